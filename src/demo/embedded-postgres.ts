@@ -1,0 +1,239 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { chmod, chown, cp, mkdir, mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+
+/** The user a server runs as: PostgreSQL refuses to run as root. */
+export interface ServerUser {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The unprivileged user for servers when this process is root; `undefined` when it is not. */
+export async function serverUser(): Promise<ServerUser | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const passwd = await readFile('/etc/passwd', 'utf8');
+  for (const wanted of ['postgres', 'nobody', 'daemon']) {
+    const line = passwd.split('\n').find((entry) => entry.startsWith(`${wanted}:`));
+    const [name, , uid, gid] = line?.split(':') ?? [];
+    if (name && Number(uid) > 0) return { name, uid: Number(uid), gid: Number(gid) };
+  }
+  throw new Error('This is root and /etc/passwd has no unprivileged user to run PostgreSQL as.');
+}
+
+/**
+ * Makes the platform package's binaries runnable by `serverUser()`: a copy outside the checkout
+ * (which may lie where only root may enter), with the library links that the package's install
+ * script makes (npm may have been told to skip scripts).
+ *
+ * @returns the folder that holds `bin/`, `lib/`, `share/`.
+ */
+export async function stageBinaries(major: number): Promise<string> {
+  const name = `pg${major}-${process.platform}-${process.arch}`;
+  const manifest = resolvePackage(name);
+  if (!manifest) {
+    throw new Error(
+      `No PostgreSQL ${major} binaries for ${process.platform}-${process.arch}: the optional package ${name} is not installed. Run npm ci.`,
+    );
+  }
+  const { version } = JSON.parse(await readFile(manifest, 'utf8')) as { version: string };
+  const target = join(tmpdir(), `quiesce-pg-${process.getuid?.() ?? 0}-${version}`);
+  if (await isOurs(target)) return join(target, 'native');
+  const staging = await mkdtemp(`${target}-`);
+  await cp(dirname(manifest), staging, { recursive: true, mode: constants.COPYFILE_FICLONE });
+  await linkLibraries(staging);
+  await chmod(staging, 0o755);
+  try {
+    await rename(staging, target);
+  } catch {
+    // Another process staged the same version first, or the name is somebody else's.
+    if (!(await isOurs(target))) return join(staging, 'native');
+    await rm(staging, { recursive: true, force: true });
+  }
+  return join(target, 'native');
+}
+
+function resolvePackage(name: string): string | undefined {
+  try {
+    return createRequire(import.meta.url).resolve(`${name}/package.json`);
+  } catch {
+    // `exports` of the package hides its manifest from resolve(): look where npm puts it.
+    for (const base of createRequire(import.meta.url).resolve.paths(name) ?? []) {
+      try {
+        return createRequire(import.meta.url).resolve(join(base, name, 'package.json'));
+      } catch {
+        continue;
+      }
+    }
+    return undefined;
+  }
+}
+
+async function isOurs(dir: string): Promise<boolean> {
+  const info = await stat(dir).catch(() => undefined);
+  return info !== undefined && info.uid === process.getuid?.() && (info.mode & 0o022) === 0;
+}
+
+async function linkLibraries(root: string): Promise<void> {
+  const text = await readFile(join(root, 'native/pg-symlinks.json'), 'utf8').catch(() => '[]');
+  for (const link of JSON.parse(text) as { source: string; target: string }[]) {
+    await symlink(basename(link.source), join(root, link.target)).catch(() => undefined);
+  }
+}
+
+/** A TCP port on 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no TCP address');
+  return address.port;
+}
+
+export interface EmbeddedOptions {
+  /** 13 … 18 (12 for tests of refusals). */
+  readonly major: number;
+  /** Where PGDATA is, or will be made. Its parent must exist. */
+  readonly dataDir: string;
+  readonly port: number;
+  /** Folder for the Unix socket, made when missing; keep it short. */
+  readonly socketDir: string;
+  /** Lines for postgresql.conf, on top of the defaults; given to the server at each start. */
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly initdbArgs?: readonly string[];
+}
+
+const READY_WITHIN_MS = 30_000;
+
+/** A real PostgreSQL from the npm platform packages; superuser `postgres`, password `postgres`. */
+export class EmbeddedPostgres {
+  readonly options: EmbeddedOptions;
+  readonly native: string;
+  readonly user: ServerUser | undefined;
+  #child: ChildProcess | undefined;
+  #log = '';
+
+  private constructor(options: EmbeddedOptions, native: string, user: ServerUser | undefined) {
+    this.options = options;
+    this.native = native;
+    this.user = user;
+  }
+
+  /** Prepares binaries and folders; does not start and does not `initdb`. */
+  static async at(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
+    const server = new EmbeddedPostgres(options, await stageBinaries(options.major), await serverUser());
+    await mkdir(options.socketDir, { recursive: true });
+    await server.own(options.socketDir);
+    return server;
+  }
+
+  /** Gives a path to the server's user, where that is another one. */
+  async own(path: string): Promise<void> {
+    if (this.user) await chown(path, this.user.uid, this.user.gid);
+  }
+
+  /** What the server and its tools printed so far. */
+  get log(): string {
+    return this.#log;
+  }
+
+  /** The postmaster's process id. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** libpq's environment for a connection, over TCP unless `socket` is asked for. */
+  env(over: 'tcp' | 'socket' = 'tcp'): Record<string, string> {
+    const { port, socketDir } = this.options;
+    return {
+      PGHOST: over === 'tcp' ? '127.0.0.1' : socketDir,
+      PGPORT: String(port),
+      PGUSER: 'postgres',
+      PGPASSWORD: 'postgres',
+      PGDATABASE: 'postgres',
+    };
+  }
+
+  /** Makes a new cluster. Local connections are trusted; TCP wants SCRAM passwords. */
+  async initdb(): Promise<void> {
+    const { dataDir, initdbArgs = [] } = this.options;
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await this.own(dataDir);
+    const password = `${this.options.socketDir}/pw`;
+    await writeFile(password, 'postgres\n', { mode: 0o600 });
+    await this.own(password);
+    const fixed = ['--locale=C', '-E', 'UTF8', '--auth-local=trust', '--auth-host=scram-sha-256'];
+    const child = this.#spawn('initdb', ['-D', dataDir, '-U', 'postgres', `--pwfile=${password}`, '-N', ...fixed, ...initdbArgs]);
+    const [code] = (await once(child, 'close')) as [number | null];
+    await rm(password, { force: true });
+    if (code !== 0) throw new Error(`initdb failed (${code}): ${this.#log.slice(-2_000)}`);
+  }
+
+  /** Starts the server and waits until it accepts connections; rejects with its log if it ends. */
+  async start(): Promise<void> {
+    const { dataDir, port, socketDir, settings = {} } = this.options;
+    const args = ['-D', dataDir, '-p', String(port), '-k', socketDir, '-c', 'listen_addresses=127.0.0.1'];
+    for (const [name, value] of Object.entries(settings)) args.push('-c', `${name}=${value}`);
+    this.#log = '';
+    const child = this.#spawn('postgres', args);
+    this.#child = child;
+    const deadline = Date.now() + READY_WITHIN_MS;
+    while (!(await this.#accepts())) {
+      if (child.exitCode !== null || child.signalCode !== null) {
+        throw new Error(`PostgreSQL did not start: ${this.#log.slice(-3_000)}`);
+      }
+      if (Date.now() > deadline) throw new Error(`PostgreSQL is not ready: ${this.#log.slice(-3_000)}`);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+  }
+
+  /** Line 8 of postmaster.pid is `ready` (or `standby`) once connections are accepted. */
+  async #accepts(): Promise<boolean> {
+    const pidFile = await readFile(join(this.options.dataDir, 'postmaster.pid'), 'utf8').catch(() => '');
+    const lines = pidFile.split('\n');
+    return Number(lines[0]) === this.#child?.pid && /^(ready|standby)/.test(lines[7] ?? '');
+  }
+
+  /** Stops the server as `pg_ctl stop -m MODE` does, and waits until it is gone. */
+  async stop(mode: 'smart' | 'fast' | 'immediate' = 'fast'): Promise<void> {
+    await this.#end({ smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' }[mode] as NodeJS.Signals);
+  }
+
+  /** Kills the postmaster with -9; its children follow by themselves. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const closed = once(child, 'close');
+    child.kill(signal);
+    await closed;
+    this.#child = undefined;
+  }
+
+  #spawn(tool: 'initdb' | 'postgres', args: readonly string[]): ChildProcess {
+    const owner = this.user ? { uid: this.user.uid, gid: this.user.gid } : {};
+    const env = { PATH: process.env['PATH'] ?? '', LD_LIBRARY_PATH: join(this.native, 'lib'), LC_ALL: 'C', TZ: 'UTC' };
+    const child = spawn(join(this.native, 'bin', tool), args, {
+      ...owner,
+      env,
+      cwd: '/',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const collect = (chunk: Buffer): void => {
+      this.#log = (this.#log + chunk.toString()).slice(-200_000);
+    };
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    return child;
+  }
+}

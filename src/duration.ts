@@ -1,0 +1,23 @@
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+
+/**
+ * Reads a duration with a required unit: `500ms`, `30s`, `10m`, `1h`, also `1.5s`.
+ *
+ * @returns whole milliseconds, or `undefined` where the text is not a duration (no unit, a sign, a
+ * combination such as `1m30s`, or a value no timer can hold).
+ */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text);
+  if (!match) return undefined;
+  const ms = Math.round(Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]);
+  return Number.isSafeInteger(ms) ? ms : undefined;
+}
+
+/** Writes milliseconds as a person reads them: `740 ms`, `5.2 s`, `10 min 3 s`. */
+export function formatDuration(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1_000);
+  const rest = seconds % 60;
+  return rest === 0 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 60)} min ${rest} s`;
+}

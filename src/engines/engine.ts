@@ -1,0 +1,123 @@
+import type { Receipt } from '../freeze/receipt.ts';
+
+/**
+ * How the volume will be copied: `snapshot` is one volume, atomically; `volumes` is several, each
+ * atomically but at different moments; `files` is file by file.
+ */
+export const COPY_METHODS = ['snapshot', 'volumes', 'files'] as const;
+export type CopyMethod = (typeof COPY_METHODS)[number];
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type JsonObject = Readonly<Record<string, Json>>;
+
+export interface Capabilities {
+  /** Writers wait while a hold is in place; decides the default lease. */
+  readonly blocksWrites: boolean;
+  /** The copy methods for which a hold keeps its promise. */
+  readonly copies: readonly CopyMethod[];
+}
+
+/** What a server says of itself. */
+export interface Probe {
+  /** As the server prints it, e.g. `17.10`. */
+  readonly version: string;
+  /** The field's word: `primary`, `standby`, … */
+  readonly role: string;
+  /** What tells this server's data from any other's, e.g. `systemIdentifier`. */
+  readonly identity: Readonly<Record<string, string>>;
+}
+
+/** What the coordinator lends an engine for one freeze. */
+export interface FreezeContext {
+  readonly id: string;
+  readonly copy: CopyMethod;
+  /**
+   * Writes files a restore must put back to `.quiesce/` on the data volume: durable (fsync of file
+   * and directory) when it returns. Where there is no volume or it cannot take them, the receipt
+   * says so and the freeze goes on: it never throws for that.
+   */
+  keep(files: Readonly<Record<string, string>>): Promise<void>;
+}
+
+/** What `check` found: the engine's own evidence on whether the hold held all along. */
+export interface HoldCheck {
+  /** Codes such as `server-restarted`; empty means that the hold held. */
+  readonly broken: readonly string[];
+  /** One sentence a reader understands for each code. */
+  readonly notes: readonly string[];
+}
+
+/** A database that is held. Made by {@link Engine.hold}, ended by `release`, exactly once. */
+export interface Hold {
+  /** `sealed`, `crash-consistent`, … : what a copy made during the hold is. */
+  readonly mode: string;
+  readonly server: Probe;
+  readonly writesBlocked: boolean;
+  /** The position at the moment of the hold, in the engine's own terms. */
+  readonly position: JsonObject;
+  /** What a restore must put back or may expect. No secrets. */
+  readonly restore: JsonObject;
+  /** Codes that qualify the promise, e.g. why the mode is the weaker one. Not failures. */
+  readonly reasons: readonly string[];
+  /** Sentences for those who read the receipt. */
+  readonly notes: readonly string[];
+  /** What `recover` needs to release this hold from another process. */
+  readonly journal: JsonObject;
+  /** Aborts, with a `HoldCheck` as reason, when the hold is known to be broken. */
+  readonly lost: AbortSignal;
+  /** Asks the server whether the hold held since it was made; called before `release`. */
+  check(signal: AbortSignal): Promise<HoldCheck>;
+  /** Lets the database go. Safe when the server is gone; throws only if something may still be held. */
+  release(signal: AbortSignal): Promise<void>;
+}
+
+/** One line of a verification. */
+export interface VerifyCheck {
+  readonly name: string;
+  /** `true` proven, `false` differs or cannot be proven. */
+  readonly ok: boolean;
+  readonly expected?: Json;
+  readonly found?: Json;
+  /** What differs, or why it could not be proven; or how it was proven. */
+  readonly message: string;
+}
+
+export interface VerifyResult {
+  /** Every check is `ok`. */
+  readonly verified: boolean;
+  readonly checks: readonly VerifyCheck[];
+}
+
+export interface VerifyOptions {
+  /** Run the engine's own deep check of the data too (PostgreSQL: amcheck). */
+  readonly deep: boolean;
+  /** Ends the deep check, in milliseconds: on a corrupt copy it can loop for long. */
+  readonly deepTimeoutMs: number;
+}
+
+/**
+ * One database engine. Every method that takes a signal rejects soon after it aborts and leaves
+ * nothing held behind. Errors are `QuiesceError`s with an `ENGINE_…` code or `COPY_UNSUPPORTED`.
+ *
+ * Order for a freeze: `prepare`, then `hold`; each at most once a freeze.
+ */
+export interface Engine {
+  readonly name: string;
+  readonly capabilities: Capabilities;
+  /** Reaches the server and says who it is. Cheap: readiness is asked with it. */
+  probe(signal: AbortSignal): Promise<Probe>;
+  /** The slow part that blocks nobody; refuses here what `hold` could not promise. */
+  prepare(context: FreezeContext, signal: AbortSignal): Promise<void>;
+  /**
+   * Holds the database. Once the signal has aborted it must not end with a hold in place: one that
+   * arrives late is released before this rejects.
+   */
+  hold(context: FreezeContext, signal: AbortSignal): Promise<Hold>;
+  /** What an operator needs beside the data. No secrets. */
+  metadata(signal: AbortSignal): Promise<JsonObject>;
+  /** Releases what a crashed sidecar may have left held. Idempotent. */
+  recover(journal: JsonObject | null, signal: AbortSignal): Promise<void>;
+  /** Does this running server contain what the receipt promises? */
+  verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult>;
+  close(): Promise<void>;
+}

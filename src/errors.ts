@@ -1,0 +1,307 @@
+/** One entry of the catalogue: how an error leaves the HTTP API and the command line. */
+export interface ErrorSpec {
+  /** HTTP status. */
+  readonly status: number;
+  /** Exit code of the CLI. */
+  readonly exit: number;
+  /** What the error means, for the operator's page. */
+  readonly meaning: string;
+  /** What to do, used where the thrower knows nothing better. */
+  readonly hint: string;
+}
+
+/**
+ * Every error a user can meet. `docs/errors.md` is generated from this table, and names and exit
+ * codes in it are a contract.
+ *
+ * Exit codes: 1 unexpected · 2 usage · 3 sidecar not reachable · 4 held by another freeze ·
+ * 5 engine failed (rolled back) · 6 timeout (rolled back) · 7 not consistent or nothing frozen.
+ */
+export const catalogue = {
+  USAGE: {
+    status: 422,
+    exit: 2,
+    meaning: 'The command line has an unknown or malformed flag or argument.',
+    hint: 'Run the command with --help.',
+  },
+  CONFIG_INVALID: {
+    status: 500,
+    exit: 2,
+    meaning: 'The configuration has unknown, missing or malformed settings; all are listed at once.',
+    hint: 'Mend the settings named and start again.',
+  },
+  SOCKET_IN_USE: {
+    status: 500,
+    exit: 2,
+    meaning: 'Another living process listens on the control socket (or guards the state directory).',
+    hint: 'Stop the other sidecar, or give this one its own QUIESCE_SOCKET and QUIESCE_STATE_DIR.',
+  },
+  SOCKET_UNUSABLE: {
+    status: 500,
+    exit: 2,
+    meaning: 'The control socket cannot be created at its path.',
+    hint: 'Point QUIESCE_SOCKET at a path in a writable directory where no other file lies.',
+  },
+  SIDECAR_UNREACHABLE: {
+    status: 503,
+    exit: 3,
+    meaning: 'Nothing answers on the control socket.',
+    hint: 'Check that the quiesce container runs and that QUIESCE_SOCKET names its socket.',
+  },
+  INVALID_JSON: {
+    status: 400,
+    exit: 2,
+    meaning: 'The request body is not JSON.',
+    hint: "Send a JSON object, for example '{}', or no body at all.",
+  },
+  INVALID_FIELD: {
+    status: 422,
+    exit: 2,
+    meaning: 'A field of the request is unknown, missing, of the wrong type or out of bounds.',
+    hint: 'Mend the field named and call again; nothing was changed.',
+  },
+  BODY_TOO_LARGE: {
+    status: 413,
+    exit: 2,
+    meaning: 'The request body is larger than 64 KiB.',
+    hint: 'Send only the documented fields.',
+  },
+  UNSUPPORTED_MEDIA_TYPE: {
+    status: 415,
+    exit: 2,
+    meaning: 'The request body is not declared as JSON.',
+    hint: "Add the header 'content-type: application/json'.",
+  },
+  HOST_REFUSED: {
+    status: 403,
+    exit: 2,
+    meaning: 'The Host header of a request to the loopback port is neither localhost nor 127.0.0.1.',
+    hint: 'Call it as http://127.0.0.1:PORT or http://localhost:PORT.',
+  },
+  UNAUTHORIZED: {
+    status: 401,
+    exit: 2,
+    meaning: 'The loopback port wants a bearer token and got none, or a wrong one.',
+    hint: "Send 'authorization: Bearer …' with the token in QUIESCE_CONTROL_TOKEN, or use the Unix socket.",
+  },
+  NOT_FOUND: {
+    status: 404,
+    exit: 2,
+    meaning: 'There is no such route.',
+    hint: 'GET /openapi.json lists the routes.',
+  },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    exit: 2,
+    meaning: 'The route exists, but not with this method.',
+    hint: 'The Allow header of the answer names the methods.',
+  },
+  RECEIPT_NOT_FOUND: {
+    status: 404,
+    exit: 7,
+    meaning: 'The sidecar keeps no receipt with this id; it keeps the last ten.',
+    hint: 'GET /v1/receipts lists the receipts kept.',
+  },
+  FREEZE_HELD: {
+    status: 409,
+    exit: 4,
+    meaning: 'Another freeze holds the database; one freeze at a time.',
+    hint: 'Wait until it ends, or end it with: quiesce thaw --id ID',
+  },
+  FREEZE_TIMEOUT: {
+    status: 504,
+    exit: 6,
+    meaning: 'The hold was not in place by the timeout; everything was rolled back.',
+    hint: 'Look for a slow checkpoint or a stalled server, or give --timeout more time (below the hook timeout).',
+  },
+  FREEZE_ABORTED: {
+    status: 409,
+    exit: 5,
+    meaning: 'The freeze was ended before its hold was in place; everything was rolled back.',
+    hint: 'Somebody thawed, the caller went away or the sidecar is stopping: see its log, then freeze again.',
+  },
+  COPY_UNSUPPORTED: {
+    status: 422,
+    exit: 5,
+    meaning: 'The freeze cannot keep its promise for the configured copy method and these volumes.',
+    hint: 'Use a copy method that fits the volumes (QUIESCE_COPY).',
+  },
+  NOT_FROZEN: {
+    status: 409,
+    exit: 7,
+    meaning: 'There is nothing to thaw: no such freeze is or was held.',
+    hint: 'If a backup expected a freeze, treat that backup as failed.',
+  },
+  NOT_CONSISTENT: {
+    status: 409,
+    exit: 7,
+    meaning: 'The database is released, but the hold did not last: a copy made meanwhile proves nothing.',
+    hint: 'Mark the backup as failed; the reasons in the receipt say what ended the hold.',
+  },
+  NOT_VERIFIED: {
+    status: 409,
+    exit: 7,
+    meaning: 'The running database was not proven to contain what the receipt promises.',
+    hint: 'The differences name what is missing or could not be proven.',
+  },
+  JOURNAL_FAILED: {
+    status: 503,
+    exit: 5,
+    meaning: 'The state directory cannot be written, so a freeze could not survive a crash; nothing was frozen.',
+    hint: 'Make QUIESCE_STATE_DIR writable and give it space.',
+  },
+  SHUTTING_DOWN: {
+    status: 503,
+    exit: 5,
+    meaning: 'The sidecar is stopping and takes no new freeze.',
+    hint: 'Call again when it has started anew.',
+  },
+  ENGINE_UNREACHABLE: {
+    status: 502,
+    exit: 5,
+    meaning: 'The database does not answer.',
+    hint: 'Check that the server runs and that the connection settings of the sidecar name it.',
+  },
+  ENGINE_STARTING: {
+    status: 502,
+    exit: 5,
+    meaning: 'The database is starting up, shutting down or in crash recovery.',
+    hint: 'Call again when it accepts connections.',
+  },
+  ENGINE_AUTH: {
+    status: 502,
+    exit: 5,
+    meaning: 'The database refused the credentials of the sidecar.',
+    hint: 'Check user, password and the server’s own access rules.',
+  },
+  ENGINE_PRIVILEGE: {
+    status: 502,
+    exit: 5,
+    meaning: 'The role of the sidecar lacks a privilege that the message names.',
+    hint: 'Run the statement in the message as a superuser.',
+  },
+  ENGINE_TLS: {
+    status: 502,
+    exit: 5,
+    meaning: 'TLS to the database failed or does not meet the mode asked for.',
+    hint: 'Check the TLS mode, the root certificate and the host name.',
+  },
+  ENGINE_VERSION: {
+    status: 502,
+    exit: 5,
+    meaning: 'The version of the database is not one this engine was measured on.',
+    hint: 'Use a supported version, or a release of quiesce that knows this one.',
+  },
+  ENGINE_POOLER: {
+    status: 502,
+    exit: 5,
+    meaning: 'A connection pooler stands between the sidecar and the database.',
+    hint: 'Connect the sidecar directly to the database server.',
+  },
+  ENGINE_DATA_MISMATCH: {
+    status: 502,
+    exit: 5,
+    meaning: 'The data under QUIESCE_DATA_DIR belongs to another server than the one connected.',
+    hint: 'Mount the volume of this server, or connect to the server of this volume.',
+  },
+  ENGINE_FAILED: {
+    status: 502,
+    exit: 5,
+    meaning: 'The database failed at a step of the freeze, thaw or query; what was begun is rolled back.',
+    hint: 'The message carries the database’s own words.',
+  },
+  RESTORE_RECEIPT_INVALID: {
+    status: 422,
+    exit: 7,
+    meaning: 'The receipt on the volume cannot be read or does not belong to the data beside it.',
+    hint: 'Restore the volume again; a copy with a damaged receipt proves nothing.',
+  },
+  RESTORE_SERVER_RUNNING: {
+    status: 409,
+    exit: 5,
+    meaning: 'A server runs on the data, so nothing may be put in place.',
+    hint: 'Stop the server, or run prepare-restore as an init container.',
+  },
+  RESTORE_DATA_PAST: {
+    status: 409,
+    exit: 7,
+    meaning: 'A server has already run on this copy: the data is past the state the receipt describes.',
+    hint: 'Restore the volume again and run prepare-restore before the first start.',
+  },
+  RESTORE_INCOMPLETE: {
+    status: 409,
+    exit: 7,
+    meaning: 'The copy lacks something the receipt needs, for PostgreSQL WAL up to the freeze.',
+    hint: 'This copy was not cut atomically or was damaged: use another backup.',
+  },
+  RESTORE_UNWRITABLE: {
+    status: 500,
+    exit: 5,
+    meaning: 'The restored data cannot be read or written by this user.',
+    hint: 'Run prepare-restore as the user that owns the data.',
+  },
+  INTERNAL: {
+    status: 500,
+    exit: 1,
+    meaning: 'Something unexpected failed inside quiesce.',
+    hint: 'See the log of the sidecar, and report it.',
+  },
+} as const satisfies Record<string, ErrorSpec>;
+
+export type ErrorCode = keyof typeof catalogue;
+
+/** The body of every error answer. */
+export interface ErrorBody {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly field?: string;
+}
+
+interface ErrorOptions {
+  /** Replaces the catalogue's hint. */
+  readonly hint?: string;
+  /** The field, flag or setting at fault. */
+  readonly field?: string;
+  readonly cause?: unknown;
+  /** What travels beside the error in an answer, e.g. the receipt of a failed thaw. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** An error a user may see: its message carries no secret. Throw it; the edges answer or exit by it. */
+export class QuiesceError extends Error {
+  override readonly name = 'QuiesceError';
+  readonly code: ErrorCode;
+  readonly hint: string;
+  readonly field: string | undefined;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint ?? catalogue[code].hint;
+    this.field = options.field;
+    this.details = options.details ?? {};
+  }
+
+  get status(): number {
+    return catalogue[this.code].status;
+  }
+
+  get exit(): number {
+    return catalogue[this.code].exit;
+  }
+
+  toBody(): ErrorBody {
+    const body = { code: this.code, message: this.message, hint: this.hint };
+    return this.field === undefined ? body : { ...body, field: this.field };
+  }
+}
+
+/** Makes any thrown value one a user may see; the text of an unexpected one stays in the log. */
+export function toQuiesceError(error: unknown): QuiesceError {
+  if (error instanceof QuiesceError) return error;
+  return new QuiesceError('INTERNAL', 'Something unexpected failed; the log says what.', {
+    cause: error,
+  });
+}

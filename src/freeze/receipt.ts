@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import { COPY_METHODS } from '../engines/engine.ts';
+
+/** 1–128 of `A-Za-z0-9._:-`. */
+export const freezeId = z
+  .string()
+  .regex(/^[A-Za-z0-9._:-]{1,128}$/, 'must be 1–128 of A-Za-z0-9._:-');
+
+const instant = z.iso.datetime();
+const millis = z.number().nonnegative().nullable();
+
+export const VERDICTS = ['held', 'consistent', 'inconsistent'] as const;
+
+/** The proof of one freeze. Published as `docs/receipt.schema.json`; no secret ever stands in it. */
+export const receiptSchema = z
+  .object({
+    apiVersion: z.literal('quiesce.dev/v1'),
+    kind: z.literal('Receipt'),
+    id: freezeId,
+    app: z.string().optional().describe('QUIESCE_APP of the sidecar'),
+    engine: z.object({
+      name: z.string(),
+      version: z.string().nullable().describe('as the server prints it; null if it never answered'),
+      role: z.string().nullable(),
+      identity: z.record(z.string(), z.string()),
+    }),
+    mode: z
+      .string()
+      .nullable()
+      .describe('what a copy made during the hold is, e.g. sealed or crash-consistent'),
+    copy: z.enum(COPY_METHODS),
+    writesBlocked: z.boolean(),
+    requestedAt: instant,
+    frozenAt: instant.nullable().describe('null: the hold was never in place'),
+    expiresAt: instant.nullable().describe('when the lease ends by itself'),
+    thawedAt: instant.nullable(),
+    durationsMs: z.object({ prepare: millis, freeze: millis, held: millis, thaw: millis }),
+    position: z.record(z.string(), z.json()).nullable().describe("in the engine's own terms"),
+    restore: z
+      .record(z.string(), z.json())
+      .nullable()
+      .describe('what a restore must put back and may expect'),
+    evidence: z
+      .object({
+        onVolume: z.boolean().describe('.quiesce/receipt.json was written to the data volume'),
+        detail: z.string().describe('where it lies, or why it could not be written'),
+      })
+      .describe('whether a copy carries this receipt itself'),
+    verdict: z.enum(VERDICTS),
+    reasons: z
+      .array(z.string())
+      .describe('codes: why it is inconsistent, or what qualifies the promise'),
+    notes: z.array(z.string()).describe('sentences that explain the reasons'),
+  })
+  .meta({ id: 'Receipt', description: 'The proof of one freeze.' });
+
+export type Receipt = z.infer<typeof receiptSchema>;
+export type Verdict = (typeof VERDICTS)[number];
