@@ -1,7 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { chmod, chown, cp, mkdir, mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -128,7 +140,11 @@ export class EmbeddedPostgres {
 
   /** Prepares binaries and folders; does not start and does not `initdb`. */
   static async at(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
-    const server = new EmbeddedPostgres(options, await stageBinaries(options.major), await serverUser());
+    const server = new EmbeddedPostgres(
+      options,
+      await stageBinaries(options.major),
+      await serverUser(),
+    );
     await mkdir(options.socketDir, { recursive: true });
     await server.own(options.socketDir);
     return server;
@@ -170,7 +186,16 @@ export class EmbeddedPostgres {
     await writeFile(password, 'postgres\n', { mode: 0o600 });
     await this.own(password);
     const fixed = ['--locale=C', '-E', 'UTF8', '--auth-local=trust', '--auth-host=scram-sha-256'];
-    const child = this.#spawn('initdb', ['-D', dataDir, '-U', 'postgres', `--pwfile=${password}`, '-N', ...fixed, ...initdbArgs]);
+    const child = this.#spawn('initdb', [
+      '-D',
+      dataDir,
+      '-U',
+      'postgres',
+      `--pwfile=${password}`,
+      '-N',
+      ...fixed,
+      ...initdbArgs,
+    ]);
     const [code] = (await once(child, 'close')) as [number | null];
     await rm(password, { force: true });
     if (code !== 0) throw new Error(`initdb failed (${code}): ${this.#log.slice(-2_000)}`);
@@ -179,7 +204,16 @@ export class EmbeddedPostgres {
   /** Starts the server and waits until it accepts connections; rejects with its log if it ends. */
   async start(): Promise<void> {
     const { dataDir, port, socketDir, settings = {} } = this.options;
-    const args = ['-D', dataDir, '-p', String(port), '-k', socketDir, '-c', 'listen_addresses=127.0.0.1'];
+    const args = [
+      '-D',
+      dataDir,
+      '-p',
+      String(port),
+      '-k',
+      socketDir,
+      '-c',
+      'listen_addresses=127.0.0.1',
+    ];
     for (const [name, value] of Object.entries(settings)) args.push('-c', `${name}=${value}`);
     this.#log = '';
     const child = this.#spawn('postgres', args);
@@ -189,21 +223,26 @@ export class EmbeddedPostgres {
       if (child.exitCode !== null || child.signalCode !== null) {
         throw new Error(`PostgreSQL did not start: ${this.#log.slice(-3_000)}`);
       }
-      if (Date.now() > deadline) throw new Error(`PostgreSQL is not ready: ${this.#log.slice(-3_000)}`);
+      if (Date.now() > deadline)
+        throw new Error(`PostgreSQL is not ready: ${this.#log.slice(-3_000)}`);
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
   }
 
   /** Line 8 of postmaster.pid is `ready` (or `standby`) once connections are accepted. */
   async #accepts(): Promise<boolean> {
-    const pidFile = await readFile(join(this.options.dataDir, 'postmaster.pid'), 'utf8').catch(() => '');
+    const pidFile = await readFile(join(this.options.dataDir, 'postmaster.pid'), 'utf8').catch(
+      () => '',
+    );
     const lines = pidFile.split('\n');
     return Number(lines[0]) === this.#child?.pid && /^(ready|standby)/.test(lines[7] ?? '');
   }
 
   /** Stops the server as `pg_ctl stop -m MODE` does, and waits until it is gone. */
   async stop(mode: 'smart' | 'fast' | 'immediate' = 'fast'): Promise<void> {
-    await this.#end({ smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' }[mode] as NodeJS.Signals);
+    await this.#end(
+      { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' }[mode] as NodeJS.Signals,
+    );
   }
 
   /** Kills the postmaster with -9; its children follow by themselves. */
@@ -222,7 +261,12 @@ export class EmbeddedPostgres {
 
   #spawn(tool: 'initdb' | 'postgres', args: readonly string[]): ChildProcess {
     const owner = this.user ? { uid: this.user.uid, gid: this.user.gid } : {};
-    const env = { PATH: process.env['PATH'] ?? '', LD_LIBRARY_PATH: join(this.native, 'lib'), LC_ALL: 'C', TZ: 'UTC' };
+    const env = {
+      PATH: process.env['PATH'] ?? '',
+      LD_LIBRARY_PATH: join(this.native, 'lib'),
+      LC_ALL: 'C',
+      TZ: 'UTC',
+    };
     const child = spawn(join(this.native, 'bin', tool), args, {
       ...owner,
       env,

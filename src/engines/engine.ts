@@ -7,7 +7,8 @@ import type { Receipt } from '../freeze/receipt.ts';
 export const COPY_METHODS = ['snapshot', 'volumes', 'files'] as const;
 export type CopyMethod = (typeof COPY_METHODS)[number];
 
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type Json =
+  null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = Readonly<Record<string, Json>>;
 
 export interface Capabilities {

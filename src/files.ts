@@ -1,0 +1,101 @@
+import { constants } from 'node:fs';
+import { chmod, type FileHandle, mkdir, open, rename, rm, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+interface WriteOptions {
+  readonly mode: number;
+  /** Owner of the new file; only root may ask for another than itself. */
+  readonly owner?: { readonly uid: number; readonly gid: number };
+}
+
+/**
+ * Replaces a file so that after a crash either the old or the new content is there, whole: temporary
+ * file, fsync, rename, fsync of the folder. Rejects with the system's error (ENOSPC, EROFS, …) and
+ * then leaves the old file as it was.
+ */
+export async function writeDurably(
+  path: string,
+  content: string,
+  options: WriteOptions,
+): Promise<void> {
+  const temporary = join(
+    dirname(path),
+    `.${process.pid}-${Math.random().toString(36).slice(2)}.tmp`,
+  );
+  try {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const file = await open(temporary, flags, options.mode);
+    try {
+      await fill(file, content, options);
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+async function fill(file: FileHandle, content: string, options: WriteOptions): Promise<void> {
+  await file.writeFile(content);
+  await file.chmod(options.mode);
+  if (options.owner) await file.chown(options.owner.uid, options.owner.gid);
+  await file.sync();
+}
+
+/** Removes a file durably. @returns whether there was one. */
+export async function removeDurably(path: string): Promise<boolean> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return false;
+    throw error;
+  }
+  await syncFolder(dirname(path));
+  return true;
+}
+
+/**
+ * Makes a folder and its parents, durably, with this mode whatever the umask.
+ *
+ * @returns whether it was missing.
+ */
+export async function makeFolder(path: string, mode: number): Promise<boolean> {
+  const first = await mkdir(path, { recursive: true, mode });
+  if (first === undefined) return false;
+  await chmod(path, mode);
+  await syncFolder(dirname(first));
+  return true;
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+export function isErrno(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** The system's word for what failed, without the path of a temporary file. */
+export function describeErrno(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const known: Record<string, string> = {
+    ENOSPC: 'no space left on the device',
+    EDQUOT: 'the disk quota is used up',
+    EROFS: 'the file system is read-only',
+    EACCES: 'permission denied',
+    EPERM: 'operation not permitted',
+    ENOENT: 'no such folder',
+    ENOTDIR: 'a part of the path is not a folder',
+    EIO: 'input/output error',
+  };
+  const code = 'code' in error ? String(error.code) : '';
+  return known[code] ? `${known[code]} (${code})` : error.message;
+}

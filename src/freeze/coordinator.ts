@@ -1,0 +1,383 @@
+import { randomBytes } from 'node:crypto';
+import type { FreezeRequest, LeasePhase, LeaseView, ThawRequest } from '../control.ts';
+import { formatDuration } from '../duration.ts';
+import { QuiesceError, toQuiesceError } from '../errors.ts';
+import { Deferred } from './deferred.ts';
+import {
+  type Cause,
+  type Effect,
+  initialLease,
+  type LeaseEvent,
+  type LeaseState,
+  nextDeadline,
+  reduce,
+} from './lease.ts';
+import type { Receipt } from './receipt.ts';
+import { FreezeRun, type RunDeps } from './run.ts';
+
+/** What the coordinator tells the metrics. */
+export interface FreezeObserver {
+  hookRun(hook: 'freeze' | 'thaw', result: string, seconds: number): void;
+  /** At the end of every freeze: was it proven consistent? */
+  consistency(ok: boolean): void;
+  frozen(since: Date | null): void;
+  autoThaw(): void;
+  lastSuccess(at: Date): void;
+}
+
+export interface CoordinatorDeps extends RunDeps {
+  readonly observer: FreezeObserver;
+  readonly defaults: { readonly ttlMs: number; readonly timeoutMs: number };
+  readonly ttlMaxMs: number;
+}
+
+const TIMEOUT_MAX_MS = 10 * 60_000;
+/** How long a caller whose freeze has failed waits for the roll-back before it is told. */
+const ROLL_BACK_WITHIN_MS = 2_000;
+
+/** A freeze under way, and those who wait for it. */
+interface Current {
+  readonly run: FreezeRun;
+  /** Settles when the hold is in place, or rejects with why it never will be. */
+  readonly frozen: Deferred<Receipt>;
+  /** Settles when all is released. */
+  readonly ended: Deferred<Receipt>;
+  /** Callers that still wait for `frozen`. */
+  callers: number;
+}
+
+/**
+ * Carries out what the lease decides: one freeze at a time, each with its journal, its hold and its
+ * receipt. All events go through `#dispatch`, one after the other.
+ */
+export class Coordinator {
+  readonly #deps: CoordinatorDeps;
+  #state: LeaseState = initialLease;
+  #current: Current | undefined;
+  #last: Receipt | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stopping = false;
+
+  constructor(deps: CoordinatorDeps) {
+    this.#deps = deps;
+  }
+
+  get phase(): LeasePhase {
+    return this.#state.phase;
+  }
+
+  /** The final receipt of the freeze that ended last, or the open one's. */
+  get lastReceipt(): Receipt | null {
+    return this.#current?.run.receipt ?? this.#last ?? this.#deps.journal.receipts[0] ?? null;
+  }
+
+  lease(): LeaseView | null {
+    if (!this.#current) return null;
+    const { id, by, receipt } = this.#current.run;
+    const left = this.#state.phase === 'frozen' ? this.#state.expiresAt - this.#deps.now() : null;
+    return {
+      id,
+      by,
+      requestedAt: receipt.requestedAt,
+      frozenAt: receipt.frozenAt,
+      expiresAt: receipt.expiresAt,
+      remainingMs: left === null ? null : Math.max(0, Math.round(left)),
+    };
+  }
+
+  /** Ends, as `interrupted`, what an earlier process left open. Resolves once nothing is held. */
+  async recover(): Promise<void> {
+    const left = await this.#deps.journal.load();
+    if (left === null) return;
+    const run = FreezeRun.orphan(left === 'unreadable' ? null : left, this.#deps);
+    this.#current = begin(run);
+    this.#state = { phase: 'thawing', id: run.id, cause: 'interrupted', contended: false };
+    await this.#finish(this.#current, 'interrupted');
+  }
+
+  /** See `Control.freeze`. */
+  async freeze(request: FreezeRequest): Promise<Receipt> {
+    const began = this.#deps.now();
+    try {
+      const receipt = await this.#freeze(request);
+      this.#observe('freeze', 'success', began);
+      return receipt;
+    } catch (error) {
+      this.#observe('freeze', toQuiesceError(error).code.toLowerCase(), began);
+      throw error;
+    }
+  }
+
+  async #freeze(request: FreezeRequest): Promise<Receipt> {
+    if (this.#stopping) throw new QuiesceError('SHUTTING_DOWN', 'The sidecar is stopping.');
+    const ttlMs = within('ttl', request.ttlMs ?? this.#deps.defaults.ttlMs, this.#deps.ttlMaxMs);
+    const timeoutMs = within(
+      'timeout',
+      request.timeoutMs ?? this.#deps.defaults.timeoutMs,
+      TIMEOUT_MAX_MS,
+    );
+    const id = request.id ?? newId();
+    const effects = this.#dispatch({ type: 'freeze', id, ttlMs, timeoutMs }, () => {
+      this.#current = begin(new FreezeRun(id, request.by, this.#deps));
+    });
+    const decision = effects.at(-1);
+    const current = this.#current;
+    if (!current || decision?.type === 'refuse-held') throw this.#heldBy(request.by);
+    this.#deps.logger.info({ freeze: id, by: request.by, ttlMs, timeoutMs }, 'freeze requested');
+    if (decision?.type === 'renewed') return await this.#renewed(current, ttlMs);
+    return await this.#await(current, request.gone);
+  }
+
+  async #renewed(current: Current, ttlMs: number): Promise<Receipt> {
+    this.#deps.logger.info({ freeze: current.run.id, ttlMs }, 'lease renewed');
+    // The journal's expiry is for readers only: a renewal does not fail because of it.
+    await current.run.renew(ttlMs).catch((error: unknown) => {
+      this.#deps.logger.warn(
+        { freeze: current.run.id, err: error },
+        'the renewal is not in the journal',
+      );
+    });
+    return current.run.receipt;
+  }
+
+  async #await(current: Current, gone: AbortSignal | undefined): Promise<Receipt> {
+    current.callers += 1;
+    const leave = (): void => {
+      current.callers -= 1;
+      if (current.callers === 0 && this.#current === current) this.#dispatch({ type: 'gone' });
+    };
+    if (gone?.aborted) leave();
+    else gone?.addEventListener('abort', leave, { once: true });
+    try {
+      return await current.frozen.promise;
+    } finally {
+      gone?.removeEventListener('abort', leave);
+    }
+  }
+
+  /** See `Control.thaw`. */
+  async thaw(request: ThawRequest): Promise<Receipt> {
+    const began = this.#deps.now();
+    try {
+      const receipt = await this.#thaw(request);
+      this.#observe('thaw', 'success', began);
+      return receipt;
+    } catch (error) {
+      this.#observe('thaw', toQuiesceError(error).code.toLowerCase(), began);
+      throw error;
+    }
+  }
+
+  async #thaw({ id, by }: ThawRequest): Promise<Receipt> {
+    const effects = this.#dispatch({ type: 'thaw', id });
+    const decision = effects.at(-1);
+    this.#deps.logger.info({ freeze: id ?? this.#current?.run.id, by }, 'thaw requested');
+    const kept =
+      id === undefined ? undefined : this.#deps.journal.receipts.find((r) => r.id === id);
+    if (decision?.type === 'repeat' && this.#last) return answer(this.#last);
+    if (decision?.type === 'ambiguous' && this.#last) throw ambiguous(this.#last);
+    if (decision?.type === 'not-held' && kept) return answer(kept);
+    if (decision?.type === 'not-held' || !this.#current) throw this.#nothingToThaw(id);
+    return answer(await this.#current.ended.promise);
+  }
+
+  /** Thaws what is open, refuses new freezes, and resolves when nothing is held any more. */
+  async shutdown(): Promise<void> {
+    this.#stopping = true;
+    this.#dispatch({ type: 'stop' });
+    await this.#current?.ended.promise.catch(() => undefined);
+    clearTimeout(this.#timer);
+  }
+
+  /** Applies one event; `before` runs when a new freeze begins, ahead of its effects. */
+  #dispatch(event: LeaseEvent, before?: () => void): readonly Effect[] {
+    const { state, effects } = reduce(this.#state, event, this.#deps.now());
+    this.#state = state;
+    for (const effect of effects) {
+      if (effect.type === 'establish') before?.();
+      this.#carryOut(effect);
+    }
+    this.#arm();
+    return effects;
+  }
+
+  #carryOut(effect: Effect): void {
+    const current = this.#current;
+    if (!current) return;
+    if (effect.type === 'establish') void this.#establish(current);
+    if (effect.type === 'roll-back') this.#rollBack(current, effect.cause);
+    if (effect.type === 'release') {
+      if (effect.cause === 'lease-expired') this.#deps.observer.autoThaw();
+      void this.#finish(current, effect.cause);
+    }
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const at = nextDeadline(this.#state);
+    if (at === null) return;
+    // One millisecond late rather than early: an early tick would find nothing due.
+    const wait = Math.max(0, Math.ceil(at - this.#deps.now())) + 1;
+    this.#timer = setTimeout(() => this.#dispatch({ type: 'tick' }), wait);
+  }
+
+  async #establish(current: Current): Promise<void> {
+    const { run, frozen } = current;
+    const { ttlMs } = this.#state as { ttlMs: number };
+    const onLost = (): void => {
+      if (this.#current === current) this.#dispatch({ type: 'lost' });
+    };
+    try {
+      const heldAt = await run.establish(ttlMs, onLost);
+      if (this.#current === current) this.#dispatch({ type: 'held', heldAt });
+      if (this.#state.phase !== 'frozen') return;
+      const { receipt } = run;
+      this.#deps.observer.frozen(new Date(receipt.frozenAt ?? Date.now()));
+      this.#deps.logger.info({ freeze: run.id, ...story(receipt) }, 'frozen');
+      frozen.resolve(receipt);
+    } catch (error) {
+      run.failure ??= toQuiesceError(error);
+      if (this.#current === current) this.#dispatch({ type: 'failed' });
+    }
+  }
+
+  #rollBack(current: Current, cause: Cause): void {
+    const { run, frozen } = current;
+    const done = this.#finish(current, cause);
+    const patience = new Promise<'late'>((resolve) => {
+      setTimeout(() => resolve('late'), ROLL_BACK_WITHIN_MS).unref();
+    });
+    const { stage } = run;
+    void Promise.race([done, patience]).then((late) => {
+      frozen.reject(failureOf(run, cause, stage, late === 'late'));
+    });
+  }
+
+  async #finish(current: Current, cause: Cause): Promise<void> {
+    const { run, ended } = current;
+    const held = await run.finish(cause, (error) => {
+      this.#deps.logger.error({ freeze: run.id, err: error }, 'release failed, trying again');
+      ended.reject(stuck(error, run.id));
+    });
+    this.#last = run.receipt;
+    this.#current = undefined;
+    this.#dispatch({ type: 'released', held });
+    this.#conclude(run.receipt, cause, held);
+    current.frozen.reject(failureOf(run, cause, run.stage, false));
+    ended.resolve(run.receipt);
+  }
+
+  #conclude(receipt: Receipt, cause: Cause, held: boolean): void {
+    const { observer, logger } = this.#deps;
+    observer.frozen(null);
+    observer.consistency(held);
+    if (held) observer.lastSuccess(new Date());
+    const level = held ? 'info' : 'warn';
+    const { reasons, notes } = receipt;
+    const facts = { freeze: receipt.id, cause, ...story(receipt), reasons, notes };
+    logger[level](facts, `freeze ended: ${receipt.verdict}`);
+  }
+
+  #observe(hook: 'freeze' | 'thaw', result: string, began: number): void {
+    this.#deps.observer.hookRun(hook, result, (this.#deps.now() - began) / 1_000);
+  }
+
+  #heldBy(by: string): QuiesceError {
+    const lease = this.lease();
+    const id = lease?.id ?? 'unknown';
+    this.#deps.logger.warn({ freeze: id, by }, 'freeze refused: another one holds the database');
+    const until = lease?.expiresAt ? `until ${lease.expiresAt}` : `(${this.phase})`;
+    return new QuiesceError(
+      'FREEZE_HELD',
+      `Freeze ${id} by ${lease?.by ?? 'unknown'} holds the database ${until}.`,
+      {
+        hint: `Wait until it ends, or end it with: quiesce thaw --id ${id}`,
+      },
+    );
+  }
+
+  #nothingToThaw(id: string | undefined): QuiesceError {
+    const open = this.#current?.run.id;
+    if (id === undefined) return new QuiesceError('NOT_FROZEN', 'Nothing is frozen.');
+    const other = open === undefined ? 'Nothing is frozen.' : `Freeze ${open} is another one.`;
+    return new QuiesceError('NOT_FROZEN', `There is no freeze ${id}. ${other}`, { field: 'id' });
+  }
+}
+
+function begin(run: FreezeRun): Current {
+  return { run, frozen: new Deferred(), ended: new Deferred(), callers: 0 };
+}
+
+function newId(): string {
+  const at = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
+  return `${at}-${randomBytes(4).toString('hex')}`;
+}
+
+function within(field: 'ttl' | 'timeout', ms: number, max: number): number {
+  if (ms > 0 && ms <= max) return ms;
+  throw new QuiesceError(
+    'INVALID_FIELD',
+    `${field} must be more than 0 and at most ${formatDuration(max)}.`,
+    {
+      field,
+    },
+  );
+}
+
+/** The receipt, if it is a success; the error of a thaw that is none, otherwise. */
+function answer(receipt: Receipt): Receipt {
+  if (receipt.verdict === 'consistent') return receipt;
+  const why = receipt.notes.slice(-1)[0] ?? receipt.reasons.join(', ');
+  throw new QuiesceError('NOT_CONSISTENT', `Freeze ${receipt.id} did not hold: ${why}`, {
+    details: { receipt },
+  });
+}
+
+function ambiguous(receipt: Receipt): QuiesceError {
+  return new QuiesceError(
+    'NOT_CONSISTENT',
+    `Freeze ${receipt.id} was thawed at ${receipt.thawedAt} already, and another freeze was refused while it was held: without an id nobody can tell whose thaw this is.`,
+    { hint: `If it is yours: quiesce thaw --id ${receipt.id}`, details: { receipt } },
+  );
+}
+
+function stuck(error: QuiesceError, id: string): QuiesceError {
+  return new QuiesceError(
+    'ENGINE_FAILED',
+    `Freeze ${id} could not be released yet: ${error.message} It is tried again until it succeeds.`,
+    { cause: error },
+  );
+}
+
+function failureOf(run: FreezeRun, cause: Cause, stage: string, late: boolean): QuiesceError {
+  const undone = late ? 'the roll-back is still under way' : 'everything was rolled back';
+  switch (cause) {
+    case 'freeze-timeout':
+      return new QuiesceError(
+        'FREEZE_TIMEOUT',
+        `The hold was not in place by the timeout (it was at: ${stage}); ${undone}.`,
+      );
+    case 'freeze-failed':
+      return run.failure ?? new QuiesceError('ENGINE_FAILED', `The freeze failed; ${undone}.`);
+    case 'hold-lost':
+      return new QuiesceError(
+        'ENGINE_FAILED',
+        `The hold was lost while the freeze was made; ${undone}.`,
+      );
+    case 'sidecar-stopped':
+      return new QuiesceError('SHUTTING_DOWN', `The sidecar is stopping; ${undone}.`);
+    case 'freeze-aborted':
+      return new QuiesceError('FREEZE_ABORTED', `A thaw ended the freeze; ${undone}.`);
+    case 'caller-gone':
+      return new QuiesceError('FREEZE_ABORTED', `The caller went away; ${undone}.`);
+    case 'thaw':
+    case 'lease-expired':
+    case 'interrupted':
+      return new QuiesceError('FREEZE_ABORTED', `The freeze has ended; ${undone}.`);
+  }
+}
+
+function story(receipt: Receipt): Record<string, unknown> {
+  const { mode, copy, engine, durationsMs, position, expiresAt } = receipt;
+  return { engine, mode, copy, durationsMs, position, expiresAt };
+}

@@ -1,0 +1,105 @@
+import { readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { QuiesceError } from '../errors.ts';
+import { describeErrno, isErrno, makeFolder, removeDurably, writeDurably } from '../files.ts';
+import { type Receipt, receiptSchema } from './receipt.ts';
+
+const entrySchema = z.object({
+  receipt: receiptSchema,
+  /** What the engine needs to release the hold; `null` while it is not in place yet. */
+  engine: z.record(z.string(), z.json()).nullable(),
+});
+export type JournalEntry = z.infer<typeof entrySchema>;
+
+const KEPT_RECEIPTS = 10;
+
+/**
+ * What survives the sidecar's process: the open freeze, and the receipts of the last ten that ended.
+ * Every write is atomic and durable before it resolves.
+ */
+export class Journal {
+  readonly #dir: string;
+  #receipts: readonly Receipt[] = [];
+
+  constructor(stateDir: string) {
+    this.#dir = stateDir;
+  }
+
+  /** Newest first, at most ten. */
+  get receipts(): readonly Receipt[] {
+    return this.#receipts;
+  }
+
+  /**
+   * Reads what an earlier process left.
+   *
+   * @returns the freeze that was open; `'unreadable'` where there is an entry nobody can read (it is
+   * moved aside), so that the caller releases whatever may be held.
+   */
+  async load(): Promise<JournalEntry | 'unreadable' | null> {
+    const kept = z.array(receiptSchema).safeParse(await this.#read('receipts.json'));
+    if (kept.success) this.#receipts = kept.data;
+    const raw = await this.#read('open.json');
+    if (raw === null) return null;
+    const entry = entrySchema.safeParse(raw);
+    if (entry.success) return entry.data;
+    await rename(this.#path('open.json'), this.#path('open.unreadable.json')).catch(
+      () => undefined,
+    );
+    return 'unreadable';
+  }
+
+  /** Makes the open freeze known to whoever starts after us; `JOURNAL_FAILED` if it cannot. */
+  async open(entry: JournalEntry): Promise<void> {
+    try {
+      await makeFolder(this.#dir, 0o700);
+      await writeDurably(this.#path('open.json'), JSON.stringify(entry), { mode: 0o600 });
+    } catch (error) {
+      throw new QuiesceError(
+        'JOURNAL_FAILED',
+        `The journal cannot be written to ${this.#dir}: ${describeErrno(error)}. Nothing was frozen.`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Keeps the final receipt, then forgets the open freeze. Rejects when the disk refuses either. */
+  async conclude(receipt: Receipt): Promise<void> {
+    const others = this.#receipts.filter((kept) => kept.id !== receipt.id);
+    this.#receipts = [receipt, ...others].slice(0, KEPT_RECEIPTS);
+    await writeDurably(this.#path('receipts.json'), JSON.stringify(this.#receipts), {
+      mode: 0o600,
+    });
+    await removeDurably(this.#path('open.json'));
+  }
+
+  /** Rejects with `JOURNAL_FAILED` where a freeze could not be journaled now. */
+  async probe(): Promise<void> {
+    try {
+      await makeFolder(this.#dir, 0o700);
+      await writeDurably(this.#path('probe'), 'a freeze must be able to write here\n', {
+        mode: 0o600,
+      });
+    } catch (error) {
+      throw new QuiesceError(
+        'JOURNAL_FAILED',
+        `The state directory ${this.#dir} cannot be written: ${describeErrno(error)}.`,
+        { cause: error },
+      );
+    }
+  }
+
+  #path(name: string): string {
+    return join(this.#dir, name);
+  }
+
+  async #read(name: string): Promise<unknown> {
+    try {
+      return JSON.parse(await readFile(this.#path(name), 'utf8'));
+    } catch (error) {
+      if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return null;
+      return 'unreadable';
+    }
+  }
+}

@@ -1,0 +1,304 @@
+import type { Logger } from 'pino';
+import type { CopyMethod, Engine, FreezeContext, Hold, HoldCheck } from '../engines/engine.ts';
+import { type QuiesceError, toQuiesceError } from '../errors.ts';
+import type { Journal, JournalEntry } from './journal.ts';
+import type { Cause } from './lease.ts';
+import type { Receipt } from './receipt.ts';
+import type { Volume } from './volume.ts';
+
+/** How long the server may take to give its evidence at thaw, and how long each try to release it. */
+const CHECK_WITHIN_MS = 8_000;
+const RELEASE_WITHIN_MS = 8_000;
+const RELEASE_AGAIN_AFTER_MS = 1_000;
+
+export interface RunDeps {
+  readonly engine: Engine;
+  readonly journal: Journal;
+  readonly volume: Volume;
+  readonly copy: CopyMethod;
+  readonly app: string | undefined;
+  readonly logger: Logger;
+  /** Milliseconds on a monotonic clock. */
+  readonly now: () => number;
+  /** Resolves when nothing on the volume is still needed, e.g. by the verification of a restore. */
+  readonly volumeFree: (signal: AbortSignal) => Promise<void>;
+}
+
+/** Where a freeze is on its way, for the message of one that timed out. */
+type Stage = 'journal' | 'prepare' | 'hold' | 'receipt' | 'held';
+
+/**
+ * One freeze, from its first journal entry to its final receipt. It does what the lease decides;
+ * it decides nothing itself.
+ */
+export class FreezeRun {
+  readonly id: string;
+  readonly by: string;
+  stage: Stage = 'journal';
+  receipt: Receipt;
+  /** Why establishing failed, once it has. */
+  failure: QuiesceError | undefined;
+  readonly #deps: RunDeps;
+  readonly #abort = new AbortController();
+  readonly #startedAt: number;
+  #establishing: Promise<unknown> = Promise.resolve();
+  #hold: Hold | undefined;
+  #heldAt: number | undefined;
+  /** Set for a freeze found in the journal: its process is gone, and its hold perhaps is not. */
+  #orphan: JournalEntry | null | undefined;
+
+  constructor(id: string, by: string, deps: RunDeps) {
+    this.id = id;
+    this.by = by;
+    this.#deps = deps;
+    this.#startedAt = deps.now();
+    this.receipt = blankReceipt(id, deps);
+  }
+
+  /** The freeze an earlier process left open; `null`: there was one, but its entry is unreadable. */
+  static orphan(entry: JournalEntry | null, deps: RunDeps): FreezeRun {
+    const run = new FreezeRun(entry?.receipt.id ?? 'unreadable', 'an earlier process', deps);
+    if (entry) run.receipt = entry.receipt;
+    run.#orphan = entry;
+    return run;
+  }
+
+  get frozenAt(): string | null {
+    return this.receipt.frozenAt;
+  }
+
+  /**
+   * Makes the hold: journal, prepare, hold, journal again, and the receipt on the volume last.
+   *
+   * @param ttlMs lease from the moment of the hold.
+   * @param onLost called at most once, when the hold is found broken.
+   * @returns the monotonic instant of the hold. Rejects when any step fails or `abort` was called;
+   * whatever is in place then is undone by `finish`.
+   */
+  establish(ttlMs: number, onLost: () => void): Promise<number> {
+    const work = this.#establish(ttlMs, onLost);
+    this.#establishing = work;
+    return work;
+  }
+
+  async #establish(ttlMs: number, onLost: () => void): Promise<number> {
+    const { engine, journal, volume, now } = this.#deps;
+    const { signal } = this.#abort;
+    const context: FreezeContext = {
+      id: this.id,
+      copy: this.#deps.copy,
+      keep: (files) => volume.keep(files),
+    };
+    await journal.open({ receipt: this.receipt, engine: null });
+    await this.#deps.volumeFree(signal);
+    signal.throwIfAborted();
+    this.stage = 'prepare';
+    const began = now();
+    await engine.prepare(context, signal);
+    signal.throwIfAborted();
+    this.stage = 'hold';
+    const prepared = now();
+    const hold = await engine.hold(context, signal);
+    this.#hold = hold;
+    const heldAt = now();
+    this.#heldAt = heldAt;
+    hold.lost.addEventListener('abort', onLost, { once: true });
+    this.receipt = heldReceipt(this.receipt, hold, {
+      ttlMs,
+      prepareMs: prepared - began,
+      freezeMs: heldAt - this.#startedAt,
+      evidence: volume.plan(),
+    });
+    await journal.open({
+      receipt: this.receipt,
+      engine: { ...hold.journal } as JournalEntry['engine'],
+    });
+    signal.throwIfAborted();
+    if (hold.lost.aborted) onLost();
+    this.stage = 'receipt';
+    const evidence = await volume.seal(this.receipt);
+    this.receipt = { ...this.receipt, evidence };
+    signal.throwIfAborted();
+    this.stage = 'held';
+    return heldAt;
+  }
+
+  /** Extends the lease in the journal and in the receipt that callers get. */
+  async renew(remainingMs: number): Promise<void> {
+    const expiresAt = new Date(Date.now() + remainingMs).toISOString();
+    this.receipt = { ...this.receipt, expiresAt };
+    const engine = { ...this.#hold?.journal } as JournalEntry['engine'];
+    await this.#deps.journal.open({ receipt: this.receipt, engine });
+  }
+
+  /** Makes an `establish` under way reject soon. */
+  abort(): void {
+    this.#abort.abort(new Error('the freeze was ended before its hold was in place'));
+  }
+
+  /**
+   * Ends it, whatever state it is in: receipt off the volume first, then (for a thaw) the engine's
+   * evidence, then the release, tried again until it succeeds.
+   *
+   * @param onStuck called after each try to release that failed.
+   * @returns whether the hold held until now, by the engine's own evidence.
+   */
+  async finish(cause: Cause, onStuck: (error: QuiesceError) => void): Promise<boolean> {
+    this.abort();
+    await this.#establishing.catch(() => undefined);
+    const asked = this.#deps.now();
+    const leftover = await this.#deps.volume.clear();
+    const check = await this.#evidence(cause);
+    if (leftover !== null) check.push(['receipt-not-removed', leftover]);
+    await this.#release(onStuck);
+    const held = check.length === 0 && cause === 'thaw';
+    this.receipt = endedReceipt(this.receipt, {
+      verdict: held ? 'consistent' : 'inconsistent',
+      broken: check,
+      heldMs: this.#heldAt === undefined ? null : asked - this.#heldAt,
+      thawMs: this.#deps.now() - asked,
+    });
+    await this.#conclude();
+    return held;
+  }
+
+  async #evidence(cause: Cause): Promise<[code: string, note: string][]> {
+    const hold = this.#hold;
+    const known = hold?.lost.aborted ? pairs(hold.lost.reason as HoldCheck) : [];
+    if (cause !== 'thaw') return [[cause, explain(cause, this.failure)], ...known];
+    if (known.length > 0 || hold === undefined) return known;
+    try {
+      return pairs(await hold.check(AbortSignal.timeout(CHECK_WITHIN_MS)));
+    } catch (error) {
+      const { message } = toQuiesceError(error);
+      return [['not-provable', `The server could not be asked whether the hold held: ${message}`]];
+    }
+  }
+
+  async #release(onStuck: (error: QuiesceError) => void): Promise<void> {
+    for (;;) {
+      try {
+        const signal = AbortSignal.timeout(RELEASE_WITHIN_MS);
+        if (this.#hold) await this.#hold.release(signal);
+        if (this.#orphan !== undefined) {
+          await this.#deps.engine.recover(this.#orphan?.engine ?? null, signal);
+        }
+        return;
+      } catch (error) {
+        onStuck(toQuiesceError(error));
+        await new Promise((resolve) => setTimeout(resolve, RELEASE_AGAIN_AFTER_MS));
+      }
+    }
+  }
+
+  async #conclude(): Promise<void> {
+    try {
+      await this.#deps.journal.conclude(this.receipt);
+    } catch (error) {
+      // The entry stays: the next start finds it and calls this freeze interrupted. Never better.
+      this.#deps.logger.error({ freeze: this.id, err: error }, 'the journal could not be closed');
+    }
+  }
+}
+
+function blankReceipt(id: string, deps: RunDeps): Receipt {
+  return {
+    apiVersion: 'quiesce.dev/v1',
+    kind: 'Receipt',
+    id,
+    ...(deps.app === undefined ? {} : { app: deps.app }),
+    engine: { name: deps.engine.name, version: null, role: null, identity: {} },
+    mode: null,
+    copy: deps.copy,
+    writesBlocked: false,
+    requestedAt: new Date().toISOString(),
+    frozenAt: null,
+    expiresAt: null,
+    thawedAt: null,
+    durationsMs: { prepare: null, freeze: null, held: null, thaw: null },
+    position: null,
+    restore: null,
+    evidence: { onVolume: false, detail: 'The hold was never in place.' },
+    verdict: 'inconsistent',
+    reasons: [],
+    notes: [],
+  };
+}
+
+interface HeldFacts {
+  readonly ttlMs: number;
+  readonly prepareMs: number;
+  readonly freezeMs: number;
+  readonly evidence: Receipt['evidence'];
+}
+
+function heldReceipt(blank: Receipt, hold: Hold, facts: HeldFacts): Receipt {
+  const at = Date.now();
+  return {
+    ...blank,
+    engine: { name: blank.engine.name, ...hold.server, identity: { ...hold.server.identity } },
+    mode: hold.mode,
+    writesBlocked: hold.writesBlocked,
+    frozenAt: new Date(at).toISOString(),
+    expiresAt: new Date(at + facts.ttlMs).toISOString(),
+    durationsMs: {
+      ...blank.durationsMs,
+      prepare: round(facts.prepareMs),
+      freeze: round(facts.freezeMs),
+    },
+    position: { ...hold.position } as Receipt['position'],
+    restore: { ...hold.restore } as Receipt['restore'],
+    evidence: facts.evidence,
+    verdict: 'held',
+    reasons: [...hold.reasons],
+    notes: [...hold.notes],
+  };
+}
+
+interface EndFacts {
+  readonly verdict: 'consistent' | 'inconsistent';
+  readonly broken: readonly (readonly [code: string, note: string])[];
+  readonly heldMs: number | null;
+  readonly thawMs: number;
+}
+
+function endedReceipt(receipt: Receipt, facts: EndFacts): Receipt {
+  return {
+    ...receipt,
+    thawedAt: new Date().toISOString(),
+    durationsMs: {
+      ...receipt.durationsMs,
+      held: facts.heldMs === null ? null : round(facts.heldMs),
+      thaw: round(facts.thawMs),
+    },
+    verdict: facts.verdict,
+    reasons: [...receipt.reasons, ...facts.broken.map(([code]) => code)],
+    notes: [...receipt.notes, ...facts.broken.map(([, note]) => note)],
+  };
+}
+
+function pairs(check: HoldCheck): [code: string, note: string][] {
+  return check.broken.map((code, index) => [code, check.notes[index] ?? code]);
+}
+
+function explain(cause: Cause, failure: QuiesceError | undefined): string {
+  const sentences: Record<Cause, string> = {
+    thaw: 'It was thawed.',
+    'lease-expired':
+      'The lease ran out before anybody thawed; the database was released by itself.',
+    'hold-lost': 'The hold was lost before anybody thawed.',
+    'freeze-timeout': 'The hold was not in place by the timeout; everything was rolled back.',
+    'freeze-failed': `The freeze failed and was rolled back: ${failure?.message ?? 'see the log'}`,
+    'freeze-aborted': 'A thaw ended the freeze before its hold was in place.',
+    'caller-gone': 'The caller went away before the hold was in place; everything was rolled back.',
+    'sidecar-stopped':
+      'The sidecar was stopped while the freeze was open; the database was released.',
+    interrupted: 'The sidecar died while the freeze was open; the next one released the database.',
+  };
+  return sentences[cause];
+}
+
+/** A tenth of a millisecond is all the clock is worth. */
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

@@ -1,0 +1,136 @@
+import { chown, readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeErrno, isErrno, makeFolder, removeDurably, writeDurably } from '../files.ts';
+import { type Receipt, receiptSchema } from './receipt.ts';
+
+/** The folder on the data volume that travels with every copy of it. */
+export const VOLUME_FOLDER = '.quiesce';
+export const RECEIPT_FILE = 'receipt.json';
+
+export interface Evidence {
+  readonly onVolume: boolean;
+  readonly detail: string;
+}
+
+/**
+ * `.quiesce/` on the mounted data: what a copy carries of the freeze in which it was cut.
+ *
+ * Ordering is the evidence: `seal` is the last act of a freeze and `clear` the first act of every
+ * end, so an atomic copy that holds `receipt.json` was cut while the hold was in place.
+ */
+export class Volume {
+  readonly dataDir: string | undefined;
+  #failure: string | undefined;
+
+  constructor(dataDir: string | undefined) {
+    this.dataDir = dataDir;
+  }
+
+  /** Writes the files a restore must put back. Never rejects: `seal` says what went wrong. */
+  async keep(files: Readonly<Record<string, string>>): Promise<void> {
+    if (this.dataDir === undefined) return;
+    try {
+      await this.#folder();
+      for (const [name, content] of Object.entries(files)) {
+        await this.#write(name, content);
+      }
+    } catch (error) {
+      this.#failure = describeErrno(error);
+    }
+  }
+
+  /** Where the receipt will lie, to be said in the receipt itself before it is written. */
+  plan(): Evidence {
+    if (this.dataDir === undefined) {
+      return {
+        onVolume: false,
+        detail: 'No data volume is mounted (QUIESCE_DATA_DIR is not set).',
+      };
+    }
+    if (this.#failure !== undefined)
+      return { onVolume: false, detail: this.#unwritten(this.#failure) };
+    return { onVolume: true, detail: `${VOLUME_FOLDER}/${RECEIPT_FILE}` };
+  }
+
+  /** Writes `receipt.json`, durably. A volume that cannot take it does not stop a freeze. */
+  async seal(receipt: Receipt): Promise<Evidence> {
+    const plan = this.plan();
+    if (!plan.onVolume) return plan;
+    try {
+      await this.#folder();
+      await this.#write(RECEIPT_FILE, `${JSON.stringify(receipt, null, 2)}\n`);
+      return plan;
+    } catch (error) {
+      this.#failure = describeErrno(error);
+      return this.plan();
+    }
+  }
+
+  /**
+   * Removes `receipt.json` first, then all that was kept beside it but the results of verified
+   * restores (`restored-ID.json`).
+   *
+   * @returns why the receipt may still be there, if it may: copies made from now on would carry it.
+   */
+  async clear(): Promise<string | null> {
+    this.#failure = undefined;
+    if (this.dataDir === undefined) return null;
+    try {
+      await removeDurably(this.#path(RECEIPT_FILE));
+      for (const name of await this.#list()) {
+        if (!name.startsWith('restored-')) await removeDurably(this.#path(name));
+      }
+      return null;
+    } catch (error) {
+      return `${this.#path(RECEIPT_FILE)} could not be removed: ${describeErrno(error)}.`;
+    }
+  }
+
+  /** The receipt lying on the volume; `'unreadable'` where there is one that cannot be read. */
+  async receipt(): Promise<Receipt | 'unreadable' | null> {
+    if (this.dataDir === undefined) return null;
+    try {
+      const parsed = receiptSchema.safeParse(
+        JSON.parse(await readFile(this.#path(RECEIPT_FILE), 'utf8')),
+      );
+      return parsed.success ? parsed.data : 'unreadable';
+    } catch (error) {
+      if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return null;
+      return 'unreadable';
+    }
+  }
+
+  /** Writes a file beside the receipt; rejects with the system's error. */
+  async write(name: string, content: string): Promise<void> {
+    await this.#folder();
+    await this.#write(name, content);
+  }
+
+  async #list(): Promise<string[]> {
+    const entries = await readdir(this.#path(''), { withFileTypes: true }).catch(() => []);
+    return entries.filter((entry) => entry.isFile()).map((entry) => entry.name);
+  }
+
+  #path(name: string): string {
+    return join(this.dataDir ?? '', VOLUME_FOLDER, name);
+  }
+
+  #unwritten(why: string): string {
+    return `${VOLUME_FOLDER}/${RECEIPT_FILE} could not be written: ${why}. A copy carries no proof of this freeze.`;
+  }
+
+  /** Never makes the data directory itself: where it is missing, no volume is mounted. */
+  async #folder(): Promise<void> {
+    const path = join(this.dataDir ?? '', VOLUME_FOLDER);
+    const { uid, gid } = await stat(this.dataDir ?? '');
+    const made = await makeFolder(path, 0o755);
+    if (made && process.getuid?.() === 0) await chown(path, uid, gid);
+  }
+
+  /** The server's user must be able to read what is kept, so files of root go to the data's owner. */
+  async #write(name: string, content: string): Promise<void> {
+    const { uid, gid } = await stat(this.dataDir ?? '');
+    const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
+    await writeDurably(this.#path(name), content, { mode: 0o644, ...owner });
+  }
+}
