@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { FreezeRequest, LeasePhase, LeaseView, ThawRequest } from '../control.ts';
 import { formatDuration } from '../duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
+import { ambiguous, answer, failureOf, stuck } from './answers.ts';
 import { Deferred } from './deferred.ts';
 import {
   type Cause,
@@ -322,59 +323,6 @@ function within(field: 'ttl' | 'timeout', ms: number, max: number): number {
       field,
     },
   );
-}
-
-/** The receipt, if it is a success; the error of a thaw that is none, otherwise. */
-function answer(receipt: Receipt): Receipt {
-  if (receipt.verdict === 'consistent') return receipt;
-  const why = receipt.notes.slice(-1)[0] ?? receipt.reasons.join(', ');
-  throw new QuiesceError('NOT_CONSISTENT', `Freeze ${receipt.id} did not hold: ${why}`, {
-    details: { receipt },
-  });
-}
-
-function ambiguous(receipt: Receipt): QuiesceError {
-  return new QuiesceError(
-    'NOT_CONSISTENT',
-    `Freeze ${receipt.id} was thawed at ${receipt.thawedAt} already, and another freeze was refused while it was held: without an id nobody can tell whose thaw this is.`,
-    { hint: `If it is yours: quiesce thaw --id ${receipt.id}`, details: { receipt } },
-  );
-}
-
-function stuck(error: QuiesceError, id: string): QuiesceError {
-  return new QuiesceError(
-    'ENGINE_FAILED',
-    `Freeze ${id} could not be released yet: ${error.message} It is tried again until it succeeds.`,
-    { cause: error },
-  );
-}
-
-function failureOf(run: FreezeRun, cause: Cause, stage: string, late: boolean): QuiesceError {
-  const undone = late ? 'the roll-back is still under way' : 'everything was rolled back';
-  switch (cause) {
-    case 'freeze-timeout':
-      return new QuiesceError(
-        'FREEZE_TIMEOUT',
-        `The hold was not in place by the timeout (it was at: ${stage}); ${undone}.`,
-      );
-    case 'freeze-failed':
-      return run.failure ?? new QuiesceError('ENGINE_FAILED', `The freeze failed; ${undone}.`);
-    case 'hold-lost':
-      return new QuiesceError(
-        'ENGINE_FAILED',
-        `The hold was lost while the freeze was made; ${undone}.`,
-      );
-    case 'sidecar-stopped':
-      return new QuiesceError('SHUTTING_DOWN', `The sidecar is stopping; ${undone}.`);
-    case 'freeze-aborted':
-      return new QuiesceError('FREEZE_ABORTED', `A thaw ended the freeze; ${undone}.`);
-    case 'caller-gone':
-      return new QuiesceError('FREEZE_ABORTED', `The caller went away; ${undone}.`);
-    case 'thaw':
-    case 'lease-expired':
-    case 'interrupted':
-      return new QuiesceError('FREEZE_ABORTED', `The freeze has ended; ${undone}.`);
-  }
 }
 
 function story(receipt: Receipt): Record<string, unknown> {

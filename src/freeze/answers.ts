@@ -1,0 +1,65 @@
+import { QuiesceError } from '../errors.ts';
+import type { Cause } from './lease.ts';
+import type { Receipt } from './receipt.ts';
+import type { FreezeRun } from './run.ts';
+
+/** The receipt, if it is a success; the error of a thaw that is none, otherwise. */
+export function answer(receipt: Receipt): Receipt {
+  if (receipt.verdict === 'consistent') return receipt;
+  const why = receipt.notes.slice(-1)[0] ?? receipt.reasons.join(', ');
+  throw new QuiesceError('NOT_CONSISTENT', `Freeze ${receipt.id} did not hold: ${why}`, {
+    details: { receipt },
+  });
+}
+
+/** For a thaw without an id after a freeze that others tried to cross. */
+export function ambiguous(receipt: Receipt): QuiesceError {
+  return new QuiesceError(
+    'NOT_CONSISTENT',
+    `Freeze ${receipt.id} was thawed at ${receipt.thawedAt} already, and another freeze was refused while it was held: without an id nobody can tell whose thaw this is.`,
+    { hint: `If it is yours: quiesce thaw --id ${receipt.id}`, details: { receipt } },
+  );
+}
+
+/** For those who wait for a release that has failed once. */
+export function stuck(error: QuiesceError, id: string): QuiesceError {
+  return new QuiesceError(
+    'ENGINE_FAILED',
+    `Freeze ${id} could not be released yet: ${error.message} It is tried again until it succeeds.`,
+    { cause: error },
+  );
+}
+
+/** What the callers of a freeze that never came to be are told. */
+export function failureOf(
+  run: Pick<FreezeRun, 'failure'>,
+  cause: Cause,
+  stage: string,
+  late: boolean,
+): QuiesceError {
+  const undone = late ? 'the roll-back is still under way' : 'everything was rolled back';
+  switch (cause) {
+    case 'freeze-timeout':
+      return new QuiesceError(
+        'FREEZE_TIMEOUT',
+        `The hold was not in place by the timeout (it was at: ${stage}); ${undone}.`,
+      );
+    case 'freeze-failed':
+      return run.failure ?? new QuiesceError('ENGINE_FAILED', `The freeze failed; ${undone}.`);
+    case 'hold-lost':
+      return new QuiesceError(
+        'ENGINE_FAILED',
+        `The hold was lost while the freeze was made; ${undone}.`,
+      );
+    case 'sidecar-stopped':
+      return new QuiesceError('SHUTTING_DOWN', `The sidecar is stopping; ${undone}.`);
+    case 'freeze-aborted':
+      return new QuiesceError('FREEZE_ABORTED', `A thaw ended the freeze; ${undone}.`);
+    case 'caller-gone':
+      return new QuiesceError('FREEZE_ABORTED', `The caller went away; ${undone}.`);
+    case 'thaw':
+    case 'lease-expired':
+    case 'interrupted':
+      return new QuiesceError('FREEZE_ABORTED', `The freeze has ended; ${undone}.`);
+  }
+}
