@@ -1,0 +1,215 @@
+import type pg from 'pg';
+import { type Acked, countAcked, type LedgerShape } from './load.ts';
+
+/** One statement about the ledger, proven or refuted. */
+export interface LedgerCheck {
+  readonly name: 'acknowledged' | 'no-gap' | 'counts' | 'sum' | 'balances' | 'payload';
+  readonly ok: boolean;
+  /** What was proven, or exactly what is missing or differs. */
+  readonly message: string;
+}
+
+export interface LedgerReport {
+  readonly ok: boolean;
+  readonly checks: readonly LedgerCheck[];
+  /** Ledger rows found. */
+  readonly rows: number;
+  /** Rows beyond those acknowledged: committed between the acknowledgement and the copy. */
+  readonly beyond: number;
+}
+
+interface ClientRows {
+  readonly client: number;
+  readonly count: number;
+  readonly distinct: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+const LISTED = 5;
+
+/**
+ * Checks a database against what a {@link WriterLoad} had been told: every acknowledged transaction
+ * is there, no client's sequence has a gap or a double, the sum of all accounts is what it was at
+ * the beginning, each balance is what the ledger says, and every payload is what was written. Reads
+ * the tables, not their indexes, in one read-only snapshot, so it may run beside writers.
+ *
+ * @throws what the server throws: a database that cannot be read proves nothing.
+ */
+export async function verifyLedger(client: pg.ClientBase, acked: Acked): Promise<LedgerReport> {
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  try {
+    await client.query(
+      'SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off',
+    );
+    const rows = await readClients(client, acked.shape);
+    const total = rows.reduce((sum, row) => sum + row.count, 0);
+    const checks = [
+      await checkAcknowledged(client, acked, rows),
+      await checkGaps(client, acked, rows),
+      checkCounts(acked, rows),
+      await checkSum(client, acked.shape),
+      await checkBalances(client, acked.shape),
+      await checkPayload(client, acked.shape),
+    ];
+    const present = rows.reduce(
+      (sum, row) => sum + Math.min(row.max, acked.upTo[row.client] ?? 0),
+      0,
+    );
+    return { ok: checks.every(({ ok }) => ok), checks, rows: total, beyond: total - present };
+  } finally {
+    await client.query('ROLLBACK').catch(() => undefined);
+  }
+}
+
+/** All ledger tables as one, in SQL. */
+function ledger({ tables }: LedgerShape): string {
+  const parts = Array.from({ length: tables }, (_, n) => `SELECT * FROM bank.ledger_${n}`);
+  return `(${parts.join(' UNION ALL ')}) AS ledger`;
+}
+
+async function readClients(client: pg.ClientBase, shape: LedgerShape): Promise<ClientRows[]> {
+  const result = await client.query<Record<keyof ClientRows, string>>(
+    `SELECT client, count(*) AS count, count(DISTINCT seq) AS distinct, min(seq) AS min, max(seq) AS max
+       FROM ${ledger(shape)} GROUP BY client ORDER BY client`,
+  );
+  return result.rows.map((row) => ({
+    client: Number(row.client),
+    count: Number(row.count),
+    distinct: Number(row.distinct),
+    min: Number(row.min),
+    max: Number(row.max),
+  }));
+}
+
+/** The numbers from 1 to `upTo` of one client that are not in the ledger. */
+async function missing(
+  client: pg.ClientBase,
+  shape: LedgerShape,
+  index: number,
+  upTo: number,
+): Promise<number[]> {
+  const result = await client.query<{ seq: string }>(
+    `SELECT wanted AS seq FROM generate_series(1, $2::bigint) wanted
+      EXCEPT SELECT seq FROM ${ledger(shape)} WHERE client = $1::int ORDER BY seq`,
+    [index, upTo],
+  );
+  return result.rows.map((row) => Number(row.seq));
+}
+
+/** `1–4, 9, 12–13`; at most a few parts. */
+export function describeRanges(sorted: readonly number[]): string {
+  const parts: [number, number][] = [];
+  for (const value of sorted) {
+    const last = parts.at(-1);
+    if (last && last[1] === value - 1) last[1] = value;
+    else parts.push([value, value]);
+  }
+  const texts = parts.map(([a, b]) => (a === b ? String(a) : `${a}–${b}`));
+  const more = texts.length - LISTED;
+  return texts.slice(0, LISTED).join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+async function checkAcknowledged(
+  client: pg.ClientBase,
+  acked: Acked,
+  rows: readonly ClientRows[],
+): Promise<LedgerCheck> {
+  const lost: string[] = [];
+  for (const [index, upTo] of acked.upTo.entries()) {
+    const row = rows.find((candidate) => candidate.client === index);
+    if (upTo === 0 || isWhole(row, upTo)) continue;
+    const gone = await missing(client, acked.shape, index, upTo);
+    if (gone.length > 0) lost.push(`client ${index} lacks ${describeRanges(gone)} of ${upTo}`);
+  }
+  const message =
+    lost.length === 0
+      ? `all ${countAcked(acked)} acknowledged transactions are there`
+      : `acknowledged and missing: ${lost.join('; ')}`;
+  return { name: 'acknowledged', ok: lost.length === 0, message };
+}
+
+/** Rows 1 … max without gap, and max reaches `upTo`. */
+function isWhole(row: ClientRows | undefined, upTo: number): boolean {
+  return row !== undefined && row.min === 1 && row.distinct === row.max && row.max >= upTo;
+}
+
+async function checkGaps(
+  client: pg.ClientBase,
+  { shape }: Acked,
+  rows: readonly ClientRows[],
+): Promise<LedgerCheck> {
+  const gaps: string[] = [];
+  for (const row of rows) {
+    if (isWhole(row, 0)) continue;
+    const gone = await missing(client, shape, row.client, row.max);
+    gaps.push(`client ${row.client} lacks ${describeRanges(gone)} below ${row.max}`);
+  }
+  const message =
+    gaps.length === 0
+      ? `no gap in the sequences of ${rows.length} clients`
+      : `gaps in sequences: ${gaps.join('; ')}`;
+  return { name: 'no-gap', ok: gaps.length === 0, message };
+}
+
+/** No doubles, and no client that never wrote. */
+function checkCounts({ shape, upTo }: Acked, rows: readonly ClientRows[]): LedgerCheck {
+  const wrong = rows.flatMap((row) => {
+    if (row.client < 0 || row.client >= shape.clients) return [`unknown client ${row.client}`];
+    return row.count === row.distinct
+      ? []
+      : [`client ${row.client} has ${row.count - row.distinct} doubles`];
+  });
+  const total = rows.reduce((sum, row) => sum + row.count, 0);
+  const expected = rows.reduce((sum, row) => sum + Math.max(row.max, upTo[row.client] ?? 0), 0);
+  if (wrong.length === 0 && total !== expected)
+    wrong.push(`${total} rows where ${expected} belong`);
+  const message = wrong.length === 0 ? `${total} ledger rows, each once` : wrong.join('; ');
+  return { name: 'counts', ok: wrong.length === 0, message };
+}
+
+async function checkSum(client: pg.ClientBase, shape: LedgerShape): Promise<LedgerCheck> {
+  const { rows } = await client.query<{ count: string; sum: string | null }>(
+    'SELECT count(*) AS count, sum(balance) AS sum FROM bank.accounts',
+  );
+  const [found, sum] = [Number(rows[0]?.count), Number(rows[0]?.sum)];
+  const expected = shape.accounts * shape.initialBalance;
+  const ok = found === shape.accounts && sum === expected;
+  const message = ok
+    ? `${found} accounts hold ${sum}, as at the beginning`
+    : `${found} accounts hold ${sum}; ${shape.accounts} with ${expected} belong`;
+  return { name: 'sum', ok, message };
+}
+
+async function checkBalances(client: pg.ClientBase, shape: LedgerShape): Promise<LedgerCheck> {
+  const { rows } = await client.query<{ id: number; balance: string; expected: string }>(
+    `WITH moved AS (
+       SELECT id, sum(amount) AS amount FROM (
+         SELECT to_account AS id, amount FROM ${ledger(shape)}
+         UNION ALL SELECT from_account, -amount FROM ${ledger(shape)}) AS both_sides GROUP BY id)
+     SELECT id, balance, coalesce(amount, 0) + $1::bigint AS expected
+       FROM bank.accounts FULL JOIN moved USING (id)
+      WHERE balance IS DISTINCT FROM coalesce(amount, 0) + $1::bigint ORDER BY id`,
+    [shape.initialBalance],
+  );
+  const some = rows
+    .slice(0, LISTED)
+    .map((row) => `account ${row.id} holds ${row.balance}, the ledger says ${row.expected}`);
+  const message =
+    rows.length === 0
+      ? 'every balance is what the ledger says'
+      : `${rows.length} balances differ: ${some.join('; ')}`;
+  return { name: 'balances', ok: rows.length === 0, message };
+}
+
+async function checkPayload(client: pg.ClientBase, shape: LedgerShape): Promise<LedgerCheck> {
+  const { rows } = await client.query<{ client: number; seq: string }>(
+    `SELECT client, seq FROM ${ledger(shape)}
+      WHERE payload IS DISTINCT FROM repeat(md5(client || ':' || seq), ${shape.payloadRepeats})
+      ORDER BY client, seq`,
+  );
+  const some = rows.slice(0, LISTED).map((row) => `client ${row.client} seq ${row.seq}`);
+  const message =
+    rows.length === 0 ? 'every payload is what was written' : `payloads differ: ${some.join('; ')}`;
+  return { name: 'payload', ok: rows.length === 0, message };
+}

@@ -1,0 +1,35 @@
+import { mkdtemp, rm, chmod } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, type ClientConfig } from 'pg';
+import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
+
+/** A folder of its own that any user may enter. */
+export async function tempDir(): Promise<{ dir: string; remove: () => Promise<void> }> {
+  const dir = await mkdtemp(join(tmpdir(), 'qdemo-'));
+  await chmod(dir, 0o755);
+  return { dir, remove: () => rm(dir, { recursive: true, force: true }) };
+}
+
+/** A server on `dataDir`, not yet initialised. */
+export async function serverAt(dataDir: string, socketDir: string): Promise<EmbeddedPostgres> {
+  return EmbeddedPostgres.at({ major: 17, dataDir, port: await freePort(), socketDir });
+}
+
+export function connectionOf(server: EmbeddedPostgres): ClientConfig {
+  const { port } = server.options;
+  return { host: '127.0.0.1', port, user: 'postgres', password: 'postgres', database: 'postgres' };
+}
+
+export async function withClient<T>(
+  server: EmbeddedPostgres,
+  use: (client: Client) => Promise<T>,
+): Promise<T> {
+  const client = new Client(connectionOf(server));
+  await client.connect();
+  try {
+    return await use(client);
+  } finally {
+    await client.end();
+  }
+}
