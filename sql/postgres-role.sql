@@ -1,0 +1,45 @@
+-- The least-privileged role for quiesce beside PostgreSQL 13 to 18.
+--
+-- Run it as a superuser, in the database that the sidecar connects to (PGDATABASE): a GRANT on a
+-- function counts only in the database where it was given.
+--
+--     psql -d postgres -f postgres-role.sql
+--     psql -d postgres -c '\password quiesce'
+--
+-- No password stands here on purpose: \password sends a hash, so that none reaches the server's log.
+-- With pg_hba.conf `trust`, `peer` or `cert` none is needed. It may be run any number of times.
+
+DO $role$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'quiesce') THEN
+    CREATE ROLE quiesce;
+  END IF;
+END
+$role$;
+
+ALTER ROLE quiesce LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT;
+
+-- Reads settings, replication state and sizes; changes nothing.
+GRANT pg_monitor TO quiesce;
+
+DO $grants$
+BEGIN
+  EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO quiesce', pg_catalog.current_database());
+  IF pg_catalog.current_setting('server_version_num')::int >= 150000 THEN
+    -- The sealed freeze: begins and ends a backup, and makes the checkpoint of it.
+    GRANT EXECUTE ON FUNCTION pg_catalog.pg_backup_start(text, boolean) TO quiesce;
+    GRANT EXECUTE ON FUNCTION pg_catalog.pg_backup_stop(boolean) TO quiesce;
+    -- CHECKPOINT alone, where a sealed freeze is not possible (wal_level = minimal).
+    GRANT pg_checkpoint TO quiesce;
+  ELSE
+    GRANT EXECUTE ON FUNCTION pg_catalog.pg_start_backup(text, boolean, boolean) TO quiesce;
+    GRANT EXECUTE ON FUNCTION pg_catalog.pg_stop_backup(boolean, boolean) TO quiesce;
+  END IF;
+END
+$grants$;
+
+-- Only for `quiesce verify --deep`, in every database that it shall look into:
+--
+--     CREATE EXTENSION IF NOT EXISTS amcheck;
+--     GRANT EXECUTE ON FUNCTION bt_index_check(regclass, boolean) TO quiesce;
+--     GRANT EXECUTE ON FUNCTION verify_heapam(regclass, boolean, boolean, text, bigint, bigint) TO quiesce;  -- 14+
