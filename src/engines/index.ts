@@ -1,0 +1,37 @@
+import type { SettingIssue } from './postgres/settings.ts';
+import type { Engine } from './engine.ts';
+import type { RestoreModule } from '../restore/prepare-restore.ts';
+
+interface EngineOptions {
+  /** The engine's own settings, with `NAME_FILE` already resolved. */
+  readonly settings: Readonly<Record<string, string | undefined>>;
+  readonly dataDir: string | undefined;
+}
+
+interface EngineModule {
+  checkSettings(settings: Readonly<Record<string, string | undefined>>): readonly SettingIssue[];
+  createEngine(options: EngineOptions): Engine;
+}
+
+/** Name → how to load it: only the configured engine is ever imported. */
+const engines: Readonly<Record<string, () => Promise<EngineModule>>> = {
+  postgres: () => import('./postgres/index.ts'),
+};
+
+const restores: Readonly<Record<string, () => Promise<RestoreModule>>> = {
+  postgres: () => import('./postgres/prepare-restore.ts'),
+};
+
+export const ENGINE_NAMES: readonly string[] = Object.keys(engines);
+
+/** @throws Error for a name that is not in `ENGINE_NAMES`. */
+export async function loadEngine(name: string): Promise<EngineModule> {
+  const load = engines[name];
+  if (!load) throw new Error(`no engine is called ${name}`);
+  return await load();
+}
+
+/** The part of an engine that works on a restored copy, without a server; `undefined`: it has none. */
+export async function loadRestore(name: string): Promise<RestoreModule | undefined> {
+  return await restores[name]?.();
+}

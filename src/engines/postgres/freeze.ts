@@ -1,0 +1,117 @@
+import type { FreezeContext } from '../engine.ts';
+import { PostgresHold } from './hold.ts';
+import type { Layout } from './layout.ts';
+import { parseLsn, walFileName } from './lsn.ts';
+import { writeMarker } from './marker.ts';
+import type { Plan } from './plan.ts';
+import {
+  LABEL_FILE,
+  type PostgresPosition,
+  type PostgresRestore,
+  TABLESPACE_MAP_FILE,
+} from './receipt.ts';
+import { type SealedBackup, takeSealedBackup } from './sealed.ts';
+import { readServer, type ServerFacts } from './server.ts';
+import type { Session } from './session.ts';
+import { Watch } from './watch.ts';
+
+export interface FreezeDeps {
+  readonly session: Session;
+  readonly plan: Plan;
+  readonly layout: Layout;
+  readonly context: FreezeContext;
+  /** Opens another session to the same server. */
+  readonly open: (signal: AbortSignal) => Promise<Session>;
+}
+
+/**
+ * The freeze: a sealed backup whose label is kept beside the data (where the plan allows it), then
+ * the marker, last. On a standby there is no marker, for it cannot write; its position is what it
+ * has replayed, which WAL on its own disk covers.
+ */
+export async function freezePostgres(deps: FreezeDeps, signal: AbortSignal): Promise<PostgresHold> {
+  const { session, plan, context } = deps;
+  const backup =
+    plan.mode === 'sealed'
+      ? await takeSealedBackup(session, `quiesce ${context.id}`, signal)
+      : null;
+  if (backup) await context.keep(filesOf(backup));
+  const server = await readServer(session, signal);
+  const databases = await listDatabases(session, signal);
+  const markerLsn = server.inRecovery ? null : await writeMarker(session, context.id, signal);
+  const lsn = markerLsn ?? (await replayedTo(session, signal));
+  const position = positionOf(server, backup, lsn, markerLsn);
+  const notes = [...plan.notes, ...deps.layout.notes];
+  if (backup && !backup.labelAsBuilt) {
+    notes.push(
+      'The label the server returned differs from the one computed; the server’s is kept.',
+    );
+  }
+  const restore = restoreOf(deps.layout, server, position, backup, databases);
+  const facts = { mode: plan.mode, server, position, restore, reasons: plan.reasons, notes };
+  return new PostgresHold(facts, new Watch(session, server, deps.open));
+}
+
+function filesOf(backup: SealedBackup): Record<string, string> {
+  const files: Record<string, string> = { [LABEL_FILE]: backup.label };
+  if (backup.tablespaceMap !== null) files[TABLESPACE_MAP_FILE] = backup.tablespaceMap;
+  return files;
+}
+
+function positionOf(
+  server: ServerFacts,
+  backup: SealedBackup | null,
+  lsn: string,
+  markerLsn: string | null,
+): PostgresPosition {
+  return {
+    lsn,
+    startLsn: backup?.startLsn ?? server.redoLsn,
+    checkpointLsn: backup?.checkpointLsn ?? server.checkpointLsn,
+    stopLsn: backup?.stopLsn ?? null,
+    markerLsn,
+    timeline: backup?.timeline ?? server.timeline,
+    serverStartedAt: server.serverStartedAt,
+  };
+}
+
+function restoreOf(
+  layout: Layout,
+  server: ServerFacts,
+  position: PostgresPosition,
+  backup: SealedBackup | null,
+  databases: string[],
+): PostgresRestore {
+  const { timeline, startLsn, lsn } = position;
+  const { segmentSize } = server;
+  return {
+    dataDirectory: layout.relative,
+    backupLabel: backup?.label ?? null,
+    tablespaceMap: backup?.tablespaceMap ?? null,
+    wal: {
+      segmentSize,
+      first: walFileName(timeline, parseLsn(startLsn), segmentSize),
+      last: walFileName(timeline, parseLsn(lsn) - 1n, segmentSize),
+    },
+    databases,
+  };
+}
+
+async function listDatabases(session: Session, signal: AbortSignal): Promise<string[]> {
+  const rows = await session.query<{ name: string }>(
+    'SELECT datname::text AS name FROM pg_catalog.pg_database ORDER BY 1',
+    [],
+    signal,
+  );
+  return rows.map((row) => row.name);
+}
+
+async function replayedTo(session: Session, signal: AbortSignal): Promise<string> {
+  const [row] = await session.query<{ lsn: string }>(
+    'SELECT pg_catalog.pg_last_wal_replay_lsn()::text AS lsn',
+    [],
+    signal,
+  );
+  if (!row) throw new Error('the standby told no replayed position');
+  return row.lsn;
+}

@@ -1,0 +1,159 @@
+import { QuiesceError } from '../../errors.ts';
+import type { Receipt } from '../../freeze/receipt.ts';
+import type {
+  Engine,
+  FreezeContext,
+  Hold,
+  JsonObject,
+  Probe,
+  VerifyOptions,
+  VerifyResult,
+} from '../engine.ts';
+import { freezePostgres } from './freeze.ts';
+import { inspectServerLayout, type Layout } from './layout.ts';
+import { readMetadata } from './metadata.ts';
+import { planFreeze, type Plan } from './plan.ts';
+import { readPrivileges } from './privileges.ts';
+import { readServer, toProbe } from './server.ts';
+import { Session } from './session.ts';
+import { parseSettings, type PostgresSettings, type SettingIssue } from './settings.ts';
+import { verifyReceipt } from './verify.ts';
+
+export interface PostgresOptions {
+  /** libpq's environment names. */
+  readonly settings: Readonly<Record<string, string | undefined>>;
+  /** QUIESCE_DATA_DIR. */
+  readonly dataDir: string | undefined;
+}
+
+/** What is wrong with the engine's own settings, by name. */
+export function checkSettings(
+  settings: Readonly<Record<string, string | undefined>>,
+): readonly SettingIssue[] {
+  return parseSettings(settings).issues;
+}
+
+export function createEngine(options: PostgresOptions): Engine {
+  return new PostgresEngine(parseSettings(options.settings).settings, options.dataDir);
+}
+
+/** What `prepare` found out and left ready for `hold`. */
+interface Prepared {
+  readonly session: Session;
+  readonly plan: Plan;
+  readonly layout: Layout;
+}
+
+class PostgresEngine implements Engine {
+  readonly name = 'postgres';
+  readonly capabilities = { blocksWrites: false, copies: ['snapshot'] } as const;
+  readonly #settings: PostgresSettings;
+  readonly #dataDir: string | undefined;
+  #prepared: Prepared | undefined;
+
+  constructor(settings: PostgresSettings, dataDir: string | undefined) {
+    this.#settings = settings;
+    this.#dataDir = dataDir;
+  }
+
+  async probe(signal: AbortSignal): Promise<Probe> {
+    return await this.#with(signal, async (session) => toProbe(await readServer(session, signal)));
+  }
+
+  async prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
+    if (context.copy !== 'snapshot') throw unsupportedCopy(context.copy);
+    await this.#forget();
+    const session = await this.#open(signal);
+    try {
+      const server = await readServer(session, signal);
+      const privileges = await readPrivileges(session, signal);
+      const plan = planFreeze(server, privileges);
+      const layout = await inspectServerLayout(session, server, this.#dataDir, signal);
+      if (layout.refusal) {
+        throw new QuiesceError('COPY_UNSUPPORTED', layout.refusal.message, {
+          hint: layout.refusal.hint,
+        });
+      }
+      // Writes out what is dirty now, so that the checkpoint of the hold itself is short.
+      if (privileges.checkpoint) await session.query('CHECKPOINT', [], signal);
+      this.#prepared = { session, plan, layout };
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  async hold(context: FreezeContext, signal: AbortSignal): Promise<Hold> {
+    const prepared = this.#prepared;
+    if (!prepared) throw new QuiesceError('INTERNAL', 'hold was called without prepare');
+    try {
+      const hold = await freezePostgres(
+        { ...prepared, context, open: (again) => this.#open(again) },
+        signal,
+      );
+      this.#prepared = undefined;
+      return hold;
+    } catch (error) {
+      await this.#forget();
+      throw error;
+    }
+  }
+
+  async metadata(signal: AbortSignal): Promise<JsonObject> {
+    return await this.#with(signal, (session) => readMetadata(session, signal));
+  }
+
+  /** Nothing of a freeze outlives its session: the server ends an unfinished backup by itself. */
+  async recover(): Promise<void> {
+    await this.#forget();
+  }
+
+  async verify(
+    receipt: Receipt,
+    options: VerifyOptions,
+    signal: AbortSignal,
+  ): Promise<VerifyResult> {
+    return await verifyReceipt(
+      { settings: this.#settings, dataDir: this.#dataDir },
+      receipt,
+      options,
+      signal,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#forget();
+  }
+
+  async #forget(): Promise<void> {
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    await prepared?.session.close();
+  }
+
+  async #open(signal: AbortSignal): Promise<Session> {
+    return await Session.open(this.#settings, signal);
+  }
+
+  async #with<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {
+    const session = await this.#open(signal);
+    try {
+      return await work(session);
+    } finally {
+      await session.close();
+    }
+  }
+}
+
+function unsupportedCopy(copy: string): QuiesceError {
+  const hints: Record<string, string> = {
+    volumes: 'Keep data, WAL and tablespaces on one volume and set QUIESCE_COPY=snapshot.',
+    files:
+      'Live PostgreSQL files copied one by one do not restore: use CSI snapshots and set QUIESCE_COPY=snapshot.',
+  };
+  return new QuiesceError(
+    'COPY_UNSUPPORTED',
+    `A PostgreSQL freeze keeps its promise only for an atomic snapshot of one volume, not for copy: ${copy}.`,
+    { hint: hints[copy] ?? 'Set QUIESCE_COPY=snapshot.', field: 'QUIESCE_COPY' },
+  );
+}

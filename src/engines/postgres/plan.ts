@@ -1,0 +1,31 @@
+import { missingForSealed, type Privileges } from './privileges.ts';
+import type { ServerFacts } from './server.ts';
+
+/** How strong a freeze of this server by this role can be, and why it is no stronger. */
+export interface Plan {
+  readonly mode: 'sealed' | 'crash-consistent';
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/**
+ * Sealed where the server and the grants allow it. Otherwise checkpoint and marker only: an atomic
+ * copy of that restores by plain crash recovery, but a copy that lost its WAL tail starts without
+ * complaint, so the receipt has to say which of the two it is.
+ */
+export function planFreeze(server: ServerFacts, privileges: Privileges): Plan {
+  const reasons: string[] = [];
+  const notes: string[] = [];
+  if (server.walLevel === 'minimal') {
+    reasons.push('wal-level-minimal');
+    notes.push(
+      'crash-consistent only: wal_level is minimal; set it to replica for a sealed freeze.',
+    );
+  }
+  const missing = missingForSealed(privileges, server.major);
+  if (missing.length > 0) {
+    reasons.push('grant-missing');
+    notes.push(`crash-consistent only: the role ${privileges.role} lacks: ${missing.join(' ')}`);
+  }
+  return { mode: reasons.length === 0 ? 'sealed' : 'crash-consistent', reasons, notes };
+}

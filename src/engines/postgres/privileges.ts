@@ -1,0 +1,60 @@
+import type { Session } from './session.ts';
+
+/** What the role may do; decides how strong a freeze can be. */
+export interface Privileges {
+  readonly role: string;
+  readonly start: boolean;
+  readonly stop: boolean;
+  /** `CHECKPOINT`: superusers, and from 15 on members of pg_checkpoint. */
+  readonly checkpoint: boolean;
+  /** `pg_ls_waldir()`: shows that the start segment is still on disk. Part of pg_monitor. */
+  readonly listWal: boolean;
+  /** Sees settings and other sessions. */
+  readonly monitor: boolean;
+}
+
+/** Signatures as `has_function_privilege` wants them. */
+export function backupSignatures(major: number): { start: string; stop: string } {
+  return major >= 15
+    ? {
+        start: 'pg_catalog.pg_backup_start(text, boolean)',
+        stop: 'pg_catalog.pg_backup_stop(boolean)',
+      }
+    : {
+        start: 'pg_catalog.pg_start_backup(text, boolean, boolean)',
+        stop: 'pg_catalog.pg_stop_backup(boolean, boolean)',
+      };
+}
+
+export async function readPrivileges(session: Session, signal: AbortSignal): Promise<Privileges> {
+  const { start, stop } = backupSignatures(session.major);
+  const [row] = await session.query<Privileges>(
+    `SELECT current_user::text AS role,
+            pg_catalog.has_function_privilege($1, 'EXECUTE') AS start,
+            pg_catalog.has_function_privilege($2, 'EXECUTE') AS stop,
+            pg_catalog.has_function_privilege('pg_catalog.pg_ls_waldir()', 'EXECUTE') AS "listWal",
+            pg_catalog.pg_has_role('pg_monitor', 'USAGE') AS monitor,
+            pg_catalog.current_setting('is_superuser') = 'on'
+              OR EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'pg_checkpoint'
+                            AND pg_catalog.pg_has_role(oid, 'USAGE')) AS checkpoint`,
+    [start, stop],
+    signal,
+  );
+  if (!row) throw new Error('the server described the role with no row');
+  return row;
+}
+
+/** The statements that would give the role what a sealed freeze needs. */
+export function missingForSealed(privileges: Privileges, major: number): string[] {
+  const signatures = backupSignatures(major);
+  const role = quoteIdent(privileges.role);
+  const missing: string[] = [];
+  if (!privileges.start) missing.push(`GRANT EXECUTE ON FUNCTION ${signatures.start} TO ${role};`);
+  if (!privileges.stop) missing.push(`GRANT EXECUTE ON FUNCTION ${signatures.stop} TO ${role};`);
+  if (!privileges.listWal || !privileges.monitor) missing.push(`GRANT pg_monitor TO ${role};`);
+  return missing;
+}
+
+function quoteIdent(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}

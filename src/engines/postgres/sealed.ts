@@ -1,0 +1,140 @@
+import { QuiesceError } from '../../errors.ts';
+import { buildLabel, sameLabel, sameTablespaceMap } from './label.ts';
+import { readServer, type ServerFacts } from './server.ts';
+import type { Session } from './session.ts';
+
+/** A backup that has begun and ended: everything a restore needs to start from it. */
+export interface SealedBackup {
+  readonly startLsn: string;
+  readonly checkpointLsn: string;
+  readonly stopLsn: string;
+  readonly timeline: number;
+  /** As `pg_backup_stop` returned it: the server's own word, byte for byte. */
+  readonly label: string;
+  readonly tablespaceMap: string | null;
+  /** The label and map built before the stop equal the ones it returned. */
+  readonly labelAsBuilt: boolean;
+}
+
+interface Functions {
+  readonly start: string;
+  readonly stop: string;
+}
+
+/** The non-exclusive backup functions, by version (documentation, "Backup Control Functions"). */
+export function backupFunctions(major: number): Functions {
+  return major >= 15
+    ? { start: 'pg_backup_start($1, true)', stop: 'pg_backup_stop(false)' }
+    : { start: 'pg_start_backup($1, true, false)', stop: 'pg_stop_backup(false, false)' };
+}
+
+const ATTEMPTS = 5;
+
+/**
+ * The sealed backup: start (fast checkpoint), stop without waiting for the archiver, in one session.
+ * Blocks no writer and leaves nothing open; if the session dies in between, the server ends the
+ * backup by itself.
+ *
+ * Tries again when another checkpoint came between the start and the look at the control file, for
+ * then the two do not describe the same one.
+ *
+ * Always `stop(false)`: waiting for a failing archiver would lose the label.
+ */
+export async function takeSealedBackup(
+  session: Session,
+  label: string,
+  signal: AbortSignal,
+): Promise<SealedBackup> {
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    const begun = await start(session, label, signal);
+    const facts = await readServer(session, signal);
+    const built = {
+      label: labelFor(begun, facts, label),
+      map: await tablespaceMap(session, signal),
+    };
+    const ended = await stop(session, facts.major, signal);
+    if (facts.redoLsn !== begun.lsn) continue;
+    return {
+      startLsn: begun.lsn,
+      checkpointLsn: facts.checkpointLsn,
+      stopLsn: ended.lsn,
+      timeline: facts.timeline,
+      label: ended.label,
+      tablespaceMap: ended.map,
+      labelAsBuilt: sameLabel(built.label, ended.label) && sameTablespaceMap(built.map, ended.map),
+    };
+  }
+  throw new QuiesceError(
+    'ENGINE_FAILED',
+    `Another checkpoint came between the start of the backup and its description, ${ATTEMPTS} times in a row.`,
+  );
+}
+
+interface Begun {
+  readonly lsn: string;
+  readonly startTime: string;
+}
+
+async function start(session: Session, label: string, signal: AbortSignal): Promise<Begun> {
+  const call = backupFunctions(session.major).start;
+  // The label's time is printed in log_timezone.
+  await session.query(
+    `SELECT pg_catalog.set_config('TimeZone', pg_catalog.current_setting('log_timezone'), false)`,
+    [],
+    signal,
+  );
+  const [row] = await session.query<Begun>(
+    `SELECT pg_catalog.${call}::text AS lsn,
+            pg_catalog.to_char(pg_catalog.clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS TZ') AS "startTime"`,
+    [label],
+    signal,
+  );
+  if (!row)
+    throw new QuiesceError('ENGINE_FAILED', 'The start of the backup returned no position.');
+  return row;
+}
+
+async function stop(
+  session: Session,
+  major: number,
+  signal: AbortSignal,
+): Promise<{ lsn: string; label: string; map: string | null }> {
+  const [row] = await session.query<{ lsn: string; label: string; map: string }>(
+    `SELECT lsn::text AS lsn, labelfile AS label, spcmapfile AS map FROM pg_catalog.${backupFunctions(major).stop}`,
+    [],
+    signal,
+  );
+  if (!row) throw new QuiesceError('ENGINE_FAILED', 'The stop of the backup returned no label.');
+  return { ...row, map: row.map === '' ? null : row.map };
+}
+
+function labelFor(begun: Begun, facts: ServerFacts, label: string): string {
+  return buildLabel({
+    startLsn: begun.lsn,
+    checkpointLsn: facts.checkpointLsn,
+    timeline: facts.timeline,
+    segmentSize: facts.segmentSize,
+    inRecovery: facts.inRecovery,
+    startTime: begun.startTime,
+    label,
+    major: facts.major,
+  });
+}
+
+/** `OID path` a line, for the tablespaces that are links; those made in place are not in the map. */
+async function tablespaceMap(session: Session, signal: AbortSignal): Promise<string | null> {
+  const rows = await session.query<{ oid: string; path: string }>(
+    `SELECT oid::text AS oid, pg_catalog.pg_tablespace_location(oid) AS path
+       FROM pg_catalog.pg_tablespace WHERE pg_catalog.pg_tablespace_location(oid) LIKE '/%'`,
+    [],
+    signal,
+  );
+  return rows.length === 0
+    ? null
+    : rows.map((row) => `${row.oid} ${escapeLink(row.path)}\n`).join('');
+}
+
+/** As the server writes it: newlines and backslashes of a path are escaped by a backslash. */
+function escapeLink(path: string): string {
+  return path.replace(/[\\\n\r]/g, (character) => `\\${character}`);
+}

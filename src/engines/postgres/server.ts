@@ -1,0 +1,95 @@
+import type { Probe } from '../engine.ts';
+import type { Session } from './session.ts';
+
+/** What tells one run of one server from any other; the evidence of a hold is that it stays the same. */
+export interface ServerFacts {
+  /** e.g. `17.10`. */
+  readonly version: string;
+  readonly major: number;
+  readonly inRecovery: boolean;
+  readonly systemIdentifier: string;
+  /** Timeline of the last checkpoint (on a standby: restartpoint). */
+  readonly timeline: number;
+  readonly redoLsn: string;
+  readonly checkpointLsn: string;
+  /** `pg_postmaster_start_time()`, in UTC with microseconds. */
+  readonly serverStartedAt: string;
+  /**
+   * When the checkpointer started, in the same form: it changes when the postmaster restarts its
+   * children after a crash, which leaves `serverStartedAt` as it was (measured: a backend killed
+   * with -9). `null` where the role may not see it.
+   */
+  readonly checkpointerStartedAt: string | null;
+  readonly segmentSize: number;
+  readonly walLevel: string;
+  readonly dataDirectory: string | null;
+}
+
+const UTC = `'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`;
+
+/** Reads the facts in one statement; any LOGIN role may, `pg_monitor` sees all of them. */
+export async function readServer(session: Session, signal: AbortSignal): Promise<ServerFacts> {
+  const [row] = await session.query<
+    Omit<ServerFacts, 'version' | 'major'> & { version: string; num: number }
+  >(
+    `SELECT pg_catalog.current_setting('server_version') AS version,
+            pg_catalog.current_setting('server_version_num')::int AS num,
+            pg_catalog.pg_is_in_recovery() AS "inRecovery",
+            s.system_identifier::text AS "systemIdentifier",
+            c.timeline_id AS timeline, c.redo_lsn::text AS "redoLsn",
+            c.checkpoint_lsn::text AS "checkpointLsn",
+            pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC', ${UTC}) AS "serverStartedAt",
+            (SELECT pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', ${UTC})
+               FROM pg_catalog.pg_stat_activity a WHERE a.backend_type = 'checkpointer') AS "checkpointerStartedAt",
+            i.bytes_per_wal_segment AS "segmentSize",
+            pg_catalog.current_setting('wal_level') AS "walLevel",
+            CASE WHEN pg_catalog.pg_has_role('pg_read_all_settings', 'USAGE')
+                 THEN pg_catalog.current_setting('data_directory') END AS "dataDirectory"
+       FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c,
+            pg_catalog.pg_control_init() i`,
+    [],
+    signal,
+  );
+  if (!row) throw new Error('the server described itself with no row');
+  const { num, ...facts } = row;
+  return {
+    ...facts,
+    version: /^[\d.]+/.exec(row.version)?.[0] ?? row.version,
+    major: Math.floor(num / 10_000),
+  };
+}
+
+export function toProbe(facts: ServerFacts): Probe {
+  return {
+    version: facts.version,
+    role: facts.inRecovery ? 'standby' : 'primary',
+    identity: { systemIdentifier: facts.systemIdentifier },
+  };
+}
+
+/** Codes and sentences for what is no longer as it was when the hold was made; empty if all is. */
+export function compareRuns(then: ServerFacts, now: ServerFacts): [code: string, note: string][] {
+  const differences: [string, string][] = [];
+  const differ = (code: string, what: string, before: unknown, after: unknown): void => {
+    if (before !== after)
+      differences.push([code, `${what} was ${before} at the freeze and is ${after}.`]);
+  };
+  differ(
+    'system-identifier-changed',
+    'The system identifier',
+    then.systemIdentifier,
+    now.systemIdentifier,
+  );
+  differ('server-restarted', 'The start of the server', then.serverStartedAt, now.serverStartedAt);
+  if (then.serverStartedAt === now.serverStartedAt && then.checkpointerStartedAt !== null) {
+    differ(
+      'server-crashed',
+      'The start of its checkpointer',
+      then.checkpointerStartedAt,
+      now.checkpointerStartedAt,
+    );
+  }
+  differ('role-changed', 'Recovery (a standby is in recovery)', then.inRecovery, now.inRecovery);
+  differ('timeline-changed', 'The timeline', then.timeline, now.timeline);
+  return differences;
+}

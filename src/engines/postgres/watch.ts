@@ -1,0 +1,113 @@
+import { QuiesceError, toQuiesceError } from '../../errors.ts';
+import type { HoldCheck } from '../engine.ts';
+import { compareRuns, readServer, type ServerFacts } from './server.ts';
+import type { Session } from './session.ts';
+
+const LOOK_EVERY_MS = 1_000;
+const ANSWER_WITHIN_MS = 5_000;
+const RECONNECT_TRIES = 3;
+const RECONNECT_AFTER_MS = 300;
+
+/**
+ * Watches, during a hold, that the same run of the same server goes on. Its own connection may end
+ * (somebody terminates it): then it connects again and compares. A server that only does not answer
+ * is not gone: the evidence at thaw decides about that one.
+ */
+export class Watch {
+  readonly #then: ServerFacts;
+  readonly #open: (signal: AbortSignal) => Promise<Session>;
+  readonly #lost = new AbortController();
+  readonly #stop = new AbortController();
+  #session: Session;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    session: Session,
+    then: ServerFacts,
+    open: (signal: AbortSignal) => Promise<Session>,
+  ) {
+    this.#session = session;
+    this.#then = then;
+    this.#open = open;
+    this.#follow();
+    this.#again();
+  }
+
+  /** Aborts with a `HoldCheck` as reason when the server ended or is no longer the same run. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** A live session to the server, connected anew if need be. */
+  async session(signal: AbortSignal): Promise<Session> {
+    if (this.#session.lost.aborted) this.#session = await this.#open(signal);
+    return this.#session;
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    clearTimeout(this.#timer);
+    await this.#session.close();
+  }
+
+  #follow(): void {
+    this.#session.lost.addEventListener('abort', () => void this.#examine(), { once: true });
+  }
+
+  #again(): void {
+    if (this.#stop.signal.aborted || this.lost.aborted) return;
+    this.#timer = setTimeout(() => void this.#look(), LOOK_EVERY_MS);
+  }
+
+  /** A statement of no weight: a connection through which nothing flows would hide that it is dead. */
+  async #look(): Promise<void> {
+    if (!this.#session.lost.aborted) {
+      const statement = this.#session
+        .query('SELECT 1', [], this.#stop.signal)
+        .catch(() => undefined);
+      const late = new Promise((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS).unref());
+      await Promise.race([statement, late]);
+    }
+    this.#again();
+  }
+
+  async #examine(): Promise<void> {
+    if (this.#stop.signal.aborted || this.lost.aborted) return;
+    const found = await this.#compare();
+    if (this.#stop.signal.aborted) return;
+    if (found.length > 0) this.#declare(found);
+    else this.#follow();
+  }
+
+  async #compare(): Promise<[code: string, note: string][]> {
+    if (this.#then.checkpointerStartedAt === null) {
+      return [
+        [
+          'session-lost',
+          'The connection of the freeze ended, and the role may not see whether the server crashed (GRANT pg_monitor).',
+        ],
+      ];
+    }
+    let problem = new QuiesceError('ENGINE_UNREACHABLE', 'The server did not answer.');
+    for (let attempt = 0; attempt < RECONNECT_TRIES && !this.#stop.signal.aborted; attempt += 1) {
+      await new Promise((resolve) => setTimeout(resolve, RECONNECT_AFTER_MS));
+      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+      try {
+        const session = await this.#open(signal);
+        this.#session = session;
+        return compareRuns(this.#then, await readServer(session, signal));
+      } catch (error) {
+        problem = toQuiesceError(error);
+      }
+    }
+    return [['server-lost', `The server ended the connection and is not back: ${problem.message}`]];
+  }
+
+  #declare(found: [code: string, note: string][]): void {
+    const check: HoldCheck = {
+      broken: found.map(([code]) => code),
+      notes: found.map(([, note]) => note),
+    };
+    this.#lost.abort(check);
+  }
+}
