@@ -1,12 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { constants } from 'node:fs';
+import { constants, existsSync, readFileSync } from 'node:fs';
 import {
   chmod,
   chown,
   cp,
   mkdir,
   mkdtemp,
+  open,
   readFile,
   rename,
   rm,
@@ -120,6 +121,11 @@ export interface EmbeddedOptions {
   /** Lines for postgresql.conf, on top of the defaults; given to the server at each start. */
   readonly settings?: Readonly<Record<string, string>>;
   readonly initdbArgs?: readonly string[];
+  /**
+   * Where the server writes what it says, instead of to this process. It then runs in a session of
+   * its own: Ctrl-C does not reach it, and it outlives this process unless it is stopped.
+   */
+  readonly logFile?: string;
 }
 
 const READY_WITHIN_MS = 30_000;
@@ -157,7 +163,9 @@ export class EmbeddedPostgres {
 
   /** What the server and its tools printed so far. */
   get log(): string {
-    return this.#log;
+    const { logFile } = this.options;
+    if (logFile === undefined || !existsSync(logFile)) return this.#log;
+    return this.#log + readFileSync(logFile, 'utf8').slice(-200_000);
   }
 
   /** The postmaster's process id. */
@@ -216,15 +224,15 @@ export class EmbeddedPostgres {
     ];
     for (const [name, value] of Object.entries(settings)) args.push('-c', `${name}=${value}`);
     this.#log = '';
-    const child = this.#spawn('postgres', args);
+    const child = await this.#spawnServer(args);
     this.#child = child;
     const deadline = Date.now() + READY_WITHIN_MS;
     while (!(await this.#accepts())) {
       if (child.exitCode !== null || child.signalCode !== null) {
-        throw new Error(`PostgreSQL did not start: ${this.#log.slice(-3_000)}`);
+        throw new Error(`PostgreSQL did not start: ${this.log.slice(-3_000)}`);
       }
       if (Date.now() > deadline)
-        throw new Error(`PostgreSQL is not ready: ${this.#log.slice(-3_000)}`);
+        throw new Error(`PostgreSQL is not ready: ${this.log.slice(-3_000)}`);
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
   }
@@ -236,6 +244,11 @@ export class EmbeddedPostgres {
     );
     const lines = pidFile.split('\n');
     return Number(lines[0]) === this.#child?.pid && /^(ready|standby)/.test(lines[7] ?? '');
+  }
+
+  /** Lets this process end while the server runs on; takes a `logFile`. */
+  leave(): void {
+    this.#child?.unref();
   }
 
   /** Stops the server as `pg_ctl stop -m MODE` does, and waits until it is gone. */
@@ -259,18 +272,31 @@ export class EmbeddedPostgres {
     this.#child = undefined;
   }
 
-  #spawn(tool: 'initdb' | 'postgres', args: readonly string[]): ChildProcess {
+  async #spawnServer(args: readonly string[]): Promise<ChildProcess> {
+    const { logFile } = this.options;
+    if (logFile === undefined) return this.#spawn('postgres', args);
+    const output = await open(logFile, 'a', 0o600);
+    try {
+      const options: SpawnOptions = { detached: true, stdio: ['ignore', output.fd, output.fd] };
+      return spawn(join(this.native, 'bin', 'postgres'), args, {
+        ...this.#surroundings(),
+        ...options,
+      });
+    } finally {
+      await output.close();
+    }
+  }
+
+  #surroundings(): SpawnOptions {
     const owner = this.user ? { uid: this.user.uid, gid: this.user.gid } : {};
-    const env = {
-      PATH: process.env['PATH'] ?? '',
-      LD_LIBRARY_PATH: join(this.native, 'lib'),
-      LC_ALL: 'C',
-      TZ: 'UTC',
-    };
+    const path = process.env['PATH'] ?? '';
+    const env = { PATH: path, LD_LIBRARY_PATH: join(this.native, 'lib'), LC_ALL: 'C', TZ: 'UTC' };
+    return { ...owner, env, cwd: '/' };
+  }
+
+  #spawn(tool: 'initdb' | 'postgres', args: readonly string[]): ChildProcess {
     const child = spawn(join(this.native, 'bin', tool), args, {
-      ...owner,
-      env,
-      cwd: '/',
+      ...this.#surroundings(),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const collect = (chunk: Buffer): void => {
