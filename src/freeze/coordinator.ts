@@ -72,6 +72,12 @@ export class Coordinator {
     return this.#current?.run.receipt ?? this.#last ?? this.#deps.journal.receipts[0] ?? null;
   }
 
+  /** The open freeze's receipt and the last ended ones, newest first, at most ten. */
+  receipts(): readonly Receipt[] {
+    const ended = this.#deps.journal.receipts;
+    return this.#current ? [this.#current.run.receipt, ...ended].slice(0, 10) : ended;
+  }
+
   lease(): LeaseView | null {
     if (!this.#current) return null;
     const { id, by, receipt } = this.#current.run;

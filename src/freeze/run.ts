@@ -147,7 +147,7 @@ export class FreezeRun {
     this.abort();
     await this.#establishing.catch(() => undefined);
     const asked = this.#deps.now();
-    const leftover = await this.#deps.volume.clear();
+    const leftover = await this.#deps.volume.clear(this.#orphan === null ? null : this.id);
     const check = await this.#evidence(cause);
     if (leftover !== null) check.push(['receipt-not-removed', leftover]);
     await this.#release(onStuck);

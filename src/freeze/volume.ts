@@ -68,13 +68,17 @@ export class Volume {
 
   /**
    * Removes `receipt.json` first, then all that was kept beside it but the results of verified
-   * restores (`restored-ID.json`).
+   * restores (`restored-ID.json`). Leaves everything where the receipt there is another freeze's.
    *
+   * @param id of the freeze that ends; `null`: whatever lies there.
    * @returns why the receipt may still be there, if it may: copies made from now on would carry it.
    */
-  async clear(): Promise<string | null> {
+  async clear(id: string | null): Promise<string | null> {
     this.#failure = undefined;
     if (this.dataDir === undefined) return null;
+    const there = await this.receipt();
+    const foreign = there !== null && there !== 'unreadable' && there.id !== id;
+    if (foreign && id !== null) return null;
     try {
       await removeDurably(this.#path(RECEIPT_FILE));
       for (const name of await this.#list()) {

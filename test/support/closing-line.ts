@@ -5,9 +5,9 @@ import type { Reporter, TestModule } from 'vitest/node';
  * a skipped engine is not a tested one.
  */
 export default class ClosingLine implements Reporter {
-  onTestRunEnd(modules: readonly TestModule[]): void {
+  onTestRunEnd(modules: readonly TestModule[], unhandled: readonly unknown[]): void {
     let passed = 0;
-    let failed = 0;
+    let failed = unhandled.length;
     let skipped = 0;
     for (const module of modules) {
       if (module.state() === 'failed' && module.children.size === 0) failed += 1;

@@ -77,6 +77,8 @@ class PostgresEngine implements Engine {
       // Writes out what is dirty now, so that the checkpoint of the hold itself is short.
       if (privileges.checkpoint) await session.query('CHECKPOINT', [], signal);
       this.#prepared = { session, plan, layout };
+      // A freeze that ends between prepare and hold leaves its connection to nobody else.
+      signal.addEventListener('abort', () => void this.#forget(), { once: true });
     } catch (error) {
       await session.close();
       throw error;

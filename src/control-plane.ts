@@ -1,0 +1,62 @@
+import type { Control, FreezeRequest, Status, ThawRequest } from './control.ts';
+import type { Engine, JsonObject, VerifyOptions, VerifyResult } from './engines/engine.ts';
+import { QuiesceError } from './errors.ts';
+import type { Coordinator } from './freeze/coordinator.ts';
+import type { Receipt } from './freeze/receipt.ts';
+import type { Monitor } from './monitor.ts';
+import type { RestoreCheck } from './restore/verify-at-start.ts';
+import { VERSION } from './version.ts';
+
+export interface ControlDeps {
+  readonly coordinator: Coordinator;
+  readonly engine: Engine;
+  readonly monitor: Monitor;
+  readonly restoreCheck: RestoreCheck;
+  readonly copy: string;
+}
+
+/** Puts the parts of a running sidecar behind the one interface that HTTP serves. */
+export function createControl(deps: ControlDeps): Control {
+  const { coordinator, engine } = deps;
+  return {
+    freeze: (request: FreezeRequest): Promise<Receipt> => coordinator.freeze(request),
+    thaw: (request: ThawRequest): Promise<Receipt> => coordinator.thaw(request),
+    status: () => statusOf(deps),
+    metadata: (signal: AbortSignal): Promise<JsonObject> => engine.metadata(signal),
+    receipts: () => coordinator.receipts(),
+    verify: (receipt, options, signal) => verify(engine, receipt, options, signal),
+  };
+}
+
+async function verify(
+  engine: Engine,
+  receipt: Receipt,
+  options: VerifyOptions,
+  signal: AbortSignal,
+): Promise<VerifyResult> {
+  const result = await engine.verify(receipt, options, signal);
+  if (result.verified) return result;
+  const wrong = result.checks.filter((check) => !check.ok).map((check) => check.message);
+  throw new QuiesceError('NOT_VERIFIED', wrong.join(' '), { details: { checks: result.checks } });
+}
+
+function statusOf(deps: ControlDeps): Status {
+  const { coordinator, engine, monitor, restoreCheck } = deps;
+  const { probe, problem } = monitor;
+  return {
+    state: coordinator.phase,
+    lease: coordinator.lease(),
+    engine: {
+      name: engine.name,
+      reachable: problem === null,
+      version: probe?.version ?? null,
+      role: probe?.role ?? null,
+      identity: probe?.identity ?? {},
+      message: problem,
+    },
+    copy: deps.copy,
+    restore: restoreCheck.view,
+    lastReceipt: coordinator.lastReceipt,
+    version: VERSION,
+  };
+}

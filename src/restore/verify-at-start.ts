@@ -1,0 +1,144 @@
+import type { Logger } from 'pino';
+import type { RestoreView } from '../control.ts';
+import type { Engine, VerifyResult } from '../engines/engine.ts';
+import { toQuiesceError } from '../errors.ts';
+import { describeErrno } from '../files.ts';
+import type { Receipt } from '../freeze/receipt.ts';
+import type { Volume } from '../freeze/volume.ts';
+
+const TRY_AGAIN_AFTER_MS = 1_000;
+const ANSWER_WITHIN_MS = 30_000;
+
+export interface RestoreCheckDeps {
+  readonly engine: Engine;
+  readonly volume: Volume;
+  readonly logger: Logger;
+  readonly restoreVerified: (ok: boolean) => void;
+}
+
+/**
+ * The verification of a restored copy: a volume that carries a receipt of which this sidecar has no
+ * open freeze was copied from elsewhere (or its pod moved while frozen). As soon as the server
+ * answers it is verified against that receipt; the result is in the log, the status and the metric,
+ * and the file becomes `restored-ID.json` with the result in it.
+ */
+export class RestoreCheck {
+  readonly #deps: RestoreCheckDeps;
+  readonly #stop = new AbortController();
+  #view: RestoreView | null = null;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(deps: RestoreCheckDeps) {
+    this.#deps = deps;
+  }
+
+  /** `null` where the volume carried no receipt at start. */
+  get view(): RestoreView | null {
+    return this.#view;
+  }
+
+  /**
+   * Looks at the volume; returns at once, verifies in the background.
+   *
+   * @param openId the freeze this sidecar's own journal holds open: its receipt is no restore.
+   */
+  async start(openId: string | null): Promise<void> {
+    const receipt = await this.#deps.volume.receipt();
+    if (receipt === null) return;
+    if (receipt === 'unreadable') {
+      const message = 'The receipt on the volume cannot be read, so nothing can be verified.';
+      this.#report({ id: 'unreadable', verified: false, checkedAt: now(), message });
+      return;
+    }
+    if (receipt.id === openId) return;
+    const message = 'A restored copy: it is verified as soon as the server answers.';
+    this.#view = { id: receipt.id, verified: null, checkedAt: null, message };
+    this.#running = this.#verify(receipt);
+  }
+
+  /** Resolves when the files on the volume are no longer needed; rejects when the signal aborts. */
+  async settled(signal: AbortSignal): Promise<void> {
+    let onAbort = (): void => undefined;
+    const aborted = new Promise<never>((_resolve, reject) => {
+      onAbort = () => reject(signal.reason as Error);
+      if (signal.aborted) onAbort();
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+    try {
+      await Promise.race([this.#running, aborted]);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #verify(receipt: Receipt): Promise<void> {
+    const result = await this.#askUntilAnswered(receipt);
+    if (!result) return;
+    const checkedAt = now();
+    const wrong = result.checks.filter((check) => !check.ok).map((check) => check.message);
+    const message = result.verified
+      ? 'The running database contains what the receipt promises.'
+      : wrong.join(' ');
+    this.#report({ id: receipt.id, verified: result.verified, checkedAt, message }, result);
+    await this.#keep(receipt, checkedAt, result);
+  }
+
+  async #askUntilAnswered(receipt: Receipt): Promise<VerifyResult | undefined> {
+    const stop = this.#stop.signal;
+    while (!stop.aborted) {
+      const signal = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+      try {
+        const options = { deep: false, deepTimeoutMs: 0 };
+        return await this.#deps.engine.verify(receipt, options, signal);
+      } catch (error) {
+        const known = toQuiesceError(error);
+        // A receipt that makes no sense to the engine will not make sense later either.
+        if (!known.code.startsWith('ENGINE_')) return unverifiable(known.message);
+        this.#wait(receipt.id, known.message);
+      }
+      await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_AFTER_MS));
+    }
+    return undefined;
+  }
+
+  #wait(id: string, problem: string): void {
+    const message = `Not verified yet: ${problem}`;
+    if (this.#view?.message === message) return;
+    this.#view = { id, verified: null, checkedAt: null, message };
+    this.#deps.logger.warn({ freeze: id, problem }, 'the restored copy is not verified yet');
+  }
+
+  #report(view: RestoreView, result?: VerifyResult): void {
+    this.#view = view;
+    this.#deps.restoreVerified(view.verified === true);
+    const facts = { freeze: view.id, checks: result?.checks, problem: view.message };
+    if (view.verified) this.#deps.logger.info(facts, 'the restored copy is verified');
+    else this.#deps.logger.error(facts, 'the restored copy is NOT verified');
+  }
+
+  async #keep(receipt: Receipt, verifiedAt: string, result: VerifyResult): Promise<void> {
+    const content = { receipt, verifiedAt, verified: result.verified, checks: result.checks };
+    try {
+      const text = `${JSON.stringify(content, null, 2)}\n`;
+      await this.#deps.volume.write(`restored-${receipt.id}.json`, text);
+      await this.#deps.volume.clear(receipt.id);
+    } catch (error) {
+      // The receipt stays, so the next start verifies again: late, but never wrong.
+      const problem = describeErrno(error);
+      this.#deps.logger.warn({ freeze: receipt.id, problem }, 'the result is not on the volume');
+    }
+  }
+}
+
+function unverifiable(message: string): VerifyResult {
+  return { verified: false, checks: [{ name: 'receipt', ok: false, message }] };
+}
+
+function now(): string {
+  return new Date().toISOString();
+}

@@ -1,0 +1,424 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { QuiesceError } from '../../src/errors.ts';
+import { Coordinator, type CoordinatorDeps } from '../../src/freeze/coordinator.ts';
+import { Journal } from '../../src/freeze/journal.ts';
+import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import { Volume } from '../../src/freeze/volume.ts';
+import { abortable, ScriptedEngine } from '../support/scripted-engine.ts';
+
+let root: string;
+let engine: ScriptedEngine;
+let consistency: boolean[];
+let autoThaws: number;
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'quiesce-coordinator-'));
+  await mkdir(join(root, 'data'));
+  engine = new ScriptedEngine();
+  consistency = [];
+  autoThaws = 0;
+});
+afterEach(async () => {
+  await rm(root, { recursive: true, force: true });
+});
+
+const receiptPath = (): string => join(root, 'data/.quiesce/receipt.json');
+const by = 'test';
+
+function coordinator(change: Partial<CoordinatorDeps> = {}): Coordinator {
+  return new Coordinator({
+    engine,
+    journal: new Journal(join(root, 'state')),
+    volume: new Volume(join(root, 'data')),
+    copy: 'snapshot',
+    app: undefined,
+    logger: pino({ level: 'silent' }),
+    now: () => performance.now(),
+    volumeFree: async () => undefined,
+    observer: {
+      hookRun: () => undefined,
+      consistency: (ok) => consistency.push(ok),
+      frozen: () => undefined,
+      autoThaw: () => {
+        autoThaws += 1;
+      },
+      lastSuccess: () => undefined,
+    },
+    defaults: { ttlMs: 60_000, timeoutMs: 5_000 },
+    ttlMaxMs: 3_600_000,
+    ...change,
+  });
+}
+
+async function failure(work: Promise<unknown>): Promise<QuiesceError> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof QuiesceError) return error;
+    throw error;
+  }
+  throw new Error('it succeeded');
+}
+
+const receiptOf = (error: QuiesceError): Receipt => error.details['receipt'] as Receipt;
+
+describe('a freeze and its thaw', () => {
+  it('yield a held receipt, then a consistent one, valid by the published schema', async () => {
+    const c = coordinator();
+    const held = await c.freeze({ id: 'a', by });
+    expect(held).toMatchObject({
+      id: 'a',
+      verdict: 'held',
+      mode: 'sealed',
+      evidence: { onVolume: true },
+    });
+    const thawed = await c.thaw({ by });
+    expect(thawed).toMatchObject({ id: 'a', verdict: 'consistent', reasons: [] });
+    expect(receiptSchema.parse(thawed)).toEqual(thawed);
+    expect(thawed.durationsMs.held).toBeGreaterThan(0);
+    expect(consistency).toEqual([true]);
+    expect(engine.held).toBe(0);
+  });
+
+  it('write the receipt last and remove it before anything is released', async () => {
+    const c = coordinator();
+    engine.onHold = async () => expect(existsSync(receiptPath())).toBe(false);
+    const seen: boolean[] = [];
+    engine.onCheck = async () => {
+      seen.push(existsSync(receiptPath()));
+      return { broken: [], notes: [] };
+    };
+    engine.onRelease = async () => void seen.push(existsSync(receiptPath()));
+    await c.freeze({ id: 'a', by });
+    expect(JSON.parse(await readFile(receiptPath(), 'utf8'))).toMatchObject({
+      id: 'a',
+      verdict: 'held',
+    });
+    expect(await readFile(join(root, 'data/.quiesce/scripted.label'), 'utf8')).toBe('label\n');
+    await c.thaw({ by });
+    expect(seen).toEqual([false, false]);
+    expect(readdirSync(join(root, 'data/.quiesce'))).toEqual([]);
+  });
+
+  it('answer a repeated thaw the same, with the id or without', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', by });
+    const first = await c.thaw({ by });
+    expect(await c.thaw({ by })).toEqual(first);
+    expect(await c.thaw({ id: 'a', by })).toEqual(first);
+    expect(engine.calls).toEqual(['prepare', 'hold', 'check', 'release']);
+  });
+
+  it('answer several thaws at once with one end', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', by });
+    const all = await Promise.all([c.thaw({ by }), c.thaw({ id: 'a', by }), c.thaw({ by })]);
+    expect(new Set(all).size).toBe(1);
+    expect(engine.calls.filter((call) => call === 'release')).toHaveLength(1);
+  });
+
+  it('give NOT_FROZEN where nothing was ever frozen, or another id is', async () => {
+    const c = coordinator();
+    expect(await failure(c.thaw({ by }))).toMatchObject({ code: 'NOT_FROZEN' });
+    await c.freeze({ id: 'a', by });
+    expect(await failure(c.thaw({ id: 'b', by }))).toMatchObject({ code: 'NOT_FROZEN' });
+    expect(c.phase).toBe('frozen');
+    await c.thaw({ id: 'a', by });
+  });
+
+  it('make an id when none is given', async () => {
+    const c = coordinator();
+    const { id } = await c.freeze({ by });
+    expect(id).toMatch(/^\d{8}T\d{6}Z-[0-9a-f]{8}$/);
+    await c.thaw({ id, by });
+  });
+});
+
+describe('single flight', () => {
+  it('renews the lease for the same id and returns the same receipt', async () => {
+    const c = coordinator();
+    const first = await c.freeze({ id: 'a', ttlMs: 1_000, by });
+    const again = await c.freeze({ id: 'a', ttlMs: 50_000, by });
+    expect({ ...again, expiresAt: null }).toEqual({ ...first, expiresAt: null });
+    expect(c.lease()?.remainingMs).toBeGreaterThan(40_000);
+    expect(engine.calls).toEqual(['prepare', 'hold']);
+    await c.thaw({ by });
+  });
+
+  it('refuses another id, or none, and says whose freeze it is and how to end it', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', by: 'velero' });
+    for (const id of ['b', undefined]) {
+      const error = await failure(c.freeze({ ...(id ? { id } : {}), by }));
+      expect(error).toMatchObject({ code: 'FREEZE_HELD', status: 409, exit: 4 });
+      expect(error.message).toContain('Freeze a by velero');
+      expect(error.hint).toContain('quiesce thaw --id a');
+    }
+    await c.thaw({ id: 'a', by });
+  });
+
+  it('makes one hold for two callers of one id that come at once', async () => {
+    const c = coordinator();
+    engine.onHold = (signal) => abortable(30, signal);
+    const [one, two] = await Promise.all([c.freeze({ id: 'a', by }), c.freeze({ id: 'a', by })]);
+    expect(one).toEqual(two);
+    expect(engine.held).toBe(1);
+    await c.thaw({ by });
+  });
+
+  it('refuses a lease longer than allowed, by name, and changes nothing', async () => {
+    const c = coordinator({ ttlMaxMs: 1_000 });
+    expect(await failure(c.freeze({ ttlMs: 1_001, by }))).toMatchObject({
+      code: 'INVALID_FIELD',
+      field: 'ttl',
+    });
+    expect(await failure(c.freeze({ ttlMs: 10, timeoutMs: 11 * 60_000, by }))).toMatchObject({
+      field: 'timeout',
+    });
+    expect(engine.calls).toEqual([]);
+  });
+});
+
+describe('the lease', () => {
+  it('ends by itself, and a thaw that comes late fails and says so', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', ttlMs: 40, by });
+    await expect.poll(() => engine.held).toBe(0);
+    expect(existsSync(receiptPath())).toBe(false);
+    const late = await failure(c.thaw({ by }));
+    expect(late).toMatchObject({ code: 'NOT_CONSISTENT', exit: 7 });
+    expect(receiptOf(late)).toMatchObject({ verdict: 'inconsistent', reasons: ['lease-expired'] });
+    expect(autoThaws).toBe(1);
+    expect(consistency).toEqual([false]);
+  });
+
+  it('is over for a thaw that arrives after the end but before the timer', async () => {
+    let skew = 0;
+    const c = coordinator({ now: () => performance.now() + skew });
+    await c.freeze({ id: 'a', ttlMs: 10_000, by });
+    skew = 20_000;
+    expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['lease-expired']);
+  });
+
+  it('ends at once when the hold is lost, and the thaw says what was lost', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', by });
+    engine.lose();
+    await expect.poll(() => c.phase).toBe('thawed');
+    expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['hold-lost', 'server-lost']);
+  });
+
+  it('is not consistent when the engine cannot prove it', async () => {
+    const c = coordinator();
+    engine.onCheck = async () => ({ broken: ['server-restarted'], notes: ['It restarted.'] });
+    await c.freeze({ id: 'a', by });
+    const error = await failure(c.thaw({ by }));
+    expect(receiptOf(error).reasons).toEqual(['server-restarted']);
+    expect(error.message).toContain('It restarted.');
+    engine.onCheck = async () => {
+      throw new QuiesceError('ENGINE_UNREACHABLE', 'gone');
+    };
+    await c.freeze({ id: 'b', by });
+    expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['not-provable']);
+    expect(engine.held).toBe(0);
+  });
+});
+
+describe('a freeze that does not come to be', () => {
+  it('is rolled back at its deadline and the call fails', async () => {
+    const c = coordinator();
+    engine.onHold = (signal) => abortable(60_000, signal);
+    const error = await failure(c.freeze({ id: 'a', timeoutMs: 30, by }));
+    expect(error).toMatchObject({ code: 'FREEZE_TIMEOUT', exit: 6 });
+    expect(error.message).toContain('rolled back');
+    expect(c.phase).toBe('thawed');
+    expect(existsSync(receiptPath())).toBe(false);
+  });
+
+  it('releases a hold that arrives after the deadline, however late', async () => {
+    const c = coordinator();
+    engine.onHold = () => new Promise((resolve) => setTimeout(resolve, 150));
+    expect(await failure(c.freeze({ id: 'a', timeoutMs: 30, by }))).toMatchObject({
+      code: 'FREEZE_TIMEOUT',
+    });
+    await expect.poll(() => c.phase).toBe('thawed');
+    expect(engine.calls).toContain('release');
+    expect(engine.held).toBe(0);
+  });
+
+  it('is ended by a thaw that comes while it freezes', async () => {
+    const c = coordinator();
+    engine.onPrepare = (signal) => abortable(60_000, signal);
+    const freezing = failure(c.freeze({ id: 'a', by }));
+    await expect.poll(() => engine.calls).toContain('prepare');
+    const thaw = await failure(c.thaw({ by }));
+    expect(thaw).toMatchObject({ code: 'NOT_CONSISTENT' });
+    expect(receiptOf(thaw).reasons).toEqual(['freeze-aborted']);
+    expect(await freezing).toMatchObject({ code: 'FREEZE_ABORTED', exit: 5 });
+    expect(engine.calls).not.toContain('hold');
+  });
+
+  it('is rolled back when its caller goes away, but not while another one waits', async () => {
+    const c = coordinator();
+    engine.onHold = (signal) => abortable(100, signal);
+    const first = new AbortController();
+    const second = new AbortController();
+    const one = c.freeze({ id: 'a', by, gone: first.signal });
+    const two = c.freeze({ id: 'a', by, gone: second.signal });
+    first.abort();
+    expect((await two).verdict).toBe('held');
+    await c.thaw({ by });
+    await one;
+
+    const alone = new AbortController();
+    const gone = failure(c.freeze({ id: 'b', by, gone: alone.signal }));
+    alone.abort();
+    expect(await gone).toMatchObject({ code: 'FREEZE_ABORTED' });
+    expect(engine.held).toBe(0);
+  });
+
+  it('passes on why the engine failed, and the thaw after it is no success of an earlier freeze', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', by });
+    await c.thaw({ by });
+    engine.onPrepare = async () => {
+      throw new QuiesceError('COPY_UNSUPPORTED', 'Not for these volumes.');
+    };
+    expect(await failure(c.freeze({ id: 'b', by }))).toMatchObject({ code: 'COPY_UNSUPPORTED' });
+    const thaw = await failure(c.thaw({ by }));
+    expect(thaw).toMatchObject({ code: 'NOT_CONSISTENT' });
+    expect(receiptOf(thaw)).toMatchObject({ id: 'b', reasons: ['freeze-failed'] });
+    expect(consistency).toEqual([true, false]);
+  });
+
+  it('freezes nothing where the journal cannot be written', async () => {
+    await writeFile(join(root, 'state'), 'a file where the folder should be');
+    const c = coordinator();
+    const error = await failure(c.freeze({ id: 'a', by }));
+    expect(error).toMatchObject({ code: 'JOURNAL_FAILED', exit: 5 });
+    expect(engine.calls).toEqual([]);
+  });
+});
+
+describe('a volume that cannot take the receipt', () => {
+  it('does not stop the freeze; the receipt says so', async () => {
+    await rm(join(root, 'data'), { recursive: true });
+    const c = coordinator();
+    const held = await c.freeze({ id: 'a', by });
+    expect(held.evidence).toMatchObject({ onVolume: false });
+    expect(held.evidence.detail).toContain('could not be written');
+    expect((await c.thaw({ by })).verdict).toBe('consistent');
+    expect(existsSync(join(root, 'data'))).toBe(false);
+  });
+
+  it('is said where none is mounted', async () => {
+    const c = coordinator({ volume: new Volume(undefined) });
+    expect((await c.freeze({ id: 'a', by })).evidence.detail).toContain('QUIESCE_DATA_DIR');
+    await c.thaw({ by });
+  });
+});
+
+describe('after a crash', () => {
+  it('what was open is released first of all and is inconsistent, also for a thaw that comes later', async () => {
+    await coordinator().freeze({ id: 'a', by });
+    expect(existsSync(receiptPath())).toBe(true);
+
+    const next = coordinator();
+    engine.onRecover = async () => expect(existsSync(receiptPath())).toBe(false);
+    await next.recover();
+    expect(engine.calls.at(-1)).toBe('recover');
+    const thaw = await failure(next.thaw({ by }));
+    expect(receiptOf(thaw)).toMatchObject({
+      id: 'a',
+      verdict: 'inconsistent',
+      reasons: ['interrupted'],
+    });
+    expect(readdirSync(join(root, 'state')).sort()).toEqual(['receipts.json']);
+    expect(consistency).toEqual([false]);
+  });
+
+  it('recovery is tried again until the engine lets go; a freeze meanwhile is refused', async () => {
+    await coordinator().freeze({ id: 'a', by });
+    const next = coordinator();
+    let tries = 0;
+    engine.onRecover = async () => {
+      tries += 1;
+      if (tries === 1) throw new QuiesceError('ENGINE_UNREACHABLE', 'not yet');
+    };
+    const recovered = next.recover();
+    await expect.poll(() => tries).toBe(1);
+    expect(await failure(next.freeze({ id: 'b', by }))).toMatchObject({ code: 'FREEZE_HELD' });
+    expect(await failure(next.thaw({ by }))).toMatchObject({ code: 'ENGINE_FAILED' });
+    await recovered;
+    expect(tries).toBe(2);
+    expect(next.phase).toBe('thawed');
+  });
+
+  it('an unreadable journal releases whatever may be held', async () => {
+    await mkdir(join(root, 'state'));
+    await writeFile(join(root, 'state/open.json'), '{"half":');
+    const next = coordinator();
+    await next.recover();
+    expect(engine.calls).toEqual(['recover']);
+    expect(existsSync(join(root, 'state/open.json'))).toBe(false);
+  });
+
+  it('the success of a freeze before the crash needs its id', async () => {
+    const before = coordinator();
+    await before.freeze({ id: 'a', by });
+    await before.thaw({ by });
+    const next = coordinator();
+    await next.recover();
+    expect(await failure(next.thaw({ by }))).toMatchObject({ code: 'NOT_FROZEN' });
+    expect((await next.thaw({ id: 'a', by })).verdict).toBe('consistent');
+  });
+
+  it('leaves alone a receipt that another freeze left on a restored volume', async () => {
+    await coordinator().freeze({ id: 'a', by });
+    const foreign = (await readFile(receiptPath(), 'utf8')).replaceAll(
+      '"id": "a"',
+      '"id": "other"',
+    );
+    await chmod(receiptPath(), 0o644);
+    await writeFile(receiptPath(), foreign);
+    await coordinator().recover();
+    expect(await readFile(receiptPath(), 'utf8')).toBe(foreign);
+  });
+});
+
+describe('stopping', () => {
+  it('thaws first, and a thaw afterwards would fail', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', by });
+    await c.shutdown();
+    expect(engine.held).toBe(0);
+    expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['sidecar-stopped']);
+    expect(await failure(c.freeze({ id: 'b', by }))).toMatchObject({ code: 'SHUTTING_DOWN' });
+  });
+
+  it('rolls back a freeze in the making', async () => {
+    const c = coordinator();
+    engine.onHold = (signal) => abortable(60_000, signal);
+    const freezing = failure(c.freeze({ id: 'a', by }));
+    await expect.poll(() => engine.calls).toContain('hold');
+    await c.shutdown();
+    expect(await freezing).toMatchObject({ code: 'SHUTTING_DOWN' });
+    expect(engine.held).toBe(0);
+  });
+});
+
+it('keeps the last ten receipts, newest first', async () => {
+  const c = coordinator();
+  for (let n = 0; n < 12; n += 1) {
+    await c.freeze({ id: `f${n}`, by });
+    await c.thaw({ by });
+  }
+  expect(c.receipts().map((receipt) => receipt.id)).toEqual(
+    Array.from({ length: 10 }, (_, n) => `f${11 - n}`),
+  );
+});

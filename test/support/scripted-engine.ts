@@ -1,0 +1,102 @@
+import type {
+  Engine,
+  FreezeContext,
+  Hold,
+  HoldCheck,
+  JsonObject,
+  Probe,
+  VerifyResult,
+} from '../../src/engines/engine.ts';
+
+const server: Probe = { version: '1.0', role: 'primary', identity: { systemIdentifier: '42' } };
+
+/**
+ * A fake engine: no database, but steps that wait, fail and break on command, to bring the
+ * coordinator into states that a real server reaches too rarely. The real engines have the
+ * conformance and integration tests.
+ */
+export class ScriptedEngine implements Engine {
+  readonly name = 'scripted';
+  readonly capabilities = { blocksWrites: false, copies: ['snapshot'] } as const;
+  /** What happened, in order: `prepare`, `hold`, `check`, `release`, `recover`. */
+  readonly calls: string[] = [];
+  /** Run at each step, may wait or throw. `ignoresAbort` plays a server that cannot be interrupted. */
+  onPrepare: (signal: AbortSignal) => Promise<void> = async () => undefined;
+  onHold: (signal: AbortSignal) => Promise<void> = async () => undefined;
+  onCheck: () => Promise<HoldCheck> = async () => ({ broken: [], notes: [] });
+  onRelease: () => Promise<void> = async () => undefined;
+  onRecover: () => Promise<void> = async () => undefined;
+  /** How many holds are in place. */
+  held = 0;
+  #lost = new AbortController();
+
+  async probe(): Promise<Probe> {
+    return server;
+  }
+
+  async prepare(_context: FreezeContext, signal: AbortSignal): Promise<void> {
+    this.calls.push('prepare');
+    await this.onPrepare(signal);
+  }
+
+  async hold(context: FreezeContext, signal: AbortSignal): Promise<Hold> {
+    this.calls.push('hold');
+    await context.keep({ 'scripted.label': 'label\n' });
+    await this.onHold(signal);
+    this.held += 1;
+    this.#lost = new AbortController();
+    return {
+      mode: 'sealed',
+      server,
+      writesBlocked: false,
+      position: { lsn: '0/1' },
+      restore: {},
+      reasons: [],
+      notes: [],
+      journal: { token: 'x' },
+      lost: this.#lost.signal,
+      check: async () => {
+        this.calls.push('check');
+        return await this.onCheck();
+      },
+      release: async () => {
+        this.calls.push('release');
+        await this.onRelease();
+        this.held -= 1;
+      },
+    };
+  }
+
+  /** The server dies under the hold. */
+  lose(): void {
+    this.#lost.abort({ broken: ['server-lost'], notes: ['The server is gone.'] });
+  }
+
+  async metadata(): Promise<JsonObject> {
+    return {};
+  }
+
+  async recover(): Promise<void> {
+    this.calls.push('recover');
+    await this.onRecover();
+  }
+
+  async verify(): Promise<VerifyResult> {
+    return { verified: true, checks: [] };
+  }
+
+  async close(): Promise<void> {
+    return undefined;
+  }
+}
+
+/** Waits `ms`, but rejects when the signal aborts. */
+export function abortable(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      reject(signal.reason as Error);
+    });
+  });
+}
