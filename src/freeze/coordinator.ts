@@ -92,14 +92,24 @@ export class Coordinator {
     };
   }
 
-  /** Ends, as `interrupted`, what an earlier process left open. Resolves once nothing is held. */
-  async recover(): Promise<void> {
+  /**
+   * Looks for a freeze that an earlier process left open; until `resume` has ended it, new ones are
+   * refused. To be called once, before anything else.
+   *
+   * @returns its id; `null` where there is none.
+   */
+  async load(): Promise<string | null> {
     const left = await this.#deps.journal.load();
-    if (left === null) return;
+    if (left === null) return null;
     const run = FreezeRun.orphan(left === 'unreadable' ? null : left, this.#deps);
     this.#current = begin(run);
     this.#state = { phase: 'thawing', id: run.id, cause: 'interrupted', contended: false };
-    await this.#finish(this.#current, 'interrupted');
+    return run.id;
+  }
+
+  /** Ends, as `interrupted`, what `load` has found. Resolves once nothing is held. */
+  async resume(): Promise<void> {
+    if (this.#current) await this.#finish(this.#current, 'interrupted');
   }
 
   /** See `Control.freeze`. */

@@ -330,7 +330,8 @@ describe('after a crash', () => {
 
     const next = coordinator();
     engine.onRecover = async () => expect(existsSync(receiptPath())).toBe(false);
-    await next.recover();
+    await next.load();
+    await next.resume();
     expect(engine.calls.at(-1)).toBe('recover');
     const thaw = await failure(next.thaw({ by }));
     expect(receiptOf(thaw)).toMatchObject({
@@ -350,7 +351,8 @@ describe('after a crash', () => {
       tries += 1;
       if (tries === 1) throw new QuiesceError('ENGINE_UNREACHABLE', 'not yet');
     };
-    const recovered = next.recover();
+    await next.load();
+    const recovered = next.resume();
     await expect.poll(() => tries).toBe(1);
     expect(await failure(next.freeze({ id: 'b', by }))).toMatchObject({ code: 'FREEZE_HELD' });
     expect(await failure(next.thaw({ by }))).toMatchObject({ code: 'ENGINE_FAILED' });
@@ -363,7 +365,8 @@ describe('after a crash', () => {
     await mkdir(join(root, 'state'));
     await writeFile(join(root, 'state/open.json'), '{"half":');
     const next = coordinator();
-    await next.recover();
+    await next.load();
+    await next.resume();
     expect(engine.calls).toEqual(['recover']);
     expect(existsSync(join(root, 'state/open.json'))).toBe(false);
   });
@@ -373,7 +376,8 @@ describe('after a crash', () => {
     await before.freeze({ id: 'a', by });
     await before.thaw({ by });
     const next = coordinator();
-    await next.recover();
+    await next.load();
+    await next.resume();
     expect(await failure(next.thaw({ by }))).toMatchObject({ code: 'NOT_FROZEN' });
     expect((await next.thaw({ id: 'a', by })).verdict).toBe('consistent');
   });
@@ -386,7 +390,9 @@ describe('after a crash', () => {
     );
     await chmod(receiptPath(), 0o644);
     await writeFile(receiptPath(), foreign);
-    await coordinator().recover();
+    const next = coordinator();
+    await next.load();
+    await next.resume();
     expect(await readFile(receiptPath(), 'utf8')).toBe(foreign);
   });
 });

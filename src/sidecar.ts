@@ -1,0 +1,191 @@
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import type { Address, Config } from './config.ts';
+import { createControl } from './control-plane.ts';
+import { loadEngine } from './engines/index.ts';
+import type { Engine } from './engines/engine.ts';
+import { QuiesceError } from './errors.ts';
+import { Coordinator } from './freeze/coordinator.ts';
+import { Journal } from './freeze/journal.ts';
+import { Volume } from './freeze/volume.ts';
+import { buildControlApp } from './http/app.ts';
+import { buildObservabilityApp } from './http/observability.ts';
+import { createLogger, type Logger } from './logger.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { Monitor } from './monitor.ts';
+import { RestoreCheck } from './restore/verify-at-start.ts';
+import { claimSocket, listenOnSocket } from './sockets.ts';
+import { VERSION } from './version.ts';
+
+/** Leases where writers go on, and where they wait. */
+const DEFAULT_TTL_MS = { flowing: 10 * 60_000, blocked: 60_000 } as const;
+
+export interface Sidecar {
+  readonly logger: Logger;
+  /** Thaws first, then closes; resolves when nothing of it is left. */
+  stop(why: string): Promise<void>;
+}
+
+type App = ReturnType<typeof buildControlApp>;
+
+/**
+ * Composition root of the daemon. The socket and the state directory are claimed before the journal
+ * is touched, so that a second sidecar never releases the freeze of a living one.
+ *
+ * @throws QuiesceError SOCKET_IN_USE, SOCKET_UNUSABLE, CONFIG_INVALID (an address that is taken)
+ */
+export async function startSidecar(config: Config): Promise<Sidecar> {
+  const base = { engine: config.engine, ...(config.app === undefined ? {} : { app: config.app }) };
+  const logger = createLogger({ level: config.logLevel, base });
+  const metrics = createMetrics({ app: config.app ?? '', engine: config.engine });
+  await claimSocket(config.socket);
+  const guard = await guardStateDir(config.stateDir, logger);
+  const parts = await assemble(config, logger, metrics);
+  const openId = await parts.coordinator.load();
+  await parts.restoreCheck.start(openId);
+  const apps = await listen(config, parts, metrics, logger).catch(async (error: unknown) => {
+    await parts.restoreCheck.stop();
+    guard?.close();
+    throw error;
+  });
+  parts.monitor.start();
+  const resumed = parts.coordinator.resume();
+  logger.info(
+    { version: VERSION, socket: config.socket, copy: config.copy, dataDir: config.dataDir },
+    'the sidecar runs',
+  );
+  return {
+    logger,
+    stop: async (why) => {
+      logger.info({ why }, 'stopping: thaw first, then close');
+      await parts.coordinator.shutdown();
+      await resumed;
+      await Promise.all(apps.map((app) => app.close()));
+      await Promise.all([parts.monitor.stop(), parts.restoreCheck.stop()]);
+      await parts.engine.close();
+      guard?.close();
+    },
+  };
+}
+
+interface Parts {
+  readonly engine: Engine;
+  readonly coordinator: Coordinator;
+  readonly monitor: Monitor;
+  readonly restoreCheck: RestoreCheck;
+}
+
+async function assemble(config: Config, logger: Logger, metrics: Metrics): Promise<Parts> {
+  const { createEngine } = await loadEngine(config.engine);
+  const engine = createEngine({ settings: config.settings, dataDir: config.dataDir });
+  const volume = new Volume(config.dataDir);
+  const journal = new Journal(config.stateDir);
+  const { restoreVerified } = metrics;
+  const restoreCheck = new RestoreCheck({ engine, volume, logger, restoreVerified });
+  const ttlMs = engine.capabilities.blocksWrites ? DEFAULT_TTL_MS.blocked : DEFAULT_TTL_MS.flowing;
+  const coordinator = new Coordinator({
+    engine,
+    journal,
+    volume,
+    copy: config.copy,
+    app: config.app,
+    logger,
+    observer: metrics,
+    now: () => performance.now(),
+    volumeFree: (signal) => restoreCheck.settled(signal),
+    defaults: {
+      ttlMs: config.ttlMs ?? Math.min(ttlMs, config.ttlMaxMs),
+      timeoutMs: config.freezeTimeoutMs,
+    },
+    ttlMaxMs: config.ttlMaxMs,
+  });
+  const monitor = new Monitor({ engine, journalWritable: () => journal.probe(), logger });
+  return { engine, coordinator, monitor, restoreCheck };
+}
+
+async function listen(
+  config: Config,
+  parts: Parts,
+  metrics: Metrics,
+  logger: Logger,
+): Promise<App[]> {
+  const control = createControl({ ...parts, copy: config.copy });
+  const apps: App[] = [];
+  try {
+    const local = buildControlApp({ control, transport: 'socket', logger });
+    apps.push(local);
+    await listenOnSocket(local, config.socket);
+    if (config.controlAddr) {
+      const token = config.controlToken === undefined ? {} : { token: config.controlToken };
+      const loopback = buildControlApp({ control, transport: 'tcp', ...token, logger });
+      apps.push(loopback);
+      await listenOn(loopback, config.controlAddr, 'QUIESCE_CONTROL_ADDR');
+    }
+    if (config.metricsAddr) {
+      const observability = observe(parts.monitor, metrics, logger);
+      apps.push(observability);
+      await listenOn(observability, config.metricsAddr, 'QUIESCE_METRICS_ADDR');
+    }
+    return apps;
+  } catch (error) {
+    await Promise.all(apps.map((app) => app.close()));
+    throw error;
+  }
+}
+
+function observe(monitor: Monitor, metrics: Metrics, logger: Logger): App {
+  return buildObservabilityApp({
+    logger,
+    metrics: () => metrics.text(),
+    live: () => ({ ok: true, message: 'alive' }),
+    ready: () => {
+      // Open to the network: the code only, the sentence is for GET /v1/status.
+      const code = monitor.problem?.split(':')[0];
+      return code === undefined ? { ok: true, message: 'ready' } : { ok: false, message: code };
+    },
+  });
+}
+
+async function listenOn(app: App, address: Address, name: string): Promise<void> {
+  try {
+    await app.listen(address);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new QuiesceError(
+      'CONFIG_INVALID',
+      `${name}: cannot listen on ${address.host}:${address.port} (${code}).`,
+      { field: name, hint: 'Choose a free address, or off.', cause: error },
+    );
+  }
+}
+
+/**
+ * A socket in the state directory that this process listens on for as long as it lives: two sidecars
+ * with one journal would release each other's freezes. Where none can be made (read-only, full, a
+ * path too long) the sidecar runs without, for then no freeze can be journaled either, or is said so.
+ */
+async function guardStateDir(stateDir: string, logger: Logger): Promise<Server | undefined> {
+  const path = join(stateDir, 'lock.sock');
+  try {
+    await claimSocket(path);
+    const server = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+    return server.unref();
+  } catch (error) {
+    if (error instanceof QuiesceError && error.code === 'SOCKET_IN_USE') {
+      throw new QuiesceError(
+        'SOCKET_IN_USE',
+        `Another sidecar uses the state directory ${stateDir}.`,
+        {
+          field: 'QUIESCE_STATE_DIR',
+          cause: error,
+        },
+      );
+    }
+    logger.warn({ stateDir, err: error }, 'the state directory cannot be guarded');
+    return undefined;
+  }
+}
