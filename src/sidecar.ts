@@ -76,12 +76,16 @@ interface Parts {
 }
 
 async function assemble(config: Config, logger: Logger, metrics: Metrics): Promise<Parts> {
-  const { createEngine } = await loadEngine(config.engine);
-  const engine = createEngine({ settings: config.settings, dataDir: config.dataDir });
+  const module = await loadEngine(config.engine);
+  const engine = module.createEngine({ settings: config.settings, dataDir: config.dataDir });
   const volume = new Volume(config.dataDir);
   const journal = new Journal(config.stateDir);
-  const { restoreVerified } = metrics;
-  const restoreCheck = new RestoreCheck({ engine, volume, logger, restoreVerified });
+  const restoreCheck = new RestoreCheck({
+    engine,
+    volume,
+    logger,
+    restoreVerified: (ok) => metrics.restoreVerified(ok),
+  });
   const ttlMs = engine.capabilities.blocksWrites ? DEFAULT_TTL_MS.blocked : DEFAULT_TTL_MS.flowing;
   const coordinator = new Coordinator({
     engine,

@@ -70,7 +70,8 @@ export function toProbe(facts: ServerFacts): Probe {
 /** Codes and sentences for what is no longer as it was when the hold was made; empty if all is. */
 export function compareRuns(then: ServerFacts, now: ServerFacts): [code: string, note: string][] {
   const differences: [string, string][] = [];
-  const differ = (code: string, what: string, before: unknown, after: unknown): void => {
+  type Value = string | number | boolean | null;
+  const differ = (code: string, what: string, before: Value, after: Value): void => {
     if (before !== after)
       differences.push([code, `${what} was ${before} at the freeze and is ${after}.`]);
   };
