@@ -1,0 +1,249 @@
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { QuiesceError } from '../../errors.ts';
+import { isErrno, removeDurably, writeDurably } from '../../files.ts';
+import type { Receipt } from '../../freeze/receipt.ts';
+import { VOLUME_FOLDER } from '../../freeze/volume.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../restore/prepare-restore.ts';
+import { LABEL_FILE, type Prepared, preparedSchema, TABLESPACE_MAP_FILE } from './receipt.ts';
+import { checkLinks, locateData, readMajor, readOwnControl } from './restore/locate.ts';
+import { hasRun, readIfThere } from './restore/past.ts';
+import { type CopyPromise, readPromise } from './restore/promise.ts';
+import { type CopyProof, proveCopy } from './restore/proof.ts';
+import { dataPast, receiptInvalid } from './restore/refuse.ts';
+import { blocksStart, type PidFile, readPidFile, runningServer } from './restore/running.ts';
+
+/** What `prepare-restore` leaves for the verification at start, in `.quiesce/`. */
+export const PREPARED_FILE = 'prepared.json';
+
+/** A copy under preparation. */
+interface Copy {
+  readonly promise: CopyPromise;
+  readonly pgdata: string;
+  /** `.quiesce/` of the copy. */
+  readonly folder: string;
+  readonly pidFile: PidFile | null;
+  /** Name in PGDATA → content: what must be there at the first start. The label comes last. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/**
+ * Prepares a restored PostgreSQL copy for its first start; see `RestoreModule` for the contract.
+ *
+ * A refusal has changed nothing. A write that fails midway leaves nothing but proven files, and the
+ * next run takes it up.
+ */
+export async function prepareRestore(
+  receipt: Receipt,
+  dataDir: string,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<PrepareOutcome> {
+  const promise = readPromise(receipt);
+  const { restore, systemIdentifier } = promise;
+  const pgdata = await locateData(dataDir, restore.dataDirectory, systemIdentifier);
+  const control = await readOwnControl(pgdata, systemIdentifier);
+  const folder = join(dataDir, VOLUME_FOLDER);
+  const files = await filesToPlace(folder, promise);
+  const copy: Copy = { promise, pgdata, folder, files, pidFile: await readPidFile(pgdata) };
+  await checkVersion(copy);
+
+  const run = await hasRun(pgdata, promise, control, copy.pidFile);
+  const wasPrepared = (await readPrepared(folder))?.id === promise.id;
+  if (wasPrepared && run !== null && !(await labelInPlace(copy))) return already(copy, options);
+  const running = await runningServer(pgdata, copy.pidFile);
+  if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
+  if (run !== null) throw dataPast(`A server has run on this copy: ${run}.`);
+  if (!options.dryRun) await checkWritable(copy);
+  await checkLinks(dataDir, pgdata, restore.tablespaceMap);
+  await checkForeignLabel(copy);
+
+  let proof: CopyProof;
+  try {
+    proof = await proveCopy(pgdata, promise, control, options, signal);
+  } catch (error) {
+    const past = error instanceof QuiesceError && error.code === 'RESTORE_DATA_PAST';
+    if (past && wasPrepared && !(await labelInPlace(copy))) return already(copy, options);
+    throw error;
+  }
+  signal.throwIfAborted();
+  return await place(copy, proof, options);
+}
+
+/** The receipt's own copy of the label counts; the files beside it must say the same. */
+async function filesToPlace(
+  folder: string,
+  { mode, restore }: CopyPromise,
+): Promise<ReadonlyMap<string, string>> {
+  const wanted = [
+    ['tablespace_map', TABLESPACE_MAP_FILE, restore.tablespaceMap],
+    ['backup_label', LABEL_FILE, restore.backupLabel],
+  ] as const;
+  const files = new Map<string, string>();
+  for (const [name, kept, content] of wanted) {
+    const found = await readIfThere(join(folder, kept));
+    if (found !== null && found !== content) {
+      throw receiptInvalid(`${join(folder, kept)} differs from the ${name} in the receipt.`);
+    }
+    if (mode === 'sealed' && content !== null) files.set(name, content);
+  }
+  return files;
+}
+
+async function checkVersion({ pgdata, promise }: Copy): Promise<void> {
+  const major = await readMajor(pgdata);
+  if (major !== promise.major) {
+    throw receiptInvalid(
+      `The receipt is of PostgreSQL ${promise.major}, but ${pgdata} is of ${major}.`,
+    );
+  }
+}
+
+async function readPrepared(folder: string): Promise<Prepared | undefined> {
+  const text = await readIfThere(join(folder, PREPARED_FILE));
+  try {
+    return preparedSchema.safeParse(JSON.parse(text ?? 'null')).data;
+  } catch {
+    return undefined;
+  }
+}
+
+async function labelInPlace({ pgdata, files }: Copy): Promise<boolean> {
+  const label = files.get('backup_label');
+  return label !== undefined && (await readIfThere(join(pgdata, 'backup_label'))) === label;
+}
+
+/** A label of another backup would send recovery elsewhere; whose it is cannot be told here. */
+async function checkForeignLabel({ pgdata, files }: Copy): Promise<void> {
+  for (const name of ['backup_label', 'tablespace_map']) {
+    const found = await readIfThere(join(pgdata, name));
+    if (found !== null && found !== files.get(name)) {
+      throw receiptInvalid(
+        `${join(pgdata, name)} is there already and is not the receipt's.`,
+        'Another backup tool left it in the copy. Remove it only if you know that it is not needed.',
+      );
+    }
+  }
+}
+
+async function checkWritable({ pgdata, folder }: Copy): Promise<void> {
+  await access(pgdata, constants.R_OK | constants.W_OK | constants.X_OK);
+  await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+  const { uid } = await stat(pgdata);
+  const self = process.getuid?.();
+  if (self !== undefined && self !== 0 && self !== uid) {
+    throw new QuiesceError(
+      'RESTORE_UNWRITABLE',
+      `${pgdata} belongs to user ${uid} and this is user ${self}: the server could not read what is put there.`,
+      { hint: `Run prepare-restore as user ${uid}, or as root.` },
+    );
+  }
+}
+
+async function place(
+  copy: Copy,
+  proof: CopyProof,
+  { dryRun }: PrepareOptions,
+): Promise<PrepareOutcome> {
+  const { pgdata, folder, files, pidFile, promise } = copy;
+  const blocks = pidFile !== null && (await blocksStart(pgdata, pidFile));
+  if (!dryRun) {
+    for (const [name, content] of files) await putInPlace(pgdata, name, content);
+    if (blocks) await removeDurably(join(pgdata, 'postmaster.pid'));
+    const { walFrom, walEnd, markerFound } = proof;
+    const prepared: Prepared = {
+      id: promise.id,
+      preparedAt: new Date().toISOString(),
+      systemIdentifier: promise.systemIdentifier,
+      walFrom,
+      walEnd,
+      markerFound,
+    };
+    await writeDurably(join(folder, PREPARED_FILE), `${JSON.stringify(prepared, null, 2)}\n`, {
+      mode: 0o644,
+      ...(await ownerOf(folder)),
+    });
+  }
+  return {
+    outcome: 'prepared',
+    dryRun,
+    id: promise.id,
+    engine: 'postgres',
+    dataDirectory: pgdata,
+    placed: [...files.keys()],
+    removed: blocks ? ['postmaster.pid'] : [],
+    proof: { ...proof },
+    notes: await notesFor(copy, blocks),
+    message: sentence(copy, proof, dryRun),
+  };
+}
+
+async function putInPlace(pgdata: string, name: string, content: string): Promise<void> {
+  const path = join(pgdata, name);
+  if ((await readIfThere(path)) === content) return;
+  await writeDurably(path, content, { mode: 0o600, ...(await ownerOf(pgdata)) });
+}
+
+/** Files that root writes go to the owner of the folder: the server must be able to read them. */
+async function ownerOf(folder: string): Promise<{ owner?: { uid: number; gid: number } }> {
+  if (process.getuid?.() !== 0) return {};
+  const { uid, gid } = await stat(folder);
+  return { owner: { uid, gid } };
+}
+
+function sentence({ promise, pgdata, files }: Copy, proof: CopyProof, dryRun: boolean): string {
+  const names = [...files.keys()].toReversed().join(' and ');
+  const put =
+    names === ''
+      ? 'needs no file put in place'
+      : dryRun
+        ? `would get ${names}`
+        : `has ${names} in place`;
+  const marker = promise.isStandby
+    ? 'past the position promised'
+    : proof.markerFound
+      ? 'with the marker'
+      : 'from a checkpoint behind the marker';
+  return `The copy of freeze ${promise.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pagesChecked} pages changed since is ahead of it.`;
+}
+
+async function notesFor({ promise, pgdata, pidFile }: Copy, blocks: boolean): Promise<string[]> {
+  const notes: string[] = [];
+  if (promise.isStandby && (await exists(join(pgdata, 'standby.signal')))) {
+    notes.push(
+      'It will start as a standby that follows its primary_conninfo; remove standby.signal to start it standalone.',
+    );
+  }
+  if (promise.mode === 'crash-consistent') {
+    notes.push('The freeze was crash-consistent: the server recovers as after a crash.');
+  }
+  if (blocks) {
+    notes.push(
+      `postmaster.pid was copied with the data and names process ${pidFile?.pid}, which runs here and is no server of this data: it would keep the server from starting.`,
+    );
+  }
+  return notes;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    (error: unknown) => !isErrno(error, 'ENOENT'),
+  );
+}
+
+function already({ promise, pgdata }: Copy, { dryRun }: PrepareOptions): PrepareOutcome {
+  return {
+    outcome: 'already-prepared',
+    dryRun,
+    id: promise.id,
+    engine: 'postgres',
+    dataDirectory: pgdata,
+    placed: [],
+    removed: [],
+    proof: null,
+    notes: [],
+    message: `The copy of freeze ${promise.id} in ${pgdata} was prepared before and a server has run on it since: nothing was changed.`,
+  };
+}

@@ -1,0 +1,115 @@
+import type { z } from 'zod';
+import { QuiesceError } from '../../../errors.ts';
+import type { Receipt } from '../../../freeze/receipt.ts';
+import { parseLsn } from '../lsn.ts';
+import {
+  MODES,
+  type PostgresPosition,
+  type PostgresRestore,
+  positionSchema,
+  restoreSchema,
+} from '../receipt.ts';
+import { receiptInvalid } from './refuse.ts';
+
+/** What a PostgreSQL receipt promises of a copy, checked for contradictions. */
+export interface CopyPromise {
+  readonly id: string;
+  readonly mode: (typeof MODES)[number];
+  readonly isStandby: boolean;
+  readonly systemIdentifier: string;
+  /** Major version of the server. */
+  readonly major: number;
+  readonly frozenAt: Date;
+  readonly position: PostgresPosition;
+  readonly restore: PostgresRestore;
+}
+
+/** @throws QuiesceError `RESTORE_RECEIPT_INVALID`. */
+export function readPromise(receipt: Receipt): CopyPromise {
+  const position = parse(positionSchema, receipt.position, 'position');
+  const restore = parse(restoreSchema, receipt.restore, 'restore');
+  const mode = MODES.find((known) => known === receipt.mode);
+  if (mode === undefined) throw receiptInvalid(`The receipt has an unknown mode: ${receipt.mode}.`);
+  if (receipt.copy !== 'snapshot') {
+    throw receiptInvalid(
+      `The receipt is for a copy made as "${receipt.copy}"; the mode ${mode} holds for an atomic snapshot only.`,
+    );
+  }
+  const { role, identity, version } = receipt.engine;
+  if (role !== 'primary' && role !== 'standby') {
+    throw receiptInvalid(`The receipt has an unknown role: ${role}.`);
+  }
+  const { systemIdentifier } = identity;
+  if (systemIdentifier === undefined || receipt.frozenAt === null) {
+    throw receiptInvalid('The receipt does not say of which system it is, or when it was frozen.');
+  }
+  const promise: CopyPromise = {
+    id: receipt.id,
+    mode,
+    isStandby: role === 'standby',
+    systemIdentifier,
+    major: Number.parseInt(version ?? '', 10),
+    frozenAt: new Date(receipt.frozenAt),
+    position,
+    restore,
+  };
+  checkWhole(promise);
+  return promise;
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown, field: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const path = [field, ...(issue?.path ?? [])].join('.');
+  throw new QuiesceError(
+    'RESTORE_RECEIPT_INVALID',
+    `The receipt cannot be used: ${path}: ${issue?.message ?? 'malformed'}.`,
+  );
+}
+
+function checkWhole({ mode, isStandby, position, restore }: CopyPromise): void {
+  const { segmentSize } = restore.wal;
+  if (segmentSize < 1 << 20 || segmentSize > 1 << 30 || (segmentSize & (segmentSize - 1)) !== 0) {
+    throw receiptInvalid(`The receipt names an impossible WAL segment size: ${segmentSize}.`);
+  }
+  if (!isStandby && position.markerLsn === null) {
+    throw receiptInvalid('The receipt is of a primary and names no marker.');
+  }
+  if (mode === 'crash-consistent') return;
+  if (restore.backupLabel === null || position.stopLsn === null) {
+    throw receiptInvalid('The receipt is of a sealed freeze and lacks its label or its end.');
+  }
+  const label = readLabel(restore.backupLabel);
+  const same =
+    label !== undefined &&
+    label.start === parseLsn(position.startLsn) &&
+    label.checkpoint === parseLsn(position.checkpointLsn) &&
+    label.timeline === position.timeline &&
+    label.fromStandby === isStandby;
+  if (!same) throw receiptInvalid('The label in the receipt contradicts its position or role.');
+}
+
+export interface Label {
+  readonly start: bigint;
+  readonly checkpoint: bigint;
+  readonly timeline: number;
+  readonly fromStandby: boolean;
+}
+
+/** The lines of a `backup_label` that recovery goes by; `undefined` where it is none. */
+export function readLabel(text: string): Label | undefined {
+  const start = /^START WAL LOCATION: ([0-9A-F]{1,8}\/[0-9A-F]{1,8}) \(file [0-9A-F]{24}\)$/m.exec(
+    text,
+  )?.[1];
+  const checkpoint = /^CHECKPOINT LOCATION: ([0-9A-F]{1,8}\/[0-9A-F]{1,8})$/m.exec(text)?.[1];
+  const from = /^BACKUP FROM: (primary|master|standby)$/m.exec(text)?.[1];
+  const timeline = /^START TIMELINE: (\d+)$/m.exec(text)?.[1];
+  if (!start || !checkpoint || !from || !timeline || !text.endsWith('\n')) return undefined;
+  return {
+    start: parseLsn(start),
+    checkpoint: parseLsn(checkpoint),
+    timeline: Number(timeline),
+    fromStandby: from === 'standby',
+  };
+}

@@ -1,0 +1,146 @@
+/**
+ * The WAL's layout on disk, PostgreSQL 13–18, little-endian (xlog_internal.h, xlogrecord.h). LSNs are
+ * plain numbers here: exact below {@link LSN_LIMIT}, 8 PiB of WAL.
+ */
+
+/** `XLOG_PAGE_MAGIC` by major version (measured on 13–18). */
+export const PAGE_MAGIC: Readonly<Record<number, number>> = {
+  13: 0xd106,
+  14: 0xd10d,
+  15: 0xd110,
+  16: 0xd113,
+  17: 0xd116,
+  18: 0xd118,
+};
+
+/** Positions beyond this are not exact as numbers; no cluster has written that much. */
+export const LSN_LIMIT = 2 ** 53 - 2 ** 40;
+
+const SHORT_HEADER = 24;
+const LONG_HEADER = 40;
+
+const FIRST_IS_CONTRECORD = 0x0001;
+const HAS_LONG_HEADER = 0x0002;
+const FIRST_IS_OVERWRITE_CONTRECORD = 0x0008;
+
+export interface PageHeader {
+  readonly magic: number;
+  readonly timeline: number;
+  /** The LSN of the page's first byte: in a recycled segment it is an older one. */
+  readonly address: number;
+  /** Bytes of a record begun on an earlier page that are still to come, this page's included. */
+  readonly remaining: number;
+  readonly continues: boolean;
+  /** The record begun on an earlier page was never finished: a crash came between. */
+  readonly overwrites: boolean;
+  /** Bytes. */
+  readonly size: number;
+  /** Of the first page of a segment. */
+  readonly long: LongHeader | null;
+}
+
+export interface LongHeader {
+  readonly systemIdentifier: string;
+  readonly segmentSize: number;
+  readonly blockSize: number;
+}
+
+export function readPageHeader(bytes: Buffer, at: number): PageHeader {
+  const info = bytes.readUInt16LE(at + 2);
+  const isLong = (info & HAS_LONG_HEADER) !== 0;
+  return {
+    magic: bytes.readUInt16LE(at),
+    timeline: bytes.readUInt32LE(at + 4),
+    address: readLsn(bytes, at + 8),
+    remaining: bytes.readUInt32LE(at + 16),
+    continues: (info & FIRST_IS_CONTRECORD) !== 0,
+    overwrites: (info & FIRST_IS_OVERWRITE_CONTRECORD) !== 0,
+    size: isLong ? LONG_HEADER : SHORT_HEADER,
+    long: isLong
+      ? {
+          systemIdentifier: bytes.readBigUInt64LE(at + 24).toString(),
+          segmentSize: bytes.readUInt32LE(at + 32),
+          blockSize: bytes.readUInt32LE(at + 36),
+        }
+      : null,
+  };
+}
+
+/** Exact below {@link LSN_LIMIT}; a larger value is rounded and equals no valid position. */
+export function readLsn(bytes: Buffer, at: number): number {
+  return bytes.readUInt32LE(at + 4) * 0x1_0000_0000 + bytes.readUInt32LE(at);
+}
+
+/** Records begin at multiples of 8 (MAXALIGN). */
+export function align8(position: number): number {
+  return Math.ceil(position / 8) * 8;
+}
+
+/** Bytes of `XLogRecord`. */
+export const RECORD_HEADER = 24;
+/** Where its checksum lies: computed over the data, then over the header up to here. */
+export const RECORD_CRC = 20;
+
+export const RM_XLOG = 0;
+export const RM_XACT = 1;
+export const RM_LOGICALMSG = 21;
+
+/** Kinds of RM_XLOG records: `info & 0xf0`. */
+export const XLOG_CHECKPOINT_SHUTDOWN = 0x00;
+export const XLOG_CHECKPOINT_ONLINE = 0x10;
+export const XLOG_SWITCH = 0x40;
+export const XLOG_BACKUP_END = 0x50;
+export const XLOG_END_OF_RECOVERY = 0x90;
+
+/** Kinds of RM_XACT records: `info & 0x70`. */
+export const XACT_COMMIT = 0x00;
+
+const BLOCK_ID_DATA_SHORT = 255;
+const BLOCK_ID_DATA_LONG = 254;
+const BLOCK_ID_ORIGIN = 253;
+const BLOCK_ID_TOPLEVEL_XID = 252;
+
+/**
+ * The main data of a record that refers to no data page; `undefined` where it does or where it is
+ * not wholly within `head`.
+ *
+ * @param head the record from its first byte on.
+ */
+export function mainData(head: Buffer): Buffer | undefined {
+  let at = RECORD_HEADER;
+  for (;;) {
+    const id = head[at];
+    if (id === BLOCK_ID_ORIGIN) at += 3;
+    else if (id === BLOCK_ID_TOPLEVEL_XID) at += 5;
+    else if (id === BLOCK_ID_DATA_SHORT && at + 2 <= head.length) {
+      return slice(head, at + 2, head.readUInt8(at + 1));
+    } else if (id === BLOCK_ID_DATA_LONG && at + 5 <= head.length) {
+      return slice(head, at + 5, head.readUInt32LE(at + 1));
+    } else return undefined;
+  }
+}
+
+function slice(bytes: Buffer, at: number, length: number): Buffer | undefined {
+  return at + length <= bytes.length ? bytes.subarray(at, at + length) : undefined;
+}
+
+export interface LogicalMessage {
+  readonly transactional: boolean;
+  readonly prefix: string;
+  readonly content: string;
+}
+
+/** Decodes `xl_logical_message`; `undefined` where its sizes do not add up. */
+export function readLogicalMessage(data: Buffer): LogicalMessage | undefined {
+  const header = 24;
+  if (data.length < header) return undefined;
+  // The prefix's size counts its closing zero byte.
+  const prefixEnd = header + Number(data.readBigUInt64LE(8));
+  const end = prefixEnd + Number(data.readBigUInt64LE(16));
+  if (prefixEnd <= header || end !== data.length) return undefined;
+  return {
+    transactional: data.readUInt8(4) !== 0,
+    prefix: data.toString('utf8', header, prefixEnd - 1),
+    content: data.toString('utf8', prefixEnd, end),
+  };
+}

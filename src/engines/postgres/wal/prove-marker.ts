@@ -1,0 +1,137 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readControlFile } from '../control-file.ts';
+import { parseLsn } from '../lsn.ts';
+import { WalEvidence } from './evidence.ts';
+import { PAGE_MAGIC } from './format.ts';
+import { printLsn, type WalLocation } from './segments.ts';
+import { newestDescendant, timelineSpans } from './timeline.ts';
+import { firstRecordIn, type WalkResult, walkWal } from './walk.ts';
+
+/** The marker of one freeze, in the words of its receipt. */
+export interface MarkerClaim {
+  /** The id of the freeze. */
+  readonly id: string;
+  readonly markerLsn: string;
+  readonly startLsn: string;
+  readonly timeline: number;
+  /** Bytes. */
+  readonly segmentSize: number;
+  readonly systemIdentifier: string;
+  /**
+   * `pg_current_wal_flush_lsn()` (in recovery `pg_last_wal_replay_lsn()`) of the running server, read
+   * before the call. Without it the walk must begin at `startLsn`: a file alone does not show that
+   * the server's own WAL leads to it.
+   */
+  readonly serverLsn?: string;
+  /** The timeline the running server is on; without it the files in `pg_wal` decide. */
+  readonly serverTimeline?: number;
+}
+
+export interface MarkerProof {
+  readonly found: boolean;
+  /** One sentence: where it was found, or why it was not. */
+  readonly detail: string;
+}
+
+/** How the WAL of a data directory must look, for a server on `timeline` or a descendant of it. */
+export async function locateWal(
+  pgdata: string,
+  wanted: {
+    readonly timeline: number;
+    readonly systemIdentifier: string;
+    readonly segmentSize: number;
+    readonly serverTimeline?: number | undefined;
+  },
+): Promise<WalLocation> {
+  const { systemIdentifier, segmentSize } = wanted;
+  const major = Number.parseInt(await readFile(join(pgdata, 'PG_VERSION'), 'utf8'), 10);
+  const magic = PAGE_MAGIC[major];
+  if (magic === undefined) {
+    throw new Error(`the WAL of PostgreSQL ${major} is not known; known are 13 to 18`);
+  }
+  const newest = wanted.serverTimeline ?? (await newestDescendant(pgdata, wanted.timeline));
+  const spans = await timelineSpans(pgdata, newest);
+  const { walBlockSize: blockSize } = await readControlFile(pgdata);
+  return { pgdata, systemIdentifier, segmentSize, blockSize, magic, spans };
+}
+
+/**
+ * Is the committed marker of a freeze in this data directory's WAL? Reads only, so it may run beside
+ * the live server. Walks from the freeze's start; where that segment is gone, from the first record
+ * of the marker's own segment.
+ *
+ * Rejects with the system's errors and the signal's reason only.
+ */
+export async function proveMarker(
+  pgdata: string,
+  claim: MarkerClaim,
+  signal: AbortSignal,
+): Promise<MarkerProof> {
+  const marker = Number(parseLsn(claim.markerLsn));
+  if (claim.serverLsn !== undefined && Number(parseLsn(claim.serverLsn)) <= marker) {
+    return no(`The server is at ${claim.serverLsn}, not past the marker at ${claim.markerLsn}.`);
+  }
+  let location: WalLocation;
+  try {
+    location = await locateWal(pgdata, claim);
+  } catch (error) {
+    return no(`The WAL cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
+  }
+  const span = location.spans.find(({ timeline }) => timeline === claim.timeline);
+  if (!span || span.end <= marker) {
+    return no(
+      `The server is not on timeline ${claim.timeline} at ${claim.markerLsn}: it branched off before the marker.`,
+    );
+  }
+  const fromStart = await walkTo(location, claim, Number(parseLsn(claim.startLsn)), signal);
+  if (fromStart.proof.found || fromStart.result.records > 0 || claim.serverLsn === undefined) {
+    return fromStart.proof;
+  }
+  const first = await firstRecordIn(location, marker - 1, signal);
+  if (first === undefined || first >= marker) return fromStart.proof;
+  return (await walkTo(location, claim, first, signal)).proof;
+}
+
+async function walkTo(
+  location: WalLocation,
+  claim: MarkerClaim,
+  start: number,
+  signal: AbortSignal,
+): Promise<{ proof: MarkerProof; result: WalkResult }> {
+  const lsn = Number(parseLsn(claim.markerLsn));
+  const evidence = new WalEvidence({
+    marker: { id: claim.id, lsn },
+    backupStart: -1,
+    checkpoint: -1,
+    restartsAfter: Infinity,
+  });
+  const result = await walkWal(
+    location,
+    {
+      start,
+      visit: (record) => {
+        evidence.see(record);
+        return evidence.markerCommit !== null || (record.start >= lsn && !evidence.markerSeen);
+      },
+    },
+    signal,
+  );
+  if (evidence.markerCommit !== null) {
+    const commit = printLsn(evidence.markerCommit);
+    const detail = `The marker ends at ${claim.markerLsn} and its commit at ${commit}; WAL was read from ${printLsn(start)}, every checksum right.`;
+    return { result, proof: { found: true, detail } };
+  }
+  if (evidence.markerSeen) {
+    return { result, proof: no(`The marker's commit is missing: ${result.ended}.`) };
+  }
+  const why =
+    result.endLsn > lsn
+      ? 'another record lies in its place'
+      : `valid WAL from ${printLsn(start)} ends before it, in ${result.ended}`;
+  return { result, proof: no(`The marker at ${claim.markerLsn} is not there: ${why}.`) };
+}
+
+function no(detail: string): MarkerProof {
+  return { found: false, detail };
+}

@@ -1,0 +1,298 @@
+import { CRC_START, crcFinish, crcUpdate } from './crc32c.ts';
+import {
+  align8,
+  LSN_LIMIT,
+  type PageHeader,
+  readLsn,
+  readPageHeader,
+  RECORD_CRC,
+  RECORD_HEADER,
+  RM_XLOG,
+  XLOG_SWITCH,
+} from './format.ts';
+import { EndOfWal, printLsn, SegmentReader, type WalLocation } from './segments.ts';
+
+/** One record whose checksum matched. Valid only while the visitor runs. */
+export interface WalRecord {
+  /** LSN of its first byte. */
+  readonly start: number;
+  /** The LSN PostgreSQL gives out for it: the byte behind it, aligned to 8. */
+  readonly end: number;
+  readonly xid: number;
+  readonly rmgr: number;
+  readonly info: number;
+  /** The record from its first byte on, at most {@link HEAD} bytes. */
+  readonly head: Buffer;
+}
+
+/** Enough for any record that is looked into: a marker with the longest id is below 250 bytes. */
+const HEAD = 512;
+
+export interface WalkResult {
+  /** End of the last valid record; the start position where there was none. */
+  readonly endLsn: number;
+  readonly records: number;
+  /** Why the walk ended, with segment file and LSN. */
+  readonly ended: string;
+}
+
+interface WalkOptions {
+  /** LSN of a record's first byte. */
+  readonly start: number;
+  /** Called for each record in order; `true` ends the walk. */
+  readonly visit: (record: WalRecord) => boolean;
+  /** The position reached, now and then. */
+  readonly onProgress?: (position: number) => void;
+}
+
+/**
+ * Reads records from a position to the end of valid WAL, as recovery would: page addresses,
+ * timelines, links between records and every checksum must be right. Holds a megabyte, whatever the
+ * size of WAL and records.
+ *
+ * Rejects only with the system's errors and the signal's reason: whatever is wrong with the WAL is
+ * its end.
+ */
+export async function walkWal(
+  location: WalLocation,
+  options: WalkOptions,
+  signal: AbortSignal,
+): Promise<WalkResult> {
+  const walker = new Walker(location, signal);
+  try {
+    return await walker.walk(options);
+  } finally {
+    await walker.close();
+  }
+}
+
+/**
+ * The first record that begins in the segment of a position; `undefined` where its file is missing,
+ * is not of this WAL, or holds only the middle of a record.
+ */
+export async function firstRecordIn(
+  location: WalLocation,
+  position: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const walker = new Walker(location, signal);
+  try {
+    return await walker.firstRecord(position - (position % location.segmentSize));
+  } catch (error) {
+    if (error instanceof EndOfWal) return undefined;
+    throw error;
+  } finally {
+    await walker.close();
+  }
+}
+
+class Walker {
+  readonly #location: WalLocation;
+  readonly #signal: AbortSignal;
+  readonly #reader: SegmentReader;
+  readonly #scratch = Buffer.alloc(HEAD);
+  /** The page entered last; its header is checked. */
+  #pageStart = -1;
+  #page: PageHeader | undefined;
+  #timeline = 0;
+  #position = 0;
+  /** Start of the record before `#position`; -1 where it is not known. */
+  #previous = -1;
+  #progress: ((position: number) => void) | undefined;
+
+  constructor(location: WalLocation, signal: AbortSignal) {
+    this.#location = location;
+    this.#signal = signal;
+    this.#reader = new SegmentReader(location);
+  }
+
+  async walk({ start, visit, onProgress }: WalkOptions): Promise<WalkResult> {
+    this.#position = start;
+    this.#progress = onProgress;
+    let records = 0;
+    let ended = '';
+    try {
+      for (;;) {
+        const record = await this.#next();
+        records += 1;
+        this.#previous = record.start;
+        this.#position = record.end;
+        if (visit(record)) {
+          ended = `the walk was ended at ${printLsn(record.end)}`;
+          break;
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof EndOfWal)) throw error;
+      const at = printLsn(this.#position);
+      ended = `${this.#reader.describe(this.#position)} at ${at}: ${error.message}`;
+    }
+    return { endLsn: this.#position, records, ended };
+  }
+
+  async firstRecord(segmentStart: number): Promise<number | undefined> {
+    const { blockSize, segmentSize } = this.#location;
+    for (let at = segmentStart; at < segmentStart + segmentSize; at += blockSize) {
+      const page = await this.#enter(at);
+      const space = blockSize - page.size;
+      if (!page.continues) return at + page.size;
+      if (page.remaining < space) return at + page.size + align8(page.remaining);
+    }
+    return undefined;
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close();
+  }
+
+  async #next(): Promise<WalRecord> {
+    const { blockSize } = this.#location;
+    if (this.#position > LSN_LIMIT) throw new EndOfWal('the position is beyond 8 PiB of WAL');
+    const inPage = this.#position % blockSize;
+    const pageStart = this.#position - inPage;
+    if (pageStart !== this.#pageStart) await this.#enter(pageStart);
+    const header = this.#page?.size ?? 0;
+    if (inPage === 0) {
+      if (this.#page?.continues) throw new EndOfWal('a record goes on here that never began');
+      this.#position += header;
+    } else if (inPage < header || inPage % 8 !== 0) throw new EndOfWal('no record can begin here');
+    const end = this.#reader.span?.end ?? 0;
+    if (this.#position >= end) throw new EndOfWal(`the timeline was left at ${printLsn(end)}`);
+    const at = this.#reader.offsetOf(this.#position);
+    const length = this.#reader.bytes.readUInt32LE(at);
+    if (length === 0) throw new EndOfWal('no record begins here (its length is 0)');
+    if (length < RECORD_HEADER) throw new EndOfWal(`a record cannot be ${length} bytes`);
+    return this.#position + length <= this.#pageStart + blockSize
+      ? this.#within(at, length)
+      : this.#across(at, length);
+  }
+
+  /** A record that lies on one page. */
+  #within(at: number, length: number): WalRecord {
+    const { bytes } = this.#reader;
+    const crc = crcUpdate(CRC_START, bytes, at + RECORD_HEADER, length - RECORD_HEADER);
+    const head = bytes.subarray(at, at + Math.min(length, HEAD));
+    return this.#record(head, crc, align8(this.#position + length));
+  }
+
+  /** A record that goes on on later pages, perhaps in later segments. */
+  async #across(at: number, length: number): Promise<WalRecord> {
+    const { blockSize } = this.#location;
+    const first = this.#pageStart + blockSize - this.#position;
+    const parts = new Parts(this.#scratch);
+    parts.add(this.#reader.bytes, at, first);
+    let remaining = length - first;
+    while (remaining > 0) {
+      const pageStart = this.#pageStart + blockSize;
+      const page = await this.#enter(pageStart);
+      if (page.overwrites) {
+        this.#position = pageStart;
+        return this.#next();
+      }
+      if (!page.continues || page.remaining !== remaining) {
+        throw new EndOfWal(
+          `a record of ${length} bytes begins here and does not go on at ${printLsn(pageStart)}`,
+        );
+      }
+      const part = Math.min(remaining, blockSize - page.size);
+      parts.add(this.#reader.bytes, this.#reader.offsetOf(pageStart) + page.size, part);
+      remaining -= part;
+      if (remaining === 0) {
+        return this.#record(parts.head, parts.crc, align8(pageStart + page.size + part));
+      }
+    }
+    throw new EndOfWal('a record is empty');
+  }
+
+  #record(head: Buffer, dataCrc: number, end: number): WalRecord {
+    if (crcFinish(crcUpdate(dataCrc, head, 0, RECORD_CRC)) !== head.readUInt32LE(RECORD_CRC)) {
+      throw new EndOfWal('the checksum of the record does not match');
+    }
+    const previous = readLsn(head, 8);
+    if (this.#previous === -1 ? previous >= this.#position : previous !== this.#previous) {
+      throw new EndOfWal(
+        `the record follows one at ${printLsn(previous)}, not the one before it (it is of older WAL)`,
+      );
+    }
+    const span = this.#reader.span;
+    if (span && end > span.end) {
+      throw new EndOfWal(`the timeline was left at ${printLsn(span.end)}`);
+    }
+    const info = head.readUInt8(16);
+    const rmgr = head.readUInt8(17);
+    const isSwitch = rmgr === RM_XLOG && (info & 0xf0) === XLOG_SWITCH;
+    const { segmentSize } = this.#location;
+    return {
+      start: this.#position,
+      // The rest of the segment behind a switch is not used.
+      end: isSwitch ? Math.ceil(end / segmentSize) * segmentSize : end,
+      xid: head.readUInt32LE(4),
+      rmgr,
+      info,
+      head,
+    };
+  }
+
+  /** Makes a page the current one. @throws EndOfWal unless its header is what it must be. */
+  async #enter(pageStart: number): Promise<PageHeader> {
+    if (!this.#reader.holds(pageStart)) {
+      await this.#reader.load(pageStart, this.#signal);
+      this.#progress?.(pageStart);
+    }
+    const page = readPageHeader(this.#reader.bytes, this.#reader.offsetOf(pageStart));
+    this.#checkPage(page, pageStart);
+    this.#pageStart = pageStart;
+    this.#page = page;
+    this.#timeline = page.timeline;
+    return page;
+  }
+
+  #checkPage(page: PageHeader, pageStart: number): void {
+    const { magic, segmentSize, blockSize, systemIdentifier, spans } = this.#location;
+    const at = `the page at ${printLsn(pageStart)}`;
+    if (page.magic === 0) throw new EndOfWal(`${at} was never written`);
+    if (page.magic !== magic) throw new EndOfWal(`${at} is not WAL of this server version`);
+    if (page.address !== pageStart) {
+      throw new EndOfWal(
+        `${at} says that it is the one at ${printLsn(page.address)} (a recycled segment)`,
+      );
+    }
+    const { span } = this.#reader;
+    const known = spans.some(({ timeline }) => timeline === page.timeline);
+    if (!known || page.timeline < this.#timeline || page.timeline > (span?.timeline ?? 0)) {
+      throw new EndOfWal(`${at} is of timeline ${page.timeline}, which does not belong here`);
+    }
+    if ((pageStart % segmentSize === 0) !== (page.long !== null)) {
+      throw new EndOfWal(`${at} has the wrong kind of header`);
+    }
+    if (page.long === null) return;
+    if (page.long.systemIdentifier !== systemIdentifier) {
+      throw new EndOfWal(`${at} is of system ${page.long.systemIdentifier}`);
+    }
+    if (page.long.segmentSize !== segmentSize || page.long.blockSize !== blockSize) {
+      throw new EndOfWal(`${at} names another segment or block size`);
+    }
+  }
+}
+
+/** Gathers the head and the checksum of a record that comes in parts. */
+class Parts {
+  readonly #scratch: Buffer;
+  #length = 0;
+  crc = CRC_START;
+
+  constructor(scratch: Buffer) {
+    this.#scratch = scratch;
+  }
+
+  get head(): Buffer {
+    return this.#scratch.subarray(0, Math.min(this.#length, HEAD));
+  }
+
+  add(bytes: Buffer, at: number, length: number): void {
+    if (this.#length < HEAD) bytes.copy(this.#scratch, this.#length, at, at + length);
+    const header = Math.min(Math.max(RECORD_HEADER - this.#length, 0), length);
+    this.crc = crcUpdate(this.crc, bytes, at + header, length - header);
+    this.#length += length;
+  }
+}

@@ -1,0 +1,185 @@
+import { lstat, readFile, realpath, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { QuiesceError } from '../errors.ts';
+import { describeErrno, isErrno } from '../files.ts';
+import { type Receipt, receiptSchema } from '../freeze/receipt.ts';
+import { RECEIPT_FILE, VOLUME_FOLDER } from '../freeze/volume.ts';
+
+/** What is under way and how far, for a person who waits. `total` is 0 where it is not known. */
+export interface PrepareProgress {
+  readonly step: string;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+}
+
+export interface PrepareOptions {
+  /** Prove everything, write nothing. */
+  readonly dryRun: boolean;
+  readonly onProgress?: ((progress: PrepareProgress) => void) | undefined;
+}
+
+export interface PrepareOutcome {
+  /**
+   * `prepared`: proven, and what the receipt holds is in place (in a dry run: would be).
+   * `already-prepared`: an earlier run proved this copy and a server has run on it since.
+   * `nothing-to-do`: the data carries no receipt.
+   */
+  readonly outcome: 'prepared' | 'already-prepared' | 'nothing-to-do';
+  readonly dryRun: boolean;
+  /** The freeze in which the copy was cut; `null` without a receipt. */
+  readonly id: string | null;
+  readonly engine: string | null;
+  /** The engine's data directory, absolute. */
+  readonly dataDirectory: string | null;
+  /** Files put in place, or found there with the right content; names within the data directory. */
+  readonly placed: readonly string[];
+  /** Files removed because they would have kept the server from starting. */
+  readonly removed: readonly string[];
+  /** What was proven, in the engine's own terms. */
+  readonly proof: Readonly<Record<string, string | number | boolean | null>> | null;
+  /** What the person who restores must know. */
+  readonly notes: readonly string[];
+  /** One sentence. */
+  readonly message: string;
+}
+
+/** The part of an engine that prepares a restored copy: works on files, with no server. */
+export interface RestoreModule {
+  /**
+   * Proves that the copy holds what its receipt promises and puts in place what the server needs at
+   * its first start. Idempotent. Rejects with a `RESTORE_…` error, and has then changed nothing.
+   *
+   * @param dataDir what `QUIESCE_DATA_DIR` was at the freeze; absolute, without symbolic links.
+   */
+  prepareRestore(
+    receipt: Receipt,
+    dataDir: string,
+    options: PrepareOptions,
+    signal: AbortSignal,
+  ): Promise<PrepareOutcome>;
+}
+
+/** Gives the module of an engine; `undefined` where there is no such engine. */
+export type LoadRestore = (engine: string) => Promise<RestoreModule | undefined>;
+
+interface PrepareRequest extends PrepareOptions {
+  readonly dataDir: string;
+  readonly load: LoadRestore;
+}
+
+/**
+ * Prepares a restored copy of the data for the first start of its server, by the receipt it carries
+ * in `.quiesce/receipt.json`. Without one it changes nothing and says so.
+ */
+export async function prepareRestore(
+  request: PrepareRequest,
+  signal: AbortSignal,
+): Promise<PrepareOutcome> {
+  const dataDir = await existingFolder(request.dataDir);
+  const receipt = await readReceipt(dataDir);
+  if (receipt === null) return nothingToDo(request);
+  checkPromise(receipt);
+  const engine = await request.load(receipt.engine.name);
+  if (!engine) {
+    throw new QuiesceError(
+      'RESTORE_RECEIPT_INVALID',
+      `The receipt is of the engine "${receipt.engine.name}", which this release does not know.`,
+      { hint: 'Use the release of quiesce that made the backup, or a later one.' },
+    );
+  }
+  try {
+    return await engine.prepareRestore(receipt, dataDir, request, signal);
+  } catch (error) {
+    throw asRestoreError(error);
+  }
+}
+
+function nothingToDo({ dryRun, dataDir }: PrepareRequest): PrepareOutcome {
+  return {
+    outcome: 'nothing-to-do',
+    dryRun,
+    id: null,
+    engine: null,
+    dataDirectory: null,
+    placed: [],
+    removed: [],
+    proof: null,
+    notes: [],
+    message: `${dataDir} carries no ${VOLUME_FOLDER}/${RECEIPT_FILE}: nothing to prepare, nothing was changed or proven.`,
+  };
+}
+
+async function existingFolder(path: string): Promise<string> {
+  try {
+    if ((await stat(path)).isDirectory()) return await realpath(path);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENOTDIR')) throw asRestoreError(error);
+  }
+  throw new QuiesceError('USAGE', `--data: ${path} is not a folder.`, {
+    field: '--data',
+    hint: 'Name the mount path of the restored volume: what QUIESCE_DATA_DIR was.',
+  });
+}
+
+/** A receipt is below a megabyte, even with thousands of databases. */
+const LARGEST_RECEIPT = 16 << 20;
+
+async function readReceipt(dataDir: string): Promise<Receipt | null> {
+  const path = join(dataDir, VOLUME_FOLDER, RECEIPT_FILE);
+  let text: string;
+  try {
+    const folder = await lstat(dirname(path));
+    if (!folder.isDirectory()) throw invalid(path, `${VOLUME_FOLDER} is not a folder`);
+    const info = await lstat(path);
+    if (!info.isFile() || info.size > LARGEST_RECEIPT) throw invalid(path, 'it is no receipt file');
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return null;
+    if (error instanceof QuiesceError) throw error;
+    throw asRestoreError(error);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw invalid(path, 'it is not JSON');
+  }
+  const parsed = receiptSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw invalid(path, `${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'not a receipt'}`);
+}
+
+/** A receipt on a volume is one of a hold in place: anything else promises nothing about the copy. */
+function checkPromise(receipt: Receipt): void {
+  const why =
+    receipt.verdict === 'inconsistent'
+      ? `its verdict is inconsistent (${receipt.reasons.join(', ') || 'no reason given'})`
+      : receipt.frozenAt === null
+        ? 'its hold was never in place'
+        : undefined;
+  if (why !== undefined) {
+    throw new QuiesceError(
+      'RESTORE_RECEIPT_INVALID',
+      `The receipt of ${receipt.id} promises nothing: ${why}.`,
+      { hint: 'Use another backup.' },
+    );
+  }
+}
+
+function invalid(path: string, why: string): QuiesceError {
+  return new QuiesceError('RESTORE_RECEIPT_INVALID', `${path} cannot be used: ${why}.`);
+}
+
+const UNREADABLE = ['EACCES', 'EPERM', 'EROFS', 'EIO', 'ENOSPC', 'EDQUOT'];
+
+/** Names the error of a system call that the data did not allow. */
+export function asRestoreError(error: unknown): unknown {
+  if (!UNREADABLE.some((code) => isErrno(error, code))) return error;
+  const path = (error as NodeJS.ErrnoException).path;
+  const where = path === undefined ? 'The restored data' : path;
+  return new QuiesceError('RESTORE_UNWRITABLE', `${where}: ${describeErrno(error)}.`, {
+    cause: error,
+  });
+}
