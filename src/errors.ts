@@ -27,13 +27,15 @@ export const catalogue = {
   CONFIG_INVALID: {
     status: 500,
     exit: 2,
-    meaning: 'The configuration has unknown, missing or malformed settings; all are listed at once.',
+    meaning:
+      'The configuration has unknown, missing or malformed settings; all are listed at once.',
     hint: 'Mend the settings named and start again.',
   },
   SOCKET_IN_USE: {
     status: 500,
     exit: 2,
-    meaning: 'Another living process listens on the control socket (or guards the state directory).',
+    meaning:
+      'Another living process listens on the control socket (or guards the state directory).',
     hint: 'Stop the other sidecar, or give this one its own QUIESCE_SOCKET and QUIESCE_STATE_DIR.',
   },
   SOCKET_UNUSABLE: {
@@ -47,6 +49,12 @@ export const catalogue = {
     exit: 3,
     meaning: 'Nothing answers on the control socket.',
     hint: 'Check that the quiesce container runs and that QUIESCE_SOCKET names its socket.',
+  },
+  BAD_REQUEST: {
+    status: 400,
+    exit: 2,
+    meaning: 'The request is not well-formed HTTP.',
+    hint: 'Send an HTTP/1.1 request, for example with curl.',
   },
   INVALID_JSON: {
     status: 400,
@@ -75,8 +83,15 @@ export const catalogue = {
   HOST_REFUSED: {
     status: 403,
     exit: 2,
-    meaning: 'The Host header of a request to the loopback port is neither localhost nor 127.0.0.1.',
+    meaning:
+      'The Host header of a request to the loopback port is neither localhost nor 127.0.0.1.',
     hint: 'Call it as http://127.0.0.1:PORT or http://localhost:PORT.',
+  },
+  ORIGIN_REFUSED: {
+    status: 403,
+    exit: 2,
+    meaning: 'A web page sent the request to the loopback port (it carries an Origin header).',
+    hint: 'Call the API from a program, not from a browser.',
   },
   UNAUTHORIZED: {
     status: 401,
@@ -135,7 +150,8 @@ export const catalogue = {
   NOT_CONSISTENT: {
     status: 409,
     exit: 7,
-    meaning: 'The database is released, but the hold did not last: a copy made meanwhile proves nothing.',
+    meaning:
+      'The database is released, but the hold did not last: a copy made meanwhile proves nothing.',
     hint: 'Mark the backup as failed; the reasons in the receipt say what ended the hold.',
   },
   NOT_VERIFIED: {
@@ -147,7 +163,8 @@ export const catalogue = {
   JOURNAL_FAILED: {
     status: 503,
     exit: 5,
-    meaning: 'The state directory cannot be written, so a freeze could not survive a crash; nothing was frozen.',
+    meaning:
+      'The state directory cannot be written, so a freeze could not survive a crash; nothing was frozen.',
     hint: 'Make QUIESCE_STATE_DIR writable and give it space.',
   },
   SHUTTING_DOWN: {
@@ -207,7 +224,8 @@ export const catalogue = {
   ENGINE_FAILED: {
     status: 502,
     exit: 5,
-    meaning: 'The database failed at a step of the freeze, thaw or query; what was begun is rolled back.',
+    meaning:
+      'The database failed at a step of the freeze, thaw or query; what was begun is rolled back.',
     hint: 'The message carries the database’s own words.',
   },
   RESTORE_RECEIPT_INVALID: {
@@ -225,7 +243,8 @@ export const catalogue = {
   RESTORE_DATA_PAST: {
     status: 409,
     exit: 7,
-    meaning: 'A server has already run on this copy: the data is past the state the receipt describes.',
+    meaning:
+      'A server has already run on this copy: the data is past the state the receipt describes.',
     hint: 'Restore the volume again and run prepare-restore before the first start.',
   },
   RESTORE_INCOMPLETE: {

@@ -1,0 +1,103 @@
+/** The import rules of docs/ARCHITECTURE.md. */
+module.exports = {
+  forbidden: [
+    {
+      name: 'no-circular',
+      comment: 'A cycle is a design that has no order.',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'no-unresolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true, pathNot: '^(pg-native)$' },
+    },
+    {
+      name: 'shim-node-only',
+      comment: 'A hook starts in milliseconds: the router and the shim load node: and pure files.',
+      severity: 'error',
+      from: { path: '^src/(cli|shim|help)\\.ts$|^src/shim/' },
+      to: {
+        dynamic: false,
+        dependencyTypesNot: ['core', 'type-only'],
+        pathNot: '^src/(shim|help|errors|duration|version)\\.ts$|^src/shim/',
+      },
+    },
+    {
+      name: 'freeze-knows-the-engine-type-only',
+      comment: 'The lease knows the engine contract, and nothing of HTTP or of a certain engine.',
+      severity: 'error',
+      from: { path: '^src/freeze/' },
+      to: { path: '^src/(http|shim|demo|cluster|commands|restore)/|^src/engines/(?!engine\\.ts$)' },
+    },
+    {
+      name: 'engines-behind-their-index',
+      comment: 'Only engines/index.ts names an engine, so that only the configured one loads.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/engines/' },
+      to: { path: '^src/engines/', pathNot: '^src/engines/(index|engine)\\.ts$' },
+    },
+    {
+      name: 'engines-apart-from-each-other',
+      severity: 'error',
+      from: { path: '^src/engines/([^/]+)/' },
+      to: { path: '^src/engines/', pathNot: '^src/engines/($1/|engine\\.ts$)' },
+    },
+    {
+      name: 'engines-know-no-edges',
+      severity: 'error',
+      from: { path: '^src/engines/' },
+      to: { path: '^src/(http|shim|demo|cluster|commands)/|^src/(cli|shim|sidecar|config)\\.ts$' },
+    },
+    {
+      name: 'http-knows-the-control-only',
+      comment: 'The API serves the Control interface, whatever stands behind it.',
+      severity: 'error',
+      from: { path: '^src/http/' },
+      to: {
+        path: '^src/',
+        pathNot:
+          '^src/http/|^src/(control|duration|errors|logger|version)\\.ts$|^src/freeze/receipt\\.ts$|^src/engines/engine\\.ts$',
+      },
+    },
+    {
+      name: 'one-kubernetes-client',
+      comment: 'It costs 50 MB, which a sidecar does not have.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/cluster/client\\.ts$' },
+      to: { path: 'node_modules/@kubernetes/' },
+    },
+    {
+      name: 'cluster-apart',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/cluster/|^src/cli\\.ts$' },
+      to: { path: '^src/cluster/' },
+    },
+    {
+      name: 'src-knows-no-tests',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(test|bench|scripts)/' },
+    },
+    {
+      name: 'no-dev-dependencies-in-production',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: {
+        dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'],
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default'],
+    },
+  },
+};

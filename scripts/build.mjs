@@ -1,0 +1,135 @@
+// Builds dist/: cli.js, one file that imports node: only, and commands/*.js, loaded by verb.
+// node scripts/build.mjs [--outdir DIR] [--cli-only]
+import { build } from 'esbuild';
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const flag = process.argv.indexOf('--outdir');
+const outdir = flag > 0 ? resolve(process.argv[flag + 1]) : join(root, 'dist');
+
+/** The verbs that are not part of the shim, by the file that src/cli.ts imports. */
+const COMMANDS = {
+  sidecar: 'src/commands/sidecar.ts',
+  'prepare-restore': 'src/commands/prepare-restore.ts',
+  demo: 'src/commands/demo.ts',
+};
+
+const shared = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  charset: 'utf8',
+  logLevel: 'warning',
+  write: false,
+  metafile: true,
+};
+
+/** Turns the router's imports of commands into imports of their bundles. */
+const commandsAreElsewhere = {
+  name: 'commands-are-elsewhere',
+  setup({ onResolve }) {
+    onResolve({ filter: /\.ts$/ }, ({ kind, path, resolveDir }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      const file = relative(root, resolve(resolveDir, path));
+      const name = Object.keys(COMMANDS).find((one) => COMMANDS[one] === file);
+      if (!name) return { errors: [{ text: `cli.ts may load commands only, not ${file}` }] };
+      return { path: `./commands/${name}.js`, external: true };
+    });
+  },
+};
+
+async function buildCli() {
+  const result = await build({
+    ...shared,
+    entryPoints: { cli: 'src/cli.ts' },
+    outdir,
+    minify: true,
+    plugins: [commandsAreElsewhere],
+    banner: { js: '#!/usr/bin/env node' },
+  });
+  const imported = Object.values(result.metafile.outputs).flatMap(({ imports }) => imports);
+  const foreign = imported.filter(
+    ({ path }) => !path.startsWith('node:') && !path.startsWith('./commands/'),
+  );
+  if (foreign.length > 0) {
+    throw new Error(
+      `cli.js must import node: only, not ${foreign.map((one) => one.path).join(', ')}`,
+    );
+  }
+  return result.outputFiles;
+}
+
+async function buildCommands() {
+  const entryPoints = {};
+  for (const [name, file] of Object.entries(COMMANDS)) {
+    if (existsSync(join(root, file))) entryPoints[name] = file;
+    else process.stderr.write(`build: ${file} does not exist; quiesce ${name} is left out\n`);
+  }
+  if (Object.keys(entryPoints).length === 0) return [];
+  const result = await build({
+    ...shared,
+    entryPoints,
+    outdir: join(outdir, 'commands'),
+    // One chunk an engine: only the configured one is loaded.
+    splitting: true,
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'eof',
+    external: ['pg-native'],
+    banner: {
+      js: [
+        "import { createRequire as __createRequire } from 'node:module';",
+        "import { fileURLToPath as __toPath } from 'node:url';",
+        "import { dirname as __dirnameOf } from 'node:path';",
+        'const require = __createRequire(import.meta.url);',
+        'const __filename = __toPath(import.meta.url);',
+        'const __dirname = __dirnameOf(__filename);',
+      ].join('\n'),
+    },
+  });
+  return result.outputFiles;
+}
+
+/** By rename, so that a command that starts during a build never reads half a file. */
+async function put({ path, contents }, mode = 0o644) {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}`;
+  await writeFile(temporary, contents, { mode });
+  await rename(temporary, path);
+}
+
+async function removeStale(files) {
+  const kept = new Set(files.map(({ path }) => path));
+  const directory = join(outdir, 'commands');
+  const found = existsSync(directory) ? await readdir(directory) : [];
+  const stale = found.map((name) => join(directory, name)).filter((path) => path.endsWith('.js'));
+  await Promise.all(
+    stale.filter((path) => !kept.has(path)).map((path) => rm(path, { force: true })),
+  );
+}
+
+async function checkVersion() {
+  const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
+  const source = await readFile(join(root, 'src/version.ts'), 'utf8');
+  if (!source.includes(`VERSION = '${version}'`)) {
+    throw new Error(`src/version.ts does not say ${version}, which package.json does`);
+  }
+}
+
+try {
+  await checkVersion();
+  const cli = await buildCli();
+  const commands = process.argv.includes('--cli-only') ? undefined : await buildCommands();
+  await Promise.all((commands ?? []).map((file) => put(file)));
+  await Promise.all(cli.map((file) => put(file, 0o755)));
+  if (commands) await removeStale(commands);
+} catch (error) {
+  // esbuild has printed its own messages.
+  if (!error.errors) process.stderr.write(`build: ${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,166 @@
+// Writes what is generated from the code: docs/openapi.json, docs/receipt.schema.json, docs/errors.md.
+// With --check it writes nothing and fails, naming the files that are out of date.
+import { build } from 'esbuild';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const RECEIPT_ID = 'https://quiesce.dev/schemas/receipt-v1.json';
+
+/** Codes of the command line and of prepare-restore, which no answer carries. */
+const NOT_FROM_HTTP = /^(?:USAGE|CONFIG_INVALID|SOCKET_\w+|SIDECAR_\w+|RESTORE_\w+)$/;
+const CONFLICTS = {
+  freeze: ['FREEZE_HELD', 'FREEZE_ABORTED'],
+  thaw: ['NOT_FROZEN', 'NOT_CONSISTENT'],
+  verify: ['NOT_VERIFIED'],
+};
+
+/** The document under generation is empty while the routes are loaded. */
+const withoutOpenapi = {
+  name: 'without-openapi',
+  setup({ onLoad }) {
+    onLoad({ filter: /docs\/openapi\.json$/ }, () => ({ contents: '{}', loader: 'json' }));
+  },
+};
+
+const ENTRY = `
+export { fastify } from 'fastify';
+export { default as swagger } from '@fastify/swagger';
+export { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+export { z } from 'zod';
+export { addRoutes } from './src/http/routes.ts';
+export { catalogue } from './src/errors.ts';
+export { receiptSchema } from './src/freeze/receipt.ts';
+export { VERSION } from './src/version.ts';
+`;
+
+/** Bundled into a file inside the checkout, so that packages resolve as they do everywhere. */
+async function loadSources() {
+  const outfile = join(root, 'node_modules', `.quiesce-generate-${process.pid}.mjs`);
+  try {
+    await build({
+      stdin: { contents: ENTRY, resolveDir: root, loader: 'ts' },
+      outfile,
+      bundle: true,
+      packages: 'external',
+      platform: 'node',
+      format: 'esm',
+      target: 'node20',
+      logLevel: 'error',
+      plugins: [withoutOpenapi],
+    });
+    return await import(pathToFileURL(outfile).href);
+  } finally {
+    await rm(outfile, { force: true });
+  }
+}
+
+async function openapi(sources) {
+  const app = sources.fastify();
+  app.setValidatorCompiler(() => () => true);
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  await app.register(sources.swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'quiesce control API',
+        version: sources.VERSION,
+        description:
+          'Served on the Unix socket /run/quiesce/control.sock and on 127.0.0.1:8095. An absent body is {}. Every answer that is not a success has the form of Error.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      servers: [{ url: 'http://127.0.0.1:8095' }],
+    },
+    transform: sources.jsonSchemaTransform,
+    transformObject: sources.jsonSchemaTransformObject,
+  });
+  // Declaring routes calls nothing of the control behind them.
+  await app.register(async (scope) => sources.addRoutes(scope, {}, 'socket'));
+  await app.ready();
+  const document = app.swagger();
+  await app.close();
+  for (const path of Object.values(document.paths)) {
+    for (const operation of Object.values(path)) describeAnswers(operation, sources.catalogue);
+  }
+  dropUnreferenced(document);
+  return json(document);
+}
+
+/** A body may be left out, and each refusal names the codes it can carry. */
+function describeAnswers(operation, catalogue) {
+  if (operation.requestBody) operation.requestBody.required = operation.operationId === 'verify';
+  for (const [status, answer] of Object.entries(operation.responses)) {
+    const conflicts = CONFLICTS[operation.operationId] ?? [];
+    const codes = Object.keys(catalogue).filter(
+      (code) =>
+        catalogue[code].status === Number(status) &&
+        (status === '409' ? conflicts.includes(code) : !NOT_FROM_HTTP.test(code)),
+    );
+    answer.description = status === '200' ? 'Done.' : codes.join(', ');
+  }
+}
+
+/** The provider declares every named schema twice, for input and output; one is enough where unused. */
+function dropUnreferenced(document) {
+  const { schemas } = document.components;
+  for (let before = -1; before !== Object.keys(schemas).length;) {
+    before = Object.keys(schemas).length;
+    const text = JSON.stringify(document);
+    for (const name of Object.keys(schemas)) {
+      if (!text.includes(`"#/components/schemas/${name}"`)) delete schemas[name];
+    }
+  }
+}
+
+function receiptSchema({ z, receiptSchema: schema }) {
+  const { $schema, $defs } = z.toJSONSchema(schema, { io: 'input' });
+  const { Receipt, ...others } = $defs;
+  return json({ $schema, $id: RECEIPT_ID, title: 'Receipt', ...Receipt, $defs: others });
+}
+
+function errorsPage({ catalogue }) {
+  const rows = Object.entries(catalogue).map(
+    ([code, { status, exit }]) => `| [\`${code}\`](#${code.toLowerCase()}) | ${status} | ${exit} |`,
+  );
+  const sections = Object.entries(catalogue).map(
+    ([code, { status, exit, meaning, hint }]) =>
+      `## ${code}\n\n${meaning}\n\n**What to do:** ${hint}\n\nHTTP ${status} · exit code ${exit}\n`,
+  );
+  return `# Errors
+
+<!-- Generated from src/errors.ts by npm run generate. -->
+
+Every error has a code, a message and a hint. The HTTP API answers \`{"error": {"code", "message", "hint", "field"?}}\`, with \`receipt\` or \`checks\` beside \`error\` where there is one; the command line prints \`quiesce: CODE: message Hint: hint\` on stderr and ends with the exit code.
+
+Exit codes: 0 done · 1 unexpected · 2 usage or configuration · 3 sidecar not reachable · 4 held by another freeze · 5 engine failed (rolled back) · 6 timeout (rolled back) · 7 not consistent, not verified or nothing frozen.
+
+| Code | HTTP | Exit |
+| --- | --- | --- |
+${rows.join('\n')}
+
+${sections.join('\n')}`;
+}
+
+function json(value) {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+const sources = await loadSources();
+const files = {
+  'docs/openapi.json': await openapi(sources),
+  'docs/receipt.schema.json': receiptSchema(sources),
+  'docs/errors.md': errorsPage(sources),
+};
+const stale = [];
+for (const [name, wanted] of Object.entries(files)) {
+  const path = join(root, name);
+  const found = await readFile(path, 'utf8').catch(() => undefined);
+  if (found === wanted) continue;
+  stale.push(name);
+  if (!process.argv.includes('--check')) await writeFile(path, wanted);
+}
+if (process.argv.includes('--check') && stale.length > 0) {
+  process.stderr.write(`out of date: ${stale.join(', ')}; run npm run generate\n`);
+  process.exitCode = 1;
+}

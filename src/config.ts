@@ -1,0 +1,178 @@
+import type { z } from 'zod';
+import type { Address } from './config/schema.ts';
+import { baseSchema, checkTogether } from './config/schema.ts';
+import type { ConfigIssue, Settings } from './config/sources.ts';
+import { isServiceLink, parseSettings, readSmallFile, resolveFiles } from './config/sources.ts';
+import type { CopyMethod } from './engines/engine.ts';
+import { QuiesceError } from './errors.ts';
+import type { LogLevel } from './logger.ts';
+
+export type { Address } from './config/schema.ts';
+export type { ConfigIssue, Settings } from './config/sources.ts';
+
+/** The configuration of the sidecar; durations in milliseconds, `null` addresses are off. */
+export interface Config {
+  readonly engine: string;
+  /** The mounted data; `undefined`: nothing is written to the volume. */
+  readonly dataDir: string | undefined;
+  readonly stateDir: string;
+  readonly socket: string;
+  readonly controlAddr: Address | null;
+  readonly metricsAddr: Address | null;
+  readonly copy: CopyMethod;
+  /** `undefined`: the engine's default, bounded by `ttlMaxMs`. */
+  readonly ttlMs: number | undefined;
+  readonly ttlMaxMs: number;
+  readonly freezeTimeoutMs: number;
+  readonly controlToken: string | undefined;
+  readonly app: string | undefined;
+  readonly logLevel: LogLevel;
+  /** Environment and file merged, `NAME_FILE` read: what the engine takes its own keys from. */
+  readonly settings: Settings;
+}
+
+export interface ReadConfigOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The file named by `--config`; the environment wins over it. */
+  readonly file?: string | undefined;
+  /** The names QUIESCE_ENGINE may have. */
+  readonly engines: readonly string[];
+  /** The engine's own keys; without it a file may hold any key with a prefix of an engine. */
+  readonly engineKeys?: (engine: string) => Promise<readonly string[]> | readonly string[];
+  /** What the engine finds wrong with its own keys. */
+  readonly engineIssues?: (
+    engine: string,
+    settings: Settings,
+  ) => Promise<readonly ConfigIssue[]> | readonly ConfigIssue[];
+}
+
+type Schema = ReturnType<typeof baseSchema>;
+
+const SECRET = /PASSWORD|TOKEN|SECRET|_URI$|_URL$/;
+const OURS = 'QUIESCE_';
+const ENGINE_KEY = /^(?:PG[A-Z]+|REDIS_[A-Z0-9_]+|MONGODB_[A-Z0-9_]+)$/;
+
+/**
+ * Reads the configuration once.
+ *
+ * @throws QuiesceError CONFIG_INVALID: one for everything that is wrong, each by name
+ */
+export async function readConfig(options: ReadConfigOptions): Promise<Config> {
+  const issues: ConfigIssue[] = [];
+  const { settings, fromFile } = mergeSources(options, issues);
+  const schema = baseSchema(options.engines);
+  const known = new Set(Object.keys(schema.shape));
+  const own = Object.fromEntries(Object.entries(settings).filter(([name]) => known.has(name)));
+  for (const name of Object.keys(settings).filter((name) => name.startsWith(OURS))) {
+    if (!known.has(name)) issues.push({ name, message: unknownKey(name, known) });
+    else if (settings[name] === '')
+      issues.push({ name, message: 'is empty; leave it out instead' });
+  }
+  issues.push(...checkValues(schema, own, issues));
+  const engine = own['QUIESCE_ENGINE'];
+  const engineKnown = engine !== undefined && options.engines.includes(engine);
+  const engineKeys = engineKnown ? await options.engineKeys?.(engine) : undefined;
+  for (const name of fromFile.filter((name) => !name.startsWith(OURS))) {
+    const fits = engineKeys ? engineKeys.includes(name) : ENGINE_KEY.test(name);
+    if (!fits) issues.push({ name, message: 'unknown key' });
+  }
+  if (engineKnown) issues.push(...((await options.engineIssues?.(engine, settings)) ?? []));
+  if (issues.length > 0) throw invalid(issues);
+  return toConfig(schema.parse(own), settings);
+}
+
+/** Each key by itself, so that one bad key hides no other, then the keys together. */
+function checkValues(
+  schema: Schema,
+  own: Settings,
+  reported: readonly ConfigIssue[],
+): ConfigIssue[] {
+  const issues: ConfigIssue[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, type] of Object.entries(schema.shape)) {
+    // A key that is empty, or whose file could not be read, has been reported already.
+    if (reported.some((one) => one.name === name || one.name === `${name}_FILE`)) continue;
+    const parsed = type.safeParse(own[name]);
+    if (parsed.success) values[name] = parsed.data;
+    else {
+      const message = parsed.error.issues[0]?.message ?? 'is not valid';
+      issues.push({ name, message: shown(name, own[name]) + message });
+    }
+  }
+  return [...issues, ...checkTogether(values)];
+}
+
+function mergeSources(options: ReadConfigOptions, issues: ConfigIssue[]) {
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(options.env)) {
+    if (value !== undefined) env[name] = value;
+  }
+  for (const name of Object.keys(env)) {
+    if (name.startsWith(OURS) && isServiceLink(name, env)) delete env[name];
+  }
+  const fromEnv = resolveFiles(env, issues);
+  let fromFile: Record<string, string> = {};
+  if (options.file !== undefined) {
+    const text = readSmallFile(options.file);
+    if (typeof text === 'string') fromFile = parseSettings(text, issues);
+    else issues.push({ name: '--config', message: text.problem });
+    // What the environment sets is not read from the file, in either form.
+    for (const name of Object.keys(fromFile)) {
+      const base = name.replace(/_FILE$/, '');
+      if (fromEnv[base] !== undefined || fromEnv[name] !== undefined) delete fromFile[name];
+    }
+    fromFile = resolveFiles(fromFile, issues);
+  }
+  return { settings: { ...fromFile, ...fromEnv }, fromFile: Object.keys(fromFile) };
+}
+
+/** The value, where it helps and is no secret. */
+function shown(name: string, value: string | undefined): string {
+  if (value === undefined || SECRET.test(name)) return '';
+  return `${JSON.stringify(value.slice(0, 60))} `;
+}
+
+function unknownKey(name: string, known: ReadonlySet<string>): string {
+  const near = [...known].find(
+    (key) => key.replaceAll('_', '') === name.replaceAll('_', '') || distanceOne(key, name),
+  );
+  return near === undefined ? 'unknown key' : `unknown key; did you mean ${near}?`;
+}
+
+/** One letter added, left out or changed. */
+function distanceOne(a: string, b: string): boolean {
+  if (Math.abs(a.length - b.length) > 1) return false;
+  let start = 0;
+  while (start < a.length && a[start] === b[start]) start += 1;
+  const [restA, restB] = [a.slice(start), b.slice(start)];
+  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1);
+}
+
+function invalid(issues: readonly ConfigIssue[]): QuiesceError {
+  const list = issues.map(({ name, message }) => `${name}: ${message}`).join('; ');
+  const count = issues.length === 1 ? 'one problem' : `${issues.length} problems`;
+  const field = issues[0]?.name;
+  return new QuiesceError('CONFIG_INVALID', `The configuration has ${count}: ${list}.`, {
+    ...(field === undefined ? {} : { field }),
+    details: { issues },
+  });
+}
+
+function toConfig(own: z.output<Schema>, settings: Settings): Config {
+  return {
+    engine: own.QUIESCE_ENGINE,
+    dataDir: own.QUIESCE_DATA_DIR,
+    stateDir: own.QUIESCE_STATE_DIR,
+    socket: own.QUIESCE_SOCKET,
+    controlAddr: own.QUIESCE_CONTROL_ADDR,
+    metricsAddr: own.QUIESCE_METRICS_ADDR,
+    copy: own.QUIESCE_COPY,
+    ttlMs: own.QUIESCE_TTL,
+    ttlMaxMs: own.QUIESCE_TTL_MAX,
+    freezeTimeoutMs: own.QUIESCE_FREEZE_TIMEOUT,
+    controlToken: own.QUIESCE_CONTROL_TOKEN,
+    app: own.QUIESCE_APP,
+    logLevel: own.QUIESCE_LOG_LEVEL,
+    settings,
+  };
+}

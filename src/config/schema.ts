@@ -1,0 +1,126 @@
+import { isAbsolute, relative } from 'node:path';
+import { z } from 'zod';
+import { parseDuration } from '../duration.ts';
+import { COPY_METHODS } from '../engines/engine.ts';
+import { LOG_LEVELS } from '../logger.ts';
+import { LONGEST_SOCKET_PATH } from '../sockets.ts';
+import type { ConfigIssue } from './sources.ts';
+
+/** Where to listen. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+const DAY_MS = 24 * 3_600_000;
+
+function oneOf<const T extends string>(values: readonly T[]) {
+  return z.enum(values, {
+    error: (issue) =>
+      issue.input === undefined
+        ? `is required: one of ${values.join(', ')}`
+        : `must be one of ${values.join(', ')}`,
+  });
+}
+
+const duration = z.string().transform((text, context) => {
+  const ms = parseDuration(text);
+  const message =
+    ms === undefined
+      ? 'must be a duration with a unit, such as 500ms, 30s or 10m'
+      : ms < 1
+        ? 'must be longer than zero'
+        : 'must not be longer than 24h';
+  if (ms !== undefined && ms >= 1 && ms <= DAY_MS) return ms;
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
+
+const path = z
+  .string()
+  .refine((text) => isAbsolute(text) && !text.includes('\0'), 'must be an absolute path');
+
+const address = z.string().transform((text, context): Address | null => {
+  if (text === 'off') return null;
+  const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (match?.[1] !== undefined && port <= 65_535) {
+    return { host: match[1].replace(/^\[|\]$/g, ''), port };
+  }
+  context.addIssue({ code: 'custom', message: 'must be host:port or off' });
+  return z.NEVER;
+});
+
+const loopback = address.refine(
+  (found) => found === null || /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(found.host),
+  'must be a loopback address: whoever reaches it can freeze the database',
+);
+
+/** Every key of the sidecar, its default and its bounds. */
+export function baseSchema(engines: readonly string[]) {
+  return z.object({
+    QUIESCE_ENGINE: oneOf(engines),
+    QUIESCE_DATA_DIR: path.optional(),
+    QUIESCE_STATE_DIR: path.default('/var/lib/quiesce'),
+    QUIESCE_SOCKET: path
+      .refine(
+        (text) => Buffer.byteLength(text) <= LONGEST_SOCKET_PATH,
+        `must not be longer than ${LONGEST_SOCKET_PATH} bytes`,
+      )
+      .default('/run/quiesce/control.sock'),
+    QUIESCE_CONTROL_ADDR: loopback.prefault('127.0.0.1:8095'),
+    QUIESCE_METRICS_ADDR: address.prefault('0.0.0.0:9095'),
+    QUIESCE_COPY: oneOf(COPY_METHODS).default('snapshot'),
+    QUIESCE_TTL: duration.optional(),
+    QUIESCE_TTL_MAX: duration.prefault('1h'),
+    QUIESCE_FREEZE_TIMEOUT: duration.prefault('25s'),
+    QUIESCE_CONTROL_TOKEN: z
+      .string()
+      .regex(/^[\u0021-\u007E]{1,512}$/, 'must be 1–512 visible ASCII characters')
+      .optional(),
+    QUIESCE_APP: z
+      .string()
+      .regex(/^[\u0020-\u007E]{1,128}$/, 'must be 1–128 printable ASCII characters')
+      .optional(),
+    QUIESCE_LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
+  });
+}
+
+/** What single keys may be, before it is known that all of them can be read. */
+export interface Values {
+  readonly QUIESCE_DATA_DIR?: unknown;
+  readonly QUIESCE_STATE_DIR?: unknown;
+  readonly QUIESCE_CONTROL_ADDR?: unknown;
+  readonly QUIESCE_METRICS_ADDR?: unknown;
+  readonly QUIESCE_TTL?: unknown;
+  readonly QUIESCE_TTL_MAX?: unknown;
+}
+
+/** What two keys can get wrong only together; keys that could not be read are left out. */
+export function checkTogether(values: Values): ConfigIssue[] {
+  const issues: ConfigIssue[] = [];
+  const ttl = values.QUIESCE_TTL as number | undefined;
+  const most = values.QUIESCE_TTL_MAX as number | undefined;
+  if (ttl !== undefined && most !== undefined && ttl > most) {
+    issues.push({ name: 'QUIESCE_TTL', message: 'must not be longer than QUIESCE_TTL_MAX' });
+  }
+  const control = values.QUIESCE_CONTROL_ADDR as Address | null | undefined;
+  const metrics = values.QUIESCE_METRICS_ADDR as Address | null | undefined;
+  if (control && metrics && control.port !== 0 && control.port === metrics.port) {
+    const message = 'must not have the port of QUIESCE_CONTROL_ADDR';
+    issues.push({ name: 'QUIESCE_METRICS_ADDR', message });
+  }
+  // A journal on the data volume would be in every copy, and a sidecar beside a restored copy would
+  // take it for its own.
+  const data = values.QUIESCE_DATA_DIR as string | undefined;
+  const state = values.QUIESCE_STATE_DIR as string | undefined;
+  if (data !== undefined && state !== undefined && within(state, data)) {
+    issues.push({ name: 'QUIESCE_STATE_DIR', message: 'must not lie under QUIESCE_DATA_DIR' });
+  }
+  return issues;
+}
+
+function within(path: string, directory: string): boolean {
+  const way = relative(directory, path);
+  return way === '' || (way !== '..' && !way.startsWith('../') && !isAbsolute(way));
+}

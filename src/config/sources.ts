@@ -1,0 +1,109 @@
+import { readFileSync, statSync } from 'node:fs';
+
+/** One thing wrong with the configuration. The message never carries the value of a secret. */
+export interface ConfigIssue {
+  readonly name: string;
+  readonly message: string;
+}
+
+export type Settings = Readonly<Record<string, string>>;
+
+const LARGEST_FILE = 64 * 1024;
+
+/** Keys whose `NAME_FILE` form is resolved: ours, libpq's (no underscore), and the other engines'. */
+const RESOLVABLE = /^(?:QUIESCE_[A-Z0-9_]+|PG[A-Z]+|REDIS_[A-Z0-9_]+|MONGODB_[A-Z0-9_]+)$/;
+
+/**
+ * Replaces every `NAME_FILE` by `NAME` with the content of that file, without its last line break.
+ * Issues: both forms given, unreadable, empty or too large file.
+ */
+export function resolveFiles(source: Settings, issues: ConfigIssue[]): Record<string, string> {
+  const resolved: Record<string, string> = { ...source };
+  for (const [key, path] of Object.entries(source)) {
+    const name = key.endsWith('_FILE') ? key.slice(0, -'_FILE'.length) : '';
+    if (!RESOLVABLE.test(name)) continue;
+    delete resolved[key];
+    if (source[name] !== undefined) {
+      issues.push({ name: key, message: `is set beside ${name}; give one of the two` });
+      continue;
+    }
+    const content = readSmallFile(path);
+    if (typeof content !== 'string') issues.push({ name: key, message: content.problem });
+    else if (content.trim() === '') issues.push({ name: key, message: 'names an empty file' });
+    else resolved[name] = content.replace(/\r?\n$/, '');
+  }
+  return resolved;
+}
+
+export function readSmallFile(path: string): string | { readonly problem: string } {
+  try {
+    const found = statSync(path);
+    if (found.isDirectory()) return { problem: `names a directory (${path})` };
+    if (found.size > LARGEST_FILE) return { problem: `names a file over 64 KiB (${path})` };
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    return { problem: `names a file that cannot be read (${path}: ${code})` };
+  }
+}
+
+/** Reads a settings file: a JSON object, or `KEY=VALUE` lines with `#` comments and optional quotes. */
+export function parseSettings(text: string, issues: ConfigIssue[]): Record<string, string> {
+  const plain = text.replace(/^\uFEFF/, '');
+  return plain.trimStart().startsWith('{') ? parseJson(plain, issues) : parseLines(plain, issues);
+}
+
+function parseJson(text: string, issues: ConfigIssue[]): Record<string, string> {
+  const settings: Record<string, string> = {};
+  try {
+    for (const [key, value] of Object.entries(JSON.parse(text) as object)) {
+      if (['string', 'number', 'boolean'].includes(typeof value)) settings[key] = String(value);
+      else issues.push({ name: key, message: 'must be text, a number or a boolean' });
+    }
+  } catch {
+    issues.push({ name: '--config', message: 'the file begins like JSON but is not' });
+  }
+  return settings;
+}
+
+function parseLines(text: string, issues: ConfigIssue[]): Record<string, string> {
+  const settings: Record<string, string> = {};
+  for (const [index, raw] of text.split(/\r?\n/).entries()) {
+    const line = raw.trim();
+    if (line === '' || line.startsWith('#')) continue;
+    const match = /^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$/.exec(line);
+    const key = match?.[1];
+    const value = match?.[2] === undefined ? undefined : unquote(match[2]);
+    if (key === undefined || value === undefined) {
+      issues.push({ name: '--config', message: `line ${index + 1} is not KEY=VALUE` });
+    } else if (Object.hasOwn(settings, key)) {
+      issues.push({ name: key, message: 'is given twice in the file' });
+    } else {
+      settings[key] = value;
+    }
+  }
+  return settings;
+}
+
+/** `undefined` where a quote is not closed. Unquoted: ` #` begins a comment. */
+function unquote(text: string): string | undefined {
+  const quote = text[0];
+  if (quote !== '"' && quote !== "'") return text.replace(/\s+#.*$/, '').trim();
+  const end = text.indexOf(quote, 1);
+  if (end < 0 || !/^\s*(?:#.*)?$/.test(text.slice(end + 1))) return undefined;
+  return text.slice(1, end);
+}
+
+/**
+ * The variables Kubernetes puts into every pod for a Service called `quiesce` or `quiesce-…`
+ * (`QUIESCE_SERVICE_HOST`, `QUIESCE_PORT=tcp://…`): not ours, and not somebody's typing error.
+ */
+export function isServiceLink(name: string, env: Settings): boolean {
+  const value = env[name] ?? '';
+  if (/_SERVICE_HOST$/.test(name)) return true;
+  const service = /^(.*)_SERVICE_PORT(?:_[A-Z0-9_]+)?$/.exec(name)?.[1];
+  if (service !== undefined) return env[`${service}_SERVICE_HOST`] !== undefined;
+  const linked = /^(.*)_PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?$/.exec(name)?.[1];
+  if (linked === undefined) return false;
+  return env[`${linked}_SERVICE_HOST`] !== undefined || /^(?:tcp|udp|sctp):\/\//.test(value);
+}

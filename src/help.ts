@@ -1,0 +1,85 @@
+const OUTPUT = '  -o, --output text|json   text (default), or one line of JSON';
+
+const EXIT_CODES = `Exit codes: 0 done, 1 unexpected, 2 usage, 3 sidecar not reachable, 4 held by another freeze,
+5 engine failed (rolled back), 6 timeout (rolled back), 7 not consistent or nothing frozen.`;
+
+/** One sentence a verb, in the order a reader meets them. */
+const SUMMARIES = {
+  freeze: 'hold the database under a lease, so that a copy of its volume is true',
+  thaw: 'release it, and say whether the hold held all along',
+  status: 'state, lease, engine and the last receipt',
+  metadata: 'what an operator needs beside the data',
+  receipts: 'the last receipts, or one of them',
+  verify: 'does the running database contain what a receipt promises?',
+  sidecar: 'run the daemon beside the database',
+  'prepare-restore': 'make a restored copy ready, before its server starts',
+  demo: 'show the whole of it on an embedded PostgreSQL',
+} as const;
+
+export type Verb = keyof typeof SUMMARIES;
+
+const DETAILS: Readonly<Record<Verb, string>> = {
+  freeze: `quiesce freeze [--id ID] [--ttl 10m] [--timeout 25s] [-o text|json]
+
+  --id ID                  1–128 of A-Za-z0-9._:-; the same id renews the lease; made where absent
+  --ttl DURATION           how long the lease lasts before the sidecar thaws by itself
+  --timeout DURATION       the hold is in place by then or is rolled back; keep it below the timeout
+                           of the hook. Without it the sidecar's own (QUIESCE_FREEZE_TIMEOUT) holds,
+                           and the command waits no longer than 28 s`,
+  thaw: `quiesce thaw [--id ID] [-o text|json]
+
+  --id ID                  thaw only this freeze`,
+  status: 'quiesce status [-o text|json]',
+  metadata: 'quiesce metadata [-o text|json]',
+  receipts: 'quiesce receipts [ID] [-o text|json]',
+  verify: `quiesce verify [FILE|-] [--amcheck] [--amcheck-timeout 5m] [-o text|json]
+
+  FILE                     a receipt, or an answer that holds one; - reads standard input;
+                           without it the last receipt of the sidecar
+  --amcheck                check the data itself, too (PostgreSQL: amcheck)
+  --amcheck-timeout DURATION   end that check after this time`,
+  sidecar: `quiesce sidecar [--config FILE]
+
+  --config FILE            the settings as KEY=VALUE lines or a JSON object; the environment wins`,
+  'prepare-restore': `quiesce prepare-restore --data DIR [-o text|json]
+
+  --data DIR               the restored volume: what QUIESCE_DATA_DIR was`,
+  demo: `quiesce demo [--postgres 13…18] [--keep] [-o text|json]
+
+  --postgres MAJOR         the version to show it on
+  --keep                   leave everything running, and print the curl lines to play with`,
+};
+
+const TALKS_TO_SIDECAR: ReadonlySet<string> = new Set([
+  'freeze',
+  'thaw',
+  'status',
+  'metadata',
+  'receipts',
+  'verify',
+]);
+
+export function isVerb(word: string): word is Verb {
+  return Object.hasOwn(SUMMARIES, word);
+}
+
+export function overview(): string {
+  const verbs = Object.entries(SUMMARIES).map(([verb, line]) => `  ${verb.padEnd(16)} ${line}`);
+  return `quiesce makes backups of stateful applications true.
+
+Usage: quiesce VERB [flags]
+
+${verbs.join('\n')}
+
+quiesce VERB --help tells the flags; quiesce --version the version.
+Durations need a unit: 500ms, 30s, 10m. QUIESCE_SOCKET names the control socket
+(default /run/quiesce/control.sock).
+${EXIT_CODES}`;
+}
+
+export function helpFor(verb: Verb): string {
+  const [usage = '', ...flags] = DETAILS[verb].split('\n');
+  const rest = TALKS_TO_SIDECAR.has(verb) ? [...(flags.length > 0 ? flags : ['']), OUTPUT] : flags;
+  const summary = SUMMARIES[verb];
+  return `Usage: ${usage}\n\n${summary[0]?.toUpperCase()}${summary.slice(1)}\n${rest.join('\n')}\n\n${EXIT_CODES}`;
+}

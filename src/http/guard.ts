@@ -1,0 +1,29 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { QuiesceError } from '../errors.ts';
+
+/**
+ * What the loopback port asks of a request before anything else. The Host rule keeps a web page from
+ * reaching the port under a name of its own; the Origin rule keeps it from posting blindly.
+ *
+ * @throws QuiesceError HOST_REFUSED, ORIGIN_REFUSED, UNAUTHORIZED
+ */
+export function guardLoopback(headers: IncomingHttpHeaders, token: string | undefined): void {
+  if (!/^(?:localhost|127\.0\.0\.1)(?::\d{1,5})?$/i.test(headers.host ?? '')) {
+    throw new QuiesceError('HOST_REFUSED', 'The Host header must be localhost or 127.0.0.1.');
+  }
+  if (headers.origin !== undefined) {
+    throw new QuiesceError('ORIGIN_REFUSED', 'Requests from web pages are refused.');
+  }
+  if (token === undefined) return;
+  const given = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
+  if (given === undefined || !sameSecret(given, token)) {
+    throw new QuiesceError('UNAUTHORIZED', 'A valid bearer token is required.');
+  }
+}
+
+/** Compares digests, so that time tells neither the length nor a prefix. */
+function sameSecret(a: string, b: string): boolean {
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}

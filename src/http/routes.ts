@@ -1,0 +1,214 @@
+import openapi from '../../docs/openapi.json' with { type: 'json' };
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Control } from '../control.ts';
+import { parseDuration } from '../duration.ts';
+import { QuiesceError } from '../errors.ts';
+import { receiptSchema } from '../freeze/receipt.ts';
+import type { App } from './base.ts';
+import type { Transport } from './caller.ts';
+import { callerGone, describeCaller } from './caller.ts';
+import * as schemas from './schemas.ts';
+
+const METADATA_TIMEOUT_MS = 30_000;
+const AMCHECK_TIMEOUT_MS = 5 * 60_000;
+/** What a verification may take beside the deep check. */
+const VERIFY_TIMEOUT_MS = 60_000;
+
+const failure = schemas.errorAnswer;
+const refused = { 400: failure, 413: failure, 415: failure, 422: failure };
+const querystring = schemas.noQuery;
+
+export function addRoutes(app: App, control: Control, transport: Transport): void {
+  addFreezeRoutes(app, control, transport);
+  addViewRoutes(app, control);
+  addReceiptRoutes(app, control);
+  addVerifyRoute(app, control);
+  app.get('/openapi.json', { schema: { hide: true } }, () => openapi);
+}
+
+function addFreezeRoutes(app: App, control: Control, transport: Transport): void {
+  app.post(
+    '/v1/freeze',
+    {
+      schema: {
+        operationId: 'freeze',
+        summary: 'Hold the database under a lease; the same id renews it',
+        body: schemas.freezeBody,
+        querystring,
+        response: {
+          200: receiptSchema,
+          ...refused,
+          409: failure,
+          502: failure,
+          503: failure,
+          504: failure,
+        },
+      },
+    },
+    (request, reply) => {
+      const { id, ttl, timeout } = request.body;
+      const gone = callerGone(request, reply);
+      if (gone.aborted) throw new QuiesceError('FREEZE_ABORTED', 'The caller went away.');
+      return control.freeze({
+        by: describeCaller(request, transport),
+        gone,
+        ...(id === undefined ? {} : { id }),
+        ...(ttl === undefined ? {} : { ttlMs: millis(ttl, 'ttl') }),
+        ...(timeout === undefined ? {} : { timeoutMs: millis(timeout, 'timeout') }),
+      });
+    },
+  );
+  app.post(
+    '/v1/thaw',
+    {
+      schema: {
+        operationId: 'thaw',
+        summary: 'Release the database and give the verdict; never refused',
+        body: schemas.thawBody,
+        querystring,
+        response: { 200: receiptSchema, ...refused, 409: failure, 502: failure },
+      },
+    },
+    (request) => {
+      const { id } = request.body;
+      return control.thaw({
+        by: describeCaller(request, transport),
+        ...(id === undefined ? {} : { id }),
+      });
+    },
+  );
+}
+
+function addViewRoutes(app: App, control: Control): void {
+  app.get(
+    '/v1/status',
+    {
+      schema: {
+        operationId: 'status',
+        summary: 'State, lease, engine and the last receipt',
+        querystring,
+        response: { 200: schemas.statusAnswer },
+      },
+    },
+    () => control.status(),
+  );
+  app.get(
+    '/v1/metadata',
+    {
+      schema: {
+        operationId: 'metadata',
+        summary: "The engine's metadata",
+        querystring,
+        response: { 200: schemas.metadataAnswer, 502: failure },
+      },
+    },
+    (request, reply) =>
+      withDeadline(
+        request,
+        reply,
+        METADATA_TIMEOUT_MS,
+        (signal) => control.metadata(signal) as Promise<schemas.Metadata>,
+      ),
+  );
+}
+
+function addReceiptRoutes(app: App, control: Control): void {
+  app.get(
+    '/v1/receipts',
+    {
+      schema: {
+        operationId: 'receipts',
+        summary: 'The last receipts, newest first, at most ten',
+        querystring,
+        response: { 200: schemas.receiptsAnswer },
+      },
+    },
+    () => ({ receipts: [...control.receipts()] }),
+  );
+  app.get(
+    '/v1/receipts/:id',
+    {
+      schema: {
+        operationId: 'receipt',
+        summary: 'One of the last receipts',
+        params: schemas.receiptParams,
+        querystring,
+        response: { 200: receiptSchema, 404: failure, 422: failure },
+      },
+    },
+    (request) => {
+      const { id } = request.params;
+      const receipt = control.receipts().find((one) => one.id === id);
+      if (!receipt) {
+        throw new QuiesceError('RECEIPT_NOT_FOUND', `No receipt with the id ${id} is kept.`);
+      }
+      return receipt;
+    },
+  );
+}
+
+function addVerifyRoute(app: App, control: Control): void {
+  app.post(
+    '/v1/verify',
+    {
+      schema: {
+        operationId: 'verify',
+        summary: 'Does the running database contain what the receipt promises?',
+        body: schemas.verifyBody,
+        querystring,
+        response: { 200: schemas.verifyAnswer, ...refused, 409: failure, 502: failure },
+      },
+    },
+    async (request, reply) => {
+      const { receipt, amcheck, amcheckTimeout } = request.body;
+      const deepTimeoutMs =
+        amcheckTimeout === undefined
+          ? AMCHECK_TIMEOUT_MS
+          : millis(amcheckTimeout, 'amcheckTimeout');
+      const deep = amcheck ?? false;
+      const limit = VERIFY_TIMEOUT_MS + (deep ? deepTimeoutMs : 0);
+      const { verified, checks } = await withDeadline(request, reply, limit, (signal) =>
+        control.verify(receipt, { deep, deepTimeoutMs }, signal),
+      );
+      if (!verified || checks.some(({ ok }) => !ok)) {
+        throw new QuiesceError(
+          'NOT_VERIFIED',
+          'The database was not proven to contain what the receipt promises.',
+          { details: { checks } },
+        );
+      }
+      return { verified: true as const, checks: [...checks] as schemas.Checks };
+    },
+  );
+}
+
+function millis(text: string, field: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined)
+    throw new QuiesceError('INVALID_FIELD', `${field}: bad duration.`, { field });
+  return ms;
+}
+
+/** Runs a read that is given up when the caller goes away or the time is over. */
+async function withDeadline<T>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  ms: number,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController();
+  const late = new QuiesceError(
+    'ENGINE_FAILED',
+    `The database gave no answer within ${ms / 1_000} s.`,
+  );
+  const timer = setTimeout(() => controller.abort(late), ms);
+  const gone = callerGone(request, reply);
+  gone.addEventListener('abort', () => controller.abort(gone.reason), { once: true });
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    throw controller.signal.reason === late ? late : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,122 @@
+import { z } from 'zod';
+import { parseDuration } from '../duration.ts';
+import type { ErrorCode } from '../errors.ts';
+import { catalogue } from '../errors.ts';
+import { freezeId, receiptSchema } from '../freeze/receipt.ts';
+
+/** No duration the API takes may be longer; the lease is bounded further by QUIESCE_TTL_MAX. */
+const LONGEST_MS = 24 * 3_600_000;
+
+const DURATION = 'must be a duration with a unit, such as 500ms, 30s or 10m';
+
+/** A duration in a body: text with a unit, from 1 ms to 24 h. Read it with {@link parseDuration}. */
+const durationField = z
+  .string({ error: DURATION })
+  .regex(/^\d{1,9}(?:\.\d{1,3})?(?:ms|s|m|h)$/, { error: DURATION, abort: true })
+  .refine((text) => (parseDuration(text) ?? 0) >= 1, 'must be longer than zero')
+  .refine((text) => (parseDuration(text) ?? 0) <= LONGEST_MS, 'must not be longer than 24h');
+
+const idField = freezeId.describe('1–128 of A-Za-z0-9._:-');
+
+export const freezeBody = z.strictObject({
+  id: idField.optional().describe('made where absent; the same id renews the lease'),
+  ttl: durationField.optional().describe('how long the lease lasts before it ends by itself'),
+  timeout: durationField.optional().describe('the hold is in place by then or is rolled back'),
+});
+
+export const thawBody = z.strictObject({
+  id: idField.optional().describe('thaw only this freeze'),
+});
+
+export const verifyBody = z.strictObject({
+  receipt: receiptSchema,
+  amcheck: z.boolean().optional().describe("run the engine's own deep check of the data, too"),
+  amcheckTimeout: durationField.optional().describe('ends the deep check; default 5m'),
+});
+
+export const receiptParams = z.strictObject({ id: idField });
+
+/** Nothing is read from the query: a `?ttl=…` that was silently ignored would be a false promise. */
+export const noQuery = z.strictObject({});
+
+const errorCodes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];
+
+const errorSchema = z.object({
+  code: z.enum(errorCodes),
+  message: z.string(),
+  hint: z.string(),
+  field: z.string().optional().describe('the field at fault'),
+});
+
+const checkSchema = z.object({
+  name: z.string(),
+  ok: z.boolean().describe('false: it differs or cannot be proven'),
+  expected: z.json().optional(),
+  found: z.json().optional(),
+  message: z.string(),
+});
+
+export const errorAnswer = z
+  .object({
+    error: errorSchema,
+    receipt: receiptSchema
+      .optional()
+      .describe('the final receipt of a thaw that is not consistent'),
+    checks: z.array(checkSchema).optional().describe('what a failed verification found'),
+  })
+  .meta({ id: 'Error', description: 'Every answer that is not a success.' });
+
+export const verifyAnswer = z
+  .object({ verified: z.literal(true), checks: z.array(checkSchema) })
+  .meta({ id: 'Verified', description: 'Every check holds.' });
+
+export type Checks = z.infer<typeof verifyAnswer>['checks'];
+
+export const metadataAnswer = z.record(z.string(), z.json()).meta({
+  id: 'Metadata',
+  description: "What an operator needs beside the data, in the engine's terms.",
+});
+
+export type Metadata = z.infer<typeof metadataAnswer>;
+
+export const receiptsAnswer = z
+  .object({ receipts: z.array(receiptSchema) })
+  .meta({ id: 'Receipts', description: 'The last receipts, newest first, at most ten.' });
+
+const instant = z.string().describe('ISO 8601, UTC');
+
+export const statusAnswer = z
+  .object({
+    state: z.enum(['thawed', 'freezing', 'frozen', 'thawing']),
+    lease: z
+      .object({
+        id: z.string(),
+        by: z.string().describe('who asked; never trusted'),
+        requestedAt: instant,
+        frozenAt: instant.nullable(),
+        expiresAt: instant.nullable(),
+        remainingMs: z.number().nullable(),
+      })
+      .nullable(),
+    engine: z.object({
+      name: z.string(),
+      reachable: z.boolean(),
+      version: z.string().nullable(),
+      role: z.string().nullable(),
+      identity: z.record(z.string(), z.string()),
+      message: z.string().nullable().describe('why it is not reachable'),
+    }),
+    copy: z.string(),
+    restore: z
+      .object({
+        id: z.string(),
+        verified: z.boolean().nullable(),
+        checkedAt: instant.nullable(),
+        message: z.string(),
+      })
+      .nullable()
+      .describe('verification of a restored copy found at start'),
+    lastReceipt: receiptSchema.nullable(),
+    version: z.string().describe('of quiesce'),
+  })
+  .meta({ id: 'Status', description: 'State, lease, engine and the last receipt.' });

@@ -1,0 +1,52 @@
+import { pino } from 'pino';
+import type { DestinationStream, Logger as PinoLogger } from 'pino';
+
+export type Logger = PinoLogger;
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+const SECRET_NAMES = [
+  'authorization',
+  'password',
+  'passwd',
+  'token',
+  'secret',
+  'connectionString',
+  'PGPASSWORD',
+  'REDIS_PASSWORD',
+  'REDIS_URL',
+  'MONGODB_URI',
+  'QUIESCE_CONTROL_TOKEN',
+];
+
+/** JSON lines on stdout. Secrets are taken out by name, and out of any text by shape. */
+export function createLogger(options: {
+  readonly level: LogLevel;
+  /** Stands in every line, e.g. app and engine. */
+  readonly base?: Readonly<Record<string, string>>;
+  readonly destination?: DestinationStream;
+}): Logger {
+  return pino(
+    {
+      level: options.level,
+      base: { ...options.base },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      redact: {
+        paths: SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]),
+        censor: '[redacted]',
+      },
+      hooks: { streamWrite: scrub },
+    },
+    options.destination ?? pino.destination({ fd: 1, sync: true }),
+  );
+}
+
+/** Takes passwords in URLs, `password=…` and bearer tokens out of a line of log. */
+export function scrub(line: string): string {
+  return line
+    .replaceAll(/([a-z][a-z0-9+.-]*:\/\/[^\s:@/"\\]*):[^\s@"\\]+@/gi, '$1:[redacted]@')
+    .replaceAll(/\b(password|passwd|pwd)(\s*=\s*)(?!\[redacted\])[^\s"'\\&;,]+/gi, '$1$2[redacted]')
+    .replaceAll(/\b(bearer\s+)[\w.~+/=-]+/gi, '$1[redacted]');
+}

@@ -1,0 +1,118 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { VERSION } from './version.ts';
+
+export type HookName = 'freeze' | 'thaw';
+
+/** What the sidecar measures. Series about something that never happened are not exported. */
+export interface Metrics {
+  /** One freeze or thaw ended; `result` is `success` or an error code. */
+  hookRun(hook: HookName, result: string, seconds: number): void;
+  /** The verdict of a freeze. */
+  consistency(ok: boolean): void;
+  /** When the hold was put in place; `null` once it is released. */
+  frozen(since: Date | null): void;
+  /** The lease ended by itself. */
+  autoThaw(): void;
+  /** A freeze ended with the verdict consistent. */
+  lastSuccess(at: Date): void;
+  /** A restored copy was checked against the receipt that came with it. */
+  restoreVerified(ok: boolean): void;
+  /** The Prometheus exposition text. */
+  text(): Promise<string>;
+}
+
+const PREFIX = 'stateful_backup';
+
+/** A registry of its own for one sidecar; `app` and `engine` label every series of a backup. */
+export function createMetrics(labels: { readonly app: string; readonly engine: string }): Metrics {
+  const registry = new Registry();
+  const own = { app: labels.app, engine: labels.engine };
+  const series = declare([registry]);
+  series.buildInfo.set({ ...own, version: VERSION }, 1);
+  series.frozen.set(own, 0);
+  series.autoThaw.inc(own, 0);
+  collectProcess([registry]);
+  return {
+    hookRun(hook, result, seconds) {
+      series.lastDuration.set({ ...own, hook }, seconds);
+      series.duration.observe({ ...own, hook }, seconds);
+      series.runs.inc({ ...own, hook, result });
+    },
+    consistency: (ok) => series.consistency.set(own, ok ? 1 : 0),
+    frozen(since) {
+      series.frozen.set(own, since ? 1 : 0);
+      if (since) series.frozenSince.set(own, since.getTime() / 1_000);
+      else series.frozenSince.remove(own);
+    },
+    autoThaw: () => series.autoThaw.inc(own),
+    lastSuccess: (at) => series.lastSuccess.set(own, at.getTime() / 1_000),
+    restoreVerified: (ok) => series.restoreVerified.set(own, ok ? 1 : 0),
+    text: () => registry.metrics(),
+  };
+}
+
+function declare(registers: Registry[]) {
+  const spec = <L extends string>(name: string, help: string, more: readonly L[] = []) => ({
+    name: `${PREFIX}_${name}`,
+    help,
+    registers,
+    labelNames: ['app', 'engine', ...more] as const,
+  });
+  return {
+    consistency: new Gauge(
+      spec('consistency_check', '1: the last freeze was consistent, 0: it was not'),
+    ),
+    lastDuration: new Gauge(
+      spec('hook_duration_seconds', 'Duration of the last run of the hook', ['hook']),
+    ),
+    duration: new Histogram({
+      ...spec('hook_run_duration_seconds', 'Durations of the runs of the hook', ['hook']),
+      buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60],
+    }),
+    runs: new Counter(spec('hook_runs_total', 'Runs of the hook by result', ['hook', 'result'])),
+    frozen: new Gauge(spec('frozen', '1 while a hold is in place')),
+    frozenSince: new Gauge(
+      spec('frozen_since_timestamp_seconds', 'When the hold was put in place'),
+    ),
+    autoThaw: new Counter(spec('auto_thaw_total', 'Leases that ended by themselves')),
+    lastSuccess: new Gauge(
+      spec('last_success_timestamp_seconds', 'End of the last consistent freeze'),
+    ),
+    restoreVerified: new Gauge(
+      spec(
+        'restore_verified',
+        '1: the restored copy holds what its receipt promises, 0: not proven',
+      ),
+    ),
+    buildInfo: new Gauge(spec('build_info', 'The version of quiesce', ['version'])),
+  };
+}
+
+/**
+ * The process metrics every exporter has. Not prom-client's whole default set: its event loop and
+ * GC observers wake an idle sidecar a hundred times a second.
+ */
+function collectProcess(registers: Registry[]): void {
+  const cpu: Counter = new Counter({
+    name: 'process_cpu_seconds_total',
+    help: 'CPU time of the sidecar',
+    registers,
+    collect() {
+      const { user, system } = process.cpuUsage();
+      cpu.reset();
+      cpu.inc((user + system) / 1e6);
+    },
+  });
+  const memory: Gauge = new Gauge({
+    name: 'process_resident_memory_bytes',
+    help: 'Resident memory of the sidecar',
+    registers,
+    collect: () => memory.set(process.memoryUsage.rss()),
+  });
+  const start = new Gauge({
+    name: 'process_start_time_seconds',
+    help: 'Start of the sidecar',
+    registers,
+  });
+  start.set(Math.round(Date.now() / 1_000 - process.uptime()));
+}

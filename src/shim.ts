@@ -1,0 +1,239 @@
+import { readFileSync } from 'node:fs';
+import { parseDuration } from './duration.ts';
+import type { ErrorBody } from './errors.ts';
+import { QuiesceError, catalogue, toQuiesceError } from './errors.ts';
+import type { Receipt } from './freeze/receipt.ts';
+import type { Arguments, ShimVerb } from './shim/args.ts';
+import { parseArguments, wantsJson } from './shim/args.ts';
+import type { Answer, Call } from './shim/client.ts';
+import { call } from './shim/client.ts';
+import { asRecord, oneLine, tree } from './shim/layout.ts';
+import { freezeText, receiptsText, statusText, thawText, verifyText } from './shim/text.ts';
+
+export { SHIM_VERBS } from './shim/args.ts';
+export type { ShimVerb } from './shim/args.ts';
+
+const DEFAULT_SOCKET = '/run/quiesce/control.sock';
+/** The sidecar's own default; with the grace below it ends before Velero's 30 s. */
+const FREEZE_TIMEOUT_MS = 25_000;
+const FREEZE_GRACE_MS = 3_000;
+const THAW_DEADLINE_MS = 25_000;
+const READ_DEADLINE_MS = 35_000;
+const VERIFY_DEADLINE_MS = 65_000;
+const AMCHECK_TIMEOUT_MS = 5 * 60_000;
+
+const ROLLED_BACK =
+  'Nothing is known of the freeze; the sidecar rolls it back as the connection closes.';
+const STILL_RELEASING = 'The sidecar goes on releasing the database; the verdict is not known.';
+const NOTHING_CHANGED = 'Nothing was changed.';
+
+type Send = (wanted: Call) => Promise<Answer>;
+
+/** Runs one verb against the sidecar and prints the outcome. Resolves with the exit code. */
+export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<number> {
+  surviveClosedOutput();
+  const abort = new AbortController();
+  const interrupted = interruptible(abort);
+  const json = wantsJson(args);
+  try {
+    const parsed = parseArguments(verb, args);
+    const socket = socketPath();
+    const stopProgress = showProgress(verb);
+    const send: Send = (wanted) => call(socket, wanted, abort.signal);
+    const answer = await ask(verb, parsed, send).finally(stopProgress);
+    return report(verb, answer, parsed);
+  } catch (thrown) {
+    if (interrupted.code !== undefined) return interrupted.code;
+    const error = toQuiesceError(thrown);
+    if (json) print({ error: error.toBody() });
+    else complain(error.toBody());
+    return error.exit;
+  }
+}
+
+function ask(verb: ShimVerb, args: Arguments, send: Send): Promise<Answer> {
+  switch (verb) {
+    case 'freeze':
+      return send({
+        method: 'POST',
+        path: '/v1/freeze',
+        body: { id: args.id, ttl: args.ttl, timeout: args.timeout },
+        deadlineMs: (parseDuration(args.timeout ?? '') ?? FREEZE_TIMEOUT_MS) + FREEZE_GRACE_MS,
+        unanswered: ROLLED_BACK,
+      });
+    case 'thaw':
+      return send({
+        method: 'POST',
+        path: '/v1/thaw',
+        body: { id: args.id },
+        deadlineMs: THAW_DEADLINE_MS,
+        unanswered: STILL_RELEASING,
+      });
+    case 'verify':
+      return verify(args, send);
+    case 'receipts':
+      return read(args.operand === undefined ? 'receipts' : `receipts/${args.operand}`, send);
+    case 'status':
+    case 'metadata':
+      return read(verb, send);
+  }
+}
+
+function read(what: string, send: Send): Promise<Answer> {
+  return send({
+    method: 'GET',
+    path: `/v1/${what}`,
+    deadlineMs: READ_DEADLINE_MS,
+    unanswered: NOTHING_CHANGED,
+  });
+}
+
+async function verify(args: Arguments, send: Send): Promise<Answer> {
+  const receipt = args.operand === undefined ? await lastReceipt(send) : readReceipt(args.operand);
+  const { amcheck, amcheckTimeout } = args;
+  const deepMs = amcheck ? (parseDuration(amcheckTimeout ?? '') ?? AMCHECK_TIMEOUT_MS) : 0;
+  return send({
+    method: 'POST',
+    path: '/v1/verify',
+    body: { receipt, amcheck, amcheckTimeout },
+    deadlineMs: VERIFY_DEADLINE_MS + deepMs,
+    unanswered: 'Nothing was verified.',
+  });
+}
+
+async function lastReceipt(send: Send): Promise<unknown> {
+  const { ok, body } = await read('receipts', send);
+  const [last] = ok && Array.isArray(body['receipts']) ? (body['receipts'] as unknown[]) : [];
+  if (last !== undefined) return last;
+  throw new QuiesceError('RECEIPT_NOT_FOUND', 'The sidecar keeps no receipt to verify against.', {
+    hint: 'Give the file of a receipt: quiesce verify FILE',
+  });
+}
+
+/** A receipt, or an answer that holds one under `receipt`. */
+function readReceipt(file: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new QuiesceError('USAGE', `${file} cannot be read (${code}).`, { field: 'FILE' });
+  }
+  let value: Readonly<Record<string, unknown>>;
+  try {
+    value = asRecord(JSON.parse(text));
+  } catch (error) {
+    throw new QuiesceError('INVALID_JSON', `${file} is not JSON.`, { field: 'FILE', cause: error });
+  }
+  const receipt = value['kind'] === 'Receipt' ? value : asRecord(value['receipt']);
+  if (receipt['kind'] === 'Receipt') return receipt;
+  throw new QuiesceError('INVALID_FIELD', `${file} holds no receipt.`, { field: 'FILE' });
+}
+
+/** Prints an answer. A success is believed only where the body itself says so. */
+function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
+  const { ok, body } = answer;
+  if (!ok) return reportFailure(verb, body, args.json);
+  if (!says(verb, body, args)) {
+    throw new QuiesceError('INTERNAL', `The answer of the sidecar does not confirm the ${verb}.`);
+  }
+  if (args.json) print(body);
+  else write(textOf(verb, body, process.stdout.isTTY));
+  return 0;
+}
+
+function says(verb: ShimVerb, body: Answer['body'], args: Arguments): boolean {
+  if (verb === 'verify') return body['verified'] === true;
+  if (verb !== 'freeze' && verb !== 'thaw') return true;
+  const verdict = verb === 'freeze' ? 'held' : 'consistent';
+  const same = args.id === undefined || body['id'] === args.id;
+  return body['kind'] === 'Receipt' && body['verdict'] === verdict && same;
+}
+
+function textOf(verb: ShimVerb, body: Answer['body'], tty: boolean): string {
+  switch (verb) {
+    case 'freeze':
+      return freezeText(body as Receipt, tty);
+    case 'thaw':
+      return thawText(body as Receipt, tty);
+    case 'verify':
+      return verifyText(body, tty);
+    case 'status':
+      return statusText(body, tty);
+    case 'receipts':
+      return body['kind'] === 'Receipt' ? tree(body).join('\n') : receiptsText(body);
+    case 'metadata':
+      return tree(body).join('\n');
+  }
+}
+
+function reportFailure(verb: ShimVerb, body: Answer['body'], json: boolean): number {
+  const error = asRecord(body['error']) as Partial<ErrorBody>;
+  if (typeof error.code !== 'string' || typeof error.message !== 'string') {
+    throw new QuiesceError('INTERNAL', 'The answer of the sidecar is no error of quiesce.');
+  }
+  if (json) {
+    print(body);
+  } else {
+    const tty = process.stdout.isTTY;
+    if (verb === 'thaw' && body['receipt'] !== undefined) {
+      write(thawText(body['receipt'] as Receipt, tty));
+    }
+    if (verb === 'verify' && body['checks'] !== undefined) write(verifyText(body, tty));
+    complain(error);
+  }
+  return Object.hasOwn(catalogue, error.code) ? catalogue[error.code].exit : 1;
+}
+
+function complain(error: Partial<ErrorBody>): void {
+  const hint = error.hint === undefined ? '' : ` Hint: ${error.hint}`;
+  process.stderr.write(`${oneLine(`quiesce: ${error.code}: ${error.message}${hint}`)}\n`);
+}
+
+function print(body: unknown): void {
+  write(JSON.stringify(body));
+}
+
+function write(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function socketPath(): string {
+  const path = process.env['QUIESCE_SOCKET'] ?? DEFAULT_SOCKET;
+  if (path !== '') return path;
+  throw new QuiesceError('CONFIG_INVALID', 'QUIESCE_SOCKET is empty.', { field: 'QUIESCE_SOCKET' });
+}
+
+/** The verdict is in the exit code, too: it must reach the caller when nobody reads the output. */
+function surviveClosedOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+}
+
+/** A signal closes the connection, by which the sidecar knows that its caller has gone. */
+function interruptible(abort: AbortController): { code?: number } {
+  const interrupted: { code?: number } = {};
+  for (const [name, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    process.once(name, () => {
+      interrupted.code = code;
+      abort.abort();
+    });
+  }
+  return interrupted;
+}
+
+function showProgress(verb: ShimVerb): () => void {
+  if (!process.stderr.isTTY) return () => undefined;
+  let seconds = 0;
+  const timer = setInterval(() => {
+    seconds += 2;
+    process.stderr.write(`\r${verb}: waiting for the sidecar, ${seconds} s `);
+  }, 2_000);
+  return () => {
+    clearInterval(timer);
+    if (seconds > 0) process.stderr.write('\r\u001B[K');
+  };
+}

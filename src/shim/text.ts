@@ -1,0 +1,152 @@
+import { formatDuration } from '../duration.ts';
+import type { Receipt } from '../freeze/receipt.ts';
+import { asList, asRecord, asText, oneLine, table } from './layout.ts';
+
+type Body = Readonly<Record<string, unknown>>;
+
+/** `postgres 17.10 primary, sealed, position 0/3000158`, as far as the receipt knows it. */
+function describe(receipt: Receipt): string {
+  const { engine, mode, position } = receipt;
+  const server = [engine.name, engine.version, engine.role].filter(Boolean).join(' ');
+  const where = position === null ? '' : `position ${describePosition(position)}`;
+  return [server, mode, where].filter(Boolean).join(', ');
+}
+
+function describePosition(position: NonNullable<Receipt['position']>): string {
+  if (typeof position['lsn'] === 'string') return position['lsn'];
+  const plain = Object.entries(position).filter(([, value]) => typeof value !== 'object');
+  return (
+    plain
+      .slice(0, 2)
+      .map(([name, value]) => `${name} ${asText(value)}`)
+      .join(' ') || 'recorded'
+  );
+}
+
+/** What a copy carries, and every note: never left out, since they qualify the promise. */
+function caveats(receipt: Receipt): string[] {
+  const onVolume = receipt.evidence.onVolume
+    ? []
+    : [`Not on the volume: ${receipt.evidence.detail}`];
+  const explained = receipt.notes.length > 0 ? receipt.notes : receipt.reasons;
+  return [...onVolume, ...explained].map((note) => oneLine(note).replace(/\.?$/, '.'));
+}
+
+export function freezeText(receipt: Receipt, tty: boolean): string {
+  const expires = receipt.expiresAt ?? '';
+  const left = Math.round((Date.parse(expires) - Date.now()) / 1_000) * 1_000;
+  const lease = `lease until ${expires} (${formatDuration(Math.max(0, left))})`;
+  const notes = caveats(receipt);
+  if (tty) {
+    return lines([
+      `frozen: ${describe(receipt)}`,
+      `  ${lease}`,
+      `  id ${receipt.id}`,
+      ...indent(notes),
+    ]);
+  }
+  return oneLine([`frozen: ${describe(receipt)}, ${lease}, id ${receipt.id}`, ...notes].join('. '));
+}
+
+/** The line that stands in the log of a backup: words, then the whole receipt as JSON. */
+export function thawText(receipt: Receipt, tty: boolean): string {
+  const { held } = receipt.durationsMs;
+  const verdict =
+    receipt.verdict === 'consistent'
+      ? 'consistent'
+      : `NOT ${receipt.verdict === 'inconsistent' ? 'consistent' : 'finished'} (${receipt.reasons.join(', ')})`;
+  const words = [
+    `thawed: ${verdict}`,
+    held === null ? '' : `held ${formatDuration(held)}`,
+    describe(receipt),
+    `id ${receipt.id}`,
+  ].filter(Boolean);
+  const notes = caveats(receipt);
+  if (tty) return lines([words[0] ?? '', ...indent(words.slice(1)), ...indent(notes)]);
+  return `${oneLine([words.join(', '), ...notes].join('. '))} receipt=${JSON.stringify(receipt)}`;
+}
+
+export function verifyText(body: Body, tty: boolean): string {
+  const checks = asList(body['checks']).map(asRecord);
+  const failed = checks.filter((check) => check['ok'] !== true);
+  const heading =
+    body['verified'] === true
+      ? `verified: ${checks.length} checks hold`
+      : `NOT verified: ${failed.length} of ${checks.length} checks failed`;
+  if (tty) {
+    const rows = checks.map((check) => [
+      check['ok'] === true ? 'ok' : 'FAILED',
+      asText(check['name']),
+      oneLine(asText(check['message'])),
+    ]);
+    return lines([heading, ...indent(table(rows))]);
+  }
+  const shown = failed.length > 0 ? failed : checks;
+  const list = shown.map((check) =>
+    body['verified'] === true
+      ? asText(check['name'])
+      : `${asText(check['name'])}: ${asText(check['message'])}`,
+  );
+  return oneLine(`${heading}: ${list.join(failed.length > 0 ? '; ' : ', ')}`);
+}
+
+export function statusText(body: Body, tty: boolean): string {
+  const engine = asRecord(body['engine']);
+  const server = ['name', 'version', 'role'].map((key) => asText(engine[key])).filter(Boolean);
+  const reach =
+    engine['reachable'] === true ? 'reachable' : `NOT reachable: ${asText(engine['message'])}`;
+  const parts = [
+    `${asText(body['state'])}${describeLease(asRecord(body['lease']))}`,
+    `${server.join(' ')}, ${reach}`,
+    `copy ${asText(body['copy'])}`,
+    ...describeRestore(asRecord(body['restore'])),
+    ...describeLast(asRecord(body['lastReceipt'])),
+    `quiesce ${asText(body['version'])}`,
+  ].map(oneLine);
+  return tty ? lines([parts[0] ?? '', ...indent(parts.slice(1))]) : parts.join('; ');
+}
+
+function describeLease(lease: Body): string {
+  if (lease['id'] === undefined) return '';
+  const left = lease['remainingMs'];
+  const until =
+    typeof left === 'number'
+      ? `, lease until ${asText(lease['expiresAt'])} (${formatDuration(left)} left)`
+      : '';
+  return `: id ${asText(lease['id'])} by ${asText(lease['by'])}${until}`;
+}
+
+function describeRestore(restore: Body): string[] {
+  if (restore['id'] === undefined) return [];
+  const { verified } = restore;
+  const word =
+    verified === true ? 'verified' : verified === false ? 'NOT verified' : 'not verified yet';
+  return [`restored from ${asText(restore['id'])}: ${word}: ${asText(restore['message'])}`];
+}
+
+function describeLast(receipt: Body): string[] {
+  if (receipt['id'] === undefined) return ['no receipt yet'];
+  return [`last receipt ${asText(receipt['id'])}: ${asText(receipt['verdict'])}`];
+}
+
+export function receiptsText(body: Body): string {
+  const receipts = asList(body['receipts']) as Receipt[];
+  if (receipts.length === 0) return 'no receipts yet';
+  const rows = receipts.map((one) => [
+    one.id,
+    one.verdict,
+    one.mode ?? '-',
+    one.frozenAt ?? '-',
+    one.durationsMs.held === null ? '-' : formatDuration(one.durationsMs.held),
+    one.reasons.join(','),
+  ]);
+  return lines(table([['ID', 'VERDICT', 'MODE', 'FROZEN AT', 'HELD', 'REASONS'], ...rows]));
+}
+
+function indent(parts: readonly string[]): string[] {
+  return parts.map((part) => `  ${part}`);
+}
+
+function lines(parts: readonly string[]): string {
+  return parts.map((part) => part.trimEnd()).join('\n');
+}

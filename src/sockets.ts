@@ -1,0 +1,125 @@
+import type { FastifyInstance } from 'fastify';
+import type { Stats } from 'node:fs';
+import { constants } from 'node:fs';
+import { access, lstat, mkdir, unlink } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname, isAbsolute } from 'node:path';
+import { QuiesceError } from './errors.ts';
+
+/** `sun_path` on Linux holds 108 bytes with the final zero. */
+export const LONGEST_SOCKET_PATH = 107;
+
+/**
+ * Makes the path free for a control socket: creates its directory (0700) where it is missing, and
+ * removes a socket on which nobody listens any more. Nothing but a dead socket is ever removed.
+ *
+ * @throws QuiesceError SOCKET_IN_USE where a living process listens; SOCKET_UNUSABLE where something
+ *   else lies at the path, or no socket can be made there
+ */
+export async function claimSocket(path: string): Promise<void> {
+  if (!isAbsolute(path)) throw unusable(path, 'the path is not absolute');
+  if (Buffer.byteLength(path) > LONGEST_SOCKET_PATH) {
+    throw unusable(path, `the path is longer than ${LONGEST_SOCKET_PATH} bytes`);
+  }
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await access(dirname(path), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw unusable(path, `its directory cannot be used (${codeOf(error)})`, error);
+  }
+  const found = await look(path);
+  if (!found) return;
+  if (!found.isSocket()) throw unusable(path, 'something that is not a socket lies there');
+  await removeDead(path);
+}
+
+async function look(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw unusable(path, `it cannot be looked at (${codeOf(error)})`, error);
+  }
+}
+
+async function removeDead(path: string): Promise<void> {
+  const refusal = await knock(path);
+  if (refusal === 'ENOENT') return;
+  if (refusal === undefined || refusal === 'EAGAIN') {
+    throw new QuiesceError('SOCKET_IN_USE', `Another process listens on ${path}.`, {
+      field: 'QUIESCE_SOCKET',
+    });
+  }
+  if (refusal !== 'ECONNREFUSED') {
+    throw unusable(path, `a socket lies there that cannot be tried (${refusal})`);
+  }
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw unusable(path, `the dead socket there cannot be removed (${codeOf(error)})`, error);
+  }
+}
+
+/** Connects: `undefined` where somebody listens, otherwise why not. A stopped listener still counts. */
+function knock(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(undefined);
+    });
+    socket.once('error', (error) => resolve(codeOf(error)));
+  });
+}
+
+/**
+ * Listens on a claimed path with a socket of mode 0600 from its first moment on.
+ *
+ * @throws QuiesceError SOCKET_IN_USE, SOCKET_UNUSABLE
+ */
+export async function listenOnSocket(
+  app: Pick<FastifyInstance, 'server' | 'listen'>,
+  path: string,
+): Promise<void> {
+  bindPrivately(app.server);
+  try {
+    await app.listen({ path });
+  } catch (error) {
+    if (codeOf(error) === 'EADDRINUSE') {
+      throw new QuiesceError('SOCKET_IN_USE', `Another process took ${path}.`, {
+        field: 'QUIESCE_SOCKET',
+        cause: error,
+      });
+    }
+    throw unusable(path, `it cannot be created (${codeOf(error)})`, error);
+  }
+}
+
+/**
+ * A chmod after the bind would leave a moment in which another user can connect, and only bind()
+ * reads the umask. It is the whole process's, so it is changed for exactly the synchronous call in
+ * which Node binds: no other file can be created meanwhile.
+ */
+function bindPrivately(server: FastifyInstance['server']): void {
+  const listen = server.listen.bind(server) as (...args: unknown[]) => typeof server;
+  server.listen = ((...args: unknown[]) => {
+    const umask = process.umask(0o177);
+    try {
+      return listen(...args);
+    } finally {
+      process.umask(umask);
+    }
+  }) as typeof server.listen;
+}
+
+function unusable(path: string, why: string, cause?: unknown): QuiesceError {
+  return new QuiesceError('SOCKET_UNUSABLE', `The control socket ${path} cannot be used: ${why}.`, {
+    field: 'QUIESCE_SOCKET',
+    cause,
+  });
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException | null)?.code ?? 'unknown';
+}
