@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
+import { Client } from 'pg';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 
 /** The versions a test runs on: two by default, all with QUIESCE_TEST_MATRIX=all. */
@@ -27,7 +27,7 @@ export interface TestServerOptions {
 export interface TestServer {
   readonly server: EmbeddedPostgres;
   /** Connected as the superuser, to the database `postgres`. */
-  readonly admin: pg.Client;
+  readonly admin: Client;
   /** libpq's environment of the least-privileged role, over TCP. */
   readonly roleEnv: Record<string, string>;
   /** The same over the Unix socket. */
@@ -35,9 +35,9 @@ export interface TestServer {
   readonly dir: string;
   readonly dataDir: string;
   /** A new connection as the superuser; ended by `stop`. */
-  connect(database?: string): Promise<pg.Client>;
+  connect(database?: string): Promise<Client>;
   /** Connects `admin` anew after a restart of the server. */
-  reconnect(): Promise<pg.Client>;
+  reconnect(): Promise<Client>;
   stop(): Promise<void>;
 }
 
@@ -85,15 +85,15 @@ export async function startServer(options: TestServerOptions): Promise<TestServe
 class Running implements TestServer {
   readonly server: EmbeddedPostgres;
   readonly dir: string;
-  #admin: pg.Client | undefined;
-  readonly #clients: pg.Client[] = [];
+  #admin: Client | undefined;
+  readonly #clients: Client[] = [];
 
   constructor(server: EmbeddedPostgres, dir: string) {
     this.server = server;
     this.dir = dir;
   }
 
-  get admin(): pg.Client {
+  get admin(): Client {
     if (!this.#admin) throw new Error('not connected');
     return this.#admin;
   }
@@ -110,9 +110,9 @@ class Running implements TestServer {
     return { ...this.server.env('socket'), PGUSER: 'quiesce', PGPASSWORD: ROLE_PASSWORD };
   }
 
-  async connect(database = 'postgres'): Promise<pg.Client> {
+  async connect(database = 'postgres'): Promise<Client> {
     const { port } = this.server.options;
-    const client = new pg.Client({
+    const client = new Client({
       host: '127.0.0.1',
       port,
       user: 'postgres',
@@ -125,7 +125,7 @@ class Running implements TestServer {
     return client;
   }
 
-  async reconnect(): Promise<pg.Client> {
+  async reconnect(): Promise<Client> {
     this.#admin = await this.connect();
     return this.#admin;
   }

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { Socket, type SocketConnectOpts } from 'node:net';
-import { type ConnectionOptions, TLSSocket } from 'node:tls';
-import pg from 'pg';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { Client, type ClientConfig, Connection, type ConnectionConfig, types } from 'pg';
 import { QuiesceError } from '../../errors.ts';
 import { sendCancel } from './cancel.ts';
 import { findPassword } from './passfile.ts';
@@ -11,7 +11,7 @@ import { tlsOptions } from './tls.ts';
 
 /** One authenticated connection to what answers at the configured address. */
 export interface Connected {
-  readonly client: pg.Client;
+  readonly client: Client;
   readonly socket: Socket;
   /** `server_version` as announced at the start, e.g. `17.10`. */
   readonly version: string;
@@ -165,7 +165,7 @@ interface Seen {
 }
 
 /** What the events of the connection tell about how far it came. */
-function watch(connection: pg.Connection, client: pg.Client): Seen {
+function watch(connection: Connection, client: Client): Seen {
   const seen: Seen = { version: '', tlsBegun: false, tlsDone: false };
   // Without a listener a lost connection would end the process.
   client.on('error', () => undefined);
@@ -206,14 +206,14 @@ function makeConnection(
   socket: Socket,
   ssl: ConnectionOptions | undefined,
   settings: PostgresSettings,
-): pg.Connection {
-  const connection = new pg.Connection({
+): Connection {
+  const connection = new Connection({
     stream: socket,
     ssl: ssl ?? false,
     sslNegotiation: settings.ssl.negotiation,
     keepAlive: true,
     keepAliveInitialDelayMillis: 30_000,
-  } as unknown as pg.ConnectionConfig);
+  } as unknown as ConnectionConfig);
   const inner = connection as unknown as { attachListeners(stream: Socket | TLSSocket): void };
   const attach = inner.attachListeners.bind(connection);
   // The parser throws on messages it does not know, which inside a data event ends the process.
@@ -238,9 +238,9 @@ function guarded(stream: Socket | TLSSocket, fail: (error: unknown) => void): So
 function makeClient(
   settings: PostgresSettings,
   target: Target,
-  connection: pg.Connection,
+  connection: Connection,
   ssl: ConnectionOptions | undefined,
-): pg.Client {
+): Client {
   const { host } = target.options as { host?: string };
   const config = {
     connection,
@@ -265,7 +265,7 @@ function makeClient(
     },
     types: { getTypeParser },
   };
-  const client = new pg.Client(config as unknown as pg.ClientConfig);
+  const client = new Client(config as unknown as ClientConfig);
   // node-postgres falls back to this process's PGOPTIONS and PGREPLICATION by itself.
   const inner = client as unknown as { connectionParameters: Record<string, unknown> };
   inner.connectionParameters['options'] = undefined;
@@ -274,16 +274,16 @@ function makeClient(
 }
 
 /** date, timestamp, timestamptz, interval: as the server prints them, for a Date loses microseconds. */
-const AS_TEXT = new Set([1082, 1114, 1184, 1186]);
+const AS_TEXT: ReadonlySet<number> = new Set([1082, 1114, 1184, 1186]);
 
-function getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
+function getTypeParser(oid: types.TypeId, format?: 'text' | 'binary'): unknown {
   if (AS_TEXT.has(oid)) return (value: string) => value;
-  return format === 'binary' ? pg.types.getTypeParser(oid, 'binary') : pg.types.getTypeParser(oid);
+  return format === 'binary' ? types.getTypeParser(oid, 'binary') : types.getTypeParser(oid);
 }
 
 /** Settles at once on success, failure, the time limit or the signal, whichever is first. */
 async function withinTime(
-  client: pg.Client,
+  client: Client,
   target: Target,
   limitMs: number,
   signal: AbortSignal,

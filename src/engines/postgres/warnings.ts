@@ -1,0 +1,129 @@
+/** What a backup of this server does not hold, or what will surprise whoever restores it. */
+export interface Warning {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** The facts that warnings are drawn from. */
+export interface WarningFacts {
+  readonly database: string;
+  readonly dataDirectory: string;
+  readonly fsync: boolean;
+  readonly fullPageWrites: boolean;
+  /** `synchronous_commit` as sessions get it by default. */
+  readonly synchronousCommit: string;
+  readonly dataChecksums: boolean;
+  readonly walLevel: string;
+  /** In the connected database only: others cannot be seen. */
+  readonly unloggedTables: number;
+  readonly preparedTransactions: number;
+  readonly longTransactions: number;
+  readonly longTransactionSeconds: number;
+  /** Names of slots that are not temporary. */
+  readonly persistentSlots: readonly string[];
+  readonly lostSlots: readonly string[];
+  readonly tablespaces: readonly { readonly name: string; readonly location: string }[];
+  readonly archiverFailing: boolean;
+  readonly replayPaused: boolean;
+}
+
+type Rule = (facts: WarningFacts) => [code: string, message: string] | undefined;
+
+const RULES: readonly Rule[] = [
+  ({ fsync }) =>
+    fsync
+      ? undefined
+      : [
+          'fsync-off',
+          'fsync is off: after a crash of the machine the data may be corrupt, and so may any snapshot of it.',
+        ],
+  ({ fullPageWrites }) =>
+    fullPageWrites
+      ? undefined
+      : [
+          'full-page-writes-off',
+          'full_page_writes is off: a page torn by a crash or in a copy cannot be mended.',
+        ],
+  ({ synchronousCommit }) =>
+    synchronousCommit === 'off'
+      ? [
+          'synchronous-commit-off',
+          'synchronous_commit is off: commits acknowledged while a freeze runs may be missing in its copy; those acknowledged before it was called are in.',
+        ]
+      : undefined,
+  ({ dataChecksums }) =>
+    dataChecksums
+      ? undefined
+      : [
+          'data-checksums-off',
+          'Data checksums are off: damage to a page is not noticed when it is read.',
+        ],
+  ({ walLevel }) =>
+    walLevel === 'minimal'
+      ? [
+          'wal-level-minimal',
+          'wal_level is minimal: a freeze is crash-consistent only, without a backup label.',
+        ]
+      : undefined,
+  ({ unloggedTables: n, database }) =>
+    n > 0
+      ? [
+          'unlogged-tables',
+          `${n} unlogged ${n === 1 ? 'table' : 'tables'} in database ${database}: empty after a restore. Other databases were not looked at.`,
+        ]
+      : undefined,
+  ({ preparedTransactions: n }) =>
+    n > 0
+      ? [
+          'prepared-transactions',
+          `${n} prepared ${n === 1 ? 'transaction is' : 'transactions are'} in the copy too: whoever restores it must commit or roll back, for they hold locks.`,
+        ]
+      : undefined,
+  ({ persistentSlots: names }) =>
+    names.length > 0
+      ? [
+          'persistent-slots',
+          `Replication slots are in the copy too and keep WAL there until they are dropped: ${names.join(', ')}.`,
+        ]
+      : undefined,
+  ({ lostSlots: names }) =>
+    names.length > 0
+      ? ['slots-lost', `Replication slots that have lost the WAL they need: ${names.join(', ')}.`]
+      : undefined,
+  ({ tablespaces }) =>
+    tablespaces.length > 0
+      ? [
+          'tablespaces-outside',
+          `Tablespaces outside PGDATA must be on the same volume to be in its snapshot: ${tablespaces.map(({ name, location }) => `${name} (${location})`).join(', ')}.`,
+        ]
+      : undefined,
+  ({ archiverFailing }) =>
+    archiverFailing
+      ? [
+          'archiver-failing',
+          'The last attempt to archive WAL failed: WAL piles up in pg_wal, and point-in-time recovery ends there.',
+        ]
+      : undefined,
+  ({ longTransactions: n, longTransactionSeconds: s }) =>
+    n > 0
+      ? [
+          'long-transactions',
+          `${n} ${n === 1 ? 'transaction is' : 'transactions are'} open for more than ${s} s.`,
+        ]
+      : undefined,
+  ({ replayPaused }) =>
+    replayPaused
+      ? [
+          'replay-paused',
+          'Replay is paused on this standby: it falls behind, and a copy of it is as old as the pause.',
+        ]
+      : undefined,
+];
+
+/** Pure: facts to warnings, in a fixed order. */
+export function warningsFor(facts: WarningFacts): Warning[] {
+  return RULES.flatMap((rule) => {
+    const found = rule(facts);
+    return found ? [{ code: found[0], message: found[1] }] : [];
+  });
+}
