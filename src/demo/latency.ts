@@ -14,6 +14,17 @@ export interface LatencyWindow {
   readonly longestGapMs: number;
 }
 
+/** From, inclusive, to, exclusive; on the clock of `performance.now()`. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Sample {
+  readonly begun: number;
+  readonly took: number;
+}
+
 /** The value below which the share `q` of sorted values lies (nearest rank); 0 for none. */
 export function quantile(sorted: ArrayLike<number>, q: number): number {
   if (sorted.length === 0) return 0;
@@ -37,47 +48,84 @@ export class LatencyLog {
 
   /** The latencies of transactions begun in [from, to), unsorted. */
   between(from: number, to: number): number[] {
-    return this.#took.filter((_, i) => {
-      const begun = this.#begun[i] ?? 0;
-      return begun >= from && begun < to;
-    });
+    return this.#select(({ begun }) => begun >= from && begun < to).map(({ took }) => took);
   }
 
   /**
    * Sums up [from, to). Transactions begun in the window count with their whole length, so ask when
    * those have ended.
+   *
+   * @param without a part of the window that is left out, with all transactions that touch it.
    */
-  window(from: number, to: number): LatencyWindow {
-    const sorted = Float64Array.from(this.between(from, to)).sort();
-    const ends = this.#commits(from, to);
-    let last = from;
-    let longestGapMs = 0;
-    for (const end of [...ends, to]) {
-      longestGapMs = Math.max(longestGapMs, end - last);
-      last = end;
-    }
-    return {
-      count: sorted.length,
-      perSecond: to > from ? ends.length / ((to - from) / 1_000) : 0,
-      p50: quantile(sorted, 0.5),
-      p99: quantile(sorted, 0.99),
-      max: sorted.at(-1) ?? 0,
-      longestGapMs,
-    };
+  window(from: number, to: number, without?: Span): LatencyWindow {
+    const chosen = this.#select(
+      (sample) =>
+        sample.begun >= from && sample.begun < to && !(without && touches(sample, without)),
+    );
+    const parts: Span[] = without
+      ? [
+          { from, to: without.from },
+          { from: without.to, to },
+        ]
+      : [{ from, to }];
+    return this.#sumUp(chosen, parts);
+  }
+
+  /** Sums up all transactions that touch [from, to), also those begun before. */
+  touching(span: Span): LatencyWindow {
+    return this.#sumUp(
+      this.#select((sample) => touches(sample, span)),
+      [span],
+    );
   }
 
   /** Commits in each of `buckets` equal parts of [from, to). */
   histogram(from: number, to: number, buckets: number): number[] {
     const counts = Array.from({ length: buckets }, () => 0);
-    for (const end of this.#commits(from, to)) {
+    for (const end of this.#commits({ from, to })) {
       const at = Math.min(buckets - 1, Math.floor(((end - from) / (to - from)) * buckets));
       counts[at] = (counts[at] ?? 0) + 1;
     }
     return counts;
   }
 
-  #commits(from: number, to: number): number[] {
+  #sumUp(samples: readonly Sample[], parts: readonly Span[]): LatencyWindow {
+    const sorted = Float64Array.from(samples, ({ took }) => took).sort();
+    const commits = parts.map((part) => this.#commits(part));
+    const length = parts.reduce((sum, { from, to }) => sum + (to - from), 0);
+    const total = commits.reduce((sum, ends) => sum + ends.length, 0);
+    return {
+      count: sorted.length,
+      perSecond: length > 0 ? total / (length / 1_000) : 0,
+      p50: quantile(sorted, 0.5),
+      p99: quantile(sorted, 0.99),
+      max: sorted.at(-1) ?? 0,
+      longestGapMs: Math.max(...parts.map((part, i) => longestGap(part, commits[i] ?? []))),
+    };
+  }
+
+  #select(wanted: (sample: Sample) => boolean): Sample[] {
+    return this.#begun
+      .map((begun, i) => ({ begun, took: this.#took[i] ?? 0 }))
+      .filter((sample) => wanted(sample));
+  }
+
+  #commits({ from, to }: Span): number[] {
     const ends = this.#took.map((took, i) => (this.#begun[i] ?? 0) + took);
     return ends.filter((end) => end >= from && end < to).sort((a, b) => a - b);
   }
+}
+
+function touches({ begun, took }: Sample, { from, to }: Span): boolean {
+  return begun < to && begun + took >= from;
+}
+
+function longestGap({ from, to }: Span, ends: readonly number[]): number {
+  let last = from;
+  let longest = 0;
+  for (const end of [...ends, to]) {
+    longest = Math.max(longest, end - last);
+    last = end;
+  }
+  return longest;
 }

@@ -16,7 +16,7 @@ function packageFile(...candidates: string[]): string {
       const path = join(dir, candidate);
       if (existsSync(path)) return path;
     }
-    if (dirname(dir) === dir) throw new Error(`${candidates[0]} is missing: run npm run build`);
+    if (dirname(dir) === dir) throw new Error(`${candidates[0]} is missing in this installation`);
     dir = dirname(dir);
   }
 }

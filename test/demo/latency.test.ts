@@ -29,6 +29,21 @@ describe('a latency log', () => {
     expect(log.window(2_000, 3_000).longestGapMs).toBe(1_000);
   });
 
+  it('leaves out a part with every transaction that touches it, and shows that part by itself', () => {
+    const log = new LatencyLog();
+    for (const [begun, took] of [
+      [10, 5],
+      [18, 40],
+      [55, 6],
+      [61, 5],
+    ] as const)
+      log.add(begun, took);
+    const stop = { from: 20, to: 60 };
+    expect(log.window(0, 100, stop)).toMatchObject({ count: 2, max: 5, longestGapMs: 34 });
+    expect(log.window(0, 100, stop).perSecond).toBeCloseTo(50, 5);
+    expect(log.touching(stop)).toMatchObject({ count: 2, max: 40 });
+  });
+
   it('spreads commits over equal parts of a window', () => {
     const log = new LatencyLog();
     for (const end of [0, 1, 5, 9.9, 10]) log.add(end, 0);

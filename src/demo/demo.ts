@@ -1,0 +1,164 @@
+import { toQuiesceError } from '../errors.ts';
+import { CheckFailed, Checks } from './checks.ts';
+import { parseOptions, type DemoOptions } from './options.ts';
+import { makePaint, wantsColor } from './paint.ts';
+import { makeProgress, silent } from './progress.ts';
+import { type DemoReport, type Running, summary } from './report.ts';
+import { type Restored, restoreAndVerify } from './restore.ts';
+import { freezeAndCopy, setUp, type Source, type Stage } from './scenario.ts';
+import type { EmbeddedPostgres } from './embedded-postgres.ts';
+import type { SidecarProcess } from './processes.ts';
+import { stopWorkspaces, Workspace } from './workspace.ts';
+
+const NOT_CONSISTENT = 7;
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+/** How long a step may go on after Ctrl-C before what it started is taken from under it. */
+const SETTLE_MS = 3_000;
+
+/**
+ * `quiesce demo`: the main job on this machine, through the real command line.
+ *
+ * @returns 0 only when every check held; 7 where one did not, and it is named; 2 for bad flags; 128
+ *   plus the signal's number when interrupted. Whatever the outcome, everything started is stopped
+ *   and removed, unless `--keep` was given.
+ */
+export async function run(args: string[]): Promise<number> {
+  let options: DemoOptions;
+  try {
+    options = parseOptions(args);
+  } catch (thrown) {
+    const error = toQuiesceError(thrown);
+    process.stderr.write(`quiesce: ${error.code}: ${error.message} Hint: ${error.hint}\n`);
+    return error.exit;
+  }
+  if (options.stop) return await stopKept(options);
+  await stopWorkspaces({ kept: false });
+  return await perform(options);
+}
+
+async function stopKept({ output }: DemoOptions): Promise<number> {
+  const stopped = await stopWorkspaces({ kept: true });
+  const text = stopped.length === 0 ? 'Nothing was running.' : `Stopped ${stopped.join(', ')}`;
+  process.stdout.write(`${output === 'json' ? JSON.stringify({ stopped }) : text}\n`);
+  return 0;
+}
+
+async function perform(options: DemoOptions): Promise<number> {
+  const begun = performance.now();
+  const stream = options.output === 'json' ? process.stderr : process.stdout;
+  const quiet = options.output === 'json' && !process.stderr.isTTY;
+  const stage: Stage = {
+    options,
+    workspace: await Workspace.create(),
+    checks: new Checks(),
+    progress: quiet ? silent : makeProgress(stream),
+    signal: new AbortController().signal,
+    facts: {},
+  };
+  const interrupt = watchSignals();
+  try {
+    const running = await interrupt.race(play({ ...stage, signal: interrupt.signal }));
+    const report = finish(stage, running, performance.now() - begun);
+    show(report, options);
+    return report.failed ? NOT_CONSISTENT : 0;
+  } catch (error) {
+    if (interrupt.exit === undefined) throw error;
+    return interrupt.exit;
+  } finally {
+    stage.progress.close();
+    const failures = await stage.workspace.dispose();
+    for (const failure of failures) process.stderr.write(`quiesce demo: clean-up: ${failure}\n`);
+    interrupt.release();
+  }
+}
+
+/** Runs all steps; a check that stops them is in `checks` afterwards, not thrown. */
+async function play(stage: Stage): Promise<Running | null> {
+  let source: Source | undefined;
+  let restored: Restored | undefined;
+  try {
+    source = await setUp(stage);
+    const taken = await freezeAndCopy(stage, source);
+    restored = await restoreAndVerify(stage, source, taken);
+  } catch (error) {
+    if (!(error instanceof CheckFailed)) throw error;
+  }
+  if (!stage.options.keep || !source) return null;
+  return await leaveRunning(stage.workspace, source, restored);
+}
+
+async function leaveRunning(
+  workspace: Workspace,
+  source: Source,
+  restored: Restored | undefined,
+): Promise<Running> {
+  await source.load.stop();
+  await source.volume.keep();
+  await workspace.keep();
+  const pair = (server: EmbeddedPostgres, sidecar: SidecarProcess): Running['source'] => {
+    server.leave();
+    sidecar.leave();
+    const { socket, controlPort, metricsPort } = sidecar;
+    return { postgresPort: server.options.port, socket, controlPort, metricsPort };
+  };
+  return {
+    dir: workspace.dir,
+    source: pair(source.server, source.sidecar),
+    restored: restored ? pair(restored.server, restored.sidecar) : null,
+  };
+}
+
+function finish({ checks, facts }: Stage, running: Running | null, tookMs: number): DemoReport {
+  const failed = checks.failed ?? null;
+  return {
+    verdict: failed ? 'failed' : 'verified',
+    failed,
+    checks: checks.list,
+    database: facts.database ?? null,
+    receipt: facts.receipt ?? null,
+    commandsMs: facts.commandsMs ?? null,
+    acknowledgedBeforeFreeze: facts.acknowledgedBeforeFreeze ?? null,
+    snapshot: facts.snapshot ?? null,
+    writers: facts.writers ?? null,
+    running,
+    tookMs: Math.round(tookMs),
+  };
+}
+
+function show(report: DemoReport, { output }: DemoOptions): void {
+  const text =
+    output === 'json'
+      ? JSON.stringify(report, null, 2)
+      : summary(report, makePaint(wantsColor(process.stdout))).join('\n');
+  process.stdout.write(`${text}\n`);
+}
+
+/** Turns the first signal into an abort and waits for the step in progress; more are ignored. */
+function watchSignals() {
+  const controller = new AbortController();
+  let exit: number | undefined;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (exit !== undefined) return;
+    exit = SIGNALS[signal as keyof typeof SIGNALS];
+    process.stderr.write('\nquiesce demo: interrupted, cleaning up\n');
+    controller.abort(new Error('interrupted'));
+  };
+  for (const signal of Object.keys(SIGNALS)) process.on(signal, stop);
+  return {
+    signal: controller.signal,
+    get exit(): number | undefined {
+      return exit;
+    },
+    async race<T>(work: Promise<T>): Promise<T> {
+      const late = new Promise<never>((_, reject) => {
+        controller.signal.addEventListener('abort', () => {
+          setTimeout(() => reject(new Error('interrupted')), SETTLE_MS);
+        });
+      });
+      return await Promise.race([work, late]);
+    },
+    release(): void {
+      for (const signal of Object.keys(SIGNALS)) process.off(signal, stop);
+    },
+  };
+}

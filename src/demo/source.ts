@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Client, type ClientConfig } from 'pg';
+import { EmbeddedPostgres, freePort } from './embedded-postgres.ts';
+import { roleSqlPath, SidecarProcess } from './processes.ts';
+import { makeVolume, type Volume } from './volume.ts';
+import type { Workspace } from './workspace.ts';
+
+/** The database the writers use. */
+export const DATABASE = 'bank';
+const PGDATA = 'pgdata';
+
+/** A server in the workspace, stopped with it. */
+export async function makeServer(
+  workspace: Workspace,
+  name: string,
+  major: number,
+  volumePath: string,
+): Promise<EmbeddedPostgres> {
+  const server = await EmbeddedPostgres.at({
+    major,
+    dataDir: join(volumePath, PGDATA),
+    port: await freePort(),
+    socketDir: join(workspace.dir, name),
+    logFile: join(workspace.dir, `${name}.log`),
+  });
+  await workspace.defer(() => server.stop('fast'));
+  return server;
+}
+
+/** Starts it, recorded for whoever has to clean up. */
+export async function startServer(workspace: Workspace, server: EmbeddedPostgres): Promise<void> {
+  await server.start();
+  await workspace.record(server.pid);
+}
+
+/** A connection of the superuser. */
+export function connectionTo(server: EmbeddedPostgres, database: string): ClientConfig {
+  const { port } = server.options;
+  return {
+    host: '127.0.0.1',
+    port,
+    user: 'postgres',
+    password: 'postgres',
+    database,
+    application_name: 'quiesce demo',
+  };
+}
+
+export async function withClient<T>(
+  server: EmbeddedPostgres,
+  database: string,
+  use: (client: Client) => Promise<T>,
+): Promise<T> {
+  const client = new Client(connectionTo(server, database));
+  // The server may be stopped while it is idle; the query in progress reports it.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return await use(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** A volume for the source's data, removed with the workspace. */
+export async function makeSourceVolume(
+  workspace: Workspace,
+  server: () => EmbeddedPostgres | undefined,
+): Promise<Volume> {
+  const volume = await makeVolume(workspace.dir, { postmaster: () => server()?.pid });
+  await workspace.defer(() => volume.dispose());
+  return volume;
+}
+
+/**
+ * Makes the database of the writers and the least-privileged role of the sidecar, as an
+ * administrator would with the SQL file.
+ *
+ * @returns libpq's settings for the role; its password lies in a file.
+ */
+export async function makeRole(
+  workspace: Workspace,
+  server: EmbeddedPostgres,
+): Promise<{ PGUSER: string; PGPASSWORD_FILE: string }> {
+  const password = randomBytes(18).toString('base64url');
+  const file = join(workspace.dir, 'role-password');
+  await writeFile(file, `${password}\n`, { mode: 0o600 });
+  const sql = await readFile(roleSqlPath(), 'utf8');
+  await withClient(server, 'postgres', async (client) => {
+    await client.query(`CREATE DATABASE ${DATABASE}`);
+    await client.query(sql);
+    await client.query(`ALTER ROLE quiesce PASSWORD ${client.escapeLiteral(password)}`);
+  });
+  return { PGUSER: 'quiesce', PGPASSWORD_FILE: file };
+}
+
+/** A sidecar for a server and its volume, stopped with the workspace. Not yet ready. */
+export async function startSidecar(
+  workspace: Workspace,
+  name: string,
+  server: EmbeddedPostgres,
+  volumePath: string,
+  role: Readonly<Record<string, string>>,
+): Promise<SidecarProcess> {
+  const dir = join(workspace.dir, name);
+  await mkdir(dir, { mode: 0o700 });
+  const sidecar = await SidecarProcess.start({
+    dir,
+    dataDir: volumePath,
+    app: 'demo',
+    connection: {
+      PGHOST: '127.0.0.1',
+      PGPORT: String(server.options.port),
+      PGDATABASE: 'postgres',
+      ...role,
+    },
+  });
+  await workspace.defer(() => sidecar.stop());
+  await workspace.record(sidecar.pid);
+  return sidecar;
+}
