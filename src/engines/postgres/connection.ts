@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { Socket, type SocketConnectOpts } from 'node:net';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
-import { Client, type ClientConfig, Connection, type ConnectionConfig, types } from 'pg';
+import { Client, type ClientConfig, Connection, type ConnectionConfig, types as pgTypes } from 'pg';
 import { QuiesceError } from '../../errors.ts';
 import { sendCancel } from './cancel.ts';
 import { findPassword } from './passfile.ts';
@@ -276,9 +276,10 @@ function makeClient(
 /** date, timestamp, timestamptz, interval: as the server prints them, for a Date loses microseconds. */
 const AS_TEXT: ReadonlySet<number> = new Set([1082, 1114, 1184, 1186]);
 
-function getTypeParser(oid: types.TypeId, format?: 'text' | 'binary'): unknown {
+function getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
   if (AS_TEXT.has(oid)) return (value: string) => value;
-  return format === 'binary' ? types.getTypeParser(oid, 'binary') : types.getTypeParser(oid);
+  const parser = pgTypes.getTypeParser as (oid: number, format?: string) => unknown;
+  return parser(oid, format);
 }
 
 /** Settles at once on success, failure, the time limit or the signal, whichever is first. */

@@ -116,7 +116,16 @@ function arrange(session: Session, server: Row, parts: Parts, longSeconds: numbe
     fullPageWrites: _now,
     ...about
   } = server;
-  const { unlogged, defaults, standbys, receiver, replay, slots, extensions, ...rest } = parts;
+  const {
+    unlogged: _count,
+    defaults,
+    standbys,
+    receiver,
+    replay,
+    slots,
+    extensions,
+    ...rest
+  } = parts;
   return {
     collectedAt: now,
     server: {

@@ -73,7 +73,7 @@ function isOpaque(name: string, category: string): boolean {
 export function redact(name: string, value: string | null): string | null {
   if (value === null || value === '') return value;
   if (ALWAYS_REDACTED.has(name)) return REDACTED;
-  if (COMMANDS.has(name)) return redactCommand(value);
+  if (COMMANDS.has(name) && value !== '(disabled)') return redactCommand(value);
   return maskCredentials(value);
 }
 
