@@ -17,7 +17,10 @@ BEGIN
 END
 $role$;
 
-ALTER ROLE quiesce LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT;
+-- REPLICATION: a temporary slot keeps the WAL that a restore needs for as long as a freeze is held.
+-- Without it a freeze works too, but its thaw fails whenever a checkpoint came in between. To do
+-- without: ALTER ROLE quiesce NOREPLICATION;
+ALTER ROLE quiesce LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT;
 
 -- Reads settings, replication state and sizes; changes nothing.
 GRANT pg_monitor TO quiesce;

@@ -84,8 +84,8 @@ export class RestoreCheck {
     const message = result.verified
       ? 'The running database contains what the receipt promises.'
       : wrong.join(' ');
-    this.#report({ id: receipt.id, verified: result.verified, checkedAt, message }, result);
     await this.#keep(receipt, checkedAt, result);
+    this.#report({ id: receipt.id, verified: result.verified, checkedAt, message }, result);
   }
 
   async #askUntilAnswered(receipt: Receipt): Promise<VerifyResult | undefined> {

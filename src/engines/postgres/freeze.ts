@@ -10,6 +10,7 @@ import {
   type PostgresRestore,
   TABLESPACE_MAP_FILE,
 } from './receipt.ts';
+import { retainWal } from './retain.ts';
 import { type SealedBackup, takeSealedBackup } from './sealed.ts';
 import { readServer, type ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
@@ -31,6 +32,7 @@ export interface FreezeDeps {
  */
 export async function freezePostgres(deps: FreezeDeps, signal: AbortSignal): Promise<PostgresHold> {
   const { session, plan, context } = deps;
+  const notKept = plan.mode === 'sealed' ? await retainWal(session, signal) : null;
   const backup =
     plan.mode === 'sealed'
       ? await takeSealedBackup(session, `quiesce ${context.id}`, signal)
@@ -42,6 +44,7 @@ export async function freezePostgres(deps: FreezeDeps, signal: AbortSignal): Pro
   const lsn = markerLsn ?? (await replayedTo(session, signal));
   const position = positionOf(server, backup, lsn, markerLsn);
   const notes = [...plan.notes, ...deps.layout.notes];
+  if (notKept !== null) notes.push(notKept);
   if (backup && !backup.labelAsBuilt) {
     notes.push(
       'The label the server returned differs from the one computed; the server’s is kept.',
@@ -49,7 +52,12 @@ export async function freezePostgres(deps: FreezeDeps, signal: AbortSignal): Pro
   }
   const restore = restoreOf(deps.layout, server, position, backup, databases);
   const facts = { mode: plan.mode, server, position, restore, reasons: plan.reasons, notes };
-  return new PostgresHold(facts, new Watch(session, server, deps.open));
+  const again = async (signal: AbortSignal): Promise<Session> => {
+    const next = await deps.open(signal);
+    if (plan.mode === 'sealed') await retainWal(next, signal);
+    return next;
+  };
+  return new PostgresHold(facts, new Watch(session, server, again));
 }
 
 function filesOf(backup: SealedBackup): Record<string, string> {

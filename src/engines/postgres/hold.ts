@@ -59,7 +59,7 @@ export class PostgresHold implements Hold {
       if (row?.there !== true) {
         found.push([
           'wal-recycled',
-          `The WAL segment ${segment}, from which the label starts, was removed during the hold: a copy cut late may lack it. Shorten the hold or raise wal_keep_size (13 and newer).`,
+          `The WAL segment ${segment}, from which the label starts, was removed during the hold: a copy cut late may lack it. Give the role REPLICATION, so that a slot keeps it, or shorten the hold.`,
         ]);
       }
     }

@@ -1,0 +1,32 @@
+import type { Session } from './session.ts';
+
+/** A sidecar that stands still or whose host vanished must not keep WAL for ever. */
+const SLOT_SESSION_IDLE = '2min';
+
+/**
+ * Keeps WAL from being removed while this session lives, by a temporary physical replication slot:
+ * any checkpoint during the hold would otherwise recycle the segment from which the label starts
+ * (measured on 13 and 17: a backup's stop switches segments, so the very next one does). The slot
+ * goes with the session, and a copy of it vanishes when the restored server starts.
+ *
+ * Needs the REPLICATION attribute and a free slot. To be called before the backup starts.
+ *
+ * @returns why WAL is not kept; `null` when it is.
+ */
+export async function retainWal(session: Session, signal: AbortSignal): Promise<string | null> {
+  try {
+    await session.query(
+      `SELECT pg_catalog.pg_create_physical_replication_slot('quiesce_' || pg_catalog.pg_backend_pid(), true, true)`,
+      [],
+      signal,
+    );
+    if (session.major >= 14) {
+      await session.query(`SET idle_session_timeout = '${SLOT_SESSION_IDLE}'`, [], signal);
+    }
+    return null;
+  } catch (error) {
+    if (session.lost.aborted || signal.aborted) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    return `WAL is not kept during the hold (${why}): a checkpoint may recycle the segment from which the label starts, and the thaw would then fail. ALTER ROLE "${session.role.replaceAll('"', '""')}" REPLICATION; and a free replication slot mend that.`;
+  }
+}

@@ -1,0 +1,160 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+import { amcheck } from '../../src/demo/amcheck.ts';
+import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
+import { type LedgerReport, verifyLedger } from '../../src/demo/ledger.ts';
+import { type Acked, type LoadOptions, WriterLoad } from '../../src/demo/load.ts';
+import { makeVolume, type Snapshot, type Volume } from '../../src/demo/volume.ts';
+import { makeTempDir, ROLE_PASSWORD, roleSql } from './postgres.ts';
+import { TestSidecar } from './sidecar.ts';
+
+export interface RigOptions {
+  readonly major: number;
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly load?: Partial<LoadOptions>;
+}
+
+/**
+ * The main job on real parts: a server on a volume that can be copied atomically, a writer load, and
+ * a sidecar that connects as the least-privileged role.
+ */
+export class Rig {
+  readonly dir: string;
+  readonly volume: Volume;
+  readonly server: EmbeddedPostgres;
+  readonly load: WriterLoad;
+  readonly sidecar: TestSidecar;
+  readonly #undo: (() => Promise<unknown>)[] = [];
+  #copies = 0;
+
+  private constructor(dir: string, volume: Volume, server: EmbeddedPostgres, load: WriterLoad) {
+    this.dir = dir;
+    this.volume = volume;
+    this.server = server;
+    this.load = load;
+    this.sidecar = new TestSidecar(join(dir, 'q'), {
+      ...roleEnv(server),
+      QUIESCE_DATA_DIR: volume.path,
+    });
+  }
+
+  /** Everything is up; the load and the sidecar are started by the test. */
+  static async make({ major, settings = {}, load = {} }: RigOptions): Promise<Rig> {
+    const dir = await makeTempDir();
+    let server: EmbeddedPostgres | undefined;
+    const volume = await makeVolume(dir, { postmaster: () => server?.pid });
+    server = await EmbeddedPostgres.at({
+      major,
+      dataDir: join(volume.path, 'pgdata'),
+      port: await freePort(),
+      socketDir: join(dir, 's'),
+      settings: { max_wal_size: '256MB', ...settings },
+    });
+    const writer = new WriterLoad({ connection: superuser(server), ...load });
+    const rig = new Rig(dir, volume, server, writer);
+    rig.defer(() => rm(dir, { recursive: true, force: true }));
+    rig.defer(() => volume.dispose());
+    rig.defer(() => server.stop('immediate'));
+    rig.defer(() => writer.stop());
+    rig.defer(() => rig.sidecar.signal('SIGKILL'));
+    await mkdir(rig.sidecar.dir);
+    await server.initdb();
+    await server.start();
+    await rig.sql(await roleSql());
+    await rig.sql(`ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
+    await writer.prepare();
+    return rig;
+  }
+
+  defer(undo: () => Promise<unknown>): void {
+    this.#undo.unshift(undo);
+  }
+
+  async dispose(): Promise<void> {
+    for (const undo of this.#undo.splice(0)) await undo().catch(() => undefined);
+  }
+
+  /** One statement (or script) as the superuser. */
+  sql<T extends object = Record<string, unknown>>(text: string): Promise<T[]> {
+    return query<T>(this.server, text);
+  }
+
+  async snapshot(name: string): Promise<Snapshot> {
+    return await this.volume.snapshot(name);
+  }
+
+  /** A second server on a copy. Not started. */
+  async serverOn(copy: string): Promise<EmbeddedPostgres> {
+    this.#copies += 1;
+    const server = await EmbeddedPostgres.at({
+      major: this.server.options.major,
+      dataDir: join(copy, 'pgdata'),
+      port: await freePort(),
+      socketDir: join(this.dir, `c${this.#copies}`),
+    });
+    this.defer(() => server.stop('immediate'));
+    return server;
+  }
+
+  /** A sidecar beside a copy, with state of its own. Not started. */
+  async sidecarOn(copy: string, server: EmbeddedPostgres): Promise<TestSidecar> {
+    const dir = join(this.dir, `q${this.#copies}`);
+    await mkdir(dir);
+    const sidecar = new TestSidecar(dir, { ...roleEnv(server), QUIESCE_DATA_DIR: copy });
+    this.defer(() => sidecar.signal('SIGKILL'));
+    return sidecar;
+  }
+}
+
+export function roleEnv(server: EmbeddedPostgres): Record<string, string> {
+  return { ...server.env('tcp'), PGUSER: 'quiesce', PGPASSWORD: ROLE_PASSWORD };
+}
+
+function superuser(server: EmbeddedPostgres): pg.ClientConfig {
+  return {
+    host: '127.0.0.1',
+    port: server.options.port,
+    user: 'postgres',
+    password: 'postgres',
+    database: 'postgres',
+  };
+}
+
+export async function query<T extends object>(
+  server: EmbeddedPostgres,
+  text: string,
+): Promise<T[]> {
+  return await withSuperuser(server, async (client) => {
+    const result = (await client.query<T>(text)) as pg.QueryResult<T> | pg.QueryResult<T>[];
+    return Array.isArray(result) ? (result.at(-1)?.rows ?? []) : result.rows;
+  });
+}
+
+async function withSuperuser<T>(
+  server: EmbeddedPostgres,
+  use: (client: pg.Client) => Promise<T>,
+): Promise<T> {
+  const client = new pg.Client(superuser(server));
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return await use(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Every acknowledged transaction, no gap, sums, payloads; then amcheck, a write and a VACUUM. */
+export async function examine(
+  server: EmbeddedPostgres,
+  acked: Acked,
+): Promise<LedgerReport & { readonly amcheck: readonly string[] }> {
+  return await withSuperuser(server, async (client) => {
+    const ledger = await verifyLedger(client, acked);
+    const { problems } = await amcheck(client);
+    await client.query('CREATE TABLE after_restore AS SELECT 1 AS one');
+    await client.query('VACUUM');
+    return { ...ledger, amcheck: problems };
+  });
+}
