@@ -18,7 +18,7 @@ export type ClusterState = (typeof STATES)[number];
 /** What `global/pg_control` says, checksum verified. LSNs are bytes since the beginning of the WAL. */
 export interface ControlFile {
   readonly systemIdentifier: string;
-  /** `pg_control_version`: 1300 for PostgreSQL 13–17, 1800 for 18. */
+  /** `pg_control_version`: 1300 for PostgreSQL 13–16, 1700 for 17, 1800 for 18. */
   readonly version: number;
   readonly state: ClusterState;
   /** Start of the last checkpoint record (on a standby: the last restartpoint's). */
@@ -48,10 +48,10 @@ export class ControlFileError extends Error {
 
 /**
  * Offset of the trailing checksum by `pg_control_version`. All else that is read lies at the same
- * place in both: 18 added a flag behind `data_checksum_version` only (struct ControlFileData in
+ * place in all: 18 added a flag behind `data_checksum_version` only (struct ControlFileData in
  * pg_control.h; compared with pg_control_*() on 13–18 by the tests).
  */
-const CRC_OFFSET: Readonly<Record<number, number>> = { 1300: 288, 1800: 292 };
+const CRC_OFFSET: Readonly<Record<number, number>> = { 1300: 288, 1700: 288, 1800: 292 };
 const LARGEST = 296;
 const TORN_RETRIES = 5;
 
@@ -79,7 +79,7 @@ export function parseControlFile(bytes: Buffer): ControlFile {
   const crcOffset = CRC_OFFSET[version];
   if (crcOffset === undefined) {
     throw new ControlFileError(
-      `pg_control has version ${version}; known are ${Object.keys(CRC_OFFSET).join(' and ')} (PostgreSQL 13–18)`,
+      `pg_control has version ${version}; known are ${Object.keys(CRC_OFFSET).join(', ')} (PostgreSQL 13–18)`,
     );
   }
   if (crc32c(bytes, 0, crcOffset) !== bytes.readUInt32LE(crcOffset)) {

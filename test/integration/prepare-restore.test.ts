@@ -1,0 +1,480 @@
+import {
+  chmod,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { run } from '../../src/commands/prepare-restore.ts';
+import { verifyLedger } from '../../src/demo/ledger.ts';
+import { loadRestore } from '../../src/engines/index.ts';
+import { readControlFile } from '../../src/engines/postgres/control-file.ts';
+import { parseLsn } from '../../src/engines/postgres/lsn.ts';
+import { preparedSchema } from '../../src/engines/postgres/receipt.ts';
+import { type PrepareOutcome, prepareRestore } from '../../src/restore/prepare-restore.ts';
+import {
+  atomicCopy,
+  clone,
+  type Copy,
+  copyAt,
+  fingerprintOf,
+  freezeBySql,
+  type Frozen,
+  frozenUnderLoad,
+  loseWalFrom,
+  onServer,
+  overwrite,
+  PGDATA,
+  type PostgresReceipt,
+  segmentOf,
+  type Source,
+  startSource,
+  writeReceipt,
+} from '../support/copies.ts';
+import { makeTempDir, MAJORS } from '../support/postgres.ts';
+
+async function prepare(copy: { volume: string }, dryRun = false): Promise<PrepareOutcome> {
+  const request = { dataDir: copy.volume, dryRun, load: loadRestore };
+  return await prepareRestore(request, new AbortController().signal);
+}
+
+interface Refusal {
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Refused, and nothing was written anywhere. */
+async function refused(copy: Copy): Promise<Refusal> {
+  const before = await fingerprintOf(copy.volume);
+  const outcome = await prepare(copy).then(
+    (result) => ({ code: result.outcome, message: result.message }),
+    (error: Refusal) => ({ code: error.code, message: error.message }),
+  );
+  expect(await fingerprintOf(copy.volume), 'nothing was written').toBe(before);
+  return outcome;
+}
+
+/** The first record behind the commit of the marker begins here, or a little later. */
+const behindMarker = (receipt: PostgresReceipt): bigint =>
+  parseLsn(receipt.position.markerLsn ?? '0/0') + 256n;
+
+describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
+  let dir: string;
+  let source: Source;
+  let frozen: Frozen;
+  let receipt: PostgresReceipt;
+  let clones = 0;
+
+  /** A fresh copy of the frozen one. */
+  const fresh = async (): Promise<Copy> => {
+    clones += 1;
+    return await clone(frozen.copy.volume, join(dir, `c${clones}`));
+  };
+  const edit = async (copy: Copy, change: (receipt: PostgresReceipt) => object): Promise<void> => {
+    const changed = { ...receipt, ...change(receipt) };
+    await writeFile(join(copy.volume, '.quiesce/receipt.json'), JSON.stringify(changed));
+  };
+
+  beforeAll(async () => {
+    dir = await makeTempDir();
+    source = await startSource(major);
+    await source.admin.query(`ALTER SYSTEM SET wal_keep_size = '256MB'`);
+    await source.admin.query('SELECT pg_reload_conf()');
+    frozen = await frozenUnderLoad(source, 'backup-1', join(dir, 'frozen'));
+    receipt = frozen.receipt;
+  });
+
+  afterAll(async () => {
+    await source.stop();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  it('a copy cut in the freeze is proven, gets its label and holds every acknowledged write', async () => {
+    const copy = await fresh();
+    const before = await fingerprintOf(copy.volume);
+    const dry = await prepare(copy, true);
+    expect(dry).toMatchObject({ outcome: 'prepared', dryRun: true, placed: ['backup_label'] });
+    expect(await fingerprintOf(copy.volume)).toBe(before);
+
+    const outcome = await prepare(copy);
+    expect(outcome).toMatchObject({
+      outcome: 'prepared',
+      id: 'backup-1',
+      dataDirectory: copy.pgdata,
+      placed: ['backup_label'],
+      // The source still runs, as the same user: its pid in the copy would block the start.
+      removed: ['postmaster.pid'],
+      proof: { markerFound: true, walFrom: receipt.position.startLsn },
+    });
+    const label = join(copy.pgdata, 'backup_label');
+    expect(await readFile(label, 'utf8')).toBe(receipt.restore.backupLabel);
+    expect(await stat(label)).toMatchObject({ uid: (await stat(copy.pgdata)).uid });
+    expect((await stat(label)).mode & 0o777).toBe(0o600);
+    const prepared = preparedSchema.parse(
+      JSON.parse(await readFile(join(copy.volume, '.quiesce/prepared.json'), 'utf8')),
+    );
+    expect(prepared).toMatchObject({ id: 'backup-1', markerFound: true });
+    expect(await prepare(copy), 'a second run').toMatchObject({ outcome: 'prepared' });
+
+    await onServer(copy, major, async (client, server) => {
+      expect(server.log).toContain('consistent recovery state reached');
+      const report = await verifyLedger(client, frozen.acked);
+      expect(report.checks.filter(({ ok }) => !ok)).toEqual([]);
+      // Recovery went at least as far as the walk did.
+      const { rows } = await client.query<{ past: boolean }>(
+        'SELECT pg_current_wal_lsn() >= $1::pg_lsn AS past',
+        [prepared.walEnd],
+      );
+      expect(rows[0]?.past).toBe(true);
+      expect(await prepare(copy), 'while it runs').toMatchObject({ outcome: 'already-prepared' });
+    });
+    const settled = await fingerprintOf(copy.volume);
+    expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared', placed: [] });
+    expect(await fingerprintOf(copy.volume)).toBe(settled);
+  });
+
+  it('a run after kill -9 of the server says that the copy was prepared before', async () => {
+    const copy = await fresh();
+    await prepare(copy);
+    await onServer(copy, major, async (client) => client.query('CREATE TABLE after()'), 'kill');
+    expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared' });
+  });
+
+  it('without a receipt there is nothing to do', async () => {
+    const copy = await fresh();
+    await rm(join(copy.volume, '.quiesce/receipt.json'));
+    expect(await refused(copy)).toMatchObject({ code: 'nothing-to-do' });
+    await rm(join(copy.volume, '.quiesce'), { recursive: true });
+    expect(await refused(copy)).toMatchObject({ code: 'nothing-to-do' });
+  });
+
+  it('the data directory is found where the receipt names none', async () => {
+    const copy = await fresh();
+    await mkdir(join(copy.volume, 'a/b'), { recursive: true });
+    await rename(copy.pgdata, join(copy.volume, 'a/b/data'));
+    await edit(copy, ({ restore }) => ({ restore: { ...restore, dataDirectory: null } }));
+    expect(await prepare(copy)).toMatchObject({ dataDirectory: join(copy.volume, 'a/b/data') });
+  });
+
+  describe('refuses, writing nothing,', () => {
+    it('WAL that ends before the end of the backup', async () => {
+      const copy = await fresh();
+      await loseWalFrom(copy, receipt, parseLsn(receipt.position.stopLsn ?? '') - 24n);
+      const { code, message } = await refused(copy);
+      expect(code).toBe('RESTORE_INCOMPLETE');
+      expect(message).toMatch(/WAL ends at .* before the end of the backup at/);
+    });
+
+    it('WAL that ends before the marker', async () => {
+      const copy = await fresh();
+      await loseWalFrom(copy, receipt, parseLsn(receipt.position.markerLsn ?? '') - 16n);
+      const { code, message } = await refused(copy);
+      expect(code).toBe('RESTORE_INCOMPLETE');
+      expect(message).toMatch(/before the marker at .*: 0000000100000000000000\w\w at/);
+    });
+
+    it('WAL that ends behind the marker, before what pg_control and pages need', async () => {
+      const copy = await fresh();
+      await loseWalFrom(copy, receipt, behindMarker(receipt));
+      expect(await refused(copy)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
+    });
+
+    it('pages ahead of WAL, though WAL reaches the marker and the checkpoint', async () => {
+      const copy = await fresh();
+      const { checkpointLsn } = await readControlFile(copy.pgdata);
+      // Behind the checkpoint record, which is well below 200 bytes.
+      const end = checkpointLsn + 200n;
+      await loseWalFrom(copy, receipt, end);
+      const file = join(copy.pgdata, await aTable(copy.pgdata));
+      const lsn = Buffer.alloc(8);
+      lsn.writeUInt32LE(Number((end + 4096n) >> 32n), 0);
+      lsn.writeUInt32LE(Number((end + 4096n) & 0xffffffffn), 4);
+      await overwrite(file, 0, lsn);
+      const { code, message } = await refused(copy);
+      expect(code).toBe('RESTORE_INCOMPLETE');
+      expect(message).toMatch(/pages? are ahead of WAL, the furthest base\/\d+\/\d+ block \d+ at/);
+    });
+
+    it('a copy without its first segment, and one without its last', async () => {
+      const copy = await fresh();
+      const first = segmentOf(copy, receipt, parseLsn(receipt.position.startLsn));
+      await rename(first, `${first}.away`);
+      expect(await refused(copy)).toMatchObject({
+        code: 'RESTORE_INCOMPLETE',
+        message: expect.stringMatching(`${receipt.restore.wal.first} at .*there is no such file`),
+      });
+      await rename(`${first}.away`, first);
+      await rm(segmentOf(copy, receipt, parseLsn(receipt.position.lsn) - 1n));
+      expect(await refused(copy)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
+    });
+
+    it('a segment with the content of an older one, as recycling leaves it', async () => {
+      const copy = await fresh();
+      const marker = segmentOf(copy, receipt, parseLsn(receipt.position.lsn) - 1n);
+      const first = segmentOf(copy, receipt, parseLsn(receipt.position.startLsn));
+      await writeFile(marker, await readFile(first));
+      const { code, message } = await refused(copy);
+      expect(code).toBe('RESTORE_INCOMPLETE');
+      expect(message).toMatch(/recycled segment/);
+    });
+
+    it('a flipped byte in a record before the marker', async () => {
+      const copy = await fresh();
+      const start = parseLsn(receipt.position.startLsn);
+      const path = segmentOf(copy, receipt, start);
+      const at = Number(start % BigInt(receipt.restore.wal.segmentSize)) + 25;
+      const bytes = await readFile(path);
+      await overwrite(path, at, Buffer.from([(bytes[at] ?? 0) ^ 1]));
+      const { code, message } = await refused(copy);
+      expect(code).toBe('RESTORE_INCOMPLETE');
+      expect(message).toMatch(/checksum/);
+    });
+
+    it('a copy whose files were not cut at one moment', async () => {
+      const volume = join(dir, 'torn');
+      await mkdir(volume);
+      const torn = copyAt(volume);
+      await freezeBySql(source, 'torn-1');
+      await clone(join(source.pgdata, 'pg_wal'), join(dir, 'early-wal'));
+      await source.admin.query('CREATE TABLE IF NOT EXISTS more(x text)');
+      await source.admin.query(
+        `INSERT INTO more SELECT md5(x::text) FROM generate_series(1, 20000) x`,
+      );
+      await source.admin.query('CHECKPOINT');
+      await clone(source.pgdata, torn.pgdata);
+      await clone(join(source.volume, '.quiesce'), join(volume, '.quiesce'));
+      await rm(join(torn.pgdata, 'pg_wal'), { recursive: true });
+      await rename(join(dir, 'early-wal'), join(torn.pgdata, 'pg_wal'));
+      expect(await refused(torn)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
+      // The same with an early pg_control: only the pages tell.
+      await writeFile(
+        join(torn.pgdata, 'global/pg_control'),
+        await readFile(join(frozen.copy.pgdata, 'global/pg_control')),
+      );
+      expect((await refused(torn)).code).toBe('RESTORE_INCOMPLETE');
+      await writeReceipt(source, receipt);
+    });
+
+    it('a copy on which a server has run', async () => {
+      const shut = await fresh();
+      await rm(join(shut.pgdata, 'postmaster.pid'));
+      await onServer(shut, major, async (client) => client.query('CREATE TABLE later()'));
+      expect(await refused(shut)).toMatchObject({ code: 'RESTORE_DATA_PAST' });
+
+      const killed = await fresh();
+      await rm(join(killed.pgdata, 'postmaster.pid'));
+      await onServer(killed, major, async (client) => client.query('CHECKPOINT'), 'kill');
+      expect(await refused(killed)).toMatchObject({ code: 'RESTORE_DATA_PAST' });
+      // Without the file that names the later start, WAL tells.
+      await rm(join(killed.pgdata, 'postmaster.pid'));
+      const { code, message } = await refused(killed);
+      expect(code).toBe('RESTORE_DATA_PAST');
+      expect(message).toMatch(/WAL says so at/);
+    });
+
+    it('a copy whose label a server has used, without a record of an earlier run', async () => {
+      const copy = await fresh();
+      await prepare(copy);
+      await onServer(copy, major, async (client) => client.query('SELECT 1'));
+      await rm(join(copy.volume, '.quiesce/prepared.json'));
+      expect(await refused(copy)).toMatchObject({ code: 'RESTORE_DATA_PAST' });
+    });
+
+    it('data on which a server runs', async () => {
+      await writeReceipt(source, receipt);
+      const outcome = await prepare(source).catch((error: Refusal) => error);
+      expect(outcome).toMatchObject({ code: 'RESTORE_SERVER_RUNNING' });
+      expect(await readdir(source.pgdata)).not.toContain('backup_label');
+    });
+
+    it('a receipt that cannot be read, or is of something else', async () => {
+      const copy = await fresh();
+      const cases: [string, (r: PostgresReceipt) => object][] = [
+        ['another kind', () => ({ kind: 'Recipe' })],
+        ['no position', () => ({ position: null })],
+        [
+          'another system',
+          ({ engine }) => ({ engine: { ...engine, identity: { systemIdentifier: '7' } } }),
+        ],
+        ['another version', ({ engine }) => ({ engine: { ...engine, version: '12.1' } })],
+        ['another engine', ({ engine }) => ({ engine: { ...engine, name: 'oracle' } })],
+        ['another copy method', () => ({ copy: 'files' })],
+        [
+          'an inconsistent verdict',
+          () => ({ verdict: 'inconsistent', reasons: ['lease-expired'] }),
+        ],
+        [
+          'a label of another start',
+          ({ position }) => ({ position: { ...position, startLsn: '0/28' } }),
+        ],
+        ['no label', ({ restore }) => ({ restore: { ...restore, backupLabel: null } })],
+        [
+          'an absolute path',
+          ({ restore }) => ({ restore: { ...restore, dataDirectory: frozen.copy.pgdata } }),
+        ],
+        [
+          'a path out of it',
+          ({ restore }) => ({ restore: { ...restore, dataDirectory: `../frozen/${PGDATA}` } }),
+        ],
+      ];
+      for (const [name, change] of cases) {
+        await edit(copy, change);
+        expect(await refused(copy), name).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
+      }
+      await writeFile(join(copy.volume, '.quiesce/receipt.json'), '{"apiVersion":');
+      expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
+    });
+
+    it('a kept label that differs from the receipt, and a label that is there already', async () => {
+      const copy = await fresh();
+      const kept = join(copy.volume, '.quiesce/postgres.backup_label');
+      const label = receipt.restore.backupLabel ?? '';
+      await writeFile(kept, label.replace('START TIME', 'Start time'));
+      expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
+      await writeFile(kept, label);
+      await writeFile(join(copy.pgdata, 'backup_label'), label.replace('START TIME', 'Start time'));
+      expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
+    });
+
+    it('a data directory, WAL or tablespace that lies outside of the copy', async () => {
+      const copy = await fresh();
+      const wal = join(copy.pgdata, 'pg_wal');
+      await rename(wal, join(dir, `outside-${major}`));
+      await symlink(join(dir, `outside-${major}`), wal);
+      expect((await refused(copy)).message).toMatch(/the WAL leads out of the volume/);
+      await rm(wal);
+      await rename(join(dir, `outside-${major}`), wal);
+      await symlink(dir, join(copy.pgdata, 'pg_tblspc/16999'));
+      expect((await refused(copy)).message).toMatch(/tablespace 16999 leads out of the volume/);
+      await rm(copy.pgdata, { recursive: true });
+      await symlink(frozen.copy.pgdata, copy.pgdata);
+      expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
+      await rm(copy.pgdata);
+      expect(await refused(copy)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
+    });
+  });
+
+  it('a crash-consistent copy is proven by its marker and needs no label', async () => {
+    const other = await startSource(major);
+    try {
+      const { copy, acked } = await frozenUnderLoad(
+        other,
+        'cc-1',
+        join(dir, 'cc'),
+        'crash-consistent',
+      );
+      // The checkpoint in the hold has removed the segment at which the freeze's began.
+      const outcome = await prepare(copy);
+      expect(outcome).toMatchObject({ outcome: 'prepared', placed: [] });
+      expect(await readdir(copy.pgdata)).not.toContain('backup_label');
+      const lost = await clone(copy.volume, join(dir, 'cc-lost'));
+      const { redoLsn } = await readControlFile(lost.pgdata);
+      await loseWalFrom(lost, frozen.receipt, redoLsn + 24n);
+      await rm(join(lost.volume, '.quiesce/prepared.json'));
+      expect(await refused(lost)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
+      await onServer(copy, major, async (client) => {
+        expect((await verifyLedger(client, acked)).checks.filter(({ ok }) => !ok)).toEqual([]);
+      });
+      expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared' });
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it('the copy of an idle server is proven, too', async () => {
+    await freezeBySql(source, 'idle-1');
+    const copy = await atomicCopy(source, join(dir, 'idle'));
+    expect(await prepare(copy)).toMatchObject({
+      outcome: 'prepared',
+      proof: { markerFound: true },
+    });
+    await onServer(copy, major, async (client) => client.query('SELECT 1'));
+  });
+});
+
+describe('quiesce prepare-restore', () => {
+  const capture = async (
+    ...args: string[]
+  ): Promise<{ code: number; out: string; err: string }> => {
+    let [out, err] = ['', ''];
+    vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+      out += String(text);
+      return true;
+    });
+    vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+      err += String(text);
+      return true;
+    });
+    try {
+      return { code: await run(args), out, err };
+    } finally {
+      vi.restoreAllMocks();
+    }
+  };
+
+  it('names a bad flag and exits 2, in the format asked for', async () => {
+    for (const args of [
+      ['--dta', '/x'],
+      ['--data'],
+      [],
+      ['--data', '/x', 'y'],
+      ['--data', '/x', '-o', 'xml'],
+    ]) {
+      expect(await capture(...args), args.join(' ')).toMatchObject({
+        code: 2,
+        out: '',
+        err: expect.stringMatching(/^quiesce: USAGE: .* Hint: /),
+      });
+    }
+    const { code, out } = await capture('--data', '/nonexistent', '-o', 'json');
+    expect(code).toBe(2);
+    expect(JSON.parse(out)).toMatchObject({ error: { code: 'USAGE', field: '--data' } });
+  });
+
+  it('says in one line that there is nothing to do', async () => {
+    const dir = await makeTempDir();
+    try {
+      const { code, out } = await capture('--data', dir);
+      expect(code).toBe(0);
+      expect(out).toMatch(/^nothing-to-do: .*\n$/);
+      const json = await capture('--data', dir, '--output', 'json');
+      expect(JSON.parse(json.out)).toMatchObject({ outcome: 'nothing-to-do', id: null });
+      await mkdir(join(dir, '.quiesce'));
+      await writeFile(join(dir, '.quiesce/receipt.json'), 'x');
+      expect(await capture('--data', dir)).toMatchObject({
+        code: 7,
+        out: '',
+        err: expect.stringContaining('RESTORE_RECEIPT_INVALID'),
+      });
+      await chmod(join(dir, '.quiesce/receipt.json'), 0o644);
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  });
+
+  it('has a help that names every exit code', async () => {
+    const { code, out } = await capture('--help');
+    expect(code).toBe(0);
+    for (const word of ['--data', '--dry-run', '  7  ']) expect(out).toContain(word);
+  });
+});
+
+/** A relation file of the largest size, relative to PGDATA. */
+async function aTable(pgdata: string): Promise<string> {
+  const base = join(pgdata, 'base');
+  let best = { path: '', size: 0 };
+  for (const database of await readdir(base)) {
+    for (const name of await readdir(join(base, database))) {
+      const path = join(base, database, name);
+      const { size } = await stat(path);
+      if (/^\d+$/.test(name) && size > best.size) best = { path, size };
+    }
+  }
+  return join('base', best.path.slice(dirname(base).length + 6));
+}
