@@ -8,6 +8,7 @@ import type { EmbeddedPostgres } from './embedded-postgres.ts';
 import { verifyLedger } from './ledger.ts';
 import { type Acked, countAcked, WriterLoad } from './load.ts';
 import type { DemoOptions } from './options.ts';
+import { tool } from './os.ts';
 import { type Finished, runCli, type SidecarProcess } from './processes.ts';
 import type { Progress } from './progress.ts';
 import type { DemoReport } from './report.ts';
@@ -53,6 +54,7 @@ export interface Taken {
 }
 
 const WARM_UP_MS = 1_000;
+const RECYCLED_SEGMENTS = 4;
 /** So that eight writers leave the processors of a small machine some air. */
 const THINK_MS = 8;
 
@@ -117,6 +119,7 @@ export async function freezeAndCopy(stage: Stage, source: Source): Promise<Taken
     `${load.shape.clients} writers move money`,
     async () => {
       await load.prepare();
+      await settle(source);
       await load.start();
       await sleep(WARM_UP_MS, undefined, { signal });
       const from = performance.now();
@@ -162,6 +165,21 @@ export async function freezeAndCopy(stage: Stage, source: Source): Promise<Taken
   const moments = { measured, frozen: frozen.begunAt, thawed: thawed.endedAt, copied: span };
   await finishWriters(stage, source, moments, copy.stalledMs > 0);
   return { receipt, acked, copy };
+}
+
+/**
+ * Brings the new server to where one is that has run for a while: everything written out, and WAL
+ * segments to recycle. Otherwise the freeze would be measured writing what making the server left in
+ * memory, and filling new segments with zeros.
+ */
+async function settle({ server, volume }: Source): Promise<void> {
+  await withClient(server, DATABASE, async (client) => {
+    for (let segment = 0; segment < RECYCLED_SEGMENTS; segment += 1) {
+      await client.query(`SELECT pg_logical_emit_message(false, 'demo', ''), pg_switch_wal()`);
+    }
+    await client.query('CHECKPOINT');
+  });
+  await tool('sync', '-f', volume.path).catch(() => undefined);
 }
 
 async function finishWriters(
