@@ -48,8 +48,8 @@ export async function startSidecar(config: Config): Promise<Sidecar> {
     guard?.close();
     throw error;
   });
-  parts.monitor.start();
   const resumed = parts.coordinator.resume();
+  parts.monitor.start();
   logger.info(
     { version: VERSION, socket: config.socket, copy: config.copy, dataDir: config.dataDir },
     'the sidecar runs',
@@ -126,7 +126,7 @@ async function listen(
       await listenOn(loopback, config.controlAddr, 'QUIESCE_CONTROL_ADDR');
     }
     if (config.metricsAddr) {
-      const observability = observe(parts.monitor, metrics, logger);
+      const observability = observe(parts, metrics, logger);
       apps.push(observability);
       await listenOn(observability, config.metricsAddr, 'QUIESCE_METRICS_ADDR');
     }
@@ -137,14 +137,14 @@ async function listen(
   }
 }
 
-function observe(monitor: Monitor, metrics: Metrics, logger: Logger): App {
+function observe({ coordinator, monitor }: Parts, metrics: Metrics, logger: Logger): App {
   return buildObservabilityApp({
     logger,
     metrics: () => metrics.text(),
     live: () => ({ ok: true, message: 'alive' }),
     ready: () => {
       // Open to the network: the code only, the sentence is for GET /v1/status.
-      const code = monitor.problem?.split(':')[0];
+      const code = coordinator.recovering ? 'RECOVERING' : monitor.problem?.split(':')[0];
       return code === undefined ? { ok: true, message: 'ready' } : { ok: false, message: code };
     },
   });

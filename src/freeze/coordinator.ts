@@ -63,6 +63,11 @@ export class Coordinator {
     this.#deps = deps;
   }
 
+  /** What an earlier process left open is not released yet. */
+  get recovering(): boolean {
+    return this.#state.phase === 'thawing' && this.#state.cause === 'interrupted';
+  }
+
   get phase(): LeasePhase {
     return this.#state.phase;
   }
