@@ -139,6 +139,13 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     expect(await fingerprintOf(copy.volume)).toBe(settled);
   });
 
+  it('the postmaster.pid it removes would have kept the server from starting', async () => {
+    const copy = await fresh();
+    await expect(onServer(copy, major, async () => undefined)).rejects.toThrow(
+      /lock file "postmaster.pid" already exists/,
+    );
+  });
+
   it('a run after kill -9 of the server says that the copy was prepared before', async () => {
     const copy = await fresh();
     await prepare(copy);
@@ -358,6 +365,29 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       await rm(copy.pgdata);
       expect(await refused(copy)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
     });
+  });
+
+  it('names what it may not read or write, and is taken up by the next run', async () => {
+    const copy = await fresh();
+    const { uid } = await stat(copy.pgdata);
+    const asUser = async <T>(user: number, use: () => Promise<T>): Promise<T> => {
+      if (process.getuid?.() !== 0) return await use();
+      process.seteuid?.(user);
+      try {
+        return await use();
+      } finally {
+        process.seteuid?.(0);
+      }
+    };
+    await chmod(copy.pgdata, 0o500);
+    const outcome = await asUser(uid, () => prepare(copy).catch((error: Refusal) => error));
+    expect(outcome).toMatchObject({ code: 'RESTORE_UNWRITABLE' });
+    expect(await readdir(copy.pgdata)).not.toContain('backup_label');
+    await chmod(copy.pgdata, 0o000);
+    const stranger = await asUser(65_533, () => prepare(copy).catch((error: Refusal) => error));
+    expect(stranger).toMatchObject({ code: 'RESTORE_UNWRITABLE' });
+    await chmod(copy.pgdata, 0o700);
+    expect(await prepare(copy)).toMatchObject({ outcome: 'prepared' });
   });
 
   it('a crash-consistent copy is proven by its marker and needs no label', async () => {

@@ -82,11 +82,12 @@ async function filesToPlace(
   ] as const;
   const files = new Map<string, string>();
   for (const [name, kept, content] of wanted) {
+    if (content === null) continue;
     const found = await readIfThere(join(folder, kept));
     if (found !== null && found !== content) {
       throw receiptInvalid(`${join(folder, kept)} differs from the ${name} in the receipt.`);
     }
-    if (mode === 'sealed' && content !== null) files.set(name, content);
+    if (mode === 'sealed') files.set(name, content);
   }
   return files;
 }
