@@ -127,6 +127,9 @@ function grantFor(
   if (/permission denied for database/.test(message)) {
     return `GRANT CONNECT ON DATABASE ${quote(database ?? 'postgres')} TO ${to};`;
   }
+  if (/replication slots|REPLICATION attribute|replication role/.test(message)) {
+    return `ALTER ROLE ${to} REPLICATION;`;
+  }
   if (/pg_checkpoint|CHECKPOINT/.test(message)) return `GRANT pg_checkpoint TO ${to};`;
   if (/pg_monitor|pg_read_all_settings|pg_read_all_stats|pg_stat_scan_tables/.test(message)) {
     return `GRANT pg_monitor TO ${to};`;

@@ -104,7 +104,7 @@ describe.each(MAJORS)('the metadata of PostgreSQL %i, as the least-privileged ro
       meta.databases.every(({ sizeBytes }) => typeof sizeBytes === 'number' && sizeBytes > 1e6),
     ).toBe(true);
     const quiesce = meta.roles.find(({ name }) => name === 'quiesce');
-    expect(quiesce).toMatchObject({ login: true, superuser: false, replication: false });
+    expect(quiesce).toMatchObject({ login: true, superuser: false, replication: true });
     expect(quiesce?.['memberOf']).toContainEqual({
       role: 'clerk',
       grantor: 'postgres',

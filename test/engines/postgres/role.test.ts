@@ -87,6 +87,16 @@ describe.each(MAJORS)('sql/postgres-role.sql on PostgreSQL %i', (major) => {
     await it.admin.query('GRANT pg_monitor TO quiesce');
   });
 
+  test('without REPLICATION the error of a slot names the statement', async () => {
+    const slot = `SELECT pg_catalog.pg_create_physical_replication_slot('q', true, true)`;
+    expect(await ask(slot)).toHaveLength(1);
+    await it.admin.query('ALTER ROLE quiesce NOREPLICATION');
+    const error = (await ask(slot)) as Error;
+    expect(error).toMatchObject({ code: 'ENGINE_PRIVILEGE' });
+    expect(error.message).toContain('ALTER ROLE "quiesce" REPLICATION;');
+    await it.admin.query('ALTER ROLE quiesce REPLICATION');
+  });
+
   test('CHECKPOINT alone is given from 15 on, and named where it is missing', async () => {
     if (!fifteen) {
       expect(await ask('CHECKPOINT')).toMatchObject({ code: 'ENGINE_PRIVILEGE' });
