@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     reporters: ['default', './test/support/closing-line.ts'],
+    globalSetup: './test/support/global-setup.ts',
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // Real servers on two cores: more workers than this only measures contention.

@@ -71,7 +71,9 @@ function attemptsFor({ ssl }: PostgresSettings, target: Target): readonly boolea
 }
 
 function bothFailed(first: QuiesceError, second: QuiesceError, encrypted: boolean): QuiesceError {
-  const main = encrypted && second.code !== 'ENGINE_TLS' ? second : first;
+  // What went wrong beyond TLS says more: a server without TLS that refuses the password.
+  const beyondTls = second.code !== 'ENGINE_TLS' && (encrypted || first.code === 'ENGINE_TLS');
+  const main = beyondTls ? second : first;
   const other = main === first ? second : first;
   if (main.message === other.message) return main;
   const how = encrypted === (other === second) ? 'with TLS' : 'without TLS';
