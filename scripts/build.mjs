@@ -3,19 +3,15 @@
 import { build } from 'esbuild';
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const flag = process.argv.indexOf('--outdir');
 const outdir = flag > 0 ? resolve(process.argv[flag + 1]) : join(root, 'dist');
 
-/** The verbs that are not part of the shim, by the file that src/cli.ts imports. */
-const COMMANDS = {
-  sidecar: 'src/commands/sidecar.ts',
-  'prepare-restore': 'src/commands/prepare-restore.ts',
-  demo: 'src/commands/demo.ts',
-};
+/** Where the verbs are that are not part of the shim, one file each. */
+const COMMANDS = 'src/commands';
 
 const shared = {
   absWorkingDir: root,
@@ -36,7 +32,7 @@ const commandsAreElsewhere = {
     onResolve({ filter: /\.ts$/ }, ({ kind, path, resolveDir }) => {
       if (kind !== 'dynamic-import') return undefined;
       const file = relative(root, resolve(resolveDir, path));
-      const name = Object.keys(COMMANDS).find((one) => COMMANDS[one] === file);
+      const name = file.startsWith(`${COMMANDS}/`) ? basename(file, '.ts') : undefined;
       if (!name) return { errors: [{ text: `cli.ts may load commands only, not ${file}` }] };
       return { path: `./commands/${name}.js`, external: true };
     });
@@ -65,15 +61,10 @@ async function buildCli() {
 }
 
 async function buildCommands() {
-  const entryPoints = {};
-  for (const [name, file] of Object.entries(COMMANDS)) {
-    if (existsSync(join(root, file))) entryPoints[name] = file;
-    else process.stderr.write(`build: ${file} does not exist; quiesce ${name} is left out\n`);
-  }
-  if (Object.keys(entryPoints).length === 0) return [];
+  const entryPoints = await readdir(join(root, COMMANDS));
   const result = await build({
     ...shared,
-    entryPoints,
+    entryPoints: entryPoints.map((name) => `${COMMANDS}/${name}`),
     outdir: join(outdir, 'commands'),
     // One chunk an engine: only the configured one is loaded.
     splitting: true,

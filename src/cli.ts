@@ -29,9 +29,14 @@ async function main([word, ...args]: readonly string[]): Promise<number> {
     const message = word === undefined ? 'A verb is missing.' : `Unknown verb ${quote(word)}.`;
     throw new QuiesceError('USAGE', message, { hint: 'quiesce --help lists the verbs.' });
   }
+  if (!isShimVerb(word)) return runCommand(word, args);
   const flags = args.includes('--') ? args.slice(0, args.indexOf('--')) : args;
   if (flags.includes('--help') || flags.includes('-h')) return say(helpFor(word));
-  if (isShimVerb(word)) return runShim(word, args);
+  return runShim(word, args);
+}
+
+/** A command explains its flags itself. */
+async function runCommand(word: Command, args: readonly string[]): Promise<number> {
   const command = await commands[word]();
   return command.run([...args]);
 }

@@ -107,9 +107,8 @@ function mergeSources(options: ReadConfigOptions, issues: ConfigIssue[]) {
   for (const [name, value] of Object.entries(options.env)) {
     if (value !== undefined) env[name] = value;
   }
-  for (const name of Object.keys(env)) {
-    if (name.startsWith(OURS) && isServiceLink(name, env)) delete env[name];
-  }
+  const links = Object.keys(env).filter((name) => isServiceLink(name, env));
+  for (const name of links.filter((name) => name.startsWith(OURS))) delete env[name];
   const fromEnv = resolveFiles(env, issues);
   let fromFile: Record<string, string> = {};
   if (options.file !== undefined) {

@@ -1,3 +1,5 @@
+import type { ShimVerb } from './shim/args.ts';
+
 const OUTPUT = '  -o, --output text|json   text (default), or one line of JSON';
 
 const EXIT_CODES = `Exit codes: 0 done, 1 unexpected, 2 usage, 3 sidecar not reachable, 4 held by another freeze,
@@ -18,7 +20,7 @@ const SUMMARIES = {
 
 export type Verb = keyof typeof SUMMARIES;
 
-const DETAILS: Readonly<Record<Verb, string>> = {
+const DETAILS: Readonly<Record<ShimVerb, string>> = {
   freeze: `quiesce freeze [--id ID] [--ttl 10m] [--timeout 25s] [-o text|json]
 
   --id ID                  1–128 of A-Za-z0-9._:-; the same id renews the lease; made where absent
@@ -38,26 +40,7 @@ const DETAILS: Readonly<Record<Verb, string>> = {
                            without it the last receipt of the sidecar
   --amcheck                check the data itself, too (PostgreSQL: amcheck)
   --amcheck-timeout DURATION   end that check after this time`,
-  sidecar: `quiesce sidecar [--config FILE]
-
-  --config FILE            the settings as KEY=VALUE lines or a JSON object; the environment wins`,
-  'prepare-restore': `quiesce prepare-restore --data DIR [-o text|json]
-
-  --data DIR               the restored volume: what QUIESCE_DATA_DIR was`,
-  demo: `quiesce demo [--postgres 13…18] [--keep] [-o text|json]
-
-  --postgres MAJOR         the version to show it on
-  --keep                   leave everything running, and print the curl lines to play with`,
 };
-
-const TALKS_TO_SIDECAR: ReadonlySet<string> = new Set([
-  'freeze',
-  'thaw',
-  'status',
-  'metadata',
-  'receipts',
-  'verify',
-]);
 
 export function isVerb(word: string): word is Verb {
   return Object.hasOwn(SUMMARIES, word);
@@ -77,9 +60,9 @@ Durations need a unit: 500ms, 30s, 10m. QUIESCE_SOCKET names the control socket
 ${EXIT_CODES}`;
 }
 
-export function helpFor(verb: Verb): string {
+export function helpFor(verb: ShimVerb): string {
   const [usage = '', ...flags] = DETAILS[verb].split('\n');
-  const rest = TALKS_TO_SIDECAR.has(verb) ? [...(flags.length > 0 ? flags : ['']), OUTPUT] : flags;
+  const rest = [...(flags.length > 0 ? flags : ['']), OUTPUT];
   const summary = SUMMARIES[verb];
   return `Usage: ${usage}\n\n${summary[0]?.toUpperCase()}${summary.slice(1)}\n${rest.join('\n')}\n\n${EXIT_CODES}`;
 }

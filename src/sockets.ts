@@ -22,7 +22,7 @@ export async function claimSocket(path: string): Promise<void> {
     throw unusable(path, `the path is longer than ${LONGEST_SOCKET_PATH} bytes`);
   }
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makeDirectory(dirname(path));
     await access(dirname(path), constants.W_OK | constants.X_OK);
   } catch (error) {
     throw unusable(path, `its directory cannot be used (${codeOf(error)})`, error);
@@ -31,6 +31,18 @@ export async function claimSocket(path: string): Promise<void> {
   if (!found) return;
   if (!found.isSocket()) throw unusable(path, 'something that is not a socket lies there');
   await removeDead(path);
+}
+
+/** Not mkdir's own recursion: where a parent refuses with ENOENT, as /proc does, it never ends. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return;
+    if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await mkdir(path, { mode: 0o700 });
+  }
 }
 
 async function look(path: string): Promise<Stats | undefined> {

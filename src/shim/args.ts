@@ -107,7 +107,7 @@ function readFlag(verb: ShimVerb, arg: string) {
 
 function takeValue(flag: string, rest: string[]): string {
   const value = rest[0];
-  if (value === undefined || (value.startsWith('-') && value.length > 1)) {
+  if (value === undefined || /^-[^0-9]/.test(value)) {
     throw usage(`${flag} needs a value`, flag);
   }
   rest.shift();

@@ -32,6 +32,10 @@ function caveats(receipt: Receipt): string[] {
   return [...onVolume, ...explained].map((note) => oneLine(note).replace(/\.?$/, '.'));
 }
 
+function sentences(first: string, notes: readonly string[]): string {
+  return notes.length === 0 ? first : `${first}. ${notes.join(' ')}`;
+}
+
 export function freezeText(receipt: Receipt, tty: boolean): string {
   const expires = receipt.expiresAt ?? '';
   const left = Math.round((Date.parse(expires) - Date.now()) / 1_000) * 1_000;
@@ -45,7 +49,7 @@ export function freezeText(receipt: Receipt, tty: boolean): string {
       ...indent(notes),
     ]);
   }
-  return oneLine([`frozen: ${describe(receipt)}, ${lease}, id ${receipt.id}`, ...notes].join('. '));
+  return oneLine(sentences(`frozen: ${describe(receipt)}, ${lease}, id ${receipt.id}`, notes));
 }
 
 /** The line that stands in the log of a backup: words, then the whole receipt as JSON. */
@@ -63,7 +67,7 @@ export function thawText(receipt: Receipt, tty: boolean): string {
   ].filter(Boolean);
   const notes = caveats(receipt);
   if (tty) return lines([words[0] ?? '', ...indent(words.slice(1)), ...indent(notes)]);
-  return `${oneLine([words.join(', '), ...notes].join('. '))} receipt=${JSON.stringify(receipt)}`;
+  return `${oneLine(sentences(words.join(', '), notes))} receipt=${JSON.stringify(receipt)}`;
 }
 
 export function verifyText(body: Body, tty: boolean): string {

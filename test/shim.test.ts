@@ -1,0 +1,371 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { QuiesceError } from '../src/errors.ts';
+import { buildControlApp } from '../src/http/app.ts';
+import { createLogger } from '../src/logger.ts';
+import { listenOnSocket } from '../src/sockets.ts';
+import { FakeControl, aReceipt, consistent, notConsistent } from './support/fake-control.ts';
+
+interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const root = resolve(import.meta.dirname, '..');
+let dist: string;
+let cli: string;
+let dir: string;
+let socket: string;
+let control: FakeControl;
+let app: ReturnType<typeof buildControlApp>;
+
+beforeAll(async () => {
+  dist = await mkdtemp(join(tmpdir(), 'quiesce-cli-'));
+  cli = join(dist, 'cli.js');
+  const build = spawn(process.execPath, [
+    join(root, 'scripts/build.mjs'),
+    '--cli-only',
+    '--outdir',
+    dist,
+  ]);
+  expect((await once(build, 'exit'))[0]).toBe(0);
+});
+afterAll(() => rm(dist, { recursive: true, force: true }));
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'quiesce-shim-'));
+  socket = join(dir, 'control.sock');
+  control = new FakeControl();
+  app = buildControlApp({
+    control,
+    transport: 'socket',
+    logger: createLogger({ level: 'silent' }),
+  });
+  await listenOnSocket(app, socket);
+});
+afterEach(async () => {
+  await app.close();
+  await rm(dir, { recursive: true, force: true });
+});
+
+function quiesce(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  input = '',
+): Promise<Outcome> {
+  return new Promise((done) => {
+    const child = execFile(
+      process.execPath,
+      [cli, ...args],
+      { env: { PATH: process.env['PATH'] ?? '', QUIESCE_SOCKET: socket, ...env } },
+      (_error, stdout, stderr) => done({ code: child.exitCode, stdout, stderr }),
+    );
+    child.stdin?.end(input);
+  });
+}
+
+const oneLine = /^[^\n]+\n$/;
+
+describe('the bundle', () => {
+  it('is one executable file that imports node: only', async () => {
+    const text = await readFile(cli, 'utf8');
+    expect(text.startsWith('#!/usr/bin/env node\n')).toBe(true);
+    await access(cli, 1);
+    const imports = [...text.matchAll(/(?:from|import)\s*\(?"([^"]+)"/g)].map((match) => match[1]);
+    expect(imports.filter((name) => !/^(?:node:|\.\/commands\/)/.test(name ?? ''))).toEqual([]);
+    expect(imports).toContain('node:http');
+  });
+});
+
+describe('freeze', () => {
+  it('prints one line that says what is held, how long and under which id', async () => {
+    const { code, stdout, stderr } = await quiesce(['freeze', '--id', 'b1', '--ttl=10m']);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(oneLine);
+    expect(stdout).toMatch(
+      /^frozen: postgres 17\.10 primary, sealed, position 0\/3000158, lease until \S+Z \((?:10 min|9 min 59 s)\), id b1\n$/,
+    );
+    expect(control.freezes[0]).toMatchObject({ id: 'b1', ttlMs: 600_000 });
+    expect(control.freezes[0]?.by).toBe('socket (quiesce-cli/0.1.0)');
+  });
+
+  it('says what weakens the promise', async () => {
+    control.onFreeze = () =>
+      Promise.resolve(
+        aReceipt({
+          mode: 'crash-consistent',
+          reasons: ['grant-missing'],
+          notes: ['The role may not\nrun pg_backup_start.'],
+          evidence: { onVolume: false, detail: 'no space left' },
+        }),
+      );
+    const { stdout } = await quiesce(['freeze']);
+    expect(stdout).toMatch(oneLine);
+    expect(stdout).toContain('crash-consistent');
+    expect(stdout).toContain(
+      'Not on the volume: no space left. The role may not run pg_backup_start.',
+    );
+  });
+
+  it('prints exactly the receipt with -o json', async () => {
+    const { code, stdout, stderr } = await quiesce(['freeze', '-o', 'json', '--id', 'b1']);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(oneLine);
+    expect(JSON.parse(stdout)).toMatchObject({ kind: 'Receipt', id: 'b1', verdict: 'held' });
+  });
+
+  it.each([
+    ['FREEZE_HELD', 4],
+    ['FREEZE_TIMEOUT', 6],
+    ['ENGINE_PRIVILEGE', 5],
+    ['COPY_UNSUPPORTED', 5],
+    ['JOURNAL_FAILED', 5],
+    ['INTERNAL', 1],
+  ] as const)('ends with %s in exit code %d and one line on stderr', async (code, exit) => {
+    control.onFreeze = () => Promise.reject(new QuiesceError(code, 'It went wrong.'));
+    const text = await quiesce(['freeze']);
+    expect([text.code, text.stdout]).toEqual([exit, '']);
+    expect(text.stderr).toMatch(oneLine);
+    expect(text.stderr).toMatch(new RegExp(`^quiesce: ${code}: It went wrong\\. Hint: .+`));
+    const json = await quiesce(['freeze', '-ojson']);
+    expect([json.code, json.stderr]).toEqual([exit, '']);
+    expect(JSON.parse(json.stdout)).toMatchObject({ error: { code } });
+  });
+
+  it.each([
+    [['--ttl', '10'], '--ttl'],
+    [['--ttl', '-5s'], '--ttl'],
+    [['--ttl=0s'], '--ttl'],
+    [['--ttl'], '--ttl'],
+    [['--ttl', '30h'], '--ttl'],
+    [['--timeout', '1m30s'], '--timeout'],
+    [['--timeout', '99999999999s'], '--timeout'],
+    [['--id', 'a b'], '--id'],
+    [['--id='], '--id'],
+    [['--id', 'a', '--id', 'b'], '--id'],
+    [['--id', '--ttl', '1s'], '--id'],
+    [['--force'], '--force'],
+    [['-x'], '-x'],
+    [['-o', 'yaml'], '-o'],
+    [['extra'], 'extra'],
+    [['--password=hunter2'], '--password'],
+  ])('refuses %j, names it, exits 2 and calls nobody', async (args, named) => {
+    const { code, stdout, stderr } = await quiesce(['freeze', ...args]);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(oneLine);
+    expect(stderr).toMatch(/^quiesce: USAGE: /);
+    expect(stderr).toContain(named);
+    expect(stderr).not.toContain('hunter2');
+    expect(control.freezes).toEqual([]);
+  });
+
+  it('does not believe a success that the answer does not contain', async () => {
+    for (const answer of [consistent(), aReceipt({ id: 'other' }), {} as never, [] as never]) {
+      control.onFreeze = () => Promise.resolve(answer);
+      const { code, stdout } = await quiesce(['freeze', '--id', 'b1']);
+      expect([code, stdout]).toEqual([1, '']);
+    }
+  });
+});
+
+describe('thaw', () => {
+  it('ends its line with the final receipt', async () => {
+    const { code, stdout, stderr } = await quiesce(['thaw', '--id', 'b1']);
+    expect([code, stderr]).toEqual([0, '']);
+    expect(stdout).toMatch(oneLine);
+    const [words = '', receipt = ''] = stdout.split(/ receipt=(.*)/s);
+    expect(words).toBe(
+      'thawed: consistent, held 5.2 s, postgres 17.10 primary, sealed, position 0/3000158, id b1',
+    );
+    expect(JSON.parse(receipt)).toMatchObject({ id: 'b1', verdict: 'consistent' });
+  });
+
+  it('prints the receipt and fails when the hold did not last', async () => {
+    control.onThaw = () => Promise.reject(notConsistent());
+    const text = await quiesce(['thaw']);
+    expect(text.code).toBe(7);
+    expect(text.stdout).toMatch(/^thawed: NOT consistent \(lease-expired\), .+ receipt=\{.+\}\n$/);
+    expect(text.stderr).toMatch(
+      /^quiesce: NOT_CONSISTENT: The lease expired at noon\. Hint: .+\n$/,
+    );
+    const json = await quiesce(['thaw', '-o', 'json']);
+    expect([json.code, json.stderr]).toEqual([7, '']);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      error: { code: 'NOT_CONSISTENT' },
+      receipt: { verdict: 'inconsistent' },
+    });
+  });
+
+  it('fails when nothing was frozen', async () => {
+    control.onThaw = () => Promise.reject(new QuiesceError('NOT_FROZEN', 'Nothing is frozen.'));
+    expect(await quiesce(['thaw'])).toMatchObject({ code: 7, stdout: '' });
+  });
+
+  it('gives its exit code also when nobody reads its output', async () => {
+    const child = spawn(process.execPath, [cli, 'thaw'], {
+      env: { QUIESCE_SOCKET: socket },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.destroy();
+    child.stderr.destroy();
+    expect((await once(child, 'exit'))[0]).toBe(0);
+  });
+});
+
+describe('status, metadata, receipts and verify', () => {
+  it('are readable as text and exact as JSON', async () => {
+    control.kept = [consistent({ id: 'b2' }), consistent({ id: 'b1' })];
+    expect((await quiesce(['status'])).stdout).toMatch(
+      /^thawed; postgres 17\.10 primary, reachable; copy snapshot; last receipt b2: consistent; .+\n$/,
+    );
+    expect((await quiesce(['metadata'])).stdout).toContain(
+      'version: 17.10\ndatabases:\n  NAME  BYTES',
+    );
+    expect((await quiesce(['receipts'])).stdout).toMatch(/^ID .+\nb2 .+\nb1 .+\n$/);
+    expect((await quiesce(['receipts', 'b1'])).stdout).toContain('verdict: consistent');
+    for (const args of [['status'], ['metadata'], ['receipts'], ['receipts', 'b1']]) {
+      const { code, stdout } = await quiesce([...args, '-o', 'json']);
+      expect(code).toBe(0);
+      expect(stdout).toMatch(oneLine);
+      JSON.parse(stdout);
+    }
+    expect(await quiesce(['receipts', 'none'])).toMatchObject({ code: 7 });
+  });
+
+  it('verify sends the last receipt, a file, an answer in a file, or standard input', async () => {
+    control.kept = [consistent({ id: 'last' })];
+    const file = join(dir, 'r.json');
+    await writeFile(file, JSON.stringify({ error: {}, receipt: consistent({ id: 'wrapped' }) }));
+    const first = await quiesce(['verify']);
+    expect([first.code, first.stdout]).toEqual([0, 'verified: 1 checks hold: system-identifier\n']);
+    await quiesce(['verify', file, '--amcheck', '--amcheck-timeout', '7s']);
+    await quiesce(['verify', '-'], {}, JSON.stringify(aReceipt({ id: 'piped' })));
+    expect(control.verifications.map(({ receipt }) => receipt.id)).toEqual([
+      'last',
+      'wrapped',
+      'piped',
+    ]);
+    expect(control.verifications[1]?.options).toEqual({ deep: true, deepTimeoutMs: 7_000 });
+  });
+
+  it('verify names what differs and exits 7', async () => {
+    control.kept = [consistent()];
+    control.onVerify = () =>
+      Promise.resolve({
+        verified: false,
+        checks: [
+          { name: 'a', ok: true, message: 'fine' },
+          { name: 'position', ok: false, message: 'WAL ends at 0/1' },
+        ],
+      });
+    const { code, stdout, stderr } = await quiesce(['verify']);
+    expect(code).toBe(7);
+    expect(stdout).toBe('NOT verified: 1 of 2 checks failed: position: WAL ends at 0/1\n');
+    expect(stderr).toMatch(/^quiesce: NOT_VERIFIED: /);
+  });
+
+  it('verify refuses what is no receipt', async () => {
+    expect(await quiesce(['verify'])).toMatchObject({ code: 7, stdout: '' });
+    expect(await quiesce(['verify', join(dir, 'none')])).toMatchObject({ code: 2 });
+    expect(await quiesce(['verify', '-'], {}, '{')).toMatchObject({ code: 2 });
+    expect(await quiesce(['verify', '-'], {}, 'null')).toMatchObject({ code: 2 });
+    expect(await quiesce(['verify', '-'], {}, '{"kind":"Receipt"}')).toMatchObject({ code: 2 });
+    expect(await quiesce(['verify', '--amcheck-timeout', '5s'])).toMatchObject({ code: 2 });
+    expect(control.verifications).toEqual([]);
+  });
+});
+
+describe('a sidecar that does not answer', () => {
+  it('is exit code 3, whatever lies at the path', async () => {
+    await writeFile(join(dir, 'file'), '');
+    for (const path of [join(dir, 'none'), join(dir, 'file'), dir, `/${'x'.repeat(300)}`]) {
+      const { code, stdout, stderr } = await quiesce(['freeze'], { QUIESCE_SOCKET: path });
+      expect([code, stdout]).toEqual([3, '']);
+      expect(stderr).toMatch(/^quiesce: SIDECAR_UNREACHABLE: .+ Hint: .+\n$/);
+    }
+    const json = await quiesce(['thaw', '-o', 'json'], { QUIESCE_SOCKET: '/none' });
+    expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: 'SIDECAR_UNREACHABLE' } });
+  });
+
+  it('ends the call at the timeout and three seconds, and closes the connection', async () => {
+    const gone = new Promise<void>((resolve) => {
+      control.onFreeze = (request) =>
+        new Promise(() => request.gone?.addEventListener('abort', () => resolve()));
+    });
+    const started = Date.now();
+    const { code, stderr } = await quiesce(['freeze', '--timeout', '100ms']);
+    expect(code).toBe(3);
+    expect(stderr).toContain('no answer within 3.1 s');
+    expect(Date.now() - started).toBeLessThan(6_000);
+    await gone;
+  });
+
+  it('is told by a signal that the caller has gone', async () => {
+    const aborted = new Promise<void>((resolve) => {
+      control.onFreeze = (request) =>
+        new Promise(() => request.gone?.addEventListener('abort', () => resolve()));
+    });
+    for (const [signal, exit] of [
+      ['SIGTERM', 143],
+      ['SIGINT', 130],
+    ] as const) {
+      const before = control.freezes.length;
+      const child = spawn(process.execPath, [cli, 'freeze'], { env: { QUIESCE_SOCKET: socket } });
+      while (control.freezes.length === before) await new Promise((next) => setTimeout(next, 10));
+      child.kill(signal);
+      expect((await once(child, 'exit'))[0]).toBe(exit);
+      await aborted;
+    }
+  });
+
+  it('is not confused with something else that listens there', async () => {
+    const path = join(dir, 'other.sock');
+    let answer = 'hello';
+    const server = createServer((_request, response) => response.end(answer)).listen(path);
+    await once(server, 'listening');
+    for (answer of ['hello', '', 'null', '[]', '{}', '{"error":{}}']) {
+      const { code, stdout } = await quiesce(['thaw'], { QUIESCE_SOCKET: path });
+      expect([code, stdout]).toEqual([1, '']);
+    }
+    server.close();
+  });
+
+  it('that dies in the middle leaves no success behind', async () => {
+    const path = join(dir, 'dies.sock');
+    const server = createServer((request) => request.socket.destroy()).listen(path);
+    await once(server, 'listening');
+    const { code, stderr } = await quiesce(['freeze'], { QUIESCE_SOCKET: path });
+    expect(code).toBe(3);
+    expect(stderr).toContain('closed the connection without an answer');
+    server.close();
+  });
+});
+
+describe('the router', () => {
+  it('explains itself', async () => {
+    expect(await quiesce(['--version'])).toMatchObject({ code: 0, stdout: '0.1.0\n' });
+    const help = await quiesce(['--help']);
+    expect(help.code).toBe(0);
+    for (const verb of ['freeze', 'thaw', 'status', 'metadata', 'receipts', 'verify']) {
+      expect(help.stdout).toContain(`\n  ${verb} `);
+      const own = await quiesce([verb, '--help']);
+      expect([own.code, own.stderr]).toEqual([0, '']);
+      expect(own.stdout).toContain(`Usage: quiesce ${verb}`);
+    }
+  });
+
+  it.each([[[]], [['melt']], [['']], [['--freeze']], [['toString']], [['__proto__']]])(
+    'exits 2 for the verb in %j',
+    async (args) => {
+      const { code, stdout, stderr } = await quiesce(args);
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toMatch(/^quiesce: USAGE: .+ Hint: .+\n$/);
+    },
+  );
+});
