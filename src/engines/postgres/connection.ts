@@ -1,13 +1,12 @@
 import { stat } from 'node:fs/promises';
-import { Socket, type SocketConnectOpts } from 'node:net';
-import type { ConnectionOptions, TLSSocket } from 'node:tls';
-import { Client, type ClientConfig, Connection, type ConnectionConfig, types as pgTypes } from 'pg';
+import type { Socket } from 'node:net';
+import type { Client, Connection } from 'pg';
 import { QuiesceError } from '../../errors.ts';
 import { sendCancel } from './cancel.ts';
-import { findPassword } from './passfile.ts';
 import type { PostgresSettings } from './settings.ts';
 import { toEngineError } from './sqlstate.ts';
 import { tlsOptions } from './tls.ts';
+import { DirectedSocket, makeClient, makeConnection, type Target } from './wire.ts';
 
 /** One authenticated connection to what answers at the configured address. */
 export interface Connected {
@@ -22,14 +21,6 @@ export interface Connected {
   readonly target: string;
   /** Asks the server to end the running statement; best effort, at most two seconds, never rejects. */
   cancel(): Promise<void>;
-}
-
-interface Target {
-  readonly options: SocketConnectOpts;
-  readonly shown: string;
-  /** The name for TLS, where there is one. */
-  readonly host: string | undefined;
-  readonly local: boolean;
 }
 
 /** libpq's default is the folder compiled in; Debian's first, then upstream's, then TCP. */
@@ -71,9 +62,9 @@ function attemptsFor({ ssl }: PostgresSettings, target: Target): readonly boolea
 }
 
 function bothFailed(first: QuiesceError, second: QuiesceError, encrypted: boolean): QuiesceError {
-  // What went wrong beyond TLS says more: a server without TLS that refuses the password.
-  const beyondTls = second.code !== 'ENGINE_TLS' && (encrypted || first.code === 'ENGINE_TLS');
-  const main = beyondTls ? second : first;
+  // A server without TLS that refuses the password: TLS is not what went wrong.
+  const withoutTls = first.details['tlsOffered'] === false;
+  const main = withoutTls || (encrypted && second.code !== 'ENGINE_TLS') ? second : first;
   const other = main === first ? second : first;
   if (main.message === other.message) return main;
   const how = encrypted === (other === second) ? 'with TLS' : 'without TLS';
@@ -105,20 +96,6 @@ async function defaultHost(port: number): Promise<string> {
     if (info?.isSocket()) return folder;
   }
   return 'localhost';
-}
-
-/** node-postgres only knows host and port: this socket goes where it was told to at birth. */
-class DirectedSocket extends Socket {
-  readonly #options: SocketConnectOpts;
-
-  constructor(options: SocketConnectOpts) {
-    super();
-    this.#options = options;
-  }
-
-  override connect(): this {
-    return super.connect(this.#options);
-  }
 }
 
 async function attempt(
@@ -189,7 +166,10 @@ function explain(error: unknown, seen: Seen, target: Target): unknown {
   const refused = /does not support SSL|error establishing an SSL/.test(message);
   if (refused || (seen.tlsBegun && !seen.tlsDone)) {
     const why = refused ? 'the server does not offer TLS' : `the handshake failed: ${message}`;
-    return new QuiesceError('ENGINE_TLS', `connect to ${target.shown}: ${why}.`, { cause: error });
+    return new QuiesceError('ENGINE_TLS', `connect to ${target.shown}: ${why}.`, {
+      cause: error,
+      details: { tlsOffered: !refused },
+    });
   }
   if (/Unknown authenticationOk message type/.test(message)) {
     return new QuiesceError(
@@ -202,86 +182,6 @@ function explain(error: unknown, seen: Seen, target: Target): unknown {
     );
   }
   return error;
-}
-
-function makeConnection(
-  socket: Socket,
-  ssl: ConnectionOptions | undefined,
-  settings: PostgresSettings,
-): Connection {
-  const connection = new Connection({
-    stream: socket,
-    ssl: ssl ?? false,
-    sslNegotiation: settings.ssl.negotiation,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 30_000,
-  } as unknown as ConnectionConfig);
-  const inner = connection as unknown as { attachListeners(stream: Socket | TLSSocket): void };
-  const attach = inner.attachListeners.bind(connection);
-  // The parser throws on messages it does not know, which inside a data event ends the process.
-  inner.attachListeners = (stream) =>
-    attach(guarded(stream, (error) => connection.emit('error', error)));
-  return connection;
-}
-
-function guarded(stream: Socket | TLSSocket, fail: (error: unknown) => void): Socket {
-  const on = (event: string, listener: (...args: unknown[]) => void): unknown =>
-    stream.on(event, (...args: unknown[]) => {
-      try {
-        listener(...args);
-      } catch (error) {
-        stream.destroy();
-        fail(error);
-      }
-    });
-  return { on } as unknown as Socket;
-}
-
-function makeClient(
-  settings: PostgresSettings,
-  target: Target,
-  connection: Connection,
-  ssl: ConnectionOptions | undefined,
-): Client {
-  const { host } = target.options as { host?: string };
-  const config = {
-    connection,
-    ssl: ssl ?? false,
-    sslnegotiation: settings.ssl.negotiation === 'direct' && ssl ? 'direct' : 'postgres',
-    // For a Unix socket the path is the socket's own; this only keeps node-postgres from TCP names.
-    host: target.host ?? host ?? 'localhost',
-    port: settings.port,
-    user: settings.user,
-    database: settings.database,
-    application_name: settings.applicationName,
-    password: async () => {
-      const { password, detail } = await findPassword(settings);
-      if (password !== undefined) return password;
-      throw new QuiesceError(
-        'ENGINE_AUTH',
-        `connect to ${target.shown}: the server asks for a password, and ${detail}.`,
-        {
-          hint: 'Set PGPASSWORD, or PGPASSFILE.',
-        },
-      );
-    },
-    types: { getTypeParser },
-  };
-  const client = new Client(config as unknown as ClientConfig);
-  // node-postgres falls back to this process's PGOPTIONS and PGREPLICATION by itself.
-  const inner = client as unknown as { connectionParameters: Record<string, unknown> };
-  inner.connectionParameters['options'] = undefined;
-  inner.connectionParameters['replication'] = undefined;
-  return client;
-}
-
-/** date, timestamp, timestamptz, interval: as the server prints them, for a Date loses microseconds. */
-const AS_TEXT: ReadonlySet<number> = new Set([1082, 1114, 1184, 1186]);
-
-function getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {
-  if (AS_TEXT.has(oid)) return (value: string) => value;
-  const parser = pgTypes.getTypeParser as (oid: number, format?: string) => unknown;
-  return parser(oid, format);
 }
 
 /** Settles at once on success, failure, the time limit or the signal, whichever is first. */
