@@ -16,7 +16,7 @@ const never = new AbortController().signal;
 const cleanups: (() => Promise<unknown>)[] = [];
 
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 async function start(options: Partial<TestServerOptions> = {}): Promise<TestServer> {

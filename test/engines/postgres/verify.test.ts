@@ -6,6 +6,7 @@ import { EmbeddedPostgres, freePort } from '../../../src/demo/embedded-postgres.
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../../src/engines/engine.ts';
 import { createEngine } from '../../../src/engines/postgres/index.ts';
 import { parseLsn } from '../../../src/engines/postgres/lsn.ts';
+import { positionSchema } from '../../../src/engines/postgres/receipt.ts';
 import { parseSettings } from '../../../src/engines/postgres/settings.ts';
 import { verifyReceipt } from '../../../src/engines/postgres/verify.ts';
 import { judgePosition, judgeTimeline } from '../../../src/engines/postgres/verify-position.ts';
@@ -67,6 +68,10 @@ async function verify(
     options,
     never,
   );
+}
+
+function lsnOf(receipt: Receipt): string {
+  return positionSchema.parse(receipt.position).lsn;
 }
 
 function check(result: VerifyResult, name: string): VerifyCheck {
@@ -143,13 +148,11 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     others.push(server);
     const { Client } = await import('pg');
     const admin = new Client({
-      ...{
-        host: '127.0.0.1',
-        port: server.options.port,
-        user: 'postgres',
-        password: 'postgres',
-        database: 'postgres',
-      },
+      host: '127.0.0.1',
+      port: server.options.port,
+      user: 'postgres',
+      password: 'postgres',
+      database: 'postgres',
     });
     admin.on('error', () => undefined);
     await admin.connect();
@@ -188,7 +191,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     const before = await verify(restored.env, join(copy, '..'), receipt);
     expect(check(before, 'position')).toMatchObject({ ok: false });
     expect(check(before, 'position').message).toContain('missing');
-    await writePast(restored.admin, String(receipt.position?.['lsn']));
+    await writePast(restored.admin, lsnOf(receipt));
     const after = await verify(restored.env, join(copy, '..'), receipt);
     expect(after.verified).toBe(false);
     expect(check(after, 'position')).toMatchObject({ ok: false });
@@ -200,7 +203,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     const copy = await copyStopped('prepared');
     const receipt = await freeze(it.roleEnv, it.dir, 'prepared');
     const restored = await startOn(copy);
-    await writePast(restored.admin, String(receipt.position?.['lsn']));
+    await writePast(restored.admin, lsnOf(receipt));
     const volume = join(copy, '..');
     await mkdir(join(volume, '.quiesce'));
     const proof = {
@@ -237,7 +240,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
       .toBe(true);
     await standby.admin.query('SELECT pg_promote()');
     const later = await freeze(it.roleEnv, it.dir, 'after-promotion');
-    await writePast(standby.admin, String(later.position?.['lsn']));
+    await writePast(standby.admin, lsnOf(later));
     const same = await verify(standby.env, join(copy, '..'), receipt);
     expect(same.checks.filter(({ ok }) => !ok)).toEqual([]);
     expect(check(same, 'timeline')).toMatchObject({ expected: 1, found: 2 });
@@ -275,7 +278,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
       { ...receipt, restore: {} },
     ];
     for (const entry of bad) {
-      await expect(verify(it.roleEnv, it.dir, entry as Receipt)).rejects.toMatchObject({
+      await expect(verify(it.roleEnv, it.dir, entry)).rejects.toMatchObject({
         code: 'INVALID_FIELD',
         field: 'receipt',
       });
