@@ -39,6 +39,16 @@ const commandsAreElsewhere = {
   },
 };
 
+/** zod carries its messages in some fifty languages; one is spoken here, and memory is counted. */
+const englishOnly = {
+  name: 'english-only',
+  setup({ onLoad }) {
+    onLoad({ filter: /zod\/v4\/locales\/index\.(?:js|cjs)$/ }, () => ({
+      contents: "export { default as en } from './en.js';",
+    }));
+  },
+};
+
 async function buildCli() {
   const result = await build({
     ...shared,
@@ -72,6 +82,7 @@ async function buildCommands() {
     minifyWhitespace: true,
     legalComments: 'eof',
     external: ['pg-native'],
+    plugins: [englishOnly],
     banner: {
       js: [
         "import { createRequire as __createRequire } from 'node:module';",

@@ -187,7 +187,8 @@ function reportFailure(verb: ShimVerb, body: Answer['body'], json: boolean): num
 
 function complain(error: Partial<ErrorBody>): void {
   const hint = error.hint === undefined ? '' : ` Hint: ${error.hint}`;
-  process.stderr.write(`${oneLine(`quiesce: ${error.code}: ${error.message}${hint}`)}\n`);
+  const message = error.message?.replace(/([^.!?])$/, '$1.');
+  process.stderr.write(`${oneLine(`quiesce: ${error.code}: ${message}${hint}`)}\n`);
 }
 
 function print(body: unknown): void {

@@ -100,7 +100,7 @@ function unquote(text: string): string | undefined {
  */
 export function isServiceLink(name: string, env: Settings): boolean {
   const value = env[name] ?? '';
-  if (/_SERVICE_HOST$/.test(name)) return true;
+  if (name.endsWith('_SERVICE_HOST')) return true;
   const service = /^(.*)_SERVICE_PORT(?:_[A-Z0-9_]+)?$/.exec(name)?.[1];
   if (service !== undefined) return env[`${service}_SERVICE_HOST`] !== undefined;
   const linked = /^(.*)_PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?$/.exec(name)?.[1];
