@@ -23,6 +23,8 @@ const SETTLE_MS = 3_000;
  *   and removed, unless `--keep` was given.
  */
 export async function run(args: string[]): Promise<number> {
+  // A reader that goes away (a pipe to head) must not end the clean-up.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   let options: DemoOptions;
   try {
     options = parseOptions(args);

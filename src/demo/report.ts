@@ -97,7 +97,7 @@ function about(report: DemoReport, paint: Paint): string[] {
   }
   if (snapshot) {
     const why = snapshot.reason === null ? '' : ` (no btrfs here: ${snapshot.reason})`;
-    lines.push(...row('Copied', `${snapshot.how} in ${formatDuration(snapshot.ms)}${why}`));
+    lines.push(...row('Copied', `in ${formatDuration(snapshot.ms)}: ${snapshot.how}${why}`));
   }
   return lines;
 }
@@ -154,14 +154,14 @@ function playground({ dir, source, restored }: Running, paint: Paint): string[] 
   ): string[] => [
     paint.bold(title),
     `psql postgres://postgres:postgres@127.0.0.1:${postgresPort}/bank`,
-    `curl --unix-socket ${socket} http://localhost/v1/status`,
-    `curl http://127.0.0.1:${controlPort}/v1/status`,
-    `curl http://127.0.0.1:${metricsPort}/metrics`,
+    `curl -s --unix-socket ${socket} http://localhost/v1/status`,
+    `curl -s http://127.0.0.1:${controlPort}/v1/status`,
+    `curl -s http://127.0.0.1:${metricsPort}/metrics`,
   ];
   const play = [
-    `curl -X POST http://127.0.0.1:${source.controlPort}/v1/freeze`,
-    `curl -X POST http://127.0.0.1:${source.controlPort}/v1/thaw`,
-    `curl http://127.0.0.1:${source.controlPort}/v1/receipts`,
+    `curl -s -X POST http://127.0.0.1:${source.controlPort}/v1/freeze`,
+    `curl -s -X POST http://127.0.0.1:${source.controlPort}/v1/thaw`,
+    `curl -s http://127.0.0.1:${source.controlPort}/v1/receipts`,
   ];
   return [
     ...pair('Still running: the source, and its sidecar', source),

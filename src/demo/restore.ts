@@ -38,7 +38,7 @@ export async function restoreAndVerify(
     const said = (finished.stderr || finished.stdout).trim();
     const message = finished.code === 0 ? 'quiesce prepare-restore accepted the copy' : said;
     checks.require('prepare-restore', finished.code === 0, message);
-    return [undefined, said];
+    return [undefined, 'the copy may start'];
   });
   const server = await step(
     stage,
