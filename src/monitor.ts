@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Engine, Probe } from './engines/engine.ts';
 import { toQuiesceError } from './errors.ts';
@@ -71,15 +72,7 @@ export class Monitor {
     else this.#deps.logger.warn({ problem: this.#problem }, 'not ready');
   }
 
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      const wake = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      if (this.#stop.signal.aborted) wake();
-      this.#stop.signal.addEventListener('abort', wake, { once: true });
-    });
+  async #sleep(ms: number): Promise<void> {
+    await setTimeout(ms, undefined, { signal: this.#stop.signal }).catch(() => undefined);
   }
 }
