@@ -209,7 +209,8 @@ it('a copy whose WAL tail is missing is refused; started all the same, it is rep
   await rig.sidecar.api('POST', '/v1/thaw');
   await rig.load.stop();
   const wal = join(copy.path, 'pgdata/pg_wal');
-  const { last } = receipt.restore?.['wal'] as { last: string };
+  const needed = receipt.restore?.['wal'] as { last: string } | undefined;
+  const last = needed?.last ?? '';
   for (const name of await readdir(wal)) {
     if (/^[0-9A-F]{24}$/.test(name) && name >= last) await rm(join(wal, name));
   }

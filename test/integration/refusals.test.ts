@@ -17,7 +17,7 @@ import { TestSidecar } from '../support/sidecar.ts';
 
 const undo: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
-  for (const step of undo.splice(0).reverse()) await step();
+  for (const step of undo.splice(0).toReversed()) await step();
 });
 
 async function server(options: TestServerOptions): Promise<TestServer> {

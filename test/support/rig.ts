@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import pg from 'pg';
+import { Client, type ClientConfig, type QueryResult } from 'pg';
 import { amcheck } from '../../src/demo/amcheck.ts';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { type LedgerReport, verifyLedger } from '../../src/demo/ledger.ts';
@@ -111,7 +111,7 @@ export function roleEnv(server: EmbeddedPostgres): Record<string, string> {
   return { ...server.env('tcp'), PGUSER: 'quiesce', PGPASSWORD: ROLE_PASSWORD };
 }
 
-function superuser(server: EmbeddedPostgres): pg.ClientConfig {
+function superuser(server: EmbeddedPostgres): ClientConfig {
   return {
     host: '127.0.0.1',
     port: server.options.port,
@@ -126,16 +126,16 @@ export async function query<T extends object>(
   text: string,
 ): Promise<T[]> {
   return await withSuperuser(server, async (client) => {
-    const result = (await client.query<T>(text)) as pg.QueryResult<T> | pg.QueryResult<T>[];
+    const result = (await client.query<T>(text)) as QueryResult<T> | QueryResult<T>[];
     return Array.isArray(result) ? (result.at(-1)?.rows ?? []) : result.rows;
   });
 }
 
 async function withSuperuser<T>(
   server: EmbeddedPostgres,
-  use: (client: pg.Client) => Promise<T>,
+  use: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client(superuser(server));
+  const client = new Client(superuser(server));
   client.on('error', () => undefined);
   await client.connect();
   try {

@@ -50,6 +50,7 @@ class PostgresEngine implements Engine {
   readonly #settings: PostgresSettings;
   readonly #dataDir: string | undefined;
   #prepared: Prepared | undefined;
+  readonly #onAbort = (): void => void this.#forget();
 
   constructor(settings: PostgresSettings, dataDir: string | undefined) {
     this.#settings = settings;
@@ -78,7 +79,7 @@ class PostgresEngine implements Engine {
       if (privileges.checkpoint) await session.query('CHECKPOINT', [], signal);
       this.#prepared = { session, plan, layout };
       // A freeze that ends between prepare and hold leaves its connection to nobody else.
-      signal.addEventListener('abort', () => void this.#forget(), { once: true });
+      signal.addEventListener('abort', this.#onAbort, { once: true });
     } catch (error) {
       await session.close();
       throw error;
@@ -87,6 +88,7 @@ class PostgresEngine implements Engine {
 
   async hold(context: FreezeContext, signal: AbortSignal): Promise<Hold> {
     const prepared = this.#prepared;
+    signal.removeEventListener('abort', this.#onAbort);
     if (!prepared) throw new QuiesceError('INTERNAL', 'hold was called without prepare');
     try {
       const hold = await freezePostgres(

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { QuiesceError } from '../../errors.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
+import { type Receipt, receiptSchema } from '../../freeze/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../engine.ts';
 import { checkDeep } from './amcheck.ts';
 import { inspectServerLayout } from './layout.ts';
@@ -198,6 +199,13 @@ async function findProof(
       };
     }
   }
+  const verifiedAt = await readVerified(context.dataDir, claim);
+  if (verifiedAt !== undefined) {
+    return {
+      found: true,
+      detail: `verified on this volume when it was restored, at ${verifiedAt}.`,
+    };
+  }
   if (position.markerLsn === null) {
     return {
       found: false,
@@ -227,6 +235,30 @@ async function readPrepared(dataDir: string | undefined): Promise<Prepared | und
     return preparedSchema.parse(
       JSON.parse(await readFile(join(dataDir, '.quiesce', 'prepared.json'), 'utf8')),
     );
+  } catch {
+    return undefined;
+  }
+}
+
+const verifiedSchema = z.object({
+  verified: z.literal(true),
+  verifiedAt: z.string(),
+  receipt: receiptSchema,
+});
+
+/** When this very volume was verified against the same receipt at its first start. */
+async function readVerified(
+  dataDir: string | undefined,
+  claim: Claim,
+): Promise<string | undefined> {
+  if (dataDir === undefined) return undefined;
+  try {
+    const path = join(dataDir, '.quiesce', `restored-${claim.id}.json`);
+    const { receipt, verifiedAt } = verifiedSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    const same =
+      receipt.engine.identity['systemIdentifier'] === claim.systemIdentifier &&
+      receipt.position?.['lsn'] === claim.position.lsn;
+    return same ? verifiedAt : undefined;
   } catch {
     return undefined;
   }
