@@ -1,6 +1,6 @@
 import { access, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import pg from 'pg';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { verifyLedger } from '../../src/demo/ledger.ts';
@@ -111,7 +111,7 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
     await standby.admin.query('CHECKPOINT');
     const copy = await atomicCopy(standby, join(dir, 'promoted'));
     await expect(prepare(copy)).rejects.toMatchObject({ code: 'RESTORE_DATA_PAST' });
-    await expect(access(join(copy.volume, '.quiesce/prepared.json'))).rejects.toThrow();
+    await expect(access(join(copy.volume, '.quiesce/prepared.json'))).rejects.toThrow('ENOENT');
   });
 });
 
@@ -133,9 +133,9 @@ async function startStandby(copy: Copy, primary: Source): Promise<Source> {
     settings: { fsync: 'off' },
   });
   await server.start();
-  const clients: pg.Client[] = [];
-  const connect = async (): Promise<pg.Client> => {
-    const client = new pg.Client({
+  const clients: Client[] = [];
+  const connect = async (): Promise<Client> => {
+    const client = new Client({
       host: '127.0.0.1',
       port,
       user: 'postgres',

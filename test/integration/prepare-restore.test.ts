@@ -332,7 +332,8 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       ];
       for (const [name, change] of cases) {
         await edit(copy, change);
-        expect(await refused(copy), name).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
+        const { code } = await refused(copy);
+        expect({ name, code }).toEqual({ name, code: 'RESTORE_RECEIPT_INVALID' });
       }
       await writeFile(join(copy.volume, '.quiesce/receipt.json'), '{"apiVersion":');
       expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
@@ -399,12 +400,26 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
         join(dir, 'cc'),
         'crash-consistent',
       );
-      // The checkpoint in the hold has removed the segment at which the freeze's began.
       const outcome = await prepare(copy);
       expect(outcome).toMatchObject({ outcome: 'prepared', placed: [] });
       expect(await readdir(copy.pgdata)).not.toContain('backup_label');
+
+      // A checkpoint during a longer hold removes WAL that recovery no longer needs.
+      const { redoLsn } = await readControlFile(copy.pgdata);
+      const trimmed = await clone(copy.volume, join(dir, 'cc-trimmed'));
+      await rm(join(trimmed.volume, '.quiesce/prepared.json'));
+      const needed = segmentOf(trimmed, frozen.receipt, redoLsn);
+      for (const name of await readdir(dirname(needed))) {
+        const path = join(dirname(needed), name);
+        if (name.length === 24 && path < needed) await rm(path);
+      }
+      expect(await prepare(trimmed)).toMatchObject({
+        outcome: 'prepared',
+        proof: { markerFound: false },
+        message: expect.stringMatching(/from a checkpoint behind the marker/),
+      });
+
       const lost = await clone(copy.volume, join(dir, 'cc-lost'));
-      const { redoLsn } = await readControlFile(lost.pgdata);
       await loseWalFrom(lost, frozen.receipt, redoLsn + 24n);
       await rm(join(lost.volume, '.quiesce/prepared.json'));
       expect(await refused(lost)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
@@ -456,7 +471,8 @@ describe('quiesce prepare-restore', () => {
       ['--data', '/x', 'y'],
       ['--data', '/x', '-o', 'xml'],
     ]) {
-      expect(await capture(...args), args.join(' ')).toMatchObject({
+      expect({ args, ...(await capture(...args)) }).toMatchObject({
+        args,
         code: 2,
         out: '',
         err: expect.stringMatching(/^quiesce: USAGE: .* Hint: /),

@@ -14,7 +14,7 @@ import {
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import pg from 'pg';
+import { Client, type ClientConfig } from 'pg';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { type Acked, WriterLoad } from '../../src/demo/load.ts';
 import { listProcesses } from '../../src/demo/os.ts';
@@ -47,8 +47,8 @@ export function copyAt(volume: string): Copy {
 export interface Source extends Copy {
   readonly server: EmbeddedPostgres;
   /** Connected as the superuser. */
-  readonly admin: pg.Client;
-  connect(): Promise<pg.Client>;
+  readonly admin: Client;
+  connect(): Promise<Client>;
   stop(): Promise<void>;
 }
 
@@ -68,9 +68,9 @@ export async function startSource(major: number, segmentMb = 1): Promise<Source>
   await server.own(copy.volume);
   await server.initdb();
   await server.start();
-  const clients: pg.Client[] = [];
-  const connect = async (): Promise<pg.Client> => {
-    const client = new pg.Client(connectionTo(server));
+  const clients: Client[] = [];
+  const connect = async (): Promise<Client> => {
+    const client = new Client(connectionTo(server));
     client.on('error', () => undefined);
     await client.connect();
     clients.push(client);
@@ -84,7 +84,7 @@ export async function startSource(major: number, segmentMb = 1): Promise<Source>
   return { ...copy, server, admin: await connect(), connect, stop };
 }
 
-function connectionTo(server: EmbeddedPostgres): pg.ClientConfig {
+function connectionTo(server: EmbeddedPostgres): ClientConfig {
   const { port } = server.options;
   return { host: '127.0.0.1', port, user: 'postgres', password: 'postgres', database: 'postgres' };
 }
@@ -224,7 +224,7 @@ export async function clone(from: string, to: string): Promise<Copy> {
 export async function onServer<T>(
   { volume, pgdata }: Copy,
   major: number,
-  use: (client: pg.Client, server: EmbeddedPostgres) => Promise<T>,
+  use: (client: Client, server: EmbeddedPostgres) => Promise<T>,
   end: 'kill' | 'fast' = 'fast',
 ): Promise<T> {
   const port = await freePort();
@@ -232,7 +232,7 @@ export async function onServer<T>(
   const server = await EmbeddedPostgres.at({ major, dataDir: pgdata, port, socketDir });
   try {
     await server.start();
-    const client = new pg.Client(connectionTo(server));
+    const client = new Client(connectionTo(server));
     client.on('error', () => undefined);
     await client.connect();
     try {
@@ -284,6 +284,8 @@ export async function frozenUnderLoad(
     const acked = load.snapshotAcked();
     const receipt = await freezeBySql(source, id, { mode });
     await sleep(400);
+    // So that the checkpoint's segment is a later one than the marker's.
+    await source.admin.query('SELECT pg_switch_wal()');
     await source.admin.query('CHECKPOINT');
     await sleep(400);
     return { receipt, acked, copy: await atomicCopy(source, to) };

@@ -1,6 +1,6 @@
 import { readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readControlFile } from '../../../src/engines/postgres/control-file.ts';
 import { formatLsn, parseLsn } from '../../../src/engines/postgres/lsn.ts';

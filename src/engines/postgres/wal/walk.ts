@@ -86,6 +86,42 @@ export async function firstRecordIn(
   }
 }
 
+class ReadRecord implements WalRecord {
+  readonly start: number;
+  readonly end: number;
+  readonly xid: number;
+  readonly rmgr: number;
+  readonly info: number;
+  readonly #bytes: Buffer;
+  readonly #at: number;
+  readonly #length: number;
+
+  constructor(
+    start: number,
+    end: number,
+    xid: number,
+    rmgr: number,
+    info: number,
+    bytes: Buffer,
+    at: number,
+    length: number,
+  ) {
+    this.start = start;
+    this.end = end;
+    this.xid = xid;
+    this.rmgr = rmgr;
+    this.info = info;
+    this.#bytes = bytes;
+    this.#at = at;
+    this.#length = length;
+  }
+
+  /** Made when asked for: few records are looked into. */
+  get head(): Buffer {
+    return this.#bytes.subarray(this.#at, this.#at + Math.min(this.#length, HEAD));
+  }
+}
+
 class Walker {
   readonly #location: WalLocation;
   readonly #signal: AbortSignal;
@@ -93,6 +129,7 @@ class Walker {
   readonly #scratch = Buffer.alloc(HEAD);
   /** The page entered last; its header is checked. */
   #pageStart = -1;
+  #pageEnd = -1;
   #page: PageHeader | undefined;
   #timeline = 0;
   #position = 0;
@@ -113,7 +150,8 @@ class Walker {
     let ended = '';
     try {
       for (;;) {
-        const record = await this.#next();
+        // Almost every record lies on the page at hand: those take no turn of the event loop.
+        const record = this.#onThisPage() ?? (await this.#next());
         records += 1;
         this.#previous = record.start;
         this.#position = record.end;
@@ -156,34 +194,41 @@ class Walker {
       if (this.#page?.continues) throw new EndOfWal('a record goes on here that never began');
       this.#position += header;
     } else if (inPage < header || inPage % 8 !== 0) throw new EndOfWal('no record can begin here');
+    return this.#onThisPage() ?? (await this.#across());
+  }
+
+  /** The record at the position, if it lies on the current page and does not begin it. */
+  #onThisPage(): WalRecord | undefined {
+    const room = this.#pageEnd - this.#position;
+    if (room <= 0 || this.#position <= this.#pageStart) return undefined;
+    const { bytes } = this.#reader;
+    const at = this.#reader.offsetOf(this.#position);
+    const length = this.#lengthAt(at);
+    if (length > room) return undefined;
+    const crc = crcUpdate(CRC_START, bytes, at + RECORD_HEADER, length - RECORD_HEADER);
+    return this.#record(bytes, at, length, crc, align8(this.#position + length));
+  }
+
+  #lengthAt(at: number): number {
     const end = this.#reader.span?.end ?? 0;
     if (this.#position >= end) throw new EndOfWal(`the timeline was left at ${printLsn(end)}`);
-    const at = this.#reader.offsetOf(this.#position);
     const length = this.#reader.bytes.readUInt32LE(at);
     if (length === 0) throw new EndOfWal('no record begins here (its length is 0)');
     if (length < RECORD_HEADER) throw new EndOfWal(`a record cannot be ${length} bytes`);
-    return this.#position + length <= this.#pageStart + blockSize
-      ? this.#within(at, length)
-      : this.#across(at, length);
-  }
-
-  /** A record that lies on one page. */
-  #within(at: number, length: number): WalRecord {
-    const { bytes } = this.#reader;
-    const crc = crcUpdate(CRC_START, bytes, at + RECORD_HEADER, length - RECORD_HEADER);
-    const head = bytes.subarray(at, at + Math.min(length, HEAD));
-    return this.#record(head, crc, align8(this.#position + length));
+    return length;
   }
 
   /** A record that goes on on later pages, perhaps in later segments. */
-  async #across(at: number, length: number): Promise<WalRecord> {
+  async #across(): Promise<WalRecord> {
     const { blockSize } = this.#location;
-    const first = this.#pageStart + blockSize - this.#position;
+    const at = this.#reader.offsetOf(this.#position);
+    const length = this.#lengthAt(at);
+    const first = this.#pageEnd - this.#position;
     const parts = new Parts(this.#scratch);
     parts.add(this.#reader.bytes, at, first);
     let remaining = length - first;
     while (remaining > 0) {
-      const pageStart = this.#pageStart + blockSize;
+      const pageStart = this.#pageEnd;
       const page = await this.#enter(pageStart);
       if (page.overwrites) {
         this.#position = pageStart;
@@ -198,39 +243,40 @@ class Walker {
       parts.add(this.#reader.bytes, this.#reader.offsetOf(pageStart) + page.size, part);
       remaining -= part;
       if (remaining === 0) {
-        return this.#record(parts.head, parts.crc, align8(pageStart + page.size + part));
+        const end = align8(pageStart + page.size + part);
+        return this.#record(this.#scratch, 0, length, parts.crc, end);
       }
     }
     throw new EndOfWal('a record is empty');
   }
 
-  #record(head: Buffer, dataCrc: number, end: number): WalRecord {
-    if (crcFinish(crcUpdate(dataCrc, head, 0, RECORD_CRC)) !== head.readUInt32LE(RECORD_CRC)) {
+  #record(
+    bytes: Buffer,
+    at: number,
+    length: number,
+    dataCrc: number,
+    alignedEnd: number,
+  ): WalRecord {
+    const crc = crcFinish(crcUpdate(dataCrc, bytes, at, RECORD_CRC));
+    if (crc !== bytes.readUInt32LE(at + RECORD_CRC)) {
       throw new EndOfWal('the checksum of the record does not match');
     }
-    const previous = readLsn(head, 8);
+    const previous = readLsn(bytes, at + 8);
     if (this.#previous === -1 ? previous >= this.#position : previous !== this.#previous) {
       throw new EndOfWal(
         `the record follows one at ${printLsn(previous)}, not the one before it (it is of older WAL)`,
       );
     }
-    const span = this.#reader.span;
-    if (span && end > span.end) {
-      throw new EndOfWal(`the timeline was left at ${printLsn(span.end)}`);
-    }
-    const info = head.readUInt8(16);
-    const rmgr = head.readUInt8(17);
+    const spanEnd = this.#reader.span?.end ?? 0;
+    if (alignedEnd > spanEnd) throw new EndOfWal(`the timeline was left at ${printLsn(spanEnd)}`);
+    const info = bytes.readUInt8(at + 16);
+    const rmgr = bytes.readUInt8(at + 17);
     const isSwitch = rmgr === RM_XLOG && (info & 0xf0) === XLOG_SWITCH;
     const { segmentSize } = this.#location;
-    return {
-      start: this.#position,
-      // The rest of the segment behind a switch is not used.
-      end: isSwitch ? Math.ceil(end / segmentSize) * segmentSize : end,
-      xid: head.readUInt32LE(4),
-      rmgr,
-      info,
-      head,
-    };
+    // The rest of the segment behind a switch is not used.
+    const end = isSwitch ? Math.ceil(alignedEnd / segmentSize) * segmentSize : alignedEnd;
+    const xid = bytes.readUInt32LE(at + 4);
+    return new ReadRecord(this.#position, end, xid, rmgr, info, bytes, at, length);
   }
 
   /** Makes a page the current one. @throws EndOfWal unless its header is what it must be. */
@@ -242,6 +288,7 @@ class Walker {
     const page = readPageHeader(this.#reader.bytes, this.#reader.offsetOf(pageStart));
     this.#checkPage(page, pageStart);
     this.#pageStart = pageStart;
+    this.#pageEnd = pageStart + this.#location.blockSize;
     this.#page = page;
     this.#timeline = page.timeline;
     return page;
@@ -283,10 +330,6 @@ class Parts {
 
   constructor(scratch: Buffer) {
     this.#scratch = scratch;
-  }
-
-  get head(): Buffer {
-    return this.#scratch.subarray(0, Math.min(this.#length, HEAD));
   }
 
   add(bytes: Buffer, at: number, length: number): void {
