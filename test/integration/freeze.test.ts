@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { runCli } from '../../src/demo/processes.ts';
 import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import { positionSchema, restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { examine, Rig } from '../support/rig.ts';
 
@@ -90,8 +91,9 @@ describe.each(MAJORS)('PostgreSQL %i under write load, sealed', (major) => {
     for (let round = 0; round < 5; round += 1) {
       const receipt = (await rig.sidecar.api('POST', '/v1/freeze', {})).body as Receipt;
       expect(receipt.notes.join(' ')).not.toContain('differs');
-      const label = String(receipt.restore?.['backupLabel']);
-      expect(label).toContain(`START WAL LOCATION: ${receipt.position?.['startLsn']}`);
+      const { backupLabel: label } = restoreSchema.parse(receipt.restore);
+      const { startLsn } = positionSchema.parse(receipt.position);
+      expect(label).toContain(`START WAL LOCATION: ${startLsn}`);
       expect(await readFile(join(rig.volume.path, '.quiesce/postgres.backup_label'), 'utf8')).toBe(
         label,
       );

@@ -15,7 +15,7 @@ import {
 } from '../support/postgres.ts';
 import { TestSidecar } from '../support/sidecar.ts';
 
-const undo: (() => Promise<unknown> | unknown)[] = [];
+const undo: (() => unknown)[] = [];
 afterEach(async () => {
   for (const step of undo.splice(0).toReversed()) await step();
 });

@@ -7,6 +7,7 @@ import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts'
 import { runCli } from '../../src/demo/processes.ts';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import type { Receipt } from '../../src/freeze/receipt.ts';
+import { restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import { MAJORS, makeTempDir } from '../support/postgres.ts';
 import { examine, query, Rig, roleEnv } from '../support/rig.ts';
 import { TestSidecar } from '../support/sidecar.ts';
@@ -96,7 +97,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i', (major) => {
       evidence: { onVolume: true },
     });
     expect(receipt.notes.join(' ')).not.toContain('differs');
-    expect(String(receipt.restore?.['backupLabel'])).toContain('BACKUP FROM: standby');
+    expect(restoreSchema.parse(receipt.restore).backupLabel).toContain('BACKUP FROM: standby');
     await sleep(500);
     const copy = await volume.snapshot('inside');
     const thawed = await sidecar.api('POST', '/v1/thaw');
