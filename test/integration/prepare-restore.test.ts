@@ -119,7 +119,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     const prepared = preparedSchema.parse(
       JSON.parse(await readFile(join(copy.volume, '.quiesce/prepared.json'), 'utf8')),
     );
-    expect(prepared).toMatchObject({ id: 'backup-1', markerFound: true });
+    expect(prepared).toMatchObject({ id: 'backup-1', coveredBy: 'marker' });
     expect(await prepare(copy), 'a second run').toMatchObject({ outcome: 'prepared' });
 
     await onServer(copy, major, async (client, server) => {
@@ -400,14 +400,13 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
         join(dir, 'cc'),
         'crash-consistent',
       );
+      const trimmed = await clone(copy.volume, join(dir, 'cc-trimmed'));
       const outcome = await prepare(copy);
       expect(outcome).toMatchObject({ outcome: 'prepared', placed: [] });
       expect(await readdir(copy.pgdata)).not.toContain('backup_label');
 
       // A checkpoint during a longer hold removes WAL that recovery no longer needs.
       const { redoLsn } = await readControlFile(copy.pgdata);
-      const trimmed = await clone(copy.volume, join(dir, 'cc-trimmed'));
-      await rm(join(trimmed.volume, '.quiesce/prepared.json'));
       const needed = segmentOf(trimmed, frozen.receipt, redoLsn);
       for (const name of await readdir(dirname(needed))) {
         const path = join(dirname(needed), name);
@@ -418,6 +417,11 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
         proof: { markerFound: false },
         message: expect.stringMatching(/from a checkpoint behind the marker/),
       });
+
+      // Without the lock file of the frozen server the checkpoint could be anybody's.
+      await rm(join(trimmed.volume, '.quiesce/prepared.json'));
+      await rm(join(trimmed.pgdata, 'postmaster.pid'), { force: true });
+      expect(await refused(trimmed)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
 
       const lost = await clone(copy.volume, join(dir, 'cc-lost'));
       await loseWalFrom(lost, frozen.receipt, redoLsn + 24n);

@@ -11,49 +11,75 @@ import {
   TABLESPACE_MAP_FILE,
 } from './receipt.ts';
 import { retainWal } from './retain.ts';
-import { type SealedBackup, takeSealedBackup } from './sealed.ts';
+import { beginBackup, type Begun, sealBackup, type SealedBackup } from './sealed.ts';
 import { readServer, type ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
 import { Watch } from './watch.ts';
 
-export interface FreezeDeps {
+/** What `beginFreeze` has done, for `completeFreeze` to go on with. */
+export interface Begin {
   readonly session: Session;
   readonly plan: Plan;
   readonly layout: Layout;
-  readonly context: FreezeContext;
-  /** Opens another session to the same server. */
-  readonly open: (signal: AbortSignal) => Promise<Session>;
+  /** `null` in crash-consistent mode. */
+  readonly backup: Begun | null;
+  /** Sentences for the receipt. */
+  readonly notes: readonly string[];
 }
 
 /**
- * The freeze: a sealed backup whose label is kept beside the data (where the plan allows it), then
- * the marker, last. On a standby there is no marker, for it cannot write; its position is what it
- * has replayed, which WAL on its own disk covers.
+ * The slow half of a freeze, which blocks nobody: the fast checkpoint, as the start of a backup where
+ * the plan allows one. Writers feel its I/O once only, so there is no other checkpoint before it.
  */
-export async function freezePostgres(deps: FreezeDeps, signal: AbortSignal): Promise<PostgresHold> {
-  const { session, plan, context } = deps;
-  const notKept = plan.mode === 'sealed' ? await retainWal(session, signal) : null;
-  const backup =
-    plan.mode === 'sealed'
-      ? await takeSealedBackup(session, `quiesce ${context.id}`, signal)
-      : null;
+export async function beginFreeze(
+  session: Session,
+  plan: Plan,
+  layout: Layout,
+  id: string,
+  signal: AbortSignal,
+): Promise<Begin> {
+  const notes = [...plan.notes, ...layout.notes];
+  if (plan.mode === 'crash-consistent') {
+    if (plan.checkpoint) await session.query('CHECKPOINT', [], signal);
+    return { session, plan, layout, backup: null, notes };
+  }
+  const notKept = await retainWal(session, signal);
+  if (notKept !== null) notes.push(notKept);
+  const backup = await beginBackup(session, `quiesce ${id}`, signal);
+  return { session, plan, layout, backup, notes };
+}
+
+/**
+ * The freeze itself: the backup is sealed and its label kept beside the data; then the marker, last.
+ * On a standby there is no marker, for it cannot write; its position is what it has replayed, which
+ * WAL on its own disk covers.
+ *
+ * @param open opens another session to the same server.
+ */
+export async function completeFreeze(
+  begun: Begin,
+  context: FreezeContext,
+  open: (signal: AbortSignal) => Promise<Session>,
+  signal: AbortSignal,
+): Promise<PostgresHold> {
+  const { session, plan } = begun;
+  const backup = begun.backup ? await sealBackup(session, begun.backup, signal) : null;
   if (backup) await context.keep(filesOf(backup));
   const server = await readServer(session, signal);
   const databases = await listDatabases(session, signal);
   const markerLsn = server.inRecovery ? null : await writeMarker(session, context.id, signal);
   const lsn = markerLsn ?? (await replayedTo(session, signal));
   const position = positionOf(server, backup, lsn, markerLsn);
-  const notes = [...plan.notes, ...deps.layout.notes];
-  if (notKept !== null) notes.push(notKept);
+  const notes = [...begun.notes];
   if (backup && !backup.labelAsBuilt) {
     notes.push(
       'The label the server returned differs from the one computed; the server’s is kept.',
     );
   }
-  const restore = restoreOf(deps.layout, server, position, backup, databases);
+  const restore = restoreOf(begun.layout, server, position, backup, databases);
   const facts = { mode: plan.mode, server, position, restore, reasons: plan.reasons, notes };
   const again = async (signal: AbortSignal): Promise<Session> => {
-    const next = await deps.open(signal);
+    const next = await open(signal);
     if (plan.mode === 'sealed') await retainWal(next, signal);
     return next;
   };

@@ -9,10 +9,10 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
-import { freezePostgres } from './freeze.ts';
-import { inspectServerLayout, type Layout } from './layout.ts';
+import { beginFreeze, type Begin, completeFreeze } from './freeze.ts';
+import { inspectServerLayout } from './layout.ts';
 import { readMetadata } from './metadata.ts';
-import { planFreeze, type Plan } from './plan.ts';
+import { planFreeze } from './plan.ts';
 import { readPrivileges } from './privileges.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './session.ts';
@@ -37,19 +37,12 @@ export function createEngine(options: PostgresOptions): Engine {
   return new PostgresEngine(parseSettings(options.settings).settings, options.dataDir);
 }
 
-/** What `prepare` found out and left ready for `hold`. */
-interface Prepared {
-  readonly session: Session;
-  readonly plan: Plan;
-  readonly layout: Layout;
-}
-
 class PostgresEngine implements Engine {
   readonly name = 'postgres';
   readonly capabilities = { blocksWrites: false, copies: ['snapshot'] } as const;
   readonly #settings: PostgresSettings;
   readonly #dataDir: string | undefined;
-  #prepared: Prepared | undefined;
+  #prepared: Begin | undefined;
   readonly #onAbort = (): void => void this.#forget();
 
   constructor(settings: PostgresSettings, dataDir: string | undefined) {
@@ -75,9 +68,7 @@ class PostgresEngine implements Engine {
           hint: layout.refusal.hint,
         });
       }
-      // Writes out what is dirty now, so that the checkpoint of the hold itself is short.
-      if (privileges.checkpoint) await session.query('CHECKPOINT', [], signal);
-      this.#prepared = { session, plan, layout };
+      this.#prepared = await beginFreeze(session, plan, layout, context.id, signal);
       // A freeze that ends between prepare and hold leaves its connection to nobody else.
       signal.addEventListener('abort', this.#onAbort, { once: true });
     } catch (error) {
@@ -91,10 +82,8 @@ class PostgresEngine implements Engine {
     signal.removeEventListener('abort', this.#onAbort);
     if (!prepared) throw new QuiesceError('INTERNAL', 'hold was called without prepare');
     try {
-      const hold = await freezePostgres(
-        { ...prepared, context, open: (again) => this.#open(again) },
-        signal,
-      );
+      const open = (again: AbortSignal): Promise<Session> => this.#open(again);
+      const hold = await completeFreeze(prepared, context, open, signal);
       this.#prepared = undefined;
       return hold;
     } catch (error) {

@@ -4,6 +4,8 @@ import type { ServerFacts } from './server.ts';
 /** How strong a freeze of this server by this role can be, and why it is no stronger. */
 export interface Plan {
   readonly mode: 'sealed' | 'crash-consistent';
+  /** The role may `CHECKPOINT`. */
+  readonly checkpoint: boolean;
   readonly reasons: readonly string[];
   readonly notes: readonly string[];
 }
@@ -27,5 +29,6 @@ export function planFreeze(server: ServerFacts, privileges: Privileges): Plan {
     reasons.push('grant-missing');
     notes.push(`crash-consistent only: the role ${privileges.role} lacks: ${missing.join(' ')}`);
   }
-  return { mode: reasons.length === 0 ? 'sealed' : 'crash-consistent', reasons, notes };
+  const mode = reasons.length === 0 ? 'sealed' : 'crash-consistent';
+  return { mode, checkpoint: privileges.checkpoint, reasons, notes };
 }

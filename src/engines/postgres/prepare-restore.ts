@@ -11,7 +11,7 @@ import { checkLinks, locateData, readMajor, readOwnControl } from './restore/loc
 import { hasRun, readIfThere } from './restore/past.ts';
 import { type CopyPromise, readPromise } from './restore/promise.ts';
 import { type CopyProof, proveCopy } from './restore/proof.ts';
-import { dataPast, receiptInvalid } from './restore/refuse.ts';
+import { dataPast, incomplete, receiptInvalid } from './restore/refuse.ts';
 import { blocksStart, type PidFile, readPidFile, runningServer } from './restore/running.ts';
 
 /** What `prepare-restore` leaves for the verification at start, in `.quiesce/`. */
@@ -68,7 +68,17 @@ export async function prepareRestore(
     throw error;
   }
   signal.throwIfAborted();
+  if (coverage(promise, proof) === 'checkpoint' && copy.pidFile?.startedAt == null) {
+    throw incomplete(
+      'WAL no longer holds the marker, and without postmaster.pid it cannot be proven that the checkpoint behind it was made by the frozen server and not by one started on this copy.',
+    );
+  }
   return await place(copy, proof, options);
+}
+
+function coverage(promise: CopyPromise, proof: CopyProof): Prepared['coveredBy'] {
+  if (promise.isStandby) return 'replay';
+  return proof.markerFound ? 'marker' : 'checkpoint';
 }
 
 /** The receipt's own copy of the label counts; the files beside it must say the same. */
@@ -152,14 +162,14 @@ async function place(
   if (!dryRun) {
     for (const [name, content] of files) await putInPlace(pgdata, name, content);
     if (blocks) await removeDurably(join(pgdata, 'postmaster.pid'));
-    const { walFrom, walEnd, markerFound } = proof;
+    const { walFrom, walEnd } = proof;
     const prepared: Prepared = {
       id: promise.id,
       preparedAt: new Date().toISOString(),
       systemIdentifier: promise.systemIdentifier,
       walFrom,
       walEnd,
-      markerFound,
+      coveredBy: coverage(promise, proof),
     };
     await writeDurably(join(folder, PREPARED_FILE), `${JSON.stringify(prepared, null, 2)}\n`, {
       mode: 0o644,

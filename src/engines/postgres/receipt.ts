@@ -60,7 +60,11 @@ export const preparedSchema = z.object({
   walFrom: lsn,
   /** … to here, the end of valid WAL in the copy. */
   walEnd: lsn,
-  /** The marker record of this freeze was among them (always false on a standby, which has none). */
-  markerFound: z.boolean(),
+  /**
+   * What shows that the promise is in the copy: the marker record among them; a checkpoint of the
+   * same run of the server behind the marker, with which the data files hold all before it; or, on a
+   * standby, WAL to the replayed position.
+   */
+  coveredBy: z.enum(['marker', 'checkpoint', 'replay']),
 });
 export type Prepared = z.infer<typeof preparedSchema>;

@@ -16,6 +16,13 @@ export interface SealedBackup {
   readonly labelAsBuilt: boolean;
 }
 
+/** A backup that has begun. */
+export interface Begun {
+  readonly lsn: string;
+  readonly startTime: string;
+  readonly label: string;
+}
+
 interface Functions {
   readonly start: string;
   readonly stop: string;
@@ -31,38 +38,53 @@ export function backupFunctions(major: number): Functions {
 const ATTEMPTS = 5;
 
 /**
- * The sealed backup: start (fast checkpoint), stop without waiting for the archiver, in one session.
- * Blocks no writer and leaves nothing open; if the session dies in between, the server ends the
- * backup by itself.
- *
- * Tries again when another checkpoint came between the start and the look at the control file, for
- * then the two do not describe the same one.
- *
- * Always `stop(false)`: waiting for a failing archiver would lose the label.
+ * Begins a backup with a fast checkpoint: the slow half, which blocks no writer. It is ended by
+ * `sealBackup`, or by the server when the session ends.
  */
-export async function takeSealedBackup(
+export async function beginBackup(
   session: Session,
   label: string,
   signal: AbortSignal,
+): Promise<Begun> {
+  // The label's time is printed in log_timezone.
+  await session.query(
+    `SELECT pg_catalog.set_config('TimeZone', pg_catalog.current_setting('log_timezone'), false)`,
+    [],
+    signal,
+  );
+  return await start(session, label, signal);
+}
+
+/**
+ * Ends the backup that has begun, without waiting for the archiver: the sealed backup. Begins anew
+ * when another checkpoint came between the start and the look at the control file, for then the two
+ * do not describe the same one.
+ *
+ * Always `stop(false)`: waiting for a failing archiver would lose the label.
+ */
+export async function sealBackup(
+  session: Session,
+  first: Begun,
+  signal: AbortSignal,
 ): Promise<SealedBackup> {
+  let begun = first;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    const begun = await start(session, label, signal);
     const facts = await readServer(session, signal);
-    const built = {
-      label: labelFor(begun, facts, label),
-      map: await tablespaceMap(session, signal),
-    };
+    const built = { label: labelFor(begun, facts), map: await tablespaceMap(session, signal) };
     const ended = await stop(session, facts.major, signal);
-    if (facts.redoLsn !== begun.lsn) continue;
-    return {
-      startLsn: begun.lsn,
-      checkpointLsn: facts.checkpointLsn,
-      stopLsn: ended.lsn,
-      timeline: facts.timeline,
-      label: ended.label,
-      tablespaceMap: ended.map,
-      labelAsBuilt: sameLabel(built.label, ended.label) && sameTablespaceMap(built.map, ended.map),
-    };
+    if (facts.redoLsn === begun.lsn) {
+      return {
+        startLsn: begun.lsn,
+        checkpointLsn: facts.checkpointLsn,
+        stopLsn: ended.lsn,
+        timeline: facts.timeline,
+        label: ended.label,
+        tablespaceMap: ended.map,
+        labelAsBuilt:
+          sameLabel(built.label, ended.label) && sameTablespaceMap(built.map, ended.map),
+      };
+    }
+    begun = await start(session, begun.label, signal);
   }
   throw new QuiesceError(
     'ENGINE_FAILED',
@@ -70,20 +92,9 @@ export async function takeSealedBackup(
   );
 }
 
-interface Begun {
-  readonly lsn: string;
-  readonly startTime: string;
-}
-
 async function start(session: Session, label: string, signal: AbortSignal): Promise<Begun> {
   const call = backupFunctions(session.major).start;
-  // The label's time is printed in log_timezone.
-  await session.query(
-    `SELECT pg_catalog.set_config('TimeZone', pg_catalog.current_setting('log_timezone'), false)`,
-    [],
-    signal,
-  );
-  const [row] = await session.query<Begun>(
+  const [row] = await session.query<Omit<Begun, 'label'>>(
     `SELECT pg_catalog.${call}::text AS lsn,
             pg_catalog.to_char(pg_catalog.clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS TZ') AS "startTime"`,
     [label],
@@ -91,7 +102,7 @@ async function start(session: Session, label: string, signal: AbortSignal): Prom
   );
   if (!row)
     throw new QuiesceError('ENGINE_FAILED', 'The start of the backup returned no position.');
-  return row;
+  return { ...row, label };
 }
 
 async function stop(
@@ -108,7 +119,7 @@ async function stop(
   return { ...row, map: row.map === '' ? null : row.map };
 }
 
-function labelFor(begun: Begun, facts: ServerFacts, label: string): string {
+function labelFor(begun: Begun, facts: ServerFacts): string {
   return buildLabel({
     startLsn: begun.lsn,
     checkpointLsn: facts.checkpointLsn,
@@ -116,7 +127,7 @@ function labelFor(begun: Begun, facts: ServerFacts, label: string): string {
     segmentSize: facts.segmentSize,
     inRecovery: facts.inRecovery,
     startTime: begun.startTime,
-    label,
+    label: begun.label,
     major: facts.major,
   });
 }

@@ -189,10 +189,8 @@ async function findProof(
   const { id, systemIdentifier, position } = claim;
   const prepared = await readPrepared(context.dataDir);
   if (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) {
-    const complete =
-      parseLsn(prepared.walEnd) >= parseLsn(position.lsn) &&
-      (prepared.markerFound || position.markerLsn === null);
-    if (complete) {
+    const covered = (prepared.coveredBy === 'replay') === (position.markerLsn === null);
+    if (covered && parseLsn(prepared.walEnd) >= parseLsn(position.lsn)) {
       return {
         found: true,
         detail: `prepare-restore read the WAL of this copy up to ${prepared.walEnd} before its first start.`,

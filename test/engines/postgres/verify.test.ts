@@ -212,7 +212,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
       systemIdentifier: receipt.engine.identity['systemIdentifier'],
       walFrom: receipt.position?.['startLsn'],
       walEnd: receipt.position?.['lsn'],
-      markerFound: true,
+      coveredBy: 'marker',
     };
     const tryWith = async (change: object): Promise<boolean> => {
       await writeFile(
@@ -223,7 +223,9 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     };
     expect(await tryWith({})).toBe(true);
     expect(await tryWith({ id: 'another' })).toBe(false);
-    expect(await tryWith({ markerFound: false })).toBe(false);
+    expect(await tryWith({ coveredBy: 'checkpoint' })).toBe(true);
+    expect(await tryWith({ coveredBy: 'replay' })).toBe(false);
+    expect(await tryWith({ coveredBy: undefined })).toBe(false);
     expect(await tryWith({ walEnd: '0/1' })).toBe(false);
     expect(await tryWith({ systemIdentifier: '1' })).toBe(false);
     await restored.admin.end();
