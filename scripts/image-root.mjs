@@ -1,7 +1,20 @@
 // Lays out the root of the image: image-root.mjs OUT NODE. The build has filled OUT/usr/lib/quiesce.
-import { chmod, copyFile, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+/** Where the sidecar's socket and its journal are. */
+const WRITABLE = ['run/quiesce', 'var/lib/quiesce'];
 
 const [out, node] = process.argv.slice(2);
 if (!out || !node || !isAbsolute(node) || /\s/.test(node)) {
@@ -14,7 +27,6 @@ const cli = join(out, 'usr/lib/quiesce/cli.js');
 const source = await readFile(cli, 'utf8');
 if (!source.startsWith('#!')) throw new Error(`${cli} has no line that names its interpreter`);
 await writeFile(cli, source.replace(/^#!.*\n/, `#!${node}\n`));
-await chmod(cli, 0o755);
 // Node reads `type` to know that these are ES modules.
 await writeFile(join(out, 'usr/lib/quiesce/package.json'), '{"type":"module"}\n');
 
@@ -28,8 +40,13 @@ await copyFile(
   join(out, 'usr/share/doc/quiesce/LICENSE'),
 );
 
-// Any user may be the database's, and an emptyDir mounted over these brings its own permissions.
-for (const folder of ['run/quiesce', 'var/lib/quiesce']) {
-  await mkdir(join(out, folder), { recursive: true });
-  await chmod(join(out, folder), 0o1777);
+for (const folder of WRITABLE) await mkdir(join(out, folder), { recursive: true });
+
+// Any user may be the database's: all may read, whatever the umask of the build was.
+for (const name of await readdir(out, { recursive: true })) {
+  const path = join(out, name);
+  const info = await lstat(path);
+  if (!info.isSymbolicLink()) await chmod(path, info.isDirectory() || path === cli ? 0o755 : 0o644);
 }
+// All may write here; an emptyDir mounted over them brings its own permissions.
+for (const folder of WRITABLE) await chmod(join(out, folder), 0o1777);
