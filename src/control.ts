@@ -28,6 +28,8 @@ export interface LeaseView {
   /** `null` until the hold is in place. */
   readonly frozenAt: string | null;
   readonly expiresAt: string | null;
+  /** Where a long step is, in the engine's own words. */
+  readonly progress: string | null;
   /** Whole milliseconds left on the monotonic clock; `null` until the hold is in place. */
   readonly remainingMs: number | null;
 }

@@ -32,6 +32,10 @@ export interface Probe {
 export interface FreezeContext {
   readonly id: string;
   readonly copy: CopyMethod;
+  /** The lease that will begin with the hold: what a server's own dead-man's switch is set by. */
+  readonly ttlMs: number;
+  /** Says where a long step is, for status and log: one short sentence. */
+  progress(sentence: string): void;
   /**
    * Writes files a restore must put back to `.quiesce/` on the data volume: durable (fsync of file
    * and directory) when it returns. Where there is no volume or it cannot take them, the receipt
@@ -46,6 +50,13 @@ export interface HoldCheck {
   readonly broken: readonly string[];
   /** One sentence a reader understands for each code. */
   readonly notes: readonly string[];
+}
+
+/** What the end of a hold adds to what is known. */
+export interface HoldEnd extends HoldCheck {
+  /** Replaces these keys of the receipt's `position` and `restore`. */
+  readonly position?: JsonObject;
+  readonly restore?: JsonObject;
 }
 
 /** A database that is held. Made by {@link Engine.hold}, ended by `release`, exactly once. */
@@ -68,8 +79,18 @@ export interface Hold {
   readonly lost: AbortSignal;
   /** Asks the server whether the hold held since it was made; called before `release`. */
   check(signal: AbortSignal): Promise<HoldCheck>;
-  /** Lets the database go. Safe when the server is gone; throws only if something may still be held. */
-  release(signal: AbortSignal): Promise<void>;
+  /**
+   * Tells the server that the lease now runs for `ttlMs` from here, where it has a dead-man's switch
+   * of its own. Rejects when the server could not be told: the lease is then not renewed.
+   */
+  renew?(ttlMs: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Lets the database go. Safe when the server is gone; throws only if something may still be held,
+   * and is then called again.
+   *
+   * @returns what only the end can tell: a backup that had to be ended with evidence of its own.
+   */
+  release(signal: AbortSignal): Promise<HoldEnd | void>;
 }
 
 /** One line of a verification. */

@@ -93,6 +93,7 @@ export class Coordinator {
       requestedAt: receipt.requestedAt,
       frozenAt: receipt.frozenAt,
       expiresAt: receipt.expiresAt,
+      progress: this.#current.run.progress ?? null,
       remainingMs: left === null ? null : Math.max(0, Math.round(left)),
     };
   }
@@ -152,13 +153,7 @@ export class Coordinator {
 
   async #renewed(current: Current, ttlMs: number): Promise<Receipt> {
     this.#deps.logger.info({ freeze: current.run.id, ttlMs }, 'lease renewed');
-    // The journal's expiry is for readers only: a renewal does not fail because of it.
-    await current.run.renew(ttlMs).catch((error: unknown) => {
-      this.#deps.logger.warn(
-        { freeze: current.run.id, err: error },
-        'the renewal is not in the journal',
-      );
-    });
+    await current.run.renew(ttlMs);
     return current.run.receipt;
   }
 

@@ -1,6 +1,14 @@
 import type { Logger } from 'pino';
-import type { CopyMethod, Engine, FreezeContext, Hold, HoldCheck } from '../engines/engine.ts';
+import type {
+  CopyMethod,
+  Engine,
+  FreezeContext,
+  Hold,
+  HoldCheck,
+  HoldEnd,
+} from '../engines/engine.ts';
 import { type QuiesceError, toQuiesceError } from '../errors.ts';
+import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import type { Cause } from './lease.ts';
 import type { Receipt } from './receipt.ts';
@@ -9,6 +17,7 @@ import type { Volume } from './volume.ts';
 /** How long the server may take to give its evidence at thaw, and how long each try to release it. */
 const CHECK_WITHIN_MS = 8_000;
 const RELEASE_WITHIN_MS = 8_000;
+const RENEW_WITHIN_MS = 5_000;
 const RELEASE_AGAIN_AFTER_MS = 1_000;
 
 export interface RunDeps {
@@ -44,6 +53,8 @@ export class FreezeRun {
   #establishing: Promise<unknown> = Promise.resolve();
   #hold: Hold | undefined;
   #heldAt: number | undefined;
+  /** Where a long step is, in the engine's own words. */
+  progress: string | undefined;
   /** Set for a freeze found in the journal: its process is gone, and its hold perhaps is not. */
   #orphan: JournalEntry | null | undefined;
 
@@ -87,6 +98,10 @@ export class FreezeRun {
     const context: FreezeContext = {
       id: this.id,
       copy: this.#deps.copy,
+      ttlMs,
+      progress: (sentence) => {
+        this.progress = sentence;
+      },
       keep: (files) => volume.keep(files),
     };
     await journal.open({ receipt: this.receipt, engine: null });
@@ -123,12 +138,23 @@ export class FreezeRun {
     return heldAt;
   }
 
-  /** Extends the lease in the journal and in the receipt that callers get. */
-  async renew(remainingMs: number): Promise<void> {
-    const expiresAt = new Date(Date.now() + remainingMs).toISOString();
+  /**
+   * Extends the lease on the server, in the receipt that callers get, and in the journal. The
+   * journal's expiry is for readers only: a renewal does not fail because of it.
+   */
+  async renew(ttlMs: number): Promise<void> {
+    await this.#hold?.renew?.(ttlMs, AbortSignal.timeout(RENEW_WITHIN_MS));
+    const expiresAt = new Date(Date.now() + ttlMs).toISOString();
     this.receipt = { ...this.receipt, expiresAt };
     const engine = { ...this.#hold?.journal } as JournalEntry['engine'];
-    await this.#deps.journal.open({ receipt: this.receipt, engine });
+    await this.#deps.journal
+      .open({ receipt: this.receipt, engine })
+      .catch((error: unknown) =>
+        this.#deps.logger.warn(
+          { freeze: this.id, err: error },
+          'the renewal is not in the journal',
+        ),
+      );
   }
 
   /** Makes an `establish` under way reject soon. */
@@ -150,13 +176,16 @@ export class FreezeRun {
     const leftover = await this.#deps.volume.clear(this.#orphan === null ? null : this.id);
     const check = await this.#evidence(cause);
     if (leftover !== null) check.push(['receipt-not-removed', leftover]);
-    await this.#release(onStuck);
+    const end = await this.#release(onStuck);
+    if (end && cause === 'thaw') check.push(...pairs(end));
     const held = check.length === 0 && cause === 'thaw';
     this.receipt = endedReceipt(this.receipt, {
       verdict: held ? 'consistent' : 'inconsistent',
       broken: check,
       heldMs: this.#heldAt === undefined ? null : asked - this.#heldAt,
       thawMs: this.#deps.now() - asked,
+      position: end?.position,
+      restore: end?.restore,
     });
     await this.#conclude();
     return held;
@@ -175,15 +204,15 @@ export class FreezeRun {
     }
   }
 
-  async #release(onStuck: (error: QuiesceError) => void): Promise<void> {
+  async #release(onStuck: (error: QuiesceError) => void): Promise<HoldEnd | undefined> {
     for (;;) {
       try {
         const signal = AbortSignal.timeout(RELEASE_WITHIN_MS);
-        if (this.#hold) await this.#hold.release(signal);
+        if (this.#hold) return (await this.#hold.release(signal)) ?? undefined;
         if (this.#orphan !== undefined) {
           await this.#deps.engine.recover(this.#orphan?.engine ?? null, signal);
         }
-        return;
+        return undefined;
       } catch (error) {
         onStuck(toQuiesceError(error));
         await new Promise((resolve) => setTimeout(resolve, RELEASE_AGAIN_AFTER_MS));
@@ -199,82 +228,6 @@ export class FreezeRun {
       this.#deps.logger.error({ freeze: this.id, err: error }, 'the journal could not be closed');
     }
   }
-}
-
-function blankReceipt(id: string, deps: RunDeps): Receipt {
-  return {
-    apiVersion: 'quiesce.dev/v1',
-    kind: 'Receipt',
-    id,
-    ...(deps.app === undefined ? {} : { app: deps.app }),
-    engine: { name: deps.engine.name, version: null, role: null, identity: {} },
-    mode: null,
-    copy: deps.copy,
-    writesBlocked: false,
-    requestedAt: new Date().toISOString(),
-    frozenAt: null,
-    expiresAt: null,
-    thawedAt: null,
-    durationsMs: { prepare: null, freeze: null, held: null, thaw: null },
-    position: null,
-    restore: null,
-    evidence: { onVolume: false, detail: 'The hold was never in place.' },
-    verdict: 'inconsistent',
-    reasons: [],
-    notes: [],
-  };
-}
-
-interface HeldFacts {
-  readonly ttlMs: number;
-  readonly prepareMs: number;
-  readonly freezeMs: number;
-  readonly evidence: Receipt['evidence'];
-}
-
-function heldReceipt(blank: Receipt, hold: Hold, facts: HeldFacts): Receipt {
-  const at = Date.now();
-  return {
-    ...blank,
-    engine: { name: blank.engine.name, ...hold.server, identity: { ...hold.server.identity } },
-    mode: hold.mode,
-    writesBlocked: hold.writesBlocked,
-    frozenAt: new Date(at).toISOString(),
-    expiresAt: new Date(at + facts.ttlMs).toISOString(),
-    durationsMs: {
-      ...blank.durationsMs,
-      prepare: round(facts.prepareMs),
-      freeze: round(facts.freezeMs),
-    },
-    position: { ...hold.position } as Receipt['position'],
-    restore: { ...hold.restore } as Receipt['restore'],
-    evidence: facts.evidence,
-    verdict: 'held',
-    reasons: [...hold.reasons],
-    notes: [...hold.notes],
-  };
-}
-
-interface EndFacts {
-  readonly verdict: 'consistent' | 'inconsistent';
-  readonly broken: readonly (readonly [code: string, note: string])[];
-  readonly heldMs: number | null;
-  readonly thawMs: number;
-}
-
-function endedReceipt(receipt: Receipt, facts: EndFacts): Receipt {
-  return {
-    ...receipt,
-    thawedAt: new Date().toISOString(),
-    durationsMs: {
-      ...receipt.durationsMs,
-      held: facts.heldMs === null ? null : round(facts.heldMs),
-      thaw: round(facts.thawMs),
-    },
-    verdict: facts.verdict,
-    reasons: [...receipt.reasons, ...facts.broken.map(([code]) => code)],
-    notes: [...receipt.notes, ...facts.broken.map(([, note]) => note)],
-  };
 }
 
 function pairs(check: HoldCheck): [code: string, note: string][] {
@@ -296,9 +249,4 @@ function explain(cause: Cause, failure: QuiesceError | undefined): string {
     interrupted: 'The sidecar died while the freeze was open; the next one released the database.',
   };
   return sentences[cause];
-}
-
-/** A tenth of a millisecond is all the clock is worth. */
-function round(ms: number): number {
-  return Math.round(ms * 10) / 10;
 }

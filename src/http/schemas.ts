@@ -95,6 +95,7 @@ export const statusAnswer = z
         requestedAt: instant,
         frozenAt: instant.nullable(),
         expiresAt: instant.nullable(),
+        progress: z.string().nullable().describe("where a long step is, in the engine's own words"),
         remainingMs: z.number().nullable(),
       })
       .nullable(),

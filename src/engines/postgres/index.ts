@@ -9,10 +9,10 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
-import { beginFreeze, type Begin, completeFreeze } from './freeze.ts';
 import { inspectServerLayout } from './layout.ts';
 import { readMetadata } from './metadata.ts';
-import { planFreeze } from './plan.ts';
+import { modeFor, SUPPORTED_COPIES } from './modes/index.ts';
+import type { Prepared } from './modes/mode.ts';
 import { readPrivileges } from './privileges.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './session.ts';
@@ -39,10 +39,10 @@ export function createEngine(options: PostgresOptions): Engine {
 
 class PostgresEngine implements Engine {
   readonly name = 'postgres';
-  readonly capabilities = { blocksWrites: false, copies: ['snapshot'] } as const;
+  readonly capabilities = { blocksWrites: false, copies: SUPPORTED_COPIES } as const;
   readonly #settings: PostgresSettings;
   readonly #dataDir: string | undefined;
-  #prepared: Begin | undefined;
+  #prepared: Prepared | undefined;
   readonly #onAbort = (): void => void this.#forget();
 
   constructor(settings: PostgresSettings, dataDir: string | undefined) {
@@ -55,20 +55,16 @@ class PostgresEngine implements Engine {
   }
 
   async prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
-    if (context.copy !== 'snapshot') throw unsupportedCopy(context.copy);
+    const mode = modeFor(context.copy);
     await this.#forget();
     const session = await this.#open(signal);
     try {
       const server = await readServer(session, signal);
       const privileges = await readPrivileges(session, signal);
-      const plan = planFreeze(server, privileges);
       const layout = await inspectServerLayout(session, server, this.#dataDir, signal);
-      if (layout.refusal) {
-        throw new QuiesceError('COPY_UNSUPPORTED', layout.refusal.message, {
-          hint: layout.refusal.hint,
-        });
-      }
-      this.#prepared = await beginFreeze(session, plan, layout, context.id, signal);
+      const open = (again: AbortSignal): Promise<Session> => this.#open(again);
+      const known = { session, server, privileges, layout, dataDir: this.#dataDir, context, open };
+      this.#prepared = await mode(known, signal);
       // A freeze that ends between prepare and hold leaves its connection to nobody else.
       signal.addEventListener('abort', this.#onAbort, { once: true });
     } catch (error) {
@@ -77,13 +73,12 @@ class PostgresEngine implements Engine {
     }
   }
 
-  async hold(context: FreezeContext, signal: AbortSignal): Promise<Hold> {
+  async hold(_context: FreezeContext, signal: AbortSignal): Promise<Hold> {
     const prepared = this.#prepared;
     signal.removeEventListener('abort', this.#onAbort);
     if (!prepared) throw new QuiesceError('INTERNAL', 'hold was called without prepare');
     try {
-      const open = (again: AbortSignal): Promise<Session> => this.#open(again);
-      const hold = await completeFreeze(prepared, context, open, signal);
+      const hold = await prepared.hold(signal);
       this.#prepared = undefined;
       return hold;
     } catch (error) {
@@ -121,7 +116,7 @@ class PostgresEngine implements Engine {
   async #forget(): Promise<void> {
     const prepared = this.#prepared;
     this.#prepared = undefined;
-    await prepared?.session.close();
+    await prepared?.close();
   }
 
   async #open(signal: AbortSignal): Promise<Session> {
@@ -136,17 +131,4 @@ class PostgresEngine implements Engine {
       await session.close();
     }
   }
-}
-
-function unsupportedCopy(copy: string): QuiesceError {
-  const hints: Record<string, string> = {
-    volumes: 'Keep data, WAL and tablespaces on one volume and set QUIESCE_COPY=snapshot.',
-    files:
-      'Live PostgreSQL files copied one by one do not restore: use CSI snapshots and set QUIESCE_COPY=snapshot.',
-  };
-  return new QuiesceError(
-    'COPY_UNSUPPORTED',
-    `A PostgreSQL freeze keeps its promise only for an atomic snapshot of one volume, not for copy: ${copy}.`,
-    { hint: hints[copy] ?? 'Set QUIESCE_COPY=snapshot.', field: 'QUIESCE_COPY' },
-  );
 }

@@ -23,7 +23,13 @@ async function freeze(
   id: string,
 ): Promise<Receipt> {
   const engine = createEngine({ settings: env, dataDir });
-  const context = { id, copy: 'snapshot' as const, keep: () => Promise.resolve() };
+  const context = {
+    id,
+    copy: 'snapshot' as const,
+    ttlMs: 60_000,
+    progress: () => undefined,
+    keep: () => Promise.resolve(),
+  };
   await engine.prepare(context, never);
   const hold = await engine.hold(context, never);
   await hold.release(never);

@@ -1,5 +1,5 @@
-import { missingForSealed, type Privileges } from './privileges.ts';
-import type { ServerFacts } from './server.ts';
+import { missingForSealed, type Privileges } from '../privileges.ts';
+import type { ServerFacts } from '../server.ts';
 
 /** How strong a freeze of this server by this role can be, and why it is no stronger. */
 export interface Plan {

@@ -1,0 +1,100 @@
+import type { CopyMethod, Hold, JsonObject } from '../engines/engine.ts';
+import type { Receipt } from './receipt.ts';
+
+interface DraftDeps {
+  readonly engine: { readonly name: string };
+  readonly copy: CopyMethod;
+  readonly app: string | undefined;
+}
+
+/** The receipt of a freeze that has been asked for and is not in place. */
+export function blankReceipt(id: string, deps: DraftDeps): Receipt {
+  return {
+    apiVersion: 'quiesce.dev/v1',
+    kind: 'Receipt',
+    id,
+    ...(deps.app === undefined ? {} : { app: deps.app }),
+    engine: { name: deps.engine.name, version: null, role: null, identity: {} },
+    mode: null,
+    copy: deps.copy,
+    writesBlocked: false,
+    requestedAt: new Date().toISOString(),
+    frozenAt: null,
+    expiresAt: null,
+    thawedAt: null,
+    durationsMs: { prepare: null, freeze: null, held: null, thaw: null },
+    position: null,
+    restore: null,
+    evidence: { onVolume: false, detail: 'The hold was never in place.' },
+    verdict: 'inconsistent',
+    reasons: [],
+    notes: [],
+  };
+}
+
+export interface HeldFacts {
+  readonly ttlMs: number;
+  readonly prepareMs: number;
+  readonly freezeMs: number;
+  readonly evidence: Receipt['evidence'];
+}
+
+/** The receipt once the hold is in place. */
+export function heldReceipt(blank: Receipt, hold: Hold, facts: HeldFacts): Receipt {
+  const at = Date.now();
+  return {
+    ...blank,
+    engine: { name: blank.engine.name, ...hold.server, identity: { ...hold.server.identity } },
+    mode: hold.mode,
+    writesBlocked: hold.writesBlocked,
+    frozenAt: new Date(at).toISOString(),
+    expiresAt: new Date(at + facts.ttlMs).toISOString(),
+    durationsMs: {
+      ...blank.durationsMs,
+      prepare: round(facts.prepareMs),
+      freeze: round(facts.freezeMs),
+    },
+    position: { ...hold.position } as Receipt['position'],
+    restore: { ...hold.restore } as Receipt['restore'],
+    evidence: facts.evidence,
+    verdict: 'held',
+    reasons: [...hold.reasons],
+    notes: [...hold.notes],
+  };
+}
+
+export interface EndFacts {
+  readonly verdict: 'consistent' | 'inconsistent';
+  readonly broken: readonly (readonly [code: string, note: string])[];
+  readonly heldMs: number | null;
+  readonly thawMs: number;
+  readonly position: JsonObject | undefined;
+  readonly restore: JsonObject | undefined;
+}
+
+/** The final receipt. */
+export function endedReceipt(receipt: Receipt, facts: EndFacts): Receipt {
+  return {
+    ...receipt,
+    thawedAt: new Date().toISOString(),
+    durationsMs: {
+      ...receipt.durationsMs,
+      held: facts.heldMs === null ? null : round(facts.heldMs),
+      thaw: round(facts.thawMs),
+    },
+    position: merged(receipt.position, facts.position),
+    restore: merged(receipt.restore, facts.restore),
+    verdict: facts.verdict,
+    reasons: [...receipt.reasons, ...facts.broken.map(([code]) => code)],
+    notes: [...receipt.notes, ...facts.broken.map(([, note]) => note)],
+  };
+}
+
+function merged<T extends Receipt['position']>(known: T, more: JsonObject | undefined): T {
+  return known === null || more === undefined ? known : ({ ...known, ...more } as T);
+}
+
+/** A tenth of a millisecond is all the clock is worth. */
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}
