@@ -1,6 +1,6 @@
 import { toQuiesceError } from '../errors.ts';
 import { CheckFailed, Checks } from './checks.ts';
-import { parseOptions, type DemoOptions } from './options.ts';
+import { type DemoOptions, HELP, parseOptions } from './options.ts';
 import { makePaint, wantsColor } from './paint.ts';
 import { makeProgress, silent } from './progress.ts';
 import { type DemoReport, type Running, summary } from './report.ts';
@@ -25,6 +25,10 @@ const SETTLE_MS = 3_000;
 export async function run(args: string[]): Promise<number> {
   // A reader that goes away (a pipe to head) must not end the clean-up.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(HELP);
+    return 0;
+  }
   let options: DemoOptions;
   try {
     options = parseOptions(args);

@@ -14,6 +14,22 @@ export interface DemoOptions {
 
 export const MAJORS = [13, 14, 15, 16, 17, 18] as const;
 
+export const HELP = `Usage: quiesce demo [--postgres 17] [--seconds 4] [--keep | --stop] [-o text|json]
+
+Shows the main job on this machine with an embedded PostgreSQL: writers move money, quiesce freezes,
+the volume is copied, quiesce thaws, and the copy is restored, verified and compared with every
+transaction the writers were told had committed.
+
+  --postgres MAJOR         ${MAJORS.join(', ')} (17)
+  --seconds N              how long the writers are measured before the freeze, 1 to 300 (4); it is
+                           held half as long
+  --keep                   leave both servers and sidecars running, and print how to play with them
+  --stop                   end what --keep left running
+  -o, --output text|json   text (default), or one JSON document
+
+Exit codes: 0 every check held, 7 one did not (it is named), 2 bad flags, 1 unexpected.
+`;
+
 /** @throws QuiesceError `USAGE`, naming the flag at fault. */
 export function parseOptions(args: readonly string[]): DemoOptions {
   const values = read(args);
@@ -56,7 +72,7 @@ function read(args: readonly string[]) {
     // parseArgs names the flag in the first sentence; the rest is advice to programmers.
     const message = (error as Error).message.split(/\. |\n/)[0] ?? '';
     const flag = /'(-[^' ]*)/.exec(message)?.[1]?.replace(/,$/, '');
-    throw bad(flag, message);
+    throw bad(flag, `${message}.`);
   }
 }
 

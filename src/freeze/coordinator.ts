@@ -250,7 +250,8 @@ export class Coordinator {
       if (this.#state.phase !== 'frozen') return;
       const { receipt } = run;
       this.#deps.observer.frozen(new Date(receipt.frozenAt ?? Date.now()));
-      this.#deps.logger.info({ freeze: run.id, ...story(receipt) }, 'frozen');
+      const took = formatDuration(receipt.durationsMs.freeze ?? 0);
+      this.#deps.logger.info(story(run), `frozen after ${took}, ${receipt.mode}`);
       frozen.resolve(receipt);
     } catch (error) {
       run.failure ??= toQuiesceError(error);
@@ -279,20 +280,21 @@ export class Coordinator {
     this.#last = run.receipt;
     this.#current = undefined;
     this.#dispatch({ type: 'released', held });
-    this.#conclude(run.receipt, cause, held);
+    this.#conclude(run, cause, held);
     current.frozen.reject(failureOf(run, cause, run.stage, false));
     ended.resolve(run.receipt);
   }
 
-  #conclude(receipt: Receipt, cause: Cause, held: boolean): void {
+  #conclude(run: FreezeRun, cause: Cause, held: boolean): void {
     const { observer, logger } = this.#deps;
     observer.frozen(null);
     observer.consistency(held);
     if (held) observer.lastSuccess(new Date());
-    const level = held ? 'info' : 'warn';
-    const { reasons, notes } = receipt;
-    const facts = { freeze: receipt.id, cause, ...story(receipt), reasons, notes };
-    logger[level](facts, `freeze ended: ${receipt.verdict}`);
+    const { verdict, reasons, notes, durationsMs } = run.receipt;
+    const time =
+      durationsMs.held === null ? 'never held' : `held ${formatDuration(durationsMs.held)}`;
+    const facts = { ...story(run), cause, reasons, notes };
+    logger[held ? 'info' : 'warn'](facts, `freeze ended by ${cause}: ${verdict}, ${time}`);
   }
 
   #observe(hook: 'freeze' | 'thaw', result: string, began: number): void {
@@ -341,7 +343,18 @@ function within(field: 'ttl' | 'timeout', ms: number, max: number): number {
   );
 }
 
-function story(receipt: Receipt): Record<string, unknown> {
-  const { mode, copy, engine, durationsMs, position, expiresAt } = receipt;
-  return { engine, mode, copy, durationsMs, position, expiresAt };
+/** What a line of the log tells of a freeze; `engine` itself stands in every line already. */
+function story(run: FreezeRun): Record<string, unknown> {
+  const { mode, copy, engine, durationsMs, position, expiresAt } = run.receipt;
+  const { version, role, identity } = engine;
+  return {
+    freeze: run.id,
+    by: run.by,
+    server: { version, role, ...identity },
+    mode,
+    copy,
+    durationsMs,
+    position,
+    expiresAt,
+  };
 }
