@@ -41,7 +41,7 @@ BEGIN
 END
 $grants$;
 
--- Only for `quiesce verify --deep`, in every database that it shall look into:
+-- Only for `quiesce verify --amcheck`, in every database that it shall look into:
 --
 --     CREATE EXTENSION IF NOT EXISTS amcheck;
 --     GRANT EXECUTE ON FUNCTION bt_index_check(regclass, boolean) TO quiesce;
