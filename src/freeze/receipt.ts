@@ -55,4 +55,3 @@ export const receiptSchema = z
   .meta({ id: 'Receipt', description: 'The proof of one freeze.' });
 
 export type Receipt = z.infer<typeof receiptSchema>;
-export type Verdict = (typeof VERDICTS)[number];
