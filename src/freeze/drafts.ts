@@ -90,8 +90,10 @@ export function endedReceipt(receipt: Receipt, facts: EndFacts): Receipt {
   };
 }
 
-function merged<T extends Receipt['position']>(known: T, more: JsonObject | undefined): T {
-  return known === null || more === undefined ? known : ({ ...known, ...more } as T);
+function merged(known: Receipt['position'], more: JsonObject | undefined): Receipt['position'] {
+  return known === null || more === undefined
+    ? known
+    : ({ ...known, ...more } as Receipt['position']);
 }
 
 /** A tenth of a millisecond is all the clock is worth. */
