@@ -63,10 +63,17 @@ export async function removeDurably(path: string): Promise<boolean> {
  * @returns whether it was missing.
  */
 export async function makeFolder(path: string, mode: number): Promise<boolean> {
-  const first = await mkdir(path, { recursive: true, mode });
-  if (first === undefined) return false;
+  try {
+    // Not `recursive`: that hides why a folder cannot be made.
+    await mkdir(path, { mode });
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return false;
+    if (!isErrno(error, 'ENOENT') || dirname(path) === path) throw error;
+    await makeFolder(dirname(path), mode);
+    return await makeFolder(path, mode);
+  }
   await chmod(path, mode);
-  await syncFolder(dirname(first));
+  await syncFolder(dirname(path));
   return true;
 }
 
@@ -93,6 +100,7 @@ export function describeErrno(error: unknown): string {
     EACCES: 'permission denied',
     EPERM: 'operation not permitted',
     ENOENT: 'no such folder',
+    EEXIST: 'something that is no folder lies there',
     ENOTDIR: 'a part of the path is not a folder',
     EIO: 'input/output error',
   };

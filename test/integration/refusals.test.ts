@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -40,19 +40,58 @@ async function sidecar(env: Record<string, string>): Promise<TestSidecar> {
   return one;
 }
 
-/** A small file system of its own, so that it can be full or read-only for root, too. */
+const isRoot = process.getuid?.() === 0;
+
+/** A small file system of its own. */
 async function tmpfs(options: string): Promise<string> {
   const dir = await makeTempDir('qt-');
   const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'quiesce', dir], {
     encoding: 'utf8',
   });
-  if (status !== 0) throw new Error(`this test mounts a tmpfs and needs root: ${stderr}`);
+  if (status !== 0) throw new Error(`a tmpfs cannot be mounted: ${stderr}`);
   undo.push(() => spawnSync('umount', ['-l', dir]));
   return dir;
 }
 
-function fill(dir: string): void {
-  spawnSync('dd', ['if=/dev/zero', `of=${join(dir, 'full')}`, 'bs=4k']);
+/** A folder that takes no file, and the system's words for why. */
+interface Unwritable {
+  readonly what: string;
+  readonly why: string;
+  readonly make: () => Promise<string>;
+}
+
+/** Permissions do not stop root, and only root can make a file system that is full or read-only. */
+const UNWRITABLE: readonly Unwritable[] = isRoot
+  ? [
+      {
+        what: 'full',
+        why: 'no space left',
+        make: async () => {
+          const dir = await tmpfs('size=64k,mode=777');
+          spawnSync('dd', ['if=/dev/zero', `of=${join(dir, 'full')}`, 'bs=4k']);
+          return dir;
+        },
+      },
+      { what: 'read-only', why: 'read-only', make: () => tmpfs('ro') },
+    ]
+  : [
+      {
+        what: 'forbidden (a full one takes root)',
+        why: 'permission denied',
+        make: async () => {
+          const dir = await makeTempDir('qt-');
+          await chmod(dir, 0o500);
+          return dir;
+        },
+      },
+    ];
+
+/** A folder on another file system than the temporary directory; it exists on every Linux. */
+async function elsewhere(): Promise<string> {
+  const dir = await mkdtemp('/dev/shm/quiesce-');
+  undo.push(() => rm(dir, { recursive: true, force: true }));
+  await chmod(dir, 0o755);
+  return dir;
 }
 
 /** The freeze is refused with this code, the thaw after it fails, and the sidecar lives. */
@@ -135,7 +174,7 @@ describe('a copy method that cannot keep the promise', () => {
 
   it('a tablespace on another volume is refused by name', async () => {
     const pg = await server({ major: 17 });
-    const other = await tmpfs('size=16m');
+    const other = await elsewhere();
     const folder = join(other, 'ts');
     await mkdir(folder, { mode: 0o700 });
     await pg.server.own(folder);
@@ -214,28 +253,24 @@ describe('a database that cannot be frozen', () => {
 });
 
 describe('places that cannot be written', () => {
-  it('a full data volume does not stop the freeze; the receipt says the file is not there', async () => {
-    const pg = await server({ major: 17 });
-    const volume = await tmpfs('size=256k');
-    fill(volume);
-    const one = await (await sidecarFor(pg, { QUIESCE_DATA_DIR: volume })).start();
-    const { status, body } = await one.api('POST', '/v1/freeze', {});
-    expect(status).toBe(200);
-    expect(body.evidence).toMatchObject({ onVolume: false });
-    expect(body.evidence.detail).toContain('no space left');
-    expect((await one.api('POST', '/v1/thaw')).status).toBe(200);
-  });
+  it.each(UNWRITABLE)(
+    'a $what data volume does not stop the freeze; the receipt says the file is not there',
+    async ({ make, why }) => {
+      const pg = await server({ major: 17 });
+      const one = await (await sidecarFor(pg, { QUIESCE_DATA_DIR: await make() })).start();
+      const { status, body } = await one.api('POST', '/v1/freeze', {});
+      expect(status).toBe(200);
+      expect(body.evidence).toMatchObject({ onVolume: false });
+      expect(body.evidence.detail).toContain(why);
+      expect((await one.api('POST', '/v1/thaw')).status).toBe(200);
+    },
+  );
 
-  it.each([
-    ['full', 'size=64k,mode=777', 'no space left'],
-    ['read-only', 'ro', 'read-only'],
-  ])('a %s state directory: nothing is frozen', async (_what, options, why) => {
+  it.each(UNWRITABLE)('a $what state directory: nothing is frozen', async ({ make, why }) => {
     const pg = await server({ major: 17 });
-    const state = await tmpfs(options);
-    if (options !== 'ro') fill(state);
-    const one = await (
-      await sidecarFor(pg, { QUIESCE_STATE_DIR: state, QUIESCE_DATA_DIR: pg.dir })
-    ).start('live');
+    const state = await make();
+    const env = { QUIESCE_STATE_DIR: state, QUIESCE_DATA_DIR: pg.dir };
+    const one = await (await sidecarFor(pg, env)).start('live');
     expect(await expectRefused(one, 'JOURNAL_FAILED', 5)).toContain(why);
     expect(existsSync(join(pg.dir, '.quiesce/receipt.json'))).toBe(false);
     expect(await pg.admin.query('SELECT slot_name FROM pg_replication_slots')).toMatchObject({

@@ -4,13 +4,13 @@ import { delimiter, join } from 'node:path';
 import { sweepMounts } from '../../src/demo/btrfs.ts';
 
 /** What the tests run beside PostgreSQL itself, by Debian's package. */
-const NEEDED = { pgbouncer: 'pgbouncer', openssl: 'openssl', 'mkfs.btrfs': 'btrfs-progs' } as const;
+const NEEDED = { pgbouncer: 'pgbouncer', 'mkfs.btrfs': 'btrfs-progs' } as const;
 /** Starts nothing of what is installed: the services would hold the standard ports. */
 const POLICY = '/usr/sbin/policy-rc.d';
 
 /**
  * Brings the programs the machine lacks from Debian's packages, where this is root and there is
- * apt-get; otherwise says the line to run. A test that lacks its part fails: nothing is skipped.
+ * apt-get. Otherwise it says the line to run and which stand-in is used: nothing is skipped.
  */
 export default async function setup(): Promise<void> {
   await sweepMounts();
@@ -19,7 +19,9 @@ export default async function setup(): Promise<void> {
   const packages = missing.map(([, name]) => name);
   const line = `apt-get update && apt-get install -y ${packages.join(' ')}`;
   if (process.getuid?.() !== 0 || !onPath('apt-get')) {
-    process.stderr.write(`The tests need programs this machine lacks. Run as root: ${line}\n`);
+    process.stderr.write(
+      `Stand-ins are used for ${packages.join(' and ')}. For the real parts run as root: ${line}\n`,
+    );
     return;
   }
   process.stderr.write(`Installing what the tests need: ${packages.join(', ')}\n`);

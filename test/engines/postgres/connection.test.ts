@@ -1,17 +1,15 @@
-import { execFile } from 'node:child_process';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connect } from '../../../src/engines/postgres/connection.ts';
 import { Session } from '../../../src/engines/postgres/session.ts';
 import { parseSettings } from '../../../src/engines/postgres/settings.ts';
 import { freePort } from '../../../src/demo/embedded-postgres.ts';
+import { makeCertificates } from '../../support/certificates.ts';
 import { MAJORS, ROLE_PASSWORD, startServer, type TestServer } from '../../support/postgres.ts';
 
-const run = promisify(execFile);
 const never = new AbortController().signal;
 
 /** Whether the connection is encrypted, or the code of the error. */
@@ -30,78 +28,6 @@ async function outcome(env: Record<string, string>): Promise<string> {
     const { code, message } = error as { code: string; message: string };
     expect(message).not.toContain(ROLE_PASSWORD);
     return `${code}: ${message}`;
-  }
-}
-
-async function openssl(cwd: string, ...args: string[]): Promise<void> {
-  await run('openssl', args, { cwd });
-}
-
-/** A CA, a certificate `server` for 127.0.0.1 and localhost, one `cn` by common name, one for a client. */
-async function makeCertificates(dir: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
-  const subjects = [
-    ['server', '/CN=ignored', 'subjectAltName=DNS:localhost,DNS:*.example.test,IP:127.0.0.1'],
-    ['elsewhere', '/CN=elsewhere', 'subjectAltName=DNS:elsewhere.test'],
-    ['cn', '/CN=127.0.0.1', 'basicConstraints=CA:FALSE'],
-    ['client', '/CN=quiesce', 'basicConstraints=CA:FALSE'],
-  ] as const;
-  for (const ca of ['ca', 'otherca']) {
-    await openssl(
-      dir,
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      `/CN=${ca}`,
-      '-keyout',
-      `${ca}.key`,
-      '-out',
-      `${ca}.crt`,
-    );
-  }
-  for (const [name, subject, extension] of subjects) {
-    await openssl(
-      dir,
-      'req',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-subj',
-      subject,
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.csr`,
-    );
-    await writeFile(join(dir, `${name}.ext`), `${extension}\n`);
-    await openssl(
-      dir,
-      'x509',
-      '-req',
-      '-in',
-      `${name}.csr`,
-      '-CA',
-      'ca.crt',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-days',
-      '2',
-      '-extfile',
-      `${name}.ext`,
-      '-out',
-      `${name}.crt`,
-    );
-    await chmod(join(dir, `${name}.key`), 0o600);
   }
 }
 
@@ -131,7 +57,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
           ['server.key', 'server.key'],
           ['ca.crt', 'ca.crt'],
         ] as const) {
-          await run('cp', [join(certs, from), join(dataDir, to)]);
+          await copyFile(join(certs, from), join(dataDir, to));
           await server.own(join(dataDir, to));
         }
         await writeFile(join(dataDir, 'pg_ident.conf'), 'm quiesce quiesce\n');
