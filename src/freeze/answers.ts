@@ -1,3 +1,5 @@
+import type { LeasePhase, LeaseView } from '../control.ts';
+import { formatDuration } from '../duration.ts';
 import { QuiesceError } from '../errors.ts';
 import type { Cause } from './lease.ts';
 import type { Receipt } from './receipt.ts';
@@ -62,4 +64,34 @@ export function failureOf(
     case 'interrupted':
       return new QuiesceError('FREEZE_ABORTED', `The freeze has ended; ${undone}.`);
   }
+}
+
+/** For a freeze that comes while another one is held. */
+export function heldBy(lease: LeaseView | null, phase: LeasePhase): QuiesceError {
+  const id = lease?.id ?? 'unknown';
+  const until = lease?.expiresAt ? `until ${lease.expiresAt}` : `(${phase})`;
+  return new QuiesceError(
+    'FREEZE_HELD',
+    `Freeze ${id} by ${lease?.by ?? 'unknown'} holds the database ${until}.`,
+    { hint: `Wait until it ends, or end it with: quiesce thaw --id ${id}` },
+  );
+}
+
+/** For a thaw that can mean no freeze; `open` is the id of the one that is held, if any. */
+export function nothingToThaw(id: string | undefined, open: string | undefined): QuiesceError {
+  if (id === undefined) return new QuiesceError('NOT_FROZEN', 'Nothing is frozen.');
+  const other = open === undefined ? 'Nothing is frozen.' : `Freeze ${open} is another one.`;
+  return new QuiesceError('NOT_FROZEN', `There is no freeze ${id}. ${other}`, { field: 'id' });
+}
+
+/** A duration a caller asked for, if it is within bounds. */
+export function within(field: 'ttl' | 'timeout', ms: number, max: number): number {
+  if (ms > 0 && ms <= max) return ms;
+  throw new QuiesceError(
+    'INVALID_FIELD',
+    `${field} must be more than 0 and at most ${formatDuration(max)}.`,
+    {
+      field,
+    },
+  );
 }

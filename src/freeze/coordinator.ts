@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { FreezeRequest, LeasePhase, LeaseView, ThawRequest } from '../control.ts';
 import { formatDuration } from '../duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
-import { ambiguous, answer, failureOf, stuck } from './answers.ts';
+import { ambiguous, answer, failureOf, heldBy, nothingToThaw, stuck, within } from './answers.ts';
 import { Deferred } from './deferred.ts';
 import {
   type Cause,
@@ -145,10 +145,16 @@ export class Coordinator {
     });
     const decision = effects.at(-1);
     const current = this.#current;
-    if (!current || decision?.type === 'refuse-held') throw this.#heldBy(request.by);
+    if (!current || decision?.type === 'refuse-held') throw this.#refuse(request.by);
     this.#deps.logger.info({ freeze: id, by: request.by, ttlMs, timeoutMs }, 'freeze requested');
     if (decision?.type === 'renewed') return await this.#renewed(current, ttlMs);
     return await this.#await(current, request.gone);
+  }
+
+  #refuse(by: string): QuiesceError {
+    const lease = this.lease();
+    this.#deps.logger.warn({ freeze: lease?.id, by }, 'freeze refused: another one is held');
+    return heldBy(lease, this.phase);
   }
 
   async #renewed(current: Current, ttlMs: number): Promise<Receipt> {
@@ -194,7 +200,8 @@ export class Coordinator {
     if (decision?.type === 'repeat' && this.#last) return answer(this.#last);
     if (decision?.type === 'ambiguous' && this.#last) throw ambiguous(this.#last);
     if (decision?.type === 'not-held' && kept) return answer(kept);
-    if (decision?.type === 'not-held' || !this.#current) throw this.#nothingToThaw(id);
+    if (decision?.type === 'not-held' || !this.#current)
+      throw nothingToThaw(id, this.#current?.run.id);
     return answer(await this.#current.ended.promise);
   }
 
@@ -300,27 +307,6 @@ export class Coordinator {
   #observe(hook: 'freeze' | 'thaw', result: string, began: number): void {
     this.#deps.observer.hookRun(hook, result, (this.#deps.now() - began) / 1_000);
   }
-
-  #heldBy(by: string): QuiesceError {
-    const lease = this.lease();
-    const id = lease?.id ?? 'unknown';
-    this.#deps.logger.warn({ freeze: id, by }, 'freeze refused: another one holds the database');
-    const until = lease?.expiresAt ? `until ${lease.expiresAt}` : `(${this.phase})`;
-    return new QuiesceError(
-      'FREEZE_HELD',
-      `Freeze ${id} by ${lease?.by ?? 'unknown'} holds the database ${until}.`,
-      {
-        hint: `Wait until it ends, or end it with: quiesce thaw --id ${id}`,
-      },
-    );
-  }
-
-  #nothingToThaw(id: string | undefined): QuiesceError {
-    const open = this.#current?.run.id;
-    if (id === undefined) return new QuiesceError('NOT_FROZEN', 'Nothing is frozen.');
-    const other = open === undefined ? 'Nothing is frozen.' : `Freeze ${open} is another one.`;
-    return new QuiesceError('NOT_FROZEN', `There is no freeze ${id}. ${other}`, { field: 'id' });
-  }
 }
 
 function begin(run: FreezeRun): Current {
@@ -330,17 +316,6 @@ function begin(run: FreezeRun): Current {
 function newId(): string {
   const at = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
   return `${at}-${randomBytes(4).toString('hex')}`;
-}
-
-function within(field: 'ttl' | 'timeout', ms: number, max: number): number {
-  if (ms > 0 && ms <= max) return ms;
-  throw new QuiesceError(
-    'INVALID_FIELD',
-    `${field} must be more than 0 and at most ${formatDuration(max)}.`,
-    {
-      field,
-    },
-  );
 }
 
 /** What a line of the log tells of a freeze; `engine` itself stands in every line already. */

@@ -121,4 +121,35 @@ describe.each(MAJORS)('PostgreSQL %i under write load, sealed', (major) => {
     const report = await examine(await restore(copy.path), acked);
     expect(report.checks.filter((check) => !check.ok)).toEqual([]);
   });
+
+  it('PGDATA itself may be what is mounted', async () => {
+    rig = await Rig.make({ major });
+    const { dataDir } = rig.server.options;
+    rig.sidecar.env['QUIESCE_DATA_DIR'] = dataDir;
+    await rig.sidecar.start();
+    await rig.load.start();
+    await sleep(300);
+    const acked = rig.load.snapshotAcked();
+    const frozen = (await rig.sidecar.api('POST', '/v1/freeze', { id: 'in-pgdata' }))
+      .body as Receipt;
+    expect(frozen).toMatchObject({ evidence: { onVolume: true }, restore: { dataDirectory: '.' } });
+    const copy = join((await rig.snapshot('in-pgdata')).path, 'pgdata');
+    expect((await rig.sidecar.api('POST', '/v1/thaw')).status).toBe(200);
+    await rig.load.stop();
+    // A server that crashes with .quiesce/ in its data directory starts as ever.
+    await rig.server.kill();
+    await rig.server.start();
+
+    const prepared = await runCli(['prepare-restore', '--data', copy], {});
+    expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
+    const server = await rig.serverOn(join(copy, '..'));
+    await server.start();
+    const sidecar = await rig.sidecarOn(copy, server);
+    await sidecar.start();
+    await expect
+      .poll(async () => (await sidecar.status()).restore?.verified, { timeout: 10_000 })
+      .toBe(true);
+    const report = await examine(server, acked);
+    expect(report.checks.filter((check) => !check.ok)).toEqual([]);
+  });
 });
