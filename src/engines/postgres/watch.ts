@@ -18,6 +18,7 @@ export class Watch {
   readonly #open: (signal: AbortSignal) => Promise<Session>;
   readonly #lost = new AbortController();
   readonly #stop = new AbortController();
+  readonly #opened = new Set<Session>();
   #session: Session;
   #timer: NodeJS.Timeout | undefined;
 
@@ -27,6 +28,7 @@ export class Watch {
     open: (signal: AbortSignal) => Promise<Session>,
   ) {
     this.#session = session;
+    this.#opened.add(session);
     this.#then = then;
     this.#open = open;
     this.#follow();
@@ -40,14 +42,23 @@ export class Watch {
 
   /** A live session to the server, connected anew if need be. */
   async session(signal: AbortSignal): Promise<Session> {
-    if (this.#session.lost.aborted) this.#session = await this.#open(signal);
+    if (this.#session.lost.aborted) await this.#connect(signal);
     return this.#session;
   }
 
+  /** Closes every connection that was ever opened for this hold, and with them what they keep. */
   async stop(): Promise<void> {
     this.#stop.abort();
     clearTimeout(this.#timer);
-    await this.#session.close();
+    await Promise.all([...this.#opened].map((session) => session.close()));
+  }
+
+  async #connect(signal: AbortSignal): Promise<void> {
+    const session = await this.#open(signal);
+    this.#opened.add(session);
+    // It may have arrived after the end: then nobody else would ever close it.
+    if (this.#stop.signal.aborted) await session.close();
+    else this.#session = session;
   }
 
   #follow(): void {
@@ -93,9 +104,8 @@ export class Watch {
       await new Promise((resolve) => setTimeout(resolve, RECONNECT_AFTER_MS));
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
       try {
-        const session = await this.#open(signal);
-        this.#session = session;
-        return compareRuns(this.#then, await readServer(session, signal));
+        await this.#connect(signal);
+        return compareRuns(this.#then, await readServer(this.#session, signal));
       } catch (error) {
         problem = toQuiesceError(error);
       }
