@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { listProcesses } from '../../src/demo/os.ts';
+import type { FaultKind, PlannedFault } from './plan.ts';
+import type { Shim } from './shim.ts';
+import type { World } from './world.ts';
+
+export interface Injected {
+  readonly kind: FaultKind;
+  readonly step: string;
+  /** `missed`: its step was never reached, or there was nothing to hit. */
+  readonly at: number | 'missed';
+}
+
+const WALL_JUMPS_S = [-86_400, -90, 45, 7_200, 400 * 86_400];
+
+/**
+ * Carries out one fault: what kills does so before this returns. Resolves when it is over, `false`
+ * where there was nothing to hit.
+ */
+export async function inject(
+  world: World,
+  { kind, lastsMs }: PlannedFault,
+  shim: Shim | undefined,
+): Promise<boolean> {
+  const { sidecar, link } = world;
+  switch (kind) {
+    case 'kill-sidecar':
+    case 'term-sidecar':
+      if (sidecar.pid === undefined) return false;
+      sidecar.backoffMs = lastsMs / 4;
+      sidecar.signal(kind === 'kill-sidecar' ? 'SIGKILL' : 'SIGTERM');
+      return true;
+    case 'kill-shim':
+      if (!shim || shim.child.exitCode !== null) return false;
+      shim.signal('SIGKILL');
+      return true;
+    case 'kill-backend':
+      return send(link.backend, 'SIGKILL');
+    case 'kill-server':
+    case 'stop-server':
+      return await downAndUp(world, kind === 'kill-server', lastsMs);
+    case 'pause-sidecar':
+      return await pause([sidecar.pid], lastsMs);
+    case 'pause-shim':
+      if (!shim || shim.child.exitCode !== null) return false;
+      return await pause([shim.child.pid], lastsMs);
+    case 'pause-backend':
+      return await pause([link.backend], lastsMs);
+    case 'pause-server':
+      return await pauseServer(world, lastsMs);
+    case 'net-silent':
+    case 'net-reset':
+      link.cut(kind === 'net-silent' ? 'silent' : 'reset');
+      await sleep(lastsMs);
+      link.mend();
+      return true;
+    case 'clock-jump':
+      if (!world.clock.works) return false;
+      world.clock.jump(WALL_JUMPS_S[Math.floor(lastsMs) % WALL_JUMPS_S.length] ?? 0);
+      return true;
+    case 'state-full':
+      await world.fillState();
+      await sleep(lastsMs);
+      await world.emptyState();
+      return true;
+    case 'volume-full':
+      await world.fillVolume();
+      await sleep(lastsMs);
+      await world.emptyVolume();
+      return true;
+    case 'evidence-refused':
+      await world.refuseEvidence();
+      await sleep(lastsMs);
+      await world.allowEvidence();
+      return true;
+  }
+}
+
+function send(pid: number | undefined, signal: NodeJS.Signals): boolean {
+  if (pid === undefined) return false;
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
+}
+
+async function downAndUp(world: World, hard: boolean, downMs: number): Promise<boolean> {
+  const { pid } = world.server;
+  if (!send(pid, hard ? 'SIGKILL' : 'SIGQUIT')) return false;
+  while (send(pid, 0 as never)) await sleep(10);
+  await sleep(downMs);
+  await world.serve();
+  return true;
+}
+
+async function pause(pids: readonly (number | undefined)[], lastsMs: number): Promise<boolean> {
+  if (!send(pids[0], 'SIGSTOP')) return false;
+  for (const pid of pids.slice(1)) send(pid, 'SIGSTOP');
+  await sleep(lastsMs);
+  for (const pid of pids) send(pid, 'SIGCONT');
+  return true;
+}
+
+/** The whole server stands still: the postmaster first, so that it starts nobody new. */
+async function pauseServer(world: World, lastsMs: number): Promise<boolean> {
+  const { pid } = world.server;
+  if (!send(pid, 'SIGSTOP')) return false;
+  const children = (await listProcesses()).filter(({ parent }) => parent === pid);
+  return await pause([pid, ...children.map((child) => child.pid)], lastsMs);
+}

@@ -1,0 +1,146 @@
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+
+/** Statements of a freeze, by what stands in them: named when asked, and when answered. */
+const STATEMENTS: readonly (readonly [
+  text: string,
+  asked: string,
+  answered: string | undefined,
+])[] = [
+  ['pg_create_physical_replication_slot', 'slot asked', undefined],
+  ['pg_backup_start', 'backup start asked', 'backup started'],
+  ['pg_start_backup', 'backup start asked', 'backup started'],
+  ['pg_backup_stop', 'backup stop asked', 'backup stopped'],
+  ['pg_stop_backup', 'backup stop asked', 'backup stopped'],
+  ['pg_logical_emit_message', 'marker asked', 'marker written'],
+  ['pg_ls_waldir', 'check asked', 'check answered'],
+];
+
+interface Pair {
+  readonly near: Socket;
+  readonly far: Socket;
+  /** The server process behind it, once it has said so. */
+  pid: number | undefined;
+  freezes: boolean;
+  awaited: string | undefined;
+}
+
+/**
+ * The network between sidecar and server, which can be cut. `silent`: nothing passes, not even the
+ * end of a connection, until the link is whole again; then all of it does, as TCP sends again what
+ * was lost. `reset`: connections are reset, and so are new ones.
+ */
+export class Link {
+  readonly #server: Server;
+  readonly #port: number;
+  readonly #pairs = new Set<Pair>();
+  #mode: 'whole' | 'silent' | 'reset' = 'whole';
+  /** Told of every step seen on the wire, before the bytes go on. */
+  onStep: (name: string) => void = () => undefined;
+
+  private constructor(port: number) {
+    this.#port = port;
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (near) =>
+      this.#accept(near),
+    );
+  }
+
+  /** @param port of the server on 127.0.0.1. */
+  static async to(port: number): Promise<Link> {
+    const link = new Link(port);
+    link.#server.listen(0, '127.0.0.1');
+    await once(link.#server, 'listening');
+    return link;
+  }
+
+  get port(): number {
+    return (this.#server.address() as { port: number }).port;
+  }
+
+  /** The server process of the freeze that began last, as announced to the sidecar. */
+  get backend(): number | undefined {
+    return [...this.#pairs].findLast((pair) => pair.freezes)?.pid;
+  }
+
+  cut(how: 'silent' | 'reset'): void {
+    this.#mode = how;
+    for (const pair of this.#pairs) {
+      if (how === 'reset') this.#reset(pair);
+      else for (const socket of [pair.near, pair.far]) socket.pause();
+    }
+  }
+
+  mend(): void {
+    this.#mode = 'whole';
+    for (const { near, far } of this.#pairs) for (const socket of [near, far]) socket.resume();
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const pair of this.#pairs) this.#reset(pair);
+  }
+
+  #reset(pair: Pair): void {
+    this.#pairs.delete(pair);
+    pair.near.resetAndDestroy();
+    pair.far.resetAndDestroy();
+  }
+
+  #accept(near: Socket): void {
+    near.on('error', () => undefined);
+    if (this.#mode === 'reset') return void near.resetAndDestroy();
+    const far = createConnection({ host: '127.0.0.1', port: this.#port, allowHalfOpen: true });
+    const pair: Pair = { near, far, pid: undefined, freezes: false, awaited: undefined };
+    this.#pairs.add(pair);
+    near.on('data', (chunk) => this.#asked(pair, chunk));
+    far.on('data', (chunk) => this.#answered(pair, chunk));
+    near.on('end', () => far.end());
+    far.on('end', () => near.end());
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      one.on('error', () => undefined);
+      one.on('close', (failed) => {
+        this.#pairs.delete(pair);
+        if (failed) other.resetAndDestroy();
+        else other.end();
+      });
+    }
+    if (this.#mode === 'whole') near.resume();
+    else far.pause();
+  }
+
+  #asked(pair: Pair, chunk: Buffer): void {
+    const text = chunk.toString('latin1');
+    const found = STATEMENTS.find(([part]) => text.includes(part));
+    if (found) {
+      pair.freezes = true;
+      pair.awaited = found[2];
+      this.onStep(found[1]);
+    }
+    pair.far.write(chunk);
+  }
+
+  #answered(pair: Pair, chunk: Buffer): void {
+    pair.pid ??= backendKey(chunk);
+    const { awaited } = pair;
+    // Errors and rows alike begin with a letter that is not the N of a notice.
+    if (awaited !== undefined && chunk[0] !== 0x4e) {
+      pair.awaited = undefined;
+      this.onStep(awaited);
+    }
+    pair.near.write(chunk);
+  }
+}
+
+/** The process id of BackendKeyData (documentation, "Message Formats"), where the chunk holds one. */
+function backendKey(chunk: Buffer): number | undefined {
+  for (let at = 0; at + 5 <= chunk.length;) {
+    const length = chunk.readInt32BE(at + 1);
+    if (chunk[at] === 0x4b && at + 9 <= chunk.length) return chunk.readInt32BE(at + 5);
+    if (length < 4) return undefined;
+    at += 1 + length;
+  }
+  return undefined;
+}

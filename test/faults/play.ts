@@ -1,0 +1,99 @@
+import { askLeftovers, askWritable, awaitThawed, judgeClaims, judgeCopies } from './judge.ts';
+import type { Injected } from './inject.ts';
+import { makePlan } from './plan.ts';
+import type { Finding } from './records.ts';
+import { restoreCopies } from './restore.ts';
+import { Scenario } from './scenario.ts';
+import { Story } from './story.ts';
+import type { World } from './world.ts';
+
+/** What came of one run. */
+export interface RunResult {
+  readonly run: number;
+  readonly injected: readonly Injected[];
+  readonly calls: readonly string[];
+  /** What the hook's freeze and thaw came to, by the receipt. */
+  readonly outcome: 'consistent' | 'inconsistent' | 'not-frozen';
+  readonly copies: number;
+  readonly restored: number;
+  readonly refused: number;
+  readonly findings: readonly Finding[];
+  readonly ms: number;
+  /** Events in order, and the sidecar's log; only where there are findings. */
+  readonly story: string | undefined;
+}
+
+/** Plays one run and judges it. The world is healed afterwards, unless a finding says otherwise. */
+export async function play(
+  world: World,
+  seed: number,
+  run: number,
+  restoreShare: number,
+): Promise<RunResult> {
+  const begun = performance.now();
+  const plan = makePlan(seed, run, restoreShare);
+  const story = new Story();
+  story.tell(JSON.stringify(plan));
+  world.story = story;
+  world.sidecar.log = [];
+  const scenario = new Scenario(world, plan, story);
+  const findings: Finding[] = [];
+  let [restored, refused] = [0, 0];
+  try {
+    await scenario.play();
+    story.tell('everything is healed; the judge asks');
+    await world.heal();
+    findings.push(...(await askWritable(world)));
+    findings.push(...(await awaitThawed(world, plan.ttlMs)));
+    await world.sidecar.ready();
+    const { record } = scenario;
+    findings.push(...judgeClaims(record, plan), ...judgeCopies(record, plan, endOf(story)));
+    findings.push(...(await askLeftovers(world)));
+    const hit = record.injected.some(({ at }) => at !== 'missed');
+    const vouched = record.calls.some(({ verb, ok }) => verb === 'thaw' && ok);
+    if (!hit && calm(plan) && !vouched) {
+      findings.push({ kind: 'calm-failure', what: 'nothing was wrong, and the thaw failed' });
+    }
+    if (plan.restore || findings.length > 0 || (hit && vouched)) {
+      const all = await restoreCopies(world, record);
+      findings.push(...all.findings);
+      [restored, refused] = [all.done, all.refused];
+    }
+  } catch (error) {
+    findings.push({ kind: 'harness', what: (error as Error).stack ?? String(error) });
+  }
+  const { record } = scenario;
+  for (const { path } of record.copies) await world.drop(path);
+  const main = record.calls.filter(({ by }) => by === 'main');
+  const outcome = main.some(({ verb, ok }) => verb === 'thaw' && ok)
+    ? 'consistent'
+    : main.some(({ verb, ok }) => verb === 'freeze' && ok)
+      ? 'inconsistent'
+      : 'not-frozen';
+  for (const finding of findings) story.tell(`FINDING ${finding.kind}: ${finding.what}`);
+  const log = `\nThe sidecar's log:\n${world.sidecar.log.join('\n')}\n`;
+  const server = `\nThe end of the server's log:\n${world.server.log.slice(-4_000)}\n`;
+  return {
+    run,
+    injected: record.injected,
+    calls: plan.calls
+      .map(({ kind }) => kind)
+      .concat(plan.thaw === 'in-time' ? [] : [`${plan.thaw}-thaw` as never]),
+    outcome,
+    copies: record.copies.length,
+    restored,
+    refused,
+    findings,
+    ms: performance.now() - begun,
+    story: findings.length > 0 ? story.text + log + server : undefined,
+  };
+}
+
+/** The freeze had ended by then, whoever ended it. */
+function endOf(story: Story): number | undefined {
+  return story.at('freeze ended');
+}
+
+function calm(plan: ReturnType<typeof makePlan>): boolean {
+  return plan.thaw === 'in-time' && plan.calls.length === 0 && plan.ttlMs > 2_000;
+}

@@ -1,0 +1,151 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Status } from '../../src/control.ts';
+import { freePort } from '../../src/demo/embedded-postgres.ts';
+import { cleanEnv, cliPath, get } from '../../src/demo/processes.ts';
+
+export interface Reply {
+  readonly status: number;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+const READY_WITHIN_MS = 25_000;
+
+/**
+ * A real sidecar under a kubelet: whenever its process ends, it is started again on the same state
+ * a moment later, until `close`.
+ */
+export class Sidecar {
+  readonly socket: string;
+  readonly stateDir: string;
+  readonly #env: Readonly<Record<string, string>>;
+  #child: ChildProcess | undefined;
+  #metricsPort = 0;
+  #closing = false;
+  #ended: Promise<void> = Promise.resolve();
+  /** Lines of log since it was last emptied. */
+  log: string[] = [];
+  restarts = 0;
+  onLine: (line: string) => void = () => undefined;
+  onExit: () => void = () => undefined;
+  /** How long a kubelet takes to start it again, in milliseconds. */
+  backoffMs = 100;
+
+  constructor(dir: string, env: Readonly<Record<string, string>>) {
+    this.socket = join(dir, 'control.sock');
+    this.stateDir = join(dir, 'state');
+    this.#env = env;
+  }
+
+  get pid(): number | undefined {
+    const child = this.#child;
+    return child?.exitCode === null && child.signalCode === null ? child.pid : undefined;
+  }
+
+  async start(): Promise<void> {
+    this.#metricsPort = await freePort();
+    this.#spawn();
+  }
+
+  #spawn(): void {
+    const child = spawn(process.execPath, [cliPath(), 'sidecar'], {
+      env: cleanEnv({
+        QUIESCE_ENGINE: 'postgres',
+        QUIESCE_STATE_DIR: this.stateDir,
+        QUIESCE_SOCKET: this.socket,
+        QUIESCE_CONTROL_ADDR: 'off',
+        QUIESCE_METRICS_ADDR: `127.0.0.1:${this.#metricsPort}`,
+        ...this.#env,
+      }),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    let rest = '';
+    const collect = (chunk: Buffer): void => {
+      const lines = (rest + chunk.toString()).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        this.log.push(line);
+        this.onLine(line);
+      }
+    };
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    this.#ended = new Promise((resolve) => {
+      child.once('close', () => {
+        resolve();
+        this.onExit();
+        if (!this.#closing) void this.#again();
+      });
+    });
+  }
+
+  async #again(): Promise<void> {
+    this.restarts += 1;
+    await sleep(this.backoffMs);
+    if (!this.#closing) this.#spawn();
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child?.kill(name);
+  }
+
+  /** Resolves when it could freeze; rejects with the end of its log. */
+  async ready(): Promise<void> {
+    const deadline = performance.now() + READY_WITHIN_MS;
+    for (;;) {
+      const answer = await get({ host: '127.0.0.1', port: this.#metricsPort }, '/readyz').catch(
+        () => undefined,
+      );
+      if (answer?.status === 200) return;
+      if (performance.now() > deadline) {
+        throw new Error(
+          `the sidecar is not ready (${answer?.body}): ${this.log.slice(-8).join('\n')}`,
+        );
+      }
+      await sleep(20);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.signal('SIGCONT');
+    this.signal('SIGKILL');
+    if (this.pid !== undefined) await this.#ended;
+  }
+
+  /** One request over the control socket; rejects where no answer comes in time. */
+  async api(method: string, path: string, body?: unknown, withinMs = 30_000): Promise<Reply> {
+    const payload = body === undefined ? undefined : JSON.stringify(body);
+    return await new Promise((resolve, reject) => {
+      const call = request(
+        {
+          socketPath: this.socket,
+          method,
+          path,
+          agent: false,
+          headers: payload === undefined ? {} : { 'content-type': 'application/json' },
+          signal: AbortSignal.timeout(withinMs),
+        },
+        (response) => {
+          let text = '';
+          response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+          response.on('error', reject);
+          response.on('end', () => {
+            const parsed = JSON.parse(text) as Reply['body'];
+            resolve({ status: response.statusCode ?? 0, body: parsed });
+          });
+        },
+      );
+      call.on('error', reject);
+      call.end(payload);
+    });
+  }
+
+  async status(): Promise<Status | undefined> {
+    const reply = await this.api('GET', '/v1/status', undefined, 3_000).catch(() => undefined);
+    return reply?.status === 200 ? (reply.body as unknown as Status) : undefined;
+  }
+}

@@ -1,0 +1,36 @@
+/** What happened in one run, in order; times in milliseconds on a monotonic clock from its start. */
+export class Story {
+  readonly #begun = performance.now();
+  readonly #lines: string[] = [];
+  readonly #waiting = new Map<string, ((at: number) => void)[]>();
+  readonly #reached = new Map<string, number>();
+
+  get now(): number {
+    return performance.now() - this.#begun;
+  }
+
+  tell(text: string): void {
+    this.#lines.push(`${this.now.toFixed(1).padStart(9)}  ${text}`);
+  }
+
+  /** A named step was reached: whoever waits for it acts now, before this returns. */
+  step(name: string): void {
+    this.tell(`· ${name}`);
+    if (!this.#reached.has(name)) this.#reached.set(name, this.now);
+    for (const act of this.#waiting.get(name)?.splice(0) ?? []) act(this.now);
+  }
+
+  /** When a step was first reached. */
+  at(name: string): number | undefined {
+    return this.#reached.get(name);
+  }
+
+  /** Calls `act` when the step is reached next. */
+  on(name: string, act: (at: number) => void): void {
+    this.#waiting.set(name, [...(this.#waiting.get(name) ?? []), act]);
+  }
+
+  get text(): string {
+    return `${this.#lines.join('\n')}\n`;
+  }
+}
