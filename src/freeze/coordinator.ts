@@ -160,7 +160,9 @@ export class Coordinator {
   async #renewed(current: Current, ttlMs: number): Promise<Receipt> {
     this.#deps.logger.info({ freeze: current.run.id, ttlMs }, 'lease renewed');
     await current.run.renew(ttlMs);
-    return current.run.receipt;
+    // Renewed and ended in the same moment: what has ended is not held, whatever it says.
+    if (this.#current === current && this.phase === 'frozen') return current.run.receipt;
+    throw failureOf(current.run, 'thaw', current.run.stage, false);
   }
 
   async #await(current: Current, gone: AbortSignal | undefined): Promise<Receipt> {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { QuiesceError } from '../errors.ts';
 import { describeErrno, isErrno, makeFolder, removeDurably, writeDurably } from '../files.ts';
+import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 
 const entrySchema = z.object({
@@ -21,6 +22,7 @@ const KEPT_RECEIPTS = 10;
 export class Journal {
   readonly #dir: string;
   #receipts: readonly Receipt[] = [];
+  readonly #owed = new Owed();
 
   constructor(stateDir: string) {
     this.#dir = stateDir;
@@ -52,6 +54,7 @@ export class Journal {
 
   /** Makes the open freeze known to whoever starts after us; `JOURNAL_FAILED` if it cannot. */
   async open(entry: JournalEntry): Promise<void> {
+    await this.#owed.settle();
     try {
       await makeFolder(this.#dir, 0o700);
       await writeDurably(this.#path('open.json'), JSON.stringify(entry), { mode: 0o600 });
@@ -64,10 +67,22 @@ export class Journal {
     }
   }
 
-  /** Keeps the final receipt, then forgets the open freeze. Rejects when the disk refuses either. */
+  /**
+   * Keeps the final receipt, then forgets the open freeze. Rejects when the disk refuses either, and
+   * then goes on trying until it succeeds or the next freeze is opened.
+   */
   async conclude(receipt: Receipt): Promise<void> {
     const others = this.#receipts.filter((kept) => kept.id !== receipt.id);
     this.#receipts = [receipt, ...others].slice(0, KEPT_RECEIPTS);
+    try {
+      await this.#close();
+    } catch (error) {
+      this.#owed.owe(() => this.#close());
+      throw error;
+    }
+  }
+
+  async #close(): Promise<void> {
     await writeDurably(this.#path('receipts.json'), JSON.stringify(this.#receipts), {
       mode: 0o600,
     });

@@ -51,6 +51,7 @@ export class FreezeRun {
   readonly #abort = new AbortController();
   readonly #startedAt: number;
   #establishing: Promise<unknown> = Promise.resolve();
+  #renewing: Promise<unknown> = Promise.resolve();
   #hold: Hold | undefined;
   #heldAt: number | undefined;
   /** Where a long step is, in the engine's own words. */
@@ -144,17 +145,20 @@ export class FreezeRun {
    */
   async renew(ttlMs: number): Promise<void> {
     await this.#hold?.renew?.(ttlMs, AbortSignal.timeout(RENEW_WITHIN_MS));
+    // What is written now would outlive the end of the freeze, and be found by the next start.
+    if (this.#abort.signal.aborted) return;
     const expiresAt = new Date(Date.now() + ttlMs).toISOString();
     this.receipt = { ...this.receipt, expiresAt };
     const engine = { ...this.#hold?.journal } as JournalEntry['engine'];
-    await this.#deps.journal
-      .open({ receipt: this.receipt, engine })
+    this.#renewing = this.#renewing
+      .then(() => this.#deps.journal.open({ receipt: this.receipt, engine }))
       .catch((error: unknown) =>
         this.#deps.logger.warn(
           { freeze: this.id, err: error },
           'the renewal is not in the journal',
         ),
       );
+    await this.#renewing;
   }
 
   /** Makes an `establish` under way reject soon. */
@@ -221,10 +225,12 @@ export class FreezeRun {
   }
 
   async #conclude(): Promise<void> {
+    await this.#renewing;
     try {
       await this.#deps.journal.conclude(this.receipt);
     } catch (error) {
-      // The entry stays: the next start finds it and calls this freeze interrupted. Never better.
+      // The entry stays until the journal can be written: a start meanwhile finds it and calls this
+      // freeze interrupted. Never better.
       this.#deps.logger.error({ freeze: this.id, err: error }, 'the journal could not be closed');
     }
   }

@@ -1,6 +1,7 @@
 import { chown, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeErrno, isErrno, makeFolder, removeDurably, writeDurably } from '../files.ts';
+import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 
 /** The folder on the data volume that travels with every copy of it. */
@@ -21,6 +22,7 @@ export interface Evidence {
 export class Volume {
   readonly dataDir: string | undefined;
   #failure: string | undefined;
+  readonly #owed = new Owed();
 
   constructor(dataDir: string | undefined) {
     this.dataDir = dataDir;
@@ -29,6 +31,7 @@ export class Volume {
   /** Writes the files a restore must put back. Never rejects: `seal` says what went wrong. */
   async keep(files: Readonly<Record<string, string>>): Promise<void> {
     if (this.dataDir === undefined) return;
+    await this.#owed.settle();
     try {
       await this.#folder();
       for (const [name, content] of Object.entries(files)) {
@@ -56,6 +59,7 @@ export class Volume {
   async seal(receipt: Receipt): Promise<Evidence> {
     const plan = this.plan();
     if (!plan.onVolume) return plan;
+    await this.#owed.settle();
     try {
       await this.#folder();
       await this.#write(RECEIPT_FILE, `${JSON.stringify(receipt, null, 2)}\n`);
@@ -71,22 +75,29 @@ export class Volume {
    * restores (`restored-ID.json`). Leaves everything where the receipt there is another freeze's.
    *
    * @param id of the freeze that ends; `null`: whatever lies there.
-   * @returns why the receipt may still be there, if it may: copies made from now on would carry it.
+   * @returns why the receipt may still be there, if it may: copies made from now on would carry it,
+   * until it is gone, which is tried again and again.
    */
   async clear(id: string | null): Promise<string | null> {
     this.#failure = undefined;
     if (this.dataDir === undefined) return null;
+    await this.#owed.settle();
     const there = await this.receipt();
     const foreign = there !== null && there !== 'unreadable' && there.id !== id;
     if (foreign && id !== null) return null;
     try {
-      await removeDurably(this.#path(RECEIPT_FILE));
-      for (const name of await this.#list()) {
-        if (!name.startsWith('restored-')) await removeDurably(this.#path(name));
-      }
+      await this.#remove();
       return null;
     } catch (error) {
+      this.#owed.owe(() => this.#remove());
       return `${this.#path(RECEIPT_FILE)} could not be removed: ${describeErrno(error)}.`;
+    }
+  }
+
+  async #remove(): Promise<void> {
+    await removeDurably(this.#path(RECEIPT_FILE));
+    for (const name of await this.#list()) {
+      if (!name.startsWith('restored-')) await removeDurably(this.#path(name));
     }
   }
 

@@ -1,17 +1,17 @@
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 
-/** Statements of a freeze, by what stands in them: named when asked, and when answered. */
+/** Statements of a freeze, by what stands in them (and not in the question for a grant): named when asked, and when answered. */
 const STATEMENTS: readonly (readonly [
   text: string,
   asked: string,
   answered: string | undefined,
 ])[] = [
   ['pg_create_physical_replication_slot', 'slot asked', undefined],
-  ['pg_backup_start', 'backup start asked', 'backup started'],
-  ['pg_start_backup', 'backup start asked', 'backup started'],
-  ['pg_backup_stop', 'backup stop asked', 'backup stopped'],
-  ['pg_stop_backup', 'backup stop asked', 'backup stopped'],
+  ['pg_backup_start($1', 'backup start asked', 'backup started'],
+  ['pg_start_backup($1', 'backup start asked', 'backup started'],
+  ['pg_backup_stop(false', 'backup stop asked', 'backup stopped'],
+  ['pg_stop_backup(false', 'backup stop asked', 'backup stopped'],
   ['pg_logical_emit_message', 'marker asked', 'marker written'],
   ['pg_ls_waldir', 'check asked', 'check answered'],
 ];

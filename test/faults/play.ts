@@ -51,7 +51,8 @@ export async function play(
     findings.push(...(await askLeftovers(world)));
     const hit = record.injected.some(({ at }) => at !== 'missed');
     const vouched = record.calls.some(({ verb, ok }) => verb === 'thaw' && ok);
-    if (!hit && calm(plan) && !vouched) {
+    const slow = record.calls.some(({ outcome }) => outcome.includes('TIMEOUT'));
+    if (!hit && calm(plan) && !vouched && !slow) {
       findings.push({ kind: 'calm-failure', what: 'nothing was wrong, and the thaw failed' });
     }
     if (plan.restore || findings.length > 0 || (hit && vouched)) {

@@ -67,8 +67,13 @@ async function seal(input: Sealing, signal: AbortSignal): Promise<Hold> {
   const facts = { mode: plan.mode, server, position, restore, reasons: plan.reasons, notes };
   const again = async (signal: AbortSignal): Promise<Session> => {
     const next = await input.open(signal);
-    if (plan.mode === 'sealed') await retainWal(next, signal);
-    return next;
+    try {
+      if (plan.mode === 'sealed') await retainWal(next, signal);
+      return next;
+    } catch (error) {
+      await next.close();
+      throw error;
+    }
   };
   return new PostgresHold(facts, new Watch(session, server, again));
 }

@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { blankReceipt } from '../../src/freeze/drafts.ts';
+import { Journal } from '../../src/freeze/journal.ts';
+import { Volume } from '../../src/freeze/volume.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'quiesce-owed-'));
+});
+afterEach(async () => {
+  await rm(root, { recursive: true, force: true });
+});
+
+const receipt = blankReceipt('owed', {
+  engine: { name: 'scripted' },
+  copy: 'snapshot',
+  app: undefined,
+});
+
+it('a journal that could not be closed is closed as soon as the disk lets it', async () => {
+  const journal = new Journal(root);
+  await journal.open({ receipt, engine: null });
+  // A folder in the way of the file stands for a full disk.
+  await mkdir(join(root, 'receipts.json/in-the-way'), { recursive: true });
+  await expect(journal.conclude(receipt)).rejects.toThrow();
+  expect(existsSync(join(root, 'open.json'))).toBe(true);
+  await rm(join(root, 'receipts.json'), { recursive: true });
+  await expect
+    .poll(() => existsSync(join(root, 'open.json')), { timeout: 5_000, interval: 50 })
+    .toBe(false);
+  expect(existsSync(join(root, 'receipts.json'))).toBe(true);
+});
+
+it('closing an old journal late never removes the entry of the next freeze', async () => {
+  const journal = new Journal(root);
+  await journal.open({ receipt, engine: null });
+  await mkdir(join(root, 'receipts.json/in-the-way'), { recursive: true });
+  await expect(journal.conclude(receipt)).rejects.toThrow();
+  await rm(join(root, 'receipts.json'), { recursive: true });
+  await journal.open({ receipt: { ...receipt, id: 'next' }, engine: null });
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  expect(await journal.load()).toMatchObject({ receipt: { id: 'next' } });
+});
+
+it('a receipt that could not be removed at the end goes as soon as the volume lets it', async () => {
+  const volume = new Volume(root);
+  await volume.keep({ 'scripted.label': 'label\n' });
+  const stuck = join(root, '.quiesce/receipt.json');
+  await mkdir(stuck);
+  expect(await volume.clear('owed')).toContain('could not be removed');
+  await rm(stuck, { recursive: true });
+  await writeFile(stuck, JSON.stringify(receipt));
+  await expect
+    .poll(async () => await readdir(join(root, '.quiesce')), { timeout: 5_000, interval: 50 })
+    .toEqual([]);
+});
+
+it('what an old freeze still owes the volume is settled before the next one writes', async () => {
+  const volume = new Volume(root);
+  await volume.keep({ 'scripted.label': 'old\n' });
+  const stuck = join(root, '.quiesce/receipt.json');
+  await mkdir(stuck);
+  await volume.clear('owed');
+  await rm(stuck, { recursive: true });
+  await volume.keep({ 'scripted.label': 'new\n' });
+  await volume.seal({ ...receipt, id: 'next' });
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  expect(await readdir(join(root, '.quiesce'))).toEqual(['receipt.json', 'scripted.label']);
+});
