@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, type FileHandle, mkdir, open, rename, rm, unlink } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 interface WriteOptions {
@@ -43,6 +43,17 @@ async function fill(file: FileHandle, content: string, options: WriteOptions): P
   await file.chmod(options.mode);
   if (options.owner) await file.chown(options.owner.uid, options.owner.gid);
   await file.sync();
+}
+
+/**
+ * Removes the temporary files of `writeDurably` that a killed process left in a folder. Best effort,
+ * and only for a folder that no other process writes to.
+ */
+export async function sweepTemporary(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!/^\.\d+-[a-z0-9]*\.tmp$/.test(name)) continue;
+    await rm(join(folder, name), { force: true }).catch(() => undefined);
+  }
 }
 
 /** Removes a file durably. @returns whether there was one. */

@@ -2,7 +2,14 @@ import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { QuiesceError } from '../errors.ts';
-import { describeErrno, isErrno, makeFolder, removeDurably, writeDurably } from '../files.ts';
+import {
+  describeErrno,
+  isErrno,
+  makeFolder,
+  removeDurably,
+  sweepTemporary,
+  writeDurably,
+} from '../files.ts';
 import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 
@@ -40,6 +47,7 @@ export class Journal {
    * moved aside), so that the caller releases whatever may be held.
    */
   async load(): Promise<JournalEntry | 'unreadable' | null> {
+    await sweepTemporary(this.#dir);
     const kept = z.array(receiptSchema).safeParse(await this.#read('receipts.json'));
     if (kept.success) this.#receipts = kept.data;
     const raw = await this.#read('open.json');

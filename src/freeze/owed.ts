@@ -30,7 +30,9 @@ export class Owed {
 
   #arm(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => (this.#running = this.#try()), TRY_AGAIN_AFTER_MS).unref();
+    this.#timer = setTimeout(() => {
+      this.#running = this.#try();
+    }, TRY_AGAIN_AFTER_MS).unref();
   }
 
   async #try(): Promise<void> {

@@ -109,6 +109,10 @@ export function judgeClaims(record: RunRecord, plan: { ttlMs: number; id: string
       lie(`the thaw of ${plan.id} was answered with the success of ${id}`);
     }
     const own = freezes.filter(({ receipt }) => receipt?.id === id);
+    if (thaw.id !== undefined && thaw.id !== id) lie(`thaw of ${thaw.id} answered with ${id}`);
+    // Its caller was killed before it heard of the freeze; or without an id, and the answer a
+    // repetition of the last one: its caller has been told that its own freeze failed.
+    if (own.length === 0) continue;
     const called = Math.min(...calls.filter((c) => mayEnd(c, id)).map((c) => c.calledAt));
     const returned = Math.min(...own.map(({ returnedAt }) => returnedAt));
     const leaseEnds = Math.max(...own.map(({ returnedAt }) => returnedAt)) + plan.ttlMs;

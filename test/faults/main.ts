@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type HarnessOptions, parseOptions, USAGE } from './options.ts';
 import { play, type RunResult } from './play.ts';
 import { byKind, render, totals } from './report.ts';
@@ -9,7 +8,6 @@ import { World } from './world.ts';
 
 /** A new server and volume after so many runs, and after every finding. */
 const RUNS_A_WORLD = 60;
-const LOOK_FOR_STOP_MS = 0;
 
 process.exitCode = await main();
 
@@ -51,7 +49,6 @@ async function runAll(options: HarnessOptions, stopped: () => boolean): Promise<
         await world.close();
         world = undefined;
       }
-      await sleep(LOOK_FOR_STOP_MS);
     }
   } finally {
     await world?.close();

@@ -109,7 +109,7 @@ export function makePlan(seed: number, run: number, restoreShare: number): Plan 
     id: `f${seed}-${run}`,
     withThawId: random.chance(0.7),
     ttlMs,
-    timeoutMs: random.pick([1_000, 1_000, 4_000]),
+    timeoutMs: random.pick([1_000, 4_000, 4_000]),
     holdMs,
     thaw,
     thawAfterFailure: random.chance(0.5),
@@ -133,7 +133,10 @@ function makeFault(random: Random): PlannedFault {
     ? { step: 'freeze returned', delayMs: random.between(0, 300) }
     : anchorIn(random, steps);
   // Mostly longer than a timeout of 1 s; some as short as a hiccup.
-  const lastsMs = random.chance(0.7) ? random.between(1_050, 1_600) : random.between(20, 400);
+  const common = random.chance(0.7) ? random.between(1_050, 1_600) : random.between(20, 400);
+  // The evidence at thaw has 8 s.
+  const stalls = ['pause-server', 'pause-backend', 'net-silent'].includes(kind);
+  const lastsMs = stalls && random.chance(0.08) ? random.between(8_200, 9_500) : common;
   const down = kind === 'kill-server' || kind === 'stop-server';
   return { kind, ...anchor, lastsMs: down ? random.between(0, 900) : lastsMs };
 }

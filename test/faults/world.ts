@@ -73,10 +73,14 @@ export class World {
       socketDir: join(dir, 's'),
       settings: { max_wal_size: '96MB', min_wal_size: '48MB', checkpoint_timeout: '30s' },
     });
-    const { PGHOST: host, PGPASSWORD: password } = server.env('tcp');
-    const connection = { host, password, user: 'postgres', database: 'postgres' };
     const load = new WriterLoad({
-      connection: { ...connection, port: server.options.port } as never,
+      connection: {
+        host: '127.0.0.1',
+        port: server.options.port,
+        user: 'postgres',
+        password: 'postgres',
+        database: 'postgres',
+      },
       clients: 4,
       thinkMs: 12,
     });

@@ -71,3 +71,10 @@ it('what an old freeze still owes the volume is settled before the next one writ
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   expect(await readdir(join(root, '.quiesce'))).toEqual(['receipt.json', 'scripted.label']);
 });
+
+it('a write that a kill cut short leaves no file behind once the next process has started', async () => {
+  await writeFile(join(root, '.4711-jlgrht5er4r.tmp'), '{"half');
+  await writeFile(join(root, 'kept.tmp'), '');
+  expect(await new Journal(root).load()).toBe(null);
+  expect(await readdir(root)).toEqual(['kept.tmp']);
+});
