@@ -94,8 +94,16 @@ async function leftovers(world: World): Promise<string[]> {
 const ENDS_A_HOLD = ['kill-sidecar', 'term-sidecar', 'kill-backend', 'kill-server', 'stop-server'];
 const ROLLED_BACK = ['freeze-timeout', 'freeze-failed', 'freeze-aborted', 'caller-gone'];
 
-/** What the calls claimed, against what is known from outside to have happened. */
-export function judgeClaims(record: RunRecord, plan: { ttlMs: number; id: string }): Finding[] {
+/**
+ * What the calls claimed, against what is known from outside to have happened.
+ *
+ * @param heldAt when the hold was in the journal; it is in place since a little before.
+ */
+export function judgeClaims(
+  record: RunRecord,
+  plan: { ttlMs: number; id: string },
+  heldAt: number | undefined,
+): Finding[] {
   const found: Finding[] = [];
   const lie = (what: string): void => void found.push({ kind: 'false-success', what });
   const { calls, injected } = record;
@@ -115,11 +123,12 @@ export function judgeClaims(record: RunRecord, plan: { ttlMs: number; id: string
     if (own.length === 0) continue;
     const called = Math.min(...calls.filter((c) => mayEnd(c, id)).map((c) => c.calledAt));
     const returned = Math.min(...own.map(({ returnedAt }) => returnedAt));
+    const held = id === plan.id ? Math.min(heldAt ?? returned, returned) : returned;
     const leaseEnds = Math.max(...own.map(({ returnedAt }) => returnedAt)) + plan.ttlMs;
     if (called > leaseEnds) lie(`thawed ${(called - leaseEnds).toFixed(0)} ms after the lease`);
     for (const { kind, at } of injected) {
       if (at === 'missed' || !ENDS_A_HOLD.includes(kind)) continue;
-      if (at > returned && at < called) lie(`${kind} at ${at.toFixed(1)} ms, within the hold`);
+      if (at > held && at < called) lie(`${kind} at ${at.toFixed(1)} ms, within the hold`);
     }
   }
   for (const freeze of freezes) {

@@ -62,6 +62,7 @@ const THAW_STEPS = [
   'journal removed',
 ] as const;
 const HOLD_STEPS = ['freeze returned'] as const;
+const AFTER_STEPS = ['freeze ended', 'journal removed', 'thaw returned'] as const;
 
 export interface Anchor {
   readonly step: string;
@@ -103,7 +104,8 @@ export function makePlan(seed: number, run: number, restoreShare: number): Plan 
   const calls = random.chance(0.35) ? [makeCall(random, thaw)] : [];
   const cuts: Anchor[] = [{ step: 'freeze returned', delayMs: random.between(0, holdMs) }];
   if (random.chance(0.5)) {
-    cuts.push(random.chance(0.5) ? anchorIn(random, FREEZE_STEPS) : anchorIn(random, THAW_STEPS));
+    const outside = random.pick([FREEZE_STEPS, THAW_STEPS, AFTER_STEPS]);
+    cuts.push(anchorIn(random, outside));
   }
   return {
     id: `f${seed}-${run}`,
@@ -127,10 +129,10 @@ function anchorIn(random: Random, steps: readonly string[]): Anchor {
 function makeFault(random: Random): PlannedFault {
   const kind = random.pick(FAULTS);
   const part = random.next();
-  const steps = part < 0.5 ? FREEZE_STEPS : part < 0.65 ? HOLD_STEPS : THAW_STEPS;
-  const wide = part >= 0.5 && part < 0.65;
+  const steps = part < 0.4 ? FREEZE_STEPS : part < 0.7 ? HOLD_STEPS : THAW_STEPS;
+  const wide = part >= 0.4 && part < 0.7;
   const anchor = wide
-    ? { step: 'freeze returned', delayMs: random.between(0, 300) }
+    ? { step: 'freeze returned', delayMs: random.between(0, 160) }
     : anchorIn(random, steps);
   // Mostly longer than a timeout of 1 s; some as short as a hiccup.
   const common = random.chance(0.7) ? random.between(1_050, 1_600) : random.between(20, 400);

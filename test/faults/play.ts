@@ -49,7 +49,8 @@ export async function play(
     findings.push(...(await awaitThawed(world, plan.ttlMs)));
     await world.sidecar.ready();
     const { record } = scenario;
-    findings.push(...judgeClaims(record, plan), ...judgeCopies(record, plan, endOf(story)));
+    findings.push(...judgeClaims(record, plan, story.at('journal rewritten')));
+    findings.push(...judgeCopies(record, plan, story.at('freeze ended')));
     findings.push(...(await askLeftovers(world)));
     const hit = record.injected.some(({ at }) => at !== 'missed');
     const vouched = record.calls.some(({ verb, ok }) => verb === 'thaw' && ok);
@@ -79,9 +80,10 @@ export async function play(
   return {
     run,
     injected: record.injected,
-    calls: plan.calls
-      .map(({ kind }) => kind)
-      .concat(plan.thaw === 'in-time' ? [] : [`${plan.thaw}-thaw`]),
+    calls: [
+      ...plan.calls.map(({ kind }) => kind),
+      ...(plan.thaw === 'in-time' ? [] : [`${plan.thaw}-thaw`]),
+    ],
     outcome,
     copies: record.copies.length,
     restored,
@@ -90,11 +92,6 @@ export async function play(
     ms: performance.now() - begun,
     story: findings.length > 0 ? story.text + log + server : undefined,
   };
-}
-
-/** The freeze had ended by then, whoever ended it. */
-function endOf(story: Story): number | undefined {
-  return story.at('freeze ended');
 }
 
 function calm(plan: ReturnType<typeof makePlan>): boolean {
