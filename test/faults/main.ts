@@ -43,7 +43,7 @@ async function runAll(options: HarnessOptions, stopped: () => boolean): Promise<
       world ??= await World.make(postgres);
       if (!world.clock.works) process.stderr.write('libfaketime is missing: no clock jumps\n');
       const result = await play(world, seed, run, only === undefined ? restore : 1);
-      results.push(result);
+      results.push({ ...result, story: '' });
       await tell(result, options, results);
       if (result.findings.length > 0 || results.length % RUNS_A_WORLD === 0) {
         await world.close();
@@ -74,7 +74,7 @@ async function tell(
       `  ${results.length} runs, ${totals(options, results).findings} findings\n`,
     );
   }
-  if (story === undefined) return;
+  if (findings.length === 0 && options.only === undefined) return;
   const folder = resolve(existsSync('package.json') ? '.cache/faults' : '.');
   await mkdir(folder, { recursive: true });
   const file = join(folder, `story-${options.postgres}-${options.seed}-${run}.txt`);

@@ -19,8 +19,8 @@ export interface RunResult {
   readonly refused: number;
   readonly findings: readonly Finding[];
   readonly ms: number;
-  /** Events in order, and the sidecar's log; only where there are findings. */
-  readonly story: string | undefined;
+  /** Events in order, the sidecar's log and the end of the server's. */
+  readonly story: string;
 }
 
 /** Plays one run and judges it. The world is healed afterwards, unless a finding says otherwise. */
@@ -90,7 +90,7 @@ export async function play(
     refused,
     findings,
     ms: performance.now() - begun,
-    story: findings.length > 0 ? story.text + log + server : undefined,
+    story: story.text + log + server,
   };
 }
 

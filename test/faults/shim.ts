@@ -18,6 +18,8 @@ export class Shim {
   constructor(args: readonly string[], socket: string) {
     const child = spawn(process.execPath, [cliPath(), ...args, '-o', 'json'], {
       env: cleanEnv({ QUIESCE_SOCKET: socket }),
+      // In a session of its own: Ctrl-C ends the harness, which then ends what it started.
+      detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child = child;

@@ -59,6 +59,8 @@ export class Sidecar {
         QUIESCE_METRICS_ADDR: `127.0.0.1:${this.#metricsPort}`,
         ...this.#env,
       }),
+      // In a session of its own: Ctrl-C ends the harness, which then ends what it started.
+      detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;

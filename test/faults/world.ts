@@ -71,6 +71,7 @@ export class World {
       dataDir: join(volume.path, 'pgdata'),
       port: await freePort(),
       socketDir: join(dir, 's'),
+      logFile: join(dir, 'server.log'),
       settings: { max_wal_size: '96MB', min_wal_size: '48MB', checkpoint_timeout: '30s' },
     });
     const load = new WriterLoad({
