@@ -172,7 +172,8 @@ export function judgeCopies(
   const ends = [
     ...calls.filter(({ verb }) => verb === 'thaw').map(({ calledAt }) => calledAt),
     ...injected.flatMap(({ kind, at }) =>
-      at !== 'missed' && ENDS_A_HOLD.includes(kind) ? [at] : [],
+      // A server that finds its volume full ends by itself.
+      at !== 'missed' && [...ENDS_A_HOLD, 'volume-full'].includes(kind) ? [at] : [],
     ),
     (freeze?.calledAt ?? 0) + plan.ttlMs,
   ];
