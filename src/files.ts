@@ -88,7 +88,8 @@ export async function makeFolder(path: string, mode: number): Promise<boolean> {
   return true;
 }
 
-async function syncFolder(path: string): Promise<void> {
+/** Makes the names in a folder durable. */
+export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     await folder.sync();

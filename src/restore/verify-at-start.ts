@@ -44,7 +44,11 @@ export class RestoreCheck {
    */
   async start(openId: string | null): Promise<void> {
     const receipt = await this.#deps.volume.receipt();
-    if (receipt === null) return;
+    if (receipt === null) {
+      // No freeze is open and no copy is to be verified: whatever lies here has no owner any more.
+      if (openId === null) this.#running = this.#tidy();
+      return;
+    }
     if (receipt === 'unreadable') {
       const message = 'The receipt on the volume cannot be read, so nothing can be verified.';
       this.#report({ id: 'unreadable', verified: false, checkedAt: now(), message });
@@ -106,6 +110,15 @@ export class RestoreCheck {
     return undefined;
   }
 
+  /** Has the engine remove what a freeze may have left whose journal was lost with its pod. */
+  async #tidy(): Promise<void> {
+    try {
+      await this.#deps.engine.recover(null, this.#stop.signal);
+    } catch (error) {
+      this.#deps.logger.warn({ err: error }, 'what an earlier freeze left could not be removed');
+    }
+  }
+
   #wait(id: string, problem: string): void {
     const message = `Not verified yet: ${problem}`;
     if (this.#view?.message === message) return;
@@ -127,6 +140,7 @@ export class RestoreCheck {
       const text = `${JSON.stringify(content, null, 2)}\n`;
       await this.#deps.volume.write(`restored-${receipt.id}.json`, text);
       await this.#deps.volume.clear(receipt.id);
+      await this.#tidy();
     } catch (error) {
       // The receipt stays, so the next start verifies again: late, but never wrong.
       const problem = describeErrno(error);

@@ -13,6 +13,10 @@ export interface RigOptions {
   readonly major: number;
   readonly settings?: Readonly<Record<string, string>>;
   readonly load?: Partial<LoadOptions>;
+  /** Default: the best there is. */
+  readonly volume?: (dir: string, postmaster: () => number | undefined) => Promise<Volume>;
+  /** Settings of the sidecar. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -40,10 +44,16 @@ export class Rig {
   }
 
   /** Everything is up; the load and the sidecar are started by the test. */
-  static async make({ major, settings = {}, load = {} }: RigOptions): Promise<Rig> {
+  static async make({
+    major,
+    settings = {},
+    load = {},
+    volume: make = (dir, postmaster) => makeVolume(dir, { postmaster }),
+    env = {},
+  }: RigOptions): Promise<Rig> {
     const dir = await makeTempDir();
     let server: EmbeddedPostgres | undefined;
-    const volume = await makeVolume(dir, { postmaster: () => server?.pid });
+    const volume = await make(dir, () => server?.pid);
     server = await EmbeddedPostgres.at({
       major,
       dataDir: join(volume.path, 'pgdata'),
@@ -58,6 +68,7 @@ export class Rig {
     rig.defer(() => server.stop('immediate'));
     rig.defer(() => writer.stop());
     rig.defer(() => rig.sidecar.signal('SIGKILL'));
+    Object.assign(rig.sidecar.env, env);
     await mkdir(rig.sidecar.dir);
     await server.initdb();
     await server.start();

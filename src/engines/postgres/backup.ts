@@ -71,7 +71,7 @@ export async function sealBackup(
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const facts = await readServer(session, signal);
     const built = { label: labelFor(begun, facts), map: await tablespaceMap(session, signal) };
-    const ended = await stop(session, facts.major, signal);
+    const ended = await stopBackup(session, facts.major, signal);
     if (facts.redoLsn === begun.lsn) {
       return {
         startLsn: begun.lsn,
@@ -105,7 +105,8 @@ async function start(session: Session, label: string, signal: AbortSignal): Prom
   return { ...row, label };
 }
 
-async function stop(
+/** Ends a backup without waiting for the archiver. */
+export async function stopBackup(
   session: Session,
   major: number,
   signal: AbortSignal,

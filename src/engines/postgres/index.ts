@@ -17,6 +17,7 @@ import { readPrivileges } from './privileges.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './session.ts';
 import { parseSettings, type PostgresSettings, type SettingIssue } from './settings.ts';
+import { sweepStaging } from './staged/folder.ts';
 import { verifyReceipt } from './verify.ts';
 
 export interface PostgresOptions {
@@ -91,9 +92,13 @@ class PostgresEngine implements Engine {
     return await this.#with(signal, (session) => readMetadata(session, signal));
   }
 
-  /** Nothing of a freeze outlives its session: the server ends an unfinished backup by itself. */
+  /**
+   * The server ends an unfinished backup by itself when its session ends; what outlives it is a
+   * staged backup on the volume.
+   */
   async recover(): Promise<void> {
     await this.#forget();
+    if (this.#dataDir !== undefined) await sweepStaging(this.#dataDir);
   }
 
   async verify(

@@ -1,18 +1,19 @@
-import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
 import { isErrno, removeDurably, writeDurably } from '../../files.ts';
 import type { Receipt } from '../../freeze/receipt.ts';
 import { VOLUME_FOLDER } from '../../freeze/volume.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore/prepare-restore.ts';
-import { LABEL_FILE, type Prepared, preparedSchema, TABLESPACE_MAP_FILE } from './receipt.ts';
+import { LABEL_FILE, type Prepared, TABLESPACE_MAP_FILE } from './receipt.ts';
 import { checkLinks, locateData, readMajor, readOwnControl } from './restore/locate.ts';
 import { hasRun, readIfThere } from './restore/past.ts';
+import { checkOwner, ownerOf, readPrepared } from './restore/place.ts';
 import { type CopyPromise, readPromise } from './restore/promise.ts';
 import { type CopyProof, proveCopy } from './restore/proof.ts';
 import { dataPast, incomplete, receiptInvalid } from './restore/refuse.ts';
 import { blocksStart, type PidFile, readPidFile, runningServer } from './restore/running.ts';
+import { prepareStagedCopy } from './restore/staged.ts';
 
 /** What `prepare-restore` leaves for the verification at start, in `.quiesce/`. */
 export const PREPARED_FILE = 'prepared.json';
@@ -42,6 +43,10 @@ export async function prepareRestore(
 ): Promise<PrepareOutcome> {
   const promise = readPromise(receipt);
   const { restore, systemIdentifier } = promise;
+  if (promise.mode === 'staged') {
+    const outcome = await prepareStagedCopy(promise, dataDir, options, signal);
+    if (outcome !== null) return outcome;
+  }
   const pgdata = await locateData(dataDir, restore.dataDirectory, systemIdentifier);
   const control = await readOwnControl(pgdata, systemIdentifier);
   const folder = join(dataDir, VOLUME_FOLDER);
@@ -55,7 +60,7 @@ export async function prepareRestore(
   const running = await runningServer(pgdata, copy.pidFile);
   if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
   if (run !== null) throw dataPast(`A server has run on this copy: ${run}.`);
-  if (!options.dryRun) await checkWritable(copy);
+  if (!options.dryRun) await checkOwner(pgdata, folder);
   await checkLinks(dataDir, pgdata, restore.tablespaceMap);
   await checkForeignLabel(copy);
 
@@ -97,7 +102,7 @@ async function filesToPlace(
     if (found !== null && found !== content) {
       throw receiptInvalid(`${join(folder, kept)} differs from the ${name} in the receipt.`);
     }
-    if (mode === 'sealed') files.set(name, content);
+    if (mode !== 'crash-consistent') files.set(name, content);
   }
   return files;
 }
@@ -108,15 +113,6 @@ async function checkVersion({ pgdata, promise }: Copy): Promise<void> {
     throw receiptInvalid(
       `The receipt is of PostgreSQL ${promise.major}, but ${pgdata} is of ${major}.`,
     );
-  }
-}
-
-async function readPrepared(folder: string): Promise<Prepared | undefined> {
-  const text = await readIfThere(join(folder, PREPARED_FILE));
-  try {
-    return preparedSchema.safeParse(JSON.parse(text ?? 'null')).data;
-  } catch {
-    return undefined;
   }
 }
 
@@ -135,20 +131,6 @@ async function checkForeignLabel({ pgdata, files }: Copy): Promise<void> {
         'Another backup tool left it in the copy. Remove it only if you know that it is not needed.',
       );
     }
-  }
-}
-
-async function checkWritable({ pgdata, folder }: Copy): Promise<void> {
-  await access(pgdata, constants.R_OK | constants.W_OK | constants.X_OK);
-  await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-  const { uid } = await stat(pgdata);
-  const self = process.getuid?.();
-  if (self !== undefined && self !== 0 && self !== uid) {
-    throw new QuiesceError(
-      'RESTORE_UNWRITABLE',
-      `${pgdata} belongs to user ${uid} and this is user ${self}: the server could not read what is put there.`,
-      { hint: `Run prepare-restore as user ${uid}, or as root.` },
-    );
   }
 }
 
@@ -194,13 +176,6 @@ async function putInPlace(pgdata: string, name: string, content: string): Promis
   const path = join(pgdata, name);
   if ((await readIfThere(path)) === content) return;
   await writeDurably(path, content, { mode: 0o600, ...(await ownerOf(pgdata)) });
-}
-
-/** Files that root writes go to the owner of the folder: the server must be able to read them. */
-async function ownerOf(folder: string): Promise<{ owner?: { uid: number; gid: number } }> {
-  if (process.getuid?.() !== 0) return {};
-  const { uid, gid } = await stat(folder);
-  return { owner: { uid, gid } };
 }
 
 function sentence({ promise, pgdata, files }: Copy, proof: CopyProof, dryRun: boolean): string {

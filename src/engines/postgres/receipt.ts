@@ -3,7 +3,7 @@ import { z } from 'zod';
 const lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/);
 
 /** How a copy made during the hold is restored. */
-export const MODES = ['sealed', 'crash-consistent'] as const;
+export const MODES = ['sealed', 'crash-consistent', 'staged'] as const;
 
 /** `position` of a PostgreSQL receipt. LSNs are as the server prints them. */
 export const positionSchema = z.object({
@@ -36,6 +36,18 @@ export const restoreSchema = z.object({
   wal: z.object({ segmentSize: z.number().int().positive(), first: z.string(), last: z.string() }),
   /** Names of the databases at the freeze. */
   databases: z.array(z.string()),
+  /** Mode `staged`: the backup within the copy, in which label and WAL lie already. */
+  staged: z
+    .object({
+      /** Its folder, relative to QUIESCE_DATA_DIR. */
+      folder: z.string(),
+      /** SHA-256 of its `manifest.json`, in hex. */
+      manifest: z.string(),
+      files: z.number(),
+      bytes: z.number(),
+      reflink: z.boolean(),
+    })
+    .exactOptional(),
 });
 
 export type PostgresPosition = z.infer<typeof positionSchema>;

@@ -115,12 +115,34 @@ async function checkAll(work: Work): Promise<VerifyCheck[]> {
   }
   const replay = await readReplay(session, signal);
   const evidence = await gather(work, server, replay);
+  const staged = claim.restore.staged === undefined ? [] : [await checkStaged(work, evidence)];
   return [
+    ...staged,
     identity,
     judgeTimeline(claim.position, evidence),
     judgePosition(claim.position, evidence),
     databases,
   ];
+}
+
+/**
+ * Files copied one by one while a server writes are no backup, whatever their WAL says: a copy made
+ * in mode `staged` counts only where `prepare-restore` has put the staged backup in place.
+ */
+async function checkStaged({ context, claim }: Work, { sameRun }: Evidence): Promise<VerifyCheck> {
+  const name = 'staged';
+  if (sameRun) {
+    return { name, ok: true, message: 'The very server that was frozen: nothing was restored.' };
+  }
+  const { id, systemIdentifier } = claim;
+  const prepared = await readPrepared(context.dataDir);
+  const ok =
+    (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) ||
+    (await readVerified(context.dataDir, claim)) !== undefined;
+  const message = ok
+    ? 'The staged backup was proven and put in place before the first start.'
+    : 'That the server runs on the staged backup, and not on files that were copied live, cannot be proven: run prepare-restore on a copy before its first start.';
+  return { name, ok, message };
 }
 
 function checkIdentity(expected: string, found: string): VerifyCheck {

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../../files.ts';
 import type { ClusterState, ControlFile } from '../control-file.ts';
@@ -42,6 +42,27 @@ export async function hasRun(
   return start !== undefined && start > parseLsn(position.startLsn)
     ? 'backup_label.old is of a later backup'
     : null;
+}
+
+/**
+ * Was a server started on a copy made file by file? Its postmaster.pid is the frozen server's, which
+ * may have been restarted during the hold; one started on the copy started after the lease's end, or
+ * after the copy's own files were made.
+ *
+ * @param staging a folder that came with the copy; a chown of the volume makes it look newer.
+ */
+export async function startedSince(
+  staging: string,
+  { position, expiresAt }: CopyPromise,
+  pidFile: PidFile | null,
+): Promise<string | null> {
+  const started = pidFile?.startedAt?.getTime();
+  if (started === undefined || started <= Date.parse(position.serverStartedAt) + 1_000) return null;
+  const made = await stat(join(staging, 'manifest.json')).catch(() => undefined);
+  const during = expiresAt !== null && started <= expiresAt.getTime();
+  // postmaster.pid has whole seconds.
+  if (during && made !== undefined && started + 1_000 < made.ctimeMs) return null;
+  return `postmaster.pid is of a server started at ${new Date(started).toISOString()}, the frozen one started at ${position.serverStartedAt}`;
 }
 
 /** The content of a file; `null` where there is none. */

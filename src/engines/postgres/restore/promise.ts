@@ -20,9 +20,14 @@ export interface CopyPromise {
   /** Major version of the server. */
   readonly major: number;
   readonly frozenAt: Date;
+  /** The end of the lease as the receipt on the volume has it, renewals left out. */
+  readonly expiresAt: Date | null;
   readonly position: PostgresPosition;
   readonly restore: PostgresRestore;
 }
+
+/** For which way to copy each mode keeps its promise. */
+const COPY_OF = { sealed: 'snapshot', 'crash-consistent': 'snapshot', staged: 'files' } as const;
 
 /** @throws QuiesceError `RESTORE_RECEIPT_INVALID`. */
 export function readPromise(receipt: Receipt): CopyPromise {
@@ -30,9 +35,9 @@ export function readPromise(receipt: Receipt): CopyPromise {
   const restore = parse(restoreSchema, receipt.restore, 'restore');
   const mode = MODES.find((known) => known === receipt.mode);
   if (mode === undefined) throw receiptInvalid(`The receipt has an unknown mode: ${receipt.mode}.`);
-  if (receipt.copy !== 'snapshot') {
+  if (receipt.copy !== COPY_OF[mode]) {
     throw receiptInvalid(
-      `The receipt is for a copy made as "${receipt.copy}"; the mode ${mode} holds for an atomic snapshot only.`,
+      `The receipt is for a copy made as "${receipt.copy}"; the mode ${mode} holds for a copy made as "${COPY_OF[mode]}" only.`,
     );
   }
   const { role, identity, version } = receipt.engine;
@@ -50,6 +55,7 @@ export function readPromise(receipt: Receipt): CopyPromise {
     systemIdentifier,
     major: Number.parseInt(version ?? '', 10),
     frozenAt: new Date(receipt.frozenAt),
+    expiresAt: receipt.expiresAt === null ? null : new Date(receipt.expiresAt),
     position,
     restore,
   };
@@ -78,7 +84,10 @@ function checkWhole({ mode, isStandby, position, restore }: CopyPromise): void {
   }
   if (mode === 'crash-consistent') return;
   if (restore.backupLabel === null || position.stopLsn === null) {
-    throw receiptInvalid('The receipt is of a sealed freeze and lacks its label or its end.');
+    throw receiptInvalid(`The receipt is of a ${mode} freeze and lacks its label or its end.`);
+  }
+  if (mode === 'staged' && (restore.staged === undefined || restore.dataDirectory === null)) {
+    throw receiptInvalid('The receipt does not say where its staged backup lies.');
   }
   const label = readLabel(restore.backupLabel);
   const same =

@@ -41,18 +41,42 @@ export async function proveCopy(
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<CopyProof> {
+  const walk = await readWal(pgdata, promise, control, options, signal);
+  const scan = await scanPages(pgdata, promise, control, walk, options, signal);
+  return { ...summary(walk), pagesChecked: scan.pages };
+}
+
+/** The part of the proof that is about WAL alone: whole from the start to what is promised. */
+export async function proveWal(
+  pgdata: string,
+  promise: CopyPromise,
+  control: ControlFile,
+  signal: AbortSignal,
+): Promise<Omit<CopyProof, 'pagesChecked'>> {
+  return summary(await readWal(pgdata, promise, control, { dryRun: true }, signal));
+}
+
+function summary({ from, result, evidence }: Walk): Omit<CopyProof, 'pagesChecked'> {
+  return {
+    walFrom: printLsn(from),
+    walEnd: printLsn(result.endLsn),
+    records: result.records,
+    markerFound: evidence.markerCommit !== null,
+  };
+}
+
+async function readWal(
+  pgdata: string,
+  promise: CopyPromise,
+  control: ControlFile,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<Walk> {
   checkControl(promise, control);
   const location = await locate(pgdata, promise);
   const walk = await walkFromStart(location, promise, control, options, signal);
   checkWalk(promise, control, walk);
-  const scan = await scanPages(pgdata, promise, control, walk, options, signal);
-  return {
-    walFrom: printLsn(walk.from),
-    walEnd: printLsn(walk.result.endLsn),
-    records: walk.result.records,
-    markerFound: walk.evidence.markerCommit !== null,
-    pagesChecked: scan.pages,
-  };
+  return walk;
 }
 
 function checkControl({ position, restore }: CopyPromise, control: ControlFile): void {
@@ -100,7 +124,8 @@ async function walkFromStart(
     walkFrom(location, promise, control, from, options, signal);
   const first = await walk(start);
   const redo = Number(control.redoLsn);
-  if (promise.mode === 'sealed' || first.result.records > 0 || redo <= start) return first;
+  if (promise.mode !== 'crash-consistent' || first.result.records > 0 || redo <= start)
+    return first;
   const { markerLsn } = promise.position;
   const marker = markerLsn === null ? Infinity : Number(parseLsn(markerLsn));
   if (redo < marker) return await walk(redo);
@@ -158,7 +183,7 @@ function checkWalk(promise: CopyPromise, control: ControlFile, walk: Walk): void
     );
   }
   if (promise.isStandby) return;
-  if (promise.mode === 'sealed' && evidence.backupEnd === null) {
+  if (promise.mode !== 'crash-consistent' && evidence.backupEnd === null) {
     const at = promise.position.stopLsn;
     throw incomplete(`${where}, and the end of the backup at ${at} is not in it.`);
   }

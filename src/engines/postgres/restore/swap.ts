@@ -1,0 +1,93 @@
+import { chown, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { isErrno, syncFolder, writeDurably } from '../../../files.ts';
+import { preparedSchema } from '../receipt.ts';
+import { BASE, exists, SWAP, TORN } from '../staged/folder.ts';
+import { incomplete } from './refuse.ts';
+
+const swapSchema = z.object({
+  /**
+   * `clearing`: what was copied live is moved out of PGDATA. `filling`: all of it is out, the staged
+   * backup is moved in. `done`: PGDATA is the staged backup.
+   */
+  phase: z.enum(['clearing', 'filling', 'done']),
+  /** What was proven of the staged backup before anything was moved. */
+  prepared: preparedSchema,
+});
+export type Swap = z.infer<typeof swapSchema>;
+
+/** These stay in PGDATA where that is the root of the volume. */
+const STAY = new Set(['.quiesce', 'lost+found']);
+
+/** How far an earlier run got; `null`: none has begun. */
+export async function readSwap(staging: string): Promise<Swap | null> {
+  const path = join(staging, SWAP);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return null;
+    throw error;
+  }
+  const parsed = swapSchema.safeParse(JSON.parse(text));
+  if (parsed.success) return parsed.data;
+  throw incomplete(`${path} cannot be understood: restore the volume again.`);
+}
+
+/**
+ * Makes PGDATA the staged backup, by renames within it: it may itself be a mount point. Whenever it
+ * is interrupted, calling it again with what {@link readSwap} gives takes it up; until it is done no
+ * server starts on PGDATA, for pg_control is moved in last.
+ *
+ * What lay there is in `torn/` afterwards.
+ */
+export async function swapIn(pgdata: string, staging: string, swap: Swap): Promise<void> {
+  const torn = join(staging, TORN);
+  const base = join(staging, BASE);
+  if (swap.phase === 'clearing') {
+    await writeSwap(staging, swap);
+    await mkdir(torn, { mode: 0o700 }).catch((error: unknown) => {
+      if (!isErrno(error, 'EEXIST')) throw error;
+    });
+    await moveAll(pgdata, torn, 'first');
+  }
+  if (swap.phase !== 'done') {
+    await writeSwap(staging, { ...swap, phase: 'filling' });
+    if (await exists(base)) await moveAll(base, pgdata, 'last');
+    await writeSwap(staging, { ...swap, phase: 'done' });
+  }
+}
+
+async function writeSwap(staging: string, swap: Swap): Promise<void> {
+  const { uid, gid } = await stat(staging);
+  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
+  await writeDurably(join(staging, SWAP), `${JSON.stringify(swap)}\n`, { mode: 0o600, ...owner });
+}
+
+/** @param global when the folder of pg_control moves: no server starts without it. */
+async function moveAll(from: string, to: string, global: 'first' | 'last'): Promise<void> {
+  const names = (await readdir(from)).filter((name) => !STAY.has(name));
+  const others = names.filter((name) => name !== 'global');
+  const its = names.filter((name) => name === 'global');
+  const inOrder = global === 'first' ? [...its, ...others] : [...others, ...its];
+  for (const name of inOrder) {
+    if (await exists(join(to, name))) {
+      throw incomplete(
+        `${join(to, name)} is in the way of ${join(from, name)}: something wrote there while the backup was put in place. Restore the volume again.`,
+      );
+    }
+    await rename(join(from, name), join(to, name));
+  }
+  await syncFolder(to);
+  await syncFolder(from);
+}
+
+/** PGDATA where the copy has none: the files in it may all have been passing ones. */
+export async function makeData(pgdata: string, staging: string): Promise<void> {
+  if (await exists(pgdata)) return;
+  const { uid, gid } = await stat(staging);
+  await mkdir(pgdata, { mode: 0o700 });
+  if (process.getuid?.() === 0) await chown(pgdata, uid, gid);
+  await syncFolder(dirname(pgdata));
+}
