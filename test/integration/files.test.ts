@@ -10,7 +10,8 @@ import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import type { Receipt } from '../../src/freeze/receipt.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 import { MAJORS } from '../support/postgres.ts';
-import { examine, Rig } from '../support/rig.ts';
+import { examine, query, Rig } from '../support/rig.ts';
+import { makeStandby } from '../support/standby.ts';
 
 const run = promisify(execFile);
 const FILES = { QUIESCE_COPY: 'files', QUIESCE_FREEZE_TIMEOUT: '120s' };
@@ -31,7 +32,8 @@ async function makeRig(options: Partial<Parameters<typeof Rig.make>[0]> = {}): P
 }
 
 const quiesce = (volume = rig.volume.path): string => join(volume, '.quiesce');
-const left = async (): Promise<string[]> => (await readdir(quiesce()).catch(() => [])).sort();
+const left = async (): Promise<string[]> =>
+  (await readdir(quiesce()).catch((): string[] => [])).toSorted();
 
 /** The file-by-file copy of the whole volume, with page writes forced while it is made. */
 async function copyLive(name: string, seed = 1): Promise<string> {
@@ -64,6 +66,56 @@ async function refuses(copy: string, code: string, names: string): Promise<void>
   expect(refused.stderr).toContain(code);
   expect(refused.stderr).toContain(names);
 }
+
+describe.each(MAJORS)(
+  'a standby of PostgreSQL %i, copied file by file while it replays',
+  (major) => {
+    it(
+      'holds what it had replayed when it was frozen, and restores from the staged backup alone',
+      async () => {
+        rig = await Rig.make({ major });
+        await rig.load.start();
+        const standby = await makeStandby(rig, FILES);
+        await standby.sidecar.start();
+        await sleep(700);
+        const acked = rig.load.snapshotAcked();
+        const [primary] = await rig.sql<{ lsn: string }>(
+          'SELECT pg_current_wal_flush_lsn() AS lsn',
+        );
+        const caughtUp = `SELECT pg_last_wal_replay_lsn() >= '${primary?.lsn}'::pg_lsn AS ok`;
+        await expect
+          .poll(() => query(standby.server, caughtUp), { timeout: 20_000 })
+          .toEqual([{ ok: true }]);
+        const frozen = await standby.sidecar.cli('freeze', '--id', 'standby', '-o', 'json');
+        expect(frozen, frozen.stderr).toMatchObject({ code: 0 });
+        expect(JSON.parse(frozen.stdout)).toMatchObject({
+          mode: 'staged',
+          engine: { role: 'standby' },
+          position: { markerLsn: null },
+        });
+        const copy = join(rig.dir, 'standby-copy');
+        const between = async (): Promise<void> => {
+          await sleep(500);
+          await query(standby.server, 'CHECKPOINT');
+        };
+        await copyFileByFile(standby.volume.path, copy, { between });
+        const thawed = await standby.sidecar.cli('thaw');
+        expect(thawed, thawed.stdout).toMatchObject({ code: 0 });
+        await rig.load.stop();
+        const prepared = await runCli(['prepare-restore', '--data', copy], {});
+        expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
+        // It must not catch up from the primary: what it has is what the copy held.
+        await rm(join(copy, 'pgdata/standby.signal'));
+        const restored = await rig.serverOn(copy);
+        await restored.start();
+        const report = await examine(restored, acked);
+        expect(report.checks.filter((check) => !check.ok)).toEqual([]);
+        expect(report.amcheck).toEqual([]);
+      },
+      LONG,
+    );
+  },
+);
 
 describe.each(MAJORS)('PostgreSQL %i, copied file by file under write load', (major) => {
   it.each([
@@ -206,6 +258,30 @@ it('a staged file that is missing, cut or changed is named and the copy refused'
   expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
 });
 
+it('PGDATA may itself be the root of the volume', async () => {
+  rig = await Rig.make({ major: 17, env: FILES });
+  const { dataDir } = rig.server.options;
+  rig.sidecar.env['QUIESCE_DATA_DIR'] = dataDir;
+  await rig.sidecar.start();
+  await rig.load.start();
+  await sleep(500);
+  const acked = rig.load.snapshotAcked();
+  const { restore } = await freeze('root');
+  expect(restore).toMatchObject({ dataDirectory: '.' });
+  const copy = join(rig.dir, 'root');
+  await mkdir(copy);
+  const between = (): Promise<unknown> => rig.sql('CHECKPOINT');
+  await copyFileByFile(dataDir, join(copy, 'pgdata'), { between });
+  expect(await rig.sidecar.cli('thaw')).toMatchObject({ code: 0 });
+  await rig.load.stop();
+  const prepared = await runCli(['prepare-restore', '--data', join(copy, 'pgdata')], {});
+  expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
+  const server = await rig.serverOn(copy);
+  await server.start();
+  const report = await examine(server, acked);
+  expect(report.checks.filter((check) => !check.ok)).toEqual([]);
+});
+
 it('a staged file that goes during the hold makes the thaw fail', async () => {
   await makeRig();
   await freeze('gone');
@@ -218,7 +294,7 @@ it('a staged file that goes during the hold makes the thaw fail', async () => {
   expect(await left()).toEqual([]);
 });
 
-it('a swap that was interrupted at any rename is finished by the next run', async () => {
+it('a swap that was killed is finished by the next run', async () => {
   await makeRig();
   await rig.load.start();
   await sleep(500);
@@ -253,6 +329,7 @@ it('a server that has run on the copied live files keeps what it wrote', async (
   const copy = await copyLive('used');
   await rig.sidecar.cli('thaw');
   await sleep(1_100);
+  await rm(join(copy, 'pgdata/postmaster.pid'), { force: true });
   const server = await rig.serverOn(copy);
   await server.start();
   await refuses2(copy, 5, 'RESTORE_SERVER_RUNNING');
@@ -370,7 +447,7 @@ it('an id that is no safe file name is staged under a digest of it', async () =>
   await makeRig();
   for (const id of ['..', '.', 'receipt.json', 'a:b', 'x'.repeat(128)]) {
     const { restore } = await freeze(id);
-    const { folder } = restore?.['staged'] as { folder: string };
+    const { folder } = (restore as { staged: { folder: string } }).staged;
     expect(folder).toMatch(/^\.quiesce\/[A-Za-z0-9][A-Za-z0-9._:-]*$/);
     expect(existsSync(join(rig.volume.path, folder, 'base/backup_label'))).toBe(true);
     expect(await rig.sidecar.cli('thaw')).toMatchObject({ code: 0 });

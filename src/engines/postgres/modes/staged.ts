@@ -77,7 +77,7 @@ async function place(
   if (dataDir === undefined || layout.pgdata === null || layout.relative === null) {
     throw unsupported(
       `A staged backup copies PGDATA from here, and it is not visible: ${layout.notes.join(' ') || 'QUIESCE_DATA_DIR is not set.'}`,
-      'Mount the data volume into the sidecar and set QUIESCE_DATA_DIR to it.',
+      'Mount the data volume into the sidecar and set QUIESCE_DATA_DIR to it; or use CSI snapshots and set QUIESCE_COPY=snapshot.',
     );
   }
   if (layout.refusal) throw refuseLayout(layout.refusal);
@@ -136,7 +136,7 @@ async function copyData(staging: Staging, signal: AbortSignal): Promise<void> {
 async function seal(staging: Staging, signal: AbortSignal): Promise<Hold> {
   const { session, folder, stager, context, layout } = staging;
   const sealed = await sealStaged(staging, signal);
-  await stager.syncFolders();
+  await stager.flush(signal);
   const manifest = stager.manifest(context.id);
   const text = `${JSON.stringify(manifest)}\n`;
   const { uid, gid } = await stat(join(folder, BASE));

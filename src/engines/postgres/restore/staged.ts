@@ -47,8 +47,8 @@ export async function prepareStagedCopy(
   const copy = await openCopy(promise, dataDir);
   const { pgdata, staging } = copy;
   const begun = await readSwap(staging);
-  if (begun === null && (await readPrepared(join(dataDir, VOLUME_FOLDER)))?.id === promise.id) {
-    return null;
+  if (begun === null && !(await isFolder(staging))) {
+    if ((await readPrepared(join(dataDir, VOLUME_FOLDER)))?.id === promise.id) return null;
   }
   const running = await runningServer(pgdata, copy.pidFile);
   if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);

@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import {
@@ -11,6 +12,7 @@ import {
   symlink,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { isErrno, syncFolder } from '../../../files.ts';
 import type { Manifest } from './manifest.ts';
 import { ignoreGone } from './sources.ts';
@@ -37,6 +39,7 @@ export class Stager {
   readonly #folders: string[] = [];
   readonly #links: Manifest['links'] = [];
   readonly #files: Manifest['files'] = [];
+  #unflushed = false;
   /** Whether the file system can share extents; settled by the first file. */
   reflink: boolean;
   onBytes: (bytes: number) => void = () => undefined;
@@ -67,7 +70,7 @@ export class Stager {
     const work = async (): Promise<void> => {
       for (const { path } of queue) await this.copy(path, either);
     };
-    const workers = Array.from({ length: WORKERS }, () =>
+    const workers = Array.from({ length: this.reflink ? 1 : WORKERS }, () =>
       work().catch((error: unknown) => {
         abort.abort(error);
         throw error;
@@ -122,7 +125,7 @@ export class Stager {
     );
     try {
       await to.writeFile(content);
-      await this.#settle(to, 0o600);
+      await this.#settle(to, 0o600, true);
     } finally {
       await to.close();
     }
@@ -161,23 +164,44 @@ export class Stager {
       if (bytesRead === CHUNK) await rest(performance.now() - began, signal);
       began = performance.now();
     }
-    await this.#settle(to, mode);
+    // A shared file has no data of its own to write; on btrfs each fsync would commit for itself.
+    await this.#settle(to, mode, from !== to);
     this.#files.push({ path, size, sha256: hash.digest('hex') });
   }
 
-  async #settle(to: FileHandle, mode: number): Promise<void> {
+  async #settle(to: FileHandle, mode: number, flush: boolean): Promise<void> {
     await to.chmod(mode);
     if (this.#owner) await to.chown(this.#owner.uid, this.#owner.gid);
-    await to.sync();
+    if (flush) await to.sync();
+    else this.#unflushed = true;
   }
 
-  /** Makes all names durable. */
-  async syncFolders(): Promise<void> {
+  /**
+   * Makes everything durable. Shared files are flushed all at once where the system has `sync -f`;
+   * the fsync of each, which is the promise, then finds nothing to do.
+   */
+  async flush(signal: AbortSignal): Promise<void> {
+    if (this.#unflushed) {
+      await promisify(execFile)('sync', ['-f', this.#base], { signal }).catch(() => undefined);
+      for (const { path } of this.#files) {
+        signal.throwIfAborted();
+        await syncFile(join(this.#base, path));
+      }
+    }
     for (const path of ['', ...this.#folders]) await syncFolder(join(this.#base, path));
   }
 
   manifest(id: string): Manifest {
     return { version: 1, id, folders: this.#folders, links: this.#links, files: this.#files };
+  }
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 
