@@ -25,6 +25,11 @@ ALTER ROLE quiesce LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT
 -- Reads settings, replication state and sizes; changes nothing.
 GRANT pg_monitor TO quiesce;
 
+-- Only used with QUIESCE_REPLICA=pause, on a standby: replay stands still during a freeze and goes on
+-- afterwards. Whoever may pause must be able to resume.
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_wal_replay_pause() TO quiesce;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_wal_replay_resume() TO quiesce;
+
 DO $grants$
 BEGIN
   EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO quiesce', pg_catalog.current_database());

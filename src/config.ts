@@ -3,7 +3,7 @@ import type { Address } from './config/schema.ts';
 import { baseSchema, checkTogether } from './config/schema.ts';
 import type { ConfigIssue, Settings } from './config/sources.ts';
 import { isServiceLink, parseSettings, readSmallFile, resolveFiles } from './config/sources.ts';
-import type { CopyMethod } from './engines/engine.ts';
+import type { CopyMethod, ReplicaMode } from './engines/engine.ts';
 import { QuiesceError } from './errors.ts';
 import type { LogLevel } from './logger.ts';
 
@@ -20,6 +20,7 @@ export interface Config {
   readonly controlAddr: Address | null;
   readonly metricsAddr: Address | null;
   readonly copy: CopyMethod;
+  readonly replica: ReplicaMode;
   /** `undefined`: the engine's default, bounded by `ttlMaxMs`. */
   readonly ttlMs: number | undefined;
   readonly ttlMaxMs: number;
@@ -166,6 +167,7 @@ function toConfig(own: z.output<Schema>, settings: Settings): Config {
     controlAddr: own.QUIESCE_CONTROL_ADDR,
     metricsAddr: own.QUIESCE_METRICS_ADDR,
     copy: own.QUIESCE_COPY,
+    replica: own.QUIESCE_REPLICA,
     ttlMs: own.QUIESCE_TTL,
     ttlMaxMs: own.QUIESCE_TTL_MAX,
     freezeTimeoutMs: own.QUIESCE_FREEZE_TIMEOUT,

@@ -221,6 +221,19 @@ export const catalogue = {
     meaning: 'The data under QUIESCE_DATA_DIR belongs to another server than the one connected.',
     hint: 'Mount the volume of this server, or connect to the server of this volume.',
   },
+  ENGINE_REPLAY_PAUSED: {
+    status: 502,
+    exit: 5,
+    meaning: 'Replay on the standby was paused by somebody else before the freeze.',
+    hint: 'Find out who paused it and why; then, if it may go on: SELECT pg_wal_replay_resume();',
+  },
+  ENGINE_NOT_STREAMING: {
+    status: 502,
+    exit: 5,
+    meaning:
+      'The standby receives nothing from its primary, so how far behind it is cannot be known.',
+    hint: 'Mend replication (pg_stat_wal_receiver on the standby, pg_stat_replication on the primary) and freeze again.',
+  },
   ENGINE_FAILED: {
     status: 502,
     exit: 5,

@@ -17,6 +17,8 @@ export interface Metrics {
   lastSuccess(at: Date): void;
   /** A restored copy was checked against the receipt that came with it. */
   restoreVerified(ok: boolean): void;
+  /** How long a freeze waited until a replica had caught up. */
+  replicaWait(seconds: number): void;
   /** The Prometheus exposition text. */
   text(): Promise<string>;
 }
@@ -47,6 +49,7 @@ export function createMetrics(labels: { readonly app: string; readonly engine: s
     autoThaw: () => series.autoThaw.inc(own),
     lastSuccess: (at) => series.lastSuccess.set(own, at.getTime() / 1_000),
     restoreVerified: (ok) => series.restoreVerified.set(own, ok ? 1 : 0),
+    replicaWait: (seconds) => series.replicaWait.set(own, seconds),
     text: () => registry.metrics(),
   };
 }
@@ -82,6 +85,12 @@ function declare(registers: Registry[]) {
       spec(
         'restore_verified',
         '1: the restored copy holds what its receipt promises, 0: not proven',
+      ),
+    ),
+    replicaWait: new Gauge(
+      spec(
+        'replica_wait_seconds',
+        'How long the last freeze waited until the replica had caught up with its primary',
       ),
     ),
     buildInfo: new Gauge(spec('build_info', 'The version of quiesce', ['version'])),

@@ -77,7 +77,12 @@ interface Parts {
 
 async function assemble(config: Config, logger: Logger, metrics: Metrics): Promise<Parts> {
   const module = await loadEngine(config.engine);
-  const engine = module.createEngine({ settings: config.settings, dataDir: config.dataDir });
+  const engine = module.createEngine({
+    settings: config.settings,
+    dataDir: config.dataDir,
+    replica: config.replica,
+    onReplicaWait: (seconds) => metrics.replicaWait(seconds),
+  });
   const volume = new Volume(config.dataDir);
   const journal = new Journal(config.stateDir);
   const restoreCheck = new RestoreCheck({

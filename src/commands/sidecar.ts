@@ -18,6 +18,7 @@ object; the environment wins). NAME_FILE reads any of them from a file.
   QUIESCE_CONTROL_ADDR    control on loopback, or off        (127.0.0.1:8095)
   QUIESCE_METRICS_ADDR    metrics and health, or off         (0.0.0.0:9095)
   QUIESCE_COPY            snapshot | volumes | files         (snapshot)
+  QUIESCE_REPLICA         run | pause: whether a freeze pauses replay on a standby (run)
   QUIESCE_TTL             lease of a freeze                  (10m; 60s where writers wait)
   QUIESCE_TTL_MAX         longest lease a caller may ask for (1h)
   QUIESCE_FREEZE_TIMEOUT  deadline of a freeze               (25s)

@@ -1,7 +1,7 @@
 import { isAbsolute, relative } from 'node:path';
 import { z } from 'zod';
 import { parseDuration } from '../duration.ts';
-import { COPY_METHODS } from '../engines/engine.ts';
+import { COPY_METHODS, REPLICA_MODES } from '../engines/engine.ts';
 import { LOG_LEVELS } from '../logger.ts';
 import { LONGEST_SOCKET_PATH } from '../sockets.ts';
 import type { ConfigIssue } from './sources.ts';
@@ -71,6 +71,7 @@ export function baseSchema(engines: readonly string[]) {
     QUIESCE_CONTROL_ADDR: loopback.prefault('127.0.0.1:8095'),
     QUIESCE_METRICS_ADDR: address.prefault('0.0.0.0:9095'),
     QUIESCE_COPY: oneOf(COPY_METHODS).default('snapshot'),
+    QUIESCE_REPLICA: oneOf(REPLICA_MODES).default('run'),
     QUIESCE_TTL: duration.optional(),
     QUIESCE_TTL_MAX: duration.prefault('1h'),
     QUIESCE_FREEZE_TIMEOUT: duration.prefault('25s'),

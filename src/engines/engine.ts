@@ -7,6 +7,10 @@ import type { Receipt } from '../freeze/receipt.ts';
 export const COPY_METHODS = ['snapshot', 'volumes', 'files'] as const;
 export type CopyMethod = (typeof COPY_METHODS)[number];
 
+/** What a freeze does to a replica: lets it follow its primary, or makes it stand still. */
+export const REPLICA_MODES = ['run', 'pause'] as const;
+export type ReplicaMode = (typeof REPLICA_MODES)[number];
+
 export type Json =
   null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = Readonly<Record<string, Json>>;
@@ -42,6 +46,11 @@ export interface FreezeContext {
    * says so and the freeze goes on: it never throws for that.
    */
   keep(files: Readonly<Record<string, string>>): Promise<void>;
+  /**
+   * Puts what `recover` needs into the journal, durably: to be awaited before anything is done to
+   * the server that outlives this process. Replaced by the hold's own `journal`.
+   */
+  remember(journal: JsonObject): Promise<void>;
 }
 
 /** What `check` found: the engine's own evidence on whether the hold held all along. */

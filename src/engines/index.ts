@@ -1,11 +1,15 @@
 import type { SettingIssue } from './postgres/settings.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, ReplicaMode } from './engine.ts';
 import type { RestoreModule } from '../restore/prepare-restore.ts';
 
 interface EngineOptions {
   /** The engine's own settings, with `NAME_FILE` already resolved. */
   readonly settings: Readonly<Record<string, string | undefined>>;
   readonly dataDir: string | undefined;
+  /** QUIESCE_REPLICA; an engine without replicas ignores it. */
+  readonly replica?: ReplicaMode;
+  /** Called with what a replica has taken to catch up with its primary, also when it did not. */
+  readonly onReplicaWait?: (seconds: number) => void;
 }
 
 interface EngineModule {

@@ -104,6 +104,8 @@ export class FreezeRun {
         this.progress = sentence;
       },
       keep: (files) => volume.keep(files),
+      remember: (engine) =>
+        journal.open({ receipt: this.receipt, engine: { ...engine } as JournalEntry['engine'] }),
     };
     await journal.open({ receipt: this.receipt, engine: null });
     await this.#deps.volumeFree(signal);

@@ -1,75 +1,25 @@
 import { existsSync } from 'node:fs';
-import { appendFile, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { runCli } from '../../src/demo/processes.ts';
-import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import type { Receipt } from '../../src/freeze/receipt.ts';
 import { restoreSchema } from '../../src/engines/postgres/receipt.ts';
-import { MAJORS, makeTempDir } from '../support/postgres.ts';
-import { examine, query, Rig, roleEnv } from '../support/rig.ts';
-import { TestSidecar } from '../support/sidecar.ts';
+import { MAJORS } from '../support/postgres.ts';
+import { examine, query, Rig } from '../support/rig.ts';
+import { makeStandby } from '../support/standby.ts';
 
 let rig: Rig;
 afterEach(async () => {
   await rig.dispose();
 });
 
-interface Standby {
-  readonly server: EmbeddedPostgres;
-  readonly volume: Volume;
-  readonly sidecar: TestSidecar;
-}
-
-/** A streaming standby of the rig's server on a volume of its own, with a sidecar beside it. */
-async function makeStandby(): Promise<Standby> {
-  const base = await rig.snapshot('base');
-  const dir = await makeTempDir();
-  let server: EmbeddedPostgres | undefined;
-  const volume = await makeVolume(dir, { postmaster: () => server?.pid });
-  const dataDir = join(volume.path, 'pgdata');
-  await cp(join(base.path, 'pgdata'), dataDir, { recursive: true, preserveTimestamps: true });
-  await rm(join(dataDir, 'postmaster.pid'));
-  await writeFile(join(dataDir, 'standby.signal'), '');
-  const { port } = rig.server.options;
-  await appendFile(
-    join(dataDir, 'postgresql.auto.conf'),
-    `primary_conninfo = 'host=127.0.0.1 port=${port} user=postgres password=postgres'\n`,
-  );
-  server = await EmbeddedPostgres.at({
-    major: rig.server.options.major,
-    dataDir,
-    port: await freePort(),
-    socketDir: join(dir, 's'),
-  });
-  const standby = server;
-  await ownTree(standby, dataDir);
-  rig.defer(() => rm(dir, { recursive: true, force: true }));
-  rig.defer(() => volume.dispose());
-  rig.defer(() => standby.stop('immediate'));
-  await standby.start();
-  await mkdir(join(dir, 'q'));
-  const sidecar = new TestSidecar(join(dir, 'q'), {
-    ...roleEnv(standby),
-    QUIESCE_DATA_DIR: volume.path,
-  });
-  rig.defer(() => sidecar.signal('SIGKILL'));
-  return { server: standby, volume, sidecar };
-}
-
-async function ownTree(server: EmbeddedPostgres, path: string): Promise<void> {
-  if (!server.user) return;
-  const { spawnSync } = await import('node:child_process');
-  spawnSync('chown', ['-R', `${server.user.uid}:${server.user.gid}`, path]);
-}
-
 describe.each(MAJORS)('a standby of PostgreSQL %i', (major) => {
   it('is frozen while it replays; a copy holds all it had replayed, and restores', async () => {
     rig = await Rig.make({ major });
     await rig.load.start();
-    const { server, volume, sidecar } = await makeStandby();
+    const { server, volume, sidecar } = await makeStandby(rig);
     await sidecar.start();
     await sleep(800);
 
@@ -126,7 +76,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i', (major) => {
 
   it('that is promoted during the hold is not consistent', async () => {
     rig = await Rig.make({ major });
-    const { server, sidecar } = await makeStandby();
+    const { server, sidecar } = await makeStandby(rig);
     await sidecar.start();
     expect((await sidecar.api('POST', '/v1/freeze', {})).status).toBe(200);
     await query(server, 'SELECT pg_promote()');

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
 import { appendFile, cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
@@ -8,9 +8,9 @@ import { type Rig, roleEnv } from './rig.ts';
 import { TestSidecar } from './sidecar.ts';
 
 export interface Standby {
+  readonly dir: string;
   readonly server: EmbeddedPostgres;
   readonly volume: Volume;
-  /** Not started. */
   readonly sidecar: TestSidecar;
 }
 
@@ -28,8 +28,10 @@ export async function makeStandby(
   await rm(join(dataDir, 'postmaster.pid'));
   await writeFile(join(dataDir, 'standby.signal'), '');
   const { port } = rig.server.options;
-  const conninfo = `host=127.0.0.1 port=${port} user=postgres password=postgres`;
-  await appendFile(join(dataDir, 'postgresql.auto.conf'), `primary_conninfo = '${conninfo}'\n`);
+  await appendFile(
+    join(dataDir, 'postgresql.auto.conf'),
+    `primary_conninfo = 'host=127.0.0.1 port=${port} user=postgres password=postgres'\n`,
+  );
   server = await EmbeddedPostgres.at({
     major: rig.server.options.major,
     dataDir,
@@ -37,16 +39,22 @@ export async function makeStandby(
     socketDir: join(dir, 's'),
   });
   const standby = server;
-  if (standby.user) {
-    execFileSync('chown', ['-R', `${standby.user.uid}:${standby.user.gid}`, dataDir]);
-  }
+  ownTree(standby, dataDir);
   rig.defer(() => rm(dir, { recursive: true, force: true }));
   rig.defer(() => volume.dispose());
   rig.defer(() => standby.stop('immediate'));
   await standby.start();
   await mkdir(join(dir, 'q'));
-  const beside = { ...roleEnv(standby), QUIESCE_DATA_DIR: volume.path, ...env };
-  const sidecar = new TestSidecar(join(dir, 'q'), beside);
+  const sidecar = new TestSidecar(join(dir, 'q'), {
+    ...roleEnv(standby),
+    QUIESCE_DATA_DIR: volume.path,
+    ...env,
+  });
   rig.defer(() => sidecar.signal('SIGKILL'));
-  return { server: standby, volume, sidecar };
+  return { dir, server: standby, volume, sidecar };
+}
+
+function ownTree(server: EmbeddedPostgres, path: string): void {
+  if (!server.user) return;
+  spawnSync('chown', ['-R', `${server.user.uid}:${server.user.gid}`, path]);
 }

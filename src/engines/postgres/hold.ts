@@ -5,7 +5,7 @@ import { compareRuns, readServer, type ServerFacts, toProbe } from './server.ts'
 import type { Watch } from './watch.ts';
 
 export interface HoldFacts {
-  readonly mode: 'sealed' | 'crash-consistent';
+  readonly mode: 'sealed' | 'crash-consistent' | 'replica-paused';
   readonly server: ServerFacts;
   readonly position: PostgresPosition;
   readonly restore: PostgresRestore;
@@ -48,7 +48,7 @@ export class PostgresHold implements Hold {
   async check(signal: AbortSignal): Promise<HoldCheck> {
     const session = await this.#watch.session(signal);
     const found = compareRuns(this.#facts.server, await readServer(session, signal));
-    if (this.#facts.mode === 'sealed') {
+    if (this.#facts.mode !== 'crash-consistent') {
       const { timeline, startLsn } = this.#facts.position;
       const segment = walFileName(timeline, parseLsn(startLsn), this.#facts.server.segmentSize);
       const [row] = await session.query<{ there: boolean }>(
@@ -66,7 +66,7 @@ export class PostgresHold implements Hold {
     return { broken: found.map(([code]) => code), notes: found.map(([, note]) => note) };
   }
 
-  async release(): Promise<void> {
+  async release(_signal: AbortSignal): Promise<void> {
     await this.#watch.stop();
   }
 }

@@ -1,19 +1,22 @@
 import { QuiesceError } from '../../errors.ts';
 import type { Receipt } from '../../freeze/receipt.ts';
 import type {
+  CopyMethod,
   Engine,
   FreezeContext,
   Hold,
   JsonObject,
   Probe,
+  ReplicaMode,
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
 import { inspectServerLayout } from './layout.ts';
 import { readMetadata } from './metadata.ts';
-import { modeFor, SUPPORTED_COPIES } from './modes/index.ts';
+import { modeFor, PAUSED_COPIES, pausedModeFor, SUPPORTED_COPIES } from './modes/index.ts';
 import type { Prepared } from './modes/mode.ts';
 import { readPrivileges } from './privileges.ts';
+import { claimIn, endPause } from './replica/pause.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './session.ts';
 import { parseSettings, type PostgresSettings, type SettingIssue } from './settings.ts';
@@ -25,7 +28,13 @@ export interface PostgresOptions {
   readonly settings: Readonly<Record<string, string | undefined>>;
   /** QUIESCE_DATA_DIR. */
   readonly dataDir: string | undefined;
+  /** QUIESCE_REPLICA; default `run`. */
+  readonly replica?: ReplicaMode;
+  readonly onReplicaWait?: (seconds: number) => void;
 }
+
+const PAUSES_NOTHING =
+  'QUIESCE_REPLICA=pause changes nothing here: this server is a primary and was frozen as one.';
 
 /** What is wrong with the engine's own settings, by name. */
 export function checkSettings(
@@ -35,20 +44,27 @@ export function checkSettings(
 }
 
 export function createEngine(options: PostgresOptions): Engine {
-  return new PostgresEngine(parseSettings(options.settings).settings, options.dataDir);
+  return new PostgresEngine(parseSettings(options.settings).settings, options);
 }
 
 class PostgresEngine implements Engine {
   readonly name = 'postgres';
-  readonly capabilities = { blocksWrites: false, copies: SUPPORTED_COPIES } as const;
+  readonly capabilities;
   readonly #settings: PostgresSettings;
   readonly #dataDir: string | undefined;
+  readonly #pauses: boolean;
+  readonly #onReplicaWait: (seconds: number) => void;
   #prepared: Prepared | undefined;
   readonly #onAbort = (): void => void this.#forget();
 
-  constructor(settings: PostgresSettings, dataDir: string | undefined) {
+  constructor(settings: PostgresSettings, options: PostgresOptions) {
     this.#settings = settings;
-    this.#dataDir = dataDir;
+    this.#dataDir = options.dataDir;
+    this.#pauses = options.replica === 'pause';
+    this.#onReplicaWait = options.onReplicaWait ?? (() => undefined);
+    const paused = this.#pauses ? PAUSED_COPIES : [];
+    const copies = [...new Set<CopyMethod>([...SUPPORTED_COPIES, ...paused])];
+    this.capabilities = { blocksWrites: false, copies } as const;
   }
 
   async probe(signal: AbortSignal): Promise<Probe> {
@@ -56,13 +72,19 @@ class PostgresEngine implements Engine {
   }
 
   async prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
-    const mode = modeFor(context.copy);
+    if (!this.#pauses) modeFor(context.copy);
     await this.#forget();
     const session = await this.#open(signal);
     try {
       const server = await readServer(session, signal);
       const privileges = await readPrivileges(session, signal);
-      const layout = await inspectServerLayout(session, server, this.#dataDir, signal);
+      const mode =
+        this.#pauses && server.inRecovery
+          ? pausedModeFor(context.copy, this.#onReplicaWait)
+          : modeFor(context.copy);
+      const seen = await inspectServerLayout(session, server, this.#dataDir, signal);
+      const idle = this.#pauses && !server.inRecovery;
+      const layout = idle ? { ...seen, notes: [...seen.notes, PAUSES_NOTHING] } : seen;
       const open = (again: AbortSignal): Promise<Session> => this.#open(again);
       const known = { session, server, privileges, layout, dataDir: this.#dataDir, context, open };
       this.#prepared = await mode(known, signal);
@@ -93,11 +115,13 @@ class PostgresEngine implements Engine {
   }
 
   /**
-   * The server ends an unfinished backup by itself when its session ends; what outlives it is a
-   * staged backup on the volume.
+   * Of a freeze only a pause of replay, which the journal names before it is made, and a staged
+   * backup on the volume outlive its session. The server ends an unfinished backup by itself.
    */
-  async recover(): Promise<void> {
+  async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     await this.#forget();
+    const claim = claimIn(journal);
+    if (claim) await this.#with(signal, (session) => endPause(session, claim, signal));
     if (this.#dataDir !== undefined) await sweepStaging(this.#dataDir);
   }
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 const lsn = z.string().regex(/^[0-9A-F]{1,8}\/[0-9A-F]{1,8}$/);
 
 /** How a copy made during the hold is restored. */
-export const MODES = ['sealed', 'crash-consistent', 'staged'] as const;
+export const MODES = ['sealed', 'crash-consistent', 'staged', 'replica-paused'] as const;
 
 /** `position` of a PostgreSQL receipt. LSNs are as the server prints them. */
 export const positionSchema = z.object({
@@ -22,6 +22,17 @@ export const positionSchema = z.object({
   timeline: z.number().int().positive(),
   /** `pg_postmaster_start_time()`: the same value at a later look is the same run of the server. */
   serverStartedAt: z.string(),
+  /** Of a paused replica: what it was waited for. */
+  replica: z
+    .object({
+      /** The primary's position as it had last reported it when the freeze began: `lsn` is not before it. */
+      primaryLsn: lsn,
+      /** When it reported it, on the standby's clock. */
+      reportedAt: z.string(),
+      /** How long replay took to get there, in milliseconds. */
+      waitMs: z.number().nonnegative(),
+    })
+    .exactOptional(),
 });
 
 /** `restore` of a PostgreSQL receipt. */

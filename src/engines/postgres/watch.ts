@@ -12,10 +12,13 @@ const RECONNECT_AFTER_MS = 300;
  * Watches, during a hold, that the same run of the same server goes on. Its own connection may end
  * (somebody terminates it): then it connects again and compares. A server that only does not answer
  * is not gone: the evidence at thaw decides about that one.
+ *
+ * `still` is asked all the time and gives codes and sentences for what no longer holds.
  */
 export class Watch {
   readonly #then: ServerFacts;
   readonly #open: (signal: AbortSignal) => Promise<Session>;
+  readonly #still: (session: Session, signal: AbortSignal) => Promise<[string, string][]>;
   readonly #lost = new AbortController();
   readonly #stop = new AbortController();
   readonly #opened = new Set<Session>();
@@ -26,11 +29,13 @@ export class Watch {
     session: Session,
     then: ServerFacts,
     open: (signal: AbortSignal) => Promise<Session>,
+    still: (session: Session, signal: AbortSignal) => Promise<[string, string][]> = answers,
   ) {
     this.#session = session;
     this.#opened.add(session);
     this.#then = then;
     this.#open = open;
+    this.#still = still;
     this.#follow();
     this.#again();
   }
@@ -73,11 +78,12 @@ export class Watch {
   /** A statement of no weight: a connection through which nothing flows would hide that it is dead. */
   async #look(): Promise<void> {
     if (!this.#session.lost.aborted) {
-      const statement = this.#session
-        .query('SELECT 1', [], this.#stop.signal)
-        .catch(() => undefined);
-      const late = new Promise((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS).unref());
-      await Promise.race([statement, late]);
+      const looked = this.#still(this.#session, this.#stop.signal).catch(() => []);
+      const late = new Promise<[]>((resolve) => {
+        setTimeout(() => resolve([]), ANSWER_WITHIN_MS).unref();
+      });
+      const found = await Promise.race([looked, late]);
+      if (found.length > 0 && !this.#stop.signal.aborted) this.#declare(found);
     }
     this.#again();
   }
@@ -120,4 +126,9 @@ export class Watch {
     };
     this.#lost.abort(check);
   }
+}
+
+async function answers(session: Session, signal: AbortSignal): Promise<[]> {
+  await session.query('SELECT 1', [], signal);
+  return [];
 }

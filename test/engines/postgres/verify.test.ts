@@ -29,6 +29,7 @@ async function freeze(
     ttlMs: 60_000,
     progress: () => undefined,
     keep: () => Promise.resolve(),
+    remember: () => Promise.resolve(),
   };
   await engine.prepare(context, never);
   const hold = await engine.hold(context, never);

@@ -1,6 +1,11 @@
 import { parseLsn, walFileName } from '../lsn.ts';
 import type { Layout } from '../layout.ts';
-import type { PostgresPosition, PostgresRestore } from '../receipt.ts';
+import {
+  LABEL_FILE,
+  type PostgresPosition,
+  type PostgresRestore,
+  TABLESPACE_MAP_FILE,
+} from '../receipt.ts';
 import type { SealedBackup } from '../backup.ts';
 import type { ServerFacts } from '../server.ts';
 import type { Session } from '../session.ts';
@@ -65,4 +70,11 @@ export async function replayedTo(session: Session, signal: AbortSignal): Promise
   );
   if (!row) throw new Error('the standby told no replayed position');
   return row.lsn;
+}
+
+/** What is kept beside the data of a backup. */
+export function filesOf(backup: SealedBackup): Record<string, string> {
+  const files: Record<string, string> = { [LABEL_FILE]: backup.label };
+  if (backup.tablespaceMap !== null) files[TABLESPACE_MAP_FILE] = backup.tablespaceMap;
+  return files;
 }

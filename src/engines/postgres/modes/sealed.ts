@@ -1,13 +1,12 @@
 import type { Hold } from '../../engine.ts';
-import { beginBackup, type Begun, sealBackup, type SealedBackup } from '../backup.ts';
+import { beginBackup, type Begun, sealBackup } from '../backup.ts';
 import { PostgresHold } from '../hold.ts';
 import { writeMarker } from '../marker.ts';
-import { LABEL_FILE, TABLESPACE_MAP_FILE } from '../receipt.ts';
 import { retainWal } from '../retain.ts';
 import { readServer } from '../server.ts';
 import type { Session } from '../session.ts';
 import { Watch } from '../watch.ts';
-import { listDatabases, positionOf, replayedTo, restoreOf } from './facts.ts';
+import { filesOf, listDatabases, positionOf, replayedTo, restoreOf } from './facts.ts';
 import { type ModeInput, type Prepared, refuseLayout } from './mode.ts';
 import { planFreeze, type Plan } from './plan.ts';
 
@@ -76,10 +75,4 @@ async function seal(input: Sealing, signal: AbortSignal): Promise<Hold> {
     }
   };
   return new PostgresHold(facts, new Watch(session, server, again));
-}
-
-function filesOf(backup: SealedBackup): Record<string, string> {
-  const files: Record<string, string> = { [LABEL_FILE]: backup.label };
-  if (backup.tablespaceMap !== null) files[TABLESPACE_MAP_FILE] = backup.tablespaceMap;
-  return files;
 }

@@ -27,7 +27,13 @@ export interface CopyPromise {
 }
 
 /** For which way to copy each mode keeps its promise. */
-const COPY_OF = { sealed: 'snapshot', 'crash-consistent': 'snapshot', staged: 'files' } as const;
+const COPIES_OF: Readonly<Record<(typeof MODES)[number], readonly string[]>> = {
+  sealed: ['snapshot'],
+  'crash-consistent': ['snapshot'],
+  staged: ['files'],
+  // Files of a standby that stands still may be copied one by one, too.
+  'replica-paused': ['snapshot', 'files'],
+};
 
 /** @throws QuiesceError `RESTORE_RECEIPT_INVALID`. */
 export function readPromise(receipt: Receipt): CopyPromise {
@@ -35,9 +41,9 @@ export function readPromise(receipt: Receipt): CopyPromise {
   const restore = parse(restoreSchema, receipt.restore, 'restore');
   const mode = MODES.find((known) => known === receipt.mode);
   if (mode === undefined) throw receiptInvalid(`The receipt has an unknown mode: ${receipt.mode}.`);
-  if (receipt.copy !== COPY_OF[mode]) {
+  if (!COPIES_OF[mode].includes(receipt.copy)) {
     throw receiptInvalid(
-      `The receipt is for a copy made as "${receipt.copy}"; the mode ${mode} holds for a copy made as "${COPY_OF[mode]}" only.`,
+      `The receipt is for a copy made as "${receipt.copy}"; the mode ${mode} holds for a copy made as "${COPIES_OF[mode].join('" or "')}" only.`,
     );
   }
   const { role, identity, version } = receipt.engine;
@@ -81,6 +87,9 @@ function checkWhole({ mode, isStandby, position, restore }: CopyPromise): void {
   }
   if (!isStandby && position.markerLsn === null) {
     throw receiptInvalid('The receipt is of a primary and names no marker.');
+  }
+  if (mode === 'replica-paused' && !isStandby) {
+    throw receiptInvalid('The receipt is of a paused replica and says that it was a primary.');
   }
   if (mode === 'crash-consistent') return;
   if (restore.backupLabel === null || position.stopLsn === null) {

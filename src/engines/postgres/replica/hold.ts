@@ -1,0 +1,78 @@
+import type { HoldCheck, JsonObject } from '../../engine.ts';
+import { type HoldFacts, PostgresHold } from '../hold.ts';
+import { replayedTo } from '../modes/facts.ts';
+import { readServer } from '../server.ts';
+import type { Session } from '../session.ts';
+import { Watch } from '../watch.ts';
+import { claimJournal, endPause, type PauseClaim, readPauseState } from './pause.ts';
+
+type Differences = [code: string, note: string][];
+
+/**
+ * A standby whose replay stands still. Beside the evidence of every hold: replay is still paused,
+ * and has not moved by a byte. That is looked at all the time, for somebody else may resume it.
+ */
+export class PausedHold extends PostgresHold {
+  override readonly journal: JsonObject;
+  readonly #claim: PauseClaim;
+  readonly #watch: Watch;
+  readonly #still: (session: Session, signal: AbortSignal) => Promise<Differences>;
+  readonly #ending: { now: boolean };
+
+  constructor(
+    facts: HoldFacts,
+    claim: PauseClaim,
+    session: Session,
+    open: (signal: AbortSignal) => Promise<Session>,
+  ) {
+    const ending = { now: false };
+    const still = async (session: Session, signal: AbortSignal): Promise<Differences> => {
+      const found = await moved(session, facts, signal);
+      return ending.now ? [] : found;
+    };
+    const watch = new Watch(session, facts.server, open, still);
+    super(facts, watch);
+    this.#claim = claim;
+    this.#watch = watch;
+    this.#still = still;
+    this.#ending = ending;
+    this.journal = claimJournal(claim);
+  }
+
+  override async check(signal: AbortSignal): Promise<HoldCheck> {
+    const { broken, notes } = await super.check(signal);
+    const session = await this.#watch.session(signal);
+    // What is said of another run of the server would only repeat it.
+    const found = broken.length > 0 ? [] : await this.#still(session, signal);
+    return {
+      broken: [...broken, ...found.map(([code]) => code)],
+      notes: [...notes, ...found.map(([, note]) => note)],
+    };
+  }
+
+  override async release(signal: AbortSignal): Promise<void> {
+    this.#ending.now = true;
+    await endPause(await this.#watch.session(signal), this.#claim, signal);
+    await super.release(signal);
+  }
+}
+
+async function moved(
+  session: Session,
+  { position }: HoldFacts,
+  signal: AbortSignal,
+): Promise<Differences> {
+  const server = await readServer(session, signal);
+  if (!server.inRecovery) return [['role-changed', 'The standby was promoted during the hold.']];
+  const state = await readPauseState(session, signal);
+  const replayed = await replayedTo(session, signal);
+  if (state === 'paused' && replayed === position.lsn) return [];
+  const where =
+    replayed === position.lsn ? '' : ` and has gone on from ${position.lsn} to ${replayed}`;
+  return [
+    [
+      'replay-resumed',
+      `Replay on the standby is ${state}${where}: somebody resumed it during the hold.`,
+    ],
+  ];
+}
