@@ -46,6 +46,7 @@ describe('readConfig', () => {
       controlAddr: { host: '127.0.0.1', port: 8095 },
       metricsAddr: { host: '0.0.0.0', port: 9095 },
       copy: 'snapshot',
+      replica: 'run',
       ttlMs: undefined,
       ttlMaxMs: 3_600_000,
       freezeTimeoutMs: 25_000,
@@ -63,6 +64,7 @@ describe('readConfig', () => {
       QUIESCE_CONTROL_ADDR: 'off',
       QUIESCE_METRICS_ADDR: '[::]:1',
       QUIESCE_COPY: 'volumes',
+      QUIESCE_REPLICA: 'pause',
       QUIESCE_TTL: '90s',
       QUIESCE_TTL_MAX: '90s',
       QUIESCE_FREEZE_TIMEOUT: '500ms',
@@ -72,6 +74,7 @@ describe('readConfig', () => {
     });
     expect(config).toMatchObject({
       dataDir: '/data',
+      replica: 'pause',
       controlAddr: null,
       metricsAddr: { host: '::', port: 1 },
       ttlMs: 90_000,
@@ -86,6 +89,7 @@ describe('readConfig', () => {
       QUIESCE_TTL: '10',
       QUIESCE_TTL_MAX: '-1h',
       QUIESCE_COPY: 'rsync',
+      QUIESCE_REPLICA: 'stop',
       QUIESCE_DATA_DIR: 'data',
       QUIESCE_CONTROL_TOKEN: 'hun ter2',
       QUIESCE_FREZE_TIMEOUT: '1s',
@@ -97,6 +101,7 @@ describe('readConfig', () => {
       'TTL',
       'TTL_MAX',
       'COPY',
+      'REPLICA',
       'DATA_DIR',
       'CONTROL_TOKEN',
       'FREZE_TIMEOUT',
@@ -106,7 +111,7 @@ describe('readConfig', () => {
       expect(error.message).toContain(`QUIESCE_${name}: `);
     }
     expect(error.message).toContain('did you mean QUIESCE_FREEZE_TIMEOUT?');
-    expect(error.message).toContain('9 problems');
+    expect(error.message).toContain('10 problems');
     expect(error.message).not.toContain('ter2');
     expect(error.field).toMatch(/^QUIESCE_/);
   });

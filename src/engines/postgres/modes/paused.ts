@@ -98,7 +98,7 @@ async function pause(input: ModeInput, caught: Caught, signal: AbortSignal): Pro
     if (error instanceof QuiesceError && error.code === 'ENGINE_REPLAY_PAUSED') {
       await context.remember({});
     } else {
-      await undo(claim, open, session, context.progress);
+      await undo(claim, open, session, (sentence) => context.progress(sentence));
     }
     throw error;
   }

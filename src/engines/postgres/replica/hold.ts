@@ -1,10 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { HoldCheck, JsonObject } from '../../engine.ts';
 import { type HoldFacts, PostgresHold } from '../hold.ts';
 import { replayedTo } from '../modes/facts.ts';
-import { readServer } from '../server.ts';
 import type { Session } from '../session.ts';
 import { Watch } from '../watch.ts';
 import { claimJournal, endPause, type PauseClaim, readPauseState } from './pause.ts';
+
+const PROMOTION_LOOKS = 10;
+const PROMOTION_LOOK_EVERY_MS = 100;
 
 type Differences = [code: string, note: string][];
 
@@ -62,17 +65,32 @@ async function moved(
   { position }: HoldFacts,
   signal: AbortSignal,
 ): Promise<Differences> {
-  const server = await readServer(session, signal);
-  if (!server.inRecovery) return [['role-changed', 'The standby was promoted during the hold.']];
   const state = await readPauseState(session, signal);
   const replayed = await replayedTo(session, signal);
   if (state === 'paused' && replayed === position.lsn) return [];
+  if (await wasPromoted(session, signal)) {
+    return [['role-changed', 'The standby was promoted during the hold.']];
+  }
   const where =
     replayed === position.lsn ? '' : ` and has gone on from ${position.lsn} to ${replayed}`;
   return [
     [
       'replay-resumed',
-      `Replay on the standby is ${state}${where}: somebody resumed it during the hold.`,
+      `Replay on the standby is ${state}${where}: somebody resumed it during the hold, or is promoting this standby.`,
     ],
   ];
+}
+
+/** A promotion ends the pause before it ends recovery; for the better word it is waited for a moment. */
+async function wasPromoted(session: Session, signal: AbortSignal): Promise<boolean> {
+  for (let look = 0; look < PROMOTION_LOOKS; look += 1) {
+    const [row] = await session.query<{ recovery: boolean }>(
+      'SELECT pg_catalog.pg_is_in_recovery() AS recovery',
+      [],
+      signal,
+    );
+    if (row?.recovery === false) return true;
+    await sleep(PROMOTION_LOOK_EVERY_MS, undefined, { signal });
+  }
+  return false;
 }

@@ -54,12 +54,15 @@ export async function makeClaim(
  * Does replay stand still? 14 and newer say so themselves. 13 only says that a pause was requested;
  * there the startup process shows it, by waiting between two records: for the pause to end, or for
  * WAL, behind which it would look at the request first (source: StartupXLOG, measured on 13.23).
+ * A server that is not in recovery is not paused.
  */
 export async function readPauseState(session: Session, signal: AbortSignal): Promise<PauseState> {
   const sql =
     session.major >= 14
-      ? 'SELECT pg_catalog.pg_get_wal_replay_pause_state() AS state'
-      : `SELECT CASE WHEN NOT pg_catalog.pg_is_wal_replay_paused() THEN 'not paused'
+      ? `SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
+                     THEN pg_catalog.pg_get_wal_replay_pause_state() ELSE 'not paused' END AS state`
+      : `SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN 'not paused'
+                     WHEN NOT pg_catalog.pg_is_wal_replay_paused() THEN 'not paused'
                      WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_activity
                                    WHERE backend_type = 'startup' AND wait_event IN
                                          ('RecoveryPause', 'RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))
