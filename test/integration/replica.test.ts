@@ -60,6 +60,15 @@ async function expectFollowing(standby: Standby): Promise<void> {
     .toEqual([{ paused: false, there: true }]);
 }
 
+/** Sessions of ours that sleep on the server. */
+async function deadMen({ server }: Standby): Promise<number> {
+  const rows = await query(
+    server,
+    `SELECT FROM pg_stat_activity WHERE usename = 'quiesce' AND wait_event = 'PgSleep'`,
+  );
+  return rows.length;
+}
+
 async function freeze(standby: Standby, body: object = {}): Promise<Receipt> {
   const frozen = await standby.sidecar.api('POST', '/v1/freeze', body);
   expect(frozen.status, JSON.stringify(frozen.body)).toBe(200);
@@ -196,6 +205,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     const thawed = await standby.sidecar.api('POST', '/v1/thaw');
     expect(thawed.body, JSON.stringify(thawed.body)).toMatchObject({ verdict: 'consistent' });
     expect((await replay(standby)).paused).toBe(false);
+    expect(await deadMen(standby)).toBe(0);
     await expectFollowing(standby);
     // Writers on the primary wait for nothing of it.
     const { longestGapMs } = rig.load.latencies.window(asked, performance.now());
@@ -275,6 +285,22 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect((await sidecar.api('POST', '/v1/thaw')).status).toBe(409);
   });
 
+  it('without any sidecar the server itself resumes soon after the lease', async () => {
+    rig = await Rig.make({ major });
+    const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
+    await standby.sidecar.start();
+    await freeze(standby, { id: 'gone', ttl: '30s' });
+    await freeze(standby, { id: 'gone', ttl: '2s' });
+    expect(await deadMen(standby)).toBe(1);
+    await standby.sidecar.signal('SIGKILL');
+    await sleep(3_000);
+    expect((await replay(standby)).paused).toBe(true);
+    await expect
+      .poll(async () => (await replay(standby)).paused, { timeout: 40_000, interval: 500 })
+      .toBe(false);
+    expect(await deadMen(standby)).toBe(0);
+  });
+
   it('a startup process that does not answer: the freeze gives up and takes its pause back', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
@@ -313,6 +339,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
       if ((await replay(standby)).paused) pausedAtKill += 1;
       await sidecar.start();
       await expectFollowing(standby);
+      await expect.poll(() => deadMen(standby)).toBe(0);
       expect((await sidecar.status()).state).toBe('thawed');
       expect(existsSync(join(standby.volume.path, '.quiesce/receipt.json'))).toBe(false);
       expect((await sidecar.cli('thaw', '--id', id)).code).toBe(7);
@@ -443,7 +470,8 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     const { settings } = parseSettings(roleEnv(standby.server));
     const within = (ms: number): AbortSignal => AbortSignal.timeout(ms);
     const sleeper = await Session.open(settings, within(5_000));
-    const claim = await makeClaim(sleeper, await readServer(sleeper, within(5_000)), within(5_000));
+    const server = await readServer(sleeper, within(5_000));
+    const claim = await makeClaim(sleeper, server, within(5_000));
     expect(claimIn(claimJournal(claim))).toEqual(claim);
     const pid = claim.backend?.pid ?? 0;
     process.kill(pid, 'SIGSTOP');

@@ -2,9 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError, toQuiesceError } from '../../../errors.ts';
 import type { Hold } from '../../engine.ts';
 import { beginBackup, sealBackup } from '../backup.ts';
+import type { HoldFacts } from '../hold.ts';
 import { missingForSealed } from '../privileges.ts';
 import type { PostgresPosition } from '../receipt.ts';
 import { type PrimaryReport, readPrimaryReport, waitForReplay } from '../replica/catch-up.ts';
+import { DeadMan } from '../replica/dead-man.ts';
 import { PausedHold } from '../replica/hold.ts';
 import {
   claimJournal,
@@ -22,6 +24,8 @@ import { type ModeInput, type Prepared, refuseLayout } from './mode.ts';
 
 const UNDO_WITHIN_MS = 8_000;
 const UNDO_AGAIN_AFTER_MS = 1_000;
+/** Less than the grace of the dead-man's switch. */
+const FREEZE_WITHIN_MS = 25_000;
 
 interface Caught {
   readonly report: PrimaryReport;
@@ -43,10 +47,12 @@ export async function preparePaused(
   signal: AbortSignal,
   onWait: (seconds: number) => void,
 ): Promise<Prepared> {
-  const { session, layout, context } = input;
+  const { session, layout, privileges, context } = input;
   if (layout.refusal) throw refuseLayout(layout.refusal);
   await checkGrants(input, signal);
   if ((await readPauseState(session, signal)) !== 'not paused') throw pausedBefore();
+  // What is written now does not have to be while replay stands still.
+  if (privileges.checkpoint) await session.query('CHECKPOINT', [], signal);
   const report = await readPrimaryReport(session, signal);
   const began = performance.now();
   try {
@@ -86,22 +92,44 @@ async function checkGrants(
   );
 }
 
-/** The claim is in the journal before replay is paused: whatever dies from here on, it is resumed. */
+/**
+ * The claim is in the journal before replay is paused: whatever dies from here on, it is resumed.
+ * The dead-man's switch follows at once; armed earlier, its snapshot would hold replay back.
+ */
 async function pause(input: ModeInput, caught: Caught, signal: AbortSignal): Promise<Hold> {
   const { session, context, open } = input;
-  const claim = await makeClaim(session, input.server, signal);
+  let claim = await makeClaim(session, input.server, signal);
+  let deadMan: DeadMan | undefined;
   await context.remember(claimJournal(claim));
   try {
     await pauseReplay(session, signal);
-    return await describe(input, caught, { ...claim, backend: null }, signal);
+    deadMan = await DeadMan.arm(open, session, context.ttlMs, signal);
+    const armed = performance.now();
+    claim = { ...claim, backend: null, deadMen: [deadMan.backend] };
+    await context.remember(claimJournal(claim));
+    const facts = await describe(input, caught, signal);
+    if (performance.now() - armed > FREEZE_WITHIN_MS) throw tooSlow();
+    return new PausedHold(facts, claim, deadMan, session, open);
   } catch (error) {
     if (error instanceof QuiesceError && error.code === 'ENGINE_REPLAY_PAUSED') {
       await context.remember({});
     } else {
       await undo(claim, open, session, (sentence) => context.progress(sentence));
+      await deadMan?.close();
     }
     throw error;
   }
+}
+
+/** The server's own switch would cut the end of the lease off. */
+function tooSlow(): QuiesceError {
+  return new QuiesceError(
+    'ENGINE_FAILED',
+    `Between the pause of replay and the end of the restartpoint passed more than ${FREEZE_WITHIN_MS / 1_000} s.`,
+    {
+      hint: 'Let restartpoints come more often (checkpoint_timeout, max_wal_size), or freeze when the standby is quieter.',
+    },
+  );
 }
 
 /**
@@ -111,10 +139,9 @@ async function pause(input: ModeInput, caught: Caught, signal: AbortSignal): Pro
 async function describe(
   input: ModeInput,
   { report, waitMs }: Caught,
-  claim: PauseClaim,
   signal: AbortSignal,
-): Promise<Hold> {
-  const { session, context, layout, open } = input;
+): Promise<HoldFacts> {
+  const { session, context, layout } = input;
   const lsn = await replayedTo(session, signal);
   const begun = await beginBackup(session, `quiesce ${context.id}`, signal);
   const backup = await sealBackup(session, begun, signal);
@@ -137,8 +164,7 @@ async function describe(
     'Replay stands still until the thaw: queries on this standby see no newer data, and WAL it receives piles up.',
   ];
   const restore = restoreOf(layout, server, position, backup, databases);
-  const facts = { mode: 'replica-paused', server, position, restore, reasons: [], notes } as const;
-  return new PausedHold(facts, claim, session, open);
+  return { mode: 'replica-paused', server, position, restore, reasons: [], notes };
 }
 
 /**

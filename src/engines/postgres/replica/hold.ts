@@ -4,6 +4,7 @@ import { type HoldFacts, PostgresHold } from '../hold.ts';
 import { replayedTo } from '../modes/facts.ts';
 import type { Session } from '../session.ts';
 import { Watch } from '../watch.ts';
+import { DeadMan } from './dead-man.ts';
 import { claimJournal, endPause, type PauseClaim, readPauseState } from './pause.ts';
 
 const PROMOTION_LOOKS = 10;
@@ -16,8 +17,10 @@ type Differences = [code: string, note: string][];
  * and has not moved by a byte. That is looked at all the time, for somebody else may resume it.
  */
 export class PausedHold extends PostgresHold {
-  override readonly journal: JsonObject;
-  readonly #claim: PauseClaim;
+  override journal: JsonObject;
+  #claim: PauseClaim;
+  #deadMan: DeadMan;
+  readonly #open: (signal: AbortSignal) => Promise<Session>;
   readonly #watch: Watch;
   readonly #still: (session: Session, signal: AbortSignal) => Promise<Differences>;
   readonly #ending: { now: boolean };
@@ -25,6 +28,7 @@ export class PausedHold extends PostgresHold {
   constructor(
     facts: HoldFacts,
     claim: PauseClaim,
+    deadMan: DeadMan,
     session: Session,
     open: (signal: AbortSignal) => Promise<Session>,
   ) {
@@ -36,6 +40,8 @@ export class PausedHold extends PostgresHold {
     const watch = new Watch(session, facts.server, open, still);
     super(facts, watch);
     this.#claim = claim;
+    this.#deadMan = deadMan;
+    this.#open = open;
     this.#watch = watch;
     this.#still = still;
     this.#ending = ending;
@@ -53,9 +59,26 @@ export class PausedHold extends PostgresHold {
     };
   }
 
+  /** The server gets a new switch before the old one goes: at no moment there is none. */
+  async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+    const session = await this.#watch.session(signal);
+    const old = this.#deadMan;
+    const next = await DeadMan.arm(this.#open, session, ttlMs, signal);
+    this.#deadMan = next;
+    this.#own([...this.#claim.deadMen, next.backend]);
+    await old.disarm(session, signal);
+    this.#own([next.backend]);
+  }
+
+  #own(deadMen: PauseClaim['deadMen']): void {
+    this.#claim = { ...this.#claim, deadMen };
+    this.journal = claimJournal(this.#claim);
+  }
+
   override async release(signal: AbortSignal): Promise<void> {
     this.#ending.now = true;
     await endPause(await this.#watch.session(signal), this.#claim, signal);
+    await this.#deadMan.close();
     await super.release(signal);
   }
 }

@@ -7,6 +7,9 @@ import type { Session } from '../session.ts';
 
 const LOOK_EVERY_MS = 10;
 
+const backendSchema = z.object({ pid: z.number().int(), startedAt: z.string() });
+export type Backend = z.infer<typeof backendSchema>;
+
 /**
  * A pause of replay that is ours, as the journal keeps it. A pause lives in the server's memory: it
  * outlives our session and our process, and is gone with the run of the server (documentation,
@@ -17,7 +20,9 @@ const claimSchema = z.object({
   serverStartedAt: z.string(),
   checkpointerStartedAt: z.string().nullable(),
   /** The backend that was told to pause; `null` once it has answered. */
-  backend: z.object({ pid: z.number().int(), startedAt: z.string() }).nullable(),
+  backend: backendSchema.nullable(),
+  /** The dead-man's switches, which end with the pause: one, two while the lease is renewed. */
+  deadMen: z.array(backendSchema),
 });
 export type PauseClaim = z.infer<typeof claimSchema>;
 
@@ -33,21 +38,27 @@ export function claimJournal(claim: PauseClaim): JsonObject {
   return { replayPause: claim };
 }
 
-/** What is to be journaled before `pauseReplay` is called on this session. */
-export async function makeClaim(
-  session: Session,
-  server: ServerFacts,
-  signal: AbortSignal,
-): Promise<PauseClaim> {
-  const [backend] = await session.query<{ pid: number; startedAt: string }>(
+/** The server process behind a session. */
+export async function thisBackend(session: Session, signal: AbortSignal): Promise<Backend> {
+  const [backend] = await session.query<Backend>(
     `SELECT pid, backend_start::text AS "startedAt" FROM pg_catalog.pg_stat_activity
       WHERE pid = pg_catalog.pg_backend_pid()`,
     [],
     signal,
   );
   if (!backend) throw new Error('the server does not list the session of the freeze');
+  return backend;
+}
+
+/** What is to be journaled before `pauseReplay` is called on this session. */
+export async function makeClaim(
+  session: Session,
+  server: ServerFacts,
+  signal: AbortSignal,
+): Promise<PauseClaim> {
+  const backend = await thisBackend(session, signal);
   const { systemIdentifier, serverStartedAt, checkpointerStartedAt } = server;
-  return { systemIdentifier, serverStartedAt, checkpointerStartedAt, backend };
+  return { systemIdentifier, serverStartedAt, checkpointerStartedAt, backend, deadMen: [] };
 }
 
 /**
@@ -115,6 +126,15 @@ export async function endPause(
   signal: AbortSignal,
 ): Promise<void> {
   if (claim.backend) await endBackend(session, claim.backend, signal);
+  await resumeReplay(session, claim, signal);
+  for (const deadMan of claim.deadMen) await endBackend(session, deadMan, signal);
+}
+
+async function resumeReplay(
+  session: Session,
+  claim: PauseClaim,
+  signal: AbortSignal,
+): Promise<void> {
   for (;;) {
     if (!(await isSameRecovery(session, claim, signal))) return;
     if ((await readPauseState(session, signal)) === 'not paused') return;
@@ -144,13 +164,13 @@ async function isSameRecovery(
 }
 
 /**
- * A backend that has not answered may still carry out the pause it was told to make, long after:
- * measured with one stopped by a signal. So it has to be gone first. It is a session of our own role,
- * which may end it without any grant.
+ * Ends a backend and waits until it is gone: one that has not answered may still carry out the pause
+ * it was told to make, long after (measured with one stopped by a signal). It is a session of our own
+ * role, which may end it without any grant.
  */
-async function endBackend(
+export async function endBackend(
   session: Session,
-  backend: NonNullable<PauseClaim['backend']>,
+  backend: Backend,
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
