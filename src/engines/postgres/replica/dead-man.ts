@@ -14,6 +14,7 @@ const LOOK_EVERY_MS = 10;
 export class DeadMan {
   readonly backend: Backend;
   readonly #session: Session;
+  readonly #end = new AbortController();
 
   private constructor(session: Session, backend: Backend) {
     this.#session = session;
@@ -38,7 +39,11 @@ export class DeadMan {
       }
       const deadMan = new DeadMan(session, backend);
       deadMan.#run((forMs + GRACE_MS) / 1_000);
-      await deadMan.#seen(witness, signal);
+      await deadMan.#seen(witness, signal).catch((error: unknown) => {
+        // Nobody would know of it any more: its statement is cancelled.
+        deadMan.#end.abort();
+        throw error;
+      });
       return deadMan;
     } catch (error) {
       await session.close();
@@ -59,13 +64,12 @@ export class DeadMan {
 
   /** One statement: between two the server would notice that nobody listens. */
   #run(seconds: number): void {
-    const never = new AbortController().signal;
     this.#session
       .query(
         `SELECT CASE WHEN pg_catalog.pg_sleep($1::float8)::text IS NOT NULL AND pg_catalog.pg_is_in_recovery()
                      THEN pg_catalog.pg_wal_replay_resume()::text END`,
         [seconds],
-        never,
+        this.#end.signal,
       )
       .catch(() => undefined);
   }
