@@ -7,7 +7,7 @@ import {
   prepareRestore,
 } from '../restore/prepare-restore.ts';
 
-const HELP = `Usage: quiesce prepare-restore --data DIR [--dry-run] [-o text|json]
+const HELP = `Usage: quiesce prepare-restore --data DIR [--receipt FILE] [--dry-run] [-o text|json]
 
 Prepares a restored copy of a database for its first start. Run it after the volume
 was restored and before the server starts: by hand, or as an init container.
@@ -23,6 +23,9 @@ Without a receipt it changes nothing, says so and exits 0. Run again, it does no
 
 Options:
       --data DIR        where the volume is mounted: what QUIESCE_DATA_DIR was
+      --receipt FILE    the final receipt, which quiesce thaw printed: JSON, or its whole line.
+                        Needed for copies of several volumes (QUIESCE_COPY=volumes), whose
+                        label did not exist yet when the volumes were cut
       --dry-run         prove everything, write nothing
   -o, --output FORMAT   text (one line, the default) or json
   -h, --help            this text
@@ -37,6 +40,7 @@ Exit codes:
 
 interface Flags {
   readonly data: string;
+  readonly receipt: string | undefined;
   readonly dryRun: boolean;
   readonly json: boolean;
 }
@@ -50,9 +54,15 @@ export async function run(args: string[]): Promise<number> {
   const progress = new ProgressLine();
   const interrupt = interruptible();
   try {
-    const { data, dryRun } = readFlags(args);
+    const { data, receipt, dryRun } = readFlags(args);
     const outcome = await prepareRestore(
-      { dataDir: data, dryRun, load: loadRestore, onProgress: (step) => progress.show(step) },
+      {
+        dataDir: data,
+        receiptFile: receipt,
+        dryRun,
+        load: loadRestore,
+        onProgress: (step) => progress.show(step),
+      },
       interrupt.signal,
     );
     progress.clear();
@@ -69,7 +79,7 @@ export async function run(args: string[]): Promise<number> {
 }
 
 function readFlags(args: string[]): Flags {
-  let values: { data?: string; 'dry-run'?: boolean; output?: string };
+  let values: { data?: string; receipt?: string; 'dry-run'?: boolean; output?: string };
   try {
     ({ values } = parseArgs({
       args,
@@ -77,6 +87,7 @@ function readFlags(args: string[]): Flags {
       allowPositionals: false,
       options: {
         data: { type: 'string' },
+        receipt: { type: 'string' },
         'dry-run': { type: 'boolean' },
         output: { type: 'string', short: 'o' },
       },
@@ -84,12 +95,13 @@ function readFlags(args: string[]): Flags {
   } catch (error) {
     throw usage(firstLine(error));
   }
-  const { data, output = 'text' } = values;
+  const { data, receipt, output = 'text' } = values;
   if (output !== 'text' && output !== 'json') {
     throw usage(`--output: "${output}" is neither text nor json.`, '--output');
   }
   if (data === undefined || data === '') throw usage('--data DIR is required.', '--data');
-  return { data, dryRun: values['dry-run'] === true, json: output === 'json' };
+  if (receipt === '') throw usage('--receipt names no file.', '--receipt');
+  return { data, receipt, dryRun: values['dry-run'] === true, json: output === 'json' };
 }
 
 function firstLine(error: unknown): string {

@@ -1,9 +1,10 @@
 import { lstat, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
-import { describeErrno, isErrno } from '../files.ts';
+import { describeErrno, isErrno, writeDurably } from '../files.ts';
 import { type Receipt, receiptSchema } from '../freeze/receipt.ts';
 import { RECEIPT_FILE, VOLUME_FOLDER } from '../freeze/volume.ts';
+import { LARGEST_RECEIPT, readGivenReceipt } from './given-receipt.ts';
 
 /** What is under way and how far, for a person who waits. `total` is 0 where it is not known. */
 export interface PrepareProgress {
@@ -65,6 +66,8 @@ export type LoadRestore = (engine: string) => Promise<RestoreModule | undefined>
 
 interface PrepareRequest extends PrepareOptions {
   readonly dataDir: string;
+  /** The final receipt, for a freeze whose own receipt on the volume lacks what only its end told. */
+  readonly receiptFile?: string | undefined;
   readonly load: LoadRestore;
 }
 
@@ -77,8 +80,15 @@ export async function prepareRestore(
   signal: AbortSignal,
 ): Promise<PrepareOutcome> {
   const dataDir = await existingFolder(request.dataDir);
-  const receipt = await readReceipt(dataDir);
-  if (receipt === null) return nothingToDo(request);
+  const given =
+    request.receiptFile === undefined ? null : await readGivenReceipt(request.receiptFile);
+  const own = await readReceipt(dataDir);
+  if (own === null) {
+    if (given !== null) await refuseOutside(dataDir, given);
+    return nothingToDo(request);
+  }
+  if (given !== null) checkSame(own, given);
+  const receipt = given ?? own;
   checkPromise(receipt);
   const engine = await request.load(receipt.engine.name);
   if (!engine) {
@@ -89,7 +99,11 @@ export async function prepareRestore(
     );
   }
   try {
-    return await engine.prepareRestore(receipt, dataDir, request, signal);
+    const outcome = await engine.prepareRestore(receipt, dataDir, request, signal);
+    if (given !== null && outcome.outcome === 'prepared' && !request.dryRun) {
+      await replaceReceipt(dataDir, given);
+    }
+    return outcome;
   } catch (error) {
     throw asRestoreError(error);
   }
@@ -122,9 +136,6 @@ async function existingFolder(path: string): Promise<string> {
   });
 }
 
-/** A receipt is below a megabyte, even with thousands of databases. */
-const LARGEST_RECEIPT = 16 << 20;
-
 async function readReceipt(dataDir: string): Promise<Receipt | null> {
   const path = join(dataDir, VOLUME_FOLDER, RECEIPT_FILE);
   let text: string;
@@ -149,6 +160,50 @@ async function readReceipt(dataDir: string): Promise<Receipt | null> {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   throw invalid(path, `${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'not a receipt'}`);
+}
+
+/** The given receipt speaks of this very freeze, and that freeze held to its end. */
+function checkSame(own: Receipt, given: Receipt): void {
+  const differ = (what: string, here: unknown, there: unknown): void => {
+    if (JSON.stringify(here) === JSON.stringify(there)) return;
+    throw new QuiesceError(
+      'RESTORE_RECEIPT_INVALID',
+      `--receipt is not the final receipt of the freeze in which this volume was cut: its ${what} is ${JSON.stringify(there)}, the volume's is ${JSON.stringify(here)}.`,
+      { hint: `Give the receipt that the thaw of ${own.id} printed.`, field: '--receipt' },
+    );
+  };
+  differ('id', own.id, given.id);
+  differ('engine', own.engine, given.engine);
+  differ('mode', own.mode, given.mode);
+  differ('start', own.frozenAt, given.frozenAt);
+  differ('first position', own.position?.['startLsn'], given.position?.['startLsn']);
+  if (given.verdict !== 'consistent') {
+    throw new QuiesceError(
+      'RESTORE_RECEIPT_INVALID',
+      `The receipt given for ${given.id} promises nothing: its verdict is ${given.verdict} (${given.reasons.join(', ') || 'it was not thawed yet'}).`,
+      { hint: 'Use another backup.', field: '--receipt' },
+    );
+  }
+}
+
+/** A receipt proves nothing of a volume that does not carry it; one verified before needs it no more. */
+async function refuseOutside(dataDir: string, given: Receipt): Promise<void> {
+  const verified = join(dataDir, VOLUME_FOLDER, `restored-${given.id}.json`);
+  if (await stat(verified).catch(() => undefined)) return;
+  throw new QuiesceError(
+    'RESTORE_INCOMPLETE',
+    `${dataDir} carries no ${VOLUME_FOLDER}/${RECEIPT_FILE}, so it was not cut between freeze and thaw of ${given.id}.`,
+    { hint: 'Use another backup.' },
+  );
+}
+
+/** From now on the copy carries its whole promise itself, for later runs and the verification at start. */
+async function replaceReceipt(dataDir: string, given: Receipt): Promise<void> {
+  const folder = join(dataDir, VOLUME_FOLDER);
+  const { uid, gid } = await stat(folder);
+  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
+  const text = `${JSON.stringify(given, null, 2)}\n`;
+  await writeDurably(join(folder, RECEIPT_FILE), text, { mode: 0o644, ...owner });
 }
 
 /** A receipt on a volume is one of a hold in place: anything else promises nothing about the copy. */

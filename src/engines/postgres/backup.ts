@@ -71,7 +71,7 @@ export async function sealBackup(
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const facts = await readServer(session, signal);
     const built = { label: labelFor(begun, facts), map: await tablespaceMap(session, signal) };
-    const ended = await stopBackup(session, facts.major, signal);
+    const ended = await stopBackup(session, signal);
     if (facts.redoLsn === begun.lsn) {
       return {
         startLsn: begun.lsn,
@@ -105,14 +105,13 @@ async function start(session: Session, label: string, signal: AbortSignal): Prom
   return { ...row, label };
 }
 
-/** Ends a backup without waiting for the archiver. */
+/** Ends the backup begun in this very session, without waiting for the archiver. */
 export async function stopBackup(
   session: Session,
-  major: number,
   signal: AbortSignal,
 ): Promise<{ lsn: string; label: string; map: string | null }> {
   const [row] = await session.query<{ lsn: string; label: string; map: string }>(
-    `SELECT lsn::text AS lsn, labelfile AS label, spcmapfile AS map FROM pg_catalog.${backupFunctions(major).stop}`,
+    `SELECT lsn::text AS lsn, labelfile AS label, spcmapfile AS map FROM pg_catalog.${backupFunctions(session.major).stop}`,
     [],
     signal,
   );

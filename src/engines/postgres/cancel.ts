@@ -26,7 +26,8 @@ export async function sendCancel(
   const socket = connect(options);
   socket.unref();
   socket.on('error', () => undefined);
-  const timer = setTimeout(() => socket.destroy(), LIMIT_MS);
+  // With an error: a connection that is only destroyed never ends the wait for its next event.
+  const timer = setTimeout(() => socket.destroy(new Error('no answer')), LIMIT_MS);
   timer.unref();
   try {
     await once(socket, 'connect');

@@ -36,7 +36,7 @@ export class PostgresHold implements Hold {
     this.mode = facts.mode;
     this.server = toProbe(facts.server);
     this.position = facts.position;
-    this.restore = facts.restore;
+    this.restore = facts.restore as JsonObject;
     this.reasons = facts.reasons;
     this.notes = facts.notes;
   }
@@ -64,6 +64,10 @@ export class PostgresHold implements Hold {
       }
     }
     return { broken: found.map(([code]) => code), notes: found.map(([, note]) => note) };
+  }
+
+  async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+    await this.#watch.renew(ttlMs, signal);
   }
 
   async release(_signal: AbortSignal): Promise<void> {

@@ -11,6 +11,7 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
+import { Linger } from './linger.ts';
 import { inspectServerLayout } from './layout.ts';
 import { readMetadata } from './metadata.ts';
 import { modeFor, PAUSED_COPIES, pausedModeFor, SUPPORTED_COPIES } from './modes/index.ts';
@@ -21,6 +22,7 @@ import { readServer, toProbe } from './server.ts';
 import { Session } from './session.ts';
 import { parseSettings, type PostgresSettings, type SettingIssue } from './settings.ts';
 import { sweepStaging } from './staged/folder.ts';
+import { clearEvidence } from './tablespace-evidence.ts';
 import { verifyReceipt } from './verify.ts';
 
 export interface PostgresOptions {
@@ -54,6 +56,7 @@ class PostgresEngine implements Engine {
   readonly #dataDir: string | undefined;
   readonly #pauses: boolean;
   readonly #onReplicaWait: (seconds: number) => void;
+  readonly #linger = new Linger();
   #prepared: Prepared | undefined;
   readonly #onAbort = (): void => void this.#forget();
 
@@ -74,6 +77,7 @@ class PostgresEngine implements Engine {
   async prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
     if (!this.#pauses) modeFor(context.copy);
     await this.#forget();
+    await this.#linger.end();
     const session = await this.#open(signal);
     try {
       const server = await readServer(session, signal);
@@ -86,7 +90,9 @@ class PostgresEngine implements Engine {
       const idle = this.#pauses && !server.inRecovery;
       const layout = idle ? { ...seen, notes: [...seen.notes, PAUSES_NOTHING] } : seen;
       const open = (again: AbortSignal): Promise<Session> => this.#open(again);
-      const known = { session, server, privileges, layout, dataDir: this.#dataDir, context, open };
+      const dataDir = this.#dataDir;
+      const linger = this.#linger.keep;
+      const known = { session, server, privileges, layout, dataDir, context, open, linger };
       this.#prepared = await mode(known, signal);
       // A freeze that ends between prepare and hold leaves its connection to nobody else.
       signal.addEventListener('abort', this.#onAbort, { once: true });
@@ -115,14 +121,19 @@ class PostgresEngine implements Engine {
   }
 
   /**
-   * Of a freeze only a pause of replay, which the journal names before it is made, and a staged
-   * backup on the volume outlive its session. The server ends an unfinished backup by itself.
+   * Of a freeze three things outlive its session: a pause of replay, which the journal names before it
+   * is made; a staged backup on the volume; and the evidence of several volumes, which the journal
+   * names, too. The server ends an unfinished backup by itself.
    */
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     await this.#forget();
     const claim = claimIn(journal);
     if (claim) await this.#with(signal, (session) => endPause(session, claim, signal));
     if (this.#dataDir !== undefined) await sweepStaging(this.#dataDir);
+    const paths = journal?.['evidence'];
+    if (!Array.isArray(paths)) return;
+    const left = await clearEvidence(paths.filter((path) => typeof path === 'string'));
+    if (left.length > 0) throw new QuiesceError('ENGINE_FAILED', left.join(' '));
   }
 
   async verify(
@@ -140,6 +151,7 @@ class PostgresEngine implements Engine {
 
   async close(): Promise<void> {
     await this.#forget();
+    await this.#linger.end();
   }
 
   async #forget(): Promise<void> {

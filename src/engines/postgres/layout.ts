@@ -34,6 +34,16 @@ export async function inspectServerLayout(
   dataDir: string | undefined,
   signal: AbortSignal,
 ): Promise<Layout> {
+  return await inspectLayout(await askLayout(session, server, dataDir, signal));
+}
+
+/** What the server says of where its data lies. */
+export async function askLayout(
+  session: Session,
+  server: ServerFacts,
+  dataDir: string | undefined,
+  signal: AbortSignal,
+): Promise<LayoutInput> {
   const tablespaces = await session.query<Tablespace>(
     `SELECT t.oid::text AS oid, t.spcname::text AS name, pg_catalog.pg_tablespace_location(t.oid) AS location
        FROM pg_catalog.pg_tablespace t
@@ -41,14 +51,14 @@ export async function inspectServerLayout(
     [],
     signal,
   );
-  return await inspectLayout({
+  return {
     dataDir,
     reported: server.dataDirectory,
     systemIdentifier: server.systemIdentifier,
     major: server.major,
     redoSegment: walFileName(server.timeline, parseLsn(server.redoLsn), server.segmentSize),
     tablespaces,
-  });
+  };
 }
 
 /**

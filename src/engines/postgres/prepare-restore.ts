@@ -7,12 +7,19 @@ import { VOLUME_FOLDER } from '../../freeze/volume.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore/prepare-restore.ts';
 import { LABEL_FILE, type Prepared, TABLESPACE_MAP_FILE } from './receipt.ts';
 import { checkLinks, locateData, readMajor, readOwnControl } from './restore/locate.ts';
+import { checkVolumes, mapAsLinked } from './restore/links.ts';
 import { hasRun, readIfThere } from './restore/past.ts';
 import { checkOwner, ownerOf, readPrepared } from './restore/place.ts';
 import { type CopyPromise, readPromise } from './restore/promise.ts';
 import { type CopyProof, proveCopy } from './restore/proof.ts';
 import { dataPast, incomplete, receiptInvalid } from './restore/refuse.ts';
-import { blocksStart, type PidFile, readPidFile, runningServer } from './restore/running.ts';
+import {
+  blocksStart,
+  type PidFile,
+  readPidFile,
+  runningOnWal,
+  runningServer,
+} from './restore/running.ts';
 import { prepareStagedCopy } from './restore/staged.ts';
 
 /** What `prepare-restore` leaves for the verification at start, in `.quiesce/`. */
@@ -50,18 +57,21 @@ export async function prepareRestore(
   const pgdata = await locateData(dataDir, restore.dataDirectory, systemIdentifier);
   const control = await readOwnControl(pgdata, systemIdentifier);
   const folder = join(dataDir, VOLUME_FOLDER);
-  const files = await filesToPlace(folder, promise);
+  const files = await filesToPlace(folder, pgdata, promise);
   const copy: Copy = { promise, pgdata, folder, files, pidFile: await readPidFile(pgdata) };
   await checkVersion(copy);
 
   const run = await hasRun(pgdata, promise, control, copy.pidFile);
   const wasPrepared = (await readPrepared(folder))?.id === promise.id;
   if (wasPrepared && run !== null && !(await labelInPlace(copy))) return already(copy, options);
-  const running = await runningServer(pgdata, copy.pidFile);
+  if (promise.mode === 'open') await checkVolumes(pgdata, promise);
+  const running =
+    (await runningServer(pgdata, copy.pidFile)) ??
+    (promise.mode === 'open' ? await runningOnWal(pgdata) : null);
   if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
   if (run !== null) throw dataPast(`A server has run on this copy: ${run}.`);
   if (!options.dryRun) await checkOwner(pgdata, folder);
-  await checkLinks(dataDir, pgdata, restore.tablespaceMap);
+  if (promise.mode !== 'open') await checkLinks(dataDir, pgdata, restore.tablespaceMap);
   await checkForeignLabel(copy);
 
   let proof: CopyProof;
@@ -89,6 +99,7 @@ function coverage(promise: CopyPromise, proof: CopyProof): Prepared['coveredBy']
 /** The receipt's own copy of the label counts; the files beside it must say the same. */
 async function filesToPlace(
   folder: string,
+  pgdata: string,
   { mode, restore }: CopyPromise,
 ): Promise<ReadonlyMap<string, string>> {
   const wanted = [
@@ -102,7 +113,10 @@ async function filesToPlace(
     if (found !== null && found !== content) {
       throw receiptInvalid(`${join(folder, kept)} differs from the ${name} in the receipt.`);
     }
-    if (mode !== 'crash-consistent') files.set(name, content);
+    const linked = mode === 'open' && name === 'tablespace_map';
+    if (mode !== 'crash-consistent') {
+      files.set(name, linked ? await mapAsLinked(pgdata, content) : content);
+    }
   }
   return files;
 }
@@ -194,7 +208,10 @@ function sentence({ promise, pgdata, files }: Copy, proof: CopyProof, dryRun: bo
   return `The copy of freeze ${promise.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pagesChecked} pages changed since is ahead of it.`;
 }
 
-async function notesFor({ promise, pgdata, pidFile }: Copy, blocks: boolean): Promise<string[]> {
+async function notesFor(
+  { promise, pgdata, pidFile, files }: Copy,
+  blocks: boolean,
+): Promise<string[]> {
   const notes: string[] = [];
   if (promise.isStandby && (await exists(join(pgdata, 'standby.signal')))) {
     notes.push(
@@ -203,6 +220,10 @@ async function notesFor({ promise, pgdata, pidFile }: Copy, blocks: boolean): Pr
   }
   if (promise.mode === 'crash-consistent') {
     notes.push('The freeze was crash-consistent: the server recovers as after a crash.');
+  }
+  const map = files.get('tablespace_map');
+  if (map !== undefined && map !== promise.restore.tablespaceMap) {
+    notes.push('tablespace_map names the tablespaces where the links in pg_tblspc lead now.');
   }
   if (blocks) {
     notes.push(

@@ -1,7 +1,5 @@
+import { sessionLimits } from './deadman.ts';
 import type { Session } from './session.ts';
-
-/** A sidecar that stands still or whose host vanished must not keep WAL for ever. */
-const SLOT_SESSION_IDLE = '2min';
 
 /**
  * Keeps WAL from being removed while this session lives, by a temporary physical replication slot:
@@ -9,20 +7,33 @@ const SLOT_SESSION_IDLE = '2min';
  * (measured on 13 and 17: a backup's stop switches segments, so the very next one does). The slot
  * goes with the session, and a copy of it vanishes when the restored server starts.
  *
- * Needs the REPLICATION attribute and a free slot. To be called before the backup starts.
+ * To be called before the backup starts. A session that falls silent for longer than `ttlMs` is ended
+ * by the server: a sidecar that stands still or whose host vanished must not keep WAL for ever.
+ *
+ * @throws QuiesceError ENGINE_PRIVILEGE without the REPLICATION attribute, ENGINE_FAILED without a
+ * free slot.
+ */
+export async function keepWal(session: Session, ttlMs: number, signal: AbortSignal): Promise<void> {
+  await session.query(
+    `SELECT pg_catalog.pg_create_physical_replication_slot('quiesce_' || pg_catalog.pg_backend_pid(), true, true)`,
+    [],
+    signal,
+  );
+  await session.query(sessionLimits(session.major, ttlMs), [], signal);
+}
+
+/**
+ * As `keepWal`, for a freeze that can do without.
  *
  * @returns why WAL is not kept; `null` when it is.
  */
-export async function retainWal(session: Session, signal: AbortSignal): Promise<string | null> {
+export async function retainWal(
+  session: Session,
+  ttlMs: number,
+  signal: AbortSignal,
+): Promise<string | null> {
   try {
-    await session.query(
-      `SELECT pg_catalog.pg_create_physical_replication_slot('quiesce_' || pg_catalog.pg_backend_pid(), true, true)`,
-      [],
-      signal,
-    );
-    if (session.major >= 14) {
-      await session.query(`SET idle_session_timeout = '${SLOT_SESSION_IDLE}'`, [], signal);
-    }
+    await keepWal(session, ttlMs, signal);
     return null;
   } catch (error) {
     if (session.lost.aborted || signal.aborted) throw error;

@@ -23,6 +23,8 @@ export interface Evidence {
   readonly history: readonly TimelineSwitch[] | undefined;
   /** For a server started since, not in recovery: was the WAL of the freeze seen in this very data? */
   readonly proof: { readonly found: boolean; readonly detail: string };
+  /** Only `proof` counts for a server other than the frozen one. */
+  readonly needsLabel?: boolean;
 }
 
 /**
@@ -139,7 +141,7 @@ export function judgePosition(position: PostgresPosition, evidence: Evidence): V
     );
   }
   if (sameRun) return verdict(true, 'Reached, by the same run of the server as at the freeze.');
-  if (replay.inRecovery) return verdict(...judgeReplay(position, evidence));
+  if (replay.inRecovery && !evidence.needsLabel) return verdict(...judgeReplay(position, evidence));
   if (proof.found) return verdict(true, `Reached: ${proof.detail}`);
   return verdict(
     false,

@@ -62,6 +62,11 @@ export async function verifyReceipt(
 
 interface Claim {
   readonly id: string;
+  /**
+   * Copies of several volumes are whole only through the label: that WAL holds the marker shows
+   * nothing of the data files of a server that was started without it.
+   */
+  readonly needsLabel: boolean;
   readonly systemIdentifier: string;
   readonly position: PostgresPosition;
   readonly restore: PostgresRestore;
@@ -82,7 +87,14 @@ function parseClaim(receipt: Receipt): Claim {
   const restore = restoreSchema.safeParse(receipt.restore);
   if (!restore.success)
     throw invalid(`has a restore section that cannot be read: ${firstIssue(restore.error)}`);
-  return { id: receipt.id, systemIdentifier, position: position.data, restore: restore.data };
+  const needsLabel = receipt.mode === 'open';
+  return {
+    id: receipt.id,
+    needsLabel,
+    systemIdentifier,
+    position: position.data,
+    restore: restore.data,
+  };
 }
 
 function firstIssue(error: {
@@ -189,10 +201,10 @@ async function gather(work: Work, server: ServerFacts, replay: Replay): Promise<
       : await readTimelineHistory(pgdata, replay.timeline).catch(() => undefined);
   const sameRun = server.serverStartedAt === work.claim.position.serverStartedAt;
   const proof =
-    sameRun || replay.inRecovery
+    sameRun || (replay.inRecovery && !work.claim.needsLabel)
       ? { found: false, detail: '' }
       : await findProof(work, replay, pgdata, server.segmentSize);
-  return { replay, sameRun, history, proof };
+  return { replay, sameRun, history, proof, needsLabel: work.claim.needsLabel };
 }
 
 /** What `prepare-restore` proved before the first start, else the marker in the WAL still on disk. */
@@ -211,7 +223,9 @@ async function findProof(
   const { id, systemIdentifier, position } = claim;
   const prepared = await readPrepared(context.dataDir);
   if (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) {
-    const covered = (prepared.coveredBy === 'replay') === (position.markerLsn === null);
+    const covered = claim.needsLabel
+      ? prepared.walFrom === position.startLsn
+      : (prepared.coveredBy === 'replay') === (position.markerLsn === null);
     if (covered && parseLsn(prepared.walEnd) >= parseLsn(position.lsn)) {
       return {
         found: true,
@@ -224,6 +238,13 @@ async function findProof(
     return {
       found: true,
       detail: `verified on this volume when it was restored, at ${verifiedAt}.`,
+    };
+  }
+  if (claim.needsLabel) {
+    return {
+      found: false,
+      detail:
+        'This copy of several volumes was not prepared: without its label it starts and may be corrupt.',
     };
   }
   if (position.markerLsn === null) {

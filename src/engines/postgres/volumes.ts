@@ -25,7 +25,7 @@ export interface Tablespace {
   readonly location: string;
 }
 
-interface VolumeInput extends LayoutInput {
+export interface VolumeInput extends LayoutInput {
   readonly pgdata: string;
   readonly relative: string | null;
   /** What is worth knowing but no reason to refuse is added here. */
@@ -33,7 +33,14 @@ interface VolumeInput extends LayoutInput {
 }
 
 const HINT =
-  'An atomic snapshot holds one volume: move this onto the volume of PGDATA. Several volumes are not supported yet.';
+  'An atomic snapshot holds one volume: move this onto the volume of PGDATA. Or give pg_wal a volume of its own, set QUIESCE_COPY=volumes, and cut in this order: the volumes of data and tablespaces while frozen, then thaw, then the volume of pg_wal.';
+
+const HIDDEN_HINT =
+  'Mount every volume of this server into the sidecar, at the same paths, and set QUIESCE_DATA_DIR.';
+
+export function isRefusal(found: unknown): found is Refusal {
+  return typeof found === 'object' && found !== null && 'hint' in found;
+}
 
 /**
  * Why one snapshot would not hold all of the data; `undefined` where it does. A part that lies
@@ -65,28 +72,32 @@ async function checkWal(
   device: number | undefined,
   elsewhere: Elsewhere,
 ): Promise<Refusal | undefined> {
+  const path = await findWal(input);
+  if (isRefusal(path)) return path;
+  return (await deviceOf(path)) === device ? undefined : elsewhere(`pg_wal (${path})`);
+}
+
+/** `pg_wal` as seen from here; refuses where it is not the one the server writes. */
+export async function findWal(input: VolumeInput): Promise<string | Refusal> {
   const path = await seenFromHere(input, join(input.pgdata, 'pg_wal'));
   const names = path === undefined ? undefined : await readdir(path).catch(() => undefined);
   if (path === undefined || names === undefined) {
     return {
-      message:
-        'pg_wal cannot be seen from here, so it cannot be shown to lie on the volume of PGDATA.',
-      hint: HINT,
+      message: 'pg_wal cannot be seen from here, so on which volume it lies cannot be told.',
+      hint: HIDDEN_HINT,
     };
   }
-  if ((await deviceOf(path)) !== device) return elsewhere(`pg_wal (${path})`);
   // The first eight digits are the timeline, which may have changed since.
   const oldest = input.redoSegment.slice(8);
-  if (names.some((name) => /^[0-9A-F]{24}$/.test(name) && name.slice(8) >= oldest))
-    return undefined;
+  if (names.some((name) => /^[0-9A-F]{24}$/.test(name) && name.slice(8) >= oldest)) return path;
   return {
     message: `pg_wal (${path}) does not hold the WAL of the running server (${input.redoSegment} or later): the server has another volume there.`,
-    hint: HINT,
+    hint: HIDDEN_HINT,
   };
 }
 
 /** Folders directly in PGDATA and in `base`; single files elsewhere are only worth a note. */
-async function checkFolders(
+export async function checkFolders(
   input: VolumeInput,
   device: number | undefined,
   elsewhere: Elsewhere,
@@ -116,21 +127,32 @@ async function checkTablespaces(
   device: number | undefined,
   elsewhere: Elsewhere,
 ): Promise<Refusal | undefined> {
-  for (const { oid, name, location } of input.tablespaces) {
-    const shown = `Tablespace ${name} (${location})`;
-    const path = isAbsolute(location)
-      ? await seenFromHere(input, join(input.pgdata, 'pg_tblspc', oid))
-      : join(input.pgdata, location);
-    const names = path === undefined ? [] : await readdir(path).catch(() => []);
-    if (path === undefined || !names.some((entry) => entry.startsWith(`PG_${input.major}_`))) {
-      return {
-        message: `${shown} cannot be seen from here, so it cannot be shown to lie on the volume of PGDATA.`,
-        hint: HINT,
-      };
+  for (const space of input.tablespaces) {
+    const path = await findTablespace(input, space);
+    if (isRefusal(path)) return path;
+    if ((await deviceOf(path)) !== device) {
+      return elsewhere(`Tablespace ${space.name} (${space.location})`);
     }
-    if ((await deviceOf(path)) !== device) return elsewhere(shown);
   }
   return undefined;
+}
+
+/** The folder of a tablespace as seen from here; refuses where it is not the server's. */
+export async function findTablespace(
+  input: VolumeInput,
+  { oid, name, location }: Tablespace,
+): Promise<string | Refusal> {
+  const path = isAbsolute(location)
+    ? await seenFromHere(input, join(input.pgdata, 'pg_tblspc', oid))
+    : join(input.pgdata, location);
+  const names = path === undefined ? [] : await readdir(path).catch(() => []);
+  if (path !== undefined && names.some((entry) => entry.startsWith(`PG_${input.major}_`))) {
+    return path;
+  }
+  return {
+    message: `Tablespace ${name} (${location}) cannot be seen from here, so on which volume it lies cannot be told.`,
+    hint: HIDDEN_HINT,
+  };
 }
 
 /**

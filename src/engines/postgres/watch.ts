@@ -1,7 +1,11 @@
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
 import type { HoldCheck } from '../engine.ts';
+import { DeadMan } from './deadman.ts';
 import { compareRuns, readServer, type ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
+
+/** Asks the server for codes and sentences of what no longer holds. */
+type Still = (session: Session, signal: AbortSignal) => Promise<[code: string, note: string][]>;
 
 const LOOK_EVERY_MS = 1_000;
 const ANSWER_WITHIN_MS = 5_000;
@@ -9,35 +13,61 @@ const RECONNECT_TRIES = 3;
 const RECONNECT_AFTER_MS = 300;
 
 /**
- * Watches, during a hold, that the same run of the same server goes on. Its own connection may end
- * (somebody terminates it): then it connects again and compares. A server that only does not answer
- * is not gone: the evidence at thaw decides about that one.
+ * Watches, during a hold, that the same run of the same server goes on, and tells the server each
+ * second how much of the lease is left ({@link DeadMan}). A server that only does not answer is not
+ * gone: the evidence at thaw decides about that one.
+ *
+ * Where the session itself may end (somebody terminates it), it connects again and compares. Where
+ * the session is the hold, `open` is `null`: its end is the loss.
  *
  * `still` is asked all the time and gives codes and sentences for what no longer holds.
  */
 export class Watch {
   readonly #then: ServerFacts;
-  readonly #open: (signal: AbortSignal) => Promise<Session>;
-  readonly #still: (session: Session, signal: AbortSignal) => Promise<[string, string][]>;
+  readonly #open: ((signal: AbortSignal) => Promise<Session>) | null;
+  readonly #still: Still;
   readonly #lost = new AbortController();
   readonly #stop = new AbortController();
   readonly #opened = new Set<Session>();
   #session: Session;
+  #deadMan: DeadMan;
   #timer: NodeJS.Timeout | undefined;
+  /** The session was taken over: it is no longer watched. */
+  #taken = false;
 
-  constructor(
+  /**
+   * The server knows its part of the lease when this resolves.
+   *
+   * @param ttlMs the lease that begins with the hold.
+   */
+  static async start(
     session: Session,
     then: ServerFacts,
-    open: (signal: AbortSignal) => Promise<Session>,
-    still: (session: Session, signal: AbortSignal) => Promise<[string, string][]> = answers,
+    ttlMs: number,
+    open: ((signal: AbortSignal) => Promise<Session>) | null,
+    signal: AbortSignal,
+    still: Still = async () => [],
+  ): Promise<Watch> {
+    const watch = new Watch(session, then, ttlMs, open, still);
+    await watch.#deadMan.tell(signal);
+    watch.#follow();
+    watch.#again();
+    return watch;
+  }
+
+  private constructor(
+    session: Session,
+    then: ServerFacts,
+    ttlMs: number,
+    open: ((signal: AbortSignal) => Promise<Session>) | null,
+    still: Still,
   ) {
     this.#session = session;
     this.#opened.add(session);
+    this.#deadMan = new DeadMan(session, ttlMs);
     this.#then = then;
     this.#open = open;
     this.#still = still;
-    this.#follow();
-    this.#again();
   }
 
   /** Aborts with a `HoldCheck` as reason when the server ended or is no longer the same run. */
@@ -47,7 +77,24 @@ export class Watch {
 
   /** A live session to the server, connected anew if need be. */
   async session(signal: AbortSignal): Promise<Session> {
-    if (this.#session.lost.aborted) await this.#connect(signal);
+    if (this.#session.lost.aborted) await this.#reconnect(signal);
+    await this.#deadMan.leave(signal);
+    return this.#session;
+  }
+
+  /** The lease now runs for `ttlMs` from here. Rejects when the server could not be told. */
+  async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#session.lost.aborted) await this.#reconnect(signal);
+    this.#deadMan.renew(ttlMs);
+    await this.#deadMan.tell(signal);
+  }
+
+  /** Ends the watch and hands over its session, open and outside of any transaction. */
+  async take(signal: AbortSignal): Promise<Session> {
+    this.#taken = true;
+    clearTimeout(this.#timer);
+    if (this.#session.lost.aborted) throw this.#session.lost.reason;
+    await this.#deadMan.leave(signal);
     return this.#session;
   }
 
@@ -58,12 +105,14 @@ export class Watch {
     await Promise.all([...this.#opened].map((session) => session.close()));
   }
 
-  async #connect(signal: AbortSignal): Promise<void> {
+  async #reconnect(signal: AbortSignal): Promise<void> {
+    if (!this.#open) throw this.#session.lost.reason;
     const session = await this.#open(signal);
     this.#opened.add(session);
     // It may have arrived after the end: then nobody else would ever close it.
-    if (this.#stop.signal.aborted) await session.close();
-    else this.#session = session;
+    if (this.#stop.signal.aborted) return await session.close();
+    this.#session = session;
+    this.#deadMan = new DeadMan(session, this.#deadMan.remainingMs);
   }
 
   #follow(): void {
@@ -71,26 +120,42 @@ export class Watch {
   }
 
   #again(): void {
-    if (this.#stop.signal.aborted || this.lost.aborted) return;
+    if (this.#over) return;
     this.#timer = setTimeout(() => void this.#look(), LOOK_EVERY_MS);
   }
 
-  /** A statement of no weight: a connection through which nothing flows would hide that it is dead. */
+  get #over(): boolean {
+    return this.#taken || this.#stop.signal.aborted || this.lost.aborted;
+  }
+
+  #sessionLost(): [code: string, note: string] {
+    const { message } = toQuiesceError(this.#session.lost.reason);
+    return [
+      'backup-lost',
+      `The session in which the backup was begun has ended, and the server ended the backup with it: ${message}`,
+    ];
+  }
+
+  /** A statement of little weight: a connection through which nothing flows would hide that it is dead. */
   async #look(): Promise<void> {
+    if (this.#over) return;
     if (!this.#session.lost.aborted) {
-      const looked = this.#still(this.#session, this.#stop.signal).catch(() => []);
+      const looked = this.#deadMan
+        .tell(this.#stop.signal)
+        .then(() => this.#still(this.#session, this.#stop.signal))
+        .catch(() => []);
       const late = new Promise<[]>((resolve) => {
         setTimeout(() => resolve([]), ANSWER_WITHIN_MS).unref();
       });
       const found = await Promise.race([looked, late]);
-      if (found.length > 0 && !this.#stop.signal.aborted) this.#declare(found);
+      if (found.length > 0 && !this.#over) this.#declare(found);
     }
     this.#again();
   }
 
   async #examine(): Promise<void> {
-    if (this.#stop.signal.aborted || this.lost.aborted) return;
-    const found = await this.#compare();
+    if (this.#over) return;
+    const found = this.#open ? await this.#compare() : [this.#sessionLost()];
     if (this.#stop.signal.aborted) return;
     if (found.length > 0) this.#declare(found);
     else this.#follow();
@@ -110,7 +175,7 @@ export class Watch {
       await new Promise((resolve) => setTimeout(resolve, RECONNECT_AFTER_MS));
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
       try {
-        await this.#connect(signal);
+        await this.#reconnect(signal);
         return compareRuns(this.#then, await readServer(this.#session, signal));
       } catch (error) {
         problem = toQuiesceError(error);
@@ -126,9 +191,4 @@ export class Watch {
     };
     this.#lost.abort(check);
   }
-}
-
-async function answers(session: Session, signal: AbortSignal): Promise<[]> {
-  await session.query('SELECT 1', [], signal);
-  return [];
 }

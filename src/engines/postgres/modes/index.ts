@@ -1,27 +1,19 @@
 import { QuiesceError } from '../../../errors.ts';
-import type { CopyMethod } from '../../engine.ts';
+import { COPY_METHODS, type CopyMethod } from '../../engine.ts';
 import type { Mode } from './mode.ts';
+import { prepareOpen } from './open.ts';
 import { preparePaused } from './paused.ts';
 import { prepareSealed } from './sealed.ts';
 import { prepareStaged } from './staged.ts';
 
 /** The copy methods for which there is a freeze that keeps its promise. */
-export const SUPPORTED_COPIES = ['snapshot', 'files'] as const satisfies readonly CopyMethod[];
+export const SUPPORTED_COPIES = COPY_METHODS;
 
-/** @throws QuiesceError COPY_UNSUPPORTED */
+/** The freeze that fits a copy method; it refuses by itself what it cannot keep. */
 export function modeFor(copy: CopyMethod): Mode {
   if (copy === 'snapshot') return prepareSealed;
-  if (copy === 'files') return prepareStaged;
-  const hints: Record<string, string> = {
-    volumes: 'Keep data, WAL and tablespaces on one volume and set QUIESCE_COPY=snapshot.',
-  };
-  throw new QuiesceError(
-    'COPY_UNSUPPORTED',
-    `A PostgreSQL freeze keeps its promise for one volume, cut atomically or copied file by file, not for copy: ${copy}.`,
-    { hint: hints[copy] ?? 'Set QUIESCE_COPY=snapshot.', field: 'QUIESCE_COPY' },
-  );
+  return copy === 'volumes' ? prepareOpen : prepareStaged;
 }
-
 /** The copy methods for which a standby whose replay is paused keeps the promise. */
 export const PAUSED_COPIES = ['snapshot', 'files'] as const satisfies readonly CopyMethod[];
 

@@ -17,6 +17,11 @@ export interface ModeInput {
   readonly context: FreezeContext;
   /** Opens another session to the same server. */
   readonly open: (signal: AbortSignal) => Promise<Session>;
+  /**
+   * Leaves a session open for a while after the freeze, with what lives as long as it does: until the
+   * time is up, another freeze begins, or the engine is closed.
+   */
+  readonly linger: (session: Session, ms: number) => Promise<void>;
 }
 
 /** The slow half of a freeze, done. Either `hold` or `close` is called next, once. */

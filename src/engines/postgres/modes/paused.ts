@@ -109,7 +109,7 @@ async function pause(input: ModeInput, caught: Caught, signal: AbortSignal): Pro
     await context.remember(claimJournal(claim));
     const facts = await describe(input, caught, signal);
     if (performance.now() - armed > FREEZE_WITHIN_MS) throw tooSlow();
-    return new PausedHold(facts, claim, deadMan, session, open);
+    return await PausedHold.over(facts, claim, deadMan, session, open, context.ttlMs, signal);
   } catch (error) {
     if (error instanceof QuiesceError && error.code === 'ENGINE_REPLAY_PAUSED') {
       await context.remember({});

@@ -24,7 +24,7 @@ export async function prepareSealed(input: ModeInput, signal: AbortSignal): Prom
   const notes = [...plan.notes, ...layout.notes];
   let begun: Begun | null = null;
   if (plan.mode === 'sealed') {
-    const notKept = await retainWal(session, signal);
+    const notKept = await retainWal(session, context.ttlMs, signal);
     if (notKept !== null) notes.push(notKept);
     begun = await beginBackup(session, `quiesce ${context.id}`, signal);
   } else if (plan.checkpoint) {
@@ -67,12 +67,12 @@ async function seal(input: Sealing, signal: AbortSignal): Promise<Hold> {
   const again = async (signal: AbortSignal): Promise<Session> => {
     const next = await input.open(signal);
     try {
-      if (plan.mode === 'sealed') await retainWal(next, signal);
+      if (plan.mode === 'sealed') await retainWal(next, context.ttlMs, signal);
       return next;
     } catch (error) {
       await next.close();
       throw error;
     }
   };
-  return new PostgresHold(facts, new Watch(session, server, again));
+  return new PostgresHold(facts, await Watch.start(session, server, context.ttlMs, again, signal));
 }

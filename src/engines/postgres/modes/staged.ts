@@ -41,7 +41,7 @@ export async function prepareStaged(input: ModeInput, signal: AbortSignal): Prom
   const { pgdata, dataDir, owner } = await place(input);
   const notes = [...layout.notes];
   await sweepStaging(dataDir);
-  const notKept = await retainWal(session, signal);
+  const notKept = await retainWal(session, context.ttlMs, signal);
   if (notKept !== null) notes.push(notKept);
   const folder = join(dataDir, VOLUME_FOLDER, stagingName(context.id));
   const alive = keepAlive(session, signal);

@@ -25,19 +25,36 @@ export class PausedHold extends PostgresHold {
   readonly #still: (session: Session, signal: AbortSignal) => Promise<Differences>;
   readonly #ending: { now: boolean };
 
-  constructor(
+  /**
+   * Watches a pause that is in place.
+   *
+   * @param ttlMs the lease that begins with the hold.
+   */
+  static async over(
     facts: HoldFacts,
     claim: PauseClaim,
     deadMan: DeadMan,
     session: Session,
     open: (signal: AbortSignal) => Promise<Session>,
-  ) {
+    ttlMs: number,
+    signal: AbortSignal,
+  ): Promise<PausedHold> {
     const ending = { now: false };
     const still = async (session: Session, signal: AbortSignal): Promise<Differences> => {
       const found = await moved(session, facts, signal);
       return ending.now ? [] : found;
     };
-    const watch = new Watch(session, facts.server, open, still);
+    const watch = await Watch.start(session, facts.server, ttlMs, open, signal, still);
+    return new PausedHold(facts, claim, deadMan, open, { watch, still, ending });
+  }
+
+  private constructor(
+    facts: HoldFacts,
+    claim: PauseClaim,
+    deadMan: DeadMan,
+    open: (signal: AbortSignal) => Promise<Session>,
+    { watch, still, ending }: Watching,
+  ) {
     super(facts, watch);
     this.#claim = claim;
     this.#deadMan = deadMan;
@@ -60,7 +77,8 @@ export class PausedHold extends PostgresHold {
   }
 
   /** The server gets a new switch before the old one goes: at no moment there is none. */
-  async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+  override async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+    await super.renew(ttlMs, signal);
     const session = await this.#watch.session(signal);
     const old = this.#deadMan;
     const next = await DeadMan.arm(this.#open, session, ttlMs, signal);
@@ -81,6 +99,12 @@ export class PausedHold extends PostgresHold {
     await this.#deadMan.close();
     await super.release(signal);
   }
+}
+
+interface Watching {
+  readonly watch: Watch;
+  readonly still: (session: Session, signal: AbortSignal) => Promise<Differences>;
+  readonly ending: { now: boolean };
 }
 
 async function moved(

@@ -9,7 +9,7 @@ import {
   positionSchema,
   restoreSchema,
 } from '../receipt.ts';
-import { receiptInvalid } from './refuse.ts';
+import { incomplete, receiptInvalid } from './refuse.ts';
 
 /** What a PostgreSQL receipt promises of a copy, checked for contradictions. */
 export interface CopyPromise {
@@ -31,6 +31,7 @@ const COPIES_OF: Readonly<Record<(typeof MODES)[number], readonly string[]>> = {
   sealed: ['snapshot'],
   'crash-consistent': ['snapshot'],
   staged: ['files'],
+  open: ['volumes'],
   // Files of a standby that stands still may be copied one by one, too.
   'replica-paused': ['snapshot', 'files'],
 };
@@ -80,10 +81,16 @@ function parse<T>(schema: z.ZodType<T>, value: unknown, field: string): T {
   );
 }
 
-function checkWhole({ mode, isStandby, position, restore }: CopyPromise): void {
+function checkWhole({ id, mode, isStandby, position, restore }: CopyPromise): void {
   const { segmentSize } = restore.wal;
   if (segmentSize < 1 << 20 || segmentSize > 1 << 30 || (segmentSize & (segmentSize - 1)) !== 0) {
     throw receiptInvalid(`The receipt names an impossible WAL segment size: ${segmentSize}.`);
+  }
+  if (mode === 'open' && restore.backupLabel === null) {
+    throw incomplete(
+      `The receipt of ${id} on the volume was written while the backup was open: its label did not exist yet, and without the label this copy would start and be corrupt.`,
+      `Give the final receipt, the one that quiesce thaw printed (quiesce receipts keeps it, too): --receipt FILE`,
+    );
   }
   if (!isStandby && position.markerLsn === null) {
     throw receiptInvalid('The receipt is of a primary and names no marker.');

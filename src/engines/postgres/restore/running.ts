@@ -60,6 +60,25 @@ export async function runningServer(
 }
 
 /**
+ * Does a server with another data directory write its WAL to the folder that `pg_wal` of this one leads
+ * to? A copy whose link was not turned to the copy of the WAL volume leads to the original's own.
+ *
+ * @returns a sentence naming the process, or `null`.
+ */
+export async function runningOnWal(pgdata: string): Promise<string | null> {
+  if (!(await hasProc())) return null;
+  const wal = await stat(join(pgdata, 'pg_wal'), { bigint: true });
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name) || !(await isPostgres(name))) continue;
+    const theirs = await stat(`/proc/${name}/cwd/pg_wal`, { bigint: true }).catch(() => undefined);
+    if (theirs?.dev === wal.dev && theirs.ino === wal.ino) {
+      return `Process ${name} is a PostgreSQL server whose WAL is in the folder that ${join(pgdata, 'pg_wal')} leads to.`;
+    }
+  }
+  return null;
+}
+
+/**
  * Would this postmaster.pid keep a new server from starting, though no server runs on the data? It
  * does where its pid is now another process of the same user (miscinit.c, CreateLockFile: a process
  * of another user is no conflict; measured on 13 and 17).

@@ -27,7 +27,7 @@ interface Sealed {
 export async function sealStaged(staging: Staging, signal: AbortSignal): Promise<Sealed> {
   const { session, server, stager, context } = staging;
   await copyControl(staging, signal);
-  const ended = await stopBackup(session, server.major, signal);
+  const ended = await stopBackup(session, signal);
   await stager.write('backup_label', ended.label);
   if (ended.map !== null) await stager.write('tablespace_map', ended.map);
   const now = await readServer(session, signal);

@@ -1,0 +1,52 @@
+import { readFile, stat } from 'node:fs/promises';
+import { QuiesceError } from '../errors.ts';
+import { describeErrno } from '../files.ts';
+import { type Receipt, receiptSchema } from '../freeze/receipt.ts';
+
+/** A receipt is below a megabyte, even with thousands of databases. */
+export const LARGEST_RECEIPT = 16 << 20;
+
+/**
+ * The receipt that a person gives: its JSON, or the line that `quiesce thaw` printed, alone or among
+ * the lines of a log; the last one counts.
+ *
+ * @throws QuiesceError USAGE where there is no such file, RESTORE_RECEIPT_INVALID where it holds none.
+ */
+export async function readGivenReceipt(path: string): Promise<Receipt> {
+  const text = await read(path);
+  const line = text
+    .split('\n')
+    .findLast((candidate) => candidate.includes(' receipt={'))
+    ?.trim();
+  const json = line === undefined ? text : line.slice(line.indexOf(' receipt={') + 9);
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw invalid(path, 'it is neither JSON nor the line of a thaw');
+  }
+  const parsed = receiptSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw invalid(path, `${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'not a receipt'}`);
+}
+
+async function read(path: string): Promise<string> {
+  try {
+    const info = await stat(path);
+    if (info.isFile() && info.size <= LARGEST_RECEIPT) return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new QuiesceError('USAGE', `--receipt: ${path}: ${describeErrno(error)}.`, {
+      field: '--receipt',
+      hint: 'Name the file that holds the receipt which quiesce thaw printed.',
+    });
+  }
+  throw invalid(path, 'it is no receipt file');
+}
+
+function invalid(path: string, why: string): QuiesceError {
+  return new QuiesceError('RESTORE_RECEIPT_INVALID', `${path} cannot be used: ${why}.`, {
+    field: '--receipt',
+    hint: 'Give the receipt that quiesce thaw printed.',
+  });
+}

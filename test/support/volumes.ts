@@ -1,0 +1,179 @@
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
+import { WriterLoad } from '../../src/demo/load.ts';
+import { makeVolume } from '../../src/demo/volume.ts';
+import { makeTempDir, ROLE_PASSWORD, roleSql } from './postgres.ts';
+import { query, roleEnv } from './rig.ts';
+import { TestSidecar } from './sidecar.ts';
+
+const run = promisify(execFile);
+
+export type VolumeName = 'data' | 'wal' | 'ts';
+
+interface Options {
+  readonly major: number;
+  /** With a third volume, for a tablespace that holds a part of the load. */
+  readonly tablespace?: boolean;
+  /** pg_wal inside the volume of the data. */
+  readonly walWithData?: boolean;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** The copies of one backup, by volume. */
+export type Cuts = Partial<Record<VolumeName, string>>;
+
+/**
+ * A server whose parts lie on volumes of their own (btrfs subvolumes, each with its own device number
+ * and its own atomic snapshot), a writer load, and a sidecar with `copy: volumes`.
+ */
+export class VolumesRig {
+  readonly root: string;
+  readonly dir: string;
+  readonly server: EmbeddedPostgres;
+  readonly load: WriterLoad;
+  readonly sidecar: TestSidecar;
+  readonly #undo: (() => Promise<unknown>)[] = [];
+  #count = 0;
+
+  private constructor(root: string, dir: string, server: EmbeddedPostgres, sidecar: TestSidecar) {
+    this.root = root;
+    this.dir = dir;
+    this.server = server;
+    this.sidecar = sidecar;
+    const { port } = server.options;
+    const connection = { host: '127.0.0.1', port, user: 'postgres', password: 'postgres' };
+    this.load = new WriterLoad({ connection: { ...connection, database: 'postgres' } });
+  }
+
+  static async make(options: Options): Promise<VolumesRig> {
+    const { major, tablespace = false, walWithData = false, env = {} } = options;
+    const dir = await makeTempDir();
+    const volume = await makeVolume(dir, { kind: 'btrfs' });
+    const root = dirname(volume.path);
+    const server = await EmbeddedPostgres.at({
+      major,
+      dataDir: join(volume.path, 'pgdata'),
+      port: await freePort(),
+      socketDir: join(dir, 's'),
+      settings: { max_wal_size: '64MB', min_wal_size: '32MB' },
+      initdbArgs: walWithData ? [] : [`--waldir=${join(root, 'wal/pg_wal')}`],
+    });
+    await mkdir(join(dir, 'q'));
+    const sidecar = new TestSidecar(join(dir, 'q'), {
+      ...roleEnv(server),
+      QUIESCE_DATA_DIR: volume.path,
+      QUIESCE_COPY: 'volumes',
+      ...env,
+    });
+    const rig = new VolumesRig(root, dir, server, sidecar);
+    rig.defer(() => rm(dir, { recursive: true, force: true }));
+    rig.defer(() => volume.dispose());
+    rig.defer(() => server.stop('immediate'));
+    rig.defer(() => rig.load.stop());
+    rig.defer(() => sidecar.signal('SIGKILL'));
+    if (!walWithData) await rig.#subvolume('wal');
+    await server.initdb();
+    await server.start();
+    await rig.sql(await roleSql());
+    await rig.sql(`ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
+    await rig.load.prepare();
+    if (tablespace) await rig.#tablespace();
+    return rig;
+  }
+
+  async #subvolume(name: VolumeName): Promise<void> {
+    await run('btrfs', ['subvolume', 'create', join(this.root, name)]);
+    await this.server.own(join(this.root, name));
+  }
+
+  async #tablespace(): Promise<void> {
+    await this.#subvolume('ts');
+    const folder = join(this.root, 'ts/space');
+    await mkdir(folder, { mode: 0o700 });
+    await this.server.own(folder);
+    await this.sql(`CREATE TABLESPACE fast LOCATION '${folder}'`);
+    await this.sql('ALTER TABLE bank.ledger_0 SET TABLESPACE fast');
+    await this.sql('ALTER TABLE bank.accounts SET TABLESPACE fast');
+  }
+
+  defer(undo: () => Promise<unknown>): void {
+    this.#undo.unshift(undo);
+  }
+
+  async dispose(): Promise<void> {
+    for (const undo of this.#undo.splice(0)) await undo().catch(() => undefined);
+  }
+
+  sql<T extends object = Record<string, unknown>>(text: string): Promise<T[]> {
+    return query<T>(this.server, text);
+  }
+
+  /** Cuts one volume, atomically. @returns where the copy lies. */
+  async cut(name: VolumeName): Promise<string> {
+    this.#count += 1;
+    const path = join(this.root, `cut-${this.#count}-${name}`);
+    await run('btrfs', ['subvolume', 'snapshot', join(this.root, name), path]);
+    return path;
+  }
+
+  /** The same copy once more, to be tried in another way. */
+  async again(cuts: Cuts): Promise<Cuts> {
+    const copies: Cuts = {};
+    for (const [name, path] of Object.entries(cuts) as [VolumeName, string][]) {
+      this.#count += 1;
+      copies[name] = join(this.root, `again-${this.#count}-${name}`);
+      await run('btrfs', ['subvolume', 'snapshot', path, copies[name]]);
+    }
+    return copies;
+  }
+
+  /** Mounts the copies beside each other, as on another machine: links lead to the copies. */
+  async link({ data = '', wal, ts }: Cuts): Promise<string> {
+    const pgdata = join(data, 'pgdata');
+    if (wal !== undefined) await relink(join(pgdata, 'pg_wal'), join(wal, 'pg_wal'));
+    if (ts !== undefined) {
+      for (const oid of await readdir(join(pgdata, 'pg_tblspc'))) {
+        await relink(join(pgdata, 'pg_tblspc', oid), join(ts, 'space'));
+      }
+    }
+    return data;
+  }
+
+  /** The receipt in a file, as a person keeps it. */
+  async keep(text: string): Promise<string> {
+    this.#count += 1;
+    const path = join(this.dir, `receipt-${this.#count}.json`);
+    await writeFile(path, text);
+    return path;
+  }
+
+  async serverOn(data: string): Promise<EmbeddedPostgres> {
+    this.#count += 1;
+    const server = await EmbeddedPostgres.at({
+      major: this.server.options.major,
+      dataDir: join(data, 'pgdata'),
+      port: await freePort(),
+      socketDir: join(this.dir, `c${this.#count}`),
+    });
+    this.defer(() => server.stop('immediate'));
+    return server;
+  }
+
+  async sidecarOn(data: string, server: EmbeddedPostgres): Promise<TestSidecar> {
+    this.#count += 1;
+    const dir = join(this.dir, `q${this.#count}`);
+    await mkdir(dir);
+    const env = { ...roleEnv(server), QUIESCE_DATA_DIR: data, QUIESCE_COPY: 'volumes' };
+    const sidecar = new TestSidecar(dir, env);
+    this.defer(() => sidecar.signal('SIGKILL'));
+    return sidecar;
+  }
+}
+
+async function relink(path: string, target: string): Promise<void> {
+  await rm(path);
+  await symlink(target, path);
+}
