@@ -62,7 +62,7 @@ async function expectNothingLeft(within = 10_000): Promise<void> {
     expect(await rig.sql('SELECT pg_is_in_backup() AS open')).toEqual([{ open: false }]);
   }
   expect(existsSync(join(rig.server.options.dataDir, 'backup_label'))).toBe(false);
-  expect(existsSync(join(rig.root, 'ts/space/.quiesce'))).toBe(false);
+  expect(existsSync(join(rig.paths.ts, 'space/.quiesce'))).toBe(false);
 }
 
 describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => {
@@ -222,5 +222,36 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     const { body } = await rig.sidecar.api('POST', '/v1/thaw', { id: 'late' });
     expect(body.receipt).toMatchObject({ verdict: 'inconsistent', restore: { backupLabel: null } });
     await expectNothingLeft();
+  });
+
+  it('volumes whose order cannot be kept, and WAL that nothing keeps, are refused with the way out', async () => {
+    rig = await VolumesRig.make({ major, walWithData: true, tablespace: true });
+    await rig.sidecar.start();
+    const shared = await rig.sidecar.cli('freeze');
+    expect(shared.code).toBe(5);
+    expect(shared.stderr).toMatch(/COPY_UNSUPPORTED.*pg_wal.*then thaw, then the volume of pg_wal/);
+    expect(shared.stderr).toContain('QUIESCE_COPY=snapshot');
+    await rig.dispose();
+
+    rig = await VolumesRig.make({ major });
+    await rig.sidecar.start();
+    await rig.sql('ALTER ROLE quiesce NOREPLICATION');
+    const keepless = await rig.sidecar.cli('freeze');
+    expect(keepless.code).toBe(5);
+    expect(keepless.stderr).toMatch(/ENGINE_PRIVILEGE.*ALTER ROLE "quiesce" REPLICATION/);
+    await rig.sql('ALTER ROLE quiesce REPLICATION');
+    for (let n = 0; n < 10; n += 1) {
+      await rig.sql(`SELECT pg_create_physical_replication_slot('taken_${n}')`);
+    }
+    const full = await rig.sidecar.cli('freeze');
+    expect(full.code).toBe(5);
+    expect(full.stderr).toMatch(/ENGINE_FAILED.*max_replication_slots/);
+
+    const snapshot = { QUIESCE_COPY: 'snapshot' };
+    await rig.sidecar.stop();
+    Object.assign(rig.sidecar.env, snapshot);
+    await rig.sidecar.start();
+    const several = await rig.sidecar.cli('freeze');
+    expect(several.stderr).toMatch(/COPY_UNSUPPORTED.*another volume.*QUIESCE_COPY=volumes/);
   });
 });

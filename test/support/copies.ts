@@ -185,7 +185,10 @@ export async function writeReceipt({ volume }: Copy, receipt: PostgresReceipt): 
 }
 
 /** Copies while every process of the server is stopped: atomic. */
-export async function atomicCopy(source: Source, to: string): Promise<Copy> {
+export async function atomicCopy(
+  source: Pick<Source, 'server' | 'volume'>,
+  to: string,
+): Promise<Copy> {
   const postmaster = source.server.pid;
   if (postmaster === undefined) throw new Error('the source does not run');
   const stopped = new Set<number>();

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { WriterLoad } from '../../src/demo/load.ts';
 import { makeVolume } from '../../src/demo/volume.ts';
+import { atomicCopy, clone } from './copies.ts';
 import { makeTempDir, ROLE_PASSWORD, roleSql } from './postgres.ts';
 import { query, roleEnv } from './rig.ts';
 import { TestSidecar } from './sidecar.ts';
@@ -27,10 +28,14 @@ export type Cuts = Partial<Record<VolumeName, string>>;
 
 /**
  * A server whose parts lie on volumes of their own (btrfs subvolumes, each with its own device number
- * and its own atomic snapshot), a writer load, and a sidecar with `copy: volumes`.
+ * and its own atomic snapshot), a writer load, and a sidecar with `copy: volumes`. Without root or btrfs
+ * the stand-in is folders, the one of WAL on the file system of /dev/shm, copied while the server's
+ * processes are stopped.
  */
 export class VolumesRig {
-  readonly root: string;
+  /** Where each volume is mounted. */
+  readonly paths: Readonly<Record<VolumeName, string>>;
+  readonly #btrfs: boolean;
   readonly dir: string;
   readonly server: EmbeddedPostgres;
   readonly load: WriterLoad;
@@ -38,8 +43,15 @@ export class VolumesRig {
   readonly #undo: (() => Promise<unknown>)[] = [];
   #count = 0;
 
-  private constructor(root: string, dir: string, server: EmbeddedPostgres, sidecar: TestSidecar) {
-    this.root = root;
+  private constructor(
+    paths: Record<VolumeName, string>,
+    btrfs: boolean,
+    dir: string,
+    server: EmbeddedPostgres,
+    sidecar: TestSidecar,
+  ) {
+    this.paths = paths;
+    this.#btrfs = btrfs;
     this.dir = dir;
     this.server = server;
     this.sidecar = sidecar;
@@ -51,15 +63,18 @@ export class VolumesRig {
   static async make(options: Options): Promise<VolumesRig> {
     const { major, tablespace = false, walWithData = false, env = {} } = options;
     const dir = await makeTempDir();
-    const volume = await makeVolume(dir, { kind: 'btrfs' });
+    const volume = await makeVolume(dir);
+    const btrfs = volume.kind === 'btrfs';
     const root = dirname(volume.path);
+    const elsewhere = btrfs ? root : await mkdtemp('/dev/shm/quiesce-');
+    const paths = { data: volume.path, wal: join(elsewhere, 'wal'), ts: join(root, 'ts') };
     const server = await EmbeddedPostgres.at({
       major,
       dataDir: join(volume.path, 'pgdata'),
       port: await freePort(),
       socketDir: join(dir, 's'),
       settings: { max_wal_size: '64MB', min_wal_size: '32MB' },
-      initdbArgs: walWithData ? [] : [`--waldir=${join(root, 'wal/pg_wal')}`],
+      initdbArgs: walWithData ? [] : [`--waldir=${join(paths.wal, 'pg_wal')}`],
     });
     await mkdir(join(dir, 'q'));
     const sidecar = new TestSidecar(join(dir, 'q'), {
@@ -68,8 +83,9 @@ export class VolumesRig {
       QUIESCE_COPY: 'volumes',
       ...env,
     });
-    const rig = new VolumesRig(root, dir, server, sidecar);
+    const rig = new VolumesRig(paths, btrfs, dir, server, sidecar);
     rig.defer(() => rm(dir, { recursive: true, force: true }));
+    if (!btrfs) rig.defer(() => rm(elsewhere, { recursive: true, force: true }));
     rig.defer(() => volume.dispose());
     rig.defer(() => server.stop('immediate'));
     rig.defer(() => rig.load.stop());
@@ -85,13 +101,15 @@ export class VolumesRig {
   }
 
   async #subvolume(name: VolumeName): Promise<void> {
-    await run('btrfs', ['subvolume', 'create', join(this.root, name)]);
-    await this.server.own(join(this.root, name));
+    const path = this.paths[name];
+    if (this.#btrfs) await run('btrfs', ['subvolume', 'create', path]);
+    else await mkdir(path);
+    await this.server.own(path);
   }
 
   async #tablespace(): Promise<void> {
     await this.#subvolume('ts');
-    const folder = join(this.root, 'ts/space');
+    const folder = join(this.paths.ts, 'space');
     await mkdir(folder, { mode: 0o700 });
     await this.server.own(folder);
     await this.sql(`CREATE TABLESPACE fast LOCATION '${folder}'`);
@@ -111,21 +129,27 @@ export class VolumesRig {
     return query<T>(this.server, text);
   }
 
+  #place(name: VolumeName): string {
+    this.#count += 1;
+    return join(dirname(this.paths[name]), `copy-${this.#count}-${name}`);
+  }
+
   /** Cuts one volume, atomically. @returns where the copy lies. */
   async cut(name: VolumeName): Promise<string> {
-    this.#count += 1;
-    const path = join(this.root, `cut-${this.#count}-${name}`);
-    await run('btrfs', ['subvolume', 'snapshot', join(this.root, name), path]);
+    const path = this.#place(name);
+    if (this.#btrfs) await run('btrfs', ['subvolume', 'snapshot', this.paths[name], path]);
+    else await atomicCopy({ server: this.server, volume: this.paths[name] }, path);
     return path;
   }
 
   /** The same copy once more, to be tried in another way. */
   async again(cuts: Cuts): Promise<Cuts> {
     const copies: Cuts = {};
-    for (const [name, path] of Object.entries(cuts) as [VolumeName, string][]) {
-      this.#count += 1;
-      copies[name] = join(this.root, `again-${this.#count}-${name}`);
-      await run('btrfs', ['subvolume', 'snapshot', path, copies[name]]);
+    for (const [name, from] of Object.entries(cuts) as [VolumeName, string][]) {
+      const path = this.#place(name);
+      if (this.#btrfs) await run('btrfs', ['subvolume', 'snapshot', from, path]);
+      else await clone(from, path);
+      copies[name] = path;
     }
     return copies;
   }

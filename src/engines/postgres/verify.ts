@@ -220,26 +220,8 @@ async function findProof(
       detail: 'The data is not visible here: mount it and set QUIESCE_DATA_DIR.',
     };
   }
-  const { id, systemIdentifier, position } = claim;
-  const prepared = await readPrepared(context.dataDir);
-  if (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) {
-    const covered = claim.needsLabel
-      ? prepared.walFrom === position.startLsn
-      : (prepared.coveredBy === 'replay') === (position.markerLsn === null);
-    if (covered && parseLsn(prepared.walEnd) >= parseLsn(position.lsn)) {
-      return {
-        found: true,
-        detail: `prepare-restore read the WAL of this copy up to ${prepared.walEnd} before its first start.`,
-      };
-    }
-  }
-  const verifiedAt = await readVerified(context.dataDir, claim);
-  if (verifiedAt !== undefined) {
-    return {
-      found: true,
-      detail: `verified on this volume when it was restored, at ${verifiedAt}.`,
-    };
-  }
+  const known = await findKnown(context.dataDir, claim);
+  if (known !== undefined) return { found: true, detail: known };
   if (claim.needsLabel) {
     return {
       found: false,
@@ -247,6 +229,7 @@ async function findProof(
         'This copy of several volumes was not prepared: without its label it starts and may be corrupt.',
     };
   }
+  const { id, systemIdentifier, position } = claim;
   if (position.markerLsn === null) {
     return {
       found: false,
@@ -268,6 +251,24 @@ async function findProof(
     },
     signal,
   );
+}
+
+/** What was proven on this volume before: by `prepare-restore`, or at its first start. */
+async function findKnown(dataDir: string | undefined, claim: Claim): Promise<string | undefined> {
+  const { id, systemIdentifier, position } = claim;
+  const prepared = await readPrepared(dataDir);
+  if (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) {
+    const covered = claim.needsLabel
+      ? prepared.walFrom === position.startLsn
+      : (prepared.coveredBy === 'replay') === (position.markerLsn === null);
+    if (covered && parseLsn(prepared.walEnd) >= parseLsn(position.lsn)) {
+      return `prepare-restore read the WAL of this copy up to ${prepared.walEnd} before its first start.`;
+    }
+  }
+  const verifiedAt = await readVerified(dataDir, claim);
+  return verifiedAt === undefined
+    ? undefined
+    : `verified on this volume when it was restored, at ${verifiedAt}.`;
 }
 
 async function readPrepared(dataDir: string | undefined): Promise<Prepared | undefined> {
