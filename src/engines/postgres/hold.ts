@@ -36,7 +36,7 @@ export class PostgresHold implements Hold {
     this.mode = facts.mode;
     this.server = toProbe(facts.server);
     this.position = facts.position;
-    this.restore = facts.restore as JsonObject;
+    this.restore = facts.restore;
     this.reasons = facts.reasons;
     this.notes = facts.notes;
   }

@@ -54,7 +54,7 @@ export class OpenHold implements Hold {
     this.#watch = watch;
     this.server = toProbe(facts.server);
     this.position = facts.position;
-    this.restore = facts.restore as JsonObject;
+    this.restore = facts.restore;
     this.notes = facts.notes;
     this.journal = { evidence: [...facts.evidence] };
   }
