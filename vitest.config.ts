@@ -10,5 +10,7 @@ export default defineConfig({
     // Real servers on two cores: more workers than this only measures contention.
     maxWorkers: 2,
     passWithNoTests: false,
+    // Real processes on a shared machine: a second try is shown in the report, a second failure fails.
+    retry: process.env['CI'] ? 1 : 0,
   },
 });

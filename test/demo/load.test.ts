@@ -108,7 +108,7 @@ describe('a writer load', () => {
         'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL',
       );
     });
-    await sleep(300);
+    await expect.poll(() => load.losses.length, { timeout: 10_000 }).toBe(1);
     await load.stop();
     expect(load.losses).toEqual([
       expect.stringMatching(/^client 0: transaction \d+ was acknowledged, the server has/),
