@@ -103,10 +103,12 @@ describe('a writer load', () => {
     await load.start();
     await sleep(300);
     await withClient(server, async (client) => {
-      await client.query('DELETE FROM bank.ledger_0');
+      // Under the lock nothing is written between the loss and the end of the connection.
+      await client.query('BEGIN; LOCK bank.ledger_0; DELETE FROM bank.ledger_0');
       await client.query(
         'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL',
       );
+      await client.query('COMMIT');
     });
     await expect.poll(() => load.losses.length, { timeout: 10_000 }).toBe(1);
     await load.stop();
