@@ -1,4 +1,5 @@
 import type { Session } from './session.ts';
+import { quote } from './sqlstate.ts';
 
 /** What the role may do; decides how strong a freeze can be. */
 export interface Privileges {
@@ -47,14 +48,10 @@ export async function readPrivileges(session: Session, signal: AbortSignal): Pro
 /** The statements that would give the role what a sealed freeze needs. */
 export function missingForSealed(privileges: Privileges, major: number): string[] {
   const signatures = backupSignatures(major);
-  const role = quoteIdent(privileges.role);
+  const role = quote(privileges.role);
   const missing: string[] = [];
   if (!privileges.start) missing.push(`GRANT EXECUTE ON FUNCTION ${signatures.start} TO ${role};`);
   if (!privileges.stop) missing.push(`GRANT EXECUTE ON FUNCTION ${signatures.stop} TO ${role};`);
   if (!privileges.listWal || !privileges.monitor) missing.push(`GRANT pg_monitor TO ${role};`);
   return missing;
-}
-
-function quoteIdent(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

@@ -1,5 +1,6 @@
 import { sessionLimits } from './deadman.ts';
 import type { Session } from './session.ts';
+import { quote } from './sqlstate.ts';
 
 /**
  * Keeps WAL from being removed while this session lives, by a temporary physical replication slot:
@@ -38,6 +39,6 @@ export async function retainWal(
   } catch (error) {
     if (session.lost.aborted || signal.aborted) throw error;
     const why = error instanceof Error ? error.message : String(error);
-    return `WAL is not kept during the hold (${why}): a checkpoint may recycle the segment from which the label starts, and the thaw would then fail. ALTER ROLE "${session.role.replaceAll('"', '""')}" REPLICATION; and a free replication slot mend that.`;
+    return `WAL is not kept during the hold (${why}): a checkpoint may recycle the segment from which the label starts, and the thaw would then fail. ALTER ROLE ${quote(session.role)} REPLICATION; and a free replication slot mend that.`;
   }
 }

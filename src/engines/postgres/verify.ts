@@ -7,6 +7,7 @@ import type { VerifyCheck, VerifyOptions, VerifyResult } from '../engine.ts';
 import { checkDeep } from './amcheck.ts';
 import { inspectServerLayout } from './layout.ts';
 import { parseLsn } from './lsn.ts';
+import { listDatabases } from './modes/facts.ts';
 import {
   type PostgresPosition,
   type PostgresRestore,
@@ -166,12 +167,7 @@ function checkIdentity(expected: string, found: string): VerifyCheck {
 }
 
 async function checkDatabases({ session, claim, signal }: Work): Promise<VerifyCheck> {
-  const rows = await session.query<{ name: string }>(
-    'SELECT datname::text AS name FROM pg_catalog.pg_database ORDER BY 1',
-    [],
-    signal,
-  );
-  const found = rows.map(({ name }) => name);
+  const found = await listDatabases(session, signal);
   const missing = claim.restore.databases.filter((name) => !found.includes(name));
   const message =
     missing.length === 0
