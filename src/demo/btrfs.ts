@@ -1,25 +1,12 @@
-import { spawnSync } from 'node:child_process';
 import { mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { leaveMounted, mountPoints, unmount, unmountAtExit } from './mounts.ts';
 import { fingerprint, isAlive, tool } from './os.ts';
 import type { Snapshot, Volume } from './volume.ts';
 
 const MOUNT_NAME = 'quiesce-volume';
 const SIZE_BYTES = 8 * 2 ** 30;
 const KEPT = 'kept';
-
-/** Mount points of this process, for the moment it ends without having disposed of them. */
-const mounted = new Set<string>();
-let watching = false;
-
-function unmountAtExit(): void {
-  if (watching) return;
-  watching = true;
-  process.on('exit', () => {
-    for (const point of mounted) spawnSync('umount', ['--lazy', point]);
-  });
-}
 
 /** A btrfs on a sparse file under `dir`, its data a subvolume. Rejects where the system cannot. */
 export async function makeBtrfsVolume(dir: string): Promise<Volume> {
@@ -32,15 +19,13 @@ export async function makeBtrfsVolume(dir: string): Promise<Volume> {
   await writeFile(owner, await fingerprint(process.pid));
   const dispose = async (): Promise<void> => {
     await unmount(point);
-    mounted.delete(point);
     for (const path of [image, owner, point]) await rm(path, { recursive: true, force: true });
   };
   try {
     await writeFile(image, '', { mode: 0o600 });
     await truncate(image, SIZE_BYTES);
     await tool('mkfs.btrfs', '--quiet', image);
-    unmountAtExit();
-    mounted.add(point);
+    unmountAtExit(point);
     await tool('mount', '-t', 'btrfs', '-o', 'loop,noatime', image, point);
     await tool('btrfs', 'subvolume', 'create', join(point, 'data'));
   } catch (error) {
@@ -53,7 +38,7 @@ export async function makeBtrfsVolume(dir: string): Promise<Volume> {
     reason: undefined,
     snapshot: (name) => snapshot(point, name),
     keep: async () => {
-      mounted.delete(point);
+      leaveMounted(point);
       await writeFile(owner, KEPT);
     },
     dispose,
@@ -66,25 +51,6 @@ async function snapshot(point: string, name: string): Promise<Snapshot> {
   await tool('btrfs', 'subvolume', 'snapshot', join(point, 'data'), path);
   const ms = performance.now() - begun;
   return { path, how: 'btrfs subvolume snapshot (atomic)', ms, stalledMs: 0 };
-}
-
-/** Unmounts, waiting a moment for processes that are just ending; lazily when they do not end. */
-async function unmount(point: string): Promise<void> {
-  for (let attempt = 0; (await mountPoints()).includes(point); attempt += 1) {
-    await tool('umount', ...(attempt < 20 ? [] : ['--lazy']), point).catch(() => sleep(50));
-    if (attempt > 40) throw new Error(`${point} cannot be unmounted`);
-  }
-}
-
-async function mountPoints(): Promise<string[]> {
-  const text = await readFile('/proc/self/mounts', 'utf8').catch(() => '');
-  return text
-    .split('\n')
-    .map((line) =>
-      (line.split(' ')[1] ?? '').replaceAll(/\\([0-7]{3})/g, (_, octal: string) =>
-        String.fromCodePoint(Number.parseInt(octal, 8)),
-      ),
-    );
 }
 
 /**

@@ -251,7 +251,7 @@ export async function onServer<T>(
 }
 
 /** Kills the postmaster with -9 and waits until its children are gone too. */
-async function killAll(server: EmbeddedPostgres): Promise<void> {
+export async function killAll(server: EmbeddedPostgres): Promise<void> {
   const postmaster = server.pid;
   const children = (await listProcesses()).filter(({ parent }) => parent === postmaster);
   await server.kill();

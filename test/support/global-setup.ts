@@ -2,9 +2,14 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { sweepMounts } from '../../src/demo/btrfs.ts';
+import { sweepBlockVolumes } from './block-volume.ts';
 
 /** What the tests run beside PostgreSQL itself, by Debian's package. */
-const NEEDED = { pgbouncer: 'pgbouncer', 'mkfs.btrfs': 'btrfs-progs' } as const;
+const NEEDED = {
+  pgbouncer: 'pgbouncer',
+  'mkfs.btrfs': 'btrfs-progs',
+  'mkfs.ext4': 'e2fsprogs',
+} as const;
 /** Starts nothing of what is installed: the services would hold the standard ports. */
 const POLICY = '/usr/sbin/policy-rc.d';
 
@@ -13,6 +18,7 @@ const POLICY = '/usr/sbin/policy-rc.d';
  * apt-get. Otherwise it says the line to run and which stand-in is used: nothing is skipped.
  */
 export default async function setup(): Promise<void> {
+  await sweepBlockVolumes();
   await sweepMounts();
   const missing = Object.entries(NEEDED).filter(([program]) => !onPath(program));
   if (missing.length === 0) return;

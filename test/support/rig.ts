@@ -61,7 +61,7 @@ export class Rig {
       socketDir: join(dir, 's'),
       settings: { max_wal_size: '256MB', ...settings },
     });
-    const writer = new WriterLoad({ connection: superuser(server), ...load });
+    const writer = new WriterLoad({ connection: connectionOf(server), ...load });
     const rig = new Rig(dir, volume, server, writer);
     rig.defer(() => rm(dir, { recursive: true, force: true }));
     rig.defer(() => volume.dispose());
@@ -122,7 +122,8 @@ export function roleEnv(server: EmbeddedPostgres): Record<string, string> {
   return { ...server.env('tcp'), PGUSER: 'quiesce', PGPASSWORD: ROLE_PASSWORD };
 }
 
-function superuser(server: EmbeddedPostgres): ClientConfig {
+/** As the superuser, over TCP. */
+export function connectionOf(server: EmbeddedPostgres): ClientConfig {
   return {
     host: '127.0.0.1',
     port: server.options.port,
@@ -146,7 +147,7 @@ async function withSuperuser<T>(
   server: EmbeddedPostgres,
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const client = new Client(superuser(server));
+  const client = new Client(connectionOf(server));
   client.on('error', () => undefined);
   await client.connect();
   try {

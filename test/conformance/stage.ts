@@ -1,0 +1,172 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import type { CopyMethod } from '../../src/engines/engine.ts';
+import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import { makeTempDir } from '../support/postgres.ts';
+import { type Reply, TestSidecar } from '../support/sidecar.ts';
+import type { Ledger, Subject, World } from './fixture.ts';
+
+const WRITE_WITHIN_MS = 15_000;
+const BLOCKED_FOR_MS = 600;
+
+/** A world and its sidecar, with what the promises are told in. */
+export class Stage<L extends Ledger> {
+  readonly subject: Subject<L>;
+  readonly world: World<L>;
+  readonly dir: string;
+  sidecar: TestSidecar;
+  readonly #copy: CopyMethod;
+  #sidecars: TestSidecar[] = [];
+
+  private constructor(subject: Subject<L>, world: World<L>, dir: string, copy: CopyMethod) {
+    this.subject = subject;
+    this.world = world;
+    this.dir = dir;
+    this.#copy = copy;
+    this.sidecar = new TestSidecar(dir, {});
+  }
+
+  static async open<L extends Ledger>(
+    subject: Subject<L>,
+    copy: CopyMethod = 'snapshot',
+  ): Promise<Stage<L>> {
+    const dir = await makeTempDir();
+    const world = await subject.start({ dir, copy });
+    return new Stage(subject, world, dir, copy);
+  }
+
+  /** A new sidecar with a state of its own, ready; the one before it is stopped. */
+  async begin(
+    env: Readonly<Record<string, string | undefined>> = {},
+    until: 'live' | 'ready' = 'ready',
+  ): Promise<TestSidecar> {
+    await this.sidecar.stop();
+    this.sidecar = await this.#make({
+      ...this.world.env,
+      QUIESCE_DATA_DIR: this.world.volume.path,
+      QUIESCE_COPY: this.#copy,
+      QUIESCE_FREEZE_TIMEOUT: '60s',
+      QUIESCE_LOG_LEVEL: 'trace',
+      ...env,
+    });
+    return await this.sidecar.start(until);
+  }
+
+  /** A sidecar beside a copy. */
+  async beside(
+    dataDir: string,
+    env: Readonly<Record<string, string | undefined>>,
+  ): Promise<TestSidecar> {
+    const copy = { QUIESCE_DATA_DIR: dataDir, QUIESCE_COPY: this.#copy };
+    return await (await this.#make({ ...env, ...copy })).start();
+  }
+
+  async #make(env: Readonly<Record<string, string | undefined>>): Promise<TestSidecar> {
+    const dir = join(this.dir, `q${this.#sidecars.length}`);
+    await mkdir(dir);
+    const set = Object.entries({ QUIESCE_ENGINE: this.subject.engine, ...env }).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined,
+    );
+    const sidecar = new TestSidecar(dir, Object.fromEntries(set));
+    this.#sidecars.push(sidecar);
+    return sidecar;
+  }
+
+  async close(): Promise<void> {
+    for (const sidecar of this.#sidecars) {
+      await sidecar.signal('SIGCONT');
+      await sidecar.signal('SIGKILL');
+    }
+    await this.world.dispose();
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  freeze(body: object = {}): Promise<Reply> {
+    return this.sidecar.api('POST', '/v1/freeze', body);
+  }
+
+  thaw(id?: string): Promise<Reply> {
+    return this.sidecar.api('POST', '/v1/thaw', id === undefined ? {} : { id });
+  }
+
+  /** A freeze that must succeed. */
+  async held(body: object = {}): Promise<Receipt> {
+    const { status, body: receipt } = await this.freeze(body);
+    expect(status, JSON.stringify(receipt)).toBe(200);
+    return receiptSchema.parse(receipt);
+  }
+
+  /** A thaw that must succeed. */
+  async consistent(id?: string): Promise<Receipt> {
+    const { status, body } = await this.thaw(id);
+    expect(status, JSON.stringify(body)).toBe(200);
+    const receipt = receiptSchema.parse(body);
+    expect(receipt).toMatchObject({ verdict: 'consistent' });
+    return receipt;
+  }
+
+  /** A thaw that must fail: released all the same, and one of these reasons is said. */
+  async inconsistent(reasons: RegExp, id?: string): Promise<Receipt> {
+    const { status, body } = await this.thaw(id);
+    expect(status, JSON.stringify(body)).toBe(409);
+    expect(body.error.code).toBe('NOT_CONSISTENT');
+    const receipt = receiptSchema.parse(body.receipt);
+    expect(receipt.verdict).toBe('inconsistent');
+    expect(receipt.reasons.join(' ')).toMatch(reasons);
+    return receipt;
+  }
+
+  async state(): Promise<string> {
+    return (await this.sidecar.status()).state;
+  }
+
+  async expectThawed(within = 15_000): Promise<void> {
+    await expect.poll(() => this.state(), { timeout: within }).toBe('thawed');
+  }
+
+  /** Writers are let through, nothing is left in the server, and the volume carries no receipt. */
+  async expectNothingHeld(within = WRITE_WITHIN_MS): Promise<void> {
+    await expect.poll(() => this.world.held(), { timeout: within }).toEqual([]);
+    await this.expectWritesFlow();
+    expect(await this.onVolume()).toEqual([]);
+  }
+
+  async expectWritesFlow(within = WRITE_WITHIN_MS): Promise<void> {
+    const late = sleep(within, 'late', { ref: false });
+    expect(await Promise.race([this.world.write().then(() => 'acknowledged'), late])).toBe(
+      'acknowledged',
+    );
+  }
+
+  /** What a write meets now, as the receipt says it. A write that waits goes on by itself later. */
+  async expectWrites(blocked: boolean): Promise<void> {
+    if (!blocked) return await this.expectWritesFlow();
+    const write = this.world.write().then(
+      () => 'acknowledged',
+      (error: Error) => error.message,
+    );
+    const late = sleep(BLOCKED_FOR_MS, 'waits', { ref: false });
+    expect(await Promise.race([write, late])).toBe('waits');
+  }
+
+  /** What lies in `.quiesce/` but for the results of verified restores. */
+  async onVolume(): Promise<string[]> {
+    const names = await readdir(join(this.world.volume.path, '.quiesce')).catch((): string[] => []);
+    return names.filter((name) => !name.startsWith('restored-'));
+  }
+
+  /** A file with text, as a person keeps a receipt. */
+  async keep(name: string, text: string): Promise<string> {
+    const path = join(this.dir, name);
+    await writeFile(path, text);
+    return path;
+  }
+}
+
+/** Whether a copy was cut inside a freeze, by what it carries. */
+export function carriesReceipt(copy: string): boolean {
+  return existsSync(join(copy, '.quiesce/receipt.json'));
+}
