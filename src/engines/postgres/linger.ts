@@ -1,4 +1,4 @@
-import { DeadMan } from './deadman.ts';
+import { SessionLimit } from './session-limit.ts';
 import type { Session } from './session.ts';
 
 const TELL_WITHIN_MS = 5_000;
@@ -13,7 +13,7 @@ export class Linger {
     await this.end();
     this.#session = session;
     this.#timer = setTimeout(() => void this.end(), ms).unref();
-    await new DeadMan(session, ms).tell(AbortSignal.timeout(TELL_WITHIN_MS));
+    await new SessionLimit(session, ms).tell(AbortSignal.timeout(TELL_WITHIN_MS));
   };
 
   async end(): Promise<void> {

@@ -1,4 +1,4 @@
-import { sessionLimits } from './deadman.ts';
+import { sessionLimits } from './session-limit.ts';
 import type { Session } from './session.ts';
 import { quote } from './sqlstate.ts';
 

@@ -1,6 +1,6 @@
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
 import type { HoldCheck } from '../engine.ts';
-import { DeadMan } from './deadman.ts';
+import { SessionLimit } from './session-limit.ts';
 import { compareRuns, readServer, type ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
 
@@ -14,7 +14,7 @@ const RECONNECT_AFTER_MS = 300;
 
 /**
  * Watches, during a hold, that the same run of the same server goes on, and tells the server each
- * second how much of the lease is left ({@link DeadMan}). A server that only does not answer is not
+ * second how much of the lease is left ({@link SessionLimit}). A server that only does not answer is not
  * gone: the evidence at thaw decides about that one.
  *
  * Where the session itself may end (somebody terminates it), it connects again and compares. Where
@@ -30,7 +30,7 @@ export class Watch {
   readonly #stop = new AbortController();
   readonly #opened = new Set<Session>();
   #session: Session;
-  #deadMan: DeadMan;
+  #sessionLimit: SessionLimit;
   #timer: NodeJS.Timeout | undefined;
   /** The session was taken over: it is no longer watched. */
   #taken = false;
@@ -49,7 +49,7 @@ export class Watch {
     still: Still = async () => [],
   ): Promise<Watch> {
     const watch = new Watch(session, then, ttlMs, open, still);
-    await watch.#deadMan.tell(signal);
+    await watch.#sessionLimit.tell(signal);
     watch.#follow();
     watch.#again();
     return watch;
@@ -64,7 +64,7 @@ export class Watch {
   ) {
     this.#session = session;
     this.#opened.add(session);
-    this.#deadMan = new DeadMan(session, ttlMs);
+    this.#sessionLimit = new SessionLimit(session, ttlMs);
     this.#then = then;
     this.#open = open;
     this.#still = still;
@@ -78,15 +78,15 @@ export class Watch {
   /** A live session to the server, connected anew if need be. */
   async session(signal: AbortSignal): Promise<Session> {
     if (this.#session.lost.aborted) await this.#reconnect(signal);
-    await this.#deadMan.leave(signal);
+    await this.#sessionLimit.leave(signal);
     return this.#session;
   }
 
   /** The lease now runs for `ttlMs` from here. Rejects when the server could not be told. */
   async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
     if (this.#session.lost.aborted) await this.#reconnect(signal);
-    this.#deadMan.renew(ttlMs);
-    await this.#deadMan.tell(signal);
+    this.#sessionLimit.renew(ttlMs);
+    await this.#sessionLimit.tell(signal);
   }
 
   /** Ends the watch and hands over its session, open and outside of any transaction. */
@@ -94,7 +94,7 @@ export class Watch {
     this.#taken = true;
     clearTimeout(this.#timer);
     if (this.#session.lost.aborted) throw this.#session.lost.reason;
-    await this.#deadMan.leave(signal);
+    await this.#sessionLimit.leave(signal);
     return this.#session;
   }
 
@@ -112,7 +112,7 @@ export class Watch {
     // It may have arrived after the end: then nobody else would ever close it.
     if (this.#stop.signal.aborted) return await session.close();
     this.#session = session;
-    this.#deadMan = new DeadMan(session, this.#deadMan.remainingMs);
+    this.#sessionLimit = new SessionLimit(session, this.#sessionLimit.remainingMs);
   }
 
   #follow(): void {
@@ -140,7 +140,7 @@ export class Watch {
   async #look(): Promise<void> {
     if (this.#over) return;
     if (!this.#session.lost.aborted) {
-      const looked = this.#deadMan
+      const looked = this.#sessionLimit
         .tell(this.#stop.signal)
         .then(() => this.#still(this.#session, this.#stop.signal))
         .catch(() => []);

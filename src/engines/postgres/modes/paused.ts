@@ -6,7 +6,7 @@ import type { HoldFacts } from '../hold.ts';
 import { missingForSealed } from '../privileges.ts';
 import type { PostgresPosition } from '../receipt.ts';
 import { type PrimaryReport, readPrimaryReport, waitForReplay } from '../replica/catch-up.ts';
-import { DeadMan } from '../replica/dead-man.ts';
+import { ResumeSwitch } from '../replica/resume-switch.ts';
 import { PausedHold } from '../replica/hold.ts';
 import {
   claimJournal,
@@ -99,23 +99,23 @@ async function checkGrants(
 async function pause(input: ModeInput, caught: Caught, signal: AbortSignal): Promise<Hold> {
   const { session, context, open } = input;
   let claim = await makeClaim(session, input.server, signal);
-  let deadMan: DeadMan | undefined;
+  let resumeSwitch: ResumeSwitch | undefined;
   await context.remember(claimJournal(claim));
   try {
     await pauseReplay(session, signal);
-    deadMan = await DeadMan.arm(open, session, context.ttlMs, signal);
+    resumeSwitch = await ResumeSwitch.arm(open, session, context.ttlMs, signal);
     const armed = performance.now();
-    claim = { ...claim, backend: null, deadMen: [deadMan.backend] };
+    claim = { ...claim, backend: null, deadMen: [resumeSwitch.backend] };
     await context.remember(claimJournal(claim));
     const facts = await describe(input, caught, signal);
     if (performance.now() - armed > FREEZE_WITHIN_MS) throw tooSlow();
-    return await PausedHold.over(facts, claim, deadMan, session, open, context.ttlMs, signal);
+    return await PausedHold.over(facts, claim, resumeSwitch, session, open, context.ttlMs, signal);
   } catch (error) {
     if (error instanceof QuiesceError && error.code === 'ENGINE_REPLAY_PAUSED') {
       await context.remember({});
     } else {
       await undo(claim, open, session, (sentence) => context.progress(sentence));
-      await deadMan?.close();
+      await resumeSwitch?.close();
     }
     throw error;
   }

@@ -4,7 +4,7 @@ import { type HoldFacts, PostgresHold } from '../hold.ts';
 import { replayedTo } from '../modes/facts.ts';
 import type { Session } from '../session.ts';
 import { Watch } from '../watch.ts';
-import { DeadMan } from './dead-man.ts';
+import { ResumeSwitch } from './resume-switch.ts';
 import { claimJournal, endPause, type PauseClaim, readPauseState } from './pause.ts';
 
 const PROMOTION_LOOKS = 10;
@@ -19,7 +19,7 @@ type Differences = [code: string, note: string][];
 export class PausedHold extends PostgresHold {
   override journal: JsonObject;
   #claim: PauseClaim;
-  #deadMan: DeadMan;
+  #resumeSwitch: ResumeSwitch;
   readonly #open: (signal: AbortSignal) => Promise<Session>;
   readonly #watch: Watch;
   readonly #still: (session: Session, signal: AbortSignal) => Promise<Differences>;
@@ -33,7 +33,7 @@ export class PausedHold extends PostgresHold {
   static async over(
     facts: HoldFacts,
     claim: PauseClaim,
-    deadMan: DeadMan,
+    resumeSwitch: ResumeSwitch,
     session: Session,
     open: (signal: AbortSignal) => Promise<Session>,
     ttlMs: number,
@@ -45,19 +45,19 @@ export class PausedHold extends PostgresHold {
       return ending.now ? [] : found;
     };
     const watch = await Watch.start(session, facts.server, ttlMs, open, signal, still);
-    return new PausedHold(facts, claim, deadMan, open, { watch, still, ending });
+    return new PausedHold(facts, claim, resumeSwitch, open, { watch, still, ending });
   }
 
   private constructor(
     facts: HoldFacts,
     claim: PauseClaim,
-    deadMan: DeadMan,
+    resumeSwitch: ResumeSwitch,
     open: (signal: AbortSignal) => Promise<Session>,
     { watch, still, ending }: Watching,
   ) {
     super(facts, watch);
     this.#claim = claim;
-    this.#deadMan = deadMan;
+    this.#resumeSwitch = resumeSwitch;
     this.#open = open;
     this.#watch = watch;
     this.#still = still;
@@ -80,9 +80,9 @@ export class PausedHold extends PostgresHold {
   override async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
     await super.renew(ttlMs, signal);
     const session = await this.#watch.session(signal);
-    const old = this.#deadMan;
-    const next = await DeadMan.arm(this.#open, session, ttlMs, signal);
-    this.#deadMan = next;
+    const old = this.#resumeSwitch;
+    const next = await ResumeSwitch.arm(this.#open, session, ttlMs, signal);
+    this.#resumeSwitch = next;
     this.#own([...this.#claim.deadMen, next.backend]);
     await old.disarm(session, signal);
     this.#own([next.backend]);
@@ -96,7 +96,7 @@ export class PausedHold extends PostgresHold {
   override async release(signal: AbortSignal): Promise<void> {
     this.#ending.now = true;
     await endPause(await this.#watch.session(signal), this.#claim, signal);
-    await this.#deadMan.close();
+    await this.#resumeSwitch.close();
     await super.release(signal);
   }
 }

@@ -12,7 +12,7 @@ import {
   XLOG_CHECKPOINT_SHUTDOWN,
   XLOG_END_OF_RECOVERY,
 } from './format.ts';
-import type { WalRecord } from './walk.ts';
+import type { WalRecord } from './record.ts';
 
 export interface MarkerIdentity {
   /** The id of the freeze. */

@@ -1,4 +1,5 @@
 import { CRC_START, crcFinish, crcUpdate } from './crc32c.ts';
+import { checkPage } from './check-page.ts';
 import {
   align8,
   LSN_LIMIT,
@@ -10,23 +11,8 @@ import {
   RM_XLOG,
   XLOG_SWITCH,
 } from './format.ts';
+import { HEAD, Parts, ReadRecord, type WalRecord } from './record.ts';
 import { EndOfWal, printLsn, SegmentReader, type WalLocation } from './segments.ts';
-
-/** One record whose checksum matched. Valid only while the visitor runs. */
-export interface WalRecord {
-  /** LSN of its first byte. */
-  readonly start: number;
-  /** The LSN PostgreSQL gives out for it: the byte behind it, aligned to 8. */
-  readonly end: number;
-  readonly xid: number;
-  readonly rmgr: number;
-  readonly info: number;
-  /** The record from its first byte on, at most {@link HEAD} bytes. */
-  readonly head: Buffer;
-}
-
-/** Enough for any record that is looked into: a marker with the longest id is below 250 bytes. */
-const HEAD = 512;
 
 export interface WalkResult {
   /** End of the last valid record; the start position where there was none. */
@@ -83,42 +69,6 @@ export async function firstRecordIn(
     throw error;
   } finally {
     await walker.close();
-  }
-}
-
-class ReadRecord implements WalRecord {
-  readonly start: number;
-  readonly end: number;
-  readonly xid: number;
-  readonly rmgr: number;
-  readonly info: number;
-  readonly #bytes: Buffer;
-  readonly #at: number;
-  readonly #length: number;
-
-  constructor(
-    start: number,
-    end: number,
-    xid: number,
-    rmgr: number,
-    info: number,
-    bytes: Buffer,
-    at: number,
-    length: number,
-  ) {
-    this.start = start;
-    this.end = end;
-    this.xid = xid;
-    this.rmgr = rmgr;
-    this.info = info;
-    this.#bytes = bytes;
-    this.#at = at;
-    this.#length = length;
-  }
-
-  /** Made when asked for: few records are looked into. */
-  get head(): Buffer {
-    return this.#bytes.subarray(this.#at, this.#at + Math.min(this.#length, HEAD));
   }
 }
 
@@ -286,56 +236,12 @@ class Walker {
       this.#progress?.(pageStart);
     }
     const page = readPageHeader(this.#reader.bytes, this.#reader.offsetOf(pageStart));
-    this.#checkPage(page, pageStart);
+    const newest = this.#reader.span?.timeline ?? 0;
+    checkPage(page, pageStart, this.#location, { atLeast: this.#timeline, atMost: newest });
     this.#pageStart = pageStart;
     this.#pageEnd = pageStart + this.#location.blockSize;
     this.#page = page;
     this.#timeline = page.timeline;
     return page;
-  }
-
-  #checkPage(page: PageHeader, pageStart: number): void {
-    const { magic, segmentSize, blockSize, systemIdentifier, spans } = this.#location;
-    const at = `the page at ${printLsn(pageStart)}`;
-    if (page.magic === 0) throw new EndOfWal(`${at} was never written`);
-    if (page.magic !== magic) throw new EndOfWal(`${at} is not WAL of this server version`);
-    if (page.address !== pageStart) {
-      throw new EndOfWal(
-        `${at} says that it is the one at ${printLsn(page.address)} (a recycled segment)`,
-      );
-    }
-    const { span } = this.#reader;
-    const known = spans.some(({ timeline }) => timeline === page.timeline);
-    if (!known || page.timeline < this.#timeline || page.timeline > (span?.timeline ?? 0)) {
-      throw new EndOfWal(`${at} is of timeline ${page.timeline}, which does not belong here`);
-    }
-    if ((pageStart % segmentSize === 0) !== (page.long !== null)) {
-      throw new EndOfWal(`${at} has the wrong kind of header`);
-    }
-    if (page.long === null) return;
-    if (page.long.systemIdentifier !== systemIdentifier) {
-      throw new EndOfWal(`${at} is of system ${page.long.systemIdentifier}`);
-    }
-    if (page.long.segmentSize !== segmentSize || page.long.blockSize !== blockSize) {
-      throw new EndOfWal(`${at} names another segment or block size`);
-    }
-  }
-}
-
-/** Gathers the head and the checksum of a record that comes in parts. */
-class Parts {
-  readonly #scratch: Buffer;
-  #length = 0;
-  crc = CRC_START;
-
-  constructor(scratch: Buffer) {
-    this.#scratch = scratch;
-  }
-
-  add(bytes: Buffer, at: number, length: number): void {
-    if (this.#length < HEAD) bytes.copy(this.#scratch, this.#length, at, at + length);
-    const header = Math.min(Math.max(RECORD_HEADER - this.#length, 0), length);
-    this.crc = crcUpdate(this.crc, bytes, at + header, length - header);
-    this.#length += length;
   }
 }

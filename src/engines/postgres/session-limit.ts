@@ -15,7 +15,7 @@ const PROBE_AFTER_S = 10;
  * "Statement Behavior"). On both `tcp_user_timeout` ends a TCP connection whose host is gone, also
  * where answers of the server are still on their way (documentation, "TCP Settings").
  */
-export class DeadMan {
+export class SessionLimit {
   readonly #session: Session;
   #deadline: number;
   #inTransaction = false;

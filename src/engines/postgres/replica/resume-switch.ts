@@ -11,7 +11,7 @@ const LOOK_EVERY_MS = 10;
  * one statement sleeps past the lease and then resumes replay. It is told not to notice that its
  * client has gone, so it does that also when the sidecar or its whole host is no more.
  */
-export class DeadMan {
+export class ResumeSwitch {
   readonly backend: Backend;
   readonly #session: Session;
   readonly #end = new AbortController();
@@ -30,21 +30,21 @@ export class DeadMan {
     witness: Session,
     forMs: number,
     signal: AbortSignal,
-  ): Promise<DeadMan> {
+  ): Promise<ResumeSwitch> {
     const session = await open(signal);
     try {
       const backend = await thisBackend(session, signal);
       if (session.major >= 14) {
         await session.query('SET client_connection_check_interval = 0', [], signal);
       }
-      const deadMan = new DeadMan(session, backend);
-      deadMan.#run((forMs + GRACE_MS) / 1_000);
-      await deadMan.#seen(witness, signal).catch((error: unknown) => {
+      const resumeSwitch = new ResumeSwitch(session, backend);
+      resumeSwitch.#run((forMs + GRACE_MS) / 1_000);
+      await resumeSwitch.#seen(witness, signal).catch((error: unknown) => {
         // Nobody would know of it any more: its statement is cancelled.
-        deadMan.#end.abort();
+        resumeSwitch.#end.abort();
         throw error;
       });
-      return deadMan;
+      return resumeSwitch;
     } catch (error) {
       await session.close();
       throw error;
