@@ -1,3 +1,6 @@
+/** The longest lease or timeout anybody may ask for. */
+export const LONGEST_MS = 24 * 3_600_000;
+
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
 /**
@@ -13,13 +16,20 @@ export function parseDuration(text: string): number | undefined {
   return Number.isSafeInteger(ms) ? ms : undefined;
 }
 
-/** Writes milliseconds as a person reads them: `740 ms`, `5.2 s`, `10 min 3 s`. */
+/** Writes milliseconds as a person reads them: `740 ms`, `5.2 s`, `10 min 3 s`, `2 h 30 min`. */
 export function formatDuration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1_000);
-  const rest = seconds % 60;
-  return rest === 0
-    ? `${Math.floor(seconds / 60)} min`
-    : `${Math.floor(seconds / 60)} min ${rest} s`;
+  return seconds < 3_600
+    ? inTwo(seconds, [60, 'min'], [1, 's'])
+    : inTwo(seconds, [3_600, 'h'], [60, 'min']);
+}
+
+type Unit = readonly [seconds: number, name: string];
+
+function inTwo(seconds: number, [large, name]: Unit, [small, restName]: Unit): string {
+  const whole = Math.floor(seconds / large);
+  const rest = Math.floor((seconds % large) / small);
+  return rest === 0 ? `${whole} ${name}` : `${whole} ${name} ${rest} ${restName}`;
 }

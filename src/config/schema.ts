@@ -1,6 +1,6 @@
 import { isAbsolute, relative } from 'node:path';
 import { z } from 'zod';
-import { parseDuration } from '../duration.ts';
+import { LONGEST_MS, parseDuration } from '../duration.ts';
 import { COPY_METHODS, REPLICA_MODES } from '../engines/engine.ts';
 import { LOG_LEVELS } from '../logger.ts';
 import { LONGEST_SOCKET_PATH } from '../sockets.ts';
@@ -11,8 +11,6 @@ export interface Address {
   readonly host: string;
   readonly port: number;
 }
-
-const DAY_MS = 24 * 3_600_000;
 
 function oneOf<const T extends string>(values: readonly T[]) {
   return z.enum(values, {
@@ -31,7 +29,7 @@ const duration = z.string().transform((text, context) => {
       : ms < 1
         ? 'must be longer than zero'
         : 'must not be longer than 24h';
-  if (ms !== undefined && ms >= 1 && ms <= DAY_MS) return ms;
+  if (ms !== undefined && ms >= 1 && ms <= LONGEST_MS) return ms;
   context.addIssue({ code: 'custom', message });
   return z.NEVER;
 });

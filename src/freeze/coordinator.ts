@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { FreezeRequest, LeasePhase, LeaseView, ThawRequest } from '../control.ts';
-import { formatDuration } from '../duration.ts';
+import { formatDuration, LONGEST_MS } from '../duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { ambiguous, answer, failureOf, heldBy, nothingToThaw, stuck, within } from './answers.ts';
 import { Deferred } from './deferred.ts';
@@ -32,7 +32,6 @@ export interface CoordinatorDeps extends RunDeps {
   readonly ttlMaxMs: number;
 }
 
-const TIMEOUT_MAX_MS = 10 * 60_000;
 /** How long a caller whose freeze has failed waits for the roll-back before it is told. */
 const ROLL_BACK_WITHIN_MS = 2_000;
 
@@ -137,7 +136,7 @@ export class Coordinator {
     const timeoutMs = within(
       'timeout',
       request.timeoutMs ?? this.#deps.defaults.timeoutMs,
-      TIMEOUT_MAX_MS,
+      LONGEST_MS,
     );
     const id = request.id ?? newId();
     const effects = this.#dispatch({ type: 'freeze', id, ttlMs, timeoutMs }, () => {
