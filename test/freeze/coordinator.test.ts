@@ -177,9 +177,11 @@ describe('single flight', () => {
       code: 'INVALID_FIELD',
       field: 'ttl',
     });
-    expect(await failure(c.freeze({ ttlMs: 10, timeoutMs: 24 * 3_600_000 + 1, by }))).toMatchObject({
-      field: 'timeout',
-    });
+    expect(await failure(c.freeze({ ttlMs: 10, timeoutMs: 24 * 3_600_000 + 1, by }))).toMatchObject(
+      {
+        field: 'timeout',
+      },
+    );
     expect(engine.calls).toEqual([]);
   });
 });
