@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listProcesses } from '../../src/demo/os.ts';
-import type { FaultKind, PlannedFault } from './plan.ts';
+import type { PlannedFault } from './plan.ts';
 import type { Shim } from './shim.ts';
 import type { World } from './world.ts';
 
 export interface Injected {
-  readonly kind: FaultKind;
+  readonly kind: string;
   readonly step: string;
   /** `missed`: its step was never reached, or there was nothing to hit. */
   readonly at: number | 'missed';
@@ -22,7 +22,7 @@ export async function inject(
   { kind, lastsMs }: PlannedFault,
   shim: Shim | undefined,
 ): Promise<boolean> {
-  const { sidecar, link } = world;
+  const { sidecar, link, database } = world;
   switch (kind) {
     case 'kill-sidecar':
     case 'term-sidecar':
@@ -34,8 +34,6 @@ export async function inject(
       if (!shim || shim.child.exitCode !== null) return false;
       shim.signal('SIGKILL');
       return true;
-    case 'kill-backend':
-      return send(link.backend, 'SIGKILL');
     case 'kill-server':
     case 'stop-server':
       return await downAndUp(world, kind === 'kill-server', lastsMs);
@@ -44,8 +42,6 @@ export async function inject(
     case 'pause-shim':
       if (!shim || shim.child.exitCode !== null) return false;
       return await pause([shim.child.pid], lastsMs);
-    case 'pause-backend':
-      return await pause([link.backend], lastsMs);
     case 'pause-server':
       return await pauseServer(world, lastsMs);
     case 'net-silent':
@@ -73,10 +69,12 @@ export async function inject(
       await sleep(lastsMs);
       await world.allowEvidence();
       return true;
+    default:
+      return await database.inject(kind, lastsMs, link.session);
   }
 }
 
-function send(pid: number | undefined, signal: NodeJS.Signals): boolean {
+export function send(pid: number | undefined, signal: NodeJS.Signals): boolean {
   if (pid === undefined) return false;
   try {
     return process.kill(pid, signal);
@@ -86,15 +84,19 @@ function send(pid: number | undefined, signal: NodeJS.Signals): boolean {
 }
 
 async function downAndUp(world: World, hard: boolean, downMs: number): Promise<boolean> {
-  const { pid } = world.server;
+  const { pid } = world.database;
   if (!send(pid, hard ? 'SIGKILL' : 'SIGQUIT')) return false;
   while (send(pid, 0 as never)) await sleep(10);
   await sleep(downMs);
-  await world.serve();
+  await world.database.serve();
   return true;
 }
 
-async function pause(pids: readonly (number | undefined)[], lastsMs: number): Promise<boolean> {
+/** Stops processes for a while; `false` where the first of them is not there. */
+export async function pause(
+  pids: readonly (number | undefined)[],
+  lastsMs: number,
+): Promise<boolean> {
   if (!send(pids[0], 'SIGSTOP')) return false;
   for (const pid of pids.slice(1)) send(pid, 'SIGSTOP');
   await sleep(lastsMs);
@@ -102,9 +104,9 @@ async function pause(pids: readonly (number | undefined)[], lastsMs: number): Pr
   return true;
 }
 
-/** The whole server stands still: the postmaster first, so that it starts nobody new. */
+/** The whole server stands still: the parent first, so that it starts nobody new. */
 async function pauseServer(world: World, lastsMs: number): Promise<boolean> {
-  const { pid } = world.server;
+  const { pid } = world.database;
   if (!send(pid, 'SIGSTOP')) return false;
   const children = (await listProcesses()).filter(({ parent }) => parent === pid);
   return await pause([pid, ...children.map((child) => child.pid)], lastsMs);

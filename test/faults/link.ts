@@ -1,26 +1,12 @@
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
-
-/** Statements of a freeze, by what stands in them (and not in the question for a grant): named when asked, and when answered. */
-const STATEMENTS: readonly (readonly [
-  text: string,
-  asked: string,
-  answered: string | undefined,
-])[] = [
-  ['pg_create_physical_replication_slot', 'slot asked', undefined],
-  ['pg_backup_start($1', 'backup start asked', 'backup started'],
-  ['pg_start_backup($1', 'backup start asked', 'backup started'],
-  ['pg_backup_stop(false', 'backup stop asked', 'backup stopped'],
-  ['pg_stop_backup(false', 'backup stop asked', 'backup stopped'],
-  ['pg_logical_emit_message', 'marker asked', 'marker written'],
-  ['pg_ls_waldir', 'check asked', 'check answered'],
-];
+import type { Wire } from './engine.ts';
 
 interface Pair {
   readonly near: Socket;
   readonly far: Socket;
   /** The server process behind it, once it has said so. */
-  pid: number | undefined;
+  process: number | undefined;
   freezes: boolean;
   awaited: string | undefined;
 }
@@ -33,21 +19,23 @@ interface Pair {
 export class Link {
   readonly #server: Server;
   readonly #port: number;
+  readonly #wire: Wire;
   readonly #pairs = new Set<Pair>();
   #mode: 'whole' | 'silent' | 'reset' = 'whole';
   /** Told of every step seen on the wire, before the bytes go on. */
   onStep: (name: string) => void = () => undefined;
 
-  private constructor(port: number) {
+  private constructor(port: number, wire: Wire) {
     this.#port = port;
+    this.#wire = wire;
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (near) =>
       this.#accept(near),
     );
   }
 
   /** @param port of the server on 127.0.0.1. */
-  static async to(port: number): Promise<Link> {
-    const link = new Link(port);
+  static async to(port: number, wire: Wire): Promise<Link> {
+    const link = new Link(port, wire);
     link.#server.listen(0, '127.0.0.1');
     await once(link.#server, 'listening');
     return link;
@@ -58,8 +46,8 @@ export class Link {
   }
 
   /** The server process of the freeze that began last, as announced to the sidecar. */
-  get backend(): number | undefined {
-    return [...this.#pairs].findLast((pair) => pair.freezes)?.pid;
+  get session(): number | undefined {
+    return [...this.#pairs].findLast((pair) => pair.freezes)?.process;
   }
 
   cut(how: 'silent' | 'reset'): void {
@@ -90,7 +78,7 @@ export class Link {
     near.on('error', () => undefined);
     if (this.#mode === 'reset') return void near.resetAndDestroy();
     const far = createConnection({ host: '127.0.0.1', port: this.#port, allowHalfOpen: true });
-    const pair: Pair = { near, far, pid: undefined, freezes: false, awaited: undefined };
+    const pair: Pair = { near, far, process: undefined, freezes: false, awaited: undefined };
     this.#pairs.add(pair);
     near.on('data', (chunk) => this.#asked(pair, chunk));
     far.on('data', (chunk) => this.#answered(pair, chunk));
@@ -113,7 +101,7 @@ export class Link {
 
   #asked(pair: Pair, chunk: Buffer): void {
     const text = chunk.toString('latin1');
-    const found = STATEMENTS.find(([part]) => text.includes(part));
+    const found = this.#wire.steps.find(([part]) => text.includes(part));
     if (found) {
       pair.freezes = true;
       pair.awaited = found[2];
@@ -123,24 +111,12 @@ export class Link {
   }
 
   #answered(pair: Pair, chunk: Buffer): void {
-    pair.pid ??= backendKey(chunk);
+    pair.process ??= this.#wire.processOf?.(chunk);
     const { awaited } = pair;
-    // Errors and rows alike begin with a letter that is not the N of a notice.
-    if (awaited !== undefined && chunk[0] !== 0x4e) {
+    if (awaited !== undefined && this.#wire.isAside?.(chunk) !== true) {
       pair.awaited = undefined;
       this.onStep(awaited);
     }
     pair.near.write(chunk);
   }
-}
-
-/** The process id of BackendKeyData (documentation, "Message Formats"), where the chunk holds one. */
-function backendKey(chunk: Buffer): number | undefined {
-  for (let at = 0; at + 5 <= chunk.length;) {
-    const length = chunk.readInt32BE(at + 1);
-    if (chunk[at] === 0x4b && at + 9 <= chunk.length) return chunk.readInt32BE(at + 5);
-    if (length < 4) return undefined;
-    at += 1 + length;
-  }
-  return undefined;
 }

@@ -1,27 +1,31 @@
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import type { FaultEngine, FaultMode } from './engine.ts';
 import { type HarnessOptions, parseOptions, USAGE } from './options.ts';
+import { makePlan, pickMode, type Plan } from './plan.ts';
 import { play, type RunResult } from './play.ts';
 import { byKind, render, totals } from './report.ts';
 import { World } from './world.ts';
 
-/** A new server and volume after so many runs, and after every finding. */
-const RUNS_A_WORLD = 60;
+/** So many runs are sorted by mode, so that a mode's server and volume are made once for them. */
+const RUNS_A_BLOCK = 80;
 
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  let options: HarnessOptions;
+  let parsed: Awaited<ReturnType<typeof parseOptions>>;
   try {
-    options = parseOptions(process.argv.slice(2));
+    parsed = await parseOptions(process.argv.slice(2));
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n${USAGE}\n`);
     return 2;
   }
+  const { options, engine } = parsed;
   let stopped = false;
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => (stopped = true));
-  const results = await runAll(options, () => stopped);
+  process.stderr.write(`  seed ${options.seed}\n`);
+  const results = await runAll(options, engine, () => stopped);
   if (options.output === 'json') {
     const findings = results.flatMap(({ run, findings }) => findings.map((f) => ({ run, ...f })));
     const report = { ...totals(options, results), byKind: byKind(results), findings };
@@ -32,29 +36,60 @@ async function main(): Promise<number> {
   return stopped || results.some(({ findings }) => findings.length > 0) ? 1 : 0;
 }
 
-async function runAll(options: HarnessOptions, stopped: () => boolean): Promise<RunResult[]> {
-  const { only, runs, seed, postgres, restore } = options;
-  const wanted = only === undefined ? Array.from({ length: runs }, (_, run) => run) : [only];
+interface Task {
+  readonly run: number;
+  readonly mode: FaultMode;
+  readonly plan: Plan;
+}
+
+async function runAll(
+  options: HarnessOptions,
+  engine: FaultEngine,
+  stopped: () => boolean,
+): Promise<RunResult[]> {
   const results: RunResult[] = [];
   let world: World | undefined;
+  const renew = async (): Promise<void> => {
+    await world?.close();
+    world = undefined;
+  };
   try {
-    for (const run of wanted) {
-      if (stopped()) break;
-      world ??= await World.make(postgres);
-      if (!world.clock.works) process.stderr.write('libfaketime is missing: no clock jumps\n');
-      const result = await play(world, seed, run, only === undefined ? restore : 1);
-      results.push({ ...result, story: '' });
-      await tell(result, options, results);
-      if (result.findings.length > 0 || results.length % RUNS_A_WORLD === 0) {
-        await world.close();
-        world = undefined;
+    for (const block of blocks(options, engine)) {
+      for (const { run, mode, plan } of block) {
+        if (stopped()) return results;
+        if (world?.mode !== mode) await renew();
+        world ??= await World.make(mode, options.version);
+        if (!world.clock.works) process.stderr.write('libfaketime is missing: no clock jumps\n');
+        const result = await play(world, run, plan);
+        results.push({ ...result, story: '' });
+        await tell(result, options, results);
+        if (result.findings.length > 0) await renew();
       }
+      await renew();
     }
   } finally {
-    await world?.close();
+    await renew();
     if (process.stderr.isTTY) process.stderr.write('\r\u001B[K');
   }
   return results;
+}
+
+function blocks(options: HarnessOptions, { modes }: FaultEngine): Task[][] {
+  const { seed, only, runs, restore } = options;
+  const wanted = only === undefined ? Array.from({ length: runs }, (_, run) => run) : [only];
+  const names = Object.keys(modes);
+  const tasks = wanted.flatMap((run): Task[] => {
+    const name = options.mode ?? pickMode(seed, run, names);
+    const mode = modes[name];
+    const share = only === undefined ? restore : 1;
+    return mode ? [{ run, mode, plan: makePlan(seed, run, name, mode, share) }] : [];
+  });
+  const cut: Task[][] = [];
+  for (let at = 0; at < tasks.length; at += RUNS_A_BLOCK) {
+    const block = tasks.slice(at, at + RUNS_A_BLOCK);
+    cut.push(block.toSorted((a, b) => a.plan.mode.localeCompare(b.plan.mode)));
+  }
+  return cut;
 }
 
 async function tell(
@@ -62,13 +97,15 @@ async function tell(
   options: HarnessOptions,
   results: readonly RunResult[],
 ): Promise<void> {
-  const { run, findings, story, outcome, injected } = result;
+  const { run, mode, findings, story, outcome, injected } = result;
   const hit = injected
     .filter(({ at }) => at !== 'missed')
     .map(({ kind, step }) => `${kind} @ ${step}`);
   if (process.stderr.isTTY) {
     const done = `${results.length}/${options.only === undefined ? options.runs : 1}`;
-    process.stderr.write(`\r\u001B[K  ${done}  ${outcome}  ${hit.join(', ')}`.slice(0, 110));
+    process.stderr.write(
+      `\r\u001B[K  ${done}  ${mode}  ${outcome}  ${hit.join(', ')}`.slice(0, 110),
+    );
   } else if (results.length % 25 === 0) {
     process.stderr.write(
       `  ${results.length} runs, ${totals(options, results).findings} findings\n`,
@@ -77,10 +114,13 @@ async function tell(
   if (findings.length === 0 && options.only === undefined) return;
   const folder = resolve(existsSync('package.json') ? '.cache/faults' : '.');
   await mkdir(folder, { recursive: true });
-  const file = join(folder, `story-${options.postgres}-${options.seed}-${run}.txt`);
+  const file = join(
+    folder,
+    `story-${options.engine}-${options.version}-${options.seed}-${run}.txt`,
+  );
   await writeFile(file, story);
   const lines = findings.map(
-    ({ kind, what }) => `  ✗ run ${run}: ${kind}: ${what.split('\n')[0]}\n`,
+    ({ kind, what }) => `  ✗ run ${run} (${mode}): ${kind}: ${what.split('\n')[0]}\n`,
   );
   process.stderr.write(`\n${lines.join('')}    its story: ${file}\n`);
 }

@@ -1,46 +1,60 @@
 import { parseArgs } from 'node:util';
-import { MAJORS } from '../../src/demo/options.ts';
+import type { FaultEngine } from './engine.ts';
+import { loadFaultEngine } from './engines.ts';
 
 export interface HarnessOptions {
   readonly runs: number;
   readonly seed: number;
-  /** Only this run of the seed; the plan of a run depends on nothing but the two. */
+  /** Only this run of the seed; what a run does depends on nothing but the two. */
   readonly only: number | undefined;
-  readonly postgres: number;
+  readonly engine: string;
+  readonly version: string;
+  /** The one way to freeze that all runs play; otherwise each run's seed picks. */
+  readonly mode: string | undefined;
   /** The share of runs whose copy is restored although nothing about it is suspicious. */
   readonly restore: number;
   readonly output: 'text' | 'json';
 }
 
-export const USAGE = `npm run test:faults -- [--runs N] [--seed S] [--only K] [--postgres 13…18]
-                       [--restore SHARE] [--engine postgres] [-o text|json]`;
+export const USAGE = `npm run test:faults -- [--runs N] [--seed S] [--only K] [--engine NAME] [--mode MODE]
+                       [--version V | --postgres 13…18] [--restore SHARE] [-o text|json]`;
 
 /** @throws Error that names the flag at fault. */
-export function parseOptions(args: readonly string[]): HarnessOptions {
+export async function parseOptions(
+  args: readonly string[],
+): Promise<{ readonly options: HarnessOptions; readonly engine: FaultEngine }> {
   const { values } = parseArgs({
     args: [...args],
     options: {
       runs: { type: 'string', default: '12' },
       seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
       only: { type: 'string' },
-      postgres: { type: 'string', default: '17' },
       engine: { type: 'string', default: 'postgres' },
+      version: { type: 'string' },
+      postgres: { type: 'string' },
+      mode: { type: 'string' },
       restore: { type: 'string', default: '0.2' },
       output: { type: 'string', short: 'o', default: 'text' },
     },
   });
-  const { engine, output } = values;
-  if (engine !== 'postgres') throw new Error(`--engine: there are no faults for '${engine}' yet`);
+  const { mode, output } = values;
+  const engine = await loadFaultEngine(values.engine);
   if (output !== 'text' && output !== 'json') throw new Error('--output: must be text or json');
-  const postgres = whole('--postgres', values.postgres);
-  if (!MAJORS.some((major) => major === postgres)) {
-    throw new Error(`--postgres: must be one of ${MAJORS.join(', ')}`);
+  const version = values.version ?? values.postgres ?? engine.versions[0] ?? '';
+  if (!engine.versions.includes(version)) {
+    throw new Error(`--version: must be one of ${engine.versions.join(', ')}`);
+  }
+  const modes = Object.keys(engine.modes);
+  if (mode !== undefined && !modes.includes(mode)) {
+    throw new Error(`--mode: must be one of ${modes.join(', ')}`);
   }
   const restore = Number(values.restore);
   if (!(restore >= 0 && restore <= 1)) throw new Error('--restore: must be a share from 0 to 1');
   const only = values.only === undefined ? undefined : whole('--only', values.only);
   const [runs, seed] = [whole('--runs', values.runs), whole('--seed', values.seed)];
-  return { runs, seed, only, postgres, restore, output };
+  const { name } = engine;
+  const options = { runs, seed, only, engine: name, version, mode, restore, output } as const;
+  return { options, engine };
 }
 
 function whole(flag: string, text: string): number {

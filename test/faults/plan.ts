@@ -1,16 +1,15 @@
+import type { FaultMode } from './engine.ts';
 import { Random } from './random.ts';
 
-/** What breaks. */
+/** What breaks, whatever the engine is; {@link FaultMode.faults} come on top. */
 export const FAULTS = [
   'kill-sidecar',
   'term-sidecar',
   'kill-shim',
-  'kill-backend',
   'kill-server',
   'stop-server',
   'pause-sidecar',
   'pause-shim',
-  'pause-backend',
   'pause-server',
   'net-silent',
   'net-reset',
@@ -29,40 +28,41 @@ export const CALLS = [
   'double-thaw',
   'foreign-thaw',
 ] as const;
-export type FaultKind = (typeof FAULTS)[number];
 export type CallKind = (typeof CALLS)[number];
 
-/** Steps of a freeze, each seen from outside: at a caller, on the wire, in a folder, in the log. */
-const FREEZE_STEPS = [
-  'freeze called',
-  'freeze requested',
-  'journal temporary',
-  'journal written',
-  'slot asked',
-  'backup start asked',
-  'backup started',
-  'backup stop asked',
-  'backup stopped',
-  'label written',
-  'marker asked',
-  'marker written',
-  'journal rewritten',
-  'receipt written',
-  'frozen',
-  'freeze returned',
-] as const;
-const THAW_STEPS = [
-  'thaw called',
-  'thaw requested',
-  'receipt removed',
-  'check asked',
-  'check answered',
-  'verdict kept',
-  'freeze ended',
-  'journal removed',
-] as const;
 const HOLD_STEPS = ['freeze returned'] as const;
 const AFTER_STEPS = ['freeze ended', 'journal removed', 'thaw returned'] as const;
+
+interface Steps {
+  readonly freeze: readonly string[];
+  readonly thaw: readonly string[];
+}
+
+/** Steps of a freeze, each seen from outside: at a caller, on the wire, in a folder, in the log. */
+function stepsOf({ freezeSteps, thawSteps }: FaultMode): Steps {
+  return {
+    freeze: [
+      'freeze called',
+      'freeze requested',
+      'journal temporary',
+      'journal written',
+      ...freezeSteps,
+      'journal rewritten',
+      'receipt written',
+      'frozen',
+      'freeze returned',
+    ],
+    thaw: [
+      'thaw called',
+      'thaw requested',
+      'receipt removed',
+      ...thawSteps,
+      'verdict kept',
+      'freeze ended',
+      'journal removed',
+    ],
+  };
+}
 
 export interface Anchor {
   readonly step: string;
@@ -70,7 +70,8 @@ export interface Anchor {
   readonly delayMs: number;
 }
 export interface PlannedFault extends Anchor {
-  readonly kind: FaultKind;
+  /** One of `FAULTS` or of the mode's own. */
+  readonly kind: string;
   /** How long a pause, a cut or a full disk lasts, and how long a dead server stays down. */
   readonly lastsMs: number;
 }
@@ -79,6 +80,7 @@ export interface PlannedCall extends Anchor {
 }
 export interface Plan {
   readonly id: string;
+  readonly mode: string;
   readonly withThawId: boolean;
   readonly ttlMs: number;
   readonly timeoutMs: number;
@@ -92,26 +94,41 @@ export interface Plan {
   readonly restore: boolean;
 }
 
+/** Which of the modes a run of a seed plays. */
+export function pickMode(seed: number, run: number, modes: readonly string[]): string {
+  return new Random(seed ^ 0x6d6f6465, run).pick(modes);
+}
+
 /** The plan of one run; a function of its arguments alone. */
-export function makePlan(seed: number, run: number, restoreShare: number): Plan {
+export function makePlan(
+  seed: number,
+  run: number,
+  mode: string,
+  facts: FaultMode,
+  restoreShare: number,
+): Plan {
   const random = new Random(seed, run);
+  const steps = stepsOf(facts);
   const thaw = random.chance(0.78) ? 'in-time' : random.pick(['late', 'never'] as const);
   const short = thaw !== 'in-time' || random.chance(0.35);
   const ttlMs = short ? random.between(400, 1_200) : 6_000;
+  const timeoutMs = random.pick([1_000, 4_000, 4_000]);
   const holdMs = thaw === 'late' ? ttlMs + random.between(0, 400) : random.between(0, 350);
   const count = random.pick([0, 1, 1, 1, 1, 2, 2]);
-  const faults = Array.from({ length: count }, () => makeFault(random));
-  const calls = random.chance(0.35) ? [makeCall(random, thaw)] : [];
+  const kinds = [...FAULTS, ...facts.faults];
+  const faults = Array.from({ length: count }, () => makeFault(random, kinds, steps, timeoutMs));
+  const calls = random.chance(0.35) ? [makeCall(random, thaw, steps)] : [];
   const cuts: Anchor[] = [{ step: 'freeze returned', delayMs: random.between(0, holdMs) }];
   if (random.chance(0.5)) {
-    const outside = random.pick([FREEZE_STEPS, THAW_STEPS, AFTER_STEPS]);
+    const outside = random.pick([steps.freeze, steps.thaw, AFTER_STEPS]);
     cuts.push(anchorIn(random, outside));
   }
   return {
     id: `f${seed}-${run}`,
+    mode,
     withThawId: random.chance(0.7),
     ttlMs,
-    timeoutMs: random.pick([1_000, 4_000, 4_000]),
+    timeoutMs,
     holdMs,
     thaw,
     thawAfterFailure: random.chance(0.5),
@@ -126,32 +143,43 @@ function anchorIn(random: Random, steps: readonly string[]): Anchor {
   return { step: random.pick(steps), delayMs: random.chance(0.6) ? 0 : random.between(1, 60) };
 }
 
-function makeFault(random: Random): PlannedFault {
-  const kind = random.pick(FAULTS);
+function makeFault(
+  random: Random,
+  kinds: readonly string[],
+  steps: Steps,
+  timeoutMs: number,
+): PlannedFault {
+  const kind = random.pick(kinds);
   const part = random.next();
-  const steps = part < 0.4 ? FREEZE_STEPS : part < 0.7 ? HOLD_STEPS : THAW_STEPS;
+  const among = part < 0.4 ? steps.freeze : part < 0.7 ? HOLD_STEPS : steps.thaw;
   const wide = part >= 0.4 && part < 0.7;
   const anchor = wide
     ? { step: 'freeze returned', delayMs: random.between(0, 160) }
-    : anchorIn(random, steps);
-  // Mostly longer than a timeout of 1 s; some as short as a hiccup.
-  const common = random.chance(0.7) ? random.between(1_050, 1_600) : random.between(20, 400);
-  // The evidence at thaw has 8 s.
-  const stalls = ['pause-server', 'pause-backend', 'net-silent'].includes(kind);
-  const lastsMs = stalls && random.chance(0.08) ? random.between(8_200, 9_500) : common;
-  const down = kind === 'kill-server' || kind === 'stop-server';
-  return { kind, ...anchor, lastsMs: down ? random.between(0, 900) : lastsMs };
+    : anchorIn(random, among);
+  const lastsMs = duration(random, kind, timeoutMs);
+  return { kind, ...anchor, lastsMs };
 }
 
-function makeCall(random: Random, thaw: Plan['thaw']): PlannedCall {
+/** Mostly longer than a timeout or the shorter leases; some as short as a hiccup. */
+function duration(random: Random, kind: string, timeoutMs: number): number {
+  const beyond = random.chance(0.2) ? timeoutMs : 1_000;
+  const common = random.chance(0.7) ? beyond + random.between(50, 600) : random.between(20, 400);
+  // The evidence at thaw has 8 s.
+  const stalls = /^(pause-(?!shim|sidecar)|net-silent)/.test(kind);
+  const lastsMs = stalls && random.chance(0.08) ? random.between(8_200, 9_500) : common;
+  const down = kind === 'kill-server' || kind === 'stop-server';
+  return down ? random.between(0, 900) : lastsMs;
+}
+
+function makeCall(random: Random, thaw: Plan['thaw'], steps: Steps): PlannedCall {
   const kind = random.pick(CALLS);
   if (kind === 'early-thaw' || kind === 'double-freeze') {
-    return { kind, step: random.pick(FREEZE_STEPS), delayMs: random.between(0, 40) };
+    return { kind, step: random.pick(steps.freeze), delayMs: random.between(0, 40) };
   }
   if (kind === 'double-thaw') {
     return { kind, step: random.pick(['thaw called', 'thaw requested']), delayMs: 0 };
   }
   const during = thaw === 'never' || random.chance(0.5);
   if (during) return { kind, step: 'freeze returned', delayMs: random.between(0, 400) };
-  return { kind, ...anchorIn(random, [...FREEZE_STEPS, ...THAW_STEPS]) };
+  return { kind, ...anchorIn(random, [...steps.freeze, ...steps.thaw]) };
 }

@@ -1,6 +1,7 @@
-import { askLeftovers, askWritable, awaitThawed, judgeClaims, judgeCopies } from './judge.ts';
+import { judgeClaims } from './claims.ts';
+import { askLeftovers, askWritable, awaitThawed, judgeCopies, judgeStillness } from './judge.ts';
 import type { Injected } from './inject.ts';
-import { makePlan } from './plan.ts';
+import type { Plan } from './plan.ts';
 import type { Finding } from './records.ts';
 import { restoreCopies } from './restore.ts';
 import { Scenario } from './scenario.ts';
@@ -10,6 +11,7 @@ import type { World } from './world.ts';
 /** What came of one run. */
 export interface RunResult {
   readonly run: number;
+  readonly mode: string;
   readonly injected: readonly Injected[];
   readonly calls: readonly string[];
   /** What the hook's freeze and thaw came to, by the receipt. */
@@ -24,14 +26,9 @@ export interface RunResult {
 }
 
 /** Plays one run and judges it. The world is healed afterwards, unless a finding says otherwise. */
-export async function play(
-  world: World,
-  seed: number,
-  run: number,
-  restoreShare: number,
-): Promise<RunResult> {
+export async function play(world: World, run: number, plan: Plan): Promise<RunResult> {
   const begun = performance.now();
-  const plan = makePlan(seed, run, restoreShare);
+  const { mode } = world;
   const story = new Story();
   story.tell(JSON.stringify(plan));
   world.story = story;
@@ -48,10 +45,14 @@ export async function play(
     if (plan.ttlMs > 2_000) await scenario.ask('thaw', 'end', undefined, {});
     findings.push(...(await awaitThawed(world, plan.ttlMs)));
     await world.sidecar.ready();
+    const ended = await scenario.readRecord();
     const { record } = scenario;
-    findings.push(...judgeClaims(record, plan, story.at('journal rewritten')));
-    findings.push(...judgeCopies(record, plan, story.at('freeze ended')));
-    findings.push(...(await askLeftovers(world)));
+    const frozenAt = story.at('freeze returned') ?? Infinity;
+    const heldAt = story.lastAt('journal rewritten', story.at('frozen') ?? frozenAt);
+    findings.push(...judgeClaims(record, plan, mode, heldAt));
+    findings.push(...judgeCopies(record, plan, mode, story.at('freeze ended')));
+    findings.push(...judgeStillness(record, plan, mode));
+    findings.push(...(await askLeftovers(world, ended)));
     const hit = record.injected.some(({ at }) => at !== 'missed');
     const vouched = record.calls.some(({ verb, ok }) => verb === 'thaw' && ok);
     const slow = record.calls.some(({ outcome }) => outcome.includes('TIMEOUT'));
@@ -65,9 +66,11 @@ export async function play(
     }
   } catch (error) {
     findings.push({ kind: 'harness', what: (error as Error).stack ?? String(error) });
+  } finally {
+    scenario.close();
   }
   const { record } = scenario;
-  for (const { path } of record.copies) await world.drop(path);
+  for (const { copy } of record.copies) await world.database.drop(copy).catch(() => undefined);
   const main = record.calls.filter(({ by }) => by === 'main');
   const outcome = main.some((c) => c.verb === 'thaw' && c.ok && c.receipt?.id === plan.id)
     ? 'consistent'
@@ -76,9 +79,10 @@ export async function play(
       : 'not-frozen';
   for (const finding of findings) story.tell(`FINDING ${finding.kind}: ${finding.what}`);
   const log = `\nThe sidecar's log:\n${world.sidecar.log.join('\n')}\n`;
-  const server = `\nThe end of the server's log:\n${world.server.log.slice(-4_000)}\n`;
+  const server = `\nThe end of the server's log:\n${world.database.log()}\n`;
   return {
     run,
+    mode: plan.mode,
     injected: record.injected,
     calls: [
       ...plan.calls.map(({ kind }) => kind),
@@ -94,6 +98,6 @@ export async function play(
   };
 }
 
-function calm(plan: ReturnType<typeof makePlan>): boolean {
+function calm(plan: Plan): boolean {
   return plan.thaw === 'in-time' && plan.calls.length === 0 && plan.ttlMs > 2_000;
 }

@@ -1,13 +1,16 @@
-import type { Acked } from '../../src/demo/load.ts';
 import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Acknowledged, Copy } from './engine.ts';
 import type { Injected } from './inject.ts';
 import type { CallKind } from './plan.ts';
 
-/** One call of the sidecar, by the shim or over the socket; times on the story's clock. */
+/**
+ * One call of the sidecar, by the shim or over the socket; times on the story's clock. `record`: a
+ * thaw whose caller heard nothing, and of which the sidecar's own record says that it succeeded.
+ */
 export interface Called {
   readonly verb: 'freeze' | 'thaw';
   /** `main` is the hook whose freeze this run is about. */
-  readonly by: 'main' | CallKind | 'end';
+  readonly by: 'main' | CallKind | 'end' | 'record';
   /** The id it named. */
   readonly id: string | undefined;
   readonly calledAt: number;
@@ -17,23 +20,27 @@ export interface Called {
   /** Exit code or HTTP status, and the error's code where there is one. */
   readonly outcome: string;
   readonly receipt: Receipt | undefined;
+  /** Just before the call. */
+  readonly acknowledged: Acknowledged | undefined;
 }
 
-export interface Copy {
-  readonly path: string;
+export interface CutCopy {
+  readonly copy: Copy;
   readonly begunAt: number;
   readonly endedAt: number;
   /** The id in the receipt that it carries; `null` where it carries none. */
   readonly carries: string | null;
+  /** When what a backup copies after the thaw was there; `undefined`: there is none, or not yet. */
+  completedAt?: number;
 }
 
 /** What is known of one run from outside. */
 export interface RunRecord {
   readonly calls: readonly Called[];
-  readonly copies: readonly Copy[];
+  readonly copies: readonly CutCopy[];
   readonly injected: readonly Injected[];
-  /** By id: what had been acknowledged before its freeze was called first. */
-  readonly ackedBefore: ReadonlyMap<string, Acked>;
+  /** The longest time in which no write was acknowledged, in milliseconds. */
+  readonly stillMs: number;
 }
 
 export interface Finding {

@@ -4,7 +4,9 @@ import type { RunResult } from './play.ts';
 export interface Totals {
   readonly runs: number;
   readonly seed: number;
-  readonly postgres: number;
+  readonly engine: string;
+  readonly version: string;
+  readonly modes: Readonly<Record<string, number>>;
   readonly faults: number;
   readonly consistent: number;
   readonly inconsistent: number;
@@ -28,7 +30,9 @@ export function totals(options: HarnessOptions, results: readonly RunResult[]): 
   return {
     runs: results.length,
     seed: options.seed,
-    postgres: options.postgres,
+    engine: options.engine,
+    version: options.version,
+    modes: countBy(results.map(({ mode }) => mode)),
     faults: sum(({ injected }) => injected.filter(({ at }) => at !== 'missed').length),
     consistent: ended('consistent'),
     inconsistent: ended('inconsistent'),
@@ -42,6 +46,12 @@ export function totals(options: HarnessOptions, results: readonly RunResult[]): 
     findings: sum(({ findings }) => findings.length),
     secondsPerRun: Math.round(sum(({ ms }) => ms) / Math.max(1, results.length)) / 1_000,
   };
+}
+
+function countBy(names: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const name of names.toSorted()) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
 }
 
 const OUTCOMES = ['consistent', 'inconsistent', 'not-frozen'] as const;
@@ -68,16 +78,21 @@ export function render(options: HarnessOptions, results: readonly RunResult[]): 
     ([name, row]) =>
       `  ${name.padEnd(20)}${columns.map((column) => String(row[column]).padStart(13)).join('')}`,
   );
+  const modes = Object.entries(all.modes)
+    .map(([mode, count]) => `${mode} ${count}`)
+    .join(', ');
+  const mode = options.mode === undefined ? '' : ` --mode ${options.mode}`;
+  const again = `npm run test:faults -- --engine ${all.engine} --version ${all.version}${mode} --seed ${all.seed}`;
   return [
     '',
     `  ${'fault or call'.padEnd(20)}${columns.map((column) => column.padStart(13)).join('')}`,
     ...rows,
     '',
-    `  ${all.runs} runs of PostgreSQL ${all.postgres}, ${all.faults} faults hit, ${all.secondsPerRun} s a run`,
+    `  ${all.runs} runs of ${all.engine} ${all.version} (${modes}), ${all.faults} faults hit, ${all.secondsPerRun} s a run`,
     `  freezes: ${all.consistent} consistent, ${all.inconsistent} inconsistent, ${all.notFrozen} never in place`,
     `  copies: ${all.copies} cut, ${all.restores} restored and examined, ${all.refused} refused`,
     `  false successes: ${all.falseSuccesses}   stuck freezes: ${all.stuckFreezes}   things left behind: ${all.leftBehind}   findings: ${all.findings}`,
-    `  replay: npm run test:faults -- --postgres ${all.postgres} --seed ${all.seed} --runs ${options.runs}; one run: --seed ${all.seed} --only K`,
+    `  replay: ${again} --runs ${options.runs}; one run: --seed ${all.seed} --only K`,
     '',
   ].join('\n');
 }

@@ -1,13 +1,9 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
-import type { Acked } from '../../src/demo/load.ts';
-import { runCli } from '../../src/demo/processes.ts';
-import { examine } from '../support/rig.ts';
-import type { Finding, RunRecord } from './records.ts';
+import type { Acknowledged } from './engine.ts';
+import { mayEnd } from './claims.ts';
+import type { Called, CutCopy, Finding, RunRecord } from './records.ts';
 import type { World } from './world.ts';
 
-export interface Restored {
+export interface RestoredCopies {
   readonly findings: readonly Finding[];
   /** Copies that were started and examined, and those that `prepare-restore` refused. */
   readonly done: number;
@@ -16,70 +12,77 @@ export interface Restored {
 
 /**
  * Restores the copies of a run as a user does. A copy that belongs to a freeze must hold what was
- * acknowledged before it was called; it may be refused only where no thaw has vouched for it.
+ * acknowledged before; it may be refused only where no thaw has vouched for it.
  */
-export async function restoreCopies(world: World, record: RunRecord): Promise<Restored> {
+export async function restoreCopies(world: World, record: RunRecord): Promise<RestoredCopies> {
   const findings: Finding[] = [];
   let [done, refused] = [0, 0];
-  for (const copy of record.copies) {
-    const vouched = vouchedFor(record, copy);
-    const id = copy.carries ?? vouched;
-    const acked = id === undefined ? undefined : record.ackedBefore.get(id);
-    if (id === undefined || acked === undefined) continue;
-    const prepared = await runCli(['prepare-restore', '--data', copy.path], {});
-    if (prepared.code !== 0) {
+  for (const cut of record.copies) {
+    const vouched = vouchedFor(world, record, cut);
+    const id = cut.carries ?? vouched;
+    if (id === undefined || !frozen(record, id)) continue;
+    const acknowledged = acknowledgedBefore(world, record, id);
+    const receipt = thawOf(record, id)?.receipt;
+    const { path } = cut.copy;
+    const came = await world.database.restore(cut.copy, { acknowledged, receipt });
+    if ('refused' in came) {
       refused += 1;
-      world.story.tell(`prepare-restore of ${copy.path}: ${prepared.code} ${prepared.stderr}`);
-      if (vouched !== undefined) {
-        findings.push({
-          kind: 'false-success',
-          what: `the copy that the thaw of ${vouched} vouched for is refused: ${prepared.stderr.trim()}`,
-        });
+      world.story.tell(`prepare-restore of ${path} refused: ${came.refused}`);
+      if (vouched === undefined) continue;
+      const what = `the copy that the thaw of ${vouched} vouched for is refused: ${came.refused}`;
+      findings.push({ kind: 'false-success', what });
+    } else {
+      done += 1;
+      world.story.tell(`restored ${path}: ${came.wrong.join('; ') || 'all is there'}`);
+      for (const what of came.wrong) {
+        findings.push({ kind: 'false-success', what: `restored ${id}: ${what}` });
       }
-      continue;
     }
-    done += 1;
-    const wrong = await examineCopy(world, copy.path, acked);
-    world.story.tell(`restored ${copy.path}: ${wrong.join('; ') || 'all is there'}`);
-    findings.push(
-      ...wrong.map((what): Finding => ({ kind: 'false-success', what: `restored ${id}: ${what}` })),
-    );
   }
   return { findings, done, refused };
 }
 
-/** The freeze whose thaw succeeded and within whose hold this copy was cut. */
-function vouchedFor(
+/** Left by an earlier run, it says nothing of this one. */
+function frozen({ calls }: RunRecord, id: string): boolean {
+  return calls.some((c) => c.verb === 'freeze' && (c.id === id || c.receipt?.id === id));
+}
+
+/** The best that a thaw has said of that freeze. */
+function thawOf({ calls }: RunRecord, id: string): Called | undefined {
+  const said = calls.filter((c) => c.verb === 'thaw' && c.receipt?.id === id);
+  return said.find(({ ok }) => ok) ?? said[0];
+}
+
+function acknowledgedBefore(
+  { mode }: World,
   { calls }: RunRecord,
-  copy: { readonly begunAt: number; readonly endedAt: number },
+  id: string,
+): Acknowledged | undefined {
+  const first = (of: (call: Called) => boolean): Called | undefined =>
+    calls.filter(of).toSorted((a, b) => a.calledAt - b.calledAt)[0];
+  const freeze = first((c) => c.verb === 'freeze' && (c.id === id || c.receipt?.id === id));
+  if (mode.holdsUntil === 'freeze') return freeze?.acknowledged;
+  const thaw = first((c) => mayEnd(c, id) && c.calledAt > (freeze?.calledAt ?? 0));
+  return (thaw ?? freeze)?.acknowledged;
+}
+
+/** The freeze whose thaw succeeded and within whose hold this copy was cut, and completed in time. */
+function vouchedFor(
+  { database, mode }: World,
+  { calls, injected }: RunRecord,
+  { begunAt, endedAt, completedAt }: CutCopy,
 ): string | undefined {
+  if (database.complete && completedAt === undefined) return undefined;
   for (const { verb, ok, receipt, calledAt } of calls) {
     if (verb !== 'thaw' || !ok || !receipt) continue;
     const began = calls.find((c) => c.verb === 'freeze' && c.ok && c.receipt?.id === receipt.id);
-    if (began && copy.begunAt > began.returnedAt && copy.endedAt < calledAt) return receipt.id;
+    if (!began || begunAt <= began.returnedAt || endedAt >= calledAt) continue;
+    // What is copied after the thaw is kept only by a server that goes on.
+    const lost = injected.some(
+      ({ kind, at }) =>
+        at !== 'missed' && at > calledAt && at < (completedAt ?? 0) && mode.endsHold.includes(kind),
+    );
+    if (!lost) return receipt.id;
   }
   return undefined;
-}
-
-async function examineCopy(world: World, path: string, acked: Acked): Promise<string[]> {
-  // Of a copy without a receipt nothing was prepared; its lock file names the source.
-  await rm(join(path, 'pgdata/postmaster.pid'), { force: true });
-  const socketDir = join(world.dir, 'r');
-  await mkdir(socketDir, { recursive: true });
-  const server = await EmbeddedPostgres.at({
-    major: world.server.options.major,
-    dataDir: join(path, 'pgdata'),
-    port: await freePort(),
-    socketDir,
-    settings: { fsync: 'off' },
-  });
-  try {
-    await server.start();
-    const { checks, amcheck } = await examine(server, acked);
-    return [...checks.filter(({ ok }) => !ok).map(({ message }) => message), ...amcheck];
-  } catch (error) {
-    return [(error as Error).message.slice(-1_500)];
-  } finally {
-    await server.stop('immediate');
-  }
 }

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Acked } from '../../src/demo/load.ts';
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
 import { inject, type Injected } from './inject.ts';
 import type { Anchor, Plan, PlannedCall, PlannedFault } from './plan.ts';
-import type { Called, Copy, RunRecord } from './records.ts';
+import type { Acknowledged } from './engine.ts';
+import { Pulse } from './pulse.ts';
+import type { Called, CutCopy, RunRecord } from './records.ts';
 import { Shim } from './shim.ts';
 import type { Story } from './story.ts';
 import type { World } from './world.ts';
@@ -15,10 +16,11 @@ export class Scenario {
   readonly #world: World;
   readonly #plan: Plan;
   readonly #story: Story;
+  readonly #pulse: Pulse;
   readonly #calls: Called[] = [];
-  readonly #copies: Copy[] = [];
+  readonly #copies: CutCopy[] = [];
   readonly #injected: Injected[] = [];
-  readonly #acked = new Map<string, Acked>();
+  readonly #cuts: Promise<void>[] = [];
   readonly #under: Promise<unknown>[] = [];
   #shim: Shim | undefined;
 
@@ -26,6 +28,7 @@ export class Scenario {
     this.#world = world;
     this.#plan = plan;
     this.#story = story;
+    this.#pulse = new Pulse(() => world.database.writes());
   }
 
   get record(): RunRecord {
@@ -41,7 +44,7 @@ export class Scenario {
       calls: this.#calls,
       copies: this.#copies,
       injected: faults,
-      ackedBefore: this.#acked,
+      stillMs: this.#pulse.stillMs,
     };
   }
 
@@ -53,9 +56,14 @@ export class Scenario {
     for (const cut of cuts) this.#when(cut, () => this.#cut());
     const frozen = await this.#hook('freeze');
     await sleep(holdMs);
-    if (frozen.ok) await Promise.all(this.#under.filter((_, index) => index < cuts.length));
+    if (frozen.ok) await Promise.all(this.#cuts);
     if (thaw !== 'never' && (frozen.ok || thawAfterFailure)) await this.#hook('thaw');
     await this.#settle();
+  }
+
+  /** Nothing more is measured; to be called at the end of a run, whatever became of it. */
+  close(): void {
+    this.#pulse.stop();
   }
 
   async #settle(): Promise<void> {
@@ -86,7 +94,7 @@ export class Scenario {
     const { id, ttlMs, timeoutMs, withThawId } = this.#plan;
     const freeze = ['--id', id, '--ttl', `${ttlMs}ms`, '--timeout', `${timeoutMs}ms`];
     const args = verb === 'freeze' ? freeze : withThawId ? ['--id', id] : [];
-    if (verb === 'freeze') this.#remember(id);
+    const acknowledged = await this.#acknowledged();
     const calledAt = this.#story.now;
     this.#shim = new Shim([verb, ...args], this.#world.sidecar.socket);
     this.#story.step(`${verb} called`);
@@ -96,15 +104,21 @@ export class Scenario {
     const outcome = `${end.code ?? 'killed'} ${/"code":"(\w+)"/.exec(end.stdout)?.[1] ?? ''}`;
     const named = verb === 'freeze' || withThawId ? id : undefined;
     const { receipt } = end;
-    const call = { verb, id: named, calledAt, returnedAt: this.#story.now, ok, outcome, receipt };
+    const returnedAt = this.#story.now;
+    const times = { calledAt, returnedAt, acknowledged };
+    const call: Called = { verb, by: 'main', id: named, ok, outcome, receipt, ...times };
     this.#story.tell(`${verb} by main: ${outcome} ${end.stderr.trim()}`);
-    this.#calls.push({ ...call, by: 'main' });
+    this.#calls.push(call);
     if (verb === 'thaw' || ok) this.#story.step(`${verb} returned`);
-    return { ...call, by: 'main' };
+    if (verb === 'thaw') await this.#complete();
+    return call;
   }
 
-  #remember(id: string): void {
-    if (!this.#acked.has(id)) this.#acked.set(id, this.#world.load.snapshotAcked());
+  async #acknowledged(): Promise<Acknowledged | undefined> {
+    return await this.#world.database.acknowledged().catch((error: unknown) => {
+      this.#story.tell(`what is acknowledged is not known: ${String(error)}`);
+      return undefined;
+    });
   }
 
   async #call({ kind }: PlannedCall): Promise<void> {
@@ -134,7 +148,7 @@ export class Scenario {
     id: string | undefined,
     fields: Readonly<Record<string, string>>,
   ): Promise<void> {
-    const acked = this.#world.load.snapshotAcked();
+    const acknowledged = await this.#acknowledged();
     const calledAt = this.#story.now;
     this.#story.tell(`${verb} ${id ?? 'without id'} by ${by}: called`);
     const named = id === undefined ? {} : { id };
@@ -146,25 +160,88 @@ export class Scenario {
     const outcome = `${reply.status} ${body.error?.code ?? ''}`;
     this.#story.tell(`${verb} ${id ?? 'without id'} by ${by}: ${outcome}`);
     const ok = reply.status === 200;
-    if (verb === 'freeze' && receipt && !this.#acked.has(receipt.id)) {
-      this.#acked.set(receipt.id, acked);
+    const times = { calledAt, returnedAt: this.#story.now, acknowledged };
+    this.#calls.push({ verb, by, id, ok, outcome, receipt, ...times });
+    if (verb === 'thaw' && receipt) await this.#complete();
+  }
+
+  /**
+   * Reads what the sidecar itself has on record: a success there is a claim too, also where nobody
+   * lived to hear of it.
+   *
+   * @returns the receipts of this run that have ended.
+   */
+  async readRecord(): Promise<readonly Receipt[]> {
+    const reply = await this.#world.sidecar.api('GET', '/v1/receipts', undefined, 5_000);
+    const list = (reply.body as { receipts?: readonly unknown[] }).receipts ?? [];
+    const known = new Set([this.#plan.id, ...this.#calls.map(({ receipt }) => receipt?.id)]);
+    const ours = list
+      .map((entry) => receiptSchema.parse(entry))
+      .filter(({ id }) => known.has(id) || id.startsWith(this.#plan.id));
+    for (const receipt of ours) {
+      const heard = this.#calls.some((c) => c.verb === 'thaw' && c.receipt?.id === receipt.id);
+      if (receipt.verdict === 'consistent' && !heard) this.#claim(receipt);
     }
-    const returnedAt = this.#story.now;
-    this.#calls.push({ verb, by, id, calledAt, returnedAt, ok, outcome, receipt });
+    return ours.filter(({ verdict }) => verdict !== 'held');
+  }
+
+  #claim(receipt: Receipt): void {
+    const { id } = receipt;
+    const [asked] = this.#calls
+      .filter((c) => c.verb === 'thaw' && (c.id === undefined || c.id === id))
+      .toSorted((a, b) => a.calledAt - b.calledAt);
+    const now = this.#story.now;
+    const { calledAt, acknowledged } = asked ?? { calledAt: now, acknowledged: undefined };
+    this.#story.tell(`the record of the sidecar calls ${id} consistent`);
+    const times = { calledAt, returnedAt: now, acknowledged };
+    const outcome = asked ? 'on record' : 'on record, and nobody asked for a thaw';
+    this.#calls.push({ verb: 'thaw', by: 'record', id, ok: true, outcome, receipt, ...times });
   }
 
   async #cut(): Promise<void> {
+    const cut = this.#makeCopy();
+    this.#cuts.push(cut);
+    await cut;
+  }
+
+  async #makeCopy(): Promise<void> {
     const begunAt = this.#story.now;
     try {
-      const { path } = await this.#world.cut();
+      const copy = await this.#world.cut();
       const endedAt = this.#story.now;
-      const text = await readFile(join(path, '.quiesce/receipt.json'), 'utf8').catch(() => null);
-      const carries = text === null ? null : (JSON.parse(text) as Receipt).id;
-      this.#story.tell(`copy cut (${(endedAt - begunAt).toFixed(0)} ms), carries ${carries}`);
-      this.#copies.push({ path, begunAt, endedAt, carries });
+      const carries = await idIn(copy.path);
+      this.#story.tell(
+        `${copy.path} cut (since ${(endedAt - begunAt).toFixed(0)} ms), carries ${carries}`,
+      );
+      this.#copies.push({ copy, begunAt, endedAt, carries });
     } catch (error) {
       // A full volume has no room for a copy either.
       this.#story.tell(`no copy: ${(error as Error).message}`);
     }
+  }
+
+  async #complete(): Promise<void> {
+    const { database } = this.#world;
+    if (!database.complete) return;
+    for (const cut of this.#copies) {
+      if (cut.completedAt !== undefined) continue;
+      await database.complete(cut.copy).then(
+        () => {
+          cut.completedAt = this.#story.now;
+          this.#story.tell(`${cut.copy.path} is complete`);
+        },
+        (error: unknown) => this.#story.tell(`not completed: ${String(error)}`),
+      );
+    }
+  }
+}
+
+/** Whose receipt a copy carries; torn by a copy that was not atomic, it is nobody's. */
+async function idIn(copy: string): Promise<string | null> {
+  const text = await readFile(join(copy, '.quiesce/receipt.json'), 'utf8').catch(() => null);
+  try {
+    return text === null ? null : (JSON.parse(text) as Receipt).id;
+  } catch {
+    return null;
   }
 }

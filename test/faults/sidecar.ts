@@ -52,7 +52,6 @@ export class Sidecar {
   #spawn(): void {
     const child = spawn(process.execPath, [cliPath(), 'sidecar'], {
       env: cleanEnv({
-        QUIESCE_ENGINE: 'postgres',
         QUIESCE_STATE_DIR: this.stateDir,
         QUIESCE_SOCKET: this.socket,
         QUIESCE_CONTROL_ADDR: 'off',

@@ -3,7 +3,7 @@ export class Story {
   readonly #begun = performance.now();
   readonly #lines: string[] = [];
   readonly #waiting = new Map<string, ((at: number) => void)[]>();
-  readonly #reached = new Map<string, number>();
+  readonly #reached = new Map<string, number[]>();
 
   get now(): number {
     return performance.now() - this.#begun;
@@ -16,13 +16,18 @@ export class Story {
   /** A named step was reached: whoever waits for it acts now, before this returns. */
   step(name: string): void {
     this.tell(`· ${name}`);
-    if (!this.#reached.has(name)) this.#reached.set(name, this.now);
+    this.#reached.set(name, [...(this.#reached.get(name) ?? []), this.now]);
     for (const act of this.#waiting.get(name)?.splice(0) ?? []) act(this.now);
   }
 
   /** When a step was first reached. */
   at(name: string): number | undefined {
-    return this.#reached.get(name);
+    return this.#reached.get(name)?.[0];
+  }
+
+  /** When a step was last reached before that moment. */
+  lastAt(name: string, before: number): number | undefined {
+    return this.#reached.get(name)?.findLast((at) => at < before);
   }
 
   /** Calls `act` when the step is reached next. */

@@ -1,15 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { chown, mkdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
-import { WriterLoad } from '../../src/demo/load.ts';
 import { tool } from '../../src/demo/os.ts';
-import { makeVolume, type Snapshot, type Volume } from '../../src/demo/volume.ts';
-import { makeTempDir, ROLE_PASSWORD, roleSql } from '../support/postgres.ts';
-import { query } from '../support/rig.ts';
+import { makeVolume, type Volume } from '../../src/demo/volume.ts';
+import { makeTempDir } from '../support/postgres.ts';
 import { WallClock } from './clock.ts';
+import type { Copy, Database, FaultMode } from './engine.ts';
 import { Link } from './link.ts';
 import { Sidecar } from './sidecar.ts';
 import { Story } from './story.ts';
@@ -20,42 +17,41 @@ process.on('exit', () => {
   for (const point of mounts) spawnSync('umount', ['--lazy', point]);
 });
 
-/** Server, volume, writers, network and sidecar: made once, used by many runs. */
+/** Server, volume, writers, network and sidecar in one mode: made once, used by many runs. */
 export class World {
   readonly dir: string;
+  readonly mode: FaultMode;
   readonly volume: Volume;
-  readonly server: EmbeddedPostgres;
-  readonly load: WriterLoad;
+  readonly database: Database;
   readonly link: Link;
   readonly clock: WallClock;
   readonly sidecar: Sidecar;
+  /** `.quiesce/` on the volume. */
   readonly evidence: string;
-  story = new Story();
+  readonly #stage: { story: Story };
   readonly #watchers: FSWatcher[] = [];
   #copies = 0;
   #refusing = false;
 
   private constructor(
     dir: string,
+    mode: FaultMode,
     volume: Volume,
-    server: EmbeddedPostgres,
-    load: WriterLoad,
+    database: Database,
     link: Link,
+    stage: { story: Story },
   ) {
     this.dir = dir;
+    this.mode = mode;
     this.volume = volume;
-    this.server = server;
-    this.load = load;
+    this.database = database;
     this.link = link;
+    this.#stage = stage;
     this.evidence = join(volume.path, '.quiesce');
     this.clock = new WallClock(join(dir, 'clock'));
     this.sidecar = new Sidecar(dir, {
       ...this.clock.env,
-      ...server.env('tcp'),
-      PGPORT: String(link.port),
-      PGUSER: 'quiesce',
-      PGPASSWORD: ROLE_PASSWORD,
-      PGSSLMODE: 'disable',
+      ...database.env(link.port),
       QUIESCE_DATA_DIR: volume.path,
     });
     link.onStep = (name) => this.story.step(name);
@@ -63,44 +59,30 @@ export class World {
     this.sidecar.onLine = (line) => this.#heard(line);
   }
 
-  static async make(major: number): Promise<World> {
+  /** Everything runs, and the sidecar is ready. */
+  static async make(mode: FaultMode, version: string): Promise<World> {
     const dir = await makeTempDir('qf-');
     const volume = await makeVolume(dir, { kind: 'btrfs' });
-    const server = await EmbeddedPostgres.at({
-      major,
-      dataDir: join(volume.path, 'pgdata'),
-      port: await freePort(),
-      socketDir: join(dir, 's'),
-      logFile: join(dir, 'server.log'),
-      settings: { max_wal_size: '96MB', min_wal_size: '48MB', checkpoint_timeout: '30s' },
-    });
-    const load = new WriterLoad({
-      connection: {
-        host: '127.0.0.1',
-        port: server.options.port,
-        user: 'postgres',
-        password: 'postgres',
-        database: 'postgres',
-      },
-      clients: 4,
-      thinkMs: 12,
-    });
-    const link = await Link.to(server.options.port);
-    const world = new World(dir, volume, server, load, link);
-    await world.#begin();
+    const stage = { story: new Story() };
+    const step = (name: string): void => stage.story.step(name);
+    const own = join(dir, 'd');
+    await mkdir(own);
+    const database = await mode.make({ dir: own, version, volume, step });
+    const link = await Link.to(database.port, database.wire);
+    const world = new World(dir, mode, volume, database, link, stage);
+    try {
+      await world.#begin();
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
     return world;
   }
 
   async #begin(): Promise<void> {
-    const { server, load, sidecar } = this;
-    await server.initdb();
-    await server.start();
-    await query(server, await roleSql());
-    await query(server, `ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
-    await query(server, 'CREATE TABLE canary (at timestamptz)');
-    await load.prepare();
-    await mkdir(this.evidence);
-    if (server.user) await chown(this.evidence, server.user.uid, server.user.gid);
+    const { database, sidecar } = this;
+    await database.start();
+    await mkdir(this.evidence, { recursive: true });
     await mkdir(sidecar.stateDir, { mode: 0o700 });
     const options = `size=${STATE_SIZE},mode=700`;
     await tool('mount', '-t', 'tmpfs', '-o', options, 'quiesce-state', sidecar.stateDir);
@@ -109,9 +91,17 @@ export class World {
       watch(sidecar.stateDir, (_, name) => this.#stateChanged(name ?? '')),
       watch(this.evidence, (_, name) => this.#evidenceChanged(name ?? '')),
     );
-    await load.start();
     await sidecar.start();
     await sidecar.ready();
+  }
+
+  /** The run that is on: who is told of steps. */
+  get story(): Story {
+    return this.#stage.story;
+  }
+
+  set story(story: Story) {
+    this.#stage.story = story;
   }
 
   #stateChanged(name: string): void {
@@ -126,7 +116,8 @@ export class World {
   #evidenceChanged(name: string): void {
     const there = existsSync(join(this.evidence, name));
     if (name === 'receipt.json') this.story.step(there ? 'receipt written' : 'receipt removed');
-    if (name === 'postgres.backup_label' && there) this.#once('label written');
+    const own = this.mode.evidenceSteps[name];
+    if (own !== undefined && there) this.#once(own);
   }
 
   #once(name: string): void {
@@ -135,20 +126,14 @@ export class World {
 
   #heard(line: string): void {
     const message = /"msg":"([^"]*)"/.exec(line)?.[1] ?? '';
-    const step = ['freeze requested', 'frozen', 'thaw requested'].find(
-      (known) => message === known,
-    );
-    if (step) this.story.step(step);
+    if (message === 'freeze requested' || message === 'thaw requested') this.story.step(message);
+    else if (message.startsWith('frozen after ')) this.story.step('frozen');
     else if (message.startsWith('freeze ended')) this.story.step('freeze ended');
   }
 
-  async cut(): Promise<Snapshot> {
+  async cut(): Promise<Copy> {
     this.#copies += 1;
-    return await this.volume.snapshot(`copy-${this.#copies}`);
-  }
-
-  async drop(copy: string): Promise<void> {
-    await tool('btrfs', 'subvolume', 'delete', copy).catch(() => undefined);
+    return await this.database.cut(`copy-${this.#copies}`);
   }
 
   /** Takes all room of the journal's file system; anything that shrinks to nothing still fits. */
@@ -198,27 +183,6 @@ export class World {
     this.#refusing = false;
   }
 
-  /** The postmaster's process id, also when it was not started by us a moment ago. */
-  async postmaster(): Promise<number | undefined> {
-    const file = join(this.server.options.dataDir, 'postmaster.pid');
-    const pid = Number((await readFile(file, 'utf8').catch(() => '')).split('\n')[0]);
-    return pid > 0 && existsSync(`/proc/${pid}`) ? pid : undefined;
-  }
-
-  /** Starts the server where it is down, as often as it takes. */
-  async serve(): Promise<void> {
-    for (let attempt = 1; (await this.postmaster()) !== this.server.pid || !this.server.pid;) {
-      try {
-        await this.server.start();
-        return;
-      } catch (error) {
-        attempt += 1;
-        if (attempt > 20) throw error;
-        await sleep(200);
-      }
-    }
-  }
-
   /** Undoes all that a fault may have left on. */
   async heal(): Promise<void> {
     this.link.mend();
@@ -226,15 +190,14 @@ export class World {
     this.sidecar.signal('SIGCONT');
     await this.emptyState();
     await this.allowEvidence();
-    await this.serve();
+    await this.database.serve();
   }
 
   async close(): Promise<void> {
     for (const watcher of this.#watchers) watcher.close();
     await this.heal().catch(() => undefined);
     await this.sidecar.close();
-    await this.load.stop(1_000).catch(() => undefined);
-    await this.server.stop('immediate').catch(() => undefined);
+    await this.database.close().catch(() => undefined);
     this.link.close();
     for (const point of mounts) await tool('umount', point).catch(() => undefined);
     mounts.clear();

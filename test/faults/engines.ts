@@ -1,0 +1,13 @@
+import type { FaultEngine } from './engine.ts';
+
+/** Name → how to load it. */
+const engines: Readonly<Record<string, () => Promise<{ readonly engine: FaultEngine }>>> = {
+  postgres: () => import('./postgres/index.ts'),
+};
+
+/** @throws Error that names the engines there are. */
+export async function loadFaultEngine(name: string): Promise<FaultEngine> {
+  const load = engines[name];
+  if (!load) throw new Error(`--engine: must be one of ${Object.keys(engines).join(', ')}`);
+  return (await load()).engine;
+}
