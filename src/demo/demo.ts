@@ -6,7 +6,8 @@ import { makeProgress, silent } from './progress.ts';
 import { type DemoReport, type Running, summary } from './report.ts';
 import { type Restored, restoreAndVerify } from './restore.ts';
 import { freezeAndCopy, setUp, type Source, type Stage } from './scenario.ts';
-import type { EmbeddedPostgres } from './embedded-postgres.ts';
+import type { DemoServer } from './database.ts';
+import { PostgresDemo } from './postgres.ts';
 import type { SidecarProcess } from './processes.ts';
 import { stopWorkspaces, Workspace } from './workspace.ts';
 
@@ -55,6 +56,7 @@ async function perform(options: DemoOptions): Promise<number> {
   const quiet = options.output === 'json' && !process.stderr.isTTY;
   const stage: Stage = {
     options,
+    database: new PostgresDemo(options.postgres),
     workspace: await Workspace.create(),
     checks: new Checks(),
     progress: quiet ? silent : makeProgress(stream),
@@ -85,7 +87,7 @@ async function play(stage: Stage): Promise<Running | null> {
   try {
     source = await setUp(stage);
     const taken = await freezeAndCopy(stage, source);
-    restored = await restoreAndVerify(stage, source, taken);
+    restored = await restoreAndVerify(stage, taken);
   } catch (error) {
     if (!(error instanceof CheckFailed)) throw error;
   }
@@ -98,14 +100,14 @@ async function leaveRunning(
   source: Source,
   restored: Restored | undefined,
 ): Promise<Running> {
-  await source.load.stop();
+  await source.server.load.stop();
   await source.volume.keep();
   await workspace.keep();
-  const pair = (server: EmbeddedPostgres, sidecar: SidecarProcess): Running['source'] => {
+  const pair = (server: DemoServer, sidecar: SidecarProcess): Running['source'] => {
     server.leave();
     sidecar.leave();
     const { socket, controlPort, metricsPort } = sidecar;
-    return { postgresPort: server.options.port, socket, controlPort, metricsPort };
+    return { shell: server.shell, port: server.port, socket, controlPort, metricsPort };
   };
   return {
     dir: workspace.dir,

@@ -31,7 +31,9 @@ export interface Running {
 }
 
 interface RunningPair {
-  readonly postgresPort: number;
+  /** Opens the database's own shell. */
+  readonly shell: string;
+  readonly port: number;
   readonly socket: string;
   readonly controlPort: number;
   readonly metricsPort: number;
@@ -43,9 +45,12 @@ export interface DemoReport {
   readonly failed: DemoCheck | null;
   readonly checks: readonly DemoCheck[];
   readonly database: {
-    readonly bytes: number;
-    readonly databases: number;
-    readonly ledgerRows: number;
+    /** `PostgreSQL`. */
+    readonly product: string;
+    /** What the writers' writes are called: `transactions`. */
+    readonly writes: string;
+    /** How much there was at the freeze: `112 MB in 4 databases`. */
+    readonly data: string;
   } | null;
   readonly receipt: Receipt | null;
   /** The `quiesce freeze` and `quiesce thaw` processes from start to end, and between them. */
@@ -82,12 +87,13 @@ function about(report: DemoReport, paint: Paint): string[] {
   const lines: string[] = [];
   if (receipt) {
     const { engine, position, mode } = receipt;
-    const size = database
-      ? `, ${Math.round(database.bytes / 2 ** 20)} MB in ${database.databases} databases`
-      : '';
+    const data = database ? `, ${database.data}` : '';
     const lsn = typeof position?.['lsn'] === 'string' ? ` at ${position['lsn']}` : '';
     lines.push(
-      ...row('Frozen', `PostgreSQL ${engine.version}, ${engine.role}${size}; ${mode}${lsn}`),
+      ...row(
+        'Frozen',
+        `${database?.product ?? engine.name} ${engine.version}, ${engine.role}${data}; ${mode}${lsn}`,
+      ),
     );
   }
   if (commandsMs) {
@@ -110,7 +116,7 @@ function writers(story: WriterStory, report: DemoReport, paint: Paint): string[]
     { label: 'after', window: story.after },
   ];
   const { counts, columnMs, marks } = story.timeline;
-  const head = `${story.clients} writers, ${thousands(story.transactions)} transactions; commits in columns of ${Math.round(columnMs)} ms:`;
+  const head = `${story.clients} writers, ${thousands(story.transactions)} ${writesOf(report)}; commits in columns of ${Math.round(columnMs)} ms:`;
   const gap = `longest time without any commit: before ${formatDuration(story.before.longestGapMs)}, frozen ${formatDuration(story.frozen.longestGapMs)}`;
   const stop = report.snapshot?.stalledMs
     ? [
@@ -144,16 +150,20 @@ function verdict(report: DemoReport, paint: Paint): string {
     return `  ${paint.bold(paint.red('NOT VERIFIED'))}  check '${report.failed.name}' did not hold ${took}`;
   }
   const count = thousands(report.acknowledgedBeforeFreeze ?? 0);
-  return `  ${paint.bold(paint.green('VERIFIED'))}  ${count} of ${count} transactions acknowledged before the freeze ${took}`;
+  return `  ${paint.bold(paint.green('VERIFIED'))}  ${count} of ${count} ${writesOf(report)} acknowledged before the freeze ${took}`;
+}
+
+function writesOf({ database }: DemoReport): string {
+  return database?.writes ?? 'writes';
 }
 
 function playground({ dir, source, restored }: Running, paint: Paint): string[] {
   const pair = (
     title: string,
-    { postgresPort, socket, controlPort, metricsPort }: RunningPair,
+    { shell, socket, controlPort, metricsPort }: RunningPair,
   ): string[] => [
     paint.bold(title),
-    `psql postgres://postgres:postgres@127.0.0.1:${postgresPort}/bank`,
+    shell,
     `curl -s --unix-socket ${socket} http://localhost/v1/status`,
     `curl -s http://127.0.0.1:${controlPort}/v1/status`,
     `curl -s http://127.0.0.1:${metricsPort}/metrics`,

@@ -3,27 +3,20 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestoreView, Status } from '../control.ts';
 import type { Receipt } from '../freeze/receipt.ts';
-import { amcheck } from './amcheck.ts';
-import type { EmbeddedPostgres } from './embedded-postgres.ts';
-import { verifyLedger } from './ledger.ts';
+import type { DemoServer } from './database.ts';
 import { get, runCli, type SidecarProcess } from './processes.ts';
-import { type Source, type Stage, step, type Taken } from './scenario.ts';
-import { DATABASE, makeServer, startServer, startSidecar, withClient } from './source.ts';
+import { type Stage, step, type Taken } from './scenario.ts';
 
 export interface Restored {
-  readonly server: EmbeddedPostgres;
+  readonly server: DemoServer;
   readonly sidecar: SidecarProcess;
 }
 
 const VERIFIED_WITHIN_MS = 60_000;
 
 /** Prepares the copy, starts a second server and sidecar on it and verifies it in every way. */
-export async function restoreAndVerify(
-  stage: Stage,
-  source: Source,
-  taken: Taken,
-): Promise<Restored> {
-  const { checks, workspace, options, signal } = stage;
+export async function restoreAndVerify(stage: Stage, taken: Taken): Promise<Restored> {
+  const { checks, database, workspace, signal } = stage;
   const { copy, receipt } = taken;
   await step(stage, 'prepare-restore', 'quiesce prepare-restore on the copy', async () => {
     const carried = await readCarried(copy.path);
@@ -40,17 +33,12 @@ export async function restoreAndVerify(
     checks.require('prepare-restore', finished.code === 0, message);
     return [undefined, 'the copy may start'];
   });
-  const server = await step(
-    stage,
-    'restored',
-    'Start a second PostgreSQL on the copy',
-    async () => {
-      const second = await makeServer(workspace, 'restored', options.postgres, copy.path);
-      await startServer(workspace, second);
-      return [second, `port ${second.options.port}`];
-    },
-  );
-  const sidecar = await verifyAtStart(stage, source, server, taken);
+  const title = `Start a second ${database.product} on the copy`;
+  const server = await step(stage, 'restored', title, async () => {
+    const second = await database.startOn(workspace, copy.path);
+    return [second, `port ${second.port}`];
+  });
+  const sidecar = await verifyAtStart(stage, server, taken);
   await verifyByHand(stage, sidecar, receipt);
   await compareLedger(stage, server, taken);
   return { server, sidecar };
@@ -64,14 +52,13 @@ async function readCarried(path: string): Promise<Receipt | undefined> {
 /** The sidecar beside the restored server verifies by itself: nobody asks it to. */
 async function verifyAtStart(
   stage: Stage,
-  source: Source,
-  server: EmbeddedPostgres,
-  { copy, receipt }: Taken,
+  server: DemoServer,
+  { receipt }: Taken,
 ): Promise<SidecarProcess> {
-  const { checks, workspace, signal } = stage;
+  const { checks, signal } = stage;
   const title = 'A sidecar beside it verifies by itself';
   return await step(stage, 'verified-at-start', title, async () => {
-    const sidecar = await startSidecar(workspace, 'sr', server, copy.path, source.role);
+    const sidecar = await server.startSidecar('sr');
     await sidecar.ready(signal);
     const restore = await pollRestore(sidecar, signal);
     const ok = restore?.verified === true && restore.id === receipt.id;
@@ -120,34 +107,17 @@ async function verifyByHand(
 }
 
 /** The proof that asks nothing of quiesce: what the writers were told against what is there. */
-async function compareLedger(
-  stage: Stage,
-  server: EmbeddedPostgres,
-  { acked }: Taken,
-): Promise<void> {
-  const { checks } = stage;
+async function compareLedger(stage: Stage, server: DemoServer, { acked }: Taken): Promise<void> {
+  const { checks, database } = stage;
   await step(stage, 'ledger', 'Compare with what the writers were told', async () => {
-    const report = await withClient(server, DATABASE, (client) => verifyLedger(client, acked));
-    for (const { name, ok, message } of report.checks) checks.add(name, ok, message);
-    return [undefined, `${report.rows} rows, ${report.beyond} of them after the freeze was called`];
+    const { found, beyond, ...compared } = await server.compare(acked);
+    for (const { name, ok, message } of compared.checks) checks.add(name, ok, message);
+    const { writes } = database.words;
+    return [undefined, `${found} ${writes}, ${beyond} of them after the freeze was called`];
   });
-  await step(stage, 'amcheck', 'amcheck, then write to it', async () => {
-    const found = await withClient(server, DATABASE, (client) => amcheck(client));
-    const scope = [
-      `${found.indexes} indexes`,
-      ...(found.tables > 0 ? [`${found.tables} tables`] : []),
-    ];
-    const clean = found.problems.length === 0;
-    const message = clean
-      ? `amcheck: ${scope.join(' and ')} clean`
-      : `amcheck: ${found.problems.slice(0, 3).join('; ')}`;
-    checks.add('amcheck', clean, message);
-    await withClient(server, DATABASE, async (client) => {
-      await client.query(`UPDATE bank.accounts SET balance = balance WHERE id = 1`);
-      await client.query(`INSERT INTO bank.ledger_0 VALUES (-1, 1, 1, 1, 0, '')`);
-      await client.query('VACUUM');
-    });
-    checks.add('writable', true, 'the restored server takes writes and a VACUUM');
-    return [undefined, message];
+  await step(stage, 'examine', 'Examine the data, then write to it', async () => {
+    const examined = await server.examine();
+    for (const { name, ok, message } of examined) checks.add(name, ok, message);
+    return [undefined, examined[0]?.message ?? ''];
   });
 }

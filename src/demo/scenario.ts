@@ -1,34 +1,20 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatDuration } from '../duration.ts';
 import type { Receipt } from '../freeze/receipt.ts';
 import { CheckFailed, type Checks } from './checks.ts';
-import type { EmbeddedPostgres } from './embedded-postgres.ts';
-import { verifyLedger } from './ledger.ts';
-import { type Acked, countAcked, WriterLoad } from './load.ts';
+import type { Acknowledged, DemoDatabase, DemoServer } from './database.ts';
 import type { DemoOptions } from './options.ts';
-import { tool } from './os.ts';
 import { type Finished, runCli, type SidecarProcess } from './processes.ts';
 import type { Progress } from './progress.ts';
 import type { DemoReport } from './report.ts';
-import {
-  connectionTo,
-  DATABASE,
-  makeRole,
-  makeServer,
-  makeSourceVolume,
-  startServer,
-  startSidecar,
-  withClient,
-} from './source.ts';
-import type { Snapshot, Volume } from './volume.ts';
+import { makeVolume, type Snapshot, type Volume } from './volume.ts';
 import { tellWriters, type Moments } from './writers.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What one run of the demo works with. */
 export interface Stage {
   readonly options: DemoOptions;
+  readonly database: DemoDatabase;
   readonly workspace: Workspace;
   readonly checks: Checks;
   readonly progress: Progress;
@@ -40,23 +26,18 @@ export interface Stage {
 /** A running source: server, volume, sidecar, writers. */
 export interface Source {
   readonly volume: Volume;
-  readonly server: EmbeddedPostgres;
+  readonly server: DemoServer;
   readonly sidecar: SidecarProcess;
-  readonly role: Readonly<Record<string, string>>;
-  readonly load: WriterLoad;
 }
 
 /** What the first half leaves for the restore. */
 export interface Taken {
   readonly receipt: Receipt;
-  readonly acked: Acked;
+  readonly acked: Acknowledged;
   readonly copy: Snapshot;
 }
 
 const WARM_UP_MS = 1_000;
-const RECYCLED_SEGMENTS = 4;
-/** So that eight writers leave the processors of a small machine some air. */
-const THINK_MS = 8;
 
 /** One step: shown while it runs, and the name of the check where it fails. */
 export async function step<T>(
@@ -81,64 +62,62 @@ export async function step<T>(
   }
 }
 
-/** Server, volume, sidecar and writers, all running. */
+/** Server, volume, sidecar and writers; the writers do not write yet. */
 export async function setUp(stage: Stage): Promise<Source> {
-  const { workspace, options, signal } = stage;
-  let server: EmbeddedPostgres | undefined;
+  const { workspace, database, signal } = stage;
   const volume = await step(stage, 'volume', 'Make a volume for the data', async () => {
-    const made = await makeSourceVolume(workspace, () => server);
+    const made = await makeVolume(workspace.dir, { postmaster: () => database.pid });
+    await workspace.defer(() => made.dispose());
     return [made, made.kind === 'btrfs' ? 'btrfs on a loop device' : 'a plain folder'];
   });
-  const title = `Start an embedded PostgreSQL ${options.postgres}`;
-  const role = await step(stage, 'postgres', title, async () => {
-    server = await makeServer(workspace, 'source', options.postgres, volume.path);
-    await server.initdb();
-    await startServer(workspace, server);
-    return [await makeRole(workspace, server), `port ${server.options.port}`];
+  const title = `Start ${database.title}`;
+  const server = await step(stage, database.engine, title, async () => {
+    const made = await database.start(workspace, volume.path);
+    return [made, `port ${made.port}`];
   });
-  if (!server) throw new Error('no server');
-  const running: EmbeddedPostgres = server;
-  const sidecar = await step(stage, 'sidecar', 'Start the sidecar as role quiesce', async () => {
-    const made = await startSidecar(workspace, 'sc', running, volume.path, role);
+  const sidecar = await step(stage, 'sidecar', 'Start the sidecar as user quiesce', async () => {
+    const made = await server.startSidecar('sc');
     await made.ready(signal);
     return [made, 'ready'];
   });
-  const load = new WriterLoad({ connection: connectionTo(running, DATABASE), thinkMs: THINK_MS });
-  await workspace.defer(() => load.stop(500));
-  return { volume, server: running, sidecar, role, load };
+  await workspace.defer(() => server.load.stop(500));
+  return { volume, server, sidecar };
 }
 
 /** Writers before, freeze, hold, snapshot, thaw, writers after. */
 export async function freezeAndCopy(stage: Stage, source: Source): Promise<Taken> {
-  const { load, sidecar, volume } = source;
-  const { checks, facts, signal } = stage;
+  const { server, sidecar, volume } = source;
+  const { load } = server;
+  const { checks, database, facts, signal } = stage;
   const ms = stage.options.seconds * 1_000;
   const measured = await step(
     stage,
     'writers',
-    `${load.shape.clients} writers move money`,
+    `${load.clients} writers ${database.words.writers}`,
     async () => {
       await load.prepare();
-      await settle(source);
       await load.start();
       await sleep(WARM_UP_MS, undefined, { signal });
       const from = performance.now();
       await sleep(ms, undefined, { signal });
-      const acked = countAcked(load.snapshotAcked());
-      return [from, `${acked} transactions acknowledged`];
+      return [from, `${load.acknowledged().count} ${database.words.writes} acknowledged`];
     },
   );
   const { acked, frozen } = await step(stage, 'freeze', 'quiesce freeze', async () => {
-    const before = load.snapshotAcked();
+    const before = load.acknowledged();
     const finished = await runCli(['freeze', '-o', 'json'], sidecar.env, signal);
     const receipt = receiptOf(finished, 'freeze');
     checks.require('freeze', receipt.verdict === 'held', `quiesce freeze: ${describe(receipt)}`);
     return [{ acked: before, frozen: finished }, describe(receipt)];
   });
-  facts.acknowledgedBeforeFreeze = countAcked(acked);
+  facts.acknowledgedBeforeFreeze = acked.count;
   const half = ms / 4;
   await step(stage, 'hold', 'Hold while the writers go on', async () => {
-    facts.database = await readSize(source.server);
+    facts.database = {
+      product: database.product,
+      writes: database.words.writes,
+      data: await server.describeData(),
+    };
     await sleep(half, undefined, { signal });
     return [undefined, formatDuration(half)];
   });
@@ -167,85 +146,41 @@ export async function freezeAndCopy(stage: Stage, source: Source): Promise<Taken
   return { receipt, acked, copy };
 }
 
-/**
- * Brings the new server to where one is that has run for a while: everything written out, and WAL
- * segments to recycle. Otherwise the freeze would be measured writing what making the server left in
- * memory, and filling new segments with zeros.
- */
-async function settle({ server, volume }: Source): Promise<void> {
-  await withClient(server, DATABASE, async (client) => {
-    for (let segment = 0; segment < RECYCLED_SEGMENTS; segment += 1) {
-      await client.query(`SELECT pg_logical_emit_message(false, 'demo', ''), pg_switch_wal()`);
-    }
-    await client.query('CHECKPOINT');
-  });
-  await tool('sync', '-f', volume.path).catch(() => undefined);
-}
-
 async function finishWriters(
   stage: Stage,
-  { load, server, volume }: Source,
+  { server }: Source,
   moments: Omit<Moments, 'ended'>,
   stopped: boolean,
 ): Promise<void> {
   const { checks, facts, signal, options } = stage;
+  const { writes } = stage.database.words;
+  const { load } = server;
   await step(stage, 'writers', 'Writers after', async () => {
     await sleep(options.seconds * 500, undefined, { signal });
     const ended = performance.now();
     await load.stop();
     facts.writers = tellWriters(load, { ...moments, ended }, stopped);
-    return [undefined, `${load.latencies.count} transactions in all`];
+    return [undefined, `${load.latencies.count} ${writes} in all`];
   });
   const during = facts.writers?.frozen.count ?? 0;
-  const trouble = [...load.errors, ...load.losses];
+  const trouble = load.trouble();
   checks.add(
     'writers',
     during > 0 && trouble.length === 0,
-    trouble[0] ?? `writers went on: ${during} transactions while frozen, no error in any`,
+    trouble[0] ?? `writers went on: ${during} ${writes} while frozen, no error in any`,
   );
   await step(stage, 'live', 'Look at the live database', async () => {
-    const live = await withClient(server, DATABASE, (c) => verifyLedger(c, load.snapshotAcked()));
+    const live = await server.compare(load.acknowledged());
     const wrong = live.checks.find(({ ok }) => !ok)?.message;
     const exact = wrong === undefined && live.beyond === 0;
-    const message = `the live database holds exactly the ${live.rows} transactions acknowledged`;
-    checks.add(
-      'live',
-      exact,
-      wrong ?? (exact ? message : `${live.beyond} rows nobody acknowledged`),
-    );
-    const left = await leftovers(server.options.dataDir, volume.path);
-    const clean = 'nothing is left in the live data: no backup_label, no receipt';
-    checks.add(
-      'left-over',
-      left.length === 0,
-      left.length === 0 ? clean : `left: ${left.join(', ')}`,
-    );
-    return [undefined, `${live.rows} rows`];
-  });
-}
-
-/** What a finished freeze must not leave behind. */
-async function leftovers(pgdata: string, volume: string): Promise<string[]> {
-  const paths = [
-    ...['backup_label', 'tablespace_map'].map((name) => join(pgdata, name)),
-    ...['receipt.json', 'postgres.backup_label'].map((name) => join(volume, '.quiesce', name)),
-  ];
-  const found = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
-  return paths.filter((_, i) => found[i] !== undefined);
-}
-
-async function readSize(server: EmbeddedPostgres): Promise<NonNullable<DemoReport['database']>> {
-  return await withClient(server, DATABASE, async (client) => {
-    const { rows } = await client.query<{ bytes: string; databases: string; ledger: string }>(
-      `SELECT sum(pg_database_size(oid)) AS bytes, count(*) AS databases,
-              (SELECT count(*) FROM bank.ledger_0) AS ledger FROM pg_database WHERE datallowconn`,
-    );
-    const [row] = rows;
-    return {
-      bytes: Number(row?.bytes),
-      databases: Number(row?.databases),
-      ledgerRows: Number(row?.ledger),
-    };
+    const message = `the live database holds exactly the ${live.found} ${writes} acknowledged`;
+    const more = `${live.beyond} ${writes} that nobody acknowledged`;
+    checks.add('live', exact, wrong ?? (exact ? message : more));
+    const left = await server.leftovers();
+    const clean = 'nothing is left in the live data by the freeze';
+    const kept = `left: ${left.join(', ')}`;
+    checks.add('left-over', left.length === 0, left.length === 0 ? clean : kept);
+    return [undefined, `${live.found} ${writes}`];
   });
 }
 

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { Client, type ClientConfig } from 'pg';
 import { EmbeddedPostgres, freePort } from './embedded-postgres.ts';
 import { roleSqlPath, SidecarProcess } from './processes.ts';
-import { makeVolume, type Volume } from './volume.ts';
 import type { Workspace } from './workspace.ts';
 
 /** The database the writers use. */
@@ -62,16 +61,6 @@ export async function withClient<T>(
   } finally {
     await client.end().catch(() => undefined);
   }
-}
-
-/** A volume for the source's data, removed with the workspace. */
-export async function makeSourceVolume(
-  workspace: Workspace,
-  server: () => EmbeddedPostgres | undefined,
-): Promise<Volume> {
-  const volume = await makeVolume(workspace.dir, { postmaster: () => server()?.pid });
-  await workspace.defer(() => volume.dispose());
-  return volume;
 }
 
 /**

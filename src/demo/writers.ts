@@ -1,5 +1,5 @@
 import type { Span } from './latency.ts';
-import { countAcked, type WriterLoad } from './load.ts';
+import type { DemoLoad } from './database.ts';
 import type { WriterStory } from './report.ts';
 
 /** When things happened, on the clock of `performance.now()`. */
@@ -22,13 +22,13 @@ const COLUMNS = 72;
  * @param stopped the server stood still for the copy: that span is told apart, since it comes from
  *   how this machine copies and not from the freeze.
  */
-export function tellWriters(load: WriterLoad, moments: Moments, stopped: boolean): WriterStory {
+export function tellWriters(load: DemoLoad, moments: Moments, stopped: boolean): WriterStory {
   const { measured, frozen, thawed, copied, ended } = moments;
   const log = load.latencies;
   const share = (moment: number): number => (moment - measured) / (ended - measured);
   return {
-    clients: load.shape.clients,
-    transactions: countAcked(load.snapshotAcked()),
+    clients: load.clients,
+    transactions: load.acknowledged().count,
     before: log.window(measured, frozen),
     frozen: log.window(frozen, thawed, stopped ? copied : undefined),
     snapshot: stopped ? log.touching(copied) : null,
