@@ -11,7 +11,7 @@ const ROLLED_BACK = ['freeze-timeout', 'freeze-failed', 'freeze-aborted', 'calle
 export function judgeClaims(
   record: RunRecord,
   plan: { readonly ttlMs: number; readonly id: string },
-  { endsHold }: FaultMode,
+  { endsHold, faults }: FaultMode,
   heldAt: number | undefined,
 ): Finding[] {
   const found: Finding[] = [];
@@ -39,9 +39,10 @@ export function judgeClaims(
     const held = id === plan.id ? Math.min(heldAt ?? returned, returned) : returned;
     const leaseEnds = Math.max(...own.map(({ returnedAt }) => returnedAt)) + plan.ttlMs;
     if (called > leaseEnds) lie(`thawed ${(called - leaseEnds).toFixed(0)} ms after the lease`);
-    for (const { kind, at } of injected) {
+    for (const { kind, at, overAt } of injected) {
       if (at === 'missed' || !endsHold.includes(kind)) continue;
-      if (at > held && at < called) lie(`${kind} at ${at.toFixed(1)} ms, within the hold`);
+      const by = faults.includes(kind) ? (overAt ?? Infinity) : at;
+      if (at > held && by < called) lie(`${kind} at ${at.toFixed(1)} ms, within the hold`);
     }
   }
   for (const freeze of freezes) {

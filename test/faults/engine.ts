@@ -33,6 +33,8 @@ export interface FaultMode {
   readonly endsHold: readonly string[];
   /** Faults, general ones too, while and after which writers may wait by themselves. */
   readonly stallsWriters: readonly string[];
+  /** Timeouts of freezes, in milliseconds, one of which a run picks: some too short, most enough. */
+  readonly timeoutsMs: readonly number[];
   /** Writers may wait for as long as the lease. */
   readonly blocksWriters: boolean;
   /** A copy holds what was acknowledged before freeze, or even before thaw, was called. */
@@ -81,7 +83,10 @@ export interface RestoreOptions {
 }
 
 /** `refused`: why `prepare-restore` did not take it. `wrong`: what the started server lacks. */
-export type Restored = { readonly refused: string } | { readonly wrong: readonly string[] };
+export type Restored =
+  | { readonly refused: string }
+  /** `all`: all that was acknowledged had to be there, which is not so of every copy. */
+  | { readonly wrong: readonly string[]; readonly all: boolean };
 
 /** A server with its data on the volume, under write load. Used by many runs, one after the other. */
 export interface Database {

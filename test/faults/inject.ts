@@ -9,6 +9,8 @@ export interface Injected {
   readonly step: string;
   /** `missed`: its step was never reached, or there was nothing to hit. */
   readonly at: number | 'missed';
+  /** When it was over; for faults of the engine the latest moment at which it can have hit. */
+  readonly overAt?: number;
 }
 
 const WALL_JUMPS_S = [-86_400, -90, 45, 7_200, 400 * 86_400];

@@ -112,7 +112,7 @@ export function makePlan(
   const thaw = random.chance(0.78) ? 'in-time' : random.pick(['late', 'never'] as const);
   const short = thaw !== 'in-time' || random.chance(0.35);
   const ttlMs = short ? random.between(400, 1_200) : 6_000;
-  const timeoutMs = random.pick([1_000, 4_000, 4_000]);
+  const timeoutMs = random.pick(facts.timeoutsMs);
   const holdMs = thaw === 'late' ? ttlMs + random.between(0, 400) : random.between(0, 350);
   const count = random.pick([0, 1, 1, 1, 1, 2, 2]);
   const kinds = [...FAULTS, ...facts.faults];
@@ -162,7 +162,7 @@ function makeFault(
 
 /** Mostly longer than a timeout or the shorter leases; some as short as a hiccup. */
 function duration(random: Random, kind: string, timeoutMs: number): number {
-  const beyond = random.chance(0.2) ? timeoutMs : 1_000;
+  const beyond = random.chance(0.2) ? Math.min(timeoutMs, 4_000) : 1_000;
   const common = random.chance(0.7) ? beyond + random.between(50, 600) : random.between(20, 400);
   // The evidence at thaw has 8 s.
   const stalls = /^(pause-(?!shim|sidecar)|net-silent)/.test(kind);

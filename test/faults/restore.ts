@@ -33,7 +33,9 @@ export async function restoreCopies(world: World, record: RunRecord): Promise<Re
       findings.push({ kind: 'false-success', what });
     } else {
       done += 1;
-      world.story.tell(`restored ${path}: ${came.wrong.join('; ') || 'all is there'}`);
+      world.story.tell(
+        `restored ${path}: ${came.wrong.join('; ') || (came.all ? 'all is there' : 'whole')}`,
+      );
       for (const what of came.wrong) {
         findings.push({ kind: 'false-success', what: `restored ${id}: ${what}` });
       }

@@ -87,7 +87,7 @@ export class Scenario {
     const index = this.#injected.push(entry) - 1;
     const hit = await inject(this.#world, fault, this.#shim);
     this.#story.tell(`! ${fault.kind} ${hit ? 'is over' : 'hit nothing'}`);
-    if (!hit) this.#injected[index] = { ...entry, at: 'missed' };
+    this.#injected[index] = { ...entry, ...(hit ? { overAt: this.#story.now } : { at: 'missed' }) };
   }
 
   async #hook(verb: 'freeze' | 'thaw'): Promise<Called> {

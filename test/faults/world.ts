@@ -81,8 +81,8 @@ export class World {
 
   async #begin(): Promise<void> {
     const { database, sidecar } = this;
+    await mkdir(this.evidence);
     await database.start();
-    await mkdir(this.evidence, { recursive: true });
     await mkdir(sidecar.stateDir, { mode: 0o700 });
     const options = `size=${STATE_SIZE},mode=700`;
     await tool('mount', '-t', 'tmpfs', '-o', options, 'quiesce-state', sidecar.stateDir);

@@ -1,4 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
+import { Owed } from '../../freeze/owed.ts';
 import type { Receipt } from '../../freeze/receipt.ts';
 import type {
   CopyMethod,
@@ -58,6 +59,7 @@ class PostgresEngine implements Engine {
   readonly #onReplicaWait: (seconds: number) => void;
   readonly #linger = new Linger();
   #prepared: Prepared | undefined;
+  readonly #owed = new Owed();
   readonly #onAbort = (): void => void this.#forget();
 
   constructor(settings: PostgresSettings, options: PostgresOptions) {
@@ -92,7 +94,8 @@ class PostgresEngine implements Engine {
       const open = (again: AbortSignal): Promise<Session> => this.#open(again);
       const dataDir = this.#dataDir;
       const linger = this.#linger.keep;
-      const known = { session, server, privileges, layout, dataDir, context, open, linger };
+      const owed = this.#owed;
+      const known = { session, server, privileges, layout, dataDir, context, open, linger, owed };
       this.#prepared = await mode(known, signal);
       // A freeze that ends between prepare and hold leaves its connection to nobody else.
       signal.addEventListener('abort', this.#onAbort, { once: true });

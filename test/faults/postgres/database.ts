@@ -68,6 +68,8 @@ export abstract class PostgresDatabase implements Database {
     await query(primary, await roleSql());
     await query(primary, `ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
     await query(primary, 'CREATE TABLE canary (at timestamptz)');
+    for (const name of ['template0', 'template1']) await dropTemplate(primary, name);
+    await this.follow();
     const { port } = primary.options;
     const connection = { host: '127.0.0.1', port, user: 'postgres', password: 'postgres' };
     this.#load = new WriterLoad({
@@ -77,6 +79,11 @@ export abstract class PostgresDatabase implements Database {
     });
     await this.#load.prepare();
     await this.#load.start();
+  }
+
+  /** What else has to run before writers do. */
+  protected follow(): Promise<void> {
+    return Promise.resolve();
   }
 
   protected get load(): WriterLoad {
@@ -165,6 +172,12 @@ export abstract class PostgresDatabase implements Database {
     return false;
   }
 
+  /** The adversary: every page in memory goes to disk. Gives up where the server does not answer. */
+  protected async flush(...servers: readonly EmbeddedPostgres[]): Promise<void> {
+    const flushed = servers.map((server) => query(server, 'CHECKPOINT').catch(() => undefined));
+    await Promise.race([Promise.all(flushed), sleep(1_500)]);
+  }
+
   log(): string {
     return this.server.log.slice(-4_000);
   }
@@ -180,6 +193,13 @@ export abstract class PostgresDatabase implements Database {
     const socketDir = join(this.options.dir, 'r');
     const atLeast = acked ?? { ...this.load.snapshotAcked(), upTo: [] };
     const dataDir = join(copy.path, 'pgdata');
-    return { wrong: await examineCopy({ major, dataDir, socketDir }, atLeast) };
+    const wrong = await examineCopy({ major, dataDir, socketDir }, atLeast);
+    return { wrong, all: acked !== undefined };
   }
+}
+
+/** Hundreds of files that no run needs, but every file-by-file copy would hold. */
+async function dropTemplate(server: EmbeddedPostgres, name: string): Promise<void> {
+  await query(server, `ALTER DATABASE ${name} IS_TEMPLATE false`);
+  await query(server, `DROP DATABASE ${name}`);
 }

@@ -1,4 +1,5 @@
 import { QuiesceError } from '../../../errors.ts';
+import type { Owed } from '../../../freeze/owed.ts';
 import type { FreezeContext, Hold } from '../../engine.ts';
 import type { Layout } from '../layout.ts';
 import type { Privileges } from '../privileges.ts';
@@ -22,6 +23,8 @@ export interface ModeInput {
    * time is up, another freeze begins, or the engine is closed.
    */
   readonly linger: (session: Session, ms: number) => Promise<void>;
+  /** Takes what a roll-back could not undo, to be tried again until it can. */
+  readonly owed: Owed;
 }
 
 /** The slow half of a freeze, done. Either `hold` or `close` is called next, once. */

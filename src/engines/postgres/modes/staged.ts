@@ -2,6 +2,7 @@ import { chown, lstat, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
 import { describeErrno, isErrno, makeFolder, syncFolder, writeDurably } from '../../../files.ts';
+import type { Owed } from '../../../freeze/owed.ts';
 import { VOLUME_FOLDER } from '../../../freeze/volume.ts';
 import type { Hold } from '../../engine.ts';
 import { beginBackup, type Begun } from '../backup.ts';
@@ -40,6 +41,7 @@ export async function prepareStaged(input: ModeInput, signal: AbortSignal): Prom
   const { session, context, server, layout } = input;
   const { pgdata, dataDir, owner } = await place(input);
   const notes = [...layout.notes];
+  await input.owed.settle();
   await sweepStaging(dataDir);
   const notKept = await retainWal(session, context.ttlMs, signal);
   if (notKept !== null) notes.push(notKept);
@@ -55,16 +57,24 @@ export async function prepareStaged(input: ModeInput, signal: AbortSignal): Prom
     const staging = { ...input, folder, pgdata, begun, stager, space, notes };
     await copyData(staging, alive.signal);
     return {
-      hold: async (until) => await seal(staging, until).finally(() => alive.stop()),
+      hold: async (until) => {
+        try {
+          return await seal(staging, until);
+        } catch (error) {
+          throw asUnsupported(error);
+        } finally {
+          alive.stop();
+        }
+      },
       close: async () => {
         alive.stop();
         await session.close();
-        await discard(folder);
+        await discard(folder, input.owed);
       },
     };
   } catch (error) {
     alive.stop();
-    await discard(folder);
+    await discard(folder, input.owed);
     throw asUnsupported(error);
   }
 }
@@ -156,9 +166,9 @@ async function seal(staging: Staging, signal: AbortSignal): Promise<Hold> {
   return new StagedHold({ ...sealed, restore, folder, manifest, notes: staging.notes });
 }
 
-/** Never throws: what cannot be removed now is swept by the next start or freeze. */
-async function discard(folder: string): Promise<void> {
-  await removeStaging(folder).catch(() => undefined);
+/** Never throws: what cannot be removed now is tried again, and swept by the next freeze. */
+async function discard(folder: string, owed: Owed): Promise<void> {
+  await removeStaging(folder).catch(() => owed.owe(() => removeStaging(folder)));
 }
 
 function unsupported(message: string, hint: string): QuiesceError {

@@ -1,0 +1,106 @@
+import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { tool } from '../../../src/demo/os.ts';
+import type { Receipt } from '../../../src/freeze/receipt.ts';
+import type { PostgresRestore } from '../../../src/engines/postgres/receipt.ts';
+import type { Copy, DatabaseOptions, FaultMode, RestoreOptions, Restored } from '../engine.ts';
+import { type Committed, PostgresDatabase } from './database.ts';
+import { prepare } from './examine.ts';
+import { primaryOn, sealed } from './sealed.ts';
+
+/** A little longer than WAL is kept after a thaw. */
+const KEPT_MS = 65_000;
+
+/**
+ * `copy: volumes`: data on one volume, pg_wal on another; a backup stays open from freeze to thaw.
+ * The data is cut during the hold, the WAL after the thaw.
+ */
+export const open: FaultMode = {
+  freezeSteps: ['slot asked', 'backup start asked', 'backup started'],
+  thawSteps: [
+    'check asked',
+    'check answered',
+    'marker asked',
+    'marker written',
+    'backup stop asked',
+    'backup stopped',
+  ],
+  evidenceSteps: {},
+  faults: sealed.faults,
+  endsHold: [...sealed.endsHold, 'end-backend'],
+  stallsWriters: sealed.stallsWriters,
+  timeoutsMs: sealed.timeoutsMs,
+  blocksWriters: false,
+  holdsUntil: 'thaw',
+  make: async (options) => {
+    const wal = walOf(options);
+    await tool('btrfs', 'subvolume', 'create', wal);
+    const server = await primaryOn(options, [`--waldir=${join(wal, 'pg_wal')}`]);
+    await server.own(wal);
+    return new OpenDatabase(options, server);
+  },
+};
+
+function walOf({ volume }: DatabaseOptions): string {
+  return join(dirname(volume.path), 'wal');
+}
+
+class OpenDatabase extends PostgresDatabase {
+  protected readonly settings = { QUIESCE_COPY: 'volumes' };
+  #keptUntil = 0;
+
+  async cut(name: string): Promise<Copy> {
+    const copy = await this.options.volume.snapshot(name);
+    await this.flush(this.server);
+    return copy;
+  }
+
+  async complete({ path }: Copy): Promise<void> {
+    await tool('btrfs', 'subvolume', 'snapshot', walOf(this.options), `${path}-wal`);
+  }
+
+  async restore({ path }: Copy, { acknowledged, receipt }: RestoreOptions): Promise<Restored> {
+    const wal = join(path, 'pgdata/pg_wal');
+    await rm(wal);
+    const there = await mountBeside(wal, `${path}-wal/pg_wal`);
+    if (!there) return { refused: 'the volume of its WAL was not copied' };
+    const refused = await prepare(path, ...(await this.#receipt(receipt)));
+    if (refused !== undefined) return { refused };
+    return await this.examine({ path }, (acknowledged as Committed | undefined)?.acked);
+  }
+
+  /** What thaw printed, in a file, as a person keeps it. */
+  async #receipt(receipt: Receipt | undefined): Promise<string[]> {
+    if (!receipt) return [];
+    const folder = join(this.options.dir, 'receipts');
+    await mkdir(folder, { recursive: true });
+    const file = join(folder, `${receipt.id}.json`);
+    await writeFile(file, JSON.stringify(receipt));
+    return ['--receipt', file];
+  }
+
+  override async drop(copy: Copy): Promise<void> {
+    await super.drop(copy);
+    await super.drop({ path: `${copy.path}-wal` }).catch(() => undefined);
+  }
+
+  protected override keeps(ended: readonly Receipt[]): boolean {
+    const now = performance.now();
+    const kept = ended.some((receipt) => keptUntil(receipt) !== undefined);
+    if (kept) this.#keptUntil = now + KEPT_MS;
+    return now < this.#keptUntil;
+  }
+}
+
+/** When the receipt says that the WAL is no longer kept: on a clock that may jump. */
+function keptUntil({ restore }: Receipt): string | undefined {
+  return (restore as Partial<PostgresRestore> | null)?.wal?.keptUntil;
+}
+
+async function mountBeside(link: string, target: string): Promise<boolean> {
+  await symlink(target, link);
+  return await tool('test', '-d', target).then(
+    () => true,
+    () => false,
+  );
+}
