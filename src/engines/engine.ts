@@ -82,6 +82,11 @@ export interface Hold {
   readonly reasons: readonly string[];
   /** Sentences for those who read the receipt. */
   readonly notes: readonly string[];
+  /**
+   * A restore cannot tell a copy without this freeze's receipt from one that needs nothing, and would
+   * start it as it is: a volume that cannot take the receipt then fails the freeze.
+   */
+  readonly needsReceipt?: boolean;
   /** What `recover` needs to release this hold from another process. */
   readonly journal: JsonObject;
   /** Aborts, with a `HoldCheck` as reason, when the hold is known to be broken. */

@@ -7,7 +7,7 @@ import type {
   HoldCheck,
   HoldEnd,
 } from '../engines/engine.ts';
-import { type QuiesceError, toQuiesceError } from '../errors.ts';
+import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import type { Cause } from './lease.ts';
@@ -136,6 +136,7 @@ export class FreezeRun {
     this.stage = 'receipt';
     const evidence = await volume.seal(this.receipt);
     this.receipt = { ...this.receipt, evidence };
+    if (hold.needsReceipt && !evidence.onVolume) throw unproven(evidence.detail);
     signal.throwIfAborted();
     this.stage = 'held';
     return heldAt;
@@ -236,6 +237,14 @@ export class FreezeRun {
       this.#deps.logger.error({ freeze: this.id, err: error }, 'the journal could not be closed');
     }
   }
+}
+
+function unproven(why: string): QuiesceError {
+  return new QuiesceError(
+    'COPY_UNSUPPORTED',
+    `A copy made in this way is restored by what the freeze leaves on the volume. ${why}`,
+    { hint: 'Make the volume writable for the sidecar and free some space on it.' },
+  );
 }
 
 function pairs(check: HoldCheck): [code: string, note: string][] {

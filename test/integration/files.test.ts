@@ -417,6 +417,35 @@ it('a volume without the space is refused with numbers, and nothing is left on i
   await expectNothingLeft();
 });
 
+it('a volume that turns read-only while a backup is staged is named, and what was staged goes as soon as it can', async () => {
+  await makeRig();
+  await mkdir(quiesce(), { recursive: true });
+  const freezing = rig.sidecar.cli('freeze', '--id', 'stuck');
+  const begun = join(quiesce(), 'stuck/base/PG_VERSION');
+  await expect.poll(() => existsSync(begun), { timeout: 20_000, interval: 5 }).toBe(true);
+  await run('mount', ['--bind', quiesce(), quiesce()]);
+  try {
+    await run('mount', ['-o', 'remount,ro,bind', quiesce()]);
+    const refused = await freezing;
+    expect(refused, refused.stderr).toMatchObject({ code: 5 });
+    expect(refused.stderr).toMatch(/COPY_UNSUPPORTED.*EROFS/);
+    expect(await left()).toEqual(['stuck']);
+  } finally {
+    await run('umount', [quiesce()]);
+  }
+  await expect.poll(left, { timeout: 10_000 }).toEqual([]);
+  expect(await freeze('stuck')).toMatchObject({ verdict: 'held' });
+});
+
+it('a volume that takes the staged backup but not the receipt fails the freeze: a restore would start the live files', async () => {
+  await makeRig();
+  await mkdir(join(quiesce(), 'receipt.json/in-the-way'), { recursive: true });
+  const refused = await rig.sidecar.cli('freeze', '--id', 'no-receipt');
+  expect(refused, refused.stdout).toMatchObject({ code: 5 });
+  expect(refused.stderr).toMatch(/COPY_UNSUPPORTED.*receipt\.json could not be written/);
+  expect(await left()).toEqual(['receipt.json']);
+});
+
 it('what cannot be staged is refused: no mounted data, a tablespace, a role without the grants', async () => {
   rig = await Rig.make({ major: 17, env: FILES });
   const dataDir = rig.sidecar.env['QUIESCE_DATA_DIR'] ?? '';

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -201,6 +201,16 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     await expectNothingLeft();
     expect(await rig.sidecar.cli('freeze', '--id', 'next')).toMatchObject({ code: 0 });
     expect(await rig.sidecar.cli('thaw', '--id', 'next')).toMatchObject({ code: 0 });
+  });
+
+  it('a volume that cannot take the receipt fails the freeze: a copy of it could not be proven', async () => {
+    rig = await VolumesRig.make({ major });
+    await rig.sidecar.start();
+    await mkdir(join(rig.paths.data, '.quiesce/receipt.json/in-the-way'), { recursive: true });
+    const refused = await rig.sidecar.cli('freeze', '--id', 'no-receipt');
+    expect(refused, refused.stdout).toMatchObject({ code: 5 });
+    expect(refused.stderr).toMatch(/COPY_UNSUPPORTED.*receipt\.json could not be written/);
+    await expectNothingLeft();
   });
 
   it('a sidecar that is killed leaves no backup, no slot, no file; its freeze is never consistent', async () => {

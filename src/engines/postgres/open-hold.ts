@@ -38,6 +38,7 @@ export class OpenHold implements Hold {
   readonly mode = 'open';
   readonly server;
   readonly writesBlocked = false;
+  readonly needsReceipt = true;
   readonly position: JsonObject;
   readonly restore: JsonObject;
   readonly reasons: readonly string[] = [];

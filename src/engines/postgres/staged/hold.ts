@@ -21,6 +21,7 @@ export class StagedHold implements Hold {
   readonly mode = 'staged';
   readonly server: Probe;
   readonly writesBlocked = false;
+  readonly needsReceipt = true;
   readonly position: JsonObject;
   readonly restore: JsonObject;
   readonly reasons: readonly string[] = [];
