@@ -13,6 +13,7 @@ export interface Injected {
   readonly overAt?: number;
 }
 
+const NEED_MOUNTS = ['state-full', 'volume-full', 'evidence-refused'];
 const WALL_JUMPS_S = [-86_400, -90, 45, 7_200, 400 * 86_400];
 
 /**
@@ -25,6 +26,7 @@ export async function inject(
   shim: Shim | undefined,
 ): Promise<boolean> {
   const { sidecar, link, database } = world;
+  if (NEED_MOUNTS.includes(kind) && !world.mounts) return false;
   switch (kind) {
     case 'kill-sidecar':
     case 'term-sidecar':

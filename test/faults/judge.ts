@@ -67,9 +67,11 @@ export function judgeStillness(
 export async function askLeftovers(world: World, ended: readonly Receipt[]): Promise<Finding[]> {
   const deadline = performance.now() + CLEAN_WITHIN_MS;
   for (;;) {
-    const found = await leftovers(world, ended).catch((error: unknown) => [
-      `could not be asked: ${(error as Error).message}`,
-    ]);
+    const found = await leftovers(world, ended).catch(async (error: unknown) => {
+      // A server may give up by itself some time after a crash.
+      await world.database.serve();
+      return [`could not be asked: ${(error as Error).message}`];
+    });
     if (found.length === 0) return [];
     if (performance.now() > deadline) return found.map((what) => ({ kind: 'left-behind', what }));
     await sleep(50);

@@ -58,8 +58,9 @@ async function runAll(
       for (const { run, mode, plan } of block) {
         if (stopped()) return results;
         if (world?.mode !== mode) await renew();
+        const made = world === undefined;
         world ??= await World.make(mode, options.version);
-        if (!world.clock.works) process.stderr.write('libfaketime is missing: no clock jumps\n');
+        if (made) for (const lack of lacks(world)) process.stderr.write(`  ${lack}\n`);
         const result = await play(world, run, plan);
         results.push({ ...result, story: '' });
         await tell(result, options, results);
@@ -72,6 +73,14 @@ async function runAll(
     if (process.stderr.isTTY) process.stderr.write('\r\u001B[K');
   }
   return results;
+}
+
+/** What cannot be injected on this machine: those faults count as missed. */
+function lacks({ clock, mounts }: World): string[] {
+  return [
+    ...(clock.works ? [] : ['libfaketime is missing: no clock jumps']),
+    ...(mounts ? [] : ['nothing can be mounted here: no full and no read-only volumes']),
+  ];
 }
 
 function blocks(options: HarnessOptions, { modes }: FaultEngine): Task[][] {

@@ -75,10 +75,14 @@ function vouchedFor(
   { begunAt, endedAt, completedAt }: CutCopy,
 ): string | undefined {
   if (database.complete && completedAt === undefined) return undefined;
-  for (const { verb, ok, receipt, calledAt } of calls) {
+  for (const { verb, ok, receipt } of calls) {
     if (verb !== 'thaw' || !ok || !receipt) continue;
     const began = calls.find((c) => c.verb === 'freeze' && c.ok && c.receipt?.id === receipt.id);
-    if (!began || begunAt <= began.returnedAt || endedAt >= calledAt) continue;
+    if (!began) continue;
+    // A thaw may only repeat the answer of an earlier one, which ended the hold.
+    const thaws = calls.filter((c) => mayEnd(c, receipt.id) && c.returnedAt > began.calledAt);
+    const calledAt = Math.min(...thaws.map((c) => c.calledAt));
+    if (begunAt <= began.returnedAt || endedAt >= calledAt) continue;
     // What is copied after the thaw is kept only by a server that goes on.
     const lost = injected.some(
       ({ kind, at }) =>

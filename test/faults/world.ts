@@ -62,12 +62,13 @@ export class World {
   /** Everything runs, and the sidecar is ready. */
   static async make(mode: FaultMode, version: string): Promise<World> {
     const dir = await makeTempDir('qf-');
-    const volume = await makeVolume(dir, { kind: 'btrfs' });
+    let database: Database | undefined;
+    const volume = await makeVolume(dir, { postmaster: () => database?.pid });
     const stage = { story: new Story() };
     const step = (name: string): void => stage.story.step(name);
     const own = join(dir, 'd');
     await mkdir(own);
-    const database = await mode.make({ dir: own, version, volume, step });
+    database = await mode.make({ dir: own, version, volume, step });
     const link = await Link.to(database.port, database.wire);
     const world = new World(dir, mode, volume, database, link, stage);
     try {
@@ -84,15 +85,22 @@ export class World {
     await mkdir(this.evidence);
     await database.start();
     await mkdir(sidecar.stateDir, { mode: 0o700 });
-    const options = `size=${STATE_SIZE},mode=700`;
-    await tool('mount', '-t', 'tmpfs', '-o', options, 'quiesce-state', sidecar.stateDir);
-    mounts.add(sidecar.stateDir);
+    if (this.mounts) {
+      const options = `size=${STATE_SIZE},mode=700`;
+      await tool('mount', '-t', 'tmpfs', '-o', options, 'quiesce-state', sidecar.stateDir);
+      mounts.add(sidecar.stateDir);
+    }
     this.#watchers.push(
       watch(sidecar.stateDir, (_, name) => this.#stateChanged(name ?? '')),
       watch(this.evidence, (_, name) => this.#evidenceChanged(name ?? '')),
     );
     await sidecar.start();
     await sidecar.ready();
+  }
+
+  /** File systems can be mounted here, and so be made full or read-only. */
+  get mounts(): boolean {
+    return this.volume.kind === 'btrfs';
   }
 
   /** The run that is on: who is told of steps. */

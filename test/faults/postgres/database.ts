@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbeddedPostgres } from '../../../src/demo/embedded-postgres.ts';
@@ -141,7 +141,9 @@ export abstract class PostgresDatabase implements Database {
   }
 
   async drop({ path }: Copy): Promise<void> {
-    await tool('btrfs', 'subvolume', 'delete', path);
+    const { kind } = this.options.volume;
+    if (kind === 'btrfs') await tool('btrfs', 'subvolume', 'delete', path);
+    else await rm(path, { recursive: true, force: true });
   }
 
   async leftovers(ended: readonly Receipt[]): Promise<string[]> {

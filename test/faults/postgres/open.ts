@@ -1,8 +1,10 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { EmbeddedPostgres } from '../../../src/demo/embedded-postgres.ts';
 import { tool } from '../../../src/demo/os.ts';
 import type { Receipt } from '../../../src/freeze/receipt.ts';
 import type { PostgresRestore } from '../../../src/engines/postgres/receipt.ts';
+import { atomicCopy, clone } from '../../support/copies.ts';
 import type { Copy, DatabaseOptions, FaultMode, RestoreOptions, Restored } from '../engine.ts';
 import { type Committed, PostgresDatabase } from './database.ts';
 import { prepare } from './examine.ts';
@@ -33,21 +35,30 @@ export const open: FaultMode = {
   blocksWriters: false,
   holdsUntil: 'thaw',
   make: async (options) => {
-    const wal = walOf(options);
-    await tool('btrfs', 'subvolume', 'create', wal);
+    const wal = await makeVolumeBeside(options);
     const server = await primaryOn(options, [`--waldir=${join(wal, 'pg_wal')}`]);
     await server.own(wal);
-    return new OpenDatabase(options, server);
+    return new OpenDatabase(options, server, wal);
   },
 };
 
-function walOf({ volume }: DatabaseOptions): string {
-  return join(dirname(volume.path), 'wal');
+/** A second volume: a subvolume has a device number of its own, and so has shared memory. */
+async function makeVolumeBeside({ volume }: DatabaseOptions): Promise<string> {
+  if (volume.kind !== 'btrfs') return await mkdtemp('/dev/shm/quiesce-');
+  const wal = join(dirname(volume.path), 'wal');
+  await tool('btrfs', 'subvolume', 'create', wal);
+  return wal;
 }
 
 class OpenDatabase extends PostgresDatabase {
   protected readonly settings = { QUIESCE_COPY: 'volumes' };
+  readonly #wal: string;
   #keptUntil = 0;
+
+  constructor(options: DatabaseOptions, server: EmbeddedPostgres, wal: string) {
+    super(options, server);
+    this.#wal = wal;
+  }
 
   async cut(name: string): Promise<Copy> {
     const copy = await this.options.volume.snapshot(name);
@@ -56,7 +67,15 @@ class OpenDatabase extends PostgresDatabase {
   }
 
   async complete({ path }: Copy): Promise<void> {
-    await tool('btrfs', 'subvolume', 'snapshot', walOf(this.options), `${path}-wal`);
+    const to = `${path}-wal`;
+    const { server } = this;
+    if (this.options.volume.kind === 'btrfs') {
+      await tool('btrfs', 'subvolume', 'snapshot', this.#wal, to);
+    } else if (server.pid === undefined) {
+      await clone(this.#wal, to);
+    } else {
+      await atomicCopy({ server, volume: this.#wal }, to);
+    }
   }
 
   async restore({ path }: Copy, { acknowledged, receipt }: RestoreOptions): Promise<Restored> {
@@ -82,6 +101,11 @@ class OpenDatabase extends PostgresDatabase {
   override async drop(copy: Copy): Promise<void> {
     await super.drop(copy);
     await super.drop({ path: `${copy.path}-wal` }).catch(() => undefined);
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    await rm(this.#wal, { recursive: true, force: true });
   }
 
   protected override keeps(ended: readonly Receipt[]): boolean {
