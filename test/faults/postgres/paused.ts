@@ -33,7 +33,7 @@ export const paused: FaultMode = {
   faults: [...sealed.faults, 'resume-replay'],
   endsHold: [...sealed.endsHold, 'resume-replay'],
   stallsWriters: [],
-  timeoutsMs: [1_000, 4_000, 4_000],
+  timeoutsMs: sealed.timeoutsMs,
   blocksWriters: false,
   holdsUntil: 'freeze',
   make: async (options) =>

@@ -23,7 +23,7 @@ export const sealed: FaultMode = {
   faults: ['kill-backend', 'end-backend', 'pause-backend'],
   endsHold: ['kill-sidecar', 'term-sidecar', ...SERVER_ENDS],
   stallsWriters: [...SERVER_ENDS, 'pause-server', 'pause-backend', 'volume-full'],
-  timeoutsMs: [1_000, 4_000, 4_000],
+  timeoutsMs: [1_000, 8_000, 8_000],
   blocksWriters: false,
   holdsUntil: 'freeze',
   make: async (options) => new SealedDatabase(options, await primaryOn(options)),

@@ -29,7 +29,7 @@ export const staged: FaultMode = {
   // Once it is staged, what becomes of the server does not matter.
   endsHold: ['kill-sidecar', 'term-sidecar'],
   stallsWriters: sealed.stallsWriters,
-  timeoutsMs: [1_500, 8_000, 8_000],
+  timeoutsMs: [2_000, 15_000, 15_000],
   blocksWriters: false,
   holdsUntil: 'freeze',
   make: async (options) => new StagedDatabase(options, await primaryOn(options)),
