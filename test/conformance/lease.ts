@@ -35,11 +35,11 @@ export function describeLease<L extends Ledger>(subject: Subject<L>): void {
     });
 
     it('that is repeated with its id renews the lease, in the server too', async () => {
-      await stage.held({ id: 'renewed', ttl: '2s' });
-      await sleep(1_000);
+      await stage.held({ id: 'renewed', ttl: '1s' });
+      await sleep(400);
       const again = await stage.held({ id: 'renewed', ttl: '20s' });
       expect(again.verdict).toBe('held');
-      await sleep(2_000);
+      await sleep(1_000);
       expect(await stage.state()).toBe('frozen');
       await stage.expectWrites(subject.blocksWrites);
       await stage.consistent('renewed');

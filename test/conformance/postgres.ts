@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { type Acked, countAcked, WriterLoad } from '../../src/demo/load.ts';
-import { listProcesses } from '../../src/demo/os.ts';
-import type { Snapshot } from '../../src/demo/volume.ts';
+import { listProcesses, tool } from '../../src/demo/os.ts';
+import { makeVolume, type Snapshot, type Volume } from '../../src/demo/volume.ts';
 import { type BlockVolume, makeBlockVolume } from '../support/block-volume.ts';
 import { killAll } from '../support/copies.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
@@ -46,8 +46,10 @@ export function postgres(major: number): Subject<PostgresLedger> {
   };
 }
 
+type DataVolume = Pick<Volume, 'path' | 'snapshot' | 'dispose'>;
+
 class PostgresWorld implements World<PostgresLedger> {
-  readonly volume: BlockVolume;
+  readonly volume: DataVolume;
   readonly server: ServerControl;
   readonly load: Load<PostgresLedger>;
   readonly secrets = [ROLE_PASSWORD];
@@ -61,7 +63,7 @@ class PostgresWorld implements World<PostgresLedger> {
   private constructor(
     options: StartOptions,
     pg: EmbeddedPostgres,
-    volumes: readonly [BlockVolume, BlockVolume | undefined],
+    volumes: readonly [DataVolume, BlockVolume | undefined],
   ) {
     [this.volume, this.#wal] = volumes;
     this.#pg = pg;
@@ -77,7 +79,11 @@ class PostgresWorld implements World<PostgresLedger> {
     const { dir, copy } = options;
     let pg: EmbeddedPostgres | undefined;
     const postmaster = (): number | undefined => pg?.pid;
-    const data = await makeBlockVolume(dir, { name: 'data', postmaster });
+    // A copy made file by file reads through the page cache: what is on the disk does not matter to it.
+    const data =
+      copy === 'files'
+        ? await makeVolume(dir, { postmaster })
+        : await makeBlockVolume(dir, { name: 'data', postmaster });
     const wal =
       copy === 'volumes' ? await makeBlockVolume(dir, { name: 'wal', postmaster }) : undefined;
     pg = await EmbeddedPostgres.at({
@@ -92,6 +98,8 @@ class PostgresWorld implements World<PostgresLedger> {
     try {
       for (const volume of [data, wal]) if (volume) await pg.own(volume.path);
       await pg.initdb();
+      // initdb is told not to sync, and what it has written must be on the disk as on any server in use.
+      await tool('sync', '-f', data.path).catch(() => undefined);
       await pg.start();
       await query(pg, await roleSql());
       await query(pg, `ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
@@ -195,7 +203,7 @@ class PostgresWorld implements World<PostgresLedger> {
   /** The volume of the data while frozen, the one of the WAL after the thaw; links lead to the copy. */
   #volumesBackup(name: string): Backup {
     const cuts: Snapshot[] = [];
-    const cut = async (volume: BlockVolume | undefined): Promise<void> => {
+    const cut = async (volume: DataVolume | undefined): Promise<void> => {
       await query(this.#pg, 'CHECKPOINT');
       if (volume) cuts.push(await volume.snapshot(name));
     };
@@ -222,6 +230,8 @@ class PostgresWorld implements World<PostgresLedger> {
       socketDir: join(this.#options.dir, `s${this.#copies}`),
     });
     this.#undo.push(() => server.stop('immediate'));
+    // It names the process of the source, which lives on this machine.
+    await rm(join(dataDir, 'pgdata/postmaster.pid'), { force: true });
     await server.start();
     return {
       env: roleEnv(server),

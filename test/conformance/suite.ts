@@ -1,10 +1,21 @@
 import { describe } from 'vitest';
+import { describeContract } from './contract.ts';
+import { describeCopies } from './copies.ts';
+import { describeFaults } from './faults.ts';
 import type { Ledger, Subject } from './fixture.ts';
 import { describeLease } from './lease.ts';
+import { describeSecrecy } from './secrecy.ts';
 
-/** Every promise of the `Engine` interface, kept by this server or failed. */
+/**
+ * Every promise of the `Engine` interface, kept or failed by real servers: through the sidecar and the
+ * command line where the promise is made to those who use them, and by the interface itself.
+ */
 export function describeConformance<L extends Ledger>(subjects: readonly Subject<L>[]): void {
-  describe.each(subjects)('$name', (subject) => {
+  describe.each(subjects.map((subject) => [subject.name, subject] as const))('%s', (_, subject) => {
+    describeContract(subject);
     describeLease(subject);
+    describeFaults(subject);
+    describeCopies(subject);
+    describeSecrecy(subject);
   });
 }

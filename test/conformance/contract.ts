@@ -1,0 +1,172 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Engine, FreezeContext, JsonObject } from '../../src/engines/engine.ts';
+import { loadEngine } from '../../src/engines/index.ts';
+import { QuiesceError } from '../../src/errors.ts';
+import type { Ledger, Subject } from './fixture.ts';
+import { Stage } from './stage.ts';
+
+const SOON_MS = 3_000;
+const never = (): AbortSignal => AbortSignal.timeout(60_000);
+
+/** What the interface itself says, asked of the engine without a sidecar. */
+export function describeContract<L extends Ledger>(subject: Subject<L>): void {
+  describe('the engine itself', () => {
+    let stage: Stage<L>;
+    let engine: Engine;
+    let kept: Record<string, string>;
+    let remembered: JsonObject[];
+    let context: FreezeContext;
+    beforeAll(async () => {
+      stage = await Stage.open(subject);
+    });
+    afterAll(() => stage.close());
+    beforeEach(async () => {
+      const module = await loadEngine(subject.engine);
+      expect(module.checkSettings(stage.world.env)).toEqual([]);
+      engine = module.createEngine({
+        settings: stage.world.env,
+        dataDir: stage.world.volume.path,
+      });
+      kept = {};
+      remembered = [];
+      context = {
+        id: 'direct',
+        copy: 'snapshot',
+        ttlMs: 30_000,
+        progress: () => undefined,
+        keep: async (files) => void Object.assign(kept, files),
+        remember: async (journal) => void remembered.push(journal),
+      };
+    });
+    afterEach(() => engine.close());
+
+    async function expectNothingHeld(): Promise<void> {
+      await expect.poll(() => stage.world.held(), { timeout: 10_000 }).toEqual([]);
+      await stage.expectWritesFlow();
+    }
+
+    it('claims what it is tried on', () => {
+      expect(engine.name).toBe(subject.engine);
+      expect(engine.capabilities.blocksWrites).toBe(subject.blocksWrites);
+      expect([...engine.capabilities.copies].toSorted()).toEqual([...subject.copies].toSorted());
+    });
+
+    it('says who the server is, the same each time, and nothing secret about it', async () => {
+      const [first, second] = [await engine.probe(never()), await engine.probe(never())];
+      expect(first).toEqual(second);
+      expect(first.version).toMatch(/^\d+\.\d+/);
+      expect(first.role).toMatch(/^[a-z-]+$/);
+      expect(Object.values(first.identity)).not.toEqual([]);
+      const metadata = await engine.metadata(never());
+      expect(JSON.parse(JSON.stringify(metadata))).toEqual(metadata);
+      expect(JSON.stringify(metadata)).toContain(first.version);
+    });
+
+    it('holds, proves it and releases; what it says of a hold is plain JSON', async () => {
+      await engine.prepare(context, never());
+      const hold = await engine.hold(context, never());
+      expect(hold.writesBlocked).toBe(subject.blocksWrites);
+      const { position, restore, journal } = hold;
+      for (const part of [position, restore, journal]) {
+        expect(JSON.parse(JSON.stringify(part))).toEqual(part);
+      }
+      // The volume takes plain names only: a path could lead out of its folder.
+      for (const name of Object.keys(kept)) expect(name).toMatch(/^[\w.-]+$/);
+      await stage.expectWrites(subject.blocksWrites);
+      expect(await hold.check(never())).toEqual({ broken: [], notes: [] });
+      expect(hold.lost.aborted).toBe(false);
+      const end = await hold.release(never());
+      expect(end?.broken ?? []).toEqual([]);
+      await expectNothingHeld();
+      expect(hold.lost.aborted, 'a release is no loss').toBe(false);
+    });
+
+    it('is not held after an abort, whatever step that hits', async () => {
+      for (const ms of [0, 2, 5, 10, 20, 40, 80]) {
+        const abort = new AbortController();
+        const attempt = (async () => {
+          await engine.prepare(context, abort.signal);
+          return await engine.hold(context, abort.signal);
+        })();
+        await Promise.race([sleep(ms), attempt.catch(() => undefined)]);
+        abort.abort(new Error('given up'));
+        const hold = await attempt.catch(() => undefined);
+        await hold?.release(never());
+        await expectNothingHeld();
+      }
+    });
+
+    it('holds nothing that cannot be remembered first', async () => {
+      const forgetful: FreezeContext = {
+        ...context,
+        remember: async (journal) => {
+          remembered.push(journal);
+          throw new Error('no space left on device');
+        },
+      };
+      const hold = await engine
+        .prepare(forgetful, never())
+        .then(() => engine.hold(forgetful, never()))
+        .catch(() => undefined);
+      if (remembered.length > 0) expect(hold).toBeUndefined();
+      await hold?.release(never());
+      await engine.recover(null, never());
+      await expectNothingHeld();
+    });
+
+    it('recovers from any journal, again and again, where nothing is held', async () => {
+      await engine.prepare(context, never());
+      const hold = await engine.hold(context, never());
+      const journal = JSON.parse(JSON.stringify(hold.journal)) as JsonObject;
+      await hold.release(never());
+      for (const entry of [journal, journal, ...remembered, null, {}]) {
+        await engine.recover(entry, never());
+      }
+      await expectNothingHeld();
+    });
+
+    it('answers soon after an abort while the server stalls', async () => {
+      await stage.world.server.stall();
+      try {
+        const calls: ((signal: AbortSignal) => Promise<unknown>)[] = [
+          (signal) => engine.probe(signal),
+          (signal) => engine.metadata(signal),
+          (signal) => engine.prepare(context, signal),
+        ];
+        for (const call of calls) {
+          const began = performance.now();
+          await expect(call(AbortSignal.timeout(300))).rejects.toThrow();
+          expect(performance.now() - began).toBeLessThan(300 + SOON_MS);
+        }
+      } finally {
+        await stage.world.server.resume();
+      }
+      await expectNothingHeld();
+    });
+
+    it('says that a dead server is unreachable, and works again when it is back', async () => {
+      await engine.prepare(context, never());
+      const hold = await engine.hold(context, never());
+      await stage.world.server.kill();
+      await expect.poll(() => hold.lost.aborted, { timeout: 10_000 }).toBe(true);
+      expect((hold.lost.reason as { broken: string[] }).broken).not.toEqual([]);
+      for (const call of [() => engine.probe(never()), () => engine.prepare(context, never())]) {
+        const error: unknown = await call().catch((thrown: unknown) => thrown);
+        expect(error).toBeInstanceOf(QuiesceError);
+        expect((error as QuiesceError).code).toMatch(/^ENGINE_(UNREACHABLE|STARTING)$/);
+      }
+      await hold.release(AbortSignal.timeout(8_000)).catch(() => undefined);
+      await stage.world.server.start();
+      await engine.probe(never());
+      await expectNothingHeld();
+    });
+
+    it('leaves no connection when it is closed', async () => {
+      await engine.prepare(context, never());
+      await engine.close();
+      await expect.poll(() => stage.world.sessions(), { timeout: 10_000 }).toBe(0);
+      await expectNothingHeld();
+    });
+  });
+}

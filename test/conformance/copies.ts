@@ -1,0 +1,137 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { runCli } from '../../src/demo/processes.ts';
+import { COPY_METHODS, type CopyMethod } from '../../src/engines/engine.ts';
+import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import type { Ledger, Refusal, Subject } from './fixture.ts';
+import { Stage } from './stage.ts';
+
+/** How many backups of each method are made and restored; more with QUIESCE_TEST_TRIALS. */
+const TRIALS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 1);
+const VERIFIED_WITHIN_MS = 30_000;
+const WITHIN_MS = 60_000 + TRIALS * 60_000;
+
+/** Each copy method claimed is restored with nothing missing; each other one is refused. */
+export function describeCopies<L extends Ledger>(subject: Subject<L>): void {
+  describe('under write load', () => {
+    it.each(subject.copies)(
+      'copy: %s restores with nothing missing, and is verified by whoever starts beside it',
+      async (copy) => {
+        const stage = await opened(subject, copy);
+        await stage.begin();
+        await stage.world.load.start();
+        await sleep(400);
+        for (let trial = 0; trial < TRIALS; trial += 1) await tryOnce(stage, copy, `t-${trial}`);
+      },
+      WITHIN_MS,
+    );
+
+    it('a copy cut before the freeze is never verified as one of it', async () => {
+      const stage = await opened(subject, 'snapshot');
+      await stage.begin();
+      await stage.world.load.start();
+      await sleep(300);
+      const early = await stage.world.volume.snapshot('early');
+      await sleep(300);
+      await stage.held({ id: 'later' });
+      const final = await stage.consistent('later');
+      await stage.world.load.stop();
+      const restored = await stage.world.restore(early.path);
+      const sidecar = await stage.beside(early.path, restored.env);
+      const verify = await sidecar.api('POST', '/v1/verify', { receipt: final });
+      expect(verify, JSON.stringify(verify.body)).toMatchObject({
+        status: 409,
+        body: { error: { code: 'NOT_VERIFIED' } },
+      });
+    });
+  });
+
+  const unclaimed = COPY_METHODS.filter((copy) => !subject.copies.includes(copy));
+  const refusals: Refusal[] = [
+    ...unclaimed.map((copy) => ({ where: 'as not claimed', copy, env: {} })),
+    ...subject.refusals,
+  ];
+  if (refusals.length === 0) return;
+  it('a copy method that cannot keep its promise is refused, and nothing is held', async () => {
+    const stage = await opened(subject, 'snapshot');
+    for (const { where, copy, env } of refusals) {
+      const sidecar = await stage.begin({ QUIESCE_COPY: copy, ...env });
+      const refused = await stage.freeze();
+      expect(refused, `${copy}, ${where}: ${JSON.stringify(refused.body)}`).toMatchObject({
+        status: 422,
+        body: { error: { code: 'COPY_UNSUPPORTED' } },
+      });
+      expect(refused.body.error.hint).toContain('QUIESCE_COPY');
+      expect(await sidecar.cli('freeze')).toMatchObject({ code: 5 });
+      expect(await sidecar.cli('thaw')).toMatchObject({ code: 7 });
+      await stage.expectNothingHeld();
+    }
+  });
+}
+
+async function opened<L extends Ledger>(subject: Subject<L>, copy: CopyMethod): Promise<Stage<L>> {
+  const stage = await Stage.open(subject, copy);
+  onTestFinished(() => stage.close());
+  return stage;
+}
+
+interface Copied<L> {
+  /** Acknowledged by the moment the promise is about. */
+  readonly ledger: L;
+  readonly dataDir: string;
+  readonly receipt: Receipt;
+}
+
+async function tryOnce<L extends Ledger>(
+  stage: Stage<L>,
+  copy: CopyMethod,
+  id: string,
+): Promise<void> {
+  const { ledger, dataDir, receipt } = await backUp(stage, copy, id);
+  expect(ledger.count).toBeGreaterThan(0);
+  const file = await stage.keep(`${id}.json`, JSON.stringify(receipt));
+  // Of several volumes no copy has the final receipt on it: the person who restores brings it.
+  const given = copy === 'volumes' ? ['--receipt', file] : [];
+  const prepared = await runCli(['prepare-restore', '--data', dataDir, ...given], {});
+  expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
+  const restored = await stage.world.restore(dataDir);
+  const sidecar = await stage.beside(dataDir, restored.env);
+  await expect
+    .poll(async () => (await sidecar.status()).restore, { timeout: VERIFIED_WITHIN_MS })
+    .toMatchObject({ id, verified: true });
+  expect(await sidecar.metrics()).toMatch(/stateful_backup_restore_verified\{[^}]*\} 1/);
+  expect(existsSync(join(dataDir, `.quiesce/restored-${id}.json`))).toBe(true);
+  const verify = await sidecar.cli('verify', file);
+  expect(verify, verify.stdout + verify.stderr).toMatchObject({ code: 0 });
+  await sidecar.stop();
+  expect(await restored.missing(ledger)).toEqual([]);
+  await restored.stop();
+}
+
+/** Freeze, copy, thaw by the real command line, while clients write. */
+async function backUp<L extends Ledger>(
+  stage: Stage<L>,
+  copy: CopyMethod,
+  id: string,
+): Promise<Copied<L>> {
+  const { load } = stage.world;
+  const backup = stage.world.backup(id);
+  let ledger = load.acked();
+  const frozen = await stage.sidecar.cli('freeze', '--id', id, '-o', 'json');
+  expect(frozen, frozen.stderr).toMatchObject({ code: 0 });
+  const held = receiptSchema.parse(JSON.parse(frozen.stdout));
+  expect(held).toMatchObject({ copy, verdict: 'held', evidence: { onVolume: true } });
+  // What was acknowledged while the freeze was made is in the copy, too, where writers wait.
+  if (held.writesBlocked) ledger = load.acked();
+  await backup.during();
+  // An open freeze ends with its thaw: its promise is about that moment.
+  if (copy === 'volumes') ledger = load.acked();
+  const thawed = await stage.sidecar.cli('thaw', '--id', id, '-o', 'json');
+  expect(thawed, thawed.stdout + thawed.stderr).toMatchObject({ code: 0 });
+  await backup.after();
+  const receipt = receiptSchema.parse(JSON.parse(thawed.stdout));
+  expect(receipt).toMatchObject({ verdict: 'consistent' });
+  return { ledger, receipt, dataDir: await backup.mount() };
+}

@@ -1,0 +1,115 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Ledger, Subject } from './fixture.ts';
+import { Stage } from './stage.ts';
+
+const TOKEN = 'control-token-c3d9';
+
+/** The least privilege is enough and is the least; what is secret stays secret. */
+export function describeSecrecy<L extends Ledger>(subject: Subject<L>): void {
+  describe('the least-privileged user', () => {
+    let stage: Stage<L>;
+    beforeAll(async () => {
+      stage = await Stage.open(subject);
+      await stage.world.load.start();
+      await stage.world.load.stop();
+    });
+    afterAll(() => stage.close());
+
+    it('needs nothing more, and its secrets are in no answer, log, file or argument', async () => {
+      await stage.begin({ QUIESCE_CONTROL_TOKEN: TOKEN });
+      const said = await everythingSaid(stage);
+      expectNoSecret(said, [...stage.world.secrets, TOKEN]);
+    });
+
+    it('may take its secrets from files', async () => {
+      const { env, secrets } = stage.world;
+      const files: Record<string, string | undefined> = {};
+      for (const [name, value] of Object.entries(env)) {
+        if (!secrets.some((secret) => value.includes(secret))) continue;
+        files[name] = undefined;
+        files[`${name}_FILE`] = await stage.keep(`${name}.secret`, `${value}\n`);
+      }
+      expect(Object.keys(files)).not.toEqual([]);
+      await stage.begin(files);
+      await stage.held({ id: 'from-files' });
+      await stage.consistent('from-files');
+    });
+
+    it('can neither read nor change what applications keep', async () => {
+      expect(await stage.world.trespass()).toEqual([]);
+    });
+
+    it('refused by the server is said so, and what it tried with is printed nowhere', async () => {
+      const { wrongCredentials, secrets } = stage.world;
+      await stage.begin(wrongCredentials, 'live');
+      const refused = await stage.freeze();
+      expect(refused).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_AUTH' } } });
+      const cli = await stage.sidecar.cli('freeze');
+      expect(cli.code).toBe(5);
+      const said = [JSON.stringify(refused.body), cli.stdout, cli.stderr, stage.sidecar.output];
+      said.push(JSON.stringify(await stage.sidecar.status()));
+      expectNoSecret(said, [...Object.values(wrongCredentials), ...secrets]);
+      await stage.expectNothingHeld();
+    });
+
+    it('that lacks a right is told so: the freeze is refused, or its receipt says that it is weaker', async () => {
+      await stage.world.revoke();
+      await stage.begin({}, 'live');
+      const { status, body } = await stage.freeze({ id: 'weak' });
+      if (status === 200) {
+        expect(body.reasons).not.toEqual([]);
+        expect(body.notes.join(' ')).not.toBe('');
+        await stage.thaw('weak');
+      } else {
+        expect(body.error.code, JSON.stringify(body)).toBe('ENGINE_PRIVILEGE');
+        expect(body.error.hint).not.toBe('');
+      }
+      await stage.expectNothingHeld();
+    });
+  });
+}
+
+/** All that a whole freeze, and the looks at it, bring to light. */
+async function everythingSaid<L extends Ledger>(stage: Stage<L>): Promise<string[]> {
+  const { sidecar } = stage;
+  const said: string[] = [];
+  const ask = async (method: string, path: string, body?: object): Promise<unknown> => {
+    const reply = await sidecar.api(method, path, body);
+    said.push(JSON.stringify(reply.body));
+    return reply.body;
+  };
+  await ask('POST', '/v1/freeze', { id: 'secret' });
+  said.push(...(await textsIn(join(stage.world.volume.path, '.quiesce'))));
+  said.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')));
+  said.push(await readFile(`/proc/${sidecar.pid}/cmdline`, 'utf8').catch(() => ''));
+  await ask('GET', '/v1/status');
+  await ask('GET', '/v1/metadata');
+  await ask('POST', '/v1/freeze', { id: 'other' });
+  const receipt = await ask('POST', '/v1/thaw', { id: 'secret' });
+  await ask('POST', '/v1/verify', { receipt });
+  await ask('GET', '/v1/receipts');
+  for (const verb of ['status', 'metadata', 'receipts']) {
+    const { stdout, stderr } = await sidecar.cli(verb);
+    said.push(stdout, stderr);
+  }
+  said.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')), await sidecar.metrics());
+  expect(receipt, 'the whole freeze works').toMatchObject({ verdict: 'consistent' });
+  return [...said, sidecar.output];
+}
+
+async function textsIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const files = entries.filter((entry) => entry.isFile());
+  return await Promise.all(files.map(({ name }) => readFile(join(folder, name), 'utf8')));
+}
+
+/** Compares without printing either. */
+function expectNoSecret(said: readonly string[], secrets: readonly string[]): void {
+  for (const secret of secrets) {
+    const forms = [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')];
+    const told = said.filter((text) => forms.some((form) => text.includes(form)));
+    expect(told.map((text) => text.slice(0, 200))).toEqual([]);
+  }
+}
