@@ -1,16 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine, FreezeContext, JsonObject } from '../../src/engines/engine.ts';
 import { loadEngine } from '../../src/engines/index.ts';
 import { QuiesceError } from '../../src/errors.ts';
 import type { Ledger, Subject } from './fixture.ts';
-import { Stage } from './stage.ts';
+import type { SharedStage, Stage } from './stage.ts';
 
 const SOON_MS = 3_000;
 const never = (): AbortSignal => AbortSignal.timeout(60_000);
 
 /** What the interface itself says, asked of the engine without a sidecar. */
-export function describeContract<L extends Ledger>(subject: Subject<L>): void {
+export function describeContract<L extends Ledger>(
+  subject: Subject<L>,
+  shared: SharedStage<L>,
+): void {
   describe('the engine itself', () => {
     let stage: Stage<L>;
     let engine: Engine;
@@ -18,9 +21,8 @@ export function describeContract<L extends Ledger>(subject: Subject<L>): void {
     let remembered: JsonObject[];
     let context: FreezeContext;
     beforeAll(async () => {
-      stage = await Stage.open(subject);
+      stage = await shared.get();
     });
-    afterAll(() => stage.close());
     beforeEach(async () => {
       const module = await loadEngine(subject.engine);
       expect(module.checkSettings(stage.world.env)).toEqual([]);

@@ -6,7 +6,7 @@ import { runCli } from '../../src/demo/processes.ts';
 import { COPY_METHODS, type CopyMethod } from '../../src/engines/engine.ts';
 import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
 import type { Ledger, Refusal, Subject } from './fixture.ts';
-import { Stage } from './stage.ts';
+import { type SharedStage, Stage } from './stage.ts';
 
 /** How many backups of each method are made and restored; more with QUIESCE_TEST_TRIALS. */
 const TRIALS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 1);
@@ -14,12 +14,16 @@ const VERIFIED_WITHIN_MS = 30_000;
 const WITHIN_MS = 60_000 + TRIALS * 60_000;
 
 /** Each copy method claimed is restored with nothing missing; each other one is refused. */
-export function describeCopies<L extends Ledger>(subject: Subject<L>): void {
+export function describeCopies<L extends Ledger>(
+  subject: Subject<L>,
+  shared: SharedStage<L>,
+): void {
   describe('under write load', () => {
     it.each(subject.copies)(
       'copy: %s restores with nothing missing, and is verified by whoever starts beside it',
       async (copy) => {
-        const stage = await opened(subject, copy);
+        const stage = await Stage.open(subject, copy);
+        onTestFinished(() => stage.close());
         await stage.begin();
         await stage.world.load.start();
         await sleep(400);
@@ -29,7 +33,7 @@ export function describeCopies<L extends Ledger>(subject: Subject<L>): void {
     );
 
     it('a copy cut before the freeze is never verified as one of it', async () => {
-      const stage = await opened(subject, 'snapshot');
+      const stage = await shared.get();
       await stage.begin();
       await stage.world.load.start();
       await sleep(300);
@@ -55,7 +59,7 @@ export function describeCopies<L extends Ledger>(subject: Subject<L>): void {
   ];
   if (refusals.length === 0) return;
   it('a copy method that cannot keep its promise is refused, and nothing is held', async () => {
-    const stage = await opened(subject, 'snapshot');
+    const stage = await shared.get();
     for (const { where, copy, env } of refusals) {
       const sidecar = await stage.begin({ QUIESCE_COPY: copy, ...env });
       const refused = await stage.freeze();
@@ -69,12 +73,6 @@ export function describeCopies<L extends Ledger>(subject: Subject<L>): void {
       await stage.expectNothingHeld();
     }
   });
-}
-
-async function opened<L extends Ledger>(subject: Subject<L>, copy: CopyMethod): Promise<Stage<L>> {
-  const stage = await Stage.open(subject, copy);
-  onTestFinished(() => stage.close());
-  return stage;
 }
 
 interface Copied<L> {

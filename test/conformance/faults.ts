@@ -1,18 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Ledger, Subject } from './fixture.ts';
-import { Stage } from './stage.ts';
+import type { SharedStage, Stage } from './stage.ts';
 
 const LEASE_MS = 2_500;
 const BUSY_MACHINE_MS = 3_000;
 
 /** What must be true whoever dies, stands still or is cut off while a freeze is open. */
-export function describeFaults<L extends Ledger>(subject: Subject<L>): void {
+export function describeFaults<L extends Ledger>(
+  subject: Subject<L>,
+  shared: SharedStage<L>,
+): void {
   let stage: Stage<L>;
   beforeAll(async () => {
-    stage = await Stage.open(subject);
+    stage = await shared.get();
   });
-  afterAll(() => stage.close());
 
   describe('when the server fails', () => {
     beforeEach(async () => {

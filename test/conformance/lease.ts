@@ -1,17 +1,16 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ledger, Subject } from './fixture.ts';
-import { carriesReceipt, Stage } from './stage.ts';
+import { carriesReceipt, type SharedStage, type Stage } from './stage.ts';
 
 /** The freeze as a lease, over the real sidecar. */
-export function describeLease<L extends Ledger>(subject: Subject<L>): void {
+export function describeLease<L extends Ledger>(subject: Subject<L>, shared: SharedStage<L>): void {
   describe('a freeze', () => {
     let stage: Stage<L>;
     beforeAll(async () => {
-      stage = await Stage.open(subject);
+      stage = await shared.get();
       await stage.begin();
     });
-    afterAll(() => stage.close());
 
     it('holds what its receipt says, and a thaw releases it with the proof that it held', async () => {
       const receipt = await stage.held({ id: 'first' });

@@ -1,21 +1,18 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Ledger, Subject } from './fixture.ts';
-import { Stage } from './stage.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Ledger } from './fixture.ts';
+import type { SharedStage, Stage } from './stage.ts';
 
 const TOKEN = 'control-token-c3d9';
 
-/** The least privilege is enough and is the least; what is secret stays secret. */
-export function describeSecrecy<L extends Ledger>(subject: Subject<L>): void {
+/** The least privilege is enough and is the least; what is secret stays secret. Ends with a right taken away. */
+export function describeSecrecy<L extends Ledger>(shared: SharedStage<L>): void {
   describe('the least-privileged user', () => {
     let stage: Stage<L>;
     beforeAll(async () => {
-      stage = await Stage.open(subject);
-      await stage.world.load.start();
-      await stage.world.load.stop();
+      stage = await shared.get();
     });
-    afterAll(() => stage.close());
 
     it('needs nothing more, and its secrets are in no answer, log, file or argument', async () => {
       await stage.begin({ QUIESCE_CONTROL_TOKEN: TOKEN });

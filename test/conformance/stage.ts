@@ -166,6 +166,26 @@ export class Stage<L extends Ledger> {
   }
 }
 
+/** One stage for several groups of promises, none of which spoils it for the next. */
+export class SharedStage<L extends Ledger> {
+  readonly #subject: Subject<L>;
+  #stage: Promise<Stage<L>> | undefined;
+
+  constructor(subject: Subject<L>) {
+    this.#subject = subject;
+  }
+
+  /** Opened at its first use. */
+  async get(): Promise<Stage<L>> {
+    this.#stage ??= Stage.open(this.#subject);
+    return await this.#stage;
+  }
+
+  async close(): Promise<void> {
+    await (await this.#stage)?.close();
+  }
+}
+
 /** Whether a copy was cut inside a freeze, by what it carries. */
 export function carriesReceipt(copy: string): boolean {
   return existsSync(join(copy, '.quiesce/receipt.json'));

@@ -1,10 +1,11 @@
-import { describe } from 'vitest';
+import { afterAll, describe } from 'vitest';
 import { describeContract } from './contract.ts';
 import { describeCopies } from './copies.ts';
 import { describeFaults } from './faults.ts';
 import type { Ledger, Subject } from './fixture.ts';
 import { describeLease } from './lease.ts';
 import { describeSecrecy } from './secrecy.ts';
+import { SharedStage } from './stage.ts';
 
 /**
  * Every promise of the `Engine` interface, kept or failed by real servers: through the sidecar and the
@@ -12,10 +13,12 @@ import { describeSecrecy } from './secrecy.ts';
  */
 export function describeConformance<L extends Ledger>(subjects: readonly Subject<L>[]): void {
   describe.each(subjects.map((subject) => [subject.name, subject] as const))('%s', (_, subject) => {
-    describeContract(subject);
-    describeLease(subject);
-    describeFaults(subject);
-    describeCopies(subject);
-    describeSecrecy(subject);
+    const shared = new SharedStage(subject);
+    afterAll(() => shared.close());
+    describeContract(subject, shared);
+    describeLease(subject, shared);
+    describeFaults(subject, shared);
+    describeCopies(subject, shared);
+    describeSecrecy(shared);
   });
 }
