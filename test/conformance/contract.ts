@@ -43,11 +43,6 @@ export function describeContract<L extends Ledger>(
     });
     afterEach(() => engine.close());
 
-    async function expectNothingHeld(): Promise<void> {
-      await expect.poll(() => stage.world.held(), { timeout: 10_000 }).toEqual([]);
-      await stage.expectWritesFlow();
-    }
-
     it('claims what it is tried on', () => {
       expect(engine.name).toBe(subject.engine);
       expect(engine.capabilities.blocksWrites).toBe(subject.blocksWrites);
@@ -80,7 +75,7 @@ export function describeContract<L extends Ledger>(
       expect(hold.lost.aborted).toBe(false);
       const end = await hold.release(never());
       expect(end?.broken ?? []).toEqual([]);
-      await expectNothingHeld();
+      await stage.expectServerFree();
       expect(hold.lost.aborted, 'a release is no loss').toBe(false);
     });
 
@@ -95,7 +90,7 @@ export function describeContract<L extends Ledger>(
         abort.abort(new Error('given up'));
         const hold = await attempt.catch(() => undefined);
         await hold?.release(never());
-        await expectNothingHeld();
+        await stage.expectServerFree();
       }
     });
 
@@ -114,7 +109,7 @@ export function describeContract<L extends Ledger>(
       if (remembered.length > 0) expect(hold).toBeUndefined();
       await hold?.release(never());
       await engine.recover(null, never());
-      await expectNothingHeld();
+      await stage.expectServerFree();
     });
 
     it('recovers from any journal, again and again, where nothing is held', async () => {
@@ -125,7 +120,7 @@ export function describeContract<L extends Ledger>(
       for (const entry of [journal, journal, ...remembered, null, {}]) {
         await engine.recover(entry, never());
       }
-      await expectNothingHeld();
+      await stage.expectServerFree();
     });
 
     it('answers soon after an abort while the server stalls', async () => {
@@ -144,7 +139,7 @@ export function describeContract<L extends Ledger>(
       } finally {
         await stage.world.server.resume();
       }
-      await expectNothingHeld();
+      await stage.expectServerFree();
     });
 
     it('says that a dead server is unreachable, and works again when it is back', async () => {
@@ -161,14 +156,14 @@ export function describeContract<L extends Ledger>(
       await hold.release(AbortSignal.timeout(8_000)).catch(() => undefined);
       await stage.world.server.start();
       await engine.probe(never());
-      await expectNothingHeld();
+      await stage.expectServerFree();
     });
 
     it('leaves no connection when it is closed', async () => {
       await engine.prepare(context, never());
       await engine.close();
       await expect.poll(() => stage.world.sessions(), { timeout: 10_000 }).toBe(0);
-      await expectNothingHeld();
+      await stage.expectServerFree();
     });
   });
 }

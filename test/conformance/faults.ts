@@ -42,6 +42,7 @@ export function describeFaults<L extends Ledger>(
       await stage.expectThawed();
       await stage.world.server.start();
       await stage.inconsistent(/hold-lost/, 'killed');
+      expect(await stage.sidecar.metrics()).toMatch(/stateful_backup_consistency_check\{[^}]*\} 0/);
       await stage.expectNothingHeld();
       await expect
         .poll(async () => (await stage.sidecar.status()).engine.reachable, { timeout: 15_000 })
@@ -114,13 +115,15 @@ export function describeFaults<L extends Ledger>(
 
     it('killed in any step of a freeze: the next one leaves nothing held', async () => {
       await stage.begin();
-      for (const ms of [10, 40, 90, 180]) {
+      // From before the journal is written to well after the hold is in place.
+      for (const ms of [3, 12, 25, 40, 60, 90, 140, 220, 400]) {
         const freeze = stage.freeze({ id: `step-${ms}` }).catch(() => undefined);
         await sleep(ms);
         await stage.sidecar.signal('SIGKILL');
         await freeze;
         await stage.sidecar.start();
         await stage.expectNothingHeld();
+        expect((await stage.thaw(`step-${ms}`)).status).toBe(409);
       }
     });
 

@@ -65,11 +65,16 @@ export interface World<L extends Ledger = Ledger> {
   /** One write, as an application makes it, on a connection of its own: resolves when acknowledged. */
   write(): Promise<void>;
   /**
-   * As an administrator sees it: everything that a freeze has put in place in or beside the server and
-   * that is still there, one sentence each (locks, pauses, changed settings, open backups, slots). Empty
-   * on an idle server; the sidecar's own files on the volume are the suite's matter.
+   * As an administrator sees it: everything with which a freeze holds the server and that is still in
+   * place, one sentence each (locks, pauses, open backups, slots). Empty on an idle server; the
+   * sidecar's own files on the volume are the suite's matter.
    */
   held(): Promise<readonly string[]>;
+  /**
+   * Settings of the server that are not as they were at the start, one sentence each. No dead-man's
+   * switch puts them back, but every end of a freeze does.
+   */
+  changed(): Promise<readonly string[]>;
   /** Connections of the sidecar's user. */
   sessions(): Promise<number>;
   /** Ends all connections of the sidecar's user, from the server's side. */

@@ -66,7 +66,10 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       await stage.expectThawed();
       await stage.expectNothingHeld();
       await stage.inconsistent(/lease-expired/, 'late');
-      await stage.inconsistent(/lease-expired/, 'late');
+      const again = await stage.sidecar.cli('thaw', '--id', 'late');
+      expect(again).toMatchObject({ code: 7, stderr: expect.stringContaining('NOT_CONSISTENT') });
+      expect(again.stdout).toContain('lease-expired');
+      expect(await stage.sidecar.metrics()).toMatch(/stateful_backup_auto_thaw_total\{[^}]*\} 1/);
     });
 
     it('leaves its receipt in copies cut while it is held, and in no others', async () => {

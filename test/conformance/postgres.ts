@@ -139,6 +139,11 @@ class PostgresWorld implements World<PostgresLedger> {
     return left;
   }
 
+  /** None is ever changed. */
+  changed(): Promise<readonly string[]> {
+    return Promise.resolve([]);
+  }
+
   async sessions(): Promise<number> {
     const rows = await query(
       this.#pg,
@@ -182,8 +187,18 @@ class PostgresWorld implements World<PostgresLedger> {
 
   backup(name: string): Backup {
     const { copy } = this.#options;
-    if (copy === 'snapshot') return snapshotBackup(this.volume, name);
-    return copy === 'files' ? this.#filesBackup(name) : this.#volumesBackup(name);
+    if (copy === 'files') return this.#filesBackup(name);
+    if (copy === 'volumes') return this.#volumesBackup(name);
+    const backup = snapshotBackup(this.volume, name);
+    return { ...backup, during: () => this.#disturbed(() => backup.during()) };
+  }
+
+  /** After a checkpoint and a segment switch: the page writes and the recycling of a long freeze. */
+  async #disturbed(cut: () => Promise<void>): Promise<void> {
+    await query(this.#pg, 'SELECT pg_switch_wal()');
+    await query(this.#pg, 'CHECKPOINT');
+    await sleep(200);
+    await cut();
   }
 
   /** File by file, in random order, with page writes forced half-way. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { runCli } from '../../src/demo/processes.ts';
-import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/freeze/receipt.ts';
 import { positionSchema, restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { examine, Rig } from '../support/rig.ts';
@@ -13,8 +13,6 @@ let rig: Rig;
 afterEach(async () => {
   await rig.dispose();
 });
-
-const receiptIn = (copy: string): string => join(copy, '.quiesce/receipt.json');
 
 /** Restores a copy as a user does: prepare-restore, start, and the sidecar beside it verifies. */
 async function restore(copy: string): Promise<Awaited<ReturnType<Rig['serverOn']>>> {
@@ -27,63 +25,6 @@ async function restore(copy: string): Promise<Awaited<ReturnType<Rig['serverOn']
 }
 
 describe.each(MAJORS)('PostgreSQL %i under write load, sealed', (major) => {
-  it('copies cut anywhere inside the freeze restore with every acknowledged transaction', async () => {
-    rig = await Rig.make({ major });
-    await rig.sidecar.start();
-    await rig.load.start();
-    await sleep(700);
-
-    const outside = await rig.snapshot('before');
-    const acked = rig.load.snapshotAcked();
-    const frozen = await rig.sidecar.cli('freeze', '--id', 'nightly', '-o', 'json');
-    expect(frozen, frozen.stderr).toMatchObject({ code: 0 });
-    const held = receiptSchema.parse(JSON.parse(frozen.stdout));
-    expect(held).toMatchObject({
-      mode: 'sealed',
-      verdict: 'held',
-      writesBlocked: false,
-      engine: { name: 'postgres', role: 'primary' },
-      evidence: { onVolume: true },
-      restore: { dataDirectory: 'pgdata' },
-    });
-
-    const copies = [await rig.snapshot('at-once')];
-    await sleep(400);
-    await rig.sql('CHECKPOINT');
-    await sleep(200);
-    copies.push(await rig.snapshot('after-a-checkpoint'));
-    const ackedLate = rig.load.snapshotAcked();
-    copies.push(await rig.snapshot('late'));
-
-    const thawed = await rig.sidecar.cli('thaw', '-o', 'json');
-    expect(thawed, thawed.stdout).toMatchObject({ code: 0 });
-    const final = receiptSchema.parse(JSON.parse(thawed.stdout));
-    expect(final).toMatchObject({ verdict: 'consistent', reasons: [] });
-    const after = await rig.snapshot('after');
-    await rig.load.stop();
-
-    for (const { path } of [outside, after]) expect(existsSync(receiptIn(path))).toBe(false);
-    for (const [index, { path }] of copies.entries()) {
-      expect(JSON.parse(await readFile(receiptIn(path), 'utf8'))).toMatchObject({ id: 'nightly' });
-      const server = await restore(path);
-      const sidecar = await rig.sidecarOn(path, server);
-      await sidecar.start();
-      await expect
-        .poll(async () => (await sidecar.status()).restore?.verified, { timeout: 10_000 })
-        .toBe(true);
-      expect(await sidecar.metrics()).toMatch(/stateful_backup_restore_verified\{[^}]*\} 1/);
-      const verified = await sidecar.api('POST', '/v1/verify', { receipt: final });
-      expect(verified.body).toMatchObject({ verified: true });
-      expect(await readdir(join(path, '.quiesce'))).toEqual(['restored-nightly.json']);
-      // The last copy was cut after more was acknowledged: an atomic copy holds that, too.
-      const report = await examine(server, index === 2 ? ackedLate : acked);
-      expect(report.checks.filter((check) => !check.ok)).toEqual([]);
-      expect(report.amcheck).toEqual([]);
-      await sidecar.stop();
-      await server.stop('immediate');
-    }
-  });
-
   it('the label kept beside the data is what the server returned, and none lies in PGDATA', async () => {
     rig = await Rig.make({ major });
     await rig.sidecar.start();
