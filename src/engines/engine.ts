@@ -99,8 +99,9 @@ export interface Hold {
    */
   renew?(ttlMs: number, signal: AbortSignal): Promise<void>;
   /**
-   * Lets the database go. Safe when the server is gone; throws only if something may still be held,
-   * and is then called again.
+   * Lets the database go, and puts back every setting the hold has changed. Safe when the server is
+   * gone; throws only if something may still be held, and is then called again. What is left for a
+   * while on purpose (a slot that keeps WAL for a later cut) blocks nobody and ends with `close`.
    *
    * @returns what only the end can tell: a backup that had to be ended with evidence of its own.
    */
@@ -151,7 +152,12 @@ export interface Engine {
   hold(context: FreezeContext, signal: AbortSignal): Promise<Hold>;
   /** What an operator needs beside the data. No secrets. */
   metadata(signal: AbortSignal): Promise<JsonObject>;
-  /** Releases what a crashed sidecar may have left held. Idempotent. */
+  /**
+   * Releases what a crashed sidecar may have left held. Idempotent, and harmless where nothing is held.
+   *
+   * @param journal what `remember` or the hold's `journal` said last; `null`: nothing was ever done to
+   * the server, or the entry cannot be read. What others hold is not released on a guess.
+   */
   recover(journal: JsonObject | null, signal: AbortSignal): Promise<void>;
   /** Does this running server contain what the receipt promises? */
   verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult>;

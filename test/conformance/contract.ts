@@ -6,7 +6,7 @@ import { QuiesceError } from '../../src/errors.ts';
 import type { Ledger, Subject } from './fixture.ts';
 import type { SharedStage, Stage } from './stage.ts';
 
-const SOON_MS = 3_000;
+const SOON_MS = 8_000;
 const never = (): AbortSignal => AbortSignal.timeout(60_000);
 
 /** What the interface itself says, asked of the engine without a sidecar. */

@@ -34,11 +34,11 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
     });
 
     it('that is repeated with its id renews the lease, in the server too', async () => {
-      await stage.held({ id: 'renewed', ttl: '1s' });
-      await sleep(400);
+      await stage.held({ id: 'renewed', ttl: '3s' });
+      await sleep(1_500);
       const again = await stage.held({ id: 'renewed', ttl: '20s' });
       expect(again.verdict).toBe('held');
-      await sleep(1_000);
+      await sleep(2_000);
       expect(await stage.state()).toBe('frozen');
       await stage.expectWrites(subject.blocksWrites);
       await stage.consistent('renewed');
@@ -62,7 +62,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
     });
 
     it('that is not thawed ends by itself with its lease, and its thaw fails', async () => {
-      await stage.held({ id: 'late', ttl: '700ms' });
+      await stage.held({ id: 'late', ttl: '2s' });
       await stage.expectThawed();
       await stage.expectNothingHeld();
       await stage.inconsistent(/lease-expired/, 'late');
