@@ -48,7 +48,8 @@ export interface FreezeContext {
   keep(files: Readonly<Record<string, string>>): Promise<void>;
   /**
    * Puts what `recover` needs into the journal, durably: to be awaited before anything is done to
-   * the server that outlives this process. Replaced by the hold's own `journal`.
+   * the server that outlives this process. Replaced by the hold's own `journal`. Where `hold` rejects
+   * after it, `recover` is called with it until that succeeds, whatever `hold` has undone itself.
    */
   remember(journal: JsonObject): Promise<void>;
 }

@@ -6,6 +6,7 @@ import type {
   Hold,
   HoldCheck,
   HoldEnd,
+  JsonObject,
 } from '../engines/engine.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
@@ -54,6 +55,8 @@ export class FreezeRun {
   #renewing: Promise<unknown> = Promise.resolve();
   #hold: Hold | undefined;
   #heldAt: number | undefined;
+  /** What the engine wanted to be known before it did anything to the server. */
+  #remembered: JsonObject | undefined;
   /** Where a long step is, in the engine's own words. */
   progress: string | undefined;
   /** Set for a freeze found in the journal: its process is gone, and its hold perhaps is not. */
@@ -104,8 +107,13 @@ export class FreezeRun {
         this.progress = sentence;
       },
       keep: (files) => volume.keep(files),
-      remember: (engine) =>
-        journal.open({ receipt: this.receipt, engine: { ...engine } as JournalEntry['engine'] }),
+      remember: async (engine) => {
+        await journal.open({
+          receipt: this.receipt,
+          engine: { ...engine } as JournalEntry['engine'],
+        });
+        this.#remembered = engine;
+      },
     };
     await journal.open({ receipt: this.receipt, engine: null });
     await this.#deps.volumeFree(signal);
@@ -216,9 +224,9 @@ export class FreezeRun {
       try {
         const signal = AbortSignal.timeout(RELEASE_WITHIN_MS);
         if (this.#hold) return (await this.#hold.release(signal)) ?? undefined;
-        if (this.#orphan !== undefined) {
-          await this.#deps.engine.recover(this.#orphan?.engine ?? null, signal);
-        }
+        // A hold that failed half-way may not have been able to undo what it had done by then.
+        const owed = this.#orphan === undefined ? this.#remembered : (this.#orphan?.engine ?? null);
+        if (owed !== undefined) await this.#deps.engine.recover(owed, signal);
         return undefined;
       } catch (error) {
         onStuck(toQuiesceError(error));

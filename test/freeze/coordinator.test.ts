@@ -67,6 +67,36 @@ async function failure(work: Promise<unknown>): Promise<QuiesceError> {
 
 const receiptOf = (error: QuiesceError): Receipt => error.details['receipt'] as Receipt;
 
+describe('a hold that fails half-way', () => {
+  it('is undone by what the engine wanted remembered, again and again until that succeeds', async () => {
+    const asked: unknown[] = [];
+    engine.onHold = async (_signal, context) => {
+      await context.remember({ setting: 'was' });
+      throw new QuiesceError('ENGINE_FAILED', 'The server went away in the middle.');
+    };
+    engine.onRecover = async (journal) => {
+      asked.push(journal);
+      expect(existsSync(join(root, 'state/open.json'))).toBe(true);
+      if (asked.length === 1) throw new QuiesceError('ENGINE_UNREACHABLE', 'It is still away.');
+    };
+    const c = coordinator();
+    expect((await failure(c.freeze({ id: 'half', by }))).code).toBe('ENGINE_FAILED');
+    await expect.poll(() => c.phase).toBe('thawed');
+    expect(asked).toEqual([{ setting: 'was' }, { setting: 'was' }]);
+    await expect.poll(() => existsSync(join(root, 'state/open.json'))).toBe(false);
+  });
+
+  it('has nothing to be undone where nothing was remembered', async () => {
+    engine.onHold = async () => {
+      throw new QuiesceError('ENGINE_FAILED', 'It refused.');
+    };
+    const c = coordinator();
+    await failure(c.freeze({ id: 'refused', by }));
+    await expect.poll(() => c.phase).toBe('thawed');
+    expect(engine.calls).not.toContain('recover');
+  });
+});
+
 describe('a freeze and its thaw', () => {
   it('yield a held receipt, then a consistent one, valid by the published schema', async () => {
     const c = coordinator();

@@ -22,10 +22,10 @@ export class ScriptedEngine implements Engine {
   readonly calls: string[] = [];
   /** Run at each step, may wait or throw. `ignoresAbort` plays a server that cannot be interrupted. */
   onPrepare: (signal: AbortSignal) => Promise<void> = async () => undefined;
-  onHold: (signal: AbortSignal) => Promise<void> = async () => undefined;
+  onHold: (signal: AbortSignal, context: FreezeContext) => Promise<void> = async () => undefined;
   onCheck: () => Promise<HoldCheck> = async () => ({ broken: [], notes: [] });
   onRelease: () => Promise<void> = async () => undefined;
-  onRecover: () => Promise<void> = async () => undefined;
+  onRecover: (journal: JsonObject | null) => Promise<void> = async () => undefined;
   /** How many holds are in place. */
   held = 0;
   #lost = new AbortController();
@@ -42,7 +42,7 @@ export class ScriptedEngine implements Engine {
   async hold(context: FreezeContext, signal: AbortSignal): Promise<Hold> {
     this.calls.push('hold');
     await context.keep({ 'scripted.label': 'label\n' });
-    await this.onHold(signal);
+    await this.onHold(signal, context);
     this.held += 1;
     this.#lost = new AbortController();
     return {
@@ -76,9 +76,9 @@ export class ScriptedEngine implements Engine {
     return {};
   }
 
-  async recover(): Promise<void> {
+  async recover(journal: JsonObject | null): Promise<void> {
     this.calls.push('recover');
-    await this.onRecover();
+    await this.onRecover(journal);
   }
 
   async verify(): Promise<VerifyResult> {
