@@ -10,6 +10,7 @@ import { World } from './world.ts';
 
 /** So many runs are sorted by mode, so that a mode's server and volume are made once for them. */
 const RUNS_A_BLOCK = 80;
+const WORLD_ATTEMPTS = 3;
 
 process.exitCode = await main();
 
@@ -59,7 +60,7 @@ async function runAll(
         if (stopped()) return results;
         if (world?.mode !== mode) await renew();
         const made = world === undefined;
-        world ??= await World.make(mode, options.version);
+        world ??= await makeWorld(mode, options.version);
         if (made) for (const lack of lacks(world)) process.stderr.write(`  ${lack}\n`);
         const result = await play(world, run, plan);
         results.push({ ...result, story: '' });
@@ -73,6 +74,18 @@ async function runAll(
     if (process.stderr.isTTY) process.stderr.write('\r\u001B[K');
   }
   return results;
+}
+
+/** Another process may have taken a port that was free a moment ago: tried a few times. */
+async function makeWorld(mode: FaultMode, version: string): Promise<World> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await World.make(mode, version);
+    } catch (error) {
+      if (attempt === WORLD_ATTEMPTS) throw error;
+      process.stderr.write(`  set up again: ${(error as Error).message.slice(0, 500)}\n`);
+    }
+  }
 }
 
 /** What cannot be injected on this machine: those faults count as missed. */
