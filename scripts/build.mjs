@@ -13,13 +13,13 @@ const outdir = flag > 0 ? resolve(process.argv[flag + 1]) : join(root, 'dist');
 /** Where the verbs are that are not part of the shim, one file each. */
 const COMMANDS = 'src/commands';
 
+// No charset: one letter beyond Latin-1 would make a whole bundle take twice its size in memory.
 const shared = {
   absWorkingDir: root,
   bundle: true,
   platform: 'node',
   format: 'esm',
   target: 'node20',
-  charset: 'utf8',
   logLevel: 'warning',
   write: false,
   metafile: true,
@@ -46,6 +46,16 @@ const englishOnly = {
     onLoad({ filter: /zod\/v4\/locales\/index\.(?:js|cjs)$/ }, () => ({
       contents: "export { default as en } from './en.js';",
     }));
+  },
+};
+
+/** What fastify would load if it were given no compilers; src/http/base.ts gives its own. */
+const noOtherCompilers = {
+  name: 'no-other-compilers',
+  setup({ onLoad }) {
+    const filter = /@fastify\/(?:ajv-compiler|fast-json-stringify-compiler)\/index\.js$/;
+    const contents = "throw new Error('fastify was given no compilers');";
+    onLoad({ filter }, () => ({ contents }));
   },
 };
 
@@ -82,7 +92,9 @@ async function buildCommands() {
     minifyWhitespace: true,
     legalComments: 'eof',
     external: ['pg-native'],
-    plugins: [englishOnly],
+    // pg makes a Response to see whether it runs at Cloudflare, which loads all of Node's fetch: 5 MB.
+    define: { Response: 'undefined' },
+    plugins: [englishOnly, noOtherCompilers],
     banner: {
       js: [
         "import { createRequire as __createRequire } from 'node:module';",

@@ -1,5 +1,10 @@
 import { fastify } from 'fastify';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type {
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  FastifyServerOptions,
+} from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -9,6 +14,18 @@ import { BODY_LIMIT, parseBody } from './body.ts';
 import { answerClientError, answerError } from './errors.ts';
 
 export type App = FastifyInstance<Server, IncomingMessage, ServerResponse, never, ZodTypeProvider>;
+
+/**
+ * Given from the start, so that fastify never loads its own, ajv and fast-json-stringify: the memory
+ * of a sidecar is counted. Answers are described by schemas but not checked against them: a released
+ * database must be reported as released even if a field of its receipt were not as documented.
+ */
+const OWN_COMPILERS = {
+  compilersFactory: {
+    buildValidator: () => validatorCompiler,
+    buildSerializer: () => () => (data: unknown) => JSON.stringify(data),
+  },
+} as unknown as NonNullable<FastifyServerOptions['schemaController']>;
 
 /**
  * A server with the rules that hold on every port: JSON bodies up to 64 KiB, one form of error, 405
@@ -26,6 +43,7 @@ export function createApp(logger: Logger): App {
     forceCloseConnections: 'idle',
     // While stopping, a thaw is still answered by its handler and not by a blanket 503.
     return503OnClosing: false,
+    schemaController: OWN_COMPILERS,
     routerOptions: { maxParamLength: 1_024 },
     http: {
       headersTimeout: 10_000,
@@ -50,10 +68,6 @@ export function createApp(logger: Logger): App {
     if (request.body === undefined && request.method === 'POST') request.body = {};
     done();
   });
-  app.setValidatorCompiler(validatorCompiler);
-  // Answers are described by schemas but not checked against them: a released database must be
-  // reported as released even if a field of its receipt were not as documented.
-  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler(handleError);
   refuseUnknownRoutes(app);
   return app;
