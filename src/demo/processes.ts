@@ -95,7 +95,7 @@ export interface SidecarOptions {
   readonly dir: string;
   /** The mounted data, `QUIESCE_DATA_DIR`. */
   readonly dataDir: string;
-  /** libpq's names for the connection. */
+  /** libpq's names for the connection; other settings of the sidecar may stand beside them. */
   readonly connection: Readonly<Record<string, string>>;
   readonly app: string;
 }

@@ -1,0 +1,125 @@
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { cleanEnv, cliPath, runCli } from '../src/demo/processes.ts';
+import type { Workspace } from '../src/demo/workspace.ts';
+import { makeBed } from './support/bed.ts';
+import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
+import { psqlEnv } from './support/psql.ts';
+import { figure, type Report, times } from './support/report.ts';
+import { interval, median } from './support/stats.ts';
+
+const execFileAsync = promisify(execFile);
+const LIMIT = 1.7;
+
+const benchmark: Benchmark = {
+  name: 'shim',
+  summary:
+    'Processor time (user and system) of what a hook execs, against an empty Node script and against\npsql -c ‘select 1’. The sidecar runs and answers.',
+  settings: {
+    rounds: { help: 'batches of each command', value: 12, quick: 2 },
+    batch: { help: 'calls in a batch', value: 10, quick: 5 },
+  },
+  run,
+};
+
+/** Milliseconds of processor time and of wall time of one call. */
+interface Cost {
+  readonly cpu: number;
+  readonly wall: number;
+}
+
+/** The shell's own account of its children, over a batch because it counts in hundredths of a second. */
+async function cost(
+  command: readonly string[],
+  batch: number,
+  env: Record<string, string>,
+): Promise<Cost> {
+  const script = `i=0; while [ $i -lt ${batch} ]; do "$@" >/dev/null || exit 1; i=$((i+1)); done; times`;
+  const begun = performance.now();
+  const { stdout } = await execFileAsync('/bin/sh', ['-c', script, 'sh', ...command], { env });
+  const wall = (performance.now() - begun) / batch;
+  const children = stdout.trim().split('\n')[1] ?? '';
+  const seconds = [...children.matchAll(/(\d+)m([\d.]+)s/g)].map(
+    ([, minutes, rest]) => Number(minutes) * 60 + Number(rest),
+  );
+  if (seconds.length !== 2) throw new Error(`times said: ${stdout}`);
+  return { cpu: (seconds.reduce((a, b) => a + b, 0) * 1_000) / batch, wall };
+}
+
+async function run(args: Arguments, workspace: Workspace): Promise<Report> {
+  const bed = await makeBed(workspace, { postgres: args.postgres });
+  const empty = join(workspace.dir, 'empty.cjs');
+  await writeFile(empty, '');
+  const env = cleanEnv({ ...psqlEnv(bed.target), ...bed.sidecar.env });
+  const node = process.execPath;
+  const commands: Readonly<Record<string, readonly string[]>> = {
+    'an empty Node script': [node, empty],
+    'psql -c ‘select 1’': ['psql', '-X', '-c', 'select 1'],
+    // The same freeze again renews its lease: the whole way of a hook, and little of the server.
+    'quiesce freeze': [node, cliPath(), 'freeze', '--id', 'bench'],
+    'quiesce status': [node, cliPath(), 'status'],
+    // The same thaw again gets the same answer.
+    'quiesce thaw': [node, cliPath(), 'thaw', '--id', 'bench'],
+  };
+  const [rounds, batch] = [args.number('rounds'), args.number('batch')];
+  const costs = new Map<string, Cost[]>(Object.keys(commands).map((name) => [name, []]));
+  progress('shim');
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [name, command] of Object.entries(commands)) {
+      costs.get(name)?.push(await cost(command, batch, env));
+    }
+    progress(`  round ${round + 1}/${rounds}`);
+  }
+  await runCli(['thaw'], bed.sidecar.env);
+  return report(costs, rounds, batch);
+}
+
+function report(
+  costs: ReadonlyMap<string, readonly Cost[]>,
+  rounds: number,
+  batch: number,
+): Report {
+  const [base = [], other = []] = [...costs.values()];
+  const cpu = (of: readonly Cost[]): number => median(of.map((one) => one.cpu));
+  // The floor moves with the machine: each batch is compared with that of its own round.
+  const over = (mine: readonly Cost[], theirs: readonly Cost[]): number[] =>
+    mine.map((one, i) => one.cpu / (theirs[i]?.cpu ?? Number.NaN));
+  const rows = [...costs].map(([name, mine]) => {
+    const [low, high] = interval(over(mine, base), median);
+    return [
+      name,
+      figure(cpu(mine)),
+      figure(median(mine.map(({ wall }) => wall))),
+      times(median(over(mine, base))),
+      `${low.toFixed(2)} … ${high.toFixed(2)}`,
+      times(median(over(mine, other))),
+    ];
+  });
+  const verbs = [...costs].filter(([name]) => name.startsWith('quiesce '));
+  return {
+    title: 'What a hook costs',
+    method: `${rounds} batches of ${batch} calls of each, in turn; milliseconds of a call, medians. Processor time is user and system.`,
+    tables: [
+      { head: ['command', 'CPU', 'wall', '/ empty script', '90 % interval', '/ psql'], rows },
+    ],
+    goals: verbs.map(([name, mine]) => ({
+      what: `CPU of ${name} over an empty Node script`,
+      measured: median(over(mine, base)),
+      limit: LIMIT,
+    })),
+    charts: [
+      {
+        kind: 'bars',
+        title: 'CPU of one call',
+        unit: 'ms',
+        mark: cpu(base),
+        bars: [...costs].map(([label, mine]) => ({ label, value: cpu(mine) })),
+      },
+    ],
+    notes: [],
+  };
+}
+
+await program(benchmark);
