@@ -1,16 +1,18 @@
 /**
  * Runs all benchmarks, one after the other, and writes bench/results.md and bench/results.svg.
  *
- * node scripts/run-ts.mjs bench/all.ts [--quick] [--postgres 17] [--freezes N] [--lock FILE]
- * [--out FOLDER]
+ * node scripts/run-ts.mjs bench/all.ts [--quick] [--postgres 17] [--freezes N] [--only PART,PART]
+ * [--lock FILE] [--out FOLDER]
  *
- * `--lock`: what needs a quiet machine holds this file's exclusive lock (flock) while it runs, so that
- * others who take it do not disturb it. Exits 1 where a goal was missed, 2 where something could not
- * be measured.
+ * `--only` measures these parts anew and takes the others from the last run. `--lock`: what needs a
+ * quiet machine takes this file's exclusive lock (flock) while it runs, and where others keep it for
+ * longer than `--patience` seconds, measures beside them; the results say so. Exits 1 where a goal was
+ * missed, 2 where something could not be measured.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { drawCharts } from './support/svg.ts';
@@ -21,49 +23,103 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     postgres: { type: 'string', default: '17' },
     freezes: { type: 'string' },
+    rounds: { type: 'string' },
+    only: { type: 'string' },
     lock: { type: 'string' },
+    patience: { type: 'string', default: '600' },
     out: { type: 'string', default: 'bench' },
   },
 });
 
 interface Step {
+  /** What `--only` calls it. */
+  readonly part: string;
   readonly name: string;
   readonly args?: readonly string[];
   /** Others may work meanwhile without changing what is measured. */
   readonly shared?: boolean;
 }
 
+/** Where the last result of each part is kept. */
+const KEPT = '.cache/bench';
+const LOCK_IS_HELD = 75;
+
+const rounds = values.rounds === undefined ? [] : ['--rounds', values.rounds];
 const STEPS: readonly Step[] = [
   ...['sealed', 'open', 'staged', 'paused'].map((mode) => ({
+    part: mode,
     name: 'writers',
-    args: ['--mode', mode],
+    args: ['--mode', mode, ...rounds],
   })),
-  { name: 'hooks' },
-  { name: 'shim' },
-  { name: 'dirty' },
-  { name: 'memory', args: values.freezes ? ['--freezes', values.freezes] : [], shared: true },
+  { part: 'hooks', name: 'hooks', args: rounds },
+  { part: 'shim', name: 'shim' },
+  { part: 'dirty', name: 'dirty', args: rounds },
+  {
+    part: 'memory',
+    name: 'memory',
+    args: values.freezes === undefined ? [] : ['--freezes', values.freezes],
+    shared: true,
+  },
 ];
 
-type Measured = Report & { readonly machine: string };
+interface Measured {
+  readonly report: Report & { readonly machine: string };
+  /** When, to the minute, UTC. */
+  readonly at: string;
+  /** Processes that wanted to run just before: what others did. */
+  readonly load: number;
+  readonly alone: boolean;
+}
 
-function commandOf({ name, args = [], shared = false }: Step): string[] {
+function commandOf({ name, args = [] }: Step, lock: readonly string[]): [string, ...string[]] {
   const quick = values.quick ? ['--quick'] : [];
   const own = [...args, ...quick, '--postgres', values.postgres, '-o', 'json'];
-  const run = [process.execPath, 'scripts/run-ts.mjs', `bench/${name}.ts`, ...own];
-  return values.lock === undefined ? run : ['flock', shared ? '-s' : '-x', values.lock, ...run];
+  const run = [process.execPath, 'scripts/run-ts.mjs', `bench/${name}.ts`, ...own] as const;
+  const [flock, ...options] = lock;
+  return flock === undefined ? [...run] : [flock, ...options, ...run];
+}
+
+async function output([command, ...args]: readonly [string, ...string[]]) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, text };
 }
 
 async function measure(step: Step): Promise<Measured> {
-  const [command = '', ...args] = commandOf(step);
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const [code] = (await once(child, 'close')) as [number | null];
-  if (code !== 0 && code !== 1) throw new Error(`${step.name} ended with ${code}`);
-  return JSON.parse(output) as Measured;
+  const [at, load] = [new Date().toISOString().slice(0, 16), loadavg()[0] ?? 0];
+  const { lock, patience } = values;
+  const beside = lock === undefined ? [] : ['flock', '-s', lock];
+  const only = ['flock', '-x', '-w', patience, '-E', String(LOCK_IS_HELD), lock ?? ''];
+  let alone = lock !== undefined && !step.shared;
+  let { code, text } = await output(commandOf(step, alone ? only : beside));
+  if (alone && code === LOCK_IS_HELD) {
+    alone = false;
+    ({ code, text } = await output(commandOf(step, beside)));
+  }
+  if (code !== 0 && code !== 1) throw new Error(`${step.part} ended with ${code}`);
+  const measured = { report: JSON.parse(text) as Measured['report'], at, load, alone };
+  await writeFile(join(KEPT, `${step.part}.json`), JSON.stringify(measured));
+  return measured;
 }
 
-function results(reports: readonly Measured[], seconds: number): string {
+async function kept({ part }: Step): Promise<Measured> {
+  try {
+    return JSON.parse(await readFile(join(KEPT, `${part}.json`), 'utf8')) as Measured;
+  } catch {
+    throw new Error(`${part} has not been measured yet: leave out --only`);
+  }
+}
+
+/** Where and when a part was measured, and beside what. */
+function circumstances({ report, at, load, alone }: Measured): string {
+  const others = alone ? 'alone on the machine' : 'beside whatever else ran';
+  return `_${at} UTC, ${others} (load average ${load.toFixed(1)} before): ${report.machine}._`;
+}
+
+function results(parts: readonly Measured[]): string {
+  const reports = parts.map(({ report }) => report);
   const goals = reports.flatMap((report) => report.goals);
   const open = reports.flatMap(missed);
   const verdict =
@@ -72,13 +128,12 @@ function results(reports: readonly Measured[], seconds: number): string {
       : `${open.length} of ${goals.length} goals ${open.length === 1 ? 'is' : 'are'} missed.`;
   const quick = values.quick ? '\n\nThis was a quick run: its numbers mean little.' : '';
   const list = goals.map((goal) => `- ${goalLine(goal).replace(/^(\w+)/, '**$1**')}`).join('\n');
+  const sections = parts.map((part) => `${markdownOf(part.report)}\n${circumstances(part)}\n`);
   return `# Benchmarks
 
-Written by \`npm run bench\` (${new Date().toISOString().slice(0, 10)}, ${Math.round(seconds / 60)} minutes) on
-${reports[0]?.machine}.
-
-Only ratios of one run are claims: each is measured against its alternative in turn, on the same machine, in the
-same minutes. Milliseconds are of this machine.${quick}
+Written by \`npm run bench\`. Only ratios of one run are claims: each is measured against its alternative in
+turn, on the same machine, in the same minutes, and \`nothing\`, where it stands among the treatments, shows
+what the machine does by itself. Milliseconds are of this machine.${quick}
 
 ${verdict}
 
@@ -86,19 +141,25 @@ ${list}
 
 ![The charts of all results](results.svg)
 
-${reports.map((report) => `${markdownOf(report)}\n`).join('')}`.trimEnd();
+${sections.join('\n')}`.trimEnd();
 }
 
 async function main(): Promise<number> {
-  const begun = performance.now();
-  const reports: Measured[] = [];
-  for (const step of STEPS) reports.push(await measure(step));
+  const only = values.only?.split(',');
+  const unknown = only?.filter((part) => !STEPS.some((step) => step.part === part)) ?? [];
+  if (unknown.length > 0) throw new Error(`there is no part ${unknown.join(', ')}`);
+  await mkdir(KEPT, { recursive: true });
+  const parts: Measured[] = [];
+  for (const step of STEPS) {
+    const wanted = only === undefined || only.includes(step.part);
+    parts.push(await (wanted ? measure(step) : kept(step)));
+  }
   const folder = resolve(values.out);
   await mkdir(folder, { recursive: true });
-  const seconds = (performance.now() - begun) / 1_000;
-  await writeFile(join(folder, 'results.md'), `${results(reports, seconds)}\n`);
-  await writeFile(join(folder, 'results.svg'), drawCharts(reports.flatMap(({ charts }) => charts)));
-  const open = reports.flatMap(missed);
+  const charts = parts.flatMap(({ report }) => report.charts);
+  await writeFile(join(folder, 'results.md'), `${results(parts)}\n`);
+  await writeFile(join(folder, 'results.svg'), drawCharts(charts));
+  const open = parts.flatMap(({ report }) => missed(report));
   for (const goal of open) process.stderr.write(`${goalLine(goal)}\n`);
   process.stdout.write(`${join(values.out, 'results.md')} is written\n`);
   return open.length > 0 ? 1 : 0;
