@@ -4,7 +4,7 @@ import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../src/demo/embedded-postgres.ts';
-import { cleanEnv } from '../src/demo/processes.ts';
+import { cleanEnv, get } from '../src/demo/processes.ts';
 import { startSidecar } from '../src/demo/source.ts';
 import type { Workspace } from '../src/demo/workspace.ts';
 import { type Bed, makeBed } from './support/bed.ts';
@@ -47,6 +47,7 @@ async function startEmpty(workspace: Workspace) {
   const args = [script, String(port)];
   const child = spawn(process.execPath, args, { env: cleanEnv({}), stdio: 'ignore' });
   await workspace.defer(async () => child.kill());
+  while (!(await get({ host: '127.0.0.1', port }, '/').catch(() => undefined))) await sleep(20);
   return { pid: child.pid, where: { host: '127.0.0.1', port }, stop: (): boolean => child.kill() };
 }
 
@@ -131,7 +132,6 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
     freezes,
   );
   const server = await startEmpty(workspace);
-  await sleep(500);
   const empty = await wear('empty server', server, freezes);
   const goals: Goal[] = [
     {
@@ -148,7 +148,7 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const each = (own.seconds * 1_000) / freezes;
   return {
     title: 'Memory',
-    method: `PostgreSQL ${args.postgres}; idle: medians of ${args.text('starts')} starts, ${args.text('idle')} s after each; then ${freezes} freezes and thaws of a real server over the socket (${figure(each)} ms a pair; fsync off), and twice as many requests to the empty server. Resident set in MB, from /proc.`,
+    method: `PostgreSQL ${args.postgres}; idle: medians of ${args.text('starts')} starts, ${args.text('idle')} s after each, both having answered a request; then ${freezes} freezes and thaws of a real server over the socket (${figure(each)} ms a pair; fsync off), and twice as many requests to the empty server. Resident set in MB, from /proc.`,
     tables: [tableOf(at, own, empty, freezes)],
     goals,
     charts: [

@@ -161,6 +161,8 @@ export async function quiesce(
   { sidecar }: Pick<Bed, 'sidecar'>,
   verb: 'freeze' | 'thaw',
 ): Promise<void> {
-  const { code, stderr } = await runCli([verb], sidecar.env);
+  // Longer than a hook would wait: on a busy machine it is late rather than not measured.
+  const args = verb === 'freeze' ? ['--timeout', '2m'] : [];
+  const { code, stderr } = await runCli([verb, ...args], sidecar.env);
   if (code !== 0) throw new Error(`quiesce ${verb} exited ${code}: ${stderr}`);
 }
