@@ -4,7 +4,7 @@
  * node scripts/run-ts.mjs bench/all.ts [--quick] [--postgres 17] [--freezes N] [--only PART,PART]
  * [--lock FILE] [--out FOLDER]
  *
- * `--only` measures these parts anew and takes the others from the last run. `--lock`: what needs a
+ * `--only` measures these parts anew (none with '') and takes the others from the last run. `--lock`: what needs a
  * quiet machine takes this file's exclusive lock (flock) while it runs, and where others keep it for
  * longer than `--patience` seconds, measures beside them; the results say so. Exits 1 where a goal was
  * missed, 2 where something could not be measured.
@@ -145,7 +145,7 @@ ${sections.join('\n')}`.trimEnd();
 }
 
 async function main(): Promise<number> {
-  const only = values.only?.split(',');
+  const only = values.only?.split(',').filter((part) => part !== '');
   const unknown = only?.filter((part) => !STEPS.some((step) => step.part === part)) ?? [];
   if (unknown.length > 0) throw new Error(`there is no part ${unknown.join(', ')}`);
   await mkdir(KEPT, { recursive: true });

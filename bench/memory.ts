@@ -14,8 +14,11 @@ import { median } from './support/stats.ts';
 
 /** Of an idle sidecar over an empty HTTP server. */
 const IDLE_LIMIT = 1.4;
-/** Of the last tenth of all freezes over what it was when half of them were done. */
-const GROWTH_LIMIT = 1.02;
+/**
+ * Of the last tenth of all freezes over what it was when half of them were done. V8 lets a heap swing
+ * by 3 %, that of an empty server too.
+ */
+const GROWTH_LIMIT = 1.05;
 const SAMPLES = 40;
 
 const benchmark: Benchmark = {
