@@ -67,7 +67,7 @@ interface Measured {
   /** When, to the minute, UTC. */
   readonly at: string;
   /** Processes that wanted to run just before: what others did. */
-  readonly load: number;
+  readonly load: number | null;
   readonly alone: boolean;
 }
 
@@ -115,7 +115,9 @@ async function kept({ part }: Step): Promise<Measured> {
 /** Where and when a part was measured, and beside what. */
 function circumstances({ report, at, load, alone }: Measured): string {
   const others = alone ? 'alone on the machine' : 'beside whatever else ran';
-  return `_${at} UTC, ${others} (load average ${load.toFixed(1)} before): ${report.machine}._`;
+  const before =
+    load === null ? 'load average not recorded' : `load average ${load.toFixed(1)} before`;
+  return `_${at} UTC, ${others} (${before}): ${report.machine}._`;
 }
 
 function results(parts: readonly Measured[]): string {
