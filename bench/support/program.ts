@@ -47,9 +47,11 @@ export function progress(text: string): void {
 /** Runs it as a program. Exit codes: 0 all goals met, 1 a goal missed, 2 it could not be measured. */
 export async function program(benchmark: Benchmark): Promise<void> {
   const workspace = await Workspace.create();
-  const stop = async (code: number): Promise<never> => {
-    await workspace.dispose();
-    process.exit(code);
+  let stopping: Promise<never> | undefined;
+  const stop = (code: number): Promise<never> => {
+    // What was cut short by a signal fails, too: that must not end the process before all is undone.
+    stopping ??= workspace.dispose().then(() => process.exit(code));
+    return stopping;
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void stop(130));
   try {
