@@ -29,7 +29,8 @@ export const open: FaultMode = {
   ],
   evidenceSteps: {},
   faults: sealed.faults,
-  endsHold: [...sealed.endsHold, 'end-backend'],
+  // The backup is over as soon as its session is.
+  endsHold: [...sealed.endsHold, 'end-backend', 'net-reset'],
   stallsWriters: sealed.stallsWriters,
   timeoutsMs: sealed.timeoutsMs,
   blocksWriters: false,
