@@ -23,6 +23,8 @@ export async function awaitThawed(world: World, leaseMs: number): Promise<Findin
       const what = status ? `${status.state}, lease ${JSON.stringify(status.lease)}` : 'no answer';
       return [{ kind: 'stuck-freeze', what }];
     }
+    // A server may give up by itself some time after a crash.
+    await world.database.serve();
     await sleep(25);
   }
 }
