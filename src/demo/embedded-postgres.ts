@@ -19,6 +19,7 @@ import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import type { ClientConfig } from 'pg';
 
 /** The user a server runs as: PostgreSQL refuses to run as root. */
 export interface ServerUser {
@@ -183,6 +184,12 @@ export class EmbeddedPostgres {
       PGPASSWORD: 'postgres',
       PGDATABASE: 'postgres',
     };
+  }
+
+  /** A connection of the superuser over TCP. */
+  superuser(database = 'postgres'): ClientConfig {
+    const { port } = this.options;
+    return { host: '127.0.0.1', port, user: 'postgres', password: 'postgres', database };
   }
 
   /** Makes a new cluster. Local connections are trusted; TCP wants SCRAM passwords. */

@@ -36,15 +36,7 @@ export async function startServer(workspace: Workspace, server: EmbeddedPostgres
 
 /** A connection of the superuser. */
 export function connectionTo(server: EmbeddedPostgres, database: string): ClientConfig {
-  const { port } = server.options;
-  return {
-    host: '127.0.0.1',
-    port,
-    user: 'postgres',
-    password: 'postgres',
-    database,
-    application_name: 'quiesce demo',
-  };
+  return { ...server.superuser(database), application_name: 'quiesce demo' };
 }
 
 export async function withClient<T>(

@@ -11,7 +11,7 @@ import { type BlockVolume, makeBlockVolume } from '../support/block-volume.ts';
 import { killAll } from '../support/copies.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 import { ROLE_PASSWORD, roleSql } from '../support/postgres.ts';
-import { connectionOf, examine, query, roleEnv } from '../support/rig.ts';
+import { examine, query, roleEnv } from '../support/rig.ts';
 import {
   type Backup,
   type Load,
@@ -169,7 +169,7 @@ class PostgresWorld implements World<PostgresLedger> {
 
   async trespass(): Promise<readonly string[]> {
     const client = new Client({
-      ...connectionOf(this.#pg),
+      ...this.#pg.superuser(),
       user: 'quiesce',
       password: ROLE_PASSWORD,
     });
@@ -279,7 +279,7 @@ const TRESPASSES = [
 ];
 
 function loadOf(pg: EmbeddedPostgres): Load<PostgresLedger> {
-  const load = new WriterLoad({ connection: connectionOf(pg), clients: 4, accounts: 200 });
+  const load = new WriterLoad({ connection: pg.superuser(), clients: 4, accounts: 200 });
   return {
     start: async () => {
       await load.prepare();

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
 import { verifyLedger } from '../../src/demo/ledger.ts';
 import { type Acked, countAcked, WriterLoad } from '../../src/demo/load.ts';
-import { connectionOf, serverAt, tempDir, withClient } from './server.ts';
+import { serverAt, tempDir, withClient } from './server.ts';
 
 let server: EmbeddedPostgres;
 let remove: () => Promise<void>;
@@ -27,7 +27,7 @@ async function writeFor(
   options: object = {},
 ): Promise<{ load: WriterLoad; acked: Acked }> {
   await withClient(server, (client) => client.query('DROP SCHEMA IF EXISTS bank CASCADE'));
-  const load = new WriterLoad({ connection: connectionOf(server), ...options });
+  const load = new WriterLoad({ connection: server.superuser(), ...options });
   await load.prepare();
   await load.start();
   await sleep(ms);
@@ -62,7 +62,7 @@ describe('a writer load', () => {
 
   it('survives a server killed with -9: nothing acknowledged is lost, the rest is settled', async () => {
     await withClient(server, (client) => client.query('DROP SCHEMA IF EXISTS bank CASCADE'));
-    const load = new WriterLoad({ connection: connectionOf(server) });
+    const load = new WriterLoad({ connection: server.superuser() });
     await load.prepare();
     await load.start();
     await sleep(500);
@@ -82,7 +82,7 @@ describe('a writer load', () => {
   });
 
   it('leaves a commit in doubt unknown when the server does not come back', async () => {
-    const load = new WriterLoad({ connection: connectionOf(server), clients: 4 });
+    const load = new WriterLoad({ connection: server.superuser(), clients: 4 });
     await withClient(server, (client) => client.query('DROP SCHEMA IF EXISTS bank CASCADE'));
     await load.prepare();
     await load.start();
@@ -97,7 +97,7 @@ describe('a writer load', () => {
   });
 
   it('says so when a client finds its acknowledged commits gone', async () => {
-    const load = new WriterLoad({ connection: connectionOf(server), clients: 1, thinkMs: 5 });
+    const load = new WriterLoad({ connection: server.superuser(), clients: 1, thinkMs: 5 });
     await withClient(server, (client) => client.query('DROP SCHEMA IF EXISTS bank CASCADE'));
     await load.prepare();
     await load.start();

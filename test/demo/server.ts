@@ -1,7 +1,7 @@
 import { mkdtemp, rm, chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client, type ClientConfig } from 'pg';
+import { Client } from 'pg';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 
 /** A folder of its own that any user may enter. */
@@ -16,16 +16,11 @@ export async function serverAt(dataDir: string, socketDir: string): Promise<Embe
   return EmbeddedPostgres.at({ major: 17, dataDir, port: await freePort(), socketDir });
 }
 
-export function connectionOf(server: EmbeddedPostgres): ClientConfig {
-  const { port } = server.options;
-  return { host: '127.0.0.1', port, user: 'postgres', password: 'postgres', database: 'postgres' };
-}
-
 export async function withClient<T>(
   server: EmbeddedPostgres,
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const client = new Client(connectionOf(server));
+  const client = new Client(server.superuser());
   await client.connect();
   try {
     return await use(client);

@@ -9,7 +9,7 @@ import { verifyLedger } from '../../src/demo/ledger.ts';
 import { WriterLoad } from '../../src/demo/load.ts';
 import { fingerprint, isAlive, listProcesses } from '../../src/demo/os.ts';
 import { makeVolume, type VolumeKind } from '../../src/demo/volume.ts';
-import { connectionOf, serverAt, tempDir, withClient } from './server.ts';
+import { serverAt, tempDir, withClient } from './server.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -44,7 +44,7 @@ describe.each(await kinds())('a %s volume', (kind) => {
     await server.start();
     cleanups.push(() => server.stop('immediate'));
     pid = server.pid;
-    const load = new WriterLoad({ connection: connectionOf(server) });
+    const load = new WriterLoad({ connection: server.superuser() });
     await load.prepare();
     await load.start();
     await sleep(500);

@@ -10,8 +10,7 @@ import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import type { Receipt } from '../../src/freeze/receipt.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 import { MAJORS } from '../support/postgres.ts';
-import { examine, query, Rig } from '../support/rig.ts';
-import { makeStandby } from '../support/standby.ts';
+import { examine, Rig } from '../support/rig.ts';
 
 const run = promisify(execFile);
 const FILES = { QUIESCE_COPY: 'files', QUIESCE_FREEZE_TIMEOUT: '120s' };
@@ -66,56 +65,6 @@ async function refuses(copy: string, code: string, names: string): Promise<void>
   expect(refused.stderr).toContain(code);
   expect(refused.stderr).toContain(names);
 }
-
-describe.each(MAJORS)(
-  'a standby of PostgreSQL %i, copied file by file while it replays',
-  (major) => {
-    it(
-      'holds what it had replayed when it was frozen, and restores from the staged backup alone',
-      async () => {
-        rig = await Rig.make({ major });
-        await rig.load.start();
-        const standby = await makeStandby(rig, FILES);
-        await standby.sidecar.start();
-        await sleep(700);
-        const acked = rig.load.snapshotAcked();
-        const [primary] = await rig.sql<{ lsn: string }>(
-          'SELECT pg_current_wal_flush_lsn() AS lsn',
-        );
-        const caughtUp = `SELECT pg_last_wal_replay_lsn() >= '${primary?.lsn}'::pg_lsn AS ok`;
-        await expect
-          .poll(() => query(standby.server, caughtUp), { timeout: 20_000 })
-          .toEqual([{ ok: true }]);
-        const frozen = await standby.sidecar.cli('freeze', '--id', 'standby', '-o', 'json');
-        expect(frozen, frozen.stderr).toMatchObject({ code: 0 });
-        expect(JSON.parse(frozen.stdout)).toMatchObject({
-          mode: 'staged',
-          engine: { role: 'standby' },
-          position: { markerLsn: null },
-        });
-        const copy = join(rig.dir, 'standby-copy');
-        const between = async (): Promise<void> => {
-          await sleep(500);
-          await query(standby.server, 'CHECKPOINT');
-        };
-        await copyFileByFile(standby.volume.path, copy, { between });
-        const thawed = await standby.sidecar.cli('thaw');
-        expect(thawed, thawed.stdout).toMatchObject({ code: 0 });
-        await rig.load.stop();
-        const prepared = await runCli(['prepare-restore', '--data', copy], {});
-        expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
-        // It must not catch up from the primary: what it has is what the copy held.
-        await rm(join(copy, 'pgdata/standby.signal'));
-        const restored = await rig.serverOn(copy);
-        await restored.start();
-        const report = await examine(restored, acked);
-        expect(report.checks.filter((check) => !check.ok)).toEqual([]);
-        expect(report.amcheck).toEqual([]);
-      },
-      LONG,
-    );
-  },
-);
 
 describe.each(MAJORS)('PostgreSQL %i, copied file by file under write load', (major) => {
   it.each([

@@ -48,15 +48,8 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
   });
 
   it('proves WAL to the position promised and starts alone with all that was replayed', async () => {
-    const { port } = primary.server.options;
     const load = new WriterLoad({
-      connection: {
-        host: '127.0.0.1',
-        port,
-        user: 'postgres',
-        password: 'postgres',
-        database: 'postgres',
-      },
+      connection: primary.server.superuser(),
       clients: 2,
       accounts: 50,
     });
@@ -135,13 +128,7 @@ async function startStandby(copy: Copy, primary: Source): Promise<Source> {
   await server.start();
   const clients: Client[] = [];
   const connect = async (): Promise<Client> => {
-    const client = new Client({
-      host: '127.0.0.1',
-      port,
-      user: 'postgres',
-      password: 'postgres',
-      database: 'postgres',
-    });
+    const client = new Client(server.superuser());
     client.on('error', () => undefined);
     await client.connect();
     clients.push(client);

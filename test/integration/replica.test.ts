@@ -1,10 +1,10 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
 import type { Acked } from '../../src/demo/load.ts';
 import { runCli } from '../../src/demo/processes.ts';
 import { positionSchema, restoreSchema } from '../../src/engines/postgres/receipt.ts';
@@ -115,64 +115,6 @@ async function disturb(standby: Standby): Promise<void> {
   await sleep(300);
 }
 
-async function filesUnder(root: string): Promise<string[]> {
-  const entries = await readdir(root, { withFileTypes: true, recursive: true });
-  return entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1));
-}
-
-async function copyFiles(from: string, to: string, names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    await mkdir(dirname(join(to, name)), { recursive: true });
-    // A file that is gone by now is gone: that is how file-system backups see it.
-    spawnSync('cp', ['-a', join(from, name), join(to, name)]);
-  }
-}
-
-/** Files one by one, in the order that hurts most. A1: control file and WAL first; A2: last. */
-async function copyOneByOne(standby: Standby, to: string, order: 'A1' | 'A2'): Promise<void> {
-  const from = standby.volume.path;
-  await copyFolders(from, to);
-  const all = await filesUnder(from);
-  const isFirst = (name: string): boolean => /pg_control$|\/pg_wal\//.test(name);
-  const special = all.filter(isFirst);
-  const others = all.filter((name) => !isFirst(name));
-  if (order === 'A1') {
-    await copyFiles(from, to, special);
-    await disturb(standby);
-    await copyFiles(from, to, others);
-    return;
-  }
-  const half = others.filter(() => Math.random() < 0.5);
-  await copyFiles(from, to, half);
-  await disturb(standby);
-  await copyFiles(
-    from,
-    to,
-    others.filter((name) => !half.includes(name)),
-  );
-  const late = (await filesUnder(from)).filter(isFirst);
-  await copyFiles(
-    from,
-    to,
-    late.filter((name) => name.includes('/pg_wal/')),
-  );
-  await copyFiles(
-    from,
-    to,
-    late.filter((name) => name.endsWith('pg_control')),
-  );
-}
-
-async function copyFolders(from: string, to: string): Promise<void> {
-  const made = spawnSync('sh', [
-    '-c',
-    `cd '${from}' && find . -type d -print0 | cpio --quiet -0pdm '${to}' 2>/dev/null || (cd '${from}' && find . -type d | while read d; do mkdir -p '${to}'/"$d"; chown --reference="$d" '${to}'/"$d"; chmod --reference="$d" '${to}'/"$d"; done)`,
-  ]);
-  expect(made.status, made.stderr.toString()).toBe(0);
-}
-
 describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (major) => {
   it('catches up under load, stands still, restores from a snapshot, and follows again', async () => {
     rig = await Rig.make({ major });
@@ -212,49 +154,6 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect(longestGapMs).toBeLessThan(2_000);
     await rig.load.stop();
     await restoreAndExamine(copy.path, acked);
-  });
-
-  it.each(['A1', 'A2'] as const)(
-    'restores from files copied one by one while the primary writes (%s)',
-    async (order) => {
-      rig = await Rig.make({ major });
-      await rig.load.start();
-      const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause', QUIESCE_COPY: 'files' });
-      await standby.sidecar.start();
-      await sleep(500);
-      const acked = await ackedAndSent(standby);
-      const receipt = await freeze(standby, { id: `files-${order}` });
-      expect(receipt).toMatchObject({ mode: 'replica-paused', copy: 'files' });
-      const copy = join(standby.dir, 'copy');
-      await copyOneByOne(standby, copy, order);
-      const thawed = await standby.sidecar.api('POST', '/v1/thaw');
-      expect(thawed.body, JSON.stringify(thawed.body)).toMatchObject({ verdict: 'consistent' });
-      await expectFollowing(standby);
-      await rig.load.stop();
-      await restoreAndExamine(copy, acked);
-    },
-  );
-
-  it('the same copy of a standby that replays does not restore: the adversary bites', async () => {
-    rig = await Rig.make({ major });
-    await rig.load.start();
-    const standby = await makeStandby(rig);
-    await sleep(500);
-    const acked = await ackedAndSent(standby);
-    const copy = join(standby.dir, 'copy');
-    await copyOneByOne(standby, copy, 'A1');
-    await rig.load.stop();
-    await rm(join(copy, 'pgdata/standby.signal'));
-    await rm(join(copy, 'pgdata/postmaster.pid'));
-    const restored = await rig.serverOn(copy);
-    const sound = await restored
-      .start()
-      .then(() => examine(restored, acked))
-      .then(
-        (report) => report.checks.every((check) => check.ok) && report.amcheck.length === 0,
-        () => false,
-      );
-    expect(sound).toBe(false);
   });
 
   it('resumes at the end of the lease, at SIGTERM, and when the freeze misses its deadline', async () => {
@@ -451,7 +350,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     await standby.sidecar.start();
     await rig.sql('CREATE TABLE half (t text)');
-    const open = await connect(rig.server.options.port);
+    const open = await connect(rig.server);
     await open.query(
       `BEGIN; INSERT INTO half SELECT repeat('x', 900) FROM generate_series(1, 3000)`,
     );
@@ -497,21 +396,15 @@ async function blockReplay({ server }: Standby): Promise<Client> {
   await expect
     .poll(async () => query(server, `SELECT pg_last_wal_replay_lsn() >= '${at?.lsn}' AS there`))
     .toEqual([{ there: true }]);
-  const client = await connect(server.options.port);
+  const client = await connect(server);
   await client.query('BEGIN; SELECT count(*) FROM conflict');
   await rig.sql('DROP TABLE conflict');
   await sleep(300);
   return client;
 }
 
-async function connect(port: number): Promise<Client> {
-  const client = new Client({
-    host: '127.0.0.1',
-    port,
-    user: 'postgres',
-    password: 'postgres',
-    database: 'postgres',
-  });
+async function connect(server: EmbeddedPostgres): Promise<Client> {
+  const client = new Client(server.superuser());
   client.on('error', () => undefined);
   await client.connect();
   return client;

@@ -14,7 +14,7 @@ import {
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { Client, type ClientConfig } from 'pg';
+import { Client } from 'pg';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { type Acked, WriterLoad } from '../../src/demo/load.ts';
 import { listProcesses } from '../../src/demo/os.ts';
@@ -70,7 +70,7 @@ export async function startSource(major: number, segmentMb = 1): Promise<Source>
   await server.start();
   const clients: Client[] = [];
   const connect = async (): Promise<Client> => {
-    const client = new Client(connectionTo(server));
+    const client = new Client(server.superuser());
     client.on('error', () => undefined);
     await client.connect();
     clients.push(client);
@@ -82,11 +82,6 @@ export async function startSource(major: number, segmentMb = 1): Promise<Source>
     await rm(dir, { recursive: true, force: true });
   };
   return { ...copy, server, admin: await connect(), connect, stop };
-}
-
-function connectionTo(server: EmbeddedPostgres): ClientConfig {
-  const { port } = server.options;
-  return { host: '127.0.0.1', port, user: 'postgres', password: 'postgres', database: 'postgres' };
 }
 
 /** A sealed or crash-consistent freeze in plain SQL, and its receipt on the volume. */
@@ -232,10 +227,16 @@ export async function onServer<T>(
 ): Promise<T> {
   const port = await freePort();
   const socketDir = `${volume}-s`;
-  const server = await EmbeddedPostgres.at({ major, dataDir: pgdata, port, socketDir });
+  const server = await EmbeddedPostgres.at({
+    major,
+    dataDir: pgdata,
+    port,
+    socketDir,
+    settings: { fsync: 'off' },
+  });
   try {
     await server.start();
-    const client = new Client(connectionTo(server));
+    const client = new Client(server.superuser());
     client.on('error', () => undefined);
     await client.connect();
     try {
@@ -277,7 +278,7 @@ export async function frozenUnderLoad(
   to: string,
   mode: 'sealed' | 'crash-consistent' = 'sealed',
 ): Promise<Frozen> {
-  const connection = connectionTo(source.server);
+  const connection = source.server.superuser();
   const load = new WriterLoad({ connection, clients: 4, accounts: 200 });
   await source.admin.query('DROP SCHEMA IF EXISTS bank CASCADE');
   await load.prepare();

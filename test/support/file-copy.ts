@@ -12,15 +12,66 @@ import {
 import { join } from 'node:path';
 
 /**
- * Copies a volume file by file in random order while its server writes, as a file-system backup does
- * at its worst: half of the files, then whatever `between` does to the pages, then the other half. Files
- * that vanish are left out. Deterministic by seed, but for what the server does.
+ * The order in which a file-system backup meets the files of a running server. `A1`: pg_control and
+ * WAL first, so that every other file is ahead of them. `A2`: half of the data files, the other half,
+ * WAL, pg_control last, so that recovery begins behind what the first half lacks. `random`: a shuffled
+ * half, the other half.
+ */
+export type FileOrder = 'A1' | 'A2' | 'random';
+
+interface FileCopy {
+  /** Whatever makes the server write its pages between the parts of the copy. */
+  readonly between: () => Promise<unknown>;
+  readonly order?: FileOrder;
+  readonly seed?: number;
+}
+
+/**
+ * Copies a volume file by file while its server writes, in the worst order. Files that vanish are left
+ * out. Deterministic by seed, but for what the server does.
  */
 export async function copyFileByFile(
   from: string,
   to: string,
-  { between, seed = 1 }: { readonly between: () => Promise<unknown>; readonly seed?: number },
+  { between, order = 'random', seed = 1 }: FileCopy,
 ): Promise<void> {
+  const copy = async (paths: readonly string[]): Promise<void> => {
+    for (const path of paths) await copyOne(join(from, path), join(to, path));
+  };
+  const files = await listInto(from, to);
+  if (order === 'random') {
+    const [first, second] = halves(shuffle(files, seed));
+    await copy(first);
+    await between();
+    await copy(second);
+    return;
+  }
+  const data = files.filter((path) => !isWal(path) && !isControl(path));
+  if (order === 'A1') {
+    await copy(files.filter((path) => isWal(path) || isControl(path)));
+    await between();
+    await copy(data);
+    return;
+  }
+  const [first, second] = halves(shuffle(data, seed));
+  await copy(first);
+  await between();
+  await copy(second);
+  const late = await listInto(from, to);
+  await copy(late.filter(isWal));
+  await copy(late.filter(isControl));
+}
+
+const isWal = (path: string): boolean => path.includes('pg_wal/');
+const isControl = (path: string): boolean => path.endsWith('/pg_control');
+
+function halves<T>(items: readonly T[]): [T[], T[]] {
+  const half = Math.floor(items.length / 2);
+  return [items.slice(0, half), items.slice(half)];
+}
+
+/** The files below `from`, relative to it; its folders are made in `to`. */
+async function listInto(from: string, to: string): Promise<string[]> {
   const files: string[] = [];
   const visit = async (path: string): Promise<void> => {
     const source = join(from, path);
@@ -35,11 +86,7 @@ export async function copyFileByFile(
     for (const name of await readdir(source)) await visit(join(path, name));
   };
   await visit('.');
-  const shuffled = shuffle(files, seed);
-  const half = Math.floor(shuffled.length / 2);
-  for (const path of shuffled.slice(0, half)) await copyOne(join(from, path), join(to, path));
-  await between();
-  for (const path of shuffled.slice(half)) await copyOne(join(from, path), join(to, path));
+  return files;
 }
 
 async function copyOne(source: string, target: string): Promise<void> {

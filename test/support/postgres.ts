@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
+import { roleSqlPath } from '../../src/demo/processes.ts';
 
 /** The versions a test runs on: two by default, all with QUIESCE_TEST_MATRIX=all. */
 export const MAJORS =
@@ -49,7 +50,7 @@ export async function makeTempDir(prefix = 'q-'): Promise<string> {
 }
 
 export async function roleSql(): Promise<string> {
-  return await readFile(new URL('../../sql/postgres-role.sql', import.meta.url), 'utf8');
+  return await readFile(roleSqlPath(), 'utf8');
 }
 
 /** Starts a real PostgreSQL in a folder of its own; `stop` removes everything. */
@@ -111,14 +112,7 @@ class Running implements TestServer {
   }
 
   async connect(database = 'postgres'): Promise<Client> {
-    const { port } = this.server.options;
-    const client = new Client({
-      host: '127.0.0.1',
-      port,
-      user: 'postgres',
-      password: 'postgres',
-      database,
-    });
+    const client = new Client(this.server.superuser(database));
     client.on('error', () => undefined);
     await client.connect();
     this.#clients.push(client);

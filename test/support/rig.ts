@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Client, type ClientConfig, type QueryResult } from 'pg';
+import { Client, type QueryResult } from 'pg';
 import { amcheck } from '../../src/demo/amcheck.ts';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { type LedgerReport, verifyLedger } from '../../src/demo/ledger.ts';
@@ -12,6 +12,7 @@ import { TestSidecar } from './sidecar.ts';
 export interface RigOptions {
   readonly major: number;
   readonly settings?: Readonly<Record<string, string>>;
+  readonly initdbArgs?: readonly string[];
   readonly load?: Partial<LoadOptions>;
   /** Default: the best there is. */
   readonly volume?: (dir: string, postmaster: () => number | undefined) => Promise<Volume>;
@@ -47,6 +48,7 @@ export class Rig {
   static async make({
     major,
     settings = {},
+    initdbArgs = [],
     load = {},
     volume: make = (dir, postmaster) => makeVolume(dir, { postmaster }),
     env = {},
@@ -60,8 +62,9 @@ export class Rig {
       port: await freePort(),
       socketDir: join(dir, 's'),
       settings: { max_wal_size: '256MB', ...settings },
+      initdbArgs,
     });
-    const writer = new WriterLoad({ connection: connectionOf(server), ...load });
+    const writer = new WriterLoad({ connection: server.superuser(), ...load });
     const rig = new Rig(dir, volume, server, writer);
     rig.defer(() => rm(dir, { recursive: true, force: true }));
     rig.defer(() => volume.dispose());
@@ -69,13 +72,22 @@ export class Rig {
     rig.defer(() => writer.stop());
     rig.defer(() => rig.sidecar.signal('SIGKILL'));
     Object.assign(rig.sidecar.env, env);
-    await mkdir(rig.sidecar.dir);
-    await server.initdb();
-    await server.start();
-    await rig.sql(await roleSql());
-    await rig.sql(`ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
-    await writer.prepare();
-    return rig;
+    try {
+      await rig.#begin();
+      return rig;
+    } catch (error) {
+      await rig.dispose();
+      throw error;
+    }
+  }
+
+  async #begin(): Promise<void> {
+    await mkdir(this.sidecar.dir);
+    await this.server.initdb();
+    await this.server.start();
+    await this.sql(await roleSql());
+    await this.sql(`ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
+    await this.load.prepare();
   }
 
   defer(undo: () => Promise<unknown>): void {
@@ -122,17 +134,6 @@ export function roleEnv(server: EmbeddedPostgres): Record<string, string> {
   return { ...server.env('tcp'), PGUSER: 'quiesce', PGPASSWORD: ROLE_PASSWORD };
 }
 
-/** As the superuser, over TCP. */
-export function connectionOf(server: EmbeddedPostgres): ClientConfig {
-  return {
-    host: '127.0.0.1',
-    port: server.options.port,
-    user: 'postgres',
-    password: 'postgres',
-    database: 'postgres',
-  };
-}
-
 export async function query<T extends object>(
   server: EmbeddedPostgres,
   text: string,
@@ -147,7 +148,7 @@ async function withSuperuser<T>(
   server: EmbeddedPostgres,
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const client = new Client(connectionOf(server));
+  const client = new Client(server.superuser());
   client.on('error', () => undefined);
   await client.connect();
   try {

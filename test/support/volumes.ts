@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promise
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
-import { WriterLoad } from '../../src/demo/load.ts';
+import { type LoadOptions, WriterLoad } from '../../src/demo/load.ts';
 import { makeVolume } from '../../src/demo/volume.ts';
 import { atomicCopy, clone } from './copies.ts';
 import { makeTempDir, ROLE_PASSWORD, roleSql } from './postgres.ts';
@@ -20,6 +20,8 @@ interface Options {
   readonly tablespace?: boolean;
   /** pg_wal inside the volume of the data. */
   readonly walWithData?: boolean;
+  readonly initdbArgs?: readonly string[];
+  readonly load?: Partial<LoadOptions>;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -49,19 +51,18 @@ export class VolumesRig {
     dir: string,
     server: EmbeddedPostgres,
     sidecar: TestSidecar,
+    load: Partial<LoadOptions>,
   ) {
     this.paths = paths;
     this.#btrfs = btrfs;
     this.dir = dir;
     this.server = server;
     this.sidecar = sidecar;
-    const { port } = server.options;
-    const connection = { host: '127.0.0.1', port, user: 'postgres', password: 'postgres' };
-    this.load = new WriterLoad({ connection: { ...connection, database: 'postgres' } });
+    this.load = new WriterLoad({ connection: server.superuser(), ...load });
   }
 
   static async make(options: Options): Promise<VolumesRig> {
-    const { major, tablespace = false, walWithData = false, env = {} } = options;
+    const { major, tablespace = false, walWithData = false, env = {}, load = {} } = options;
     const dir = await makeTempDir();
     const volume = await makeVolume(dir);
     const btrfs = volume.kind === 'btrfs';
@@ -74,7 +75,10 @@ export class VolumesRig {
       port: await freePort(),
       socketDir: join(dir, 's'),
       settings: { max_wal_size: '64MB', min_wal_size: '32MB' },
-      initdbArgs: walWithData ? [] : [`--waldir=${join(paths.wal, 'pg_wal')}`],
+      initdbArgs: [
+        ...(walWithData ? [] : [`--waldir=${join(paths.wal, 'pg_wal')}`]),
+        ...(options.initdbArgs ?? []),
+      ],
     });
     await mkdir(join(dir, 'q'));
     const sidecar = new TestSidecar(join(dir, 'q'), {
@@ -83,21 +87,30 @@ export class VolumesRig {
       QUIESCE_COPY: 'volumes',
       ...env,
     });
-    const rig = new VolumesRig(paths, btrfs, dir, server, sidecar);
+    const rig = new VolumesRig(paths, btrfs, dir, server, sidecar, load);
     rig.defer(() => rm(dir, { recursive: true, force: true }));
     if (!btrfs) rig.defer(() => rm(elsewhere, { recursive: true, force: true }));
     rig.defer(() => volume.dispose());
     rig.defer(() => server.stop('immediate'));
     rig.defer(() => rig.load.stop());
     rig.defer(() => sidecar.signal('SIGKILL'));
-    if (!walWithData) await rig.#subvolume('wal');
-    await server.initdb();
-    await server.start();
-    await rig.sql(await roleSql());
-    await rig.sql(`ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
-    await rig.load.prepare();
-    if (tablespace) await rig.#tablespace();
-    return rig;
+    try {
+      await rig.#begin(walWithData, tablespace);
+      return rig;
+    } catch (error) {
+      await rig.dispose();
+      throw error;
+    }
+  }
+
+  async #begin(walWithData: boolean, tablespace: boolean): Promise<void> {
+    if (!walWithData) await this.#subvolume('wal');
+    await this.server.initdb();
+    await this.server.start();
+    await this.sql(await roleSql());
+    await this.sql(`ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
+    await this.load.prepare();
+    if (tablespace) await this.#tablespace();
   }
 
   async #subvolume(name: VolumeName): Promise<void> {

@@ -154,13 +154,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     await server.start();
     others.push(server);
     const { Client } = await import('pg');
-    const admin = new Client({
-      host: '127.0.0.1',
-      port: server.options.port,
-      user: 'postgres',
-      password: 'postgres',
-      database: 'postgres',
-    });
+    const admin = new Client(server.superuser());
     admin.on('error', () => undefined);
     await admin.connect();
     return { env: { ...it.roleEnv, PGPORT: String(server.options.port) }, admin, server };

@@ -70,10 +70,8 @@ export abstract class PostgresDatabase implements Database {
     await query(primary, 'CREATE TABLE canary (at timestamptz)');
     for (const name of ['template0', 'template1']) await dropTemplate(primary, name);
     await this.follow();
-    const { port } = primary.options;
-    const connection = { host: '127.0.0.1', port, user: 'postgres', password: 'postgres' };
     this.#load = new WriterLoad({
-      connection: { ...connection, database: 'postgres' },
+      connection: primary.superuser(),
       clients: 4,
       thinkMs: 12,
     });
