@@ -13,7 +13,7 @@ export interface MatrixOptions {
   readonly output: 'text' | 'json';
 }
 
-export const USAGE = `npm run test:matrix -- [--postgres 13,17] [--mode ${MODE_NAMES.join('|')}]
+export const USAGE = `npm run test:matrix -- [--postgres 13,17] [--mode ${MODE_NAMES.join(',')}]
                        [--role primary|standby] [--copy snapshot|volumes|files]
                        [--restores N] [--jobs N] [-o text|json]`;
 
@@ -32,6 +32,7 @@ export function parseOptions(args: readonly string[]): MatrixOptions {
     },
   });
   const { output, mode, role, copy } = values;
+  const modes = mode?.split(',') ?? MODE_NAMES;
   if (output !== 'text' && output !== 'json') throw new Error('--output: must be text or json');
   const majors = values.postgres.split(',').map((part) => {
     const major = MAJORS.find((known) => String(known) === part.trim());
@@ -40,7 +41,7 @@ export function parseOptions(args: readonly string[]): MatrixOptions {
   });
   const cells = CELLS.filter(
     (cell) =>
-      cell.mode === (mode ?? cell.mode) &&
+      modes.some((name) => name === cell.mode) &&
       cell.role === (role ?? cell.role) &&
       cell.copy === (copy ?? cell.copy),
   );

@@ -41,6 +41,8 @@ const LOAD = { clients: 6, thinkMs: 2, accounts: 400 };
 /** Small segments: every hold crosses and recycles some. */
 const INITDB = ['--wal-segsize=4', '--data-checksums'];
 const SETTINGS = { max_wal_size: '64MB', min_wal_size: '32MB', wal_keep_size: '64MB' };
+/** A hook gives up sooner; a busy machine needs longer to stage a backup. */
+const PATIENT = ['--timeout', '120s'];
 const PRESSURE = { transactions: 250, ms: 400, withinMs: 60_000 };
 
 /** Everything is up, and writers write. */
@@ -103,7 +105,7 @@ async function onVolumes(cell: Cell, major: number): Promise<Subject> {
     const [one, other]: VolumeName[] = order === 'A1' ? ['data', 'ts'] : ['ts', 'data'];
     const wal: Partial<Record<WalCut, string>> = { first: await rig.cut('wal') };
     await disturb();
-    await called(sidecar, 'freeze', '--id', id);
+    await called(sidecar, 'freeze', '--id', id, ...PATIENT);
     const cuts: Cuts = { [one as VolumeName]: await rig.cut(one as VolumeName) };
     await disturb();
     cuts[other as VolumeName] = await rig.cut(other as VolumeName);
@@ -171,7 +173,7 @@ class OneVolume implements Subject {
 
   async take(id: string, order: FileOrder | undefined): Promise<Backup> {
     const acked = await this.#settled();
-    await called(this.sidecar, 'freeze', '--id', id);
+    await called(this.sidecar, 'freeze', '--id', id, ...PATIENT);
     const copy = order === undefined ? await this.#snapshot() : await this.#byFile(order);
     const receipt = await thawed(this.sidecar, this.#cell);
     const fresh = async (): Promise<string> => {
