@@ -251,11 +251,21 @@ export async function onServer<T>(
   }
 }
 
-/** Kills the postmaster with -9 and waits until its children are gone too. */
+/** Kills the postmaster and its children with -9 and waits until all are gone. */
 export async function killAll(server: EmbeddedPostgres): Promise<void> {
   const postmaster = server.pid;
   const children = (await listProcesses()).filter(({ parent }) => parent === postmaster);
-  await server.kill();
+  const ended = server.kill();
+  // On a corrupt copy a backend may loop and never notice that its postmaster is gone; until it ends,
+  // it holds the server's output open.
+  for (const { pid } of children) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It ended by itself.
+    }
+  }
+  await ended;
   for (let alive = true; alive;) {
     const pids = new Set((await listProcesses()).map(({ pid }) => pid));
     alive = children.some(({ pid }) => pids.has(pid));
