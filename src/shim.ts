@@ -17,6 +17,7 @@ const DEFAULT_SOCKET = '/run/quiesce/control.sock';
 /** The sidecar's own default; with the grace below it ends before Velero's 30 s. */
 const FREEZE_TIMEOUT_MS = 25_000;
 const FREEZE_GRACE_MS = 3_000;
+const SIGN_OF_LIFE_MS = 5_000;
 const THAW_DEADLINE_MS = 25_000;
 const READ_DEADLINE_MS = 35_000;
 const VERIFY_DEADLINE_MS = 65_000;
@@ -59,6 +60,8 @@ function ask(verb: ShimVerb, args: Arguments, send: Send): Promise<Answer> {
         path: '/v1/freeze',
         body: { id: args.id, ttl: args.ttl, timeout: args.timeout },
         deadlineMs: (parseDuration(args.timeout ?? '') ?? FREEZE_TIMEOUT_MS) + FREEZE_GRACE_MS,
+        // Without the flag the sidecar's own timeout counts, which may be longer than its default.
+        ...(args.timeout === undefined ? { atWork: () => isFreezing(send) } : {}),
         unanswered: ROLLED_BACK,
       });
     case 'thaw':
@@ -79,11 +82,16 @@ function ask(verb: ShimVerb, args: Arguments, send: Send): Promise<Answer> {
   }
 }
 
-function read(what: string, send: Send): Promise<Answer> {
+async function isFreezing(send: Send): Promise<boolean> {
+  const status = await read('status', send, SIGN_OF_LIFE_MS).catch(() => undefined);
+  return status?.ok === true && status.body['state'] === 'freezing';
+}
+
+function read(what: string, send: Send, deadlineMs = READ_DEADLINE_MS): Promise<Answer> {
   return send({
     method: 'GET',
     path: `/v1/${what}`,
-    deadlineMs: READ_DEADLINE_MS,
+    deadlineMs,
     unanswered: NOTHING_CHANGED,
   });
 }

@@ -306,6 +306,16 @@ describe('a sidecar that does not answer', () => {
     await gone;
   });
 
+  it('is waited for as long as it is freezing, where the timeout is its own', async () => {
+    control.state = 'freezing';
+    control.onFreeze = async () => {
+      await new Promise((next) => setTimeout(next, 30_000));
+      return aReceipt();
+    };
+    const { code, stdout } = await quiesce(['freeze']);
+    expect([code, stdout.split(':')[0]]).toEqual([0, 'frozen']);
+  });
+
   it('is told by a signal that the caller has gone', async () => {
     const aborted = new Promise<void>((resolve) => {
       control.onFreeze = (request) =>

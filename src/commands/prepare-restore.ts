@@ -148,12 +148,20 @@ function interrupted(): QuiesceError {
   });
 }
 
-/** Ctrl-C and an init container that is ended stop the work between two files. */
+/**
+ * Ctrl-C and an init container that is ended stop the work between two files. A disk that does not
+ * answer would hold that up for ever: after a while, or at the second signal, the process just ends.
+ */
 function interruptible(): { signal: AbortSignal; end: () => void } {
   const controller = new AbortController();
-  const abort = (): void => controller.abort();
-  process.once('SIGINT', abort);
-  process.once('SIGTERM', abort);
+  const giveUp = (): never => process.exit(1);
+  const abort = (): void => {
+    if (controller.signal.aborted) giveUp();
+    controller.abort();
+    setTimeout(giveUp, GIVE_UP_AFTER_MS).unref();
+  };
+  process.on('SIGINT', abort);
+  process.on('SIGTERM', abort);
   return {
     signal: controller.signal,
     end: () => {
@@ -163,6 +171,7 @@ function interruptible(): { signal: AbortSignal; end: () => void } {
   };
 }
 
+const GIVE_UP_AFTER_MS = 5_000;
 const QUIET_MS = 2_000;
 const REDRAW_MS = 200;
 

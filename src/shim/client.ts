@@ -8,6 +8,8 @@ export interface Call {
   readonly body?: unknown;
   /** When to stop waiting, in milliseconds. */
   readonly deadlineMs: number;
+  /** Asked at the deadline: while it says `true`, the answer is waited for a little longer. */
+  readonly atWork?: () => Promise<boolean>;
   /** What is true of the database where no answer came. */
   readonly unanswered: string;
 }
@@ -16,6 +18,9 @@ export interface Answer {
   readonly ok: boolean;
   readonly body: Readonly<Record<string, unknown>>;
 }
+
+/** Between two questions whether the sidecar is still at work. */
+const ASK_AGAIN_MS = 5_000;
 
 /**
  * One request over the control socket. The connection closes with the signal or the deadline, which
@@ -71,7 +76,11 @@ function exchange(socketPath: string, wanted: Call, signal: AbortSignal) {
         });
       },
     );
-    const timer = setTimeout(() => sent.destroy(new Late()), wanted.deadlineMs);
+    const late = async (): Promise<void> => {
+      if (await wanted.atWork?.()) timer = setTimeout(() => void late(), ASK_AGAIN_MS);
+      else sent.destroy(new Late());
+    };
+    let timer = setTimeout(() => void late(), wanted.deadlineMs);
     sent.on('error', fail);
     sent.end(payload);
   });
@@ -85,7 +94,7 @@ function unreachable(socketPath: string, wanted: Call, error: unknown): QuiesceE
     const seconds = wanted.deadlineMs / 1_000;
     return new QuiesceError(
       'SIDECAR_UNREACHABLE',
-      `The sidecar gave no answer within ${seconds} s. ${wanted.unanswered}`,
+      `The sidecar gave no answer ${wanted.atWork ? 'and is not at work after' : 'within'} ${seconds} s. ${wanted.unanswered}`,
       { hint: 'See the log of the quiesce container, and quiesce status.', cause: error },
     );
   }

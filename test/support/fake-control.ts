@@ -46,6 +46,7 @@ export class FakeControl implements Control {
   readonly thaws: ThawRequest[] = [];
   readonly verifications: { receipt: Receipt; options: VerifyOptions }[] = [];
   kept: Receipt[] = [];
+  state: Status['state'] = 'thawed';
   onFreeze: (request: FreezeRequest) => Promise<Receipt> = ({ id }) =>
     Promise.resolve(aReceipt(id === undefined ? {} : { id }));
   onThaw: (request: ThawRequest) => Promise<Receipt> = ({ id }) =>
@@ -70,7 +71,7 @@ export class FakeControl implements Control {
 
   status(): Status {
     return {
-      state: 'thawed',
+      state: this.state,
       lease: null,
       engine: {
         name: 'postgres',
