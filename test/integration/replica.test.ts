@@ -61,7 +61,7 @@ async function expectFollowing(standby: Standby): Promise<void> {
 }
 
 /** Sessions of ours that sleep on the server. */
-async function deadMen({ server }: Standby): Promise<number> {
+async function resumeSwitches({ server }: Standby): Promise<number> {
   const rows = await query(
     server,
     `SELECT FROM pg_stat_activity WHERE usename = 'quiesce' AND wait_event = 'PgSleep'`,
@@ -147,7 +147,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     const thawed = await standby.sidecar.api('POST', '/v1/thaw');
     expect(thawed.body, JSON.stringify(thawed.body)).toMatchObject({ verdict: 'consistent' });
     expect((await replay(standby)).paused).toBe(false);
-    expect(await deadMen(standby)).toBe(0);
+    expect(await resumeSwitches(standby)).toBe(0);
     await expectFollowing(standby);
     // Writers on the primary wait for nothing of it.
     const { longestGapMs } = rig.load.latencies.window(asked, performance.now());
@@ -190,14 +190,14 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     await standby.sidecar.start();
     await freeze(standby, { id: 'gone', ttl: '30s' });
     await freeze(standby, { id: 'gone', ttl: '2s' });
-    expect(await deadMen(standby)).toBe(1);
+    expect(await resumeSwitches(standby)).toBe(1);
     await standby.sidecar.signal('SIGKILL');
     await sleep(3_000);
     expect((await replay(standby)).paused).toBe(true);
     await expect
       .poll(async () => (await replay(standby)).paused, { timeout: 40_000, interval: 500 })
       .toBe(false);
-    expect(await deadMen(standby)).toBe(0);
+    expect(await resumeSwitches(standby)).toBe(0);
   });
 
   it('a startup process that does not answer: the freeze gives up and takes its pause back', async () => {
@@ -238,13 +238,30 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
       if ((await replay(standby)).paused) pausedAtKill += 1;
       await sidecar.start();
       await expectFollowing(standby);
-      await expect.poll(() => deadMen(standby)).toBe(0);
+      await expect.poll(() => resumeSwitches(standby)).toBe(0);
       expect((await sidecar.status()).state).toBe('thawed');
       expect(existsSync(join(standby.volume.path, '.quiesce/receipt.json'))).toBe(false);
       expect((await sidecar.cli('thaw', '--id', id)).code).toBe(7);
       await sidecar.stop();
     }
     expect(pausedAtKill).toBeGreaterThan(0);
+  }, 180_000);
+
+  it('kill -9 in the moment the server’s switch is armed leaves no switch behind', async () => {
+    rig = await Rig.make({ major });
+    const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
+    const { sidecar } = standby;
+    for (let round = 0; round < 3; round += 1) {
+      await sidecar.start();
+      const freezing = sidecar.cli('freeze', '--id', `armed-${round}`);
+      while ((await resumeSwitches(standby)) === 0) await sleep(1);
+      await sidecar.signal('SIGKILL');
+      await freezing;
+      await sidecar.start();
+      await expectFollowing(standby);
+      await expect.poll(() => resumeSwitches(standby)).toBe(0);
+      await sidecar.stop();
+    }
   });
 
   it('somebody else’s pause is respected: no freeze, and never ended', async () => {

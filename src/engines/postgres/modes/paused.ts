@@ -105,7 +105,7 @@ async function pause(input: ModeInput, caught: Caught, signal: AbortSignal): Pro
     await pauseReplay(session, signal);
     resumeSwitch = await ResumeSwitch.arm(open, session, context.ttlMs, signal);
     const armed = performance.now();
-    claim = { ...claim, backend: null, deadMen: [resumeSwitch.backend] };
+    claim = { ...claim, backend: null };
     await context.remember(claimJournal(claim));
     const facts = await describe(input, caught, signal);
     if (performance.now() - armed > FREEZE_WITHIN_MS) throw tooSlow();

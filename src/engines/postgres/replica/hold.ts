@@ -17,8 +17,8 @@ type Differences = [code: string, note: string][];
  * and has not moved by a byte. That is looked at all the time, for somebody else may resume it.
  */
 export class PausedHold extends PostgresHold {
-  override journal: JsonObject;
-  #claim: PauseClaim;
+  override readonly journal: JsonObject;
+  readonly #claim: PauseClaim;
   #resumeSwitch: ResumeSwitch;
   readonly #open: (signal: AbortSignal) => Promise<Session>;
   readonly #watch: Watch;
@@ -83,14 +83,7 @@ export class PausedHold extends PostgresHold {
     const old = this.#resumeSwitch;
     const next = await ResumeSwitch.arm(this.#open, session, ttlMs, signal);
     this.#resumeSwitch = next;
-    this.#own([...this.#claim.deadMen, next.backend]);
     await old.disarm(session, signal);
-    this.#own([next.backend]);
-  }
-
-  #own(deadMen: PauseClaim['deadMen']): void {
-    this.#claim = { ...this.#claim, deadMen };
-    this.journal = claimJournal(this.#claim);
   }
 
   override async release(signal: AbortSignal): Promise<void> {

@@ -6,6 +6,8 @@ import { readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../session.ts';
 
 const LOOK_EVERY_MS = 10;
+/** What a session is called that resumes replay by itself: known to whoever comes after this process. */
+export const RESUME_SWITCH = 'quiesce resume switch';
 
 const backendSchema = z.object({ pid: z.number().int(), startedAt: z.string() });
 export type Backend = z.infer<typeof backendSchema>;
@@ -21,8 +23,6 @@ const claimSchema = z.object({
   checkpointerStartedAt: z.string().nullable(),
   /** The backend that was told to pause; `null` once it has answered. */
   backend: backendSchema.nullable(),
-  /** The dead-man's switches, which end with the pause: one, two while the lease is renewed. */
-  deadMen: z.array(backendSchema),
 });
 export type PauseClaim = z.infer<typeof claimSchema>;
 
@@ -58,7 +58,7 @@ export async function makeClaim(
 ): Promise<PauseClaim> {
   const backend = await thisBackend(session, signal);
   const { systemIdentifier, serverStartedAt, checkpointerStartedAt } = server;
-  return { systemIdentifier, serverStartedAt, checkpointerStartedAt, backend, deadMen: [] };
+  return { systemIdentifier, serverStartedAt, checkpointerStartedAt, backend };
 }
 
 /**
@@ -127,7 +127,7 @@ export async function endPause(
 ): Promise<void> {
   if (claim.backend) await endBackend(session, claim.backend, signal);
   await resumeReplay(session, claim, signal);
-  for (const deadMan of claim.deadMen) await endBackend(session, deadMan, signal);
+  await endSwitches(session, signal);
 }
 
 async function resumeReplay(
@@ -161,6 +161,20 @@ async function isSameRecovery(
     claim.systemIdentifier === now.systemIdentifier &&
     claim.serverStartedAt === now.serverStartedAt;
   return now.inRecovery && sameRun && !crashed;
+}
+
+/** Those of this role, by name: one that was armed in the very moment of a crash is in no journal. */
+async function endSwitches(session: Session, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const rows = await session.query(
+      `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+        WHERE application_name = $1 AND usename = current_user AND pid <> pg_catalog.pg_backend_pid()`,
+      [RESUME_SWITCH],
+      signal,
+    );
+    if (rows.length === 0) return;
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Session } from '../session.ts';
-import { type Backend, endBackend, thisBackend } from './pause.ts';
+import { type Backend, endBackend, RESUME_SWITCH, thisBackend } from './pause.ts';
 
 /** How long after the lease the server resumes replay by itself. */
 const GRACE_MS = 30_000;
@@ -12,13 +12,13 @@ const LOOK_EVERY_MS = 10;
  * client has gone, so it does that also when the sidecar or its whole host is no more.
  */
 export class ResumeSwitch {
-  readonly backend: Backend;
+  readonly #backend: Backend;
   readonly #session: Session;
   readonly #end = new AbortController();
 
   private constructor(session: Session, backend: Backend) {
     this.#session = session;
-    this.backend = backend;
+    this.#backend = backend;
   }
 
   /**
@@ -33,6 +33,7 @@ export class ResumeSwitch {
   ): Promise<ResumeSwitch> {
     const session = await open(signal);
     try {
+      await session.query(`SET application_name = '${RESUME_SWITCH}'`, [], signal);
       const backend = await thisBackend(session, signal);
       if (session.major >= 14) {
         await session.query('SET client_connection_check_interval = 0', [], signal);
@@ -53,7 +54,7 @@ export class ResumeSwitch {
 
   /** Ends it on the server, for good: one that fired later would resume somebody else's pause. */
   async disarm(witness: Session, signal: AbortSignal): Promise<void> {
-    await endBackend(witness, this.backend, signal);
+    await endBackend(witness, this.#backend, signal);
     await this.close();
   }
 
@@ -78,7 +79,7 @@ export class ResumeSwitch {
     for (;;) {
       const rows = await witness.query(
         `SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'`,
-        [this.backend.pid],
+        [this.#backend.pid],
         signal,
       );
       if (rows.length > 0) return;
