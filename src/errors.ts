@@ -231,8 +231,20 @@ export const catalogue = {
     status: 502,
     exit: 5,
     meaning:
-      'The standby receives nothing from its primary, so how far behind it is cannot be known.',
-    hint: 'Mend replication (pg_stat_wal_receiver on the standby, pg_stat_replication on the primary) and freeze again.',
+      'The replica receives nothing from its primary, or cannot ask it, so how far behind it is cannot be known.',
+    hint: 'Mend replication (PostgreSQL: pg_stat_wal_receiver and pg_stat_replication; Redis: INFO replication) and freeze again.',
+  },
+  ENGINE_NO_PERSISTENCE: {
+    status: 502,
+    exit: 5,
+    meaning: 'The server keeps nothing on disk: a copy of its volume has nothing to restore.',
+    hint: 'Turn on persistence (for Redis: appendonly yes, or save points), or leave this server out of the backup.',
+  },
+  ENGINE_RESOURCES: {
+    status: 502,
+    exit: 5,
+    meaning: 'Memory, disk space or time would not suffice for the freeze; nothing was held.',
+    hint: 'Give the server what the message names, and freeze again.',
   },
   ENGINE_FAILED: {
     status: 502,

@@ -19,6 +19,7 @@ server needs. For PostgreSQL it
   - looks for data pages that are newer than that WAL (the copy was not atomic then),
   - makes sure that no server runs or has run on the copy,
   - writes backup_label (and tablespace_map) into the data directory.
+For Redis it compares every file with the receipt, and says how the server must be started.
 Without a receipt it changes nothing, says so and exits 0. Run again, it does no harm.
 
 Options:

@@ -27,7 +27,8 @@ object; the environment wins). NAME_FILE reads any of them from a file.
   QUIESCE_LOG_LEVEL       trace … fatal, silent              (info)
 
 PostgreSQL is reached by libpq's own names: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
-PGSSLMODE, PGSSLROOTCERT, …
+PGSSLMODE, PGSSLROOTCERT, … Redis and Valkey by REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
+REDIS_PASSWORD, REDIS_TLS, …
 
 SIGTERM thaws first, then closes. Exit codes: 0 stopped, 2 bad flags or configuration, 1 unexpected.
 `;

@@ -28,7 +28,7 @@ export const roleSqlPath = (): string => packageFile('sql/postgres-role.sql');
 export function cleanEnv(extra: Readonly<Record<string, string>>): Record<string, string> {
   const inherited = Object.entries(process.env).filter(
     (entry): entry is [string, string] =>
-      entry[1] !== undefined && !/^(QUIESCE_|PG)/.test(entry[0]),
+      entry[1] !== undefined && !/^(QUIESCE_|PG|REDIS_)/.test(entry[0]),
   );
   return { ...Object.fromEntries(inherited), ...extra };
 }

@@ -1,4 +1,3 @@
-import type { SettingIssue } from './postgres/settings.ts';
 import type { Engine, ReplicaMode } from './engine.ts';
 import type { RestoreModule } from '../restore/prepare-restore.ts';
 
@@ -12,6 +11,12 @@ interface EngineOptions {
   readonly onReplicaWait?: (seconds: number) => void;
 }
 
+/** What is wrong with one setting; carries no value, for it could be a secret. */
+interface SettingIssue {
+  readonly name: string;
+  readonly message: string;
+}
+
 interface EngineModule {
   checkSettings(settings: Readonly<Record<string, string | undefined>>): readonly SettingIssue[];
   createEngine(options: EngineOptions): Engine;
@@ -20,10 +25,12 @@ interface EngineModule {
 /** Name → how to load it: only the configured engine is ever imported. */
 const engines: Readonly<Record<string, () => Promise<EngineModule>>> = {
   postgres: () => import('./postgres/index.ts'),
+  redis: () => import('./redis/index.ts'),
 };
 
 const restores: Readonly<Record<string, () => Promise<RestoreModule>>> = {
   postgres: () => import('./postgres/prepare-restore.ts'),
+  redis: () => import('./redis/prepare-restore.ts'),
 };
 
 export const ENGINE_NAMES: readonly string[] = Object.keys(engines);

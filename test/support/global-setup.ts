@@ -10,6 +10,8 @@ const NEEDED = {
   'mkfs.btrfs': 'btrfs-progs',
   'mkfs.ext4': 'e2fsprogs',
 } as const;
+/** Servers without which tests fail: there is no stand-in for them. */
+const SERVERS = { 'redis-server': 'redis-server', 'valkey-server': 'valkey-server' } as const;
 /** Starts nothing of what is installed: the services would hold the standard ports. */
 const POLICY = '/usr/sbin/policy-rc.d';
 
@@ -20,6 +22,7 @@ const POLICY = '/usr/sbin/policy-rc.d';
 export default async function setup(): Promise<void> {
   await sweepBlockVolumes();
   await sweepMounts();
+  installServers();
   const missing = Object.entries(NEEDED).filter(([program]) => !onPath(program));
   if (missing.length === 0) return;
   const packages = missing.map(([, name]) => name);
@@ -31,11 +34,65 @@ export default async function setup(): Promise<void> {
     return;
   }
   process.stderr.write(`Installing what the tests need: ${packages.join(', ')}\n`);
+  withoutStarting(() => {
+    run('apt-get', 'update', '-qq');
+    run('apt-get', 'install', '-y', '-qq', ...packages);
+  });
+}
+
+/**
+ * Debian 12 has Valkey among its backports only, which are added for this one installation.
+ *
+ * @throws Error with the line to run, where this may not install.
+ */
+function installServers(): void {
+  const missing = Object.entries(SERVERS).filter(([program]) => !onPath(program));
+  if (missing.length === 0) return;
+  const packages = missing.map(([, name]) => name);
+  const line = `apt-get update && apt-get install -y ${packages.join(' ')} (Valkey on Debian 12: from bookworm-backports)`;
+  if (process.getuid?.() === 0 && onPath('apt-get')) {
+    process.stderr.write(`Installing the servers that the tests run: ${packages.join(', ')}\n`);
+    withoutStarting(() => {
+      run('apt-get', 'update', '-qq');
+      for (const name of packages) run('apt-get', 'install', '-y', '-qq', name);
+      if (!onPath('valkey-server')) fromBackports('valkey-server');
+    });
+  }
+  const left = Object.keys(SERVERS).filter((program) => !onPath(program));
+  if (left.length > 0) {
+    throw new Error(`The tests need ${left.join(' and ')}. Run as root: ${line}`);
+  }
+}
+
+function fromBackports(name: string): void {
+  const shown = spawnSync(
+    'apt-get',
+    ['indextargets', '--format', '$(REPO_URI) $(CODENAME) $(COMPONENT)', 'Created-By: Packages'],
+    { encoding: 'utf8' },
+  );
+  const [uri, codename] =
+    shown.stdout
+      .split('\n')
+      .map((target) => target.split(' '))
+      .find(([, codename = '', component]) => /^[a-z]+$/.test(codename) && component === 'main') ??
+    [];
+  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+  if (uri === undefined || !existsSync(keyring)) return;
+  const list = '/etc/apt/sources.list.d/quiesce-tests-backports.list';
+  writeFileSync(list, `deb [signed-by=${keyring}] ${uri} ${codename}-backports main\n`);
+  try {
+    run('apt-get', 'update', '-qq');
+    run('apt-get', 'install', '-y', '-qq', '-t', `${codename}-backports`, name);
+  } finally {
+    rmSync(list, { force: true });
+  }
+}
+
+function withoutStarting(work: () => void): void {
   const held = existsSync(POLICY);
   if (!held) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
   try {
-    run('apt-get', 'update', '-qq');
-    run('apt-get', 'install', '-y', '-qq', ...packages);
+    work();
   } finally {
     if (!held) rmSync(POLICY, { force: true });
   }

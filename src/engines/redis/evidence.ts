@@ -1,0 +1,129 @@
+import type { HoldCheck } from '../engine.ts';
+import { childAtWork, type ServerFacts } from './server.ts';
+
+type Differences = [code: string, note: string][];
+
+/**
+ * What proves that no write went in between two looks at a server: counters that every write moves.
+ * The pause itself proves nothing, for it can end (somebody's UNPAUSE, a jump of the server's clock)
+ * and begin again.
+ *
+ * With an AOF: every write is appended to it, so its size and buffer stand still, and it was not
+ * rewritten. Without: `rdb_changes_since_last_save` counts every change and only a save takes it back.
+ * Deletions by expiry and eviction have counters of their own.
+ */
+export function compare(then: ServerFacts, now: ServerFacts): Differences {
+  if (now.runId !== then.runId) {
+    return [
+      [
+        'server-restarted',
+        `The server was restarted during the hold (run_id ${then.runId} then, ${now.runId} now); its pause ended with it.`,
+      ],
+    ];
+  }
+  if (now.role !== then.role) {
+    return [
+      [
+        'role-changed',
+        `The server was a ${then.role} and is a ${now.role} now: a failover during the hold. A Sentinel may have written the settings of the freeze to its configuration file (CONFIG REWRITE): look at auto-aof-rewrite-percentage there.`,
+      ],
+    ];
+  }
+  const found: Differences = [];
+  if (now.replid !== then.replid && !firstReplica(then, now)) {
+    found.push([
+      'replication-changed',
+      `The data follows another history now (master_replid ${then.replid} then, ${now.replid} now): a failover during the hold.`,
+    ]);
+  }
+  if (differ(then, now, 'aof_enabled')) {
+    found.push(['persistence-changed', 'The AOF was turned on or off during the hold.']);
+    return found;
+  }
+  found.push(
+    ...(then.info.get('aof_enabled') === '1' ? compareAof(then, now) : compareRdb(then, now)),
+  );
+  for (const [field, what] of [
+    ['expired_keys', 'expired'],
+    ['evicted_keys', 'evicted'],
+  ] as const) {
+    if (differ(then, now, field))
+      found.push([
+        'writes-went-in',
+        `Keys were ${what} during the hold (${shown(then, now, field)}): the pause had ended.`,
+      ]);
+  }
+  const paused = now.info.get('paused_actions');
+  if (then.info.get('paused_actions') !== undefined && paused !== then.info.get('paused_actions')) {
+    found.push([
+      'pause-ended',
+      `Writers are no longer paused (paused_actions: ${paused}): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
+    ]);
+  }
+  return found;
+}
+
+export function toCheck(found: Differences): HoldCheck {
+  return { broken: found.map(([code]) => code), notes: found.map(([, note]) => note) };
+}
+
+function compareAof(then: ServerFacts, now: ServerFacts): Differences {
+  const rewritten =
+    differ(then, now, 'aof_rewrites') ||
+    differ(then, now, 'aof_base_size') ||
+    now.info.get('aof_rewrite_in_progress') === '1';
+  if (rewritten) {
+    return [
+      [
+        'rewritten-during-hold',
+        'The AOF was rewritten during the hold, so it cannot be proven that no write went in, and copied files may not belong together.',
+      ],
+    ];
+  }
+  if (!differ(then, now, 'aof_current_size') && now.info.get('aof_buffer_length') === '0')
+    return [];
+  return [
+    [
+      'writes-went-in',
+      `The AOF has grown during the hold (${shown(then, now, 'aof_current_size')} bytes): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
+    ],
+  ];
+}
+
+function compareRdb(then: ServerFacts, now: ServerFacts): Differences {
+  const saved = ['rdb_saves', 'rdb_last_save_time', 'total_forks'].some((field) =>
+    differ(then, now, field),
+  );
+  if (saved || childAtWork(now.info) !== null) {
+    return [
+      [
+        'saved-during-hold',
+        'The server saved or forked during the hold, so it cannot be proven that no write went in.',
+      ],
+    ];
+  }
+  if (!differ(then, now, 'rdb_changes_since_last_save')) return [];
+  return [
+    [
+      'writes-went-in',
+      `Data was changed during the hold (rdb_changes_since_last_save ${shown(then, now, 'rdb_changes_since_last_save')}): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
+    ],
+  ];
+}
+
+/** The first replica that ever attaches makes its primary begin a history (source: replication.c). */
+function firstReplica(then: ServerFacts, now: ServerFacts): boolean {
+  return (
+    then.role === 'primary' &&
+    then.info.get('repl_backlog_active') === '0' &&
+    now.info.get('repl_backlog_active') === '1'
+  );
+}
+
+function differ(then: ServerFacts, now: ServerFacts, field: string): boolean {
+  return then.info.get(field) !== now.info.get(field);
+}
+
+function shown(then: ServerFacts, now: ServerFacts, field: string): string {
+  return `${then.info.get(field)} then, ${now.info.get(field)} now`;
+}

@@ -1,0 +1,97 @@
+import type { FreezeContext, Hold, JsonObject } from '../engine.ts';
+import { type Durable, makeDurable } from './durable.ts';
+import { type HoldFacts, RedisHold } from './hold.ts';
+import type { Link } from './link.ts';
+import { Pauser } from './pauser.ts';
+import { HELD_SETTINGS, type Plan, quiet } from './plan.ts';
+import type { CaughtUp } from './replica.ts';
+import { readSample } from './sample.ts';
+import { aofState, keyCounts, rdbState } from './server.ts';
+import { change, claimJournal } from './settings-guard.ts';
+import { endClaim } from './undo.ts';
+
+const UNDO_WITHIN_MS = 3_000;
+
+export interface Prepared {
+  readonly plan: Plan;
+  readonly link: Link;
+  /** On a replica. */
+  readonly caughtUp: CaughtUp | null;
+  readonly sampleKeys: number;
+}
+
+/**
+ * Guards against rewrites, pauses writers, makes durable what they were promised. Journals what it
+ * will change before it changes it; what fails on the way is undone here, and where that fails, too,
+ * by `recover`.
+ */
+export async function holdServer(
+  prepared: Prepared,
+  context: FreezeContext,
+  signal: AbortSignal,
+): Promise<Hold> {
+  const { plan, link, sampleKeys } = prepared;
+  await context.remember(claimJournal(plan.claim));
+  try {
+    const session = await link.session(signal);
+    await change(session, plan.claim, HELD_SETTINGS, signal);
+    await quiet(session, context, signal);
+    const pauser = new Pauser(context.ttlMs);
+    await pauser.pause(session, context.ttlMs, signal);
+    const durable = await makeDurable({ plan, session, pauser, context, signal });
+    const sample = await readSample(session, sampleKeys, signal);
+    // The lease begins now, and the server's own switch with it.
+    await pauser.pause(session, context.ttlMs, signal);
+    signal.throwIfAborted();
+    return new RedisHold(describe(prepared, durable, sample), link, pauser);
+  } catch (error) {
+    const within = AbortSignal.timeout(UNDO_WITHIN_MS);
+    await link
+      .session(within)
+      .then((session) => endClaim(session, plan.claim, false, within))
+      .then(() => context.remember({}))
+      .catch(() => undefined);
+    link.close();
+    throw error;
+  }
+}
+
+function describe(
+  { plan, caughtUp }: Prepared,
+  { server, prints }: Durable,
+  sample: JsonObject | null,
+): HoldFacts {
+  const { info } = server;
+  const proofs = [...(plan.serverSyncs ? ['server'] : []), ...(plan.files ? ['sidecar'] : [])];
+  const position: JsonObject = {
+    runId: server.runId,
+    replid: server.replid,
+    offset: server.offset,
+    databases: keyCounts(info),
+    aof: aofState(info),
+    rdb: rdbState(info),
+    // Whose fsync has put it on the disk: the server's own, the sidecar's, or both.
+    fsyncedBy: proofs,
+    ...(caughtUp ? { primary: caughtUp.primary, primaryOffset: caughtUp.offset } : {}),
+    ...(sample ? { sample } : {}),
+  };
+  const restore: JsonObject = {
+    persistence: plan.persistence,
+    appendonly: plan.persistence === 'rdb' ? 'no' : 'yes',
+    save: plan.save,
+    dir: plan.files?.relative ?? null,
+    dbfilename: plan.names.dbfilename,
+    appendfilename: plan.names.appendfilename,
+    appenddirname: plan.names.appenddirname,
+    files: prints.map((print) => ({ ...print })),
+  };
+  return {
+    mode: plan.persistence === 'rdb' ? 'paused-saved' : 'paused-fsynced',
+    server,
+    claim: plan.claim,
+    position,
+    restore,
+    reasons: plan.reasons,
+    notes: plan.notes,
+  };
+}

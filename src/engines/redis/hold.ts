@@ -1,0 +1,146 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { QuiesceError, toQuiesceError } from '../../errors.ts';
+import type { Hold, HoldCheck, JsonObject, Probe } from '../engine.ts';
+import { compare, toCheck } from './evidence.ts';
+import type { Link } from './link.ts';
+import type { Pauser } from './pauser.ts';
+import { readServer, type ServerFacts, toProbe } from './server.ts';
+import { isNobodyThere } from './session.ts';
+import { type Claim, claimJournal } from './settings-guard.ts';
+import { endClaim } from './undo.ts';
+
+const LOOK_EVERY_MS = 1_000;
+const ANSWER_WITHIN_MS = 5_000;
+const RECONNECT_TRIES = 3;
+const RECONNECT_AFTER_MS = 300;
+
+export interface HoldFacts {
+  readonly mode: 'paused-fsynced' | 'paused-saved';
+  /** As the server was when all was on the disk: nothing may have moved since. */
+  readonly server: ServerFacts;
+  readonly claim: Claim;
+  readonly position: JsonObject;
+  readonly restore: JsonObject;
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/**
+ * Writers are paused and what they were promised is on the disk. The pause outlives connection and
+ * process, and ends by itself with the lease. Each second the server is asked whether anything moved.
+ */
+export class RedisHold implements Hold {
+  readonly mode: string;
+  readonly server: Probe;
+  readonly writesBlocked: boolean;
+  readonly position: JsonObject;
+  readonly restore: JsonObject;
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
+  readonly journal: JsonObject;
+  readonly #facts: HoldFacts;
+  readonly #link: Link;
+  readonly #pauser: Pauser;
+  readonly #lost = new AbortController();
+  readonly #stop = new AbortController();
+
+  constructor(facts: HoldFacts, link: Link, pauser: Pauser) {
+    this.#facts = facts;
+    this.#link = link;
+    this.#pauser = pauser;
+    this.mode = facts.mode;
+    this.server = toProbe(facts.server);
+    this.writesBlocked = facts.server.role === 'primary';
+    this.position = facts.position;
+    this.restore = facts.restore;
+    this.reasons = facts.reasons;
+    this.notes = facts.notes;
+    this.journal = claimJournal(facts.claim);
+    void this.#watch();
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  async check(signal: AbortSignal): Promise<HoldCheck> {
+    const expired = this.#pauser.expired;
+    const session = await this.#link.session(signal).catch((error: unknown) => {
+      if (isNobodyThere(error)) return null;
+      throw error;
+    });
+    if (!session) return serverLost('nothing listens there any more');
+    const found = compare(this.#facts.server, await readServer(session, signal));
+    if (expired && found.length === 0) {
+      found.push([
+        'pause-expired',
+        'The time for which the server was told to pause writers had run out before the thaw.',
+      ]);
+    }
+    return toCheck(found);
+  }
+
+  async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#pauser.expired) {
+      throw new QuiesceError(
+        'ENGINE_FAILED',
+        'The pause of writers has run out already: it cannot be renewed without a gap.',
+      );
+    }
+    await this.#pauser.pause(await this.#link.session(signal), ttlMs, signal);
+  }
+
+  async release(signal: AbortSignal): Promise<void> {
+    this.#stop.abort();
+    try {
+      const session = await this.#link.session(signal);
+      await endClaim(session, this.#facts.claim, !this.#pauser.expired, signal);
+    } catch (error) {
+      // Its process is gone, and with it the pause and every setting that was changed.
+      if (!isNobodyThere(error)) throw error;
+    }
+    this.#link.close();
+  }
+
+  async #watch(): Promise<void> {
+    const stop = this.#stop.signal;
+    for (let failures = 0; !stop.aborted && !this.lost.aborted;) {
+      await sleep(failures === 0 ? LOOK_EVERY_MS : RECONNECT_AFTER_MS, undefined, {
+        signal: stop,
+      }).catch(() => undefined);
+      if (stop.aborted) return;
+      try {
+        const signal = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+        const session = await this.#link.session(signal);
+        const found = compare(this.#facts.server, await readServer(session, signal));
+        failures = 0;
+        if (found.length > 0 && !stop.aborted) this.#lost.abort(toCheck(found));
+      } catch (error) {
+        failures = this.#failed(error, failures);
+      }
+    }
+  }
+
+  /** A server that only does not answer is not gone: the evidence at thaw decides about that one. */
+  #failed(error: unknown, failures: number): number {
+    const { code, message } = toQuiesceError(error);
+    if (this.#stop.signal.aborted) return failures;
+    if (code === 'ENGINE_STARTING') {
+      this.#lost.abort(
+        toCheck([
+          [
+            'server-restarted',
+            'The server was restarted during the hold and is loading its data; its pause ended with it.',
+          ],
+        ]),
+      );
+    } else if (isNobodyThere(error) && failures + 1 >= RECONNECT_TRIES) {
+      this.#lost.abort(serverLost(message));
+    }
+    return failures + 1;
+  }
+}
+
+function serverLost(why: string): HoldCheck {
+  return toCheck([['server-lost', `The server is gone: ${why}`]]);
+}

@@ -1,0 +1,121 @@
+import { readFile, readdir, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { isErrno } from '../../files.ts';
+
+/** The names of the files a server keeps its data in. */
+export interface FileNames {
+  readonly dbfilename: string;
+  readonly appendfilename: string;
+  /** The folder of a multi-part AOF (Redis 7 and newer, Valkey); `null`: one file, as before. */
+  readonly appenddirname: string | null;
+}
+
+export const DEFAULT_NAMES: FileNames = {
+  dbfilename: 'dump.rdb',
+  appendfilename: 'appendonly.aof',
+  appenddirname: 'appendonlydir',
+};
+
+/** A file of the AOF or the RDB, by its path within the server's folder. */
+export interface DataFile {
+  readonly name: string;
+  readonly size: number;
+  readonly mtimeMs: number;
+  readonly device: number;
+}
+
+/** How deep below the volume the server's folder is looked for. */
+const DEEPEST = 4;
+
+/**
+ * The parts of the AOF, without those that a rewrite has made history; the manifest last.
+ *
+ * @returns `null` where there is no AOF of these names, or where a file that the manifest names is missing.
+ */
+export async function readAof(dir: string, names: FileNames): Promise<readonly DataFile[] | null> {
+  const { appenddirname, appendfilename } = names;
+  if (appenddirname === null) return await dataFiles(dir, [appendfilename]);
+  const manifest = join(appenddirname, `${appendfilename}.manifest`);
+  try {
+    const parts = parseManifest(await readFile(join(dir, manifest), 'utf8'));
+    if (parts === null) return null;
+    return await dataFiles(dir, [...parts.map((part) => join(appenddirname, part)), manifest]);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+export async function readRdb(dir: string, names: FileNames): Promise<DataFile | null> {
+  return (await dataFiles(dir, [names.dbfilename]))?.[0] ?? null;
+}
+
+async function dataFiles(
+  dir: string,
+  names: readonly string[],
+): Promise<readonly DataFile[] | null> {
+  const files: DataFile[] = [];
+  for (const name of names) {
+    try {
+      const found = await stat(join(dir, name));
+      if (!found.isFile()) return null;
+      files.push({ name, size: found.size, mtimeMs: found.mtimeMs, device: found.dev });
+    } catch (error) {
+      if (isMissing(error)) return null;
+      throw error;
+    }
+  }
+  return files;
+}
+
+/** `file NAME seq N type b|i|h …`, a line each (source: aof.c). @returns the base and the increments. */
+export function parseManifest(text: string): readonly string[] | null {
+  const parts: string[] = [];
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('#')) continue;
+    const match = /^file ("(?:[^"\\]|\\.)*"|\S+) seq \d+ type ([bih])(?: |$)/.exec(line);
+    const name = match?.[1]?.startsWith('"') ? (JSON.parse(match[1]) as string) : match?.[1];
+    if (name === undefined || name.includes('/')) return null;
+    if (match?.[2] !== 'h') parts.push(name);
+  }
+  return parts.length > 0 ? parts : null;
+}
+
+/**
+ * Where the server's folder lies in our own file system.
+ *
+ * @param reported `CONFIG GET dir`, in the server's file system; `null` where it may not be asked.
+ */
+export async function findFolder(
+  dataDir: string,
+  reported: string | null,
+  names: FileNames,
+): Promise<string | null> {
+  for (const folder of await candidates(dataDir, reported)) {
+    if ((await readAof(folder, names)) ?? (await readRdb(folder, names))) return folder;
+  }
+  return null;
+}
+
+async function candidates(dataDir: string, reported: string | null): Promise<readonly string[]> {
+  if (reported === null) return await below(dataDir, DEEPEST);
+  const inside = reported === dataDir || reported.startsWith(`${dataDir}${sep}`);
+  const parts = reported.split(sep).filter((part) => part !== '');
+  const tails = parts.map((_part, at) => join(dataDir, ...parts.slice(at)));
+  return [...(inside ? [reported] : []), ...tails, dataDir];
+}
+
+async function below(folder: string, depth: number): Promise<string[]> {
+  const found = [folder];
+  if (depth === 0) return found;
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+    if (entry.isDirectory() && !entry.name.startsWith('.')) {
+      found.push(...(await below(join(folder, entry.name), depth - 1)));
+    }
+  }
+  return found;
+}
+
+export function isMissing(error: unknown): boolean {
+  return isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR');
+}

@@ -1,0 +1,112 @@
+import { z } from 'zod';
+import type { JsonObject } from '../engine.ts';
+import { RefusedError, parsePairs } from './replies.ts';
+import type { Session } from './session.ts';
+
+/** The settings a freeze reads, and of which it may change some. */
+const READ = [
+  'dir',
+  'dbfilename',
+  'appendonly',
+  'appendfilename',
+  'appenddirname',
+  'save',
+  'appendfsync',
+  'no-appendfsync-on-rewrite',
+  'auto-aof-rewrite-percentage',
+] as const;
+
+export type ServerSettings = ReadonlyMap<string, string>;
+
+/** @returns the refusal itself where the server does not let us read its settings. */
+export async function readSettings(
+  session: Session,
+  signal: AbortSignal,
+): Promise<ServerSettings | RefusedError> {
+  try {
+    const replies = await Promise.all(
+      READ.map((name) => session.call(signal, 'CONFIG', 'GET', name)),
+    );
+    return new Map(replies.flatMap((reply) => [...parsePairs(reply)]));
+  } catch (error) {
+    if (error instanceof RefusedError) return error;
+    throw error;
+  }
+}
+
+/**
+ * What a freeze has changed on the server, or is about to, as the journal keeps it. Both outlive our
+ * connection and our process: the settings until somebody sets them again, the pause until its end.
+ */
+const claimSchema = z.object({
+  runId: z.string(),
+  /** Setting → what it was and what the freeze makes of it. */
+  settings: z.record(z.string(), z.object({ was: z.string(), held: z.string() })),
+});
+export type Claim = z.infer<typeof claimSchema>;
+
+export function claimJournal(claim: Claim): JsonObject {
+  return { redis: claim };
+}
+
+export function claimIn(journal: JsonObject | null): Claim | null {
+  return claimSchema.safeParse(journal?.['redis']).data ?? null;
+}
+
+/** What a freeze changes: `auto-aof-rewrite-percentage` for all of it, the others for moments. */
+export function makeClaim(
+  runId: string,
+  settings: ServerSettings | null,
+  wanted: Readonly<Record<string, string>>,
+): Claim {
+  const changes: Claim['settings'] = {};
+  for (const [name, held] of Object.entries(wanted)) {
+    const was = settings?.get(name);
+    if (was !== undefined && was !== held) changes[name] = { was, held };
+  }
+  return { runId, settings: changes };
+}
+
+export async function change(
+  session: Session,
+  claim: Claim,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const name of names) {
+    const setting = claim.settings[name];
+    if (setting) await session.call(signal, 'CONFIG', 'SET', name, setting.held);
+  }
+}
+
+/** Puts back at once what `change` has just made, in one round trip: writers wait for it. */
+export async function putBack(
+  session: Session,
+  claim: Claim,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const made = names.flatMap((name) => {
+    const setting = claim.settings[name];
+    return setting ? [session.call(signal, 'CONFIG', 'SET', name, setting.was)] : [];
+  });
+  await Promise.all(made);
+}
+
+/**
+ * Puts settings back exactly as they were found. One that is no longer what the freeze made of it was
+ * set by somebody else since: that one is left alone.
+ */
+export async function restore(
+  session: Session,
+  claim: Claim,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const name of names) {
+    const setting = claim.settings[name];
+    if (!setting) continue;
+    const now = parsePairs(await session.call(signal, 'CONFIG', 'GET', name)).get(name);
+    if (now === setting.held) await session.call(signal, 'CONFIG', 'SET', name, setting.was);
+  }
+}

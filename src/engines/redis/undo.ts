@@ -1,0 +1,36 @@
+import { HELD_SETTINGS, SYNC_SETTINGS } from './plan.ts';
+import { RefusedError } from './replies.ts';
+import { readServer } from './server.ts';
+import type { Session } from './session.ts';
+import { type Claim, restore } from './settings-guard.ts';
+
+/**
+ * Lets the writers go, then puts back every setting the freeze has changed, exactly as it was found.
+ * Idempotent. The pause is ended only in the run of the server in which it was made; the settings in
+ * any, for CONFIG REWRITE (a Sentinel's failover does it) may have carried them over a restart.
+ *
+ * @param paused is a pause known to be in place? Otherwise a server that refuses CLIENT UNPAUSE has
+ * most likely refused CLIENT PAUSE as well, and a pause ends by itself at the latest with its lease.
+ * @throws QuiesceError when something may still be held: to be called again.
+ */
+export async function endClaim(
+  session: Session,
+  claim: Claim,
+  paused: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const { runId } = await readServer(session, signal);
+  const refused = runId === claim.runId ? await unpause(session, signal) : null;
+  await restore(session, claim, [...SYNC_SETTINGS, ...HELD_SETTINGS], signal);
+  if (refused && paused) throw refused;
+}
+
+async function unpause(session: Session, signal: AbortSignal): Promise<RefusedError | null> {
+  try {
+    await session.call(signal, 'CLIENT', 'UNPAUSE');
+    return null;
+  } catch (error) {
+    if (error instanceof RefusedError) return error;
+    throw error;
+  }
+}

@@ -1,0 +1,177 @@
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { makeCertificates } from '../../support/certificates.ts';
+import { redisFolder, RedisServer, type RedisServerOptions, SERVERS } from '../../support/redis.ts';
+import { TestSidecar } from '../../support/sidecar.ts';
+
+const undo: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const one of undo.splice(0).toReversed()) await one();
+});
+
+const AOF = ['appendonly yes', 'save ""'];
+const PASSWORD = 'pw-5d1c7e';
+
+/** The user of redis/acl.conf, with a password. */
+async function aclLine(): Promise<string> {
+  const text = await readFile(new URL('../../../redis/acl.conf', import.meta.url), 'utf8');
+  const line = text.split('\n').find((one) => one.startsWith('user '));
+  return (line ?? '').replace('<password>', PASSWORD);
+}
+
+async function beside(
+  options: Omit<RedisServerOptions, 'dir'>,
+  env: (server: RedisServer, dir: string) => Record<string, string>,
+  until: 'live' | 'ready' = 'ready',
+) {
+  const { dir, remove } = await redisFolder();
+  undo.push(remove);
+  const server = await RedisServer.start({ ...options, dir: join(dir, 'data') });
+  undo.push(() => server.kill());
+  await mkdir(join(dir, 'q'));
+  const sidecar = new TestSidecar(join(dir, 'q'), env(server, dir));
+  undo.push(() => sidecar.signal('SIGKILL'));
+  await sidecar.start(until);
+  return { dir, server, sidecar };
+}
+
+async function cycle(sidecar: TestSidecar): Promise<unknown> {
+  const held = await sidecar.api('POST', '/v1/freeze', {});
+  if (held.status !== 200) return held.body;
+  return (await sidecar.api('POST', '/v1/thaw', {})).body.verdict;
+}
+
+describe.each(SERVERS)('%s', (binary) => {
+  it.each([
+    ['an AOF', AOF],
+    ['RDB only', ['appendonly no', 'save 3600 1']],
+  ])(
+    'the user of redis/acl.conf may do all a freeze needs and nothing to the data, with %s',
+    async (_name, config) => {
+      const { server, sidecar } = await beside(
+        { binary, config: [...config, await aclLine()] },
+        (server, dir) => ({
+          ...server.env({ name: 'quiesce', password: PASSWORD }),
+          QUIESCE_DATA_DIR: join(dir, 'data'),
+        }),
+      );
+      expect(await cycle(sidecar)).toBe('consistent');
+      expect((await sidecar.api('GET', '/v1/metadata')).body.notAllowed).toEqual([]);
+      const user = server.connect();
+      await user.call('AUTH', 'quiesce', PASSWORD);
+      await expect(user.get('any')).rejects.toThrow('NOPERM');
+      await expect(user.set('any', '1')).rejects.toThrow('NOPERM');
+      await expect(user.call('FLUSHALL')).rejects.toThrow('NOPERM');
+      user.disconnect();
+      expect(sidecar.output).not.toContain(PASSWORD);
+    },
+  );
+
+  it('a missing grant is named with the rule that gives it', async () => {
+    const { server, sidecar } = await beside(
+      { binary, config: [...AOF, (await aclLine()).replace('+client|pause ', '')] },
+      (server) => server.env({ name: 'quiesce', password: PASSWORD }),
+    );
+    const refused = await sidecar.api('POST', '/v1/freeze', {});
+    expect(refused.body.error).toMatchObject({ code: 'ENGINE_PRIVILEGE' });
+    expect(refused.body.error.hint).toContain('ACL SETUSER quiesce +client|pause');
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
+  });
+
+  it('a server with a password only', async () => {
+    const { sidecar } = await beside(
+      { binary, config: [...AOF, `requirepass ${PASSWORD}`], password: PASSWORD },
+      (server) => ({ ...server.env(), REDIS_PASSWORD: PASSWORD }),
+    );
+    expect(await cycle(sidecar)).toBe('consistent');
+    expect(JSON.stringify((await sidecar.api('GET', '/v1/metadata')).body)).not.toContain(PASSWORD);
+  });
+
+  it('a URL carries user and password', async () => {
+    const { sidecar } = await beside({ binary, config: [...AOF, await aclLine()] }, (server) => ({
+      QUIESCE_ENGINE: 'redis',
+      REDIS_URL: `redis://quiesce:${PASSWORD}@127.0.0.1:${server.port}`,
+    }));
+    expect(await cycle(sidecar)).toBe('consistent');
+  });
+
+  it('a wrong password is ENGINE_AUTH, and is nowhere repeated', async () => {
+    const { sidecar } = await beside(
+      { binary, config: [...AOF, await aclLine()] },
+      (server) => server.env({ name: 'quiesce', password: 'wrong-9a7b' }),
+      'live',
+    );
+    const { body } = await sidecar.api('POST', '/v1/freeze', {});
+    expect(body.error.code).toBe('ENGINE_AUTH');
+    expect(sidecar.output + JSON.stringify(body)).not.toContain('wrong-9a7b');
+  });
+
+  it('a server whose CONFIG is disabled is frozen by the sidecar’s own fsync, and says what is not guarded', async () => {
+    const { sidecar } = await beside(
+      { binary, config: [...AOF, 'rename-command CONFIG ""'] },
+      (server, dir) => ({ ...server.env(), QUIESCE_DATA_DIR: join(dir, 'data') }),
+    );
+    const { body } = await sidecar.api('POST', '/v1/freeze', {});
+    expect(body).toMatchObject({
+      verdict: 'held',
+      reasons: ['rewrites-not-guarded'],
+      position: { fsyncedBy: ['sidecar'] },
+    });
+    expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
+  });
+
+  it('a server whose CONFIG is disabled and whose volume is not mounted is refused', async () => {
+    const { sidecar } = await beside(
+      { binary, config: [...AOF, 'rename-command CONFIG ""'] },
+      (server) => server.env(),
+    );
+    expect(await cycle(sidecar)).toMatchObject({ error: { code: 'ENGINE_PRIVILEGE' } });
+  });
+
+  it('commands with other names are found by REDIS_RENAMED_COMMANDS', async () => {
+    const { sidecar } = await beside(
+      { binary, config: [...AOF, 'rename-command CONFIG c-7f', 'rename-command CLIENT k-2e'] },
+      (server) => ({ ...server.env(), REDIS_RENAMED_COMMANDS: 'CONFIG=c-7f,CLIENT=k-2e' }),
+    );
+    expect(await cycle(sidecar)).toBe('consistent');
+  });
+
+  it('a server that cannot pause is refused, and left as it was', async () => {
+    const { server, sidecar } = await beside(
+      { binary, config: [...AOF, 'rename-command CLIENT ""'] },
+      (server) => server.env(),
+    );
+    expect(await cycle(sidecar)).toMatchObject({ error: { code: 'ENGINE_PRIVILEGE' } });
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
+  });
+
+  it('TLS is verified against the given authority, and refused against another', async () => {
+    const { dir, remove } = await redisFolder();
+    undo.push(remove);
+    await rm(dir, { recursive: true });
+    await makeCertificates(dir);
+    const file = (name: string): string => join(dir, name);
+    const ca = await readFile(file('ca.crt'), 'utf8');
+    const { sidecar } = await beside(
+      {
+        binary,
+        tls: { ca },
+        config: [
+          ...AOF,
+          `tls-cert-file ${file('server.crt')}`,
+          `tls-key-file ${file('server.key')}`,
+          `tls-ca-cert-file ${file('ca.crt')}`,
+          'tls-auth-clients no',
+        ],
+      },
+      (server) => ({ ...server.env(), REDIS_TLS: 'true', REDIS_TLS_CA: file('ca.crt') }),
+    );
+    expect(await cycle(sidecar)).toBe('consistent');
+    await sidecar.stop();
+    sidecar.env['REDIS_TLS_CA'] = file('otherca.crt');
+    await sidecar.start('live');
+    expect(await cycle(sidecar)).toMatchObject({ error: { code: 'ENGINE_TLS' } });
+  });
+});

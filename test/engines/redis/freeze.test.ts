@@ -1,0 +1,271 @@
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { redisFolder, RedisLoad, RedisServer, SERVERS } from '../../support/redis.ts';
+import { TestSidecar } from '../../support/sidecar.ts';
+
+const undo: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const one of undo.splice(0).toReversed()) await one();
+});
+
+const AOF = ['appendonly yes', 'save ""'];
+const RDB = ['appendonly no', 'save 3600 1'];
+
+interface Setup {
+  readonly config?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly mounted?: boolean;
+  readonly load?: boolean;
+}
+
+async function setup(
+  binary: string,
+  { config = AOF, env = {}, mounted = true, load: writes = true }: Setup = {},
+) {
+  const { dir, remove } = await redisFolder();
+  undo.push(remove);
+  const server = await RedisServer.start({ binary, dir: join(dir, 'data'), config });
+  undo.push(() => server.kill());
+  await mkdir(join(dir, 'q'));
+  const sidecar = new TestSidecar(join(dir, 'q'), {
+    ...server.env(),
+    ...(mounted ? { QUIESCE_DATA_DIR: join(dir, 'data') } : {}),
+    ...env,
+  });
+  undo.push(() => sidecar.signal('SIGKILL'));
+  await sidecar.start();
+  const load = new RedisLoad(server);
+  undo.push(() => load.stop());
+  if (writes) load.start();
+  return { dir, server, sidecar, load };
+}
+
+const freeze = async (sidecar: TestSidecar, body: object = {}) =>
+  await sidecar.api('POST', '/v1/freeze', body);
+const thaw = async (sidecar: TestSidecar) => await sidecar.api('POST', '/v1/thaw', {});
+
+async function stalled(load: RedisLoad, ms: number): Promise<boolean> {
+  const before = load.total;
+  await sleep(ms);
+  return load.total === before;
+}
+
+describe.each(SERVERS)('%s', (binary) => {
+  it.each([
+    ['an AOF', AOF],
+    ['RDB only', RDB],
+  ])('writers wait during the hold and go on after the thaw, with %s', async (_name, config) => {
+    const { server, sidecar, load } = await setup(binary, { config });
+    const held = await freeze(sidecar);
+    expect(held.body).toMatchObject({
+      verdict: 'held',
+      writesBlocked: true,
+      engine: { role: 'primary' },
+    });
+    expect(await stalled(load, 400)).toBe(true);
+    expect((await thaw(sidecar)).body).toMatchObject({ verdict: 'consistent', reasons: [] });
+    expect(await stalled(load, 300)).toBe(false);
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
+  });
+
+  it('the receipt lies on the volume during the hold alone', async () => {
+    const { dir, sidecar } = await setup(binary);
+    await freeze(sidecar, { id: 'one' });
+    const path = join(dir, 'data/.quiesce/receipt.json');
+    expect(JSON.parse(await readFile(path, 'utf8'))).toMatchObject({
+      id: 'one',
+      restore: { persistence: 'aof' },
+    });
+    await thaw(sidecar);
+    await expect(stat(path)).rejects.toThrow('ENOENT');
+  });
+
+  it('settings come back exactly as they were found', async () => {
+    const odd = [
+      'appendonly yes',
+      'save 7777 3 60 11',
+      'auto-aof-rewrite-percentage 37',
+      'appendfsync no',
+      'no-appendfsync-on-rewrite yes',
+    ];
+    const { server, sidecar } = await setup(binary, {
+      config: odd,
+      env: { QUIESCE_COPY: 'files' },
+    });
+    const names = [
+      'save',
+      'auto-aof-rewrite-percentage',
+      'appendfsync',
+      'no-appendfsync-on-rewrite',
+    ];
+    const before = await Promise.all(names.map((name) => server.config(name)));
+    await freeze(sidecar);
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('0');
+    expect(await server.config('save')).toBe('');
+    expect(await server.config('appendfsync')).toBe('no');
+    await thaw(sidecar);
+    expect(await Promise.all(names.map((name) => server.config(name)))).toEqual(before);
+  });
+
+  it('a setting that somebody else changed during the hold is left as they made it', async () => {
+    const { server, sidecar } = await setup(binary);
+    await freeze(sidecar);
+    await server.admin.call('CONFIG', 'SET', 'auto-aof-rewrite-percentage', '55');
+    expect((await thaw(sidecar)).body.verdict).toBe('consistent');
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('55');
+  });
+
+  it('a sidecar that is killed while frozen leaves nothing held once the next one has started', async () => {
+    const { server, sidecar, load } = await setup(binary);
+    await freeze(sidecar, { id: 'killed', ttl: '60s' });
+    await sidecar.signal('SIGKILL');
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('0');
+    expect(await stalled(load, 300)).toBe(true);
+    await sidecar.start();
+    expect(await stalled(load, 500)).toBe(false);
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
+    const { body } = await sidecar.api('GET', '/v1/receipts/killed');
+    expect(body).toMatchObject({ verdict: 'inconsistent', reasons: ['interrupted'] });
+  });
+
+  it('the server lets its writers go by itself when the sidecar is killed', async () => {
+    const { sidecar, load } = await setup(binary);
+    await freeze(sidecar, { ttl: '1500ms' });
+    await sidecar.signal('SIGKILL');
+    expect(await stalled(load, 500)).toBe(true);
+    await sleep(2_800);
+    expect(await stalled(load, 300)).toBe(false);
+  });
+
+  it('a lease that is renewed keeps the writers waiting past its first end', async () => {
+    const { sidecar, load } = await setup(binary);
+    await freeze(sidecar, { id: 'long', ttl: '5s' });
+    await sleep(1_500);
+    expect((await freeze(sidecar, { id: 'long', ttl: '15s' })).status).toBe(200);
+    await sleep(4_500);
+    expect(await stalled(load, 300)).toBe(true);
+    expect((await thaw(sidecar)).body.verdict).toBe('consistent');
+  });
+
+  it('a lease that ran out is thawed by itself, and a late thaw says so', async () => {
+    const { server, sidecar, load } = await setup(binary);
+    await freeze(sidecar, { ttl: '500ms' });
+    await sleep(1_200);
+    expect(await stalled(load, 300)).toBe(false);
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
+    const late = await thaw(sidecar);
+    expect(late.status).toBe(409);
+    expect(late.body.receipt).toMatchObject({
+      verdict: 'inconsistent',
+      reasons: ['lease-expired'],
+    });
+  });
+
+  it.each([
+    ['an AOF', AOF],
+    ['RDB only', RDB],
+  ])(
+    'a pause that somebody ended during the hold is found by the writes that went in, with %s',
+    async (_name, config) => {
+      const { server, sidecar } = await setup(binary, { config });
+      await freeze(sidecar);
+      await server.admin.call('CLIENT', 'UNPAUSE');
+      await sleep(50);
+      await server.admin.call('CLIENT', 'PAUSE', '60000', 'WRITE');
+      const ended = await thaw(sidecar);
+      expect(ended.status).toBe(409);
+      expect(ended.body.receipt.reasons).toContain('writes-went-in');
+    },
+  );
+
+  it('a rewrite during the hold makes the verdict inconsistent', async () => {
+    const { server, sidecar } = await setup(binary);
+    await freeze(sidecar);
+    await server.admin.call('BGREWRITEAOF');
+    await sleep(300);
+    const ended = await thaw(sidecar);
+    expect(ended.body.receipt?.reasons).toContain('rewritten-during-hold');
+  });
+
+  it('a server that restarted during the hold is told by its run_id', async () => {
+    const { server, sidecar, load } = await setup(binary);
+    await freeze(sidecar);
+    await load.stop();
+    await server.kill();
+    await server.start();
+    const ended = await thaw(sidecar);
+    expect(ended.status).toBe(409);
+    expect(ended.body.receipt.reasons).toContain('server-restarted');
+  });
+
+  it('a server that is killed during the hold ends the freeze at once', async () => {
+    const { server, sidecar } = await setup(binary);
+    await freeze(sidecar);
+    await server.kill();
+    await expect
+      .poll(async () => (await sidecar.status()).state, { timeout: 15_000 })
+      .toBe('thawed');
+    const ended = await thaw(sidecar);
+    expect(ended.body.receipt.reasons).toContain('server-lost');
+  });
+
+  it('a server that became a replica during the hold is told by its role', async () => {
+    const { dir, server, sidecar, load } = await setup(binary);
+    const other = await RedisServer.start({ binary, dir: join(dir, 'other'), config: AOF });
+    undo.push(() => other.kill());
+    await freeze(sidecar);
+    await load.stop();
+    await server.admin.call('REPLICAOF', '127.0.0.1', String(other.port));
+    const ended = await thaw(sidecar);
+    expect(ended.body.receipt.reasons).toContain('role-changed');
+  });
+
+  it('a freeze that times out while the server hangs is rolled back when it answers again', async () => {
+    const { server, sidecar, load } = await setup(binary);
+    await server.signal('SIGSTOP');
+    const late = await freeze(sidecar, { timeout: '1s' });
+    expect(late.status).toBe(504);
+    await server.signal('SIGCONT');
+    await expect
+      .poll(async () => (await sidecar.status()).state, { timeout: 15_000 })
+      .toBe('thawed');
+    expect(await stalled(load, 500)).toBe(false);
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
+    expect((await freeze(sidecar)).status).toBe(200);
+    expect((await thaw(sidecar)).body.verdict).toBe('consistent');
+  });
+
+  it('a thaw while the server hangs fails, and the server is let go once it answers', async () => {
+    const { server, sidecar, load } = await setup(binary);
+    await freeze(sidecar, { ttl: '60s' });
+    await server.signal('SIGSTOP');
+    const answer = thaw(sidecar);
+    await sleep(9_500);
+    await server.signal('SIGCONT');
+    expect((await answer).status).not.toBe(200);
+    await expect.poll(() => stalled(load, 200), { timeout: 20_000 }).toBe(false);
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
+  });
+
+  it('a server without persistence is refused: there is nothing to restore', async () => {
+    const { sidecar, load } = await setup(binary, { config: ['appendonly no', 'save ""'] });
+    const refused = await freeze(sidecar);
+    expect(refused.status).toBe(502);
+    expect(refused.body.error).toMatchObject({ code: 'ENGINE_NO_PERSISTENCE' });
+    expect(refused.body.error.message).toContain('nothing to restore');
+    expect(await stalled(load, 300)).toBe(false);
+  });
+
+  it('a volume that is not the server’s is refused', async () => {
+    const { dir, sidecar, load } = await setup(binary, { mounted: false });
+    await mkdir(join(dir, 'elsewhere'));
+    await sidecar.stop();
+    sidecar.env['QUIESCE_DATA_DIR'] = join(dir, 'elsewhere');
+    await sidecar.start();
+    expect((await freeze(sidecar)).body.error.code).toBe('ENGINE_DATA_MISMATCH');
+    expect(await stalled(load, 300)).toBe(false);
+  });
+});

@@ -1,0 +1,132 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { redisFolder, RedisLoad, RedisServer, SERVERS } from '../../support/redis.ts';
+import { TestSidecar } from '../../support/sidecar.ts';
+
+const undo: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const one of undo.splice(0).toReversed()) await one();
+});
+
+const AOF = ['appendonly yes', 'save ""', 'repl-diskless-sync-delay 0'];
+
+async function pair(binary: string, config: readonly string[] = AOF) {
+  const { dir, remove } = await redisFolder();
+  undo.push(remove);
+  const primary = await RedisServer.start({ binary, dir: join(dir, 'primary'), config });
+  undo.push(() => primary.kill());
+  const replica = await RedisServer.start({
+    binary,
+    dir: join(dir, 'replica'),
+    config: [...config, `replicaof 127.0.0.1 ${primary.port}`],
+  });
+  undo.push(() => replica.kill());
+  await expect.poll(() => replica.info('master_link_status'), { timeout: 20_000 }).toBe('up');
+  await mkdir(join(dir, 'q'));
+  const sidecar = new TestSidecar(join(dir, 'q'), {
+    ...replica.env(),
+    QUIESCE_DATA_DIR: join(dir, 'replica'),
+  });
+  undo.push(() => sidecar.signal('SIGKILL'));
+  await sidecar.start();
+  const load = new RedisLoad(primary);
+  undo.push(() => load.stop());
+  load.start();
+  await sleep(300);
+  return { dir, primary, replica, sidecar, load };
+}
+
+describe.each(SERVERS)('%s', (binary) => {
+  it.each([
+    ['an AOF', AOF],
+    ['RDB only', ['appendonly no', 'save 3600 1', 'repl-diskless-sync-delay 0']],
+  ])(
+    'a frozen replica has what its primary had acknowledged, stands still, and stalls no writer, with %s',
+    async (_name, config) => {
+      const { replica, sidecar, load } = await pair(binary, config);
+      const acked = load.total;
+      const before = [...load.acked];
+      const held = await sidecar.api('POST', '/v1/freeze', {});
+      expect(held.body).toMatchObject({
+        verdict: 'held',
+        writesBlocked: false,
+        engine: { role: 'replica' },
+      });
+      const { primaryOffset, offset } = held.body.position;
+      expect(offset).toBeGreaterThanOrEqual(primaryOffset);
+      for (const [writer, count] of before.entries()) {
+        const value = (await replica.admin.get(`writer:${writer}`)) ?? '';
+        expect(Number(value.split(':')[0])).toBeGreaterThanOrEqual(count);
+      }
+      const still = await replica.admin.get('writer:0');
+      await sleep(500);
+      expect(await replica.admin.get('writer:0')).toBe(still);
+      expect(load.total).toBeGreaterThan(acked);
+      const ended = await sidecar.api('POST', '/v1/thaw', {});
+      expect(ended.body).toMatchObject({ verdict: 'consistent' });
+      await expect.poll(() => replica.admin.get('writer:0')).not.toBe(still);
+    },
+  );
+
+  it('a replica that is cut off from its primary is refused', async () => {
+    const { primary, sidecar, load } = await pair(binary);
+    await load.stop();
+    await primary.kill();
+    const refused = await sidecar.api('POST', '/v1/freeze', {});
+    expect(refused.body.error.code).toBe('ENGINE_NOT_STREAMING');
+  });
+
+  it('a replica that is promoted during the hold is told by its role', async () => {
+    const { replica, sidecar } = await pair(binary);
+    await sidecar.api('POST', '/v1/freeze', {});
+    await replica.admin.call('REPLICAOF', 'NO', 'ONE');
+    const ended = await sidecar.api('POST', '/v1/thaw', {});
+    expect(ended.body.receipt.reasons).toContain('role-changed');
+  });
+
+  it('metadata tells the lag on both sides', async () => {
+    const { primary, sidecar, load } = await pair(binary);
+    await load.stop();
+    const { body } = await sidecar.api('GET', '/v1/metadata');
+    expect(body.replication.primary).toMatchObject({
+      address: `127.0.0.1:${primary.port}`,
+      link: 'up',
+    });
+    expect(body.server.role).toBe('replica');
+  });
+
+  it('a primary that a Sentinel watches says what a long hold would lead to', async () => {
+    const { dir, primary, load } = await pair(binary);
+    await load.stop();
+    const sentinel = join(dir, 'sentinel');
+    await mkdir(sentinel);
+    const sidecar = new TestSidecar(join(dir, 'q2'), primary.env());
+    await mkdir(sidecar.dir);
+    undo.push(() => sidecar.signal('SIGKILL'));
+    await sidecar.start();
+    const watcher = primary.connect();
+    undo.push(() => watcher.disconnect());
+    await watcher.subscribe('__sentinel__:hello');
+    const held = await sidecar.api('POST', '/v1/freeze', {});
+    expect(held.body.reasons).toEqual(['sentinel-watches']);
+    expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
+  });
+
+  it('a node of a cluster says that no point in time holds across shards', async () => {
+    const { dir, remove } = await redisFolder();
+    undo.push(remove);
+    const config = [...AOF, 'cluster-enabled yes', 'cluster-require-full-coverage no'];
+    const node = await RedisServer.start({ binary, dir: join(dir, 'data'), config });
+    undo.push(() => node.kill());
+    await mkdir(join(dir, 'q'));
+    const sidecar = new TestSidecar(join(dir, 'q'), node.env());
+    undo.push(() => sidecar.signal('SIGKILL'));
+    await sidecar.start();
+    const held = await sidecar.api('POST', '/v1/freeze', {});
+    expect(held.body.reasons).toEqual(['no-cross-shard-point']);
+    expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
+  });
+});
