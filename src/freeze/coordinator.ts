@@ -102,10 +102,12 @@ export class Coordinator {
    * refused. To be called once, before anything else.
    *
    * @returns its id; `null` where there is none.
+   * @throws QuiesceError CONFIG_INVALID where it is a freeze of another engine than this one
    */
   async load(): Promise<string | null> {
     const left = await this.#deps.journal.load();
     if (left === null) return null;
+    if (left !== 'unreadable') refuseOther(left.receipt, this.#deps.engine.name);
     const run = FreezeRun.orphan(left === 'unreadable' ? null : left, this.#deps);
     this.#current = begin(run);
     this.#state = { phase: 'thawing', id: run.id, cause: 'interrupted', contended: false };
@@ -308,6 +310,19 @@ export class Coordinator {
   #observe(hook: 'freeze' | 'thaw', result: string, began: number): void {
     this.#deps.observer.hookRun(hook, result, (this.#deps.now() - began) / 1_000);
   }
+}
+
+/** Only the engine that holds a database can release it. */
+function refuseOther({ id, engine }: Receipt, configured: string): void {
+  if (engine.name === configured) return;
+  throw new QuiesceError(
+    'CONFIG_INVALID',
+    `QUIESCE_ENGINE: is ${configured}, but the journal holds freeze ${id} of ${engine.name}, which is not released yet.`,
+    {
+      field: 'QUIESCE_ENGINE',
+      hint: `Start once with QUIESCE_ENGINE=${engine.name}; where that database is gone for good, remove open.json from QUIESCE_STATE_DIR.`,
+    },
+  );
 }
 
 function begin(run: FreezeRun): Current {

@@ -375,6 +375,18 @@ describe('after a crash', () => {
     expect(consistency).toEqual([false]);
   });
 
+  it('a freeze of another engine is not released by a guess, and not forgotten', async () => {
+    await coordinator().freeze({ id: 'a', by });
+    const other = new ScriptedEngine();
+    other.name = 'other';
+    expect(await failure(coordinator({ engine: other }).load())).toMatchObject({
+      code: 'CONFIG_INVALID',
+      field: 'QUIESCE_ENGINE',
+    });
+    expect(other.calls).toEqual([]);
+    expect(readdirSync(join(root, 'state'))).toContain('open.json');
+  });
+
   it('recovery is tried again until the engine lets go; a freeze meanwhile is refused', async () => {
     await coordinator().freeze({ id: 'a', by });
     const next = coordinator();

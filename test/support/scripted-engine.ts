@@ -16,7 +16,7 @@ const server: Probe = { version: '1.0', role: 'primary', identity: { systemIdent
  * conformance and integration tests.
  */
 export class ScriptedEngine implements Engine {
-  readonly name = 'scripted';
+  name = 'scripted';
   readonly capabilities = { blocksWrites: false, copies: ['snapshot'] } as const;
   /** What happened, in order: `prepare`, `hold`, `check`, `release`, `recover`. */
   readonly calls: string[] = [];
