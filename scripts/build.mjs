@@ -91,7 +91,18 @@ async function buildCommands() {
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'eof',
-    external: ['pg-native'],
+    // What drivers load where it is installed, and do without where it is not.
+    external: [
+      'pg-native',
+      'kerberos',
+      'snappy',
+      '@mongodb-js/zstd',
+      'mongodb-client-encryption',
+      'gcp-metadata',
+      'socks',
+      '@aws-sdk/credential-providers',
+      '@aws-sdk/credential-provider-node',
+    ],
     // pg makes a Response to see whether it runs at Cloudflare, which loads all of Node's fetch: 5 MB.
     define: { Response: 'undefined' },
     plugins: [englishOnly, noOtherCompilers],

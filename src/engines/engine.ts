@@ -92,6 +92,11 @@ export interface Hold {
   readonly journal: JsonObject;
   /** Aborts, with a `HoldCheck` as reason, when the hold is known to be broken. */
   readonly lost: AbortSignal;
+  /**
+   * No lease of this hold, nor any renewal, runs for longer than this: set where holding on endangers
+   * more than the writers who wait.
+   */
+  readonly longestLeaseMs?: number;
   /** Asks the server whether the hold held since it was made; called before `release`. */
   check(signal: AbortSignal): Promise<HoldCheck>;
   /**

