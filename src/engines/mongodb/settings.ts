@@ -33,7 +33,8 @@ const FIXED = {
   retryReads: false,
   retryWrites: false,
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
-  serverSelectionTimeoutMS: CONNECT_TIMEOUT_MS,
+  // Below every deadline of our own, so that what is wrong is known before the time is up.
+  serverSelectionTimeoutMS: 3_000,
   heartbeatFrequencyMS: 2_000,
   // One waits for the lock, one for the release, and the others still can ask how the server is.
   minPoolSize: 3,

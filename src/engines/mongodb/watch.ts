@@ -7,7 +7,7 @@ import { readHello } from './server.ts';
 import type { Session } from './session.ts';
 
 const LOOK_EVERY_MS = 500;
-const ANSWER_WITHIN_MS = 4_000;
+const ANSWER_WITHIN_MS = 5_000;
 
 export interface Watch {
   /** Aborts with a `HoldCheck` once the lock is known to be broken, or to do harm. */

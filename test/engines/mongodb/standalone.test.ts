@@ -106,7 +106,7 @@ describe('a freeze', () => {
   test('is lost when somebody else unlocks the server, and the thaw says so', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'robbed' });
     await server.admin(UNLOCK);
-    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    await until(async () => (await sidecar.status()).state === 'thawed', 20_000);
     const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'robbed' });
     expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
     expect(thawed.body.receipt.reasons).toContain('lock-gone');
@@ -142,7 +142,7 @@ describe('a lock that comes too late', () => {
     const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'late', timeout: '1s' });
     expect(frozen).toMatchObject({ status: 504, body: { error: { code: 'FREEZE_TIMEOUT' } } });
     await slow;
-    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    await until(async () => (await sidecar.status()).state === 'thawed', 20_000);
     expect(await server.locked()).toBe(false);
     expect(await writes()).toBe('done');
   });
@@ -176,7 +176,7 @@ describe('a sidecar that is killed while it holds the lock', () => {
     await server.admin(UNLOCK);
     await server.admin(LOCK);
     await sidecar.start('live');
-    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    await until(async () => (await sidecar.status()).state === 'thawed', 20_000);
     expect(await server.locked()).toBe(true);
   });
 
@@ -185,7 +185,7 @@ describe('a sidecar that is killed while it holds the lock', () => {
     await server.admin(LOCK);
     await sidecar.signal('SIGKILL');
     await sidecar.start('live');
-    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    await until(async () => (await sidecar.status()).state === 'thawed', 20_000);
     expect(Number((await server.admin(UNLOCK))['lockCount'])).toBe(0);
   });
 });
@@ -194,7 +194,7 @@ describe('a server that is killed while it is locked', () => {
   test('ends the freeze at once, and restarts unlocked', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'killed' });
     await server.signal('SIGKILL');
-    await until(async () => (await sidecar.status()).state === 'thawed', 10_000);
+    await until(async () => (await sidecar.status()).state === 'thawed', 20_000);
     const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'killed' });
     expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
     expect(thawed.body.receipt.reasons).toContain('server-gone');
