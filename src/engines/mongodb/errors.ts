@@ -44,7 +44,7 @@ export function toEngineError(error: unknown, context: ErrorContext): QuiesceErr
     const anonymous = /requires authentication/i.test(said);
     return anonymous
       ? made('ENGINE_AUTH', `Cannot ${where}: the server asks for a user and password.`, 'Put them into MONGODB_URI, or set MONGODB_USERNAME and MONGODB_PASSWORD.')
-      : made('ENGINE_PRIVILEGE', `Cannot ${where}: ${said}.`, 'Create the role of sql/mongodb-role.js as an administrator and grant it to this user.');
+      : made('ENGINE_PRIVILEGE', `Cannot ${where}: ${said}.`, 'Create the role of sql/mongodb-role.json as an administrator and grant it to this user.');
   }
   if (typeof code === 'number' && STARTING.has(code)) {
     return made('ENGINE_STARTING', `Cannot ${where}: ${said}.`);

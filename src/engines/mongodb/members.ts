@@ -26,6 +26,8 @@ export interface SetView {
   readonly replicaSetId: string;
   readonly members: readonly Member[];
   readonly lastApplied: OpTime | undefined;
+  /** What this member has put on its own disk, by the journal. */
+  readonly lastDurable: OpTime | undefined;
   /** What is known to be on the disks of a majority. */
   readonly committed: OpTime | undefined;
 }
@@ -52,6 +54,7 @@ export function toSetView(status: Document, config: Document): SetView {
     term: Number(status['term'] ?? -1),
     replicaSetId: String((config['settings'] as Document | undefined)?.['replicaSetId'] ?? ''),
     lastApplied: readOpTime(optimes?.['appliedOpTime']),
+    lastDurable: readOpTime(optimes?.['durableOpTime']),
     committed: readOpTime(optimes?.['lastCommittedOpTime']),
     members: (status['members'] as Document[]).map((member) => {
       const own = configured.find((one) => Number(one['_id']) === Number(member['_id'])) ?? {};

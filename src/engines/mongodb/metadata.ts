@@ -1,5 +1,6 @@
 import type { Document } from 'mongodb';
 import type { Json, JsonObject } from '../engine.ts';
+import { listDatabases } from './documents.ts';
 import { readSet, type SetView } from './members.ts';
 import { formatOpTime, readOpTime } from './optime.ts';
 import { readServer, type ServerFacts } from './server.ts';
@@ -47,27 +48,39 @@ async function readDatabases(session: Session, signal: AbortSignal): Promise<Jso
   }));
 }
 
+/** Database by database: all at once would take a privilege on the whole cluster. */
 async function readUsers(session: Session, signal: AbortSignal): Promise<Json> {
-  const command = { usersInfo: { forAllDBs: true }, showCredentials: false };
-  const answer = await session.admin(command, 'list the users', signal);
-  return (answer['users'] as Document[]).map((user) => ({
-    user: String(user['user']),
-    db: String(user['db']),
-    roles: named(user['roles']),
-    mechanisms: ((user['mechanisms'] ?? []) as unknown[]).map(String),
-  }));
+  const users: Json[] = [];
+  for (const name of await withUsers(session, signal)) {
+    const found = await session.command(name, { usersInfo: 1 }, 'list the users', signal);
+    for (const user of found['users'] as Document[]) {
+      users.push({
+        user: String(user['user']),
+        db: String(user['db']),
+        roles: named(user['roles']),
+        mechanisms: ((user['mechanisms'] ?? []) as unknown[]).map(String),
+      });
+    }
+  }
+  return users;
 }
 
 async function readRoles(session: Session, signal: AbortSignal): Promise<Json> {
   const roles: Json[] = [];
-  const answer = await session.admin({ listDatabases: 1, nameOnly: true }, 'list the databases', signal);
-  for (const { name } of answer['databases'] as { name: string }[]) {
+  for (const name of await withUsers(session, signal)) {
     const found = await session.command(name, { rolesInfo: 1 }, 'list the roles', signal);
     for (const role of found['roles'] as Document[]) {
-      roles.push({ role: String(role['role']), db: String(role['db']), roles: named(role['roles']) });
+      const { role: own, db, roles: inherited } = role;
+      roles.push({ role: String(own), db: String(db), roles: named(inherited) });
     }
   }
   return roles;
+}
+
+/** `$external` holds the users of certificates and directories, and is never listed. */
+async function withUsers(session: Session, signal: AbortSignal): Promise<string[]> {
+  const databases = await listDatabases(session, signal);
+  return [...databases.filter((name) => name !== 'config'), '$external'];
 }
 
 function named(roles: unknown): Json {

@@ -6,6 +6,7 @@ import type { Receipt } from '../../freeze/receipt.ts';
 import { VOLUME_FOLDER } from '../../freeze/volume.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore/prepare-restore.ts';
 import { BACKUP_FILE } from './files.ts';
+import { holderOf } from './file-locks.ts';
 import { procedure } from './procedure.ts';
 import { restoreSchema, type MongoRestore } from './receipt.ts';
 
@@ -83,18 +84,13 @@ async function requireData(path: string): Promise<void> {
   }
 }
 
-/**
- * A server holds a lock on `mongod.lock` for as long as it runs. The kernel lists such locks by inode,
- * those of other containers too where they share this machine's list.
- */
+/** A server holds a lock on `mongod.lock` for as long as it runs. */
 async function requireNoServer(path: string): Promise<void> {
   const file = join(path, LOCK_FILE);
-  const info = await stat(file).catch(absent);
-  if (info === undefined) return;
-  const locks = await readFile('/proc/locks', 'utf8').catch(() => '');
-  const held = locks.split('\n').some((line) => line.includes(`:${info.ino} `));
-  if (!held) return;
-  throw new QuiesceError('RESTORE_SERVER_RUNNING', `A server runs on ${path}: ${file} is locked.`);
+  const pid = await holderOf(file);
+  if (pid === undefined) return;
+  const message = `Process ${pid} runs on ${path}: it holds the lock on ${LOCK_FILE}.`;
+  throw new QuiesceError('RESTORE_SERVER_RUNNING', message);
 }
 
 async function readBackup(path: string): Promise<string | undefined> {

@@ -261,7 +261,7 @@ test('copies of several volumes are refused', async () => {
 
 test('metadata tells users, roles and settings, and no credential', async () => {
   const { body, status } = await sidecar.api('GET', '/v1/metadata');
-  expect(status).toBe(200);
+  expect(status, JSON.stringify(body)).toBe(200);
   expect(body).toMatchObject({
     role: 'standalone',
     storageEngine: 'wiredTiger',
@@ -309,18 +309,23 @@ describe('secrets', () => {
 test('the documented role can neither read nor write what applications keep', async () => {
   const client = server.client({ auth: ROLE, authSource: 'admin' });
   const app = client.db('app');
-  const attempts: Record<string, Promise<unknown>> = {
-    read: app.collection('things').findOne({}),
-    insert: app.collection('things').insertOne({ n: 3 }),
-    drop: app.collection('things').drop(),
-    users: client.db('admin').collection('system.users').findOne({}),
-    grant: client.db('admin').command({ grantRolesToUser: ROLE.username, roles: ['root'] }),
-    shutdown: client.db('admin').command({ shutdown: 1, timeoutSecs: 1 }),
-    defaults: client.db('admin').command({ setDefaultRWConcern: 1, defaultWriteConcern: { w: 1 } }),
-    kill: client.db('admin').command({ killOp: 1, op: 1 }),
+  const attempts: Record<string, () => Promise<unknown>> = {
+    read: () => app.collection('things').findOne({}),
+    insert: () => app.collection('things').insertOne({ n: 3 }),
+    drop: () => app.collection('things').drop(),
+    users: () => client.db('admin').collection('system.users').findOne({}),
+    grant: () =>
+      client.db('admin').command({ grantRolesToUser: ROLE.username, roles: ['root'] }),
+    shutdown: () => client.db('admin').command({ shutdown: 1, timeoutSecs: 1 }),
+    defaults: () =>
+      client.db('admin').command({ setDefaultRWConcern: 1, defaultWriteConcern: { w: 1 } }),
+    kill: () => client.db('admin').command({ killOp: 1, op: 1 }),
   };
   for (const [what, attempt] of Object.entries(attempts)) {
-    const error = await attempt.then(() => undefined, (problem: { code?: number }) => problem);
+    const error = await attempt().then(
+      () => undefined,
+      (problem: { code?: number }) => problem,
+    );
     expect(error?.code, what).toBe(13);
   }
 });

@@ -94,6 +94,7 @@ describe('the majority without a member', () => {
     replicaSetId: 'x',
     members,
     lastApplied: undefined,
+    lastDurable: undefined,
     committed: undefined,
   });
   const DOWN = '(not reachable/healthy)';
