@@ -75,7 +75,9 @@ export async function missing(client: MongoClient, acked: Acked): Promise<string
     const ledger = client.db(LEDGER_DB).collection<{ _id: number }>(`ledger${index}`);
     const found = await ledger.find({}, { projection: { _id: 1 } }).toArray();
     const have = new Set(found.map((one) => one._id));
-    const lost = Array.from({ length: count }, (_one, at) => at + 1).filter((one) => !have.has(one));
+    const lost = Array.from({ length: count }, (_one, at) => at + 1).filter(
+      (one) => !have.has(one),
+    );
     if (lost.length > 0) problems.push(`ledger${index} lacks ${lost.length} of ${count}`);
     if (count === 0) continue;
     const { valid } = await client.db(LEDGER_DB).command({ validate: `ledger${index}` });

@@ -118,9 +118,12 @@ export class Mongod {
     const child = spawn(
       await mongodBinary(),
       [
-        ...['--dbpath', this.dbPath, '--port', String(this.port), '--bind_ip', '127.0.0.1'],
-        ...['--wiredTigerCacheSizeGB', '0.25', '--setParameter', 'diagnosticDataCollectionEnabled=false'],
-        ...['--setParameter', 'enableTestCommands=0', '--unixSocketPrefix', tmpdir()],
+        `--dbpath=${this.dbPath}`,
+        `--port=${this.port}`,
+        '--bind_ip=127.0.0.1',
+        `--unixSocketPrefix=${tmpdir()}`,
+        '--wiredTigerCacheSizeGB=0.25',
+        '--setParameter=diagnosticDataCollectionEnabled=false',
         ...(set === undefined ? [] : ['--replSet', set, '--oplogSize', '100']),
         ...(auth ? ['--auth'] : []),
         ...(keyFile === undefined ? [] : ['--keyFile', keyFile]),
@@ -130,12 +133,16 @@ export class Mongod {
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     this.#child = child;
-    const collect = (chunk: Buffer): void => void (this.output = (this.output + chunk.toString()).slice(-100_000));
+    const collect = (chunk: Buffer): void =>
+      void (this.output = (this.output + chunk.toString()).slice(-100_000));
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);
     const deadline = Date.now() + 60_000;
     for (;;) {
-      const answers = await this.ask({ hello: 1 }).then(() => true, () => false);
+      const answers = await this.ask({ hello: 1 }).then(
+        () => true,
+        () => false,
+      );
       if (answers) return this;
       if (this.exited !== undefined || Date.now() > deadline) {
         throw new Error(`mongod did not start (${this.exited}): ${this.output.slice(-3_000)}`);
@@ -187,7 +194,9 @@ export class Mongod {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#clients.splice(0).map((client) => client.close().catch(() => undefined)));
+    await Promise.all(
+      this.#clients.splice(0).map((client) => client.close().catch(() => undefined)),
+    );
     this.#root = undefined;
     await this.signal('SIGCONT');
     await this.signal('SIGKILL');
@@ -215,7 +224,10 @@ async function createRoot(server: Mongod): Promise<void> {
 }
 
 /** A server that stands alone, with authentication, the administrator and the role. */
-export async function startStandalone(dbPath: string, args: readonly string[] = []): Promise<Mongod> {
+export async function startStandalone(
+  dbPath: string,
+  args: readonly string[] = [],
+): Promise<Mongod> {
   const server = await new Mongod({ dbPath, args }).start();
   await createRoot(server);
   await createRole(server.client({ auth: ROOT }));
@@ -243,12 +255,23 @@ export class MongoSet {
   }
 
   static async start(dir: string, options: SetOptions = {}): Promise<MongoSet> {
-    const { members: count = 3, name = 'rs0', dbPaths = [], args = [], configure = () => ({}) } = options;
+    const {
+      members: count = 3,
+      name = 'rs0',
+      dbPaths = [],
+      args = [],
+      configure = () => ({}),
+    } = options;
     const keyFile = join(dir, 'key');
     await writeFile(keyFile, 'c2VjcmV0IG9mIHRoZSBzZXQ='.repeat(4), { mode: 0o600 });
     const members = await Promise.all(
       Array.from({ length: count }, (_one, index) =>
-        new Mongod({ dbPath: dbPaths[index] ?? join(dir, `m${index}`), set: name, keyFile, args }).start(),
+        new Mongod({
+          dbPath: dbPaths[index] ?? join(dir, `m${index}`),
+          set: name,
+          keyFile,
+          args,
+        }).start(),
       ),
     );
     const set = new MongoSet(name, members);
@@ -282,7 +305,10 @@ export class MongoSet {
   async settled(): Promise<void> {
     await until(async () => {
       const states = await this.states(this.members.find(({ exited }) => exited === undefined));
-      return states.filter((state) => /PRIMARY|SECONDARY|ARBITER/.test(state)).length === this.members.filter(({ exited }) => exited === undefined).length;
+      return (
+        states.filter((state) => /PRIMARY|SECONDARY|ARBITER/.test(state)).length ===
+        this.members.filter(({ exited }) => exited === undefined).length
+      );
     });
   }
 
@@ -310,7 +336,8 @@ export class MongoSet {
 export async function until(condition: () => Promise<boolean>, withinMs = 60_000): Promise<void> {
   const deadline = Date.now() + withinMs;
   while (!(await condition().catch(() => false))) {
-    if (Date.now() > deadline) throw new Error(`it did not come true within ${withinMs} ms: ${String(condition)}`);
+    if (Date.now() > deadline)
+      throw new Error(`it did not come true within ${withinMs} ms: ${String(condition)}`);
     await sleep(100);
   }
 }

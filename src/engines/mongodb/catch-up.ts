@@ -121,7 +121,9 @@ export async function findLocked(
 ): Promise<{ readonly locked: ReadonlySet<string>; readonly unknown: readonly string[] }> {
   const locked = new Set<string>();
   const unknown: string[] = [];
-  const others = view.members.filter((one) => !one.self && one.healthy && !one.arbiter && one.votes > 0);
+  const others = view.members.filter(
+    (one) => !one.self && one.healthy && !one.arbiter && one.votes > 0,
+  );
   const soon = AbortSignal.any([signal, AbortSignal.timeout(PRIMARY_WITHIN_MS)]);
   await Promise.all(
     others.map(async ({ host }) => {

@@ -43,14 +43,26 @@ export function toEngineError(error: unknown, context: ErrorContext): QuiesceErr
   if (code === UNAUTHORIZED) {
     const anonymous = /requires authentication/i.test(said);
     return anonymous
-      ? made('ENGINE_AUTH', `Cannot ${where}: the server asks for a user and password.`, 'Put them into MONGODB_URI, or set MONGODB_USERNAME and MONGODB_PASSWORD.')
-      : made('ENGINE_PRIVILEGE', `Cannot ${where}: ${said}.`, 'Create the role of sql/mongodb-role.json as an administrator and grant it to this user.');
+      ? made(
+          'ENGINE_AUTH',
+          `Cannot ${where}: the server asks for a user and password.`,
+          'Put them into MONGODB_URI, or set MONGODB_USERNAME and MONGODB_PASSWORD.',
+        )
+      : made(
+          'ENGINE_PRIVILEGE',
+          `Cannot ${where}: ${said}.`,
+          'Create the role of sql/mongodb-role.json as an administrator and grant it to this user.',
+        );
   }
   if (typeof code === 'number' && STARTING.has(code)) {
     return made('ENGINE_STARTING', `Cannot ${where}: ${said}.`);
   }
   if (isTls(error)) return made('ENGINE_TLS', `Cannot ${where}: ${said}.`);
-  if (/^Mongo(?:Network|ServerSelection|PoolCleared|TopologyClosed|ServerClosed|NotConnected|Operation)/.test(name)) {
+  if (
+    /^Mongo(?:Network|ServerSelection|PoolCleared|TopologyClosed|ServerClosed|NotConnected|Operation)/.test(
+      name,
+    )
+  ) {
     return made('ENGINE_UNREACHABLE', `Cannot ${where}: ${said}.`);
   }
   return made('ENGINE_FAILED', `Cannot ${where}: ${said}.`);
@@ -74,7 +86,9 @@ function firstServerError(reason: unknown): unknown {
 function wordsOf(error: DriverError): string {
   const { message = 'unknown failure', codeName } = error;
   const first = message.split('\n')[0]?.trim().replace(/\.$/, '') ?? '';
-  return typeof codeName === 'string' && !message.includes(codeName) ? `${first} (${codeName})` : first;
+  return typeof codeName === 'string' && !message.includes(codeName)
+    ? `${first} (${codeName})`
+    : first;
 }
 
 /** Without secrets, and without the ids that a driver adds to each command. */

@@ -31,7 +31,8 @@ export async function findDataFolder(dataDir: string, dbPath: string): Promise<D
   const ends = parts.map((_part, index) => parts.slice(index).join('/')).toReversed();
   for (const end of ['', ...ends]) {
     const path = join(dataDir, end);
-    if (await exists(join(path, WIREDTIGER_FILE))) return { path, relative: relative(dataDir, path) };
+    if (await exists(join(path, WIREDTIGER_FILE)))
+      return { path, relative: relative(dataDir, path) };
   }
   throw new QuiesceError(
     'ENGINE_DATA_MISMATCH',
@@ -85,7 +86,8 @@ async function* entries(folder: string, depth: number): AsyncGenerator<string> {
   });
   for (const entry of found) {
     const path = join(folder, entry.name);
-    if (depth > 1 && !entry.name.startsWith('.') && entry.isDirectory()) yield* entries(path, depth - 1);
+    if (depth > 1 && !entry.name.startsWith('.') && entry.isDirectory())
+      yield* entries(path, depth - 1);
     yield path;
   }
 }

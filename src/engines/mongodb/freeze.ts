@@ -56,9 +56,11 @@ export async function prepareFreeze(known: Known, signal: AbortSignal): Promise<
   requireRole(server);
   requireDisk(server);
   await requireUnlocked(session, signal);
-  const folder = dataDir === undefined ? undefined : await locate(session, dataDir, context.copy, signal);
+  const folder =
+    dataDir === undefined ? undefined : await locate(session, dataDir, context.copy, signal);
   const databases = await listDatabases(session, signal);
-  if (server.setName === undefined) return { ...known, server, folder, databases, point: undefined };
+  if (server.setName === undefined)
+    return { ...known, server, folder, databases, point: undefined };
   const view = await readSet(session, signal);
   requireMajority(view, (await findLocked(settings, view, signal)).locked);
   const point = await catchUp(known, server, view, signal);
@@ -211,7 +213,8 @@ async function establish(
     throw new QuiesceError('ENGINE_FAILED', `${session.target} changed while it was locked.`);
   }
   const now: ServerFacts = { ...server, ...hello };
-  const set = server.setName === undefined ? undefined : await underMajority(prepared, hello.opTime, signal);
+  const set =
+    server.setName === undefined ? undefined : await underMajority(prepared, hello.opTime, signal);
   const documents = await countDocuments(session, databases, signal);
   const { reasons, notes } = qualify(prepared, set, documents === null);
   const view = set?.view;
@@ -258,7 +261,10 @@ async function underMajority(
   signal: AbortSignal,
 ): Promise<UnderMajority> {
   if (opTime === undefined) {
-    throw new QuiesceError('ENGINE_FAILED', `${session.target} names no position of its last write.`);
+    throw new QuiesceError(
+      'ENGINE_FAILED',
+      `${session.target} names no position of its last write.`,
+    );
   }
   const view = await readSet(session, signal);
   const { locked, unknown } = await findLocked(settings, view, signal);
@@ -268,7 +274,12 @@ async function underMajority(
 }
 
 function setOf(view: SetView) {
-  const members = view.members.map(({ host, state, votes, hidden }) => ({ host, state, votes, hidden }));
+  const members = view.members.map(({ host, state, votes, hidden }) => ({
+    host,
+    state,
+    votes,
+    hidden,
+  }));
   return { name: view.name, replicaSetId: view.replicaSetId, members };
 }
 
@@ -282,23 +293,45 @@ function qualify(
   if (server.role === 'primary' && set && set.view.members.length > 1) {
     const others = set.view.members.filter(({ state }) => state === 'SECONDARY');
     const better = (others.find(({ hidden }) => hidden) ?? others[0])?.host;
-    found.push(['primary-locked', `The primary was locked, so every writer of the set waited; its lease is short. A freeze of ${better ?? 'a secondary'} would let them go on.`]);
+    found.push([
+      'primary-locked',
+      `The primary was locked, so every writer of the set waited; its lease is short. A freeze of ${better ?? 'a secondary'} would let them go on.`,
+    ]);
   }
   if (point) {
-    found.push(['secondary', `A copy holds every write up to ${formatOpTime(point.opTime)}, where the primary ${point.primary} stood when the freeze was asked for; writes acknowledged later may not be in it.`]);
+    found.push([
+      'secondary',
+      `A copy holds every write up to ${formatOpTime(point.opTime)}, where the primary ${point.primary} stood when the freeze was asked for; writes acknowledged later may not be in it.`,
+    ]);
   }
   if (set && server.role === 'secondary' && !set.majority.writesGoOn) {
-    found.push(['majority-writes-wait', 'With this member locked, writes with w: majority wait until the thaw.']);
+    found.push([
+      'majority-writes-wait',
+      'With this member locked, writes with w: majority wait until the thaw.',
+    ]);
   }
   if (set && set.unknown.length > 0) {
-    found.push(['others-not-asked', `Whether these members are locked by somebody else is not known: ${set.unknown.join(', ')}.`]);
+    found.push([
+      'others-not-asked',
+      `Whether these members are locked by somebody else is not known: ${set.unknown.join(', ')}.`,
+    ]);
   }
   if (server.isShard) {
-    found.push(['shard-alone', 'This server belongs to a sharded cluster: the freeze speaks of it alone. Copies of several shards are not of one point in time, and chunks that move between them may be lost or doubled.']);
+    found.push([
+      'shard-alone',
+      'This server belongs to a sharded cluster: the freeze speaks of it alone. Copies of several shards are not of one point in time, and chunks that move between them may be lost or doubled.',
+    ]);
   }
   if (!folder) {
-    found.push(['layout-not-checked', 'The data is not mounted here (QUIESCE_DATA_DIR), so whether one volume holds all of it was not checked.']);
+    found.push([
+      'layout-not-checked',
+      'The data is not mounted here (QUIESCE_DATA_DIR), so whether one volume holds all of it was not checked.',
+    ]);
   }
-  if (uncounted) found.push(['documents-not-counted', 'Counting the documents would have held writers for too long.']);
+  if (uncounted)
+    found.push([
+      'documents-not-counted',
+      'Counting the documents would have held writers for too long.',
+    ]);
   return { reasons: found.map(([code]) => code), notes: found.map(([, note]) => note) };
 }

@@ -1,6 +1,6 @@
 import type { Hold, HoldCheck, JsonObject } from '../engine.ts';
 import { isGone, readLock, releaseLock } from './lock.ts';
-import { majorityWithout, readSet, type SetView } from './members.ts';
+import { readSet, type SetView } from './members.ts';
 import { compareOpTimes, formatOpTime, parseOpTime } from './optime.ts';
 import type { MongoPosition, MongoRestore } from './receipt.ts';
 import { readHello, readServer, type ServerFacts, toProbe } from './server.ts';
@@ -82,7 +82,10 @@ export async function checkLock(
   }
   const now = await readServer(session, signal);
   if (now.pid !== position.pid || apart(now.startedAt, position.startedAt) > 2_000) {
-    found.push(['server-restarted', `The server is another process (${now.pid}) than the one locked.`]);
+    found.push([
+      'server-restarted',
+      `The server is another process (${now.pid}) than the one locked.`,
+    ]);
   }
   const lock = await readLock(session, signal);
   if (!lock.locked || lock.pending) {
@@ -96,12 +99,18 @@ export async function checkLock(
   const promised = position.opTime === null ? undefined : parseOpTime(position.opTime);
   if (promised && now.opTime && compareOpTimes(now.opTime, promised) !== 0) {
     const at = formatOpTime(now.opTime);
-    found.push(['written-while-held', `The server stood at ${position.opTime} and is at ${at} now.`]);
+    found.push([
+      'written-while-held',
+      `The server stood at ${position.opTime} and is at ${at} now.`,
+    ]);
   }
   if (view) {
     const { term } = await readSet(session, signal);
     if (term !== position.term) {
-      found.push(['term-changed', `The set voted during the freeze: term ${position.term}, now ${term}.`]);
+      found.push([
+        'term-changed',
+        `The set voted during the freeze: term ${position.term}, now ${term}.`,
+      ]);
     }
   }
   return { broken: found.map(([code]) => code), notes: found.map(([, note]) => note) };
@@ -109,10 +118,4 @@ export async function checkLock(
 
 function apart(a: string, b: string): number {
   return Math.abs(Date.parse(a) - Date.parse(b));
-}
-
-/** The set could not elect a primary without this member's vote, and has none. */
-export function blocksElection(view: SetView): boolean {
-  const primary = view.members.some((one) => one.state === 'PRIMARY' && one.healthy);
-  return !primary && majorityWithout(view, new Set()).voteNeeded;
 }

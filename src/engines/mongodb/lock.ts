@@ -90,7 +90,7 @@ async function undo(session: Session, locking: Promise<Document>, runId: string)
 
 /** Asks until nothing of a lock of ours is left, in place or on its way. */
 async function settle(session: Session, runId: string, alreadyUnlocked: boolean): Promise<void> {
-  for (let seen = 0; ; ) {
+  for (let seen = 0; ;) {
     const signal = AbortSignal.timeout(5_000);
     try {
       const { runId: now } = await readHello(session, signal);

@@ -129,3 +129,9 @@ export function requireMajority(view: SetView, locked: ReadonlySet<string>): Maj
     `With this member locked the set ${view.name} would have ${majority.left} of the ${majority.needed} votes a majority takes (${states}).`,
   );
 }
+
+/** The set could not elect a primary without this member's vote, and has none. */
+export function blocksElection(view: SetView): boolean {
+  const primary = view.members.some((one) => one.state === 'PRIMARY' && one.healthy);
+  return !primary && majorityWithout(view, new Set()).voteNeeded;
+}

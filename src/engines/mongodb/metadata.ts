@@ -99,11 +99,11 @@ export function redact(value: unknown, name = ''): Json {
   if (Array.isArray(value)) return value.map((one) => redact(one, name));
   if (value === null || typeof value === 'boolean' || typeof value === 'number') return value;
   if (typeof value === 'object') {
-    const isPlain = Object.getPrototypeOf(value) === Object.prototype;
-    if (!isPlain) return String(value);
+    // Numbers and ids of BSON write themselves.
+    if (value.constructor !== Object) return JSON.stringify(value);
     return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, redact(one, key)]));
   }
-  return String(value);
+  return typeof value === 'string' ? value : null;
 }
 
 function replication(server: ServerFacts, view: SetView): Json {
@@ -129,7 +129,11 @@ function replication(server: ServerFacts, view: SetView): Json {
 
 /** How far back the oplog reaches: a copy older than that cannot join the set again. */
 async function readOplog(session: Session, signal: AbortSignal): Promise<Json> {
-  const status = await session.admin({ serverStatus: 1, oplog: 1 }, 'read the oplog window', signal);
+  const status = await session.admin(
+    { serverStatus: 1, oplog: 1 },
+    'read the oplog window',
+    signal,
+  );
   const { earliestOptime, latestOptime } = (status['oplog'] ?? {}) as Document;
   const first = at(earliestOptime);
   const last = at(latestOptime);

@@ -64,7 +64,9 @@ function readRestore(receipt: Receipt): MongoRestore {
   if (!parsed.success) throw invalid('The receipt has a restore section that cannot be read.');
   const { dataDirectory } = parsed.data;
   if (dataDirectory === null) {
-    throw invalid('The receipt does not say where the data lies: it was not mounted at the freeze.');
+    throw invalid(
+      'The receipt does not say where the data lies: it was not mounted at the freeze.',
+    );
   }
   if (dataDirectory.startsWith('/') || dataDirectory.split('/').includes('..')) {
     throw invalid('The receipt names a data directory outside of the volume.');
@@ -96,7 +98,10 @@ async function requireNoServer(path: string): Promise<void> {
 async function readBackup(path: string): Promise<string | undefined> {
   const text = await readFile(join(path, BACKUP_FILE), 'latin1').catch(absent);
   if (text === undefined || text.includes('file:')) return text;
-  throw new QuiesceError('RESTORE_INCOMPLETE', `${join(path, BACKUP_FILE)} names no table: it was not copied whole.`);
+  throw new QuiesceError(
+    'RESTORE_INCOMPLETE',
+    `${join(path, BACKUP_FILE)} names no table: it was not copied whole.`,
+  );
 }
 
 /** Every table in the backup's list must be there, and none may be empty. */

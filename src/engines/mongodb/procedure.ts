@@ -21,8 +21,8 @@ export function procedure(restore: MongoRestore): string[] {
   return [
     ...shard,
     `As the same member of ${set.name} (its other members are there or come back): start mongod with --replSet ${set.name}, as before.`,
-    `As a new set or alone, 1: start mongod without --replSet, on a port nobody uses, with ${REPLAY_OPTIONS.join(' ')}; when it answers, stop it with SIGTERM. Without this step the copy lacks acknowledged writes that only its oplog holds.`,
-    'As a new set or alone, 2: start mongod without --replSet and without these parameters, and as an administrator: db.getSiblingDB("local").dropDatabase(). Alone: it is ready now.',
-    'As a new set, 3: stop it, start it with --replSet NEWNAME, and as an administrator: rs.initiate(); then rs.add() the other members, with empty data directories.',
+    `As a new set or alone, 1: start mongod without --replSet, on 127.0.0.1 and a port nobody uses, with ${REPLAY_OPTIONS.join(' ')}; when it answers, stop it with SIGTERM. Without this step the copy lacks acknowledged writes that only its oplog holds.`,
+    'As a new set or alone, 2: start it on 127.0.0.1 without --replSet, --keyFile, --auth and these parameters (no user may drop local where users are asked for), run db.getSiblingDB("local").dropDatabase(), and stop it. Alone: start it as it is to run.',
+    'As a new set, 3: start it with --replSet NEWNAME, --auth and --keyFile, and as an administrator: rs.initiate(); then rs.add() the other members, with empty data directories.',
   ];
 }

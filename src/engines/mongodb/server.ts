@@ -76,7 +76,11 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
   const hello = await readHello(session, signal);
   if (hello.role === 'router' || hello.role === 'arbiter') return { ...hello, ...nothing(version) };
   const sections = { repl: 0, metrics: 0, wiredTiger: 0, tcmalloc: 0, locks: 0 };
-  const status = await session.admin({ serverStatus: 1, ...sections }, 'read the server status', signal);
+  const status = await session.admin(
+    { serverStatus: 1, ...sections },
+    'read the server status',
+    signal,
+  );
   const engine = (status['storageEngine'] ?? {}) as { name?: string; persistent?: boolean };
   const started = (status['localTime'] as Date).getTime() - Number(status['uptimeMillis']);
   return {

@@ -126,6 +126,8 @@ function uriOf(uri: string, member: string, anonymous: boolean): string {
   const parts = /^mongodb:\/\/([^/]*@)?[^/?]*(.*)$/s.exec(uri);
   const user = anonymous ? '' : (parts?.[1] ?? '');
   const rest = parts?.[2] ?? '';
-  const tail = anonymous ? rest.replaceAll(/([?&])(?:authSource|authMechanism|authMechanismProperties)=[^&]*&?/g, '$1') : rest;
+  const tail = anonymous
+    ? rest.replaceAll(/([?&])(?:authSource|authMechanism|authMechanismProperties)=[^&]*&?/g, '$1')
+    : rest;
   return `mongodb://${user}${member}${tail === '' ? '/' : tail}`;
 }

@@ -60,8 +60,15 @@ export function parseSettings(env: Environment): {
     // The constructor reads the string and every option in it, and connects to nobody.
     const { hosts, credentials } = new MongoClient(uri, options).options;
     const target = hosts.map((host) => host.toString()).join(',');
-    const secrets = [uri, credentials?.password, rawPassword(uri), encodeURIComponent(credentials?.password ?? '')];
-    const known = secrets.filter((one) => one !== undefined && one.length > 0 && one !== DEFAULT_URI);
+    const secrets = [
+      uri,
+      credentials?.password,
+      rawPassword(uri),
+      encodeURIComponent(credentials?.password ?? ''),
+    ];
+    const known = secrets.filter(
+      (one) => one !== undefined && one.length > 0 && one !== DEFAULT_URI,
+    );
     return { settings: { uri, target, options, secrets: known as string[] }, issues };
   } catch (error) {
     issues.push({ name: 'MONGODB_URI', message: explain(error) });
@@ -83,7 +90,10 @@ function readAuth(env: Environment, issues: SettingIssue[]): MongoClientOptions 
   const password = text(env['MONGODB_PASSWORD']);
   const authSource = text(env['MONGODB_AUTH_SOURCE']);
   if (username === undefined) {
-    for (const [name, value] of Object.entries({ MONGODB_PASSWORD: password, MONGODB_AUTH_SOURCE: authSource })) {
+    for (const [name, value] of Object.entries({
+      MONGODB_PASSWORD: password,
+      MONGODB_AUTH_SOURCE: authSource,
+    })) {
       if (value !== undefined) issues.push({ name, message: 'needs MONGODB_USERNAME beside it' });
     }
     return {};

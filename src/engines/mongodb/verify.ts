@@ -113,8 +113,13 @@ async function checkPosition(
       : `The set stands at ${at}, before the position promised, ${position.opTime}.`;
     return { name, ok, expected: position.opTime, found: at, message };
   }
-  const why = promised === undefined ? 'A server without a set has no position' : 'The server is not in the set of the receipt any more, so positions do not compare';
-  const proof = counted ? 'every database has the documents counted under the lock' : 'and the documents prove nothing either';
+  const why =
+    promised === undefined
+      ? 'A server without a set has no position'
+      : 'The server is not in the set of the receipt any more, so positions do not compare';
+  const proof = counted
+    ? 'every database has the documents counted under the lock'
+    : 'and the documents prove nothing either';
   return { name, ok: counted, expected: position.opTime, message: `${why}: ${proof}.` };
 }
 
@@ -163,7 +168,12 @@ async function checkDeep(
       for (const collection of await listCollections(session, database, soon)) {
         const left = Math.max(1, Math.round(timeoutMs - (performance.now() - began)));
         const command = { validate: collection, maxTimeMS: left };
-        const answer = await session.command(database, command, `validate ${database}.${collection}`, soon);
+        const answer = await session.command(
+          database,
+          command,
+          `validate ${database}.${collection}`,
+          soon,
+        );
         if (answer['valid'] !== true) bad.push(`${database}.${collection}`);
         done += 1;
       }
@@ -171,10 +181,18 @@ async function checkDeep(
   } catch (error) {
     signal.throwIfAborted();
     const known = error as QuiesceError;
-    const why = soon.aborted || /time ?limit|MaxTimeMS/i.test(known.message) ? `not done within ${timeoutMs} ms` : known.message;
-    return { name, ok: false, message: `validate of all collections: ${why} (${done} were validated).` };
+    const why =
+      soon.aborted || /time ?limit|MaxTimeMS/i.test(known.message)
+        ? `not done within ${timeoutMs} ms`
+        : known.message;
+    return {
+      name,
+      ok: false,
+      message: `validate of all collections: ${why} (${done} were validated).`,
+    };
   }
-  const message = bad.length === 0 ? `${done} collections are valid.` : `Not valid: ${bad.join(', ')}.`;
+  const message =
+    bad.length === 0 ? `${done} collections are valid.` : `Not valid: ${bad.join(', ')}.`;
   return { name, ok: bad.length === 0, message };
 }
 
@@ -183,7 +201,12 @@ async function listCollections(
   database: string,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const command = { listCollections: 1, nameOnly: true, filter: { type: 'collection' }, cursor: { batchSize: 10_000 } };
+  const command = {
+    listCollections: 1,
+    nameOnly: true,
+    filter: { type: 'collection' },
+    cursor: { batchSize: 10_000 },
+  };
   const answer = await session.command(database, command, 'list the collections', signal);
   const batch = (answer['cursor'] as { firstBatch: Document[] }).firstBatch;
   const names = batch.map((one) => String(one['name']));

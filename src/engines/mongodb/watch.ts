@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HoldCheck } from '../engine.ts';
-import { blocksElection, type HoldFacts } from './hold.ts';
+import type { HoldFacts } from './hold.ts';
 import { isGone, readLock } from './lock.ts';
-import { readSet } from './members.ts';
+import { blocksElection, readSet } from './members.ts';
 import { readHello } from './server.ts';
 import type { Session } from './session.ts';
 
@@ -34,7 +34,10 @@ export function watchLock(session: Session, facts: HoldFacts): Watch {
       return one('server-restarted', 'The server was started anew, and its lock was gone with it.');
     }
     if (server.role === 'primary' && hello.role !== 'primary') {
-      return one('stepdown', 'The primary is to step down, which it cannot while it is locked: the lock was given up, or the server would have ended itself.');
+      return one(
+        'stepdown',
+        'The primary is to step down, which it cannot while it is locked: the lock was given up, or the server would have ended itself.',
+      );
     }
     if (hello.role !== server.role) {
       return one('role-changed', `The server was ${server.role} and is ${hello.role} now.`);
@@ -47,7 +50,10 @@ export function watchLock(session: Session, facts: HoldFacts): Watch {
     if (view === undefined || server.role === 'primary') return undefined;
     electionless = blocksElection(await readSet(session, signal)) ? electionless + 1 : 0;
     return electionless > 2
-      ? one('election-blocked', 'The set lost its primary and could elect none without the vote of this locked member: the lock was given up.')
+      ? one(
+          'election-blocked',
+          'The set lost its primary and could elect none without the vote of this locked member: the lock was given up.',
+        )
       : undefined;
   };
   const run = async (): Promise<void> => {

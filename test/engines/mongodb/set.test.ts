@@ -18,7 +18,9 @@ const sidecars: TestSidecar[] = [];
 
 beforeAll(async () => {
   dir = await makeTempDir();
-  set = await MongoSet.start(dir, { configure: (index) => (index === 2 ? { priority: 0, hidden: true } : {}) });
+  set = await MongoSet.start(dir, {
+    configure: (index) => (index === 2 ? { priority: 0, hidden: true } : {}),
+  });
   client = set.client({ serverSelectionTimeoutMS: 30_000 });
   await client.db('app').collection('things').insertOne({ n: 1 });
 });
@@ -66,10 +68,21 @@ describe('a primary', () => {
     const { body, status } = await sidecar.api('POST', '/v1/freeze', { id: 'p' });
     expect(status).toBe(200);
     expect(body).toMatchObject({
-      engine: { role: 'primary', identity: { set: 'rs0', member: set.first.address, dataId: expect.any(String) } },
+      engine: {
+        role: 'primary',
+        identity: { set: 'rs0', member: set.first.address, dataId: expect.any(String) },
+      },
       writesBlocked: true,
       position: { primary: set.first.address, term: expect.any(Number), primaryOpTime: null },
-      restore: { set: { name: 'rs0', members: expect.arrayContaining([expect.objectContaining({ state: 'PRIMARY' }), expect.objectContaining({ hidden: true })]) } },
+      restore: {
+        set: {
+          name: 'rs0',
+          members: expect.arrayContaining([
+            expect.objectContaining({ state: 'PRIMARY' }),
+            expect.objectContaining({ hidden: true }),
+          ]),
+        },
+      },
       reasons: ['primary-locked'],
     });
     expect(body.position.majorityOpTime).toBe(body.position.opTime);
@@ -200,7 +213,13 @@ test('metadata tells the members, their lag and how far the oplog reaches', asyn
   const { body } = await sidecar.api('GET', '/v1/metadata');
   expect(body).toMatchObject({
     role: 'secondary',
-    replication: { set: 'rs0', primary: set.first.address, members: expect.arrayContaining([expect.objectContaining({ state: 'PRIMARY', lagSeconds: expect.any(Number) })]) },
+    replication: {
+      set: 'rs0',
+      primary: set.first.address,
+      members: expect.arrayContaining([
+        expect.objectContaining({ state: 'PRIMARY', lagSeconds: expect.any(Number) }),
+      ]),
+    },
     oplog: { windowSeconds: expect.any(Number) },
   });
 });

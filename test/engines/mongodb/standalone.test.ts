@@ -20,7 +20,10 @@ beforeAll(async () => {
   dir = await makeTempDir();
   server = await startStandalone(join(dir, 'data'));
   root = server.client({ auth: ROOT });
-  await root.db('app').collection('things').insertMany([{ n: 1 }, { n: 2 }]);
+  await root
+    .db('app')
+    .collection('things')
+    .insertMany([{ n: 1 }, { n: 2 }]);
 });
 
 afterAll(async () => {
@@ -44,13 +47,19 @@ afterEach(async () => {
 async function writes(): Promise<'done' | 'blocked'> {
   const options = { maxTimeMS: 400 };
   const inserted = root.db('app').command({ insert: 'writes', documents: [{ at: 1 }], ...options });
-  return await inserted.then(() => 'done' as const, () => 'blocked' as const);
+  return await inserted.then(
+    () => 'done' as const,
+    () => 'blocked' as const,
+  );
 }
 
 /** A transaction is not to be had without a set: a large, slow write holds up the lock as well. */
 function slowWrite(ms: number): Promise<unknown> {
   const slow = `function () { sleep(${ms}); return true; }`;
-  return root.db('app').collection('things').updateOne({ $where: slow }, { $set: { slow: 1 } });
+  return root
+    .db('app')
+    .collection('things')
+    .updateOne({ $where: slow }, { $set: { slow: 1 } });
 }
 
 describe('a freeze', () => {
@@ -58,12 +67,21 @@ describe('a freeze', () => {
     const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'one' });
     expect(frozen.status).toBe(200);
     expect(frozen.body).toMatchObject({
-      engine: { name: 'mongodb', role: 'standalone', version: expect.stringMatching(/^\d+\.\d+\.\d+/) },
+      engine: {
+        name: 'mongodb',
+        role: 'standalone',
+        version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      },
       mode: 'locked',
       writesBlocked: true,
       evidence: { onVolume: true },
       position: { opTime: null, pid: server.pid, lockCount: 1, lockOpId: expect.any(Number) },
-      restore: { dataDirectory: '', storageEngine: 'wiredTiger', set: null, documents: { app: expect.any(Number) } },
+      restore: {
+        dataDirectory: '',
+        storageEngine: 'wiredTiger',
+        set: null,
+        documents: { app: expect.any(Number) },
+      },
       reasons: [],
       verdict: 'held',
     });
@@ -91,14 +109,20 @@ describe('a freeze', () => {
 
   test('is not ready to be made while somebody else holds the lock', async () => {
     await server.admin(LOCK);
-    await until(async () => (await sidecar.status()).engine.message?.startsWith('ENGINE_LOCKED') === true, 15_000);
+    await until(
+      async () => (await sidecar.status()).engine.message?.startsWith('ENGINE_LOCKED') === true,
+      15_000,
+    );
   });
 
   test('releases its own lock only: one that was put on top of it stays', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'own' });
     await server.admin(LOCK);
     const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'own' });
-    expect(thawed.body).toMatchObject({ verdict: 'consistent', position: { locksOfOthersLeft: 1 } });
+    expect(thawed.body).toMatchObject({
+      verdict: 'consistent',
+      position: { locksOfOthersLeft: 1 },
+    });
     expect(await server.locked()).toBe(true);
     expect(Number((await server.admin(UNLOCK))['lockCount'])).toBe(0);
   });
@@ -127,7 +151,11 @@ describe('a freeze', () => {
 
   test('outlives the connections of the sidecar', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'cut' });
-    const { inprog } = await server.admin({ currentOp: 1, $all: true, 'effectiveUsers.user': 'quiesce' });
+    const { inprog } = await server.admin({
+      currentOp: 1,
+      $all: true,
+      'effectiveUsers.user': 'quiesce',
+    });
     expect((inprog as unknown[]).length).toBeGreaterThan(0);
     await server.admin({ dropConnections: 1, hostAndPort: [] }).catch(() => undefined);
     const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'cut' });
@@ -244,7 +272,10 @@ test('data of another server is refused, and nothing stays locked', async () => 
     await wrong.start();
     const frozen = await wrong.api('POST', '/v1/freeze');
     await wrong.stop();
-    expect(frozen).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_DATA_MISMATCH' } } });
+    expect(frozen).toMatchObject({
+      status: 502,
+      body: { error: { code: 'ENGINE_DATA_MISMATCH' } },
+    });
     expect(await server.locked()).toBe(false);
   } finally {
     await other.stop();
@@ -267,7 +298,9 @@ test('metadata tells users, roles and settings, and no credential', async () => 
     storageEngine: 'wiredTiger',
     featureCompatibilityVersion: expect.stringMatching(/^\d\.\d$/),
     databases: expect.arrayContaining([{ name: 'app', sizeOnDisk: expect.any(Number) }]),
-    users: expect.arrayContaining([expect.objectContaining({ user: 'quiesce', roles: ['quiesce@admin'] })]),
+    users: expect.arrayContaining([
+      expect.objectContaining({ user: 'quiesce', roles: ['quiesce@admin'] }),
+    ]),
     roles: expect.arrayContaining([expect.objectContaining({ role: 'quiesce' })]),
     parameters: expect.objectContaining({ storage: expect.anything() }),
     replication: null,
@@ -279,11 +312,13 @@ describe('secrets', () => {
   test('never show when the server refuses them', async () => {
     await sidecar.stop();
     const secret = 'wr0ng/sec:ret';
-    sidecar.env['MONGODB_URI'] = `mongodb://quiesce:${encodeURIComponent(secret)}@${server.address}/?authSource=admin`;
+    sidecar.env['MONGODB_URI'] =
+      `mongodb://quiesce:${encodeURIComponent(secret)}@${server.address}/?authSource=admin`;
     await sidecar.start('live');
     const frozen = await sidecar.api('POST', '/v1/freeze');
     expect(frozen).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_AUTH' } } });
-    const all = sidecar.output + JSON.stringify(frozen.body) + JSON.stringify(await sidecar.status());
+    const all =
+      sidecar.output + JSON.stringify(frozen.body) + JSON.stringify(await sidecar.status());
     expect(all).not.toContain(secret);
     expect(all).not.toContain(encodeURIComponent(secret));
   });
@@ -314,8 +349,7 @@ test('the documented role can neither read nor write what applications keep', as
     insert: () => app.collection('things').insertOne({ n: 3 }),
     drop: () => app.collection('things').drop(),
     users: () => client.db('admin').collection('system.users').findOne({}),
-    grant: () =>
-      client.db('admin').command({ grantRolesToUser: ROLE.username, roles: ['root'] }),
+    grant: () => client.db('admin').command({ grantRolesToUser: ROLE.username, roles: ['root'] }),
     shutdown: () => client.db('admin').command({ shutdown: 1, timeoutSecs: 1 }),
     defaults: () =>
       client.db('admin').command({ setDefaultRWConcern: 1, defaultWriteConcern: { w: 1 } }),
@@ -342,4 +376,3 @@ test('without one of its privileges a freeze names what is missing', async () =>
     await server.admin({ grantPrivilegesToRole: 'quiesce', privileges });
   }
 });
-

@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { toEngineError } from '../../../src/engines/mongodb/errors.ts';
-import { majorityWithout, type Member, type SetView } from '../../../src/engines/mongodb/members.ts';
+import {
+  majorityWithout,
+  type Member,
+  type SetView,
+} from '../../../src/engines/mongodb/members.ts';
 import { redact } from '../../../src/engines/mongodb/metadata.ts';
 import { compareOpTimes, formatOpTime, parseOpTime } from '../../../src/engines/mongodb/optime.ts';
 import { tablesIn } from '../../../src/engines/mongodb/prepare-restore.ts';
@@ -31,15 +35,23 @@ describe('settings', () => {
 
   test('a password without a user is named', () => {
     const { issues } = parseSettings({ MONGODB_PASSWORD: 's3cret' });
-    expect(issues).toEqual([{ name: 'MONGODB_PASSWORD', message: 'needs MONGODB_USERNAME beside it' }]);
+    expect(issues).toEqual([
+      { name: 'MONGODB_PASSWORD', message: 'needs MONGODB_USERNAME beside it' },
+    ]);
   });
 });
 
 describe('errors', () => {
-  const context = { doing: 'connect', target: 'a:1', secrets: ['s3cret', 'mongodb://u:s3cret@a:1/'] };
+  const context = {
+    doing: 'connect',
+    target: 'a:1',
+    secrets: ['s3cret', 'mongodb://u:s3cret@a:1/'],
+  };
 
   test('carry no secret and no object of the driver', () => {
-    const original = Object.assign(new Error('bad auth for mongodb://u:s3cret@a:1/ with s3cret'), { code: 18 });
+    const original = Object.assign(new Error('bad auth for mongodb://u:s3cret@a:1/ with s3cret'), {
+      code: 18,
+    });
     const made = toEngineError(original, context);
     expect(made.code).toBe('ENGINE_AUTH');
     expect(made.message).not.toContain('s3cret');
@@ -47,11 +59,24 @@ describe('errors', () => {
   });
 
   test.each([
-    [{ code: 13, message: 'not authorized on admin to execute command { fsync: 1, lsid: { id: UUID("x") }, $db: "admin" }' }, 'ENGINE_PRIVILEGE'],
+    [
+      {
+        code: 13,
+        message:
+          'not authorized on admin to execute command { fsync: 1, lsid: { id: UUID("x") }, $db: "admin" }',
+      },
+      'ENGINE_PRIVILEGE',
+    ],
     [{ code: 13, message: 'command fsync requires authentication' }, 'ENGINE_AUTH'],
     [{ code: 11_600, message: 'interrupted at shutdown' }, 'ENGINE_STARTING'],
-    [{ name: 'MongoNetworkError', message: 'connect ECONNREFUSED 127.0.0.1:1' }, 'ENGINE_UNREACHABLE'],
-    [{ name: 'MongoNetworkError', message: 'x', cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' } }, 'ENGINE_TLS'],
+    [
+      { name: 'MongoNetworkError', message: 'connect ECONNREFUSED 127.0.0.1:1' },
+      'ENGINE_UNREACHABLE',
+    ],
+    [
+      { name: 'MongoNetworkError', message: 'x', cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' } },
+      'ENGINE_TLS',
+    ],
     [{ code: 72, message: 'no' }, 'ENGINE_FAILED'],
   ])('%j is %s', (error, code) => {
     expect(toEngineError(Object.assign(new Error(), error), context).code).toBe(code);
@@ -104,11 +129,42 @@ describe('the majority without a member', () => {
     ['one alone', [member(0, 'PRIMARY')], none, true],
     ['two', [member(0, 'PRIMARY'), member(1, 'SECONDARY')], none, false],
     ['three', [member(0, 'PRIMARY'), member(1, 'SECONDARY'), member(2, 'SECONDARY')], none, true],
-    ['three, one down', [member(0, 'PRIMARY'), member(1, 'SECONDARY'), member(2, DOWN)], none, false],
-    ['three, one locked', [member(0, 'SECONDARY'), member(1, 'PRIMARY'), member(2, 'SECONDARY')], new Set(['h2']), false],
-    ['primary, secondary, arbiter', [member(0, 'PRIMARY'), member(1, 'SECONDARY'), member(2, 'ARBITER')], none, true],
-    ['a member without a vote beside two', [member(0, 'SECONDARY', { votes: 0 }), member(1, 'PRIMARY'), member(2, 'SECONDARY')], none, true],
-    ['five, two down', [member(0, 'PRIMARY'), member(1, 'SECONDARY'), member(2, 'SECONDARY'), member(3, DOWN), member(4, DOWN)], none, false],
+    [
+      'three, one down',
+      [member(0, 'PRIMARY'), member(1, 'SECONDARY'), member(2, DOWN)],
+      none,
+      false,
+    ],
+    [
+      'three, one locked',
+      [member(0, 'SECONDARY'), member(1, 'PRIMARY'), member(2, 'SECONDARY')],
+      new Set(['h2']),
+      false,
+    ],
+    [
+      'primary, secondary, arbiter',
+      [member(0, 'PRIMARY'), member(1, 'SECONDARY'), member(2, 'ARBITER')],
+      none,
+      true,
+    ],
+    [
+      'a member without a vote beside two',
+      [member(0, 'SECONDARY', { votes: 0 }), member(1, 'PRIMARY'), member(2, 'SECONDARY')],
+      none,
+      true,
+    ],
+    [
+      'five, two down',
+      [
+        member(0, 'PRIMARY'),
+        member(1, 'SECONDARY'),
+        member(2, 'SECONDARY'),
+        member(3, DOWN),
+        member(4, DOWN),
+      ],
+      none,
+      false,
+    ],
   ] as const)('of %s', (_name, members, locked, kept) => {
     expect(majorityWithout(view(...members), locked).kept).toBe(kept);
   });
@@ -122,7 +178,10 @@ describe('the majority without a member', () => {
 });
 
 test('settings are shown without what is called like a secret', () => {
-  const shown = redact({ net: { tls: { certificateKeyFilePassword: 'x', mode: 'requireTLS' } }, list: [{ token: 'y' }] });
+  const shown = redact({
+    net: { tls: { certificateKeyFilePassword: 'x', mode: 'requireTLS' } },
+    list: [{ token: 'y' }],
+  });
   expect(shown).toEqual({
     net: { tls: { certificateKeyFilePassword: '(redacted)', mode: 'requireTLS' } },
     list: [{ token: '(redacted)' }],
@@ -130,6 +189,7 @@ test('settings are shown without what is called like a secret', () => {
 });
 
 test('the tables of a backup are the files it names', () => {
-  const text = 'colgroup:a\nsource="file:collection-1.wt"\nfile:collection-1.wt\nx=y\nfile:index-2.wt\nz\nfile:../evil.wt\n';
+  const text =
+    'colgroup:a\nsource="file:collection-1.wt"\nfile:collection-1.wt\nx=y\nfile:index-2.wt\nz\nfile:../evil.wt\n';
   expect(tablesIn(text)).toEqual(['collection-1.wt', 'index-2.wt']);
 });
