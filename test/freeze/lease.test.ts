@@ -192,6 +192,13 @@ describe('the lease', () => {
     return { state, last };
   };
 
+  it('runs no longer than its hold bears, and no renewal does', () => {
+    const held = { type: 'held', heldAt: 10, longestMs: 30 } as const;
+    expect(nextDeadline(run([0, freeze('a', 100)], [12, held]).state)).toBe(40);
+    const renewed = run([0, freeze('a', 100)], [12, held], [20, freeze('a', 100)]);
+    expect(nextDeadline(renewed.state)).toBe(50);
+  });
+
   it('runs from the moment of the hold, not from the moment it was reported', () => {
     const { state } = run([0, freeze('a')], [40, { type: 'held', heldAt: 10 }]);
     expect(state).toMatchObject({ phase: 'frozen', expiresAt: 110 });

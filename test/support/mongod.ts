@@ -151,6 +151,15 @@ export class Mongod {
     }
   }
 
+  /** Starts it so that it takes TLS only; resolves when it listens. */
+  async startTls(certificateKeyFile: string, caFile: string): Promise<void> {
+    const tls = ['--tlsMode=requireTLS', `--tlsCertificateKeyFile=${certificateKeyFile}`];
+    const options = { tls: true, tlsCAFile: caFile };
+    this.#transport = options;
+    await this.start([...tls, '--tlsAllowConnectionsWithoutCertificates', `--tlsCAFile=${caFile}`]);
+  }
+  #transport: MongoClientOptions = {};
+
   /** One command on admin, without credentials, on a connection of its own. */
   async ask(command: Document): Promise<Document> {
     const client = this.client({ serverSelectionTimeoutMS: 500 });
@@ -166,6 +175,7 @@ export class Mongod {
     const client = new MongoClient(`mongodb://${this.address}/`, {
       directConnection: true,
       serverSelectionTimeoutMS: 5_000,
+      ...this.#transport,
       ...(auth === undefined ? {} : { auth, authSource: 'admin' }),
       ...others,
     });

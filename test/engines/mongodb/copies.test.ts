@@ -116,32 +116,35 @@ const subjects = [
 describe.each(subjects)(
   'copies of a %s (member %i) by %s between freeze and thaw',
   (role, index, copy) => {
-    const title = `lack none of the writes acknowledged, ${TRIALS} times of ${TRIALS}`;
-    test(title, { timeout: 120_000 * TRIALS }, async () => {
-      const beside = await sidecar(copy, index);
-      const found: string[] = [];
-      for (let trial = 0; trial < TRIALS; trial += 1) {
-        await load.progress(200);
-        // A secondary promises what was acknowledged before it was asked.
-        const before = load.acked();
-        const frozen = await beside.api('POST', '/v1/freeze', { id: `t${trial}` });
-        expect(frozen.status, JSON.stringify(frozen.body)).toBe(200);
-        const acked = role === 'primary' ? load.acked() : before;
-        const to = join(dir, `copy-${role}-${copy}-${trial}`);
-        const snapshot =
-          copy === 'snapshot' ? await volumeOf(index).snapshot(`c${trial}`) : undefined;
-        if (!snapshot) await copyFiles(index, to);
-        const thawed = await beside.api('POST', '/v1/thaw', { id: `t${trial}` });
-        expect(thawed.status, JSON.stringify(thawed.body)).toBe(200);
-        const path = snapshot?.path ?? to;
-        const prepared = await beside.cli('prepare-restore', '--data', path);
-        expect(prepared.code, prepared.stderr).toBe(0);
-        found.push(...(await examine(path, acked)));
-        await rm(to, { recursive: true, force: true });
-      }
-      await beside.stop();
-      expect(found).toEqual([]);
-    });
+    test(
+      `lack none of the writes acknowledged, ${TRIALS} times of ${TRIALS}`,
+      { timeout: 120_000 * TRIALS },
+      async () => {
+        const beside = await sidecar(copy, index);
+        const found: string[] = [];
+        for (let trial = 0; trial < TRIALS; trial += 1) {
+          await load.progress(200);
+          // A secondary promises what was acknowledged before it was asked.
+          const before = load.acked();
+          const frozen = await beside.api('POST', '/v1/freeze', { id: `t${trial}` });
+          expect(frozen.status, JSON.stringify(frozen.body)).toBe(200);
+          const acked = role === 'primary' ? load.acked() : before;
+          const to = join(dir, `copy-${role}-${copy}-${trial}`);
+          const snapshot =
+            copy === 'snapshot' ? await volumeOf(index).snapshot(`c${trial}`) : undefined;
+          if (!snapshot) await copyFiles(index, to);
+          const thawed = await beside.api('POST', '/v1/thaw', { id: `t${trial}` });
+          expect(thawed.status, JSON.stringify(thawed.body)).toBe(200);
+          const path = snapshot?.path ?? to;
+          const prepared = await beside.cli('prepare-restore', '--data', path);
+          expect(prepared.code, prepared.stderr).toBe(0);
+          found.push(...(await examine(path, acked)));
+          await rm(to, { recursive: true, force: true });
+        }
+        await beside.stop();
+        expect(found).toEqual([]);
+      },
+    );
   },
 );
 
