@@ -247,26 +247,26 @@ export const catalogue = {
     hint: 'Give the server what the message names, and freeze again.',
   },
   ENGINE_LOCKED: {
-    status: 409,
+    status: 502,
     exit: 5,
     meaning: 'Somebody else holds the fsync lock of the server (MongoDB).',
     hint: 'Find out who locked it and why; then, if it may end: db.fsyncUnlock() as an administrator.',
   },
   ENGINE_MAJORITY: {
-    status: 409,
+    status: 502,
     exit: 5,
     meaning:
       'With this member frozen the replica set could not elect a primary any more (MongoDB).',
     hint: 'Bring the other members up (rs.status()) and freeze again, or freeze a member without a vote.',
   },
   ENGINE_BEHIND: {
-    status: 409,
+    status: 502,
     exit: 5,
     meaning: 'This member lacks what its primary has, and will not or cannot be known to get it.',
     hint: 'Mend replication (rs.status()) and freeze again, or freeze another member.',
   },
   ENGINE_ROLE: {
-    status: 422,
+    status: 502,
     exit: 5,
     meaning: 'The server has a role in which it cannot be frozen, such as a router or an arbiter.',
     hint: 'Connect the sidecar to a server that holds data.',

@@ -120,7 +120,7 @@ describe('a primary', () => {
     await set.member(1).signal('SIGKILL');
     await until(async () => (await set.states())[1] !== 'SECONDARY');
     const frozen = await sidecar.api('POST', '/v1/freeze');
-    expect(frozen).toMatchObject({ status: 409, body: { error: { code: 'ENGINE_MAJORITY' } } });
+    expect(frozen).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_MAJORITY' } } });
     expect(await set.first.locked()).toBe(false);
   });
 
@@ -128,7 +128,7 @@ describe('a primary', () => {
     await set.member(2).admin(LOCK);
     const sidecar = await sidecarBeside(set.first);
     const frozen = await sidecar.api('POST', '/v1/freeze');
-    expect(frozen).toMatchObject({ status: 409, body: { error: { code: 'ENGINE_MAJORITY' } } });
+    expect(frozen).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_MAJORITY' } } });
     expect(frozen.body.error.message).toContain(`${set.member(2).address} locked`);
   });
 
