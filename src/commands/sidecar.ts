@@ -29,7 +29,6 @@ object; the environment wins). NAME_FILE reads any of them from a file.
 PostgreSQL is reached by libpq's own names: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
 PGSSLMODE, PGSSLROOTCERT, … Redis and Valkey by REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
 REDIS_PASSWORD, REDIS_TLS, …
-PGSSLMODE, PGSSLROOTCERT, …
 MongoDB by MONGODB_URI, with MONGODB_USERNAME, MONGODB_PASSWORD and MONGODB_AUTH_SOURCE beside it.
 
 SIGTERM thaws first, then closes. Exit codes: 0 stopped, 2 bad flags or configuration, 1 unexpected.
