@@ -93,6 +93,7 @@ export class ScriptedEngine implements Engine {
 /** Waits `ms`, but rejects when the signal aborts. */
 export function abortable(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     const timer = setTimeout(resolve, ms);
     signal.addEventListener('abort', () => {
       clearTimeout(timer);
