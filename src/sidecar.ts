@@ -42,7 +42,7 @@ export async function startSidecar(config: Config): Promise<Sidecar> {
   const guard = await guardStateDir(config.stateDir, logger);
   const parts = await assemble(config, logger, metrics);
   const openId = await parts.coordinator.load();
-  await parts.restoreCheck.start(openId);
+  await parts.restoreCheck.start(openId, parts.coordinator.leftBehind);
   const apps = await listen(config, parts, metrics, logger).catch(async (error: unknown) => {
     await parts.restoreCheck.stop();
     guard?.close();

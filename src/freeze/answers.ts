@@ -95,3 +95,16 @@ export function within(field: 'ttl' | 'timeout', ms: number, max: number): numbe
     },
   );
 }
+
+/** @throws QuiesceError CONFIG_INVALID: only the engine that holds a database can release it. */
+export function refuseOther({ id, engine }: Receipt, configured: string): void {
+  if (engine.name === configured) return;
+  throw new QuiesceError(
+    'CONFIG_INVALID',
+    `QUIESCE_ENGINE: is ${configured}, but the journal holds freeze ${id} of ${engine.name}, which is not released yet.`,
+    {
+      field: 'QUIESCE_ENGINE',
+      hint: `Start once with QUIESCE_ENGINE=${engine.name}; where that database is gone for good, remove open.json from QUIESCE_STATE_DIR.`,
+    },
+  );
+}

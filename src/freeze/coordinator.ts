@@ -2,7 +2,16 @@ import { randomBytes } from 'node:crypto';
 import type { FreezeRequest, LeasePhase, LeaseView, ThawRequest } from '../control.ts';
 import { formatDuration, LONGEST_MS } from '../duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
-import { ambiguous, answer, failureOf, heldBy, nothingToThaw, stuck, within } from './answers.ts';
+import {
+  ambiguous,
+  answer,
+  failureOf,
+  heldBy,
+  nothingToThaw,
+  refuseOther,
+  stuck,
+  within,
+} from './answers.ts';
 import { Deferred } from './deferred.ts';
 import {
   type Cause,
@@ -14,7 +23,8 @@ import {
   reduce,
 } from './lease.ts';
 import type { Receipt } from './receipt.ts';
-import { FreezeRun, type RunDeps } from './run.ts';
+import { FreezeRun, NOT_REMOVED, type RunDeps } from './run.ts';
+import { story } from './story.ts';
 
 /** What the coordinator tells the metrics. */
 export interface FreezeObserver {
@@ -112,6 +122,12 @@ export class Coordinator {
     this.#current = begin(run);
     this.#state = { phase: 'thawing', id: run.id, cause: 'interrupted', contended: false };
     return run.id;
+  }
+
+  /** Freezes that have ended while their receipt could not be removed from the volume; after `load`. */
+  get leftBehind(): readonly string[] {
+    const left = this.receipts().filter(({ reasons }) => reasons.includes(NOT_REMOVED));
+    return left.map(({ id }) => id);
   }
 
   /** Ends, as `interrupted`, what `load` has found. Resolves once nothing is held. */
@@ -314,19 +330,6 @@ export class Coordinator {
   }
 }
 
-/** Only the engine that holds a database can release it. */
-function refuseOther({ id, engine }: Receipt, configured: string): void {
-  if (engine.name === configured) return;
-  throw new QuiesceError(
-    'CONFIG_INVALID',
-    `QUIESCE_ENGINE: is ${configured}, but the journal holds freeze ${id} of ${engine.name}, which is not released yet.`,
-    {
-      field: 'QUIESCE_ENGINE',
-      hint: `Start once with QUIESCE_ENGINE=${engine.name}; where that database is gone for good, remove open.json from QUIESCE_STATE_DIR.`,
-    },
-  );
-}
-
 function begin(run: FreezeRun): Current {
   return { run, frozen: new Deferred(), ended: new Deferred(), callers: 0 };
 }
@@ -334,20 +337,4 @@ function begin(run: FreezeRun): Current {
 function newId(): string {
   const at = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
   return `${at}-${randomBytes(4).toString('hex')}`;
-}
-
-/** What a line of the log tells of a freeze; `engine` itself stands in every line already. */
-function story(run: FreezeRun): Record<string, unknown> {
-  const { mode, copy, engine, durationsMs, position, expiresAt } = run.receipt;
-  const { version, role, identity } = engine;
-  return {
-    freeze: run.id,
-    by: run.by,
-    server: { version, role, ...identity },
-    mode,
-    copy,
-    durationsMs,
-    position,
-    expiresAt,
-  };
 }

@@ -15,6 +15,8 @@ import type { Cause } from './lease.ts';
 import type { Receipt } from './receipt.ts';
 import type { Volume } from './volume.ts';
 
+/** The reason of a freeze whose receipt is still on the volume. */
+export const NOT_REMOVED = 'receipt-not-removed';
 /** How long the server may take to give its evidence at thaw, and how long each try to release it. */
 const CHECK_WITHIN_MS = 8_000;
 const RELEASE_WITHIN_MS = 8_000;
@@ -200,7 +202,7 @@ export class FreezeRun {
     const asked = this.#deps.now();
     const leftover = await this.#deps.volume.clear(this.#orphan === null ? null : this.id);
     const check = await this.#evidence(cause);
-    if (leftover !== null) check.push(['receipt-not-removed', leftover]);
+    if (leftover !== null) check.push([NOT_REMOVED, leftover]);
     const end = await this.#release(onStuck);
     if (end && cause === 'thaw') check.push(...pairs(end));
     const held = check.length === 0 && cause === 'thaw';

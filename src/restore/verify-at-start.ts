@@ -41,8 +41,9 @@ export class RestoreCheck {
    * Looks at the volume; returns at once, verifies in the background.
    *
    * @param openId the freeze this sidecar's own journal holds open: its receipt is no restore.
+   * @param leftBehind freezes that ended here while the volume did not let their receipt be removed.
    */
-  async start(openId: string | null): Promise<void> {
+  async start(openId: string | null, leftBehind: readonly string[] = []): Promise<void> {
     const receipt = await this.#deps.volume.receipt();
     if (receipt === null) {
       // No freeze is open and no copy is to be verified: whatever lies here has no owner any more.
@@ -55,6 +56,10 @@ export class RestoreCheck {
       return;
     }
     if (receipt.id === openId) return;
+    if (leftBehind.includes(receipt.id)) {
+      this.#running = this.#remove(receipt.id);
+      return;
+    }
     const message = 'A restored copy: it is verified as soon as the server answers.';
     this.#view = { id: receipt.id, verified: null, checkedAt: null, message };
     this.#running = this.#verify(receipt);
@@ -108,6 +113,12 @@ export class RestoreCheck {
       await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_AFTER_MS));
     }
     return undefined;
+  }
+
+  async #remove(id: string): Promise<void> {
+    const problem = await this.#deps.volume.clear(id);
+    this.#deps.logger.warn({ freeze: id, problem }, 'the receipt of an ended freeze was left here');
+    await this.#tidy();
   }
 
   /** Has the engine remove what a freeze may have left whose journal was lost with its pod. */

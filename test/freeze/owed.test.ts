@@ -2,10 +2,13 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { blankReceipt } from '../../src/freeze/drafts.ts';
 import { Journal } from '../../src/freeze/journal.ts';
 import { Volume } from '../../src/freeze/volume.ts';
+import { RestoreCheck } from '../../src/restore/verify-at-start.ts';
+import { ScriptedEngine } from '../support/scripted-engine.ts';
 
 let root: string;
 beforeEach(async () => {
@@ -77,4 +80,20 @@ it('a write that a kill cut short leaves no file behind once the next process ha
   await writeFile(join(root, 'kept.tmp'), '');
   expect(await new Journal(root).load()).toBe(null);
   expect(await readdir(root)).toEqual(['kept.tmp']);
+});
+
+it('a receipt that was left behind by an ended freeze is removed at start, not taken for a restored copy', async () => {
+  const volume = new Volume(root);
+  await volume.seal(receipt);
+  const check = new RestoreCheck({
+    engine: new ScriptedEngine(),
+    volume,
+    logger: pino({ level: 'silent' }),
+    restoreVerified: () => expect.unreachable('nothing was restored'),
+  });
+  await check.start(null, ['owed']);
+  await check.settled(AbortSignal.timeout(5_000));
+  expect(check.view).toBeNull();
+  expect(await readdir(join(root, '.quiesce'))).toEqual([]);
+  await check.stop();
 });
