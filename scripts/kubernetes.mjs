@@ -30,7 +30,18 @@ function build(names) {
   for (const name of names) {
     process.stderr.write(`Building ${name} ${VERSION}; this is needed once.\n`);
     const made = join(folder, `.${name}.${process.pid}`);
-    go(source, 'build', '-mod=mod', '-p=1', '-trimpath', '-ldflags', flags(), '-o', made, PROGRAMS[name]);
+    go(
+      source,
+      'build',
+      '-mod=mod',
+      '-p=1',
+      '-trimpath',
+      '-ldflags',
+      flags(),
+      '-o',
+      made,
+      PROGRAMS[name],
+    );
     renameSync(made, join(folder, name));
   }
   rmSync(source, { recursive: true, force: true });
@@ -55,7 +66,9 @@ function writeModule(source) {
 function flags() {
   const [major, minor] = VERSION.split('.');
   const known = { gitVersion: `v${VERSION}`, gitMajor: major, gitMinor: minor };
-  const set = Object.entries(known).map(([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`);
+  const set = Object.entries(known).map(
+    ([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`,
+  );
   return ['-s', '-w', ...set].join(' ');
 }
 

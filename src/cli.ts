@@ -18,6 +18,8 @@ const commands: Readonly<Record<Command, () => Promise<{ run(args: string[]): Pr
       return await import('./commands/sidecar.ts');
     },
     'prepare-restore': () => import('./commands/prepare-restore.ts'),
+    inject: () => import('./commands/inject.ts'),
+    webhook: () => import('./commands/webhook.ts'),
     demo: () => import('./commands/demo.ts'),
   };
 

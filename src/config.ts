@@ -2,7 +2,13 @@ import type { z } from 'zod';
 import type { Address } from './config/schema.ts';
 import { baseSchema, checkTogether } from './config/schema.ts';
 import type { ConfigIssue, Settings } from './config/sources.ts';
-import { isServiceLink, parseSettings, readSmallFile, resolveFiles } from './config/sources.ts';
+import {
+  isServiceLink,
+  parseSettings,
+  readSmallFile,
+  resolveDefaults,
+  resolveFiles,
+} from './config/sources.ts';
 import type { CopyMethod, ReplicaMode } from './engines/engine.ts';
 import { QuiesceError } from './errors.ts';
 import type { LogLevel } from './logger.ts';
@@ -110,7 +116,7 @@ function mergeSources(options: ReadConfigOptions, issues: ConfigIssue[]) {
   }
   const links = Object.keys(env).filter((name) => isServiceLink(name, env));
   for (const name of links.filter((name) => name.startsWith(OURS))) delete env[name];
-  const fromEnv = resolveFiles(env, issues);
+  const fromEnv = resolveFiles(resolveDefaults(env), issues);
   let fromFile: Record<string, string> = {};
   if (options.file !== undefined) {
     const text = readSmallFile(options.file);

@@ -309,6 +309,13 @@ export const catalogue = {
     meaning: 'The restored data cannot be read or written by this user.',
     hint: 'Run prepare-restore as the user that owns the data.',
   },
+  MANIFEST_INVALID: {
+    status: 422,
+    exit: 2,
+    meaning:
+      'A Kubernetes manifest cannot be read, has annotations that cannot be followed, or nothing to inject.',
+    hint: 'Mend what is named; quiesce.dev/inject: "true" is a label of the pod template.',
+  },
   INTERNAL: {
     status: 500,
     exit: 1,

@@ -15,6 +15,8 @@ const SUMMARIES = {
   verify: 'does the running database contain what a receipt promises?',
   sidecar: 'run the daemon beside the database',
   'prepare-restore': 'make a restored copy ready, before its server starts',
+  inject: 'print a manifest with the sidecar and the Velero hooks in it',
+  webhook: 'the same for every pod with the label, as an admission webhook',
   demo: 'show the whole of it on an embedded PostgreSQL',
 } as const;
 

@@ -13,6 +13,33 @@ const LARGEST_FILE = 64 * 1024;
 /** Keys whose `NAME_FILE` form is resolved: ours, libpq's (no underscore), and the other engines'. */
 const RESOLVABLE = /^(?:QUIESCE_[A-Z0-9_]+|PG[A-Z]+|REDIS_[A-Z0-9_]+|MONGODB_[A-Z0-9_]+)$/;
 
+/** What Kubernetes leaves of `$(NAME)` where NAME is not set. */
+const UNRESOLVED = /^\$\([A-Za-z_.-][A-Za-z0-9_.-]*\)$/;
+
+/**
+ * Leaves out what is only an unresolved reference, and gives an engine's own name the value of
+ * `NAME_DEFAULT` where neither `NAME` nor `NAME_FILE` is set. So a pod can say "as the database's
+ * ConfigMap has it, and else this" without anybody reading that ConfigMap.
+ */
+export function resolveDefaults(source: Settings): Record<string, string> {
+  const resolved: Record<string, string> = { ...source };
+  for (const [key, value] of Object.entries(source)) {
+    if (isEngines(key) && UNRESOLVED.test(value)) delete resolved[key];
+  }
+  for (const [key, value] of Object.entries(source)) {
+    const name = key.endsWith('_DEFAULT') ? key.slice(0, -'_DEFAULT'.length) : '';
+    if (!isEngines(name)) continue;
+    delete resolved[key];
+    const given = [name, `${name}_FILE`].some((one) => (resolved[one] ?? '') !== '');
+    if (!given) resolved[name] = value;
+  }
+  return resolved;
+}
+
+function isEngines(name: string): boolean {
+  return RESOLVABLE.test(name.replace(/_FILE$/, '')) && !name.startsWith('QUIESCE_');
+}
+
 /**
  * Replaces every `NAME_FILE` by `NAME` with the content of that file, without its last line break.
  * Issues: both forms given, unreadable, empty or too large file.

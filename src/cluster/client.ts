@@ -1,0 +1,177 @@
+import {
+  AdmissionregistrationV1Api,
+  ApiException,
+  CoreV1Api,
+  KubeConfig,
+  PatchStrategy,
+  setHeaderOptions,
+} from '@kubernetes/client-node';
+
+/** A Secret as it was read: writing it back fails where somebody has written it since. */
+export interface StoredSecret {
+  readonly version: string;
+  readonly data: Readonly<Record<string, string>>;
+}
+
+/** The trust that the API server puts into the webhooks of one configuration, in their order. */
+export interface StoredTrust {
+  readonly version: string;
+  readonly bundles: readonly string[];
+}
+
+/** What is told of an object, to whoever looks at it. */
+export interface ClusterEvent {
+  readonly namespace: string;
+  readonly about: {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly name: string;
+    readonly uid?: string;
+  };
+  readonly type: 'Normal' | 'Warning';
+  /** In CamelCase. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What quiesce asks of the Kubernetes API. Calls reject where it cannot be reached or refuses. */
+export interface Cluster {
+  /** `undefined`: there is none. */
+  readSecret(namespace: string, name: string): Promise<StoredSecret | undefined>;
+  /** @returns whether it was written: not where somebody has written it since, or was first. */
+  writeSecret(
+    namespace: string,
+    name: string,
+    data: Readonly<Record<string, string>>,
+    version: string | undefined,
+  ): Promise<boolean>;
+  /** `undefined`: there is no such MutatingWebhookConfiguration. */
+  readTrust(configuration: string): Promise<StoredTrust | undefined>;
+  /** Sets the CA bundle of every webhook in it. @returns false where it has changed since. */
+  writeTrust(configuration: string, trust: StoredTrust, bundle: string): Promise<boolean>;
+  createEvent(event: ClusterEvent): Promise<void>;
+}
+
+const COMPONENT = 'quiesce-webhook';
+
+/** By the service account in a cluster, by KUBECONFIG elsewhere. Connects to nobody yet. */
+export function connectCluster(): Cluster {
+  const config = new KubeConfig();
+  config.loadFromDefault();
+  return new ApiCluster(config);
+}
+
+class ApiCluster implements Cluster {
+  readonly #core: CoreV1Api;
+  readonly #admission: AdmissionregistrationV1Api;
+
+  constructor(config: KubeConfig) {
+    this.#core = config.makeApiClient(CoreV1Api);
+    this.#admission = config.makeApiClient(AdmissionregistrationV1Api);
+  }
+
+  async readSecret(namespace: string, name: string): Promise<StoredSecret | undefined> {
+    const secret = await orUndefined(404, this.#core.readNamespacedSecret({ namespace, name }));
+    if (secret === undefined) return undefined;
+    const data = Object.entries(secret.data ?? {}).map(
+      ([key, value]) => [key, Buffer.from(value, 'base64').toString('utf8')] as const,
+    );
+    return { version: secret.metadata?.resourceVersion ?? '', data: Object.fromEntries(data) };
+  }
+
+  async writeSecret(
+    namespace: string,
+    name: string,
+    data: Readonly<Record<string, string>>,
+    version: string | undefined,
+  ): Promise<boolean> {
+    const labels = {
+      'app.kubernetes.io/name': 'quiesce',
+      'app.kubernetes.io/managed-by': 'quiesce',
+    };
+    const metadata = { name, namespace, labels };
+    const base = { apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/tls', stringData: data };
+    const written =
+      version === undefined
+        ? this.#core.createNamespacedSecret({ namespace, body: { ...base, metadata } })
+        : this.#core.replaceNamespacedSecret({
+            namespace,
+            name,
+            body: { ...base, metadata: { ...metadata, resourceVersion: version } },
+          });
+    return (await orUndefined(409, written)) !== undefined;
+  }
+
+  async readTrust(name: string): Promise<StoredTrust | undefined> {
+    const found = await orUndefined(
+      404,
+      this.#admission.readMutatingWebhookConfiguration({ name }),
+    );
+    if (found === undefined) return undefined;
+    const bundles = (found.webhooks ?? []).map(({ clientConfig }) =>
+      Buffer.from(clientConfig.caBundle ?? '', 'base64').toString('utf8'),
+    );
+    return { version: found.metadata?.resourceVersion ?? '', bundles };
+  }
+
+  async writeTrust(name: string, trust: StoredTrust, bundle: string): Promise<boolean> {
+    const value = Buffer.from(bundle).toString('base64');
+    const body = [
+      { op: 'test', path: '/metadata/resourceVersion', value: trust.version },
+      ...trust.bundles.map((_, index) => ({
+        op: 'add',
+        path: `/webhooks/${index}/clientConfig/caBundle`,
+        value,
+      })),
+    ];
+    // A failed test is 422; a write between reading and patching is 409.
+    const patched = this.#admission.patchMutatingWebhookConfiguration(
+      { name, body },
+      setHeaderOptions('Content-Type', PatchStrategy.JsonPatch),
+    );
+    return (await orUndefined(422, orUndefined(409, patched))) !== undefined;
+  }
+
+  async createEvent(event: ClusterEvent): Promise<void> {
+    const { namespace, about, type, reason, message } = event;
+    const now = new Date();
+    await this.#core.createNamespacedEvent({
+      namespace,
+      body: {
+        metadata: { generateName: `${about.name}.`, namespace },
+        involvedObject: { ...about, namespace },
+        type,
+        reason,
+        message,
+        source: { component: COMPONENT },
+        reportingComponent: COMPONENT,
+        reportingInstance: process.env['HOSTNAME'] ?? COMPONENT,
+        firstTimestamp: now,
+        lastTimestamp: now,
+        count: 1,
+      },
+    });
+  }
+}
+
+/** One certain status is an answer, not a failure. */
+async function orUndefined<T>(code: number, call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof ApiException && error.code === code) return undefined;
+    throw error instanceof ApiException
+      ? new Error(`the Kubernetes API answered ${error.code}: ${reasonOf(error)}`, { cause: error })
+      : error;
+  }
+}
+
+/** The sentence of a Status; its whole body may be long. */
+function reasonOf({ body }: ApiException<unknown>): string {
+  try {
+    const status = (typeof body === 'string' ? JSON.parse(body) : body) as { message?: string };
+    return status.message ?? 'no reason given';
+  } catch {
+    return 'no reason given';
+  }
+}

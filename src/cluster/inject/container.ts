@@ -1,0 +1,161 @@
+import type { CopyMethod } from '../../engines/engine.ts';
+import type { Database } from './database.ts';
+import { Environment } from './environment.ts';
+import { durationText } from './hooks.ts';
+import { CONTAINER, INIT_CONTAINER, PORT } from './names.ts';
+import type { InjectConfig } from './options.ts';
+import type { Container, EnvVar, Pod, VolumeMount } from './pod.ts';
+import type { PodSettings } from './settings.ts';
+import { securityContext } from './user.ts';
+import { type DataPlace, databaseMounts, findData, isMounted, OWN_MOUNTS } from './volumes.ts';
+
+const METRICS_PORT = 9095;
+const CONTROL_PORT = 8095;
+const TTL_MAX_MS = 3_600_000;
+
+/** What is added to a pod, before it is laid over what is already there. */
+export interface Parts {
+  readonly sidecar: Container;
+  /** `undefined`: there is no data to prepare. */
+  readonly prepareRestore: Container | undefined;
+  readonly data: DataPlace | undefined;
+  readonly mounts: readonly VolumeMount[];
+}
+
+export interface PartsInput {
+  readonly pod: Pod;
+  readonly database: Database;
+  readonly settings: PodSettings;
+  readonly copy: CopyMethod | undefined;
+  readonly config: InjectConfig;
+}
+
+export function buildParts(input: PartsInput): Parts {
+  const { pod, database, config } = input;
+  const env = new Environment(database.container);
+  const mounts = databaseMounts(pod, database);
+  const data = findData(pod, database, env, mounts);
+  const volumeMounts = [...mounts, ...OWN_MOUNTS];
+  const policy = config.imagePullPolicy;
+  const common = {
+    image: { image: config.image, ...(policy === undefined ? {} : { imagePullPolicy: policy }) },
+    rest: {
+      resources: {
+        requests: { cpu: config.cpuRequest, memory: config.memoryRequest },
+        limits: { memory: config.memoryLimit },
+      },
+      securityContext: securityContext(pod, database),
+      terminationMessagePolicy: 'FallbackToLogsOnError',
+      volumeMounts,
+    },
+  };
+  for (const { subPathExpr } of mounts) env.need(subPathExpr);
+  const forMounts = env.needed;
+  const sidecar = buildSidecar(input, { env, mounts, data, common });
+  const prepareRestore = data && {
+    name: INIT_CONTAINER,
+    ...common.image,
+    args: ['prepare-restore', '--data', data.path],
+    ...(forMounts.length > 0 ? { env: forMounts } : {}),
+    ...common.rest,
+  };
+  return { sidecar, prepareRestore, data, mounts };
+}
+
+interface Pieces {
+  readonly env: Environment;
+  readonly mounts: readonly VolumeMount[];
+  readonly data: DataPlace | undefined;
+  readonly common: { readonly image: object; readonly rest: object };
+}
+
+function buildSidecar(input: PartsInput, { env, mounts, data, common }: Pieces): Container {
+  const { pod, database, settings, copy } = input;
+  const { container, profile } = database;
+  const connection = { container, env, shared: (path: string) => isMounted(mounts, path) };
+  const secret = settings.credentialsSecret;
+  const own = secret === undefined ? profile.connection(connection) : profile.address(connection);
+  const login = secret === undefined ? [] : secretLogin(secret, profile.login);
+  const [metrics, control] = freePorts(pod);
+  const value = (name: string, text: string | undefined): EnvVar[] =>
+    text === undefined ? [] : [{ name, value: text }];
+  const ttl = settings.ttlMs;
+  const envFrom =
+    secret === undefined ? env.from : [{ secretRef: { name: secret, optional: true } }];
+  return {
+    name: CONTAINER,
+    ...common.image,
+    args: ['sidecar'],
+    env: [
+      { name: 'QUIESCE_ENGINE', value: profile.name },
+      ...value('QUIESCE_DATA_DIR', data?.path),
+      ...value('QUIESCE_APP', appOf(pod, container)),
+      ...value('QUIESCE_COPY', copy),
+      ...value('QUIESCE_TTL', ttl === undefined ? undefined : durationText(ttl)),
+      ...value(
+        'QUIESCE_TTL_MAX',
+        ttl !== undefined && ttl > TTL_MAX_MS ? durationText(ttl) : undefined,
+      ),
+      ...value('QUIESCE_METRICS_ADDR', metrics === METRICS_PORT ? undefined : `0.0.0.0:${metrics}`),
+      ...value('QUIESCE_CONTROL_ADDR', control),
+      ...env.needed,
+      ...login,
+      ...own,
+    ],
+    ...(envFrom.length > 0 ? { envFrom } : {}),
+    ports: [{ name: PORT, containerPort: metrics, protocol: 'TCP' }],
+    // Never a readiness probe: it would take the database out of its Service.
+    livenessProbe: {
+      httpGet: { path: '/healthz', port: PORT },
+      initialDelaySeconds: 5,
+      periodSeconds: 10,
+      timeoutSeconds: 5,
+      failureThreshold: 6,
+    },
+    ...common.rest,
+  };
+}
+
+/** Optional throughout: a Secret that is missing must not keep the database's pod from starting. */
+function secretLogin(
+  name: string,
+  login: { readonly username: string; readonly password: string },
+): readonly EnvVar[] {
+  return (['username', 'password'] as const).map((key) => ({
+    name: login[key],
+    valueFrom: { secretKeyRef: { name, key, optional: true } },
+  }));
+}
+
+/**
+ * The port for metrics, and QUIESCE_CONTROL_ADDR where the default will not do. On the node's own
+ * network loopback is everybody's: no control there but the socket.
+ */
+function freePorts(pod: Pod): readonly [number, string | undefined] {
+  const others = (pod.spec?.containers ?? []).filter(({ name }) => name !== CONTAINER);
+  const taken = new Set(others.flatMap(({ ports = [] }) => ports.map((one) => one.containerPort)));
+  const free = (from: number): number => {
+    let port = from;
+    while (taken.has(port)) port += 1;
+    return port;
+  };
+  const control = free(CONTROL_PORT);
+  const address = control === CONTROL_PORT ? undefined : `127.0.0.1:${control}`;
+  return [free(METRICS_PORT), pod.spec?.hostNetwork === true ? 'off' : address];
+}
+
+/** What its owners call the application, for the label of the metrics. */
+function appOf(pod: Pod, container: Container): string {
+  const labels = pod.metadata?.labels ?? {};
+  const names = [
+    'app.kubernetes.io/instance',
+    'app',
+    'cnpg.io/cluster',
+    'cluster-name',
+    'app.kubernetes.io/name',
+  ];
+  return (
+    names.map((name) => labels[name]).find((one) => one !== undefined && one !== '') ??
+    container.name
+  );
+}

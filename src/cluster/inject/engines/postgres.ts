@@ -1,0 +1,100 @@
+import {
+  type ConnectionInput,
+  type EngineProfile,
+  type ImageUser,
+  portOf,
+  present,
+} from './profile.ts';
+import type { EnvVar } from '../pod.ts';
+
+const ADMIN = 'postgres';
+
+/**
+ * PostgreSQL's images. Names and ids are from the images' and operators' own sources; see "Where
+ * operators keep things" in docs/engines/postgres.md.
+ */
+export const postgres: EngineProfile = {
+  name: 'postgres',
+  image:
+    /^(?:postgres(?:ql)?(?:-\d[\w.-]*)?|postgresql-repmgr|postgis|pgvector|timescaledb(?:-ha)?|spilo(?:-\d+)?|(?:crunchy|percona|edb)-postgres\w*(?:-\w+)*|percona-distribution-postgresql|cnpg-\w+)$/,
+  port: 5432,
+  user,
+  data: (_, env) => env.plain('PGDATA', 'PGROOT', 'POSTGRESQL_DATA_DIR', 'POSTGRESQL_VOLUME_DIR'),
+  places: [
+    '/var/lib/postgresql/data',
+    '/bitnami/postgresql',
+    '/home/postgres/pgdata',
+    '/pgdata',
+    '/var/lib/pgsql/data',
+    '/var/lib/postgresql',
+  ],
+  connection: (input) => [
+    ...credentials(input),
+    ...place(input),
+    { name: 'PGDATABASE', value: ADMIN },
+  ],
+  // A Secret may hold PGUSER, PGDATABASE and other names of libpq: these count where it does not.
+  address: (input) => [
+    { name: 'PGUSER_DEFAULT', value: ADMIN },
+    ...place(input),
+    { name: 'PGDATABASE_DEFAULT', value: ADMIN },
+  ],
+  login: { username: 'PGUSER', password: 'PGPASSWORD' },
+};
+
+function user(image: string): ImageUser | undefined {
+  if (/bitnami/.test(image)) return { uid: 1001 };
+  if (/spilo/.test(image)) return { uid: 101, gid: 103 };
+  if (/crunchy|percona|cloudnative-pg|sclorg|rhel\d|\/postgresql-\d+/.test(image)) {
+    return { uid: 26, gid: 26 };
+  }
+  if (/timescaledb-ha/.test(image)) return { uid: 1000, gid: 1000 };
+  // Alpine's packages; TimescaleDB's plain image is built on it.
+  if (/alpine|timescaledb/.test(image)) return { uid: 70, gid: 70 };
+  return { uid: 999, gid: 999 };
+}
+
+function credentials({ env }: ConnectionInput): readonly EnvVar[] {
+  const admin: EnvVar = { name: 'PGUSER', value: ADMIN };
+  if (env.has('PGPASSWORD_SUPERUSER')) {
+    return present(
+      env.take('PGUSER', 'PGUSER_SUPERUSER') ?? admin,
+      env.take('PGPASSWORD', 'PGPASSWORD_SUPERUSER'),
+      // Spilo's pg_hba.conf refuses plain connections over TCP.
+      { name: 'PGSSLMODE', value: 'require' },
+    );
+  }
+  // Bitnami's, where an application has a user of its own: this is the superuser's.
+  const superuser = env.take(
+    'PGPASSWORD',
+    'POSTGRES_POSTGRES_PASSWORD',
+    'POSTGRESQL_POSTGRES_PASSWORD',
+  );
+  if (superuser !== undefined) return [admin, superuser];
+  const named = env.take(
+    'PGUSER',
+    'POSTGRES_USER',
+    'POSTGRESQL_USERNAME',
+    'POSTGRES_USERNAME',
+    'PGUSER',
+  );
+  const password = env.take('PGPASSWORD', 'POSTGRES_PASSWORD', 'POSTGRESQL_PASSWORD', 'PGPASSWORD');
+  if (!env.hasUnknown) return present(named ?? admin, password);
+  // Either may be in a ConfigMap or Secret that only the kubelet reads.
+  const unknown = [env.refer('PGUSER', 'POSTGRES_USER'), { name: 'PGUSER_DEFAULT', value: ADMIN }];
+  return [
+    ...(named === undefined ? unknown : [named]),
+    password ?? env.refer('PGPASSWORD', 'POSTGRES_PASSWORD'),
+  ];
+}
+
+/** The Unix socket where it is in a folder that both see, as operators arrange it; else loopback. */
+function place(input: ConnectionInput): readonly EnvVar[] {
+  const folder = input.env.plain('PGHOST');
+  const host = folder?.startsWith('/') && input.shared(folder) ? folder : '127.0.0.1';
+  const port = portOf(input, ['PGPORT', 'POSTGRESQL_PORT_NUMBER', 'POSTGRES_PORT_NUMBER'], 5432);
+  return [
+    { name: 'PGHOST', value: host },
+    { name: 'PGPORT', value: port },
+  ];
+}

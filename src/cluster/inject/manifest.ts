@@ -1,0 +1,143 @@
+import { Document, isMap, isSeq, type Node, parseAllDocuments } from 'yaml';
+import { QuiesceError } from '../../errors.ts';
+import { inject, type Notice } from './inject.ts';
+import { INJECT_LABEL } from './names.ts';
+import type { InjectConfig } from './options.ts';
+import { keysOf, type Operation } from './patch.ts';
+import type { Pod } from './pod.ts';
+
+/** What became of one object of a manifest. */
+export interface ManifestReport {
+  /** `StatefulSet/db`. */
+  readonly object: string;
+  readonly outcome: 'injected' | 'unchanged' | 'skipped';
+  readonly notices: readonly Notice[];
+}
+
+/** Where the pod is in an object of each kind. */
+const POD_AT: Readonly<Record<string, readonly string[]>> = {
+  Pod: [],
+  StatefulSet: ['spec', 'template'],
+  Deployment: ['spec', 'template'],
+  ReplicaSet: ['spec', 'template'],
+  ReplicationController: ['spec', 'template'],
+  DaemonSet: ['spec', 'template'],
+};
+
+type Path = readonly (string | number)[];
+
+interface Found {
+  readonly kind: string;
+  readonly name: string;
+  readonly path: Path;
+  readonly pod: Pod;
+}
+
+/**
+ * Injects every opted-in pod template of a manifest. What is not touched stays to the letter, comments
+ * and order included.
+ *
+ * @throws QuiesceError MANIFEST_INVALID where it is no YAML, or annotations cannot be followed: every
+ * problem is named, and nothing is returned then.
+ */
+export function injectManifest(
+  text: string,
+  config: InjectConfig,
+): { readonly text: string; readonly reports: readonly ManifestReport[] } {
+  const documents = parseAllDocuments(text) as unknown as Document.Parsed[];
+  const broken = documents.flatMap(({ errors }) => errors)[0];
+  if (broken) {
+    const message = `The manifest is not YAML: ${broken.message.split('\n')[0]}`;
+    throw new QuiesceError('MANIFEST_INVALID', message);
+  }
+  const problems: string[] = [];
+  const reports: ManifestReport[] = [];
+  for (const document of documents) {
+    for (const found of findPods(document.toJS() as unknown, [])) {
+      const report = injectOne(document, found, config, problems);
+      if (report) reports.push(report);
+    }
+  }
+  if (problems.length > 0) {
+    throw new QuiesceError('MANIFEST_INVALID', `${problems.join('; ')}.`);
+  }
+  return { text: documents.map((document) => print(document)).join(''), reports };
+}
+
+/** Objects, and objects in Lists. */
+function findPods(object: unknown, path: Path): readonly Found[] {
+  if (typeof object !== 'object' || object === null) return [];
+  const {
+    kind = '',
+    metadata,
+    items,
+  } = object as { kind?: string; metadata?: { name?: string }; items?: unknown };
+  if (kind.endsWith('List') && Array.isArray(items)) {
+    return items.flatMap((item, index) => findPods(item, [...path, 'items', index]));
+  }
+  const at = Object.hasOwn(POD_AT, kind) ? POD_AT[kind] : undefined;
+  if (at === undefined) return [];
+  let pod: unknown = object;
+  for (const key of at) pod = (pod as Record<string, unknown> | undefined)?.[key];
+  if (typeof pod !== 'object' || pod === null) return [];
+  return [{ kind, name: metadata?.name ?? '', path: [...path, ...at], pod }];
+}
+
+function injectOne(
+  document: Document.Parsed,
+  { kind, name, path, pod }: Found,
+  config: InjectConfig,
+  problems: string[],
+): ManifestReport | undefined {
+  const object = `${kind}/${name}`;
+  const result = inject(pod, config);
+  if (result.outcome === 'invalid') {
+    for (const { field, message } of result.issues) problems.push(`${object}: ${field} ${message}`);
+    return undefined;
+  }
+  if (result.outcome === 'skipped') {
+    return {
+      object,
+      outcome: 'skipped',
+      notices: [{ code: result.code, message: result.message }],
+    };
+  }
+  for (const operation of result.patch) change(document, path, operation);
+  const outcome = result.patch.length > 0 ? 'injected' : 'unchanged';
+  return { object, outcome, notices: result.notices };
+}
+
+/** One operation of the patch, on the document's nodes. */
+function change(document: Document.Parsed, base: Path, operation: Operation): void {
+  const path: (string | number)[] = [...base];
+  for (const key of keysOf(operation.path)) {
+    const parent = document.getIn(path, true) as Node | undefined;
+    if (isSeq(parent)) path.push(key === '-' ? parent.items.length : Number(key));
+    else path.push(key);
+  }
+  if (operation.op === 'remove') {
+    document.deleteIn(path);
+    return;
+  }
+  const value = document.createNode(operation.value, { aliasDuplicateObjects: false });
+  const parent = document.getIn(path.slice(0, -1), true);
+  // A list or map in one line would hold a container in one line.
+  if ((isMap(parent) || isSeq(parent)) && parent.flow === true && parent.items.length === 0) {
+    parent.flow = false;
+  }
+  document.setIn(path, value);
+}
+
+function print(document: Document.Parsed): string {
+  return document.toString({ lineWidth: 0 });
+}
+
+/** One line an object, for whoever runs it. */
+export function describeReports(reports: readonly ManifestReport[]): string {
+  const lines = reports.flatMap(({ object, outcome, notices }) => [
+    `${object}: ${outcome}`,
+    ...notices.map(({ message }) => `  ${message}`),
+  ]);
+  if (lines.length > 0) return lines.join('\n');
+  return `Nothing to inject: there is no pod or pod template with the label ${INJECT_LABEL}: "true".`;
+}

@@ -1,0 +1,120 @@
+import { LONGEST_MS, parseDuration } from '../../duration.ts';
+import { COPY_METHODS, type CopyMethod } from '../../engines/engine.ts';
+import { isEngine, ENGINES } from './engines/index.ts';
+import type { EngineName } from './engines/profile.ts';
+import { ALIASES, ANNOTATIONS, INJECT_LABEL, isOurs } from './names.ts';
+
+/** What a pod's annotations ask for; `undefined` where they say nothing. */
+export interface PodSettings {
+  readonly engine: EngineName | undefined;
+  readonly container: string | undefined;
+  readonly credentialsSecret: string | undefined;
+  readonly copy: CopyMethod | undefined;
+  readonly ttlMs: number | undefined;
+  readonly hookTimeoutMs: number | undefined;
+}
+
+/** One annotation that cannot be followed. */
+export interface FieldIssue {
+  readonly field: string;
+  readonly message: string;
+}
+
+type Annotations = Readonly<Record<string, string>>;
+
+/** A hook that is shorter leaves the freeze no time before Velero gives up. */
+const SHORTEST_HOOK_MS = 2_000;
+const LONGEST_SECRET_NAME = 253;
+
+/** Reads the annotations; everything wrong is named, an unknown `quiesce.dev/` key, too. */
+export function readSettings(annotations: Annotations): {
+  settings: PodSettings;
+  issues: FieldIssue[];
+} {
+  const reader = new Reader(annotations);
+  const engine = reader.text(ANNOTATIONS.engine);
+  if (engine !== undefined && !isEngine(engine)) {
+    reader.issue(ANNOTATIONS.engine, `must be one of ${ENGINES.join(', ')}`);
+  }
+  const settings: PodSettings = {
+    engine: engine !== undefined && isEngine(engine) ? engine : undefined,
+    container: reader.matching(ANNOTATIONS.container, /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, {
+      must: 'must be the name of a container',
+    }),
+    credentialsSecret: reader.matching(
+      ANNOTATIONS.credentialsSecret,
+      /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/,
+      { must: 'must be the name of a Secret', longest: LONGEST_SECRET_NAME },
+    ),
+    copy: reader.copy(),
+    ttlMs: reader.duration(ANNOTATIONS.ttl, 1),
+    hookTimeoutMs: reader.duration(ANNOTATIONS.hookTimeout, SHORTEST_HOOK_MS),
+  };
+  reader.matching(ANNOTATIONS.group, /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/, {
+    must: 'must be a label value: at most 63 letters, digits, dots, dashes and underscores',
+  });
+  for (const name of [ANNOTATIONS.order, ANNOTATIONS.priority]) {
+    reader.matching(name, /^-?\d{1,9}$/, { must: 'must be a whole number' });
+  }
+  reader.unknown();
+  return { settings, issues: reader.issues };
+}
+
+class Reader {
+  readonly issues: FieldIssue[] = [];
+  readonly #annotations: Annotations;
+
+  constructor(annotations: Annotations) {
+    this.#annotations = annotations;
+  }
+
+  issue(field: string, message: string): void {
+    this.issues.push({ field, message });
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#annotations[name];
+    if (value === '') this.issue(name, 'is empty; leave it out instead');
+    return value === '' ? undefined : value;
+  }
+
+  matching(
+    name: string,
+    pattern: RegExp,
+    { must, longest = Number.MAX_SAFE_INTEGER }: { must: string; longest?: number },
+  ): string | undefined {
+    const alias = ALIASES[name];
+    const field = alias !== undefined && this.#annotations[name] === undefined ? alias : name;
+    const value = this.text(field);
+    if (value === undefined || (pattern.test(value) && value.length <= longest)) return value;
+    this.issue(field, must);
+    return undefined;
+  }
+
+  copy(): CopyMethod | undefined {
+    const value = this.text(ANNOTATIONS.copy);
+    const found = COPY_METHODS.find((method) => method === value);
+    if (value !== undefined && found === undefined) {
+      this.issue(ANNOTATIONS.copy, `must be one of ${COPY_METHODS.join(', ')}`);
+    }
+    return found;
+  }
+
+  duration(name: string, shortest: number): number | undefined {
+    const value = this.text(name);
+    if (value === undefined) return undefined;
+    const ms = parseDuration(value);
+    if (ms !== undefined && ms >= shortest && ms <= LONGEST_MS) return ms;
+    const from = shortest >= 1_000 ? `${shortest / 1_000}s` : `${shortest}ms`;
+    this.issue(name, `must be a duration with a unit, from ${from} to 24h, such as 30s or 10m`);
+    return undefined;
+  }
+
+  /** A mistyped key would leave its author believing in a setting that nobody reads. */
+  unknown(): void {
+    const known = new Set<string>([...Object.values(ANNOTATIONS), INJECT_LABEL]);
+    for (const key of Object.keys(this.#annotations)) {
+      if (isOurs(key) && !known.has(key)) this.issue(key, 'is not an annotation of quiesce');
+    }
+  }
+}

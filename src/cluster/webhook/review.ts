@@ -1,0 +1,149 @@
+import { z } from 'zod';
+import { inject, type Injection, type Notice } from '../inject/inject.ts';
+import type { InjectConfig } from '../inject/options.ts';
+import type { Pod } from '../inject/pod.ts';
+import { QuiesceError } from '../../errors.ts';
+
+/** What happens to a pod whose annotations cannot be followed. */
+export const FAILURE_POLICIES = ['Ignore', 'Fail'] as const;
+export type FailurePolicy = (typeof FAILURE_POLICIES)[number];
+
+export type ReviewResult = 'injected' | 'unchanged' | 'skipped' | 'invalid' | 'error';
+
+/** The answer, and what is to be told beside it. */
+export interface Reviewed {
+  readonly answer: AdmissionAnswer;
+  readonly result: ReviewResult;
+  readonly pod: Pod;
+  readonly namespace: string;
+  /** Empty on a dry run: nothing outside the answer may happen then. */
+  readonly events: readonly Notice[];
+  /** The text of an unexpected failure, for the log. */
+  readonly failure?: unknown;
+}
+
+interface AdmissionAnswer {
+  readonly apiVersion: 'admission.k8s.io/v1';
+  readonly kind: 'AdmissionReview';
+  readonly response: {
+    readonly uid: string;
+    readonly allowed: boolean;
+    readonly patchType?: 'JSONPatch';
+    readonly patch?: string;
+    readonly warnings?: readonly string[];
+    readonly status?: { readonly code: number; readonly message: string };
+  };
+}
+
+const review = z.object({
+  apiVersion: z.literal('admission.k8s.io/v1'),
+  kind: z.literal('AdmissionReview'),
+  request: z.object({
+    uid: z.string().min(1),
+    kind: z.object({ kind: z.string() }),
+    operation: z.string(),
+    namespace: z.string().optional(),
+    dryRun: z.boolean().optional(),
+    object: z.looseObject({}).nullish(),
+  }),
+});
+
+/** As long as an API server shows it whole. */
+const LONGEST_WARNING = 256;
+
+/**
+ * Answers one AdmissionReview. Whatever fails inside is an answer, too: with `Ignore` the pod is
+ * admitted as it came, and a warning says that it is not protected.
+ *
+ * @throws QuiesceError INVALID_FIELD where the request is no AdmissionReview of v1
+ */
+export function answerReview(body: unknown, config: InjectConfig, policy: FailurePolicy): Reviewed {
+  const parsed = review.safeParse(body);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const field = issue?.path.join('.') || 'body';
+    throw new QuiesceError('INVALID_FIELD', `${field}: this is no AdmissionReview of v1.`, {
+      field,
+    });
+  }
+  const { request } = parsed.data;
+  const pod = (request.object ?? {}) as Pod;
+  const namespace = request.namespace ?? pod.metadata?.namespace ?? 'default';
+  const finish = (
+    result: ReviewResult,
+    response: Omit<AdmissionAnswer['response'], 'uid'>,
+    events: readonly Notice[] = [],
+  ): Reviewed => ({
+    answer: {
+      apiVersion: 'admission.k8s.io/v1',
+      kind: 'AdmissionReview',
+      response: { uid: request.uid, ...response },
+    },
+    result,
+    pod,
+    namespace,
+    events: request.dryRun === true ? [] : events,
+  });
+  if (request.kind.kind !== 'Pod' || request.operation !== 'CREATE') {
+    return finish('skipped', { allowed: true });
+  }
+  try {
+    return answerFor(inject(pod, config), policy, finish);
+  } catch (failure) {
+    const notice = {
+      code: 'InjectionFailed',
+      message: 'the pod could not be read; the log of the webhook says more',
+    };
+    return { ...finish('error', refusalOrWarning(policy, 500, [notice]), [notice]), failure };
+  }
+}
+
+type Finish = (
+  result: ReviewResult,
+  response: Omit<AdmissionAnswer['response'], 'uid'>,
+  events?: readonly Notice[],
+) => Reviewed;
+
+function answerFor(injection: Injection, policy: FailurePolicy, finish: Finish): Reviewed {
+  if (injection.outcome === 'skipped') {
+    if (injection.code === 'NotOptedIn') return finish('skipped', { allowed: true });
+    const notice: Notice = {
+      code: injection.code,
+      message: `no sidecar was added: ${injection.message}`,
+    };
+    return finish('skipped', { allowed: true, warnings: [warning(notice)] }, [notice]);
+  }
+  if (injection.outcome === 'invalid') {
+    const notices = injection.issues.map(({ field, message }): Notice => ({
+      code: 'InvalidAnnotation',
+      message: `${field} ${message}`,
+    }));
+    return finish('invalid', refusalOrWarning(policy, 422, notices), notices);
+  }
+  const { patch, notices } = injection;
+  const warnings = notices.length > 0 ? { warnings: notices.map(warning) } : {};
+  if (patch.length === 0) return finish('unchanged', { allowed: true, ...warnings }, notices);
+  const encoded = Buffer.from(JSON.stringify(patch)).toString('base64');
+  return finish(
+    'injected',
+    { allowed: true, patchType: 'JSONPatch', patch: encoded, ...warnings },
+    notices,
+  );
+}
+
+function refusalOrWarning(
+  policy: FailurePolicy,
+  code: number,
+  notices: readonly Notice[],
+): Omit<AdmissionAnswer['response'], 'uid'> {
+  const text = notices.map(({ message }) => message).join('; ');
+  if (policy === 'Fail') return { allowed: false, status: { code, message: `quiesce: ${text}` } };
+  const warnings = notices.map(({ code, message }) =>
+    warning({ code, message: `no sidecar was added, the pod is not protected: ${message}` }),
+  );
+  return { allowed: true, warnings };
+}
+
+function warning({ message }: Notice): string {
+  return `quiesce: ${message}`.slice(0, LONGEST_WARNING);
+}

@@ -1,0 +1,136 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { QuiesceError } from '../../errors.ts';
+import { buildObservabilityApp } from '../../http/observability.ts';
+import { createLogger } from '../../logger.ts';
+import type { Pair } from '../certificates/authority.ts';
+import { MountedCertificate } from '../certificates/files.ts';
+import { CertificateKeeper } from '../certificates/keeper.ts';
+import { SelfManagedCertificate } from '../certificates/self-managed.ts';
+import type { CertificateSource } from '../certificates/source.ts';
+import { type Cluster, connectCluster } from '../client.ts';
+import { EventWriter } from './events.ts';
+import { createWebhookMetrics } from './metrics.ts';
+import type { WebhookOptions } from './options.ts';
+import {
+  type AdmissionOptions,
+  type AdmissionServer,
+  buildAdmissionServer,
+  replacePair,
+} from './server.ts';
+
+const NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
+
+/** The namespace of the pod this runs in; `undefined` outside of a cluster. */
+export async function ownNamespace(): Promise<string | undefined> {
+  return await readFile(NAMESPACE_FILE, 'utf8').then(
+    (text) => text.trim(),
+    () => undefined,
+  );
+}
+
+export interface Webhook {
+  /** No longer ready, still serving for a while, then closed: nobody's pod waits for a timeout. */
+  stop(): Promise<void>;
+}
+
+/** Composition root: certificate → HTTPS server → readiness. Resolves once both ports are open. */
+export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
+  const logger = createLogger({ level: options.logLevel });
+  const metrics = createWebhookMetrics();
+  const cluster = connectCluster();
+  const door = new Door(options, { logger, metrics, events: new EventWriter(cluster, logger) });
+  const keeper = new CertificateKeeper({
+    source: sourceOf(options, cluster),
+    logger,
+    onChange(pair, expiresAt) {
+      metrics.certificate(expiresAt);
+      door.serve(pair);
+    },
+    onFailure: metrics.certificateError,
+  });
+  let stopping = false;
+  const observability = buildObservabilityApp({
+    metrics: metrics.text,
+    live: () => ({ ok: true, message: 'alive' }),
+    ready() {
+      if (stopping) return { ok: false, message: 'stopping' };
+      const ok = keeper.problem === undefined && door.open;
+      return { ok, message: ok ? 'serving' : 'no certificate can be served; the log says why' };
+    },
+    logger,
+  });
+  await listen(observability, options.metricsAddress);
+  await keeper.start();
+  return {
+    async stop() {
+      stopping = true;
+      keeper.stop();
+      if (door.open) await sleep(options.shutdownDelayMs);
+      await door.close();
+      await observability.close();
+    },
+  };
+}
+
+/** The HTTPS server, opened with the first certificate and given every later one. */
+class Door {
+  readonly #options: WebhookOptions;
+  readonly #parts: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events'>;
+  #server: AdmissionServer | undefined;
+  #listening = false;
+
+  constructor(
+    options: WebhookOptions,
+    parts: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events'>,
+  ) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  get open(): boolean {
+    return this.#listening;
+  }
+
+  serve(pair: Pair): void {
+    if (this.#server) replacePair(this.#server, pair);
+    else void this.#listen(pair);
+  }
+
+  async close(): Promise<void> {
+    await this.#server?.close();
+  }
+
+  async #listen(pair: Pair): Promise<void> {
+    const { inject: config, failurePolicy, address } = this.#options;
+    const { logger } = this.#parts;
+    this.#server = buildAdmissionServer({ pair, config, failurePolicy, ...this.#parts });
+    try {
+      await listen(this.#server, address);
+      this.#listening = true;
+      logger.info({ address: `${address.host}:${address.port}` }, 'the webhook serves');
+    } catch (error) {
+      logger.fatal({ err: error }, 'the webhook cannot listen');
+      process.exitCode = 2;
+      process.kill(process.pid, 'SIGTERM');
+    }
+  }
+}
+
+function sourceOf({ certificates }: WebhookOptions, cluster: Cluster): CertificateSource {
+  if (certificates.mode === 'files') return new MountedCertificate(certificates.dir);
+  return new SelfManagedCertificate({ cluster, ...certificates });
+}
+
+async function listen(
+  app: { listen(options: { host: string; port: number }): Promise<string> },
+  address: { readonly host: string; readonly port: number },
+): Promise<void> {
+  try {
+    await app.listen({ host: address.host, port: address.port });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    const message = `Cannot listen on ${address.host}:${address.port} (${code}).`;
+    throw new QuiesceError('CONFIG_INVALID', message, { cause: error });
+  }
+}

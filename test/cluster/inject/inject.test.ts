@@ -1,0 +1,325 @@
+import { describe, expect, it } from 'vitest';
+import { inject, type Injection } from '../../../src/cluster/inject/inject.ts';
+import type { Container, Pod } from '../../../src/cluster/inject/pod.ts';
+import { ENGINE_NAMES } from '../../../src/engines/index.ts';
+import { ENGINES } from '../../../src/cluster/inject/engines/index.ts';
+import { CONFIG, postgresPod } from '../../support/pods.ts';
+
+function injected(pod: Pod, config = CONFIG) {
+  const result = inject(pod, config);
+  if (result.outcome !== 'injected') throw new Error(JSON.stringify(result));
+  return result;
+}
+
+function sidecarOf(pod: Pod, config = CONFIG): Container {
+  const found = injected(pod, config).pod.spec?.containers?.find(({ name }) => name === 'quiesce');
+  if (!found) throw new Error('no sidecar');
+  return found;
+}
+
+const envOf = (container: Container): Record<string, string | undefined> =>
+  Object.fromEntries((container.env ?? []).map(({ name, value }) => [name, value]));
+
+const annotationsOf = (pod: Pod) => injected(pod).pod.metadata?.annotations ?? {};
+const codes = (result: Injection) =>
+  result.outcome === 'injected' ? result.notices.map(({ code }) => code) : [];
+
+describe('whether a pod is injected', () => {
+  it('knows every engine that the sidecar has', () => {
+    for (const name of ENGINE_NAMES) expect(ENGINES).toContain(name);
+  });
+
+  it('leaves alone what has not opted in', () => {
+    for (const value of ['false', 'True', '']) {
+      const result = inject(postgresPod({ labels: { 'quiesce.dev/inject': value } }), CONFIG);
+      expect(result).toMatchObject({ outcome: 'skipped', code: 'NotOptedIn' });
+    }
+  });
+
+  it('never goes into a pod of a Job, or any that ends', () => {
+    const job = { apiVersion: 'batch/v1', kind: 'Job', name: 'initdb', uid: '1', controller: true };
+    const pod = postgresPod({});
+    const owned = { ...pod, metadata: { ...pod.metadata, ownerReferences: [job] } };
+    expect(inject(owned, CONFIG)).toMatchObject({ outcome: 'skipped', code: 'RunsToCompletion' });
+    for (const restartPolicy of ['Never', 'OnFailure']) {
+      const result = inject({ ...pod, spec: { ...pod.spec, restartPolicy } }, CONFIG);
+      expect(result).toMatchObject({ outcome: 'skipped', code: 'RunsToCompletion' });
+    }
+  });
+
+  it('refuses a name that an init container has, for Velero runs no hook in one', () => {
+    const pod = postgresPod({
+      spec: { initContainers: [{ name: 'quiesce', restartPolicy: 'Always' }] },
+    });
+    expect(inject(pod, CONFIG)).toMatchObject({ outcome: 'skipped', code: 'NameTaken' });
+  });
+
+  it.each([
+    ['quiesce.dev/engine', 'oracle', /postgres, redis, mongodb/],
+    ['quiesce.dev/container', 'nobody', /names no container of this pod \(postgres\)/],
+    ['quiesce.dev/copy', 'clone', /snapshot, volumes, files/],
+    ['quiesce.dev/ttl', '10', /unit/],
+    ['quiesce.dev/ttl', '25h', /24h/],
+    ['quiesce.dev/hook-timeout', '1s', /2s/],
+    ['quiesce.dev/hook-timeout', '', /empty/],
+    ['quiesce.dev/credentials-secret', 'Not_A_Name', /Secret/],
+    ['quiesce.dev/group', 'a b', /label value/],
+    ['quiesce.dev/order', 'first', /whole number/],
+    ['backup.dependency.order', 'first', /whole number/],
+    ['backup.recovery.priority', '1.5', /whole number/],
+    ['quiesce.dev/hook-timeuot', '30s', /not an annotation/],
+  ])('names the annotation %s=%s that it cannot follow', (key, value, message) => {
+    const result = inject(postgresPod({ annotations: { [key]: value } }), CONFIG);
+    if (result.outcome !== 'invalid') throw new Error(JSON.stringify(result));
+    expect(result.issues).toHaveLength(1);
+    expect(result.issues[0]?.field).toBe(key);
+    expect(result.issues[0]?.message).toMatch(message);
+  });
+
+  it('names all bad annotations at once', () => {
+    const annotations = {
+      'quiesce.dev/engine': 'x',
+      'quiesce.dev/copy': 'y',
+      'quiesce.dev/ttl': 'z',
+    };
+    const result = inject(postgresPod({ annotations }), CONFIG);
+    expect(result.outcome === 'invalid' && result.issues.map(({ field }) => field)).toEqual([
+      'quiesce.dev/engine',
+      'quiesce.dev/copy',
+      'quiesce.dev/ttl',
+    ]);
+  });
+
+  it('prefers its own names to the aliases, and writes neither', () => {
+    const annotations = { 'quiesce.dev/order': '1', 'backup.dependency.order': 'nonsense' };
+    expect(annotationsOf(postgresPod({ annotations }))['backup.dependency.order']).toBe('nonsense');
+    expect(annotationsOf(postgresPod({}))).not.toHaveProperty('backup.dependency.order');
+  });
+});
+
+describe('the database', () => {
+  const named = (image: string, more: object = {}): Pod =>
+    postgresPod({ container: { image, ports: [], ...more } });
+
+  it.each([
+    ['postgres:17', 'postgres'],
+    ['registry:5000/library/postgres@sha256:00', 'postgres'],
+    ['ghcr.io/cloudnative-pg/postgresql:17.4', 'postgres'],
+    ['ghcr.io/zalando/spilo-16:3.3-p1', 'postgres'],
+    ['postgis/postgis:16-3.4', 'postgres'],
+    ['timescale/timescaledb-ha:pg16', 'postgres'],
+    ['registry.developers.crunchydata.com/crunchydata/crunchy-postgres:ubi8-16.4', 'postgres'],
+    ['percona/percona-postgresql-operator:2.4.1-ppg16.3-postgres', 'postgres'],
+    ['redis:7', 'redis'],
+    ['redis/redis-stack-server:7.4.0-v1', 'redis'],
+    ['docker.io/bitnami/redis-cluster:7.2', 'redis'],
+    ['valkey/valkey:8.1', 'redis'],
+    ['mongo', 'mongodb'],
+    ['mongodb/mongodb-community-server:7.0-ubi8', 'mongodb'],
+    ['percona/percona-server-mongodb:7.0', 'mongodb'],
+  ])('%s is %s by its image, and that is written down', (image, engine) => {
+    const result = injected(named(image));
+    expect(result.pod.metadata?.annotations).toMatchObject({
+      'quiesce.dev/engine': engine,
+      'quiesce.dev/container': 'postgres',
+    });
+    expect(envOf(sidecarOf(named(image)))['QUIESCE_ENGINE']).toBe(engine);
+  });
+
+  it('is told by its port where the image says nothing', () => {
+    const pod = named('registry.example/team/database:1', { ports: [{ containerPort: 27017 }] });
+    expect(annotationsOf(pod)['quiesce.dev/engine']).toBe('mongodb');
+  });
+
+  it.each([
+    'prometheuscommunity/postgres-exporter:v0.16.0',
+    'edoburu/pgbouncer:1.23',
+    'registry.example/app:1',
+    'percona/percona-postgresql-operator:2.4.1-ppg16.3-pgbouncer1.22.1',
+    'bitnami/redis-sentinel:7.2',
+  ])('is not %s', (image) => {
+    expect(inject(named(image, { name: 'helper' }), CONFIG)).toMatchObject({
+      outcome: 'invalid',
+      issues: [{ field: 'quiesce.dev/engine' }],
+    });
+  });
+
+  it('is not guessed where two look alike', () => {
+    const [one] = postgresPod({}).spec?.containers ?? [];
+    const containers = [one, { ...one, name: 'other' }];
+    const pod = postgresPod({ spec: { containers } });
+    expect(inject(pod, CONFIG)).toMatchObject({
+      outcome: 'invalid',
+      issues: [{ field: 'quiesce.dev/container' }],
+    });
+    const told = postgresPod({
+      spec: { containers },
+      annotations: { 'quiesce.dev/container': 'other' },
+    });
+    expect(annotationsOf(told)['kubectl.kubernetes.io/default-container']).toBe('other');
+  });
+
+  it('is a router nowhere', () => {
+    const pod = named('percona/percona-server-mongodb:7.0', { args: ['mongos', '--configdb=x'] });
+    expect(inject(pod, CONFIG)).toMatchObject({ outcome: 'invalid' });
+  });
+});
+
+describe('what is added', () => {
+  it('runs restricted, as the user of the database', () => {
+    const cases = [
+      [{ securityContext: { runAsUser: 1234 } }, {}, 1234],
+      [{}, { securityContext: { runAsUser: 5678 } }, 5678],
+      [{ securityContext: { runAsUser: 0 } }, {}, 999],
+      [{ image: 'postgres:16-alpine' }, {}, 70],
+      [{ image: 'bitnami/postgresql:16' }, {}, 1001],
+    ] as const;
+    for (const [container, spec, uid] of cases) {
+      expect(sidecarOf(postgresPod({ container, spec })).securityContext).toMatchObject({
+        runAsUser: uid,
+        runAsNonRoot: true,
+        readOnlyRootFilesystem: true,
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+    }
+  });
+
+  it('says so where nothing tells the user', () => {
+    const pod = postgresPod({
+      container: { image: 'registry.example/db:1', ports: [{ containerPort: 27017 }] },
+    });
+    expect(codes(inject(pod, CONFIG))).toContain('UserUnknown');
+    expect(sidecarOf(pod).securityContext).not.toHaveProperty('runAsUser');
+  });
+
+  it('takes a named Secret instead of the database’s own credentials, and survives its absence', () => {
+    const pod = postgresPod({ annotations: { 'quiesce.dev/credentials-secret': 'backup' } });
+    const { env = [], envFrom = [] } = sidecarOf(pod);
+    expect(envFrom).toEqual([{ secretRef: { name: 'backup', optional: true } }]);
+    expect(env.find(({ name }) => name === 'PGPASSWORD')?.valueFrom).toEqual({
+      secretKeyRef: { name: 'backup', key: 'password', optional: true },
+    });
+    expect(JSON.stringify(env)).not.toContain('"name":"db"');
+  });
+
+  it('takes along what a value refers to, in an order in which it resolves', () => {
+    const env = [
+      { name: 'PREFIX', value: 'a' },
+      { name: 'SECRET_NAME', value: '$(PREFIX)-b' },
+      { name: 'UNUSED', value: 'x' },
+      { name: 'POSTGRES_USER', value: '$(SECRET_NAME)' },
+      { name: 'POSTGRES_PASSWORD', valueFrom: { secretKeyRef: { name: 'db', key: 'p' } } },
+    ];
+    const names = sidecarOf(postgresPod({ container: { env } })).env?.map(({ name }) => name) ?? [];
+    expect(names).not.toContain('UNUSED');
+    const order = ['PREFIX', 'SECRET_NAME', 'PGUSER'].map((name) => names.indexOf(name));
+    expect(order).toEqual(order.toSorted((a, b) => a - b));
+    expect(order).not.toContain(-1);
+  });
+
+  it('ends where references go in a circle', () => {
+    const env = [
+      { name: 'A', value: '$(B)' },
+      { name: 'B', value: '$(A)' },
+      { name: 'POSTGRES_USER', value: '$(A)' },
+    ];
+    expect(sidecarOf(postgresPod({ container: { env } }))).toBeDefined();
+  });
+
+  it('gives the sidecar no token of the API, and no mount that hides its own files', () => {
+    const volumeMounts = [
+      { name: 'data', mountPath: '/var/lib/postgresql/data' },
+      { name: 'token', mountPath: '/var/run/secrets/kubernetes.io/serviceaccount' },
+      { name: 'aws', mountPath: '/var/run/secrets/eks.amazonaws.com/serviceaccount' },
+      { name: 'tools', mountPath: '/usr/' },
+    ];
+    const projected = { sources: [{ serviceAccountToken: { path: 'token' } }] };
+    const volumes = ['token', 'aws'].map((name) => ({ name, projected }));
+    const pod = postgresPod({ container: { volumeMounts }, spec: { volumes } });
+    const mounts = sidecarOf(pod).volumeMounts ?? [];
+    expect(mounts.map(({ name }) => name)).toEqual([
+      'data',
+      'quiesce-run',
+      'quiesce-state',
+      'quiesce-run',
+    ]);
+  });
+
+  it('keeps out of the way of ports that are taken, and off the node’s loopback', () => {
+    const ports = [{ containerPort: 5432 }, { containerPort: 9095 }, { containerPort: 8095 }];
+    const env = envOf(sidecarOf(postgresPod({ container: { ports } })));
+    expect(env).toMatchObject({
+      QUIESCE_METRICS_ADDR: '0.0.0.0:9096',
+      QUIESCE_CONTROL_ADDR: '127.0.0.1:8096',
+    });
+    expect(envOf(sidecarOf(postgresPod({ spec: { hostNetwork: true } })))).toMatchObject({
+      QUIESCE_CONTROL_ADDR: 'off',
+    });
+  });
+
+  it('writes into the folder of the server where the volume’s own belongs to root', () => {
+    const env = [{ name: 'PGDATA', value: '/var/lib/postgresql/data/pgdata' }];
+    const dataDir = (spec: object): string | undefined =>
+      envOf(sidecarOf(postgresPod({ container: { env }, spec })))['QUIESCE_DATA_DIR'];
+    expect(dataDir({ securityContext: {} })).toBe('/var/lib/postgresql/data/pgdata');
+    expect(dataDir({ securityContext: { fsGroup: 999 } })).toBe('/var/lib/postgresql/data');
+    expect(dataDir({ securityContext: { runAsUser: 999 } })).toBe('/var/lib/postgresql/data');
+  });
+
+  it('says what it could not find', () => {
+    const nowhere = postgresPod({ container: { volumeMounts: [] } });
+    expect(codes(inject(nowhere, CONFIG))).toEqual(['DataNotFound']);
+    const ephemeral = postgresPod({ spec: { volumes: [{ name: 'data', emptyDir: {} }] } });
+    expect(codes(inject(ephemeral, CONFIG))).toEqual(['DataEphemeral']);
+  });
+});
+
+describe('the copy method', () => {
+  const files = { 'backup.velero.io/backup-volumes': 'other, data' };
+
+  it('is files where Velero copies the data file by file', () => {
+    const result = injected(postgresPod({ annotations: files }));
+    expect(result.pod.metadata?.annotations?.['quiesce.dev/copy']).toBe('files');
+    expect(codes(result)).toEqual(['CopyFiles']);
+  });
+
+  it('is what the user says, and a contradiction is told', () => {
+    const annotations = { ...files, 'quiesce.dev/copy': 'snapshot' };
+    expect(envOf(sidecarOf(postgresPod({ annotations })))['QUIESCE_COPY']).toBe('snapshot');
+    expect(codes(inject(postgresPod({ annotations }), CONFIG))).toEqual(['CopyContradicts']);
+  });
+});
+
+describe('a restored pod', () => {
+  const labels = { 'velero.io/restore-name': 'r1' };
+
+  it('gets an init container that prepares the copy, after Velero’s own', () => {
+    const initContainers = [{ name: 'restore-wait', image: 'velero' }];
+    const { pod } = injected(postgresPod({ labels, spec: { initContainers } }));
+    expect(pod.spec?.initContainers?.map(({ name }) => name)).toEqual([
+      'restore-wait',
+      'quiesce-prepare-restore',
+    ]);
+    expect(pod.spec?.initContainers?.[1]).toMatchObject({
+      args: ['prepare-restore', '--data', '/var/lib/postgresql/data'],
+      securityContext: { runAsUser: 999 },
+    });
+  });
+
+  it('is the only one that gets it', () => {
+    expect(injected(postgresPod({})).pod.spec).not.toHaveProperty('initContainers');
+  });
+
+  it('that was injected before it was backed up gets nothing else', () => {
+    const { pod } = injected(postgresPod({}));
+    const restored = {
+      ...pod,
+      metadata: { ...pod.metadata, labels: { ...pod.metadata?.labels, ...labels } },
+    };
+    const { patch } = injected(restored);
+    expect(patch.map(({ op, path }) => `${op} ${path}`)).toEqual(['add /spec/initContainers']);
+    expect(injected(injected(restored).pod).patch).toEqual([]);
+  });
+});

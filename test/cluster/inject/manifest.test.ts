@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { injectManifest } from '../../../src/cluster/inject/manifest.ts';
+import type { QuiesceError } from '../../../src/errors.ts';
+import { CONFIG } from '../../support/pods.ts';
+
+const STATEFUL_SET = `# the shop's database
+apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: shop-db # a name
+spec:
+  template:
+    metadata:
+      labels: { app: shop, quiesce.dev/inject: "true" }
+    spec:
+      containers:
+        - name: postgres
+          image: postgres:17
+          volumeMounts: [{ name: data, mountPath: /var/lib/postgresql/data }]
+  volumeClaimTemplates:
+    - metadata: { name: data }
+`;
+
+interface Template {
+  spec: { template: { spec: { containers: { name: string }[] } } };
+}
+
+const refusal = (text: string): QuiesceError => {
+  try {
+    injectManifest(text, CONFIG);
+  } catch (error) {
+    return error as QuiesceError;
+  }
+  throw new Error('was not refused');
+};
+
+describe('quiesce inject', () => {
+  it('adds to the template, keeps comments, and changes nothing the second time', () => {
+    const first = injectManifest(STATEFUL_SET, CONFIG);
+    expect(first.text).toContain("# the shop's database");
+    expect(first.text).toContain('name: shop-db # a name');
+    const { spec } = parse(first.text) as Template;
+    expect(spec.template.spec.containers.map(({ name }) => name)).toEqual(['postgres', 'quiesce']);
+    expect(first.reports).toEqual([
+      { object: 'StatefulSet/shop-db', outcome: 'injected', notices: [] },
+    ]);
+    const second = injectManifest(first.text, CONFIG);
+    expect(second.text).toBe(first.text);
+    expect(second.reports[0]?.outcome).toBe('unchanged');
+  });
+
+  it('leaves every other object to the letter', () => {
+    const other = 'apiVersion: v1\nkind: ConfigMap # keep me\ndata:\n  a: "1"\n';
+    const { text } = injectManifest(`${other}---\n${STATEFUL_SET}`, CONFIG);
+    expect(text.startsWith(`${other}---\n`)).toBe(true);
+  });
+
+  it('finds templates in a List and reads JSON', () => {
+    const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [parse(STATEFUL_SET)] });
+    const { text, reports } = injectManifest(list, CONFIG);
+    expect(reports[0]?.outcome).toBe('injected');
+    const { items } = parse(text) as { items: Template[] };
+    expect(items[0]?.spec.template.spec.containers).toHaveLength(2);
+  });
+
+  it('never touches a Job or a CronJob', () => {
+    const job = STATEFUL_SET.replace('StatefulSet', 'Job');
+    expect(injectManifest(job, CONFIG).reports).toEqual([]);
+  });
+
+  it('names every annotation that it cannot follow, and prints nothing then', () => {
+    const bad = STATEFUL_SET.replace(
+      '      labels:',
+      '      annotations: { quiesce.dev/copy: clone, quiesce.dev/ttl: "9" }\n      labels:',
+    );
+    const error = refusal(bad);
+    expect(error.code).toBe('MANIFEST_INVALID');
+    expect(error.exit).toBe(2);
+    expect(error.message).toMatch(
+      /StatefulSet\/shop-db: quiesce\.dev\/copy .*; .*quiesce\.dev\/ttl/,
+    );
+  });
+
+  it('refuses what is no YAML', () => {
+    expect(refusal('a: [1\nb: }').message).toMatch(/^The manifest is not YAML/);
+  });
+
+  it('says what has not opted in', () => {
+    const { reports } = injectManifest(STATEFUL_SET.replace('"true"', '"false"'), CONFIG);
+    expect(reports).toMatchObject([{ outcome: 'skipped', notices: [{ code: 'NotOptedIn' }] }]);
+  });
+
+  it('survives objects of no known shape', () => {
+    for (const text of [
+      '',
+      '---\n---\n',
+      '3',
+      'kind: toString',
+      'kind: StatefulSet',
+      'kind: StatefulSet\nspec: 1',
+      'kind: List\nitems: [1, null]',
+    ]) {
+      expect(injectManifest(text, CONFIG).reports).toEqual([]);
+    }
+  });
+});
