@@ -74,7 +74,13 @@ function flags() {
 
 /** At the lowest priority, so that what else runs here is not disturbed. */
 function go(cwd, ...args) {
-  const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false', GOWORK: 'off' };
+  const env = {
+    GOTOOLCHAIN: 'auto',
+    ...process.env,
+    CGO_ENABLED: '0',
+    GOFLAGS: '-buildvcs=false',
+    GOWORK: 'off',
+  };
   const { status, stdout, error } = spawnSync('nice', ['-n', '19', 'go', ...args], {
     cwd,
     env,

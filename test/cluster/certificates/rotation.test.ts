@@ -1,0 +1,175 @@
+import { X509Certificate } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { expiryOf } from '../../../src/cluster/certificates/rotation.ts';
+import { SelfManagedCertificate } from '../../../src/cluster/certificates/self-managed.ts';
+import type { Cluster, StoredSecret, StoredTrust } from '../../../src/cluster/client.ts';
+
+const HOUR = 3_600_000;
+const POLICY = { caLifetimeMs: 300 * HOUR, certificateLifetimeMs: 30 * HOUR, settleMs: 60_000 };
+
+/** One Secret and one configuration with the API's optimistic concurrency, in memory. */
+class Store implements Cluster {
+  secret: StoredSecret | undefined;
+  trust: StoredTrust = { version: '1', bundles: ['', ''] };
+  writes = 0;
+  /** Called between a reading and the writing that is based on it. */
+  meanwhile: (() => Promise<void>) | undefined;
+
+  readSecret(): Promise<StoredSecret | undefined> {
+    return Promise.resolve(this.secret);
+  }
+
+  async writeSecret(_: string, __: string, data: Record<string, string>, version?: string) {
+    const meanwhile = this.meanwhile;
+    this.meanwhile = undefined;
+    await meanwhile?.();
+    if (this.secret?.version !== version) return false;
+    this.writes += 1;
+    this.secret = { version: String(Number(version ?? 0) + 1), data };
+    return true;
+  }
+
+  readTrust(): Promise<StoredTrust> {
+    return Promise.resolve(this.trust);
+  }
+
+  writeTrust(_: string, trust: StoredTrust, bundle: string): Promise<boolean> {
+    if (trust.version !== this.trust.version) return Promise.resolve(false);
+    this.trust = { version: `${this.trust.version}+`, bundles: trust.bundles.map(() => bundle) };
+    return Promise.resolve(true);
+  }
+
+  createEvent(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Whether an API server would accept this certificate now. */
+  trusts(pem: string): boolean {
+    const served = new X509Certificate(pem);
+    return this.trust.bundles.every((bundle) =>
+      (bundle.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/g) ?? [])
+        .map((one) => new X509Certificate(one))
+        .some(
+          (ca) =>
+            served.checkIssued(ca) &&
+            served.verify(ca.publicKey) &&
+            Date.parse(ca.validTo) > Date.now(),
+        ),
+    );
+  }
+}
+
+let store: Store;
+const replica = (): SelfManagedCertificate =>
+  new SelfManagedCertificate({
+    cluster: store,
+    namespace: 'system',
+    secret: 'tls',
+    configuration: 'quiesce',
+    service: 'hook',
+    policy: POLICY,
+  });
+
+beforeEach(() => {
+  store = new Store();
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2026, 0, 1) });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const later = (ms: number): void => void vi.setSystemTime(Date.now() + ms);
+
+describe('self-managed certificates', () => {
+  it('are made once and shared', async () => {
+    const [a, b] = [await replica().refresh(), await replica().refresh()];
+    expect(b).toEqual(a);
+    expect(store.writes).toBe(1);
+    const certificate = new X509Certificate(a.certificate);
+    expect(certificate.checkHost('hook.system.svc')).toBe('hook.system.svc');
+    expect(certificate.ca).toBe(false);
+    expect(store.trusts(a.certificate)).toBe(true);
+  });
+
+  it('are agreed on by two that begin at once', async () => {
+    const [one, two] = [replica(), replica()];
+    let other: unknown;
+    store.meanwhile = async () => {
+      other = await two.refresh();
+    };
+    expect(await one.refresh()).toEqual(other);
+    expect(store.writes).toBe(1);
+  });
+
+  it('are renewed when a third of their life is left, and not before', async () => {
+    const first = await replica().refresh();
+    later(19 * HOUR);
+    expect(await replica().refresh()).toEqual(first);
+    later(2 * HOUR);
+    const second = await replica().refresh();
+    expect(second).not.toEqual(first);
+    expect(store.trusts(second.certificate)).toBe(true);
+  });
+
+  it('never serve what a new authority has signed before it is trusted', async () => {
+    const one = replica();
+    while (store.writes < 25) {
+      const before = store.trust.bundles[0];
+      const pair = await one.refresh();
+      expect(store.trusts(pair.certificate)).toBe(true);
+      expect(expiryOf(pair)).toBeGreaterThan(Date.now());
+      if (before !== store.trust.bundles[0] && before !== '') {
+        // The other replica still serves what the authority before has signed.
+        const ca = before?.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/)?.[0] ?? '';
+        expect(
+          new X509Certificate(pair.certificate).verify(new X509Certificate(ca).publicKey),
+        ).toBe(true);
+      }
+      later(30_000 + Math.round(Math.random() * HOUR));
+    }
+  });
+
+  it('forget an authority once it has expired', async () => {
+    const one = replica();
+    for (let hours = 0; hours < 700; hours += 5) {
+      await one.refresh();
+      later(5 * HOUR);
+    }
+    const count = store.secret?.data['ca.crt']?.match(/BEGIN/g)?.length ?? 0;
+    expect(count).toBeLessThanOrEqual(2);
+  });
+
+  it('are made anew where the Secret is broken, foreign, or gone', async () => {
+    const first = await replica().refresh();
+    const data = store.secret?.data ?? {};
+    for (const broken of [
+      {},
+      { ...data, 'ca.key': 'x' },
+      { ...data, 'tls.key': data['ca.key'] ?? '' },
+      { ...data, 'tls.crt': 'x' },
+    ]) {
+      store.secret = { version: '7', data: broken };
+      const pair = await replica().refresh();
+      expect(expiryOf(pair)).toBeGreaterThan(Date.now());
+      expect(store.trusts(pair.certificate)).toBe(true);
+    }
+    store.secret = undefined;
+    const last = await replica().refresh();
+    expect(last).not.toEqual(first);
+    expect(store.trusts(last.certificate)).toBe(true);
+  });
+
+  it('do not take trust from an authority that another replica has just added', async () => {
+    await replica().refresh();
+    const old = store.secret;
+    later(201 * HOUR);
+    await replica().refresh();
+    later(2 * 60_000);
+    const newer = await replica().refresh();
+    store.readSecret = () => Promise.resolve(old);
+    vi.setSystemTime(Date.UTC(2026, 0, 1));
+    await replica().refresh();
+    vi.setSystemTime(Date.UTC(2026, 0, 1) + 201 * HOUR + 2 * 60_000);
+    expect(store.trusts(newer.certificate)).toBe(true);
+  });
+});

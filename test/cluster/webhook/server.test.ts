@@ -1,0 +1,115 @@
+import { copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { makeCertificates } from '../../support/certificates.ts';
+import { postgresPod } from '../../support/pods.ts';
+import { post, type RunningWebhook, startWebhook } from '../../support/webhook.ts';
+
+let dir: string;
+let webhook: RunningWebhook | undefined;
+const ca = () => readFile(join(dir, 'ca.crt'), 'utf8');
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'quiesce-webhook-'));
+  await makeCertificates(dir);
+});
+afterEach(async () => {
+  await webhook?.stop('SIGKILL');
+  webhook = undefined;
+  await rm(dir, { recursive: true, force: true });
+});
+
+async function mount(certificate: string, key = certificate): Promise<void> {
+  await copyFile(join(dir, `${certificate}.crt`), join(dir, 'new.crt'));
+  await copyFile(join(dir, `${key}.key`), join(dir, 'new.key'));
+  await rename(join(dir, 'new.crt'), join(dir, 'tls.crt'));
+  await rename(join(dir, 'new.key'), join(dir, 'tls.key'));
+}
+
+const start = () => startWebhook(['--certificates', 'files', '--cert-dir', dir]);
+
+const review = (object: unknown): string =>
+  JSON.stringify({
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    request: { uid: 'u', kind: { kind: 'Pod' }, operation: 'CREATE', namespace: 'shop', object },
+  });
+
+describe('quiesce webhook with a mounted certificate', () => {
+  it('answers reviews over TLS, counts them, and stops when told', async () => {
+    await mount('server');
+    webhook = await start();
+    await webhook.ready();
+    const answer = await post(webhook.port, await ca(), review(postgresPod({})));
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.body)).toMatchObject({
+      response: { uid: 'u', allowed: true, patchType: 'JSONPatch' },
+    });
+    const metrics = await webhook.metrics();
+    expect(metrics).toContain('quiesce_webhook_requests_total{result="injected"} 1');
+    expect(metrics).toMatch(/quiesce_webhook_certificate_expiry_timestamp_seconds \d{10}/);
+    expect(await webhook.stop()).toBe(0);
+    expect(webhook.log()).not.toContain('PRIVATE KEY');
+  });
+
+  it('refuses what is no review, and other paths', async () => {
+    await mount('server');
+    webhook = await start();
+    await webhook.ready();
+    const send = (body: string, path?: string) => post(webhook?.port ?? 0, dirCa, body, path);
+    const dirCa = await ca();
+    expect((await send('{}')).status).toBe(422);
+    expect((await send('{')).status).toBe(400);
+    expect((await send('{}', '/validate')).status).toBe(404);
+    expect((await send(`"${'x'.repeat(9 * 1024 * 1024)}"`)).status).toBe(413);
+    expect((await send(review(postgresPod({})))).status).toBe(200);
+  });
+
+  it('lives without a certificate, is not ready, and serves as soon as there is one', async () => {
+    webhook = await start();
+    await webhook.ready(false);
+    expect((await fetch(`http://127.0.0.1:${webhook.metricsPort}/healthz`)).status).toBe(200);
+    await mount('server');
+    await webhook.ready();
+    expect((await post(webhook.port, await ca(), review(postgresPod({})))).status).toBe(200);
+  });
+
+  it('serves a new certificate without a restart, and keeps the old one where the new is broken', async () => {
+    await mount('server');
+    webhook = await start();
+    await webhook.ready();
+    const authority = await ca();
+    const { port } = webhook;
+    const first = await post(port, authority, review({}));
+    await writeFile(join(dir, 'tls.crt'), 'nonsense');
+    await expect
+      .poll(() => webhook?.metrics(), { timeout: 30_000 })
+      .toMatch(/certificate_errors_total [1-9]/);
+    expect((await post(port, authority, review({}))).fingerprint).toBe(first.fingerprint);
+    await mount('elsewhere');
+    await expect
+      .poll(() => webhook?.metrics(), { timeout: 30_000 })
+      .toContain('certificate_renewals_total 1');
+    const second = await post(port, authority, review({}), '/mutate', 'elsewhere.test');
+    expect(second.status).toBe(200);
+    expect(second.fingerprint).not.toBe(first.fingerprint);
+  });
+
+  it('names every bad flag at once and exits with 2', async () => {
+    webhook = await startWebhook([
+      '--image',
+      'BAD IMAGE',
+      '--certificates',
+      'none',
+      '--memory-limit',
+      'much',
+      '--hook-timeout',
+      '30',
+    ]);
+    await expect.poll(() => webhook?.process.exitCode, { timeout: 30_000 }).toBe(2);
+    for (const flag of ['--image', '--certificates', '--memory-limit', '--hook-timeout']) {
+      expect(webhook.log()).toContain(flag);
+    }
+  });
+});

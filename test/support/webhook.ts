@@ -1,0 +1,128 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { request } from 'node:https';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const CLI = join(dirname(fileURLToPath(import.meta.url)), '../../dist/cli.js');
+
+export interface RunningWebhook {
+  readonly port: number;
+  readonly metricsPort: number;
+  readonly process: ChildProcess;
+  /** Everything it has logged so far. */
+  log(): string;
+  /** Polls /readyz until it says what is expected. */
+  ready(expected?: boolean): Promise<void>;
+  metrics(): Promise<string>;
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** `quiesce webhook` as it is shipped, on free ports. */
+export async function startWebhook(
+  flags: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<RunningWebhook> {
+  const [port, metricsPort] = [await freePort(), await freePort()];
+  const args = [
+    'webhook',
+    '--addr',
+    `127.0.0.1:${port}`,
+    '--metrics-addr',
+    `127.0.0.1:${metricsPort}`,
+  ];
+  const child = spawn(
+    process.execPath,
+    [CLI, ...args, '--image', 'quiesce:test', '--shutdown-delay', '200ms', ...flags],
+    {
+      env: { PATH: process.env['PATH'], ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => (log += text));
+  }
+  const get = async (path: string) => fetch(`http://127.0.0.1:${metricsPort}${path}`);
+  return {
+    port,
+    metricsPort,
+    process: child,
+    log: () => log,
+    async ready(expected = true) {
+      const end = Date.now() + 60_000;
+      while (Date.now() < end) {
+        const status = await get('/readyz').then(
+          (answer) => answer.status,
+          () => 0,
+        );
+        if (status === (expected ? 200 : 503)) return;
+        if (child.exitCode !== null) break;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      throw new Error(`the webhook is not ${expected ? 'ready' : 'unready'}: ${log}`);
+    },
+    metrics: async () => (await get('/metrics')).text(),
+    async stop(signal = 'SIGTERM') {
+      if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+      child.kill(signal);
+      const [code] = (await once(child, 'exit')) as [number | null];
+      return code;
+    },
+  };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export interface Posted {
+  readonly status: number;
+  readonly body: string;
+  /** SHA-256 of the certificate that was shown. */
+  readonly fingerprint: string;
+}
+
+/** One request on a connection of its own, with the certificate verified. */
+export function post(
+  port: number,
+  ca: string,
+  body: string,
+  path = '/mutate',
+  host = 'localhost',
+): Promise<Posted> {
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      {
+        host: '127.0.0.1',
+        servername: host,
+        port,
+        path,
+        method: 'POST',
+        ca,
+        agent: false,
+        headers: { 'content-type': 'application/json' },
+      },
+      (answer) => {
+        const socket = answer.socket as unknown as {
+          getPeerCertificate(): { fingerprint256: string };
+        };
+        const fingerprint = socket.getPeerCertificate().fingerprint256;
+        let text = '';
+        answer.setEncoding('utf8').on('data', (part: string) => (text += part));
+        answer.on('end', () =>
+          resolve({ status: answer.statusCode ?? 0, body: text, fingerprint }),
+        );
+      },
+    );
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
