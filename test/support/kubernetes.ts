@@ -3,13 +3,13 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { makeCertificates } from './certificates.ts';
 import { freePort } from './webhook.ts';
 
-const BUILD = join(dirname(fileURLToPath(import.meta.url)), '../../scripts/kubernetes.mjs');
+/** From the root of the checkout, where tests and benchmarks run. */
+const BUILD = resolve('scripts/kubernetes.mjs');
 const ADMIN = 'admin-token';
 
 export interface Answer<T> {

@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { INJECT_DEFAULTS, type InjectConfig } from '../../src/cluster/inject/options.ts';
 import type { Operation } from '../../src/cluster/inject/patch.ts';
@@ -8,7 +7,7 @@ import { keysOf } from '../../src/cluster/inject/patch.ts';
 import type { Pod } from '../../src/cluster/inject/pod.ts';
 
 /** Pods that people really run; each file names its source. */
-export const GOLDEN = join(dirname(fileURLToPath(import.meta.url)), '../golden/inject');
+export const GOLDEN = resolve('test/golden/inject');
 
 export const CONFIG: InjectConfig = { ...INJECT_DEFAULTS, image: 'registry.example/quiesce:1.0.0' };
 
@@ -17,7 +16,8 @@ export const goldenNames: readonly string[] = readdirSync(GOLDEN)
   .map((name) => basename(name, '.yaml'));
 
 export function goldenPod(name: string): Pod {
-  return parse(readFileSync(join(GOLDEN, `${name}.yaml`), 'utf8')) as Pod;
+  // As kubectl reads it: 0755 is octal.
+  return parse(readFileSync(join(GOLDEN, `${name}.yaml`), 'utf8'), { version: '1.1' }) as Pod;
 }
 
 /** A pod of the official PostgreSQL image, with what a test wants changed. */

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { request } from 'node:https';
 import { createServer } from 'node:net';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { resolve } from 'node:path';
 
-const CLI = join(dirname(fileURLToPath(import.meta.url)), '../../dist/cli.js');
+/** From the root of the checkout, where tests and benchmarks run. */
+const CLI = resolve('dist/cli.js');
 
 export interface RunningWebhook {
   readonly port: number;

@@ -44,7 +44,8 @@ export function injectManifest(
   text: string,
   config: InjectConfig,
 ): { readonly text: string; readonly reports: readonly ManifestReport[] } {
-  const documents = parseAllDocuments(text) as unknown as Document.Parsed[];
+  // As kubectl and Helm read it: 0755 is an octal number, and yes a boolean.
+  const documents = parseAllDocuments(text, { version: '1.1' }) as unknown as Document.Parsed[];
   const broken = documents.flatMap(({ errors }) => errors)[0];
   if (broken) {
     const message = `The manifest is not YAML: ${broken.message.split('\n')[0]}`;
@@ -52,16 +53,23 @@ export function injectManifest(
   }
   const problems: string[] = [];
   const reports: ManifestReport[] = [];
+  let printed = '';
+  let begin = 0;
   for (const document of documents) {
-    for (const found of findPods(document.toJS() as unknown, [])) {
-      const report = injectOne(document, found, config, problems);
-      if (report) reports.push(report);
-    }
+    const found = findPods(document.toJS() as unknown, []);
+    const own = found.flatMap((one) => injectOne(document, one, config, problems) ?? []);
+    reports.push(...own);
+    const end = document.range[2];
+    const changed = own.some(({ outcome }) => outcome === 'injected');
+    const source = text.slice(begin, end);
+    if (printed !== '' && !printed.endsWith('\n')) printed += '\n';
+    printed += changed ? document.toString({ lineWidth: 0 }) : source;
+    begin = end;
   }
   if (problems.length > 0) {
     throw new QuiesceError('MANIFEST_INVALID', `${problems.join('; ')}.`);
   }
-  return { text: documents.map((document) => print(document)).join(''), reports };
+  return { text: printed + text.slice(begin), reports };
 }
 
 /** Objects, and objects in Lists. */
@@ -102,7 +110,12 @@ function injectOne(
       notices: [{ code: result.code, message: result.message }],
     };
   }
-  for (const operation of result.patch) change(document, path, operation);
+  try {
+    for (const operation of result.patch) change(document, path, operation);
+  } catch {
+    problems.push(`${object}: what is to be changed stands behind a YAML alias; write it out`);
+    return undefined;
+  }
   const outcome = result.patch.length > 0 ? 'injected' : 'unchanged';
   return { object, outcome, notices: result.notices };
 }
@@ -126,10 +139,6 @@ function change(document: Document.Parsed, base: Path, operation: Operation): vo
     parent.flow = false;
   }
   document.setIn(path, value);
-}
-
-function print(document: Document.Parsed): string {
-  return document.toString({ lineWidth: 0 });
 }
 
 /** One line an object, for whoever runs it. */

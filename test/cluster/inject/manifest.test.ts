@@ -56,6 +56,43 @@ describe('quiesce inject', () => {
     expect(text.startsWith(`${other}---\n`)).toBe(true);
   });
 
+  it('reads and writes numbers and words as kubectl does', () => {
+    const modes = STATEFUL_SET.replace(
+      'spec:\n      containers:',
+      `spec:
+      volumes: [{ name: s, configMap: { name: s, defaultMode: 0755 } }]
+      hostIPC: no
+      containers:`,
+    ).replace(
+      'image: postgres:17',
+      "image: postgres:17\n          env: [{ name: POSTGRES_USER, value: 'yes' }]",
+    );
+    const { text } = injectManifest(modes, CONFIG);
+    expect(text).toContain('defaultMode: 0755');
+    expect(text).toContain('hostIPC: no');
+    expect(text).toMatch(/name: PGUSER\n +value: ["']yes["']/);
+    expect(text).not.toContain('%YAML');
+  });
+
+  it('keeps documents that it does not change byte by byte', () => {
+    const odd =
+      "# odd\n---\nkind:   ConfigMap\ndata: {a: 'x',\n  b: y}   # c\n\n\n---\n# only a comment\n";
+    const { text } = injectManifest(`${odd}---\n${STATEFUL_SET}...\n---\n${odd}`, CONFIG);
+    expect(text.startsWith(odd)).toBe(true);
+    expect(text.endsWith(odd)).toBe(true);
+  });
+
+  it('says so where an alias is in the way', () => {
+    const alias =
+      STATEFUL_SET.replace(
+        'containers:\n        - name: postgres',
+        'containers: &c\n        - name: postgres',
+      ) +
+      '---\nkind: Pod\nmetadata: { name: p, labels: { quiesce.dev/inject: "true" } }\nspec: &s { containers: [ { name: quiesce }, { name: db, image: redis } ] }\nother: 1\n' +
+      '---\na: &x { name: quiesce }\nkind: Pod\nmetadata: { name: q, labels: { quiesce.dev/inject: "true" } }\nspec: { containers: [ *x, { name: db, image: redis } ] }\n';
+    expect(refusal(alias).message).toMatch(/^Pod\/q: .* alias/);
+  });
+
   it('finds templates in a List and reads JSON', () => {
     const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [parse(STATEFUL_SET)] });
     const { text, reports } = injectManifest(list, CONFIG);
