@@ -35,6 +35,30 @@ async function file(name: string, content: string): Promise<string> {
   return path;
 }
 
+describe('names that a pod refers to', () => {
+  it('count as unset where Kubernetes could not resolve them', async () => {
+    const { settings } = await read({ PGPASSWORD: '$(POSTGRES_PASSWORD)', PGHOST: 'db' });
+    expect(settings).not.toHaveProperty('PGPASSWORD');
+    expect(settings['PGHOST']).toBe('db');
+  });
+
+  it('take NAME_DEFAULT where neither NAME nor NAME_FILE is set, and only then', async () => {
+    const user = async (env: Record<string, string>) =>
+      (await read({ PGUSER_DEFAULT: 'postgres', ...env })).settings;
+    expect((await user({}))['PGUSER']).toBe('postgres');
+    expect((await user({ PGUSER: '$(POSTGRES_USER)' }))['PGUSER']).toBe('postgres');
+    expect((await user({ PGUSER: 'app' }))['PGUSER']).toBe('app');
+    expect((await user({ PGUSER_FILE: await file('user', 'filed\n') }))['PGUSER']).toBe('filed');
+    expect(await user({})).not.toHaveProperty('PGUSER_DEFAULT');
+  });
+
+  it('are the engines’ only', async () => {
+    const error = await refusal({ QUIESCE_COPY_DEFAULT: 'files' });
+    expect(error.message).toContain('QUIESCE_COPY_DEFAULT');
+    expect((await refusal({ QUIESCE_DATA_DIR: '$(X)' })).message).toContain('QUIESCE_DATA_DIR');
+  });
+});
+
 describe('readConfig', () => {
   it('needs the engine only, and has a default for the rest', async () => {
     const config = await read({ PGHOST: 'db', PATH: '/bin' });

@@ -94,10 +94,10 @@ export class FlagReader {
     return value;
   }
 
-  oneOf<T extends string>(name: string, allowed: readonly [T, ...T[]] | readonly T[]): T {
+  oneOf<T extends string>(name: string, allowed: readonly [T, ...T[]]): T {
     const found = allowed.find((one) => one === this.text(name));
     if (found === undefined) this.issue(name, `must be one of ${allowed.join(', ')}`);
-    return found ?? (allowed[0] as T);
+    return found ?? allowed[0];
   }
 
   duration(name: string, shortest: number): number {

@@ -1,4 +1,4 @@
-import { Document, isMap, isSeq, type Node, parseAllDocuments } from 'yaml';
+import { type Document, isMap, isSeq, type Node, parseAllDocuments } from 'yaml';
 import { QuiesceError } from '../../errors.ts';
 import { inject, type Notice } from './inject.ts';
 import { INJECT_LABEL } from './names.ts';

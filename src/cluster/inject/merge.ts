@@ -149,9 +149,7 @@ const SUFFIXES: Readonly<Record<string, number>> = {
 
 /** A quantity as a number: the API server writes `0.1` as `100m`. */
 export function amount(quantity: string): number | undefined {
-  const match = /^([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?$/.exec(
-    String(quantity),
-  );
+  const match = /^([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?$/.exec(quantity);
   const factor = SUFFIXES[match?.[2] ?? ''];
   return match?.[1] === undefined || factor === undefined ? undefined : Number(match[1]) * factor;
 }

@@ -47,11 +47,11 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
       metrics.certificate(expiresAt);
       door.serve(pair);
     },
-    onFailure: metrics.certificateError,
+    onFailure: () => metrics.certificateError(),
   });
   let stopping = false;
   const observability = buildObservabilityApp({
-    metrics: metrics.text,
+    metrics: () => metrics.text(),
     live: () => ({ ok: true, message: 'alive' }),
     ready() {
       if (stopping) return { ok: false, message: 'stopping' };

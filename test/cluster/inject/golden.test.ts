@@ -30,7 +30,8 @@ describe.each(goldenNames)('the pod %s', (name) => {
     expect(sidecar).not.toHaveProperty('restartPolicy');
     expect(sidecar).not.toHaveProperty('readinessProbe');
     for (const { name: variable, value } of sidecar?.env ?? []) {
-      if (/PASSWORD$/.test(variable) && value !== undefined) expect(value).toMatch(/^\$\(\w+\)$/);
+      if (variable.endsWith('PASSWORD') && value !== undefined)
+        expect(value).toMatch(/^\$\(\w+\)$/);
     }
   });
 });

@@ -433,16 +433,16 @@ describe('behind a real API server', () => {
       .poll(async () => (await create(pod('first'), true)).status, { timeout: 30_000 })
       .toBe(201);
     const statuses: number[] = [];
-    let running = true;
+    const end = new AbortController();
     const load = (async () => {
-      while (running) statuses.push((await create(pod('during'), true)).status);
+      while (!end.signal.aborted) statuses.push((await create(pod('during'), true)).status);
     })();
     await new Promise((resolve) => setTimeout(resolve, 500));
     const stopped = one.stop('SIGTERM');
     balancer.to(other.port);
     expect(await stopped).toBe(0);
     await new Promise((resolve) => setTimeout(resolve, 1_000));
-    running = false;
+    end.abort();
     await load;
     expect(statuses.filter((status) => status !== 201)).toEqual([]);
   });
