@@ -1,4 +1,11 @@
-import { type ConnectionInput, type EngineProfile, flag, portOf, present } from './profile.ts';
+import {
+  asDefault,
+  type ConnectionInput,
+  type EngineProfile,
+  flag,
+  portOf,
+  present,
+} from './profile.ts';
 import type { Container, EnvVar } from '../pod.ts';
 
 /** MongoDB: the official images, Bitnami's, Percona's. */
@@ -20,7 +27,7 @@ export const mongodb: EngineProfile = {
     flag(container, 'dbpath', extraFlags(env)) ?? env.plain('MONGODB_VOLUME_DIR'),
   places: ['/data/db', '/bitnami/mongodb', '/var/lib/mongodb', '/var/lib/mongo', '/data'],
   connection: (input) => [...credentials(input), ...address(input)],
-  address,
+  address: (input) => address(input).map(asDefault),
   login: { username: 'MONGODB_USERNAME', password: 'MONGODB_PASSWORD' },
 };
 

@@ -3,6 +3,7 @@ import {
   type EngineProfile,
   type ImageUser,
   portOf,
+  asDefault,
   present,
 } from './profile.ts';
 import type { EnvVar } from '../pod.ts';
@@ -33,12 +34,11 @@ export const postgres: EngineProfile = {
     ...place(input),
     { name: 'PGDATABASE', value: ADMIN },
   ],
-  // A Secret may hold PGUSER, PGDATABASE and other names of libpq: these count where it does not.
-  address: (input) => [
-    { name: 'PGUSER_DEFAULT', value: ADMIN },
-    ...place(input),
-    { name: 'PGDATABASE_DEFAULT', value: ADMIN },
-  ],
+  // A Secret may hold any of libpq's names: these count where it does not.
+  address: (input) =>
+    [{ name: 'PGUSER', value: ADMIN }, ...place(input), { name: 'PGDATABASE', value: ADMIN }].map(
+      asDefault,
+    ),
   login: { username: 'PGUSER', password: 'PGPASSWORD' },
 };
 

@@ -63,6 +63,11 @@ export function portOf(
   return String(likely?.containerPort ?? standard);
 }
 
+/** The sidecar takes it where nothing else, such as a Secret, says `name`. */
+export function asDefault({ name, value }: EnvVar): EnvVar {
+  return { name: `${name}_DEFAULT`, ...(value === undefined ? {} : { value }) };
+}
+
 /** Drops what is not there. */
 export function present(...entries: readonly (EnvVar | undefined)[]): readonly EnvVar[] {
   return entries.filter((entry) => entry !== undefined);

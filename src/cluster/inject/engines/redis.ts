@@ -1,4 +1,11 @@
-import { type ConnectionInput, type EngineProfile, flag, portOf, present } from './profile.ts';
+import {
+  asDefault,
+  type ConnectionInput,
+  type EngineProfile,
+  flag,
+  portOf,
+  present,
+} from './profile.ts';
 import type { EnvVar } from '../pod.ts';
 
 /** Redis and Valkey, the official images and Bitnami's. */
@@ -27,7 +34,7 @@ export const redis: EngineProfile = {
     '/var/lib/valkey',
   ],
   connection: (input) => [...password(input), ...address(input)],
-  address,
+  address: defaultUrl,
   login: { username: 'REDIS_USERNAME', password: 'REDIS_PASSWORD' },
 };
 
@@ -50,24 +57,37 @@ function password({ container, env }: ConnectionInput): readonly EnvVar[] {
 
 /** Host and port always: Kubernetes sets REDIS_PORT=tcp://… for a Service called redis. */
 function address(input: ConnectionInput): readonly EnvVar[] {
-  const { env } = input;
-  const both = (name: string): string[] => [`REDIS_${name}`, `VALKEY_${name}`];
-  const tls = /^(?:yes|true|1)$/i.test(env.plain(...both('TLS_ENABLED')) ?? '');
+  const { tls, port } = listener(input);
+  return [
+    { name: 'REDIS_HOST', value: '127.0.0.1' },
+    { name: 'REDIS_PORT', value: port },
+    ...(tls ? [{ name: 'REDIS_TLS', value: 'true' }, ...tlsFiles(input)] : []),
+  ];
+}
+
+/** A Secret may hold REDIS_URL, beside which host and port would be refused. */
+function defaultUrl(input: ConnectionInput): readonly EnvVar[] {
+  const { tls, port } = listener(input);
+  const url = { name: 'REDIS_URL', value: `${tls ? 'rediss' : 'redis'}://127.0.0.1:${port}` };
+  return [url, ...(tls ? tlsFiles(input) : [])].map(asDefault);
+}
+
+const both = (name: string): string[] => [`REDIS_${name}`, `VALKEY_${name}`];
+
+function listener(input: ConnectionInput): { readonly tls: boolean; readonly port: string } {
+  const tls = /^(?:yes|true|1)$/i.test(input.env.plain(...both('TLS_ENABLED')) ?? '');
   const names = tls
     ? [...both('TLS_PORT_NUMBER'), ...both('TLS_PORT')]
     : [...both('PORT_NUMBER'), ...both('PORT')];
-  const base: EnvVar[] = [
-    { name: 'REDIS_HOST', value: '127.0.0.1' },
-    { name: 'REDIS_PORT', value: portOf(input, names, 6379) },
-  ];
-  if (!tls) return base;
+  return { tls, port: portOf(input, names, 6379) };
+}
+
+function tlsFiles({ env }: ConnectionInput): readonly EnvVar[] {
   const file = (target: string, name: string): EnvVar | undefined => {
     const value = env.plain(...both(name));
     return value === undefined ? undefined : { name: target, value };
   };
   return present(
-    ...base,
-    { name: 'REDIS_TLS', value: 'true' },
     // The chain is verified; the certificate names the Service, not 127.0.0.1.
     { name: 'REDIS_TLS_VERIFY', value: 'ca' },
     file('REDIS_TLS_CA', 'TLS_CA_FILE'),
