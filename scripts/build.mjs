@@ -3,6 +3,7 @@
 import { build } from 'esbuild';
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -59,6 +60,17 @@ const noOtherCompilers = {
   },
 };
 
+/** What MongoDB's driver does without, the Kubernetes client loads at once. */
+const proxiesAreBundled = {
+  name: 'proxies-are-bundled',
+  setup({ onResolve }) {
+    onResolve({ filter: /^socks$/ }, ({ importer }) => {
+      if (!importer.includes('/socks-proxy-agent/')) return undefined;
+      return { path: createRequire(importer).resolve('socks') };
+    });
+  },
+};
+
 async function buildCli() {
   const result = await build({
     ...shared,
@@ -105,7 +117,7 @@ async function buildCommands() {
     ],
     // pg makes a Response to see whether it runs at Cloudflare, which loads all of Node's fetch: 5 MB.
     define: { Response: 'undefined' },
-    plugins: [englishOnly, noOtherCompilers],
+    plugins: [englishOnly, noOtherCompilers, proxiesAreBundled],
     banner: {
       js: [
         "import { createRequire as __createRequire } from 'node:module';",

@@ -15,7 +15,7 @@ export type App = FastifyInstance<Server, IncomingMessage, ServerResponse, never
  * of a sidecar is counted. Answers are described by schemas but not checked against them: a released
  * database must be reported as released even if a field of its receipt were not as documented.
  */
-const OWN_COMPILERS = {
+export const OWN_COMPILERS = {
   compilersFactory: {
     buildValidator: () => validatorCompiler,
     buildSerializer: () => () => (data: unknown) => JSON.stringify(data),

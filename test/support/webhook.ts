@@ -23,6 +23,7 @@ export interface RunningWebhook {
 export async function startWebhook(
   flags: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  cli = CLI,
 ): Promise<RunningWebhook> {
   const [port, metricsPort] = [await freePort(), await freePort()];
   const args = [
@@ -34,7 +35,7 @@ export async function startWebhook(
   ];
   const child = spawn(
     process.execPath,
-    [CLI, ...args, '--image', 'quiesce:test', '--shutdown-delay', '200ms', ...flags],
+    [cli, ...args, '--image', 'quiesce:test', '--shutdown-delay', '200ms', ...flags],
     {
       env: { PATH: process.env['PATH'], ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -2,6 +2,7 @@ import { fastify } from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
+import { OWN_COMPILERS } from '../../http/base.ts';
 import { answerError } from '../../http/errors.ts';
 import type { Logger } from '../../logger.ts';
 import type { Pair } from '../certificates/authority.ts';
@@ -37,6 +38,7 @@ export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
+    schemaController: OWN_COMPILERS,
     https: { cert: pair.certificate, key: pair.key, minVersion: 'TLSv1.2' },
   });
   app.setErrorHandler(answerError(logger));

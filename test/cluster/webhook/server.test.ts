@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -51,6 +51,15 @@ describe('quiesce webhook with a mounted certificate', () => {
     expect(metrics).toMatch(/quiesce_webhook_certificate_expiry_timestamp_seconds \d{10}/);
     expect(await webhook.stop()).toBe(0);
     expect(webhook.log()).not.toContain('PRIVATE KEY');
+  });
+
+  it('runs from its bundle alone, as in the image', async () => {
+    await cp('dist', join(dir, 'dist'), { recursive: true });
+    await mount('server');
+    const flags = ['--certificates', 'files', '--cert-dir', dir];
+    webhook = await startWebhook(flags, {}, join(dir, 'dist/cli.js'));
+    await webhook.ready();
+    expect((await post(webhook.port, await ca(), review(postgresPod({})))).status).toBe(200);
   });
 
   it('refuses what is no review, and other paths', async () => {
