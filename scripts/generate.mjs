@@ -1,9 +1,11 @@
-// Writes what is generated from the code: docs/openapi.json, docs/receipt.schema.json, docs/errors.md.
+// Writes what is generated: docs/openapi.json, docs/receipt.schema.json and docs/errors.md from the code,
+// charts/quiesce/README.md from the values' comments.
 // With --check it writes nothing and fails, naming the files that are out of date.
 import { build } from 'esbuild';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { chartReadme } from './chart-readme.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const RECEIPT_ID = 'https://quiesce.dev/schemas/receipt-v1.json';
@@ -151,6 +153,7 @@ const files = {
   'docs/openapi.json': await openapi(sources),
   'docs/receipt.schema.json': receiptSchema(sources),
   'docs/errors.md': errorsPage(sources),
+  'charts/quiesce/README.md': await chartReadme(join(root, 'charts/quiesce')),
 };
 const stale = [];
 for (const [name, wanted] of Object.entries(files)) {

@@ -1,0 +1,334 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { BUILD_TIMEOUT_MS, one, realHelm } from '../support/helm.ts';
+
+const run = promisify(execFile);
+
+interface Rule {
+  readonly alert: string;
+  readonly expr: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+interface Groups {
+  readonly groups: readonly { readonly name: string; readonly rules: readonly Rule[] }[];
+}
+
+/** Samples a minute apart, in promtool's notation, from minute 0. */
+type Series = Readonly<Record<string, string>>;
+
+let dir: string;
+let spec: Groups;
+let perApp: Groups;
+
+const ALL = ['podMonitor', 'serviceMonitor', 'prometheusRule'].flatMap((name) => [
+  '--set',
+  `${name}.enabled=true`,
+]);
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'q-alerts-'));
+  const helm = await realHelm();
+  const render = async (...args: string[]): Promise<Groups> =>
+    one(await helm.template(...ALL, ...args), 'PrometheusRule')['spec'] as Groups;
+  spec = await render();
+  perApp = await render('--set', 'prometheusRule.protects=app');
+}, BUILD_TIMEOUT_MS);
+
+afterAll(async () => {
+  await rm(dir, { recursive: true, force: true });
+});
+
+const rules = (groups: Groups): Rule[] => groups.groups.flatMap((group) => [...group.rules]);
+
+/**
+ * Replays the samples through the rules with promtool and asserts at which times the alert fires, and
+ * with which labels beside its severity.
+ */
+async function replay(
+  alert: string,
+  series: Series,
+  expected: readonly (readonly [at: string, labels: readonly Record<string, string>[]])[],
+  groups: Groups = spec,
+): Promise<void> {
+  const rule = rules(groups).find((found) => found.alert === alert);
+  if (!rule) throw new Error(`no alert is called ${alert}`);
+  const folder = await mkdtemp(join(dir, `${alert}-`));
+  // What a label stands for in the sentences is promtool's to expand; the labels are compared here.
+  const bare = {
+    groups: groups.groups.map((group) => ({
+      ...group,
+      rules: group.rules.map(({ annotations: _, ...rest }) => rest),
+    })),
+  };
+  await writeFile(join(folder, 'rules.yaml'), stringify(bare));
+  const tests = {
+    rule_files: ['rules.yaml'],
+    evaluation_interval: '1m',
+    tests: [
+      {
+        interval: '1m',
+        input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+        alert_rule_test: expected.map(([at, labels]) => ({
+          eval_time: at,
+          alertname: alert,
+          exp_alerts: labels.map((own) => ({ exp_labels: { ...rule.labels, ...own } })),
+        })),
+      },
+    ],
+  };
+  const file = join(folder, 'tests.yaml');
+  await writeFile(file, stringify(tests));
+  const { stdout } = await run('promtool', ['test', 'rules', file]).catch(
+    (failed: { stdout: string; stderr: string }) => {
+      throw new Error(`${failed.stdout}\n${failed.stderr}`);
+    },
+  );
+  expect(stdout).toContain('SUCCESS');
+}
+
+const POD = { namespace: 'shop', pod: 'db-0', app: 'shop', engine: 'postgres' };
+const labels = (own: Readonly<Record<string, string>>): string =>
+  Object.entries(own)
+    .map(([name, value]) => `${name}="${value}"`)
+    .join(',');
+const of = (metric: string, more: Readonly<Record<string, string>> = {}): string =>
+  `${metric}{${labels({ ...POD, ...more })}}`;
+
+test('the rules are what Prometheus takes', async () => {
+  for (const groups of [spec, perApp]) {
+    const file = join(dir, 'check.yaml');
+    await writeFile(file, stringify(groups));
+    const { stdout } = await run('promtool', ['check', 'rules', file]);
+    expect(stdout).toContain('SUCCESS');
+    expect(stdout).toContain(`${rules(groups).length} rules found`);
+  }
+});
+
+describe('QuiesceBackupInconsistent', () => {
+  const name = 'QuiesceBackupInconsistent';
+  test('fires on the first scrape of a failed verdict and clears with the next proven one', () =>
+    replay(name, { [of('stateful_backup_consistency_check')]: '1x4 0x4 1x4' }, [
+      ['4m', []],
+      ['5m', [POD]],
+      ['9m', [POD]],
+      ['10m', []],
+    ]));
+  test('says nothing before the first freeze', () =>
+    replay(name, { [of('stateful_backup_frozen')]: '0x60' }, [['30m', []]]));
+  test('stands when the sidecar is started anew, until its next freeze is proven', () =>
+    replay(name, { [of('stateful_backup_consistency_check')]: '0x4 _x120 1x4' }, [
+      ['4m', [POD]],
+      ['60m', [POD]],
+      ['124m', [POD]],
+      ['125m', []],
+    ]));
+  test('a good verdict that was forgotten stays good', () =>
+    replay(name, { [of('stateful_backup_consistency_check')]: '1x4 _x120' }, [['60m', []]]));
+});
+
+describe('QuiesceHookTooLong', () => {
+  const metric = of('stateful_backup_hook_duration_seconds', { hook: 'freeze' });
+  test('fires on the last run of either hook and clears with a short one', () =>
+    replay('QuiesceHookTooLong', { [metric]: '2x4 301x4 300x4' }, [
+      ['4m', []],
+      ['5m', [{ ...POD, hook: 'freeze' }]],
+      ['10m', []],
+    ]));
+});
+
+describe('QuiesceSnapshotFailed', () => {
+  const metric = 'volume_snapshot_failed_total{namespace="shop",group="orders",pod="controller-0"}';
+  const labelled = [{ namespace: 'shop', group: 'orders' }];
+  test('fires on a failure and clears an hour later, not at the next restart', () =>
+    replay('QuiesceSnapshotFailed', { [metric]: '3x90 4x120' }, [
+      ['89m', []],
+      ['93m', labelled],
+      ['140m', labelled],
+      ['160m', []],
+    ]));
+  test('sees the failure of a counter that was born with it', () =>
+    replay('QuiesceSnapshotFailed', { [metric]: '_x30 1x200' }, [
+      ['29m', []],
+      ['31m', labelled],
+      ['89m', labelled],
+      ['95m', []],
+    ]));
+  test('a counter that stands still is no failure', () =>
+    replay('QuiesceSnapshotFailed', { [metric]: '7x300' }, [['200m', []]]));
+});
+
+describe('QuiesceFrozenTooLong', () => {
+  const name = 'QuiesceFrozenTooLong';
+  const frozen = of('stateful_backup_frozen');
+  const since = of('stateful_backup_frozen_since_timestamp_seconds');
+  test('fires beyond the longest lease and clears with the thaw', () =>
+    replay(name, { [frozen]: '1x15 0x10', [since]: '0x15 stale' }, [
+      ['10m', []],
+      ['13m', [POD]],
+      ['15m', [POD]],
+      ['16m', []],
+    ]));
+  test('a freeze as long as its lease is no alarm', () =>
+    replay(name, { [frozen]: '1x10 0x10', [since]: '0x10 stale' }, [
+      ['10m', []],
+      ['12m', []],
+    ]));
+  test('fires when the sidecar is gone and the hold may still be there', () =>
+    replay(name, { [frozen]: '1x4 stale', [since]: '0x4 stale' }, [
+      ['8m', []],
+      ['13m', [POD]],
+      ['40m', [POD]],
+    ]));
+  test('clears when a new sidecar has released what the old one left', () =>
+    replay(name, { [frozen]: '1x4 _x10 0x20', [since]: '0x4 stale' }, [
+      ['14m', [POD]],
+      ['15m', []],
+      ['30m', []],
+    ]));
+  test('a sidecar that went away thawed leaves no alarm', () =>
+    replay(name, { [frozen]: '1x4 0x2 stale', [since]: '0x4 stale' }, [['30m', []]]));
+});
+
+describe('QuiesceAutoThaw', () => {
+  const metric = of('stateful_backup_auto_thaw_total');
+  test('fires when a lease ended by itself and clears an hour later', () =>
+    replay('QuiesceAutoThaw', { [metric]: '0x90 1x120' }, [
+      ['90m', []],
+      ['93m', [POD]],
+      ['140m', [POD]],
+      ['160m', []],
+    ]));
+  test('sees a lease that ended before the first scrape', () =>
+    replay('QuiesceAutoThaw', { [metric]: '_x30 1x120' }, [
+      ['31m', [POD]],
+      ['95m', []],
+    ]));
+});
+
+describe('QuiesceRestoreNotVerified', () => {
+  test('fires on a restored copy that was not proven and clears when it is', () =>
+    replay(
+      'QuiesceRestoreNotVerified',
+      { [of('stateful_backup_restore_verified')]: '_x3 0x5 1x5' },
+      [
+        ['2m', []],
+        ['5m', [POD]],
+        ['10m', []],
+      ],
+    ));
+});
+
+describe('QuiesceNoSuccessfulBackup', () => {
+  const name = 'QuiesceNoSuccessfulBackup';
+  const build = of('stateful_backup_build_info', { version: '0.1.0' });
+  const success = of('stateful_backup_last_success_timestamp_seconds');
+  const HOUR = 60;
+  test('fires 26 hours after the last success and clears with the next', () =>
+    replay(
+      name,
+      { [build]: `1x${40 * HOUR}`, [success]: `0x${30 * HOUR} ${30 * 3600}x${5 * HOUR}` },
+      [
+        ['25h55m', []],
+        ['26h10m', [POD]],
+        ['30h', [POD]],
+        ['30h5m', []],
+      ],
+    ));
+  test('fires for a pod that never had one, a day and two hours after it came', () =>
+    replay(name, { [build]: `1x${30 * HOUR}` }, [
+      ['25h', []],
+      ['26h10m', [POD]],
+    ]));
+  test('a success that the sidecar forgot by a restart counts', () =>
+    replay(name, { [build]: `1x${60 * HOUR}`, [success]: `_x${10 * HOUR} 36000x60 stale` }, [
+      ['30h', []],
+      ['35h50m', []],
+      ['36h10m', [POD]],
+    ]));
+  test('a pod that is gone is not missed', () =>
+    replay(name, { [build]: `1x${27 * HOUR} stale` }, [
+      ['26h30m', [POD]],
+      ['28h', []],
+    ]));
+  test('counts every pod, or one of an app where the values say so', async () => {
+    const second = { ...POD, pod: 'db-1' };
+    const series = {
+      [build]: `1x${30 * HOUR}`,
+      [`stateful_backup_build_info{${labels({ ...second, version: '0.1.0' })}}`]: `1x${30 * HOUR}`,
+      [success]: `${20 * 3600}x${30 * HOUR}`,
+    };
+    await replay(name, series, [['27h', [second]]]);
+    await replay(name, series, [['27h', []]], perApp);
+  });
+});
+
+describe('the webhook', () => {
+  const target = { namespace: 'quiesce-system', job: 'quiesce-webhook' };
+  const first = labels({ ...target, pod: 'quiesce-webhook-a' });
+  const second = labels({ ...target, pod: 'quiesce-webhook-b' });
+  test('QuiesceWebhookDown fires when no replica answers and clears with one', () =>
+    replay('QuiesceWebhookDown', { [`up{${first}}`]: '1x5 0x10 1x10', [`up{${second}}`]: '0x40' }, [
+      ['5m', []],
+      ['12m', [target]],
+      ['16m', []],
+    ]));
+  test('QuiesceWebhookDown fires when nothing is scraped at all', () =>
+    replay('QuiesceWebhookDown', { 'up{job="other"}': '1x20' }, [['10m', [target]]]));
+  test('QuiescePodNotInjected names the first pod that went without, and forgets it in an hour', () =>
+    replay(
+      'QuiescePodNotInjected',
+      {
+        [`quiesce_webhook_requests_total{${first},result="invalid"}`]: '_x10 1x200',
+        [`quiesce_webhook_requests_total{${first},result="injected"}`]: '0+1x200',
+      },
+      [
+        ['9m', []],
+        ['12m', [{ ...target, result: 'invalid' }]],
+        ['90m', []],
+      ],
+    ));
+  test('QuiesceCertificateExpiring fires a week before the end and clears with a new one', () => {
+    const metric = `quiesce_webhook_certificate_expiry_timestamp_seconds{${first}}`;
+    const end = 7 * 86_400 + 1_800;
+    return replay('QuiesceCertificateExpiring', { [metric]: `${end}x60 ${end * 10}x20` }, [
+      ['29m', []],
+      ['45m', [{ ...target, pod: 'quiesce-webhook-a' }]],
+      ['62m', []],
+    ]);
+  });
+});
+
+test('every alert can be switched off, has a severity and a threshold where it needs one', async () => {
+  const helm = await realHelm();
+  const names = [
+    'inconsistent',
+    'hookTooLong',
+    'snapshotFailed',
+    'frozenTooLong',
+    'autoThaw',
+    'restoreNotVerified',
+    'noSuccess',
+    'webhookDown',
+    'podNotInjected',
+    'certificateExpiring',
+  ];
+  expect(rules(spec)).toHaveLength(names.length);
+  for (const name of names) {
+    const off = await helm.template(...ALL, '--set', `prometheusRule.alerts.${name}.enabled=false`);
+    const left = rules(one(off, 'PrometheusRule')['spec'] as Groups);
+    expect(left, name).toHaveLength(names.length - 1);
+  }
+  for (const rule of rules(spec)) expect(rule.labels['severity']).toMatch(/^(critical|warning)$/);
+  const sharper = one(
+    await helm.template(...ALL, '--set', 'prometheusRule.alerts.hookTooLong.seconds=25'),
+    'PrometheusRule',
+  );
+  expect(JSON.stringify(sharper)).toContain('stateful_backup_hook_duration_seconds > 25"');
+}, 120_000);

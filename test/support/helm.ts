@@ -1,0 +1,91 @@
+import { execFile } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { parseAllDocuments } from 'yaml';
+
+const run = promisify(execFile);
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+
+export const CHART = join(repository, 'charts/quiesce');
+
+/** Long enough for the one time that helm is built on a busy machine. */
+export const BUILD_TIMEOUT_MS = 45 * 60_000;
+
+/** A rendered object, or one to be applied. */
+export interface Manifest {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly [field: string]: unknown;
+}
+
+export interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Helm {
+  /** Runs until it ends, whatever its exit code. */
+  run(...args: string[]): Promise<Output>;
+  /**
+   * What `helm template` renders, tests included.
+   * @throws Error with helm's own words where it refuses.
+   */
+  template(...args: string[]): Promise<Manifest[]>;
+}
+
+let helm: Promise<Helm> | undefined;
+
+/** The real helm; built where it is missing (`scripts/helm.mjs`), once, also by several workers. */
+export function realHelm(): Promise<Helm> {
+  helm ??= (async () => {
+    const cache = process.env['QUIESCE_CACHE'] ?? join(homedir(), '.cache', 'quiesce');
+    await mkdir(cache, { recursive: true });
+    const script = join(repository, 'scripts/helm.mjs');
+    const args = [join(cache, 'helm.lock'), process.execPath, script];
+    const { stdout } = await run('flock', args, { timeout: BUILD_TIMEOUT_MS });
+    return helmAt(stdout.trim());
+  })();
+  return helm;
+}
+
+function helmAt(program: string): Helm {
+  const call = async (...args: string[]): Promise<Output> => {
+    try {
+      return { code: 0, ...(await run(program, args, { maxBuffer: 1 << 26 })) };
+    } catch (thrown) {
+      const { code, stdout = '', stderr = '' } = thrown as Partial<Output>;
+      if (typeof code !== 'number') throw thrown;
+      return { code, stdout, stderr };
+    }
+  };
+  return {
+    run: call,
+    async template(...args) {
+      const line = ['template', 'quiesce', CHART, '--namespace', 'quiesce-system', ...args];
+      const { code, stdout, stderr } = await call(...line);
+      if (code !== 0) throw new Error(stderr);
+      return parseAllDocuments(stdout)
+        .map((document) => document.toJS() as Manifest | null)
+        .filter((manifest) => manifest !== null);
+    },
+  };
+}
+
+/** The one object of a kind (and name). */
+export function one(manifests: readonly Manifest[], kind: string, name?: RegExp): Manifest {
+  const found = manifests.filter((m) => m.kind === kind && (name?.test(m.metadata.name) ?? true));
+  const [only] = found;
+  if (found.length === 1 && only) return only;
+  const names = manifests.map((m) => `${m.kind}/${m.metadata.name}`).join(', ');
+  throw new Error(`${found.length} objects are ${kind} ${name ?? ''} among: ${names}`);
+}
