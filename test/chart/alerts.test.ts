@@ -47,6 +47,13 @@ afterAll(async () => {
 
 const rules = (groups: Groups): Rule[] => groups.groups.flatMap((group) => [...group.rules]);
 
+/** When which labels fire; with a summary, the sentence a person reads is asserted, too. */
+type Expected = readonly (readonly [
+  at: string,
+  labels: readonly Readonly<Record<string, string>>[],
+  summary?: string,
+])[];
+
 /**
  * Replays the samples through the rules with promtool and asserts at which times the alert fires, and
  * with which labels beside its severity.
@@ -54,20 +61,17 @@ const rules = (groups: Groups): Rule[] => groups.groups.flatMap((group) => [...g
 async function replay(
   alert: string,
   series: Series,
-  expected: readonly (readonly [at: string, labels: readonly Record<string, string>[]])[],
+  expected: Expected,
   groups: Groups = spec,
 ): Promise<void> {
   const rule = rules(groups).find((found) => found.alert === alert);
   if (!rule) throw new Error(`no alert is called ${alert}`);
   const folder = await mkdtemp(join(dir, `${alert}-`));
-  // What a label stands for in the sentences is promtool's to expand; the labels are compared here.
-  const bare = {
-    groups: groups.groups.map((group) => ({
-      ...group,
-      rules: group.rules.map(({ annotations: _, ...rest }) => rest),
-    })),
-  };
-  await writeFile(join(folder, 'rules.yaml'), stringify(bare));
+  const spoken = expected.some(([, , summary]) => summary !== undefined);
+  const asserted = ({ annotations: { summary }, ...rest }: Rule): object =>
+    spoken ? { ...rest, annotations: { summary } } : rest;
+  const trimmed = groups.groups.map((group) => ({ ...group, rules: group.rules.map(asserted) }));
+  await writeFile(join(folder, 'rules.yaml'), stringify({ groups: trimmed }));
   const tests = {
     rule_files: ['rules.yaml'],
     evaluation_interval: '1m',
@@ -75,10 +79,13 @@ async function replay(
       {
         interval: '1m',
         input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
-        alert_rule_test: expected.map(([at, labels]) => ({
+        alert_rule_test: expected.map(([at, labels, summary]) => ({
           eval_time: at,
           alertname: alert,
-          exp_alerts: labels.map((own) => ({ exp_labels: { ...rule.labels, ...own } })),
+          exp_alerts: labels.map((own) => ({
+            exp_labels: { ...rule.labels, ...own },
+            ...(summary === undefined ? {} : { exp_annotations: { summary } }),
+          })),
         })),
       },
     ],
@@ -271,16 +278,17 @@ describe('QuiesceNoSuccessfulBackup', () => {
 
 describe('the webhook', () => {
   const target = { namespace: 'quiesce-system', job: 'quiesce-webhook' };
+  const here = { namespace: target.namespace };
   const first = labels({ ...target, pod: 'quiesce-webhook-a' });
   const second = labels({ ...target, pod: 'quiesce-webhook-b' });
   test('QuiesceWebhookDown fires when no replica answers and clears with one', () =>
     replay('QuiesceWebhookDown', { [`up{${first}}`]: '1x5 0x10 1x10', [`up{${second}}`]: '0x40' }, [
       ['5m', []],
-      ['12m', [target]],
-      ['16m', []],
+      ['12m', [here]],
+      ['18m', []],
     ]));
   test('QuiesceWebhookDown fires when nothing is scraped at all', () =>
-    replay('QuiesceWebhookDown', { 'up{job="other"}': '1x20' }, [['10m', [target]]]));
+    replay('QuiesceWebhookDown', { 'up{job="other"}': '1x20' }, [['10m', [here]]]));
   test('QuiescePodNotInjected names the first pod that went without, and forgets it in an hour', () =>
     replay(
       'QuiescePodNotInjected',
@@ -303,6 +311,29 @@ describe('the webhook', () => {
       ['62m', []],
     ]);
   });
+});
+
+test('the sentences name the pod, or the app where no pod is meant, and a duration a person reads', async () => {
+  const hook = of('stateful_backup_hook_duration_seconds', { hook: 'thaw' });
+  await replay('QuiesceHookTooLong', { [hook]: '400x5' }, [
+    ['1m', [{ ...POD, hook: 'thaw' }], 'The last thaw of shop/db-0 took 6m 40s'],
+  ]);
+  const build = of('stateful_backup_build_info', { version: '0.1.0' });
+  const { pod: _, ...app } = POD;
+  const sentence = 'shop/shop has had no successful backup for 26 hours';
+  await replay(
+    'QuiesceNoSuccessfulBackup',
+    { [build]: '1x1700' },
+    [['27h', [app], sentence]],
+    perApp,
+  );
+  const certificate = 'quiesce_webhook_certificate_expiry_timestamp_seconds';
+  const target = { namespace: 'quiesce-system', job: 'quiesce-webhook', pod: 'quiesce-webhook-a' };
+  await replay(
+    'QuiesceCertificateExpiring',
+    { [`${certificate}{${labels(target)}}`]: '87600x60' },
+    [['20m', [target], 'The certificate of the quiesce webhook ends in 1d 0h 0m 0s']],
+  );
 });
 
 test('every alert can be switched off, has a severity and a threshold where it needs one', async () => {

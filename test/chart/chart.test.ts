@@ -1,0 +1,350 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import {
+  BUILD_TIMEOUT_MS,
+  CHART,
+  type Helm,
+  type Manifest,
+  one,
+  realHelm,
+} from '../support/helm.ts';
+import { EVERYTHING, VALUE_SETS } from './values.ts';
+
+let helm: Helm;
+
+beforeAll(async () => {
+  helm = await realHelm();
+}, BUILD_TIMEOUT_MS);
+
+interface Container {
+  readonly args: readonly string[];
+  readonly image: string;
+  readonly securityContext: Readonly<Record<string, unknown>>;
+  readonly resources: {
+    readonly requests: object;
+    readonly limits: Readonly<Record<string, string>>;
+  };
+}
+
+interface PodSpec {
+  readonly containers: readonly Container[];
+  readonly securityContext: Readonly<Record<string, unknown>>;
+  readonly affinity: Readonly<Record<string, unknown>>;
+}
+
+function deployment(manifests: readonly Manifest[]): {
+  replicas: number;
+  pod: PodSpec;
+  args: string;
+} {
+  const { replicas, template } = one(manifests, 'Deployment')['spec'] as {
+    replicas: number;
+    template: { spec: PodSpec };
+  };
+  return { replicas, pod: template.spec, args: template.spec.containers[0]?.args.join(' ') ?? '' };
+}
+
+interface Webhook {
+  readonly clientConfig: { readonly caBundle?: string; readonly service: object };
+  readonly [field: string]: unknown;
+}
+
+const webhook = (manifests: readonly Manifest[]): Webhook => {
+  const [first] = one(manifests, 'MutatingWebhookConfiguration')['webhooks'] as Webhook[];
+  if (!first) throw new Error('no webhook in the configuration');
+  return first;
+};
+
+interface PolicyRule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
+}
+
+const rulesOf = (manifest: Manifest): readonly PolicyRule[] => manifest['rules'] as PolicyRule[];
+
+describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
+  test('lint finds nothing', async () => {
+    const { code, stdout, stderr } = await helm.run('lint', '--strict', CHART, ...args);
+    expect(`${stdout}${stderr}`).not.toMatch(/\[(?:ERROR|WARNING)\]/);
+    expect(code).toBe(0);
+  });
+
+  test('two renderings are equal: nothing random, nothing asked of a cluster', async () => {
+    const [first, second] = await Promise.all([helm.template(...args), helm.template(...args)]);
+    expect(second).toEqual(first);
+  });
+
+  test('every object says whose it is, and where it lives', async () => {
+    const clusterWide = /^(?:ClusterRole|ClusterRoleBinding|MutatingWebhookConfiguration)$/;
+    for (const { kind, metadata } of await helm.template(...args)) {
+      expect(metadata.labels, `${kind}/${metadata.name}`).toMatchObject({
+        'app.kubernetes.io/name': 'quiesce',
+        'app.kubernetes.io/instance': 'quiesce',
+        'app.kubernetes.io/part-of': 'quiesce',
+        'app.kubernetes.io/managed-by': 'Helm',
+      });
+      expect(metadata.namespace, `${kind}/${metadata.name}`).toBe(
+        clusterWide.test(kind) ? undefined : 'quiesce-system',
+      );
+    }
+  });
+
+  test('no right is given that the webhook does not need', async () => {
+    const manifests = await helm.template(...args);
+    const roles = manifests.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');
+    for (const rule of roles.flatMap(rulesOf)) {
+      expect([...rule.verbs, ...rule.resources, ...rule.apiGroups]).not.toContain('*');
+      const onlyCreates = rule.verbs.join() === 'create';
+      expect(onlyCreates || (rule.resourceNames?.length ?? 0) === 1, JSON.stringify(rule)).toBe(
+        true,
+      );
+    }
+    for (const role of manifests.filter(({ kind }) => kind === 'ClusterRole')) {
+      expect(rulesOf(role).flatMap(({ resources }) => resources)).not.toContain('secrets');
+    }
+  });
+
+  test('its pods fit the restricted Pod Security Standard', async () => {
+    const manifests = await helm.template(...args);
+    const { pod } = deployment(manifests);
+    const tested = one(manifests, 'Pod')['spec'] as PodSpec;
+    for (const { securityContext, containers } of [pod, tested]) {
+      expect(securityContext).toMatchObject({
+        runAsNonRoot: true,
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      for (const container of containers) {
+        expect(container.securityContext).toEqual({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        });
+        expect(container.resources.limits).toHaveProperty('memory');
+      }
+    }
+  });
+});
+
+describe('by default', () => {
+  let manifests: Manifest[];
+  beforeAll(async () => {
+    manifests = await helm.template();
+  });
+
+  test('the webhook sees labelled pods only, never those of kube-system and its own namespace', () => {
+    expect(webhook(manifests)).toMatchObject({
+      admissionReviewVersions: ['v1'],
+      failurePolicy: 'Ignore',
+      reinvocationPolicy: 'IfNeeded',
+      timeoutSeconds: 5,
+      objectSelector: { matchLabels: { 'quiesce.dev/inject': 'true' } },
+      namespaceSelector: {
+        matchExpressions: [
+          {
+            key: 'kubernetes.io/metadata.name',
+            operator: 'NotIn',
+            values: ['kube-system', 'quiesce-system'],
+          },
+        ],
+      },
+      rules: [
+        { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] },
+      ],
+    });
+    expect(webhook(manifests)['sideEffects']).toMatch(/^None(?:OnDryRun)?$/);
+  });
+
+  test('caBundle is left to the webhook, so that no upgrade takes it away', () => {
+    expect(webhook(manifests).clientConfig).toEqual({
+      service: { name: 'quiesce-webhook', namespace: 'quiesce-system', path: '/mutate', port: 443 },
+    });
+  });
+
+  test('two replicas keep off one node and are not evicted together', () => {
+    const { replicas, pod } = deployment(manifests);
+    expect(replicas).toBe(2);
+    expect(JSON.stringify(pod.affinity)).toContain('podAntiAffinity');
+    expect(one(manifests, 'PodDisruptionBudget')['spec']).toMatchObject({ maxUnavailable: 1 });
+  });
+
+  test('the names in the flags are those of the objects', () => {
+    const { args } = deployment(manifests);
+    const names = Object.fromEntries(
+      [...args.matchAll(/--([a-z-]+)=(\S+)/g)].map(([, flag, value]) => [flag, value]),
+    );
+    expect(names).toMatchObject({
+      service: one(manifests, 'Service').metadata.name,
+      namespace: 'quiesce-system',
+      configuration: one(manifests, 'MutatingWebhookConfiguration').metadata.name,
+    });
+    const named = rulesOf(one(manifests, 'Role')).flatMap(
+      ({ resourceNames = [] }) => resourceNames,
+    );
+    expect(named).toEqual([names['secret']]);
+    const cluster = rulesOf(one(manifests, 'ClusterRole')).flatMap(
+      ({ resourceNames = [] }) => resourceNames,
+    );
+    expect(cluster).toEqual([names['configuration']]);
+  });
+
+  test('monitors wait for a cluster that knows them', async () => {
+    const kinds = (found: readonly Manifest[]): string[] => found.map(({ kind }) => kind);
+    const monitoring = ['PodMonitor', 'PrometheusRule', 'ServiceMonitor'];
+    expect(kinds(manifests).filter((kind) => monitoring.includes(kind))).toEqual([]);
+    const there = await helm.template('--api-versions', 'monitoring.coreos.com/v1');
+    expect(
+      kinds(there)
+        .filter((kind) => monitoring.includes(kind))
+        .sort(),
+    ).toEqual(monitoring);
+  });
+
+  test('a second release in another namespace shares no cluster-wide name', async () => {
+    const wide = (found: readonly Manifest[]): string[] =>
+      found.filter(({ metadata }) => metadata.namespace === undefined).map((m) => m.metadata.name);
+    const other = await helm.template('--namespace', 'elsewhere');
+    for (const name of wide(other)) expect(wide(manifests)).not.toContain(name);
+  });
+});
+
+describe('certificates', () => {
+  test('of cert-manager are mounted, and no right on Secrets is left', async () => {
+    const manifests = await helm.template('--set', 'certificates.mode=cert-manager');
+    const { secretName, dnsNames } = one(manifests, 'Certificate')['spec'] as {
+      secretName: string;
+      dnsNames: string[];
+    };
+    expect(dnsNames).toContain('quiesce-webhook.quiesce-system.svc');
+    expect(JSON.stringify(one(manifests, 'Deployment'))).toContain(`"secretName":"${secretName}"`);
+    expect(one(manifests, 'MutatingWebhookConfiguration').metadata.annotations).toEqual({
+      'cert-manager.io/inject-ca-from': 'quiesce-system/quiesce-webhook',
+    });
+    expect(manifests.map(({ kind }) => kind)).not.toContain('Role');
+    expect(rulesOf(one(manifests, 'ClusterRole')).flatMap(({ resources }) => resources)).toEqual([
+      'events',
+    ]);
+    expect(deployment(manifests).args).toContain('--certificates=files');
+  });
+
+  test('of an issuer of yours make no other issuer', async () => {
+    const manifests = await helm.template(
+      '--set',
+      'certificates.mode=cert-manager,certificates.certManager.issuerRef.name=corp,certificates.certManager.issuerRef.kind=ClusterIssuer',
+    );
+    expect(manifests.map(({ kind }) => kind)).not.toContain('Issuer');
+    expect(one(manifests, 'Certificate')['spec']).toMatchObject({
+      issuerRef: { name: 'corp', kind: 'ClusterIssuer', group: 'cert-manager.io' },
+    });
+  });
+
+  test('in a Secret of yours come with the CA that signed them', async () => {
+    const manifests = await helm.template(
+      '--set',
+      'certificates.mode=secret,certificates.secret.name=mine,certificates.secret.caBundle=Q0E=',
+    );
+    expect(webhook(manifests).clientConfig.caBundle).toBe('Q0E=');
+    expect(JSON.stringify(one(manifests, 'Deployment'))).toContain('"secretName":"mine"');
+    await expect(helm.template('--set', 'certificates.mode=secret')).rejects.toThrow(
+      /certificates\/secret|certificates\.secret/,
+    );
+  });
+});
+
+describe('the schema refuses', () => {
+  test.each([
+    ['an unknown key', 'replica=2', /replica/],
+    ['an unknown key below', 'webhook.failurPolicy=Fail', /failurPolicy/],
+    ['an unknown alert', 'prometheusRule.alerts.inconsistant.enabled=true', /inconsistant/],
+    ['a policy that does not exist', 'webhook.failurePolicy=ignore', /failurePolicy/],
+    ['no replica', 'replicas=0', /replicas/],
+    ['a timeout the API server refuses', 'webhook.timeoutSeconds=31', /timeoutSeconds/],
+    ['a duration without a unit', 'sidecar.hookTimeout=30', /hookTimeout/],
+    ['a mode of certificates that does not exist', 'certificates.mode=vault', /certificates/],
+    ['a digest that is none', 'image.digest=latest', /digest/],
+    ['a port that needs root', 'webhook.port=443', /port/],
+    ['a CIDR that is none', 'networkPolicy.apiServer={anywhere}', /apiServer/],
+    ['a CPU limit for the sidecars', 'sidecar.resources.limits.cpu=1', /limits/],
+    ['a threshold that is a text', 'prometheusRule.alerts.noSuccess.hours=a day', /hours/],
+  ])('%s', async (_, value, named) => {
+    await expect(helm.template('--set', value)).rejects.toThrow(named);
+  });
+
+  test('not what a parent chart passes to every chart', async () => {
+    await expect(helm.template('--set', 'global.region=eu')).resolves.not.toHaveLength(0);
+  });
+});
+
+test('an API server named by address is the only one let in and out, the test apart', async () => {
+  const manifests = await helm.template('--set', 'networkPolicy.apiServer={10.0.0.1/32}');
+  const { ingress, egress } = one(manifests, 'NetworkPolicy')['spec'] as {
+    ingress: { from?: object[] }[];
+    egress: { to?: object[] }[];
+  };
+  expect(ingress[0]?.from).toHaveLength(2);
+  expect(ingress[0]?.from?.[0]).toEqual({ ipBlock: { cidr: '10.0.0.1/32' } });
+  expect(egress[1]?.to).toEqual([{ ipBlock: { cidr: '10.0.0.1/32' } }]);
+});
+
+test('one replica has no disruption budget: it would keep its node from being drained', async () => {
+  const kinds = (await helm.template('--set', 'replicas=1')).map(({ kind }) => kind);
+  expect(kinds).not.toContain('PodDisruptionBudget');
+});
+
+test('a tag and a digest reach the webhook and the sidecars alike', async () => {
+  const digest = `sha256:${'a'.repeat(64)}`;
+  const image = `registry.example/quiesce:1.2.3@${digest}`;
+  const manifests = await helm.template(
+    '--set',
+    `image.repository=registry.example/quiesce,image.tag=1.2.3,image.digest=${digest}`,
+  );
+  const { pod, args } = deployment(manifests);
+  expect(pod.containers[0]?.image).toBe(image);
+  expect(args).toContain(`--image=${image}`);
+});
+
+test('what is installed says what to do next, what an uninstall leaves, and that no alert is there', async () => {
+  const line = ['install', 'quiesce', CHART, '-n', 'quiesce-system', '--dry-run=client'];
+  const { stdout } = await helm.run(...line);
+  const notes = stdout.slice(stdout.indexOf('NOTES:'));
+  expect(notes).toContain('helm test quiesce -n quiesce-system');
+  expect(notes).toContain('quiesce.dev/inject');
+  expect(notes).toContain('delete secret quiesce-webhook-tls');
+  expect(notes).toMatch(/WARNING: no alerts are installed and the sidecars are not scraped/);
+  const monitored = await helm.run(...line, ...EVERYTHING);
+  expect(monitored.stdout.slice(monitored.stdout.indexOf('NOTES:'))).not.toContain('WARNING');
+});
+
+test('each alert has its page, and each page its alert', async () => {
+  const { groups } = one(await helm.template(...EVERYTHING), 'PrometheusRule')['spec'] as {
+    groups: { rules: { alert: string; annotations: Record<string, string> }[] }[];
+  };
+  const alerts = groups.flatMap(({ rules }) => rules);
+  const pages = (await readdir(join(CHART, '../../docs/runbooks'))).filter(
+    (f) => f !== 'README.md',
+  );
+  expect(alerts.map(({ alert }) => `${alert}.md`).sort()).toEqual(pages.sort());
+  for (const { alert, annotations } of alerts) {
+    expect(annotations['runbook_url']).toBe(`https://docs.example/runbooks/${alert}.md`);
+    const page = await readFile(join(CHART, '../../docs/runbooks', `${alert}.md`), 'utf8');
+    expect(page).toMatch(new RegExp(`^# ${alert}\n`));
+    for (const part of ['## What it means', '## Look', '## End it']) expect(page).toContain(part);
+  }
+});
+
+test('the schema knows every value, and no other', async () => {
+  const [values, schema] = await Promise.all(
+    ['values.yaml', 'values.schema.json'].map(async (name) => {
+      return parse(await readFile(join(CHART, name), 'utf8')) as Record<string, unknown>;
+    }),
+  );
+  const properties = (schema?.['properties'] ?? {}) as Record<string, unknown>;
+  expect(
+    Object.keys(properties)
+      .filter((key) => key !== 'global')
+      .sort(),
+  ).toEqual(Object.keys(values ?? {}).sort());
+});

@@ -1,0 +1,56 @@
+const set = (values: Readonly<Record<string, string>>): string[] =>
+  Object.entries(values).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
+
+/** Everything that can be on at once. */
+export const EVERYTHING = set({
+  'podMonitor.enabled': 'true',
+  'serviceMonitor.enabled': 'true',
+  'prometheusRule.enabled': 'true',
+  'prometheusRule.runbookBaseUrl': 'https://docs.example/runbooks/',
+  'prometheusRule.alertLabels.team': 'storage',
+  'networkPolicy.apiServer': '{10.0.0.1/32,fd00::1/128}',
+  'networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name': 'monitoring',
+  'webhook.excludedNamespaces': '{kube-public}',
+  'webhook.namespaceMatchExpressions[0].key': 'backup',
+  'webhook.namespaceMatchExpressions[0].operator': 'Exists',
+  'commonLabels.team': 'storage',
+  'podLabels.zone': 'a',
+  'podAnnotations.note': 'hello',
+  'dashboard.annotations.grafana_folder': 'Backups',
+  'serviceAccount.annotations.note': 'hello',
+  'imagePullSecrets[0].name': 'registry',
+  priorityClassName: 'system-cluster-critical',
+  'nodeSelector.kubernetes\\.io/os': 'linux',
+  'tolerations[0].operator': 'Exists',
+  'topologySpreadConstraints[0].maxSkew': '1',
+  'topologySpreadConstraints[0].topologyKey': 'topology.kubernetes.io/zone',
+  'topologySpreadConstraints[0].whenUnsatisfiable': 'ScheduleAnyway',
+  'topologySpreadConstraints[0].labelSelector.matchLabels.a': 'b',
+});
+
+/** What is rendered, linted and sent to a real API server. */
+export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
+  defaults: [],
+  everything: EVERYTHING,
+  'cert-manager': [...EVERYTHING, ...set({ 'certificates.mode': 'cert-manager' })],
+  'a Secret of yours': [
+    ...EVERYTHING,
+    ...set({
+      'certificates.mode': 'secret',
+      'certificates.secret.name': 'mine',
+      'certificates.secret.caBundle': 'Q0E=',
+    }),
+  ],
+  'the least': set({
+    replicas: '1',
+    'networkPolicy.enabled': 'false',
+    'dashboard.enabled': 'false',
+    'serviceAccount.create': 'false',
+    'serviceAccount.name': 'mine',
+    'rbac.create': 'false',
+    'podMonitor.enabled': 'false',
+    'serviceMonitor.enabled': 'false',
+    'prometheusRule.enabled': 'false',
+    'webhook.failurePolicy': 'Fail',
+  }),
+};
