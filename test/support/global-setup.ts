@@ -4,11 +4,14 @@ import { delimiter, join } from 'node:path';
 import { sweepMounts } from '../../src/demo/btrfs.ts';
 import { sweepBlockVolumes } from './block-volume.ts';
 
-/** What the tests run beside PostgreSQL itself, by Debian's package. */
+/** What the tests run beside the databases themselves, by Debian's package. */
 const NEEDED = {
   pgbouncer: 'pgbouncer',
   'mkfs.btrfs': 'btrfs-progs',
   'mkfs.ext4': 'e2fsprogs',
+  promtool: 'prometheus',
+  // Fetches Go where the machine has none (scripts/go.mjs).
+  ...(onPath('go') ? {} : { pip3: 'python3-pip' }),
 } as const;
 /** Servers without which tests fail: there is no stand-in for them. */
 const SERVERS = { 'redis-server': 'redis-server', 'valkey-server': 'valkey-server' } as const;

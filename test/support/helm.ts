@@ -43,19 +43,30 @@ export interface Helm {
   template(...args: string[]): Promise<Manifest[]>;
 }
 
-let helm: Promise<Helm> | undefined;
+export interface ChartTools {
+  readonly helm: Helm;
+  /** A folder with the definitions of PodMonitor, Certificate and their like. */
+  readonly crds: string;
+}
 
-/** The real helm; built where it is missing (`scripts/helm.mjs`), once, also by several workers. */
-export function realHelm(): Promise<Helm> {
-  helm ??= (async () => {
+let tools: Promise<ChartTools> | undefined;
+
+/** The real helm; built where it is missing (`scripts/chart-tools.mjs`), once, also by several workers. */
+export async function realHelm(): Promise<Helm> {
+  return (await chartTools()).helm;
+}
+
+export function chartTools(): Promise<ChartTools> {
+  tools ??= (async () => {
     const cache = process.env['QUIESCE_CACHE'] ?? join(homedir(), '.cache', 'quiesce');
     await mkdir(cache, { recursive: true });
-    const script = join(repository, 'scripts/helm.mjs');
+    const script = join(repository, 'scripts/chart-tools.mjs');
     const args = [join(cache, 'helm.lock'), process.execPath, script];
     const { stdout } = await run('flock', args, { timeout: BUILD_TIMEOUT_MS });
-    return helmAt(stdout.trim());
+    const { helm, crds } = JSON.parse(stdout) as { helm: string; crds: string };
+    return { helm: helmAt(helm), crds };
   })();
-  return helm;
+  return tools;
 }
 
 function helmAt(program: string): Helm {
