@@ -335,16 +335,31 @@ test('each alert has its page, and each page its alert', async () => {
   }
 });
 
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly additionalProperties?: unknown;
+}
+
 test('the schema knows every value, and no other', async () => {
   const [values, schema] = await Promise.all(
-    ['values.yaml', 'values.schema.json'].map(async (name) => {
-      return parse(await readFile(join(CHART, name), 'utf8')) as Record<string, unknown>;
-    }),
+    ['values.yaml', 'values.schema.json'].map(
+      async (name) => parse(await readFile(join(CHART, name), 'utf8')) as object,
+    ),
   );
-  const properties = (schema?.['properties'] ?? {}) as Record<string, unknown>;
-  expect(
-    Object.keys(properties)
-      .filter((key) => key !== 'global')
-      .sort(),
-  ).toEqual(Object.keys(values ?? {}).sort());
+  /** Down to where users may write what they like, such as labels. */
+  const compare = (
+    value: unknown,
+    { properties, additionalProperties }: Schema,
+    at: string,
+  ): void => {
+    if (properties === undefined) return;
+    expect(additionalProperties, at).toBe(false);
+    const known = Object.keys(properties).filter((key) => key !== 'global');
+    expect(known.sort(), at).toEqual(Object.keys(value as object).sort());
+    for (const key of known) {
+      const child = (value as Record<string, unknown>)[key];
+      compare(child, properties[key] ?? {}, at === '' ? key : `${at}.${key}`);
+    }
+  };
+  compare(values, schema as Schema, '');
 });

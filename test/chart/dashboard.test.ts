@@ -1,0 +1,103 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { beforeAll, expect, test } from 'vitest';
+import { stringify } from 'yaml';
+import { createMetrics } from '../../src/metrics.ts';
+import { BUILD_TIMEOUT_MS, CHART, one, realHelm } from '../support/helm.ts';
+import { EVERYTHING } from './values.ts';
+
+const run = promisify(execFile);
+
+interface Panel {
+  readonly id: number;
+  readonly title: string;
+  readonly type: string;
+  readonly gridPos: {
+    readonly x: number;
+    readonly y: number;
+    readonly w: number;
+    readonly h: number;
+  };
+  readonly targets?: readonly { readonly expr: string }[];
+}
+
+/** Of others than the sidecar: the webhook, the exporter of snapshots, Prometheus itself. */
+const OTHERS =
+  /^(?:quiesce_webhook_(?:requests_total|certificate_expiry_timestamp_seconds)|volume_snapshot_(?:attempts|failed)_total|up)$/;
+const METRIC = /\b(?:stateful_backup|volume_snapshot|quiesce_webhook|process)_\w+|\bup\b/g;
+
+let panels: readonly Panel[];
+let exported: ReadonlySet<string>;
+
+beforeAll(async () => {
+  const text = await readFile(join(CHART, 'dashboards/quiesce.json'), 'utf8');
+  panels = (JSON.parse(text) as { panels: Panel[] }).panels;
+  exported = await metricsOfTheSidecar();
+});
+
+/** Every name that a sidecar exports once each thing has happened to it. */
+async function metricsOfTheSidecar(): Promise<Set<string>> {
+  const metrics = createMetrics({ app: 'shop', engine: 'postgres' });
+  metrics.hookRun('freeze', 'success', 1);
+  metrics.consistency(true);
+  metrics.frozen(new Date());
+  metrics.lastSuccess(new Date());
+  metrics.restoreVerified(true);
+  metrics.replicaWait(1);
+  return new Set(
+    [...(await metrics.text()).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name ?? ''),
+  );
+}
+
+const unknownIn = (expr: string): string[] =>
+  [...expr.matchAll(METRIC)]
+    .map(([name]) => name)
+    .filter((name) => !exported.has(name) && !OTHERS.test(name));
+
+test('every query is PromQL', async () => {
+  const rules = panels.flatMap(({ id, targets = [] }) =>
+    targets.map(({ expr }, at) => ({
+      record: `panel:${id}:${at}`,
+      expr: expr.replaceAll('$__interval', '5m'),
+    })),
+  );
+  expect(rules.length).toBeGreaterThan(15);
+  const dir = await mkdtemp(join(tmpdir(), 'q-dashboard-'));
+  const file = join(dir, 'rules.yaml');
+  await writeFile(file, stringify({ groups: [{ name: 'dashboard', rules }] }));
+  const { stdout } = await run('promtool', ['check', 'rules', file]);
+  expect(stdout).toContain(`${rules.length} rules found`);
+  await rm(dir, { recursive: true, force: true });
+});
+
+test('every query is about metrics that are exported', () => {
+  for (const { title, targets = [] } of panels) {
+    for (const { expr } of targets) expect(unknownIn(expr), title).toEqual([]);
+  }
+});
+
+test(
+  'every alert is about metrics that are exported',
+  async () => {
+    const helm = await realHelm();
+    const { groups } = one(await helm.template(...EVERYTHING), 'PrometheusRule')['spec'] as {
+      groups: { rules: { alert: string; expr: string }[] }[];
+    };
+    for (const { alert, expr } of groups.flatMap(({ rules }) => rules)) {
+      expect(expr.match(METRIC), alert).not.toBeNull();
+      expect(unknownIn(expr), alert).toEqual([]);
+    }
+  },
+  BUILD_TIMEOUT_MS,
+);
+
+test('no two panels cover one another, and none leaves the grid', () => {
+  const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+    Array.from({ length: w * h }, (_, i) => `${x + (i % w)},${y + Math.floor(i / w)}`),
+  );
+  expect(new Set(cells).size).toBe(cells.length);
+  for (const { gridPos } of panels) expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
+});
