@@ -89,7 +89,7 @@ export class ClusterClient {
       force: 'true',
       ...more,
     });
-    const path = `${pathOf(manifest)}?${query}`;
+    const path = `${pathOf(manifest)}?${query.toString()}`;
     return this.#call('PATCH', path, stringify(manifest), 'application/apply-patch+yaml');
   }
 

@@ -113,9 +113,8 @@ describe('a release', () => {
   const podPath = '/api/v1/namespaces/protected/pods/db-0';
   const secretPath = `/api/v1/namespaces/${NAMESPACE}/secrets/quiesce-webhook-tls`;
   const trust = async (): Promise<unknown> => {
-    const [webhook] = (await cluster.get(CONFIGURATION))?.['webhooks'] as {
-      clientConfig: { caBundle?: string };
-    }[];
+    const found = await cluster.get(CONFIGURATION);
+    const [webhook] = (found?.['webhooks'] ?? []) as { clientConfig: { caBundle?: string } }[];
     return webhook?.clientConfig.caBundle;
   };
 
