@@ -18,7 +18,7 @@ export function goInstall(file, module) {
   const made = `${file}.${process.pid}`;
   mkdirSync(made, { recursive: true });
   try {
-    go({ GOBIN: made }, 'install', module);
+    go({ env: { GOBIN: made } }, 'install', module);
     const [path] = module.split('@');
     renameSync(join(made, path.split('/').at(-1)), file);
   } finally {
@@ -33,17 +33,20 @@ export function goModule(module) {
 }
 
 /** At the lowest priority and on half the processors, so that what else runs here is not disturbed. */
-function go(env, ...args) {
+export function go({ env = {}, cwd = cache }, ...args) {
   const program = findGo();
   const processors = Math.max(1, Math.floor(availableParallelism() / 2));
   const { status, stdout, error } = spawnSync('nice', ['-n', '19', program, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
     encoding: 'utf8',
-    cwd: cache,
+    maxBuffer: 1 << 28,
+    cwd,
     env: {
+      GOTOOLCHAIN: 'auto',
       ...process.env,
       PATH: [dirname(program), process.env.PATH].join(delimiter),
       CGO_ENABLED: '0',
+      GOWORK: 'off',
       GOFLAGS: `-buildvcs=false -p=${processors}`,
       ...env,
     },

@@ -3,11 +3,10 @@
 //
 //   node scripts/kubernetes.mjs            ~/.cache/quiesce/kubernetes-VERSION (QUIESCE_CACHE moves it)
 //
-// Needs Go 1.25 or newer and no root. It takes 10 to 30 minutes once, on one core at low priority.
-import { spawnSync } from 'node:child_process';
+// Needs no root. It takes 10 to 30 minutes once, at low priority.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { cache, go } from './go.mjs';
 
 const VERSION = '1.35.4';
 const STAGING = `v0.${VERSION.split('.').slice(1).join('.')}`;
@@ -17,7 +16,6 @@ const PROGRAMS = {
   'kube-controller-manager': 'k8s.io/kubernetes/cmd/kube-controller-manager',
 };
 
-const cache = process.env.QUIESCE_CACHE ?? join(homedir(), '.cache', 'quiesce');
 const folder = join(cache, `kubernetes-${VERSION}`);
 const missing = Object.keys(PROGRAMS).filter((name) => !existsSync(join(folder, name)));
 if (missing.length > 0) build(missing);
@@ -31,10 +29,9 @@ function build(names) {
     process.stderr.write(`Building ${name} ${VERSION}; this is needed once.\n`);
     const made = join(folder, `.${name}.${process.pid}`);
     go(
-      source,
+      { cwd: source },
       'build',
       '-mod=mod',
-      '-p=1',
       '-trimpath',
       '-ldflags',
       flags(),
@@ -51,7 +48,7 @@ function build(names) {
 function writeModule(source) {
   writeFileSync(join(source, 'go.mod'), 'module quiesce.dev/kubernetes\n');
   const { GoMod } = JSON.parse(
-    go(source, 'mod', 'download', '-json', `k8s.io/kubernetes@v${VERSION}`),
+    go({ cwd: source }, 'mod', 'download', '-json', `k8s.io/kubernetes@v${VERSION}`),
   );
   const theirs = readFileSync(GoMod, 'utf8');
   const ours = theirs
@@ -70,25 +67,4 @@ function flags() {
     ([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`,
   );
   return ['-s', '-w', ...set].join(' ');
-}
-
-/** At the lowest priority, so that what else runs here is not disturbed. */
-function go(cwd, ...args) {
-  const env = {
-    GOTOOLCHAIN: 'auto',
-    ...process.env,
-    CGO_ENABLED: '0',
-    GOFLAGS: '-buildvcs=false',
-    GOWORK: 'off',
-  };
-  const { status, stdout, error } = spawnSync('nice', ['-n', '19', 'go', ...args], {
-    cwd,
-    env,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-    maxBuffer: 1 << 28,
-  });
-  if (status === 0) return stdout;
-  process.stderr.write(`go ${args.slice(0, 2).join(' ')} failed. ${error?.message ?? ''}\n`);
-  process.exit(1);
 }

@@ -3,11 +3,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { stringify } from 'yaml';
 import { BUILD_TIMEOUT_MS, one, realHelm } from '../support/helm.ts';
 
 const run = promisify(execFile);
+
+// A day of samples is replayed in seconds, on a busy machine in many.
+vi.setConfig({ testTimeout: 240_000 });
 
 interface Rule {
   readonly alert: string;
@@ -362,4 +365,4 @@ test('every alert can be switched off, has a severity and a threshold where it n
     'PrometheusRule',
   );
   expect(JSON.stringify(sharper)).toContain('stateful_backup_hook_duration_seconds > 25"');
-}, 120_000);
+});

@@ -54,7 +54,7 @@ beforeAll(async () => {
   await control.namespace(NAMESPACE, { 'pod-security.kubernetes.io/enforce': 'restricted' });
   await control.namespace('protected');
   await control.namespace('shop');
-}, BUILD_TIMEOUT_MS);
+}, 2 * BUILD_TIMEOUT_MS);
 
 afterAll(async () => {
   await control?.stop();

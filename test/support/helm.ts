@@ -1,10 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
+import { built } from './built.ts';
 
 const run = promisify(execFile);
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -12,7 +11,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 export const CHART = join(repository, 'charts/quiesce');
 
 /** Long enough for the one time that helm is built on a busy machine. */
-export const BUILD_TIMEOUT_MS = 45 * 60_000;
+export const BUILD_TIMEOUT_MS = 60 * 60_000;
 
 /** A rendered object, or one to be applied. */
 export interface Manifest {
@@ -58,12 +57,8 @@ export async function realHelm(): Promise<Helm> {
 
 export function chartTools(): Promise<ChartTools> {
   tools ??= (async () => {
-    const cache = process.env['QUIESCE_CACHE'] ?? join(homedir(), '.cache', 'quiesce');
-    await mkdir(cache, { recursive: true });
-    const script = join(repository, 'scripts/chart-tools.mjs');
-    const args = [join(cache, 'helm.lock'), process.execPath, script];
-    const { stdout } = await run('flock', args, { timeout: BUILD_TIMEOUT_MS });
-    const { helm, crds } = JSON.parse(stdout) as { helm: string; crds: string };
+    const printed = await built(join(repository, 'scripts/chart-tools.mjs'));
+    const { helm, crds } = JSON.parse(printed) as { helm: string; crds: string };
     return { helm: helmAt(helm), crds };
   })();
   return tools;

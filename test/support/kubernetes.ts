@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
+import { built } from './built.ts';
 import { makeCertificates } from './certificates.ts';
 import { freePort } from './webhook.ts';
 
@@ -37,18 +38,8 @@ export interface ControlPlane {
   stop(): Promise<void>;
 }
 
-/** The folder of the programs; builds them where they are not cached, which takes its time. */
-export function kubernetesPrograms(): string {
-  const { status, stdout } = spawnSync(process.execPath, [BUILD], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  if (status !== 0) throw new Error('scripts/kubernetes.mjs could not build the programs');
-  return stdout.trim();
-}
-
 export async function startControlPlane(): Promise<ControlPlane> {
-  const programs = kubernetesPrograms();
+  const programs = await built(BUILD);
   const dir = await mkdtemp(join(tmpdir(), 'quiesce-kubernetes-'));
   await makeCertificates(dir);
   const [port, etcd, peer] = [await freePort(), await freePort(), await freePort()];
