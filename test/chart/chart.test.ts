@@ -203,11 +203,23 @@ describe('by default', () => {
     ).toEqual(monitoring);
   });
 
-  test('a second release in another namespace shares no cluster-wide name', async () => {
+  test('a second release in another namespace shares no cluster-wide name, however long both are', async () => {
     const wide = (found: readonly Manifest[]): string[] =>
       found.filter(({ metadata }) => metadata.namespace === undefined).map((m) => m.metadata.name);
-    const other = await helm.template('--namespace', 'elsewhere');
-    for (const name of wide(other)) expect(wide(manifests)).not.toContain(name);
+    const namespaces = [
+      'quiesce-system',
+      'elsewhere',
+      `${'n'.repeat(60)}-a`,
+      `${'n'.repeat(60)}-b`,
+    ];
+    const names: string[] = [];
+    for (const name of namespaces) {
+      const own = new Set(wide(await helm.template('--namespace', name)));
+      expect(own.size).toBe(1);
+      names.push(...own);
+    }
+    expect(new Set(names).size).toBe(namespaces.length);
+    for (const name of names) expect(name.length).toBeLessThanOrEqual(63);
   });
 });
 

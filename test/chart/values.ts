@@ -41,6 +41,7 @@ export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
       'certificates.secret.caBundle': 'Q0E=',
     }),
   ],
+  'the longest names': [...EVERYTHING, ...set({ fullnameOverride: 'n'.repeat(63) })],
   'the least': set({
     replicas: '1',
     'networkPolicy.enabled': 'false',

@@ -22,7 +22,12 @@
 {{- if eq .Release.Namespace (include "quiesce.fullname" .) }}
 {{- $name }}
 {{- else }}
-{{- printf "%s-%s" .Release.Namespace $name | trunc 63 | trimSuffix "-" }}
+{{- $full := printf "%s-%s" .Release.Namespace $name }}
+{{- if gt (len $full) 63 }}
+{{- printf "%s-%s" ($full | trunc 54 | trimSuffix "-") (sha256sum $full | trunc 8) }}
+{{- else }}
+{{- $full }}
+{{- end }}
 {{- end }}
 {{- end }}
 
