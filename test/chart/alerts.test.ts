@@ -279,6 +279,23 @@ describe('QuiesceNoSuccessfulBackup', () => {
   });
 });
 
+describe('QuiesceSidecarDown', () => {
+  const { app: _, engine: __, ...pod } = POD;
+  const target = { ...pod, job: 'quiesce-system/quiesce-sidecars' };
+  const scraped = `up{${labels(target)}}`;
+  test('fires for a sidecar that does not answer and clears when it does', () =>
+    replay('QuiesceSidecarDown', { [scraped]: '1x5 0x30 1x10' }, [
+      ['15m', []],
+      ['25m', [target]],
+      ['38m', []],
+    ]));
+  test('a restart is no alarm, nor is a pod that is gone', () =>
+    replay('QuiesceSidecarDown', { [scraped]: '1x5 0x3 1x5 0x3 stale' }, [
+      ['9m', []],
+      ['40m', []],
+    ]));
+});
+
 describe('the webhook', () => {
   const target = { namespace: 'quiesce-system', job: 'quiesce-webhook' };
   const here = { namespace: target.namespace };
@@ -349,6 +366,7 @@ test('every alert can be switched off, has a severity and a threshold where it n
     'autoThaw',
     'restoreNotVerified',
     'noSuccess',
+    'sidecarDown',
     'webhookDown',
     'podNotInjected',
     'certificateExpiring',
