@@ -1,8 +1,12 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+
+/** What needs Helm and a Kubernetes API server: `npm run test:kubernetes`. */
+export const KUBERNETES = ['test/chart/**/*.test.ts', 'test/cluster/webhook/cluster.test.ts'];
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: [...configDefaults.exclude, ...KUBERNETES],
     reporters: ['default', './test/support/closing-line.ts'],
     globalSetup: './test/support/global-setup.ts',
     testTimeout: 60_000,

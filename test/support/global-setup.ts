@@ -1,8 +1,6 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { sweepMounts } from '../../src/demo/btrfs.ts';
 import { sweepBlockVolumes } from './block-volume.ts';
+import { install, onPath, requireInstalled } from './packages.ts';
 
 /** What the tests run beside the databases themselves, by Debian's package. */
 const NEEDED = {
@@ -14,12 +12,7 @@ const NEEDED = {
 const SERVERS = {
   'redis-server': 'redis-server',
   'valkey-server': 'valkey-server',
-  promtool: 'prometheus',
-  // Fetches Go where the machine has none (scripts/go.mjs).
-  ...(onPath('go') ? {} : { pip3: 'python3-pip' }),
 } as const;
-/** Starts nothing of what is installed: the services would hold the standard ports. */
-const POLICY = '/usr/sbin/policy-rc.d';
 
 /**
  * Brings the programs the machine lacks from Debian's packages, where this is root and there is
@@ -28,7 +21,7 @@ const POLICY = '/usr/sbin/policy-rc.d';
 export default async function setup(): Promise<void> {
   await sweepBlockVolumes();
   await sweepMounts();
-  installServers();
+  requireInstalled(SERVERS);
   const missing = Object.entries(NEEDED).filter(([program]) => !onPath(program));
   if (missing.length === 0) return;
   const packages = missing.map(([, name]) => name);
@@ -40,77 +33,5 @@ export default async function setup(): Promise<void> {
     return;
   }
   process.stderr.write(`Installing what the tests need: ${packages.join(', ')}\n`);
-  withoutStarting(() => {
-    run('apt-get', 'update', '-qq');
-    run('apt-get', 'install', '-y', '-qq', ...packages);
-  });
-}
-
-/**
- * Debian 12 has Valkey among its backports only, which are added for this one installation.
- *
- * @throws Error with the line to run, where this may not install.
- */
-function installServers(): void {
-  const missing = Object.entries(SERVERS).filter(([program]) => !onPath(program));
-  if (missing.length === 0) return;
-  const packages = missing.map(([, name]) => name);
-  const line = `apt-get update && apt-get install -y ${packages.join(' ')} (Valkey on Debian 12: from bookworm-backports)`;
-  if (process.getuid?.() === 0 && onPath('apt-get')) {
-    process.stderr.write(`Installing what the tests run: ${packages.join(', ')}\n`);
-    withoutStarting(() => {
-      run('apt-get', 'update', '-qq');
-      for (const name of packages) run('apt-get', 'install', '-y', '-qq', name);
-      if (!onPath('valkey-server')) fromBackports('valkey-server');
-    });
-  }
-  const left = Object.keys(SERVERS).filter((program) => !onPath(program));
-  if (left.length > 0) {
-    throw new Error(`The tests need ${left.join(' and ')}. Run as root: ${line}`);
-  }
-}
-
-function fromBackports(name: string): void {
-  const shown = spawnSync(
-    'apt-get',
-    ['indextargets', '--format', '$(REPO_URI) $(CODENAME) $(COMPONENT)', 'Created-By: Packages'],
-    { encoding: 'utf8' },
-  );
-  const [uri, codename] =
-    shown.stdout
-      .split('\n')
-      .map((target) => target.split(' '))
-      .find(([, codename = '', component]) => /^[a-z]+$/.test(codename) && component === 'main') ??
-    [];
-  const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
-  if (uri === undefined || !existsSync(keyring)) return;
-  const list = '/etc/apt/sources.list.d/quiesce-tests-backports.list';
-  writeFileSync(list, `deb [signed-by=${keyring}] ${uri} ${codename}-backports main\n`);
-  try {
-    run('apt-get', 'update', '-qq');
-    run('apt-get', 'install', '-y', '-qq', '-t', `${codename}-backports`, name);
-  } finally {
-    rmSync(list, { force: true });
-  }
-}
-
-function withoutStarting(work: () => void): void {
-  const held = existsSync(POLICY);
-  if (!held) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  try {
-    work();
-  } finally {
-    if (!held) rmSync(POLICY, { force: true });
-  }
-}
-
-function onPath(program: string): boolean {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  return folders.some((folder) => existsSync(join(folder, program)));
-}
-
-function run(command: string, ...args: string[]): void {
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const { status, stderr } = spawnSync(command, args, { env, encoding: 'utf8' });
-  if (status !== 0) process.stderr.write(`${command} ${args.join(' ')} failed: ${stderr}\n`);
+  install(packages);
 }

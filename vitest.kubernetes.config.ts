@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+import { KUBERNETES } from './vitest.config.ts';
+
+/** Builds Helm and Kubernetes once, into a cache outside the repository: see CONTRIBUTING. */
+export default defineConfig({
+  test: {
+    include: KUBERNETES,
+    reporters: ['default', './test/support/closing-line.ts'],
+    globalSetup: './test/support/kubernetes-setup.ts',
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    maxWorkers: 2,
+    passWithNoTests: false,
+    retry: process.env['CI'] ? 1 : 0,
+  },
+});
