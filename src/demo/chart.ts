@@ -21,10 +21,14 @@ export function formatLatency(ms: number): string {
  * Latencies as bars on one scale: solid to the median, shaded to the 99th percentile; a bar cut off
  * because it is far beyond the first row's ends in `▸`. Lines are at most 80 columns wide.
  */
-export function latencyChart(rows: readonly ChartRow[], paint: Paint = makePaint(false)): string[] {
+export function latencyChart(
+  rows: readonly ChartRow[],
+  paint: Paint = makePaint(false),
+  rate = 'tx/s',
+): string[] {
   const numbers = (...texts: string[]): string => texts.map((t) => t.padStart(NUMBER)).join('');
   const key = `${paint.cyan('█')} p50  ${paint.dim('▒')} p99`;
-  const head = `${' '.repeat(LABEL)}${key}${' '.repeat(BAR - 12)}${numbers('tx/s', 'p50', 'p99', 'max')}`;
+  const head = `${' '.repeat(LABEL)}${key}${' '.repeat(BAR - 12)}${numbers(rate, 'p50', 'p99', 'max')}`;
   const base = rows[0]?.window.p99 ?? 0;
   const full = Math.max(
     1e-9,

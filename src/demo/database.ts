@@ -1,3 +1,4 @@
+import type { Receipt } from '../freeze/receipt.ts';
 import type { DemoCheck } from './checks.ts';
 import type { LatencyLog } from './latency.ts';
 import type { SidecarProcess } from './processes.ts';
@@ -49,6 +50,18 @@ export interface DemoServer {
   leave(): void;
 }
 
+/** How one speaks of the database's writers. */
+export interface DemoWords {
+  /** What they do: `move money`. */
+  readonly writers: string;
+  /** What of it is counted: `transactions`. */
+  readonly writes: string;
+  /** What of it is seen over time: `commits`. */
+  readonly commits: string;
+  /** How fast, in at most 8 characters: `tx/s`. */
+  readonly rate: string;
+}
+
 /** The database that the demo freezes. */
 export interface DemoDatabase {
   /** As in QUIESCE_ENGINE. */
@@ -57,12 +70,11 @@ export interface DemoDatabase {
   readonly product: string;
   /** As it is started: `an embedded PostgreSQL 17`. */
   readonly title: string;
-  /** What writers do and what of it is counted: `move money`, `transactions`. */
-  readonly words: { readonly writers: string; readonly writes: string };
+  readonly words: DemoWords;
   /** The process id of the source, once it runs. */
   readonly pid: number | undefined;
   /** An empty server with its data on a volume, and the least-privileged user of the sidecar. */
   start(workspace: Workspace, volume: string): Promise<DemoServer>;
-  /** A second server on a copy that was prepared. */
-  startOn(workspace: Workspace, copy: string): Promise<DemoServer>;
+  /** A second server on a copy that was prepared, with the settings that its receipt names. */
+  startOn(workspace: Workspace, copy: string, receipt: Receipt): Promise<DemoServer>;
 }

@@ -6,8 +6,7 @@ import { makeProgress, silent } from './progress.ts';
 import { type DemoReport, type Running, summary } from './report.ts';
 import { type Restored, restoreAndVerify } from './restore.ts';
 import { freezeAndCopy, setUp, type Source, type Stage } from './scenario.ts';
-import type { DemoServer } from './database.ts';
-import { PostgresDemo } from './postgres.ts';
+import type { DemoDatabase, DemoServer } from './database.ts';
 import type { SidecarProcess } from './processes.ts';
 import { stopWorkspaces, Workspace } from './workspace.ts';
 
@@ -31,16 +30,18 @@ export async function run(args: string[]): Promise<number> {
     return 0;
   }
   let options: DemoOptions;
+  let database: DemoDatabase | undefined;
   try {
     options = parseOptions(args);
+    if (!options.stop) database = await findDatabase(options);
   } catch (thrown) {
     const error = toQuiesceError(thrown);
     process.stderr.write(`quiesce: ${error.code}: ${error.message} Hint: ${error.hint}\n`);
     return error.exit;
   }
-  if (options.stop) return await stopKept(options);
+  if (!database) return await stopKept(options);
   await stopWorkspaces({ kept: false });
-  return await perform(options);
+  return await perform(options, database);
 }
 
 async function stopKept({ output }: DemoOptions): Promise<number> {
@@ -50,13 +51,19 @@ async function stopKept({ output }: DemoOptions): Promise<number> {
   return 0;
 }
 
-async function perform(options: DemoOptions): Promise<number> {
+/** Only the client of the database that is asked for is loaded. */
+async function findDatabase({ engine, postgres, server }: DemoOptions): Promise<DemoDatabase> {
+  if (engine === 'postgres') return new (await import('./postgres.ts')).PostgresDemo(postgres);
+  return await (await import('./redis.ts')).RedisDemo.find(server);
+}
+
+async function perform(options: DemoOptions, database: DemoDatabase): Promise<number> {
   const begun = performance.now();
   const stream = options.output === 'json' ? process.stderr : process.stdout;
   const quiet = options.output === 'json' && !process.stderr.isTTY;
   const stage: Stage = {
     options,
-    database: new PostgresDemo(options.postgres),
+    database,
     workspace: await Workspace.create(),
     checks: new Checks(),
     progress: quiet ? silent : makeProgress(stream),

@@ -31,7 +31,12 @@ interface Told extends Acknowledged {
 export class PostgresDemo implements DemoDatabase {
   readonly engine = 'postgres';
   readonly product = 'PostgreSQL';
-  readonly words = { writers: 'move money', writes: 'transactions' };
+  readonly words = {
+    writers: 'move money',
+    writes: 'transactions',
+    commits: 'commits',
+    rate: 'tx/s',
+  };
   readonly title: string;
   readonly #major: number;
   #source: EmbeddedPostgres | undefined;

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
+import { mkdir, open, readFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './embedded-postgres.ts';
+import type { Workspace } from './workspace.ts';
 
 /** Finds a file of the package, from wherever this code was bundled to. */
 function packageFile(...candidates: string[]): string {
@@ -23,6 +24,7 @@ function packageFile(...candidates: string[]): string {
 
 export const cliPath = (): string => packageFile('dist/cli.js', 'cli.js');
 export const roleSqlPath = (): string => packageFile('sql/postgres-role.sql');
+export const aclPath = (): string => packageFile('redis/acl.conf');
 
 /** The environment without settings that belong to another sidecar or server. */
 export function cleanEnv(extra: Readonly<Record<string, string>>): Record<string, string> {
@@ -95,7 +97,9 @@ export interface SidecarOptions {
   readonly dir: string;
   /** The mounted data, `QUIESCE_DATA_DIR`. */
   readonly dataDir: string;
-  /** libpq's names for the connection; other settings of the sidecar may stand beside them. */
+  /** As in QUIESCE_ENGINE. */
+  readonly engine: string;
+  /** The engine's names for the connection; other settings of the sidecar may stand beside them. */
   readonly connection: Readonly<Record<string, string>>;
   readonly app: string;
 }
@@ -120,11 +124,11 @@ export class SidecarProcess {
 
   /** Starts one; it may not be ready yet. */
   static async start(options: SidecarOptions): Promise<SidecarProcess> {
-    const { dir, dataDir, connection, app } = options;
+    const { dir, dataDir, engine, connection, app } = options;
     const [controlPort, metricsPort] = [await freePort(), await freePort()];
     const env = cleanEnv({
       ...connection,
-      QUIESCE_ENGINE: 'postgres',
+      QUIESCE_ENGINE: engine,
       QUIESCE_APP: app,
       QUIESCE_DATA_DIR: dataDir,
       QUIESCE_STATE_DIR: join(dir, 'state'),
@@ -191,4 +195,18 @@ export class SidecarProcess {
     await closed;
     clearTimeout(late);
   }
+}
+
+/** A sidecar in a folder of its own in the workspace, stopped with it. Not yet ready. */
+export async function startSidecarBeside(
+  workspace: Workspace,
+  name: string,
+  options: Omit<SidecarOptions, 'dir'>,
+): Promise<SidecarProcess> {
+  const dir = join(workspace.dir, name);
+  await mkdir(dir, { mode: 0o700 });
+  const sidecar = await SidecarProcess.start({ ...options, dir });
+  await workspace.defer(() => sidecar.stop());
+  await workspace.record(sidecar.pid);
+  return sidecar;
 }

@@ -2,6 +2,7 @@ import { formatDuration } from '../duration.ts';
 import type { Receipt } from '../freeze/receipt.ts';
 import { latencyChart, type Marks, timeline } from './chart.ts';
 import type { DemoCheck } from './checks.ts';
+import type { DemoWords } from './database.ts';
 import type { LatencyWindow } from './latency.ts';
 import type { Paint } from './paint.ts';
 import type { Snapshot, VolumeKind } from './volume.ts';
@@ -14,6 +15,10 @@ export interface WriterStory {
   readonly frozen: LatencyWindow;
   /** While the snapshot was made, where that stopped the server; else `null`. */
   readonly snapshot: LatencyWindow | null;
+  /** What waited for a hold that blocks writers; else `null`. */
+  readonly held: LatencyWindow | null;
+  /** Acknowledged while such a hold was in place: none may be. */
+  readonly heldWrites: number | null;
   readonly after: LatencyWindow;
   /** Commits over time, and what happened when. */
   readonly timeline: {
@@ -44,14 +49,14 @@ export interface DemoReport {
   /** The first check that did not hold. */
   readonly failed: DemoCheck | null;
   readonly checks: readonly DemoCheck[];
-  readonly database: {
-    /** `PostgreSQL`. */
-    readonly product: string;
-    /** What the writers' writes are called: `transactions`. */
-    readonly writes: string;
-    /** How much there was at the freeze: `112 MB in 4 databases`. */
-    readonly data: string;
-  } | null;
+  readonly database:
+    | (DemoWords & {
+        /** `PostgreSQL`. */
+        readonly product: string;
+        /** How much there was at the freeze: `112 MB in 4 databases`. */
+        readonly data: string;
+      })
+    | null;
   readonly receipt: Receipt | null;
   /** The `quiesce freeze` and `quiesce thaw` processes from start to end, and between them. */
   readonly commandsMs: {
@@ -112,16 +117,28 @@ function writers(story: WriterStory, report: DemoReport, paint: Paint): string[]
   const rows = [
     { label: 'before', window: story.before },
     { label: 'freeze and hold', window: story.frozen },
+    ...(story.held ? [{ label: 'wait while held', window: story.held }] : []),
     ...(story.snapshot ? [{ label: 'stopped to copy', window: story.snapshot }] : []),
     { label: 'after', window: story.after },
   ];
   const { counts, columnMs, marks } = story.timeline;
-  const head = `${story.clients} writers, ${thousands(story.transactions)} ${writesOf(report)}; commits in columns of ${Math.round(columnMs)} ms:`;
-  const gap = `longest time without any commit: before ${formatDuration(story.before.longestGapMs)}, frozen ${formatDuration(story.frozen.longestGapMs)}`;
-  const stop = report.snapshot?.stalledMs
+  const commits = report.database?.commits ?? 'writes';
+  const shown = commits === writesOf(report) ? ',' : `; ${commits}`;
+  const head = `${story.clients} writers, ${thousands(story.transactions)} ${writesOf(report)}${shown} in columns of ${Math.round(columnMs)} ms:`;
+  const gap = `longest time without ${commits}: before ${formatDuration(story.before.longestGapMs)}, frozen ${formatDuration(story.frozen.longestGapMs)}`;
+  const stop =
+    report.snapshot?.stalledMs && !story.held
+      ? [
+          paint.dim(
+            `writers stood still ${formatDuration(report.snapshot.stalledMs)} for the copy, not for the freeze`,
+          ),
+        ]
+      : [];
+  const longest = Math.max(story.frozen.max, story.held?.max ?? 0);
+  const wait = story.held
     ? [
         paint.dim(
-          `writers stood still ${formatDuration(report.snapshot.stalledMs)} for the copy, not for the freeze`,
+          `while frozen writers wait, here up to ${formatDuration(longest)}: a short hold is a short wait`,
         ),
       ]
     : [];
@@ -130,9 +147,10 @@ function writers(story: WriterStory, report: DemoReport, paint: Paint): string[]
     '',
     ...timeline(counts, marks, paint),
     '',
-    ...latencyChart(rows, paint),
+    ...latencyChart(rows, paint, report.database?.rate),
     paint.dim(gap),
     ...stop,
+    ...wait,
   ].map((line) => (line ? `  ${line}` : ''));
 }
 

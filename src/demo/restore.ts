@@ -35,7 +35,7 @@ export async function restoreAndVerify(stage: Stage, taken: Taken): Promise<Rest
   });
   const title = `Start a second ${database.product} on the copy`;
   const server = await step(stage, 'restored', title, async () => {
-    const second = await database.startOn(workspace, copy.path);
+    const second = await database.startOn(workspace, copy.path, receipt);
     return [second, `port ${second.port}`];
   });
   const sidecar = await verifyAtStart(stage, server, taken);

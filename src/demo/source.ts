@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, type ClientConfig } from 'pg';
 import { EmbeddedPostgres, freePort } from './embedded-postgres.ts';
-import { roleSqlPath, SidecarProcess } from './processes.ts';
+import { roleSqlPath, type SidecarProcess, startSidecarBeside } from './processes.ts';
 import type { Workspace } from './workspace.ts';
 
 /** The database the writers use. */
@@ -85,10 +85,8 @@ export async function startSidecar(
   volumePath: string,
   role: Readonly<Record<string, string>>,
 ): Promise<SidecarProcess> {
-  const dir = join(workspace.dir, name);
-  await mkdir(dir, { mode: 0o700 });
-  const sidecar = await SidecarProcess.start({
-    dir,
+  return await startSidecarBeside(workspace, name, {
+    engine: 'postgres',
     dataDir: volumePath,
     app: 'demo',
     connection: {
@@ -98,7 +96,4 @@ export async function startSidecar(
       ...role,
     },
   });
-  await workspace.defer(() => sidecar.stop());
-  await workspace.record(sidecar.pid);
-  return sidecar;
 }

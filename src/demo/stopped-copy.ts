@@ -51,7 +51,7 @@ async function snapshot(
   const ms = performance.now() - begun;
   const how =
     stopped.length > 0
-      ? `copied while ${stopped.length} server processes were stopped (SIGSTOP): writers stood still for the copy, not for the freeze`
+      ? `copied while ${stopped.length} server ${stopped.length === 1 ? 'process was' : 'processes were'} stopped (SIGSTOP)`
       : 'copied while no server ran';
   return { path: to, how, ms, stalledMs: stopped.length > 0 ? ms : 0 };
 }
