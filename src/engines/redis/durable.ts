@@ -29,25 +29,32 @@ interface Step {
 }
 
 /**
- * Brings everything the server has acknowledged to the disk, with writers paused, and proves it: by
+ * Pauses writers, brings everything the server has acknowledged to the disk, and proves it: by
  * the server's own fsync where its answer means something, and by our own where the files are mounted.
  *
  * @throws QuiesceError ENGINE_FAILED, ENGINE_DATA_MISMATCH, COPY_UNSUPPORTED
  */
 export async function makeDurable(step: Step): Promise<Durable> {
-  const { plan, session, signal, context } = step;
+  const { plan, session, pauser, signal, context } = step;
   const begunAt = Date.now();
-  const settled = plan.persistence === 'rdb' ? await save(step) : await flush(step);
+  // Not waited for: what follows it on the one connection is carried out after it.
+  const paused = pauser.pause(session, context.ttlMs, signal);
+  paused.catch(() => undefined);
+  const settled = plan.persistence === 'rdb' ? await save(step, paused) : await flush(step, paused);
   const { files } = plan;
   let found: readonly DataFile[] = [];
   if (files) {
     found =
       plan.persistence === 'rdb' ? await files.rdbOf(settled, begunAt) : await files.aofOf(settled);
     await files.requireOneVolume(found, context.copy);
-    await files.sync(found);
   }
-  const prints = (await files?.prints(found)) ?? [];
-  const server = await readServer(session, signal);
+  const [prints] = await Promise.all([files?.prints(found) ?? [], files?.sync(found)]);
+  // The lease begins with the answer, and the server's own switch with it; asked in this order, in
+  // one round trip.
+  const [server] = await Promise.all([
+    readServer(session, signal),
+    pauser.pause(session, context.ttlMs, signal),
+  ]);
   const moved = compare(settled, server);
   if (moved.length > 0) {
     throw new QuiesceError(
@@ -59,18 +66,23 @@ export async function makeDurable(step: Step): Promise<Durable> {
 }
 
 /** The AOF: `appendfsync always` makes the server write and fsync before it answers. */
-async function flush({ plan, session, pauser, context, signal }: Step): Promise<ServerFacts> {
-  if (plan.serverSyncs) await change(session, plan.claim, SYNC_SETTINGS, signal);
+async function flush(
+  { plan, session, pauser, context, signal }: Step,
+  paused: Promise<void>,
+): Promise<ServerFacts> {
   for (;;) {
-    const server = await readServer(session, signal);
+    // Answered after the fsync, so what is read after the answer is of after it, too.
+    const syncing = plan.serverSyncs ? change(session, plan.claim, SYNC_SETTINGS, signal) : null;
+    await Promise.all([paused, syncing]);
+    // Back at once: nothing can be written before the thaw, and less is left behind by a crash.
+    const [server] = await Promise.all([
+      readServer(session, signal),
+      syncing && putBack(session, plan.claim, SYNC_SETTINGS, signal),
+    ]);
     if (server.info.get('aof_last_write_status') !== 'ok')
       throw failed('write its AOF (aof_last_write_status)');
     const left = unwritten(server.info);
-    if (left === null) {
-      // Back at once: nothing can be written before the thaw, and less is left behind by a crash.
-      await putBack(session, plan.claim, SYNC_SETTINGS, signal);
-      return server;
-    }
+    if (left === null) return server;
     context.progress(`waiting until ${left}`);
     await pauser.keep(session, signal);
     await pause(LOOK_EVERY_MS, signal);
@@ -85,8 +97,9 @@ function unwritten(info: Info): string | null {
 }
 
 /** RDB only: a save of the data that no writer can change any more. */
-async function save(step: Step): Promise<ServerFacts> {
+async function save(step: Step, paused: Promise<void>): Promise<ServerFacts> {
   const { session, pauser, context, signal } = step;
+  await paused;
   const before = await begin(step);
   for (;;) {
     const server = await readServer(session, signal);

@@ -37,11 +37,10 @@ export async function holdServer(
     await change(session, plan.claim, HELD_SETTINGS, signal);
     await quiet(session, context, signal);
     const pauser = new Pauser(context.ttlMs);
-    await pauser.pause(session, context.ttlMs, signal);
     const durable = await makeDurable({ plan, session, pauser, context, signal });
     const sample = await readSample(session, sampleKeys, signal);
-    // The lease begins now, and the server's own switch with it.
-    await pauser.pause(session, context.ttlMs, signal);
+    // That took its time: the lease begins now, and the server's own switch with it.
+    if (sample) await pauser.pause(session, context.ttlMs, signal);
     signal.throwIfAborted();
     return new RedisHold(describe(prepared, durable, sample), link, pauser);
   } catch (error) {

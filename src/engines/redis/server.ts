@@ -37,6 +37,7 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
   if (info.get('loading') === '1') {
     throw new QuiesceError('ENGINE_STARTING', 'The server is loading its data.');
   }
+  session.runId = runId;
   const facts: ServerFacts = {
     flavor,
     version,

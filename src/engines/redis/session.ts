@@ -14,6 +14,8 @@ export class Session {
   readonly user: string;
   /** `host:port` or the path of the socket. */
   readonly target: string;
+  /** Which run of the server this leads to, once asked: a connection does not outlive its process. */
+  runId: string | undefined;
   readonly #redis: Redis;
   readonly #renamed: ReadonlyMap<string, string>;
   readonly #lost = new AbortController();

@@ -67,16 +67,14 @@ export function makeClaim(
   return { runId, settings: changes };
 }
 
+/** Makes settings what the freeze wants, in this order and in one round trip: writers may wait for it. */
 export async function change(
   session: Session,
   claim: Claim,
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  for (const name of names) {
-    const setting = claim.settings[name];
-    if (setting) await session.call(signal, 'CONFIG', 'SET', name, setting.held);
-  }
+  await setAll(session, claim, names, 'held', signal);
 }
 
 /** Puts back at once what `change` has just made, in one round trip: writers wait for it. */
@@ -86,9 +84,19 @@ export async function putBack(
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
+  await setAll(session, claim, names, 'was', signal);
+}
+
+async function setAll(
+  session: Session,
+  claim: Claim,
+  names: readonly string[],
+  to: 'was' | 'held',
+  signal: AbortSignal,
+): Promise<void> {
   const made = names.flatMap((name) => {
     const setting = claim.settings[name];
-    return setting ? [session.call(signal, 'CONFIG', 'SET', name, setting.was)] : [];
+    return setting ? [session.call(signal, 'CONFIG', 'SET', name, setting[to])] : [];
   });
   await Promise.all(made);
 }

@@ -19,7 +19,8 @@ export async function endClaim(
   paused: boolean,
   signal: AbortSignal,
 ): Promise<void> {
-  const { runId } = await readServer(session, signal);
+  // Writers wait: a connection that has told once which run it leads to is not asked again.
+  const runId = session.runId ?? (await readServer(session, signal)).runId;
   const refused = runId === claim.runId ? await unpause(session, signal) : null;
   await restore(session, claim, [...SYNC_SETTINGS, ...HELD_SETTINGS], signal);
   if (refused && paused) throw refused;
