@@ -52,6 +52,7 @@ const STEPS: readonly Step[] = [
     args: ['--mode', mode, ...rounds],
   })),
   { part: 'hooks', name: 'hooks', args: rounds },
+  { part: 'redis', name: 'redis', args: rounds },
   { part: 'shim', name: 'shim' },
   { part: 'dirty', name: 'dirty', args: rounds },
   {

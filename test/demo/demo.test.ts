@@ -23,10 +23,15 @@ interface Demo {
   saw(text: string): Promise<void>;
 }
 
-async function start(...args: string[]): Promise<Demo> {
+const start = (...args: string[]): Promise<Demo> => startWith({}, ...args);
+
+async function startWith(
+  extra: Readonly<Record<string, string>>,
+  ...args: string[]
+): Promise<Demo> {
   const { dir, remove } = await tempDir();
   cleanups.push(remove);
-  const env = { ...process.env, TMPDIR: dir };
+  const env = { ...process.env, TMPDIR: dir, ...extra };
   const child = spawn(process.execPath, [cliPath(), 'demo', '--seconds', '1', ...args], { env });
   const closed = once(child, 'close') as Promise<[number | null]>;
   cleanups.push(async () => {
@@ -95,6 +100,29 @@ describe('quiesce demo', () => {
     expect(demo.text()).not.toContain('\u001b');
     const lines = demo.text().split('Frozen  ')[1]?.split('\n') ?? [];
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+  });
+
+  it('holds the writers of Redis, restores every write they were told of, and leaves nothing behind', async () => {
+    const demo = await start('--engine', 'redis', '--server', 'redis-server', '-o', 'json');
+    expect(await demo.ended).toBe(0);
+    const report = JSON.parse(demo.text()) as DemoReport;
+    expect(report.failed).toBeNull();
+    expect(report.checks.map(({ name }) => name).join(' ')).toBe(
+      'freeze thaw still writers live left-over evidence prepare-restore verified-at-start verify ' +
+        'acknowledged no-gap values check-aof writable',
+    );
+    expect(report.receipt).toMatchObject({ verdict: 'consistent', writesBlocked: true });
+    expect(report.acknowledgedBeforeFreeze).toBeGreaterThan(0);
+    expect(report.writers?.heldWrites).toBe(0);
+    expect(report.writers?.held?.p50).toBeGreaterThan(report.commandsMs?.held ?? 0);
+    await expectNothingLeft(demo, []);
+  });
+
+  it('names the line that installs a server where there is no Redis and no Valkey', async () => {
+    const demo = await startWith({ PATH: '/nowhere' }, '--engine', 'redis');
+    expect(await demo.ended).toBe(2);
+    expect(demo.text()).toMatch(/neither redis-server nor valkey-server .*apt-get install redis/s);
+    expect(await workspaces(demo.tmp)).toEqual([]);
   });
 
   it('fails by name when the server dies while it is frozen', async () => {

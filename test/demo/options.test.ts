@@ -15,6 +15,7 @@ function refusal(...args: string[]): QuiesceError {
 describe('the command line of the demo', () => {
   it('has a default for everything', () => {
     expect(parseOptions([])).toEqual({
+      engine: 'postgres',
       postgres: 17,
       keep: false,
       stop: false,
@@ -35,6 +36,7 @@ describe('the command line of the demo', () => {
       '2.5',
     ];
     expect(parseOptions(args)).toEqual({
+      engine: 'postgres',
       postgres: 13,
       keep: true,
       stop: false,
@@ -52,7 +54,10 @@ describe('the command line of the demo', () => {
     [['--seconds', '1e2'], '--seconds'],
     [['--seconds=-1'], '--seconds'],
     [['--seconds', '301'], '--seconds'],
-    [['--engine', 'redis'], '--engine'],
+    [['--engine', 'mysql'], '--engine'],
+    [['--engine', 'redis', '--postgres', '17'], '--postgres'],
+    [['--server', 'redis-server'], '--server'],
+    [['--engine', 'redis', '--server='], '--server'],
     [['-o', 'yaml'], '--output'],
     [['--frobnicate'], '--frobnicate'],
     [['--keep=yes'], '--keep'],
