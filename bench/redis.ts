@@ -208,6 +208,7 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
     charts: [],
     notes: [
       'quiesce is called over its HTTP API and the others over an open connection (BGSAVE through redis-cli): the start of programs is not counted.',
+      'With a copy, writers wait for the copy, too: that is the hold a backup has. Without one the stall is what the freeze itself costs, with its journal and its receipt on the disk.',
       'By hand nothing is proven: neither that the fsync happened, nor that no write went in, nor that the pause did not end early.',
       ...(reason === undefined
         ? []
@@ -237,6 +238,7 @@ function tableOf({ policy, treatments }: Bed, outcomes: readonly Outcome[]): Tab
       'treatment',
       'stall',
       '/ by hand',
+      'with a copy',
       'freeze',
       'thaw',
       'missing',
@@ -252,6 +254,7 @@ function tableOf({ policy, treatments }: Bed, outcomes: readonly Outcome[]): Tab
         name,
         figure(stall),
         times(stall / hand),
+        figure(median(own.flatMap(({ loss, stallMs }) => (loss ? [stallMs] : [])))),
         figure(median(still.map(({ freezeMs }) => freezeMs))),
         figure(median(still.map(({ thawMs }) => thawMs))),
         String(losses.reduce((sum, { missing }) => sum + missing, 0)),

@@ -87,12 +87,10 @@ export async function setUp(stage: Stage): Promise<Source> {
 
 /** Writers before, freeze, hold, snapshot, thaw, writers after. */
 export async function freezeAndCopy(stage: Stage, source: Source): Promise<Taken> {
-  const { server, sidecar, volume } = source;
+  const { server, volume } = source;
   const { load } = server;
-  const { checks, database, facts, signal } = stage;
+  const { database, facts, signal } = stage;
   const ms = stage.options.seconds * 1_000;
-  // A lease as an engine gives it is too short for a long demonstration.
-  const lease = ms / 2 > LEASED_MS ? ['--ttl', `${Math.ceil(ms / 1_000) + 60}s`] : [];
   const measured = await step(
     stage,
     'writers',
@@ -106,14 +104,7 @@ export async function freezeAndCopy(stage: Stage, source: Source): Promise<Taken
       return [from, `${load.acknowledged().count} ${database.words.writes} acknowledged`];
     },
   );
-  const { acked, frozen, blocked } = await step(stage, 'freeze', 'quiesce freeze', async () => {
-    const before = load.acknowledged();
-    const finished = await runCli(['freeze', ...lease, '-o', 'json'], sidecar.env, signal);
-    const receipt = receiptOf(finished, 'freeze');
-    checks.require('freeze', receipt.verdict === 'held', `quiesce freeze: ${describe(receipt)}`);
-    const taken = { acked: before, frozen: finished, blocked: receipt.writesBlocked };
-    return [taken, describe(receipt)];
-  });
+  const { acked, frozen, blocked } = await freeze(stage, source);
   facts.acknowledgedBeforeFreeze = acked.count;
   const half = ms / 4;
   await step(stage, 'hold', `Hold while the writers ${blocked ? 'wait' : 'go on'}`, async () => {
@@ -131,14 +122,8 @@ export async function freezeAndCopy(stage: Stage, source: Source): Promise<Taken
     return [{ copy: made, span: { from, to: performance.now() } }, made.how];
   });
   facts.snapshot = { ...copy, kind: volume.kind, reason: volume.reason ?? null };
-  const { thawed, receipt } = await step(stage, 'thaw', 'quiesce thaw', async () => {
-    await sleep(half, undefined, { signal });
-    const finished = await runCli(['thaw', '-o', 'json'], sidecar.env, signal);
-    const final = receiptOf(finished, 'thaw');
-    const good = final.verdict === 'consistent';
-    checks.require('thaw', good, `quiesce thaw: verdict ${final.verdict} for freeze ${final.id}`);
-    return [{ thawed: finished, receipt: final }, final.verdict];
-  });
+  await sleep(half, undefined, { signal });
+  const { thawed, receipt } = await thaw(stage, source);
   facts.receipt = receipt;
   facts.commandsMs = {
     freeze: frozen.endedAt - frozen.begunAt,
@@ -150,6 +135,47 @@ export async function freezeAndCopy(stage: Stage, source: Source): Promise<Taken
   const moments = { measured, frozen: frozen.begunAt, thawed: thawed.endedAt, span, copied, held };
   await finishWriters(stage, source, moments);
   return { receipt, acked, copy };
+}
+
+interface Frozen {
+  readonly acked: Acknowledged;
+  readonly frozen: Finished;
+  /** Writers wait for as long as it is held. */
+  readonly blocked: boolean;
+}
+
+async function freeze(stage: Stage, { server, sidecar }: Source): Promise<Frozen> {
+  const { checks, signal } = stage;
+  const { load } = server;
+  // A lease as an engine gives it is too short for a long demonstration.
+  const lease =
+    stage.options.seconds * 500 > LEASED_MS
+      ? ['--ttl', `${Math.ceil(stage.options.seconds) + 60}s`]
+      : [];
+  return await step(stage, 'freeze', 'quiesce freeze', async () => {
+    const before = load.acknowledged();
+    const finished = await runCli(['freeze', ...lease, '-o', 'json'], sidecar.env, signal);
+    const receipt = receiptOf(finished, 'freeze');
+    checks.require('freeze', receipt.verdict === 'held', `quiesce freeze: ${describe(receipt)}`);
+    const taken = { acked: before, frozen: finished, blocked: receipt.writesBlocked };
+    return [taken, describe(receipt)];
+  });
+}
+
+interface Thawed {
+  readonly thawed: Finished;
+  readonly receipt: Receipt;
+}
+
+async function thaw(stage: Stage, { sidecar }: Source): Promise<Thawed> {
+  const { checks, signal } = stage;
+  return await step(stage, 'thaw', 'quiesce thaw', async () => {
+    const finished = await runCli(['thaw', '-o', 'json'], sidecar.env, signal);
+    const final = receiptOf(finished, 'thaw');
+    const good = final.verdict === 'consistent';
+    checks.require('thaw', good, `quiesce thaw: verdict ${final.verdict} for freeze ${final.id}`);
+    return [{ thawed: finished, receipt: final }, final.verdict];
+  });
 }
 
 async function finishWriters(
