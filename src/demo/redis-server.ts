@@ -22,30 +22,47 @@ export interface RedisServerOptions {
   readonly logFile?: string;
 }
 
-const READY_WITHIN_MS = 20_000;
+const READY_WITHIN_MS = 60_000;
+const START_ATTEMPTS = 5;
 
 /** A real Redis or Valkey on a loopback port. */
 export class RedisServer {
   readonly options: RedisServerOptions;
-  readonly port: number;
+  #port: number;
   #child: ChildProcess | undefined;
   #admin: Redis | undefined;
   output = '';
 
   private constructor(options: RedisServerOptions, port: number) {
     this.options = options;
-    this.port = port;
+    this.#port = port;
   }
 
   static async start(options: RedisServerOptions): Promise<RedisServer> {
     await mkdir(options.dir, { recursive: true });
     const server = new RedisServer(options, options.port ?? (await freePort()));
-    await server.start();
-    return server;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await server.start();
+        return server;
+      } catch (error) {
+        // A port that was free a moment ago may be somebody else's by now.
+        const taken = /address already in use/i.test(await server.#said());
+        if (options.port !== undefined || attempt === START_ATTEMPTS || !taken) throw error;
+        server.#port = await freePort();
+      }
+    }
   }
 
+  /** Fixed once it has started: a restart keeps it. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** 0: it does not run. */
   get pid(): number {
-    return this.#child?.pid ?? 0;
+    const child = this.#child;
+    return child?.exitCode === null && child.signalCode === null ? (child.pid ?? 0) : 0;
   }
 
   /** As the superuser. Opened anew after a restart. */
@@ -59,18 +76,24 @@ export class RedisServer {
     const { binary, dir, config = [] } = this.options;
     const port = this.options.tls ? [`port 0`, `tls-port ${this.port}`] : [`port ${this.port}`];
     const lines = [...port, 'bind 127.0.0.1', `dir ${dir}`, 'daemonize no', ...config];
+    this.output = '';
     const child = await this.#spawn(binary);
     this.#child = child;
     child.on('error', (error) => (this.output += error.message));
     child.stdin?.on('error', () => undefined);
     // Not as arguments: the configuration may hold a user with a password.
     child.stdin?.end(`${lines.join('\n')}\n`);
+    this.#admin?.disconnect();
     this.#admin = this.connect();
     const deadline = Date.now() + READY_WITHIN_MS;
     for (;;) {
-      const answer = await this.#admin.info('persistence').catch(() => '');
-      if (/loading:0/.test(answer)) return;
+      const answer = await this.#admin.info().catch(() => '');
+      // Not one of somebody else, who was quicker to take the port.
+      const ours = answer.includes(`process_id:${child.pid}\r`);
+      if (ours && /^loading:0/m.test(answer)) return;
       if (child.exitCode !== null || Date.now() > deadline) {
+        this.#admin.disconnect();
+        child.kill('SIGKILL');
         throw new Error(`${binary} does not start: ${(await this.#said()).slice(-2_000)}`);
       }
       await sleep(20);

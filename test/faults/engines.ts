@@ -3,6 +3,7 @@ import type { FaultEngine } from './engine.ts';
 /** Name → how to load it. */
 const engines: Readonly<Record<string, () => Promise<{ readonly engine: FaultEngine }>>> = {
   postgres: () => import('./postgres/index.ts'),
+  redis: () => import('./redis/index.ts'),
 };
 
 /** @throws Error that names the engines there are. */

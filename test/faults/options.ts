@@ -17,7 +17,7 @@ export interface HarnessOptions {
 }
 
 export const USAGE = `npm run test:faults -- [--runs N] [--seed S] [--only K] [--engine NAME] [--mode MODE]
-                       [--version V | --postgres 13…18] [--restore SHARE] [-o text|json]`;
+                       [--version V | --postgres 13…18 | --server redis-server|valkey-server] [--restore SHARE] [-o text|json]`;
 
 /** @throws Error that names the flag at fault. */
 export async function parseOptions(
@@ -32,6 +32,7 @@ export async function parseOptions(
       engine: { type: 'string', default: 'postgres' },
       version: { type: 'string' },
       postgres: { type: 'string' },
+      server: { type: 'string' },
       mode: { type: 'string' },
       restore: { type: 'string', default: '0.2' },
       output: { type: 'string', short: 'o', default: 'text' },
@@ -40,7 +41,7 @@ export async function parseOptions(
   const { mode, output } = values;
   const engine = await loadFaultEngine(values.engine);
   if (output !== 'text' && output !== 'json') throw new Error('--output: must be text or json');
-  const version = values.version ?? values.postgres ?? engine.versions[0] ?? '';
+  const version = values.version ?? values.postgres ?? values.server ?? engine.versions[0] ?? '';
   if (!engine.versions.includes(version)) {
     throw new Error(`--version: must be one of ${engine.versions.join(', ')}`);
   }

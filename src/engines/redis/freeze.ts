@@ -46,8 +46,7 @@ export async function holdServer(
   } catch (error) {
     const within = AbortSignal.timeout(UNDO_WITHIN_MS);
     await link
-      .session(within)
-      .then((session) => endClaim(session, plan.claim, false, within))
+      .run(within, (session) => endClaim(session, plan.claim, false, within))
       .then(() => context.remember({}))
       .catch(() => undefined);
     link.close();

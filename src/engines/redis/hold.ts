@@ -65,12 +65,12 @@ export class RedisHold implements Hold {
 
   async check(signal: AbortSignal): Promise<HoldCheck> {
     const expired = this.#pauser.expired;
-    const session = await this.#link.session(signal).catch((error: unknown) => {
+    const server = await this.#look(signal).catch((error: unknown) => {
       if (isNobodyThere(error)) return null;
       throw error;
     });
-    if (!session) return serverLost('nothing listens there any more');
-    const found = compare(this.#facts.server, await readServer(session, signal));
+    if (!server) return serverLost('nothing listens there any more');
+    const found = compare(this.#facts.server, server);
     if (expired && found.length === 0) {
       found.push([
         'pause-expired',
@@ -87,19 +87,25 @@ export class RedisHold implements Hold {
         'The pause of writers has run out already: it cannot be renewed without a gap.',
       );
     }
-    await this.#pauser.pause(await this.#link.session(signal), ttlMs, signal);
+    await this.#link.run(signal, (session) => this.#pauser.pause(session, ttlMs, signal));
   }
 
   async release(signal: AbortSignal): Promise<void> {
     this.#stop.abort();
     try {
-      const session = await this.#link.session(signal);
-      await endClaim(session, this.#facts.claim, !this.#pauser.expired, signal);
+      const paused = !this.#pauser.expired;
+      await this.#link.run(signal, (session) =>
+        endClaim(session, this.#facts.claim, paused, signal),
+      );
     } catch (error) {
       // Its process is gone, and with it the pause and every setting that was changed.
       if (!isNobodyThere(error)) throw error;
     }
     this.#link.close();
+  }
+
+  async #look(signal: AbortSignal): Promise<ServerFacts> {
+    return await this.#link.run(signal, (session) => readServer(session, signal));
   }
 
   async #watch(): Promise<void> {
@@ -111,8 +117,7 @@ export class RedisHold implements Hold {
       if (stop.aborted) return;
       try {
         const signal = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
-        const session = await this.#link.session(signal);
-        const found = compare(this.#facts.server, await readServer(session, signal));
+        const found = compare(this.#facts.server, await this.#look(signal));
         failures = 0;
         if (found.length > 0 && !stop.aborted) this.#lost.abort(toCheck(found));
       } catch (error) {

@@ -19,6 +19,20 @@ export class Link {
     return session;
   }
 
+  /**
+   * Does the work on the connection, and once more on a new one where the connection is lost meanwhile:
+   * that it is gone may not be known before it is used. For work that may be done twice.
+   */
+  async run<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {
+    const session = await this.session(signal);
+    try {
+      return await work(session);
+    } catch (error) {
+      if (!session.lost.aborted || signal.aborted || this.#closed.signal.aborted) throw error;
+      return await work(await this.session(signal));
+    }
+  }
+
   close(): void {
     this.#closed.abort();
     this.#session.close();

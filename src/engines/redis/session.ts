@@ -25,11 +25,9 @@ export class Session {
     this.#renamed = settings.renamed;
     this.user = settings.username ?? 'default';
     this.target = settings.socket ?? `${settings.host}:${settings.port}`;
-    const unreachable = (why: string): QuiesceError =>
-      new QuiesceError('ENGINE_UNREACHABLE', `connect to ${this.target}: ${why}.`);
-    redis.on('error', (error: Error) => this.#lost.abort(connectError(error, this.target)));
-    redis.on('close', () => this.#lost.abort(unreachable('the connection was closed')));
-    redis.on('end', () => this.#lost.abort(unreachable('the connection has ended')));
+    redis.on('error', (error: Error) => this.#lose(error));
+    redis.on('close', () => this.#lose(new Error('the connection was closed')));
+    redis.on('end', () => this.#lose(new Error('the connection has ended')));
   }
 
   /** Connects and authenticates. @throws QuiesceError ENGINE_UNREACHABLE, ENGINE_AUTH, ENGINE_TLS */
@@ -42,8 +40,8 @@ export class Session {
       await session.#authenticate(settings, signal);
       return session;
     } catch (error) {
-      session.close();
       const lost: unknown = session.lost.aborted ? session.lost.reason : error;
+      session.close();
       throw lost instanceof QuiesceError ? lost : connectError(error, session.target);
     }
   }
@@ -68,17 +66,8 @@ export class Session {
       args[0] !== undefined && /^(?:config|client|pubsub|acl|module)$/i.test(command)
         ? `${command} ${args[0]}`.toUpperCase()
         : command.toUpperCase();
-    signal.throwIfAborted();
-    if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
     const sent = this.#renamed.get(command.toLowerCase()) ?? command;
-    try {
-      return await this.#within(this.#redis.call(sent, ...args), signal);
-    } catch (error) {
-      if (error instanceof Error && error.name === 'ReplyError')
-        throw toEngineError(error, name, this.user);
-      if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
-      throw error;
-    }
+    return await this.#send(name, signal, () => this.#redis.call(sent, ...args));
   }
 
   /** As `call`; `null` where the server refuses the command. */
@@ -97,7 +86,7 @@ export class Session {
 
   /** As `call`, for values that need not be text: a byte is one character. */
   async bytes(signal: AbortSignal, command: string, ...args: readonly string[]): Promise<unknown> {
-    const reply: unknown = await this.#within(this.#redis.callBuffer(command, ...args), signal);
+    const reply = await this.#send(command, signal, () => this.#redis.callBuffer(command, ...args));
     const plain = (value: unknown): unknown =>
       Array.isArray(value)
         ? value.map(plain)
@@ -108,7 +97,28 @@ export class Session {
   }
 
   close(): void {
+    // Lost from here on: the client says so only later, and would be used again until then.
+    this.#lose(new Error('the connection was closed'));
     this.#redis.disconnect();
+  }
+
+  #lose(error: unknown): void {
+    this.#lost.abort(connectError(error, this.target));
+  }
+
+  async #send(name: string, signal: AbortSignal, send: () => Promise<unknown>): Promise<unknown> {
+    signal.throwIfAborted();
+    if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
+    try {
+      return await this.#within(send(), signal);
+    } catch (error) {
+      if (error instanceof Error && error.name === 'ReplyError')
+        throw toEngineError(error, name, this.user);
+      // Without a reply the connection is of no use any more, whatever the client calls it.
+      const given = error instanceof QuiesceError;
+      if (!given) this.#lose(error);
+      throw given ? error : this.#lost.signal.reason;
+    }
   }
 
   async #authenticate({ username, password }: RedisSettings, signal: AbortSignal): Promise<void> {

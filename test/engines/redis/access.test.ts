@@ -2,7 +2,14 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { makeCertificates } from '../../support/certificates.ts';
-import { redisFolder, RedisServer, type RedisServerOptions, SERVERS } from '../../support/redis.ts';
+import {
+  aclLine,
+  redisFolder,
+  RedisServer,
+  type RedisServerOptions,
+  SERVERS,
+  USER,
+} from '../../support/redis.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
 const undo: (() => unknown)[] = [];
@@ -12,14 +19,7 @@ afterEach(async () => {
 });
 
 const AOF = ['appendonly yes', 'save ""'];
-const PASSWORD = 'pw-5d1c7e';
-
-/** The user of redis/acl.conf, with a password. */
-async function aclLine(): Promise<string> {
-  const text = await readFile(new URL('../../../redis/acl.conf', import.meta.url), 'utf8');
-  const line = text.split('\n').find((one) => one.startsWith('user '));
-  return (line ?? '').replace('<password>', PASSWORD);
-}
+const { password: PASSWORD } = USER;
 
 async function beside(
   options: Omit<RedisServerOptions, 'dir'>,

@@ -2,7 +2,14 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { missingOn, redisFolder, RedisLoad, RedisServer, SERVERS } from '../../support/redis.ts';
+import {
+  missingOn,
+  POLICIES,
+  redisFolder,
+  RedisLoad,
+  RedisServer,
+  SERVERS,
+} from '../../support/redis.ts';
 import { makeBlockVolume } from '../../support/block-volume.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
@@ -13,13 +20,6 @@ const undo: (() => unknown)[] = [];
 afterEach(async () => {
   for (const one of undo.splice(0).toReversed()) await one();
 });
-
-const POLICIES = {
-  'AOF everysec': ['appendonly yes', 'appendfsync everysec', 'save ""'],
-  'AOF always': ['appendonly yes', 'appendfsync always', 'save ""'],
-  'AOF no': ['appendonly yes', 'appendfsync no', 'save ""'],
-  'RDB only': ['appendonly no', 'save 3600 1'],
-} as const;
 
 async function world(binary: string, config: readonly string[], mounted: boolean) {
   const { dir, remove } = await redisFolder();

@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbeddedPostgres } from '../../../src/demo/embedded-postgres.ts';
 import { type Acked, countAcked, WriterLoad } from '../../../src/demo/load.ts';
-import { tool } from '../../../src/demo/os.ts';
 import type { Receipt } from '../../../src/freeze/receipt.ts';
 import { ROLE_PASSWORD, roleSql } from '../../support/postgres.ts';
 import { query, roleEnv } from '../../support/rig.ts';
 import type { Copy, Database, DatabaseOptions, RestoreOptions, Restored } from '../engine.ts';
+import { dropSnapshot } from '../copies.ts';
 import { pause, send } from '../inject.ts';
 import { examineCopy } from './examine.ts';
 import { wire } from './wire.ts';
@@ -139,9 +139,7 @@ export abstract class PostgresDatabase implements Database {
   }
 
   async drop({ path }: Copy): Promise<void> {
-    const { kind } = this.options.volume;
-    if (kind === 'btrfs') await tool('btrfs', 'subvolume', 'delete', path);
-    else await rm(path, { recursive: true, force: true });
+    await dropSnapshot(this.options.volume, path);
   }
 
   async leftovers(ended: readonly Receipt[]): Promise<string[]> {

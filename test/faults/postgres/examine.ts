@@ -2,17 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EmbeddedPostgres, freePort } from '../../../src/demo/embedded-postgres.ts';
 import type { Acked } from '../../../src/demo/load.ts';
-import { runCli } from '../../../src/demo/processes.ts';
 import { examine } from '../../support/rig.ts';
-
-/** `prepare-restore`, as a user runs it. @returns why it refused; `undefined`: it did not. */
-export async function prepare(
-  volume: string,
-  ...more: readonly string[]
-): Promise<string | undefined> {
-  const prepared = await runCli(['prepare-restore', '--data', volume, ...more], {});
-  return prepared.code === 0 ? undefined : `${prepared.code} ${prepared.stderr.trim()}`;
-}
 
 /** Starts a server on restored data and looks at all of it. @returns what is wrong. */
 export async function examineCopy(

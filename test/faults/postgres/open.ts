@@ -7,7 +7,7 @@ import type { PostgresRestore } from '../../../src/engines/postgres/receipt.ts';
 import { atomicCopy, clone } from '../../support/copies.ts';
 import type { Copy, DatabaseOptions, FaultMode, RestoreOptions, Restored } from '../engine.ts';
 import { type Committed, PostgresDatabase } from './database.ts';
-import { prepare } from './examine.ts';
+import { prepare } from '../copies.ts';
 import { primaryOn, sealed } from './sealed.ts';
 
 /** A little longer than WAL is kept after a thaw. */

@@ -9,7 +9,7 @@ import { copyFileByFile } from '../../support/file-copy.ts';
 import { query } from '../../support/rig.ts';
 import type { Copy, DatabaseOptions, FaultMode, RestoreOptions, Restored } from '../engine.ts';
 import { type Committed, PostgresDatabase, SETTINGS } from './database.ts';
-import { prepare } from './examine.ts';
+import { prepare } from '../copies.ts';
 import { primaryOn, sealed } from './sealed.ts';
 
 /**

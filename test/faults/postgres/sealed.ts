@@ -2,7 +2,7 @@ import { EmbeddedPostgres, freePort } from '../../../src/demo/embedded-postgres.
 import { join } from 'node:path';
 import type { Copy, DatabaseOptions, FaultMode, RestoreOptions, Restored } from '../engine.ts';
 import { type Committed, PostgresDatabase, SETTINGS } from './database.ts';
-import { prepare } from './examine.ts';
+import { prepare } from '../copies.ts';
 
 const SERVER_ENDS = ['kill-backend', 'kill-server', 'stop-server'];
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { copyFileByFile } from '../../support/file-copy.ts';
 import type { Copy, FaultMode, RestoreOptions, Restored } from '../engine.ts';
 import { type Committed, PostgresDatabase } from './database.ts';
-import { prepare } from './examine.ts';
+import { prepare } from '../copies.ts';
 import { primaryOn, sealed } from './sealed.ts';
 
 /**

@@ -1,0 +1,19 @@
+import { rm } from 'node:fs/promises';
+import { tool } from '../../src/demo/os.ts';
+import { runCli } from '../../src/demo/processes.ts';
+import type { Volume } from '../../src/demo/volume.ts';
+
+/** `prepare-restore`, as a user runs it. @returns why it refused; `undefined`: it did not. */
+export async function prepare(
+  volume: string,
+  ...more: readonly string[]
+): Promise<string | undefined> {
+  const prepared = await runCli(['prepare-restore', '--data', volume, ...more], {});
+  return prepared.code === 0 ? undefined : `${prepared.code} ${prepared.stderr.trim()}`;
+}
+
+/** Removes an atomic copy of the volume. */
+export async function dropSnapshot({ kind }: Volume, path: string): Promise<void> {
+  if (kind === 'btrfs') await tool('btrfs', 'subvolume', 'delete', path);
+  else await rm(path, { recursive: true, force: true });
+}
