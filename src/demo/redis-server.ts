@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePort } from './embedded-postgres.ts';
@@ -12,6 +13,8 @@ export interface RedisServerOptions {
   /** Lines of the configuration file, after those of the fixture. */
   readonly config?: readonly string[];
   readonly port?: number;
+  /** With a configuration file, as CONFIG REWRITE needs one: `redis.conf` in `dir`. */
+  readonly file?: boolean;
   /** Password of the user `default`, for the admin connection. */
   readonly password?: string;
   readonly tls?: { readonly ca: string };
@@ -77,7 +80,9 @@ export class RedisServer {
     const port = this.options.tls ? [`port 0`, `tls-port ${this.port}`] : [`port ${this.port}`];
     const lines = [...port, 'bind 127.0.0.1', `dir ${dir}`, 'daemonize no', ...config];
     this.output = '';
-    const child = await this.#spawn(binary);
+    const file = join(dir, 'redis.conf');
+    if (this.options.file) await writeFile(file, `${lines.join('\n')}\n`, { mode: 0o600 });
+    const child = await this.#spawn(binary, this.options.file ? file : '-');
     this.#child = child;
     child.on('error', (error) => (this.output += error.message));
     child.stdin?.on('error', () => undefined);
@@ -100,18 +105,18 @@ export class RedisServer {
     }
   }
 
-  async #spawn(binary: string): Promise<ChildProcess> {
+  async #spawn(binary: string, config: string): Promise<ChildProcess> {
     const { logFile } = this.options;
     if (logFile !== undefined) {
       const log = await open(logFile, 'a', 0o600);
       try {
         const stdio: StdioOptions = ['pipe', log.fd, log.fd];
-        return spawn(binary, ['-'], { stdio, detached: true, cwd: '/' });
+        return spawn(binary, [config], { stdio, detached: true, cwd: '/' });
       } finally {
         await log.close();
       }
     }
-    const child = spawn(binary, ['-'], { stdio: 'pipe' });
+    const child = spawn(binary, [config], { stdio: 'pipe' });
     const collect = (chunk: Buffer): void => void (this.output += chunk.toString());
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);

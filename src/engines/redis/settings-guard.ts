@@ -111,10 +111,13 @@ export async function restore(
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  for (const name of names) {
-    const setting = claim.settings[name];
-    if (!setting) continue;
-    const now = parsePairs(await session.call(signal, 'CONFIG', 'GET', name)).get(name);
-    if (now === setting.held) await session.call(signal, 'CONFIG', 'SET', name, setting.was);
-  }
+  // All at once: writers wait for it.
+  await Promise.all(
+    names.map(async (name) => {
+      const setting = claim.settings[name];
+      if (!setting) return;
+      const now = parsePairs(await session.call(signal, 'CONFIG', 'GET', name)).get(name);
+      if (now === setting.held) await session.call(signal, 'CONFIG', 'SET', name, setting.was);
+    }),
+  );
 }

@@ -5,9 +5,13 @@ import type { Session } from './session.ts';
 import { type Claim, restore } from './settings-guard.ts';
 
 /**
- * Lets the writers go, then puts back every setting the freeze has changed, exactly as it was found.
+ * Puts back every setting the freeze has changed, exactly as it was found, then lets the writers go. In
+ * this order because of what waits in the pause: the commands with which a Sentinel demotes the server
+ * end with CONFIG REWRITE, which would make a setting of the freeze last. A setting that cannot be put
+ * back does not keep writers waiting.
+ *
  * Idempotent. The pause is ended only in the run of the server in which it was made; the settings in
- * any, for CONFIG REWRITE (a Sentinel's failover does it) may have carried them over a restart.
+ * any, for CONFIG REWRITE may have carried them over a restart.
  *
  * @param paused is a pause known to be in place? Otherwise a server that refuses CLIENT UNPAUSE has
  * most likely refused CLIENT PAUSE as well, and a pause ends by itself at the latest with its lease.
@@ -21,8 +25,12 @@ export async function endClaim(
 ): Promise<void> {
   // Writers wait: a connection that has told once which run it leads to is not asked again.
   const runId = session.runId ?? (await readServer(session, signal)).runId;
-  const refused = runId === claim.runId ? await unpause(session, signal) : null;
-  await restore(session, claim, [...SYNC_SETTINGS, ...HELD_SETTINGS], signal);
+  let refused: RefusedError | null = null;
+  try {
+    await restore(session, claim, [...SYNC_SETTINGS, ...HELD_SETTINGS], signal);
+  } finally {
+    if (runId === claim.runId) refused = await unpause(session, signal);
+  }
   if (refused && paused) throw refused;
 }
 

@@ -114,19 +114,4 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(held.body.reasons).toEqual(['sentinel-watches']);
     expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
   });
-
-  it('a node of a cluster says that no point in time holds across shards', async () => {
-    const { dir, remove } = await redisFolder();
-    undo.push(remove);
-    const config = [...AOF, 'cluster-enabled yes', 'cluster-require-full-coverage no'];
-    const node = await RedisServer.start({ binary, dir: join(dir, 'data'), config });
-    undo.push(() => node.kill());
-    await mkdir(join(dir, 'q'));
-    const sidecar = new TestSidecar(join(dir, 'q'), node.env());
-    undo.push(() => sidecar.signal('SIGKILL'));
-    await sidecar.start();
-    const held = await sidecar.api('POST', '/v1/freeze', {});
-    expect(held.body.reasons).toEqual(['no-cross-shard-point']);
-    expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
-  });
 });
