@@ -152,6 +152,6 @@ function proveSaved(before: ServerFacts, after: ServerFacts): ServerFacts {
 
 function failed(what: string): QuiesceError {
   return new QuiesceError('ENGINE_FAILED', `The server could not ${what}.`, {
-    hint: "Look into the server's log: a full disk, or no memory for a fork.",
+    hint: "Look into the server's log: a full disk, or no memory for a fork. After a save that failed the server may refuse writes (stop-writes-on-bgsave-error) until BGSAVE succeeds.",
   });
 }

@@ -98,8 +98,14 @@ export class RedisDatabase implements Database {
   }
 
   async write(): Promise<void> {
+    // After a save that found the volume full the server takes no write until one succeeds
+    // (stop-writes-on-bgsave-error): the operator who has made room saves again.
+    const server = this.#running;
+    if ((await server.info('rdb_last_bgsave_status')) === 'err') {
+      await server.admin.call('BGSAVE').catch(() => undefined);
+    }
     const late = sleep(WRITE_WITHIN_MS, 'late', { ref: false });
-    const write = writeOnce(this.#running).then(() => 'acknowledged');
+    const write = writeOnce(server).then(() => 'acknowledged');
     if ((await Promise.race([write, late])) === 'late') throw new Error('a write waits');
   }
 
