@@ -89,7 +89,7 @@ export class RedisDatabase implements Database {
     this.#server = server;
     this.#before = await settingsOf(server);
     this.#runId = await server.info('run_id');
-    this.#load = new RedisLoad(server, WRITERS, THINK_MS);
+    this.#load = new RedisLoad(server, WRITERS, { thinkMs: THINK_MS });
     this.#load.start();
   }
 
