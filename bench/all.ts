@@ -53,6 +53,7 @@ const STEPS: readonly Step[] = [
   })),
   { part: 'hooks', name: 'hooks', args: rounds },
   { part: 'redis', name: 'redis', args: rounds },
+  { part: 'mongodb', name: 'mongodb', args: rounds },
   { part: 'shim', name: 'shim' },
   { part: 'dirty', name: 'dirty', args: rounds },
   {

@@ -1,16 +1,10 @@
 import type { Workspace } from '../src/demo/workspace.ts';
 import { type Bed, makeBed, makeLoad, quiesce } from './support/bed.ts';
+import { groupsOf, stallChart, tableOf } from './support/compare.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
 import { psql, PsqlSession } from './support/psql.ts';
-import { figure, type Report, type Table, times } from './support/report.ts';
-import { median } from './support/stats.ts';
-import {
-  type MeasuredTrial,
-  quantileOf,
-  runTrials,
-  type Treatment,
-  worst,
-} from './support/trial.ts';
+import type { Report } from './support/report.ts';
+import { runTrials, type Treatment } from './support/trial.ts';
 
 const benchmark: Benchmark = {
   name: 'hooks',
@@ -77,70 +71,16 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   ];
   const [holdMs, rounds] = [args.number('hold') * 1_000, args.number('rounds')];
   const trials = await runTrials(load, treatments, { rounds, holdMs });
-  const groups = treatments.map(({ name }) => ({
-    name,
-    trials: trials.filter(({ treatment }) => treatment === name),
-  }));
+  const groups = groupsOf(treatments, trials);
   return {
     title: 'Against hooks by hand',
     method: `PostgreSQL ${args.postgres}, ${clients} writers with pauses of ${thinkMs} ms, ${rounds} rounds of each hook, hold ${args.text('hold')} s. Milliseconds; medians of freeze and thaw; the stall is the longest time without any commit. Ratios against quiesce.`,
     tables: [tableOf(groups)],
     goals: [],
-    charts: [
-      {
-        kind: 'bars',
-        title: 'Longest time without any commit, from freeze to thaw',
-        unit: 'ms',
-        mark: 0,
-        bars: groups.map(({ name, trials }) => ({
-          label: name,
-          value: worst(trials, 'during', 'longestGapMs'),
-        })),
-      },
-    ],
+    charts: [stallChart('Longest time without any commit, from freeze to thaw', groups)],
     notes: [
       'By hand nothing is proven, nothing ends by itself and no label is kept; the lock is not a freeze of the files either, for the server goes on writing them.',
     ],
-  };
-}
-
-function tableOf(
-  groups: readonly { readonly name: string; readonly trials: readonly MeasuredTrial[] }[],
-): Table {
-  const measured = groups.map(({ name, trials }) => ({
-    name,
-    freeze: median(trials.map(({ freezeMs }) => freezeMs)),
-    thaw: median(trials.map(({ thawMs }) => thawMs)),
-    p99: quantileOf(trials, 'during', 0.99) / quantileOf(trials, 'before', 0.99),
-    stall: worst(trials, 'during', 'longestGapMs'),
-    calm: worst(trials, 'before', 'longestGapMs'),
-  }));
-  const [own] = measured;
-  const against = (mine: number | undefined, theirs: number): string =>
-    times(theirs / (mine ?? Number.NaN));
-  return {
-    head: [
-      'hook',
-      'freeze',
-      '/ quiesce',
-      'thaw',
-      '/ quiesce',
-      'p99 during / before',
-      'stall',
-      '/ quiesce',
-      'stall before',
-    ],
-    rows: measured.map(({ name, freeze, thaw, p99, stall, calm }) => [
-      name,
-      figure(freeze),
-      against(own?.freeze, freeze),
-      figure(thaw),
-      against(own?.thaw, thaw),
-      times(p99),
-      figure(stall),
-      against(own?.stall, stall),
-      figure(calm),
-    ]),
   };
 }
 

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LatencyWindow, Span } from '../../src/demo/latency.ts';
-import type { WriterLoad } from '../../src/demo/load.ts';
+import type { LatencyLog, LatencyWindow, Span } from '../../src/demo/latency.ts';
 import { progress } from './program.ts';
 import { Histogram } from './stats.ts';
 
@@ -9,6 +8,13 @@ export interface Treatment {
   readonly name: string;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
+}
+
+/** Writers that run until they are stopped, and log how long each commit took. */
+export interface MeasuredLoad {
+  readonly latencies: LatencyLog;
+  readonly errors: readonly string[];
+  stop(): Promise<unknown>;
 }
 
 /** When one treatment was applied, on the clock of `performance.now()`. */
@@ -67,7 +73,7 @@ export type MeasuredTrial = Readonly<Record<WindowName, MeasuredWindow>> & {
  * other. Nothing is summed up until the last has ended: the load runs in this process.
  */
 export async function runTrials(
-  load: WriterLoad,
+  load: MeasuredLoad,
   treatments: readonly Treatment[],
   { rounds, holdMs }: { readonly rounds: number; readonly holdMs: number },
 ): Promise<MeasuredTrial[]> {

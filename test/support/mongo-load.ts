@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
+import { LatencyLog } from '../../src/demo/latency.ts';
 
 export const LEDGER_DB = 'bank';
 const PADDING = 'x'.repeat(1_000);
@@ -16,6 +17,9 @@ export class MongoLoad {
   #stop = false;
   /** The longest wait for one acknowledgement, in milliseconds. */
   longestMs = 0;
+  readonly latencies = new LatencyLog();
+  /** Writes that failed and were tried again. */
+  readonly errors: string[] = [];
 
   /** @param thinkMs pause of a writer between two writes. */
   constructor(client: MongoClient, writers = 8, thinkMs = 0) {
@@ -60,11 +64,14 @@ export class MongoLoad {
       } catch (error) {
         // After a lost connection it may be there already.
         if ((error as { code?: number }).code !== 11_000) {
+          this.errors.push((error as Error).message);
           await sleep(20);
           continue;
         }
       }
-      this.longestMs = Math.max(this.longestMs, performance.now() - began);
+      const took = performance.now() - began;
+      this.longestMs = Math.max(this.longestMs, took);
+      this.latencies.add(began, took);
       this.#acked[index] = next;
       next += 1;
       if (this.#thinkMs > 0) await sleep(this.#thinkMs);

@@ -11,7 +11,7 @@ const alone: FaultMode = {
   faults: ['foreign-unlock', 'foreign-lock'],
   endsHold: ['kill-sidecar', 'term-sidecar', ...SERVER_ENDS, 'foreign-unlock'],
   stallsWriters: [...SERVER_ENDS, 'pause-server', 'volume-full'],
-  timeoutsMs: [1_000, 8_000, 8_000],
+  timeoutsMs: [1_000, 15_000, 15_000],
   blocksWriters: true,
   holdsUntil: 'freeze',
   make: (options) => MongoDatabase.make(options, 'alone'),
