@@ -49,7 +49,8 @@ export class TestSidecar {
   /** Starts it and waits until it answers (`live`) or could freeze (`ready`). */
   async start(until: 'live' | 'ready' = 'ready'): Promise<this> {
     this.controlPort = await freePort();
-    this.metricsPort = await freePort();
+    do this.metricsPort = await freePort();
+    while (this.metricsPort === this.controlPort);
     const child = spawn(process.execPath, [cliPath(), 'sidecar'], {
       env: cleanEnv({
         QUIESCE_CONTROL_ADDR: `127.0.0.1:${this.controlPort}`,
@@ -63,7 +64,7 @@ export class TestSidecar {
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);
     const path = until === 'ready' ? '/readyz' : '/healthz';
-    const deadline = Date.now() + 15_000;
+    const deadline = Date.now() + 45_000;
     for (;;) {
       const answer = await get({ host: '127.0.0.1', port: this.metricsPort }, path).catch(
         () => null,

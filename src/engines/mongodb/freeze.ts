@@ -26,6 +26,8 @@ const JOURNAL_WITHIN_MS = 100;
 
 export interface Known {
   readonly session: Session;
+  /** What the server calls the session's connections by, and no others. */
+  readonly client: string;
   readonly settings: MongoSettings;
   readonly dataDir: string | undefined;
   readonly context: FreezeContext;
@@ -153,12 +155,12 @@ async function tryHold(
   signal: AbortSignal,
   onReleased: () => void,
 ): Promise<Hold | undefined> {
-  const { session, context, server } = prepared;
+  const { session, client, context, server } = prepared;
   const { runId } = server;
   // Nothing of ours is left: a lock that is seen from then on is somebody else's.
   const forget = (): Promise<void> =>
     context.remember({ step: 'released', runId }).catch(() => undefined);
-  await context.remember({ step: 'asking', runId });
+  await context.remember({ step: 'asking', runId, client });
   let lockCount: number;
   try {
     lockCount = await takeLock(session, signal);

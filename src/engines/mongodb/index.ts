@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { QuiesceError } from '../../errors.ts';
 import type { Receipt } from '../../freeze/receipt.ts';
 import type {
@@ -68,9 +69,16 @@ class MongoEngine implements Engine {
     await this.#forget();
     this.#busy = true;
     try {
-      const session = await this.#open(signal);
+      const client = `quiesce ${randomUUID()}`;
+      const session = await this.#open(signal, client);
       try {
-        const known = { session, settings: this.#settings, dataDir: this.#dataDir, context };
+        const known = {
+          session,
+          client,
+          settings: this.#settings,
+          dataDir: this.#dataDir,
+          context,
+        };
         this.#prepared = await prepareFreeze(known, signal);
         // A freeze that ends between prepare and hold leaves its connections to nobody else.
         signal.addEventListener('abort', this.#onAbort, { once: true });
@@ -136,8 +144,8 @@ class MongoEngine implements Engine {
     await prepared?.session.close();
   }
 
-  async #open(signal: AbortSignal): Promise<Session> {
-    return await Session.open({ settings: this.#settings }, signal);
+  async #open(signal: AbortSignal, appName = 'quiesce'): Promise<Session> {
+    return await Session.open({ settings: this.#settings, appName }, signal);
   }
 
   async #with<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {

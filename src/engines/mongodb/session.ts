@@ -8,7 +8,11 @@ const CLOSE_WITHIN_MS = 2_000;
 
 /** Which server, and as whom: the sidecar's own settings, or another member of its set. */
 export type Where =
-  | { readonly settings: MongoSettings }
+  | {
+      readonly settings: MongoSettings;
+      /** What the server calls its connections by; default `quiesce`. */
+      readonly appName?: string;
+    }
   | { readonly settings: MongoSettings; readonly member: string; readonly anonymous: boolean };
 
 /**
@@ -109,7 +113,11 @@ export class Session {
 
 function makeClient(where: Where): MongoClient {
   const { settings } = where;
-  if (!('member' in where)) return new MongoClient(settings.uri, settings.options);
+  if (!('member' in where)) {
+    const { appName } = where;
+    const named = appName === undefined ? {} : { appName };
+    return new MongoClient(settings.uri, { ...settings.options, ...named });
+  }
   const { auth: _auth, authSource: _source, ...others } = settings.options;
   const options = {
     ...(where.anonymous ? others : settings.options),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createEngine } from '../../../src/engines/mongodb/index.ts';
 import { type Mongod, mongoEnv, ROLE, ROOT, startStandalone, until } from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
@@ -393,4 +394,33 @@ test('without one of its privileges a freeze names what is missing', async () =>
   } finally {
     await server.admin({ grantPrivilegesToRole: 'quiesce', privileges });
   }
+});
+
+test('a lock that a dead sidecar had asked for, and that comes after the next one looked, is released', async () => {
+  const { MONGODB_URI } = mongoEnv(server);
+  const engine = createEngine({ settings: { MONGODB_URI }, dataDir: undefined });
+  const { topologyVersion } = await server.ask({ hello: 1 });
+  const runId = String((topologyVersion as { processId: unknown }).processId);
+  const appName = 'quiesce of a test';
+  const dead = server.client({ auth: ROOT, appName });
+  await dead.db('admin').command({ ping: 1 });
+  const connected = { currentOp: 1, $all: true, appName };
+  expect((await server.admin(connected))['inprog']).not.toEqual([]);
+  const journal = { step: 'asking', runId, client: appName };
+  // The recovery looks first, and the lock comes then: the client is there until it has come.
+  let recovered = false;
+  const recovering = engine.recover(journal, AbortSignal.timeout(30_000)).then(() => {
+    recovered = true;
+  });
+  await sleep(1_000);
+  expect(recovered).toBe(false);
+  dead
+    .db('admin')
+    .command(LOCK)
+    .catch(() => undefined);
+  await until(() => server.locked());
+  await dead.close();
+  await recovering;
+  expect(await server.locked()).toBe(false);
+  await engine.close();
 });
