@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Document, MongoClient } from 'mongodb';
+import type { Document, MongoClient } from 'mongodb';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import { makeBlockVolume } from '../support/block-volume.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
