@@ -14,7 +14,7 @@ import {
   until,
 } from '../../support/mongod.ts';
 import type { Copy, Database, DatabaseOptions, RestoreOptions, Restored, Wire } from '../engine.ts';
-import { prepare } from '../postgres/examine.ts';
+import { prepare } from '../copies.ts';
 
 /** Which server is frozen. */
 export type Member = 'alone' | 'primary' | 'secondary';
