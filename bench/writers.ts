@@ -30,8 +30,8 @@ const benchmark: Benchmark = {
     'What writers feel of a freeze: latencies before, during and after it, against psql -c CHECKPOINT\nas a hook and against nothing at all, which shows the noise of the machine.',
   settings: {
     mode: { help: `how to freeze: ${Object.keys(MODES).join(', ')}`, value: 'sealed' },
-    rounds: { help: 'trials of each treatment', value: 3, quick: 1 },
-    hold: { help: 'seconds between freeze and thaw', value: 10, quick: 1 },
+    rounds: { help: 'trials of each treatment', value: 2, quick: 1 },
+    hold: { help: 'seconds between freeze and thaw', value: 20, quick: 1 },
     clients: { help: 'writers', value: 8 },
     think: { help: 'mean pause of a writer between transactions, in ms', value: 5 },
   },
