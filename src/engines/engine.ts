@@ -15,6 +15,12 @@ export type Json =
   null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = Readonly<Record<string, Json>>;
 
+/** What is wrong with one setting; carries no value, for it could be a secret. */
+export interface SettingIssue {
+  readonly name: string;
+  readonly message: string;
+}
+
 export interface Capabilities {
   /** Writers wait while a hold is in place; decides the default lease. */
   readonly blocksWrites: boolean;

@@ -1,4 +1,4 @@
-import type { Engine, ReplicaMode } from './engine.ts';
+import type { Engine, ReplicaMode, SettingIssue } from './engine.ts';
 import type { RestoreModule } from '../restore/prepare-restore.ts';
 
 interface EngineOptions {
@@ -9,12 +9,6 @@ interface EngineOptions {
   readonly replica?: ReplicaMode;
   /** Called with what a replica has taken to catch up with its primary, also when it did not. */
   readonly onReplicaWait?: (seconds: number) => void;
-}
-
-/** What is wrong with one setting; carries no value, for it could be a secret. */
-interface SettingIssue {
-  readonly name: string;
-  readonly message: string;
 }
 
 interface EngineModule {

@@ -5,6 +5,7 @@ import { toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../files.ts';
 import type { Receipt } from '../freeze/receipt.ts';
 import type { Volume } from '../freeze/volume.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 
 const TRY_AGAIN_AFTER_MS = 1_000;
 const ANSWER_WITHIN_MS = 30_000;
@@ -67,17 +68,7 @@ export class RestoreCheck {
 
   /** Resolves when the files on the volume are no longer needed; rejects when the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
-    let onAbort = (): void => undefined;
-    const aborted = new Promise<never>((_resolve, reject) => {
-      onAbort = () => reject(signal.reason as Error);
-      if (signal.aborted) onAbort();
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
-    try {
-      await Promise.race([this.#running, aborted]);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+    await unlessAborted(this.#running, signal);
   }
 
   async stop(): Promise<void> {

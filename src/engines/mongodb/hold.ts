@@ -1,4 +1,5 @@
 import type { Hold, HoldCheck, JsonObject } from '../engine.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { isGone, readLock, releaseLock } from './lock.ts';
 import { readSet, type SetView } from './members.ts';
 import { compareOpTimes, formatOpTime, parseOpTime } from './optime.ts';
@@ -6,7 +7,6 @@ import type { MongoPosition, MongoRestore } from './receipt.ts';
 import { readHello, readServer, type ServerFacts, toProbe } from './server.ts';
 import type { Session } from './session.ts';
 import { watchLock } from './watch.ts';
-import { within } from './within.ts';
 
 export interface HoldFacts {
   readonly server: ServerFacts;
@@ -59,7 +59,7 @@ export function lockHold(session: Session, facts: HoldFacts, onReleased: () => v
         .finally(() => {
           releasing = undefined;
         });
-      const left = await within(releasing, signal);
+      const left = await unlessAborted(releasing, signal);
       onReleased();
       await session.close();
       if (left === undefined || left === 0) return;

@@ -7,9 +7,12 @@ import type {
   Hold,
   JsonObject,
   Probe,
+  SettingIssue,
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
+import { withSession } from '../../with-session.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { holdServer, type Prepared, prepareFreeze, SUPPORTED_COPIES } from './freeze.ts';
 import { requireUnlocked } from './lock.ts';
 import { readMetadata } from './metadata.ts';
@@ -18,7 +21,6 @@ import { readServer, toProbe } from './server.ts';
 import { Session } from './session.ts';
 import { type MongoSettings, parseSettings } from './settings.ts';
 import { verifyReceipt } from './verify.ts';
-import { within } from './within.ts';
 
 interface MongoOptions {
   /** The `MONGODB_…` names. */
@@ -30,7 +32,7 @@ interface MongoOptions {
 /** What is wrong with the engine's own settings, by name. */
 export function checkSettings(
   settings: Readonly<Record<string, string | undefined>>,
-): readonly { readonly name: string; readonly message: string }[] {
+): readonly SettingIssue[] {
   return parseSettings(settings).issues;
 }
 
@@ -117,7 +119,7 @@ class MongoEngine implements Engine {
     this.#recovering ??= this.#recover(journal, signal).finally(() => {
       this.#recovering = undefined;
     });
-    await within(this.#recovering, signal);
+    await unlessAborted(this.#recovering, signal);
   }
 
   async verify(
@@ -149,11 +151,6 @@ class MongoEngine implements Engine {
   }
 
   async #with<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {
-    const session = await this.#open(signal);
-    try {
-      return await work(session);
-    } finally {
-      await session.close();
-    }
+    return await withSession(this.#open(signal), work);
   }
 }

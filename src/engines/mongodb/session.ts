@@ -1,8 +1,8 @@
 import { type Document, MongoClient } from 'mongodb';
 import { QuiesceError } from '../../errors.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { toEngineError } from './errors.ts';
 import type { MongoSettings } from './settings.ts';
-import { within } from './within.ts';
 
 const CLOSE_WITHIN_MS = 2_000;
 
@@ -98,7 +98,7 @@ export class Session {
   async #race<T>(doing: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();
     try {
-      return await within(work(), signal);
+      return await unlessAborted(work(), signal);
     } catch (error) {
       throw signal.aborted ? this.#tooLate(doing, signal) : this.error(error, doing);
     }

@@ -1,4 +1,5 @@
 import { MongoClient, type MongoClientOptions } from 'mongodb';
+import type { SettingIssue } from '../engine.ts';
 
 /** How to reach the one server beside the sidecar, from the `MONGODB_…` names. */
 export interface MongoSettings {
@@ -10,12 +11,6 @@ export interface MongoSettings {
   readonly options: MongoClientOptions;
   /** Everything that must never leave this process. */
   readonly secrets: readonly string[];
-}
-
-/** What is wrong with one setting; carries no value, for it could be a secret. */
-interface SettingIssue {
-  readonly name: string;
-  readonly message: string;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

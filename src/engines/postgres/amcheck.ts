@@ -1,5 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { VerifyCheck } from '../engine.ts';
+import { withSession } from '../../with-session.ts';
 import { Session } from './session.ts';
 import type { PostgresSettings } from './settings.ts';
 import { quote, sqlstateOf } from './sqlstate.ts';
@@ -32,17 +33,14 @@ async function connectableDatabases(
   settings: PostgresSettings,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const session = await Session.open(settings, signal);
-  try {
+  return await withSession(Session.open(settings, signal), async (session) => {
     const rows = await session.query<{ name: string }>(
       'SELECT datname::text AS name FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1',
       [],
       signal,
     );
     return rows.map(({ name }) => name);
-  } finally {
-    await session.close();
-  }
+  });
 }
 
 interface Findings {

@@ -8,10 +8,12 @@ import type {
   Hold,
   JsonObject,
   Probe,
+  SettingIssue,
   ReplicaMode,
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
+import { withSession } from '../../with-session.ts';
 import { Linger } from './linger.ts';
 import { inspectServerLayout } from './layout.ts';
 import { readMetadata } from './metadata.ts';
@@ -21,7 +23,7 @@ import { readPrivileges } from './privileges.ts';
 import { claimIn, endPause } from './replica/pause.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './session.ts';
-import { parseSettings, type PostgresSettings, type SettingIssue } from './settings.ts';
+import { parseSettings, type PostgresSettings } from './settings.ts';
 import { sweepStaging } from './staged/folder.ts';
 import { clearEvidence } from './tablespace-evidence.ts';
 import { verifyReceipt } from './verify.ts';
@@ -168,11 +170,6 @@ class PostgresEngine implements Engine {
   }
 
   async #with<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {
-    const session = await this.#open(signal);
-    try {
-      return await work(session);
-    } finally {
-      await session.close();
-    }
+    return await withSession(this.#open(signal), work);
   }
 }

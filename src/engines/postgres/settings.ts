@@ -1,5 +1,6 @@
 import { homedir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import type { SettingIssue } from '../engine.ts';
 
 export const SSL_MODES = [
   'disable',
@@ -43,12 +44,6 @@ export interface SslSettings {
   readonly key: string;
   readonly minVersion: TlsVersion;
   readonly maxVersion: TlsVersion;
-}
-
-/** What is wrong with one setting; carries no value, for it could be a secret. */
-export interface SettingIssue {
-  readonly name: string;
-  readonly message: string;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { QuiesceError } from '../../errors.ts';
 import { type Receipt, receiptSchema } from '../../freeze/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../engine.ts';
+import { withSession } from '../../with-session.ts';
 import { checkDeep } from './amcheck.ts';
 import { inspectServerLayout } from './layout.ts';
 import { parseLsn } from './lsn.ts';
@@ -49,13 +50,9 @@ export async function verifyReceipt(
   signal: AbortSignal,
 ): Promise<VerifyResult> {
   const claim = parseClaim(receipt);
-  const session = await Session.open(context.settings, signal);
-  let checks: VerifyCheck[];
-  try {
-    checks = await checkAll({ session, context, claim, signal });
-  } finally {
-    await session.close();
-  }
+  const checks = await withSession(Session.open(context.settings, signal), (session) =>
+    checkAll({ session, context, claim, signal }),
+  );
   if (options.deep)
     checks.push(...(await checkDeep(context.settings, options.deepTimeoutMs, signal)));
   return { verified: checks.every(({ ok }) => ok), checks };

@@ -6,9 +6,11 @@ import type {
   Hold,
   JsonObject,
   Probe,
+  SettingIssue,
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
+import { withSession } from '../../with-session.ts';
 import { holdServer, type Prepared } from './freeze.ts';
 import { Link } from './link.ts';
 import { readMetadata } from './metadata.ts';
@@ -33,7 +35,7 @@ interface RedisOptions {
 /** What is wrong with the engine's own settings, by name. */
 export function checkSettings(
   settings: Readonly<Record<string, string | undefined>>,
-): ReturnType<typeof parseSettings>['issues'] {
+): readonly SettingIssue[] {
   return parseSettings(settings).issues;
 }
 
@@ -119,11 +121,6 @@ class RedisEngine implements Engine {
   }
 
   async #with<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {
-    const session = await Session.open(this.#settings, signal);
-    try {
-      return await work(session);
-    } finally {
-      session.close();
-    }
+    return await withSession(Session.open(this.#settings, signal), work);
   }
 }

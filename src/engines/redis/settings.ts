@@ -1,3 +1,5 @@
+import type { SettingIssue } from '../engine.ts';
+
 /** How to reach the server beside the sidecar, from the `REDIS_…` names. */
 export interface RedisSettings {
   readonly host: string;
@@ -24,12 +26,6 @@ export interface RedisTls {
   /** The name to verify where it is not the host. */
   readonly serverName: string | undefined;
   readonly verify: 'full' | 'ca' | 'none';
-}
-
-/** What is wrong with one setting; carries no value, for it could be a secret. */
-interface SettingIssue {
-  readonly name: string;
-  readonly message: string;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError, toQuiesceError } from '../../../errors.ts';
 import type { Hold } from '../../engine.ts';
+import { withSession } from '../../../with-session.ts';
 import { beginBackup, sealBackup } from '../backup.ts';
 import type { HoldFacts } from '../hold.ts';
 import { missingForSealed } from '../privileges.ts';
@@ -181,12 +182,7 @@ async function undo(
   for (;;) {
     try {
       const signal = AbortSignal.timeout(UNDO_WITHIN_MS);
-      const session = await open(signal);
-      try {
-        return await endPause(session, claim, signal);
-      } finally {
-        await session.close();
-      }
+      return await withSession(open(signal), (session) => endPause(session, claim, signal));
     } catch (error) {
       progress(
         `replay may still be paused and is tried to be resumed: ${toQuiesceError(error).message}`,

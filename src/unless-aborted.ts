@@ -1,5 +1,5 @@
 /** Waits for work until the signal aborts; the work goes on, and its failure is nobody's surprise. */
-export async function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort = (): void => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
     onAbort = () => reject(signal.reason as Error);
