@@ -2,7 +2,7 @@
 // (QUIESCE_CACHE moves it). Nothing here needs root.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { availableParallelism, homedir } from 'node:os';
+import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 
 /** From here on Go fetches by itself the version that what is built asks for. */
@@ -32,10 +32,9 @@ export function goModule(module) {
   return JSON.parse(go({}, 'mod', 'download', '-json', module)).Dir;
 }
 
-/** At the lowest priority and on half the processors, so that what else runs here is not disturbed. */
+/** At the lowest priority, so that what else runs here is not disturbed. */
 export function go({ env = {}, cwd = cache }, ...args) {
   const program = findGo();
-  const processors = Math.max(1, Math.floor(availableParallelism() / 2));
   const { status, stdout, error } = spawnSync('nice', ['-n', '19', program, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
     encoding: 'utf8',
@@ -47,7 +46,7 @@ export function go({ env = {}, cwd = cache }, ...args) {
       PATH: [dirname(program), process.env.PATH].join(delimiter),
       CGO_ENABLED: '0',
       GOWORK: 'off',
-      GOFLAGS: `-buildvcs=false -p=${processors}`,
+      GOFLAGS: '-buildvcs=false',
       ...env,
     },
   });

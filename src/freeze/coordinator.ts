@@ -22,8 +22,8 @@ import {
   nextDeadline,
   reduce,
 } from './lease.ts';
-import type { Receipt } from './receipt.ts';
-import { FreezeRun, NOT_REMOVED, type RunDeps } from './run.ts';
+import { NOT_REMOVED, type Receipt } from './receipt.ts';
+import { FreezeRun, type RunDeps } from './run.ts';
 import { story } from './story.ts';
 
 /** What the coordinator tells the metrics. */

@@ -9,6 +9,9 @@ export const freezeId = z
 const instant = z.iso.datetime();
 const millis = z.number().nonnegative().nullable();
 
+/** The reason of a freeze whose receipt may still be on a volume: later copies would carry it. */
+export const NOT_REMOVED = 'receipt-not-removed';
+
 export const VERDICTS = ['held', 'consistent', 'inconsistent'] as const;
 
 /** The proof of one freeze. Published as `docs/receipt.schema.json`; no secret ever stands in it. */

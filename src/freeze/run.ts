@@ -12,11 +12,9 @@ import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import type { Cause } from './lease.ts';
-import type { Receipt } from './receipt.ts';
+import { NOT_REMOVED, type Receipt } from './receipt.ts';
 import type { Volume } from './volume.ts';
 
-/** The reason of a freeze whose receipt is still on the volume. */
-export const NOT_REMOVED = 'receipt-not-removed';
 /** How long the server may take to give its evidence at thaw, and how long each try to release it. */
 const CHECK_WITHIN_MS = 8_000;
 const RELEASE_WITHIN_MS = 8_000;

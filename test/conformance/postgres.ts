@@ -11,7 +11,7 @@ import { type BlockVolume, makeBlockVolume } from '../support/block-volume.ts';
 import { killAll } from '../support/copies.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 import { ROLE_PASSWORD, roleSql } from '../support/postgres.ts';
-import { examine, query, roleEnv } from '../support/rig.ts';
+import { examine, query, roleEnv } from '../support/superuser.ts';
 import {
   type Backup,
   type Load,

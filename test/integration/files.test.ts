@@ -10,7 +10,8 @@ import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import type { Receipt } from '../../src/freeze/receipt.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 import { MAJORS } from '../support/postgres.ts';
-import { examine, Rig } from '../support/rig.ts';
+import { Rig } from '../support/rig.ts';
+import { examine } from '../support/superuser.ts';
 
 const run = promisify(execFile);
 const FILES = { QUIESCE_COPY: 'files', QUIESCE_FREEZE_TIMEOUT: '120s' };

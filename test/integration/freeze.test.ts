@@ -7,7 +7,8 @@ import { runCli } from '../../src/demo/processes.ts';
 import type { Receipt } from '../../src/freeze/receipt.ts';
 import { positionSchema, restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
-import { examine, Rig } from '../support/rig.ts';
+import { Rig } from '../support/rig.ts';
+import { examine } from '../support/superuser.ts';
 
 let rig: Rig;
 afterEach(async () => {

@@ -19,7 +19,8 @@ import { Session } from '../../src/engines/postgres/session.ts';
 import { parseSettings } from '../../src/engines/postgres/settings.ts';
 import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
-import { examine, query, Rig, roleEnv } from '../support/rig.ts';
+import { Rig } from '../support/rig.ts';
+import { examine, query, roleEnv } from '../support/superuser.ts';
 import { makeStandby, type Standby } from '../support/standby.ts';
 
 let rig: Rig;

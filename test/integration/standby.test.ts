@@ -7,7 +7,8 @@ import { runCli } from '../../src/demo/processes.ts';
 import type { Receipt } from '../../src/freeze/receipt.ts';
 import { restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
-import { examine, query, Rig } from '../support/rig.ts';
+import { Rig } from '../support/rig.ts';
+import { examine, query } from '../support/superuser.ts';
 import { makeStandby } from '../support/standby.ts';
 
 let rig: Rig;

@@ -8,7 +8,7 @@ import { runCli } from '../../src/demo/processes.ts';
 import { restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import { receiptSchema } from '../../src/freeze/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
-import { examine } from '../support/rig.ts';
+import { examine } from '../support/superuser.ts';
 import { type Cuts, VolumesRig } from '../support/volumes.ts';
 
 let rig: VolumesRig;

@@ -6,7 +6,7 @@ import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
 import type { Acked } from '../../src/demo/load.ts';
 import { runCli } from '../../src/demo/processes.ts';
 import { copyAt, onServer } from '../support/copies.ts';
-import { examine, roleEnv } from '../support/rig.ts';
+import { examine, roleEnv } from '../support/superuser.ts';
 import { TestSidecar } from '../support/sidecar.ts';
 import type { Negative, Spoilt } from './negatives.ts';
 import type { Backup } from './subject.ts';

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import { makeTempDir } from './postgres.ts';
-import { type Rig, roleEnv } from './rig.ts';
+import { type Rig } from './rig.ts';
+import { roleEnv } from './superuser.ts';
 import { TestSidecar } from './sidecar.ts';
 
 export interface Standby {

@@ -6,11 +6,13 @@ import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts'
 import { type LoadOptions, WriterLoad } from '../../src/demo/load.ts';
 import { makeVolume } from '../../src/demo/volume.ts';
 import { atomicCopy, clone } from './copies.ts';
-import { makeTempDir, ROLE_PASSWORD, roleSql } from './postgres.ts';
-import { query, roleEnv } from './rig.ts';
-import { TestSidecar } from './sidecar.ts';
+import { makeTempDir } from './postgres.ts';
+import { ServerRig } from './server-rig.ts';
+import type { TestSidecar } from './sidecar.ts';
 
 const run = promisify(execFile);
+
+const COPY = { QUIESCE_COPY: 'volumes' };
 
 export type VolumeName = 'data' | 'wal' | 'ts';
 
@@ -34,83 +36,50 @@ export type Cuts = Partial<Record<VolumeName, string>>;
  * the stand-in is folders, the one of WAL on the file system of /dev/shm, copied while the server's
  * processes are stopped.
  */
-export class VolumesRig {
+export class VolumesRig extends ServerRig {
   /** Where each volume is mounted. */
   readonly paths: Readonly<Record<VolumeName, string>>;
   readonly #btrfs: boolean;
-  readonly dir: string;
-  readonly server: EmbeddedPostgres;
-  readonly load: WriterLoad;
-  readonly sidecar: TestSidecar;
-  readonly #undo: (() => Promise<unknown>)[] = [];
-  #count = 0;
 
   private constructor(
     paths: Record<VolumeName, string>,
     btrfs: boolean,
     dir: string,
     server: EmbeddedPostgres,
-    sidecar: TestSidecar,
-    load: Partial<LoadOptions>,
+    { load = {}, env = {} }: Options,
   ) {
+    const writer = new WriterLoad({ connection: server.superuser(), ...load });
+    super(dir, server, writer, { QUIESCE_DATA_DIR: paths.data, ...COPY, ...env });
     this.paths = paths;
     this.#btrfs = btrfs;
-    this.dir = dir;
-    this.server = server;
-    this.sidecar = sidecar;
-    this.load = new WriterLoad({ connection: server.superuser(), ...load });
   }
 
   static async make(options: Options): Promise<VolumesRig> {
-    const { major, tablespace = false, walWithData = false, env = {}, load = {} } = options;
+    const { major, tablespace = false, walWithData = false, initdbArgs = [] } = options;
     const dir = await makeTempDir();
     const volume = await makeVolume(dir);
     const btrfs = volume.kind === 'btrfs';
     const root = dirname(volume.path);
     const elsewhere = btrfs ? root : await mkdtemp('/dev/shm/quiesce-');
     const paths = { data: volume.path, wal: join(elsewhere, 'wal'), ts: join(root, 'ts') };
+    const waldir = walWithData ? [] : [`--waldir=${join(paths.wal, 'pg_wal')}`];
     const server = await EmbeddedPostgres.at({
       major,
       dataDir: join(volume.path, 'pgdata'),
       port: await freePort(),
       socketDir: join(dir, 's'),
       settings: { max_wal_size: '64MB', min_wal_size: '32MB' },
-      initdbArgs: [
-        ...(walWithData ? [] : [`--waldir=${join(paths.wal, 'pg_wal')}`]),
-        ...(options.initdbArgs ?? []),
-      ],
+      initdbArgs: [...waldir, ...initdbArgs],
     });
-    await mkdir(join(dir, 'q'));
-    const sidecar = new TestSidecar(join(dir, 'q'), {
-      ...roleEnv(server),
-      QUIESCE_DATA_DIR: volume.path,
-      QUIESCE_COPY: 'volumes',
-      ...env,
-    });
-    const rig = new VolumesRig(paths, btrfs, dir, server, sidecar, load);
+    const rig = new VolumesRig(paths, btrfs, dir, server, options);
     rig.defer(() => rm(dir, { recursive: true, force: true }));
     if (!btrfs) rig.defer(() => rm(elsewhere, { recursive: true, force: true }));
     rig.defer(() => volume.dispose());
-    rig.defer(() => server.stop('immediate'));
-    rig.defer(() => rig.load.stop());
-    rig.defer(() => sidecar.signal('SIGKILL'));
-    try {
-      await rig.#begin(walWithData, tablespace);
-      return rig;
-    } catch (error) {
-      await rig.dispose();
-      throw error;
-    }
-  }
-
-  async #begin(walWithData: boolean, tablespace: boolean): Promise<void> {
-    if (!walWithData) await this.#subvolume('wal');
-    await this.server.initdb();
-    await this.server.start();
-    await this.sql(await roleSql());
-    await this.sql(`ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
-    await this.load.prepare();
-    if (tablespace) await this.#tablespace();
+    return await rig.started(async () => {
+      if (!walWithData) await rig.#subvolume('wal');
+      await rig.startServer();
+      if (tablespace) await rig.#tablespace();
+    });
   }
 
   async #subvolume(name: VolumeName): Promise<void> {
@@ -130,21 +99,8 @@ export class VolumesRig {
     await this.sql('ALTER TABLE bank.accounts SET TABLESPACE fast');
   }
 
-  defer(undo: () => Promise<unknown>): void {
-    this.#undo.unshift(undo);
-  }
-
-  async dispose(): Promise<void> {
-    for (const undo of this.#undo.splice(0)) await undo().catch(() => undefined);
-  }
-
-  sql<T extends object = Record<string, unknown>>(text: string): Promise<T[]> {
-    return query<T>(this.server, text);
-  }
-
   #place(name: VolumeName): string {
-    this.#count += 1;
-    return join(dirname(this.paths[name]), `copy-${this.#count}-${name}`);
+    return join(dirname(this.paths[name]), `copy-${this.next()}-${name}`);
   }
 
   /** Cuts one volume, atomically. @returns where the copy lies. */
@@ -181,32 +137,13 @@ export class VolumesRig {
 
   /** The receipt in a file, as a person keeps it. */
   async keep(text: string): Promise<string> {
-    this.#count += 1;
-    const path = join(this.dir, `receipt-${this.#count}.json`);
+    const path = join(this.dir, `receipt-${this.next()}.json`);
     await writeFile(path, text);
     return path;
   }
 
-  async serverOn(data: string): Promise<EmbeddedPostgres> {
-    this.#count += 1;
-    const server = await EmbeddedPostgres.at({
-      major: this.server.options.major,
-      dataDir: join(data, 'pgdata'),
-      port: await freePort(),
-      socketDir: join(this.dir, `c${this.#count}`),
-    });
-    this.defer(() => server.stop('immediate'));
-    return server;
-  }
-
-  async sidecarOn(data: string, server: EmbeddedPostgres): Promise<TestSidecar> {
-    this.#count += 1;
-    const dir = join(this.dir, `q${this.#count}`);
-    await mkdir(dir);
-    const env = { ...roleEnv(server), QUIESCE_DATA_DIR: data, QUIESCE_COPY: 'volumes' };
-    const sidecar = new TestSidecar(dir, env);
-    this.defer(() => sidecar.signal('SIGKILL'));
-    return sidecar;
+  override async sidecarOn(data: string, server: EmbeddedPostgres): Promise<TestSidecar> {
+    return await super.sidecarOn(data, server, COPY);
   }
 }
 

@@ -1,9 +1,9 @@
-import { toQuiesceError } from '../../errors.ts';
+import { QuiesceError, toQuiesceError } from '../../errors.ts';
+import { NOT_REMOVED } from '../../freeze/receipt.ts';
 import type { Hold, HoldCheck, HoldEnd, JsonObject } from '../engine.ts';
 import { stopBackup } from './backup.ts';
 import { parseLsn, walFileName } from './lsn.ts';
 import { writeMarker } from './marker.ts';
-import { QuiesceError } from '../../errors.ts';
 import type { PostgresPosition, PostgresRestore } from './receipt.ts';
 import { readLabel } from './restore/promise.ts';
 import { compareRuns, readServer, type ServerFacts, toProbe } from './server.ts';
@@ -107,7 +107,7 @@ export class OpenHold implements Hold {
     const left = await clearEvidence(this.#facts.evidence);
     if (!this.#proven || left.length > 0) {
       await this.#watch.stop();
-      return { broken: left.map(() => 'receipt-not-removed'), notes: left };
+      return { broken: left.map(() => NOT_REMOVED), notes: left };
     }
     try {
       return { broken: [], notes: [], ...(await this.#stop(signal)) };

@@ -6,7 +6,7 @@ import type { EmbeddedPostgres } from '../../../src/demo/embedded-postgres.ts';
 import { type Acked, countAcked, WriterLoad } from '../../../src/demo/load.ts';
 import type { Receipt } from '../../../src/freeze/receipt.ts';
 import { ROLE_PASSWORD, roleSql } from '../../support/postgres.ts';
-import { query, roleEnv } from '../../support/rig.ts';
+import { query, roleEnv } from '../../support/superuser.ts';
 import type { Copy, Database, DatabaseOptions, RestoreOptions, Restored } from '../engine.ts';
 import { dropSnapshot } from '../copies.ts';
 import { pause, send } from '../inject.ts';

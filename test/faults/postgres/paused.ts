@@ -6,7 +6,7 @@ import { parseLsn } from '../../../src/engines/postgres/lsn.ts';
 import type { PostgresPosition } from '../../../src/engines/postgres/receipt.ts';
 import type { Receipt } from '../../../src/freeze/receipt.ts';
 import { copyFileByFile } from '../../support/file-copy.ts';
-import { query } from '../../support/rig.ts';
+import { query } from '../../support/superuser.ts';
 import type { Copy, DatabaseOptions, FaultMode, RestoreOptions, Restored } from '../engine.ts';
 import { type Committed, PostgresDatabase, SETTINGS } from './database.ts';
 import { prepare } from '../copies.ts';
