@@ -13,6 +13,8 @@ import { pause, send } from '../inject.ts';
 import { examineCopy } from './examine.ts';
 import { wire } from './wire.ts';
 
+const SERVED_WITHIN_MS = 60_000;
+
 /** What is known to be committed, and how far the WAL reached then where that is asked. */
 export interface Committed {
   readonly acked: Acked;
@@ -119,13 +121,14 @@ export abstract class PostgresDatabase implements Database {
 
   async serve(): Promise<void> {
     const { server } = this;
-    for (let attempt = 1; (await this.#postmaster()) !== server.pid || !server.pid;) {
+    // A killed server's children end when they come to notice, and keep its memory until then.
+    const deadline = performance.now() + SERVED_WITHIN_MS;
+    while ((await this.#postmaster()) !== server.pid || !server.pid) {
       try {
         await server.start();
         return;
       } catch (error) {
-        attempt += 1;
-        if (attempt > 20) throw error;
+        if (performance.now() > deadline) throw error;
         await sleep(200);
       }
     }
