@@ -8,7 +8,8 @@ import { missingOn, RedisLoad } from '../src/demo/redis-load.ts';
 import { RedisServer } from '../src/demo/redis-server.ts';
 import type { Workspace } from '../src/demo/workspace.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
-import { figure, type Report, type Table, times } from './support/report.ts';
+import { engineAlone, lossyAt, type Pair, pairsAt } from './support/redis-treatments.ts';
+import { figure, type Goal, type Report, type Table, times } from './support/report.ts';
 import { median } from './support/stats.ts';
 import type { Treatment } from './support/trial.ts';
 
@@ -18,8 +19,9 @@ const benchmark: Benchmark = {
     'What writers of Redis wait for a freeze and what a block-level copy made in it lacks: quiesce\nagainst a pause and an fsync by hand, against CLIENT PAUSE alone, and against a BGSAVE waited for.',
   settings: {
     server: { help: 'name on PATH, or path', value: 'redis-server' },
-    rounds: { help: 'trials of each treatment', value: 12, quick: 2 },
-    copies: { help: 'of those, how many make a copy', value: 4, quick: 1 },
+    rounds: { help: 'trials of each treatment, of each hold', value: 8, quick: 2 },
+    copies: { help: 'further trials of each, which make a copy', value: 3, quick: 1 },
+    hold: { help: 'the longer of two holds, in ms; the other is 0', value: 1_000 },
     clients: { help: 'writers', value: 8 },
     think: { help: 'mean pause of a writer between writes, in ms', value: 2 },
   },
@@ -31,9 +33,11 @@ const POLICIES = {
   'RDB only': ['appendonly no', 'save 3600 1'],
 } as const;
 
-const PAUSE_MS = 60_000;
-const SETTLE_MS = 400;
-const LOOK_EVERY_MS = 5;
+const SETTLE_MS = 300;
+/** Nothing is measured of these: what runs for the first time is slow. */
+const WARM_UP_ROUNDS = 1;
+/** A writer's stall over that of the same done by hand. */
+const LIMIT = 1.2;
 
 /** One server on a block device, its writers, and the ways to freeze it. */
 interface Bed {
@@ -42,6 +46,7 @@ interface Bed {
   readonly binary: string;
   readonly volume: BlockVolume;
   readonly load: RedisLoad;
+  readonly pairs: readonly Pair[];
   readonly treatments: readonly Treatment[];
 }
 
@@ -55,11 +60,14 @@ interface Loss {
 interface Outcome {
   readonly policy: string;
   readonly treatment: string;
+  /** What was asked for between freeze and thaw; `null`: the time of a copy. */
+  readonly holdMs: number | null;
   /** The longest that a write waited, in milliseconds. */
   readonly stallMs: number;
+  /** Of that, what freeze and thaw have cost: without the time between them. */
+  readonly beyondMs: number;
   readonly freezeMs: number;
   readonly thawMs: number;
-  /** `null`: no copy was made. */
   readonly loss: Loss | null;
 }
 
@@ -86,65 +94,31 @@ async function makeBed(
   const load = new RedisLoad(started, args.number('clients'), { thinkMs: args.number('think') });
   await workspace.defer(() => load.stop());
   load.start();
-  const hook = async (verb: 'freeze' | 'thaw'): Promise<void> => {
-    const url = `http://127.0.0.1:${sidecar.controlPort}/v1/${verb}`;
-    const response = await fetch(url, { method: 'POST' });
-    if (!response.ok) throw new Error(`quiesce ${verb}: ${await response.text()}`);
-    await response.arrayBuffer();
+  const place = {
+    server: started,
+    sidecar,
+    dataDir: volume.path,
+    durability: policy === 'RDB only' ? ('save' as const) : ('fsync' as const),
   };
-  const quiesce = { name: 'quiesce', freeze: () => hook('freeze'), thaw: () => hook('thaw') };
-  const treatments = [quiesce, ...byHand(started, policy)];
-  return { policy, config, binary, volume, load, treatments };
-}
-
-/** What people write into hooks; over an open connection, so that no program's start is counted. */
-function byHand(server: RedisServer, policy: keyof typeof POLICIES): Treatment[] {
-  const pause = async (): Promise<void> => {
-    await server.admin.call('CLIENT', 'PAUSE', PAUSE_MS, 'WRITE');
-  };
-  const unpause = async (): Promise<void> => {
-    await server.admin.call('CLIENT', 'UNPAUSE');
-  };
-  const fsync = async (): Promise<void> => {
-    await server.admin.call('CONFIG', 'SET', 'appendfsync', 'always');
-    await server.admin.call('CONFIG', 'SET', 'appendfsync', 'everysec');
-  };
-  const save = async (): Promise<void> => {
-    await server.admin.call('BGSAVE');
-    while ((await server.info('rdb_bgsave_in_progress')) !== '0') await sleep(LOOK_EVERY_MS);
-  };
-  const durable = policy === 'RDB only' ? save : fsync;
-  const port = String(server.port);
-  const script = async (): Promise<void> => {
-    const cli = async (...words: string[]): Promise<string> =>
-      await tool('redis-cli', '-p', port, ...words);
-    await cli('BGSAVE');
-    while (!/rdb_bgsave_in_progress:0/.test(await cli('INFO', 'persistence'))) {
-      await sleep(LOOK_EVERY_MS);
-    }
-  };
-  return [
-    {
-      name: policy === 'RDB only' ? 'pause + BGSAVE by hand' : 'pause + fsync by hand',
-      freeze: async () => {
-        await pause();
-        await durable();
-      },
-      thaw: unpause,
-    },
-    { name: 'CLIENT PAUSE alone', freeze: pause, thaw: unpause },
-    { name: 'redis-cli BGSAVE, waited for', freeze: script, thaw: async () => undefined },
+  const pairs = pairsAt(place);
+  const treatments = [
+    ...pairs.flatMap(({ quiesce, byHand }) => [quiesce, byHand]),
+    engineAlone(place),
+    ...lossyAt(place),
   ];
+  return { policy, config, binary, volume, load, pairs, treatments };
 }
 
-async function tryOnce(bed: Bed, treatment: Treatment, copy: string | null): Promise<Outcome> {
+/** @param hold how long, in milliseconds; or the name of the copy that is made meanwhile. */
+async function tryOnce(bed: Bed, treatment: Treatment, hold: number | string): Promise<Outcome> {
   const { policy, load, volume } = bed;
   await sleep(SETTLE_MS);
   const begun = performance.now();
   await treatment.freeze();
   const frozen = performance.now();
   const acked = [...load.acked];
-  const made = copy === null ? null : await volume.snapshot(copy);
+  const made = typeof hold === 'string' ? await volume.snapshot(hold) : null;
+  if (typeof hold === 'number' && hold > 0) await sleep(hold);
   const released = performance.now();
   await treatment.thaw();
   const thawed = performance.now();
@@ -153,7 +127,9 @@ async function tryOnce(bed: Bed, treatment: Treatment, copy: string | null): Pro
   return {
     policy,
     treatment: treatment.name,
+    holdMs: typeof hold === 'number' ? hold : null,
     stallMs: max,
+    beyondMs: max - (released - frozen),
     freezeMs: frozen - begun,
     thawMs: thawed - released,
     loss: made && (await lossIn(bed, made.path, acked)),
@@ -173,16 +149,24 @@ async function lossIn(bed: Bed, copy: string, acked: readonly number[]): Promise
   }
 }
 
-/** Trials that make no copy tell the stall of freeze and thaw alone; the others tell the loss. */
-async function runBed(bed: Bed, rounds: number, copies: number): Promise<Outcome[]> {
+/** Each hold in turn, each treatment in turn, in another order each round, so that none always follows the same other. */
+async function runBed(bed: Bed, args: Arguments): Promise<Outcome[]> {
+  const [rounds, copies] = [args.number('rounds') + WARM_UP_ROUNDS, args.number('copies')];
   const outcomes: Outcome[] = [];
-  for (let round = 0; round < rounds + copies; round += 1) {
+  const round = async (at: number, holdOf: (i: number) => number | string): Promise<void> => {
     for (const [i] of bed.treatments.entries()) {
-      // In another order each round, so that none always follows the same other.
-      const treatment = bed.treatments[(i + round) % bed.treatments.length];
-      const copy = round < rounds ? null : `cut-${round}-${i}`;
-      if (treatment) outcomes.push(await tryOnce(bed, treatment, copy));
+      const treatment = bed.treatments[(i + at) % bed.treatments.length];
+      if (!treatment) continue;
+      const outcome = await tryOnce(bed, treatment, holdOf(i));
+      if (at >= WARM_UP_ROUNDS) outcomes.push(outcome);
     }
+  };
+  for (let at = 0; at < rounds; at += 1) {
+    for (const hold of [0, args.number('hold')]) await round(at, () => hold);
+    progress(`  round ${at + 1}/${rounds}`);
+  }
+  for (let at = 0; at < copies; at += 1) {
+    await round(at + rounds, (i) => `cut-${at}-${i}`);
   }
   await bed.load.stop();
   if (bed.load.errors.length > 0) throw new Error(`a writer failed: ${bed.load.errors[0]}`);
@@ -190,25 +174,25 @@ async function runBed(bed: Bed, rounds: number, copies: number): Promise<Outcome
 }
 
 async function run(args: Arguments, workspace: Workspace): Promise<Report> {
-  const [rounds, copies] = [args.number('rounds'), args.number('copies')];
   const parts: { bed: Bed; outcomes: Outcome[] }[] = [];
   for (const policy of ['AOF everysec', 'RDB only'] as const) {
     progress(`redis: ${policy}`);
     const bed = await makeBed(workspace, policy, args);
-    parts.push({ bed, outcomes: await runBed(bed, rounds, copies) });
+    parts.push({ bed, outcomes: await runBed(bed, args) });
   }
   const { kind, reason } = parts[0]?.bed.volume ?? { kind: 'block', reason: undefined };
   const version = (await tool(args.text('server'), '--version')).split(' ').slice(0, 3).join(' ');
-  const stalls = parts.map(({ bed, outcomes }) => stallsOf(bed, outcomes));
+  const copy = kind === 'block' ? 'block device, without the page cache' : 'folder';
+  const hold = args.number('hold');
   return {
     title: 'Redis: against hooks by hand',
-    method: `${version}, ${args.text('clients')} writers with pauses of ${args.text('think')} ms. Milliseconds, medians of ${rounds} freezes and thaws with nothing between them; the stall is the longest that a write waited. Missing: acknowledged before the copy was begun and not in it, in ${copies} further trials that copy the ${kind === 'block' ? 'block device, without the page cache' : 'folder'}.`,
-    tables: parts.map(({ bed, outcomes }) => tableOf(bed, outcomes)),
-    goals: stalls.map(({ what, measured }) => ({ what, measured, limit: 1.2 })),
+    method: `${version}, ${args.text('clients')} writers with pauses of ${args.text('think')} ms. Milliseconds, medians of ${args.text('rounds')} freezes and thaws with 0 and with ${hold} ms between them; the stall is the longest that a write waited, beyond is that without the time between. Missing: acknowledged before the copy was begun and not in it, in ${args.text('copies')} further trials that copy the ${copy}.`,
+    tables: parts.map(({ bed, outcomes }) => tableOf(bed, outcomes, hold)),
+    goals: parts.flatMap(({ bed, outcomes }) => goalsOf(bed, outcomes, hold)),
     charts: [],
     notes: [
-      'quiesce is called over its HTTP API and the others over an open connection (BGSAVE through redis-cli): the start of programs is not counted.',
-      'With a copy, writers wait for the copy, too: that is the hold a backup has. Without one the stall is what the freeze itself costs, with its journal and its receipt on the disk.',
+      'Over an open connection quiesce is called on its Unix socket, and the server by a client that stays connected; as hooks both are programs, started anew for freeze and thaw: the start of the thaw’s lies in the stall.',
+      'Beyond the hold, quiesce puts its journal and its receipt on the disk and takes the receipt off again, each durable before it goes on; its engine alone does neither.',
       'By hand nothing is proven: neither that the fsync happened, nor that no write went in, nor that the pause did not end early.',
       ...(reason === undefined
         ? []
@@ -217,28 +201,47 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   };
 }
 
-const stallOf = (outcomes: readonly Outcome[], name: string | undefined): number =>
+const middle = (
+  outcomes: readonly Outcome[],
+  name: string,
+  holdMs: number | null,
+  what: 'stallMs' | 'beyondMs' | 'freezeMs' | 'thawMs',
+): number =>
   median(
     outcomes
-      .filter(({ treatment, loss }) => treatment === name && loss === null)
-      .map(({ stallMs }) => stallMs),
+      .filter((one) => one.treatment === name && one.holdMs === holdMs)
+      .map((one) => one[what]),
   );
 
-function stallsOf({ policy, treatments }: Bed, outcomes: readonly Outcome[]) {
-  const hand = treatments[1]?.name;
-  const measured = stallOf(outcomes, 'quiesce') / stallOf(outcomes, hand);
-  return { what: `${policy}: writers’ stall over that of ${hand}`, measured };
+function goalsOf({ policy, pairs }: Bed, outcomes: readonly Outcome[], hold: number): Goal[] {
+  return pairs.flatMap(({ quiesce, byHand }) =>
+    [0, hold].map((holdMs) => {
+      const [own, hand] = [quiesce, byHand].map(({ name }) =>
+        middle(outcomes, name, holdMs, 'stallMs'),
+      );
+      return {
+        what: `${policy}, held for ${holdMs} ms: writers’ stall of ${quiesce.name} over that of ${byHand.name}`,
+        measured: (own ?? 0) / (hand ?? 0),
+        limit: LIMIT,
+      };
+    }),
+  );
 }
 
-function tableOf({ policy, treatments }: Bed, outcomes: readonly Outcome[]): Table {
-  const hand = stallOf(outcomes, treatments[1]?.name);
+function tableOf(
+  { policy, pairs, treatments }: Bed,
+  outcomes: readonly Outcome[],
+  hold: number,
+): Table {
   return {
     title: policy,
     head: [
       'treatment',
-      'stall',
+      'stall, held 0',
       '/ by hand',
-      'with a copy',
+      `stall, held ${hold}`,
+      'beyond',
+      '/ by hand',
       'freeze',
       'thaw',
       'missing',
@@ -246,17 +249,23 @@ function tableOf({ policy, treatments }: Bed, outcomes: readonly Outcome[]): Tab
       'do not start',
     ],
     rows: treatments.map(({ name }) => {
-      const own = outcomes.filter(({ treatment }) => treatment === name);
-      const still = own.filter(({ loss }) => loss === null);
-      const losses = own.flatMap(({ loss }) => (loss === null ? [] : [loss]));
-      const stall = stallOf(outcomes, name);
+      const losses = outcomes.flatMap(({ treatment, loss }) =>
+        loss === null || treatment !== name ? [] : [loss],
+      );
+      const hand = pairs.find(({ quiesce }) => quiesce.name === name) ?? pairs[0];
+      const over = (holdMs: number): string => {
+        const theirs = middle(outcomes, hand?.byHand.name ?? '', holdMs, 'stallMs');
+        return times(middle(outcomes, name, holdMs, 'stallMs') / theirs);
+      };
       return [
         name,
-        figure(stall),
-        times(stall / hand),
-        figure(median(own.flatMap(({ loss, stallMs }) => (loss ? [stallMs] : [])))),
-        figure(median(still.map(({ freezeMs }) => freezeMs))),
-        figure(median(still.map(({ thawMs }) => thawMs))),
+        figure(middle(outcomes, name, 0, 'stallMs')),
+        over(0),
+        figure(middle(outcomes, name, hold, 'stallMs')),
+        figure(middle(outcomes, name, hold, 'beyondMs')),
+        over(hold),
+        figure(middle(outcomes, name, 0, 'freezeMs')),
+        figure(middle(outcomes, name, 0, 'thawMs')),
         String(losses.reduce((sum, { missing }) => sum + missing, 0)),
         `${losses.filter(({ missing }) => missing > 0).length} of ${losses.length}`,
         String(losses.filter(({ starts }) => !starts).length),

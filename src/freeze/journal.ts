@@ -7,6 +7,8 @@ import {
   isErrno,
   makeFolder,
   removeDurably,
+  reserveDurably,
+  type ReservedFile,
   sweepTemporary,
   writeDurably,
 } from '../files.ts';
@@ -21,6 +23,9 @@ const entrySchema = z.object({
 export type JournalEntry = z.infer<typeof entrySchema>;
 
 const KEPT_RECEIPTS = 10;
+/** More than the entry of most freezes: two receipts' worth of one without sampled keys. */
+const ROOM_BYTES = 8_192;
+const FILE = { mode: 0o600 } as const;
 
 /**
  * What survives the sidecar's process: the open freeze, and the receipts of the last ten that ended.
@@ -30,6 +35,7 @@ export class Journal {
   readonly #dir: string;
   #receipts: readonly Receipt[] = [];
   readonly #owed = new Owed();
+  #room: ReservedFile | undefined;
 
   constructor(stateDir: string) {
     this.#dir = stateDir;
@@ -63,9 +69,31 @@ export class Journal {
   /** Makes the open freeze known to whoever starts after us; `JOURNAL_FAILED` if it cannot. */
   async open(entry: JournalEntry): Promise<void> {
     await this.#owed.settle();
-    try {
+    await this.#record(async () => {
       await makeFolder(this.#dir, 0o700);
-      await writeDurably(this.#path('open.json'), JSON.stringify(entry), { mode: 0o600 });
+      await writeDurably(this.#path('open.json'), JSON.stringify(entry), FILE);
+    });
+  }
+
+  /** Makes room for the entry that `held` will write while writers wait; `JOURNAL_FAILED` if it cannot. */
+  async reserve(): Promise<void> {
+    await this.#unreserve();
+    await this.#record(async () => {
+      this.#room = await reserveDurably(this.#path('open.json'), ROOM_BYTES, FILE);
+    });
+  }
+
+  /** As `open`, once: quicker where room was reserved. */
+  async held(entry: JournalEntry): Promise<void> {
+    const room = this.#room;
+    this.#room = undefined;
+    if (room === undefined) return await this.open(entry);
+    await this.#record(() => room.fill(JSON.stringify(entry)));
+  }
+
+  async #record(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
     } catch (error) {
       throw new QuiesceError(
         'JOURNAL_FAILED',
@@ -75,6 +103,12 @@ export class Journal {
     }
   }
 
+  async #unreserve(): Promise<void> {
+    const room = this.#room;
+    this.#room = undefined;
+    await room?.discard();
+  }
+
   /**
    * Keeps the final receipt, then forgets the open freeze. Rejects when the disk refuses either, and
    * then goes on trying until it succeeds or the next freeze is opened.
@@ -82,6 +116,7 @@ export class Journal {
   async conclude(receipt: Receipt): Promise<void> {
     const others = this.#receipts.filter((kept) => kept.id !== receipt.id);
     this.#receipts = [receipt, ...others].slice(0, KEPT_RECEIPTS);
+    await this.#unreserve();
     try {
       await this.#close();
     } catch (error) {
@@ -91,9 +126,7 @@ export class Journal {
   }
 
   async #close(): Promise<void> {
-    await writeDurably(this.#path('receipts.json'), JSON.stringify(this.#receipts), {
-      mode: 0o600,
-    });
+    await writeDurably(this.#path('receipts.json'), JSON.stringify(this.#receipts), FILE);
     await removeDurably(this.#path('open.json'));
   }
 
@@ -101,9 +134,7 @@ export class Journal {
   async probe(): Promise<void> {
     try {
       await makeFolder(this.#dir, 0o700);
-      await writeDurably(this.#path('probe'), 'a freeze must be able to write here\n', {
-        mode: 0o600,
-      });
+      await writeDurably(this.#path('probe'), 'a freeze must be able to write here\n', FILE);
     } catch (error) {
       throw new QuiesceError(
         'JOURNAL_FAILED',

@@ -117,6 +117,9 @@ export class FreezeRun {
     };
     await journal.open({ receipt: this.receipt, engine: null });
     await this.#deps.volumeFree(signal);
+    // While nobody waits yet: what is written under the hold will then be quick.
+    const roomy = volume.reserve();
+    await journal.reserve().finally(() => roomy);
     signal.throwIfAborted();
     this.stage = 'prepare';
     const began = now();
@@ -128,21 +131,23 @@ export class FreezeRun {
     this.#hold = hold;
     const heldAt = now();
     this.#heldAt = heldAt;
-    hold.lost.addEventListener('abort', onLost, { once: true });
+    if (hold.lost.aborted) onLost();
+    else hold.lost.addEventListener('abort', onLost, { once: true });
     this.receipt = heldReceipt(this.receipt, hold, {
       ttlMs: this.#bearable(ttlMs),
       prepareMs: prepared - began,
       freezeMs: heldAt - this.#startedAt,
       evidence: volume.plan(),
     });
-    await journal.open({
+    this.stage = 'receipt';
+    // Both at once, for writers may wait, and both to their end, for what ends a freeze comes after.
+    const entry = {
       receipt: this.receipt,
       engine: { ...hold.journal } as JournalEntry['engine'],
-    });
-    signal.throwIfAborted();
-    if (hold.lost.aborted) onLost();
-    this.stage = 'receipt';
-    const evidence = await volume.seal(this.receipt);
+    };
+    const sealing = volume.seal(this.receipt);
+    await journal.held(entry).finally(() => sealing);
+    const evidence = await sealing;
     this.receipt = { ...this.receipt, evidence };
     if (hold.needsReceipt && !evidence.onVolume) throw unproven(evidence.detail);
     signal.throwIfAborted();
@@ -198,11 +203,12 @@ export class FreezeRun {
     this.abort();
     await this.#establishing.catch(() => undefined);
     const asked = this.#deps.now();
-    const leftover = await this.#deps.volume.clear(this.#orphan === null ? null : this.id);
+    const leftover = await this.#deps.volume.withdraw(this.#orphan === null ? null : this.id);
     const check = await this.#evidence(cause);
     if (leftover !== null) check.push([NOT_REMOVED, leftover]);
     const end = await this.#release(onStuck);
     if (end && cause === 'thaw') check.push(...pairs(end));
+    await this.#deps.volume.tidy();
     const held = check.length === 0 && cause === 'thaw';
     this.receipt = endedReceipt(this.receipt, {
       verdict: held ? 'consistent' : 'inconsistent',

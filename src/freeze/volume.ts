@@ -1,12 +1,23 @@
 import { chown, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeErrno, isErrno, makeFolder, removeDurably, writeDurably } from '../files.ts';
+import {
+  describeErrno,
+  isErrno,
+  makeFolder,
+  removeDurably,
+  reserveDurably,
+  type ReservedFile,
+  writeDurably,
+  type WriteOptions,
+} from '../files.ts';
 import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 
 /** The folder on the data volume that travels with every copy of it. */
 export const VOLUME_FOLDER = '.quiesce';
 export const RECEIPT_FILE = 'receipt.json';
+/** More than most receipts without sampled keys need. */
+const ROOM_BYTES = 8_192;
 
 export interface Evidence {
   readonly onVolume: boolean;
@@ -16,13 +27,14 @@ export interface Evidence {
 /**
  * `.quiesce/` on the mounted data: what a copy carries of the freeze in which it was cut.
  *
- * Ordering is the evidence: `seal` is the last act of a freeze and `clear` the first act of every
+ * Ordering is the evidence: `seal` is the last act of a freeze and `withdraw` the first act of every
  * end, so an atomic copy that holds `receipt.json` was cut while the hold was in place.
  */
 export class Volume {
   readonly dataDir: string | undefined;
   #failure: string | undefined;
   readonly #owed = new Owed();
+  #room: ReservedFile | undefined;
 
   constructor(dataDir: string | undefined) {
     this.dataDir = dataDir;
@@ -55,14 +67,31 @@ export class Volume {
     return { onVolume: true, detail: `${VOLUME_FOLDER}/${RECEIPT_FILE}` };
   }
 
-  /** Writes `receipt.json`, durably. A volume that cannot take it does not stop a freeze. */
-  async seal(receipt: Receipt): Promise<Evidence> {
-    const plan = this.plan();
-    if (!plan.onVolume) return plan;
+  /**
+   * Makes room for the receipt before anything is held: while writers wait it is then quick to write,
+   * and finds its place on a volume that fills up meanwhile. Never rejects: `seal` says what went wrong.
+   */
+  async reserve(): Promise<void> {
+    if (!this.plan().onVolume) return;
     await this.#owed.settle();
     try {
       await this.#folder();
-      await this.#write(RECEIPT_FILE, `${JSON.stringify(receipt, null, 2)}\n`);
+      this.#room = await reserveDurably(this.#path(RECEIPT_FILE), ROOM_BYTES, await this.#like());
+    } catch (error) {
+      this.#failure = describeErrno(error);
+    }
+  }
+
+  /** Writes `receipt.json`, durably. A volume that cannot take it does not stop a freeze. */
+  async seal(receipt: Receipt): Promise<Evidence> {
+    const plan = this.plan();
+    const room = this.#room;
+    this.#room = undefined;
+    if (!plan.onVolume) return plan;
+    const text = `${JSON.stringify(receipt, null, 2)}\n`;
+    try {
+      if (room) await room.fill(text);
+      else await this.write(RECEIPT_FILE, text);
       return plan;
     } catch (error) {
       this.#failure = describeErrno(error);
@@ -70,15 +99,21 @@ export class Volume {
     }
   }
 
+  /** `withdraw` and `tidy` in one. */
+  async clear(id: string | null): Promise<string | null> {
+    const leftover = await this.withdraw(id);
+    await this.tidy();
+    return leftover;
+  }
+
   /**
-   * Removes `receipt.json` first, then all that was kept beside it but the results of verified
-   * restores (`restored-ID.json`). Leaves everything where the receipt there is another freeze's.
+   * Removes `receipt.json`, durably: writers may wait for it. Leaves it where it is another freeze's.
    *
    * @param id of the freeze that ends; `null`: whatever lies there.
    * @returns why the receipt may still be there, if it may: copies made from now on would carry it,
    * until it is gone, which is tried again and again.
    */
-  async clear(id: string | null): Promise<string | null> {
+  async withdraw(id: string | null): Promise<string | null> {
     this.#failure = undefined;
     if (this.dataDir === undefined) return null;
     await this.#owed.settle();
@@ -86,16 +121,32 @@ export class Volume {
     const foreign = there !== null && there !== 'unreadable' && there.id !== id;
     if (foreign && id !== null) return null;
     try {
-      await this.#remove();
+      await removeDurably(this.#path(RECEIPT_FILE));
       return null;
     } catch (error) {
-      this.#owed.owe(() => this.#remove());
+      this.#owed.owe(async () => {
+        await removeDurably(this.#path(RECEIPT_FILE));
+        await this.#removeOthers();
+      });
       return `${this.#path(RECEIPT_FILE)} could not be removed: ${describeErrno(error)}.`;
     }
   }
 
-  async #remove(): Promise<void> {
-    await removeDurably(this.#path(RECEIPT_FILE));
+  /**
+   * Removes what was kept beside the receipt but the results of verified restores
+   * (`restored-ID.json`), once the receipt itself is gone. What cannot be removed is tried again.
+   */
+  async tidy(): Promise<void> {
+    this.#room = undefined;
+    if (this.dataDir === undefined || (await this.receipt()) !== null) return;
+    try {
+      await this.#removeOthers();
+    } catch {
+      this.#owed.owe(() => this.#removeOthers());
+    }
+  }
+
+  async #removeOthers(): Promise<void> {
     for (const name of await this.#list()) {
       if (!name.startsWith('restored-')) await removeDurably(this.#path(name));
     }
@@ -142,10 +193,13 @@ export class Volume {
     if (made && process.getuid?.() === 0) await chown(path, uid, gid);
   }
 
-  /** The server's user must be able to read what is kept, so files of root go to the data's owner. */
   async #write(name: string, content: string): Promise<void> {
+    await writeDurably(this.#path(name), content, await this.#like());
+  }
+
+  /** The server's user must be able to read what is kept, so files of root go to the data's owner. */
+  async #like(): Promise<WriteOptions> {
     const { uid, gid } = await stat(this.dataDir ?? '');
-    const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
-    await writeDurably(this.#path(name), content, { mode: 0o644, ...owner });
+    return { mode: 0o644, ...(process.getuid?.() === 0 ? { owner: { uid, gid } } : {}) };
   }
 }

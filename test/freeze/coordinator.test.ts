@@ -337,6 +337,48 @@ describe('a freeze that does not come to be', () => {
   });
 });
 
+describe('what is written under the hold', () => {
+  it('has its room on both disks before anything is held, and leaves none of it', async () => {
+    const rooms: string[][] = [];
+    const listed = (): string[] =>
+      ['state', 'data/.quiesce'].flatMap((folder) =>
+        readdirSync(join(root, folder)).filter((name) => name.endsWith('.tmp')),
+      );
+    engine.onPrepare = async () => void rooms.push(listed());
+    const c = coordinator();
+    await c.freeze({ id: 'a', by });
+    expect(rooms[0]).toHaveLength(2);
+    expect(listed()).toEqual([]);
+    await c.thaw({ by });
+    engine.onHold = async () => {
+      throw new QuiesceError('ENGINE_FAILED', 'It refused.');
+    };
+    await failure(c.freeze({ id: 'b', by }));
+    await expect.poll(() => c.phase).toBe('thawed');
+    expect(listed()).toEqual([]);
+  });
+
+  it('is in the journal when the freeze answers, so that a crash keeps what was held', async () => {
+    const held = await coordinator().freeze({ id: 'a', by });
+    expect(await new Journal(join(root, 'state')).load()).toEqual({
+      receipt: held,
+      engine: { token: 'x' },
+    });
+  });
+
+  it('leaves neither hold nor receipt where the journal cannot take it', async () => {
+    engine.onHold = async () => {
+      await rm(join(root, 'state'), { recursive: true });
+      await writeFile(join(root, 'state'), 'a file where the folder should be');
+    };
+    const c = coordinator();
+    expect((await failure(c.freeze({ id: 'a', by }))).code).toBe('JOURNAL_FAILED');
+    await expect.poll(() => c.phase).toBe('thawed');
+    expect(engine.held).toBe(0);
+    expect(readdirSync(join(root, 'data/.quiesce'))).toEqual([]);
+  });
+});
+
 describe('a volume that cannot take the receipt', () => {
   it('does not stop the freeze; the receipt says so', async () => {
     await rm(join(root, 'data'), { recursive: true });

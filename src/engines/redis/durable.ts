@@ -1,8 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { FreezeContext } from '../engine.ts';
-import { compare } from './evidence.ts';
-import type { FilePrint } from './files.ts';
-import type { DataFile } from './layout.ts';
+import type { FilePrint, SyncedFile } from './files.ts';
 import type { Pauser } from './pauser.ts';
 import { type Plan, quiet, SYNC_SETTINGS } from './plan.ts';
 import { type Info, numberOf } from './replies.ts';
@@ -15,7 +13,7 @@ const LOOK_EVERY_MS = 5;
 
 /** A server whose acknowledged writes are on the disk, and the files that hold them. */
 export interface Durable {
-  /** Read after all was synced: what the hold is compared with at its end. */
+  /** Read before the files were: what the hold is compared with until its end. */
   readonly server: ServerFacts;
   readonly prints: readonly FilePrint[];
 }
@@ -24,90 +22,103 @@ interface Step {
   readonly plan: Plan;
   readonly session: Session;
   readonly pauser: Pauser;
+  /** What of the files was synced before writers were paused. */
+  readonly before: readonly SyncedFile[];
   readonly context: FreezeContext;
   readonly signal: AbortSignal;
 }
 
 /**
+ * Syncs the AOF as it is, while nobody waits: under the pause there is then little left to sync. Must
+ * follow what keeps rewrites off.
+ */
+export async function syncBefore({ persistence, files }: Plan): Promise<readonly SyncedFile[]> {
+  if (!files || persistence === 'rdb') return [];
+  return await files.sync(await files.aof());
+}
+
+/**
  * Pauses writers, brings everything the server has acknowledged to the disk, and proves it: by
  * the server's own fsync where its answer means something, and by our own where the files are mounted.
+ * Writers wait from its beginning on: few round trips, and all that can be done at once is.
  *
  * @throws QuiesceError ENGINE_FAILED, ENGINE_DATA_MISMATCH, COPY_UNSUPPORTED
  */
 export async function makeDurable(step: Step): Promise<Durable> {
   const { plan, session, pauser, signal, context } = step;
-  const begunAt = Date.now();
   // Not waited for: what follows it on the one connection is carried out after it.
   const paused = pauser.pause(session, context.ttlMs, signal);
   paused.catch(() => undefined);
-  const settled = plan.persistence === 'rdb' ? await save(step, paused) : await flush(step, paused);
-  const { files } = plan;
-  let found: readonly DataFile[] = [];
-  if (files) {
-    found =
-      plan.persistence === 'rdb' ? await files.rdbOf(settled, begunAt) : await files.aofOf(settled);
-    await files.requireOneVolume(found, context.copy);
-  }
-  const [prints] = await Promise.all([files?.prints(found) ?? [], files?.sync(found)]);
-  // The lease begins with the answer, and the server's own switch with it; asked in this order, in
-  // one round trip.
-  const [server] = await Promise.all([
-    readServer(session, signal),
-    pauser.pause(session, context.ttlMs, signal),
-  ]);
-  const moved = compare(settled, server);
-  if (moved.length > 0) {
-    throw new QuiesceError(
-      'ENGINE_FAILED',
-      `The server did not stand still while it was being frozen: ${moved.map(([, note]) => note).join(' ')}`,
-    );
-  }
-  return { server, prints };
+  const durable = plan.persistence === 'rdb' ? await save(step, paused) : await flush(step, paused);
+  // The lease begins with the answer, and the server's own switch with it.
+  await pauser.refresh(session, signal);
+  return durable;
 }
 
 /** The AOF: `appendfsync always` makes the server write and fsync before it answers. */
-async function flush(
-  { plan, session, pauser, context, signal }: Step,
-  paused: Promise<void>,
-): Promise<ServerFacts> {
+async function flush(step: Step, paused: Promise<void>): Promise<Durable> {
+  const { plan, session, pauser, context, signal } = step;
   for (;;) {
     // Answered after the fsync, so what is read after the answer is of after it, too.
     const syncing = plan.serverSyncs ? change(session, plan.claim, SYNC_SETTINGS, signal) : null;
     await Promise.all([paused, syncing]);
+    // With an answer, all is written by now: the files can be synced while the server is asked.
+    const early = syncing && syncAof(step);
+    early?.catch(() => undefined);
     // Back at once: nothing can be written before the thaw, and less is left behind by a crash.
     const [server] = await Promise.all([
       readServer(session, signal),
       syncing && putBack(session, plan.claim, SYNC_SETTINGS, signal),
+      pauser.pause(session, context.ttlMs, signal),
     ]);
     if (server.info.get('aof_last_write_status') !== 'ok')
       throw failed('write its AOF (aof_last_write_status)');
     const left = unwritten(server.info);
-    if (left === null) return server;
+    if (left === null) {
+      const synced = await (early ?? syncAof(step));
+      plan.files?.requireWritten(synced, server);
+      return { server, prints: synced.map(({ print }) => print) };
+    }
     context.progress(`waiting until ${left}`);
-    await pauser.keep(session, signal);
     await pause(LOOK_EVERY_MS, signal);
   }
 }
 
-function unwritten(info: Info): string | null {
-  if (info.get('aof_buffer_length') !== '0') return 'the AOF buffer is written';
-  if (info.get('aof_pending_bio_fsync') !== '0') return 'the fsync of the AOF has ended';
-  if (info.get('aof_rewrite_in_progress') === '1') return 'a rewrite of the AOF has ended';
-  return null;
+/** Its sizes are read before it is synced: as many bytes as the server has written, and all are on the disk. */
+async function syncAof({ plan: { files }, context, before }: Step): Promise<readonly SyncedFile[]> {
+  if (!files) return [];
+  const found = await files.aof();
+  await files.requireOneVolume(found, context.copy);
+  return await files.sync(found, before);
 }
 
 /** RDB only: a save of the data that no writer can change any more. */
-async function save(step: Step, paused: Promise<void>): Promise<ServerFacts> {
+async function save(step: Step, paused: Promise<void>): Promise<Durable> {
   const { session, pauser, context, signal } = step;
+  const begunAt = Date.now();
   await paused;
   const before = await begin(step);
   for (;;) {
     const server = await readServer(session, signal);
-    if (server.info.get('rdb_bgsave_in_progress') !== '1') return proveSaved(before, server);
+    if (server.info.get('rdb_bgsave_in_progress') !== '1') {
+      proveSaved(before, server);
+      return { server, prints: await printsOfSave(step, server, begunAt) };
+    }
     context.progress(saveProgress(server.info));
     await pauser.keep(session, signal);
     await pause(LOOK_EVERY_MS, signal);
   }
+}
+
+async function printsOfSave(
+  { plan: { files }, context }: Step,
+  server: ServerFacts,
+  begunAt: number,
+): Promise<readonly FilePrint[]> {
+  if (!files) return [];
+  const found = await files.rdbOf(server, begunAt);
+  await files.requireOneVolume(found, context.copy);
+  return (await files.sync(found)).map(({ print }) => print);
 }
 
 async function begin({ session, context, pauser, signal }: Step): Promise<ServerFacts> {
@@ -125,6 +136,13 @@ async function begin({ session, context, pauser, signal }: Step): Promise<Server
   }
 }
 
+function unwritten(info: Info): string | null {
+  if (info.get('aof_buffer_length') !== '0') return 'the AOF buffer is written';
+  if (info.get('aof_pending_bio_fsync') !== '0') return 'the fsync of the AOF has ended';
+  if (info.get('aof_rewrite_in_progress') === '1') return 'a rewrite of the AOF has ended';
+  return null;
+}
+
 function saveProgress(info: Info): string {
   const [done, total] = [
     numberOf(info, 'current_save_keys_processed'),
@@ -135,7 +153,7 @@ function saveProgress(info: Info): string {
     : `saving: ${done} of ${total} keys`;
 }
 
-function proveSaved(before: ServerFacts, after: ServerFacts): ServerFacts {
+function proveSaved(before: ServerFacts, after: ServerFacts): void {
   const { info } = after;
   if (after.runId !== before.runId) throw failed('go on: it was restarted while it saved');
   if (info.get('rdb_last_bgsave_status') !== 'ok') throw failed('save (rdb_last_bgsave_status)');
@@ -147,7 +165,6 @@ function proveSaved(before: ServerFacts, after: ServerFacts): ServerFacts {
   if (info.get('rdb_changes_since_last_save') !== '0') {
     throw failed('keep still: data was changed while it saved, although writers are paused');
   }
-  return after;
 }
 
 function failed(what: string): QuiesceError {

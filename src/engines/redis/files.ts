@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { open, stat } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
 import { describeErrno, isErrno, syncFolder } from '../../files.ts';
@@ -19,6 +19,11 @@ export interface FilePrint {
   /** SHA-256 of its first and of its last 64 KiB (of all of it where it is smaller). */
   readonly head: string;
   readonly tail: string;
+}
+
+/** A file that was synced after it was looked at: as long as it is the same, it is on the disk. */
+export interface SyncedFile extends DataFile {
+  readonly print: FilePrint;
 }
 
 /** The server's own files, on a volume that the sidecar sees as well. */
@@ -69,36 +74,55 @@ export class ServerFiles {
   /**
    * Writes what the kernel still keeps in memory of these files to the disk, whoever has written it,
    * and the names of the folders, too: fdatasync and fsync, of which the server's own word is no part.
+   *
+   * @param before what was synced already: one that is still the same is not touched again.
    */
-  async sync(files: readonly DataFile[]): Promise<void> {
+  async sync(
+    files: readonly DataFile[],
+    before: readonly SyncedFile[] = [],
+  ): Promise<readonly SyncedFile[]> {
+    const renamed = files.filter(({ name, inode }) => {
+      return !before.some((one) => one.name === name && one.inode === inode);
+    });
+    const folders = new Set(
+      renamed.flatMap(({ name }) => [this.dir, dirname(join(this.dir, name))]),
+    );
+    return await this.#read(async () => {
+      const [synced] = await Promise.all([
+        Promise.all(
+          files.map((file) => before.find((one) => isSame(one, file)) ?? this.#sync(file)),
+        ),
+        ...[...folders].map((folder) => syncFolder(folder)),
+      ]);
+      return synced;
+    });
+  }
+
+  async #sync(file: DataFile): Promise<SyncedFile> {
+    const handle = await open(join(this.dir, file.name), 'r');
     try {
-      const folders = new Set([this.dir]);
-      for (const { name } of files) {
-        const path = join(this.dir, name);
-        folders.add(dirname(path));
-        const file = await open(path, 'r');
-        try {
-          await file.sync();
-        } finally {
-          await file.close();
-        }
-      }
-      for (const folder of folders) await syncFolder(folder);
-    } catch (error) {
-      throw unreadable(this.dir, error);
+      const [print] = await Promise.all([edges(handle, file), handle.datasync()]);
+      return { ...file, print };
+    } finally {
+      await handle.close();
     }
   }
 
-  /** The AOF, proven to be this server's: as many bytes as it says it has written. */
-  async aofOf(facts: ServerFacts): Promise<readonly DataFile[]> {
+  /** The AOF, once it is proven to be this server's by `requireWritten`. */
+  async aof(): Promise<readonly DataFile[]> {
     const files = await this.#read(() => readAof(this.dir, this.names));
     if (files === null) throw mismatch(`${this.dir} holds no AOF, but the server writes one`);
+    return files;
+  }
+
+  /** @throws QuiesceError ENGINE_DATA_MISMATCH where these are not as many bytes as the server says it has written. */
+  requireWritten(files: readonly DataFile[], facts: ServerFacts): void {
     const parts = files.filter(({ name }) => !name.endsWith('.manifest'));
     const total = parts.reduce((sum, { size }) => sum + size, 0);
     // The base that a new server begins with is not in its count (measured, 7.0 to 9.1).
     const withoutBase = total - (parts.length > 1 ? (parts[0]?.size ?? 0) : 0);
     const counted = numberOf(facts.info, 'aof_current_size');
-    if (counted === total || counted === withoutBase) return files;
+    if (counted === total || counted === withoutBase) return;
     throw mismatch(
       `the AOF in ${this.dir} has ${total} bytes, but the server has written ${counted}`,
     );
@@ -130,12 +154,6 @@ export class ServerFiles {
     );
   }
 
-  async prints(files: readonly DataFile[]): Promise<readonly FilePrint[]> {
-    const prints: FilePrint[] = [];
-    for (const { name, size } of files) prints.push(await printOf(this.dir, name, size));
-    return prints;
-  }
-
   async #read<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -145,19 +163,36 @@ export class ServerFiles {
   }
 }
 
+function isSame(one: DataFile, other: DataFile): boolean {
+  return (
+    one.name === other.name &&
+    one.inode === other.inode &&
+    one.size === other.size &&
+    one.mtimeMs === other.mtimeMs
+  );
+}
+
 /** @param size of the file as it was: what has been appended since is left out. */
 export async function printOf(dir: string, name: string, size: number): Promise<FilePrint> {
   const file = await open(join(dir, name), 'r');
   try {
-    const edge = async (at: number): Promise<string> => {
-      const buffer = Buffer.alloc(Math.min(EDGE_BYTES, size - at));
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
-      return createHash('sha256').update(buffer.subarray(0, bytesRead)).digest('hex');
-    };
-    return { name, size, head: await edge(0), tail: await edge(Math.max(0, size - EDGE_BYTES)) };
+    return await edges(file, { name, size });
   } finally {
     await file.close();
   }
+}
+
+async function edges(
+  file: FileHandle,
+  { name, size }: Pick<DataFile, 'name' | 'size'>,
+): Promise<FilePrint> {
+  const edge = async (at: number): Promise<string> => {
+    const buffer = Buffer.alloc(Math.min(EDGE_BYTES, size - at));
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
+    return createHash('sha256').update(buffer.subarray(0, bytesRead)).digest('hex');
+  };
+  const [head, tail] = await Promise.all([edge(0), edge(Math.max(0, size - EDGE_BYTES))]);
+  return { name, size, head, tail };
 }
 
 function mismatch(why: string): QuiesceError {

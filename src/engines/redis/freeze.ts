@@ -1,5 +1,5 @@
 import type { FreezeContext, Hold, JsonObject } from '../engine.ts';
-import { type Durable, makeDurable } from './durable.ts';
+import { type Durable, makeDurable, syncBefore } from './durable.ts';
 import { type HoldFacts, RedisHold } from './hold.ts';
 import type { Link } from './link.ts';
 import { Pauser } from './pauser.ts';
@@ -36,11 +36,13 @@ export async function holdServer(
     const session = await link.session(signal);
     await change(session, plan.claim, HELD_SETTINGS, signal);
     await quiet(session, context, signal);
+    const before = await syncBefore(plan);
+    signal.throwIfAborted();
     const pauser = new Pauser(context.ttlMs);
-    const durable = await makeDurable({ plan, session, pauser, context, signal });
+    const durable = await makeDurable({ plan, session, pauser, before, context, signal });
     const sample = await readSample(session, sampleKeys, signal);
-    // That took its time: the lease begins now, and the server's own switch with it.
-    if (sample) await pauser.pause(session, context.ttlMs, signal);
+    // Where that took its time: the lease begins now, and the server's own switch with it.
+    if (sample) await pauser.refresh(session, signal);
     signal.throwIfAborted();
     return new RedisHold(describe(prepared, durable, sample), link, pauser);
   } catch (error) {

@@ -6,7 +6,7 @@ import type { Link } from './link.ts';
 import type { Pauser } from './pauser.ts';
 import { readServer, type ServerFacts, toProbe } from './server.ts';
 import { isNobodyThere } from './session.ts';
-import { type Claim, claimJournal } from './settings-guard.ts';
+import { type Claim, claimJournal, readClaimed, type ServerSettings } from './settings-guard.ts';
 import { endClaim } from './undo.ts';
 
 const LOOK_EVERY_MS = 1_000;
@@ -27,7 +27,8 @@ export interface HoldFacts {
 
 /**
  * Writers are paused and what they were promised is on the disk. The pause outlives connection and
- * process, and ends by itself with the lease. Each second the server is asked whether anything moved.
+ * process, and ends by itself with the lease. At once, and then each second, the server is asked
+ * whether anything moved.
  */
 export class RedisHold implements Hold {
   readonly mode: string;
@@ -43,6 +44,8 @@ export class RedisHold implements Hold {
   readonly #pauser: Pauser;
   readonly #lost = new AbortController();
   readonly #stop = new AbortController();
+  /** The settings as they were at the last look. */
+  #found: ServerSettings | undefined;
 
   constructor(facts: HoldFacts, link: Link, pauser: Pauser) {
     this.#facts = facts;
@@ -65,7 +68,7 @@ export class RedisHold implements Hold {
 
   async check(signal: AbortSignal): Promise<HoldCheck> {
     const expired = this.#pauser.expired;
-    const server = await this.#look(signal).catch((error: unknown) => {
+    const server = await this.#lastLook(signal).catch((error: unknown) => {
       if (isNobodyThere(error)) return null;
       throw error;
     });
@@ -92,16 +95,29 @@ export class RedisHold implements Hold {
 
   async release(signal: AbortSignal): Promise<void> {
     this.#stop.abort();
+    const found = this.#found;
+    // Only as long as it is fresh: a further try reads again.
+    this.#found = undefined;
     try {
       const paused = !this.#pauser.expired;
       await this.#link.run(signal, (session) =>
-        endClaim(session, this.#facts.claim, paused, signal),
+        endClaim(session, this.#facts.claim, paused, signal, found),
       );
     } catch (error) {
       // Its process is gone, and with it the pause and every setting that was changed.
       if (!isNobodyThere(error)) throw error;
     }
     this.#link.close();
+  }
+
+  /** With the settings that the release is to put back: writers wait for either, so in one round trip. */
+  async #lastLook(signal: AbortSignal): Promise<ServerFacts> {
+    return await this.#link.run(signal, async (session) => {
+      const reading = readClaimed(session, this.#facts.claim, signal).catch(() => undefined);
+      const server = await readServer(session, signal);
+      this.#found = await reading;
+      return server;
+    });
   }
 
   async #look(signal: AbortSignal): Promise<ServerFacts> {
@@ -111,18 +127,17 @@ export class RedisHold implements Hold {
   async #watch(): Promise<void> {
     const stop = this.#stop.signal;
     for (let failures = 0; !stop.aborted && !this.lost.aborted;) {
-      await sleep(failures === 0 ? LOOK_EVERY_MS : RECONNECT_AFTER_MS, undefined, {
-        signal: stop,
-      }).catch(() => undefined);
-      if (stop.aborted) return;
       try {
-        const signal = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+        // Not ended by the release: a look that is given up takes the connection with it.
+        const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
         const found = compare(this.#facts.server, await this.#look(signal));
         failures = 0;
         if (found.length > 0 && !stop.aborted) this.#lost.abort(toCheck(found));
       } catch (error) {
         failures = this.#failed(error, failures);
       }
+      const wait = failures === 0 ? LOOK_EVERY_MS : RECONNECT_AFTER_MS;
+      await sleep(wait, undefined, { signal: stop }).catch(() => undefined);
     }
   }
 

@@ -21,6 +21,7 @@ export interface DataFile {
   readonly name: string;
   readonly size: number;
   readonly mtimeMs: number;
+  readonly inode: number;
   readonly device: number;
 }
 
@@ -54,18 +55,21 @@ async function dataFiles(
   dir: string,
   names: readonly string[],
 ): Promise<readonly DataFile[] | null> {
-  const files: DataFile[] = [];
-  for (const name of names) {
-    try {
-      const found = await stat(join(dir, name));
-      if (!found.isFile()) return null;
-      files.push({ name, size: found.size, mtimeMs: found.mtimeMs, device: found.dev });
-    } catch (error) {
-      if (isMissing(error)) return null;
-      throw error;
-    }
+  // At once: writers may wait for it.
+  const files = await Promise.all(names.map((name) => dataFile(dir, name)));
+  return files.every((file) => file !== null) ? files : null;
+}
+
+async function dataFile(dir: string, name: string): Promise<DataFile | null> {
+  try {
+    const found = await stat(join(dir, name));
+    if (!found.isFile()) return null;
+    const { size, mtimeMs, ino: inode, dev: device } = found;
+    return { name, size, mtimeMs, inode, device };
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
   }
-  return files;
 }
 
 /** `file NAME seq N type b|i|h …`, a line each (source: aof.c). @returns the base and the increments. */

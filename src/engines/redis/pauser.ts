@@ -2,6 +2,8 @@ import type { Session } from './session.ts';
 
 /** How much longer the server's own switch runs than the lease, which ends the pause first. */
 const GRACE_MS = 1_000;
+/** How old a pause may be at the beginning of the lease that is as long. */
+const FRESH_MS = GRACE_MS / 4;
 
 /**
  * The pause of writers, with the lease's own time as the server's dead-man's switch: `CLIENT PAUSE ms
@@ -34,6 +36,12 @@ export class Pauser {
   /** Keeps the pause alive while the hold is still being made: its lease begins only then. */
   async keep(session: Session, signal: AbortSignal): Promise<void> {
     if (this.#until - this.#now() > (this.#ttlMs + GRACE_MS) / 2) return;
+    await this.pause(session, this.#ttlMs, signal);
+  }
+
+  /** Tells the server once more where the last pause is no longer fresh. */
+  async refresh(session: Session, signal: AbortSignal): Promise<void> {
+    if (this.#until - this.#now() > this.#ttlMs + GRACE_MS - FRESH_MS) return;
     await this.pause(session, this.#ttlMs, signal);
   }
 }

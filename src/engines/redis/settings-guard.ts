@@ -101,23 +101,34 @@ async function setAll(
   await Promise.all(made);
 }
 
+/** What the settings of a claim are now, in one round trip. */
+export async function readClaimed(
+  session: Session,
+  claim: Claim,
+  signal: AbortSignal,
+): Promise<ServerSettings> {
+  const replies = await Promise.all(
+    Object.keys(claim.settings).map((name) => session.call(signal, 'CONFIG', 'GET', name)),
+  );
+  return new Map(replies.flatMap((reply) => [...parsePairs(reply)]));
+}
+
 /**
- * Puts settings back exactly as they were found. One that is no longer what the freeze made of it was
- * set by somebody else since: that one is left alone.
+ * Puts settings back exactly as they were found, all at once, for writers wait for it. One that is no
+ * longer what the freeze made of it was set by somebody else since: that one is left alone.
+ *
+ * @param now as `readClaimed` has found them.
  */
 export async function restore(
   session: Session,
   claim: Claim,
-  names: readonly string[],
+  now: ServerSettings,
   signal: AbortSignal,
 ): Promise<void> {
-  // All at once: writers wait for it.
+  const changed = Object.entries(claim.settings).filter(
+    ([name, { held }]) => now.get(name) === held,
+  );
   await Promise.all(
-    names.map(async (name) => {
-      const setting = claim.settings[name];
-      if (!setting) return;
-      const now = parsePairs(await session.call(signal, 'CONFIG', 'GET', name)).get(name);
-      if (now === setting.held) await session.call(signal, 'CONFIG', 'SET', name, setting.was);
-    }),
+    changed.map(([name, { was }]) => session.call(signal, 'CONFIG', 'SET', name, was)),
   );
 }

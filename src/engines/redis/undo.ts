@@ -1,8 +1,7 @@
-import { HELD_SETTINGS, SYNC_SETTINGS } from './plan.ts';
 import { RefusedError } from './replies.ts';
 import { readServer } from './server.ts';
 import type { Session } from './session.ts';
-import { type Claim, restore } from './settings-guard.ts';
+import { type Claim, readClaimed, restore, type ServerSettings } from './settings-guard.ts';
 
 /**
  * Puts back every setting the freeze has changed, exactly as it was found, then lets the writers go. In
@@ -15,6 +14,7 @@ import { type Claim, restore } from './settings-guard.ts';
  *
  * @param paused is a pause known to be in place? Otherwise a server that refuses CLIENT UNPAUSE has
  * most likely refused CLIENT PAUSE as well, and a pause ends by itself at the latest with its lease.
+ * @param found the settings, where they have just been read: all is then one round trip.
  * @throws QuiesceError when something may still be held: to be called again.
  */
 export async function endClaim(
@@ -22,15 +22,18 @@ export async function endClaim(
   claim: Claim,
   paused: boolean,
   signal: AbortSignal,
+  found?: ServerSettings,
 ): Promise<void> {
   // Writers wait: a connection that has told once which run it leads to is not asked again.
   const runId = session.runId ?? (await readServer(session, signal)).runId;
-  let refused: RefusedError | null = null;
-  try {
-    await restore(session, claim, [...SYNC_SETTINGS, ...HELD_SETTINGS], signal);
-  } finally {
-    if (runId === claim.runId) refused = await unpause(session, signal);
-  }
+  const restoring = found
+    ? restore(session, claim, found, signal)
+    : readClaimed(session, claim, signal).then((now) => restore(session, claim, now, signal));
+  const done = restoring.catch(() => undefined);
+  // Where nothing is to be read first both are sent in one go, and the server keeps the order.
+  if (!found) await done;
+  const refused = runId === claim.runId ? await unpause(session, signal) : null;
+  await restoring;
   if (refused && paused) throw refused;
 }
 

@@ -43,6 +43,11 @@ async function cycle(sidecar: TestSidecar): Promise<unknown> {
   return (await sidecar.api('POST', '/v1/thaw', {})).body.verdict;
 }
 
+/** The commands a line of rules allows, sorted. */
+function rulesIn(line: string): string[] {
+  return [...line.matchAll(/ ?\+(\S+)/g)].map(([, name = '']) => name).toSorted();
+}
+
 describe.each(SERVERS)('%s', (binary) => {
   it.each([
     ['an AOF', AOF],
@@ -68,6 +73,62 @@ describe.each(SERVERS)('%s', (binary) => {
       expect(sidecar.output).not.toContain(PASSWORD);
     },
   );
+
+  it('the engine sends every command that redis/acl.conf allows, and no other', async () => {
+    const sent = new Set<string>();
+    const allowed = rulesIn(await aclLine());
+    for (const config of [AOF, ['appendonly no', 'save 3600 1']]) {
+      const { server, sidecar } = await beside(
+        { binary, config: [...config, await aclLine()] },
+        (server, dir) => ({
+          ...server.env({ name: 'quiesce', password: PASSWORD }),
+          QUIESCE_DATA_DIR: join(dir, 'data'),
+        }),
+      );
+      await server.admin.call('CONFIG', 'RESETSTAT');
+      expect(await cycle(sidecar)).toBe('consistent');
+      await sidecar.api('GET', '/v1/metadata');
+      const { body: kept } = await sidecar.api('GET', '/v1/receipts');
+      await sidecar.api('POST', '/v1/verify', { receipt: kept.receipts[0] });
+      const stats = await server.admin.info('commandstats');
+      for (const [, name = ''] of stats.matchAll(/^cmdstat_([^:]+):/gm)) sent.add(name);
+      expect(await server.admin.call('ACL', 'LOG')).toEqual([]);
+    }
+    // Signing in needs no rule; resetting the statistics was the test's own.
+    sent.delete('auth');
+    sent.delete('config|resetstat');
+    expect([...sent].toSorted()).toEqual(allowed);
+  });
+
+  it('what sampling keys needs beyond that is what the documentation says', async () => {
+    const guide = await readFile('docs/engines/redis.md', 'utf8');
+    const more = /REDIS_SAMPLE_KEYS` wants `([^`]+)`/.exec(guide)?.[1] ?? '';
+    const { server, sidecar } = await beside(
+      { binary, config: [...AOF, `${await aclLine()} ${more}`] },
+      (server) => ({
+        ...server.env({ name: 'quiesce', password: PASSWORD }),
+        REDIS_SAMPLE_KEYS: '10',
+      }),
+    );
+    await server.admin.set('string', 'x');
+    await server.admin.rpush('list', 'x');
+    await server.admin.sadd('set', 'x');
+    await server.admin.zadd('zset', 1, 'x');
+    await server.admin.hset('hash', 'field', 'x');
+    await server.admin.xadd('stream', '*', 'field', 'x');
+    await server.admin.call('CONFIG', 'RESETSTAT');
+    const held = await sidecar.api('POST', '/v1/freeze', {});
+    expect(Object.keys(held.body.position.sample)).toHaveLength(6);
+    const thawed = await sidecar.api('POST', '/v1/thaw', {});
+    const verified = await sidecar.api('POST', '/v1/verify', {
+      receipt: thawed.body,
+      amcheck: true,
+    });
+    expect(verified.status).toBe(200);
+    expect(await server.admin.call('ACL', 'LOG')).toEqual([]);
+    const stats = await server.admin.info('commandstats');
+    for (const rule of rulesIn(more)) expect(stats).toContain(`cmdstat_${rule}:`);
+  });
 
   it('a missing grant is named with the rule that gives it', async () => {
     const { server, sidecar } = await beside(

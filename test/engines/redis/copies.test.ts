@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -11,9 +11,14 @@ import {
   SERVERS,
 } from '../../support/redis.ts';
 import { makeBlockVolume } from '../../support/block-volume.ts';
+import { copyFileByFile } from '../../support/file-copy.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
+/** QUIESCE_TEST_TRIALS=20 for a long run. */
 const TRIALS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 2);
+const WITHIN_MS = 60_000 + TRIALS * 10_000;
+/** How far apart two volumes are cut, and the halves of a copy that goes file by file. */
+const APART_MS = 200;
 
 const undo: (() => unknown)[] = [];
 
@@ -21,18 +26,39 @@ afterEach(async () => {
   for (const one of undo.splice(0).toReversed()) await one();
 });
 
-async function world(binary: string, config: readonly string[], mounted: boolean) {
+interface Setup {
+  readonly mounted?: boolean;
+  readonly copy?: 'snapshot' | 'volumes' | 'files';
+}
+
+/** With `copy: volumes` the AOF lies on a volume of its own. */
+async function world(
+  binary: string,
+  config: readonly string[],
+  { mounted = true, copy = 'snapshot' }: Setup = {},
+) {
   const { dir, remove } = await redisFolder();
   undo.push(remove);
-  const volume = await makeBlockVolume(dir);
-  // With a stand-in the page cache is in the copy, and it would prove nothing.
-  expect(volume.reason).toBeUndefined();
-  undo.push(() => volume.dispose());
+  const makeOne = async (name: string) => {
+    const volume = await makeBlockVolume(dir, { name });
+    // With a stand-in the page cache is in the copy, and it would prove nothing.
+    expect(volume.reason).toBeUndefined();
+    undo.push(() => volume.dispose());
+    return volume;
+  };
+  const volume = await makeOne('volume');
+  const second = copy === 'volumes' ? await makeOne('second') : null;
+  if (second) {
+    await mkdir(join(volume.path, 'data'));
+    await mkdir(join(second.path, 'aof'));
+    await symlink(join(second.path, 'aof'), join(volume.path, 'data/appendonlydir'));
+  }
   const server = await RedisServer.start({ binary, dir: join(volume.path, 'data'), config });
   undo.push(() => server.kill());
   await mkdir(join(dir, 'q'));
   const sidecar = new TestSidecar(join(dir, 'q'), {
     ...server.env(),
+    QUIESCE_COPY: copy,
     ...(mounted ? { QUIESCE_DATA_DIR: volume.path } : {}),
   });
   undo.push(() => sidecar.signal('SIGKILL'));
@@ -41,7 +67,22 @@ async function world(binary: string, config: readonly string[], mounted: boolean
   undo.push(() => load.stop());
   load.start();
   await sleep(300);
-  return { volume, server, sidecar, load };
+  /** @returns what is mounted as the volume where the copy is restored. */
+  const cut = async (name: string): Promise<string> => {
+    if (copy === 'files') {
+      const to = join(dir, name);
+      await copyFileByFile(volume.path, to, { between: () => sleep(APART_MS) });
+      return to;
+    }
+    const { path } = await volume.snapshot(name);
+    if (!second) return path;
+    await sleep(APART_MS);
+    const link = join(path, 'data/appendonlydir');
+    await rm(link);
+    await symlink(join((await second.snapshot(name)).path, 'aof'), link);
+    return path;
+  };
+  return { volume, server, sidecar, load, cut };
 }
 
 /** Before 7.0.11 a server does not prove by its answer that it has synced. */
@@ -68,22 +109,24 @@ async function missingAfterRestore(
 
 describe.each(SERVERS)('%s', (binary) => {
   describe.each(Object.entries(POLICIES))('%s', (_name, config) => {
-    it.each([
-      ['with the volume mounted', true],
-      ['by the word of the server alone', false],
+    it.each<[string, Setup]>([
+      ['a block-level copy, with the volume mounted', {}],
+      ['a block-level copy, by the word of the server alone', { mounted: false }],
+      ['block-level copies of two volumes, one after the other', { copy: 'volumes' }],
+      ['a copy file by file', { copy: 'files' }],
     ])(
-      'a block-level copy cut between freeze and thaw misses no acknowledged write, %s',
-      async (_how, mounted) => {
-        const { volume, server, sidecar, load } = await world(binary, config, mounted);
+      '%s: between freeze and thaw it misses no acknowledged write',
+      async (_how, setup) => {
+        const { server, sidecar, load, cut } = await world(binary, config, setup);
         for (let trial = 0; trial < TRIALS; trial += 1) {
           const freeze = await sidecar.api('POST', '/v1/freeze', {});
-          if (!mounted && (await isOld(server))) {
+          if (setup.mounted === false && (await isOld(server))) {
             expect(freeze.body.error.code).toBe('ENGINE_VERSION');
             return;
           }
           expect(freeze.body).toMatchObject({ verdict: 'held', writesBlocked: true });
           const acked = [...load.acked];
-          const copy = (await volume.snapshot(`cut-${trial}`)).path;
+          const copy = await cut(`cut-${trial}`);
           const thaw = await sidecar.api('POST', '/v1/thaw', {});
           expect(thaw.body).toMatchObject({ verdict: 'consistent', reasons: [] });
           expect(await missingAfterRestore(copy, binary, config, acked)).toBe(0);
@@ -95,12 +138,13 @@ describe.each(SERVERS)('%s', (binary) => {
           /appendfsync (\w+)/.exec(config.join())?.[1] ?? 'everysec',
         );
       },
+      WITHIN_MS,
     );
   });
 
   it('the same copy without a freeze misses some, so the copies show what a freeze is for', async () => {
     const config = POLICIES['AOF no'];
-    const { volume, load } = await world(binary, config, true);
+    const { volume, load } = await world(binary, config);
     const acked = [...load.acked];
     const { path: copy } = await volume.snapshot('cut');
     expect(await missingAfterRestore(copy, binary, config, acked)).toBeGreaterThan(0);
