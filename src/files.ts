@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 export interface WriteOptions {
@@ -20,7 +20,7 @@ export async function writeDurably(
 ): Promise<void> {
   const temporary = temporaryBeside(path);
   try {
-    await writeNew(temporary, content, options);
+    await (await createNew(temporary, content, options)).close();
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
@@ -50,31 +50,36 @@ export async function reserveDurably(
   options: WriteOptions,
 ): Promise<ReservedFile> {
   const temporary = temporaryBeside(path);
+  const folder = await openFolder(dirname(path));
+  let file: FileHandle | undefined;
+  const close = async (): Promise<void> => {
+    await Promise.all([file?.close(), folder.close()]).catch(() => undefined);
+  };
   const discard = async (): Promise<void> => {
+    await close();
     await rm(temporary, { force: true }).catch(() => undefined);
   };
   try {
-    await writeNew(temporary, padded('', bytes), options);
-    await syncFolder(dirname(path));
+    file = await createNew(temporary, padded('', bytes), options);
+    await folder.sync();
   } catch (error) {
     await discard();
     throw error;
   }
+  const room = file;
   const fill = async (content: string): Promise<void> => {
+    const text = padded(content, bytes);
     try {
-      const file = await open(temporary, constants.O_WRONLY | constants.O_NOFOLLOW);
-      try {
-        await file.writeFile(padded(content, bytes));
-        await file.datasync();
-      } finally {
-        await file.close();
-      }
+      await room.write(text, 0, text.length, 0);
+      await room.datasync();
       await rename(temporary, path);
+      await folder.sync();
     } catch (error) {
       await discard();
       throw error;
     }
-    await syncFolder(dirname(path));
+    // Nobody waits for it.
+    void close();
   };
   return { fill, discard };
 }
@@ -92,11 +97,12 @@ function padded(content: string, bytes: number): Buffer {
   return all;
 }
 
-async function writeNew(
+/** Durable but for its name. @returns it open. */
+async function createNew(
   path: string,
   content: string | Buffer,
   options: WriteOptions,
-): Promise<void> {
+): Promise<FileHandle> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const file = await open(path, flags, options.mode);
   try {
@@ -104,8 +110,10 @@ async function writeNew(
     await file.chmod(options.mode);
     if (options.owner) await file.chown(options.owner.uid, options.owner.gid);
     await file.sync();
-  } finally {
+    return file;
+  } catch (error) {
     await file.close();
+    throw error;
   }
 }
 
@@ -152,9 +160,13 @@ export async function makeFolder(path: string, mode: number): Promise<boolean> {
   return true;
 }
 
+async function openFolder(path: string): Promise<FileHandle> {
+  return await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
 /** Makes the names in a folder durable. */
 export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  const folder = await openFolder(path);
   try {
     await folder.sync();
   } finally {

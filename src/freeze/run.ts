@@ -118,8 +118,8 @@ export class FreezeRun {
     await journal.open({ receipt: this.receipt, engine: null });
     await this.#deps.volumeFree(signal);
     // While nobody waits yet: what is written under the hold will then be quick.
-    const roomy = volume.reserve();
-    await journal.reserve().finally(() => roomy);
+    await volume.reserve();
+    await journal.reserve();
     signal.throwIfAborted();
     this.stage = 'prepare';
     const began = now();
@@ -146,7 +146,8 @@ export class FreezeRun {
       engine: { ...hold.journal } as JournalEntry['engine'],
     };
     const sealing = volume.seal(this.receipt);
-    await journal.held(entry).finally(() => sealing);
+    const [recorded] = await Promise.allSettled([journal.held(entry), sealing]);
+    if (recorded.status === 'rejected') throw recorded.reason;
     const evidence = await sealing;
     this.receipt = { ...this.receipt, evidence };
     if (hold.needsReceipt && !evidence.onVolume) throw unproven(evidence.detail);

@@ -35,6 +35,8 @@ export class Volume {
   #failure: string | undefined;
   readonly #owed = new Owed();
   #room: ReservedFile | undefined;
+  /** Whose receipt this process has written last, while it lies there. */
+  #sealed: string | undefined;
 
   constructor(dataDir: string | undefined) {
     this.dataDir = dataDir;
@@ -92,6 +94,7 @@ export class Volume {
     try {
       if (room) await room.fill(text);
       else await this.write(RECEIPT_FILE, text);
+      this.#sealed = receipt.id;
       return plan;
     } catch (error) {
       this.#failure = describeErrno(error);
@@ -117,9 +120,8 @@ export class Volume {
     this.#failure = undefined;
     if (this.dataDir === undefined) return null;
     await this.#owed.settle();
-    const there = await this.receipt();
-    const foreign = there !== null && there !== 'unreadable' && there.id !== id;
-    if (foreign && id !== null) return null;
+    if (await this.#isForeign(id)) return null;
+    this.#sealed = undefined;
     try {
       await removeDurably(this.#path(RECEIPT_FILE));
       return null;
@@ -132,11 +134,18 @@ export class Volume {
     }
   }
 
+  async #isForeign(id: string | null): Promise<boolean> {
+    if (id === null || id === this.#sealed) return false;
+    const there = await this.receipt();
+    return there !== null && there !== 'unreadable' && there.id !== id;
+  }
+
   /**
    * Removes what was kept beside the receipt but the results of verified restores
    * (`restored-ID.json`), once the receipt itself is gone. What cannot be removed is tried again.
    */
   async tidy(): Promise<void> {
+    await this.#room?.discard();
     this.#room = undefined;
     if (this.dataDir === undefined || (await this.receipt()) !== null) return;
     try {

@@ -87,9 +87,12 @@ async function flush(step: Step, paused: Promise<void>): Promise<Durable> {
 /** Its sizes are read before it is synced: as many bytes as the server has written, and all are on the disk. */
 async function syncAof({ plan: { files }, context, before }: Step): Promise<readonly SyncedFile[]> {
   if (!files) return [];
-  const found = await files.aof();
-  await files.requireOneVolume(found, context.copy);
-  return await files.sync(found, before);
+  const found = await files.aof(before);
+  const [synced] = await Promise.all([
+    files.sync(found, before),
+    files.requireOneVolume(found, context.copy),
+  ]);
+  return synced;
 }
 
 /** RDB only: a save of the data that no writer can change any more. */

@@ -4,7 +4,14 @@ import { dirname, join, relative } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
 import { describeErrno, isErrno, syncFolder } from '../../files.ts';
 import type { CopyMethod } from '../engine.ts';
-import { type DataFile, findFolder, type FileNames, readAof, readRdb } from './layout.ts';
+import {
+  type DataFile,
+  dataFiles,
+  findFolder,
+  type FileNames,
+  readAof,
+  readRdb,
+} from './layout.ts';
 import { numberOf } from './replies.ts';
 import type { ServerFacts } from './server.ts';
 
@@ -90,7 +97,9 @@ export class ServerFiles {
     return await this.#read(async () => {
       const [synced] = await Promise.all([
         Promise.all(
-          files.map((file) => before.find((one) => isSame(one, file)) ?? this.#sync(file)),
+          files.map(async (file) => {
+            return before.find((one) => isSame(one, file)) ?? (await this.#sync(file));
+          }),
         ),
         ...[...folders].map((folder) => syncFolder(folder)),
       ]);
@@ -108,9 +117,21 @@ export class ServerFiles {
     }
   }
 
-  /** The AOF, once it is proven to be this server's by `requireWritten`. */
-  async aof(): Promise<readonly DataFile[]> {
-    const files = await this.#read(() => readAof(this.dir, this.names));
+  /**
+   * The AOF, once it is proven to be this server's by `requireWritten`.
+   *
+   * @param before its files as they were: as long as the manifest is the same, so is their list.
+   */
+  async aof(before: readonly DataFile[] = []): Promise<readonly DataFile[]> {
+    const files = await this.#read(async () => {
+      const known = await dataFiles(
+        this.dir,
+        before.map(({ name }) => name),
+      );
+      const [then, now] = [before.at(-1), known?.at(-1)];
+      const listed = now?.name.endsWith('.manifest') && then && isSame(then, now);
+      return listed ? (known ?? null) : await readAof(this.dir, this.names);
+    });
     if (files === null) throw mismatch(`${this.dir} holds no AOF, but the server writes one`);
     return files;
   }

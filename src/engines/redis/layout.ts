@@ -51,7 +51,8 @@ export async function readRdb(dir: string, names: FileNames): Promise<DataFile |
   return (await dataFiles(dir, [names.dbfilename]))?.[0] ?? null;
 }
 
-async function dataFiles(
+/** @returns `null` where one of them is missing. */
+export async function dataFiles(
   dir: string,
   names: readonly string[],
 ): Promise<readonly DataFile[] | null> {
