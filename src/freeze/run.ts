@@ -99,34 +99,16 @@ export class FreezeRun {
   async #establish(ttlMs: number, onLost: () => void): Promise<number> {
     const { engine, journal, volume, now } = this.#deps;
     const { signal } = this.#abort;
-    const context: FreezeContext = {
-      id: this.id,
-      copy: this.#deps.copy,
-      ttlMs,
-      progress: (sentence) => {
-        this.progress = sentence;
-      },
-      keep: (files) => volume.keep(files),
-      remember: async (engine) => {
-        await journal.open({
-          receipt: this.receipt,
-          engine: { ...engine } as JournalEntry['engine'],
-        });
-        this.#remembered = engine;
-      },
-    };
+    const context = this.#context(ttlMs);
     await journal.open({ receipt: this.receipt, engine: null });
     await this.#deps.volumeFree(signal);
-    // While nobody waits yet: what is written under the hold will then be quick.
-    await volume.reserve();
-    await journal.reserve();
     signal.throwIfAborted();
     this.stage = 'prepare';
     const began = now();
-    await engine.prepare(context, signal);
+    await this.#prepare(context, signal);
     signal.throwIfAborted();
     this.stage = 'hold';
-    const prepared = now();
+    const preparedAt = now();
     const hold = await engine.hold(context, signal);
     this.#hold = hold;
     const heldAt = now();
@@ -135,7 +117,7 @@ export class FreezeRun {
     else hold.lost.addEventListener('abort', onLost, { once: true });
     this.receipt = heldReceipt(this.receipt, hold, {
       ttlMs: this.#bearable(ttlMs),
-      prepareMs: prepared - began,
+      prepareMs: preparedAt - began,
       freezeMs: heldAt - this.#startedAt,
       evidence: volume.plan(),
     });
@@ -154,6 +136,37 @@ export class FreezeRun {
     signal.throwIfAborted();
     this.stage = 'held';
     return heldAt;
+  }
+
+  #context(ttlMs: number): FreezeContext {
+    return {
+      id: this.id,
+      copy: this.#deps.copy,
+      ttlMs,
+      progress: (sentence) => {
+        this.progress = sentence;
+      },
+      keep: (files) => this.#deps.volume.keep(files),
+      remember: async (engine) => {
+        await this.#deps.journal.open({
+          receipt: this.receipt,
+          engine: { ...engine } as JournalEntry['engine'],
+        });
+        this.#remembered = engine;
+      },
+    };
+  }
+
+  /** Room is made while nobody waits: what is written under the hold will then be quick. */
+  async #prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
+    const { engine, journal, volume } = this.#deps;
+    const [prepared, reserved] = await Promise.allSettled([
+      engine.prepare(context, signal),
+      journal.reserve(),
+      volume.reserve(),
+    ]);
+    if (prepared.status === 'rejected') throw prepared.reason;
+    if (reserved.status === 'rejected') throw reserved.reason;
   }
 
   /**

@@ -344,7 +344,7 @@ describe('what is written under the hold', () => {
       ['state', 'data/.quiesce'].flatMap((folder) =>
         readdirSync(join(root, folder)).filter((name) => name.endsWith('.tmp')),
       );
-    engine.onPrepare = async () => void rooms.push(listed());
+    engine.onHold = async () => void rooms.push(listed());
     const c = coordinator();
     await c.freeze({ id: 'a', by });
     expect(rooms[0]).toHaveLength(2);
