@@ -161,7 +161,10 @@ class MongoWorld implements World<MongoLedger> {
         .command(command)
         .then(
           () => able.push(`may ${JSON.stringify(command)} on ${db}`),
-          () => undefined,
+          ({ code, message }: { code?: number; message: string }) => {
+            // Whatever else fails proves nothing about a right.
+            if (code !== UNAUTHORIZED) able.push(`${JSON.stringify(command)} on ${db}: ${message}`);
+          },
         );
     }
     await client.close();
@@ -216,6 +219,8 @@ function envOf(port: number): Record<string, string> {
   };
 }
 
+const UNAUTHORIZED = 13;
+
 const TRESPASSES: readonly (readonly [db: string, command: Document])[] = [
   [LEDGER_DB, { find: 'ledger0' }],
   [LEDGER_DB, { count: 'ledger0' }],
@@ -226,6 +231,12 @@ const TRESPASSES: readonly (readonly [db: string, command: Document])[] = [
   [LEDGER_DB, { create: 'mine' }],
   [LEDGER_DB, { dropDatabase: 1 }],
   ['admin', { find: 'system.users' }],
+  ['admin', { aggregate: 'system.users', pipeline: [], cursor: {} }],
+  ['admin', { usersInfo: 1 }],
+  ['admin', { usersInfo: 1, showCredentials: true }],
+  ['admin', { usersInfo: { forAllDBs: true }, showCredentials: true }],
+  ['admin', { usersInfo: { user: ROOT.username, db: 'admin' }, showCredentials: true }],
+  ['local', { find: 'oplog.rs' }],
   ['admin', { createUser: 'other', pwd: 'other', roles: ['root'] }],
   ['admin', { grantRolesToUser: 'quiesce', roles: ['root'] }],
   ['admin', { updateUser: 'root', pwd: 'mine' }],

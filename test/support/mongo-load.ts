@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MongoClient } from 'mongodb';
+import type { MongoClient, WriteConcernSettings } from 'mongodb';
 import { LatencyLog } from '../../src/demo/latency.ts';
 
 export const LEDGER_DB = 'bank';
@@ -8,10 +8,21 @@ const PADDING = 'x'.repeat(1_000);
 /** What each writer has had acknowledged: all of 1 … n. */
 export type Acked = readonly number[];
 
-/** Writers that insert 1, 2, 3 … each into a collection of its own, one by one, majority and journal. */
+interface Ledger {
+  /** Each writer's collection is this and its number. */
+  readonly name: string;
+  readonly writeConcern: WriteConcernSettings;
+}
+
+const STRONG: Ledger = { name: 'ledger', writeConcern: { w: 'majority', j: true } };
+/** Acknowledged by one member before anything is on a disk. */
+export const WEAK: Ledger = { name: 'weak', writeConcern: { w: 1, j: false } };
+
+/** Writers that insert 1, 2, 3 … each into a collection of its own, one by one. */
 export class MongoLoad {
   readonly #client: MongoClient;
   readonly #thinkMs: number;
+  readonly #ledger: Ledger;
   readonly #acked: number[];
   #running: Promise<unknown> = Promise.resolve();
   #stop = false;
@@ -21,9 +32,13 @@ export class MongoLoad {
   /** Writes that failed and were tried again. */
   readonly errors: string[] = [];
 
-  /** @param thinkMs pause of a writer between two writes. */
-  constructor(client: MongoClient, writers = 8, thinkMs = 0) {
+  /**
+   * @param thinkMs pause of a writer between two writes.
+   * @param ledger default: acknowledged by the journals of a majority.
+   */
+  constructor(client: MongoClient, writers = 8, thinkMs = 0, ledger = STRONG) {
     this.#client = client;
+    this.#ledger = ledger;
     this.#thinkMs = thinkMs;
     this.#acked = Array.from({ length: writers }, () => 0);
   }
@@ -54,13 +69,14 @@ export class MongoLoad {
   }
 
   async #write(index: number): Promise<void> {
-    const ledger = this.#client.db(LEDGER_DB).collection<{ _id: number }>(`ledger${index}`);
+    const { name, writeConcern } = this.#ledger;
+    const ledger = this.#client.db(LEDGER_DB).collection<{ _id: number }>(`${name}${index}`);
     let next = (this.#acked[index] ?? 0) + 1;
     while (!this.#stop) {
       const began = performance.now();
       try {
         const document = { _id: next, padding: PADDING };
-        await ledger.insertOne(document, { writeConcern: { w: 'majority', j: true } });
+        await ledger.insertOne(document, { writeConcern });
       } catch (error) {
         // After a lost connection it may be there already.
         if ((error as { code?: number }).code !== 11_000) {
@@ -80,19 +96,24 @@ export class MongoLoad {
 }
 
 /** What of the acknowledged writes a server lacks, and what `validate` finds; empty: nothing. */
-export async function missing(client: MongoClient, acked: Acked): Promise<string[]> {
+export async function missing(
+  client: MongoClient,
+  acked: Acked,
+  { name } = STRONG,
+): Promise<string[]> {
   const problems: string[] = [];
   for (const [index, count] of acked.entries()) {
-    const ledger = client.db(LEDGER_DB).collection<{ _id: number }>(`ledger${index}`);
+    const of = `${name}${index}`;
+    const ledger = client.db(LEDGER_DB).collection<{ _id: number }>(of);
     const found = await ledger.find({}, { projection: { _id: 1 } }).toArray();
     const have = new Set(found.map((one) => one._id));
     const lost = Array.from({ length: count }, (_one, at) => at + 1).filter(
       (one) => !have.has(one),
     );
-    if (lost.length > 0) problems.push(`ledger${index} lacks ${lost.length} of ${count}`);
+    if (lost.length > 0) problems.push(`${of} lacks ${lost.length} of ${count}`);
     if (count === 0) continue;
-    const { valid } = await client.db(LEDGER_DB).command({ validate: `ledger${index}` });
-    if (valid !== true) problems.push(`ledger${index} is not valid`);
+    const { valid } = await client.db(LEDGER_DB).command({ validate: of });
+    if (valid !== true) problems.push(`${of} is not valid`);
   }
   return problems;
 }

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { type Document, MongoClient, type MongoClientOptions } from 'mongodb';
 import { MongoBinary } from 'mongodb-memory-server-core/lib/util/MongoBinary.js';
 import { freePort } from '../../src/demo/embedded-postgres.ts';
+import { compareOpTimes, type OpTime, readOpTime } from '../../src/engines/mongodb/optime.ts';
 import { REPLAY_OPTIONS } from '../../src/engines/mongodb/procedure.ts';
 
 const run = promisify(execFile);
@@ -21,6 +22,8 @@ const START_WITHIN_MS = 90_000;
 const START_ATTEMPTS = 5;
 
 export const ROOT = { username: 'root', password: 'R00t/pass:word' };
+/** The members' own password: what all key files hold. */
+export const KEY = 'c2VjcmV0IG9mIHRoZSBzZXQ='.repeat(4);
 export const ROLE = { username: 'quiesce', password: 'qu!esce/sec:ret@word' };
 
 let found: Promise<string> | undefined;
@@ -236,16 +239,24 @@ export class Mongod {
   }
 }
 
-/** The documented roles, and a user who has the first (and with `validate` the second). */
-export async function createRole(client: MongoClient, validate = false): Promise<void> {
-  const names = ['mongodb-role.json', 'mongodb-validate-role.json'].slice(0, validate ? 2 : 1);
+/** The documented roles: what a freeze takes, and what may be granted beside it. */
+export type RoleFile = 'mongodb-role' | 'mongodb-validate-role' | 'mongodb-users-role';
+
+/** @returns the name of the role that was made. */
+export async function createRole(client: MongoClient, file: RoleFile): Promise<string> {
+  const text = await readFile(new URL(`../../sql/${file}.json`, import.meta.url), 'utf8');
+  const command = JSON.parse(text) as { createRole: string };
+  await client.db('admin').command(command);
+  return command.createRole;
+}
+
+/** The user of the sidecar: with the least privilege, and what else is named. */
+export async function createUser(
+  client: MongoClient,
+  more: readonly RoleFile[] = [],
+): Promise<void> {
   const roles: string[] = [];
-  for (const name of names) {
-    const text = await readFile(new URL(`../../sql/${name}`, import.meta.url), 'utf8');
-    const command = JSON.parse(text) as { createRole: string };
-    await client.db('admin').command(command);
-    roles.push(command.createRole);
-  }
+  for (const file of ['mongodb-role', ...more] as const) roles.push(await createRole(client, file));
   const { username, password } = ROLE;
   await client.db('admin').command({ createUser: username, pwd: password, roles });
 }
@@ -263,7 +274,7 @@ export async function startStandalone(
 ): Promise<Mongod> {
   const server = await new Mongod({ dbPath, args }).start();
   await createRoot(server);
-  await createRole(server.client({ auth: ROOT }));
+  await createUser(server.client({ auth: ROOT }));
   return server;
 }
 
@@ -275,6 +286,19 @@ export interface SetOptions {
   readonly args?: readonly string[];
   /** What differs in the configuration of a member. */
   readonly configure?: (index: number) => Document;
+  /** What differs in the configuration of the set. */
+  readonly initiate?: Document;
+}
+
+/**
+ * An election is over in seconds, and none begins because this machine was busy for two: members ask
+ * each other twice a second instead of every two seconds.
+ */
+const SET_TIMES = { heartbeatIntervalMillis: 500, electionTimeoutMillis: 4_000 };
+
+async function lastWrite(server: Mongod): Promise<OpTime | undefined> {
+  const hello = await server.ask({ hello: 1 });
+  return readOpTime((hello['lastWrite'] as Document | undefined)?.['opTime']);
 }
 
 /** A replica set with authentication and a key file between its members; the first is the primary. */
@@ -294,9 +318,10 @@ export class MongoSet {
       dbPaths = [],
       args = [],
       configure = () => ({}),
+      initiate = {},
     } = options;
     const keyFile = join(dir, 'key');
-    await writeFile(keyFile, 'c2VjcmV0IG9mIHRoZSBzZXQ='.repeat(4), { mode: 0o600 });
+    await writeFile(keyFile, KEY, { mode: 0o600 });
     const members = await Promise.all(
       Array.from({ length: count }, (_one, index) =>
         new Mongod({
@@ -315,12 +340,13 @@ export class MongoSet {
       ...configure(index),
     }));
     await set.first.ask({
-      replSetInitiate: { _id: name, members: config, settings: { electionTimeoutMillis: 3_000 } },
+      replSetInitiate: { _id: name, members: config, settings: SET_TIMES, ...initiate },
     });
     await until(async () => (await set.first.ask({ hello: 1 }))['isWritablePrimary'] === true);
     await createRoot(set.first);
-    await createRole(set.first.client({ auth: ROOT }));
+    await createUser(set.first.client({ auth: ROOT }));
     await set.settled();
+    await set.caughtUp();
     return set;
   }
 
@@ -343,6 +369,20 @@ export class MongoSet {
         this.members.filter(({ exited }) => exited === undefined).length
       );
     });
+  }
+
+  /** Resolves when every member has what the primary has now, the users of the set among it. */
+  async caughtUp(): Promise<void> {
+    const goal = await lastWrite(this.first);
+    if (goal === undefined) throw new Error('the primary names no last write');
+    for (const member of this.members) {
+      const { arbiterOnly } = await member.ask({ hello: 1 });
+      if (arbiterOnly === true) continue;
+      await until(async () => {
+        const at = await lastWrite(member);
+        return at !== undefined && compareOpTimes(at, goal) >= 0;
+      });
+    }
   }
 
   async states(asked: Mongod = this.first): Promise<string[]> {

@@ -1,4 +1,5 @@
 import type { Document } from 'mongodb';
+import { QuiesceError } from '../../errors.ts';
 import type { Json, JsonObject } from '../engine.ts';
 import { listDatabases } from './documents.ts';
 import { readSet, type SetView } from './members.ts';
@@ -9,13 +10,19 @@ import type { Session } from './session.ts';
 const REDACTED = '(redacted)';
 const SECRET_NAME = /password|passwd|passphrase|secret|token|credential|querypassword|apikey/i;
 
-/** What an operator needs beside the data. Role names, no credentials; see `redact`. */
+/**
+ * What an operator needs beside the data. Role names, no credentials; see `redact`. Users, and roles,
+ * that the server does not let us list are `null`; `notAllowed` names the right, `notes` say the rest.
+ */
 export async function readMetadata(session: Session, signal: AbortSignal): Promise<JsonObject> {
   const server = await readServer(session, signal);
   if (server.role === 'router' || server.role === 'arbiter') {
     return { version: server.version, role: server.role };
   }
   const view = server.setName === undefined ? undefined : await readSet(session, signal);
+  const places = await withUsers(session, signal);
+  const users = await list(session, places, USERS, signal);
+  const roles = await list(session, places, ROLES, signal);
   return {
     version: server.version,
     role: server.role,
@@ -25,11 +32,13 @@ export async function readMetadata(session: Session, signal: AbortSignal): Promi
     startedAt: server.startedAt,
     shard: server.isShard,
     databases: await readDatabases(session, signal),
-    users: await readUsers(session, signal),
-    roles: await readRoles(session, signal),
+    users: users.found,
+    roles: roles.found,
     parameters: await readParameters(session, signal),
     replication: view === undefined ? null : replication(server, view),
     oplog: view === undefined ? null : await readOplog(session, signal),
+    notAllowed: [...users.notAllowed, ...roles.notAllowed],
+    notes: [...users.notes, ...roles.notes],
   };
 }
 
@@ -48,33 +57,66 @@ async function readDatabases(session: Session, signal: AbortSignal): Promise<Jso
   }));
 }
 
-/** Database by database: all at once would take a privilege on the whole cluster. */
-async function readUsers(session: Session, signal: AbortSignal): Promise<Json> {
-  const users: Json[] = [];
-  for (const name of await withUsers(session, signal)) {
-    const found = await session.command(name, { usersInfo: 1 }, 'list the users', signal);
-    for (const user of found['users'] as Document[]) {
-      users.push({
-        user: String(user['user']),
-        db: String(user['db']),
-        roles: named(user['roles']),
-        mechanisms: ((user['mechanisms'] ?? []) as unknown[]).map(String),
-      });
-    }
-  }
-  return users;
+/** Something that is listed database by database: all at once takes a right on the whole cluster. */
+interface Listing {
+  readonly what: 'users' | 'roles';
+  readonly command: Document;
+  /** The action that allows it. */
+  readonly right: string;
+  readonly grantedBy: string;
+  readonly show: (found: Document) => Json;
 }
 
-async function readRoles(session: Session, signal: AbortSignal): Promise<Json> {
-  const roles: Json[] = [];
-  for (const name of await withUsers(session, signal)) {
-    const found = await session.command(name, { rolesInfo: 1 }, 'list the roles', signal);
-    for (const role of found['roles'] as Document[]) {
-      const { role: own, db, roles: inherited } = role;
-      roles.push({ role: String(own), db: String(db), roles: named(inherited) });
+const USERS: Listing = {
+  what: 'users',
+  command: { usersInfo: 1 },
+  right: 'viewUser',
+  grantedBy: 'sql/mongodb-users-role.json, which shows their SCRAM verifiers too',
+  show: ({ user, db, roles, mechanisms }) => ({
+    user: String(user),
+    db: String(db),
+    roles: named(roles),
+    mechanisms: ((mechanisms ?? []) as unknown[]).map(String),
+  }),
+};
+
+const ROLES: Listing = {
+  what: 'roles',
+  command: { rolesInfo: 1 },
+  right: 'viewRole',
+  grantedBy: 'sql/mongodb-role.json',
+  show: ({ role, db, roles }) => ({ role: String(role), db: String(db), roles: named(roles) }),
+};
+
+interface Listed {
+  /** `null`: nowhere were we allowed to ask. */
+  readonly found: Json[] | null;
+  readonly notAllowed: readonly string[];
+  readonly notes: readonly string[];
+}
+
+async function list(
+  session: Session,
+  places: readonly string[],
+  { what, command, right, grantedBy, show }: Listing,
+  signal: AbortSignal,
+): Promise<Listed> {
+  const found: Json[] = [];
+  const refused: string[] = [];
+  for (const place of places) {
+    try {
+      const answer = await session.command(place, command, `list the ${what}`, signal);
+      found.push(...(answer[what] as Document[]).map(show));
+    } catch (error) {
+      if (!(error instanceof QuiesceError) || error.code !== 'ENGINE_PRIVILEGE') throw error;
+      refused.push(place);
     }
   }
-  return roles;
+  if (refused.length === 0) return { found, notAllowed: [], notes: [] };
+  const nowhere = refused.length === places.length;
+  const of = nowhere ? '' : ` of ${refused.join(', ')}`;
+  const note = `The ${what}${of} are not listed: that takes the right ${right}, which quiesce does without. It is granted by ${grantedBy}.`;
+  return { found: nowhere ? null : found, notAllowed: [right], notes: [note] };
 }
 
 /** `$external` holds the users of certificates and directories, and is never listed. */

@@ -7,7 +7,16 @@ import { runCli } from '../../../src/demo/processes.ts';
 import { REPLAY_OPTIONS } from '../../../src/engines/mongodb/procedure.ts';
 import type { Receipt } from '../../../src/freeze/receipt.ts';
 import { type Acked, missing, MongoLoad } from '../../support/mongo-load.ts';
-import { createRole, Mongod, MongoSet, mongoEnv, ROOT, until } from '../../support/mongod.ts';
+import {
+  createRole,
+  createUser,
+  Mongod,
+  MongoSet,
+  mongoEnv,
+  ROLE,
+  ROOT,
+  until,
+} from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
@@ -217,7 +226,7 @@ describe('verify', () => {
     servers.push(other);
     await other.start();
     await other.ask({ createUser: ROOT.username, pwd: ROOT.password, roles: ['root'] });
-    await createRole(other.client({ auth: ROOT }), true);
+    await createUser(other.client({ auth: ROOT }), ['mongodb-validate-role']);
     const beside = await sidecarBeside(other, other.dbPath);
     const verified = await beside.api('POST', '/v1/verify', { receipt });
     expect(verified.status).toBe(409);
@@ -234,12 +243,8 @@ describe('verify', () => {
     await server.start(REPLAY_OPTIONS);
     await server.signal('SIGTERM');
     await server.start();
-    const validate = await readFile(
-      new URL('../../../sql/mongodb-validate-role.json', import.meta.url),
-      'utf8',
-    );
-    await server.admin(JSON.parse(validate) as Record<string, unknown>);
-    await server.admin({ grantRolesToUser: 'quiesce', roles: ['quiesceValidate'] });
+    const role = await createRole(server.client({ auth: ROOT }), 'mongodb-validate-role');
+    await server.admin({ grantRolesToUser: ROLE.username, roles: [role] });
     const beside = await sidecarBeside(server, data);
     const file = join(dir, 'receipt.json');
     await writeFile(file, JSON.stringify(receipt));

@@ -115,6 +115,18 @@ describe('a primary', () => {
     await write();
   });
 
+  test('that is killed while it is frozen ends the freeze, and another is elected', async () => {
+    const sidecar = await sidecarBeside(set.first);
+    await sidecar.api('POST', '/v1/freeze', { id: 'killed' });
+    await set.first.signal('SIGKILL');
+    await ended(sidecar);
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'killed' });
+    expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
+    expect(thawed.body.receipt.reasons).toContain('server-gone');
+    await until(async () => (await set.states(set.member(1)))[1] === 'PRIMARY');
+    await write();
+  });
+
   test('is refused when a member is down: with it locked nobody could be elected', async () => {
     const sidecar = await sidecarBeside(set.first);
     await set.member(1).signal('SIGKILL');
@@ -196,6 +208,19 @@ describe('a secondary', () => {
     expect(thawed.body.receipt.reasons).toContain('election-blocked');
     await until(async () => (await set.states(set.member(1)))[1] === 'PRIMARY');
     await write();
+  });
+
+  test('whose set elects another primary meanwhile goes on, and the thaw says that the term is another', async () => {
+    const sidecar = await sidecarBeside(set.member(2));
+    const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'term', ttl: '60s' });
+    expect(frozen.body.position.term).toEqual(expect.any(Number));
+    await set.first.admin({ replSetStepDown: 20, secondaryCatchUpPeriodSecs: 5 });
+    await until(async () => (await set.states())[1] === 'PRIMARY');
+    await write();
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'term' });
+    expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
+    expect(thawed.body.receipt.reasons).toContain('term-changed');
+    expect(await set.member(2).locked()).toBe(false);
   });
 
   test('that is killed while it is frozen ends the freeze', async () => {

@@ -5,7 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createEngine } from '../../../src/engines/mongodb/index.ts';
-import { type Mongod, mongoEnv, ROLE, ROOT, startStandalone, until } from '../../support/mongod.ts';
+import {
+  createRole,
+  type Mongod,
+  mongoEnv,
+  ROLE,
+  ROOT,
+  startStandalone,
+  until,
+} from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
@@ -217,6 +225,25 @@ describe('a sidecar that is killed while it holds the lock', () => {
     expect(thawed.body.receipt.reasons).toContain('interrupted');
   });
 
+  test.each([
+    ['a user with hostManager', { username: 'oncall', password: 'at 3 a.m.' }],
+    ['its own user', ROLE],
+  ])('and never starts again is unlocked by hand, by %s', async (_who, auth) => {
+    if (auth !== ROLE) {
+      const { username, password: pwd } = auth;
+      await server.admin({ createUser: username, pwd, roles: ['hostManager'] });
+    }
+    await sidecar.api('POST', '/v1/freeze', { id: 'orphan' });
+    await sidecar.signal('SIGKILL');
+    const client = server.client({ auth, authSource: 'admin' });
+    expect(await client.db('admin').command(UNLOCK)).toMatchObject({ ok: 1, lockCount: 0 });
+    expect(await writes()).toBe('done');
+    await sidecar.start('live');
+    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'orphan' });
+    expect(thawed.body.receipt.reasons).toContain('interrupted');
+    expect(await writes()).toBe('done');
+  });
+
   test('leaves alone what somebody else has locked since', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'orphan' });
     await sidecar.signal('SIGKILL');
@@ -309,22 +336,62 @@ test('copies of several volumes are refused', async () => {
   expect(frozen).toMatchObject({ status: 422, body: { error: { code: 'COPY_UNSUPPORTED' } } });
 });
 
-test('metadata tells users, roles and settings, and no credential', async () => {
-  const { body, status } = await sidecar.api('GET', '/v1/metadata');
-  expect(status, JSON.stringify(body)).toBe(200);
-  expect(body).toMatchObject({
-    role: 'standalone',
-    storageEngine: 'wiredTiger',
-    featureCompatibilityVersion: expect.stringMatching(/^\d\.\d$/),
-    databases: expect.arrayContaining([{ name: 'app', sizeOnDisk: expect.any(Number) }]),
-    users: expect.arrayContaining([
-      expect.objectContaining({ user: 'quiesce', roles: ['quiesce@admin'] }),
-    ]),
-    roles: expect.arrayContaining([expect.objectContaining({ role: 'quiesce' })]),
-    parameters: expect.objectContaining({ storage: expect.anything() }),
-    replication: null,
+describe('metadata', () => {
+  async function metadata(): Promise<Record<string, unknown>> {
+    const { body, status } = await sidecar.api('GET', '/v1/metadata');
+    expect(status, JSON.stringify(body)).toBe(200);
+    expect(JSON.stringify(body)).not.toMatch(/storedKey|serverKey|salt/i);
+    return body as Record<string, unknown>;
+  }
+
+  test('tells roles and settings, and says that users are not listed and for want of which right', async () => {
+    expect(await metadata()).toMatchObject({
+      role: 'standalone',
+      storageEngine: 'wiredTiger',
+      featureCompatibilityVersion: expect.stringMatching(/^\d\.\d$/),
+      databases: expect.arrayContaining([{ name: 'app', sizeOnDisk: expect.any(Number) }]),
+      users: null,
+      roles: expect.arrayContaining([expect.objectContaining({ role: 'quiesce' })]),
+      parameters: expect.objectContaining({ storage: expect.anything() }),
+      replication: null,
+      notAllowed: ['viewUser'],
+      notes: [expect.stringMatching(/^The users are not listed: .*sql\/mongodb-users-role\.json/)],
+    });
   });
-  expect(JSON.stringify(body)).not.toMatch(/storedKey|serverKey|salt/i);
+
+  test('tells users without credentials where the role for that is granted, which would show them', async () => {
+    const role = await createRole(root, 'mongodb-users-role');
+    await server.admin({ grantRolesToUser: ROLE.username, roles: [role] });
+    try {
+      expect(await metadata()).toMatchObject({
+        users: expect.arrayContaining([
+          { user: 'root', db: 'admin', roles: ['root@admin'], mechanisms: expect.anything() },
+        ]),
+        notAllowed: [],
+        notes: [],
+      });
+      const client = server.client({ auth: ROLE, authSource: 'admin' });
+      const shown = await client.db('admin').command({ usersInfo: 1, showCredentials: true });
+      expect(JSON.stringify(shown)).toContain('storedKey');
+    } finally {
+      await server.admin({ dropRole: role });
+    }
+  });
+
+  test('names the databases whose users it may not list', async () => {
+    const privileges = [{ resource: { db: 'admin', collection: '' }, actions: ['viewUser'] }];
+    await server.admin({ createRole: 'someUsers', privileges, roles: [] });
+    await server.admin({ grantRolesToUser: ROLE.username, roles: ['someUsers'] });
+    try {
+      expect(await metadata()).toMatchObject({
+        users: expect.arrayContaining([expect.objectContaining({ user: 'quiesce' })]),
+        notAllowed: ['viewUser'],
+        notes: [expect.stringMatching(/^The users of app, .*\$external are not listed/)],
+      });
+    } finally {
+      await server.admin({ dropRole: 'someUsers' });
+    }
+  });
 });
 
 describe('secrets', () => {
@@ -368,6 +435,12 @@ test('the documented role can neither read nor write what applications keep', as
     insert: () => app.collection('things').insertOne({ n: 3 }),
     drop: () => app.collection('things').drop(),
     users: () => client.db('admin').collection('system.users').findOne({}),
+    verifiers: () => client.db('admin').command({ usersInfo: 1, showCredentials: true }),
+    verifier: () =>
+      client.db('admin').command({
+        usersInfo: { user: ROOT.username, db: 'admin' },
+        showCredentials: true,
+      }),
     grant: () => client.db('admin').command({ grantRolesToUser: ROLE.username, roles: ['root'] }),
     shutdown: () => client.db('admin').command({ shutdown: 1, timeoutSecs: 1 }),
     defaults: () =>
