@@ -30,7 +30,7 @@ export const aclPath = (): string => packageFile('redis/acl.conf');
 export function cleanEnv(extra: Readonly<Record<string, string>>): Record<string, string> {
   const inherited = Object.entries(process.env).filter(
     (entry): entry is [string, string] =>
-      entry[1] !== undefined && !/^(QUIESCE_|PG|REDIS_)/.test(entry[0]),
+      entry[1] !== undefined && !/^(QUIESCE_|PG|REDIS_|MONGODB_)/.test(entry[0]),
   );
   return { ...Object.fromEntries(inherited), ...extra };
 }

@@ -15,6 +15,7 @@ export interface Hello {
   /** The primary as this member knows it; `undefined`: it knows none. */
   readonly primary: string | undefined;
   readonly hidden: boolean;
+  readonly configServer: boolean;
   /** Made anew at each start of the server process. */
   readonly runId: string;
   readonly opTime: OpTime | undefined;
@@ -29,6 +30,7 @@ export interface ServerFacts extends Hello {
   readonly storageEngine: string;
   /** The storage engine keeps its data on disk. */
   readonly persistent: boolean;
+  /** It belongs to a sharded cluster, as a shard or as the keeper of its configuration. */
   readonly isShard: boolean;
   /**
    * UUID of `admin.system.version`, which each data directory gets at its first start and hands to
@@ -49,6 +51,7 @@ export async function readHello(session: Session, signal: AbortSignal): Promise<
     me: text(hello['me']),
     primary: text(hello['primary']),
     hidden: hello['hidden'] === true,
+    configServer: hello['configsvr'] !== undefined,
     runId: String((hello['topologyVersion'] as Document | undefined)?.['processId'] ?? ''),
     opTime: readOpTime(lastWrite?.['opTime']),
     majorityOpTime: readOpTime(lastWrite?.['majorityOpTime']),
@@ -90,7 +93,8 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
     startedAt: new Date(Math.round(started / 1_000) * 1_000).toISOString(),
     storageEngine: engine.name ?? 'unknown',
     persistent: engine.persistent === true,
-    isShard: status['sharding'] !== undefined,
+    // A config server has no such section (measured on 6.0.5).
+    isShard: hello.configServer || status['sharding'] !== undefined,
     dataId: await readDataId(session, signal),
   };
 }

@@ -1,9 +1,14 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { compareOpTimes, type OpTime, parseOpTime } from '../../../src/engines/mongodb/optime.ts';
+import {
+  compareOpTimes,
+  type OpTime,
+  parseOpTime,
+  readOpTime,
+} from '../../../src/engines/mongodb/optime.ts';
 import { type Mongod, MongoSet, mongoEnv, ROLE } from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
@@ -42,13 +47,26 @@ async function applies(member: Mongod, on: boolean): Promise<void> {
   await member.admin({ configureFailPoint: 'rsSyncApplyStop', mode: on ? 'off' : 'alwaysOn' });
 }
 
-async function sidecarBeside(member: Mongod): Promise<TestSidecar> {
+async function sidecarBeside(member: Mongod, env = {}): Promise<TestSidecar> {
   count += 1;
   const own = join(dir, `q${count}`);
   await mkdir(own);
-  const sidecar = new TestSidecar(own, mongoEnv(member, member.dbPath));
+  const sidecar = new TestSidecar(own, { ...mongoEnv(member, member.dbPath), ...env });
   sidecars.push(sidecar);
   return await sidecar.start();
+}
+
+/** A module with which these ports cannot be reached from the process that loads it. */
+function unreachable(ports: readonly number[]): string {
+  return `import { Socket } from 'node:net';
+const { connect } = Socket.prototype;
+Socket.prototype.connect = function (...args) {
+  const { port } = [args[0]].flat()[0] ?? {};
+  if (!${JSON.stringify(ports)}.includes(Number(port))) return connect.apply(this, args);
+  process.nextTick(() => this.destroy(new Error('connect EHOSTUNREACH')));
+  return this;
+};
+`;
 }
 
 /** Acknowledged by the primary alone. */
@@ -70,7 +88,9 @@ describe('a secondary that is behind', () => {
     await write();
     const freezing = sidecar.api('POST', '/v1/freeze', { id: 'behind', timeout: '20s' });
     await sleep(2_000);
-    expect((await sidecar.status()).state).toBe('freezing');
+    const { state, lease } = await sidecar.status();
+    expect(state).toBe('freezing');
+    expect(lease?.progress).toMatch(/^waiting for this secondary to have .*; it has/);
     expect(await set.member(1).locked()).toBe(false);
     await applies(set.member(1), true);
     const { status, body } = await freezing;
@@ -83,6 +103,24 @@ describe('a secondary that is behind', () => {
     );
   });
 
+  test('takes the position of its primary from a heartbeat where it cannot be reached, and says who could not be asked', async () => {
+    const others = [set.first, set.member(2)];
+    const blocker = join(dir, 'blocker.mjs');
+    await writeFile(blocker, unreachable(others.map(({ port }) => port)));
+    await write();
+    const sidecar = await sidecarBeside(set.member(1), { NODE_OPTIONS: `--import=${blocker}` });
+    const { lastWrite } = await set.first.ask({ hello: 1 });
+    const { status, body } = await sidecar.api('POST', '/v1/freeze', { id: 'heard' });
+    expect(status, JSON.stringify(body)).toBe(200);
+    const { opTime, primaryOpTime } = body.position;
+    const known = readOpTime((lastWrite as { opTime: unknown }).opTime);
+    expect(known && compareOpTimes(at(primaryOpTime), known)).toBeGreaterThanOrEqual(0);
+    expect(compareOpTimes(at(opTime), at(primaryOpTime))).toBeGreaterThanOrEqual(0);
+    expect(body.reasons).toContain('others-not-asked');
+    for (const { address } of others) expect(body.notes.join(' ')).toContain(address);
+    expect((await sidecar.api('POST', '/v1/thaw', { id: 'heard' })).status).toBe(200);
+  });
+
   test('is waited for no longer than the freeze may take, and never locked', async () => {
     const sidecar = await sidecarBeside(set.member(1));
     await applies(set.member(1), false);
@@ -90,7 +128,6 @@ describe('a secondary that is behind', () => {
     const { status, body } = await sidecar.api('POST', '/v1/freeze', { timeout: '2s' });
     expect(status).toBe(504);
     expect(body.error).toMatchObject({ code: 'FREEZE_TIMEOUT' });
-    expect(JSON.stringify(body.error)).toContain('waiting for this secondary to have');
     expect((await sidecar.status()).state).toBe('thawed');
     await applies(set.member(1), true);
     await sleep(500);

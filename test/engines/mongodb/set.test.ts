@@ -214,7 +214,7 @@ describe('a secondary', () => {
     const sidecar = await sidecarBeside(set.member(2));
     const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'term', ttl: '60s' });
     expect(frozen.body.position.term).toEqual(expect.any(Number));
-    await set.first.admin({ replSetStepDown: 20, secondaryCatchUpPeriodSecs: 5 });
+    await set.first.admin({ replSetStepDown: 6, secondaryCatchUpPeriodSecs: 5 });
     await until(async () => (await set.states())[1] === 'PRIMARY');
     await write();
     const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'term' });
