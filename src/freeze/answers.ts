@@ -34,7 +34,7 @@ export function stuck(error: QuiesceError, id: string): QuiesceError {
 
 /** What the callers of a freeze that never came to be are told. */
 export function failureOf(
-  run: Pick<FreezeRun, 'failure'>,
+  run: Pick<FreezeRun, 'failure' | 'progress'>,
   cause: Cause,
   stage: string,
   late: boolean,
@@ -44,7 +44,7 @@ export function failureOf(
     case 'freeze-timeout':
       return new QuiesceError(
         'FREEZE_TIMEOUT',
-        `The hold was not in place by the timeout (it was at: ${stage}); ${undone}.`,
+        `The hold was not in place by the timeout (it was at: ${run.progress === undefined ? stage : `${stage}; ${run.progress}`}); ${undone}.`,
       );
     case 'freeze-failed':
       return run.failure ?? new QuiesceError('ENGINE_FAILED', `The freeze failed; ${undone}.`);

@@ -103,11 +103,11 @@ export class FreezeRun {
     await journal.open({ receipt: this.receipt, engine: null });
     await this.#deps.volumeFree(signal);
     signal.throwIfAborted();
-    this.stage = 'prepare';
+    this.#enter('prepare');
     const began = now();
     await this.#prepare(context, signal);
     signal.throwIfAborted();
-    this.stage = 'hold';
+    this.#enter('hold');
     const preparedAt = now();
     const hold = await engine.hold(context, signal);
     this.#hold = hold;
@@ -121,7 +121,7 @@ export class FreezeRun {
       freezeMs: heldAt - this.#startedAt,
       evidence: volume.plan(),
     });
-    this.stage = 'receipt';
+    this.#enter('receipt');
     // Both at once, for writers may wait, and both to their end, for what ends a freeze comes after.
     const entry = {
       receipt: this.receipt,
@@ -134,8 +134,13 @@ export class FreezeRun {
     this.receipt = { ...this.receipt, evidence };
     if (hold.needsReceipt && !evidence.onVolume) throw unproven(evidence.detail);
     signal.throwIfAborted();
-    this.stage = 'held';
+    this.#enter('held');
     return heldAt;
+  }
+
+  #enter(stage: Stage): void {
+    this.stage = stage;
+    this.progress = undefined;
   }
 
   #context(ttlMs: number): FreezeContext {

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
 import type { CopyMethod, FreezeContext, Hold } from '../engine.ts';
 import {
@@ -11,18 +10,16 @@ import {
 import { countDocuments, listDatabases } from './documents.ts';
 import { type DataFolder, findDataFolder, requireBackupFile, requireOnePlace } from './files.ts';
 import { type HoldFacts, journalOf, lockHold } from './hold.ts';
+import { awaitJournaled, isJournaled } from './journaled.ts';
 import { readLock, releaseSurely, requireUnlocked, takeLock } from './lock.ts';
 import { type Majority, readSet, requireMajority, type SetView } from './members.ts';
-import { compareOpTimes, formatOpTime, type OpTime } from './optime.ts';
+import { formatOpTime, type OpTime } from './optime.ts';
 import { readHello, readServer, type ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
 import type { MongoSettings } from './settings.ts';
 
 /** The lock makes copies good; that of several volumes was not measured. */
 export const SUPPORTED_COPIES: readonly CopyMethod[] = ['snapshot', 'files'];
-
-/** How often the server journals by itself: storage.journal.commitIntervalMs, as built in. */
-const JOURNAL_WITHIN_MS = 100;
 
 export interface Known {
   readonly session: Session;
@@ -121,12 +118,8 @@ async function locate(
 }
 
 /**
- * Takes the lock and proves what it holds; on any failure nothing stays locked.
- *
- * A primary is locked again until the lock has caught it with everything journaled. After a crash, and
- * so in a copy, a primary cuts its oplog off behind the last write it had journaled by itself: the
- * lock's own flush does not count there, and no journal is written under it. Measured: of a lock taken
- * at any moment, copies of the block device lacked the last write of each of eight writers.
+ * Takes the lock and proves what it holds; on any failure nothing stays locked. A primary is locked
+ * again until the lock has caught it with everything journaled: see `isJournaled`.
  */
 export async function holdServer(
   prepared: Prepared,
@@ -134,14 +127,13 @@ export async function holdServer(
   onReleased: () => void,
 ): Promise<Hold> {
   try {
-    await requireUnlocked(prepared.session, signal);
     for (;;) {
+      await requireUnlocked(prepared.session, signal);
       const hold = await tryHold(prepared, signal, onReleased);
       if (hold) return hold;
-      prepared.context.progress('the lock came before the journal; it is taken again');
-      const pause = JOURNAL_WITHIN_MS * (0.25 + Math.random());
-      await sleep(pause, undefined, { signal });
-      await requireUnlocked(prepared.session, signal);
+      prepared.context.progress(
+        'writes that nobody waits to see journaled (w: 1 without j) come without a pause, and the lock of a primary must not fall among them',
+      );
     }
   } catch (error) {
     onReleased();
@@ -163,7 +155,9 @@ async function tryHold(
   await context.remember({ step: 'asking', runId, client });
   let lockCount: number;
   try {
-    lockCount = await takeLock(session, signal);
+    if ((await readHello(session, signal)).runId !== runId) throw changed(session);
+    if (server.role === 'primary') await awaitJournaled(session, signal);
+    lockCount = await takeLock(session, runId, signal);
   } catch (error) {
     await forget();
     throw error;
@@ -195,11 +189,8 @@ async function tryHold(
   }
 }
 
-/** Everything this member has applied is in its journal. */
-async function isJournaled(session: Session, signal: AbortSignal): Promise<boolean> {
-  const { lastApplied, lastDurable } = await readSet(session, signal);
-  if (lastApplied === undefined || lastDurable === undefined) return false;
-  return compareOpTimes(lastDurable, lastApplied) >= 0;
+function changed({ target }: Session): QuiesceError {
+  return new QuiesceError('ENGINE_FAILED', `${target} changed while the freeze was made.`);
 }
 
 /** What is true under the lock. */
@@ -212,7 +203,7 @@ async function establish(
   if (folder) await requireBackupFile(folder, session.target);
   const hello = await readHello(session, signal);
   if (hello.role !== server.role || hello.runId !== server.runId) {
-    throw new QuiesceError('ENGINE_FAILED', `${session.target} changed while it was locked.`);
+    throw changed(session);
   }
   const now: ServerFacts = { ...server, ...hello };
   const set =

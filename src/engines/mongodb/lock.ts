@@ -50,11 +50,15 @@ export async function requireUnlocked(session: Session, signal: AbortSignal): Pr
  * first, the lock is undone the moment it arrives, and only then this rejects. The undoing is queued
  * on the server itself, behind the lock, and so happens even if this process dies meanwhile.
  *
+ * @param runId of the server that is to be locked: of any other nothing is undone.
  * @returns how many locks are held on the server now, ours included.
  */
-export async function takeLock(session: Session, signal: AbortSignal): Promise<number> {
+export async function takeLock(
+  session: Session,
+  runId: string,
+  signal: AbortSignal,
+): Promise<number> {
   signal.throwIfAborted();
-  const { runId } = await readHello(session, signal);
   const locking = session.adminToItsEnd({ fsync: 1, lock: true }, 'lock the server');
   let onAbort = (): void => undefined;
   const aborted = new Promise<'aborted'>((resolve) => {

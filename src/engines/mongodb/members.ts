@@ -25,9 +25,6 @@ export interface SetView {
   readonly term: number;
   readonly replicaSetId: string;
   readonly members: readonly Member[];
-  readonly lastApplied: OpTime | undefined;
-  /** What this member has put on its own disk, by the journal. */
-  readonly lastDurable: OpTime | undefined;
   /** What is known to be on the disks of a majority. */
   readonly committed: OpTime | undefined;
 }
@@ -53,8 +50,6 @@ export function toSetView(status: Document, config: Document): SetView {
     name: String(status['set']),
     term: Number(status['term'] ?? -1),
     replicaSetId: String((config['settings'] as Document | undefined)?.['replicaSetId'] ?? ''),
-    lastApplied: readOpTime(optimes?.['appliedOpTime']),
-    lastDurable: readOpTime(optimes?.['durableOpTime']),
     committed: readOpTime(optimes?.['lastCommittedOpTime']),
     members: (status['members'] as Document[]).map((member) => {
       const own = configured.find((one) => Number(one['_id']) === Number(member['_id'])) ?? {};

@@ -127,7 +127,10 @@ describe('a secondary that is behind', () => {
     await write();
     const { status, body } = await sidecar.api('POST', '/v1/freeze', { timeout: '2s' });
     expect(status).toBe(504);
-    expect(body.error).toMatchObject({ code: 'FREEZE_TIMEOUT' });
+    expect(body.error).toMatchObject({
+      code: 'FREEZE_TIMEOUT',
+      message: expect.stringContaining('waiting for this secondary to have'),
+    });
     expect((await sidecar.status()).state).toBe('thawed');
     await applies(set.member(1), true);
     await sleep(500);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { FreezeContext } from '../../../src/engines/engine.ts';
 import { createEngine } from '../../../src/engines/mongodb/index.ts';
 import {
   createRole,
@@ -286,6 +287,30 @@ describe('a server that is killed while it is locked', () => {
     expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
     expect(thawed.body.receipt.reasons).toContain('server-restarted');
   });
+});
+
+test('a server that was started anew between the preparation and the lock is not held, and not locked', async () => {
+  const { MONGODB_URI } = mongoEnv(server);
+  const engine = createEngine({ settings: { MONGODB_URI }, dataDir: undefined });
+  const context: FreezeContext = {
+    id: 'anew',
+    copy: 'snapshot',
+    ttlMs: 60_000,
+    progress: () => undefined,
+    keep: () => Promise.resolve(),
+    remember: () => Promise.resolve(),
+  };
+  const signal = AbortSignal.timeout(30_000);
+  try {
+    await engine.prepare(context, signal);
+    await server.signal('SIGKILL');
+    await server.start();
+    await sleep(500);
+    await expect(engine.hold(context, signal)).rejects.toThrow(/changed|connection|Cannot/);
+    expect(await server.locked()).toBe(false);
+  } finally {
+    await engine.close();
+  }
 });
 
 test('a stalled server is released once it goes on', async () => {

@@ -118,8 +118,6 @@ describe('the majority without a member', () => {
     term: 1,
     replicaSetId: 'x',
     members,
-    lastApplied: undefined,
-    lastDurable: undefined,
     committed: undefined,
   });
   const DOWN = '(not reachable/healthy)';
