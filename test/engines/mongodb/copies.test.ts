@@ -59,7 +59,8 @@ class Storm {
   constructor(client: MongoClient) {
     this.#client = client;
     this.#strong = new MongoLoad(client);
-    this.#weak = new MongoLoad(client, 2, 5, WEAK);
+    // With pauses: a stream of these without one keeps a primary from being frozen at all.
+    this.#weak = new MongoLoad(client, 2, 40, WEAK);
   }
 
   acked(): Ledgers {
@@ -217,7 +218,7 @@ describe.each(rigs)('$name', ({ start, roles }) => {
           const id = `${role}-${copy}-${trial}`;
           // A secondary promises what was acknowledged before it was asked.
           const before = storm.acked();
-          const frozen = await sidecar.api('POST', '/v1/freeze', { id });
+          const frozen = await sidecar.api('POST', '/v1/freeze', { id, timeout: '60s' });
           expect(frozen.status, JSON.stringify(frozen.body)).toBe(200);
           const promised = role === 'secondary' ? before : storm.acked();
           const path = await copyOf(place(), copy, id, trial);
