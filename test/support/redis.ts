@@ -7,15 +7,12 @@ import type { RedisServer } from '../../src/demo/redis-server.ts';
 export { missingOn, RedisLoad } from '../../src/demo/redis-load.ts';
 export { RedisServer, type RedisServerOptions } from '../../src/demo/redis-server.ts';
 
-/**
- * The servers tests run on: those of the distribution, and whatever else QUIESCE_TEST_REDIS_SERVERS
- * names (paths, separated by colons).
- */
-export const SERVERS: readonly string[] = [
-  'redis-server',
-  'valkey-server',
-  ...(process.env['QUIESCE_TEST_REDIS_SERVERS']?.split(':').filter((path) => path !== '') ?? []),
-];
+/** Further servers that QUIESCE_TEST_REDIS_SERVERS names: paths, separated by colons. */
+export const FURTHER_SERVERS: readonly string[] =
+  process.env['QUIESCE_TEST_REDIS_SERVERS']?.split(':').filter((path) => path !== '') ?? [];
+
+/** The servers tests run on: those of the distribution, and the further ones. */
+export const SERVERS: readonly string[] = ['redis-server', 'valkey-server', ...FURTHER_SERVERS];
 
 /** Ways of a server to keep its data, as lines of its configuration. */
 export const POLICIES = {
