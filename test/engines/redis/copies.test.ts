@@ -134,8 +134,13 @@ describe.each(SERVERS)('%s', (binary) => {
   it('the same copy without a freeze misses some, so the copies show what a freeze is for', async () => {
     const config = POLICIES['AOF no'];
     const { volume, load } = await world(binary, config);
-    const acked = [...load.acked];
-    const { path: copy } = await volume.snapshot('cut');
-    expect(await missingAfterRestore(copy, binary, config, acked)).toBeGreaterThan(0);
+    let missing = 0;
+    // Where the kernel has just written by itself what it kept, a copy may lack nothing.
+    for (let trial = 0; missing === 0 && trial < 5; trial += 1) {
+      const acked = [...load.acked];
+      const { path: copy } = await volume.snapshot(`cut-${trial}`);
+      missing = await missingAfterRestore(copy, binary, config, acked);
+    }
+    expect(missing).toBeGreaterThan(0);
   });
 });
