@@ -136,11 +136,11 @@ async function startAlone(dir: string): Promise<Rig> {
 }
 
 const rigs = [
-  { name: 'a server alone', start: startAlone, roles: ['alone'] },
-  { name: 'a set of three', start: startSet, roles: ['primary', 'secondary'] },
+  ['a server alone', startAlone, ['server']],
+  ['a set of three', startSet, ['primary', 'secondary']],
 ] as const;
 
-describe.each(rigs)('$name', ({ start, roles }) => {
+describe.each(rigs)('%s', (_name, start, roles) => {
   let dir: string;
   let rig: Rig;
   let storm: Storm;
@@ -197,10 +197,10 @@ describe.each(rigs)('$name', ({ start, roles }) => {
   }
 
   const subjects = roles.flatMap((role, index) =>
-    (['snapshot', 'files'] as const).map((copy) => ({ role, index, copy })),
+    (['snapshot', 'files'] as const).map((copy) => [role, copy, index] as const),
   );
 
-  describe.each(subjects)('copies of the $role by $copy', ({ role, index, copy }) => {
+  describe.each(subjects)('copies of the %s by %s', (role, copy, index) => {
     function place(): Place {
       const found = rig.places[index];
       if (!found) throw new Error(`there is no place ${index}`);
