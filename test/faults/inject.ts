@@ -68,11 +68,12 @@ export async function inject(
       await sleep(lastsMs);
       await world.emptyVolume();
       return true;
-    case 'evidence-refused':
-      await world.refuseEvidence();
-      await sleep(lastsMs);
+    case 'evidence-refused': {
+      const refused = await world.refuseEvidence();
+      if (refused) await sleep(lastsMs);
       await world.allowEvidence();
-      return true;
+      return refused;
+    }
     default:
       return await database.inject(kind, lastsMs, link.session);
   }

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { tool } from '../../src/demo/os.ts';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import { makeTempDir } from '../support/postgres.ts';
@@ -12,6 +13,7 @@ import { Sidecar } from './sidecar.ts';
 import { Story } from './story.ts';
 
 const STATE_SIZE = '256k';
+const REFUSE_TRIES = 40;
 const mounts = new Set<string>();
 process.on('exit', () => {
   for (const point of mounts) spawnSync('umount', ['--lazy', point]);
@@ -164,12 +166,21 @@ export class World {
   }
 
   /** Makes `.quiesce/` read-only for everybody, in place: nothing can be written or removed there. */
-  async refuseEvidence(): Promise<void> {
-    if (this.#refusing) return;
+  /** @returns whether it is so: the kernel refuses as long as a file there is open for writing. */
+  async refuseEvidence(): Promise<boolean> {
+    if (this.#refusing) return true;
     this.#refusing = true;
     await tool('mount', '--bind', this.evidence, this.evidence);
     mounts.add(this.evidence);
-    await tool('mount', '-o', 'remount,ro,bind', this.evidence);
+    for (let attempt = 0; attempt < REFUSE_TRIES; attempt += 1) {
+      const refused = await tool('mount', '-o', 'remount,ro,bind', this.evidence).then(
+        () => true,
+        () => false,
+      );
+      if (refused) return true;
+      await sleep(25);
+    }
+    return false;
   }
 
   async emptyState(): Promise<void> {

@@ -342,7 +342,8 @@ it('a timeout, a thaw and a caller that leaves while files are copied leave noth
 it('a lease that ran out takes the staged backup with it', async () => {
   await makeRig();
   await rig.sidecar.cli('freeze', '--id', 'expired', '--ttl', '500ms');
-  await expect.poll(async () => (await rig.sidecar.status()).state).toBe('thawed');
+  const state = async (): Promise<unknown> => (await rig.sidecar.status()).state;
+  await expect.poll(state, { timeout: 20_000 }).toBe('thawed');
   await expectNothingLeft();
 });
 
@@ -432,4 +433,4 @@ it('an id that is no safe file name is staged under a digest of it', async () =>
     expect(await rig.sidecar.cli('thaw')).toMatchObject({ code: 0 });
     expect(await left()).toEqual([]);
   }
-});
+}, 180_000);
