@@ -75,7 +75,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: '^src/cluster/|^src/cli\\.ts$|^src/commands/(inject|webhook)\\.ts$',
+        pathNot: '^src/cluster/|^src/cli\\.ts$|^src/commands/(inject|webhook|doctor)\\.ts$',
       },
       to: { path: '^src/cluster/' },
     },

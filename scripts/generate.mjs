@@ -11,7 +11,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const RECEIPT_ID = 'https://quiesce.dev/schemas/receipt-v1.json';
 
 /** Codes of the command line and of prepare-restore, which no answer carries. */
-const NOT_FROM_HTTP = /^(?:USAGE|CONFIG_INVALID|SOCKET_\w+|SIDECAR_\w+|RESTORE_\w+|MANIFEST_\w+)$/;
+const NOT_FROM_HTTP = /^(?:USAGE|CONFIG_INVALID|SOCKET_\w+|SIDECAR_\w+|RESTORE_\w+|MANIFEST_\w+|CLUSTER_\w+)$/;
 const CONFLICTS = {
   freeze: ['FREEZE_HELD', 'FREEZE_ABORTED'],
   thaw: ['NOT_FROZEN', 'NOT_CONSISTENT'],

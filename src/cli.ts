@@ -20,6 +20,7 @@ const commands: Readonly<Record<Command, () => Promise<{ run(args: string[]): Pr
     'prepare-restore': () => import('./commands/prepare-restore.ts'),
     inject: () => import('./commands/inject.ts'),
     webhook: () => import('./commands/webhook.ts'),
+    doctor: () => import('./commands/doctor.ts'),
     demo: () => import('./commands/demo.ts'),
   };
 

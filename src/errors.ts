@@ -316,6 +316,13 @@ export const catalogue = {
       'A Kubernetes manifest cannot be read, has annotations that cannot be followed, or nothing to inject.',
     hint: 'Mend what is named; quiesce.dev/inject: "true" is a label of the pod template.',
   },
+  CLUSTER_UNREACHABLE: {
+    status: 503,
+    exit: 2,
+    meaning:
+      'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig names none.',
+    hint: 'Check KUBECONFIG and --context: kubectl get namespaces must work with them.',
+  },
   INTERNAL: {
     status: 500,
     exit: 1,

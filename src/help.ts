@@ -17,6 +17,7 @@ const SUMMARIES = {
   'prepare-restore': 'make a restored copy ready, before its server starts',
   inject: 'print a manifest with the sidecar and the Velero hooks in it',
   webhook: 'the same for every pod with the label, as an admission webhook',
+  doctor: 'name what a cluster or a manifest leaves unprotected or half-configured',
   demo: 'show the whole of it on an embedded PostgreSQL',
 } as const;
 

@@ -75,7 +75,7 @@ export function trimBundle(bundle: string, now: number): string {
 }
 
 /** Every certificate of a PEM text; what cannot be read is left out. */
-function readBundle(pem: string): readonly X509Certificate[] {
+export function readBundle(pem: string): readonly X509Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   return blocks.map(read).filter((ca) => ca !== undefined);
 }

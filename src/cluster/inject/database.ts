@@ -51,6 +51,20 @@ export function findDatabase(pod: Pod, settings: PodSettings): Database | FieldI
   return best;
 }
 
+/** Whether one of the containers looks like a database that quiesce knows. */
+export function resemblesDatabase(pod: Pod): boolean {
+  const candidates = (pod.spec?.containers ?? []).filter(({ name }) => name !== CONTAINER);
+  return candidates
+    .flatMap((container) => ENGINES.map((engine) => guess(container, engine)))
+    .some(({ score }) => score >= BY_PORT);
+}
+
+/** Whether its image is one of this engine's. */
+export function isImageOf(container: Container, engine: EngineName): boolean {
+  const { score } = guess(container, engine);
+  return score >= BY_IMAGE;
+}
+
 function unclear(settings: PodSettings): FieldIssue {
   if (settings.engine !== undefined) {
     return { field: ANNOTATIONS.container, message: 'must name the container of the database' };
@@ -77,7 +91,7 @@ function guess(container: Container, engine: EngineName): Guess {
 }
 
 /** `registry:5000/team/postgres:16@sha256:…` → `postgres`. */
-function repositoryName(image: string): string {
+export function repositoryName(image: string): string {
   const path = image.replace(/@.*$/, '').split('/').at(-1) ?? '';
   return path.replace(/:.*$/, '');
 }

@@ -14,13 +14,13 @@ export interface Hooks {
 }
 
 type Annotations = Readonly<Record<string, string>>;
-type Phase = 'pre' | 'post';
+export type Phase = 'pre' | 'post';
 
 /** Velero's own default where a timeout is missing or cannot be read. */
-const VELERO_DEFAULT_MS = 30_000;
+export const VELERO_DEFAULT_MS = 30_000;
 /** What an exec takes to begin and to end around the freeze; at most this much is kept free. */
 const MARGIN_MS = 5_000;
-const VERBS: Readonly<Record<Phase, string>> = { pre: 'freeze', post: 'thaw' };
+export const VERBS = { pre: 'freeze', post: 'thaw' } as const;
 
 /**
  * The Velero annotations beside the user's own. A freeze gives up before its hook does: a hook that
@@ -31,7 +31,7 @@ const VERBS: Readonly<Record<Phase, string>> = { pre: 'freeze', post: 'thaw' };
 export function planHooks(user: Annotations, timeoutMs: number): Hooks {
   const foreign = (['pre', 'post'] as const).filter((phase) => isForeign(user, phase));
   if (foreign.length > 0) {
-    const names = foreign.map((phase) => key(phase, 'command')).join(' and ');
+    const names = foreign.map((phase) => hookKey(phase, 'command')).join(' and ');
     const message = `${names}: the user's own stays, so no hook of quiesce was added, so Velero freezes nothing here`;
     return { annotations: {}, notices: [{ code: 'HooksNotAdded', message }] };
   }
@@ -42,40 +42,41 @@ export function planHooks(user: Annotations, timeoutMs: number): Hooks {
   };
 }
 
-function key(phase: Phase, name: string): string {
+/** The annotation of one phase: `command`, `container`, `timeout`, `on-error`. */
+export function hookKey(phase: Phase, name: string): string {
   return `${phase}.hook.backup.velero.io/${name}`;
 }
 
 /** A hook of the user's that is no call of ours; one that is may keep flags of its own. */
 function isForeign(user: Annotations, phase: Phase): boolean {
-  const command = user[key(phase, 'command')];
-  const container = user[key(phase, 'container')];
+  const command = user[hookKey(phase, 'command')];
+  const container = user[hookKey(phase, 'container')];
   if (command === undefined) return container !== undefined && container !== CONTAINER;
   const [program, verb] = argv(command);
-  const ours = /(?:^|\/)quiesce$/.test(program ?? '') && verb === VERBS[phase];
+  const ours = isQuiesce(program) && verb === VERBS[phase];
   return !ours || (container !== undefined && container !== CONTAINER);
 }
 
 function planPhase(user: Annotations, phase: Phase, timeoutMs: number): Hooks {
   const notices: Notice[] = [];
-  const given = user[key(phase, 'timeout')];
+  const given = user[hookKey(phase, 'timeout')];
   const read = given === undefined ? timeoutMs : parseGoDuration(given);
   if (read === undefined) {
-    const message = `${key(phase, 'timeout')} ${JSON.stringify(given)} is no duration that Velero can read: it waits 30s`;
+    const message = `${hookKey(phase, 'timeout')} ${JSON.stringify(given)} is no duration that Velero can read: it waits 30s`;
     notices.push({ code: 'HookTimeoutUnreadable', message });
   }
   const limit = read ?? VELERO_DEFAULT_MS;
-  const command = user[key(phase, 'command')];
+  const command = user[hookKey(phase, 'command')];
   if (command !== undefined && phase === 'pre') notices.push(...contradiction(command, limit));
   const wanted = {
-    [key(phase, 'container')]: CONTAINER,
-    [key(phase, 'command')]: JSON.stringify(
+    [hookKey(phase, 'container')]: CONTAINER,
+    [hookKey(phase, 'command')]: JSON.stringify(
       phase === 'pre'
         ? [CONTAINER, 'freeze', '--timeout', durationText(freezeTimeout(limit))]
         : [CONTAINER, 'thaw'],
     ),
-    [key(phase, 'timeout')]: durationText(limit),
-    [key(phase, 'on-error')]: phase === 'pre' ? 'Continue' : 'Fail',
+    [hookKey(phase, 'timeout')]: durationText(limit),
+    [hookKey(phase, 'on-error')]: phase === 'pre' ? 'Continue' : 'Fail',
   };
   const missing = Object.entries(wanted).filter(([name]) => user[name] === undefined);
   return { annotations: Object.fromEntries(missing), notices };
@@ -92,12 +93,17 @@ function contradiction(command: string, limit: number): readonly Notice[] {
   const value = words[at]?.split('=')[1] ?? words[at + 1];
   const ms = at < 0 ? 25_000 : parseGoDuration(value ?? '');
   if (ms !== undefined && ms < limit) return [];
-  const message = `${key('pre', 'command')} lets a freeze take as long as its hook or longer: Velero may give up first, and the freeze would come after`;
+  const message = `${hookKey('pre', 'command')} lets a freeze take as long as its hook or longer: Velero may give up first, and the freeze would come after`;
   return [{ code: 'HookTimeoutsContradict', message }];
 }
 
+/** Whether this word starts the program, by whatever path. */
+export function isQuiesce(program: string | undefined): boolean {
+  return /(?:^|\/)quiesce$/.test(program ?? '');
+}
+
 /** As Velero reads a command: a JSON array, or else one word. */
-function argv(command: string): readonly string[] {
+export function argv(command: string): readonly string[] {
   try {
     const parsed: unknown = JSON.parse(command);
     if (Array.isArray(parsed)) return parsed.map(String);

@@ -136,11 +136,11 @@ export function isMounted(mounts: readonly VolumeMount[], path: string): boolean
   return mountAbove(mounts, path) !== undefined;
 }
 
-function clean(path: string): string {
+export function clean(path: string): string {
   const normal = posix.normalize(path);
   return normal.length > 1 ? normal.replace(/\/$/, '') : normal;
 }
 
-function isWithin(path: string, folder: string): boolean {
+export function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder === '/' ? '/' : `${folder}/`);
 }

@@ -14,6 +14,7 @@ export const mongodb: EngineProfile = {
   image:
     /^(?:mongo|mongodb|mongodb-(?:community|enterprise)-server|mongodb-sharded|percona-server-mongodb)$/,
   port: 27_017,
+  copies: ['snapshot', 'files'],
   // A router has no data.
   other: (container) =>
     [...(container.command ?? []), ...(container.args ?? [])].some((word) =>

@@ -1,3 +1,4 @@
+import { COPY_METHODS } from '../../../engines/engine.ts';
 import {
   type ConnectionInput,
   type EngineProfile,
@@ -19,6 +20,7 @@ export const postgres: EngineProfile = {
   image:
     /^(?:postgres(?:ql)?(?:-\d[\w.-]*)?|postgresql-repmgr|postgis|pgvector|timescaledb(?:-ha)?|spilo(?:-\d+)?|(?:crunchy|percona|edb)-postgres\w*(?:-\w+)*|percona-distribution-postgresql|cnpg-\w+)$/,
   port: 5432,
+  copies: COPY_METHODS,
   user,
   data: (_, env) => env.plain('PGDATA', 'PGROOT', 'POSTGRESQL_DATA_DIR', 'POSTGRESQL_VOLUME_DIR'),
   places: [

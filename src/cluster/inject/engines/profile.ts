@@ -1,3 +1,4 @@
+import type { CopyMethod } from '../../../engines/engine.ts';
 import type { Environment } from '../environment.ts';
 import type { Container, EnvVar } from '../pod.ts';
 
@@ -15,6 +16,8 @@ export interface EngineProfile {
   /** The last part of the image's repository. */
   readonly image: RegExp;
   readonly port: number;
+  /** The copy methods for which the engine can promise something. */
+  readonly copies: readonly CopyMethod[];
   /** Tells a container of that image that is no database with data, such as a router. */
   readonly other?: (container: Container) => boolean;
   /** The user the image's server runs as where the pod names none, by the whole reference. */

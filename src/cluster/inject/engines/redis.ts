@@ -1,3 +1,4 @@
+import { COPY_METHODS } from '../../../engines/engine.ts';
 import {
   asDefault,
   type ConnectionInput,
@@ -13,6 +14,7 @@ export const redis: EngineProfile = {
   name: 'redis',
   image: /^(?:redis|valkey)(?:-cluster|-stack-server|-stack)?$/,
   port: 6379,
+  copies: COPY_METHODS,
   other: (container) =>
     [...(container.command ?? []), ...(container.args ?? [])].some((word) =>
       /(?:redis|valkey)-sentinel\b|^--sentinel$|start-sentinel/.test(word),

@@ -1,0 +1,99 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { text as readAll } from 'node:stream/consumers';
+import { parseAllDocuments } from 'yaml';
+import { QuiesceError } from '../../errors.ts';
+import type { Inventory, KubeObject, Scope } from './objects.ts';
+
+const MANIFESTS = new Set(['.yaml', '.yml', '.json']);
+const WORKLOADS = new Set(['StatefulSet', 'Deployment', 'DaemonSet', 'Pod']);
+/** Who keeps these beside workloads keeps the platform there, too. */
+const PLATFORM = new Set([
+  'MutatingWebhookConfiguration',
+  'VolumeSnapshotClass',
+  'StorageClass',
+  'Schedule',
+  'BackupStorageLocation',
+]);
+
+/**
+ * Reads manifests: files, folders with all below them, `-` for standard input; several documents a
+ * file, and Lists.
+ *
+ * @throws QuiesceError MANIFEST_INVALID where one cannot be read or holds no object: a file that is
+ * passed over would be a file that was found to be in order
+ */
+export async function readInventory(
+  paths: readonly string[],
+  options: { whole: boolean; namespaces: readonly string[] | undefined; now: number },
+): Promise<Inventory> {
+  const objects: KubeObject[] = [];
+  for (const path of paths) {
+    for (const { name, text } of await textsOf(path)) objects.push(...parse(name, text));
+  }
+  if (objects.length === 0) {
+    throw new QuiesceError('MANIFEST_INVALID', `There is no object in ${paths.join(', ')}.`, {
+      hint: 'Give files, folders, or - with Kubernetes manifests in YAML or JSON.',
+    });
+  }
+  const { namespaces, now } = options;
+  const scope = options.whole ? 'cluster' : scopeOf(objects);
+  return { objects, scope, unseen: [], namespaces, now };
+}
+
+async function textsOf(path: string): Promise<readonly { name: string; text: string }[]> {
+  if (path === '-') return [{ name: 'standard input', text: await readAll(process.stdin) }];
+  try {
+    const files = (await stat(path)).isDirectory() ? await manifestsIn(path) : [path];
+    return await Promise.all(
+      files.map(async (name) => ({ name, text: await readFile(name, 'utf8') })),
+    );
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    throw new QuiesceError('MANIFEST_INVALID', `${path} cannot be read (${code}).`);
+  }
+}
+
+async function manifestsIn(folder: string): Promise<readonly string[]> {
+  const found = await readdir(folder, { recursive: true, withFileTypes: true });
+  return found
+    .filter((entry) => entry.isFile() && MANIFESTS.has(extname(entry.name).toLowerCase()))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .toSorted();
+}
+
+function parse(name: string, text: string): readonly KubeObject[] {
+  // As kubectl reads it: 0755 is an octal number, and yes a boolean.
+  return parseAllDocuments(text, { version: '1.1' }).flatMap((document) => {
+    const [broken] = document.errors;
+    if (broken) {
+      const message = `${name} is not YAML: ${broken.message.split('\n')[0]}`;
+      throw new QuiesceError('MANIFEST_INVALID', message);
+    }
+    return objectsIn(document.toJS() as unknown);
+  });
+}
+
+/** Objects, and objects in Lists; what has no kind, such as values of a chart, is none. */
+function objectsIn(value: unknown): readonly KubeObject[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { kind, apiVersion, items } = value as {
+    kind?: unknown;
+    apiVersion?: unknown;
+    items?: unknown;
+  };
+  if (typeof kind !== 'string' || typeof apiVersion !== 'string') return [];
+  if (kind.endsWith('List') && Array.isArray(items)) {
+    const item = { kind: kind.slice(0, -'List'.length), apiVersion };
+    return (items as unknown[]).flatMap((one) =>
+      objectsIn(kind === 'List' ? one : { ...item, ...(one as object) }),
+    );
+  }
+  return [value as KubeObject];
+}
+
+function scopeOf(objects: readonly KubeObject[]): Scope {
+  const has = (kinds: ReadonlySet<string>): boolean =>
+    objects.some(({ kind = '' }) => kinds.has(kind));
+  return has(WORKLOADS) && has(PLATFORM) ? 'set' : 'part';
+}

@@ -1,0 +1,118 @@
+import type { Examined, State } from './examine.ts';
+import { type ObjectRef, refText, type Scope, type Unseen } from './objects.ts';
+import { type Finding, SEVERITIES, type Severity } from './rule.ts';
+import { NOT_LOOKED_AT } from './rules/seen.ts';
+
+/** What `-o json` prints: names and meanings are kept, new ones may come. */
+export interface Diagnosis {
+  readonly apiVersion: 'quiesce.dev/v1';
+  readonly kind: 'Diagnosis';
+  /** What was looked at: a context or server, or files. */
+  readonly source: string;
+  readonly scope: Scope;
+  /** Nothing was left out that a verdict needs. */
+  readonly complete: boolean;
+  readonly summary: {
+    /** Objects that run pods, and pods, by kind. */
+    readonly looked: Readonly<Record<string, number>>;
+    readonly workloads: Readonly<Record<State, number>>;
+    readonly findings: Readonly<Record<Severity, number>>;
+  };
+  readonly findings: readonly Finding[];
+  /** Every workload with volumes of a database, or with anything of quiesce. */
+  readonly workloads: readonly { readonly object: ObjectRef; readonly state: State }[];
+  readonly notLookedAt: readonly Unseen[];
+}
+
+const STATES: readonly State[] = [
+  'protected',
+  'opted-in',
+  'half',
+  'unprotected',
+  'left-out',
+  'other',
+];
+const STATE_WORDS: Readonly<Record<State, string>> = {
+  protected: 'protected',
+  'opted-in': 'to get a sidecar from the webhook',
+  half: 'half-configured',
+  unprotected: 'unprotected',
+  'left-out': 'left out on purpose',
+  other: 'without a database to protect',
+};
+
+export function diagnose(
+  { findings, workloads, looked }: Examined,
+  { source, scope, unseen }: { source: string; scope: Scope; unseen: readonly Unseen[] },
+): Diagnosis {
+  const states = STATES.map((state) => [
+    state,
+    workloads.filter((one) => one.state === state).length,
+  ]);
+  const severities = SEVERITIES.map((severity) => [
+    severity,
+    findings.filter((one) => one.severity === severity).length,
+  ]);
+  return {
+    apiVersion: 'quiesce.dev/v1',
+    kind: 'Diagnosis',
+    source,
+    scope,
+    complete: unseen.every(({ optional }) => optional),
+    summary: {
+      looked,
+      workloads: Object.fromEntries(states) as Record<State, number>,
+      findings: Object.fromEntries(severities) as Record<Severity, number>,
+    },
+    findings,
+    workloads: workloads.filter(({ state }) => state !== 'other'),
+    notLookedAt: unseen,
+  };
+}
+
+/** 0 nothing found, 2 not everything could be looked at, 7 findings at or above the severity. */
+export function exitOf({ findings, complete }: Diagnosis, failOn: Severity): number {
+  const most = SEVERITIES.indexOf(failOn);
+  const counted = findings.filter(({ code }) => code !== NOT_LOOKED_AT.code);
+  if (counted.some(({ severity }) => SEVERITIES.indexOf(severity) <= most)) return 7;
+  return complete ? 0 : 2;
+}
+
+/** For people: one finding after the other, what to do beneath it, and what was looked at. */
+export function describe(diagnosis: Diagnosis): string {
+  const { findings, summary, source, scope } = diagnosis;
+  const width = Math.max(...findings.map(({ code }) => code.length), 4);
+  const blocks = findings.map((finding) => block(finding, width));
+  const looked = Object.entries(summary.looked).map(([kind, number]) => counted(number, kind));
+  const states = STATES.filter((state) => summary.workloads[state] > 0).map(
+    (state) => `${summary.workloads[state]} ${STATE_WORDS[state]}`,
+  );
+  const counts = SEVERITIES.filter((one) => summary.findings[one] > 0).map((one) =>
+    one === 'info' ? `${summary.findings[one]} info` : counted(summary.findings[one], one),
+  );
+  const what = looked.length === 0 ? 'nothing that runs pods' : looked.join(', ');
+  const lines = [
+    `Looked at ${what} (${source})${states.length > 0 ? `: ${states.join(', ')}` : ''}.`,
+    ...(scope === 'part' ? [PART] : []),
+    counts.length === 0 ? 'Nothing found.' : `${counts.join(', ')}.`,
+    ...(diagnosis.complete ? [] : ['Not everything could be looked at: see NOT_LOOKED_AT.']),
+  ];
+  return [...blocks, lines.join('\n')].join('\n\n');
+}
+
+const PART =
+  'Not judged: what is not in these files, such as Velero or the webhook (--whole-cluster judges it).';
+
+function block({ severity, code, object, pods, message, fix }: Finding, width: number): string {
+  const shown = pods.length > 3 ? [...pods.slice(0, 3), `and ${pods.length - 3} more`] : pods;
+  const where = pods.length === 0 ? '' : ` (${shown.join(', ')})`;
+  return [
+    `${severity.toUpperCase().padEnd(7)}  ${code.padEnd(width)}  ${refText(object)}${where}`,
+    `         ${message}`,
+    `         Fix: ${fix}`,
+  ].join('\n');
+}
+
+function counted(number: number, word: string): string {
+  return `${number} ${word}${number === 1 ? '' : 's'}`;
+}

@@ -1,0 +1,54 @@
+import type { InjectConfig } from '../inject/options.ts';
+import type { Facts } from './facts.ts';
+import type { Catalog, ObjectRef } from './objects.ts';
+import type { Velero } from './velero.ts';
+import type { Hook } from './webhook.ts';
+
+/** `error`: a backup proves nothing or fails; `warning`: it may; `info`: worth knowing. */
+export const SEVERITIES = ['error', 'warning', 'info'] as const;
+export type Severity = (typeof SEVERITIES)[number];
+
+/** One thing that is wrong with one object. */
+export interface Finding {
+  readonly code: string;
+  readonly severity: Severity;
+  readonly object: ObjectRef;
+  /** Names of the running pods that show it, where the object has several. */
+  readonly pods: readonly string[];
+  /** A sentence, without the name of the object. */
+  readonly message: string;
+  readonly fix: string;
+}
+
+/** What a rule says; a text is the message. */
+export type Said =
+  string | { readonly message: string; readonly fix?: string; readonly severity?: Severity };
+
+/** What stands around the pods. */
+export interface Surroundings {
+  readonly catalog: Catalog;
+  readonly velero: Velero;
+  readonly hooks: readonly Hook[];
+  readonly config: InjectConfig;
+  readonly facts: readonly Facts[];
+}
+
+/** What docs/doctor.md says of a code. */
+export interface RuleText {
+  readonly code: string;
+  readonly severity: Severity;
+  /** What is the case, in a few words. */
+  readonly title: string;
+  readonly why: string;
+  readonly fix: string;
+}
+
+/** Looks at one pod, or at the template of many. */
+export interface PodRule extends RuleText {
+  check(facts: Facts, around: Surroundings): Iterable<Said>;
+}
+
+/** Looks at what all pods share. */
+export interface ClusterRule extends RuleText {
+  check(around: Surroundings): Iterable<{ readonly object: ObjectRef; readonly said: Said }>;
+}

@@ -1,0 +1,171 @@
+import { Environment } from '../../inject/environment.ts';
+import type { EnvVar } from '../../inject/pod.ts';
+import { isWithin } from '../../inject/volumes.ts';
+import type { Facts } from '../facts.ts';
+import { at, type Catalog, type KubeObject, textAt } from '../objects.ts';
+import type { PodRule } from '../rule.ts';
+
+/** Objects from which a Secret of a name will be made. */
+const MAKERS = ['SealedSecret.bitnami.com', 'ExternalSecret.external-secrets.io'];
+const REFERENCE = /\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)/g;
+/** What a Secret of `quiesce.dev/credentials-secret` may hold, beside username and password. */
+const ENGINE_NAMES = {
+  postgres: /^PG[A-Z]+$/,
+  redis: /^REDIS_[A-Z0-9_]+$/,
+  mongodb: /^MONGODB_[A-Z0-9_]+$/,
+} as const;
+const PASSWORDS = {
+  postgres: ['PGPASSWORD', 'PGPASSFILE', 'PGSERVICEFILE'],
+  redis: ['REDIS_PASSWORD', 'REDIS_URL'],
+  mongodb: ['MONGODB_PASSWORD', 'MONGODB_URI'],
+} as const;
+
+/** A Secret that the sidecar, and a key if one is named, depends on. */
+export interface SecretUse {
+  readonly name: string;
+  readonly key: string | undefined;
+  /** The variable, or the annotation, that names it. */
+  readonly by: string;
+  /** The database's own container uses it as well: then it is there wherever the database starts. */
+  readonly shared: boolean;
+}
+
+/** The Secrets of a sidecar. */
+export function secretUses({ sidecar, database, settings }: Facts): readonly SecretUse[] {
+  const shared = new Set(
+    [...(database?.container.env ?? []), ...(database?.container.envFrom ?? [])].flatMap(
+      (one) => secretOf(one)?.name ?? [],
+    ),
+  );
+  const annotated = settings.credentialsSecret;
+  const named =
+    annotated === undefined
+      ? []
+      : [{ name: annotated, key: undefined, by: 'quiesce.dev/credentials-secret', shared: false }];
+  const env = (sidecar?.env ?? []).flatMap((entry): SecretUse[] => {
+    const found = secretOf(entry);
+    if (found === undefined || found.name === annotated) return [];
+    return [{ ...found, by: entry.name, shared: shared.has(found.name) }];
+  });
+  return [...named, ...env];
+}
+
+function secretOf(one: EnvVar | object): { name: string; key: string | undefined } | undefined {
+  const reference = at(one, 'valueFrom', 'secretKeyRef') ?? at(one, 'secretRef');
+  const name = textAt(reference, 'name');
+  return name === undefined ? undefined : { name, key: textAt(reference, 'key') };
+}
+
+/** `undefined`: it cannot be known. */
+function exists(catalog: Catalog, namespace: string, use: SecretUse): boolean | undefined {
+  if (catalog.get('Secret', namespace, use.name) !== undefined) return true;
+  const made = MAKERS.some((kind) =>
+    catalog
+      .all(kind)
+      .some((one) =>
+        [one.metadata?.name, textAt(one, 'spec', 'target', 'name')].includes(use.name),
+      ),
+  );
+  if (made) return true;
+  if (!catalog.sees('secrets', namespace)) return undefined;
+  // Secrets are seldom kept beside manifests; the one that only the sidecar uses is easily forgotten.
+  return catalog.scope === 'cluster' || !use.shared ? false : undefined;
+}
+
+/** Names only: no value of a Secret is ever looked at here. */
+function keysOf(secret: KubeObject): readonly string[] {
+  return [at(secret, 'data'), at(secret, 'stringData')].flatMap((data) => Object.keys(data ?? {}));
+}
+
+export const credentialRules: readonly PodRule[] = [
+  {
+    code: 'SECRET_MISSING',
+    severity: 'error',
+    title: 'A Secret with the sidecar’s login is not there',
+    why: 'The sidecar starts without a login (ENGINE_AUTH), or its container does not start.',
+    fix: 'Create the Secret in the pod’s namespace, or name the right one.',
+    *check(facts, { catalog }) {
+      const { namespace } = facts.subject;
+      for (const use of secretUses(facts)) {
+        if (exists(catalog, namespace, use) === false) {
+          yield `${use.by} names the Secret ${use.name}, which is not in the namespace ${namespace}.`;
+        }
+      }
+    },
+  },
+  {
+    code: 'SECRET_KEY_MISSING',
+    severity: 'error',
+    title: 'A Secret lacks what the sidecar takes from it',
+    why: 'The sidecar starts without a login (ENGINE_AUTH), or its container does not start.',
+    fix: 'Put the key into the Secret; quiesce.dev/credentials-secret wants username and password, or the engine’s own names.',
+    *check(facts, { catalog }) {
+      const engine = facts.database?.profile.name;
+      for (const use of secretUses(facts)) {
+        const secret = catalog.get('Secret', facts.subject.namespace, use.name);
+        if (secret === undefined) continue;
+        const keys = keysOf(secret);
+        if (use.key !== undefined) {
+          if (!keys.includes(use.key))
+            yield `${use.by} takes ${use.key} of the Secret ${use.name}, which has no such key.`;
+        } else if (
+          !keys.includes('password') &&
+          !keys.some((key) => engine === undefined || ENGINE_NAMES[engine].test(key))
+        ) {
+          yield `The Secret ${use.name} of ${use.by} has neither password nor a name of the engine’s own.`;
+        }
+      }
+    },
+  },
+  {
+    code: 'CREDENTIALS_MISSING',
+    severity: 'error',
+    title: 'The database has a password and the sidecar has none',
+    why: 'The sidecar cannot log in (ENGINE_AUTH): every freeze fails.',
+    fix: 'Give the container quiesce the login of its role by secretKeyRef, or name its Secret in quiesce.dev/credentials-secret.',
+    *check(facts) {
+      const { sidecar, database, env, mounts } = facts;
+      if (sidecar === undefined || database === undefined || env.hasUnknown) return;
+      const { name } = database.profile;
+      const own = new Environment(database.container);
+      const shared = (path: string) => mounts.some(({ mountPath }) => isWithin(path, mountPath));
+      const wanted = database.profile
+        .connection({ container: database.container, env: own, shared })
+        .some((entry) => PASSWORDS[name].some((one) => entry.name.startsWith(one)));
+      // A login over the server's own socket may need no password.
+      const socket = env.plain('PGHOST', 'PGHOST_DEFAULT')?.startsWith('/') === true;
+      const given = PASSWORDS[name].some((one) =>
+        ['', '_FILE', '_DEFAULT'].some((form) => env.has(`${one}${form}`)),
+      );
+      const uri = env.plain('MONGODB_URI', 'REDIS_URL');
+      const bare = given && uri !== undefined && !uri.includes('@') && !hasPassword(facts);
+      if (!wanted || socket || (given && !bare)) return;
+      yield `${database.container.name} is given a password, and the container ${sidecar.name} none.`;
+    },
+  },
+  {
+    code: 'ENV_UNRESOLVED',
+    severity: 'error',
+    title: 'A variable of the sidecar refers to one that is not there',
+    why: 'The kubelet leaves such a reference as it is: the sidecar takes it as not set.',
+    fix: 'Define the variable it refers to in the container quiesce, before the one that uses it.',
+    *check({ sidecar, env }) {
+      if (sidecar === undefined || env.hasUnknown) return;
+      const before = new Set<string>();
+      for (const { name, value } of sidecar.env ?? []) {
+        for (const [, reference] of value?.matchAll(REFERENCE) ?? []) {
+          if (reference !== undefined && !before.has(reference)) {
+            yield `${name} refers to $(${reference}), which is not defined before it in the container ${sidecar.name}.`;
+          }
+        }
+        before.add(name);
+      }
+    },
+  },
+];
+
+function hasPassword({ env }: Facts): boolean {
+  return ['MONGODB_PASSWORD', 'REDIS_PASSWORD'].some((name) =>
+    ['', '_FILE', '_DEFAULT'].some((form) => env.has(`${name}${form}`)),
+  );
+}

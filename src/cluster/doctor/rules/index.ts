@@ -1,0 +1,35 @@
+import type { ClusterRule, PodRule, RuleText } from '../rule.ts';
+import { copyRules } from './copy.ts';
+import { credentialRules } from './credentials.ts';
+import { hookRules } from './hooks.ts';
+import { probeTexts } from './probe.ts';
+import { protectionRules } from './protection.ts';
+import { NOT_LOOKED_AT } from './seen.ts';
+import { sidecarRules } from './sidecar.ts';
+import { backupRules, veleroRules } from './velero.ts';
+import { webhookPodRules, webhookRules } from './webhook.ts';
+
+/** Rules by theme, in the order in which docs/doctor.md has them. */
+export const THEMES: readonly { readonly title: string; readonly rules: readonly RuleText[] }[] = [
+  { title: 'Protection', rules: protectionRules },
+  { title: 'Hooks and timeouts', rules: hookRules },
+  { title: 'The sidecar', rules: sidecarRules },
+  { title: 'Credentials', rules: credentialRules },
+  { title: 'How volumes are copied', rules: [...copyRules, ...backupRules] },
+  { title: 'Velero and snapshot classes', rules: veleroRules },
+  { title: 'The webhook', rules: [...webhookRules, ...webhookPodRules] },
+  { title: 'What the sidecars say themselves (--probe)', rules: probeTexts },
+  { title: 'The look itself', rules: [NOT_LOOKED_AT] },
+];
+
+export const POD_RULES: readonly PodRule[] = [
+  ...protectionRules,
+  ...hookRules,
+  ...sidecarRules,
+  ...credentialRules,
+  ...copyRules,
+  ...backupRules,
+  ...webhookPodRules,
+];
+
+export const CLUSTER_RULES: readonly ClusterRule[] = [...veleroRules, ...webhookRules];

@@ -1,0 +1,222 @@
+import { ANNOTATIONS, CONTAINER, INJECT_LABEL, isOurs } from '../../inject/names.ts';
+import { hookKey } from '../../inject/hooks.ts';
+import { inject } from '../../inject/inject.ts';
+import type { Facts } from '../facts.ts';
+import { annotationsOf, labelsOf, listAt, textAt } from '../objects.ts';
+import type { PodRule } from '../rule.ts';
+
+const LABEL = `${INJECT_LABEL}: "true"`;
+/** Written on whole workloads, for the verbs that work on those. */
+const OF_WORKLOADS = new Set<string>([ANNOTATIONS.group, ANNOTATIONS.order, ANNOTATIONS.priority]);
+
+/** Is protection of this pod asked for, or given, in any way? */
+function isMeant({ optIn, sidecar, native, annotations }: Facts): boolean {
+  return (
+    optIn !== undefined ||
+    sidecar !== undefined ||
+    native !== undefined ||
+    Object.keys(annotations).some((key) => isOurs(key) && !OF_WORKLOADS.has(key))
+  );
+}
+
+function isMisplaced({ subject, optIn }: Facts): boolean {
+  const elsewhere = subject.kind !== 'Pod' && labelsOf(subject.object)[INJECT_LABEL] !== undefined;
+  return optIn === undefined && elsewhere;
+}
+
+function whereToLabel({ subject }: Facts): string {
+  const { operator, kind } = subject;
+  if (operator !== undefined) {
+    return `Give its pods the label ${LABEL} through ${operator}, from which the operator makes them (CloudNativePG: spec.inheritedMetadata.labels), or ${INJECT_LABEL}: "false" to leave it out on purpose.`;
+  }
+  const place = kind === 'Pod' ? 'the pod' : 'the pod template';
+  return `Put the label ${LABEL} on ${place}, or ${INJECT_LABEL}: "false" to leave it out on purpose.`;
+}
+
+function volumesText(volumes: readonly string[]): string {
+  return `${volumes.length === 1 ? 'volume' : 'volumes'} ${volumes.join(', ')}`;
+}
+
+/** A database that nobody has said anything about. */
+function isForgotten(facts: Facts): boolean {
+  return facts.persistent.length > 0 && !isMeant(facts) && !isMisplaced(facts);
+}
+
+export const protectionRules: readonly PodRule[] = [
+  {
+    code: 'UNPROTECTED',
+    severity: 'error',
+    title: 'A database with volumes that nothing freezes',
+    why: 'A copy of its volumes is at best crash-consistent, and nobody proves even that.',
+    fix: `Put the label ${LABEL} on the pod template; "false" leaves the workload out on purpose.`,
+    *check(facts) {
+      if (!isForgotten(facts) || !facts.resembles) return;
+      const hooks = facts.annotations[hookKey('pre', 'command')] !== undefined;
+      const engine = facts.database?.profile.name ?? 'a database';
+      const own = hooks ? ' Its Velero hooks are no calls of quiesce, and prove nothing.' : '';
+      const message = `It runs ${engine} on the ${volumesText(facts.persistent)}, and no sidecar freezes it for a backup.${own}`;
+      yield { message, fix: whereToLabel(facts) };
+    },
+  },
+  {
+    code: 'ENGINE_UNKNOWN',
+    severity: 'info',
+    title: 'A StatefulSet or an operator’s pod with volumes, of no engine that quiesce knows',
+    why: 'quiesce cannot freeze it. If it keeps data, its backup is crash-consistent.',
+    fix: `Back it up by its own means. If it is a database that quiesce knows under another name, set ${ANNOTATIONS.engine}; ${INJECT_LABEL}: "false" says that you know.`,
+    *check(facts) {
+      const { subject, resembles, annotations } = facts;
+      const kept = subject.kind === 'StatefulSet' || subject.operator !== undefined;
+      const handled = annotations[hookKey('pre', 'command')] !== undefined;
+      if (!isForgotten(facts) || resembles || !kept || handled) return;
+      yield `It has the ${volumesText(facts.persistent)}, and neither images nor ports tell an engine that quiesce knows.`;
+    },
+  },
+  {
+    code: 'LABEL_MISSING',
+    severity: 'error',
+    title: 'Annotations of quiesce without its label',
+    why: 'The webhook is called for pods with the label only: the annotations do nothing.',
+    fix: `Put the label ${LABEL} on the pod template.`,
+    *check(facts) {
+      const { optIn, sidecar, native, annotations } = facts;
+      if (optIn !== undefined || sidecar !== undefined || native !== undefined) return;
+      if (isMisplaced(facts) || !isMeant(facts)) return;
+      const keys = Object.keys(annotations).filter(isOurs).join(', ');
+      yield {
+        message: `It has ${keys}, but not the label that opts in.`,
+        fix: whereToLabel(facts),
+      };
+    },
+  },
+  {
+    code: 'LABEL_MISPLACED',
+    severity: 'error',
+    title: 'The label stands where the webhook does not see it',
+    why: 'The webhook sees labels of pods. On the StatefulSet itself, or as an annotation, it does nothing.',
+    fix: `Move ${LABEL} to spec.template.metadata.labels.`,
+    *check(facts) {
+      const { subject, optIn, annotations } = facts;
+      if (optIn !== undefined) return;
+      if (isMisplaced(facts)) {
+        yield `The label ${INJECT_LABEL} is on the ${subject.kind} itself, not on its pod template.`;
+      } else if (annotations[INJECT_LABEL] !== undefined) {
+        yield `${INJECT_LABEL} is an annotation of its pods, and must be a label.`;
+      } else if (annotationsOf(subject.object)[INJECT_LABEL] !== undefined) {
+        yield `${INJECT_LABEL} is an annotation of the ${subject.kind}, and must be a label of its pod template.`;
+      }
+    },
+  },
+  {
+    code: 'LABEL_VALUE',
+    severity: 'error',
+    title: 'The label has a value that is neither "true" nor "false"',
+    why: 'The webhook is called for "true" alone.',
+    fix: `Write ${LABEL}, in quotes: YAML makes a boolean of a bare true, which is no label.`,
+    *check({ optIn }) {
+      if (optIn === undefined || optIn === 'true' || optIn === 'false') return;
+      yield `The label ${INJECT_LABEL} is ${JSON.stringify(optIn)}.`;
+    },
+  },
+  {
+    code: 'ANNOTATION_MISPLACED',
+    severity: 'warning',
+    title: 'Annotations of quiesce on the workload instead of its pod template',
+    why: 'Settings of the sidecar are read from the pod; on the workload they do nothing.',
+    fix: 'Move them to spec.template.metadata.annotations.',
+    *check({ subject, view }) {
+      if (subject.kind === 'Pod' || view.live !== undefined) return;
+      const keys = Object.keys(annotationsOf(subject.object)).filter(
+        (key) =>
+          isOurs(key) &&
+          key !== INJECT_LABEL &&
+          !OF_WORKLOADS.has(key) &&
+          annotationsOf(view.pod)[key] === undefined,
+      );
+      if (keys.length > 0) yield `The ${subject.kind} itself has ${keys.join(', ')}.`;
+    },
+  },
+  {
+    code: 'ANNOTATION_INVALID',
+    severity: 'error',
+    title: 'An annotation that cannot be followed, or that nobody knows',
+    why: 'The webhook adds no sidecar then: the pod starts unprotected, or with failurePolicy Fail not at all.',
+    fix: 'Mend the annotation on the pod template; docs/webhook.md lists them.',
+    *check({ injection, issues, optIn, sidecar }) {
+      if (optIn === 'false') return;
+      const found = injection?.outcome === 'invalid' ? injection.issues : [];
+      const own = sidecar !== undefined || injection !== undefined ? issues : [];
+      const all = new Set([...found, ...own].map(({ field, message }) => `${field} ${message}.`));
+      yield* all;
+    },
+  },
+  {
+    code: 'NOT_INJECTABLE',
+    severity: 'error',
+    title: 'A pod with the label that cannot have a sidecar',
+    why: 'Opted in, and yet unprotected.',
+    fix: 'Remove the label, or what stands in the way.',
+    *check({ injection, native }) {
+      if (injection?.outcome === 'skipped' && native === undefined) yield injection.message;
+    },
+  },
+  {
+    code: 'NATIVE_SIDECAR',
+    severity: 'error',
+    title: 'The sidecar is an init container',
+    why: 'Velero cannot run backup hooks in init containers, nor in native sidecars (restartPolicy: Always): the freeze never happens.',
+    fix: `Make it a plain container under spec.containers, last in the list; the webhook does.`,
+    *check({ native }) {
+      if (native === undefined) return;
+      const kind = native.restartPolicy === 'Always' ? 'a native sidecar' : 'an init container';
+      yield `The container ${native.name} is ${kind} (spec.initContainers), where Velero can run no hook.`;
+    },
+  },
+  {
+    code: 'SIDECAR_MISSING',
+    severity: 'error',
+    title: 'A running pod with the label and without the sidecar',
+    why: 'It was created before the label was there, or while the webhook was not.',
+    fix: 'See that the webhook runs, then create the pods anew: kubectl rollout restart.',
+    *check({ view, injection }) {
+      if (view.live === undefined || injection?.outcome !== 'injected') return;
+      yield `It has the label ${INJECT_LABEL}, but runs without the container ${CONTAINER}.`;
+    },
+  },
+  {
+    code: 'SIDECAR_NOT_RUNNING',
+    severity: 'error',
+    title: 'The sidecar does not run',
+    why: 'Hooks cannot run in it, so every backup of this pod fails or proves nothing.',
+    fix: 'Look at it: kubectl describe pod, and kubectl logs -c quiesce --previous.',
+    *check({ sidecar, pod }) {
+      const all = listAt(pod, 'status', 'containerStatuses');
+      const own = all.find((one) => textAt(one, 'name') === sidecar?.name);
+      const reason = textAt(own, 'state', 'waiting', 'reason');
+      const ended = textAt(own, 'state', 'terminated', 'reason');
+      const stuck = reason !== undefined && !/^(?:ContainerCreating|PodInitializing)$/.test(reason);
+      if (stuck || ended !== undefined)
+        yield `Its container ${sidecar?.name} is in ${reason ?? ended}.`;
+    },
+  },
+  {
+    code: 'SIDECAR_OUTDATED',
+    severity: 'warning',
+    title: 'The sidecar is not what the webhook would add today',
+    why: 'It was added by another version or with other settings; what has been changed since does not reach it.',
+    fix: 'Create the pods anew: kubectl rollout restart.',
+    *check({ view, pod, annotations, sidecar, optIn }, { hooks, config }) {
+      const known = hooks.some(({ options }) => options !== undefined);
+      const injected = annotations[ANNOTATIONS.written] !== undefined;
+      if (!known || !injected || view.live === undefined || optIn !== 'true') return;
+      if (sidecar?.image !== config.image) {
+        yield `Its sidecar runs ${sidecar?.image}, and the webhook adds ${config.image}.`;
+        return;
+      }
+      const today = inject(pod, config);
+      if (today.outcome !== 'injected' || today.patch.length === 0) return;
+      const paths = today.patch.map(({ path }) => path.replaceAll('~1', '/').replaceAll('~0', '~'));
+      yield `The webhook would change ${paths.slice(0, 3).join(', ')}${paths.length > 3 ? ', …' : ''}.`;
+    },
+  },
+];

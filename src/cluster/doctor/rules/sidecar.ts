@@ -1,0 +1,243 @@
+import { posix } from 'node:path';
+import { baseSchema, checkTogether } from '../../../config/schema.ts';
+import { isImageOf } from '../../inject/database.ts';
+import { ENGINES } from '../../inject/engines/index.ts';
+import type { EnvVar, VolumeMount } from '../../inject/pod.ts';
+import { securityContext } from '../../inject/user.ts';
+import { clean, isWithin } from '../../inject/volumes.ts';
+import type { Facts } from '../facts.ts';
+import type { PodRule } from '../rule.ts';
+
+const OURS = 'QUIESCE_';
+/** Forms in which any key may be given; their text is read in the container only. */
+const INDIRECT = /_(?:FILE|DEFAULT)$/;
+const STATE_DIR = '/var/lib/quiesce';
+const RUN_DIR = '/run/quiesce';
+
+/** What is wrong with the settings of the sidecar that stand in the pod in plain text. */
+function configIssues({ sidecar, env }: Facts): readonly string[] {
+  const given = (sidecar?.env ?? []).filter(({ name }) => name.startsWith(OURS));
+  const { shape } = baseSchema(ENGINES);
+  const values: Record<string, unknown> = {};
+  const issues = given.flatMap(({ name }: EnvVar): string[] => {
+    const base = name.replace(INDIRECT, '');
+    const type = Object.hasOwn(shape, base) ? shape[base as keyof typeof shape] : undefined;
+    if (type === undefined) return [`${name} is no setting of the sidecar`];
+    const text = env.plain(name);
+    if (text === undefined || base !== name) return [];
+    const parsed = type.safeParse(text);
+    if (parsed.success) values[name] = parsed.data;
+    return parsed.success ? [] : [`${name} ${parsed.error.issues[0]?.message ?? 'is not valid'}`];
+  });
+  const told = given.some(({ name }) => name.replace(INDIRECT, '') === 'QUIESCE_ENGINE');
+  const file = (sidecar?.args ?? []).some((word) => word.startsWith('--config'));
+  if (!told && !env.hasUnknown && !file) {
+    issues.push(`QUIESCE_ENGINE is required: one of ${ENGINES.join(', ')}`);
+  }
+  const most = values['QUIESCE_TTL_MAX'] ?? shape.QUIESCE_TTL_MAX.parse(undefined);
+  const together = checkTogether({ ...values, QUIESCE_TTL_MAX: most });
+  return [...issues, ...together.map(({ name, message }) => `${name} ${message}`)];
+}
+
+/** The sidecar's mounts of the volume with the data. */
+function dataMounts({ sidecar, data }: Facts): readonly VolumeMount[] {
+  return (sidecar?.volumeMounts ?? []).filter(({ name }) => name === data?.volume);
+}
+
+/** Where the database's own mount of it is. */
+function databasePath({ mounts, data }: Facts): string | undefined {
+  const found = mounts
+    .filter(({ name, mountPath }) => name === data?.volume && isWithin(data.path, clean(mountPath)))
+    .map(({ mountPath }) => clean(mountPath));
+  return found.toSorted((a, b) => b.length - a.length)[0];
+}
+
+function mountPaths({ sidecar }: Facts): readonly string[] {
+  return (sidecar?.volumeMounts ?? []).map(({ mountPath }) => clean(mountPath));
+}
+
+export const sidecarRules: readonly PodRule[] = [
+  {
+    code: 'SIDECAR_CONFIG_INVALID',
+    severity: 'error',
+    title: 'The sidecar refuses its configuration',
+    why: 'It does not start (exit code 2, CONFIG_INVALID), and no hook can run.',
+    fix: 'Mend the variable in the container quiesce, or the annotation that it comes from.',
+    *check(facts) {
+      if (facts.sidecar === undefined) return;
+      for (const issue of configIssues(facts)) yield `${issue}.`;
+    },
+  },
+  {
+    code: 'ENGINE_MISMATCH',
+    severity: 'error',
+    title: 'The sidecar is told another engine than the container runs',
+    why: 'It speaks the wrong protocol: every freeze fails.',
+    fix: 'Set quiesce.dev/engine, or QUIESCE_ENGINE, to the engine that runs; leave it out and it is guessed.',
+    *check({ sidecar, database, env, settings }) {
+      const told = env.plain('QUIESCE_ENGINE') ?? settings.engine;
+      const image = database?.container.image;
+      if (sidecar === undefined || database === undefined || told === undefined) return;
+      const actual = ENGINES.find((engine) => isImageOf(database.container, engine));
+      if (actual === undefined || actual === told) return;
+      yield `The sidecar is told ${told}, and ${database.container.name} runs ${image}.`;
+    },
+  },
+  {
+    code: 'UID_MISMATCH',
+    severity: 'error',
+    title: 'The sidecar runs as another user than the database',
+    why: 'It can neither read the data nor write its receipt beside them: a freeze proves less or is refused, and a restore is not prepared.',
+    fix: 'Set securityContext.runAsUser of the container quiesce to the database’s user, or leave it to the webhook.',
+    *check({ sidecar, database, pod, data }) {
+      if (sidecar === undefined || database === undefined || data === undefined) return;
+      const expected = securityContext(pod, database).runAsUser;
+      const found = sidecar.securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser;
+      if (expected === undefined || found === expected) return;
+      const as = found === undefined ? 'the user of its image' : `user ${found}`;
+      yield `The sidecar runs as ${as}, and ${database.container.name} as user ${expected}.`;
+    },
+  },
+  {
+    code: 'USER_UNKNOWN',
+    severity: 'warning',
+    title: 'Nothing tells the user of the database',
+    why: 'The sidecar may not be able to read the data.',
+    fix: 'Set securityContext.runAsUser of the database’s container, or of the pod.',
+    *check({ sidecar, database, pod, data }) {
+      if (sidecar === undefined || database === undefined || data === undefined) return;
+      const expected = securityContext(pod, database).runAsUser;
+      const found = sidecar.securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser;
+      if (expected === undefined && found === undefined) {
+        yield `Neither the pod nor the image ${database.container.image} tells as which user the database runs.`;
+      }
+    },
+  },
+  {
+    code: 'DATA_NOT_FOUND',
+    severity: 'warning',
+    title: 'No volume with the data was found',
+    why: 'No receipt is written beside the data: a copy carries no proof, and a restore is not prepared.',
+    fix: 'Mount the data where the image keeps it, or tell the place by its own variable or flag (PGDATA, --dir, --dbpath).',
+    *check({ sidecar, database, data }) {
+      if (sidecar === undefined || database === undefined || data !== undefined) return;
+      yield `No mount of ${database.container.name} holds the data of ${database.profile.name}.`;
+    },
+  },
+  {
+    code: 'DATA_EPHEMERAL',
+    severity: 'error',
+    title: 'The data lies in an emptyDir',
+    why: 'It is in no snapshot, and gone with the pod.',
+    fix: 'Put a PersistentVolumeClaim where the data is, or take the sidecar away.',
+    *check({ sidecar, data }) {
+      if (sidecar !== undefined && data?.ephemeral === true) {
+        yield `The data is in the emptyDir ${data.volume} (${data.path}).`;
+      }
+    },
+  },
+  {
+    code: 'DATA_NOT_MOUNTED',
+    severity: 'error',
+    title: 'The sidecar does not have the data volume',
+    why: 'It cannot see what it must prove, and its receipt does not travel with the copy.',
+    fix: 'Mount the database’s data volume in the container quiesce, at the same path, writable.',
+    *check(facts) {
+      const { sidecar, data } = facts;
+      if (sidecar === undefined || data === undefined || dataMounts(facts).length > 0) return;
+      yield `The volume ${data.volume}, which holds the data, is not mounted in the container ${sidecar.name}.`;
+    },
+  },
+  {
+    code: 'DATA_READ_ONLY',
+    severity: 'error',
+    title: 'The sidecar has the data volume read-only',
+    why: 'It cannot write its receipt and what a restore needs: a copy carries no proof.',
+    fix: 'Remove readOnly from the mount in the container quiesce.',
+    *check(facts) {
+      const mounts = dataMounts(facts);
+      if (mounts.length > 0 && mounts.every(({ readOnly }) => readOnly === true)) {
+        yield `The volume ${facts.data?.volume} is mounted read-only in the container ${facts.sidecar?.name}.`;
+      }
+    },
+  },
+  {
+    code: 'DATA_PATH_DIFFERS',
+    severity: 'error',
+    title: 'The sidecar has the data at another path than the database',
+    why: 'The paths that the server tells lead nowhere in the sidecar.',
+    fix: 'Mount the volume in the container quiesce at the path it has in the database’s container (and with its subPath).',
+    *check(facts) {
+      const mounts = dataMounts(facts);
+      const path = databasePath(facts);
+      if (mounts.length === 0 || path === undefined) return;
+      const own = facts.mounts.find(({ mountPath }) => clean(mountPath) === path);
+      const same = mounts.find(({ mountPath }) => clean(mountPath) === path);
+      if (same === undefined) {
+        yield `The volume ${facts.data?.volume} is at ${mounts[0]?.mountPath} in the sidecar, and at ${path} in ${facts.database?.container.name}.`;
+      } else if ((same.subPath ?? '') !== (own?.subPath ?? '')) {
+        yield `The volume ${facts.data?.volume} is mounted with the subPath ${same.subPath ?? '""'} in the sidecar, and with ${own?.subPath ?? '""'} in ${facts.database?.container.name}.`;
+      }
+    },
+  },
+  {
+    code: 'DATA_DIR_UNSET',
+    severity: 'warning',
+    title: 'QUIESCE_DATA_DIR is not set',
+    why: 'Nothing is written to the volume, and a restored copy cannot be told from any other.',
+    fix: 'Set QUIESCE_DATA_DIR to the mount of the data.',
+    *check({ sidecar, env, data }) {
+      if (sidecar === undefined || data === undefined || env.hasUnknown) return;
+      const file = (sidecar.args ?? []).some((word) => word.startsWith('--config'));
+      if (!env.has('QUIESCE_DATA_DIR') && !env.has('QUIESCE_DATA_DIR_FILE') && !file) {
+        yield `The sidecar has no QUIESCE_DATA_DIR; the data is at ${data.path}.`;
+      }
+    },
+  },
+  {
+    code: 'DATA_DIR_WRONG',
+    severity: 'error',
+    title: 'QUIESCE_DATA_DIR is not where the data is',
+    why: 'The receipt is written beside something else, or nowhere: a copy carries no proof.',
+    fix: 'Set QUIESCE_DATA_DIR to the mount of the data.',
+    *check(facts) {
+      const dir = facts.env.plain('QUIESCE_DATA_DIR');
+      const mounts = dataMounts(facts).map(({ mountPath }) => clean(mountPath));
+      if (dir === undefined || !posix.isAbsolute(dir) || mounts.length === 0) return;
+      if (mounts.some((mount) => isWithin(clean(dir), mount))) return;
+      yield `QUIESCE_DATA_DIR is ${dir}, and the volume ${facts.data?.volume} is at ${mounts.join(', ')} in the sidecar.`;
+    },
+  },
+  {
+    code: 'STATE_NOT_MOUNTED',
+    severity: 'error',
+    title: 'The sidecar has no volume for its journal or its socket',
+    why: 'Without the one no freeze is begun (JOURNAL_FAILED) or none survives a restart of the container; without the other no hook reaches it.',
+    fix: `Mount an emptyDir at ${STATE_DIR} (QUIESCE_STATE_DIR) and one at ${RUN_DIR} (the folder of QUIESCE_SOCKET).`,
+    *check(facts) {
+      const { sidecar, env } = facts;
+      if (sidecar === undefined) return;
+      const state = env.plain('QUIESCE_STATE_DIR') ?? STATE_DIR;
+      const socket = env.plain('QUIESCE_SOCKET');
+      const run = socket === undefined ? RUN_DIR : posix.dirname(socket);
+      const paths = mountPaths(facts);
+      for (const folder of [state, run].map(clean)) {
+        if (!paths.some((path) => isWithin(folder, path))) {
+          yield `No volume of the container ${sidecar.name} is mounted at ${folder}.`;
+        }
+      }
+    },
+  },
+  {
+    code: 'READINESS_PROBE',
+    severity: 'warning',
+    title: 'The sidecar has a readiness probe',
+    why: 'A pod is ready only when all its containers are: a sidecar in trouble would take the database out of its Service.',
+    fix: 'Remove readinessProbe from the container quiesce; liveness on /healthz is enough.',
+    *check({ sidecar }) {
+      if (sidecar !== undefined && 'readinessProbe' in sidecar) {
+        yield `The container ${sidecar.name} has a readinessProbe.`;
+      }
+    },
+  },
+];

@@ -1,0 +1,228 @@
+import { at, type KubeObject, labelsOf, refOf, textAt } from '../objects.ts';
+import type { ClusterRule, PodRule, Surroundings } from '../rule.ts';
+import { fileBackupOf, schedulesFor } from '../velero.ts';
+
+/** The first release with CSI in Velero itself; what hooks do was read from it on. */
+const OLDEST = [1, 14] as const;
+const CLASS_LABEL = 'velero.io/csi-volumesnapshot-class';
+const CLASSES = 'VolumeSnapshotClass.snapshot.storage.k8s.io';
+const GROUP_CLASSES = 'VolumeGroupSnapshotClass.groupsnapshot.storage.k8s.io';
+const EBS = 'ebs.csi.aws.com';
+/** What the EBS driver's own page on snapshots lists; it refuses every other key. */
+const EBS_KNOWS =
+  /^(?:fastSnapshotRestoreAvailabilityZones|outpostArn|lockMode|lockDuration|lockExpirationDate|lockCoolOffPeriod|tagSpecification_\d+|csi\.storage\.k8s\.io\/.*)$/i;
+
+/** Is there anything here that Velero should back up, or of Velero itself? */
+function isExpected({ catalog, facts, velero }: Surroundings): boolean {
+  const stateful = facts.some(({ persistent }) => persistent.length > 0);
+  if (catalog.scope === 'cluster') return true;
+  return velero.schedules.length > 0 || (catalog.scope === 'set' && stateful);
+}
+
+function isTooOld({ velero }: Surroundings): boolean {
+  const [major, minor] = velero.version ?? OLDEST;
+  return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
+}
+
+function about(object: KubeObject, said: string) {
+  return { object: refOf(object), said };
+}
+
+export const veleroRules: readonly ClusterRule[] = [
+  {
+    code: 'VELERO_MISSING',
+    severity: 'error',
+    title: 'No Velero server',
+    why: 'Nobody runs the hooks, so nothing is ever frozen or copied.',
+    fix: 'Install Velero 1.14 or newer (docs/velero.md has the settings that matter).',
+    *check(around) {
+      const { velero, catalog } = around;
+      if (velero.deployment !== undefined || velero.promised || !isExpected(around)) return;
+      if (!catalog.sees('deployments.apps')) return;
+      const object = { kind: 'Deployment', name: 'velero', namespace: 'velero' };
+      yield { object, said: 'No Deployment runs a Velero server.' };
+    },
+  },
+  {
+    code: 'VELERO_TOO_OLD',
+    severity: 'error',
+    title: 'Velero is older than 1.14',
+    why: 'Before 1.14 CSI snapshots need a plugin of their own, and what hooks do around them is not what quiesce relies on.',
+    fix: 'Upgrade Velero; 1.18 or newer also queues backups whose namespaces overlap.',
+    *check(around) {
+      const { deployment, version } = around.velero;
+      if (deployment === undefined || !isTooOld(around)) return;
+      yield about(deployment, `It runs Velero ${version?.join('.')}.`);
+    },
+  },
+  {
+    code: 'VELERO_VERSION_UNKNOWN',
+    severity: 'info',
+    title: 'The version of Velero cannot be told',
+    why: 'Whether it is 1.14 or newer was not checked.',
+    fix: 'Use an image with a version as its tag, or the label app.kubernetes.io/version.',
+    *check({ velero: { deployment, version } }) {
+      if (deployment === undefined || version !== undefined) return;
+      yield about(deployment, 'Neither the tag of its image nor a label tells the version.');
+    },
+  },
+  {
+    code: 'VELERO_NOT_RUNNING',
+    severity: 'error',
+    title: 'The Velero server does not run',
+    why: 'No backup is made; one that was under way is never resumed, and its post hooks do not run.',
+    fix: 'kubectl -n velero describe deployment velero; scale it to 1.',
+    *check({ velero: { deployment } }) {
+      if (deployment === undefined) return;
+      if (at(deployment, 'spec', 'replicas') === 0) {
+        yield about(deployment, 'It is scaled to 0.');
+      } else if (at(deployment, 'status') !== undefined && available(deployment) === 0) {
+        yield about(deployment, 'None of its pods is available.');
+      }
+    },
+  },
+  {
+    code: 'VELERO_STORAGE',
+    severity: 'error',
+    title: 'Velero has no place to keep backups',
+    why: 'Every backup fails validation, or waits.',
+    fix: 'velero backup-location get says what is wrong with it; create one where there is none.',
+    *check({ catalog, velero: { deployment } }) {
+      const locations = catalog.all('BackupStorageLocation.velero.io');
+      for (const location of locations) {
+        const phase = textAt(location, 'status', 'phase');
+        if (phase !== 'Unavailable') continue;
+        const reason = textAt(location, 'status', 'message');
+        yield about(location, `It is unavailable${reason === undefined ? '' : `: ${reason}`}.`);
+      }
+      if (deployment === undefined || locations.length > 0 || catalog.scope !== 'cluster') return;
+      if (!catalog.sees('backupstoragelocations.velero.io')) return;
+      yield about(deployment, 'There is no BackupStorageLocation.');
+    },
+  },
+  {
+    code: 'VELERO_CSI_OFF',
+    severity: 'warning',
+    title: 'Velero’s CSI support is off',
+    why: 'Velero does not use the VolumeSnapshotClass that is labelled for it: volumes of CSI drivers are not copied.',
+    fix: 'Add --features=EnableCSI to the arguments of the Velero server.',
+    *check({ catalog, velero: { deployment, args } }) {
+      if (deployment === undefined || args.some((one) => one.includes('EnableCSI'))) return;
+      const labelled = catalog.all(CLASSES).filter((one) => labelsOf(one)[CLASS_LABEL] === 'true');
+      if (labelled.length === 0) return;
+      const names = labelled.map(({ metadata }) => metadata?.name).join(', ');
+      yield about(deployment, `It runs without EnableCSI, and ${names} is labelled for it.`);
+    },
+  },
+  {
+    code: 'SNAPSHOT_CLASS_PARAMETERS',
+    severity: 'error',
+    title: 'A snapshot class has a parameter that its driver refuses',
+    why: 'Every snapshot of the class fails with InvalidArgument.',
+    fix: 'Remove the parameter; freezing the database is what quiesce does.',
+    *check({ catalog }) {
+      for (const object of [...catalog.all(CLASSES), ...catalog.all(GROUP_CLASSES)]) {
+        if (textAt(object, 'driver') !== EBS) continue;
+        const keys = Object.keys(at(object, 'parameters') ?? {});
+        const refused = keys.filter((key) => !EBS_KNOWS.test(key));
+        if (refused.length === 0) continue;
+        yield about(object, `${EBS} refuses ${refused.join(', ')}.`);
+      }
+    },
+  },
+  {
+    code: 'GROUP_CLASS_UNSUPPORTED',
+    severity: 'error',
+    title: 'A VolumeGroupSnapshotClass for a driver without group snapshots',
+    why: 'EBS has none: every group snapshot of the class fails, and with it the backup of its claims.',
+    fix: 'Remove the class and the label velero.io/volume-group, and set quiesce.dev/copy to volumes.',
+    *check({ catalog }) {
+      for (const object of catalog.all(GROUP_CLASSES)) {
+        if (textAt(object, 'driver') === EBS) yield about(object, `${EBS} has no group snapshots.`);
+      }
+    },
+  },
+  {
+    code: 'SNAPSHOT_CLASS_UNLABELLED',
+    severity: 'warning',
+    title: 'No snapshot class of a driver is labelled for Velero',
+    why: 'Velero does not know which of several classes to take, and fails; of a single one it takes what is there, until there is a second.',
+    fix: `kubectl label volumesnapshotclass NAME ${CLASS_LABEL}=true`,
+    *check({ catalog, velero }) {
+      if (velero.deployment === undefined) return;
+      const drivers = new Map<string, KubeObject[]>();
+      for (const object of catalog.all(CLASSES)) {
+        const driver = textAt(object, 'driver') ?? '';
+        drivers.set(driver, [...(drivers.get(driver) ?? []), object]);
+      }
+      for (const [driver, objects] of drivers) {
+        const [first] = objects;
+        if (first === undefined) continue;
+        if (objects.some((one) => labelsOf(one)[CLASS_LABEL] === 'true')) continue;
+        const all = objects.map(({ metadata }) => metadata?.name).join(', ');
+        const severity = objects.length > 1 ? 'warning' : 'info';
+        const message = `No class of ${driver} (${all}) has the label ${CLASS_LABEL}: "true".`;
+        yield { object: refOf(first), said: { message, severity } };
+      }
+    },
+  },
+];
+
+function available(deployment: KubeObject): number {
+  const count = at(deployment, 'status', 'availableReplicas');
+  return typeof count === 'number' ? count : 0;
+}
+
+/** What the backups do with one pod. */
+export const backupRules: readonly PodRule[] = [
+  {
+    code: 'NOT_SCHEDULED',
+    severity: 'warning',
+    title: 'No Schedule backs up what is protected',
+    why: 'The sidecar waits for hooks that never come.',
+    fix: 'Add the namespace to a Schedule (spec.template.includedNamespaces), with pods among its resources; hooks run for pods only.',
+    *check(facts, { catalog, velero }) {
+      if (facts.sidecar === undefined || facts.persistent.length === 0) return;
+      if (catalog.scope === 'part' || !catalog.sees('schedules.velero.io')) return;
+      if (velero.schedules.length === 0 || schedulesFor(velero, facts).length > 0) return;
+      const names = velero.schedules.map(({ metadata }) => metadata?.name).slice(0, 5);
+      yield `None of the Schedules (${names.join(', ')}) covers its pods in ${facts.subject.namespace}.`;
+    },
+  },
+  {
+    code: 'VOLUMES_NOT_COPIED',
+    severity: 'error',
+    title: 'Backups run the hooks, and copy no volume',
+    why: 'The Schedule takes no snapshots, and no file-system backup is asked for: the data is in no backup.',
+    fix: 'Remove snapshotVolumes: false from the Schedule, or set quiesce.dev/copy and backup.velero.io/backup-volumes for a file-system backup.',
+    *check(facts, { velero }) {
+      const { data } = facts;
+      if (facts.sidecar === undefined || data === undefined || facts.persistent.length === 0)
+        return;
+      if (fileBackupOf(velero, facts, data.volume) !== undefined) return;
+      const covering = schedulesFor(velero, facts);
+      const none = (one: KubeObject): boolean =>
+        at(one, 'spec', 'template', 'snapshotVolumes') === false;
+      if (covering.length === 0 || !covering.every(none)) return;
+      const names = covering.map(({ metadata }) => metadata?.name).join(', ');
+      yield `${names} has snapshotVolumes: false, and ${data.volume} is in no file-system backup.`;
+    },
+  },
+  {
+    code: 'NODE_AGENT_MISSING',
+    severity: 'error',
+    title: 'A file-system backup without Velero’s node agent',
+    why: 'Nobody copies the files: the backup fails or waits, and the freeze with it.',
+    fix: 'Install the node agent (velero install --use-node-agent), or use snapshots.',
+    *check(facts, { catalog, velero }) {
+      if (facts.sidecar === undefined || facts.data === undefined) return;
+      if (catalog.scope !== 'cluster' || velero.deployment === undefined) return;
+      if (!catalog.sees('daemonsets.apps')) return;
+      const agents = catalog.all('DaemonSet.apps').map(({ metadata }) => metadata?.name ?? '');
+      if (agents.some((name) => /node-agent|restic/.test(name))) return;
+      const by = fileBackupOf(velero, facts, facts.data.volume);
+      if (by !== undefined)
+        yield `${by} asks for the files of ${facts.data.volume}, and no DaemonSet node-agent runs.`;
+    },
+  },
+];

@@ -1,0 +1,119 @@
+import { isQuiesce } from '../inject/hooks.ts';
+import { INJECT_LABEL } from '../inject/names.ts';
+import { INJECT_DEFAULTS, type InjectConfig } from '../inject/options.ts';
+import type { Container } from '../inject/pod.ts';
+import { readWebhookOptions, type WebhookOptions } from '../webhook/options.ts';
+import type { Facts } from './facts.ts';
+import {
+  at,
+  type Catalog,
+  type KubeObject,
+  labelsOf,
+  listAt,
+  namespaceOf,
+  textAt,
+} from './objects.ts';
+import { keysOfSelector, selects } from './selectors.ts';
+
+/** One webhook of a MutatingWebhookConfiguration that injects, and what stands behind it. */
+export interface Hook {
+  readonly configuration: KubeObject;
+  /** Its entry in the configuration. */
+  readonly entry: unknown;
+  readonly serviceNamespace: string;
+  readonly serviceName: string;
+  readonly service: KubeObject | undefined;
+  readonly deployment: KubeObject | undefined;
+  /** How it was started, where that can be read. */
+  readonly options: WebhookOptions | undefined;
+}
+
+const NAME = 'inject.quiesce.dev';
+
+export function hooksOf(catalog: Catalog): readonly Hook[] {
+  return catalog
+    .all('MutatingWebhookConfiguration.admissionregistration.k8s.io')
+    .flatMap((configuration) =>
+      listAt(configuration, 'webhooks')
+        .filter(isOurs)
+        .map((entry) => hookOf(catalog, configuration, entry)),
+    );
+}
+
+function isOurs(entry: unknown): boolean {
+  return (
+    textAt(entry, 'name') === NAME ||
+    keysOfSelector(at(entry, 'objectSelector')).includes(INJECT_LABEL)
+  );
+}
+
+function hookOf(catalog: Catalog, configuration: KubeObject, entry: unknown): Hook {
+  const reference = at(entry, 'clientConfig', 'service');
+  const serviceNamespace = textAt(reference, 'namespace') ?? '';
+  const serviceName = textAt(reference, 'name') ?? '';
+  const service = catalog.get('Service', serviceNamespace, serviceName);
+  const deployment = service && deploymentOf(catalog, service);
+  return {
+    configuration,
+    entry,
+    serviceNamespace,
+    serviceName,
+    service,
+    deployment,
+    options: deployment && optionsOf(deployment),
+  };
+}
+
+function deploymentOf(catalog: Catalog, service: KubeObject): KubeObject | undefined {
+  const matchLabels = at(service, 'spec', 'selector');
+  if (matchLabels === undefined) return undefined;
+  return catalog.all('Deployment.apps').find((deployment) => {
+    const template = at(deployment, 'spec', 'template') as KubeObject | undefined;
+    return (
+      namespaceOf(deployment) === namespaceOf(service) &&
+      selects({ matchLabels }, labelsOf(template))
+    );
+  });
+}
+
+function optionsOf(deployment: KubeObject): WebhookOptions | undefined {
+  const containers = listAt(
+    deployment,
+    'spec',
+    'template',
+    'spec',
+    'containers',
+  ) as readonly Container[];
+  const words = containers
+    .map(({ command = [], args = [] }) => [...command, ...args])
+    .map((all) => (isQuiesce(all[0]) ? all.slice(1) : all))
+    .find(([verb]) => verb === 'webhook');
+  if (words === undefined) return undefined;
+  try {
+    return readWebhookOptions(words.slice(1), {}, namespaceOf(deployment));
+  } catch {
+    // Flags of another version, or variables of the environment.
+    return undefined;
+  }
+}
+
+/** What the webhook would inject, as far as that can be seen. */
+export function injectConfig(hooks: readonly Hook[]): InjectConfig {
+  const options = hooks.map((hook) => hook.options).find((one) => one !== undefined);
+  return options?.inject ?? { ...INJECT_DEFAULTS, image: 'quiesce' };
+}
+
+/** Whether the API server calls this webhook for a pod; `undefined` where labels cannot be seen. */
+export function calls(
+  catalog: Catalog,
+  { entry }: Hook,
+  { subject, view }: Facts,
+): boolean | undefined {
+  if (!selects(at(entry, 'objectSelector'), labelsOf(view.pod))) return false;
+  const selector = at(entry, 'namespaceSelector');
+  const namespace = catalog.getGlobal('Namespace', subject.namespace);
+  const known = { 'kubernetes.io/metadata.name': subject.namespace };
+  if (namespace !== undefined) return selects(selector, { ...labelsOf(namespace), ...known });
+  const others = keysOfSelector(selector).some((key) => !Object.hasOwn(known, key));
+  return others ? undefined : selects(selector, known);
+}
