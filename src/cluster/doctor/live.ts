@@ -145,8 +145,10 @@ class Look {
       });
       const { status, body } = await this.#get(`${root}${place}/${plural}?${query.toString()}`);
       if (status === 404) return;
-      if (status !== 200)
-        return void this.#refuse(name, status, body, namespace, resource.optional);
+      if (status !== 200) {
+        this.#refuse(name, status, body, namespace, resource.optional);
+        return;
+      }
       this.#keep({ apiVersion, kind }, listAt(body, 'items'));
       token = textAt(body, 'metadata', 'continue');
     } while (token);
@@ -161,7 +163,7 @@ class Look {
 
   async #get(path: string): Promise<ApiAnswer> {
     const answer = await this.#reader.get(path).catch((error: unknown) => {
-      const { code = '', message = '' } = error as NodeJS.ErrnoException;
+      const { code = '', message } = error as NodeJS.ErrnoException;
       const text = `${this.#reader.name} does not answer: ${code} ${message}`.trimEnd();
       throw new QuiesceError('CLUSTER_UNREACHABLE', `${text}.`, { cause: error });
     });

@@ -1,3 +1,4 @@
+import { saneMetadata } from './sane.ts';
 import type { Metadata, Pod } from '../inject/pod.ts';
 
 /** An object as the API server or a manifest has it; what a rule needs of it, the rule reads. */
@@ -108,13 +109,16 @@ export class Catalog {
   readonly namespaces: readonly string[] | undefined;
   readonly #byKind = new Map<string, KubeObject[]>();
   readonly #byName = new Map<string, KubeObject>();
+  readonly #given = new WeakMap<KubeObject, KubeObject>();
 
   constructor({ objects, scope, unseen, namespaces, now }: Inventory) {
     this.scope = scope;
     this.now = now;
     this.unseen = unseen;
     this.namespaces = namespaces;
-    for (const object of objects) {
+    for (const given of objects) {
+      const object = { ...given, metadata: saneMetadata(given.metadata) };
+      this.#given.set(object, given);
       const kind = kindOf(object);
       const list = this.#byKind.get(kind) ?? [];
       list.push(object);
@@ -135,6 +139,11 @@ export class Catalog {
   /** Of a kind that has no namespaces. */
   getGlobal(kind: string, name: string): KubeObject | undefined {
     return this.all(kind).find(({ metadata }) => metadata?.name === name);
+  }
+
+  /** An object as it came, with labels and annotations that may be no texts. */
+  given(object: KubeObject): KubeObject {
+    return this.#given.get(object) ?? object;
   }
 
   get kinds(): readonly string[] {

@@ -10,7 +10,7 @@ export function selects(selector: unknown, labels: Labels): boolean {
     const key = textAt(one, 'key') ?? '';
     const values = textsAt(one, 'values');
     const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
-    switch (textAt(one, 'operator')) {
+    switch (textAt(one, 'operator') ?? '') {
       case 'In':
         return value !== undefined && values.includes(value);
       case 'NotIn':
@@ -28,7 +28,7 @@ export function selects(selector: unknown, labels: Labels): boolean {
 /** The keys of labels that a selector looks at. */
 export function keysOfSelector(selector: unknown): readonly string[] {
   return [
-    ...Object.keys((at(selector, 'matchLabels') ?? {}) as Labels),
+    ...Object.keys(at(selector, 'matchLabels') ?? {}),
     ...listAt(selector, 'matchExpressions').flatMap((one) => textAt(one, 'key') ?? []),
   ];
 }

@@ -1,4 +1,5 @@
 import type { Pod } from '../inject/pod.ts';
+import { saneMetadata, sanePod } from './sane.ts';
 import { at, type Catalog, type KubeObject, listAt, namespaceOf, textAt } from './objects.ts';
 
 /** A pod of a subject, or the template that its pods are made of. */
@@ -49,7 +50,7 @@ export function subjectsOf(catalog: Catalog): readonly Subject[] {
     (object) => controllerOf(object)?.kind !== 'Deployment',
   );
   for (const object of catalog.all('Pod').filter(isRunning)) {
-    const view = { pod: object as Pod, live: object.metadata?.name ?? '' };
+    const view = { pod: sanePod(object), live: object.metadata?.name ?? '' };
     const owner = workloadOf(catalog, object);
     if (owner === 'ends') continue;
     if (owner === undefined) alone.push(object);
@@ -64,7 +65,7 @@ export function subjectsOf(catalog: Catalog): readonly Subject[] {
     ...alone
       .filter(scoped)
       .map((object) =>
-        subject(object, [{ pod: object as Pod, live: nameIfLive(object) }], operatorOf(object)),
+        subject(object, [{ pod: sanePod(object), live: nameIfLive(object) }], operatorOf(object)),
       ),
   ];
 }
@@ -79,9 +80,9 @@ function nameIfLive(object: KubeObject): string | undefined {
 }
 
 function templated(object: KubeObject, live: readonly View[]): Subject {
-  const template = (at(object, 'spec', 'template') ?? {}) as Pod;
-  const namespace = namespaceOf(object);
-  const pod: Pod = { ...template, metadata: { ...template.metadata, namespace } };
+  const template = sanePod(at(object, 'spec', 'template'));
+  const metadata = { ...template.metadata, namespace: namespaceOf(object) };
+  const pod: Pod = { ...template, metadata };
   return subject(object, [{ pod, live: undefined }, ...live], operatorOf(object));
 }
 
@@ -95,7 +96,9 @@ function subject(
     kind: object.kind ?? '',
     namespace: namespaceOf(object),
     name: object.metadata?.name ?? object.metadata?.generateName ?? '',
-    claimTemplates: listAt(object, 'spec', 'volumeClaimTemplates') as readonly KubeObject[],
+    claimTemplates: listAt(object, 'spec', 'volumeClaimTemplates')
+      .filter((one) => typeof one === 'object' && one !== null)
+      .map((one) => ({ ...one, metadata: saneMetadata(at(one, 'metadata')) })),
     operator,
     views,
   };

@@ -131,7 +131,7 @@ export const credentialRules: readonly PodRule[] = [
       const shared = (path: string) => mounts.some(({ mountPath }) => isWithin(path, mountPath));
       const wanted = database.profile
         .connection({ container: database.container, env: own, shared })
-        .some((entry) => PASSWORDS[name].some((one) => entry.name.startsWith(one)));
+        .some((entry) => /^(?:PG|REDIS_|MONGODB_)PASSWORD/.test(entry.name));
       // A login over the server's own socket may need no password.
       const socket = env.plain('PGHOST', 'PGHOST_DEFAULT')?.startsWith('/') === true;
       const given = PASSWORDS[name].some((one) =>

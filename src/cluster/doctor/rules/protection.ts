@@ -2,7 +2,7 @@ import { ANNOTATIONS, CONTAINER, INJECT_LABEL, isOurs } from '../../inject/names
 import { hookKey } from '../../inject/hooks.ts';
 import { inject } from '../../inject/inject.ts';
 import type { Facts } from '../facts.ts';
-import { annotationsOf, labelsOf, listAt, textAt } from '../objects.ts';
+import { annotationsOf, at, labelsOf, listAt, textAt } from '../objects.ts';
 import type { PodRule } from '../rule.ts';
 
 const LABEL = `${INJECT_LABEL}: "true"`;
@@ -148,6 +148,25 @@ export const protectionRules: readonly PodRule[] = [
       const own = sidecar !== undefined || injection !== undefined ? issues : [];
       const all = new Set([...found, ...own].map(({ field, message }) => `${field} ${message}.`));
       yield* all;
+    },
+  },
+  {
+    code: 'VALUE_NOT_TEXT',
+    severity: 'error',
+    title: 'A label or an annotation that is no text',
+    why: 'YAML makes a number or a boolean of what is not quoted, and a list of what looks like one: the API server refuses the object.',
+    fix: 'Put the value in quotes.',
+    *check({ subject, view }, { catalog }) {
+      if (view.live !== undefined) return;
+      const given = catalog.given(subject.object);
+      const pod = subject.kind === 'Pod' ? given : at(given, 'spec', 'template');
+      for (const kind of ['labels', 'annotations']) {
+        for (const [key, value] of Object.entries(at(pod, 'metadata', kind) ?? {})) {
+          const ours = isOurs(key) || key.includes('.hook.backup.velero.io/');
+          if (ours && typeof value !== 'string')
+            yield `${key} is ${JSON.stringify(value)}, without quotes.`;
+        }
+      }
     },
   },
   {
