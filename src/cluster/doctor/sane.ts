@@ -20,7 +20,9 @@ export function sanePod(value: unknown): Pod {
       ...(shaped['initContainers'] === undefined
         ? {}
         : { initContainers: named(shaped['initContainers']).map(saneContainer) }),
-      ...(shaped['volumes'] === undefined ? {} : { volumes: named(shaped['volumes']) }),
+      ...(shaped['volumes'] === undefined
+        ? {}
+        : { volumes: named(shaped['volumes']).map(saneVolume) }),
     } as unknown as PodSpec,
   };
 }
@@ -34,6 +36,12 @@ export function saneMetadata(value: unknown): Metadata {
     ...(annotations === undefined ? {} : { annotations: texts(annotations) }),
     ...(ownerReferences === undefined ? {} : { ownerReferences: named(ownerReferences) }),
   } as unknown as Metadata;
+}
+
+function saneVolume(volume: Fields): Fields {
+  if (volume['projected'] === undefined) return volume;
+  const projected = fields(volume['projected']);
+  return { ...volume, projected: { ...projected, ...lists(projected, ['sources'], isObject) } };
 }
 
 function saneContainer(container: Fields): Container {
@@ -65,9 +73,9 @@ function lists(
 
 /** A variable's name and value are texts. */
 function saneEntry(entry: Fields): Fields {
-  const { name, value } = entry;
+  const { name, value, ...rest } = entry;
   return {
-    ...entry,
+    ...rest,
     ...(name === undefined ? {} : { name: textOf(name) }),
     ...(value === undefined || value === null ? {} : { value: textOf(value) }),
   };

@@ -2,29 +2,33 @@ import { repositoryName } from '../inject/database.ts';
 import { FILE_BACKUP, FILE_BACKUP_EXCLUDES } from '../inject/names.ts';
 import type { Container } from '../inject/pod.ts';
 import type { Facts } from './facts.ts';
+import { sanePod } from './sane.ts';
 import {
   at,
   type Catalog,
   type KubeObject,
   labelsOf,
   listAt,
-  namespaceOf,
   refText,
   refOf,
   textsAt,
 } from './objects.ts';
 import { listed, selects } from './selectors.ts';
 
-/** The Velero of a cluster. */
-export interface Velero {
-  /** Of the server; `undefined`: none is seen. */
-  readonly deployment: KubeObject | undefined;
-  /** Something that will install it is among the objects. */
-  readonly promised: boolean;
+/** A Deployment that runs a Velero server. */
+export interface VeleroServer {
+  readonly deployment: KubeObject;
   /** `[1, 16]`; `undefined` where neither tag nor label tells. */
   readonly version: readonly [number, number] | undefined;
-  /** Arguments of the server. */
   readonly args: readonly string[];
+}
+
+/** The Velero of a cluster. */
+export interface Velero {
+  /** Mostly one. */
+  readonly servers: readonly VeleroServer[];
+  /** Something that will install it is among the objects. */
+  readonly promised: boolean;
   readonly schedules: readonly KubeObject[];
 }
 
@@ -32,30 +36,23 @@ const SERVER = /^(?:oadp-)?velero(?:-rhel\d+)?$/;
 const INSTALLERS = ['HelmRelease', 'Application', 'HelmChart', 'DataProtectionApplication'];
 
 export function veleroOf(catalog: Catalog): Velero {
-  const deployment = catalog.all('Deployment.apps').find((one) => serverOf(one) !== undefined);
-  const server = deployment && serverOf(deployment);
-  return {
-    deployment,
-    promised: catalog.kinds.some(
-      (kind) =>
-        INSTALLERS.includes(kind.split('.')[0] ?? '') &&
-        catalog.all(kind).some((one) => JSON.stringify(one).includes('velero')),
-    ),
-    version: deployment && versionOf(deployment, server),
-    args: [...(server?.command ?? []), ...(server?.args ?? [])],
-    schedules: catalog.all('Schedule.velero.io'),
-  };
+  const servers = catalog.all('Deployment.apps').flatMap((deployment): VeleroServer[] => {
+    const container = serverOf(deployment);
+    if (container === undefined) return [];
+    const { image, command = [], args = [] } = container;
+    return [{ deployment, version: versionOf(deployment, image), args: [...command, ...args] }];
+  });
+  const promised = catalog.kinds.some(
+    (kind) =>
+      INSTALLERS.includes(kind.split('.')[0] ?? '') &&
+      catalog.all(kind).some((one) => JSON.stringify(one).includes('velero')),
+  );
+  return { servers, promised, schedules: catalog.all('Schedule.velero.io') };
 }
 
 function serverOf(deployment: KubeObject): Container | undefined {
-  const containers = listAt(
-    deployment,
-    'spec',
-    'template',
-    'spec',
-    'containers',
-  ) as readonly Container[];
-  return containers.find(
+  const { spec } = sanePod(at(deployment, 'spec', 'template'));
+  return spec?.containers?.find(
     ({ name, image = '', args = [] }) =>
       SERVER.test(repositoryName(image)) || (name === 'velero' && args.includes('server')),
   );
@@ -63,9 +60,9 @@ function serverOf(deployment: KubeObject): Container | undefined {
 
 function versionOf(
   deployment: KubeObject,
-  server: Container | undefined,
+  image: string | undefined,
 ): readonly [number, number] | undefined {
-  const tag = /:([^/@]+)(?:@|$)/.exec(server?.image ?? '')?.[1];
+  const tag = /:([^/@]+)(?:@|$)/.exec(image ?? '')?.[1];
   for (const text of [tag, labelsOf(deployment)['app.kubernetes.io/version']]) {
     const match = /^v?(\d+)\.(\d+)/.exec(text ?? '');
     if (match) return [Number(match[1]), Number(match[2])];
@@ -102,7 +99,8 @@ export function fileBackupOf(velero: Velero, facts: Facts, volume: string): stri
   const own = covering.map((schedule) => ({ schedule, files: filesByDefault(schedule) }));
   const yes = own.find(({ files }) => files === true);
   if (yes !== undefined) return `${refText(refOf(yes.schedule))} (defaultVolumesToFsBackup)`;
-  const flag = velero.args.find((one) =>
+  const flags = velero.servers.flatMap(({ args }) => args);
+  const flag = flags.find((one) =>
     /^--default-volumes-to-(?:fs-backup|restic)(?:=true)?$/.test(one),
   );
   const said = own.length > 0 && own.every(({ files }) => files === false);
@@ -117,9 +115,4 @@ function filesByDefault(schedule: KubeObject): unknown {
 /** The volumes in an annotation's list. */
 export function names(list: string | undefined): readonly string[] {
   return (list ?? '').split(',').map((one) => one.trim());
-}
-
-/** Where Velero runs, for whoever looks for more beside it. */
-export function veleroNamespace({ deployment }: Velero): string | undefined {
-  return deployment && namespaceOf(deployment);
 }

@@ -1,7 +1,6 @@
 import { isQuiesce } from '../inject/hooks.ts';
 import { INJECT_LABEL } from '../inject/names.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from '../inject/options.ts';
-import type { Container } from '../inject/pod.ts';
 import { readWebhookOptions, type WebhookOptions } from '../webhook/options.ts';
 import type { Facts } from './facts.ts';
 import {
@@ -13,6 +12,7 @@ import {
   namespaceOf,
   textAt,
 } from './objects.ts';
+import { sanePod } from './sane.ts';
 import { keysOfSelector, selects } from './selectors.ts';
 
 /** One webhook of a MutatingWebhookConfiguration that injects, and what stands behind it. */
@@ -77,14 +77,8 @@ function deploymentOf(catalog: Catalog, service: KubeObject): KubeObject | undef
 }
 
 function optionsOf(deployment: KubeObject): WebhookOptions | undefined {
-  const containers = listAt(
-    deployment,
-    'spec',
-    'template',
-    'spec',
-    'containers',
-  ) as readonly Container[];
-  const words = containers
+  const { spec } = sanePod(at(deployment, 'spec', 'template'));
+  const words = (spec?.containers ?? [])
     .map(({ command = [], args = [] }) => [...command, ...args])
     .map((all) => (isQuiesce(all[0]) ? all.slice(1) : all))
     .find(([verb]) => verb === 'webhook');

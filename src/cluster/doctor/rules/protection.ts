@@ -2,6 +2,7 @@ import { ANNOTATIONS, CONTAINER, INJECT_LABEL, isOurs } from '../../inject/names
 import { hookKey } from '../../inject/hooks.ts';
 import { inject } from '../../inject/inject.ts';
 import type { Facts } from '../facts.ts';
+import { keysOf } from '../../inject/patch.ts';
 import { annotationsOf, at, labelsOf, listAt, textAt } from '../objects.ts';
 import type { PodRule } from '../rule.ts';
 
@@ -40,6 +41,23 @@ function volumesText(volumes: readonly string[]): string {
 /** A database that nobody has said anything about. */
 function isForgotten(facts: Facts): boolean {
   return facts.persistent.length > 0 && !isMeant(facts) && !isMisplaced(facts);
+}
+
+/** The tag and the digest: a mirror of the image is the same image. */
+function versionOf(image: string | undefined): string {
+  return (
+    (image ?? '')
+      .split('/')
+      .at(-1)
+      ?.replace(/^[^:@]*/, '') ?? ''
+  );
+}
+
+/** Of how an image is pulled and what a container may use nothing depends that is promised here. */
+function matters(keys: readonly string[]): boolean {
+  return !keys.some((key) =>
+    ['image', 'imagePullPolicy', 'resources', ANNOTATIONS.written].includes(key),
+  );
 }
 
 export const protectionRules: readonly PodRule[] = [
@@ -228,14 +246,15 @@ export const protectionRules: readonly PodRule[] = [
       const known = hooks.some(({ options }) => options !== undefined);
       const injected = annotations[ANNOTATIONS.written] !== undefined;
       if (!known || !injected || view.live === undefined || optIn !== 'true') return;
-      if (sidecar?.image !== config.image) {
+      if (versionOf(sidecar?.image) !== versionOf(config.image)) {
         yield `Its sidecar runs ${sidecar?.image}, and the webhook adds ${config.image}.`;
         return;
       }
       const today = inject(pod, config);
       if (today.outcome !== 'injected' || today.patch.length === 0) return;
-      const paths = today.patch.map(({ path }) => path.replaceAll('~1', '/').replaceAll('~0', '~'));
-      yield `The webhook would change ${paths.slice(0, 3).join(', ')}${paths.length > 3 ? ', …' : ''}.`;
+      const paths = today.patch.map(({ path }) => keysOf(path)).filter(matters);
+      const shown = [...new Set(paths.map((keys) => keys.at(-1)))].slice(0, 3).join(', ');
+      if (paths.length > 0) yield `The webhook would change ${shown} of it.`;
     },
   },
 ];

@@ -1,6 +1,6 @@
 import { at, type KubeObject, labelsOf, refOf, textAt } from '../objects.ts';
 import type { ClusterRule, PodRule, Surroundings } from '../rule.ts';
-import { fileBackupOf, schedulesFor } from '../velero.ts';
+import { fileBackupOf, schedulesFor, type VeleroServer } from '../velero.ts';
 
 /** The first release with CSI in Velero itself; what hooks do was read from it on. */
 const OLDEST = [1, 14] as const;
@@ -19,8 +19,8 @@ function isExpected({ catalog, facts, velero }: Surroundings): boolean {
   return velero.schedules.length > 0 || (catalog.scope === 'set' && stateful);
 }
 
-function isTooOld({ velero }: Surroundings): boolean {
-  const [major, minor] = velero.version ?? OLDEST;
+function isTooOld({ version }: VeleroServer): boolean {
+  const [major, minor] = version ?? OLDEST;
   return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
 }
 
@@ -37,7 +37,7 @@ export const veleroRules: readonly ClusterRule[] = [
     fix: 'Install Velero 1.14 or newer (docs/velero.md has the settings that matter).',
     *check(around) {
       const { velero, catalog } = around;
-      if (velero.deployment !== undefined || velero.promised || !isExpected(around)) return;
+      if (velero.servers.length > 0 || velero.promised || !isExpected(around)) return;
       if (!catalog.sees('deployments.apps')) return;
       const object = { kind: 'Deployment', name: 'velero', namespace: 'velero' };
       yield { object, said: 'No Deployment runs a Velero server.' };
@@ -50,9 +50,9 @@ export const veleroRules: readonly ClusterRule[] = [
     why: 'Before 1.14 CSI snapshots need a plugin of their own, and what hooks do around them is not what quiesce relies on.',
     fix: 'Upgrade Velero; 1.18 or newer also queues backups whose namespaces overlap.',
     *check(around) {
-      const { deployment, version } = around.velero;
-      if (deployment === undefined || !isTooOld(around)) return;
-      yield about(deployment, `It runs Velero ${version?.join('.')}.`);
+      for (const server of around.velero.servers.filter(isTooOld)) {
+        yield about(server.deployment, `It runs Velero ${server.version?.join('.')}.`);
+      }
     },
   },
   {
@@ -61,9 +61,11 @@ export const veleroRules: readonly ClusterRule[] = [
     title: 'The version of Velero cannot be told',
     why: 'Whether it is 1.14 or newer was not checked.',
     fix: 'Use an image with a version as its tag, or the label app.kubernetes.io/version.',
-    *check({ velero: { deployment, version } }) {
-      if (deployment === undefined || version !== undefined) return;
-      yield about(deployment, 'Neither the tag of its image nor a label tells the version.');
+    *check({ velero: { servers } }) {
+      for (const { deployment, version } of servers) {
+        if (version !== undefined) continue;
+        yield about(deployment, 'Neither the tag of its image nor a label tells the version.');
+      }
     },
   },
   {
@@ -72,12 +74,13 @@ export const veleroRules: readonly ClusterRule[] = [
     title: 'The Velero server does not run',
     why: 'No backup is made; one that was under way is never resumed, and its post hooks do not run.',
     fix: 'kubectl -n velero describe deployment velero; scale it to 1.',
-    *check({ velero: { deployment } }) {
-      if (deployment === undefined) return;
-      if (at(deployment, 'spec', 'replicas') === 0) {
-        yield about(deployment, 'It is scaled to 0.');
-      } else if (at(deployment, 'status') !== undefined && available(deployment) === 0) {
-        yield about(deployment, 'None of its pods is available.');
+    *check({ velero: { servers } }) {
+      for (const { deployment } of servers) {
+        if (at(deployment, 'spec', 'replicas') === 0) {
+          yield about(deployment, 'It is scaled to 0.');
+        } else if (at(deployment, 'status') !== undefined && available(deployment) === 0) {
+          yield about(deployment, 'None of its pods is available.');
+        }
       }
     },
   },
@@ -87,7 +90,8 @@ export const veleroRules: readonly ClusterRule[] = [
     title: 'Velero has no place to keep backups',
     why: 'Every backup fails validation, or waits.',
     fix: 'velero backup-location get says what is wrong with it; create one where there is none.',
-    *check({ catalog, velero: { deployment } }) {
+    *check({ catalog, velero: { servers } }) {
+      const [server] = servers;
       const locations = catalog.all('BackupStorageLocation.velero.io');
       for (const location of locations) {
         const phase = textAt(location, 'status', 'phase');
@@ -95,9 +99,9 @@ export const veleroRules: readonly ClusterRule[] = [
         const reason = textAt(location, 'status', 'message');
         yield about(location, `It is unavailable${reason === undefined ? '' : `: ${reason}`}.`);
       }
-      if (deployment === undefined || locations.length > 0 || catalog.scope !== 'cluster') return;
+      if (server === undefined || locations.length > 0 || catalog.scope !== 'cluster') return;
       if (!catalog.sees('backupstoragelocations.velero.io')) return;
-      yield about(deployment, 'There is no BackupStorageLocation.');
+      yield about(server.deployment, 'There is no BackupStorageLocation.');
     },
   },
   {
@@ -106,12 +110,14 @@ export const veleroRules: readonly ClusterRule[] = [
     title: 'Velero’s CSI support is off',
     why: 'Velero does not use the VolumeSnapshotClass that is labelled for it: volumes of CSI drivers are not copied.',
     fix: 'Add --features=EnableCSI to the arguments of the Velero server.',
-    *check({ catalog, velero: { deployment, args } }) {
-      if (deployment === undefined || args.some((one) => one.includes('EnableCSI'))) return;
+    *check({ catalog, velero: { servers } }) {
       const labelled = catalog.all(CLASSES).filter((one) => labelsOf(one)[CLASS_LABEL] === 'true');
       if (labelled.length === 0) return;
       const names = labelled.map(({ metadata }) => metadata?.name).join(', ');
-      yield about(deployment, `It runs without EnableCSI, and ${names} is labelled for it.`);
+      for (const { deployment, args } of servers) {
+        if (args.some((one) => one.includes('EnableCSI'))) continue;
+        yield about(deployment, `It runs without EnableCSI, and ${names} is labelled for it.`);
+      }
     },
   },
   {
@@ -149,7 +155,7 @@ export const veleroRules: readonly ClusterRule[] = [
     why: 'Velero does not know which of several classes to take, and fails; of a single one it takes what is there, until there is a second.',
     fix: `kubectl label volumesnapshotclass NAME ${CLASS_LABEL}=true`,
     *check({ catalog, velero }) {
-      if (velero.deployment === undefined) return;
+      if (velero.servers.length === 0) return;
       const drivers = new Map<string, KubeObject[]>();
       for (const object of catalog.all(CLASSES)) {
         const driver = textAt(object, 'driver') ?? '';
@@ -216,7 +222,7 @@ export const backupRules: readonly PodRule[] = [
     fix: 'Install the node agent (velero install --use-node-agent), or use snapshots.',
     *check(facts, { catalog, velero }) {
       if (facts.sidecar === undefined || facts.data === undefined) return;
-      if (catalog.scope !== 'cluster' || velero.deployment === undefined) return;
+      if (catalog.scope !== 'cluster' || velero.servers.length === 0) return;
       if (!catalog.sees('daemonsets.apps')) return;
       const agents = catalog.all('DaemonSet.apps').map(({ metadata }) => metadata?.name ?? '');
       if (agents.some((name) => /node-agent|restic/.test(name))) return;

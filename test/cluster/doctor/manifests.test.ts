@@ -1,0 +1,195 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { cliPath } from '../../../src/demo/processes.ts';
+import { examine } from '../../../src/cluster/doctor/examine.ts';
+import type { Diagnosis } from '../../../src/cluster/doctor/report.ts';
+import { THEMES } from '../../../src/cluster/doctor/rules/index.ts';
+import { BROKEN, CLEAN, codes, fixture, load, namesIn } from './support.ts';
+
+const run = promisify(execFile);
+
+/** Not from manifests: certificates by date, what a sidecar says, and what was not seen. */
+const ELSEWHERE =
+  /^(?:CERTIFICATE_EXPIR\w+|WEBHOOK_CA_MISMATCH|NOT_LOOKED_AT|PROBE_FAILED|DATABASE_UNREACHABLE|GRANTS_MISSING|LAST_FREEZE_INCONSISTENT|RESTORE_NOT_VERIFIED)$/;
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function doctor(...args: readonly string[]): Promise<Ended> {
+  try {
+    const done = await run(process.execPath, [cliPath(), 'doctor', ...args]);
+    return { code: 0, ...done };
+  } catch (error) {
+    return error as Ended;
+  }
+}
+
+describe('of manifests with one mistake each, the doctor', () => {
+  const names = namesIn(BROKEN);
+
+  it('has one for everything it finds', () => {
+    const all = THEMES.flatMap(({ rules }) => rules.map(({ code }) => code));
+    expect(new Set(all).size).toBe(all.length);
+    expect(all.filter((code) => !ELSEWHERE.test(code)).toSorted()).toEqual(names.toSorted());
+  });
+
+  it.each(names)('names %s, and nothing else', async (name) => {
+    const whole = readFileSync(fixture(name), 'utf8').split('\n')[0]?.includes('whole cluster');
+    const { findings } = examine(await load([fixture(name)], whole));
+    expect(codes(findings)).toEqual([name]);
+    for (const { message, fix, object } of findings) {
+      expect(message).toMatch(/^\S.*\.$/s);
+      expect(fix).not.toBe('');
+      expect(object.name).not.toBe('');
+    }
+  });
+
+  it('names them in all of the manifests together, too', async () => {
+    // What one of them has, another lacks: a Velero, a webhook, a class, a Schedule, a Secret.
+    const mended =
+      /^(?:VELERO|WEBHOOK|GROUP_CLASS|SECRET)_MISSING$|^NOT_SCHEDULED$|^VOLUMES_NOT_COPIED$|^NODE_AGENT_MISSING$|^SNAPSHOT_CLASS_UNLABELLED$|^WEBHOOK_(?:NOT_CALLED|SERVICE_MISSING)$/;
+    const seen = codes(examine(await load([BROKEN])).findings);
+    expect(seen).toEqual(expect.arrayContaining(names.filter((name) => !mended.test(name))));
+  });
+});
+
+describe('of manifests in order, the doctor', () => {
+  it('finds nothing in any of them, nor in all together', async () => {
+    const sets = [[CLEAN], ...namesIn(CLEAN).map((name) => [join(CLEAN, `${name}.yaml`)])];
+    for (const paths of sets) {
+      expect([paths, examine(await load(paths)).findings]).toEqual([paths, []]);
+    }
+  });
+
+  it('finds nothing when they are the whole cluster', async () => {
+    const { findings, workloads } = examine(await load([CLEAN], true));
+    expect(findings).toEqual([]);
+    const protectedOnes = workloads.filter(({ state }) => state === 'protected');
+    expect(protectedOnes.map(({ object }) => object.name).toSorted()).toEqual([
+      'acid-minimal-cluster-0',
+      'catalog',
+      'db',
+      'ledger',
+      'my-cluster-name-rs0-0',
+      'orders-1',
+      'queue',
+    ]);
+    const left = workloads.filter(({ state }) => state === 'left-out');
+    expect(left.map(({ object }) => object.name)).toEqual(['prometheus']);
+  });
+
+  it('finds nothing in the example of the docs, nor in what quiesce inject makes of it', async () => {
+    const example = 'docs/examples/postgres.yaml';
+    expect(await doctor('-f', example)).toMatchObject({ code: 0 });
+    const injected = await run(process.execPath, [
+      cliPath(),
+      'inject',
+      '-f',
+      example,
+      '--image',
+      'quiesce:0.1.0',
+    ]);
+    const piped = run(process.execPath, [cliPath(), 'doctor', '-f', '-', '-o', 'json']);
+    piped.child.stdin?.end(injected.stdout);
+    const diagnosis = JSON.parse((await piped).stdout) as Diagnosis;
+    expect(diagnosis).toMatchObject({ complete: true, findings: [], scope: 'part' });
+    expect(diagnosis.summary.workloads).toMatchObject({ protected: 1, unprotected: 0 });
+  });
+});
+
+describe('quiesce doctor -f', () => {
+  it('prints what is wrong, what to do, and what it looked at', async () => {
+    const { code, stdout } = await doctor('-f', fixture('UNPROTECTED'));
+    expect(code).toBe(7);
+    expect(stdout).toMatch(/^ERROR\s+UNPROTECTED\s+shop StatefulSet\/db\n\s+It runs postgres/);
+    expect(stdout).toMatch(/Fix: Put the label quiesce\.dev\/inject: "true" on the pod template/);
+    expect(stdout).toMatch(/Looked at 1 StatefulSet .*: 1 unprotected\.[^]*1 error\.\n$/);
+  });
+
+  it('prints JSON of a shape that stays', async () => {
+    const { code, stdout } = await doctor('-f', fixture('HOOK_PRE_FAILS'), '-o', 'json');
+    expect(code).toBe(7);
+    expect(JSON.parse(stdout)).toEqual({
+      apiVersion: 'quiesce.dev/v1',
+      kind: 'Diagnosis',
+      source: fixture('HOOK_PRE_FAILS'),
+      scope: 'part',
+      complete: true,
+      summary: {
+        looked: { StatefulSet: 1 },
+        workloads: {
+          protected: 1,
+          'opted-in': 0,
+          half: 0,
+          unprotected: 0,
+          'left-out': 0,
+          other: 0,
+        },
+        findings: { error: 0, warning: 1, info: 0 },
+      },
+      findings: [
+        {
+          code: 'HOOK_PRE_FAILS',
+          severity: 'warning',
+          object: { kind: 'StatefulSet', name: 'db', namespace: 'shop' },
+          pods: [],
+          message: expect.any(String) as string,
+          fix: expect.any(String) as string,
+        },
+      ],
+      workloads: [
+        { object: { kind: 'StatefulSet', name: 'db', namespace: 'shop' }, state: 'protected' },
+      ],
+      notLookedAt: [],
+    });
+  });
+
+  it('fails from the severity on that it is told', async () => {
+    const warning = fixture('HOOK_PRE_FAILS');
+    expect(await doctor('-f', warning, '--fail-on', 'error')).toMatchObject({ code: 0 });
+    const info = fixture('ENGINE_UNKNOWN');
+    expect(await doctor('-f', info)).toMatchObject({ code: 0 });
+    expect(await doctor('-f', info, '--fail-on', 'info')).toMatchObject({ code: 7 });
+  });
+
+  it('never calls what it could not read in order', async () => {
+    for (const path of ['/no/such/file', 'test/cluster/doctor/support.ts', 'test/golden/none']) {
+      const { code, stderr, stdout } = await doctor('-f', path);
+      expect([path, code, stdout]).toEqual([path, 2, '']);
+      expect(stderr).toMatch(/^quiesce: MANIFEST_INVALID: /);
+    }
+    const elsewhere = await doctor('-f', fixture('UNPROTECTED'), '-n', 'shpo');
+    expect(elsewhere).toMatchObject({ code: 2, stdout: '' });
+    expect(await doctor('-f', fixture('UNPROTECTED'), '-n', 'shop')).toMatchObject({ code: 7 });
+  });
+
+  it('refuses flags that contradict', async () => {
+    const wrong = [
+      ['--fail-on', 'fatal'],
+      ['-o', 'yaml'],
+      ['-A', '-n', 'shop'],
+      ['--whole-cluster'],
+      ['-f', 'x', '--context', 'y'],
+      ['-n', 'Shop'],
+      ['--nope'],
+      ['operand'],
+    ];
+    for (const args of wrong) {
+      const { code, stderr } = await doctor(...args);
+      expect([args, code]).toEqual([args, 2]);
+      expect(stderr).toMatch(/^quiesce: USAGE: .* Hint: quiesce doctor --help\n$/);
+    }
+  });
+
+  it('says that no cluster answers', async () => {
+    const { code, stderr } = await doctor('--kubeconfig', '/no/such/kubeconfig');
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^quiesce: CLUSTER_UNREACHABLE: /);
+  });
+});

@@ -1,0 +1,184 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { examine } from '../../../src/cluster/doctor/examine.ts';
+import { inject } from '../../../src/cluster/inject/inject.ts';
+import { ENGINES, profileOf } from '../../../src/cluster/inject/engines/index.ts';
+import type { Pod } from '../../../src/cluster/inject/pod.ts';
+import { CONFIG, goldenNames, goldenPod } from '../../support/pods.ts';
+import { codes, findingsOf, inventory } from './support.ts';
+
+/** What the webhook warns of is what the doctor finds. */
+const SAME: Readonly<Record<string, string>> = {
+  HooksNotAdded: 'HOOKS_OVERWRITTEN',
+  HookTimeoutUnreadable: 'HOOK_TIMEOUT_UNREADABLE',
+  HookTimeoutsContradict: 'HOOK_TIMEOUTS_CONTRADICT',
+  DataNotFound: 'DATA_NOT_FOUND',
+  DataEphemeral: 'DATA_EPHEMERAL',
+  UserUnknown: 'USER_UNKNOWN',
+  CopyContradicts: 'COPY_CONTRADICTS_FILE_BACKUP',
+  SeveralVolumes: 'COPY_SEVERAL_VOLUMES',
+  StateNotExcluded: 'STATE_IN_FILE_BACKUP',
+};
+
+const named = (pod: Pod): Pod => ({
+  kind: 'Pod',
+  apiVersion: 'v1',
+  ...pod,
+  metadata: { name: 'db-0', namespace: 'shop', ...pod.metadata },
+});
+
+describe.each(goldenNames)('the pod %s', (name) => {
+  const pod = goldenPod(name);
+  const result = inject(pod, CONFIG);
+  if (result.outcome !== 'injected') throw new Error(JSON.stringify(result));
+  const expected = result.notices.flatMap(({ code }) => SAME[code] ?? []).toSorted();
+  const secrets = pod.metadata?.annotations?.['quiesce.dev/credentials-secret'];
+  const given = secrets
+    ? [
+        {
+          apiVersion: 'v1',
+          kind: 'Secret',
+          metadata: { name: secrets, namespace: 'shop' },
+          data: { password: '' },
+        },
+      ]
+    : [];
+
+  it('with its sidecar shows what the webhook warned of, and nothing else', () => {
+    expect(codes(findingsOf([named(result.pod), ...given]))).toEqual([...new Set(expected)]);
+  });
+
+  it('with the label alone is told the same before it runs', () => {
+    expect(codes(findingsOf([named(pod), ...given]))).toEqual([...new Set(expected)]);
+  });
+
+  it('without the label is named as unprotected', () => {
+    const { labels = {}, annotations = {}, ...rest } = pod.metadata ?? {};
+    const plain = {
+      ...pod,
+      metadata: {
+        ...rest,
+        labels: Object.fromEntries(
+          Object.entries(labels).filter(([key]) => key !== 'quiesce.dev/inject'),
+        ),
+        annotations: Object.fromEntries(
+          Object.entries(annotations).filter(([key]) => !key.startsWith('quiesce.dev/')),
+        ),
+      },
+    };
+    const { findings, workloads } = examine(inventory([named(plain)]));
+    expect(codes(findings)).toEqual(['UNPROTECTED']);
+    expect(workloads[0]?.state).toBe('unprotected');
+  });
+});
+
+describe('whatever the objects are', () => {
+  const odd = fc.oneof(
+    fc.constant(null),
+    fc.boolean(),
+    fc.integer(),
+    fc.string(),
+    fc.array(fc.oneof(fc.string(), fc.constant(null), fc.object({ maxDepth: 1 }))),
+    fc.object({ maxDepth: 2 }),
+  );
+  /** A pod with one field of it replaced. */
+  const bent = fc
+    .tuple(fc.constantFrom(...goldenNames), fc.integer({ min: 0, max: 10_000 }), odd)
+    .map(([name, at, value]) => {
+      const first = goldenPod(name);
+      const pod = structuredClone(at % 2 === 0 ? injected(first) : first) as unknown;
+      const places: [Record<string, unknown>, string][] = [];
+      const walk = (one: unknown): void => {
+        if (typeof one !== 'object' || one === null) return;
+        for (const key of Object.keys(one)) {
+          if (key !== 'kind' && key !== 'apiVersion')
+            places.push([one as Record<string, unknown>, key]);
+          walk((one as Record<string, unknown>)[key]);
+        }
+      };
+      walk(pod);
+      const [parent, key] = places[at % places.length] ?? [{}, ''];
+      parent[key] = value;
+      return pod as object;
+    });
+
+  it('they are looked at to the end', () => {
+    fc.assert(
+      fc.property(bent, fc.constantFrom('StatefulSet', 'Pod'), (pod, kind) => {
+        const object =
+          kind === 'Pod'
+            ? pod
+            : {
+                apiVersion: 'apps/v1',
+                kind,
+                metadata: { name: 'db' },
+                spec: { template: pod, volumeClaimTemplates: [pod, null] },
+              };
+        expect(() => findingsOf([object], { scope: 'cluster' })).not.toThrow();
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('a platform of any shape is looked at to the end', () => {
+    const kinds = [
+      ['velero.io/v1', 'Schedule'],
+      ['velero.io/v1', 'BackupStorageLocation'],
+      ['apps/v1', 'Deployment'],
+      ['v1', 'Service'],
+      ['v1', 'Secret'],
+      ['v1', 'Namespace'],
+      ['v1', 'PersistentVolumeClaim'],
+      ['discovery.k8s.io/v1', 'EndpointSlice'],
+      ['snapshot.storage.k8s.io/v1', 'VolumeSnapshotClass'],
+      ['admissionregistration.k8s.io/v1', 'MutatingWebhookConfiguration'],
+    ] as const;
+    const object = fc
+      .tuple(
+        fc.constantFrom(...kinds),
+        fc.dictionary(
+          fc.constantFrom(
+            'metadata',
+            'spec',
+            'status',
+            'webhooks',
+            'data',
+            'parameters',
+            'driver',
+            'endpoints',
+          ),
+          odd,
+        ),
+      )
+      .map(([[apiVersion, kind], fields]) => ({ ...fields, apiVersion, kind }));
+    fc.assert(
+      fc.property(fc.array(object, { maxLength: 6 }), (objects) => {
+        const pod = named(injected(goldenPod('official-postgres-18')));
+        expect(() => findingsOf([pod, ...objects], { scope: 'cluster' })).not.toThrow();
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+function injected(pod: Pod): Pod {
+  const result = inject(pod, CONFIG);
+  return result.outcome === 'injected' ? result.pod : pod;
+}
+
+describe('what injection knows of engines', () => {
+  it('is what the engines claim', async () => {
+    for (const name of ENGINES) {
+      const claimed = await claims[name]();
+      expect([name, profileOf(name).copies]).toEqual([name, claimed]);
+    }
+  });
+});
+
+/** Each engine says it in its own place. */
+const claims = {
+  postgres: async () =>
+    (await import('../../../src/engines/postgres/modes/index.ts')).SUPPORTED_COPIES,
+  redis: async () => (await import('../../../src/engines/engine.ts')).COPY_METHODS,
+  mongodb: async () => (await import('../../../src/engines/mongodb/freeze.ts')).SUPPORTED_COPIES,
+} as const;

@@ -1,0 +1,36 @@
+import { readdirSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { examine } from '../../../src/cluster/doctor/examine.ts';
+import { readInventory } from '../../../src/cluster/doctor/files.ts';
+import type { Inventory, KubeObject } from '../../../src/cluster/doctor/objects.ts';
+import type { Finding } from '../../../src/cluster/doctor/rule.ts';
+
+export const BROKEN = resolve('test/cluster/doctor/fixtures/broken');
+export const CLEAN = resolve('test/cluster/doctor/fixtures/clean');
+
+export const NOW = Date.parse('2026-06-01T00:00:00Z');
+
+/** Names of the files in a folder, without their ending. */
+export function namesIn(folder: string): readonly string[] {
+  return readdirSync(folder).map((name) => basename(name, '.yaml'));
+}
+
+export function load(paths: readonly string[], whole = false): Promise<Inventory> {
+  return readInventory(paths, { whole, namespaces: undefined, now: NOW });
+}
+
+export function inventory(objects: readonly object[], more: Partial<Inventory> = {}): Inventory {
+  return { objects: objects as KubeObject[], scope: 'part', unseen: [], now: NOW, ...more };
+}
+
+export function findingsOf(objects: readonly object[], more: Partial<Inventory> = {}) {
+  return examine(inventory(objects, more)).findings;
+}
+
+export function codes(findings: readonly Finding[]): readonly string[] {
+  return [...new Set(findings.map(({ code }) => code))].toSorted();
+}
+
+export function fixture(name: string): string {
+  return join(BROKEN, `${name}.yaml`);
+}
