@@ -1,7 +1,7 @@
 import { configDefaults, defineConfig } from 'vitest/config';
 
 /** What needs Helm and a Kubernetes API server: `npm run test:kubernetes`. */
-export const KUBERNETES = ['test/chart/**/*.test.ts', 'test/cluster/webhook/cluster.test.ts'];
+export const KUBERNETES = ['test/chart/**/*.test.ts', 'test/cluster/*/cluster.test.ts'];
 
 export default defineConfig({
   test: {

@@ -1,4 +1,5 @@
-// Writes what is generated: docs/openapi.json, docs/receipt.schema.json and docs/errors.md from the code,
+// Writes what is generated: docs/openapi.json, docs/receipt.schema.json, docs/errors.md and docs/doctor.md from the
+// code,
 // charts/quiesce/README.md from the values' comments.
 // With --check it writes nothing and fails, naming the files that are out of date.
 import { build } from 'esbuild';
@@ -6,12 +7,14 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chartReadme } from './chart-readme.mjs';
+import { doctorPage } from './doctor-page.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const RECEIPT_ID = 'https://quiesce.dev/schemas/receipt-v1.json';
 
 /** Codes of the command line and of prepare-restore, which no answer carries. */
-const NOT_FROM_HTTP = /^(?:USAGE|CONFIG_INVALID|SOCKET_\w+|SIDECAR_\w+|RESTORE_\w+|MANIFEST_\w+|CLUSTER_\w+)$/;
+const NOT_FROM_HTTP =
+  /^(?:USAGE|CONFIG_INVALID|SOCKET_\w+|SIDECAR_\w+|RESTORE_\w+|MANIFEST_\w+|CLUSTER_\w+)$/;
 const CONFLICTS = {
   freeze: ['FREEZE_HELD', 'FREEZE_ABORTED'],
   thaw: ['NOT_FROZEN', 'NOT_CONSISTENT'],
@@ -34,6 +37,8 @@ export { z } from 'zod';
 export { addRoutes } from './src/http/routes.ts';
 export { catalogue } from './src/errors.ts';
 export { receiptSchema } from './src/freeze/receipt.ts';
+export { THEMES } from './src/cluster/doctor/rules/index.ts';
+export { RESOURCES, resourceName } from './src/cluster/doctor/resources.ts';
 export { VERSION } from './src/version.ts';
 `;
 
@@ -153,6 +158,7 @@ const files = {
   'docs/openapi.json': await openapi(sources),
   'docs/receipt.schema.json': receiptSchema(sources),
   'docs/errors.md': errorsPage(sources),
+  'docs/doctor.md': doctorPage(sources),
   'charts/quiesce/README.md': await chartReadme(join(root, 'charts/quiesce')),
 };
 const stale = [];

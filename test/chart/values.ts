@@ -41,6 +41,13 @@ export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
       'certificates.secret.caBundle': 'Q0E=',
     }),
   ],
+  'the doctor': set({
+    'doctor.rbac': 'true',
+    'doctor.subjects[0].kind': 'ServiceAccount',
+    'doctor.subjects[0].name': 'doctor',
+    'doctor.subjects[0].namespace': 'quiesce-system',
+    fullnameOverride: 'n'.repeat(63),
+  }),
   'the longest names': [...EVERYTHING, ...set({ fullnameOverride: 'n'.repeat(63) })],
   'the least': set({
     replicas: '1',

@@ -62,7 +62,7 @@ function lists(
   keys: readonly string[],
   fits: (one: unknown) => boolean,
 ): Record<string, readonly unknown[]> {
-  const present = keys.filter((key) => from[key] !== undefined && from[key] !== null);
+  const present = keys.filter((key) => from[key] !== undefined);
   return Object.fromEntries(
     present.map((key) => {
       const list = Array.isArray(from[key]) ? (from[key] as unknown[]).filter(fits) : [];
@@ -73,17 +73,17 @@ function lists(
 
 /** A variable's name and value are texts. */
 function saneEntry(entry: Fields): Fields {
-  const { name, value, ...rest } = entry;
+  const { name, value, ...rest } = fields(entry);
   return {
     ...rest,
     ...(name === undefined ? {} : { name: textOf(name) }),
-    ...(value === undefined || value === null ? {} : { value: textOf(value) }),
+    ...(value === undefined ? {} : { value: textOf(value) }),
   };
 }
 
 function named(value: unknown): readonly Fields[] {
   const list: readonly unknown[] = Array.isArray(value) ? (value as unknown[]) : [];
-  return list.filter(isObject).filter(({ name }) => typeof name === 'string');
+  return list.map(fields).filter(({ name }) => typeof name === 'string');
 }
 
 function texts(value: unknown): Record<string, string> {
@@ -94,8 +94,10 @@ function textOf(value: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
+/** What is null in YAML is not there. */
 function fields(value: unknown): Fields {
-  return isObject(value) ? value : {};
+  if (!isObject(value)) return {};
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null));
 }
 
 function isObject(value: unknown): value is Fields {
