@@ -1,13 +1,17 @@
+import { PassThrough } from 'node:stream';
+import { text as readAll } from 'node:stream/consumers';
 import { type RequestOptions, request } from 'node:https';
 import { request as requestPlain } from 'node:http';
 import {
   AdmissionregistrationV1Api,
   ApiException,
   CoreV1Api,
+  Exec,
   KubeConfig,
   PatchStrategy,
   setHeaderOptions,
 } from '@kubernetes/client-node';
+import { Deferred } from '../freeze/deferred.ts';
 
 /** A Secret as it was read: writing it back fails where somebody has written it since. */
 export interface StoredSecret {
@@ -76,12 +80,27 @@ export interface ApiAnswer {
   readonly body: unknown;
 }
 
-/** Reads, and reads only. */
+/** Where a command is run. */
+export interface ExecPlace {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+}
+
+/** What it printed: standard output and standard error. Its exit code says nothing more. */
+export interface Printed {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Reads, and changes nothing. */
 export interface ClusterReader {
   /** The context, and the address of its server. */
   readonly name: string;
   /** Any status is an answer. Rejects where nobody answers within half a minute. */
   get(path: string): Promise<ApiAnswer>;
+  /** Runs a command that changes nothing, for half a minute at most. Rejects where it cannot be run. */
+  run(place: ExecPlace, command: readonly string[]): Promise<Printed>;
 }
 
 const ANSWER_WITHIN_MS = 30_000;
@@ -103,6 +122,7 @@ export function connectReader({ kubeconfig, context }: ClusterChoice): ClusterRe
   return {
     name: `${config.getCurrentContext()}, ${server}`,
     get: (path) => ask(config, server, path),
+    run: (place, command) => runIn(config, place, command),
   };
 }
 
@@ -129,6 +149,44 @@ async function ask(config: KubeConfig, server: string, path: string): Promise<Ap
     sent.on('error', reject);
     sent.end();
   });
+}
+
+async function runIn(
+  config: KubeConfig,
+  { namespace, pod, container }: ExecPlace,
+  command: readonly string[],
+): Promise<Printed> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const printed = Promise.all([readAll(stdout), readAll(stderr)]);
+  const ended = new Deferred<undefined>();
+  const late = setTimeout(() => {
+    ended.reject(new Error('it did not end within half a minute'));
+  }, ANSWER_WITHIN_MS);
+  try {
+    const words = [...command];
+    const exec = new Exec(config);
+    const socket = await Promise.race([
+      exec.exec(namespace, pod, container, words, stdout, stderr, null, false, () => {
+        ended.resolve(undefined);
+      }),
+      ended.promise,
+    ]);
+    socket?.on('close', () => {
+      ended.resolve(undefined);
+    });
+    await ended.promise;
+    socket?.close();
+  } catch (error) {
+    // The client rejects with the event of its socket, which is no Error.
+    const { message = 'the connection failed' } = error as { message?: string };
+    throw new Error(message, { cause: error });
+  } finally {
+    clearTimeout(late);
+    stdout.end();
+    stderr.end();
+  }
+  const [out, err] = await printed;
+  return { stdout: out, stderr: err };
 }
 
 class ApiCluster implements Cluster {

@@ -1,11 +1,12 @@
 import { parseArgs } from 'node:util';
 import { connectReader, type ClusterReader } from '../cluster/client.ts';
-import { examine } from '../cluster/doctor/examine.ts';
+import { examine, survey } from '../cluster/doctor/examine.ts';
 import { readInventory } from '../cluster/doctor/files.ts';
 import { readCluster } from '../cluster/doctor/live.ts';
 import type { Inventory } from '../cluster/doctor/objects.ts';
+import { probe } from '../cluster/doctor/probe.ts';
 import { describe, diagnose, exitOf } from '../cluster/doctor/report.ts';
-import { SEVERITIES, type Severity } from '../cluster/doctor/rule.ts';
+import { type Finding, SEVERITIES, type Severity } from '../cluster/doctor/rule.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 
 const HELP = `Usage: quiesce doctor [-n NAMESPACE]... [flags]
@@ -22,6 +23,8 @@ Reads only. docs/doctor.md lists what it finds.
       --whole-cluster        with -f: what is not in the manifests does not exist
       --context NAME         of the kubeconfig                      (its current one)
       --kubeconfig FILE      (KUBECONFIG, ~/.kube/config, or the pod's service account)
+      --probe                also ask every running sidecar whether it reaches its database and has its
+                             grants: quiesce status and metadata in its container (pods/exec)
       --velero-namespace NS  where Velero is, with -n               (velero)
       --fail-on SEVERITY     error | warning | info: from which on a finding fails   (warning)
   -o, --output text|json
@@ -45,6 +48,7 @@ interface Options {
   readonly veleroNamespace: string;
   readonly failOn: Severity;
   readonly json: boolean;
+  readonly probe: boolean;
 }
 
 /** The verb `doctor`. @returns the exit code. */
@@ -55,8 +59,8 @@ export async function run(args: readonly string[]): Promise<number> {
   }
   try {
     const options = readOptions(args);
-    const { inventory, source } = await look(options);
-    const examined = examine(inventory);
+    const { inventory, source, probed } = await look(options);
+    const examined = examine(inventory, probed);
     if (options.files.length > 0 && options.namespaces && examined.workloads.length === 0) {
       const message = `Nothing in these files runs in ${options.namespaces.join(', ')}.`;
       throw new QuiesceError('MANIFEST_INVALID', message, { hint: 'Mend --namespace.' });
@@ -73,12 +77,20 @@ export async function run(args: readonly string[]): Promise<number> {
   }
 }
 
-async function look(options: Options): Promise<{ inventory: Inventory; source: string }> {
+interface Seen {
+  readonly inventory: Inventory;
+  readonly source: string;
+  /** What sidecars said themselves. */
+  readonly probed: readonly Finding[];
+}
+
+async function look(options: Options): Promise<Seen> {
   const { files, namespaces, whole, veleroNamespace } = options;
   const now = Date.now();
   if (files.length > 0) {
     const inventory = await readInventory(files, { whole, namespaces, now });
-    return { inventory, source: files.map((one) => (one === '-' ? 'stdin' : one)).join(', ') };
+    const source = files.map((one) => (one === '-' ? 'stdin' : one)).join(', ');
+    return { inventory, source, probed: [] };
   }
   const reader = connect(options);
   const progress = new Progress();
@@ -89,7 +101,11 @@ async function look(options: Options): Promise<{ inventory: Inventory; source: s
       now,
       progress: (sentence) => progress.say(sentence),
     });
-    return { inventory, source: reader.name };
+    if (!options.probe) return { inventory, source: reader.name, probed: [] };
+    progress.say('asking the sidecars');
+    const { facts } = survey(inventory).around;
+    const probed = await probe(facts, (place, command) => reader.run(place, command));
+    return { inventory, source: reader.name, probed };
   } finally {
     progress.end();
   }
@@ -115,6 +131,8 @@ function readOptions(args: readonly string[]): Options {
   }
   const whole = values['whole-cluster'] === true;
   if (whole && files.length === 0) throw usage('--whole-cluster goes with -f.');
+  if (values.probe === true && files.length > 0)
+    throw usage('--probe asks pods: it needs a cluster.');
   if (files.length > 0 && (values.context !== undefined || values.kubeconfig !== undefined)) {
     throw usage('-f looks at manifests: --context and --kubeconfig are for a cluster.');
   }
@@ -127,6 +145,7 @@ function readOptions(args: readonly string[]): Options {
     veleroNamespace: values['velero-namespace'] ?? 'velero',
     failOn: oneOf('--fail-on', SEVERITIES, values['fail-on'] ?? 'warning'),
     json: oneOf('--output', ['text', 'json'], values.output ?? 'text') === 'json',
+    probe: values.probe === true,
   };
 }
 
@@ -139,6 +158,7 @@ function parse(args: readonly string[]) {
         namespace: { type: 'string', short: 'n', multiple: true },
         filename: { type: 'string', short: 'f', multiple: true },
         'whole-cluster': { type: 'boolean' },
+        probe: { type: 'boolean' },
         context: { type: 'string' },
         kubeconfig: { type: 'string' },
         'velero-namespace': { type: 'string' },

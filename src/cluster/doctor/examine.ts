@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { InjectConfig } from '../inject/options.ts';
 import { type Facts, factsOf } from './facts.ts';
 import { Catalog, type Inventory, type ObjectRef, refText } from './objects.ts';
 import {
@@ -9,7 +11,7 @@ import {
   type Surroundings,
 } from './rule.ts';
 import { CLUSTER_RULES, POD_RULES } from './rules/index.ts';
-import { unseenFinding } from './rules/seen.ts';
+import { NOT_LOOKED_AT, unseenFinding } from './rules/seen.ts';
 import { type Subject, subjectsOf } from './subjects.ts';
 import { veleroOf } from './velero.ts';
 import { hooksOf, injectConfig } from './webhook.ts';
@@ -35,16 +37,20 @@ export interface Examined {
   readonly looked: Readonly<Record<string, number>>;
 }
 
-/** Looks at plain objects and names all that is wrong with them. A pure function. */
-export function examine(inventory: Inventory): Examined {
+/**
+ * Looks at plain objects and names all that is wrong with them. A pure function.
+ *
+ * @param probed what running sidecars have said of themselves
+ */
+export function examine(inventory: Inventory, probed: readonly Finding[] = []): Examined {
   const { around, bySubject } = survey(inventory);
   const findings: Finding[] = [];
   const workloads: Judged[] = [];
   for (const [subject, facts] of bySubject) {
-    const found = facts.flatMap((one) => POD_RULES.flatMap((rule) => judge(rule, one, around)));
-    const merged = merge(found);
+    const own = probed.filter(({ object }) => isDeepStrictEqual(object, refOfSubject(subject)));
+    const merged = merge([...judgeAll(subject, facts, around), ...own]);
     findings.push(...merged);
-    workloads.push({ object: refOfSubject(subject), state: stateOf(facts, merged) });
+    workloads.push({ object: refOfSubject(subject), state: stateOf(facts ?? [], merged) });
   }
   for (const rule of CLUSTER_RULES) {
     for (const { object, said } of rule.check(around)) findings.push(finding(rule, object, said));
@@ -56,19 +62,42 @@ export function examine(inventory: Inventory): Examined {
 /** The objects with what is known of each, before anything is judged. */
 export function survey(inventory: Inventory): {
   readonly around: Surroundings;
-  readonly bySubject: ReadonlyMap<Subject, readonly Facts[]>;
+  /** `undefined`: it cannot be read. */
+  readonly bySubject: ReadonlyMap<Subject, readonly Facts[] | undefined>;
 } {
   const catalog = new Catalog(inventory);
   const hooks = hooksOf(catalog);
   const config = injectConfig(hooks);
   const bySubject = new Map(
-    subjectsOf(catalog).map((subject) => [
-      subject,
-      subject.views.map((view) => factsOf(subject, view, config)),
-    ]),
+    subjectsOf(catalog).map((subject) => [subject, factsOfAll(subject, config)]),
   );
-  const facts = [...bySubject.values()].flat();
+  const facts = [...bySubject.values()].flatMap((one) => one ?? []);
   return { around: { catalog, velero: veleroOf(catalog), hooks, config, facts }, bySubject };
+}
+
+/** An object that no API server would take must not end the look at all others: it is named. */
+function judgeAll(
+  subject: Subject,
+  facts: readonly Facts[] | undefined,
+  around: Surroundings,
+): readonly Finding[] {
+  try {
+    if (facts !== undefined) {
+      return facts.flatMap((one) => POD_RULES.flatMap((rule) => judge(rule, one, around)));
+    }
+  } catch {
+    // As below.
+  }
+  const message = 'It was not looked at: it has not the shape of what runs pods.';
+  return [finding(NOT_LOOKED_AT, refOfSubject(subject), message)];
+}
+
+function factsOfAll(subject: Subject, config: InjectConfig): readonly Facts[] | undefined {
+  try {
+    return subject.views.map((view) => factsOf(subject, view, config));
+  } catch {
+    return undefined;
+  }
 }
 
 function judge(rule: PodRule, facts: Facts, around: Surroundings): readonly Finding[] {
@@ -146,9 +175,7 @@ function inOrder(findings: readonly Finding[]): readonly Finding[] {
   );
 }
 
-function count(
-  bySubject: ReadonlyMap<Subject, readonly Facts[]>,
-): Readonly<Record<string, number>> {
+function count(bySubject: ReadonlyMap<Subject, unknown>): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {};
   const add = (kind: string): void => void (counts[kind] = (counts[kind] ?? 0) + 1);
   for (const [{ kind, views }] of bySubject) {

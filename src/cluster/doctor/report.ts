@@ -58,7 +58,9 @@ export function diagnose(
     kind: 'Diagnosis',
     source,
     scope,
-    complete: unseen.every(({ optional }) => optional),
+    complete: !findings.some(
+      ({ code, severity }) => code === NOT_LOOKED_AT.code && severity !== 'info',
+    ),
     summary: {
       looked,
       workloads: Object.fromEntries(states) as Record<State, number>,

@@ -50,8 +50,13 @@ function saneContainer(container: Fields): Container {
     ...container,
     image: typeof container['image'] === 'string' ? container['image'] : '',
     ...lists(container, ['command', 'args'], (one) => typeof one !== 'object'),
-    ...lists(container, ['env', 'envFrom', 'ports'], isObject),
-    ...lists(container, ['volumeMounts'], (one) => typeof fields(one)['mountPath'] === 'string'),
+    ...lists(container, ['env'], (one) => fields(one)['name'] !== undefined),
+    ...lists(container, ['envFrom', 'ports'], isObject),
+    ...lists(
+      container,
+      ['volumeMounts'],
+      (one) => isNamed(one) && isText(fields(one)['mountPath']),
+    ),
     ...(securityContext === undefined ? {} : { securityContext: fields(securityContext) }),
     ...(resources === undefined ? {} : { resources: fields(resources) }),
   } as unknown as Container;
@@ -83,7 +88,7 @@ function saneEntry(entry: Fields): Fields {
 
 function named(value: unknown): readonly Fields[] {
   const list: readonly unknown[] = Array.isArray(value) ? (value as unknown[]) : [];
-  return list.map(fields).filter(({ name }) => typeof name === 'string');
+  return list.map(fields).filter(isNamed);
 }
 
 function texts(value: unknown): Record<string, string> {
@@ -98,6 +103,14 @@ function textOf(value: unknown): string {
 function fields(value: unknown): Fields {
   if (!isObject(value)) return {};
   return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null));
+}
+
+function isNamed(value: unknown): boolean {
+  return isText(fields(value)['name']);
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string';
 }
 
 function isObject(value: unknown): value is Fields {

@@ -264,6 +264,25 @@ describe('on a real API server, the doctor', () => {
     expect(context.stderr).toMatch(/there is no context elsewhere \(c\)/);
   });
 
+  it('says which sidecars could not be asked', async () => {
+    // There is no kubelet: nothing can be run in a pod.
+    const injected = inject(postgresPod({}), CONFIG);
+    if (injected.outcome !== 'injected') throw new Error('not injected');
+    const metadata = { ...injected.pod.metadata, name: 'asked' };
+    await plane.must('POST', PODS, { ...injected.pod, metadata });
+    const of = (found: Diagnosis) =>
+      found.findings.filter(({ object }) => object.name === 'asked').map(({ code }) => code);
+    expect(of(await diagnosis(granted))).not.toContain('PROBE_FAILED');
+    const { findings } = await diagnosis(granted, '--probe');
+    expect(findings).toContainEqual(
+      expect.objectContaining({
+        code: 'PROBE_FAILED',
+        severity: 'warning',
+        message: expect.stringMatching(/^It could not be asked: .*403/) as string,
+      }),
+    );
+  });
+
   it('reads page after page, to the last object', async () => {
     const claim = (name: string, labels: Record<string, string> = {}) =>
       plane.must('POST', '/api/v1/namespaces/shop/persistentvolumeclaims', {

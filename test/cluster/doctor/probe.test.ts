@@ -1,0 +1,78 @@
+import { rm } from 'node:fs/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { survey } from '../../../src/cluster/doctor/examine.ts';
+import { probe } from '../../../src/cluster/doctor/probe.ts';
+import type { Finding } from '../../../src/cluster/doctor/rule.ts';
+import { inject } from '../../../src/cluster/inject/inject.ts';
+import { runCli } from '../../../src/demo/processes.ts';
+import { CONFIG, postgresPod } from '../../support/pods.ts';
+import { makeTempDir, startServer } from '../../support/postgres.ts';
+import { TestSidecar } from '../../support/sidecar.ts';
+import { inventory } from './support.ts';
+
+const undo: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const one of undo.splice(0).toReversed()) await one();
+});
+
+/** The pod of a sidecar, as it runs. */
+function facts() {
+  const result = inject(postgresPod({}), CONFIG);
+  if (result.outcome !== 'injected') throw new Error('not injected');
+  const metadata = { ...result.pod.metadata, namespace: 'shop', uid: '1' };
+  const pod = { apiVersion: 'v1', kind: 'Pod', ...result.pod, metadata };
+  return survey(inventory([pod])).around.facts;
+}
+
+/** What the doctor's exec would run in the pod, run beside the sidecar. */
+function ask(sidecar: TestSidecar): Promise<readonly Finding[]> {
+  return probe(facts(), async (place, [program, ...args]) => {
+    expect([place, program]).toEqual([
+      { namespace: 'shop', pod: 'db-0', container: 'quiesce' },
+      'quiesce',
+    ]);
+    return await runCli(args, { QUIESCE_SOCKET: sidecar.socket });
+  });
+}
+
+async function sidecarWith(env: Record<string, string>): Promise<TestSidecar> {
+  const dir = await makeTempDir();
+  undo.push(() => rm(dir, { recursive: true, force: true }));
+  const sidecar = new TestSidecar(dir, env);
+  undo.push(() => sidecar.signal('SIGKILL'));
+  return sidecar;
+}
+
+describe('a sidecar that is asked', () => {
+  it('says that it does not reach its database', async () => {
+    const sidecar = await sidecarWith({ PGHOST: '/nowhere', PGUSER: 'nobody' });
+    await sidecar.start('live');
+    await expect
+      .poll(() => ask(sidecar), { timeout: 30_000 })
+      .toMatchObject([{ code: 'DATABASE_UNREACHABLE', object: { kind: 'Pod', name: 'db-0' } }]);
+  });
+
+  it('says which grant its role lacks, and nothing once it has it', async () => {
+    const server = await startServer({ major: 17 });
+    undo.push(() => server.stop());
+    await server.admin.query('REVOKE pg_monitor FROM quiesce');
+    const sidecar = await sidecarWith(server.roleEnv);
+    await sidecar.start();
+    expect(await ask(sidecar)).toMatchObject([
+      { code: 'GRANTS_MISSING', message: expect.stringContaining('GRANT pg_monitor TO') as string },
+    ]);
+    await server.admin.query('GRANT pg_monitor TO quiesce');
+    await expect.poll(() => ask(sidecar), { timeout: 30_000 }).toEqual([]);
+  });
+
+  it('is named when it cannot be asked', async () => {
+    const refused = await probe(facts(), () => Promise.reject(new Error('403 forbidden')));
+    expect(refused).toMatchObject([
+      { code: 'PROBE_FAILED', message: 'It could not be asked: 403 forbidden.' },
+    ]);
+    const silent = await probe(facts(), () => Promise.resolve({ stdout: '', stderr: '' }));
+    expect(silent).toMatchObject([{ code: 'PROBE_FAILED' }]);
+    const odd = await probe(facts(), () => Promise.resolve({ stdout: '{}', stderr: '' }));
+    expect(odd).toMatchObject([{ code: 'PROBE_FAILED' }]);
+  });
+});
