@@ -1,14 +1,4 @@
-/** docs/doctor.md: what `quiesce doctor` finds, from the rules themselves. */
-export function doctorPage({ THEMES, RESOURCES, resourceName }) {
-  const sections = THEMES.map(({ title, rules }) => section(title, rules));
-  const index = THEMES.flatMap(({ rules }) =>
-    rules.map(
-      ({ code, severity, title }) =>
-        `| [\`${code}\`](#${code.toLowerCase()}) | ${severity} | ${title} |`,
-    ),
-  );
-  const rights = RESOURCES.map((resource) => `\`${resourceName(resource)}\``).join(', ');
-  return `# The doctor
+const INTRO = `# The doctor
 
 <!-- Generated from src/cluster/doctor/rules by npm run generate. -->
 
@@ -56,12 +46,30 @@ object: \`apiVersion\`, \`kind: Diagnosis\`, \`source\`, \`scope\`, \`complete\`
 - A template with the label is judged as the webhook would make it; a running pod as it is.
 - Grants inside the database cannot be seen from outside. \`--probe\` asks each running sidecar (exec).
 
-## What it may read
-\`doctor.rbac: true\` in the chart makes a ClusterRole for it (\`doctor.subjects\` binds it): lists of ${rights};
-the webhook's Service and EndpointSlices. Secrets are not among them: with a right to get Secrets the doctor
-reads those that sidecars and the webhook use, one by one, and keeps the names of their keys and the webhook's
-certificate; without it, it says that they were not looked at. \`--probe\` needs \`create\` on \`pods/exec\`, which is the
-right to freeze.
+`;
+
+/** docs/doctor.md: what `quiesce doctor` finds, from the rules themselves. */
+export function doctorPage({ THEMES, RESOURCES, resourceName }) {
+  const sections = THEMES.map(({ title, rules }) => section(title, rules));
+  const index = THEMES.flatMap(({ rules }) =>
+    rules.map(
+      ({ code, severity, title }) =>
+        `| [\`${code}\`](#${code.toLowerCase()}) | ${severity} | ${title} |`,
+    ),
+  );
+  const rights = RESOURCES.map((one) => `| \`${resourceName(one)}\` | list | ${one.why} |`);
+  return `${INTRO}## What it may read
+\`doctor.rbac: true\` in the chart makes a ClusterRole for it, and \`doctor.subjects\` binds it:
+
+| resource | verbs | for |
+|---|---|---|
+${rights.join('\n')}
+| \`namespaces\`, \`services\` | get | a namespace you named; the webhook’s Service |
+| \`endpointslices.discovery.k8s.io\` | list | whether a replica of the webhook is ready |
+
+Secrets are not among them. With a right to get Secrets the doctor reads those that sidecars and the webhook use, one
+by one, and keeps the names of their keys and the webhook’s certificate; without it, it says that they were not looked
+at (\`info\`). \`--probe\` needs \`get\` and \`create\` on \`pods/exec\`, which is the right to freeze.
 
 ## Everything it finds
 | Code | Severity | |

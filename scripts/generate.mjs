@@ -1,6 +1,5 @@
-// Writes what is generated: docs/openapi.json, docs/receipt.schema.json, docs/errors.md and docs/doctor.md from the
-// code,
-// charts/quiesce/README.md from the values' comments.
+// Writes what is generated: docs/openapi.json, docs/receipt.schema.json, docs/errors.md and docs/doctor.md
+// from the code, charts/quiesce/README.md from the values' comments.
 // With --check it writes nothing and fails, naming the files that are out of date.
 import { build } from 'esbuild';
 import { readFile, rm, writeFile } from 'node:fs/promises';

@@ -10,6 +10,7 @@ import {
   one,
   realHelm,
 } from '../support/helm.ts';
+import { RESOURCES, resourceName } from '../../src/cluster/doctor/resources.ts';
 import { EVERYTHING, VALUE_SETS } from './values.ts';
 
 let helm: Helm;
@@ -95,7 +96,9 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
 
   test('no right is given that the webhook does not need', async () => {
     const manifests = await helm.template(...args);
-    const roles = manifests.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');
+    const roles = manifests.filter(
+      ({ kind, metadata }) => /^(?:Cluster)?Role$/.test(kind) && !metadata.name.endsWith('-doctor'),
+    );
     for (const rule of roles.flatMap(rulesOf)) {
       expect([...rule.verbs, ...rule.resources, ...rule.apiGroups]).not.toContain('*');
       const onlyCreates = rule.verbs.join() === 'create';
@@ -106,6 +109,21 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
     for (const role of manifests.filter(({ kind }) => kind === 'ClusterRole')) {
       expect(rulesOf(role).flatMap(({ resources }) => resources)).not.toContain('secrets');
     }
+  });
+
+  test('the doctor reads lists, and no Secret', async () => {
+    const manifests = await helm.template(...args, '--set', 'doctor.rbac=true');
+    const rules = rulesOf(one(manifests, 'ClusterRole', /-doctor$/));
+    expect(new Set(rules.flatMap(({ verbs }) => verbs))).toEqual(new Set(['list', 'get']));
+    const resources = rules.flatMap((rule) =>
+      rule.resources.map((name) => [name, ...rule.apiGroups].filter(Boolean).join('.')),
+    );
+    const beside = ['services', 'endpointslices.discovery.k8s.io', 'namespaces'];
+    expect(new Set(resources)).toEqual(new Set([...RESOURCES.map(resourceName), ...beside]));
+    const bound = manifests.filter(
+      ({ kind, metadata }) => kind === 'ClusterRoleBinding' && metadata.name.endsWith('-doctor'),
+    );
+    expect(bound.length).toBe(args.some((one) => one.startsWith('doctor.subjects')) ? 1 : 0);
   });
 
   test('its pods fit the restricted Pod Security Standard', async () => {

@@ -195,6 +195,7 @@ const ENDPOINT_SLICES: Resource = {
   version: 'v1',
   kind: 'EndpointSlice',
   plural: 'endpointslices',
+  why: 'whether a replica of the webhook is ready',
   namespaced: true,
 };
 

@@ -9,6 +9,8 @@ export interface Resource {
   readonly namespaced: boolean;
   /** Velero's namespace is looked at as well, or alone, whatever others are asked for. */
   readonly ofVelero?: 'too' | 'only';
+  /** What it is read for. */
+  readonly why: string;
   /** No verdict of "nothing found" needs it. */
   readonly optional?: true;
 }
@@ -23,12 +25,20 @@ const velero = {
 
 /** Beside these: Services and EndpointSlices of webhooks, and Secrets, one by one. */
 export const RESOURCES: readonly Resource[] = [
-  { group: '', version: 'v1', kind: 'Pod', plural: 'pods', namespaced: true },
+  {
+    group: '',
+    version: 'v1',
+    kind: 'Pod',
+    plural: 'pods',
+    why: 'pods that operators own, and what really runs: sidecars, their versions, their state',
+    namespaced: true,
+  },
   {
     group: '',
     version: 'v1',
     kind: 'PersistentVolumeClaim',
     plural: 'persistentvolumeclaims',
+    why: 'claims that Velero leaves out, or takes as a group',
     namespaced: true,
   },
   {
@@ -36,17 +46,25 @@ export const RESOURCES: readonly Resource[] = [
     version: 'v1',
     kind: 'Namespace',
     plural: 'namespaces',
+    why: 'whether the webhook is called there; that a namespace you named exists',
     namespaced: false,
     optional: true,
   },
-  { ...apps, kind: 'StatefulSet', plural: 'statefulsets' },
-  { ...apps, kind: 'Deployment', plural: 'deployments', ofVelero: 'too' },
-  { ...apps, kind: 'DaemonSet', plural: 'daemonsets', ofVelero: 'too' },
+  { ...apps, kind: 'StatefulSet', plural: 'statefulsets', why: 'what is to be protected' },
+  {
+    ...apps,
+    kind: 'Deployment',
+    plural: 'deployments',
+    why: 'databases in Deployments; Velero’s server, its version and arguments; the webhook’s',
+    ofVelero: 'too',
+  },
+  { ...apps, kind: 'DaemonSet', plural: 'daemonsets', why: 'Velero’s node agent', ofVelero: 'too' },
   {
     group: 'admissionregistration.k8s.io',
     version: 'v1',
     kind: 'MutatingWebhookConfiguration',
     plural: 'mutatingwebhookconfigurations',
+    why: 'the webhook: its CA, its selectors, its failure policy',
     namespaced: false,
   },
   {
@@ -54,6 +72,7 @@ export const RESOURCES: readonly Resource[] = [
     version: 'v1',
     kind: 'VolumeSnapshotClass',
     plural: 'volumesnapshotclasses',
+    why: 'parameters that the driver refuses; the label for Velero',
     namespaced: false,
   },
   {
@@ -61,10 +80,21 @@ export const RESOURCES: readonly Resource[] = [
     version: 'preferred',
     kind: 'VolumeGroupSnapshotClass',
     plural: 'volumegroupsnapshotclasses',
+    why: 'whether there is one, where claims are in a group',
     namespaced: false,
   },
-  { ...velero, kind: 'Schedule', plural: 'schedules' },
-  { ...velero, kind: 'BackupStorageLocation', plural: 'backupstoragelocations' },
+  {
+    ...velero,
+    kind: 'Schedule',
+    plural: 'schedules',
+    why: 'whether what is protected is backed up, and how its volumes are copied',
+  },
+  {
+    ...velero,
+    kind: 'BackupStorageLocation',
+    plural: 'backupstoragelocations',
+    why: 'whether backups have a place',
+  },
 ];
 
 /** As `kubectl api-resources` names it: `schedules.velero.io`. */

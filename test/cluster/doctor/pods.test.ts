@@ -166,6 +166,51 @@ function injected(pod: Pod): Pod {
   return result.outcome === 'injected' ? result.pod : pod;
 }
 
+describe('who owns a pod', () => {
+  const plain = (more: object): object => {
+    const { spec } = goldenPod('official-postgres-18');
+    return {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'db-0', namespace: 'shop', uid: '1', ...more },
+      spec,
+      status: { phase: 'Running' },
+    };
+  };
+  const owned = (kind: string, apiVersion: string): object =>
+    plain({ ownerReferences: [{ kind, apiVersion, name: 'db', uid: '2', controller: true }] });
+
+  it('decides where its label is to be put', () => {
+    const [of] = findingsOf([owned('Cluster', 'postgresql.cnpg.io/v1')]);
+    expect(of).toMatchObject({ code: 'UNPROTECTED', object: { kind: 'Pod', name: 'db-0' } });
+    expect(of?.fix).toContain('through Cluster/db');
+    const [alone] = findingsOf([plain({})]);
+    expect(alone?.fix).toMatch(/^Put the label .* on the pod,/);
+  });
+
+  it('decides whether it is a workload at all', () => {
+    for (const kind of ['Job', 'Node']) expect(findingsOf([owned(kind, 'batch/v1')])).toEqual([]);
+    const { spec } = goldenPod('official-postgres-18');
+    const deployment = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'db', namespace: 'shop' },
+      spec: { template: { metadata: { labels: { app: 'db' } }, spec } },
+    };
+    const set = {
+      kind: 'ReplicaSet',
+      apiVersion: 'apps/v1',
+      name: 'db-5f6d',
+      uid: '3',
+      controller: true,
+    };
+    const pod = plain({ labels: { 'pod-template-hash': '5f6d' }, ownerReferences: [set] });
+    expect(findingsOf([deployment, pod])).toMatchObject([
+      { code: 'UNPROTECTED', object: { kind: 'Deployment', name: 'db' }, pods: ['db-0'] },
+    ]);
+  });
+});
+
 describe('what injection knows of engines', () => {
   it('is what the engines claim', async () => {
     for (const name of ENGINES) {

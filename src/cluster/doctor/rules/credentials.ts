@@ -88,7 +88,9 @@ export const credentialRules: readonly PodRule[] = [
       const { namespace } = facts.subject;
       for (const use of secretUses(facts)) {
         if (exists(catalog, namespace, use) === false) {
-          yield `${use.by} names the Secret ${use.name}, which is not in the namespace ${namespace}.`;
+          const where =
+            catalog.scope === 'cluster' ? `in the namespace ${namespace}` : 'among these manifests';
+          yield `${use.by} names the Secret ${use.name}, which is not ${where}.`;
         }
       }
     },
