@@ -211,6 +211,22 @@ describe('who owns a pod', () => {
   });
 });
 
+describe('annotations of hooks', () => {
+  it('are named where Velero does not look for them', () => {
+    const { metadata, spec } = goldenPod('official-postgres-18');
+    const annotations = { 'pre.hook.backup.velero.io/command': '["quiesce","freeze"]' };
+    const set = {
+      apiVersion: 'apps/v1',
+      kind: 'StatefulSet',
+      metadata: { name: 'db', annotations },
+      spec: { template: { metadata: { labels: metadata?.labels }, spec } },
+    };
+    const [finding] = findingsOf([set]);
+    expect(finding).toMatchObject({ code: 'ANNOTATION_MISPLACED', severity: 'warning' });
+    expect(finding?.message).toContain('pre.hook.backup.velero.io/command');
+  });
+});
+
 describe('what injection knows of engines', () => {
   it('is what the engines claim', async () => {
     for (const name of ENGINES) {

@@ -6,6 +6,8 @@ import { keysOf } from '../../inject/patch.ts';
 import { annotationsOf, at, labelsOf, listAt, textAt } from '../objects.ts';
 import type { PodRule } from '../rule.ts';
 
+/** In the name of every annotation of a backup hook. */
+const HOOK = '.hook.backup.velero.io/';
 const LABEL = `${INJECT_LABEL}: "true"`;
 /** Written on whole workloads, for the verbs that work on those. */
 const OF_WORKLOADS = new Set<string>([ANNOTATIONS.group, ANNOTATIONS.order, ANNOTATIONS.priority]);
@@ -139,14 +141,14 @@ export const protectionRules: readonly PodRule[] = [
   {
     code: 'ANNOTATION_MISPLACED',
     severity: 'warning',
-    title: 'Annotations of quiesce on the workload instead of its pod template',
-    why: 'Settings of the sidecar are read from the pod; on the workload they do nothing.',
+    title: 'Annotations of the sidecar or of hooks on the workload instead of its pod template',
+    why: 'The sidecar’s settings and Velero’s hooks are read from the pod; on the workload they do nothing.',
     fix: 'Move them to spec.template.metadata.annotations.',
     *check({ subject, view }) {
       if (subject.kind === 'Pod' || view.live !== undefined) return;
       const keys = Object.keys(annotationsOf(subject.object)).filter(
         (key) =>
-          isOurs(key) &&
+          (isOurs(key) || key.includes(HOOK)) &&
           key !== INJECT_LABEL &&
           !OF_WORKLOADS.has(key) &&
           annotationsOf(view.pod)[key] === undefined,
@@ -180,7 +182,7 @@ export const protectionRules: readonly PodRule[] = [
       const pod = subject.kind === 'Pod' ? given : at(given, 'spec', 'template');
       for (const kind of ['labels', 'annotations']) {
         for (const [key, value] of Object.entries(at(pod, 'metadata', kind) ?? {})) {
-          const ours = isOurs(key) || key.includes('.hook.backup.velero.io/');
+          const ours = isOurs(key) || key.includes(HOOK);
           if (ours && typeof value !== 'string')
             yield `${key} is ${JSON.stringify(value)}, without quotes.`;
         }
