@@ -129,7 +129,8 @@ async function tryOnce(bed: Bed, treatment: Treatment, hold: number | string): P
     treatment: treatment.name,
     holdMs: typeof hold === 'number' ? hold : null,
     stallMs: max,
-    beyondMs: max - (released - frozen),
+    // One that does not hold writers has nothing beyond it either.
+    beyondMs: Math.max(0, max - (released - frozen)),
     freezeMs: frozen - begun,
     thawMs: thawed - released,
     loss: made && (await lossIn(bed, made.path, acked)),
@@ -252,7 +253,9 @@ function tableOf(
       const losses = outcomes.flatMap(({ treatment, loss }) =>
         loss === null || treatment !== name ? [] : [loss],
       );
-      const hand = pairs.find(({ quiesce }) => quiesce.name === name) ?? pairs[0];
+      const hand =
+        pairs.find(({ quiesce, byHand }) => quiesce.name === name || byHand.name === name) ??
+        pairs[0];
       const over = (holdMs: number): string => {
         const theirs = middle(outcomes, hand?.byHand.name ?? '', holdMs, 'stallMs');
         return times(middle(outcomes, name, holdMs, 'stallMs') / theirs);
