@@ -59,11 +59,13 @@ export function planRotation(
     fits(served, held.served.key) &&
     names.every((name) => served.checkHost(name) !== undefined) &&
     cas.some((ca) => isValid(ca, now) && served.verify(ca.publicKey));
-  if (!usable) return { authority, certificate: true };
+  // One step at a time: what an authority made now would sign, nobody trusts yet.
+  if (!usable) return { authority: false, certificate: true };
+  if (authority) return { authority, certificate: false };
   const due =
     left(served, now) < policy.certificateLifetimeMs / 3 || !served.verify(newest.publicKey);
   const age = now - startOf(newest) - backdate(policy.caLifetimeMs);
-  return { authority, certificate: due && age >= policy.settleMs };
+  return { authority: false, certificate: due && age >= policy.settleMs };
 }
 
 /** The bundle without what has expired. */

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { expiryOf } from '../../../src/cluster/certificates/rotation.ts';
 import { SelfManagedCertificate } from '../../../src/cluster/certificates/self-managed.ts';
@@ -80,6 +81,25 @@ afterEach(() => {
 
 const later = (ms: number): void => void vi.setSystemTime(Date.now() + ms);
 
+/** Refreshes after each pause; another replica may still serve what the authority before has signed. */
+async function rotateOver(pauses: readonly number[]): Promise<void> {
+  vi.setSystemTime(Date.UTC(2026, 0, 1));
+  store = new Store();
+  const one = replica();
+  for (const pause of pauses) {
+    const [before = ''] = store.trust.bundles;
+    const pair = await one.refresh();
+    expect(store.trusts(pair.certificate)).toBe(true);
+    expect(expiryOf(pair)).toBeGreaterThan(Date.now());
+    if (before !== store.trust.bundles[0] && before !== '') {
+      const ca = before.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/)?.[0] ?? '';
+      const { publicKey } = new X509Certificate(ca);
+      expect(new X509Certificate(pair.certificate).verify(publicKey)).toBe(true);
+    }
+    later(pause);
+  }
+}
+
 describe('self-managed certificates', () => {
   it('are made once and shared', async () => {
     const [a, b] = [await replica().refresh(), await replica().refresh()];
@@ -112,21 +132,26 @@ describe('self-managed certificates', () => {
   });
 
   it('never serve what a new authority has signed before it is trusted', async () => {
-    const one = replica();
-    while (store.writes < 20) {
-      const before = store.trust.bundles[0];
-      const pair = await one.refresh();
-      expect(store.trusts(pair.certificate)).toBe(true);
-      expect(expiryOf(pair)).toBeGreaterThan(Date.now());
-      if (before !== store.trust.bundles[0] && before !== '') {
-        // The other replica still serves what the authority before has signed.
-        const ca = before?.match(/-----BEGIN[^-]+-----[^-]+-----END[^-]+-----/)?.[0] ?? '';
-        expect(
-          new X509Certificate(pair.certificate).verify(new X509Certificate(ca).publicKey),
-        ).toBe(true);
-      }
-      later(store.writes % 2 === 0 ? 4 * HOUR : 40_000 + Math.round(Math.random() * 3 * HOUR));
+    const pause = fc.integer({ min: 40_000, max: 4 * HOUR });
+    const pauses = fc.array(pause, { minLength: 150, maxLength: 150 });
+    await fc.assert(fc.asyncProperty(pauses, rotateOver), { numRuns: 8 });
+  });
+
+  it('are renewed after their authority where both are due at once', async () => {
+    for (let hours = 0; hours < 190; hours += 19) {
+      await replica().refresh();
+      later(19 * HOUR);
     }
+    const before = (await replica().refresh()).certificate;
+    later(19 * HOUR);
+    const [bundle = ''] = store.trust.bundles;
+    later(2 * HOUR);
+    expect((await replica().refresh()).certificate).toBe(before);
+    expect(store.trust.bundles[0]).not.toBe(bundle);
+    later(2 * POLICY.settleMs);
+    const renewed = (await replica().refresh()).certificate;
+    expect(renewed).not.toBe(before);
+    expect(store.trusts(renewed)).toBe(true);
   });
 
   it('forget an authority once it has expired', async () => {
