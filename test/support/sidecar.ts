@@ -6,6 +6,8 @@ import type { Status } from '../../src/control.ts';
 import { freePort } from '../../src/demo/embedded-postgres.ts';
 import { cleanEnv, cliPath, type Finished, get, runCli } from '../../src/demo/processes.ts';
 
+const START_ATTEMPTS = 5;
+
 export interface Reply {
   readonly status: number;
   // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers of any shape
@@ -48,6 +50,20 @@ export class TestSidecar {
 
   /** Starts it and waits until it answers (`live`) or could freeze (`ready`). */
   async start(until: 'live' | 'ready' = 'ready'): Promise<this> {
+    for (let attempt = 1; ; attempt += 1) {
+      const before = this.output.length;
+      try {
+        return await this.#start(until);
+      } catch (error) {
+        // A port that was free a moment ago may have been taken meanwhile.
+        const [, taken] = /:(\d+) \(EADDRINUSE\)/.exec(this.output.slice(before)) ?? [];
+        const chosen = [this.controlPort, this.metricsPort].includes(Number(taken));
+        if (!chosen || attempt === START_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  async #start(until: 'live' | 'ready'): Promise<this> {
     this.controlPort = await freePort();
     do this.metricsPort = await freePort();
     while (this.metricsPort === this.controlPort);

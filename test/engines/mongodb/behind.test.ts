@@ -9,7 +9,7 @@ import {
   parseOpTime,
   readOpTime,
 } from '../../../src/engines/mongodb/optime.ts';
-import { type Mongod, MongoSet, mongoEnv, ROLE } from '../../support/mongod.ts';
+import { type Mongod, MongoSet, mongoEnv, ROLE, until } from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
@@ -86,18 +86,20 @@ describe('a secondary that is behind', () => {
     const sidecar = await sidecarBeside(set.member(1));
     await applies(set.member(1), false);
     await write();
-    const freezing = sidecar.api('POST', '/v1/freeze', { id: 'behind', timeout: '20s' });
-    await sleep(2_000);
-    const { state, lease } = await sidecar.status();
-    expect(state).toBe('freezing');
-    expect(lease?.progress).toMatch(/^waiting for this secondary to have .*; it has/);
+    const freezing = sidecar.api('POST', '/v1/freeze', { id: 'behind', timeout: '60s' });
+    await until(async () => {
+      const { lease } = await sidecar.status();
+      return /^waiting for this secondary to have .*; it has/.test(lease?.progress ?? '');
+    }, 15_000);
+    await sleep(1_000);
+    expect((await sidecar.status()).state).toBe('freezing');
     expect(await set.member(1).locked()).toBe(false);
     await applies(set.member(1), true);
     const { status, body } = await freezing;
     expect(status, JSON.stringify(body)).toBe(200);
     const { opTime, primaryOpTime } = body.position;
     expect(compareOpTimes(at(opTime), at(primaryOpTime))).toBeGreaterThanOrEqual(0);
-    expect(body.durationsMs.prepare).toBeGreaterThan(1_500);
+    expect(body.durationsMs.prepare).toBeGreaterThan(1_000);
     expect((await sidecar.api('POST', '/v1/thaw', { id: 'behind' })).body.verdict).toBe(
       'consistent',
     );
@@ -125,7 +127,7 @@ describe('a secondary that is behind', () => {
     const sidecar = await sidecarBeside(set.member(1));
     await applies(set.member(1), false);
     await write();
-    const { status, body } = await sidecar.api('POST', '/v1/freeze', { timeout: '2s' });
+    const { status, body } = await sidecar.api('POST', '/v1/freeze', { timeout: '5s' });
     expect(status).toBe(504);
     expect(body.error).toMatchObject({
       code: 'FREEZE_TIMEOUT',
@@ -143,8 +145,9 @@ describe('a primary that a majority is behind of', () => {
     const sidecar = await sidecarBeside(set.first);
     for (const index of [1, 2]) await applies(set.member(index), false);
     await write();
-    const freezing = sidecar.api('POST', '/v1/freeze', { id: 'ahead', timeout: '20s' });
-    await sleep(2_000);
+    const freezing = sidecar.api('POST', '/v1/freeze', { id: 'ahead', timeout: '60s' });
+    await until(() => set.first.locked());
+    await sleep(1_000);
     expect((await sidecar.status()).state).toBe('freezing');
     await applies(set.member(1), true);
     const { status, body } = await freezing;
