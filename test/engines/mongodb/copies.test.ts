@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { type BlockVolume, makeBlockVolume } from '../../support/block-volume.ts';
 import { copyFileByFile } from '../../support/file-copy.ts';
 import { type Acked, missing, MongoLoad, WEAK } from '../../support/mongo-load.ts';
@@ -25,6 +25,8 @@ const TRIAL_WITHIN_MS = 120_000;
 /** A checkpoint each second, so that files change under a copy that takes no lock. */
 const CHECKPOINTS = ['--syncdelay', '1'];
 
+const STREAM = { ...WEAK, name: 'stream' };
+
 type Copy = 'snapshot' | 'files';
 
 interface Place {
@@ -45,6 +47,7 @@ interface Rig {
 interface Ledgers {
   readonly strong: Acked;
   readonly weak: Acked;
+  readonly stream: Acked;
 }
 
 /** Applications, and an adversary: tables come and go, and the server's list of its files with them. */
@@ -52,6 +55,7 @@ class Storm {
   readonly #client: MongoClient;
   readonly #strong: MongoLoad;
   readonly #weak: MongoLoad;
+  readonly #stream: MongoLoad;
   #running: Promise<void> = Promise.resolve();
   #calm = true;
   #tables = 0;
@@ -61,23 +65,28 @@ class Storm {
     this.#strong = new MongoLoad(client);
     // With pauses: a stream of these without one keeps a primary from being frozen at all.
     this.#weak = new MongoLoad(client, 2, 40, WEAK);
+    this.#stream = new MongoLoad(client, 2, 0, STREAM);
   }
 
   acked(): Ledgers {
-    return { strong: this.#strong.acked(), weak: this.#weak.acked() };
+    const [strong, weak] = [this.#strong.acked(), this.#weak.acked()];
+    return { strong, weak, stream: this.#stream.acked() };
   }
 
-  async rise(): Promise<void> {
+  /** @param streaming with writers that never pause for a journal. */
+  async rise(streaming = false): Promise<void> {
     this.#calm = false;
     this.#strong.start();
     this.#weak.start();
+    if (streaming) this.#stream.start();
     this.#running = this.#makeAndDrop();
     await this.#strong.progress(200);
   }
 
   async abate(): Promise<void> {
     this.#calm = true;
-    await Promise.all([this.#strong.stop(), this.#weak.stop(), this.#running]);
+    const loads = [this.#strong, this.#weak, this.#stream];
+    await Promise.all([...loads.map((load) => load.stop()), this.#running]);
   }
 
   async #makeAndDrop(): Promise<void> {
@@ -144,6 +153,10 @@ describe.each(rigs)('%s', (_name, start, roles) => {
   let dir: string;
   let rig: Rig;
   let storm: Storm;
+  let sidecar: TestSidecar | undefined;
+
+  // One that failed in the middle lets its server go.
+  afterEach(() => sidecar?.stop());
 
   beforeAll(async () => {
     dir = await makeTempDir();
@@ -170,12 +183,16 @@ describe.each(rigs)('%s', (_name, start, roles) => {
     return to;
   }
 
-  async function examine(path: string, { strong, weak }: Ledgers): Promise<string[]> {
+  async function examine(path: string, { strong, weak, stream }: Ledgers): Promise<string[]> {
     const server = new Mongod({ dbPath: join(path, 'db'), auth: false });
     try {
       await rig.restore(server);
       const client = server.client();
-      return [...(await missing(client, strong)), ...(await missing(client, weak, WEAK))];
+      return [
+        ...(await missing(client, strong)),
+        ...(await missing(client, weak, WEAK)),
+        ...(await missing(client, stream, STREAM)),
+      ];
     } catch (error) {
       return [`it does not start: ${(error as Error).message.slice(0, 80)}`];
     } finally {
@@ -211,27 +228,27 @@ describe.each(rigs)('%s', (_name, start, roles) => {
       `between freeze and thaw lack none of the writes acknowledged, ${TRIALS} times of ${TRIALS}`,
       { timeout: TRIAL_WITHIN_MS * TRIALS },
       async () => {
-        const sidecar = await beside(place(), copy);
+        const started = await beside(place(), copy);
+        sidecar = started;
         const found: string[] = [];
         for (let trial = 0; trial < TRIALS; trial += 1) {
           await storm.rise();
           const id = `${role}-${copy}-${trial}`;
           // A secondary promises what was acknowledged before it was asked.
           const before = storm.acked();
-          const frozen = await sidecar.api('POST', '/v1/freeze', { id, timeout: '60s' });
+          const frozen = await started.api('POST', '/v1/freeze', { id, timeout: '60s' });
           expect(frozen.status, JSON.stringify(frozen.body)).toBe(200);
           const promised = role === 'secondary' ? before : storm.acked();
           const path = await copyOf(place(), copy, id, trial);
-          const thawed = await sidecar.api('POST', '/v1/thaw', { id });
+          const thawed = await started.api('POST', '/v1/thaw', { id });
           expect(thawed.status, JSON.stringify(thawed.body)).toBe(200);
           await storm.abate();
-          const prepared = await sidecar.cli('prepare-restore', '--data', path);
+          const prepared = await started.cli('prepare-restore', '--data', path);
           expect(prepared.code, prepared.stderr).toBe(0);
           const problems = await examine(path, promised);
           found.push(...problems.map((problem) => `${id}: ${problem}`));
           await discard(path);
         }
-        await sidecar.stop();
         expect(found).toEqual([]);
       },
     );
@@ -242,7 +259,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
       async () => {
         let found: string[] = [];
         for (let trial = 0; trial < BARE_TRIALS && found.length === 0; trial += 1) {
-          await storm.rise();
+          await storm.rise(true);
           const promised = storm.acked();
           const path = await copyOf(place(), copy, `bare-${role}-${copy}-${trial}`, trial);
           await storm.abate();
