@@ -1,4 +1,5 @@
-import { rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { survey } from '../../../src/cluster/doctor/examine.ts';
 import { probe } from '../../../src/cluster/doctor/probe.ts';
@@ -63,6 +64,45 @@ describe('a sidecar that is asked', () => {
     ]);
     await server.admin.query('GRANT pg_monitor TO quiesce');
     await expect.poll(() => ask(sidecar), { timeout: 30_000 }).toEqual([]);
+  });
+
+  it('says that the last freeze did not hold, until one has', async () => {
+    const server = await startServer({ major: 17 });
+    undo.push(() => server.stop());
+    const sidecar = await sidecarWith(server.roleEnv);
+    await sidecar.start();
+    await sidecar.cli('freeze', '--id', 'late', '--ttl', '100ms');
+    await expect
+      .poll(() => ask(sidecar), { timeout: 30_000 })
+      .toMatchObject([
+        {
+          code: 'LAST_FREEZE_INCONSISTENT',
+          message: 'The last freeze (late) ended with lease-expired.',
+        },
+      ]);
+    await sidecar.cli('freeze', '--id', 'good');
+    expect(await sidecar.cli('thaw', '--id', 'good')).toMatchObject({ code: 0 });
+    expect(await ask(sidecar)).toEqual([]);
+  });
+
+  it('says that it runs on a copy that is not what its receipt promises', async () => {
+    const data = await makeTempDir();
+    undo.push(() => rm(data, { recursive: true, force: true }));
+    await mkdir(join(data, '.quiesce'));
+    await writeFile(join(data, '.quiesce/receipt.json'), 'no receipt at all');
+    const env = { PGHOST: '/nowhere', PGUSER: 'nobody', QUIESCE_DATA_DIR: data };
+    const sidecar = await sidecarWith(env);
+    await sidecar.start('live');
+    await expect
+      .poll(() => ask(sidecar), { timeout: 30_000 })
+      .toMatchObject([
+        { code: 'DATABASE_UNREACHABLE' },
+        {
+          code: 'RESTORE_NOT_VERIFIED',
+          message:
+            'Its sidecar says: The receipt on the volume cannot be read, so nothing can be verified.',
+        },
+      ]);
   });
 
   it('is named when it cannot be asked', async () => {
