@@ -67,7 +67,7 @@ export async function play(world: World, run: number, plan: Plan): Promise<RunRe
   } catch (error) {
     findings.push({ kind: 'harness', what: (error as Error).stack ?? String(error) });
   } finally {
-    scenario.close();
+    await scenario.close();
   }
   const { record } = scenario;
   for (const { copy } of record.copies) await world.database.drop(copy).catch(() => undefined);

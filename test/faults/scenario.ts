@@ -22,6 +22,7 @@ export class Scenario {
   readonly #injected: Injected[] = [];
   readonly #cuts: Promise<void>[] = [];
   readonly #under: Promise<unknown>[] = [];
+  #over = false;
   #shim: Shim | undefined;
 
   constructor(world: World, plan: Plan, story: Story) {
@@ -61,9 +62,14 @@ export class Scenario {
     await this.#settle();
   }
 
-  /** Nothing more is measured; to be called at the end of a run, whatever became of it. */
-  close(): void {
+  /**
+   * Nothing more is measured or struck; to be called at the end of a run, whatever became of it. What
+   * a late step of the freeze has still struck is over when it resolves.
+   */
+  async close(): Promise<void> {
+    this.#over = true;
     this.#pulse.stop();
+    await Promise.allSettled(this.#under);
   }
 
   async #settle(): Promise<void> {
@@ -76,7 +82,10 @@ export class Scenario {
   /** Acts at the step itself where there is no delay: the one who is watched has not gone on yet. */
   #when({ step, delayMs }: Anchor, act: () => Promise<void>): void {
     this.#story.on(step, () => {
-      this.#under.push(delayMs === 0 ? act() : sleep(delayMs).then(act));
+      if (this.#over) return;
+      const acting = delayMs === 0 ? act() : sleep(delayMs).then(act);
+      acting.catch(() => undefined);
+      this.#under.push(acting);
     });
   }
 

@@ -34,6 +34,7 @@ export abstract class PostgresDatabase implements Database {
   readonly server: EmbeddedPostgres;
   readonly options: DatabaseOptions;
   #load: WriterLoad | undefined;
+  #serving: Promise<void> | undefined;
 
   constructor(options: DatabaseOptions, server: EmbeddedPostgres) {
     this.options = options;
@@ -119,7 +120,12 @@ export abstract class PostgresDatabase implements Database {
     return pid > 0 && existsSync(`/proc/${pid}`) ? pid : undefined;
   }
 
-  async serve(): Promise<void> {
+  serve(): Promise<void> {
+    this.#serving ??= this.#serve().finally(() => (this.#serving = undefined));
+    return this.#serving;
+  }
+
+  async #serve(): Promise<void> {
     const { server } = this;
     // A killed server's children end when they come to notice, and keep its memory until then.
     const deadline = performance.now() + SERVED_WITHIN_MS;
