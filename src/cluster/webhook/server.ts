@@ -25,11 +25,13 @@ export interface AdmissionOptions {
   readonly logger: Logger;
   readonly metrics: WebhookMetrics;
   readonly events: EventWriter;
+  /** The server is about to stop. */
+  readonly leaving: () => boolean;
 }
 
 /** The HTTPS server that the API server calls: `POST /mutate`. */
 export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer {
-  const { pair, config, failurePolicy, logger, metrics, events } = options;
+  const { pair, config, failurePolicy, logger, metrics, events, leaving } = options;
   const app = fastify({
     logger: false,
     bodyLimit: BODY_LIMIT,
@@ -42,6 +44,10 @@ export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer
     https: { cert: pair.certificate, key: pair.key, minVersion: 'TLSv1.2' },
   });
   app.setErrorHandler(answerError(logger));
+  // A connection that is kept is closed under a request in the end, and no API server sends that again.
+  app.addHook('onSend', async (_request, reply) => {
+    if (leaving()) reply.header('connection', 'close');
+  });
   app.post('/mutate', async (request) => {
     const begun = performance.now();
     const reviewed = answerReview(request.body, config, failurePolicy);

@@ -39,7 +39,9 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
   const logger = createLogger({ level: options.logLevel });
   const metrics = createWebhookMetrics();
   const cluster = connectCluster();
-  const door = new Door(options, { logger, metrics, events: new EventWriter(cluster, logger) });
+  let stopping = false;
+  const events = new EventWriter(cluster, logger);
+  const door = new Door(options, { logger, metrics, events, leaving: () => stopping });
   const keeper = new CertificateKeeper({
     source: sourceOf(options, cluster),
     logger,
@@ -49,7 +51,6 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     },
     onFailure: () => metrics.certificateError(),
   });
-  let stopping = false;
   const observability = buildObservabilityApp({
     metrics: () => metrics.text(),
     live: () => ({ ok: true, message: 'alive' }),
@@ -76,13 +77,13 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
 /** The HTTPS server, opened with the first certificate and given every later one. */
 class Door {
   readonly #options: WebhookOptions;
-  readonly #parts: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events'>;
+  readonly #parts: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'leaving'>;
   #server: AdmissionServer | undefined;
   #listening = false;
 
   constructor(
     options: WebhookOptions,
-    parts: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events'>,
+    parts: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'leaving'>,
   ) {
     this.#options = options;
     this.#parts = parts;
