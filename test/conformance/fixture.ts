@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CopyMethod } from '../../src/engines/engine.ts';
 import type { Snapshot, Volume } from '../../src/demo/volume.ts';
+import { copyFileByFile } from '../support/file-copy.ts';
 
 /** The writes a server has acknowledged by one moment, in whatever form the engine's load keeps them. */
 export interface Ledger {
@@ -152,5 +154,18 @@ export function snapshotBackup(volume: Pick<Volume, 'snapshot'>, name: string): 
       if (!copy) throw new Error('nothing was copied');
       return Promise.resolve(copy.path);
     },
+  };
+}
+
+/**
+ * The backup that reads the mounted files one after the other, into the folder `to`.
+ *
+ * @param pauseMs in the middle of it: long enough for what an unheld server would write meanwhile.
+ */
+export function fileBackup(volume: Pick<Volume, 'path'>, to: string, pauseMs: number): Backup {
+  return {
+    during: () => copyFileByFile(volume.path, to, { between: () => sleep(pauseMs) }),
+    after: () => Promise.resolve(),
+    mount: () => Promise.resolve(to),
   };
 }

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Document, MongoClient } from 'mongodb';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import { makeBlockVolume } from '../support/block-volume.ts';
-import { copyFileByFile } from '../support/file-copy.ts';
 import { type Acked, LEDGER_DB, missing, MongoLoad } from '../support/mongo-load.ts';
 import {
   Mongod,
@@ -21,6 +20,7 @@ import {
   type Load,
   type Restored,
   type ServerControl,
+  fileBackup,
   snapshotBackup,
   type StartOptions,
   type Subject,
@@ -174,13 +174,8 @@ class MongoWorld implements World<MongoLedger> {
   backup(name: string): Backup {
     const { copy, dir } = this.#options;
     if (copy !== 'files') return snapshotBackup(this.volume, name);
-    const to = join(dir, name);
-    return {
-      // Long enough for a checkpoint of a server that is not held.
-      during: () => copyFileByFile(this.volume.path, to, { between: () => sleep(1_500) }),
-      after: () => Promise.resolve(),
-      mount: () => Promise.resolve(to),
-    };
+    // Long enough for a checkpoint of a server that is not held.
+    return fileBackup(this.volume, join(dir, name), 1_500);
   }
 
   async restore(dataDir: string): Promise<Restored<MongoLedger>> {

@@ -1,9 +1,7 @@
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import { makeBlockVolume } from '../support/block-volume.ts';
-import { copyFileByFile } from '../support/file-copy.ts';
 import {
   aclLine,
   changedSince,
@@ -25,6 +23,7 @@ import {
   type Load,
   type Restored,
   type ServerControl,
+  fileBackup,
   snapshotBackup,
   type StartOptions,
   type Subject,
@@ -153,12 +152,7 @@ class RedisWorld implements World<RedisLedger> {
   backup(name: string): Backup {
     const { copy, dir } = this.#options;
     if (copy !== 'files') return snapshotBackup(this.volume, name);
-    const to = join(dir, name);
-    return {
-      during: () => copyFileByFile(this.volume.path, to, { between: () => sleep(300) }),
-      after: () => Promise.resolve(),
-      mount: () => Promise.resolve(to),
-    };
+    return fileBackup(this.volume, join(dir, name), 300);
   }
 
   async restore(dataDir: string): Promise<Restored<RedisLedger>> {

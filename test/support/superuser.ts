@@ -1,8 +1,9 @@
-import { Client, type QueryResult } from 'pg';
+import type { QueryResult } from 'pg';
 import { amcheck } from '../../src/demo/amcheck.ts';
 import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
 import { type LedgerReport, verifyLedger } from '../../src/demo/ledger.ts';
 import type { Acked } from '../../src/demo/load.ts';
+import { withClient } from '../../src/demo/source.ts';
 import { ROLE_PASSWORD } from './postgres.ts';
 
 /** How the sidecar reaches a server, as its least-privileged role. */
@@ -14,24 +15,10 @@ export async function query<T extends object>(
   server: EmbeddedPostgres,
   text: string,
 ): Promise<T[]> {
-  return await withSuperuser(server, async (client) => {
+  return await withClient(server, 'postgres', async (client) => {
     const result = (await client.query<T>(text)) as QueryResult<T> | QueryResult<T>[];
     return Array.isArray(result) ? (result.at(-1)?.rows ?? []) : result.rows;
   });
-}
-
-async function withSuperuser<T>(
-  server: EmbeddedPostgres,
-  use: (client: Client) => Promise<T>,
-): Promise<T> {
-  const client = new Client(server.superuser());
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return await use(client);
-  } finally {
-    await client.end().catch(() => undefined);
-  }
 }
 
 /** Every acknowledged transaction, no gap, sums, payloads; then amcheck, a write and a VACUUM. */
@@ -39,7 +26,7 @@ export async function examine(
   server: EmbeddedPostgres,
   acked: Acked,
 ): Promise<LedgerReport & { readonly amcheck: readonly string[] }> {
-  return await withSuperuser(server, async (client) => {
+  return await withClient(server, 'postgres', async (client) => {
     const ledger = await verifyLedger(client, acked);
     const { problems } = await amcheck(client);
     await client.query('CREATE TABLE after_restore AS SELECT 1 AS one');
