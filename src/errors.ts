@@ -71,7 +71,7 @@ export const catalogue = {
   BODY_TOO_LARGE: {
     status: 413,
     exit: 2,
-    meaning: 'The request body is larger than 64 KiB.',
+    meaning: 'The request body is larger than 64 KiB (8 MiB where the webhook is asked).',
     hint: 'Send only the documented fields.',
   },
   UNSUPPORTED_MEDIA_TYPE: {

@@ -1,8 +1,10 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { BODY_LIMIT } from './body.ts';
 
 /** What may travel beside `error` in an answer. */
 const COMPANIONS = ['receipt', 'checks'] as const;
@@ -21,10 +23,20 @@ export function errorBody(error: QuiesceError): ErrorAnswer {
   };
 }
 
+const MIB = 1024 * 1024;
+/** How much of a refused body is read, and for how long, so that its sender sees the refusal. */
+const MOST_DISCARDED = 64 * 1024 * 1024;
+const DISCARD_MS = 2_000;
+
 /** The one way an error leaves the API. The text of an unexpected one stays in the log. */
 export function answerError(logger: Logger) {
-  return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const error = translate(thrown);
+  return async (
+    thrown: unknown,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    const error = translate(thrown, request.routeOptions?.bodyLimit);
+    if (error.code === 'BODY_TOO_LARGE') await discardBody(request.raw);
     if (error.code === 'INTERNAL') {
       logger.error(
         { err: error.cause ?? error, method: request.method, route: request.routeOptions.url },
@@ -36,12 +48,32 @@ export function answerError(logger: Logger) {
   };
 }
 
-function translate(thrown: unknown): QuiesceError {
+/**
+ * Reads on what a client still sends, within bounds: a connection closed in the middle of a body is
+ * reset, and most clients then report that instead of the answer.
+ */
+async function discardBody(body: IncomingMessage): Promise<void> {
+  if (body.complete || body.destroyed) return;
+  let left = MOST_DISCARDED;
+  let late: NodeJS.Timeout | undefined;
+  await new Promise<void>((resolve) => {
+    late = setTimeout(resolve, DISCARD_MS);
+    for (const end of ['end', 'error', 'close']) body.once(end, () => resolve());
+    body.on('data', (part: Buffer) => {
+      left -= part.length;
+      if (left < 0) resolve();
+    });
+  });
+  clearTimeout(late);
+}
+
+function translate(thrown: unknown, bodyLimit = BODY_LIMIT): QuiesceError {
   if (thrown instanceof QuiesceError) return thrown;
   if (hasZodFastifySchemaValidationErrors(thrown)) return invalidField(thrown);
   const { code, statusCode } = thrown as Partial<FastifyError>;
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    return new QuiesceError('BODY_TOO_LARGE', 'The request body is larger than 64 KiB.');
+    const limit = bodyLimit < MIB ? `${bodyLimit / 1024} KiB` : `${bodyLimit / MIB} MiB`;
+    return new QuiesceError('BODY_TOO_LARGE', `The request body is larger than ${limit}.`);
   }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new QuiesceError('UNSUPPORTED_MEDIA_TYPE', 'The content-type header cannot be read.');

@@ -1,10 +1,12 @@
 import * as fc from 'fast-check';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { type IncomingMessage, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildControlApp } from '../../src/http/app.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -63,6 +65,24 @@ describe('over a real socket', () => {
     expect(large.status).toBe(413);
     expect(large.body).toMatchObject({ error: { code: 'BODY_TOO_LARGE' } });
     expect(control.freezes).toHaveLength(1);
+  });
+
+  it('lets the sender of megabytes see that they are refused', async () => {
+    for (let attempt = 0; attempt < 10; attempt += 1) {
+      const sent = request({ port, path: '/v1/freeze', method: 'POST', agent: false });
+      sent.setHeader('content-type', 'application/json');
+      sent.end(JSON.stringify({ id: 'x'.repeat(16 * 1024 * 1024) }));
+      const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+      expect(answer.statusCode).toBe(413);
+      expect(await json(answer)).toMatchObject({ error: { code: 'BODY_TOO_LARGE' } });
+    }
+    expect(control.freezes).toEqual([]);
+  });
+
+  it('answers who declares a body that is too large and never sends it', async () => {
+    const head = 'Content-Type: application/json\r\nContent-Length: 70000\r\n\r\n';
+    const answer = await raw({ path }, `POST /v1/freeze HTTP/1.1\r\n${CLOSE}${head}`);
+    expect(answer.status).toBe(413);
   });
 
   it.each([
