@@ -11,6 +11,7 @@ export default defineConfig({
     globalSetup: './test/support/global-setup.ts',
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 10_000 } },
     // Real servers on two cores: more workers than this only measures contention.
     maxWorkers: 2,
     passWithNoTests: false,

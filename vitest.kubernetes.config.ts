@@ -9,6 +9,7 @@ export default defineConfig({
     globalSetup: './test/support/kubernetes-setup.ts',
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 10_000 } },
     maxWorkers: 2,
     passWithNoTests: false,
     retry: process.env['CI'] ? 1 : 0,
