@@ -246,7 +246,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
       expect((await sidecar.cli('thaw', '--id', id)).code).toBe(7);
       await sidecar.stop();
     }
-  }, 180_000);
+  }, 300_000);
 
   it('kill -9 in the moment the server’s switch is armed leaves no switch behind', async () => {
     rig = await Rig.make({ major });
