@@ -20,6 +20,8 @@ server needs. For PostgreSQL it
   - makes sure that no server runs or has run on the copy,
   - writes backup_label (and tablespace_map) into the data directory.
 For Redis it compares every file with the receipt, and says how the server must be started.
+For MongoDB it makes sure that the copy was cut under the lock and that every table of it came
+along, and prints what needs a running server: how to start it alone, or as a new set.
 Without a receipt it changes nothing, says so and exits 0. Run again, it does no harm.
 
 Options:
