@@ -40,5 +40,6 @@ export async function loadEngine(name: string): Promise<EngineModule> {
 
 /** The part of an engine that works on a restored copy, without a server; `undefined`: it has none. */
 export async function loadRestore(name: string): Promise<RestoreModule | undefined> {
-  return await restores[name]?.();
+  // The name is one that a receipt gives: it may be that of a property of every object.
+  return Object.hasOwn(restores, name) ? await restores[name]?.() : undefined;
 }

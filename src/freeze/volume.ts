@@ -1,4 +1,4 @@
-import { chown, readdir, readFile, stat } from 'node:fs/promises';
+import { chown, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   describeErrno,
@@ -10,6 +10,7 @@ import {
   writeDurably,
   type WriteOptions,
 } from '../files.ts';
+import { readRegular } from '../regular-file.ts';
 import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 
@@ -166,7 +167,7 @@ export class Volume {
     if (this.dataDir === undefined) return null;
     try {
       const parsed = receiptSchema.safeParse(
-        JSON.parse(await readFile(this.#path(RECEIPT_FILE), 'utf8')),
+        JSON.parse(await readRegular(this.#path(RECEIPT_FILE))),
       );
       return parsed.success ? parsed.data : 'unreadable';
     } catch (error) {

@@ -1,9 +1,10 @@
-import { lstat, readFile, realpath, stat } from 'node:fs/promises';
+import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
 import { describeErrno, isErrno, writeDurably } from '../files.ts';
 import { type Receipt, receiptSchema } from '../freeze/receipt.ts';
 import { RECEIPT_FILE, VOLUME_FOLDER } from '../freeze/volume.ts';
+import { readRegular } from '../regular-file.ts';
 import { LARGEST_RECEIPT, readGivenReceipt } from './given-receipt.ts';
 
 /** What is under way and how far, for a person who waits. `total` is 0 where it is not known. */
@@ -128,7 +129,7 @@ async function existingFolder(path: string): Promise<string> {
   try {
     if ((await stat(path)).isDirectory()) return await realpath(path);
   } catch (error) {
-    if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENOTDIR')) throw asRestoreError(error);
+    if (!isOther(error)) throw asRestoreError(error);
   }
   throw new QuiesceError('USAGE', `--data: ${path} is not a folder.`, {
     field: '--data',
@@ -144,7 +145,7 @@ async function readReceipt(dataDir: string): Promise<Receipt | null> {
     if (!folder.isDirectory()) throw invalid(path, `${VOLUME_FOLDER} is not a folder`);
     const info = await lstat(path);
     if (!info.isFile() || info.size > LARGEST_RECEIPT) throw invalid(path, 'it is no receipt file');
-    text = await readFile(path, 'utf8');
+    text = await readRegular(path);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return null;
     if (error instanceof QuiesceError) throw error;
@@ -228,9 +229,23 @@ function invalid(path: string, why: string): QuiesceError {
 }
 
 const UNREADABLE = ['EACCES', 'EPERM', 'EROFS', 'EIO', 'ENOSPC', 'EDQUOT'];
+/** What a system call says where a file or folder is missing, or something else lies under its name. */
+const OTHER = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO', 'EFTYPE'];
+
+function isOther(error: unknown): boolean {
+  return OTHER.some((code) => isErrno(error, code));
+}
 
 /** Names the error of a system call that the data did not allow. */
 export function asRestoreError(error: unknown): unknown {
+  if (isOther(error)) {
+    const path = (error as NodeJS.ErrnoException).path ?? 'A file of the copy';
+    return new QuiesceError(
+      'RESTORE_INCOMPLETE',
+      `${path} is missing, or is not what it must be: ${(error as NodeJS.ErrnoException).code}.`,
+      { cause: error },
+    );
+  }
   if (!UNREADABLE.some((code) => isErrno(error, code))) return error;
   const path = (error as NodeJS.ErrnoException).path;
   const where = path === undefined ? 'The restored data' : path;

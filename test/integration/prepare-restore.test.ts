@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import {
   chmod,
   mkdir,
@@ -10,6 +11,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { run } from '../../src/commands/prepare-restore.ts';
 import { verifyLedger } from '../../src/demo/ledger.ts';
@@ -311,6 +313,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
         ],
         ['another version', ({ engine }) => ({ engine: { ...engine, version: '12.1' } })],
         ['another engine', ({ engine }) => ({ engine: { ...engine, name: 'oracle' } })],
+        ['no engine', ({ engine }) => ({ engine: { ...engine, name: 'constructor' } })],
         ['another copy method', () => ({ copy: 'files' })],
         [
           'an inconsistent verdict',
@@ -348,6 +351,57 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       await writeFile(kept, label);
       await writeFile(join(copy.pgdata, 'backup_label'), label.replace('START TIME', 'Start time'));
       expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
+    });
+
+    it('a copy with something else under the name of a file, at once and by name', async () => {
+      const names = [
+        'pgdata/postmaster.pid',
+        'pgdata/backup_label',
+        'pgdata/backup_label.old',
+        `pgdata/pg_wal/${receipt.restore.wal.first}`,
+        '.quiesce/postgres.backup_label',
+        '.quiesce/prepared.json',
+      ];
+      const copy = await fresh();
+      for (const name of names) {
+        const path = join(copy.volume, name);
+        await rename(path, `${path}-kept`).catch(() => undefined);
+        for (const put of [
+          () => promisify(execFile)('mkfifo', [path]),
+          () => mkdir(path),
+          () => symlink(path, path),
+          () => symlink('/dev/zero', path),
+        ]) {
+          await put();
+          const outcome = await prepare(copy).catch((error: Refusal) => error);
+          expect({ ...outcome, name }).toMatchObject({ name, code: 'RESTORE_INCOMPLETE' });
+          expect(outcome.message).toContain(path.slice(path.lastIndexOf('/') + 1));
+          await rm(path, { recursive: true });
+        }
+        await rename(`${path}-kept`, path).catch(() => undefined);
+      }
+      expect(await prepare(copy, true)).toMatchObject({ outcome: 'prepared' });
+    });
+
+    it('a copy whose pg_control is cut, whose pg_wal is a file, or that lacks a folder', async () => {
+      const spoil: [string, (pgdata: string) => Promise<unknown>][] = [
+        ['pg_control', (pgdata) => writeFile(join(pgdata, 'global/pg_control'), 'cut')],
+        ['pg_tblspc', (pgdata) => rm(join(pgdata, 'pg_tblspc'), { recursive: true })],
+        [
+          'pg_wal',
+          async (pgdata) => {
+            await rm(join(pgdata, 'pg_wal'), { recursive: true });
+            await writeFile(join(pgdata, 'pg_wal'), '');
+          },
+        ],
+      ];
+      for (const [name, change] of spoil) {
+        const copy = await fresh();
+        await change(copy.pgdata);
+        const { code, message } = await refused(copy);
+        expect({ name, code }).toEqual({ name, code: 'RESTORE_INCOMPLETE' });
+        expect(message).toContain(name);
+      }
     });
 
     it('a data directory, WAL or tablespace that lies outside of the copy', async () => {

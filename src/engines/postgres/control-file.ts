@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openRegular } from '../../regular-file.ts';
 import { crc32c } from './wal/crc32c.ts';
 
 /** `DBState` of pg_control.h, in its order and in `pg_controldata`'s words. */
@@ -115,7 +115,7 @@ export async function readSystemIdentifier(pgdata: string): Promise<string> {
 }
 
 async function readHead(pgdata: string, length: number): Promise<Buffer> {
-  const file = await open(join(pgdata, 'global', 'pg_control'), 'r');
+  const file = await openRegular(join(pgdata, 'global', 'pg_control'));
   try {
     const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, 0);
     if (bytesRead < length) throw new ControlFileError('pg_control is cut short');

@@ -1,6 +1,7 @@
-import { lstat, readdir, readFile, realpath } from 'node:fs/promises';
+import { lstat, readdir, realpath } from 'node:fs/promises';
 import { join, relative as relativePath } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
+import { readRegular } from '../../regular-file.ts';
 import { readSystemIdentifier } from './control-file.ts';
 import { parseLsn, walFileName } from './lsn.ts';
 import type { ServerFacts } from './server.ts';
@@ -153,7 +154,7 @@ async function theLiveOne(found: readonly Found[]): Promise<readonly Found[]> {
 async function identify(path: string): Promise<Found | undefined> {
   try {
     const real = await realpath(path);
-    await readFile(join(real, 'PG_VERSION'));
+    await readRegular(join(real, 'PG_VERSION'));
     return { path: real, identifier: await readSystemIdentifier(real) };
   } catch {
     return undefined;

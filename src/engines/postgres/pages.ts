@@ -1,7 +1,8 @@
 import { type Dirent } from 'node:fs';
-import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
+import { type FileHandle, readdir, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { isErrno } from '../../files.ts';
+import { openRegular } from '../../regular-file.ts';
 
 export interface PageScan {
   /** The end of valid WAL in the copy. */
@@ -111,7 +112,7 @@ interface FileScan {
 }
 
 async function scanFile(path: string, scan: PageScan, buffer: Buffer): Promise<FileScan> {
-  const file = await open(path, 'r');
+  const file = await openRegular(path);
   try {
     return await scanPages(file, scan, buffer);
   } finally {

@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { QuiesceError } from '../../errors.ts';
 import { type Receipt, receiptSchema } from '../../freeze/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../engine.ts';
+import { readRegular } from '../../regular-file.ts';
 import { withSession } from '../../with-session.ts';
 import { checkDeep } from './amcheck.ts';
 import { inspectServerLayout } from './layout.ts';
@@ -268,7 +268,7 @@ async function readPrepared(dataDir: string | undefined): Promise<Prepared | und
   if (dataDir === undefined) return undefined;
   try {
     return preparedSchema.parse(
-      JSON.parse(await readFile(join(dataDir, '.quiesce', 'prepared.json'), 'utf8')),
+      JSON.parse(await readRegular(join(dataDir, '.quiesce', 'prepared.json'))),
     );
   } catch {
     return undefined;
@@ -289,7 +289,7 @@ async function readVerified(
   if (dataDir === undefined) return undefined;
   try {
     const path = join(dataDir, '.quiesce', `restored-${claim.id}.json`);
-    const { receipt, verifiedAt } = verifiedSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+    const { receipt, verifiedAt } = verifiedSchema.parse(JSON.parse(await readRegular(path)));
     const same =
       receipt.engine.identity['systemIdentifier'] === claim.systemIdentifier &&
       receipt.position?.['lsn'] === claim.position.lsn;

@@ -1,6 +1,7 @@
-import { lstat, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { describeErrno, isErrno } from '../../../files.ts';
+import { readRegular } from '../../../regular-file.ts';
 import {
   type ControlFile,
   ControlFileError,
@@ -41,7 +42,7 @@ async function search(dataDir: string, systemIdentifier: string): Promise<string
     const next: string[] = [];
     for (const folder of folders) {
       if (!(await isData(folder))) next.push(...(await subfolders(folder)));
-      else if ((await readSystemIdentifier(folder)) === systemIdentifier) found.push(folder);
+      else if ((await systemOf(folder)) === systemIdentifier) found.push(folder);
       else others += 1;
     }
     folders = next;
@@ -79,7 +80,7 @@ async function isData(folder: string): Promise<boolean> {
     try {
       if (!(await stat(join(folder, name))).isFile()) return false;
     } catch (error) {
-      if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return false;
+      if (['ENOENT', 'ENOTDIR', 'ELOOP'].some((code) => isErrno(error, code))) return false;
       throw error;
     }
   }
@@ -134,7 +135,7 @@ export async function readOwnControl(
   pgdata: string,
   systemIdentifier: string,
 ): Promise<ControlFile> {
-  const found = await readSystemIdentifier(pgdata);
+  const found = await systemOf(pgdata);
   if (found !== systemIdentifier) {
     throw receiptInvalid(
       `The receipt is of system ${systemIdentifier}, but ${pgdata} is of system ${found}.`,
@@ -143,12 +144,23 @@ export async function readOwnControl(
   try {
     return await readControlFile(pgdata);
   } catch (error) {
-    if (error instanceof ControlFileError) throw incomplete(`${pgdata}: ${error.message}.`);
-    throw error;
+    throw asIncomplete(pgdata, error);
   }
+}
+
+async function systemOf(pgdata: string): Promise<string> {
+  try {
+    return await readSystemIdentifier(pgdata);
+  } catch (error) {
+    throw asIncomplete(pgdata, error);
+  }
+}
+
+function asIncomplete(pgdata: string, error: unknown): unknown {
+  return error instanceof ControlFileError ? incomplete(`${pgdata}: ${error.message}.`) : error;
 }
 
 /** The major version in `PG_VERSION`. */
 export async function readMajor(pgdata: string): Promise<number> {
-  return Number.parseInt(await readFile(join(pgdata, 'PG_VERSION'), 'utf8'), 10);
+  return Number.parseInt(await readRegular(join(pgdata, 'PG_VERSION')), 10);
 }

@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../../files.ts';
+import { readRegular } from '../../../regular-file.ts';
 import type { ClusterState, ControlFile } from '../control-file.ts';
 import { parseLsn } from '../lsn.ts';
 import { type CopyPromise, readLabel } from './promise.ts';
@@ -68,7 +69,7 @@ export async function startedSince(
 /** The content of a file; `null` where there is none. */
 export async function readIfThere(path: string): Promise<string | null> {
   try {
-    return await readFile(path, 'utf8');
+    return await readRegular(path);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return null;
     throw error;

@@ -3,6 +3,7 @@ import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isErrno } from '../../../files.ts';
+import { readIfThere } from './past.ts';
 
 /** `postmaster.pid`, as the last server on the data left it. */
 export interface PidFile {
@@ -13,13 +14,8 @@ export interface PidFile {
 
 /** `null` where there is none: the last server was shut down, or the file was removed by hand. */
 export async function readPidFile(pgdata: string): Promise<PidFile | null> {
-  let text: string;
-  try {
-    text = await readFile(join(pgdata, 'postmaster.pid'), 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return null;
-    throw error;
-  }
+  const text = await readIfThere(join(pgdata, 'postmaster.pid'));
+  if (text === null) return null;
   const lines = text.split('\n');
   // A single-user server writes its pid with a minus sign.
   const pid = Math.abs(Number.parseInt(lines[0] ?? '', 10));

@@ -1,7 +1,8 @@
-import { chown, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { chown, mkdir, readdir, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { isErrno, syncFolder, writeDurably } from '../../../files.ts';
+import { readRegular } from '../../../regular-file.ts';
 import { preparedSchema } from '../receipt.ts';
 import { BASE, exists, SWAP, TORN } from '../staged/folder.ts';
 import { incomplete } from './refuse.ts';
@@ -25,13 +26,16 @@ export async function readSwap(staging: string): Promise<Swap | null> {
   const path = join(staging, SWAP);
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readRegular(path);
   } catch (error) {
     if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return null;
     throw error;
   }
-  const parsed = swapSchema.safeParse(JSON.parse(text));
-  if (parsed.success) return parsed.data;
+  try {
+    return swapSchema.parse(JSON.parse(text));
+  } catch {
+    // Said below.
+  }
   throw incomplete(`${path} cannot be understood: restore the volume again.`);
 }
 

@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isErrno, syncFolder } from '../../../files.ts';
+import { openRegular } from '../../../regular-file.ts';
 import type { Manifest } from './manifest.ts';
 import { ignoreGone } from './sources.ts';
 import type { Sources } from './sources.ts';
@@ -95,7 +96,7 @@ export class Stager {
   async copy(path: string, signal: AbortSignal, source = join(this.#from, path)): Promise<boolean> {
     signal.throwIfAborted();
     const began = performance.now();
-    const from = await open(source, constants.O_RDONLY | constants.O_NOFOLLOW).catch(ignoreGone);
+    const from = await openRegular(source, constants.O_NOFOLLOW).catch(ignoreGone);
     if (from === undefined) return false;
     try {
       const { mode } = await from.stat();

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { lstat, open, readdir, readFile, readlink } from 'node:fs/promises';
+import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { isErrno } from '../../../files.ts';
+import { openRegular, readRegular } from '../../../regular-file.ts';
 import { BASE, MANIFEST } from './folder.ts';
 
 const manifestSchema = z.object({
@@ -25,7 +26,7 @@ export async function readManifest(staging: string, sha256: string): Promise<Man
   const path = join(staging, MANIFEST);
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readRegular(path);
   } catch (error) {
     if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return `${path} is missing`;
     throw error;
@@ -98,7 +99,7 @@ async function look(path: string): Promise<Awaited<ReturnType<typeof lstat>> | u
 }
 
 async function hashFile(path: string, signal: AbortSignal): Promise<string> {
-  const file = await open(path, 'r');
+  const file = await openRegular(path);
   try {
     const hash = createHash('sha256');
     const chunk = Buffer.allocUnsafe(1 << 20);

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readRegular } from '../../../regular-file.ts';
 import { readControlFile } from '../control-file.ts';
 import { parseLsn } from '../lsn.ts';
 import { WalEvidence } from './evidence.ts';
@@ -45,7 +45,7 @@ export async function locateWal(
   },
 ): Promise<WalLocation> {
   const { systemIdentifier, segmentSize } = wanted;
-  const major = Number.parseInt(await readFile(join(pgdata, 'PG_VERSION'), 'utf8'), 10);
+  const major = Number.parseInt(await readRegular(join(pgdata, 'PG_VERSION')), 10);
   const magic = PAGE_MAGIC[major];
   if (magic === undefined) {
     throw new Error(`the WAL of PostgreSQL ${major} is not known; known are 13 to 18`);

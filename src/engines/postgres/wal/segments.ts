@@ -1,6 +1,7 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../../files.ts';
+import { openRegular } from '../../../regular-file.ts';
 import { formatLsn, segmentFileName } from '../lsn.ts';
 import type { TimelineSpan } from './timeline.ts';
 
@@ -101,7 +102,7 @@ export class SegmentReader {
       if (Math.floor(span.begin / segmentSize) > segment) continue;
       const path = join(pgdata, 'pg_wal', this.#nameOf(segment, span));
       try {
-        this.#file = await open(path, 'r');
+        this.#file = await openRegular(path);
       } catch (error) {
         if (isErrno(error, 'ENOENT')) continue;
         throw error;

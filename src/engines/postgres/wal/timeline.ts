@@ -1,5 +1,6 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readRegular } from '../../../regular-file.ts';
 import { parseLsn } from '../lsn.ts';
 
 /** A timeline that another one branched off, and where. */
@@ -29,7 +30,7 @@ export async function readTimelineHistory(
 ): Promise<TimelineSwitch[]> {
   if (timeline === 1) return [];
   const name = `${timeline.toString(16).toUpperCase().padStart(8, '0')}.history`;
-  return parseHistory(await readFile(join(pgdata, 'pg_wal', name), 'utf8'), name);
+  return parseHistory(await readRegular(join(pgdata, 'pg_wal', name)), name);
 }
 
 /** Decodes a history file: `timeline <tab> LSN <tab> reason` a line, `#` begins a comment. */

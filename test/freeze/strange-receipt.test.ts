@@ -1,0 +1,36 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Volume } from '../../src/freeze/volume.ts';
+
+let dir: string;
+let path: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'quiesce-volume-'));
+  path = join(dir, '.quiesce/receipt.json');
+  await mkdir(join(dir, '.quiesce'));
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true, force: true });
+});
+
+it('a FIFO under the name of the receipt holds up neither a start nor a thaw', async () => {
+  await promisify(execFile)('mkfifo', [path]);
+  const volume = new Volume(dir);
+  expect(await volume.receipt()).toBe('unreadable');
+  expect(await volume.withdraw('a')).toBeNull();
+  expect(await volume.receipt()).toBeNull();
+});
+
+it('nor does a device, or a folder, which cannot be removed as a file and is said to be there', async () => {
+  const volume = new Volume(dir);
+  await symlink('/dev/zero', path);
+  expect(await volume.receipt()).toBe('unreadable');
+  expect(await volume.withdraw('a')).toBeNull();
+  await mkdir(path);
+  expect(await volume.receipt()).toBe('unreadable');
+  expect(await volume.withdraw('a')).toMatch(/receipt\.json could not be removed/);
+});

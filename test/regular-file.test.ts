@@ -1,0 +1,42 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { readRegular } from '../src/regular-file.ts';
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'quiesce-regular-'));
+});
+afterEach(async () => {
+  await rm(dir, { recursive: true, force: true });
+});
+
+it('reads a file, also through a link', async () => {
+  await writeFile(join(dir, 'file'), 'tëxt\n');
+  await symlink('file', join(dir, 'link'));
+  expect(await readRegular(join(dir, 'link'))).toBe('tëxt\n');
+});
+
+it('refuses at once what is no regular file: a FIFO nobody writes to, a socket, a folder, a device', async () => {
+  await promisify(execFile)('mkfifo', [join(dir, 'fifo')]);
+  await mkdir(join(dir, 'folder'));
+  await symlink('/dev/zero', join(dir, 'device'));
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(join(dir, 'socket'), resolve));
+  try {
+    for (const name of ['fifo', 'folder', 'device']) {
+      await expect(readRegular(join(dir, name)), name).rejects.toMatchObject({ code: 'EFTYPE' });
+    }
+    await expect(readRegular(join(dir, 'socket'))).rejects.toMatchObject({ code: 'ENXIO' });
+  } finally {
+    server.close();
+  }
+});
+
+it('says what the system says of a file that is not there', async () => {
+  await expect(readRegular(join(dir, 'none'))).rejects.toMatchObject({ code: 'ENOENT' });
+});
