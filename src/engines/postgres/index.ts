@@ -122,7 +122,9 @@ class PostgresEngine implements Engine {
   }
 
   async metadata(signal: AbortSignal): Promise<JsonObject> {
-    return await this.#with(signal, (session) => readMetadata(session, signal));
+    return await this.#with(signal, (session) =>
+      readMetadata(session, signal, { dataDir: this.#dataDir }),
+    );
   }
 
   /**

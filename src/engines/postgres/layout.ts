@@ -4,10 +4,14 @@ import { QuiesceError } from '../../errors.ts';
 import { readRegular } from '../../regular-file.ts';
 import { readSystemIdentifier } from './control-file.ts';
 import { parseLsn, walFileName } from './lsn.ts';
-import type { ServerFacts } from './server.ts';
+import { isOutside, noteOutside } from './outside.ts';
+import { readServer, type ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
 import {
   checkVolumes,
+  deviceOf,
+  findWal,
+  isRefusal,
   type LayoutInput,
   type Refusal,
   type Tablespace,
@@ -24,6 +28,8 @@ export interface Layout {
   readonly refusal?: Refusal;
   /** What could not be checked. */
   readonly notes: readonly string[];
+  /** What is on the same device, and yet not below QUIESCE_DATA_DIR. */
+  readonly outside: readonly string[];
 }
 
 const SCAN_DEPTH = 3;
@@ -75,12 +81,33 @@ export async function inspectLayout(input: LayoutInput): Promise<Layout> {
     notes.push(
       'PGDATA is not visible here: whether pg_wal lies on the same volume was not checked.',
     );
-    return { pgdata, relative: null, notes, ...refuseHidden(input) };
+    return { pgdata, relative: null, notes, outside: [], ...refuseHidden(input) };
   }
   const relative =
     input.dataDir === undefined ? null : relativePath(await realpath(input.dataDir), pgdata) || '.';
-  const refusal = await checkVolumes({ ...input, pgdata, relative, notes });
-  return { pgdata, relative, notes, ...(refusal && { refusal }) };
+  const seen = { ...input, pgdata, relative, notes };
+  const refusal = await checkVolumes(seen);
+  if (refusal) return { pgdata, relative, notes, outside: [], refusal };
+  return { pgdata, relative, notes, outside: await noteOutside(seen) };
+}
+
+/** Where `pg_wal` lies, as seen from here, if that is not the volume of the data; `null` also where it cannot be seen. */
+export async function findWalOutside(
+  session: Session,
+  dataDir: string | undefined,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const server = await readServer(session, signal);
+  const asked = await askLayout(session, server, dataDir, signal);
+  // The data of another server, which only a freeze has to refuse.
+  const layout = await inspectLayout(asked).catch(() => undefined);
+  if (!layout?.pgdata) return null;
+  const { pgdata, relative } = layout;
+  const path = await findWal({ ...asked, pgdata, relative, notes: [] });
+  if (isRefusal(path)) return null;
+  const root = dataDir ?? pgdata;
+  const apart = (await deviceOf(path)) !== (await deviceOf(root));
+  return apart || (await isOutside(root, path)) ? path : null;
 }
 
 /** With PGDATA out of sight only the server's word on tablespaces is left. */

@@ -1,6 +1,7 @@
 import { QuiesceError } from '../../errors.ts';
 import type { Json, JsonObject } from '../engine.ts';
 import { ask, type Row } from './catalog.ts';
+import { findWalOutside } from './layout.ts';
 import type { Session } from './session.ts';
 import { readSettings } from './settings-report.ts';
 import { quote } from './sqlstate.ts';
@@ -19,7 +20,7 @@ const LONG_TRANSACTION_SECONDS = 300;
 export async function readMetadata(
   session: Session,
   signal: AbortSignal,
-  options: { readonly longTransactionSeconds?: number } = {},
+  options: { readonly longTransactionSeconds?: number; readonly dataDir?: string | undefined } = {},
 ): Promise<JsonObject> {
   await requireMonitor(session, signal);
   const longSeconds = options.longTransactionSeconds ?? LONG_TRANSACTION_SECONDS;
@@ -40,6 +41,7 @@ export async function readMetadata(
     archiver: (await ask(session, 'archiver', [], signal))[0] ?? {},
     unlogged: await ask(session, 'unloggedTables', [], signal),
     defaults: await readDefaults(session, signal),
+    walOutside: await findWalOutside(session, options.dataDir, signal),
   };
   return toJson(arrange(session, server, parts, longSeconds)) as JsonObject;
 }
@@ -101,6 +103,8 @@ interface Parts {
   readonly archiver: Row;
   readonly unlogged: Row[];
   readonly defaults: Record<string, string>;
+  /** Where pg_wal lies, if not on the volume of the data. */
+  readonly walOutside: string | null;
 }
 
 function arrange(session: Session, server: Row, parts: Parts, longSeconds: number): object {
@@ -118,6 +122,7 @@ function arrange(session: Session, server: Row, parts: Parts, longSeconds: numbe
   } = server;
   const {
     unlogged: _count,
+    walOutside: _path,
     defaults,
     standbys,
     receiver,
@@ -185,6 +190,7 @@ function factsFrom(
     persistentSlots: named((slot) => slot['temporary'] === false),
     lostSlots: named((slot) => slot['walStatus'] === 'lost'),
     tablespaces: outside,
+    walOutside: parts.walOutside,
     archiverFailing: parts.archiver['failing'] === true,
     replayPaused: parts.replay?.['paused'] === true,
   };

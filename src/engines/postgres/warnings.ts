@@ -23,6 +23,8 @@ export interface WarningFacts {
   readonly persistentSlots: readonly string[];
   readonly lostSlots: readonly string[];
   readonly tablespaces: readonly { readonly name: string; readonly location: string }[];
+  /** Where pg_wal lies, if not on the volume of the data. */
+  readonly walOutside: string | null;
   readonly archiverFailing: boolean;
   readonly replayPaused: boolean;
 }
@@ -97,6 +99,13 @@ const RULES: readonly Rule[] = [
           `Tablespaces outside PGDATA must be on the same volume to be in its snapshot: ${tablespaces.map(({ name, location }) => `${name} (${location})`).join(', ')}.`,
         ]
       : undefined,
+  ({ walOutside: path }) =>
+    path === null
+      ? undefined
+      : [
+          'wal-outside',
+          `pg_wal lies outside of the data volume, at ${path}: a snapshot of that volume alone does not hold it.`,
+        ],
   ({ archiverFailing }) =>
     archiverFailing
       ? [

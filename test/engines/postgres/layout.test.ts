@@ -2,6 +2,7 @@ import { cp, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'nod
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { inspectServerLayout, type Layout } from '../../../src/engines/postgres/layout.ts';
+import { readMetadata } from '../../../src/engines/postgres/metadata.ts';
 import { readServer } from '../../../src/engines/postgres/server.ts';
 import { Session } from '../../../src/engines/postgres/session.ts';
 import { parseSettings } from '../../../src/engines/postgres/settings.ts';
@@ -44,6 +45,16 @@ async function inspect(
   }
 }
 
+async function warnings(it: TestServer): Promise<{ code: string; message: string }[]> {
+  const session = await Session.open(parseSettings(it.roleEnv).settings, never);
+  try {
+    const metadata = await readMetadata(session, never, { dataDir: it.dir });
+    return metadata['warnings'] as { code: string; message: string }[];
+  } finally {
+    await session.close();
+  }
+}
+
 /** A folder on another file system than /tmp, which every user may write to. */
 async function otherVolume(it?: TestServer['server']): Promise<string> {
   const dir = await mkdtemp('/dev/shm/q-');
@@ -55,9 +66,24 @@ async function otherVolume(it?: TestServer['server']): Promise<string> {
 describe('where the data lies', () => {
   test('is found below QUIESCE_DATA_DIR, at it, and without it', async () => {
     const it = await start({ dataFolder: 'data' });
-    expect(await inspect(it, it.dir)).toEqual({ pgdata: it.dataDir, relative: 'data', notes: [] });
-    expect(await inspect(it, it.dataDir)).toEqual({ pgdata: it.dataDir, relative: '.', notes: [] });
-    expect(await inspect(it, undefined)).toEqual({ pgdata: it.dataDir, relative: null, notes: [] });
+    expect(await inspect(it, it.dir)).toEqual({
+      pgdata: it.dataDir,
+      relative: 'data',
+      notes: [],
+      outside: [],
+    });
+    expect(await inspect(it, it.dataDir)).toEqual({
+      pgdata: it.dataDir,
+      relative: '.',
+      notes: [],
+      outside: [],
+    });
+    expect(await inspect(it, undefined)).toEqual({
+      pgdata: it.dataDir,
+      relative: null,
+      notes: [],
+      outside: [],
+    });
   });
 
   test('is found where the volume is mounted at another path than the server has it', async () => {
@@ -108,6 +134,8 @@ describe('one volume or several', () => {
     const { refusal } = await inspect(it, it.dir);
     expect(refusal?.message).toMatch(/pg_wal .* lies on another volume/);
     expect(refusal?.hint).toContain('one volume');
+    const warned = (await warnings(it)).find(({ code }) => code === 'wal-outside');
+    expect(warned?.message).toContain('/dev/shm/q-');
   });
 
   test('pg_wal linked to the same volume is fine, also when mounted elsewhere', async () => {
@@ -116,7 +144,32 @@ describe('one volume or several', () => {
         await moveOut(join(dataDir, 'pg_wal'), join(dataDir, '..', 'wal'), server);
       },
     });
-    expect((await inspect(it, it.dir)).refusal).toBeUndefined();
+    const layout = await inspect(it, it.dir);
+    expect(layout.refusal).toBeUndefined();
+    expect(layout.outside).toEqual([]);
+    expect((await warnings(it)).map(({ code }) => code)).not.toContain('wal-outside');
+  });
+
+  test('what is on the same device, but not below the folder of the volume, is noted', async () => {
+    const elsewhere = await makeTempDir();
+    cleanups.push(() => rm(elsewhere, { recursive: true }));
+    const it = await start({
+      beforeStart: async (dataDir, server) => {
+        await server.own(elsewhere);
+        await moveOut(join(dataDir, 'pg_wal'), join(elsewhere, 'wal'), server);
+      },
+    });
+    const space = join(elsewhere, 'space');
+    await mkdir(space);
+    await it.server.own(space);
+    await it.admin.query(`CREATE TABLESPACE beside LOCATION '${space}'`);
+    const layout = await inspect(it, it.dir);
+    expect(layout.refusal).toBeUndefined();
+    expect(layout.outside).toEqual([
+      expect.stringContaining(`pg_wal (${elsewhere}/wal) lies outside`),
+      expect.stringContaining('Tablespace beside'),
+    ]);
+    expect((await inspect(it, join(it.dir, '..'))).outside).toEqual([]);
   });
 
   test('a pg_wal that only looks like one from here is refused', async () => {

@@ -161,6 +161,7 @@ async function describe(
   const position: PostgresPosition = { ...positionOf(server, backup, lsn, null), replica };
   const notes = [
     ...layout.notes,
+    ...layout.outside,
     `A copy holds all that the primary had committed up to ${report.lsn}: its position as it had last reported it, ${Math.max(0, Math.round(report.ageMs))} ms before the freeze asked. The wait for replay took ${waitMs} ms.`,
     'Replay stands still until the thaw: queries on this standby see no newer data, and WAL it receives piles up.',
   ];

@@ -21,7 +21,7 @@ export async function prepareSealed(input: ModeInput, signal: AbortSignal): Prom
   const { session, server, privileges, layout, context } = input;
   if (layout.refusal) throw refuseLayout(layout.refusal);
   const plan = planFreeze(server, privileges);
-  const notes = [...plan.notes, ...layout.notes];
+  const notes = [...plan.notes, ...layout.notes, ...layout.outside];
   let begun: Begun | null = null;
   if (plan.mode === 'sealed') {
     const notKept = await retainWal(session, context.ttlMs, signal);
