@@ -218,6 +218,11 @@ describe('NAME_FILE', () => {
     expect(config.settings['PGPASSWORD_FILE']).toBeUndefined();
   });
 
+  it('counts beside an empty NAME, which is an unset one', async () => {
+    const config = await read({ PGPASSWORD: '', PGPASSWORD_FILE: await file('pw', 'a1b2c3\n') });
+    expect(config.settings['PGPASSWORD']).toBe('a1b2c3');
+  });
+
   it('is refused beside NAME, and where the file cannot be read or is empty', async () => {
     const error = await refusal({
       PGPASSWORD: 'x1y2z3',

@@ -50,7 +50,7 @@ export function resolveFiles(source: Settings, issues: ConfigIssue[]): Record<st
     const name = key.endsWith('_FILE') ? key.slice(0, -'_FILE'.length) : '';
     if (!RESOLVABLE.test(name)) continue;
     delete resolved[key];
-    if (source[name] !== undefined) {
+    if ((source[name] ?? '') !== '') {
       issues.push({ name: key, message: `is set beside ${name}; give one of the two` });
       continue;
     }
