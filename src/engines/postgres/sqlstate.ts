@@ -41,6 +41,7 @@ const CONNECTION_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'ENOENT',
+  'ENOTDIR',
   'EACCES',
   'EPERM',
   'ENOTFOUND',

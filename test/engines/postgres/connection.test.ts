@@ -265,6 +265,9 @@ describe('without a server', () => {
     expect(await outcome(settingsFor({ PGHOST: '/nowhere', PGPORT: port }))).toMatch(
       /^ENGINE_UNREACHABLE.*ENOENT/,
     );
+    expect(await outcome(settingsFor({ PGHOST: '/etc/passwd', PGPORT: port }))).toMatch(
+      /^ENGINE_UNREACHABLE.*ENOTDIR/,
+    );
     expect(await outcome(settingsFor({ PGHOST: 'no-such-host.invalid' }))).toMatch(
       /^ENGINE_UNREACHABLE/,
     );
