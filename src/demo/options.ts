@@ -87,7 +87,7 @@ function read(args: readonly string[]) {
     }).values;
   } catch (error) {
     // parseArgs names the flag in the first sentence; the rest is advice to programmers.
-    const message = (error as Error).message.split(/\. |\n/)[0] ?? '';
+    const message = (error as Error).message.split(/\.(?: |\n)|\n/)[0] ?? '';
     const flag = /'(-[^' ]*)/.exec(message)?.[1]?.replace(/,$/, '');
     throw bad(flag, `${message}.`);
   }

@@ -53,6 +53,7 @@ describe('the command line of the demo', () => {
     [['--seconds', '0'], '--seconds'],
     [['--seconds', '1e2'], '--seconds'],
     [['--seconds=-1'], '--seconds'],
+    [['--seconds', '-1'], '--seconds'],
     [['--seconds', '301'], '--seconds'],
     [['--engine', 'mysql'], '--engine'],
     [['--engine', 'redis', '--postgres', '17'], '--postgres'],
@@ -67,5 +68,6 @@ describe('the command line of the demo', () => {
     const error = refusal(...args);
     expect([error.code, error.exit]).toEqual(['USAGE', 2]);
     expect(error.message).toContain(named);
+    expect(error.message).not.toMatch(/\.\.$/);
   });
 });
