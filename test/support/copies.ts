@@ -194,22 +194,24 @@ export async function atomicCopy(
       );
       moving = family.filter(({ state }) => state !== 'T').length;
       for (const { pid } of family) {
-        if (!stopped.has(pid)) process.kill(pid, 'SIGSTOP');
-        stopped.add(pid);
+        if (!stopped.has(pid) && signalled(pid, 'SIGSTOP')) stopped.add(pid);
       }
       await sleep(2);
     }
     await clone(source.volume, to);
   } finally {
-    for (const pid of stopped) {
-      try {
-        process.kill(pid, 'SIGCONT');
-      } catch {
-        // It ended meanwhile.
-      }
-    }
+    for (const pid of stopped) signalled(pid, 'SIGCONT');
   }
   return copyAt(to);
+}
+
+/** @returns false where the process has ended meanwhile, as a backend or a worker may at any time. */
+function signalled(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
 }
 
 /** Copies files as they are, times and owners included. */
