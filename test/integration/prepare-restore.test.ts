@@ -155,6 +155,14 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared' });
   });
 
+  it('a signal file that changes what the server will do is told', async () => {
+    const copy = await fresh();
+    await writeFile(join(copy.pgdata, 'recovery.signal'), '');
+    expect((await prepare(copy, true)).notes.join(' ')).toContain('remove recovery.signal');
+    await writeFile(join(copy.pgdata, 'standby.signal'), '');
+    expect((await prepare(copy, true)).notes.join(' ')).toContain('remove standby.signal');
+  });
+
   it('without a receipt there is nothing to do', async () => {
     const copy = await fresh();
     await rm(join(copy.volume, '.quiesce/receipt.json'));
@@ -323,6 +331,22 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
           'a label of another start',
           ({ position }) => ({ position: { ...position, startLsn: '0/28' } }),
         ],
+        [
+          'an end before the start',
+          ({ position }) => ({ position: { ...position, stopLsn: '0/28' } }),
+        ],
+        [
+          'a marker before the start',
+          ({ position }) => ({ position: { ...position, markerLsn: '0/28' } }),
+        ],
+        [
+          'a position before the marker',
+          ({ position }) => ({ position: { ...position, lsn: position.startLsn } }),
+        ],
+        [
+          'no moment of the start',
+          ({ position }) => ({ position: { ...position, serverStartedAt: 'x' } }),
+        ],
         ['no label', ({ restore }) => ({ restore: { ...restore, backupLabel: null } })],
         [
           'an absolute path',
@@ -340,6 +364,20 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       }
       await writeFile(join(copy.volume, '.quiesce/receipt.json'), '{"apiVersion":');
       expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
+    });
+
+    it('a label that would keep the server from looking for the end of the backup', async () => {
+      const copy = await fresh();
+      await rm(join(copy.volume, '.quiesce/postgres.backup_label'));
+      for (const method of ['BACKUP METHOD: pg_rewind', 'BACKUP METHOD: streamed\nMORE: x']) {
+        await edit(copy, ({ restore }) => ({
+          restore: {
+            ...restore,
+            backupLabel: restore.backupLabel?.replace('BACKUP METHOD: streamed', method),
+          },
+        }));
+        expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
+      }
     });
 
     it('a kept label that differs from the receipt, and a label that is there already', async () => {

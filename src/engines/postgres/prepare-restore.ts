@@ -213,9 +213,13 @@ async function notesFor(
   blocks: boolean,
 ): Promise<string[]> {
   const notes: string[] = [];
-  if (promise.isStandby && (await exists(join(pgdata, 'standby.signal')))) {
+  if (await exists(join(pgdata, 'standby.signal'))) {
     notes.push(
       'It will start as a standby that follows its primary_conninfo; remove standby.signal to start it standalone.',
+    );
+  } else if (await exists(join(pgdata, 'recovery.signal'))) {
+    notes.push(
+      'It will start with a recovery from the archive, which needs restore_command and may go on past the freeze; remove recovery.signal to start it as it was frozen.',
     );
   }
   if (promise.mode === 'crash-consistent') {

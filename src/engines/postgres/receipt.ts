@@ -26,7 +26,7 @@ export const positionSchema = z.object({
   markerLsn: lsn.nullable(),
   timeline: z.number().int().positive(),
   /** `pg_postmaster_start_time()`: the same value at a later look is the same run of the server. */
-  serverStartedAt: z.string(),
+  serverStartedAt: z.iso.datetime(),
   /** Of a paused replica: what it was waited for. */
   replica: z
     .object({

@@ -345,7 +345,7 @@ describe('the judgement of a position', () => {
     stopLsn: '0/300',
     markerLsn: '0/500',
     timeline: 1,
-    serverStartedAt: 'x',
+    serverStartedAt: '2026-01-01T00:00:00.000Z',
   };
   const proof = { found: false, detail: '' };
 

@@ -98,6 +98,7 @@ function checkWhole({ id, mode, isStandby, position, restore }: CopyPromise): vo
   if (mode === 'replica-paused' && !isStandby) {
     throw receiptInvalid('The receipt is of a paused replica and says that it was a primary.');
   }
+  checkOrder(position, isStandby);
   if (mode === 'crash-consistent') return;
   if (restore.backupLabel === null || position.stopLsn === null) {
     throw receiptInvalid(`The receipt is of a ${mode} freeze and lacks its label or its end.`);
@@ -111,9 +112,28 @@ function checkWhole({ id, mode, isStandby, position, restore }: CopyPromise): vo
     label.start === parseLsn(position.startLsn) &&
     label.checkpoint === parseLsn(position.checkpointLsn) &&
     label.timeline === position.timeline &&
-    label.fromStandby === isStandby;
+    label.fromStandby === isStandby &&
+    WHOLE_LABEL.test(restore.backupLabel);
   if (!same) throw receiptInvalid('The label in the receipt contradicts its position or role.');
 }
+
+/** As of any freeze: a receipt that names an earlier end would promise less than the freeze did. */
+function checkOrder(position: PostgresPosition, isStandby: boolean): void {
+  const at = (lsn: string | null): bigint => parseLsn(lsn ?? position.lsn);
+  const [start, end] = [at(position.startLsn), at(position.lsn)];
+  const inside = [position.checkpointLsn, position.markerLsn, position.stopLsn].map(at);
+  const late = isStandby ? [] : inside;
+  if (end < start || inside.some((lsn) => lsn < start) || late.some((lsn) => lsn > end)) {
+    throw receiptInvalid('The positions in the receipt contradict each other.');
+  }
+}
+
+/**
+ * What a freeze writes, line by line. Another BACKUP METHOD would make the server start without
+ * looking for the end of the backup, corrupt or not.
+ */
+const WHOLE_LABEL =
+  /^START WAL LOCATION: .+\nCHECKPOINT LOCATION: .+\nBACKUP METHOD: streamed\nBACKUP FROM: .+\nSTART TIME: .+\nLABEL: .*\nSTART TIMELINE: \d+\n$/;
 
 export interface Label {
   readonly start: bigint;
