@@ -58,8 +58,13 @@ function failed(code: ErrorCode, command: string, message: string, cause: unknow
   return new QuiesceError(code, `${command}: ${sentence(message)}`, { cause });
 }
 
+/** An unknown command is repeated with its arguments, of which one is the password where it is AUTH. */
 function sentence(text: string): string {
-  const line = text.split('\n')[0]?.trim() ?? '';
+  const line =
+    text
+      .split('\n')[0]
+      ?.replace(/, with args beginning with.*/i, '')
+      .trim() ?? '';
   return /[.!?]$/.test(line) ? line : `${line}.`;
 }
 

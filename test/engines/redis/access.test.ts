@@ -169,6 +169,20 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(sidecar.output + JSON.stringify(body)).not.toContain('wrong-9a7b');
   });
 
+  it('a server that does not know AUTH repeats the password to us, and we to nobody', async () => {
+    const { sidecar } = await beside(
+      { binary, config: [...AOF, 'rename-command AUTH ""'] },
+      (server) => server.env({ name: 'quiesce', password: PASSWORD }),
+      'live',
+    );
+    const { body } = await sidecar.api('POST', '/v1/freeze', {});
+    expect(body.error).toMatchObject({
+      code: 'ENGINE_PRIVILEGE',
+      message: "AUTH: the server does not offer it: ERR unknown command 'AUTH'.",
+    });
+    expect(sidecar.output + JSON.stringify(body)).not.toContain(PASSWORD);
+  });
+
   it('a server whose CONFIG is disabled is frozen by the sidecar’s own fsync, and says what is not guarded', async () => {
     const { sidecar } = await beside(
       { binary, config: [...AOF, 'rename-command CONFIG ""'] },
