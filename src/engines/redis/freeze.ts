@@ -7,7 +7,7 @@ import { HELD_SETTINGS, type Plan, quiet } from './plan.ts';
 import type { CaughtUp } from './replica.ts';
 import { readSample } from './sample.ts';
 import { aofState, keyCounts, rdbState } from './server.ts';
-import { change, claimJournal } from './settings-guard.ts';
+import { change, claimJournal, claimOf } from './settings-guard.ts';
 import { endClaim } from './undo.ts';
 
 const UNDO_WITHIN_MS = 3_000;
@@ -88,7 +88,7 @@ function describe(
   return {
     mode: plan.persistence === 'rdb' ? 'paused-saved' : 'paused-fsynced',
     server,
-    claim: plan.claim,
+    claim: claimOf(plan.claim, HELD_SETTINGS),
     position,
     restore,
     reasons: plan.reasons,

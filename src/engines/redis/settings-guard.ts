@@ -67,6 +67,12 @@ export function makeClaim(
   return { runId, settings: changes };
 }
 
+/** What of a claim is left once the others are put back: what somebody makes of those then is theirs. */
+export function claimOf(claim: Claim, names: readonly string[]): Claim {
+  const left = Object.entries(claim.settings).filter(([name]) => names.includes(name));
+  return { ...claim, settings: Object.fromEntries(left) };
+}
+
 /** Makes settings what the freeze wants, in this order and in one round trip: writers may wait for it. */
 export async function change(
   session: Session,

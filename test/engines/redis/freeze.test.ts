@@ -110,13 +110,20 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await Promise.all(names.map((name) => server.config(name)))).toEqual(before);
   });
 
-  it('a setting that somebody else changed during the hold is left as they made it', async () => {
-    const { server, sidecar } = await setup(binary);
-    await freeze(sidecar);
-    await server.admin.call('CONFIG', 'SET', 'auto-aof-rewrite-percentage', '55');
-    expect((await thaw(sidecar)).body.verdict).toBe('consistent');
-    expect(await server.config('auto-aof-rewrite-percentage')).toBe('55');
-  });
+  it.each([
+    ['auto-aof-rewrite-percentage', '55'],
+    // What the freeze itself makes of it for a moment, before the hold begins.
+    ['appendfsync', 'always'],
+  ])(
+    '%s that somebody else set to %s during the hold is left as they made it',
+    async (name, value) => {
+      const { server, sidecar } = await setup(binary);
+      await freeze(sidecar);
+      await server.admin.call('CONFIG', 'SET', name, value);
+      expect((await thaw(sidecar)).body.verdict).toBe('consistent');
+      expect(await server.config(name)).toBe(value);
+    },
+  );
 
   it('a sidecar that is killed while frozen leaves nothing held once the next one has started', async () => {
     const { server, sidecar, load } = await setup(binary);
