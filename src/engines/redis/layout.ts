@@ -79,11 +79,29 @@ export function parseManifest(text: string): readonly string[] | null {
   for (const line of text.split('\n')) {
     if (line === '' || line.startsWith('#')) continue;
     const match = /^file ("(?:[^"\\]|\\.)*"|\S+) seq \d+ type ([bih])(?: |$)/.exec(line);
-    const name = match?.[1]?.startsWith('"') ? (JSON.parse(match[1]) as string) : match?.[1];
+    const name = match?.[1]?.startsWith('"') ? unquote(match[1]) : match?.[1];
     if (name === undefined || name.includes('/')) return null;
     if (match?.[2] !== 'h') parts.push(name);
   }
   return parts.length > 0 ? parts : null;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  a: '\x07',
+  b: '\b',
+};
+
+/** A name with a blank or anything beyond ASCII: `\xc3` is a byte, of which several are a letter (source: sds.c). */
+function unquote(quoted: string): string {
+  const bytes = quoted
+    .slice(1, -1)
+    .replaceAll(/\\(?:x([0-9a-f]{2})|(.))/gi, (_all, hex?: string, one = '') =>
+      hex === undefined ? (ESCAPES[one] ?? one) : String.fromCodePoint(Number.parseInt(hex, 16)),
+    );
+  return Buffer.from(bytes, 'latin1').toString();
 }
 
 /**

@@ -131,6 +131,12 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
+  it('files whose names the manifest has to quote are found, and proven in the copy', async () => {
+    const names = ['appendfilename "à b.aof"', 'appenddirname "dossier é"'];
+    const made = await copied(binary, [...CONFIGS.aof, ...names]);
+    expect(await prepare(made.copy)).toMatchObject({ code: 0, body: { outcome: 'prepared' } });
+  });
+
   it('an AOF that lacks its end is refused before the server cuts it off', async () => {
     const made = await copied(binary, CONFIGS.aof);
     await truncate(await incrementOf(made.copy), 100);
