@@ -191,6 +191,34 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
+  it('keys that may all have expired are missed all the same where the server has seen none expire', async () => {
+    const { dir, remove } = await redisFolder();
+    undo.push(remove);
+    const beside = async (name: string): Promise<{ server: RedisServer; sidecar: TestSidecar }> => {
+      const data = join(dir, name);
+      const server = await RedisServer.start({ binary, dir: data, config: CONFIGS.rdb });
+      undo.push(() => server.kill());
+      await mkdir(`${data}-q`);
+      const sidecar = new TestSidecar(`${data}-q`, { ...server.env(), QUIESCE_DATA_DIR: data });
+      undo.push(() => sidecar.signal('SIGKILL'));
+      return { server, sidecar: await sidecar.start() };
+    };
+    const { server, sidecar } = await beside('data');
+    await server.admin.set('session', 'open', 'PX', 1_500);
+    await sidecar.api('POST', '/v1/freeze', {});
+    const receipt: unknown = (await sidecar.api('POST', '/v1/thaw', {})).body;
+    const other = await beside('empty');
+    const differs = await other.sidecar.api('POST', '/v1/verify', { receipt });
+    expect(differs.status).toBe(409);
+    expect(JSON.stringify(differs.body)).toContain('The server is EMPTY; db0 had 1 keys.');
+    await server.kill();
+    await sleep(1_500);
+    await server.start();
+    expect(await server.admin.dbsize()).toBe(0);
+    const same = await sidecar.api('POST', '/v1/verify', { receipt });
+    expect(same.body).toMatchObject({ verified: true });
+  });
+
   it('a database that lacks keys is not verified', async () => {
     const made = await copied(binary, CONFIGS.aof);
     const server = await RedisServer.start({ binary, dir: made.copy, config: CONFIGS.aof });
