@@ -7,6 +7,8 @@ import type { RedisSettings } from './settings.ts';
 import { pause } from './wait.ts';
 
 const LOOK_EVERY_MS = 10;
+/** Of replicas of replicas: two that follow each other have no end. */
+const LONGEST_CHAIN = 8;
 
 /** Where the primary was when it was asked, and that the replica has come there since. */
 export interface CaughtUp {
@@ -48,7 +50,22 @@ export async function catchUp(
   }
 }
 
+/** Follows a chain of replicas to its end: one in between may lack what the primary has acknowledged. */
 async function askPrimary(
+  replica: ServerFacts,
+  settings: RedisSettings,
+  signal: AbortSignal,
+): Promise<{ name: string; facts: ServerFacts }> {
+  let below = replica;
+  for (let step = 0; step < LONGEST_CHAIN; step += 1) {
+    const { name, facts } = await askSource(below, settings, signal);
+    if (facts.role === 'primary') return { name, facts };
+    below = facts;
+  }
+  throw notStreaming(`after ${LONGEST_CHAIN} replicas, each of the next, there is no primary yet`);
+}
+
+async function askSource(
   replica: ServerFacts,
   settings: RedisSettings,
   signal: AbortSignal,
@@ -57,11 +74,11 @@ async function askPrimary(
   const port = numberOf(replica.info, 'master_port') ?? 0;
   const name = `${host}:${port}`;
   try {
-    const primary = await Session.open({ ...settings, host, port, socket: undefined }, signal);
+    const source = await Session.open({ ...settings, host, port, socket: undefined }, signal);
     try {
-      return { name, facts: await readServer(primary, signal) };
+      return { name, facts: await readServer(source, signal) };
     } finally {
-      primary.close();
+      source.close();
     }
   } catch (error) {
     if (signal.aborted) throw error;

@@ -71,6 +71,30 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
+  it('a replica of a replica waits for what the primary has, not for what lies between', async () => {
+    const { dir, replica: between, load } = await pair(binary);
+    const replicaOf = `replicaof 127.0.0.1 ${between.port}`;
+    const config = [...AOF, replicaOf];
+    const last = await RedisServer.start({ binary, dir: join(dir, 'last'), config });
+    undo.push(() => last.kill());
+    await expect.poll(() => last.info('master_link_status'), { timeout: 20_000 }).toBe('up');
+    await mkdir(join(dir, 'q-last'));
+    const sidecar = new TestSidecar(join(dir, 'q-last'), last.env());
+    undo.push(() => sidecar.signal('SIGKILL'));
+    await sidecar.start();
+    await between.admin.call('CLIENT', 'PAUSE', '60000', 'WRITE');
+    await sleep(300);
+    const late = await sidecar.api('POST', '/v1/freeze', { timeout: '1s' });
+    expect(late.body.error).toMatchObject({ code: 'FREEZE_TIMEOUT' });
+    await between.admin.call('CLIENT', 'UNPAUSE');
+    await load.stop();
+    const held = await sidecar.api('POST', '/v1/freeze', {});
+    expect(held.body).toMatchObject({ verdict: 'held', engine: { role: 'replica' } });
+    const written = load.acked.findIndex((count) => count > 0);
+    expect(await last.admin.get(`writer:${written}`)).toContain(`${load.acked[written]}:`);
+    expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
+  });
+
   it('a replica that is cut off from its primary is refused', async () => {
     const { primary, sidecar, load } = await pair(binary);
     await load.stop();
