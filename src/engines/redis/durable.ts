@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { FreezeContext } from '../engine.ts';
-import type { FilePrint, SyncedFile } from './files.ts';
+import type { SyncedFile } from './files.ts';
 import type { Pauser } from './pauser.ts';
 import { type Plan, quiet, SYNC_SETTINGS } from './plan.ts';
 import { type Info, numberOf } from './replies.ts';
@@ -15,7 +15,7 @@ const LOOK_EVERY_MS = 5;
 export interface Durable {
   /** Read before the files were: what the hold is compared with until its end. */
   readonly server: ServerFacts;
-  readonly prints: readonly FilePrint[];
+  readonly synced: readonly SyncedFile[];
 }
 
 interface Step {
@@ -77,7 +77,7 @@ async function flush(step: Step, paused: Promise<void>): Promise<Durable> {
     if (left === null) {
       const synced = await (early ?? syncAof(step));
       plan.files?.requireWritten(synced, server);
-      return { server, prints: synced.map(({ print }) => print) };
+      return { server, synced };
     }
     context.progress(`waiting until ${left}`);
     await pause(LOOK_EVERY_MS, signal);
@@ -105,7 +105,7 @@ async function save(step: Step, paused: Promise<void>): Promise<Durable> {
     const server = await readServer(session, signal);
     if (server.info.get('rdb_bgsave_in_progress') !== '1') {
       proveSaved(before, server);
-      return { server, prints: await printsOfSave(step, server, begunAt) };
+      return { server, synced: await syncSave(step, server, begunAt) };
     }
     context.progress(saveProgress(server.info));
     await pauser.keep(session, signal);
@@ -113,15 +113,15 @@ async function save(step: Step, paused: Promise<void>): Promise<Durable> {
   }
 }
 
-async function printsOfSave(
+async function syncSave(
   { plan: { files }, context }: Step,
   server: ServerFacts,
   begunAt: number,
-): Promise<readonly FilePrint[]> {
+): Promise<readonly SyncedFile[]> {
   if (!files) return [];
   const found = await files.rdbOf(server, begunAt);
   await files.requireOneVolume(found, context.copy);
-  return (await files.sync(found)).map(({ print }) => print);
+  return await files.sync(found);
 }
 
 async function begin({ session, context, pauser, signal }: Step): Promise<ServerFacts> {

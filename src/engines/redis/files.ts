@@ -163,6 +163,13 @@ export class ServerFiles {
     return [file];
   }
 
+  /** Whether these are the very files that were synced: what was put in the place of one is not. */
+  async areStill(synced: readonly SyncedFile[]): Promise<boolean> {
+    const names = synced.map(({ name }) => name);
+    const now = await this.#read(() => dataFiles(this.dir, names));
+    return now?.every((file, at) => isSame(file, synced[at])) ?? false;
+  }
+
   /** @throws QuiesceError COPY_UNSUPPORTED where a snapshot of the one volume would lack some of them. */
   async requireOneVolume(files: readonly DataFile[], copy: CopyMethod): Promise<void> {
     const { dev } = await stat(this.dataDir);
@@ -184,9 +191,9 @@ export class ServerFiles {
   }
 }
 
-function isSame(one: DataFile, other: DataFile): boolean {
+function isSame(one: DataFile, other: DataFile | undefined): boolean {
   return (
-    one.name === other.name &&
+    one.name === other?.name &&
     one.inode === other.inode &&
     one.size === other.size &&
     one.mtimeMs === other.mtimeMs

@@ -58,7 +58,7 @@ export async function holdServer(
 
 function describe(
   { plan, caughtUp }: Prepared,
-  { server, prints }: Durable,
+  { server, synced }: Durable,
   sample: JsonObject | null,
 ): HoldFacts {
   const { info } = server;
@@ -83,11 +83,13 @@ function describe(
     dbfilename: plan.names.dbfilename,
     appendfilename: plan.names.appendfilename,
     appenddirname: plan.names.appenddirname,
-    files: prints.map((print) => ({ ...print })),
+    files: synced.map(({ print }) => ({ ...print })),
   };
   return {
     mode: plan.persistence === 'rdb' ? 'paused-saved' : 'paused-fsynced',
     server,
+    files: plan.files,
+    synced,
     claim: claimOf(plan.claim, HELD_SETTINGS),
     position,
     restore,

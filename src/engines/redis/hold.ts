@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
 import type { Hold, HoldCheck, JsonObject, Probe } from '../engine.ts';
-import { compare, toCheck } from './evidence.ts';
+import { compare, compareLink, type Differences, isLoading, toCheck } from './evidence.ts';
+import type { ServerFiles, SyncedFile } from './files.ts';
 import type { Link } from './link.ts';
 import type { Pauser } from './pauser.ts';
 import { readServer, type ServerFacts, toProbe } from './server.ts';
@@ -18,6 +19,9 @@ export interface HoldFacts {
   readonly mode: 'paused-fsynced' | 'paused-saved';
   /** As the server was when all was on the disk: nothing may have moved since. */
   readonly server: ServerFacts;
+  /** Its files on the disk, where they are seen here. */
+  readonly files: ServerFiles | null;
+  readonly synced: readonly SyncedFile[];
   readonly claim: Claim;
   readonly position: JsonObject;
   readonly restore: JsonObject;
@@ -74,6 +78,7 @@ export class RedisHold implements Hold {
     });
     if (!server) return serverLost('nothing listens there any more');
     const found = compare(this.#facts.server, server);
+    if (found.length === 0) found.push(...(await this.#unmoved(server)));
     if (expired && found.length === 0) {
       found.push([
         'pause-expired',
@@ -81,6 +86,21 @@ export class RedisHold implements Hold {
       ]);
     }
     return toCheck(found);
+  }
+
+  /** What no counter of a replica tells: whether what was saved is still what lies on the disk. */
+  async #unmoved(server: ServerFacts): Promise<Differences> {
+    const { files, synced } = this.#facts;
+    if (server.role !== 'replica') return [];
+    if (!files) return compareLink(this.#facts.server, server);
+    if (await files.areStill(synced)) return [];
+    const names = synced.map(({ name }) => name).join(', ');
+    return [
+      [
+        'files-replaced',
+        `Of the files ${names} not all are those of the freeze any more: a replica that is filled anew by its primary gets another one.`,
+      ],
+    ];
   }
 
   async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
@@ -120,8 +140,16 @@ export class RedisHold implements Hold {
     });
   }
 
-  async #look(signal: AbortSignal): Promise<ServerFacts> {
-    return await this.#link.run(signal, (session) => readServer(session, signal));
+  async #look(signal: AbortSignal): Promise<Differences> {
+    const then = this.#facts.server;
+    return await this.#link.run(signal, async (session) => {
+      try {
+        return compare(then, await readServer(session, signal));
+      } catch (error) {
+        if (toQuiesceError(error).code !== 'ENGINE_STARTING') throw error;
+        return isLoading(session.runId === then.runId);
+      }
+    });
   }
 
   async #watch(): Promise<void> {
@@ -130,7 +158,7 @@ export class RedisHold implements Hold {
       try {
         // Not ended by the release: a look that is given up takes the connection with it.
         const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-        const found = compare(this.#facts.server, await this.#look(signal));
+        const found = await this.#look(signal);
         failures = 0;
         if (found.length > 0 && !stop.aborted) this.#lost.abort(toCheck(found));
       } catch (error) {
@@ -143,20 +171,9 @@ export class RedisHold implements Hold {
 
   /** A server that only does not answer is not gone: the evidence at thaw decides about that one. */
   #failed(error: unknown, failures: number): number {
-    const { code, message } = toQuiesceError(error);
     if (this.#stop.signal.aborted) return failures;
-    if (code === 'ENGINE_STARTING') {
-      this.#lost.abort(
-        toCheck([
-          [
-            'server-restarted',
-            'The server was restarted during the hold and is loading its data; its pause ended with it.',
-          ],
-        ]),
-      );
-    } else if (isNobodyThere(error) && failures + 1 >= RECONNECT_TRIES) {
-      this.#lost.abort(serverLost(message));
-    }
+    if (isNobodyThere(error) && failures + 1 >= RECONNECT_TRIES)
+      this.#lost.abort(serverLost(toQuiesceError(error).message));
     return failures + 1;
   }
 }

@@ -34,10 +34,10 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
   if (version === '' || role === undefined || runId === undefined) {
     throw new QuiesceError('ENGINE_FAILED', `${session.target} does not tell in INFO who it is.`);
   }
+  session.runId = runId;
   if (info.get('loading') === '1') {
     throw new QuiesceError('ENGINE_STARTING', 'The server is loading its data.');
   }
-  session.runId = runId;
   const facts: ServerFacts = {
     flavor,
     version,

@@ -103,6 +103,66 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(refused.body.error.code).toBe('ENGINE_NOT_STREAMING');
   });
 
+  it.each([
+    ['mounted', true, 'files-replaced'],
+    ['not mounted', false, 'replication-interrupted'],
+  ])(
+    'a replica with RDB only that is filled anew during the hold is told by %s files',
+    async (_name, mounted, reason) => {
+      const config = ['appendonly no', 'save 3600 1', 'repl-diskless-sync-delay 0'];
+      const { primary, replica, sidecar, load } = await pair(binary, [
+        ...config,
+        'repl-backlog-size 16kb',
+      ]);
+      await load.stop();
+      await sidecar.stop();
+      if (!mounted) delete sidecar.env['QUIESCE_DATA_DIR'];
+      await sidecar.start();
+      expect((await sidecar.api('POST', '/v1/freeze', {})).body.verdict).toBe('held');
+      await primary.admin.set('large', 'x'.repeat(1 << 20));
+      await primary.admin.call('CLIENT', 'KILL', 'TYPE', 'replica');
+      await expect.poll(() => replica.admin.exists('large'), { timeout: 20_000 }).toBe(1);
+      await expect.poll(() => replica.info('loading'), { timeout: 20_000 }).toBe('0');
+      const ended = await sidecar.api('POST', '/v1/thaw', {});
+      expect(ended.status).toBe(409);
+      expect(ended.body.receipt.reasons).toEqual([reason]);
+    },
+  );
+
+  it('a replica that is seen loading what its primary fills it with was not restarted', async () => {
+    const slow = ['key-load-delay 50000', 'loading-process-events-interval-bytes 1024'];
+    const { primary, replica, sidecar, load } = await pair(binary, [
+      ...AOF,
+      'repl-backlog-size 16kb',
+      ...slow,
+    ]);
+    await load.stop();
+    expect((await sidecar.api('POST', '/v1/freeze', { id: 'filled' })).body.verdict).toBe('held');
+    for (let key = 0; key < 100; key += 1) await primary.admin.set(`k${key}`, 'x'.repeat(2_000));
+    await primary.admin.call('CLIENT', 'KILL', 'TYPE', 'replica');
+    await expect.poll(() => replica.info('loading'), { timeout: 20_000 }).toBe('1');
+    await expect
+      .poll(async () => (await sidecar.status()).state, { timeout: 20_000 })
+      .toBe('thawed');
+    const { body } = await sidecar.api('GET', '/v1/receipts/filled');
+    expect(body.reasons).toContain('data-reloaded');
+    expect(body.reasons).not.toContain('server-restarted');
+  });
+
+  it('a replica without its volume stands still while its primary sends much', async () => {
+    const { sidecar } = await pair(binary, [
+      'appendonly no',
+      'save 3600 1',
+      'repl-diskless-sync-delay 0',
+    ]);
+    await sidecar.stop();
+    delete sidecar.env['QUIESCE_DATA_DIR'];
+    await sidecar.start();
+    expect((await sidecar.api('POST', '/v1/freeze', {})).body.verdict).toBe('held');
+    await sleep(2_000);
+    expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
+  });
+
   it('a replica that is promoted during the hold is told by its role', async () => {
     const { replica, sidecar } = await pair(binary);
     await sidecar.api('POST', '/v1/freeze', {});
