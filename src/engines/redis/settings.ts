@@ -65,8 +65,11 @@ export function parseSettings(env: Environment): {
   if (socket !== undefined && text('REDIS_HOST') !== undefined) {
     issue('REDIS_SOCKET', 'is set beside REDIS_HOST; give one of the two');
   }
+  if (socket !== undefined && port !== undefined)
+    issue('REDIS_PORT', 'is set beside REDIS_SOCKET; give one of the two');
   const host = url?.host ?? text('REDIS_HOST') ?? '127.0.0.1';
-  if (/[\s/@,]/.test(host)) issue('REDIS_HOST', 'must be one host name or address');
+  if (/[\s/@,[\]]/.test(host))
+    issue('REDIS_HOST', 'must be one host name or address, that of IPv6 without brackets');
   const username = url?.username ?? text('REDIS_USERNAME');
   const password = url?.password ?? text('REDIS_PASSWORD');
   if (username !== undefined && password === undefined) {
@@ -102,7 +105,8 @@ function readUrl(value: string | undefined, issue: Issue): UrlParts | undefined 
     const url = new URL(value);
     if (
       !['redis:', 'rediss:', 'valkey:', 'valkeys:'].includes(url.protocol) ||
-      url.hostname === ''
+      url.hostname === '' ||
+      url.port === '0'
     ) {
       throw new Error('not a Redis URL');
     }
@@ -117,7 +121,10 @@ function readUrl(value: string | undefined, issue: Issue): UrlParts | undefined 
       tls: ['rediss:', 'valkeys:'].includes(url.protocol),
     };
   } catch {
-    issue('REDIS_URL', 'must look like redis://USER:PASSWORD@HOST:PORT, or rediss:// for TLS');
+    issue(
+      'REDIS_URL',
+      'must look like redis://USER:PASSWORD@HOST:PORT, or rediss:// for TLS; a Unix socket is named by REDIS_SOCKET',
+    );
     return undefined;
   }
 }
