@@ -33,10 +33,11 @@ export async function verifyReceipt(
   const claim = parseClaim(receipt);
   const server = await readServer(session, signal);
   const counts = await checkDocuments(session, claim, signal);
+  const counted = counts.ok && claim.restore.documents !== null;
   const checks = [
     checkData(claim, server),
     checkSet(claim, server),
-    await checkPosition(session, claim, server, counts.ok, signal),
+    await checkPosition(session, claim, server, counted, signal),
     counts,
   ];
   if (options.deep) checks.push(await checkDeep(session, options.deepTimeoutMs, signal));

@@ -236,6 +236,23 @@ describe('verify', () => {
     await beside.stop();
   });
 
+  test(
+    'proves nothing outside of the set by a receipt without counts',
+    { timeout: 120_000 },
+    async () => {
+      const data = await copy();
+      await prepare(data);
+      const plain = await serverOn(data).start();
+      const beside = await sidecarBeside(plain, data);
+      const uncounted = { ...receipt, restore: { ...receipt.restore, documents: null } };
+      const verified = await beside.api('POST', '/v1/verify', { receipt: uncounted });
+      expect(verified.status).toBe(409);
+      expect(JSON.stringify(verified.body)).toContain('the documents prove nothing either');
+      await beside.stop();
+      await plain.stop();
+    },
+  );
+
   test('validates every collection on request', { timeout: 120_000 }, async () => {
     const data = await copy();
     await prepare(data);
