@@ -93,8 +93,14 @@ function readAuth(env: Environment, issues: SettingIssue[]): MongoClientOptions 
     }
     return {};
   }
+  if (password === undefined) {
+    const message =
+      'is missing beside MONGODB_USERNAME; a user without one is named in MONGODB_URI';
+    issues.push({ name: 'MONGODB_PASSWORD', message });
+    return {};
+  }
   return {
-    auth: { username, ...(password === undefined ? {} : { password }) },
+    auth: { username, password },
     ...(authSource === undefined ? {} : { authSource }),
   };
 }

@@ -33,6 +33,11 @@ describe('settings', () => {
     expect(issues[0]?.message).not.toContain('p@ss');
   });
 
+  test('a user without a password is named', () => {
+    const { issues } = parseSettings({ MONGODB_USERNAME: 'me' });
+    expect(issues.map(({ name }) => name)).toEqual(['MONGODB_PASSWORD']);
+  });
+
   test('a password without a user is named', () => {
     const { issues } = parseSettings({ MONGODB_PASSWORD: 's3cret' });
     expect(issues).toEqual([
