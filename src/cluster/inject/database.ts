@@ -1,5 +1,5 @@
 import { ENGINES, profileOf } from './engines/index.ts';
-import type { EngineName, EngineProfile } from './engines/profile.ts';
+import { type EngineName, type EngineProfile, lastPart } from './engines/profile.ts';
 import { ANNOTATIONS, CONTAINER } from './names.ts';
 import type { Container, Pod } from './pod.ts';
 import type { FieldIssue, PodSettings } from './settings.ts';
@@ -12,7 +12,10 @@ export interface Database {
 
 /** Beside a database run many that have its name in theirs, and no data. */
 const HELPER =
-  /exporter|metrics|backup|backrest|barman|bouncer|pgpool|pooler|pgadmin|express|sentinel|operator:\S*(?:bouncer|backrest)|agent|readiness|wal-g|shell/;
+  /exporter|metrics|backup|backrest|barman|bouncer|pgpool|pooler|pgadmin|express|sentinel|agent|readiness|wal-g|shell/;
+/** What speaks a known protocol on its port, and is not that server: its freeze would prove nothing. */
+const STRANGER =
+  /proxy|envoy|pgcat|odyssey|supavisor|dragonfly|keydb|garnet|kvrocks|ferretdb|documentdb|cockroach|yugabyte|questdb|materialize|risingwave|greenplum|opengauss|^crate(?:db)?$/;
 
 const BY_IMAGE = 4;
 const BY_PORT = 2;
@@ -79,12 +82,14 @@ function unclear(settings: PodSettings): FieldIssue {
 function guess(container: Container, engine: EngineName): Guess {
   const profile = profileOf(engine);
   const image = container.image ?? '';
-  if (HELPER.test(`${container.name} ${image}`) || profile.other?.(container) === true) {
-    return { container, profile, score: 0 };
-  }
-  const byImage = profile.image.test(repositoryName(image)) ? BY_IMAGE : 0;
+  const repository = repositoryName(image);
+  const byImage = profile.image.test(repository) ? BY_IMAGE : 0;
   const ports = container.ports ?? [];
   const byPort = ports.some(({ containerPort }) => containerPort === profile.port) ? BY_PORT : 0;
+  // A name is its owner's choice: what has image and port of the database is no helper.
+  const helper = byImage + byPort === BY_IMAGE + BY_PORT ? '' : container.name;
+  const stranger = HELPER.test(`${helper} ${lastPart(image)}`) || STRANGER.test(repository);
+  if (stranger || profile.other?.(container) === true) return { container, profile, score: 0 };
   const mounts = container.volumeMounts ?? [];
   const byPlace = mounts.some(({ mountPath }) => profile.places.includes(mountPath)) ? BY_PLACE : 0;
   return { container, profile, score: byImage + byPort + byPlace };
@@ -92,6 +97,5 @@ function guess(container: Container, engine: EngineName): Guess {
 
 /** `registry:5000/team/postgres:16@sha256:…` → `postgres`. */
 export function repositoryName(image: string): string {
-  const path = image.replace(/@.*$/, '').split('/').at(-1) ?? '';
-  return path.replace(/:.*$/, '');
+  return lastPart(image).replace(/:.*$/, '');
 }

@@ -15,11 +15,10 @@ export const mongodb: EngineProfile = {
     /^(?:mongo|mongodb|mongodb-(?:community|enterprise)-server|mongodb-sharded|percona-server-mongodb)$/,
   port: 27_017,
   copies: ['snapshot', 'files'],
-  // A router has no data.
-  other: (container) =>
-    [...(container.command ?? []), ...(container.args ?? [])].some((word) =>
-      /\bmongos\b/.test(word),
-    ),
+  // A router has no data, nor has an arbiter.
+  other: ({ command = [], args = [], env = [] }) =>
+    [...command, ...args].some((word) => /\bmongos\b/.test(word)) ||
+    env.some(({ name, value }) => name === 'MONGODB_REPLICA_SET_MODE' && value === 'arbiter'),
   user: (image) => {
     if (/bitnami|percona/.test(image)) return { uid: 1001 };
     return /(?:^|\/)mongo[:@]|(?:^|\/)mongo$/.test(image) ? { uid: 999, gid: 999 } : undefined;

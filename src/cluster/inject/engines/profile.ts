@@ -49,7 +49,12 @@ export function flag(container: Container, name: string, more = ''): string | un
   return match?.[1];
 }
 
-/** The port by environment, flag, and then what the container declares. */
+/** `registry:5000/team/postgres:16@sha256:…` → `postgres:16`: registries and teams say nothing. */
+export function lastPart(image: string): string {
+  return image.replace(/@.*$/, '').split('/').at(-1) ?? '';
+}
+
+/** The port by environment, flag (`given`, or `--port`), and then what the container declares. */
 export function portOf(
   { container, env }: ConnectionInput,
   names: readonly string[],

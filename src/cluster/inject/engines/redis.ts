@@ -12,12 +12,12 @@ import type { EnvVar } from '../pod.ts';
 /** Redis and Valkey, the official images and Bitnami's. */
 export const redis: EngineProfile = {
   name: 'redis',
-  image: /^(?:redis|valkey)(?:-cluster|-stack-server|-stack)?$/,
+  image: /^(?:redis|valkey)(?:-cluster|-stack-server|-stack|-\d+)?$/,
   port: 6379,
   copies: COPY_METHODS,
   other: (container) =>
     [...(container.command ?? []), ...(container.args ?? [])].some((word) =>
-      /(?:redis|valkey)-sentinel\b|^--sentinel$|start-sentinel/.test(word),
+      /(?:redis|valkey)-sentinel\b|(?:^|\s)--sentinel(?:\s|$)|start-sentinel/.test(word),
     ),
   user: (image) => {
     if (/bitnami/.test(image)) return { uid: 1001 };
