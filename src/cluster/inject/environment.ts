@@ -34,6 +34,11 @@ export class Environment {
     return undefined;
   }
 
+  /** Its text as it is written, references to others included. */
+  written(name: string): string {
+    return this.#entries.get(name)?.value ?? '';
+  }
+
   /** Whether there are names that only the cluster knows. */
   get hasUnknown(): boolean {
     return this.#from.length > 0;

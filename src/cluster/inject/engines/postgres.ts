@@ -5,9 +5,10 @@ import {
   type ImageUser,
   portOf,
   asDefault,
+  lastPart,
   present,
 } from './profile.ts';
-import type { EnvVar } from '../pod.ts';
+import type { Container, EnvVar } from '../pod.ts';
 
 const ADMIN = 'postgres';
 
@@ -44,7 +45,11 @@ export const postgres: EngineProfile = {
   login: { username: 'PGUSER', password: 'PGPASSWORD' },
 };
 
+/** Their users have ids of their own, which differ from version to version. */
+const OWN_IDS = /^cgr\.dev\/|chainguard|supabase|kartoza/;
+
 function user(image: string): ImageUser | undefined {
+  if (OWN_IDS.test(image)) return undefined;
   if (/bitnami/.test(image)) return { uid: 1001 };
   if (/spilo/.test(image)) return { uid: 101, gid: 103 };
   if (/crunchy|percona|cloudnative-pg|sclorg|rhel\d|\/postgresql-\d+/.test(image)) {
@@ -52,7 +57,7 @@ function user(image: string): ImageUser | undefined {
   }
   if (/timescaledb-ha/.test(image)) return { uid: 1000, gid: 1000 };
   // Alpine's packages; TimescaleDB's plain image is built on it.
-  if (/alpine|timescaledb/.test(image)) return { uid: 70, gid: 70 };
+  if (/alpine|timescaledb/.test(lastPart(image))) return { uid: 70, gid: 70 };
   return { uid: 999, gid: 999 };
 }
 
@@ -66,21 +71,29 @@ function credentials({ env }: ConnectionInput): readonly EnvVar[] {
       { name: 'PGSSLMODE', value: 'require' },
     );
   }
-  // Bitnami's, where an application has a user of its own: this is the superuser's.
+  // Bitnami's and Red Hat's, where an application has a user of its own: this is the superuser's.
   const superuser = env.take(
     'PGPASSWORD',
     'POSTGRES_POSTGRES_PASSWORD',
     'POSTGRESQL_POSTGRES_PASSWORD',
+    'POSTGRESQL_ADMIN_PASSWORD',
   );
   if (superuser !== undefined) return [admin, superuser];
   const named = env.take(
     'PGUSER',
     'POSTGRES_USER',
     'POSTGRESQL_USERNAME',
+    'POSTGRESQL_USER',
     'POSTGRES_USERNAME',
     'PGUSER',
   );
-  const password = env.take('PGPASSWORD', 'POSTGRES_PASSWORD', 'POSTGRESQL_PASSWORD', 'PGPASSWORD');
+  const password = env.take(
+    'PGPASSWORD',
+    'POSTGRES_PASSWORD',
+    'POSTGRESQL_PASSWORD',
+    'POSTGRES_PASS',
+    'PGPASSWORD',
+  );
   if (!env.hasUnknown) return present(named ?? admin, password);
   // Either may be in a ConfigMap or Secret that only the kubelet reads.
   const unknown = [env.refer('PGUSER', 'POSTGRES_USER'), { name: 'PGUSER_DEFAULT', value: ADMIN }];
@@ -94,9 +107,16 @@ function credentials({ env }: ConnectionInput): readonly EnvVar[] {
 function place(input: ConnectionInput): readonly EnvVar[] {
   const folder = input.env.plain('PGHOST');
   const host = folder?.startsWith('/') && input.shared(folder) ? folder : '127.0.0.1';
-  const port = portOf(input, ['PGPORT', 'POSTGRESQL_PORT_NUMBER', 'POSTGRES_PORT_NUMBER'], 5432);
+  const names = ['PGPORT', 'POSTGRESQL_PORT_NUMBER', 'POSTGRES_PORT_NUMBER'];
+  const port = portOf(input, names, 5432, portFlag(input.container));
   return [
     { name: 'PGHOST', value: host },
     { name: 'PGPORT', value: port },
   ];
+}
+
+/** `-p 5433`, `-c port=5433`, `--port=5433`, in words or in a line for a shell. */
+function portFlag({ command = [], args = [] }: Container): string | undefined {
+  const text = [...command, ...args].join('\n');
+  return /(?:^|\s)(?:-p\s*|-c\s*port\s*=\s*|--port(?:=|\s+))(\d+)(?=\s|["']|$)/.exec(text)?.[1];
 }

@@ -45,7 +45,10 @@ export interface ConnectionInput {
 export function flag(container: Container, name: string, more = ''): string | undefined {
   const words = [...(container.command ?? []), ...(container.args ?? []), more];
   const text = words.join('\n');
-  const match = new RegExp(`(?:^|\\s|["'])--${name}(?:=|\\s+)["']?([^\\s"']+)`).exec(text);
+  // Of two words the second is the value, were it empty: what comes after is the next flag.
+  const match = new RegExp(`(?:^|\\s|["'])--${name}(?:=|[^\\S\\n]+|\\n)["']?([^\\s"']+)`).exec(
+    text,
+  );
   return match?.[1];
 }
 
@@ -59,10 +62,10 @@ export function portOf(
   { container, env }: ConnectionInput,
   names: readonly string[],
   standard: number,
+  given = flag(container, 'port'),
 ): string {
-  const named = env.plain(...names);
-  const told = named !== undefined && /^\d+$/.test(named) ? named : flag(container, 'port');
-  if (told !== undefined && /^\d+$/.test(told)) return told;
+  const told = [env.plain(...names), given].find((one) => /^[1-9]\d*$/.test(one ?? ''));
+  if (told !== undefined) return told;
   const ports = container.ports ?? [];
   if (ports.some((port) => port.containerPort === standard)) return String(standard);
   const likely = ports.find((port) =>
