@@ -39,7 +39,8 @@ export async function run(args: readonly string[]): Promise<number> {
     const summary = describeReports(reports);
     // A pipeline that goes on with an unprotected manifest would take it for a protected one.
     if (reports.every(({ outcome }) => outcome === 'skipped')) {
-      throw new QuiesceError('MANIFEST_INVALID', summary.replaceAll('\n', ' '));
+      const sentence = summary.replaceAll('\n  ', ': ').replaceAll('\n', ' ');
+      throw new QuiesceError('MANIFEST_INVALID', sentence);
     }
     process.stdout.write(text);
     process.stderr.write(`${summary}\n`);

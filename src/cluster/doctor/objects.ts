@@ -1,4 +1,4 @@
-import { saneMetadata } from './sane.ts';
+import { saneMetadata } from '../inject/sane.ts';
 import type { Metadata, Pod } from '../inject/pod.ts';
 
 /** An object as the API server or a manifest has it; what a rule needs of it, the rule reads. */

@@ -2,7 +2,7 @@ import { repositoryName } from '../inject/database.ts';
 import { FILE_BACKUP, FILE_BACKUP_EXCLUDES } from '../inject/names.ts';
 import type { Container } from '../inject/pod.ts';
 import type { Facts } from './facts.ts';
-import { sanePod } from './sane.ts';
+import { sanePod } from '../inject/sane.ts';
 import {
   at,
   type Catalog,

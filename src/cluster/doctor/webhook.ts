@@ -12,7 +12,7 @@ import {
   namespaceOf,
   textAt,
 } from './objects.ts';
-import { sanePod } from './sane.ts';
+import { sanePod } from '../inject/sane.ts';
 import { keysOfSelector, selects } from './selectors.ts';
 
 /** One webhook of a MutatingWebhookConfiguration that injects, and what stands behind it. */

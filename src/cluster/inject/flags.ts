@@ -70,8 +70,18 @@ export class FlagReader {
 
   #parse(args: readonly string[], options: Record<string, { type: 'string'; short?: string }>) {
     try {
-      const parsed = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
-      return { values: parsed.values as Record<string, string | undefined> };
+      const { values, tokens } = parseArgs({
+        args: [...args],
+        options,
+        strict: true,
+        allowPositionals: false,
+        tokens: true,
+      });
+      // parseArgs takes the last of several, and of two manifests one would be dropped in silence.
+      const names = tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []));
+      const twice = names.find((name, index) => names.indexOf(name) < index);
+      if (twice !== undefined) this.issue(twice, 'is given more than once');
+      return { values: values as Record<string, string | undefined> };
     } catch (error) {
       const message = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
       throw this.#usage(message);

@@ -20,6 +20,8 @@ export type Phase = 'pre' | 'post';
 export const VELERO_DEFAULT_MS = 30_000;
 /** What an exec takes to begin and to end around the freeze; at most this much is kept free. */
 const MARGIN_MS = 5_000;
+/** In the name of every annotation of a backup hook. */
+export const BACKUP_HOOK = '.hook.backup.velero.io/';
 export const VERBS = { pre: 'freeze', post: 'thaw' } as const;
 
 /**
@@ -44,7 +46,7 @@ export function planHooks(user: Annotations, timeoutMs: number): Hooks {
 
 /** The annotation of one phase: `command`, `container`, `timeout`, `on-error`. */
 export function hookKey(phase: Phase, name: string): string {
-  return `${phase}.hook.backup.velero.io/${name}`;
+  return `${phase}${BACKUP_HOOK}${name}`;
 }
 
 /** A hook of the user's that is no call of ours; one that is may keep flags of its own. */

@@ -1,10 +1,13 @@
-import { type Document, isMap, isSeq, type Node, parseAllDocuments } from 'yaml';
+import { type Document, isMap, isSeq, type Node } from 'yaml';
 import { QuiesceError } from '../../errors.ts';
+import { printDocument, readDocuments } from './document.ts';
+import { BACKUP_HOOK } from './hooks.ts';
 import { inject, type Notice } from './inject.ts';
-import { INJECT_LABEL } from './names.ts';
+import { INJECT_LABEL, isOurs } from './names.ts';
 import type { InjectConfig } from './options.ts';
 import { keysOf, type Operation } from './patch.ts';
 import type { Pod } from './pod.ts';
+import { sanePod } from './sane.ts';
 
 /** What became of one object of a manifest. */
 export interface ManifestReport {
@@ -30,7 +33,8 @@ interface Found {
   readonly kind: string;
   readonly name: string;
   readonly path: Path;
-  readonly pod: Pod;
+  /** As it is written. */
+  readonly given: object;
 }
 
 /**
@@ -44,26 +48,18 @@ export function injectManifest(
   text: string,
   config: InjectConfig,
 ): { readonly text: string; readonly reports: readonly ManifestReport[] } {
-  // As kubectl and Helm read it: 0755 is an octal number, and yes a boolean.
-  const documents = parseAllDocuments(text, { version: '1.1' }) as unknown as Document.Parsed[];
-  const broken = documents.flatMap(({ errors }) => errors)[0];
-  if (broken) {
-    const message = `The manifest is not YAML: ${broken.message.split('\n')[0]}`;
-    throw new QuiesceError('MANIFEST_INVALID', message);
-  }
   const problems: string[] = [];
   const reports: ManifestReport[] = [];
   let printed = '';
   let begin = 0;
-  for (const document of documents) {
+  for (const document of readDocuments(text)) {
     const found = findPods(document.toJS() as unknown, []);
     const own = found.flatMap((one) => injectOne(document, one, config, problems) ?? []);
     reports.push(...own);
     const end = document.range[2];
     const changed = own.some(({ outcome }) => outcome === 'injected');
     const source = text.slice(begin, end);
-    if (printed !== '' && !printed.endsWith('\n')) printed += '\n';
-    printed += changed ? document.toString({ lineWidth: 0 }) : source;
+    printed += changed ? printDocument(document, source) : source;
     begin = end;
   }
   if (problems.length > 0) {
@@ -79,7 +75,11 @@ function findPods(object: unknown, path: Path): readonly Found[] {
     kind = '',
     metadata,
     items,
-  } = object as { kind?: string; metadata?: { name?: string }; items?: unknown };
+  } = object as {
+    kind?: string;
+    metadata?: { name?: string; generateName?: string } | null;
+    items?: unknown;
+  };
   if (kind.endsWith('List') && Array.isArray(items)) {
     return items.flatMap((item, index) => findPods(item, [...path, 'items', index]));
   }
@@ -88,16 +88,23 @@ function findPods(object: unknown, path: Path): readonly Found[] {
   let pod: unknown = object;
   for (const key of at) pod = (pod as Record<string, unknown> | undefined)?.[key];
   if (typeof pod !== 'object' || pod === null) return [];
-  return [{ kind, name: metadata?.name ?? '', path: [...path, ...at], pod }];
+  const name = metadata?.name ?? metadata?.generateName ?? '';
+  return [{ kind, name, path: [...path, ...at], given: pod }];
 }
 
 function injectOne(
   document: Document.Parsed,
-  { kind, name, path, pod }: Found,
+  { kind, name, path, given }: Found,
   config: InjectConfig,
   problems: string[],
 ): ManifestReport | undefined {
   const object = `${kind}/${name}`;
+  const pod = sanePod(given);
+  const refused = refusedOf(given, pod);
+  if (refused.length > 0) {
+    for (const message of refused) problems.push(`${object}: ${message}`);
+    return undefined;
+  }
   const result = inject(pod, config);
   if (result.outcome === 'invalid') {
     for (const { field, message } of result.issues) problems.push(`${object}: ${field} ${message}`);
@@ -118,6 +125,25 @@ function injectOne(
   }
   const outcome = result.patch.length > 0 ? 'injected' : 'unchanged';
   return { object, outcome, notices: result.notices };
+}
+
+/** What an API server would refuse of a pod that has opted in, and injection cannot work with. */
+function refusedOf(given: object, pod: Pod): readonly string[] {
+  const { labels, annotations } = pod.metadata ?? {};
+  if (labels?.[INJECT_LABEL] !== 'true') return [];
+  const { metadata, spec } = given as { metadata?: Pod['metadata']; spec?: Pod['spec'] };
+  const unquoted = [metadata?.labels, metadata?.annotations]
+    .flatMap((all) => Object.entries(all ?? {}))
+    .filter(
+      ([key, value]) => (isOurs(key) || key.includes(BACKUP_HOOK)) && typeof value !== 'string',
+    )
+    .map(
+      ([key]) => `${key} is ${labels[key] ?? annotations?.[key]}, without quotes: put it in quotes`,
+    );
+  const nameless = (['containers', 'initContainers', 'volumes'] as const)
+    .filter((list) => (spec?.[list]?.length ?? 0) !== (pod.spec?.[list]?.length ?? 0))
+    .map((list) => `spec.${list} has an element without a name`);
+  return [...unquoted, ...nameless];
 }
 
 /** One operation of the patch, on the document's nodes. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { FlagReader } from '../../../src/cluster/inject/flags.ts';
 import { injectManifest } from '../../../src/cluster/inject/manifest.ts';
 import type { QuiesceError } from '../../../src/errors.ts';
 import { CONFIG } from '../../support/pods.ts';
@@ -82,6 +83,66 @@ describe('quiesce inject', () => {
     expect(text.endsWith(odd)).toBe(true);
   });
 
+  it('adds lines to a document, and rewrites none of it', () => {
+    const compact = [
+      '# Source: chart/templates/empty.yaml',
+      '---',
+      '',
+      '---',
+      STATEFUL_SET.replaceAll('{ ', '{')
+        .replaceAll(' }', '}')
+        .replace('        - name: postgres', '      - name: postgres')
+        .replaceAll('\n          image', '\n        image')
+        .replace('\n          volumeMounts', '\n        env: # none\n        volumeMounts')
+        .replace(
+          '    spec:\n',
+          '    spec:\n      terminationGracePeriodSeconds: 1e2\n      hostIPC: no\n',
+        )
+        .replace('    - metadata', '  - metadata'),
+      '---',
+      '',
+    ].join('\n');
+    for (const source of [compact, compact.replaceAll('\n', '\r\n')]) {
+      const { text } = injectManifest(source, CONFIG);
+      const printed = text.split('\n');
+      let at = -1;
+      for (const line of source.split('\n')) {
+        at = printed.indexOf(line, at + 1);
+        expect([line, at === -1]).toEqual([line, false]);
+      }
+      const ends = printed.slice(0, -1).map((line) => line.endsWith('\r'));
+      expect(new Set(ends)).toEqual(new Set([source.includes('\r')]));
+      expect(injectManifest(text, CONFIG).text).toBe(text);
+    }
+  });
+
+  it('takes what is empty for what is not there', () => {
+    const empty = ['env:', 'ports:', 'args:', 'envFrom:', 'securityContext:', 'resources:'];
+    const text = STATEFUL_SET.replace(
+      'image: postgres:17',
+      ['image: postgres:17', ...empty].join('\n          '),
+    ).replace(
+      'spec:\n      containers:',
+      'spec:\n      initContainers:\n      volumes:\n      containers:',
+    );
+    const { spec } = parse(injectManifest(text, CONFIG).text) as Template;
+    expect(spec.template.spec.containers.map(({ name }) => name)).toEqual(['postgres', 'quiesce']);
+  });
+
+  it('names what an API server would refuse, instead of working around it', () => {
+    const bare = STATEFUL_SET.replace('inject: "true"', 'inject: true');
+    expect(refusal(bare).message).toMatch(
+      /StatefulSet\/shop-db: quiesce\.dev\/inject is true, without quotes/,
+    );
+    const order = STATEFUL_SET.replace(
+      '      labels:',
+      '      annotations: { quiesce.dev/order: 2, other: 3 }\n      labels:',
+    );
+    expect(refusal(order).message).toMatch(/shop-db: quiesce\.dev\/order is 2, without quotes/);
+    const nameless = STATEFUL_SET.replace('- name: postgres', '- nmae: postgres');
+    expect(refusal(nameless).message).toMatch(/spec\.containers has an element without a name/);
+  });
+
   it('says so where an alias is in the way', () => {
     const alias =
       STATEFUL_SET.replace(
@@ -99,6 +160,23 @@ describe('quiesce inject', () => {
     expect(reports[0]?.outcome).toBe('injected');
     const { items } = parse(text) as { items: Template[] };
     expect(items[0]?.spec.template.spec.containers).toHaveLength(2);
+  });
+
+  it('answers JSON with JSON, indented as it was', () => {
+    for (const indent of [undefined, 2, 4]) {
+      const given = JSON.stringify(parse(STATEFUL_SET), null, indent);
+      const { text } = injectManifest(`${given}\n`, CONFIG);
+      const object = JSON.parse(text) as Template;
+      expect(object.spec.template.spec.containers).toHaveLength(2);
+      expect(text).toBe(`${JSON.stringify(object, null, indent)}\n`);
+      expect(injectManifest(text, CONFIG).text).toBe(text);
+    }
+  });
+
+  it('calls a pod without a name by what its name begins with', () => {
+    const pod =
+      'kind: Pod\nmetadata: { generateName: db-, labels: { quiesce.dev/inject: "false" } }\nspec: {}\n';
+    expect(injectManifest(pod, CONFIG).reports[0]?.object).toBe('Pod/db-');
   });
 
   it('never touches a Job or a CronJob', () => {
@@ -140,5 +218,13 @@ describe('quiesce inject', () => {
     ]) {
       expect(injectManifest(text, CONFIG).reports).toEqual([]);
     }
+  });
+});
+
+describe('its flags', () => {
+  it('are given once: of two manifests one would be dropped', () => {
+    const args = ['-f', 'a', '--filename', 'b'];
+    const reader = new FlagReader('inject', { filename: '' }, args, {}, { filename: 'f' });
+    expect(() => reader.finish()).toThrow('--filename is given more than once.');
   });
 });

@@ -1,13 +1,11 @@
 import { ANNOTATIONS, CONTAINER, INJECT_LABEL, isOurs } from '../../inject/names.ts';
-import { hookKey } from '../../inject/hooks.ts';
+import { BACKUP_HOOK, hookKey } from '../../inject/hooks.ts';
 import { inject } from '../../inject/inject.ts';
 import type { Facts } from '../facts.ts';
 import { keysOf } from '../../inject/patch.ts';
 import { annotationsOf, at, labelsOf, listAt, textAt } from '../objects.ts';
 import type { PodRule } from '../rule.ts';
 
-/** In the name of every annotation of a backup hook. */
-const HOOK = '.hook.backup.velero.io/';
 const LABEL = `${INJECT_LABEL}: "true"`;
 /** Written on whole workloads, for the verbs that work on those. */
 const OF_WORKLOADS = new Set<string>([ANNOTATIONS.group, ANNOTATIONS.order, ANNOTATIONS.priority]);
@@ -148,7 +146,7 @@ export const protectionRules: readonly PodRule[] = [
       if (subject.kind === 'Pod' || view.live !== undefined) return;
       const keys = Object.keys(annotationsOf(subject.object)).filter(
         (key) =>
-          (isOurs(key) || key.includes(HOOK)) &&
+          (isOurs(key) || key.includes(BACKUP_HOOK)) &&
           key !== INJECT_LABEL &&
           !OF_WORKLOADS.has(key) &&
           annotationsOf(view.pod)[key] === undefined,
@@ -182,7 +180,7 @@ export const protectionRules: readonly PodRule[] = [
       const pod = subject.kind === 'Pod' ? given : at(given, 'spec', 'template');
       for (const kind of ['labels', 'annotations']) {
         for (const [key, value] of Object.entries(at(pod, 'metadata', kind) ?? {})) {
-          const ours = isOurs(key) || key.includes(HOOK);
+          const ours = isOurs(key) || key.includes(BACKUP_HOOK);
           if (ours && typeof value !== 'string')
             yield `${key} is ${JSON.stringify(value)}, without quotes.`;
         }

@@ -1,4 +1,4 @@
-import type { Container, Metadata, Pod, PodSpec } from '../inject/pod.ts';
+import type { Container, Metadata, Pod, PodSpec } from './pod.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 

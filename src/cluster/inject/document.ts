@@ -1,0 +1,65 @@
+import { type Document, parseAllDocuments, type Scalar, type Tags } from 'yaml';
+import { QuiesceError } from '../../errors.ts';
+
+/**
+ * The documents of a manifest, as kubectl and Helm read them: 0755 is an octal number, and yes a boolean.
+ *
+ * @throws QuiesceError MANIFEST_INVALID where it is no YAML
+ */
+export function readDocuments(text: string): readonly Document.Parsed[] {
+  const documents = parseAllDocuments(text, {
+    version: '1.1',
+    customTags: asWritten,
+  }) as unknown as Document.Parsed[];
+  const broken = documents.flatMap(({ errors }) => errors)[0];
+  if (broken) {
+    const message = `The manifest is not YAML: ${broken.message.split('\n')[0]}`;
+    throw new QuiesceError('MANIFEST_INVALID', message);
+  }
+  return documents;
+}
+
+/** A number that is written anew may come out as another text: 1e3, or rounded. */
+function asWritten(tags: Tags): Tags {
+  return tags.map((tag) => {
+    if (typeof tag !== 'object' || !/:(?:int|float|bool|null)$/.test(tag.tag)) return tag;
+    const { stringify } = tag as { stringify?: (node: Scalar, ...rest: unknown[]) => string };
+    return {
+      ...tag,
+      stringify: (node: Scalar, ...rest: unknown[]): string =>
+        node.source ?? stringify?.(node, ...rest) ?? String(node.value),
+    } as typeof tag;
+  });
+}
+
+/** A document that was changed, in the manner of its source. */
+export function printDocument(document: Document.Parsed, source: string): string {
+  const json = asJson(document, source);
+  if (json !== undefined) return json;
+  const text = document.toString({
+    lineWidth: 0,
+    indentSeq: !/^( *)["'\w./-]+:[ \t]*\r?\n(?:[ \t]*#.*\n)*\1- /m.test(source),
+    flowCollectionPadding: count(source, /[[{] +[^\s\]}]/g) >= count(source, /[[{][^\s\]}]/g),
+  });
+  // Of the blank lines around it, those before belong to an empty document, and neither are printed.
+  const before = /^(?:\r?\n)*/.exec(source)?.[0] ?? '';
+  const after = /(?:\r?\n)*$/.exec(source)?.[0] ?? '';
+  const body = text.replace(/\n+$/, '');
+  return before + (source.includes('\r\n') ? body.replaceAll('\n', '\r\n') : body) + after;
+}
+
+function count(text: string, pattern: RegExp): number {
+  return text.match(pattern)?.length ?? 0;
+}
+
+/** JSON stays JSON, for whoever parses it as that; indented as it was. */
+function asJson(document: Document.Parsed, source: string): string | undefined {
+  try {
+    JSON.parse(source);
+  } catch {
+    return undefined;
+  }
+  const indent = /^\s*[[{]\r?\n([ \t]+)/.exec(source)?.[1];
+  const end = /\s*$/.exec(source)?.[0] ?? '';
+  return JSON.stringify(document.toJS(), null, indent) + end;
+}
