@@ -6,6 +6,7 @@ import {
   repositoryName,
   resemblesDatabase,
 } from '../inject/database.ts';
+import { isSidecar } from '../inject/container.ts';
 import { isEngine } from '../inject/engines/index.ts';
 import { Environment } from '../inject/environment.ts';
 import { inject, type Injection } from '../inject/inject.ts';
@@ -89,11 +90,14 @@ export function factsOf(subject: Subject, view: View, config: InjectConfig): Fac
 
 function sidecarOf(pod: Pod): Container | undefined {
   const containers = pod.spec?.containers ?? [];
-  return containers.find(({ name }) => name === CONTAINER) ?? containers.find(isSidecar);
+  return (
+    containers.find((one) => one.name === CONTAINER && isSidecar(one)) ??
+    containers.find(isSidecarByImage)
+  );
 }
 
 /** Under a name of its owner's. */
-function isSidecar({ image = '', args = [], command = [] }: Container): boolean {
+function isSidecarByImage({ image = '', args = [], command = [] }: Container): boolean {
   return repositoryName(image) === CONTAINER && [...command, ...args].includes('sidecar');
 }
 
@@ -101,7 +105,7 @@ function nativeOf(pod: Pod): Container | undefined {
   return pod.spec?.initContainers?.find(
     (one) =>
       one.name !== INIT_CONTAINER &&
-      (one.name === CONTAINER || (one.restartPolicy === 'Always' && isSidecar(one))),
+      (one.name === CONTAINER || (one.restartPolicy === 'Always' && isSidecarByImage(one))),
   );
 }
 

@@ -1,5 +1,5 @@
 import type { CopyMethod } from '../../engines/engine.ts';
-import type { Database } from './database.ts';
+import { type Database, repositoryName } from './database.ts';
 import { Environment } from './environment.ts';
 import { durationText } from './hooks.ts';
 import { CONTAINER, INIT_CONTAINER, PORT } from './names.ts';
@@ -28,6 +28,16 @@ export interface PartsInput {
   readonly settings: PodSettings;
   readonly copy: CopyMethod | undefined;
   readonly config: InjectConfig;
+}
+
+/** Whether what has the sidecar's name is one, of whatever version: an application may be called so, too. */
+export function isSidecar({ image = '', command = [], args = [], env = [] }: Container): boolean {
+  return (
+    image === '' ||
+    repositoryName(image) === CONTAINER ||
+    [...command, ...args].includes('sidecar') ||
+    env.some(({ name }) => name.startsWith('QUIESCE_'))
+  );
 }
 
 export function buildParts(input: PartsInput): Parts {

@@ -1,5 +1,6 @@
 import type { CopyMethod } from '../../engines/engine.ts';
-import { buildParts, type Parts } from './container.ts';
+import { buildParts, isSidecar, type Parts } from './container.ts';
+import { doubts, list } from './doubts.ts';
 import { type Database, findDatabase } from './database.ts';
 import { type Notice, planHooks } from './hooks.ts';
 import { layContainer, layVolumes } from './merge.ts';
@@ -19,7 +20,7 @@ import type { InjectConfig } from './options.ts';
 import { diff, type Operation } from './patch.ts';
 import type { Pod, PodSpec } from './pod.ts';
 import { type FieldIssue, type PodSettings, readSettings } from './settings.ts';
-import { OWN_VOLUMES, persistentVolumes } from './volumes.ts';
+import { OWN_VOLUMES } from './volumes.ts';
 
 export type { Notice } from './hooks.ts';
 
@@ -58,14 +59,18 @@ export function inject(pod: Pod, config: InjectConfig): Injection {
   const copy = copyOf(user, settings, parts);
   const final =
     copy === settings.copy ? parts : buildParts({ pod, database, settings, copy, config });
-  const hooks = planHooks(user, settings.hookTimeoutMs ?? config.hookTimeoutMs);
+  const hookTimeoutMs = settings.hookTimeoutMs ?? config.hookTimeoutMs;
+  const hooks = planHooks(user, hookTimeoutMs);
   const own = ownAnnotations(user, database, copy, hooks.annotations);
   const changed = assemble(pod, final, {
     ...user,
     ...own,
     [ANNOTATIONS.written]: JSON.stringify(own),
   });
-  const notices = [...hooks.notices, ...doubts(pod, user, settings, final)];
+  const notices = [
+    ...hooks.notices,
+    ...doubts(pod, { user, settings, parts: final, hookTimeoutMs }),
+  ];
   return { outcome: 'injected', patch: diff(pod, changed), pod: changed, notices };
 }
 
@@ -88,6 +93,10 @@ function skipReason(pod: Pod): { code: SkipCode; message: string } | undefined {
   }
   if (pod.spec?.initContainers?.some(({ name }) => name === CONTAINER) === true) {
     const message = `An init container is called ${CONTAINER}; Velero cannot run hooks in one.`;
+    return { code: 'NameTaken', message };
+  }
+  if (pod.spec?.containers?.some((one) => one.name === CONTAINER && !isSidecar(one)) === true) {
+    const message = `A container of something else is called ${CONTAINER}; give it another name.`;
     return { code: 'NameTaken', message };
   }
   return undefined;
@@ -116,10 +125,6 @@ function readWritten(text: string | undefined): Readonly<Record<string, unknown>
 function copyOf(user: Annotations, settings: PodSettings, { data }: Parts): CopyMethod | undefined {
   if (settings.copy !== undefined || data === undefined) return settings.copy;
   return list(user[FILE_BACKUP]).includes(data.volume) ? 'files' : undefined;
-}
-
-function list(text: string | undefined): readonly string[] {
-  return (text ?? '').split(',').map((one) => one.trim());
 }
 
 /** What is written beside the user's own annotations; the guesses, too, so that they can be seen. */
@@ -158,59 +163,4 @@ function assemble(pod: Pod, parts: Parts, annotations: Annotations): Pod {
       volumes,
     },
   };
-}
-
-/** What was done as well as it can be, and its owner should know. */
-function doubts(
-  pod: Pod,
-  user: Annotations,
-  settings: PodSettings,
-  { sidecar, data, mounts }: Parts,
-): readonly Notice[] {
-  const notices: Notice[] = [];
-  const notice = (code: string, message: string): void => void notices.push({ code, message });
-  if (data === undefined) {
-    notice(
-      'DataNotFound',
-      'no volume of the data was found: no proof is written beside the data, and a restore is not prepared',
-    );
-  } else if (data.ephemeral) {
-    notice('DataEphemeral', `the data lies in the emptyDir ${data.volume}, which is in no backup`);
-  }
-  if (sidecar.securityContext?.runAsUser === undefined) {
-    notice(
-      'UserUnknown',
-      'nothing tells the user of the database: set runAsUser, or the sidecar may not read the data',
-    );
-  }
-  const files = data !== undefined && list(user[FILE_BACKUP]).includes(data.volume);
-  if (files && settings.copy !== undefined && settings.copy !== 'files') {
-    notice(
-      'CopyContradicts',
-      `${FILE_BACKUP} copies ${data.volume} file by file, but ${ANNOTATIONS.copy} is ${settings.copy}`,
-    );
-  } else if (files && settings.copy === undefined) {
-    notice(
-      'CopyFiles',
-      `${FILE_BACKUP} copies ${data.volume} file by file: ${ANNOTATIONS.copy} was set to files`,
-    );
-  }
-  const volumes = persistentVolumes(pod, mounts);
-  if (!files && volumes.length > 1 && (settings.copy ?? 'snapshot') === 'snapshot') {
-    notice(
-      'SeveralVolumes',
-      `the database has several volumes (${volumes.join(', ')}): set ${ANNOTATIONS.copy} to volumes if data lies on more than one`,
-    );
-  }
-  const excluded = list(user[FILE_BACKUP_EXCLUDES]);
-  if (
-    user[FILE_BACKUP_EXCLUDES] !== undefined &&
-    ![RUN_VOLUME, STATE_VOLUME].every((one) => excluded.includes(one))
-  ) {
-    notice(
-      'StateNotExcluded',
-      `${FILE_BACKUP_EXCLUDES} is the user's own and stays: add ${RUN_VOLUME},${STATE_VOLUME} to it`,
-    );
-  }
-  return notices;
 }

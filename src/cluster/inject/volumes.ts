@@ -28,6 +28,8 @@ export interface DataPlace {
   readonly volume: string;
   /** An `emptyDir`, which no snapshot holds. */
   readonly ephemeral: boolean;
+  /** A `hostPath`, which Velero copies by no method. */
+  readonly onHost: boolean;
 }
 
 /** The volumes that are added: for the socket, and for the journal, which outlives the container. */
@@ -97,6 +99,7 @@ export function findData(
     path,
     volume: mount.name,
     ephemeral: volumeOf(pod, mount.name)?.['emptyDir'] !== undefined,
+    onHost: volumeOf(pod, mount.name)?.['hostPath'] !== undefined,
   };
 }
 

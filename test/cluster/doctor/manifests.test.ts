@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { cp, mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -7,7 +8,8 @@ import { cliPath } from '../../../src/demo/processes.ts';
 import { examine } from '../../../src/cluster/doctor/examine.ts';
 import type { Diagnosis } from '../../../src/cluster/doctor/report.ts';
 import { THEMES } from '../../../src/cluster/doctor/rules/index.ts';
-import { BROKEN, CLEAN, codes, fixture, load, namesIn } from './support.ts';
+import { makeTempDir } from '../../support/postgres.ts';
+import { BROKEN, CLEAN, codes, findingsOf, fixture, load, namesIn } from './support.ts';
 
 const run = promisify(execFile);
 
@@ -56,6 +58,38 @@ describe('of manifests with one mistake each, the doctor', () => {
       /^(?:VELERO|WEBHOOK|GROUP_CLASS|SECRET)_MISSING$|^NOT_SCHEDULED$|^VOLUMES_NOT_COPIED$|^NODE_AGENT_MISSING$|^SNAPSHOT_CLASS_UNLABELLED$|^WEBHOOK_(?:NOT_CALLED|SERVICE_MISSING)$/;
     const seen = codes(examine(await load([BROKEN])).findings);
     expect(seen).toEqual(expect.arrayContaining(names.filter((name) => !mended.test(name))));
+  });
+});
+
+describe('of a pod whose volume is a folder of the node, the doctor', () => {
+  const containers = [
+    {
+      name: 'pg',
+      image: 'postgres:17',
+      volumeMounts: [{ name: 'data', mountPath: '/var/lib/postgresql/data' }],
+    },
+  ];
+  const volumes = [{ name: 'data', hostPath: { path: '/srv' } }];
+  const pod = (labels: object, more: readonly object[] = []) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'db', labels },
+    spec: { containers: [...more, ...containers], volumes },
+  });
+
+  it('says that nothing protects it', () => {
+    expect(findingsOf([pod({})])).toMatchObject(
+      [{ code: 'UNPROTECTED', message: /^It runs postgres on the volume data,/ }].map(
+        ({ code, message }) => ({ code, message: expect.stringMatching(message) as string }),
+      ),
+    );
+  });
+
+  it('takes no application that is called quiesce for its sidecar', () => {
+    const own = [{ name: 'quiesce', image: 'acme/quiesce-ui:3' }];
+    expect(codes(findingsOf([pod({}, own)]))).toEqual(['UNPROTECTED']);
+    const labels = { 'quiesce.dev/inject': 'true' };
+    expect(codes(findingsOf([pod(labels, own)]))).toEqual(['NOT_INJECTABLE']);
   });
 });
 
@@ -167,6 +201,22 @@ describe('quiesce doctor -f', () => {
     const elsewhere = await doctor('-f', fixture('UNPROTECTED'), '-n', 'shpo');
     expect(elsewhere).toMatchObject({ code: 2, stdout: '' });
     expect(await doctor('-f', fixture('UNPROTECTED'), '-n', 'shop')).toMatchObject({ code: 7 });
+  });
+
+  it('follows links in a folder, and reads no file twice', async () => {
+    const dir = await makeTempDir();
+    try {
+      await mkdir(join(dir, '..data'));
+      await cp(fixture('UNPROTECTED'), join(dir, '..data', 'db.yaml'));
+      await symlink('..data/db.yaml', join(dir, 'db.yaml'));
+      await mkdir(join(dir, 'linked'));
+      await symlink(fixture('DATA_ON_HOST'), join(dir, 'linked', 'host.yaml'));
+      const { findings, looked } = examine(await load([dir]));
+      expect(codes(findings)).toEqual(['DATA_ON_HOST', 'UNPROTECTED']);
+      expect(looked).toEqual({ StatefulSet: 2 });
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   });
 
   it('refuses flags that contradict', async () => {

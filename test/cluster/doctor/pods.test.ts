@@ -14,6 +14,8 @@ const SAME: Readonly<Record<string, string>> = {
   HookTimeoutsContradict: 'HOOK_TIMEOUTS_CONTRADICT',
   DataNotFound: 'DATA_NOT_FOUND',
   DataEphemeral: 'DATA_EPHEMERAL',
+  DataOnHost: 'DATA_ON_HOST',
+  TtlTooShort: 'TTL_TOO_SHORT',
   UserUnknown: 'USER_UNKNOWN',
   CopyContradicts: 'COPY_CONTRADICTS_FILE_BACKUP',
   SeveralVolumes: 'COPY_SEVERAL_VOLUMES',

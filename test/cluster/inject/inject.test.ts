@@ -54,6 +54,16 @@ describe('whether a pod is injected', () => {
     expect(inject(pod, CONFIG)).toMatchObject({ outcome: 'skipped', code: 'NameTaken' });
   });
 
+  it('leaves alone an application that is called quiesce, too', () => {
+    const [database] = postgresPod({}).spec?.containers ?? [];
+    const own = { name: 'quiesce', image: 'acme/quiesce-ui:3', command: ['/ui'] };
+    const pod = postgresPod({ spec: { containers: [own, database] } });
+    expect(inject(pod, CONFIG)).toMatchObject({ outcome: 'skipped', code: 'NameTaken' });
+    const older = { name: 'quiesce', image: 'mirror.example/backup/q:0.9', args: ['sidecar'] };
+    const before = postgresPod({ spec: { containers: [database, older] } });
+    expect(sidecarOf(before).image).toBe(CONFIG.image);
+  });
+
   it.each([
     ['quiesce.dev/engine', 'oracle', /postgres, redis, mongodb/],
     ['quiesce.dev/container', 'nobody', /names no container of this pod \(postgres\)/],
@@ -273,6 +283,17 @@ describe('what is added', () => {
     expect(codes(inject(nowhere, CONFIG))).toEqual(['DataNotFound']);
     const ephemeral = postgresPod({ spec: { volumes: [{ name: 'data', emptyDir: {} }] } });
     expect(codes(inject(ephemeral, CONFIG))).toEqual(['DataEphemeral']);
+    const onHost = postgresPod({
+      spec: { volumes: [{ name: 'data', hostPath: { path: '/srv' } }] },
+    });
+    expect(codes(inject(onHost, CONFIG))).toEqual(['DataOnHost']);
+  });
+
+  it('says that a lease may end before its thaw', () => {
+    const ttl = { 'quiesce.dev/ttl': '1m' };
+    expect(codes(inject(postgresPod({ annotations: ttl }), CONFIG))).toEqual([]);
+    const annotations = { ...ttl, 'quiesce.dev/hook-timeout': '5m' };
+    expect(codes(inject(postgresPod({ annotations }), CONFIG))).toEqual(['TtlTooShort']);
   });
 });
 

@@ -40,7 +40,12 @@ function volumesText(volumes: readonly string[]): string {
 
 /** A database that nobody has said anything about. */
 function isForgotten(facts: Facts): boolean {
-  return facts.persistent.length > 0 && !isMeant(facts) && !isMisplaced(facts);
+  return keptOn(facts).length > 0 && !isMeant(facts) && !isMisplaced(facts);
+}
+
+/** The volumes with a life of their own, were it only a folder of the node. */
+function keptOn({ persistent, data }: Facts): readonly string[] {
+  return persistent.length === 0 && data?.onHost === true ? [data.volume] : persistent;
 }
 
 /** The tag and the digest: a mirror of the image is the same image. */
@@ -72,7 +77,7 @@ export const protectionRules: readonly PodRule[] = [
       const hooks = facts.annotations[hookKey('pre', 'command')] !== undefined;
       const engine = facts.database?.profile.name ?? 'a database';
       const own = hooks ? ' Its Velero hooks are no calls of quiesce, and prove nothing.' : '';
-      const message = `It runs ${engine} on the ${volumesText(facts.persistent)}, and no sidecar freezes it for a backup.${own}`;
+      const message = `It runs ${engine} on the ${volumesText(keptOn(facts))}, and no sidecar freezes it for a backup.${own}`;
       yield { message, fix: whereToLabel(facts) };
     },
   },
@@ -87,7 +92,7 @@ export const protectionRules: readonly PodRule[] = [
       const kept = subject.kind === 'StatefulSet' || subject.operator !== undefined;
       const handled = annotations[hookKey('pre', 'command')] !== undefined;
       if (!isForgotten(facts) || resembles || !kept || handled) return;
-      yield `It has the ${volumesText(facts.persistent)}, and neither images nor ports tell an engine that quiesce knows.`;
+      yield `It has the ${volumesText(keptOn(facts))}, and neither images nor ports tell an engine that quiesce knows.`;
     },
   },
   {

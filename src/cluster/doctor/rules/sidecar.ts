@@ -137,6 +137,18 @@ export const sidecarRules: readonly PodRule[] = [
     },
   },
   {
+    code: 'DATA_ON_HOST',
+    severity: 'error',
+    title: 'The data lies in a hostPath',
+    why: 'Velero copies a hostPath neither by snapshot nor file by file: the data is in no backup.',
+    fix: 'Put a PersistentVolumeClaim where the data is (a local volume will do, with copy: files), or take the sidecar away.',
+    *check({ sidecar, data }) {
+      if (sidecar !== undefined && data?.onHost === true) {
+        yield `The data is in the hostPath ${data.volume} (${data.path}).`;
+      }
+    },
+  },
+  {
     code: 'DATA_NOT_MOUNTED',
     severity: 'error',
     title: 'The sidecar does not have the data volume',
