@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { text as readAll } from 'node:stream/consumers';
 import { parseAllDocuments } from 'yaml';
@@ -56,10 +56,18 @@ async function textsOf(path: string): Promise<readonly { name: string; text: str
 
 async function manifestsIn(folder: string): Promise<readonly string[]> {
   const found = await readdir(folder, { recursive: true, withFileTypes: true });
-  return found
-    .filter((entry) => entry.isFile() && MANIFESTS.has(extname(entry.name).toLowerCase()))
+  const paths = found
+    .filter((entry) => entry.isFile() || entry.isSymbolicLink())
+    .filter(({ name }) => MANIFESTS.has(extname(name).toLowerCase()))
     .map((entry) => join(entry.parentPath, entry.name))
     .toSorted();
+  // A mounted ConfigMap has every file twice: as a link, and in the folder it leads to.
+  const byReal = new Map<string, string>();
+  for (const path of paths) {
+    const real = await realpath(path);
+    if (!byReal.has(real) && (await stat(real)).isFile()) byReal.set(real, path);
+  }
+  return [...byReal.values()];
 }
 
 function parse(name: string, text: string): readonly KubeObject[] {
