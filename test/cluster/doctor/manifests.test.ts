@@ -93,6 +93,29 @@ describe('of a pod whose volume is a folder of the node, the doctor', () => {
   });
 });
 
+describe('of snapshot classes, the doctor', () => {
+  it.each([
+    ['ebs.csi.aws.com', ['fsFreeze', 'timeout'], ['tagSpecification_1', 'outpostArn']],
+    ['pd.csi.storage.gke.io', ['snapshotGroup'], ['storage-locations', 'snapshot-type']],
+    ['disk.csi.azure.com', ['fsFreeze'], ['incremental', 'resourceGroup']],
+    ['hostpath.csi.k8s.io', [], ['whatever']],
+  ])('knows what %s refuses: %j', (driver, refused, taken) => {
+    const keys = [...refused, ...taken, 'csi.storage.k8s.io/snapshotter-secret-name'];
+    const parameters = Object.fromEntries(keys.map((key) => [key, 'x']));
+    const found = findingsOf([
+      {
+        apiVersion: 'snapshot.storage.k8s.io/v1',
+        kind: 'VolumeSnapshotClass',
+        metadata: { name: 'c' },
+        driver,
+        parameters,
+      },
+    ]);
+    const message = `${driver} refuses ${refused.join(', ')}.`;
+    expect(found.map((one) => one.message)).toEqual(refused.length > 0 ? [message] : []);
+  });
+});
+
 describe('of manifests in order, the doctor', () => {
   it('finds nothing in any of them, nor in all together', async () => {
     const sets = [[CLEAN], ...namesIn(CLEAN).map((name) => [join(CLEAN, `${name}.yaml`)])];

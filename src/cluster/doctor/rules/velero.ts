@@ -8,9 +8,17 @@ const CLASS_LABEL = 'velero.io/csi-volumesnapshot-class';
 const CLASSES = 'VolumeSnapshotClass.snapshot.storage.k8s.io';
 const GROUP_CLASSES = 'VolumeGroupSnapshotClass.groupsnapshot.storage.k8s.io';
 const EBS = 'ebs.csi.aws.com';
-/** What the EBS driver's own page on snapshots lists; it refuses every other key. */
-const EBS_KNOWS =
-  /^(?:fastSnapshotRestoreAvailabilityZones|outpostArn|lockMode|lockDuration|lockExpirationDate|lockCoolOffPeriod|tagSpecification_\d+|csi\.storage\.k8s\.io\/.*)$/i;
+/** What drivers read of a class by their own pages and sources; they refuse every other key. */
+const DRIVERS_KNOW: Readonly<Record<string, RegExp>> = {
+  [EBS]:
+    /^(?:fastSnapshotRestoreAvailabilityZones|outpostArn|lockMode|lockDuration|lockExpirationDate|lockCoolOffPeriod|tagSpecification_\d+)$/i,
+  'pd.csi.storage.gke.io':
+    /^(?:storage-locations|snapshot-type|image-family|labels|resource-tags)$/i,
+  'disk.csi.azure.com':
+    /^(?:tags|incremental|resourceGroup|subscriptionID|location|userAgent|dataAccessAuthMode|tagValueDelimiter|instantAccessDurationMinutes)$/i,
+};
+/** Read by the snapshotter, which takes them out before the driver is asked. */
+const SNAPSHOTTER_KNOWS = /^csi\.storage\.k8s\.io\//;
 
 /** Is there anything here that Velero should back up, or of Velero itself? */
 function isExpected({ catalog, facts, velero }: Surroundings): boolean {
@@ -124,15 +132,16 @@ export const veleroRules: readonly ClusterRule[] = [
     code: 'SNAPSHOT_CLASS_PARAMETERS',
     severity: 'error',
     title: 'A snapshot class has a parameter that its driver refuses',
-    why: 'Every snapshot of the class fails with InvalidArgument.',
+    why: 'Every snapshot of the class fails, mostly with InvalidArgument.',
     fix: 'Remove the parameter; freezing the database is what quiesce does.',
     *check({ catalog }) {
       for (const object of [...catalog.all(CLASSES), ...catalog.all(GROUP_CLASSES)]) {
-        if (textAt(object, 'driver') !== EBS) continue;
+        const driver = textAt(object, 'driver') ?? '';
+        const known = Object.hasOwn(DRIVERS_KNOW, driver) ? DRIVERS_KNOW[driver] : undefined;
         const keys = Object.keys(at(object, 'parameters') ?? {});
-        const refused = keys.filter((key) => !EBS_KNOWS.test(key));
-        if (refused.length === 0) continue;
-        yield about(object, `${EBS} refuses ${refused.join(', ')}.`);
+        const refused = keys.filter((key) => !SNAPSHOTTER_KNOWS.test(key) && !known?.test(key));
+        if (known === undefined || refused.length === 0) continue;
+        yield about(object, `${driver} refuses ${refused.join(', ')}.`);
       }
     },
   },
