@@ -25,7 +25,7 @@ export class EventWriter {
     const about = subject(pod);
     if (about === undefined) return;
     for (const { code, message } of notices) {
-      const key = `${namespace}/${about.kind}/${about.name}/${code}`;
+      const key = [namespace, about.kind, about.name, code, message].join('\n');
       if (this.#waiting >= MOST_WAITING || !this.#isNews(key)) continue;
       void this.#write({ namespace, about, type: 'Warning', reason: code, message });
     }
