@@ -35,6 +35,8 @@ USER 65532:65532
 RUN ["/usr/bin/quiesce", "--version"]
 # All that is ever written in the image's own file system, which may be read-only but for these.
 VOLUME ["/run/quiesce", "/var/lib/quiesce"]
+# A call on a volume that hangs keeps one of these threads, and looking up a server's name needs one.
+ENV UV_THREADPOOL_SIZE=16
 EXPOSE 9095
 ENTRYPOINT ["/usr/bin/quiesce"]
 CMD ["sidecar"]

@@ -34,8 +34,10 @@ export interface ReservedFile {
   /**
    * As `writeDurably`, with one metadata commit of the file system instead of two: content shorter
    * than the room is followed by blanks, longer content is written all the same.
+   *
+   * @param signal rejects, and leaves the name as it was, where it aborts before the file gets it.
    */
-  fill(content: string): Promise<void>;
+  fill(content: string, signal?: AbortSignal): Promise<void>;
   /** Gives the room back; best effort. To be called where `fill` is not. */
   discard(): Promise<void>;
 }
@@ -67,11 +69,12 @@ export async function reserveDurably(
     throw error;
   }
   const room = file;
-  const fill = async (content: string): Promise<void> => {
+  const fill = async (content: string, signal?: AbortSignal): Promise<void> => {
     const text = padded(content, bytes);
     try {
       await room.write(text, 0, text.length, 0);
       await room.datasync();
+      signal?.throwIfAborted();
       await rename(temporary, path);
       await folder.sync();
     } catch (error) {

@@ -12,6 +12,7 @@ import {
   sweepTemporary,
   writeDurably,
 } from '../files.ts';
+import { Lane, within } from './lane.ts';
 import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 
@@ -26,6 +27,8 @@ const KEPT_RECEIPTS = 10;
 /** More than the entry of most freezes: two receipts' worth of one without sampled keys. */
 const ROOM_BYTES = 8_192;
 const FILE = { mode: 0o600 } as const;
+/** How long the end of a freeze waits for the disk: one that hangs may never answer. */
+const ANSWER_WITHIN_MS = 3_000;
 
 /**
  * What survives the sidecar's process: the open freeze, and the receipts of the last ten that ended.
@@ -34,7 +37,9 @@ const FILE = { mode: 0o600 } as const;
 export class Journal {
   readonly #dir: string;
   #receipts: readonly Receipt[] = [];
+  readonly #lane = new Lane();
   readonly #owed = new Owed();
+  #probing: Promise<void> | undefined;
   #room: ReservedFile | undefined;
 
   constructor(stateDir: string) {
@@ -68,6 +73,10 @@ export class Journal {
 
   /** Makes the open freeze known to whoever starts after us; `JOURNAL_FAILED` if it cannot. */
   async open(entry: JournalEntry): Promise<void> {
+    await this.#lane.run(() => this.#open(entry));
+  }
+
+  async #open(entry: JournalEntry): Promise<void> {
     await this.#owed.settle();
     await this.#record(async () => {
       await makeFolder(this.#dir, 0o700);
@@ -77,18 +86,22 @@ export class Journal {
 
   /** Makes room for the entry that `held` will write while writers wait; `JOURNAL_FAILED` if it cannot. */
   async reserve(): Promise<void> {
-    await this.#unreserve();
-    await this.#record(async () => {
-      this.#room = await reserveDurably(this.#path('open.json'), ROOM_BYTES, FILE);
+    await this.#lane.run(async () => {
+      await this.#unreserve();
+      await this.#record(async () => {
+        this.#room = await reserveDurably(this.#path('open.json'), ROOM_BYTES, FILE);
+      });
     });
   }
 
   /** As `open`, once: quicker where room was reserved. */
   async held(entry: JournalEntry): Promise<void> {
-    const room = this.#room;
-    this.#room = undefined;
-    if (room === undefined) return await this.open(entry);
-    await this.#record(() => room.fill(JSON.stringify(entry)));
+    await this.#lane.run(async () => {
+      const room = this.#room;
+      this.#room = undefined;
+      if (room === undefined) return await this.#open(entry);
+      await this.#record(() => room.fill(JSON.stringify(entry)));
+    });
   }
 
   async #record(write: () => Promise<void>): Promise<void> {
@@ -110,19 +123,23 @@ export class Journal {
   }
 
   /**
-   * Keeps the final receipt, then forgets the open freeze. Rejects when the disk refuses either, and
-   * then goes on trying until it succeeds or the next freeze is opened.
+   * Keeps the final receipt, then forgets the open freeze. Rejects when the disk refuses either or gives
+   * no answer, and then goes on trying until it succeeds or the next freeze is opened.
    */
   async conclude(receipt: Receipt): Promise<void> {
     const others = this.#receipts.filter((kept) => kept.id !== receipt.id);
     this.#receipts = [receipt, ...others].slice(0, KEPT_RECEIPTS);
-    await this.#unreserve();
-    try {
-      await this.#close();
-    } catch (error) {
-      this.#owed.owe(() => this.#close());
-      throw error;
-    }
+    const concluding = this.#lane.run(async () => {
+      await this.#unreserve();
+      await this.#owed.settle();
+      try {
+        await this.#close();
+      } catch (error) {
+        this.#owed.owe(() => this.#close());
+        throw error;
+      }
+    });
+    await within(ANSWER_WITHIN_MS, concluding);
   }
 
   async #close(): Promise<void> {
@@ -132,9 +149,16 @@ export class Journal {
 
   /** Rejects with `JOURNAL_FAILED` where a freeze could not be journaled now. */
   async probe(): Promise<void> {
+    this.#probing ??= this.#lane
+      .run(async () => {
+        await makeFolder(this.#dir, 0o700);
+        await writeDurably(this.#path('probe'), 'a freeze must be able to write here\n', FILE);
+      })
+      .finally(() => {
+        this.#probing = undefined;
+      });
     try {
-      await makeFolder(this.#dir, 0o700);
-      await writeDurably(this.#path('probe'), 'a freeze must be able to write here\n', FILE);
+      await within(ANSWER_WITHIN_MS, this.#probing);
     } catch (error) {
       throw new QuiesceError(
         'JOURNAL_FAILED',

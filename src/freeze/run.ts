@@ -9,8 +9,10 @@ import type {
   JsonObject,
 } from '../engines/engine.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
 import type { Journal, JournalEntry } from './journal.ts';
+import { soonAfterAbort } from './lane.ts';
 import type { Cause } from './lease.ts';
 import { NOT_REMOVED, type Receipt } from './receipt.ts';
 import type { Volume } from './volume.ts';
@@ -20,6 +22,8 @@ const CHECK_WITHIN_MS = 8_000;
 const RELEASE_WITHIN_MS = 8_000;
 const RENEW_WITHIN_MS = 5_000;
 const RELEASE_AGAIN_AFTER_MS = 1_000;
+/** How much longer files are waited for once a freeze in the making has been ended. */
+const FILES_WITHIN_MS = 2_000;
 
 export interface RunDeps {
   readonly engine: Engine;
@@ -100,7 +104,7 @@ export class FreezeRun {
     const { engine, journal, volume, now } = this.#deps;
     const { signal } = this.#abort;
     const context = this.#context(ttlMs);
-    await journal.open({ receipt: this.receipt, engine: null });
+    await this.#unlessHanging(journal.open({ receipt: this.receipt, engine: null }));
     await this.#deps.volumeFree(signal);
     signal.throwIfAborted();
     this.#enter('prepare');
@@ -127,8 +131,9 @@ export class FreezeRun {
       receipt: this.receipt,
       engine: { ...hold.journal } as JournalEntry['engine'],
     };
-    const sealing = volume.seal(this.receipt);
-    const [recorded] = await Promise.allSettled([journal.held(entry), sealing]);
+    const sealing = this.#unlessHanging(volume.seal(this.receipt, signal));
+    const recording = this.#unlessHanging(journal.held(entry));
+    const [recorded] = await Promise.allSettled([recording, sealing]);
     if (recorded.status === 'rejected') throw recorded.reason;
     const evidence = await sealing;
     this.receipt = { ...this.receipt, evidence };
@@ -151,27 +156,31 @@ export class FreezeRun {
       progress: (sentence) => {
         this.progress = sentence;
       },
-      keep: (files) => this.#deps.volume.keep(files),
+      keep: (files) => this.#unlessHanging(this.#deps.volume.keep(files)),
       remember: async (engine) => {
-        await this.#deps.journal.open({
-          receipt: this.receipt,
-          engine: { ...engine } as JournalEntry['engine'],
-        });
+        const entry = { receipt: this.receipt, engine: { ...engine } as JournalEntry['engine'] };
+        await this.#unlessHanging(this.#deps.journal.open(entry));
         this.#remembered = engine;
       },
     };
   }
 
-  /** Room is made while nobody waits: what is written under the hold will then be quick. */
+  /** A file system that hangs must not hold up the end: what is under way is left to itself then. */
+  #unlessHanging<T>(work: Promise<T>): Promise<T> {
+    return soonAfterAbort(work, this.#abort.signal, FILES_WITHIN_MS);
+  }
+
+  /**
+   * Room is made while nobody waits: what is written under the hold will then be quick. Before the
+   * engine begins, for on a volume that hangs it would leave calls of its own behind.
+   */
   async #prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
     const { engine, journal, volume } = this.#deps;
-    const [prepared, reserved] = await Promise.allSettled([
-      engine.prepare(context, signal),
-      journal.reserve(),
-      volume.reserve(),
-    ]);
-    if (prepared.status === 'rejected') throw prepared.reason;
-    if (reserved.status === 'rejected') throw reserved.reason;
+    const reserving = [journal.reserve(), volume.reserve()];
+    const reserved = await Promise.allSettled(reserving.map((one) => this.#unlessHanging(one)));
+    for (const one of reserved) if (one.status === 'rejected') throw one.reason;
+    signal.throwIfAborted();
+    await engine.prepare(context, signal);
   }
 
   /**
@@ -186,14 +195,12 @@ export class FreezeRun {
     const expiresAt = new Date(Date.now() + ttlMs).toISOString();
     this.receipt = { ...this.receipt, expiresAt };
     const engine = { ...this.#hold?.journal } as JournalEntry['engine'];
-    this.#renewing = this.#renewing
-      .then(() => this.#deps.journal.open({ receipt: this.receipt, engine }))
-      .catch((error: unknown) =>
-        this.#deps.logger.warn(
-          { freeze: this.id, err: error },
-          'the renewal is not in the journal',
-        ),
-      );
+    const renewing = this.#renewing.then(() =>
+      this.#deps.journal.open({ receipt: this.receipt, engine }),
+    );
+    this.#renewing = this.#unlessHanging(renewing).catch((error: unknown) =>
+      this.#deps.logger.warn({ freeze: this.id, err: error }, 'the renewal is not in the journal'),
+    );
     await this.#renewing;
   }
 
@@ -222,12 +229,14 @@ export class FreezeRun {
     this.abort();
     await this.#establishing.catch(() => undefined);
     const asked = this.#deps.now();
-    const leftover = await this.#deps.volume.withdraw(this.#orphan === null ? null : this.id);
+    const { volume } = this.#deps;
+    const leftover = await volume.withdraw(this.#orphan === null ? null : this.id);
     const check = await this.#evidence(cause);
     if (leftover !== null) check.push([NOT_REMOVED, leftover]);
     const end = await this.#release(onStuck);
     if (end && cause === 'thaw') check.push(...pairs(end));
-    await this.#deps.volume.tidy();
+    const tidying = volume.tidy();
+    if (leftover === null) await tidying;
     const held = check.length === 0 && cause === 'thaw';
     this.receipt = endedReceipt(this.receipt, {
       verdict: held ? 'consistent' : 'inconsistent',
@@ -247,7 +256,8 @@ export class FreezeRun {
     if (cause !== 'thaw') return [[cause, explain(cause, this.failure)], ...known];
     if (known.length > 0 || hold === undefined) return known;
     try {
-      return pairs(await hold.check(AbortSignal.timeout(CHECK_WITHIN_MS)));
+      const signal = AbortSignal.timeout(CHECK_WITHIN_MS);
+      return pairs(await unlessAborted(hold.check(signal), signal));
     } catch (error) {
       const { message } = toQuiesceError(error);
       return [['not-provable', `The server could not be asked whether the hold held: ${message}`]];

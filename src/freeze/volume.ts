@@ -1,5 +1,6 @@
 import { chown, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { QuiesceError } from '../errors.ts';
 import {
   describeErrno,
   isErrno,
@@ -10,6 +11,7 @@ import {
   writeDurably,
   type WriteOptions,
 } from '../files.ts';
+import { Lane, within } from './lane.ts';
 import { readRegular } from '../regular-file.ts';
 import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
@@ -19,6 +21,8 @@ export const VOLUME_FOLDER = '.quiesce';
 export const RECEIPT_FILE = 'receipt.json';
 /** More than most receipts without sampled keys need. */
 const ROOM_BYTES = 8_192;
+/** How long the release of a database waits for the volume: one that hangs may never answer. */
+const ANSWER_WITHIN_MS = 5_000;
 
 export interface Evidence {
   readonly onVolume: boolean;
@@ -34,10 +38,13 @@ export interface Evidence {
 export class Volume {
   readonly dataDir: string | undefined;
   #failure: string | undefined;
+  readonly #lane = new Lane();
   readonly #owed = new Owed();
   #room: ReservedFile | undefined;
   /** Whose receipt this process has written last, while it lies there. */
   #sealed: string | undefined;
+  /** A receipt that has to go and may still lie there: the freeze's it is, `null` for whose ever. */
+  #left: { readonly id: string | null } | undefined;
 
   constructor(dataDir: string | undefined) {
     this.dataDir = dataDir;
@@ -46,15 +53,17 @@ export class Volume {
   /** Writes the files a restore must put back. Never rejects: `seal` says what went wrong. */
   async keep(files: Readonly<Record<string, string>>): Promise<void> {
     if (this.dataDir === undefined) return;
-    await this.#owed.settle();
-    try {
-      await this.#folder();
-      for (const [name, content] of Object.entries(files)) {
-        await this.#write(name, content);
+    await this.#lane.run(async () => {
+      try {
+        await this.#settle();
+        await this.#folder();
+        for (const [name, content] of Object.entries(files)) {
+          await this.#write(name, content);
+        }
+      } catch (error) {
+        this.#failure = describeErrno(error);
       }
-    } catch (error) {
-      this.#failure = describeErrno(error);
-    }
+    });
   }
 
   /** Where the receipt will lie, to be said in the receipt itself before it is written. */
@@ -72,35 +81,62 @@ export class Volume {
 
   /**
    * Makes room for the receipt before anything is held: while writers wait it is then quick to write,
-   * and finds its place on a volume that fills up meanwhile. Never rejects: `seal` says what went wrong.
+   * and finds its place on a volume that fills up meanwhile. A volume that cannot take it does not
+   * stop a freeze: `seal` says what went wrong.
+   *
+   * @throws QuiesceError COPY_UNSUPPORTED where another freeze's receipt lies there, and stays
    */
   async reserve(): Promise<void> {
-    if (!this.plan().onVolume) return;
-    await this.#owed.settle();
-    try {
-      await this.#folder();
-      this.#room = await reserveDurably(this.#path(RECEIPT_FILE), ROOM_BYTES, await this.#like());
-    } catch (error) {
-      this.#failure = describeErrno(error);
-    }
+    await this.#lane.run(async () => {
+      if (!this.plan().onVolume) return;
+      try {
+        await this.#settle();
+        await this.#folder();
+        this.#room = await reserveDurably(this.#path(RECEIPT_FILE), ROOM_BYTES, await this.#like());
+      } catch (error) {
+        await this.#fail(error);
+      }
+    });
   }
 
-  /** Writes `receipt.json`, durably. A volume that cannot take it does not stop a freeze. */
-  async seal(receipt: Receipt): Promise<Evidence> {
-    const plan = this.plan();
-    const room = this.#room;
-    this.#room = undefined;
-    if (!plan.onVolume) return plan;
-    const text = `${JSON.stringify(receipt, null, 2)}\n`;
-    try {
-      if (room) await room.fill(text);
-      else await this.write(RECEIPT_FILE, text);
-      this.#sealed = receipt.id;
-      return plan;
-    } catch (error) {
-      this.#failure = describeErrno(error);
-      return this.plan();
-    }
+  /**
+   * Writes `receipt.json`, durably. A volume that cannot take it does not stop a freeze.
+   *
+   * @param signal once it has aborted, no receipt is written any more.
+   * @throws QuiesceError COPY_UNSUPPORTED where another freeze's receipt lies there, and stays
+   */
+  async seal(receipt: Receipt, signal?: AbortSignal): Promise<Evidence> {
+    return await this.#lane.run(async () => {
+      const plan = this.plan();
+      const room = this.#room;
+      this.#room = undefined;
+      if (!plan.onVolume) return plan;
+      const text = `${JSON.stringify(receipt, null, 2)}\n`;
+      try {
+        signal?.throwIfAborted();
+        if (room) await room.fill(text, signal);
+        else await this.#writeNew(RECEIPT_FILE, text);
+        this.#sealed = receipt.id;
+        return plan;
+      } catch (error) {
+        await this.#fail(error, receipt.id);
+        return this.plan();
+      }
+    });
+  }
+
+  /** @throws QuiesceError where a copy would carry another freeze's receipt: worse than none. */
+  async #fail(error: unknown, id?: string): Promise<void> {
+    this.#failure = describeErrno(error);
+    const path = this.#path(RECEIPT_FILE);
+    const there = await this.#receipt();
+    const other = there === 'unreadable' ? this.#left !== undefined : there && there.id !== id;
+    if (!other) return;
+    throw new QuiesceError(
+      'COPY_UNSUPPORTED',
+      `${path} is of another freeze and can be neither replaced nor removed: ${this.#failure}. A copy would carry it as its proof.`,
+      { hint: 'Make the volume writable for the sidecar, or remove that file.' },
+    );
   }
 
   /** `withdraw` and `tidy` in one. */
@@ -111,33 +147,55 @@ export class Volume {
   }
 
   /**
-   * Removes `receipt.json`, durably: writers may wait for it. Leaves it where it is another freeze's.
+   * Removes `receipt.json`, durably: writers may wait for it, so a volume that hangs is waited for only
+   * a moment. Leaves it where it is another freeze's.
    *
    * @param id of the freeze that ends; `null`: whatever lies there.
    * @returns why the receipt may still be there, if it may: copies made from now on would carry it,
    * until it is gone, which is tried again and again.
    */
   async withdraw(id: string | null): Promise<string | null> {
-    this.#failure = undefined;
     if (this.dataDir === undefined) return null;
-    await this.#owed.settle();
-    if (await this.#isForeign(id)) return null;
-    this.#sealed = undefined;
+    const withdrawing = this.#lane.run(async () => {
+      this.#failure = undefined;
+      await this.#settle();
+      this.#left = { id };
+      await this.#settle();
+    });
     try {
-      await removeDurably(this.#path(RECEIPT_FILE));
+      await within(ANSWER_WITHIN_MS, withdrawing);
       return null;
     } catch (error) {
-      this.#owed.owe(async () => {
-        await removeDurably(this.#path(RECEIPT_FILE));
-        await this.#removeOthers();
-      });
       return `${this.#path(RECEIPT_FILE)} could not be removed: ${describeErrno(error)}.`;
     }
   }
 
+  /** To be awaited before anything is written. Rejects where an ended freeze's receipt still lies there. */
+  async #settle(): Promise<void> {
+    await this.#owed.settle();
+    try {
+      await this.#remove();
+    } catch (error) {
+      this.#owed.owe(async () => {
+        await this.#remove();
+        await this.#removeOthers();
+      });
+      throw error;
+    }
+  }
+
+  async #remove(): Promise<void> {
+    if (this.#left === undefined) return;
+    if (!(await this.#isForeign(this.#left.id))) {
+      await removeDurably(this.#path(RECEIPT_FILE));
+      this.#sealed = undefined;
+    }
+    this.#left = undefined;
+  }
+
   async #isForeign(id: string | null): Promise<boolean> {
     if (id === null || id === this.#sealed) return false;
-    const there = await this.receipt();
+    const there = await this.#receipt();
     return there !== null && there !== 'unreadable' && there.id !== id;
   }
 
@@ -146,14 +204,17 @@ export class Volume {
    * (`restored-ID.json`), once the receipt itself is gone. What cannot be removed is tried again.
    */
   async tidy(): Promise<void> {
-    await this.#room?.discard();
-    this.#room = undefined;
-    if (this.dataDir === undefined || (await this.receipt()) !== null) return;
-    try {
-      await this.#removeOthers();
-    } catch {
-      this.#owed.owe(() => this.#removeOthers());
-    }
+    const tidying = this.#lane.run(async () => {
+      await this.#room?.discard();
+      this.#room = undefined;
+      if (this.dataDir === undefined || (await this.#receipt()) !== null) return;
+      try {
+        await this.#removeOthers();
+      } catch {
+        this.#owed.owe(() => this.#removeOthers());
+      }
+    });
+    await within(ANSWER_WITHIN_MS, tidying).catch(() => undefined);
   }
 
   async #removeOthers(): Promise<void> {
@@ -164,6 +225,10 @@ export class Volume {
 
   /** The receipt lying on the volume; `'unreadable'` where there is one that cannot be read. */
   async receipt(): Promise<Receipt | 'unreadable' | null> {
+    return await this.#lane.run(() => this.#receipt());
+  }
+
+  async #receipt(): Promise<Receipt | 'unreadable' | null> {
     if (this.dataDir === undefined) return null;
     try {
       const parsed = receiptSchema.safeParse(
@@ -178,6 +243,10 @@ export class Volume {
 
   /** Writes a file beside the receipt; rejects with the system's error. */
   async write(name: string, content: string): Promise<void> {
+    await this.#lane.run(() => this.#writeNew(name, content));
+  }
+
+  async #writeNew(name: string, content: string): Promise<void> {
     await this.#folder();
     await this.#write(name, content);
   }

@@ -3,12 +3,16 @@ import type { RestoreView } from '../control.ts';
 import type { Engine, VerifyResult } from '../engines/engine.ts';
 import { toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../files.ts';
+import { within } from '../freeze/lane.ts';
 import type { Receipt } from '../freeze/receipt.ts';
 import type { Volume } from '../freeze/volume.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 
 const TRY_AGAIN_AFTER_MS = 1_000;
 const ANSWER_WITHIN_MS = 30_000;
+const LOOK_WITHIN_MS = 2_000;
+/** The volume may hang, and then nothing ends that waits for it. */
+const STOP_WITHIN_MS = 5_000;
 
 export interface RestoreCheckDeps {
   readonly engine: Engine;
@@ -39,16 +43,29 @@ export class RestoreCheck {
   }
 
   /**
-   * Looks at the volume; returns at once, verifies in the background.
+   * Looks at the volume, but waits for one that hangs only a moment: a freeze that is to be ended does
+   * not wait for it. Verifies in the background.
    *
    * @param openId the freeze this sidecar's own journal holds open: its receipt is no restore.
    * @param leftBehind freezes that ended here while the volume did not let their receipt be removed.
    */
   async start(openId: string | null, leftBehind: readonly string[] = []): Promise<void> {
-    const receipt = await this.#deps.volume.receipt();
+    const looking = this.#deps.volume.receipt();
+    this.#running = looking.then((receipt) => this.#act(receipt, openId, leftBehind));
+    await within(LOOK_WITHIN_MS, looking).catch((error: unknown) => {
+      this.#deps.logger.warn({ err: error }, 'the volume gives no answer');
+    });
+  }
+
+  async #act(
+    receipt: Receipt | 'unreadable' | null,
+    openId: string | null,
+    leftBehind: readonly string[],
+  ): Promise<void> {
+    if (this.#stop.signal.aborted) return;
     if (receipt === null) {
       // No freeze is open and no copy is to be verified: whatever lies here has no owner any more.
-      if (openId === null) this.#running = this.#tidy();
+      if (openId === null) await this.#tidy();
       return;
     }
     if (receipt === 'unreadable') {
@@ -58,12 +75,12 @@ export class RestoreCheck {
     }
     if (receipt.id === openId) return;
     if (leftBehind.includes(receipt.id)) {
-      this.#running = this.#remove(receipt.id);
+      await this.#remove(receipt.id);
       return;
     }
     const message = 'A restored copy: it is verified as soon as the server answers.';
     this.#view = { id: receipt.id, verified: null, checkedAt: null, message };
-    this.#running = this.#verify(receipt);
+    await this.#verify(receipt);
   }
 
   /** Resolves when the files on the volume are no longer needed; rejects when the signal aborts. */
@@ -73,7 +90,7 @@ export class RestoreCheck {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    await this.#running;
+    await within(STOP_WITHIN_MS, this.#running).catch(() => undefined);
   }
 
   async #verify(receipt: Receipt): Promise<void> {

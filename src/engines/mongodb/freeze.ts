@@ -1,4 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import type { CopyMethod, FreezeContext, Hold } from '../engine.ts';
 import {
   findLocked,
@@ -112,8 +113,9 @@ async function locate(
 ): Promise<DataFolder> {
   const answer = await session.admin({ getCmdLineOpts: 1 }, 'ask where the data lies', signal);
   const parsed = answer['parsed'] as { storage?: { dbPath?: string } };
-  const folder = await findDataFolder(dataDir, parsed.storage?.dbPath ?? '/data/db');
-  await requireOnePlace(folder, copy);
+  const dbPath = parsed.storage?.dbPath ?? '/data/db';
+  const folder = await unlessAborted(findDataFolder(dataDir, dbPath), signal);
+  await unlessAborted(requireOnePlace(folder, copy), signal);
   return folder;
 }
 
@@ -200,7 +202,8 @@ async function establish(
   signal: AbortSignal,
 ): Promise<HoldFacts> {
   const { session, folder, databases, point, server } = prepared;
-  if (folder) await requireBackupFile(folder, session.target);
+  // The volume may hang: the lock must not wait for it beyond the end of the freeze.
+  if (folder) await unlessAborted(requireBackupFile(folder, session.target), signal);
   const hello = await readHello(session, signal);
   if (hello.role !== server.role || hello.runId !== server.runId) {
     throw changed(session);

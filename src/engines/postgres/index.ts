@@ -13,6 +13,7 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { withSession } from '../../with-session.ts';
 import { Linger } from './linger.ts';
 import { inspectServerLayout } from './layout.ts';
@@ -62,6 +63,7 @@ class PostgresEngine implements Engine {
   readonly #linger = new Linger();
   #prepared: Prepared | undefined;
   readonly #owed = new Owed();
+  #sweeping: Promise<void> | undefined;
   readonly #onAbort = (): void => void this.#forget();
 
   constructor(settings: PostgresSettings, options: PostgresOptions) {
@@ -136,11 +138,20 @@ class PostgresEngine implements Engine {
     await this.#forget();
     const claim = claimIn(journal);
     if (claim) await this.#with(signal, (session) => endPause(session, claim, signal));
-    if (this.#dataDir !== undefined) await sweepStaging(this.#dataDir);
+    await this.#sweep(signal);
     const paths = journal?.['evidence'];
     if (!Array.isArray(paths)) return;
     const left = await clearEvidence(paths.filter((path) => typeof path === 'string'));
     if (left.length > 0) throw new QuiesceError('ENGINE_FAILED', left.join(' '));
+  }
+
+  /** One at a time: on a volume that hangs each would keep a thread of its own. */
+  async #sweep(signal: AbortSignal): Promise<void> {
+    if (this.#dataDir === undefined) return;
+    this.#sweeping ??= sweepStaging(this.#dataDir).finally(() => {
+      this.#sweeping = undefined;
+    });
+    await unlessAborted(this.#sweeping, signal);
   }
 
   async verify(

@@ -2,6 +2,7 @@ import { lstat, readdir, realpath } from 'node:fs/promises';
 import { join, relative as relativePath } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
 import { readRegular } from '../../regular-file.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { readSystemIdentifier } from './control-file.ts';
 import { parseLsn, walFileName } from './lsn.ts';
 import { isOutside, noteOutside } from './outside.ts';
@@ -41,7 +42,8 @@ export async function inspectServerLayout(
   dataDir: string | undefined,
   signal: AbortSignal,
 ): Promise<Layout> {
-  return await inspectLayout(await askLayout(session, server, dataDir, signal));
+  const asked = await askLayout(session, server, dataDir, signal);
+  return await unlessAborted(inspectLayout(asked), signal);
 }
 
 /** What the server says of where its data lies. */

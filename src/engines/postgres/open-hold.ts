@@ -1,4 +1,6 @@
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
+import { describeErrno } from '../../files.ts';
+import { within } from '../../freeze/lane.ts';
 import { NOT_REMOVED } from '../../freeze/receipt.ts';
 import type { Hold, HoldCheck, HoldEnd, JsonObject } from '../engine.ts';
 import { stopBackup } from './backup.ts';
@@ -13,6 +15,8 @@ import type { Watch } from './watch.ts';
 
 /** How long the WAL of the backup is kept after the thaw, so that its volume can be cut. */
 export const KEEP_WAL_MS = 60_000;
+/** How long the end waits for the volumes of tablespaces: one that hangs may never answer. */
+export const CLEAR_WITHIN_MS = 5_000;
 
 export interface OpenFacts {
   readonly id: string;
@@ -104,7 +108,10 @@ export class OpenHold implements Hold {
   }
 
   async #finish(signal: AbortSignal): Promise<HoldEnd> {
-    const left = await clearEvidence(this.#facts.evidence);
+    const { evidence } = this.#facts;
+    const left = await within(CLEAR_WITHIN_MS, clearEvidence(evidence)).catch((error: unknown) => [
+      `${evidence.join(', ')} could not be removed: ${describeErrno(error)}.`,
+    ]);
     if (!this.#proven || left.length > 0) {
       await this.#watch.stop();
       return { broken: left.map(() => NOT_REMOVED), notes: left };

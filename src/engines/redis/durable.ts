@@ -1,4 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import type { FreezeContext } from '../engine.ts';
 import type { SyncedFile } from './files.ts';
 import type { Pauser } from './pauser.ts';
@@ -32,9 +33,13 @@ interface Step {
  * Syncs the AOF as it is, while nobody waits: under the pause there is then little left to sync. Must
  * follow what keeps rewrites off.
  */
-export async function syncBefore({ persistence, files }: Plan): Promise<readonly SyncedFile[]> {
+export async function syncBefore(
+  { persistence, files }: Plan,
+  signal: AbortSignal,
+): Promise<readonly SyncedFile[]> {
   if (!files || persistence === 'rdb') return [];
-  return await files.sync(await files.aof());
+  const found = await unlessAborted(files.aof(), signal);
+  return await unlessAborted(files.sync(found), signal);
 }
 
 /**
@@ -75,7 +80,8 @@ async function flush(step: Step, paused: Promise<void>): Promise<Durable> {
       throw failed('write its AOF (aof_last_write_status)');
     const left = unwritten(server.info);
     if (left === null) {
-      const synced = await (early ?? syncAof(step));
+      // A file system may hang: writers must not wait for it beyond the end of the freeze.
+      const synced = await unlessAborted(early ?? syncAof(step), signal);
       plan.files?.requireWritten(synced, server);
       return { server, synced };
     }
@@ -105,7 +111,8 @@ async function save(step: Step, paused: Promise<void>): Promise<Durable> {
     const server = await readServer(session, signal);
     if (server.info.get('rdb_bgsave_in_progress') !== '1') {
       proveSaved(before, server);
-      return { server, synced: await syncSave(step, server, begunAt) };
+      const synced = await unlessAborted(syncSave(step, server, begunAt), signal);
+      return { server, synced };
     }
     context.progress(saveProgress(server.info));
     await pauser.keep(session, signal);

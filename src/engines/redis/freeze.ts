@@ -36,7 +36,7 @@ export async function holdServer(
     const session = await link.session(signal);
     await change(session, plan.claim, HELD_SETTINGS, signal);
     await quiet(session, context, signal);
-    const before = await syncBefore(plan);
+    const before = await syncBefore(plan, signal);
     signal.throwIfAborted();
     const pauser = new Pauser(context.ttlMs);
     const durable = await makeDurable({ plan, session, pauser, before, context, signal });

@@ -1,5 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { FreezeContext } from '../engine.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { ServerFiles } from './files.ts';
 import { DEFAULT_NAMES, type FileNames } from './layout.ts';
 import { numberOf, RefusedError } from './replies.ts';
@@ -50,13 +51,16 @@ export async function makePlan(
   const persistence = findPersistence(server, settings);
   requireHealth(server, persistence);
   const names = namesFrom(server, settings);
-  const files = await findFiles(dataDir, settings, names, persistence);
+  const files = await unlessAborted(findFiles(dataDir, settings, names, persistence), signal);
   const serverSyncs =
     (persistence === 'rdb' || settings !== null) && fsyncsItself(server, persistence);
   if (!serverSyncs && !files) throw cannotProve(server, refused);
   const claim = makeClaim(server.runId, settings, wantedFor(persistence, context, serverSyncs));
   const memory = persistence === 'rdb' ? await checkMemory(server) : [];
-  if (files) await checkDisk(server, persistence, files.dir, names.dbfilename);
+  if (files) {
+    const checking = checkDisk(server, persistence, files.dir, names.dbfilename);
+    await unlessAborted(checking, signal);
+  }
   requireTime(server, persistence, context);
   const { reasons, notes } = await qualify(session, server, refused, signal);
   return {

@@ -1,9 +1,11 @@
 import { QuiesceError } from '../../../errors.ts';
+import { within } from '../../../freeze/lane.ts';
+import { unlessAborted } from '../../../unless-aborted.ts';
 import type { Hold } from '../../engine.ts';
 import { beginBackup, type Begun } from '../backup.ts';
 import { askLayout } from '../layout.ts';
 import { parseLsn, walFileName } from '../lsn.ts';
-import { KEEP_WAL_MS, listTablespaces, OpenHold } from '../open-hold.ts';
+import { CLEAR_WITHIN_MS, KEEP_WAL_MS, listTablespaces, OpenHold } from '../open-hold.ts';
 import { type CutPlan, describeOrder, orderOf, planCuts } from '../parts.ts';
 import { missingForSealed } from '../privileges.ts';
 import type { PostgresPosition, PostgresRestore } from '../receipt.ts';
@@ -68,7 +70,8 @@ async function planFor(input: ModeInput, signal: AbortSignal): Promise<CutPlan> 
     });
   }
   const asked = await askLayout(session, server, dataDir, signal);
-  const plan = await planCuts({ ...asked, pgdata, relative, notes: [...layout.notes] });
+  const cutting = planCuts({ ...asked, pgdata, relative, notes: [...layout.notes] });
+  const plan = await unlessAborted(cutting, signal);
   if (isRefusal(plan)) throw refuseLayout(plan);
   return plan;
 }
@@ -119,13 +122,16 @@ async function open(input: Opening, signal: AbortSignal): Promise<Hold> {
   const { linger } = input;
   const facts = { id, server, position, restore, notes, evidence, tablespaces, linger };
   const watch = await Watch.start(session, server, context.ttlMs, null, signal);
+  const writing = writeEvidence(evidence, { id, startLsn: begun.lsn });
   try {
-    await writeEvidence(evidence, { id, startLsn: begun.lsn });
+    await unlessAborted(writing, signal);
     signal.throwIfAborted();
     return new OpenHold(facts, watch);
   } catch (error) {
     await watch.stop();
-    await clearEvidence(evidence);
+    // What a volume that hangs does late is undone late.
+    const clearing = writing.catch(() => undefined).then(() => clearEvidence(evidence));
+    await within(CLEAR_WITHIN_MS, clearing).catch(() => undefined);
     throw error;
   }
 }
