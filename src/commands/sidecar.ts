@@ -36,6 +36,7 @@ SIGTERM thaws first, then closes. Exit codes: 0 stopped, 2 bad flags or configur
 
 /** In a pod, before the kubelet's 30 seconds are over. */
 const STOP_WITHIN_MS = 25_000;
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 export async function run(args: readonly string[]): Promise<number> {
   try {
@@ -79,9 +80,20 @@ function parse(args: readonly string[]) {
 /** Never resolves by itself: the process ends when it has been told to and all is released. */
 function untilStopped(sidecar: Awaited<ReturnType<typeof startSidecar>>): Promise<number> {
   return new Promise(() => {
-    closeWithGrace({ delay: STOP_WITHIN_MS, logger: false }, async ({ signal, err }) => {
+    let why: string | undefined;
+    const options = { delay: STOP_WITHIN_MS, logger: false as const, skip: [...STOP_SIGNALS] };
+    const { close } = closeWithGrace(options, async ({ signal, err }) => {
       if (err) sidecar.logger.fatal({ err }, 'unexpected failure');
-      await sidecar.stop(signal ?? 'unexpected failure');
+      why ??= signal ?? 'unexpected failure';
+      await sidecar.stop(why);
     });
+    for (const name of STOP_SIGNALS) {
+      process.on(name, () => {
+        // A further one would cut off the release that the first has begun.
+        if (why !== undefined) return;
+        why = name;
+        close();
+      });
+    }
   });
 }

@@ -257,6 +257,21 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
   });
 
+  it('a sidecar that is told to stop twice still lets the server go before it ends', async () => {
+    const { server, sidecar, load } = await setup(binary);
+    expect((await freeze(sidecar)).status).toBe(200);
+    process.kill(server.pid, 'SIGSTOP');
+    undo.push(() => server.pid > 0 && process.kill(server.pid, 'SIGCONT'));
+    process.kill(sidecar.pid, 'SIGTERM');
+    await sleep(300);
+    const stopped = sidecar.signal('SIGTERM');
+    await sleep(300);
+    process.kill(server.pid, 'SIGCONT');
+    await stopped;
+    expect(await stalled(load, 500)).toBe(false);
+    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
+  });
+
   it('a server without persistence is refused: there is nothing to restore', async () => {
     const { sidecar, load } = await setup(binary, { config: ['appendonly no', 'save ""'] });
     const refused = await freeze(sidecar);
