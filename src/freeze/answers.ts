@@ -23,6 +23,15 @@ export function ambiguous(receipt: Receipt): QuiesceError {
   );
 }
 
+/** For a thaw by an id that was used again, of a freeze that never began. */
+export function refusedSince({ id, thawedAt }: Receipt): QuiesceError {
+  return new QuiesceError(
+    'NOT_FROZEN',
+    `Freeze ${id} was refused, while another one was held. An earlier one of that id was thawed at ${thawedAt}, and is not this one.`,
+    { field: 'id' },
+  );
+}
+
 /** For those who wait for a release that has failed once. */
 export function stuck(error: QuiesceError, id: string): QuiesceError {
   return new QuiesceError(

@@ -8,6 +8,7 @@ import {
   failureOf,
   heldBy,
   nothingToThaw,
+  refusedSince,
   refuseOther,
   stuck,
   within,
@@ -67,6 +68,8 @@ export class Coordinator {
   #last: Receipt | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stopping = false;
+  /** Kept ids of which a further freeze was refused: the receipt kept is not that one's. */
+  readonly #refused = new Set<string>();
 
   constructor(deps: CoordinatorDeps) {
     this.#deps = deps;
@@ -159,10 +162,14 @@ export class Coordinator {
     const id = request.id ?? newId();
     const effects = this.#dispatch({ type: 'freeze', id, ttlMs, timeoutMs }, () => {
       this.#current = begin(new FreezeRun(id, request.by, this.#deps));
+      this.#refused.delete(id);
     });
     const decision = effects.at(-1);
     const current = this.#current;
-    if (!current || decision?.type === 'refuse-held') throw this.#refuse(request.by);
+    if (!current || decision?.type === 'refuse-held') {
+      if (id !== current?.run.id && this.#kept(id)) this.#refused.add(id);
+      throw this.#refuse(request.by);
+    }
     this.#deps.logger.info({ freeze: id, by: request.by, ttlMs, timeoutMs }, 'freeze requested');
     if (decision?.type === 'renewed') return await this.#renewed(current, ttlMs);
     return await this.#await(current, request.gone);
@@ -214,14 +221,19 @@ export class Coordinator {
     const effects = this.#dispatch({ type: 'thaw', id });
     const decision = effects.at(-1);
     this.#deps.logger.info({ freeze: id ?? this.#current?.run.id, by }, 'thaw requested');
-    const kept =
-      id === undefined ? undefined : this.#deps.journal.receipts.find((r) => r.id === id);
+    const kept = id === undefined ? undefined : this.#kept(id);
+    const past = decision?.type === 'repeat' || decision?.type === 'not-held';
+    if (past && kept && this.#refused.has(kept.id)) throw refusedSince(kept);
     if (decision?.type === 'repeat' && this.#last) return answer(this.#last);
     if (decision?.type === 'ambiguous' && this.#last) throw ambiguous(this.#last);
     if (decision?.type === 'not-held' && kept) return answer(kept);
     if (decision?.type === 'not-held' || !this.#current)
       throw nothingToThaw(id, this.#current?.run.id);
     return answer(await this.#current.ended.promise);
+  }
+
+  #kept(id: string): Receipt | undefined {
+    return this.#deps.journal.receipts.find((one) => one.id === id);
   }
 
   /** Thaws what is open, refuses new freezes, and resolves when nothing is held any more. */
@@ -315,6 +327,7 @@ export class Coordinator {
 
   #conclude(run: FreezeRun, cause: Cause, held: boolean): void {
     const { observer, logger } = this.#deps;
+    for (const id of this.#refused) if (!this.#kept(id)) this.#refused.delete(id);
     observer.frozen(null);
     observer.consistency(held);
     if (held) observer.lastSuccess(new Date());

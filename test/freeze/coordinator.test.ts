@@ -192,6 +192,20 @@ describe('single flight', () => {
     await c.thaw({ id: 'a', by });
   });
 
+  it('does not hand the success of an earlier freeze to the thaw of one of that id that was refused', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'nightly', by });
+    await c.thaw({ id: 'nightly', by });
+    await c.freeze({ id: 'other', by });
+    expect((await failure(c.freeze({ id: 'nightly', by }))).code).toBe('FREEZE_HELD');
+    expect((await failure(c.thaw({ id: 'nightly', by }))).code).toBe('NOT_FROZEN');
+    await c.thaw({ id: 'other', by });
+    expect((await failure(c.thaw({ id: 'nightly', by }))).code).toBe('NOT_FROZEN');
+    await c.freeze({ id: 'nightly', by });
+    expect((await c.thaw({ id: 'nightly', by })).verdict).toBe('consistent');
+    expect((await c.thaw({ id: 'nightly', by })).verdict).toBe('consistent');
+  });
+
   it('makes one hold for two callers of one id that come at once', async () => {
     const c = coordinator();
     engine.onHold = (signal) => abortable(30, signal);
