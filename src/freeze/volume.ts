@@ -11,8 +11,8 @@ import {
   writeDurably,
   type WriteOptions,
 } from '../files.ts';
-import { Lane, within } from './lane.ts';
 import { readRegular } from '../regular-file.ts';
+import { Lane, within } from './lane.ts';
 import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 

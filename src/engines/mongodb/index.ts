@@ -13,9 +13,10 @@ import type {
 } from '../engine.ts';
 import { withSession } from '../../with-session.ts';
 import { unlessAborted } from '../../unless-aborted.ts';
-import { holdServer, type Prepared, prepareFreeze, SUPPORTED_COPIES } from './freeze.ts';
+import { holdServer } from './freeze.ts';
 import { requireUnlocked } from './lock.ts';
 import { readMetadata } from './metadata.ts';
+import { type Prepared, prepareFreeze, SUPPORTED_COPIES } from './prepare.ts';
 import { recoverLock } from './recover.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './session.ts';

@@ -243,5 +243,5 @@ const claims = {
   postgres: async () =>
     (await import('../../../src/engines/postgres/modes/index.ts')).SUPPORTED_COPIES,
   redis: async () => (await import('../../../src/engines/engine.ts')).COPY_METHODS,
-  mongodb: async () => (await import('../../../src/engines/mongodb/freeze.ts')).SUPPORTED_COPIES,
+  mongodb: async () => (await import('../../../src/engines/mongodb/prepare.ts')).SUPPORTED_COPIES,
 } as const;
