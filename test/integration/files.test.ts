@@ -1,6 +1,17 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  rmdir,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -374,15 +385,21 @@ it('a volume that turns read-only while a backup is staged is named, and what wa
   const freezing = rig.sidecar.cli('freeze', '--id', 'stuck');
   const begun = join(quiesce(), 'stuck/base/PG_VERSION');
   await expect.poll(() => existsSync(begun), { timeout: 20_000, interval: 5 }).toBe(true);
-  await run('mount', ['--bind', quiesce(), quiesce()]);
+  // Made aside, so that nothing is open for writing there when it becomes read-only.
+  const aside = await mkdtemp(join(tmpdir(), 'quiesce-aside-'));
+  await run('mount', ['--bind', quiesce(), aside]);
+  await run('mount', ['-o', 'remount,ro,bind', aside]);
+  await run('mount', ['--bind', aside, quiesce()]);
+  await run('umount', [aside]);
+  await rmdir(aside);
   try {
-    await run('mount', ['-o', 'remount,ro,bind', quiesce()]);
     const refused = await freezing;
     expect(refused, refused.stderr).toMatchObject({ code: 5 });
     expect(refused.stderr).toMatch(/COPY_UNSUPPORTED.*EROFS/);
     expect(await left()).toContain('stuck');
   } finally {
-    await run('umount', [quiesce()]);
+    // The sidecar looks in again and again, so it may be busy for a moment; for longer it must not be.
+    await expect.poll(() => run('umount', [quiesce()]), { timeout: 5_000 }).toBeTruthy();
   }
   await expect.poll(left, { timeout: 10_000 }).toEqual([]);
   expect(await freeze('stuck')).toMatchObject({ verdict: 'held' });
