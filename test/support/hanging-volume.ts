@@ -1,5 +1,6 @@
-import { spawnSync } from 'node:child_process';
-import { mkdir, truncate, writeFile } from 'node:fs/promises';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, open, truncate, writeFile } from 'node:fs/promises';
 import { mountPoints, unmount, unmountAtExit } from '../../src/demo/mounts.ts';
 import { tool } from '../../src/demo/os.ts';
 
@@ -50,4 +51,25 @@ export class HangingVolume {
     await this.wake();
     await unmount(this.path);
   }
+}
+
+/**
+ * Covers a folder with a file system whose server never says a word, as a network volume that is gone:
+ * every call on it waits, a read as well. What is returned uncovers the folder, and calls that wait fail.
+ */
+export async function silence(dir: string): Promise<() => Promise<void>> {
+  const device = await open('/dev/fuse', 'r+');
+  const options = 'fd=3,rootmode=40000,user_id=0,group_id=0';
+  const mount = spawn('mount', ['-i', '-t', 'fuse', '-o', options, 'silent', dir], {
+    stdio: ['ignore', 'inherit', 'inherit', device.fd],
+  });
+  const [code] = (await once(mount, 'exit')) as [number | null];
+  if (code !== 0) throw new Error(`mount of a silent file system on ${dir} failed`);
+  let covered = true;
+  return async () => {
+    if (!covered) return;
+    covered = false;
+    await device.close();
+    await tool('umount', '--lazy', dir);
+  };
 }
