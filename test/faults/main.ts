@@ -15,6 +15,10 @@ const WORLD_ATTEMPTS = 3;
 process.exitCode = await main();
 
 async function main(): Promise<number> {
+  if (process.argv.slice(2).some((arg) => arg === '--help' || arg === '-h')) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
   let parsed: Awaited<ReturnType<typeof parseOptions>>;
   try {
     parsed = await parseOptions(process.argv.slice(2));

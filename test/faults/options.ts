@@ -17,7 +17,22 @@ export interface HarnessOptions {
 }
 
 export const USAGE = `npm run test:faults -- [--runs N] [--seed S] [--only K] [--engine NAME] [--mode MODE]
-                       [--version V | --postgres 13…18 | --server redis-server|valkey-server] [--restore SHARE] [-o text|json]`;
+                       [--version V | --postgres 13…18 | --server redis-server|valkey-server]
+                       [--restore SHARE] [-o text|json]
+
+Freezes real servers under load while faults strike at moments that a seed picks, and judges each run from
+outside: writable within the lease, nothing left behind, no consistent that a restore refutes.
+
+  --runs N        how many (12)
+  --seed S        what happens depends on it and the run's number alone (random, printed)
+  --only K        only run K of the seed: how a finding is played again
+  --engine NAME   postgres | redis | mongodb (postgres)
+  --mode MODE     one way to freeze; otherwise each run's seed picks
+  --version V     of the server; --postgres and --server say the same
+  --restore SHARE of the runs whose copy is restored though nothing about it is suspicious (0.2)
+  -o text|json
+
+Exit codes: 0 no finding, 1 findings or stopped, 2 bad flags.`;
 
 /** @throws Error that names the flag at fault. */
 export async function parseOptions(

@@ -6,6 +6,10 @@ import { isGood, render, sum } from './report.ts';
 process.exit(await main());
 
 async function main(): Promise<number> {
+  if (process.argv.slice(2).some((arg) => arg === '--help' || arg === '-h')) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
   let options: MatrixOptions;
   try {
     options = parseOptions(process.argv.slice(2));

@@ -15,7 +15,13 @@ export interface MatrixOptions {
 
 export const USAGE = `npm run test:matrix -- [--postgres 13,17] [--mode ${MODE_NAMES.join(',')}]
                        [--role primary|standby] [--copy snapshot|volumes|files]
-                       [--restores N] [--jobs N] [-o text|json]`;
+                       [--restores N] [--jobs N] [-o text|json]
+
+Backups under write load in every mode of every version, of primaries and of standbys, with an adversary
+where a copy is not atomic; each is restored and compared with what the writers were told, and copies that
+are spoilt must be refused. Without flags all of it.
+
+Exit codes: 0 every restore whole and every refusal loud, 1 not so or stopped, 2 bad flags.`;
 
 /** @throws Error that names the flag at fault. */
 export function parseOptions(args: readonly string[]): MatrixOptions {
