@@ -300,6 +300,20 @@ describe('the schema refuses', () => {
     ['a CPU limit for the sidecars', 'sidecar.resources.limits.cpu=1', /limits/],
     ['a threshold that is a text', 'prometheusRule.alerts.noSuccess.hours=a day', /hours/],
   ])('%s', async (_, value, named) => {
+    ['a CIDR that no address has', 'networkPolicy.apiServer={10.0.0.1/33}', /apiServer/],
+    ['a hook shorter than the webhook takes', 'sidecar.hookTimeout=1s', /hookTimeout/],
+    ['a certificate that does not live', 'certificates.selfManaged.lifetime=0s', /lifetime/],
+    ['a name no object can have', 'fullnameOverride=My_Release', /fullnameOverride/],
+    ['an image that is none', 'image.repository=a b', /repository/],
+    ['a label Prometheus does not know', 'prometheusRule.alertLabels.a-b=c', /a-b/],
+    ['an unknown key of a toleration', 'tolerations[0].efect=NoSchedule', /efect/],
+    ['an unknown kind of affinity', 'affinity.podAntiafinity.a=b', /podAntiafinity/],
+    ['an unknown resource', 'resources.limits.memroy=1Gi', /memroy/],
+    ['an unknown key of a spread', 'topologySpreadConstraints[0].topologKey=a', /topologKey/],
+    ['an unknown key of a peer', 'networkPolicy.metricsFrom[0].namespace=a', /namespace/],
+    ['an unknown key of a subject', 'doctor.subjects[0].nam=a', /nam/],
+    ['a section that is taken away', 'sidecar=null', /missing property 'sidecar'/],
+    ['a value it needs that is taken away', 'sidecar.resources.limits=null', /missing.*'limits'/],
     await expect(helm.template('--set', value)).rejects.toThrow(named);
   });
 
