@@ -7,6 +7,7 @@ import {
   CHART,
   type Helm,
   type Manifest,
+  manifestsOf,
   one,
   realHelm,
 } from '../support/helm.ts';
@@ -299,7 +300,6 @@ describe('the schema refuses', () => {
     ['a CIDR that is none', 'networkPolicy.apiServer={anywhere}', /apiServer/],
     ['a CPU limit for the sidecars', 'sidecar.resources.limits.cpu=1', /limits/],
     ['a threshold that is a text', 'prometheusRule.alerts.noSuccess.hours=a day', /hours/],
-  ])('%s', async (_, value, named) => {
     ['a CIDR that no address has', 'networkPolicy.apiServer={10.0.0.1/33}', /apiServer/],
     ['a hook shorter than the webhook takes', 'sidecar.hookTimeout=1s', /hookTimeout/],
     ['a certificate that does not live', 'certificates.selfManaged.lifetime=0s', /lifetime/],
@@ -314,12 +314,128 @@ describe('the schema refuses', () => {
     ['an unknown key of a subject', 'doctor.subjects[0].nam=a', /nam/],
     ['a section that is taken away', 'sidecar=null', /missing property 'sidecar'/],
     ['a value it needs that is taken away', 'sidecar.resources.limits=null', /missing.*'limits'/],
+  ])('%s', async (_, value, named) => {
     await expect(helm.template('--set', value)).rejects.toThrow(named);
   });
 
   test('not what a parent chart passes to every chart', async () => {
     await expect(helm.template('--set', 'global.region=eu')).resolves.not.toHaveLength(0);
   });
+});
+
+test('one port for both servers is refused by name', async () => {
+  await expect(helm.template('--set', 'webhook.port=9095')).rejects.toThrow(
+    'webhook.port and webhook.metricsPort must be two ports',
+  );
+});
+
+test.each(['commonLabels', 'podLabels', 'dashboard.labels'])(
+  '%s cannot replace what selects the pods; other labels of the chart they can',
+  async (at) => {
+    const own = ['--set', `${at}.app\\.kubernetes\\.io/instance=other`];
+    await expect(helm.template(...own)).rejects.toThrow(
+      'the label app.kubernetes.io/instance cannot be set',
+    );
+    const partOf = ['--set', `${at}.app\\.kubernetes\\.io/part-of=platform`];
+    expect(JSON.stringify(await helm.template(...partOf))).toContain('"platform"');
+  },
+);
+
+test.each([
+  ['123', '456'],
+  ['1st.release', '1e3'],
+  ['true', 'null'],
+])('a release called %s in a namespace called %s has names and labels of text', async (...of) => {
+  const [name, namespace] = of;
+  const line = ['template', name, CHART, '--namespace', namespace, '--set', 'doctor.rbac=true'];
+  const { code, stdout } = await helm.run(...line, ...EVERYTHING);
+  expect(code).toBe(0);
+  const manifests = manifestsOf(stdout);
+  for (const { kind, metadata } of manifests) {
+    expect(metadata.name, kind).toMatch(/^[a-z0-9][a-z0-9-]{0,62}$/);
+    expect([undefined, namespace], kind).toContain(metadata.namespace);
+    expect(metadata.labels?.['app.kubernetes.io/instance'], kind).toBe(name);
+  }
+  expect(one(manifests, 'Service').metadata.name).toMatch(/^[a-z]/);
+  expect(JSON.stringify(one(manifests, 'ClusterRoleBinding', /webhook$/))).toContain(
+    `"namespace":"${namespace}"`,
+  );
+});
+
+test('a map or list that is null is empty, and no field of an object is', async () => {
+  const sets = [
+    'resources',
+    'affinity',
+    'tolerations',
+    'nodeSelector',
+    'topologySpreadConstraints',
+    'commonLabels',
+    'podLabels',
+    'podAnnotations',
+    'imagePullSecrets',
+    'image.tag',
+    'webhook.excludedNamespaces',
+    'networkPolicy.apiServer',
+    'prometheusRule.alertLabels',
+    'prometheusRule.alerts.autoThaw',
+    'dashboard.labels',
+  ].map((key) => `${key}=null`);
+  const manifests = await helm.template(...EVERYTHING, '--set', sets.join(','));
+  const objects = manifests.filter(({ kind }) => kind !== 'ConfigMap');
+  expect(JSON.stringify(objects)).not.toContain('null');
+});
+
+test('without any alert there is no rule, and without those of the webhook no empty group', async () => {
+  const { groups } = one(await helm.template(...EVERYTHING), 'PrometheusRule')['spec'] as {
+    groups: { name: string }[];
+  };
+  expect(groups.map(({ name }) => name)).toEqual(['quiesce.backup', 'quiesce.webhook']);
+  const off = (names: readonly string[]): string[] =>
+    names.flatMap((name) => ['--set', `prometheusRule.alerts.${name}.enabled=false`]);
+  const webhooks = ['webhookDown', 'podNotInjected', 'certificateExpiring'];
+  const fewer = one(await helm.template(...EVERYTHING, ...off(webhooks)), 'PrometheusRule');
+  expect(JSON.stringify(fewer)).not.toContain('quiesce.webhook"');
+  const values = parse(await readFile(join(CHART, 'values.yaml'), 'utf8')) as {
+    prometheusRule: { alerts: object };
+  };
+  const none = await helm.template(
+    ...EVERYTHING,
+    ...off(Object.keys(values.prometheusRule.alerts)),
+  );
+  expect(none.map(({ kind }) => kind)).not.toContain('PrometheusRule');
+});
+
+test('text that YAML would read otherwise arrives as it was written', async () => {
+  const text = `it's "a": b # c`;
+  const name = ['--set-string', `priorityClassName=${text}`];
+  const severity = ['--set-string', `prometheusRule.alerts.autoThaw.severity=${text}`];
+  const account = ['--set-string', `serviceAccount.name=${text}`];
+  const label = ['--set-string', `commonLabels.note=${text}`];
+  const manifests = await helm.template(...EVERYTHING, ...name, ...severity, ...account, ...label);
+  expect(deployment(manifests).pod).toMatchObject({
+    priorityClassName: text,
+    serviceAccountName: text,
+  });
+  expect(one(manifests, 'ServiceAccount').metadata.name).toBe(text);
+  expect(one(manifests, 'RoleBinding')['subjects']).toMatchObject([{ name: text }]);
+  expect(one(manifests, 'Service').metadata.labels).toMatchObject({ note: text });
+  expect(JSON.stringify(one(manifests, 'PrometheusRule'))).toContain(JSON.stringify(text));
+});
+
+test('a threshold of a million is written as a person writes it', async () => {
+  const manifests = await helm.template(
+    ...EVERYTHING,
+    '--set',
+    'prometheusRule.alerts.hookTooLong.seconds=1000000',
+  );
+  expect(JSON.stringify(one(manifests, 'PrometheusRule'))).toContain('longer than 1000000 s');
+});
+
+test('a cluster older than the oldest that is supported is refused before anything is installed', async () => {
+  await expect(helm.template('--kube-version', '1.26')).rejects.toThrow(/requires kubeVersion/);
+  for (const version of ['1.27', 'v1.31.4-gke.100', '1.40']) {
+    await expect(helm.template('--kube-version', version)).resolves.not.toHaveLength(0);
+  }
 });
 
 test('an API server named by address is the only one let in and out, the test apart', async () => {

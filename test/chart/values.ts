@@ -48,6 +48,19 @@ export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
     'doctor.subjects[0].namespace': 'quiesce-system',
     fullnameOverride: 'n'.repeat(63),
   }),
+  'one label in several places': [
+    ...EVERYTHING,
+    ...set({
+      'commonLabels.release': 'backup',
+      'podMonitor.labels.release': 'prometheus',
+      'serviceMonitor.labels.release': 'prometheus',
+      'prometheusRule.labels.release': 'prometheus',
+      'dashboard.labels.release': 'grafana',
+      'podLabels.release': 'pods',
+      'prometheusRule.alertLabels.severity': 'page',
+      'prometheusRule.alertLabels.namespace': 'backup',
+    }),
+  ],
   'the longest names': [...EVERYTHING, ...set({ fullnameOverride: 'n'.repeat(63) })],
   'the least': set({
     replicas: '1',

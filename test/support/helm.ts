@@ -80,11 +80,21 @@ function helmAt(program: string): Helm {
       const line = ['template', 'quiesce', CHART, '--namespace', 'quiesce-system', ...args];
       const { code, stdout, stderr } = await call(...line);
       if (code !== 0) throw new Error(stderr);
-      return parseAllDocuments(stdout)
-        .map((document) => document.toJS() as Manifest | null)
-        .filter((manifest) => manifest !== null);
+      return manifestsOf(stdout);
     },
   };
+}
+
+/**
+ * What helm printed, read as strictly as Argo CD and kustomize do.
+ * @throws Error where it is no YAML or has a key twice
+ */
+export function manifestsOf(text: string): Manifest[] {
+  return parseAllDocuments(text, { uniqueKeys: true }).flatMap((document) => {
+    const [problem] = document.errors;
+    if (problem) throw problem;
+    return (document.toJS() as Manifest | null) ?? [];
+  });
 }
 
 /** The one object of a kind (and name). */

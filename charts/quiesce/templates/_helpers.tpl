@@ -2,14 +2,14 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* A Service's name begins with a letter and has no dots; a release's may be otherwise. */}}
 {{- define "quiesce.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
-{{- else if contains (include "quiesce.name" .) .Release.Name }}
-{{- .Release.Name | trunc 50 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name (include "quiesce.name" .) | trunc 50 | trimSuffix "-" }}
+{{- $name := include "quiesce.name" . }}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- if regexMatch "^[0-9]" $full }}
+{{- $full = printf "%s-%s" $name .Release.Name }}
 {{- end }}
+{{- default $full .Values.fullnameOverride | replace "." "-" | trunc 50 | trimAll "-" }}
 {{- end }}
 
 {{- define "quiesce.webhookName" -}}
@@ -32,20 +32,32 @@
 {{- end }}
 
 {{- define "quiesce.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "quiesce.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "quiesce.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: webhook
 {{- end }}
 
 {{- define "quiesce.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "quiesce.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: quiesce
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{ include "quiesce.labelsAnd" (dict "root" .) }}
 {{- end }}
+
+{{/* Merged, not written one after the other: a key that stands there twice is refused by strict parsers. */}}
+{{- define "quiesce.labelsAnd" -}}
+{{- $component := default "webhook" .component }}
+{{- $own := dict
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/component" $component
+  "app.kubernetes.io/managed-by" .root.Release.Service }}
+{{- $defaults := dict "app.kubernetes.io/version" .root.Chart.AppVersion "app.kubernetes.io/part-of" "quiesce" }}
+{{- $selected := include "quiesce.selectorLabels" .root | fromYaml }}
+{{- $own = merge $own $selected }}
+{{- $given := merge (dict) (default dict .more) (default dict .root.Values.commonLabels) }}
+{{- range $key, $_ := $given }}
+{{- if hasKey $own $key }}
+{{- fail (printf "the label %s cannot be set: it is how the chart and Helm find their objects" $key) }}
+{{- end }}
+{{- end }}
+{{- toYaml (merge $own $given $defaults) }}
 {{- end }}
 
 {{- define "quiesce.serviceAccountName" -}}
@@ -73,10 +85,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{- define "quiesce.alertLabels" -}}
-severity: {{ .alert.severity }}
-{{- with .rule.alertLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := dict "severity" .alert.severity }}
+{{- toYaml (merge (dict) (default dict .rule.alertLabels) $own (default dict .more)) }}
 {{- end }}
 
 {{- define "quiesce.runbook" -}}
