@@ -25,13 +25,19 @@ export function readInjectConfig(reader: FlagReader): InjectConfig {
   if (policy !== '' && imagePullPolicy === undefined) {
     reader.issue('image-pull-policy', `must be one of ${PULL_POLICIES.join(', ')}`);
   }
+  const memoryRequest = reader.quantity('memory-request');
+  const memoryLimit = reader.quantity('memory-limit');
+  // An API server refuses the whole pod for such a container, whatever the failure policy.
+  if ((amount(memoryRequest) ?? 0) > (amount(memoryLimit) ?? Number.POSITIVE_INFINITY)) {
+    reader.issue('memory-request', 'must not be more than --memory-limit');
+  }
   return {
     image,
     imagePullPolicy,
     hookTimeoutMs: reader.duration('hook-timeout', SHORTEST_HOOK_MS),
     cpuRequest: reader.quantity('cpu-request'),
-    memoryRequest: reader.quantity('memory-request'),
-    memoryLimit: reader.quantity('memory-limit'),
+    memoryRequest,
+    memoryLimit,
   };
 }
 

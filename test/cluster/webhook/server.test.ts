@@ -121,4 +121,11 @@ describe('quiesce webhook with a mounted certificate', () => {
       expect(webhook.log()).toContain(flag);
     }
   });
+
+  it('adds no container that an API server would refuse, and the pod with it', async () => {
+    await mount('server');
+    webhook = await startWebhook(['--certificates', 'files', '--memory-request', '1Gi']);
+    await expect.poll(() => webhook?.process.exitCode, { timeout: 30_000 }).toBe(2);
+    expect(webhook.log()).toContain('--memory-request must not be more than --memory-limit');
+  });
 });
