@@ -6,9 +6,11 @@ import {
   AdmissionregistrationV1Api,
   ApiException,
   CoreV1Api,
+  createConfiguration,
   Exec,
   KubeConfig,
   PatchStrategy,
+  ServerConfiguration,
   setHeaderOptions,
 } from '@kubernetes/client-node';
 import { Deferred } from '../freeze/deferred.ts';
@@ -59,12 +61,13 @@ export interface Cluster {
 }
 
 const COMPONENT = 'quiesce-webhook';
+const ANSWER_WITHIN_MS = 30_000;
 
 /** By the service account in a cluster, by KUBECONFIG elsewhere. Connects to nobody yet. */
-export function connectCluster(): Cluster {
+export function connectCluster(answerWithinMs = ANSWER_WITHIN_MS): Cluster {
   const config = new KubeConfig();
   config.loadFromDefault();
-  return new ApiCluster(config);
+  return new ApiCluster(config, answerWithinMs);
 }
 
 /** Which cluster, for whoever runs a command: KUBECONFIG's current context where nothing is said. */
@@ -102,8 +105,6 @@ export interface ClusterReader {
   /** Runs a command that changes nothing, for half a minute at most. Rejects where it cannot be run. */
   run(place: ExecPlace, command: readonly string[]): Promise<Printed>;
 }
-
-const ANSWER_WITHIN_MS = 30_000;
 
 /** @throws Error where the kubeconfig cannot be read or has no such context. Connects to nobody yet. */
 export function connectReader({ kubeconfig, context }: ClusterChoice): ClusterReader {
@@ -193,9 +194,25 @@ class ApiCluster implements Cluster {
   readonly #core: CoreV1Api;
   readonly #admission: AdmissionregistrationV1Api;
 
-  constructor(config: KubeConfig) {
-    this.#core = config.makeApiClient(CoreV1Api);
-    this.#admission = config.makeApiClient(AdmissionregistrationV1Api);
+  constructor(config: KubeConfig, answerWithinMs: number) {
+    const server = config.getCurrentCluster()?.server;
+    if (server === undefined) throw new Error('there is no cluster in the kubeconfig');
+    const configuration = createConfiguration({
+      baseServer: new ServerConfiguration(server, {}),
+      authMethods: { default: config },
+      // The client waits for ever: a certificate whose renewal hangs on one lost answer would expire.
+      promiseMiddleware: [
+        {
+          pre: async (sent) => {
+            sent.setSignal(AbortSignal.timeout(answerWithinMs));
+            return sent;
+          },
+          post: async (answer) => answer,
+        },
+      ],
+    });
+    this.#core = new CoreV1Api(configuration);
+    this.#admission = new AdmissionregistrationV1Api(configuration);
   }
 
   async readSecret(namespace: string, name: string): Promise<StoredSecret | undefined> {
@@ -263,7 +280,7 @@ class ApiCluster implements Cluster {
   async createEvent(event: ClusterEvent): Promise<void> {
     const { namespace, about, type, reason, message } = event;
     const now = new Date();
-    await this.#core.createNamespacedEvent({
+    const created = this.#core.createNamespacedEvent({
       namespace,
       body: {
         metadata: { generateName: `${about.name}.`, namespace },
@@ -279,6 +296,9 @@ class ApiCluster implements Cluster {
         count: 1,
       },
     });
+    await created.catch((error: unknown) => {
+      throw readable(error);
+    });
   }
 }
 
@@ -288,10 +308,19 @@ async function orUndefined<T>(code: number, call: Promise<T>): Promise<T | undef
     return await call;
   } catch (error) {
     if (error instanceof ApiException && error.code === code) return undefined;
-    throw error instanceof ApiException
-      ? new Error(`the Kubernetes API answered ${error.code}: ${reasonOf(error)}`, { cause: error })
-      : error;
+    throw readable(error);
   }
+}
+
+function readable(error: unknown): unknown {
+  if (error instanceof ApiException) {
+    const answer = `the Kubernetes API answered ${error.code}: ${reasonOf(error)}`;
+    return new Error(answer, { cause: error });
+  }
+  if (error instanceof Error && error.name === 'AbortError') {
+    return new Error('the Kubernetes API did not answer in time', { cause: error });
+  }
+  return error;
 }
 
 /** The sentence of a Status; its whole body may be long. */
