@@ -1,11 +1,12 @@
-// Writes what is generated: docs/openapi.json, docs/receipt.schema.json, docs/errors.md and docs/doctor.md
-// from the code, charts/quiesce/README.md from the values' comments.
+// Writes what is generated: docs/openapi.json, docs/receipt.schema.json, docs/errors.md, docs/doctor.md and
+// docs/commands.md from the code, charts/quiesce/README.md from the values' comments.
 // With --check it writes nothing and fails, naming the files that are out of date.
 import { build } from 'esbuild';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chartReadme } from './chart-readme.mjs';
+import { commandsPage } from './commands-page.mjs';
 import { doctorPage } from './doctor-page.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -39,6 +40,15 @@ export { receiptSchema } from './src/freeze/receipt.ts';
 export { THEMES } from './src/cluster/doctor/rules/index.ts';
 export { RESOURCES, resourceName } from './src/cluster/doctor/resources.ts';
 export { VERSION } from './src/version.ts';
+export { helpFor, overview } from './src/help.ts';
+export { SHIM_VERBS } from './src/shim/args.ts';
+import * as sidecar from './src/commands/sidecar.ts';
+import * as prepareRestore from './src/commands/prepare-restore.ts';
+import * as inject from './src/commands/inject.ts';
+import * as webhook from './src/commands/webhook.ts';
+import * as doctor from './src/commands/doctor.ts';
+import * as demo from './src/commands/demo.ts';
+export const commands = { sidecar, 'prepare-restore': prepareRestore, inject, webhook, doctor, demo };
 `;
 
 /** Bundled into a file inside the checkout, so that packages resolve as they do everywhere. */
@@ -158,6 +168,7 @@ const files = {
   'docs/receipt.schema.json': receiptSchema(sources),
   'docs/errors.md': errorsPage(sources),
   'docs/doctor.md': doctorPage(sources),
+  'docs/commands.md': await commandsPage(sources),
   'charts/quiesce/README.md': await chartReadme(join(root, 'charts/quiesce')),
 };
 const stale = [];

@@ -1,0 +1,33 @@
+const INTRO = `# Commands and settings
+
+<!-- Generated from the commands' own help by npm run generate. -->
+
+What \`quiesce --help\` and \`quiesce VERB --help\` print. What each error code means: [errors.md](errors.md). The settings
+of each engine: [engines/](engines/). The flags of the webhook with their defaults: [webhook.md](webhook.md#running-it).
+`;
+
+/** docs/commands.md: the help of every verb, as the command line prints it. */
+export async function commandsPage({ overview, helpFor, SHIM_VERBS, commands }) {
+  const pages = SHIM_VERBS.map((verb) => [verb, helpFor(verb)]);
+  for (const [verb, { run }] of Object.entries(commands)) {
+    pages.push([verb, await printed(() => run(['--help']))]);
+  }
+  const block = (text) => `\`\`\`text\n${text.trim()}\n\`\`\`\n`;
+  const sections = pages.map(([verb, text]) => `## ${verb}\n${block(text)}`);
+  return [INTRO, block(overview()), ...sections].join('\n');
+}
+
+async function printed(work) {
+  const write = process.stdout.write.bind(process.stdout);
+  let text = '';
+  process.stdout.write = (part) => {
+    text += part;
+    return true;
+  };
+  try {
+    await work();
+  } finally {
+    process.stdout.write = write;
+  }
+  return text;
+}

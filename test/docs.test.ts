@@ -1,0 +1,167 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { ALIASES, ANNOTATIONS } from '../src/cluster/inject/names.ts';
+import { createWebhookMetrics } from '../src/cluster/webhook/metrics.ts';
+import { WEBHOOK_FLAGS } from '../src/cluster/webhook/options.ts';
+import { baseSchema } from '../src/config/schema.ts';
+import { catalogue } from '../src/errors.ts';
+import { createMetrics } from '../src/metrics.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const read = (name: string): string => readFileSync(resolve(root, name), 'utf8');
+/** Not of the repository. */
+const BESIDE = new Set(['.cache', '.git', 'coverage', 'dist', 'node_modules']);
+
+function filesIn(folder: string): string[] {
+  return readdirSync(resolve(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const name = join(folder, entry.name);
+    if (!entry.isDirectory()) return [name];
+    return BESIDE.has(entry.name) ? [] : filesIn(name);
+  });
+}
+
+const files = filesIn('');
+const pages = files.filter((name) => name.endsWith('.md'));
+
+const withoutCode = (text: string): string =>
+  text.replaceAll(/^(```|~~~)[^]*?^\1\s*$/gm, '').replaceAll(/`[^`\n]*`(?!\]\()/g, '');
+
+/** The anchors GitHub makes of the headings. */
+function anchorsOf(text: string): Set<string> {
+  const seen = new Map<string, number>();
+  const anchors = new Set<string>();
+  for (const [, heading = ''] of text
+    .replaceAll(/^(```|~~~)[^]*?^\1\s*$/gm, '')
+    .matchAll(/^#{1,6} (.+)$/gm)) {
+    const anchor = heading
+      .trim()
+      .toLowerCase()
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .replaceAll(/[^\p{L}\p{N}\p{M}_\- ]/gu, '')
+      .replaceAll(' ', '-');
+    const before = seen.get(anchor) ?? 0;
+    seen.set(anchor, before + 1);
+    anchors.add(before === 0 ? anchor : `${anchor}-${before}`);
+  }
+  return anchors;
+}
+
+/** What is wrong with one link, as a reader meets it. */
+function brokenLink(page: string, link: string): string | undefined {
+  const [path = '', anchor] = link.split('#');
+  const target = path === '' ? resolve(root, page) : resolve(root, dirname(page), path);
+  const name = relative(root, target);
+  if (!files.some((one) => one === name || one.startsWith(`${name}/`)))
+    return `${page}: ${link} is not there`;
+  if (anchor !== undefined && !anchorsOf(readFileSync(target, 'utf8')).has(anchor)) {
+    return `${page}: ${link} names no heading`;
+  }
+  return undefined;
+}
+
+test('every link and anchor of every page resolves', () => {
+  const links = pages.flatMap((page) =>
+    [...withoutCode(read(page)).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => ({
+      page,
+      link,
+    })),
+  );
+  const inside = links.filter(({ link }) => !/^(?:https?|mailto):/.test(link));
+  expect(inside.length).toBeGreaterThan(100);
+  expect(inside.map(({ page, link }) => brokenLink(page, link)).filter(Boolean)).toEqual([]);
+});
+
+describe('what the pages name is what the code knows, and the other way round', () => {
+  const docs = pages
+    .filter((page) => page !== 'CONTRIBUTING.md')
+    .map(read)
+    .join('\n');
+  const named = (pattern: RegExp): Set<string> =>
+    new Set([...docs.matchAll(pattern)].map(([name]) => name));
+
+  test('settings of the sidecar', () => {
+    const known = Object.keys(baseSchema(['postgres']).shape);
+    // Read by the tests, by the chart's tools, and by the webhook.
+    const others = /^QUIESCE_(?:TEST_|CACHE$|WEBHOOK_)/;
+    const found = [...named(/\bQUIESCE_[A-Z_]*[A-Z]\b/g)].filter((name) => !others.test(name));
+    expect(found.sort()).toEqual(known.sort());
+  });
+
+  test('flags of the webhook, with their defaults', () => {
+    const page = read('docs/webhook.md');
+    const table = page.slice(page.indexOf('## Running it'), page.indexOf('## Certificates'));
+    const rows = [...table.matchAll(/^\| `--([a-z-]+) [^`]+` \| (?:`([^`]+)`|[^|]+) \|/gm)];
+    expect(rows.map(([, flag = '']) => flag).sort()).toEqual(Object.keys(WEBHOOK_FLAGS).sort());
+    for (const [, flag = '', value] of rows) {
+      expect(value ?? '', flag).toBe(WEBHOOK_FLAGS[flag]);
+    }
+  });
+
+  test('annotations', () => {
+    const page = read('docs/webhook.md');
+    const table = page.slice(
+      page.indexOf('### Annotations'),
+      page.indexOf("### A user's own hooks"),
+    );
+    const rows = [...table.matchAll(/^\| ((?:`[a-z-]+`(?:, )?)+) \|/gm)].flatMap(([, names = '']) =>
+      names.split(', ').map((name) => `quiesce.dev/${name.slice(1, -1)}`),
+    );
+    expect(rows.sort()).toEqual(Object.values(ANNOTATIONS).sort());
+    for (const alias of Object.values(ALIASES)) expect(table).toContain(`\`${alias}\``);
+  });
+
+  test('error codes', () => {
+    // The families of ours: other programs have codes and variables, too.
+    const families = new Set(Object.keys(catalogue).map((code) => code.replace(/_.*/, '_')));
+    // What the doctor finds is no error.
+    const findings = new Set(
+      [...read('docs/doctor.md').matchAll(/^#+ ([A-Z_]+)$/gm)].map(([, c]) => c),
+    );
+    const found = [...named(/(?<=`)[A-Z]+_[A-Z_]+(?=`)/g)].filter(
+      (name) => families.has(name.replace(/_.*/, '_')) && !findings.has(name),
+    );
+    expect(found.filter((name) => !(name in catalogue))).toEqual([]);
+  });
+
+  test('metrics', async () => {
+    const metrics = createMetrics({ app: 'shop', engine: 'postgres' });
+    metrics.hookRun('freeze', 'success', 1);
+    metrics.consistency(true);
+    metrics.frozen(new Date());
+    metrics.lastSuccess(new Date());
+    metrics.restoreVerified(true);
+    metrics.replicaWait(1);
+    const text = `${await metrics.text()}\n${await createWebhookMetrics().text()}`;
+    const exported = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
+    const pattern = /\b(?:stateful_backup|quiesce_webhook)_[a-z_]*[a-z]\b/g;
+    const ours = exported.filter((name) => /^(?:stateful_backup|quiesce_webhook)_/.test(name));
+    expect([...named(pattern)].sort()).toEqual(ours.sort());
+  });
+
+  test('warnings and Events of the webhook', () => {
+    const sources = files.filter((name) => /^src\/cluster\/(?:inject|webhook)\//.test(name));
+    const codes = sources.flatMap((name) =>
+      [...read(name).matchAll(/\bcode: '([A-Z][A-Za-z]+)'/g)].map(([, code = '']) => code),
+    );
+    const page = read('docs/webhook.md');
+    const table = page.slice(page.indexOf('### Warnings and Events'), page.indexOf('## Without'));
+    const named = [...table.matchAll(/`([A-Z][A-Za-z]+)`/g)].map(([, code = '']) => code);
+    // Says nothing: the pod has not asked.
+    const told = new Set(codes.filter((code) => code !== 'NotOptedIn'));
+    expect(named.sort()).toEqual([...told].sort());
+  });
+
+  test('values of the chart', () => {
+    const values = read('charts/quiesce/README.md');
+    const known = [...values.matchAll(/^\| `([A-Za-z.]+)` \|/gm)].map(([, key = '']) => key);
+    const sections = [...new Set(known.map((key) => key.split('.')[0]))].join('|');
+    const pattern = new RegExp(`(?<=[\`\\s=(])(?:${sections})\\.[A-Za-z]+(?:\\.[A-Za-z]+)*`, 'g');
+    const found = [...named(pattern)].filter((name) => !/\.(?:md|mjs|ts|png|json)$/.test(name));
+    const isKnown = (name: string): boolean =>
+      known.some((key) => key === name || key.startsWith(`${name}.`) || name.startsWith(`${key}.`));
+    expect(found.length).toBeGreaterThan(15);
+    expect(found.filter((name) => !isKnown(name))).toEqual([]);
+  });
+});
