@@ -245,7 +245,7 @@ describe('by default', () => {
 describe('certificates', () => {
   test('of cert-manager are mounted, and no right on Secrets is left', async () => {
     const manifests = await helm.template('--set', 'certificates.mode=cert-manager');
-    const { secretName, dnsNames } = one(manifests, 'Certificate')['spec'] as {
+    const { secretName, dnsNames } = one(manifests, 'Certificate', /webhook$/)['spec'] as {
       secretName: string;
       dnsNames: string[];
     };
@@ -261,7 +261,29 @@ describe('certificates', () => {
     expect(deployment(manifests).args).toContain('--certificates=files');
   });
 
+  test('of cert-manager are signed by an authority that stays when they are renewed', async () => {
+    const manifests = await helm.template('--set', 'certificates.mode=cert-manager');
+    const served = one(manifests, 'Certificate', /webhook$/)['spec'];
+    const authority = one(manifests, 'Certificate', /-ca$/);
+    const signs = one(manifests, 'Issuer', /-ca$/);
+    expect(served).toMatchObject({ issuerRef: { name: signs.metadata.name, kind: 'Issuer' } });
+    expect(authority['spec']).toMatchObject({
+      isCA: true,
+      privateKey: { rotationPolicy: 'Never' },
+      issuerRef: { name: one(manifests, 'Issuer', /webhook$/).metadata.name },
+    });
+    const { secretName } = authority['spec'] as { secretName: string };
+    expect(signs['spec']).toEqual({ ca: { secretName } });
+    expect(secretName).not.toBe((served as { secretName: string }).secretName);
+  });
+
   test('of an issuer of yours make no other issuer', async () => {
+    await expect(
+      helm.template(
+        '--set',
+        'certificates.mode=cert-manager,certificates.certManager.issuerRef.kind=ClusterIssuer',
+      ),
+    ).rejects.toThrow('issuerRef.name must name the ClusterIssuer of cert-manager.io');
     const manifests = await helm.template(
       '--set',
       'certificates.mode=cert-manager,certificates.certManager.issuerRef.name=corp,certificates.certManager.issuerRef.kind=ClusterIssuer',
