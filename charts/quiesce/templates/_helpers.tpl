@@ -104,3 +104,34 @@ runbook: {{ printf "docs/runbooks/%s.md" .page | quote }}
 {{- include "quiesce.webhookName" . }}-tls
 {{- end }}
 {{- end }}
+
+{{- define "quiesce.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 }}
+{{- mul (regexFind "^[0-9]+" . | int64) (get $units (regexFind "[a-z]+$" .)) }}
+{{- end }}
+
+{{/* What a schema cannot compare, and what the webhook would refuse at its start, in a sentence. */}}
+{{- define "quiesce.check" -}}
+{{- $webhook := .Values.webhook }}
+{{- if eq (int $webhook.port) (int $webhook.metricsPort) }}
+{{- fail "webhook.port and webhook.metricsPort must be two ports" }}
+{{- end }}
+{{- if lt (include "quiesce.milliseconds" .Values.sidecar.hookTimeout | int64) 2000 }}
+{{- fail "sidecar.hookTimeout must be at least 2s" }}
+{{- end }}
+{{- $own := .Values.certificates.selfManaged }}
+{{- $lifetime := include "quiesce.milliseconds" $own.lifetime | int64 }}
+{{- if lt $lifetime 10000 }}
+{{- fail "certificates.selfManaged.lifetime must be at least 10s" }}
+{{- end }}
+{{- if lt (include "quiesce.milliseconds" $own.caLifetime | int64) $lifetime }}
+{{- fail "certificates.selfManaged.caLifetime must not be shorter than certificates.selfManaged.lifetime" }}
+{{- end }}
+{{- $part := "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])" }}
+{{- $v4 := printf `^(%s\.){3}%s/(3[0-2]|[12]?[0-9])$` $part $part }}
+{{- range .Values.networkPolicy.apiServer }}
+{{- if not (or (regexMatch $v4 .) (regexMatch `:.*/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$` .)) }}
+{{- fail (printf "networkPolicy.apiServer: %s is no CIDR, such as 10.0.0.1/32" .) }}
+{{- end }}
+{{- end }}
+{{- end }}
