@@ -92,9 +92,14 @@ async function leftovers(
   return found;
 }
 
-/** Copies carry the receipt where they were cut inside, and only there. */
+/**
+ * Copies carry the receipt where they were cut inside, and only there.
+ *
+ * @param ended what the sidecar keeps: a verdict may have been said to nobody.
+ */
 export function judgeCopies(
   record: RunRecord,
+  ended: readonly Receipt[],
   plan: { readonly ttlMs: number; readonly id: string },
   { endsHold }: FaultMode,
   endedAt: number | undefined,
@@ -102,7 +107,8 @@ export function judgeCopies(
   const { calls, copies, injected } = record;
   const freeze = calls.find(({ verb, by, ok }) => verb === 'freeze' && by === 'main' && ok);
   const frozenAgain = calls.some((c) => c.verb === 'freeze' && c.by !== 'main' && c.ok);
-  const declared = calls.some((c) => c.receipt?.reasons.includes('receipt-not-removed'));
+  const verdicts = [...ended, ...calls.map(({ receipt }) => receipt)];
+  const declared = verdicts.some((receipt) => receipt?.reasons.includes('receipt-not-removed'));
   const ends = [
     ...calls.filter(({ verb }) => verb === 'thaw').map(({ calledAt }) => calledAt),
     ...injected.flatMap(({ kind, at }) =>

@@ -44,13 +44,13 @@ export async function play(world: World, run: number, plan: Plan): Promise<RunRe
     // Leases of a second or so run out by themselves; long ones are ended, whoever's they are.
     if (plan.ttlMs > 2_000) await scenario.ask('thaw', 'end', undefined, {});
     findings.push(...(await awaitThawed(world, plan.ttlMs)));
-    await world.sidecar.ready();
+    await world.ready();
     const ended = await scenario.readRecord();
     const { record } = scenario;
     const frozenAt = story.at('freeze returned') ?? Infinity;
     const heldAt = story.lastAt('journal rewritten', story.at('frozen') ?? frozenAt);
     findings.push(...judgeClaims(record, plan, mode, heldAt));
-    findings.push(...judgeCopies(record, plan, mode, story.at('freeze ended')));
+    findings.push(...judgeCopies(record, ended, plan, mode, story.at('freeze ended')));
     findings.push(...judgeStillness(record, plan, mode));
     findings.push(...(await askLeftovers(world, ended)));
     const hit = record.injected.some(({ at }) => at !== 'missed');

@@ -3,6 +3,7 @@ import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { existsSync, type FSWatcher, watch } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unmount } from '../../src/demo/mounts.ts';
 import { tool } from '../../src/demo/os.ts';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import { makeTempDir } from '../support/postgres.ts';
@@ -197,9 +198,27 @@ export class World {
 
   async allowEvidence(): Promise<void> {
     if (!this.#refusing) return;
-    await tool('umount', this.evidence);
+    await unmount(this.evidence);
     mounts.delete(this.evidence);
     this.#refusing = false;
+  }
+
+  /** Waits until the sidecar reaches its database, which may give up by itself some time after a crash. */
+  async ready(): Promise<void> {
+    const there = new AbortController();
+    const serving = (async () => {
+      while (!there.signal.aborted) {
+        await this.database.serve();
+        await sleep(500, undefined, { signal: there.signal }).catch(() => undefined);
+      }
+    })();
+    serving.catch(() => undefined);
+    try {
+      await this.sidecar.ready();
+    } finally {
+      there.abort();
+      await serving;
+    }
   }
 
   /** Undoes all that a fault may have left on. */
