@@ -1,6 +1,7 @@
 import { existsSync, type FSWatcher, watch } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { chmod, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { copyFileByFile } from '../../support/file-copy.ts';
 import type { Copy, FaultMode, RestoreOptions, Restored } from '../engine.ts';
 import { type Committed, PostgresDatabase } from './database.ts';
@@ -66,9 +67,23 @@ class StagedDatabase extends PostgresDatabase {
   }
 
   async restore(copy: Copy, { acknowledged }: RestoreOptions): Promise<Restored> {
+    await this.#writeAnew(copy.path);
     const refused = await prepare(copy.path);
     if (refused !== undefined) return { refused };
     return await this.examine(copy, (acknowledged as Committed | undefined)?.acked);
+  }
+
+  /**
+   * As the restore of a file-system backup, which comes a second after the copy at the earliest: by the
+   * times of the files prepare-restore tells a restart during the copy from a start on it.
+   */
+  async #writeAnew(copy: string): Promise<void> {
+    await sleep(1_000);
+    const evidence = join(copy, '.quiesce');
+    for (const name of await readdir(evidence).catch(() => [])) {
+      const manifest = join(evidence, name, 'manifest.json');
+      if (existsSync(manifest)) await chmod(manifest, (await stat(manifest)).mode);
+    }
   }
 
   override async drop({ path }: Copy): Promise<void> {
