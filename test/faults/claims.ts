@@ -29,14 +29,17 @@ export function judgeClaims(
     if (thaw.by === 'main' && id !== plan.id && freezes.some(({ by }) => by === 'main')) {
       lie(`the thaw of ${plan.id} was answered with the success of ${id}`);
     }
-    const own = freezes.filter(({ receipt }) => receipt?.id === id);
+    const named = freezes.filter(({ receipt }) => receipt?.id === id);
+    const own = named.filter(({ receipt }) => isSameHold(receipt, thaw.receipt));
     if (thaw.id !== undefined && thaw.id !== id) lie(`thaw of ${thaw.id} answered with ${id}`);
     // Its caller was killed before it heard of the freeze; or without an id, and the answer a
     // repetition of the last one: its caller has been told that its own freeze failed.
     if (own.length === 0) continue;
     const called = Math.min(...calls.filter((c) => mayEnd(c, id)).map((c) => c.calledAt));
     const returned = Math.min(...own.map(({ returnedAt }) => returnedAt));
-    const held = id === plan.id ? Math.min(heldAt ?? returned, returned) : returned;
+    // Of several holds of one id it is not known which of them the journal's moment belongs to.
+    const known = id === plan.id && own.length === named.length;
+    const held = known ? Math.min(heldAt ?? returned, returned) : returned;
     const leaseEnds = Math.max(...own.map(({ returnedAt }) => returnedAt)) + plan.ttlMs;
     if (called > leaseEnds) lie(`thawed ${(called - leaseEnds).toFixed(0)} ms after the lease`);
     for (const { kind, at, overAt } of injected) {
@@ -57,6 +60,11 @@ export function judgeClaims(
     if (undone && !again) lie(`freeze by ${freeze.by} succeeded, and was rolled back: ${undone}`);
   }
   return [...found, ...twoAtOnce(record)];
+}
+
+/** Are these of one hold? An id may be used again once its freeze has ended. */
+export function isSameHold(one: Called['receipt'], other: Called['receipt']): boolean {
+  return one !== undefined && one.id === other?.id && one.frozenAt === other.frozenAt;
 }
 
 /** Is this a thaw that may have ended the freeze of that id? */

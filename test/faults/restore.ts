@@ -1,5 +1,5 @@
 import type { Acknowledged } from './engine.ts';
-import { mayEnd } from './claims.ts';
+import { isSameHold, mayEnd } from './claims.ts';
 import type { Called, CutCopy, Finding, RunRecord } from './records.ts';
 import type { World } from './world.ts';
 
@@ -75,9 +75,11 @@ function vouchedFor(
   { begunAt, endedAt, completedAt }: CutCopy,
 ): string | undefined {
   if (database.complete && completedAt === undefined) return undefined;
-  for (const { verb, ok, receipt } of calls) {
+  for (const { verb, by, ok, receipt } of calls) {
     if (verb !== 'thaw' || !ok || !receipt) continue;
-    const began = calls.find((c) => c.verb === 'freeze' && c.ok && c.receipt?.id === receipt.id);
+    // The rest of such a copy is made once a thaw has said yes, and of this one nobody heard.
+    if (database.complete && by === 'record') continue;
+    const began = calls.find((c) => c.verb === 'freeze' && c.ok && isSameHold(c.receipt, receipt));
     if (!began) continue;
     // A thaw may only repeat the answer of an earlier one, which ended the hold.
     const thaws = calls.filter((c) => mayEnd(c, receipt.id) && c.returnedAt > began.calledAt);
