@@ -7,7 +7,7 @@ import { createWebhookMetrics } from '../src/cluster/webhook/metrics.ts';
 import { WEBHOOK_FLAGS } from '../src/cluster/webhook/options.ts';
 import { baseSchema } from '../src/config/schema.ts';
 import { catalogue } from '../src/errors.ts';
-import { createMetrics } from '../src/metrics.ts';
+import { metricsOfTheSidecar, namesOf } from './support/exported-metrics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (name: string): string => readFileSync(resolve(root, name), 'utf8');
@@ -126,17 +126,9 @@ describe('what the pages name is what the code knows, and the other way round', 
   });
 
   test('metrics', async () => {
-    const metrics = createMetrics({ app: 'shop', engine: 'postgres' });
-    metrics.hookRun('freeze', 'success', 1);
-    metrics.consistency(true);
-    metrics.frozen(new Date());
-    metrics.lastSuccess(new Date());
-    metrics.restoreVerified(true);
-    metrics.replicaWait(1);
-    const text = `${await metrics.text()}\n${await createWebhookMetrics().text()}`;
-    const exported = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
+    const text = `${await metricsOfTheSidecar()}\n${await createWebhookMetrics().text()}`;
     const pattern = /\b(?:stateful_backup|quiesce_webhook)_[a-z_]*[a-z]\b/g;
-    const ours = exported.filter((name) => /^(?:stateful_backup|quiesce_webhook)_/.test(name));
+    const ours = namesOf(text).filter((name) => /^(?:stateful_backup|quiesce_webhook)_/.test(name));
     expect([...named(pattern)].sort()).toEqual(ours.sort());
   });
 

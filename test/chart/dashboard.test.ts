@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { createMetrics } from '../../src/metrics.ts';
+import { metricsOfTheSidecar, namesOf } from '../support/exported-metrics.ts';
 import { BUILD_TIMEOUT_MS, CHART, one, realHelm } from '../support/helm.ts';
 import { EVERYTHING } from './values.ts';
 
@@ -35,22 +35,8 @@ let exported: ReadonlySet<string>;
 beforeAll(async () => {
   const text = await readFile(join(CHART, 'dashboards/quiesce.json'), 'utf8');
   panels = (JSON.parse(text) as { panels: Panel[] }).panels;
-  exported = await metricsOfTheSidecar();
+  exported = new Set(namesOf(await metricsOfTheSidecar()));
 });
-
-/** Every name that a sidecar exports once each thing has happened to it. */
-async function metricsOfTheSidecar(): Promise<Set<string>> {
-  const metrics = createMetrics({ app: 'shop', engine: 'postgres' });
-  metrics.hookRun('freeze', 'success', 1);
-  metrics.consistency(true);
-  metrics.frozen(new Date());
-  metrics.lastSuccess(new Date());
-  metrics.restoreVerified(true);
-  metrics.replicaWait(1);
-  return new Set(
-    [...(await metrics.text()).matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name ?? ''),
-  );
-}
 
 const unknownIn = (expr: string): string[] =>
   [...expr.matchAll(METRIC)]

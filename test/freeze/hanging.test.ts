@@ -10,6 +10,7 @@ import { Coordinator } from '../../src/freeze/coordinator.ts';
 import { Journal } from '../../src/freeze/journal.ts';
 import { Volume } from '../../src/freeze/volume.ts';
 import { RestoreCheck } from '../../src/restore/verify-at-start.ts';
+import { deafObserver } from '../support/deaf-observer.ts';
 import { HangingVolume, silence } from '../support/hanging-volume.ts';
 import { ScriptedEngine } from '../support/scripted-engine.ts';
 
@@ -49,13 +50,7 @@ function parts() {
     logger,
     now: () => performance.now(),
     volumeFree: async () => undefined,
-    observer: {
-      hookRun: () => undefined,
-      consistency: () => undefined,
-      frozen: () => undefined,
-      autoThaw: () => undefined,
-      lastSuccess: () => undefined,
-    },
+    observer: deafObserver,
     defaults: { ttlMs: 60_000, timeoutMs: 1_000 },
     ttlMaxMs: 3_600_000,
   });

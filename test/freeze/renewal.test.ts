@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Coordinator } from '../../src/freeze/coordinator.ts';
 import { Journal, type JournalEntry } from '../../src/freeze/journal.ts';
 import { Volume } from '../../src/freeze/volume.ts';
+import { deafObserver } from '../support/deaf-observer.ts';
 import { ScriptedEngine } from '../support/scripted-engine.ts';
 
 let root: string;
@@ -39,13 +40,7 @@ it('a renewal that a thaw overtakes fails, and is not in the journal afterwards'
     logger: pino({ level: 'silent' }),
     now: () => performance.now(),
     volumeFree: async () => undefined,
-    observer: {
-      hookRun: () => undefined,
-      consistency: () => undefined,
-      frozen: () => undefined,
-      autoThaw: () => undefined,
-      lastSuccess: () => undefined,
-    },
+    observer: deafObserver,
     defaults: { ttlMs: 60_000, timeoutMs: 5_000 },
     ttlMaxMs: 3_600_000,
   });

@@ -1,0 +1,10 @@
+import type { FreezeObserver } from '../../src/freeze/coordinator.ts';
+
+/** For tests in which no metric matters. */
+export const deafObserver: FreezeObserver = {
+  hookRun: () => undefined,
+  consistency: () => undefined,
+  frozen: () => undefined,
+  autoThaw: () => undefined,
+  lastSuccess: () => undefined,
+};

@@ -1,0 +1,18 @@
+import { createMetrics } from '../../src/metrics.ts';
+
+/** What a sidecar exports once each thing has happened to it. */
+export async function metricsOfTheSidecar(): Promise<string> {
+  const metrics = createMetrics({ app: 'shop', engine: 'postgres' });
+  metrics.hookRun('freeze', 'success', 1);
+  metrics.consistency(true);
+  metrics.frozen(new Date());
+  metrics.lastSuccess(new Date());
+  metrics.restoreVerified(true);
+  metrics.replicaWait(1);
+  return await metrics.text();
+}
+
+/** The names in what was exported. */
+export function namesOf(text: string): string[] {
+  return [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
+}
