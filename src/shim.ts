@@ -145,6 +145,7 @@ function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
   if (!says(verb, body, args)) {
     throw new QuiesceError('INTERNAL', `The answer of the sidecar does not confirm the ${verb}.`);
   }
+  if (verb === 'freeze') refuseExpired(body as Receipt);
   if (args.json) print(body);
   else write(textOf(verb, body, process.stdout.isTTY));
   return 0;
@@ -156,6 +157,17 @@ function says(verb: ShimVerb, body: Answer['body'], args: Arguments): boolean {
   const verdict = verb === 'freeze' ? 'held' : 'consistent';
   const same = args.id === undefined || body['id'] === args.id;
   return body['kind'] === 'Receipt' && body['verdict'] === verdict && same;
+}
+
+/** The answer of a freeze may be read late, by a process that was stopped or starved meanwhile. */
+function refuseExpired(receipt: Receipt): void {
+  const { id, expiresAt } = receipt;
+  if (expiresAt === null || Date.now() < Date.parse(expiresAt)) return;
+  throw new QuiesceError(
+    'NOT_CONSISTENT',
+    `Freeze ${id} was held, but its lease ended at ${expiresAt}, before its answer was read here.`,
+    { hint: 'Freeze again, with a longer --ttl or on a machine with time to spare.' },
+  );
 }
 
 function textOf(verb: ShimVerb, body: Answer['body'], tty: boolean): string {

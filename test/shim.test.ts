@@ -95,6 +95,14 @@ describe('freeze', () => {
     expect(control.freezes[0]?.by).toBe('socket (quiesce-cli/0.1.0)');
   });
 
+  it('fails where the lease is over by the time that its answer is read', async () => {
+    control.onFreeze = () =>
+      Promise.resolve(aReceipt({ id: 'b1', expiresAt: new Date(Date.now() - 1).toISOString() }));
+    const { code, stdout, stderr } = await quiesce(['freeze', '--id', 'b1']);
+    expect([code, stdout]).toEqual([7, '']);
+    expect(stderr).toMatch(/^quiesce: NOT_CONSISTENT: Freeze b1 was held, but its lease ended at /);
+  });
+
   it('says what weakens the promise', async () => {
     control.onFreeze = () =>
       Promise.resolve(

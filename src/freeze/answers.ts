@@ -1,7 +1,7 @@
 import type { LeasePhase, LeaseView } from '../control.ts';
 import { formatDuration } from '../duration.ts';
 import { QuiesceError } from '../errors.ts';
-import type { Cause } from './lease.ts';
+import type { Cause } from './lease-types.ts';
 import type { Receipt } from './receipt.ts';
 import type { FreezeRun } from './run.ts';
 
@@ -9,16 +9,28 @@ import type { FreezeRun } from './run.ts';
 export function answer(receipt: Receipt): Receipt {
   if (receipt.verdict === 'consistent') return receipt;
   const why = receipt.notes.slice(-1)[0] ?? receipt.reasons.join(', ');
+  if (receipt.reasons.includes('thaw-ambiguous')) throw unclear(receipt, why);
   throw new QuiesceError('NOT_CONSISTENT', `Freeze ${receipt.id} did not hold: ${why}`, {
     details: { receipt },
   });
 }
 
-/** For a thaw without an id after a freeze that others tried to cross. */
+function unclear(receipt: Receipt, why: string): QuiesceError {
+  return new QuiesceError(
+    'NOT_CONSISTENT',
+    `Freeze ${receipt.id} is released, but not proven: ${why}`,
+    {
+      hint: `Mark the backup as failed and make it again, with the same --id for freeze and thaw. Where no other thaw is to come: quiesce thaw --id ${receipt.id} says so.`,
+      details: { receipt },
+    },
+  );
+}
+
+/** For a thaw without an id of a freeze that has ended, while another one's thaw may still come. */
 export function ambiguous(receipt: Receipt): QuiesceError {
   return new QuiesceError(
     'NOT_CONSISTENT',
-    `Freeze ${receipt.id} was thawed at ${receipt.thawedAt} already, and another freeze was refused while it was held: without an id nobody can tell whose thaw this is.`,
+    `Freeze ${receipt.id} was thawed at ${receipt.thawedAt} already, and another freeze was refused while it was held, or had ended by itself before: without an id nobody can tell whose thaw this is.`,
     { hint: `If it is yours: quiesce thaw --id ${receipt.id}`, details: { receipt } },
   );
 }
@@ -69,6 +81,7 @@ export function failureOf(
     case 'caller-gone':
       return new QuiesceError('FREEZE_ABORTED', `The caller went away; ${undone}.`);
     case 'thaw':
+    case 'thaw-ambiguous':
     case 'lease-expired':
     case 'interrupted':
       return new QuiesceError('FREEZE_ABORTED', `The freeze has ended; ${undone}.`);

@@ -14,15 +14,9 @@ import {
   within,
 } from './answers.ts';
 import { Deferred } from './deferred.ts';
-import {
-  type Cause,
-  type Effect,
-  initialLease,
-  type LeaseEvent,
-  type LeaseState,
-  nextDeadline,
-  reduce,
-} from './lease.ts';
+import { initialLease, interruptedLease, nextDeadline, reduce } from './lease.ts';
+import type { Cause, Effect, LeaseEvent, LeaseState } from './lease-types.ts';
+import { dueByReceipts } from './overdue.ts';
 import { NOT_REMOVED, type Receipt } from './receipt.ts';
 import { FreezeRun, type RunDeps } from './run.ts';
 import { story } from './story.ts';
@@ -119,12 +113,21 @@ export class Coordinator {
    */
   async load(): Promise<string | null> {
     const left = await this.#deps.journal.load();
-    if (left === null) return null;
+    const kept = this.#deps.journal.receipts;
+    if (left === null) {
+      this.#state = { ...initialLease, overdue: this.#dueBy(kept) };
+      return null;
+    }
     if (left !== 'unreadable') refuseOther(left.receipt, this.#deps.engine.name);
     const run = FreezeRun.orphan(left === 'unreadable' ? null : left, this.#deps);
     this.#current = begin(run);
-    this.#state = { phase: 'thawing', id: run.id, cause: 'interrupted', contended: false };
+    const interrupted = { ...run.receipt, reasons: ['interrupted'] };
+    this.#state = interruptedLease(run.id, this.#dueBy([...kept, interrupted]));
     return run.id;
+  }
+
+  #dueBy(receipts: readonly Receipt[]): LeaseState['overdue'] {
+    return dueByReceipts(receipts, { now: this.#deps.now(), wallNow: Date.now() });
   }
 
   /** Freezes that have ended while their receipt could not be removed from the volume; after `load`. */
@@ -140,15 +143,7 @@ export class Coordinator {
 
   /** See `Control.freeze`. */
   async freeze(request: FreezeRequest): Promise<Receipt> {
-    const began = this.#deps.now();
-    try {
-      const receipt = await this.#freeze(request);
-      this.#observe('freeze', 'success', began);
-      return receipt;
-    } catch (error) {
-      this.#observe('freeze', toQuiesceError(error).code.toLowerCase(), began);
-      throw error;
-    }
+    return await this.#observed('freeze', this.#freeze(request));
   }
 
   async #freeze(request: FreezeRequest): Promise<Receipt> {
@@ -171,8 +166,17 @@ export class Coordinator {
       throw this.#refuse(request.by);
     }
     this.#deps.logger.info({ freeze: id, by: request.by, ttlMs, timeoutMs }, 'freeze requested');
+    this.#warnOfOverdue(id);
     if (decision?.type === 'renewed') return await this.#renewed(current, ttlMs);
     return await this.#await(current, request.gone);
+  }
+
+  #warnOfOverdue(freeze: string): void {
+    const overdue = this.#state.overdue.map(({ id }) => id);
+    if (overdue.length === 0) return;
+    const what =
+      'a thaw without an id will not prove this freeze: that of another is still to come';
+    this.#deps.logger.warn({ freeze, overdue }, what);
   }
 
   #refuse(by: string): QuiesceError {
@@ -206,15 +210,7 @@ export class Coordinator {
 
   /** See `Control.thaw`. */
   async thaw(request: ThawRequest): Promise<Receipt> {
-    const began = this.#deps.now();
-    try {
-      const receipt = await this.#thaw(request);
-      this.#observe('thaw', 'success', began);
-      return receipt;
-    } catch (error) {
-      this.#observe('thaw', toQuiesceError(error).code.toLowerCase(), began);
-      throw error;
-    }
+    return await this.#observed('thaw', this.#thaw(request));
   }
 
   async #thaw({ id, by }: ThawRequest): Promise<Receipt> {
@@ -225,11 +221,16 @@ export class Coordinator {
     const past = decision?.type === 'repeat' || decision?.type === 'not-held';
     if (past && kept && this.#refused.has(kept.id)) throw refusedSince(kept);
     if (decision?.type === 'repeat' && this.#last) return answer(this.#last);
-    if (decision?.type === 'ambiguous' && this.#last) throw ambiguous(this.#last);
+    if (decision?.type === 'ambiguous') return await this.#ambiguous();
     if (decision?.type === 'not-held' && kept) return answer(kept);
     if (decision?.type === 'not-held' || !this.#current)
       throw nothingToThaw(id, this.#current?.run.id);
     return answer(await this.#current.ended.promise);
+  }
+
+  async #ambiguous(): Promise<never> {
+    const receipt = this.#current ? await this.#current.ended.promise : this.#last;
+    throw receipt ? ambiguous(answer(receipt)) : nothingToThaw(undefined, undefined);
   }
 
   #kept(id: string): Receipt | undefined {
@@ -338,8 +339,18 @@ export class Coordinator {
     logger[held ? 'info' : 'warn'](facts, `freeze ended by ${cause}: ${verdict}, ${time}`);
   }
 
-  #observe(hook: 'freeze' | 'thaw', result: string, began: number): void {
-    this.#deps.observer.hookRun(hook, result, (this.#deps.now() - began) / 1_000);
+  async #observed(hook: 'freeze' | 'thaw', work: Promise<Receipt>): Promise<Receipt> {
+    const { observer, now } = this.#deps;
+    const began = now();
+    let result = 'success';
+    try {
+      return await work;
+    } catch (error) {
+      result = toQuiesceError(error).code.toLowerCase();
+      throw error;
+    } finally {
+      observer.hookRun(hook, result, (now() - began) / 1_000);
+    }
   }
 }
 

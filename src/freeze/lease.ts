@@ -1,3 +1,23 @@
+import type {
+  Cause,
+  Freezing,
+  Frozen,
+  LeaseEvent,
+  LeaseState,
+  Step,
+  Thawed,
+  Thawing,
+} from './lease-types.ts';
+import {
+  addDue,
+  awaitedShortly,
+  awaitedUntil,
+  type Overdue,
+  settle,
+  settleAny,
+  stillDue,
+} from './overdue.ts';
+
 /**
  * The freeze as a lease: a pure function of (state, event, now). `now` and every instant in here are
  * milliseconds on a monotonic clock, so that a jump of the wall clock changes nothing.
@@ -7,113 +27,10 @@
  *   freezing at or after its deadline: whatever event comes first ends it;
  * - a conclusion is consistent only when a thaw was asked for before the lease ended, nothing was
  *   lost, and the engine's evidence said that the hold held;
+ * - the late thaw of a freeze that ended by itself, with an id or without, is not answered with the
+ *   success of another one, unless it is late by more than the lease was long, and a minute;
  * - a release is never refused while something is or may be held.
  */
-
-/** What ended a freeze. Every cause but `thaw` makes the verdict inconsistent, with it as reason. */
-export type Cause =
-  | 'thaw'
-  | 'lease-expired'
-  | 'hold-lost'
-  | 'freeze-timeout'
-  | 'freeze-failed'
-  | 'freeze-aborted'
-  | 'caller-gone'
-  | 'sidecar-stopped'
-  | 'interrupted';
-
-/** The last freeze that ended, as far as this process knows. */
-interface Ended {
-  readonly id: string;
-  readonly at: number;
-  readonly consistent: boolean;
-  /** Another freeze was refused while this one was under way. */
-  readonly contended: boolean;
-}
-
-export interface Thawed {
-  readonly phase: 'thawed';
-  readonly last: Ended | null;
-}
-
-export interface Freezing {
-  readonly phase: 'freezing';
-  readonly id: string;
-  readonly ttlMs: number;
-  readonly deadline: number;
-  readonly contended: boolean;
-}
-
-export interface Frozen {
-  readonly phase: 'frozen';
-  readonly id: string;
-  readonly ttlMs: number;
-  readonly expiresAt: number;
-  /** No lease of this hold runs longer; `Infinity`: any may. */
-  readonly longestMs: number;
-  readonly contended: boolean;
-}
-
-export interface Thawing {
-  readonly phase: 'thawing';
-  readonly id: string;
-  readonly cause: Cause;
-  readonly contended: boolean;
-}
-
-export type LeaseState = Thawed | Freezing | Frozen | Thawing;
-
-export type LeaseEvent =
-  | {
-      readonly type: 'freeze';
-      readonly id: string;
-      readonly ttlMs: number;
-      readonly timeoutMs: number;
-    }
-  /** The hold is in place, receipt written; it was taken at `heldAt` and bears no longer lease. */
-  | { readonly type: 'held'; readonly heldAt: number; readonly longestMs?: number }
-  /** The freeze failed before it was held; rolling back has begun. */
-  | { readonly type: 'failed' }
-  | { readonly type: 'thaw'; readonly id: string | undefined }
-  /** Every caller of a freeze in the making has gone away. */
-  | { readonly type: 'gone' }
-  | { readonly type: 'lost' }
-  /** Nothing is held any more. `held`: the engine's evidence that the hold held until now. */
-  | { readonly type: 'released'; readonly held: boolean }
-  | { readonly type: 'stop' }
-  | { readonly type: 'tick' };
-
-export type Effect =
-  /** Begin to make the hold. */
-  | { readonly type: 'establish'; readonly id: string }
-  /** Abort what is being established, or undo it if it has just arrived. */
-  | { readonly type: 'roll-back'; readonly id: string; readonly cause: Cause }
-  /** Take the hold's evidence and release it. */
-  | { readonly type: 'release'; readonly id: string; readonly cause: Cause }
-  /** The lease of this freeze now runs until `expiresAt`. */
-  | { readonly type: 'renewed'; readonly id: string; readonly expiresAt: number }
-  /** The caller waits for the freeze in the making. */
-  | { readonly type: 'join-freeze'; readonly id: string }
-  /** The caller waits for the end under way. */
-  | { readonly type: 'join-end'; readonly id: string }
-  /** The caller gets the answer of the freeze that ended last. */
-  | { readonly type: 'repeat'; readonly id: string }
-  /** As `repeat`, but nobody can tell whose freeze the caller means. */
-  | { readonly type: 'ambiguous'; readonly id: string }
-  | { readonly type: 'refuse-held'; readonly id: string }
-  /** Nothing that this thaw could mean is held; an earlier freeze of that id may be on record. */
-  | { readonly type: 'not-held' }
-  | {
-      readonly type: 'conclude';
-      readonly id: string;
-      readonly consistent: boolean;
-      readonly cause: Cause;
-    };
-
-export interface Step {
-  readonly state: LeaseState;
-  readonly effects: readonly Effect[];
-}
 
 /**
  * How long a thaw without an id may stand for the freeze that ended last, when that one was
@@ -122,11 +39,16 @@ export interface Step {
  */
 export const REPEAT_WINDOW_MS = 5 * 60_000;
 
-export const initialLease: Thawed = { phase: 'thawed', last: null };
+export const initialLease: Thawed = { phase: 'thawed', last: null, overdue: [] };
+
+/** The lease of a process that finds a freeze left open by an earlier one. */
+export function interruptedLease(id: string, overdue: readonly Overdue[]): Thawing {
+  return { phase: 'thawing', id, cause: 'interrupted', contended: false, overdue };
+}
 
 /** The one transition function: ends what has run out by `now`, then applies the event. */
 export function reduce(state: LeaseState, event: LeaseEvent, now: number): Step {
-  const due = runOut(state, now);
+  const due = runOut({ ...state, overdue: stillDue(state.overdue, now) }, now);
   const next = apply(due.state, event, now);
   return { state: next.state, effects: [...due.effects, ...next.effects] };
 }
@@ -182,6 +104,7 @@ function onFreeze(
       ttlMs,
       deadline: now + timeoutMs,
       contended: false,
+      overdue: settle(state.overdue, id),
     };
     return { state: next, effects: [{ type: 'establish', id }] };
   }
@@ -207,40 +130,75 @@ function onHeld(
   now: number,
 ): Step {
   if (state.phase !== 'freezing') return stay(state);
-  const { id, ttlMs, contended } = state;
+  const { id, ttlMs } = state;
   const expiresAt = heldAt + Math.min(ttlMs, longestMs);
-  const frozen: Frozen = { phase: 'frozen', id, ttlMs, expiresAt, longestMs, contended };
+  const { contended, overdue } = state;
+  const frozen: Frozen = { phase: 'frozen', id, ttlMs, expiresAt, longestMs, contended, overdue };
   // A process that was stopped between taking the hold and saying so may wake after the lease.
   return runOut(frozen, now);
 }
 
-function onThaw(state: LeaseState, id: string | undefined, now: number): Step {
-  if (state.phase === 'thawed') return onThawOfNothing(state, id, now);
-  if (id !== undefined && id !== state.id) return { state, effects: [{ type: 'not-held' }] };
-  if (state.phase === 'thawing') return { state, effects: [{ type: 'join-end', id: state.id }] };
+function onThaw(before: LeaseState, id: string | undefined, now: number): Step {
+  if (id === undefined) return onThawOfAny(before, now);
+  const state = { ...before, overdue: settle(before.overdue, id) };
+  if (state.phase === 'thawed') {
+    return {
+      state,
+      effects: [state.last?.id === id ? { type: 'repeat', id } : { type: 'not-held' }],
+    };
+  }
+  if (id !== state.id) return { state, effects: [{ type: 'not-held' }] };
+  if (state.phase === 'thawing') return { state, effects: [{ type: 'join-end', id }] };
   return end(state, state.phase === 'freezing' ? 'freeze-aborted' : 'thaw');
 }
 
-function onThawOfNothing(state: Thawed, id: string | undefined, now: number): Step {
+/** A thaw without an id: it ends whatever is open, and may mean another one. */
+function onThawOfAny(state: LeaseState, now: number): Step {
+  const unclear = state.overdue.length > 0;
+  switch (state.phase) {
+    case 'freezing':
+      return end(state, 'freeze-aborted');
+    case 'frozen':
+      return end(state, unclear ? 'thaw-ambiguous' : 'thaw');
+    case 'thawing': {
+      const { id, contended } = state;
+      const type = unclear && state.cause === 'thaw' ? 'ambiguous' : 'join-end';
+      return { state: contended ? state : heard(state, id), effects: [{ type, id }] };
+    }
+    case 'thawed':
+      return onThawOfNothing(state, now);
+  }
+}
+
+function onThawOfNothing(state: Thawed, now: number): Step {
   const { last } = state;
   if (last === null) return { state, effects: [{ type: 'not-held' }] };
-  if (id !== undefined) {
-    const effect: Effect = id === last.id ? { type: 'repeat', id } : { type: 'not-held' };
-    return { state, effects: [effect] };
+  const { id, contended } = last;
+  if (!last.consistent) {
+    return { state: contended ? state : heard(state, id), effects: [{ type: 'repeat', id }] };
   }
-  if (last.consistent && last.contended) {
-    return { state, effects: [{ type: 'ambiguous', id: last.id }] };
+  if (contended || state.overdue.length > 0) {
+    return { state, effects: [{ type: 'ambiguous', id }] };
   }
-  const stale = last.consistent && now - last.at > REPEAT_WINDOW_MS;
-  return { state, effects: [stale ? { type: 'not-held' } : { type: 'repeat', id: last.id }] };
+  const stale = now - last.at > REPEAT_WINDOW_MS;
+  return { state, effects: [stale ? { type: 'not-held' } : { type: 'repeat', id }] };
+}
+
+/**
+ * A thaw without an id was told the failure of this freeze: if one of it was to come, it has. Not so where
+ * another freeze was refused meanwhile: that one's caller thaws, too.
+ */
+function heard<State extends LeaseState>(state: State, id: string): State {
+  const due = state.overdue.some((one) => one.id === id);
+  return due ? { ...state, overdue: settleAny(state.overdue) } : state;
 }
 
 function onReleased(state: LeaseState, held: boolean, now: number): Step {
   if (state.phase !== 'thawing') return stay(state);
-  const { id, cause, contended } = state;
+  const { id, cause, contended, overdue } = state;
   const consistent = cause === 'thaw' && held;
   return {
-    state: { phase: 'thawed', last: { id, at: now, consistent, contended } },
+    state: { phase: 'thawed', last: { id, at: now, consistent, contended }, overdue },
     effects: [{ type: 'conclude', id, consistent, cause }],
   };
 }
@@ -249,7 +207,19 @@ function end(state: LeaseState, cause: Cause): Step {
   if (state.phase !== 'freezing' && state.phase !== 'frozen') return stay(state);
   const { id, contended } = state;
   const type = state.phase === 'freezing' ? 'roll-back' : 'release';
-  return { state: { phase: 'thawing', id, cause, contended }, effects: [{ type, id, cause }] };
+  const overdue = state.phase === 'frozen' ? overdueAfter(state, cause) : state.overdue;
+  const next: Thawing = { phase: 'thawing', id, cause, contended, overdue };
+  return { state: next, effects: [{ type, id, cause }] };
+}
+
+/** Whose thaws are to come once this hold has ended so. */
+function overdueAfter(state: Frozen, cause: Cause): readonly Overdue[] {
+  const { id, ttlMs, longestMs, expiresAt, overdue } = state;
+  if (cause === 'thaw') return overdue;
+  if (cause === 'thaw-ambiguous') {
+    return addDue(settleAny(overdue), { id, until: awaitedShortly(expiresAt) });
+  }
+  return addDue(overdue, { id, until: awaitedUntil(expiresAt, Math.min(ttlMs, longestMs)) });
 }
 
 function stay(state: LeaseState): Step {

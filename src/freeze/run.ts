@@ -13,7 +13,7 @@ import { unlessAborted } from '../unless-aborted.ts';
 import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import { soonAfterAbort } from './lane.ts';
-import type { Cause } from './lease.ts';
+import type { Cause } from './lease-types.ts';
 import { NOT_REMOVED, type Receipt } from './receipt.ts';
 import type { Volume } from './volume.ts';
 
@@ -307,6 +307,8 @@ function pairs(check: HoldCheck): [code: string, note: string][] {
 function explain(cause: Cause, failure: QuiesceError | undefined): string {
   const sentences: Record<Cause, string> = {
     thaw: 'It was thawed.',
+    'thaw-ambiguous':
+      'A thaw without an id ended it, while the thaw of an earlier freeze, which had ended by itself, was still to come: nobody can tell whose it was.',
     'lease-expired':
       'The lease ran out before anybody thawed; the database was released by itself.',
     'hold-lost': 'The hold was lost before anybody thawed.',

@@ -243,6 +243,35 @@ describe('the lease', () => {
     expect(consistency).toEqual([false]);
   });
 
+  it('that ended by itself leaves a late thaw, which gets no success of the next freeze', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', ttlMs: 40, by });
+    await expect.poll(() => c.phase).toBe('thawed');
+    await c.freeze({ id: 'b', by });
+    const late = await failure(c.thaw({ by }));
+    expect(late).toMatchObject({ code: 'NOT_CONSISTENT', exit: 7 });
+    expect(late.hint).toContain('--id');
+    expect(receiptOf(late)).toMatchObject({ id: 'b', reasons: ['thaw-ambiguous'] });
+    expect(engine.held).toBe(0);
+    expect(await failure(c.thaw({ id: 'b', by }))).toMatchObject({ code: 'NOT_CONSISTENT' });
+
+    await c.freeze({ id: 'c', by });
+    expect(await c.thaw({ by })).toMatchObject({ id: 'c', verdict: 'consistent' });
+    expect(consistency).toEqual([false, false, true]);
+  });
+
+  it('that ended by itself leaves none to one who names the next freeze, nor to its repetition', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', ttlMs: 40, by });
+    await expect.poll(() => c.phase).toBe('thawed');
+    await c.freeze({ id: 'b', by });
+    const [own, late] = await Promise.allSettled([c.thaw({ id: 'b', by }), c.thaw({ by })]);
+    expect(own).toMatchObject({ value: { id: 'b', verdict: 'consistent' } });
+    expect(late).toMatchObject({ reason: { code: 'NOT_CONSISTENT' } });
+    expect(await c.thaw({ id: 'b', by })).toMatchObject({ verdict: 'consistent' });
+    expect(await failure(c.thaw({ by }))).toMatchObject({ code: 'NOT_CONSISTENT' });
+  });
+
   it('is over for a thaw that arrives after the end but before the timer', async () => {
     let skew = 0;
     const c = coordinator({ now: () => performance.now() + skew });
@@ -430,6 +459,23 @@ describe('after a crash', () => {
     expect(readdirSync(join(root, 'state')).sort()).toEqual(['receipts.json']);
     expect(consistency).toEqual([false]);
   });
+
+  it.each(['crash', 'stop'])(
+    'the thaw of what was open before a %s gets no success of the next freeze',
+    async (how) => {
+      const before = coordinator();
+      await before.freeze({ id: 'a', by });
+      if (how === 'stop') await before.shutdown();
+      const next = coordinator();
+      await next.load();
+      await next.resume();
+      await next.freeze({ id: 'b', by });
+      expect(receiptOf(await failure(next.thaw({ by })))).toMatchObject({
+        id: 'b',
+        reasons: ['thaw-ambiguous'],
+      });
+    },
+  );
 
   it('a freeze of another engine is not released by a guess, and not forgotten', async () => {
     await coordinator().freeze({ id: 'a', by });

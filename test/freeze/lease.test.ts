@@ -1,14 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  type Effect,
-  initialLease,
-  type LeaseEvent,
-  type LeaseState,
-  nextDeadline,
-  reduce,
-  REPEAT_WINDOW_MS,
-} from '../../src/freeze/lease.ts';
+import { initialLease, nextDeadline, reduce, REPEAT_WINDOW_MS } from '../../src/freeze/lease.ts';
+import type { Effect, LeaseEvent, LeaseState } from '../../src/freeze/lease-types.ts';
+import { leaseAfter, type LeaseStep } from '../support/lease-steps.ts';
 
 const id = fc.constantFrom('a', 'b', 'c');
 const event: fc.Arbitrary<LeaseEvent> = fc.oneof(
@@ -179,52 +173,39 @@ describe('the lease', () => {
     ttlMs,
     timeoutMs,
   });
-  const run = (
-    ...steps: [at: number, event: LeaseEvent][]
-  ): { state: LeaseState; last: Effect | undefined } => {
-    let state: LeaseState = initialLease;
-    let last: Effect | undefined;
-    for (const [at, e] of steps) {
-      const step = reduce(state, e, at);
-      state = step.state;
-      last = step.effects.at(-1);
-    }
-    return { state, last };
-  };
-
   it('runs no longer than its hold bears, and no renewal does', () => {
     const held = { type: 'held', heldAt: 10, longestMs: 30 } as const;
-    expect(nextDeadline(run([0, freeze('a', 100)], [12, held]).state)).toBe(40);
-    const renewed = run([0, freeze('a', 100)], [12, held], [20, freeze('a', 100)]);
+    expect(nextDeadline(leaseAfter([0, freeze('a', 100)], [12, held]).state)).toBe(40);
+    const renewed = leaseAfter([0, freeze('a', 100)], [12, held], [20, freeze('a', 100)]);
     expect(nextDeadline(renewed.state)).toBe(50);
   });
 
   it('runs from the moment of the hold, not from the moment it was reported', () => {
-    const { state } = run([0, freeze('a')], [40, { type: 'held', heldAt: 10 }]);
+    const { state } = leaseAfter([0, freeze('a')], [40, { type: 'held', heldAt: 10 }]);
     expect(state).toMatchObject({ phase: 'frozen', expiresAt: 110 });
   });
 
   it('is over at once when the hold is reported after its own end', () => {
-    const { state, last } = run([0, freeze('a', 20)], [45, { type: 'held', heldAt: 10 }]);
+    const { state, last } = leaseAfter([0, freeze('a', 20)], [45, { type: 'held', heldAt: 10 }]);
     expect(state.phase).toBe('thawing');
     expect(last).toMatchObject({ type: 'release', cause: 'lease-expired' });
   });
 
   it('is renewed by the same id and refused to another', () => {
-    const held: [number, LeaseEvent][] = [
+    const held: LeaseStep[] = [
       [0, freeze('a')],
       [10, { type: 'held', heldAt: 10 }],
     ];
-    expect(run(...held, [60, freeze('a')]).state).toMatchObject({ expiresAt: 160 });
-    expect(run(...held, [60, freeze('b')]).last).toEqual({ type: 'refuse-held', id: 'a' });
+    expect(leaseAfter(...held, [60, freeze('a')]).state).toMatchObject({ expiresAt: 160 });
+    expect(leaseAfter(...held, [60, freeze('b')]).last).toEqual({ type: 'refuse-held', id: 'a' });
   });
 
   it('takes the earlier deadline of two callers of one freeze', () => {
-    const { state } = run([0, freeze('a', 100, 50)], [10, freeze('a', 100, 20)]);
+    const { state } = leaseAfter([0, freeze('a', 100, 50)], [10, freeze('a', 100, 20)]);
     expect(state).toMatchObject({ phase: 'freezing', deadline: 30 });
   });
 
-  const thawed = (extra: [number, LeaseEvent][]): [number, LeaseEvent][] => [
+  const thawed = (extra: LeaseStep[]): LeaseStep[] => [
     [0, freeze('a')],
     [10, { type: 'held', heldAt: 10 }],
     ...extra,
@@ -233,11 +214,11 @@ describe('the lease', () => {
   ];
 
   it('answers a repeated thaw with the same freeze', () => {
-    expect(run(...thawed([]), [30, { type: 'thaw', id: undefined }]).last).toEqual({
+    expect(leaseAfter(...thawed([]), [30, { type: 'thaw', id: undefined }]).last).toEqual({
       type: 'repeat',
       id: 'a',
     });
-    expect(run(...thawed([]), [30, { type: 'thaw', id: 'a' }]).last).toEqual({
+    expect(leaseAfter(...thawed([]), [30, { type: 'thaw', id: 'a' }]).last).toEqual({
       type: 'repeat',
       id: 'a',
     });
@@ -245,25 +226,25 @@ describe('the lease', () => {
 
   it('does not hand an old success to a thaw without an id', () => {
     const late = 22 + REPEAT_WINDOW_MS;
-    expect(run(...thawed([]), [late, { type: 'thaw', id: undefined }]).last).toEqual({
+    expect(leaseAfter(...thawed([]), [late, { type: 'thaw', id: undefined }]).last).toEqual({
       type: 'not-held',
     });
   });
 
   it('does not hand the success of a crossed freeze to whoever thaws second without an id', () => {
     const crossed = thawed([[15, freeze('b')]]);
-    expect(run(...crossed, [30, { type: 'thaw', id: undefined }]).last).toEqual({
+    expect(leaseAfter(...crossed, [30, { type: 'thaw', id: undefined }]).last).toEqual({
       type: 'ambiguous',
       id: 'a',
     });
-    expect(run(...crossed, [30, { type: 'thaw', id: 'a' }]).last).toEqual({
+    expect(leaseAfter(...crossed, [30, { type: 'thaw', id: 'a' }]).last).toEqual({
       type: 'repeat',
       id: 'a',
     });
   });
 
   it('keeps a freeze safe from a thaw that names another', () => {
-    const { state, last } = run(
+    const { state, last } = leaseAfter(
       [0, freeze('a')],
       [10, { type: 'held', heldAt: 10 }],
       [20, { type: 'thaw', id: 'b' }],

@@ -1,0 +1,86 @@
+import type { Receipt } from './receipt.ts';
+
+/**
+ * Thaws that are still to come. A freeze that ends by itself while its caller believes it held leaves
+ * one behind: that caller's late thaw. Without an id it cannot be told from the thaw of the freeze that
+ * is held by then, and must not be handed that one's success.
+ *
+ * A thaw without an id settles whichever is given up soonest: who it came from is not known, and those
+ * that stay are waited for the longest. All functions are pure; instants are monotonic milliseconds.
+ */
+export interface Overdue {
+  /** The freeze whose thaw is still to come. */
+  readonly id: string;
+  /** From this instant on its thaw is no longer expected. */
+  readonly until: number;
+}
+
+export function stillDue(overdue: readonly Overdue[], now: number): readonly Overdue[] {
+  return overdue.every(({ until }) => now < until)
+    ? overdue
+    : overdue.filter(({ until }) => now < until);
+}
+
+/** Its thaw is to come from now on. */
+export function addDue(overdue: readonly Overdue[], one: Overdue): readonly Overdue[] {
+  return [...settle(overdue, one.id), one];
+}
+
+/** Its thaw has come, by its id; or its caller has begun anew. */
+export function settle(overdue: readonly Overdue[], id: string): readonly Overdue[] {
+  return overdue.filter((one) => one.id !== id);
+}
+
+/** Some thaw has come, and nobody can tell of which. */
+export function settleAny(overdue: readonly Overdue[]): readonly Overdue[] {
+  const soonest = Math.min(...overdue.map(({ until }) => until));
+  const at = overdue.findIndex(({ until }) => until === soonest);
+  return overdue.filter((_, index) => index !== at);
+}
+
+/**
+ * How late a thaw is waited for at least: callers are stopped, starved and retried for as long, however
+ * short their lease was.
+ */
+const LATE_MS = 60_000;
+
+/**
+ * When the thaw of a freeze that ended by itself is given up: once it is late by more than the lease
+ * was long, and by more than a minute.
+ */
+export function awaitedUntil(expiresAt: number, leaseMs: number): number {
+  return expiresAt + Math.max(leaseMs, LATE_MS);
+}
+
+/**
+ * The same of a freeze that a thaw without an id has ended. That was one of two thaws; the other comes
+ * soon, or not at all, and then it must not keep every later freeze from being proven.
+ */
+export function awaitedShortly(expiresAt: number): number {
+  return expiresAt + LATE_MS;
+}
+
+const BY_ITSELF = ['lease-expired', 'hold-lost', 'sidecar-stopped', 'interrupted'];
+
+/**
+ * What is still to come by the receipts that an earlier process left. Whether it was asked for a thaw
+ * since is not known any more, so it is taken to be still to come.
+ *
+ * @param clock the same moment on the monotonic and on the wall clock; however the latter was set since,
+ * no lease is taken to run for longer than its length from now.
+ */
+export function dueByReceipts(
+  receipts: readonly Receipt[],
+  clock: { readonly now: number; readonly wallNow: number },
+): readonly Overdue[] {
+  const due = receipts.flatMap(({ id, frozenAt, expiresAt, reasons }): Overdue[] => {
+    if (frozenAt === null || expiresAt === null) return [];
+    const leaseMs = Date.parse(expiresAt) - Date.parse(frozenAt);
+    const leftMs = Date.parse(expiresAt) - clock.wallNow;
+    const expires = clock.now + Math.min(leftMs, leaseMs);
+    if (reasons.includes('thaw-ambiguous')) return [{ id, until: awaitedShortly(expires) }];
+    const alone = reasons.some((one) => BY_ITSELF.includes(one));
+    return alone ? [{ id, until: awaitedUntil(expires, leaseMs) }] : [];
+  });
+  return stillDue(due, clock.now);
+}
