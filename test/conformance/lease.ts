@@ -72,6 +72,23 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       expect(await stage.sidecar.metrics()).toMatch(/stateful_backup_auto_thaw_total\{[^}]*\} 1/);
     });
 
+    it('that ended by itself leaves a late thaw, which is given no success of the next one', async () => {
+      await stage.held({ id: 'overdue', ttl: '1s' });
+      await stage.expectThawed();
+      await stage.held({ id: 'next' });
+      const final = await stage.inconsistent(/thaw-ambiguous/);
+      expect(final.id).toBe('next');
+      await stage.expectNothingHeld();
+      expect(await stage.sidecar.cli('thaw')).toMatchObject({
+        code: 7,
+        stdout: expect.stringContaining('thaw-ambiguous'),
+        stderr: expect.stringContaining('quiesce thaw --id next'),
+      });
+      // Both of the thaws that could come have come.
+      await stage.held({ id: 'proven' });
+      await stage.consistent();
+    });
+
     it('leaves its receipt in copies cut while it is held, and in no others', async () => {
       const before = await stage.world.volume.snapshot('before');
       await stage.held({ id: 'cut' });
