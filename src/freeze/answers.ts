@@ -31,7 +31,10 @@ export function ambiguous(receipt: Receipt): QuiesceError {
   return new QuiesceError(
     'NOT_CONSISTENT',
     `Freeze ${receipt.id} was thawed at ${receipt.thawedAt} already, and another freeze was refused while it was held, or had ended by itself before: without an id nobody can tell whose thaw this is.`,
-    { hint: `If it is yours: quiesce thaw --id ${receipt.id}`, details: { receipt } },
+    {
+      hint: `If it is yours, and its copy was complete by then: quiesce thaw --id ${receipt.id}`,
+      details: { receipt },
+    },
   );
 }
 
