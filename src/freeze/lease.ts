@@ -8,15 +8,7 @@ import type {
   Thawed,
   Thawing,
 } from './lease-types.ts';
-import {
-  addDue,
-  awaitedShortly,
-  awaitedUntil,
-  type Overdue,
-  settle,
-  settleAny,
-  stillDue,
-} from './overdue.ts';
+import { addDue, awaitedUntil, type Overdue, settle, settleAny, stillDue } from './overdue.ts';
 
 /**
  * The freeze as a lease: a pure function of (state, event, now). `now` and every instant in here are
@@ -28,7 +20,7 @@ import {
  * - a conclusion is consistent only when a thaw was asked for before the lease ended, nothing was
  *   lost, and the engine's evidence said that the hold held;
  * - the late thaw of a freeze that ended by itself, with an id or without, is not answered with the
- *   success of another one, unless it is late by more than the lease was long, and a minute;
+ *   success of another one, unless it is late by as much as the lease was long, or by a minute;
  * - a release is never refused while something is or may be held.
  */
 
@@ -216,9 +208,8 @@ function end(state: LeaseState, cause: Cause): Step {
 function overdueAfter(state: Frozen, cause: Cause): readonly Overdue[] {
   const { id, ttlMs, longestMs, expiresAt, overdue } = state;
   if (cause === 'thaw') return overdue;
-  if (cause === 'thaw-ambiguous') {
-    return addDue(settleAny(overdue), { id, until: awaitedShortly(expiresAt) });
-  }
+  // That was one of two thaws. The other comes within this lease, or most likely never.
+  if (cause === 'thaw-ambiguous') return addDue(settleAny(overdue), { id, until: expiresAt });
   return addDue(overdue, { id, until: awaitedUntil(expiresAt, Math.min(ttlMs, longestMs)) });
 }
 

@@ -38,26 +38,15 @@ export function settleAny(overdue: readonly Overdue[]): readonly Overdue[] {
   return overdue.filter((_, index) => index !== at);
 }
 
-/**
- * How late a thaw is waited for at least: callers are stopped, starved and retried for as long, however
- * short their lease was.
- */
-const LATE_MS = 60_000;
+/** However long a lease was: the next freezes must be provable soon, also where that thaw never comes. */
+const LATE_AT_MOST_MS = 60_000;
 
 /**
- * When the thaw of a freeze that ended by itself is given up: once it is late by more than the lease
- * was long, and by more than a minute.
+ * When the thaw of a freeze that ended by itself is given up: once it is late by as much as the lease
+ * was long, or by a minute.
  */
 export function awaitedUntil(expiresAt: number, leaseMs: number): number {
-  return expiresAt + Math.max(leaseMs, LATE_MS);
-}
-
-/**
- * The same of a freeze that a thaw without an id has ended. That was one of two thaws; the other comes
- * soon, or not at all, and then it must not keep every later freeze from being proven.
- */
-export function awaitedShortly(expiresAt: number): number {
-  return expiresAt + LATE_MS;
+  return expiresAt + Math.min(leaseMs, LATE_AT_MOST_MS);
 }
 
 const BY_ITSELF = ['lease-expired', 'hold-lost', 'sidecar-stopped', 'interrupted'];
@@ -78,7 +67,7 @@ export function dueByReceipts(
     const leaseMs = Date.parse(expiresAt) - Date.parse(frozenAt);
     const leftMs = Date.parse(expiresAt) - clock.wallNow;
     const expires = clock.now + Math.min(leftMs, leaseMs);
-    if (reasons.includes('thaw-ambiguous')) return [{ id, until: awaitedShortly(expires) }];
+    if (reasons.includes('thaw-ambiguous')) return [{ id, until: expires }];
     const alone = reasons.some((one) => BY_ITSELF.includes(one));
     return alone ? [{ id, until: awaitedUntil(expires, leaseMs) }] : [];
   });

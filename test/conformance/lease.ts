@@ -73,7 +73,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
     });
 
     it('that ended by itself leaves a late thaw, which is given no success of the next one', async () => {
-      await stage.held({ id: 'overdue', ttl: '1s' });
+      await stage.held({ id: 'overdue', ttl: '5s' });
       await stage.expectThawed();
       await stage.held({ id: 'next' });
       const final = await stage.inconsistent(/thaw-ambiguous/);

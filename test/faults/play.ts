@@ -68,6 +68,7 @@ export async function play(world: World, run: number, plan: Plan): Promise<RunRe
     findings.push({ kind: 'harness', what: (error as Error).stack ?? String(error) });
   } finally {
     await scenario.close();
+    await settle(world, story);
   }
   const { record } = scenario;
   for (const { copy } of record.copies) await world.database.drop(copy).catch(() => undefined);
@@ -96,6 +97,22 @@ export async function play(world: World, run: number, plan: Plan): Promise<RunRe
     ms: performance.now() - begun,
     story: story.text + log + server,
   };
+}
+
+/**
+ * Runs do not depend on each other: what a late fault has stopped is back, and no thaw is still to come,
+ * or one without an id would prove nothing in the next run.
+ */
+async function settle(world: World, story: Story): Promise<void> {
+  const { sidecar } = world;
+  try {
+    await world.ready();
+    const { body } = await sidecar.api('GET', '/v1/receipts');
+    const receipts = body['receipts'] as readonly { readonly id: string }[];
+    for (const { id } of receipts) await sidecar.api('POST', '/v1/thaw', { id });
+  } catch (error) {
+    story.tell(`not settled: ${String(error)}`);
+  }
 }
 
 function calm(plan: Plan): boolean {
