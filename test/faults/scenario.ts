@@ -119,7 +119,8 @@ export class Scenario {
     this.#story.tell(`${verb} by main: ${outcome} ${end.stderr.trim()}`);
     this.#calls.push(call);
     if (verb === 'thaw' || ok) this.#story.step(`${verb} returned`);
-    if (verb === 'thaw') await this.#complete();
+    // Whoever was killed has heard nothing, and copies nothing more.
+    if (verb === 'thaw' && receipt) await this.#complete();
     return call;
   }
 
