@@ -155,7 +155,7 @@ function onThawOfAny(state: LeaseState, now: number): Step {
     case 'thawing': {
       const { id, contended } = state;
       const type = unclear && state.cause === 'thaw' ? 'ambiguous' : 'join-end';
-      return { state: contended ? state : heard(state, id), effects: [{ type, id }] };
+      return { state: heard(state, id, contended), effects: [{ type, id }] };
     }
     case 'thawed':
       return onThawOfNothing(state, now);
@@ -167,7 +167,7 @@ function onThawOfNothing(state: Thawed, now: number): Step {
   if (last === null) return { state, effects: [{ type: 'not-held' }] };
   const { id, contended } = last;
   if (!last.consistent) {
-    return { state: contended ? state : heard(state, id), effects: [{ type: 'repeat', id }] };
+    return { state: heard(state, id, contended), effects: [{ type: 'repeat', id }] };
   }
   if (contended || state.overdue.length > 0) {
     return { state, effects: [{ type: 'ambiguous', id }] };
@@ -180,8 +180,8 @@ function onThawOfNothing(state: Thawed, now: number): Step {
  * A thaw without an id was told the failure of this freeze: if one of it was to come, it has. Not so where
  * another freeze was refused meanwhile: that one's caller thaws, too.
  */
-function heard<State extends LeaseState>(state: State, id: string): State {
-  const due = state.overdue.some((one) => one.id === id);
+function heard<State extends LeaseState>(state: State, id: string, contended: boolean): State {
+  const due = !contended && state.overdue.some((one) => one.id === id);
   return due ? { ...state, overdue: settleAny(state.overdue) } : state;
 }
 
@@ -208,9 +208,9 @@ function end(state: LeaseState, cause: Cause): Step {
 function overdueAfter(state: Frozen, cause: Cause): readonly Overdue[] {
   const { id, ttlMs, longestMs, expiresAt, overdue } = state;
   if (cause === 'thaw') return overdue;
-  // That was one of two thaws. The other comes within this lease, or most likely never.
-  if (cause === 'thaw-ambiguous') return addDue(settleAny(overdue), { id, until: expiresAt });
-  return addDue(overdue, { id, until: awaitedUntil(expiresAt, Math.min(ttlMs, longestMs)) });
+  const until = awaitedUntil(cause, expiresAt, Math.min(ttlMs, longestMs));
+  // One of them has come, and nobody can tell whose.
+  return addDue(cause === 'thaw-ambiguous' ? settleAny(overdue) : overdue, { id, until });
 }
 
 function stay(state: LeaseState): Step {

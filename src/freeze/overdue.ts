@@ -1,3 +1,4 @@
+import type { Cause } from './lease-types.ts';
 import type { Receipt } from './receipt.ts';
 
 /**
@@ -16,9 +17,7 @@ export interface Overdue {
 }
 
 export function stillDue(overdue: readonly Overdue[], now: number): readonly Overdue[] {
-  return overdue.every(({ until }) => now < until)
-    ? overdue
-    : overdue.filter(({ until }) => now < until);
+  return overdue.filter(({ until }) => now < until);
 }
 
 /** Its thaw is to come from now on. */
@@ -41,15 +40,24 @@ export function settleAny(overdue: readonly Overdue[]): readonly Overdue[] {
 /** However long a lease was: the next freezes must be provable soon, also where that thaw never comes. */
 const LATE_AT_MOST_MS = 60_000;
 
+/** The ends after which the caller of a freeze that was held may still thaw. */
+const LEAVING_ONE_DUE: readonly Cause[] = [
+  'thaw-ambiguous',
+  'lease-expired',
+  'hold-lost',
+  'sidecar-stopped',
+  'interrupted',
+];
+
 /**
- * When the thaw of a freeze that ended by itself is given up: once it is late by as much as the lease
- * was long, or by a minute.
+ * When the thaw of a freeze that has ended so is given up: once it is late by as much as the lease was
+ * long, or by a minute. Where a thaw without an id has ended it, that was one of two; the other comes
+ * within the lease, or most likely never.
  */
-export function awaitedUntil(expiresAt: number, leaseMs: number): number {
+export function awaitedUntil(cause: Cause, expiresAt: number, leaseMs: number): number {
+  if (cause === 'thaw-ambiguous') return expiresAt;
   return expiresAt + Math.min(leaseMs, LATE_AT_MOST_MS);
 }
-
-const BY_ITSELF = ['lease-expired', 'hold-lost', 'sidecar-stopped', 'interrupted'];
 
 /**
  * What is still to come by the receipts that an earlier process left. Whether it was asked for a thaw
@@ -63,13 +71,12 @@ export function dueByReceipts(
   clock: { readonly now: number; readonly wallNow: number },
 ): readonly Overdue[] {
   const due = receipts.flatMap(({ id, frozenAt, expiresAt, reasons }): Overdue[] => {
-    if (frozenAt === null || expiresAt === null) return [];
+    const cause = LEAVING_ONE_DUE.find((one) => reasons.includes(one));
+    if (cause === undefined || frozenAt === null || expiresAt === null) return [];
     const leaseMs = Date.parse(expiresAt) - Date.parse(frozenAt);
     const leftMs = Date.parse(expiresAt) - clock.wallNow;
     const expires = clock.now + Math.min(leftMs, leaseMs);
-    if (reasons.includes('thaw-ambiguous')) return [{ id, until: expires }];
-    const alone = reasons.some((one) => BY_ITSELF.includes(one));
-    return alone ? [{ id, until: awaitedUntil(expires, leaseMs) }] : [];
+    return [{ id, until: awaitedUntil(cause, expires, leaseMs) }];
   });
   return stillDue(due, clock.now);
 }
