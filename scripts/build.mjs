@@ -1,7 +1,7 @@
 // Builds dist/: cli.js, one file that imports node: only, and commands/*.js, loaded by verb.
 // node scripts/build.mjs [--outdir DIR] [--cli-only]
 import { build } from 'esbuild';
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
@@ -140,6 +140,19 @@ async function put({ path, contents }, mode = 0o644) {
   await rename(temporary, path);
 }
 
+/** Node has no call for a file lock: a small addon has, for each platform that has a sidecar. */
+async function copyAddons() {
+  const { resolve: find } = createRequire(import.meta.url);
+  const prebuilds = join(dirname(find('fs-native-extensions/package.json')), 'prebuilds');
+  for (const platform of ['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64']) {
+    const path = join(outdir, 'native', platform, 'fs-native-extensions.node');
+    await mkdir(dirname(path), { recursive: true });
+    const temporary = `${path}.${process.pid}`;
+    await copyFile(join(prebuilds, platform, basename(path)), temporary);
+    await rename(temporary, path);
+  }
+}
+
 async function removeStale(files) {
   const kept = new Set(files.map(({ path }) => path));
   const directory = join(outdir, 'commands');
@@ -165,6 +178,7 @@ try {
   await Promise.all((commands ?? []).map((file) => put(file)));
   await Promise.all(cli.map((file) => put(file, 0o755)));
   if (commands) await removeStale(commands);
+  if (commands) await copyAddons();
 } catch (error) {
   // esbuild has printed its own messages.
   if (!error.errors) process.stderr.write(`build: ${error.message}\n`);

@@ -16,8 +16,8 @@ const RECEIPT_ID = 'https://quiesce.dev/schemas/receipt-v1.json';
 const NOT_FROM_HTTP =
   /^(?:USAGE|CONFIG_INVALID|SOCKET_\w+|SIDECAR_\w+|RESTORE_\w+|MANIFEST_\w+|CLUSTER_\w+)$/;
 const CONFLICTS = {
-  freeze: ['FREEZE_HELD', 'FREEZE_ABORTED'],
-  thaw: ['NOT_FROZEN', 'NOT_CONSISTENT'],
+  freeze: ['FREEZE_HELD', 'VOLUME_IN_USE', 'FREEZE_ABORTED', 'NOT_FROZEN', 'NOT_CONSISTENT'],
+  thaw: ['NOT_FROZEN', 'ALREADY_THAWED', 'NOT_CONSISTENT'],
   verify: ['NOT_VERIFIED'],
 };
 

@@ -1,4 +1,4 @@
-import type { Control, FreezeRequest, Status, ThawRequest } from './control.ts';
+import type { Abandoned, Control, FreezeRequest, Status, ThawRequest } from './control.ts';
 import type { Engine, JsonObject, VerifyOptions, VerifyResult } from './engines/engine.ts';
 import { QuiesceError } from './errors.ts';
 import type { Coordinator } from './freeze/coordinator.ts';
@@ -21,6 +21,7 @@ export function createControl(deps: ControlDeps): Control {
   return {
     freeze: (request: FreezeRequest): Promise<Receipt> => coordinator.freeze(request),
     thaw: (request: ThawRequest): Promise<Receipt> => coordinator.thaw(request),
+    abandon: (request: ThawRequest): Promise<Abandoned> => coordinator.abandon(request),
     status: () => statusOf(deps),
     metadata: (signal: AbortSignal): Promise<JsonObject> => engine.metadata(signal),
     receipts: () => coordinator.receipts(),

@@ -121,7 +121,14 @@ export const catalogue = {
     status: 409,
     exit: 4,
     meaning: 'Another freeze holds the database; one freeze at a time.',
-    hint: 'Wait until it ends, or end it with: quiesce thaw --id ID',
+    hint: 'Wait for its end with: quiesce freeze --wait. To end it, so that its backup fails: quiesce thaw --abandon --id ID',
+  },
+  VOLUME_IN_USE: {
+    status: 409,
+    exit: 4,
+    meaning:
+      'Another living sidecar uses the data volume, as the pod before this one does in a rollout; nothing was touched.',
+    hint: 'Freeze through that sidecar, or wait until it has ended: this one then takes over by itself.',
   },
   FREEZE_TIMEOUT: {
     status: 504,
@@ -146,6 +153,19 @@ export const catalogue = {
     exit: 7,
     meaning: 'There is nothing to thaw: no such freeze is or was held.',
     hint: 'If a backup expected a freeze, treat that backup as failed.',
+  },
+  ALREADY_THAWED: {
+    status: 409,
+    exit: 7,
+    meaning:
+      'The freeze was thawed before, and its success was told to that thaw: a success is told once.',
+    hint: 'If that thaw was not yours, mark the backup as failed: its copy may have been cut after the release. A retry of the very same call carries its Idempotency-Key.',
+  },
+  IDEMPOTENCY_KEY_REUSED: {
+    status: 422,
+    exit: 2,
+    meaning: 'The Idempotency-Key came before, with another route or another body.',
+    hint: 'Give each call a key of its own, and repeat it only for a retry of the very same call.',
   },
   NOT_CONSISTENT: {
     status: 409,

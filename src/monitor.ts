@@ -9,6 +9,8 @@ const ANSWER_WITHIN_MS = 5_000;
 
 export interface MonitorDeps {
   readonly engine: Engine;
+  /** Rejects where another sidecar uses the volume. */
+  readonly volumeOurs: () => Promise<void>;
   /** Rejects where a freeze could not be journaled. */
   readonly journalWritable: () => Promise<void>;
   readonly logger: Logger;
@@ -59,6 +61,7 @@ export class Monitor {
     const before = this.#problem;
     try {
       const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+      await this.#deps.volumeOurs();
       this.#probe = await this.#deps.engine.probe(signal);
       await this.#deps.journalWritable();
       this.#problem = null;

@@ -7,6 +7,7 @@ import type { Engine } from './engines/engine.ts';
 import { QuiesceError } from './errors.ts';
 import { Coordinator } from './freeze/coordinator.ts';
 import { Journal } from './freeze/journal.ts';
+import { VolumeClaim } from './freeze/volume-claim.ts';
 import { Volume } from './freeze/volume.ts';
 import { buildControlApp } from './http/app.ts';
 import { buildObservabilityApp } from './http/observability.ts';
@@ -42,9 +43,10 @@ export async function startSidecar(config: Config): Promise<Sidecar> {
   const guard = await guardStateDir(config.stateDir, logger);
   const parts = await assemble(config, logger, metrics);
   const openId = await parts.coordinator.load();
-  await parts.restoreCheck.start(openId, parts.coordinator.leftBehind);
+  await parts.claim.whenOurs(() => parts.restoreCheck.start(openId, parts.coordinator.leftBehind));
   const apps = await listen(config, parts, metrics, logger).catch(async (error: unknown) => {
     await parts.restoreCheck.stop();
+    await parts.claim.close();
     guard?.close();
     throw error;
   });
@@ -63,6 +65,7 @@ export async function startSidecar(config: Config): Promise<Sidecar> {
       await Promise.all(apps.map((app) => app.close()));
       await Promise.all([parts.monitor.stop(), parts.restoreCheck.stop()]);
       await parts.engine.close();
+      await parts.claim.close();
       guard?.close();
     },
   };
@@ -73,6 +76,7 @@ interface Parts {
   readonly coordinator: Coordinator;
   readonly monitor: Monitor;
   readonly restoreCheck: RestoreCheck;
+  readonly claim: VolumeClaim;
 }
 
 async function assemble(config: Config, logger: Logger, metrics: Metrics): Promise<Parts> {
@@ -84,6 +88,7 @@ async function assemble(config: Config, logger: Logger, metrics: Metrics): Promi
     onReplicaWait: (seconds) => metrics.replicaWait(seconds),
   });
   const volume = new Volume(config.dataDir);
+  const claim = new VolumeClaim(volume, logger);
   const journal = new Journal(config.stateDir);
   const restoreCheck = new RestoreCheck({
     engine,
@@ -102,14 +107,20 @@ async function assemble(config: Config, logger: Logger, metrics: Metrics): Promi
     observer: metrics,
     now: () => performance.now(),
     volumeFree: (signal) => restoreCheck.settled(signal),
+    claimVolume: () => claim.require(true),
     defaults: {
       ttlMs: config.ttlMs ?? Math.min(ttlMs, config.ttlMaxMs),
       timeoutMs: config.freezeTimeoutMs,
     },
     ttlMaxMs: config.ttlMaxMs,
   });
-  const monitor = new Monitor({ engine, journalWritable: () => journal.probe(), logger });
-  return { engine, coordinator, monitor, restoreCheck };
+  const monitor = new Monitor({
+    engine,
+    volumeOurs: () => claim.require(),
+    journalWritable: () => journal.probe(),
+    logger,
+  });
+  return { engine, coordinator, monitor, restoreCheck, claim };
 }
 
 async function listen(

@@ -1,4 +1,5 @@
 import type { CopyMethod, Hold, JsonObject } from '../engines/engine.ts';
+import type { Breach } from './lease-types.ts';
 import type { Receipt } from './receipt.ts';
 
 interface DraftDeps {
@@ -65,7 +66,8 @@ export function heldReceipt(blank: Receipt, hold: Hold, facts: HeldFacts): Recei
 
 export interface EndFacts {
   readonly verdict: 'consistent' | 'inconsistent';
-  readonly broken: readonly (readonly [code: string, note: string])[];
+  readonly breaches: readonly Breach[];
+  readonly thawedBy: string | undefined;
   readonly heldMs: number | null;
   readonly thawMs: number;
   readonly position: JsonObject | undefined;
@@ -77,6 +79,7 @@ export function endedReceipt(receipt: Receipt, facts: EndFacts): Receipt {
   return {
     ...receipt,
     thawedAt: new Date().toISOString(),
+    ...(facts.thawedBy === undefined ? {} : { thawedBy: facts.thawedBy }),
     durationsMs: {
       ...receipt.durationsMs,
       held: facts.heldMs === null ? null : round(facts.heldMs),
@@ -85,8 +88,8 @@ export function endedReceipt(receipt: Receipt, facts: EndFacts): Receipt {
     position: merged(receipt.position, facts.position),
     restore: merged(receipt.restore, facts.restore),
     verdict: facts.verdict,
-    reasons: [...receipt.reasons, ...facts.broken.map(([code]) => code)],
-    notes: [...receipt.notes, ...facts.broken.map(([, note]) => note)],
+    reasons: [...receipt.reasons, ...facts.breaches.map(({ code }) => code)],
+    notes: [...receipt.notes, ...facts.breaches.map(({ note }) => note)],
   };
 }
 

@@ -14,14 +14,37 @@ import {
 } from '../files.ts';
 import { Lane, within } from './lane.ts';
 import { Owed } from './owed.ts';
+import { type PersistedDue, persistedDueSchema } from './persisted-due.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
+
+const callSchema = z.object({ key: z.string(), digest: z.string() });
 
 const entrySchema = z.object({
   receipt: receiptSchema,
   /** What the engine needs to release the hold; `null` while it is not in place yet. */
   engine: z.record(z.string(), z.json()).nullable(),
+  /** Whether the caller gave the id. */
+  named: z.boolean().default(false),
+  /** The call that began it, where it carried an idempotency key. */
+  call: callSchema.optional(),
 });
 export type JournalEntry = z.infer<typeof entrySchema>;
+
+const keptSchema = z.object({
+  receipt: receiptSchema,
+  /** The calls that began it and that ended it, where they carried an idempotency key. */
+  freeze: callSchema.optional(),
+  thaw: callSchema.optional(),
+});
+/** A freeze that has ended. */
+export type Kept = z.infer<typeof keptSchema>;
+
+const keptFileSchema = z.object({
+  kept: z.array(keptSchema),
+  due: z.array(persistedDueSchema),
+});
+/** As versions before this one wrote it. */
+const receiptsSchema = z.array(receiptSchema);
 
 const KEPT_RECEIPTS = 10;
 /** More than the entry of most freezes: two receipts' worth of one without sampled keys. */
@@ -36,7 +59,8 @@ const ANSWER_WITHIN_MS = 3_000;
  */
 export class Journal {
   readonly #dir: string;
-  #receipts: readonly Receipt[] = [];
+  #kept: readonly Kept[] = [];
+  #due: readonly PersistedDue[] = [];
   readonly #lane = new Lane();
   readonly #owed = new Owed();
   #probing: Promise<void> | undefined;
@@ -48,7 +72,17 @@ export class Journal {
 
   /** Newest first, at most ten. */
   get receipts(): readonly Receipt[] {
-    return this.#receipts;
+    return this.#kept.map(({ receipt }) => receipt);
+  }
+
+  /** Newest first, at most ten. */
+  get kept(): readonly Kept[] {
+    return this.#kept;
+  }
+
+  /** The thaws that were still to come when this was last written. */
+  get due(): readonly PersistedDue[] {
+    return this.#due;
   }
 
   /**
@@ -59,8 +93,7 @@ export class Journal {
    */
   async load(): Promise<JournalEntry | 'unreadable' | null> {
     await sweepTemporary(this.#dir);
-    const kept = z.array(receiptSchema).safeParse(await this.#read('receipts.json'));
-    if (kept.success) this.#receipts = kept.data;
+    this.#restore(await this.#read('receipts.json'));
     const raw = await this.#read('open.json');
     if (raw === null) return null;
     const entry = entrySchema.safeParse(raw);
@@ -69,6 +102,17 @@ export class Journal {
       () => undefined,
     );
     return 'unreadable';
+  }
+
+  #restore(raw: unknown): void {
+    const now = keptFileSchema.safeParse(raw);
+    if (now.success) {
+      this.#kept = now.data.kept;
+      this.#due = now.data.due;
+      return;
+    }
+    const before = receiptsSchema.safeParse(raw);
+    if (before.success) this.#kept = before.data.map((receipt) => ({ receipt }));
   }
 
   /** Makes the open freeze known to whoever starts after us; `JOURNAL_FAILED` if it cannot. */
@@ -126,9 +170,10 @@ export class Journal {
    * Keeps the final receipt, then forgets the open freeze. Rejects when the disk refuses either or gives
    * no answer, and then goes on trying until it succeeds or the next freeze is opened.
    */
-  async conclude(receipt: Receipt): Promise<void> {
-    const others = this.#receipts.filter((kept) => kept.id !== receipt.id);
-    this.#receipts = [receipt, ...others].slice(0, KEPT_RECEIPTS);
+  async conclude(one: Kept, due: readonly PersistedDue[]): Promise<void> {
+    const others = this.#kept.filter(({ receipt }) => receipt.id !== one.receipt.id);
+    this.#kept = [one, ...others].slice(0, KEPT_RECEIPTS);
+    this.#due = due;
     const concluding = this.#lane.run(async () => {
       await this.#unreserve();
       await this.#owed.settle();
@@ -142,9 +187,23 @@ export class Journal {
     await within(ANSWER_WITHIN_MS, concluding);
   }
 
+  /** Remembers which thaws are still to come. Rejects when the disk refuses it or gives no answer. */
+  async expect(due: readonly PersistedDue[]): Promise<void> {
+    this.#due = due;
+    await within(
+      ANSWER_WITHIN_MS,
+      this.#lane.run(() => this.#keep()),
+    );
+  }
+
   async #close(): Promise<void> {
-    await writeDurably(this.#path('receipts.json'), JSON.stringify(this.#receipts), FILE);
+    await this.#keep();
     await removeDurably(this.#path('open.json'));
+  }
+
+  async #keep(): Promise<void> {
+    const content: z.infer<typeof keptFileSchema> = { kept: [...this.#kept], due: [...this.#due] };
+    await writeDurably(this.#path('receipts.json'), JSON.stringify(content), FILE);
   }
 
   /** Rejects with `JOURNAL_FAILED` where a freeze could not be journaled now. */

@@ -1,10 +1,12 @@
-import type { Overdue } from './overdue.ts';
+import type { DueThaw } from './due-thaws.ts';
 
 /** What ended a freeze. Every cause but `thaw` makes the verdict inconsistent, with it as reason. */
 export type Cause =
   | 'thaw'
-  /** A thaw without an id, which may as well have been that of an earlier freeze. */
+  /** A thaw which may as well have been that of another freeze. */
   | 'thaw-ambiguous'
+  /** Somebody released it without taking its success. */
+  | 'abandoned'
   | 'lease-expired'
   | 'hold-lost'
   | 'freeze-timeout'
@@ -14,49 +16,62 @@ export type Cause =
   | 'sidecar-stopped'
   | 'interrupted';
 
-/** The last freeze that ended, as far as this process knows. */
-interface Ended {
-  readonly id: string;
-  readonly at: number;
+/** Something that speaks against a hold: a code, and a sentence a reader understands. */
+export interface Breach {
+  readonly code: string;
+  readonly note: string;
+}
+
+export interface Verdict {
   readonly consistent: boolean;
-  /** Another freeze was refused while this one was under way. */
-  readonly contended: boolean;
+  readonly cause: Cause;
+  readonly evidence: readonly Breach[];
+}
+
+/** The freeze that is open, or that has ended last. */
+export interface Owner {
+  readonly id: string;
+  /** Its caller gave the id; otherwise it was made, and the caller's thaw may come without one. */
+  readonly named: boolean;
+  /** The idempotency key of the call that began it. */
+  readonly key?: string;
 }
 
 /** What is known in every phase. */
 interface Known {
-  /** Freezes that have ended by themselves, and whose callers' thaws are still to come. */
-  readonly overdue: readonly Overdue[];
+  /** Thaws that are still to come, and are not that of the open freeze. */
+  readonly due: readonly DueThaw[];
+  /** Ids of which a further freeze was refused: what is on record of them is an earlier freeze. */
+  readonly refused: readonly string[];
 }
 
 export interface Thawed extends Known {
   readonly phase: 'thawed';
-  readonly last: Ended | null;
+  /** The freeze that ended last, as far as this process knows. */
+  readonly last: { readonly id: string } | null;
 }
 
-export interface Freezing extends Known {
+interface Open extends Known, Owner {
+  readonly ttlMs: number;
+}
+
+export interface Freezing extends Open {
   readonly phase: 'freezing';
-  readonly id: string;
-  readonly ttlMs: number;
   readonly deadline: number;
-  readonly contended: boolean;
 }
 
-export interface Frozen extends Known {
+export interface Frozen extends Open {
   readonly phase: 'frozen';
-  readonly id: string;
-  readonly ttlMs: number;
   readonly expiresAt: number;
   /** No lease of this hold runs longer; `Infinity`: any may. */
   readonly longestMs: number;
-  readonly contended: boolean;
 }
 
-export interface Thawing extends Known {
+export interface Thawing extends Known, Owner {
   readonly phase: 'thawing';
-  readonly id: string;
   readonly cause: Cause;
-  readonly contended: boolean;
+  /** How long thaws may be late of those that were refused meanwhile. */
+  readonly windowMs: number;
 }
 
 export type LeaseState = Thawed | Freezing | Frozen | Thawing;
@@ -65,53 +80,68 @@ export type LeaseEvent =
   | {
       readonly type: 'freeze';
       readonly id: string;
+      readonly named: boolean;
+      /** An earlier freeze on record was held with this id: several backups share it. */
+      readonly shared: boolean;
+      readonly key?: string;
       readonly ttlMs: number;
       readonly timeoutMs: number;
+    }
+  | { readonly type: 'renew'; readonly id: string; readonly ttlMs: number }
+  /** A caller that waited for its turn has given up, and may thaw all the same. */
+  | {
+      readonly type: 'gave-up';
+      readonly id: string;
+      readonly named: boolean;
+      readonly key?: string;
+      readonly ttlMs: number;
     }
   /** The hold is in place, receipt written; it was taken at `heldAt` and bears no longer lease. */
   | { readonly type: 'held'; readonly heldAt: number; readonly longestMs?: number }
   /** The freeze failed before it was held; rolling back has begun. */
   | { readonly type: 'failed' }
   | { readonly type: 'thaw'; readonly id: string | undefined }
-  /** Every caller of a freeze in the making has gone away. */
+  | { readonly type: 'abandon'; readonly id: string | undefined }
+  /** The caller of a freeze in the making has gone away. */
   | { readonly type: 'gone' }
   | { readonly type: 'lost' }
-  /** Nothing is held any more. `held`: the engine's evidence that the hold held until now. */
-  | { readonly type: 'released'; readonly held: boolean }
+  /** Nothing is held any more. `evidence`: what speaks against the hold; none: it held until now. */
+  | { readonly type: 'released'; readonly evidence: readonly Breach[] }
   | { readonly type: 'stop' }
   | { readonly type: 'tick' };
 
-export type Effect =
+/** What is to be carried out, in this order. */
+export type Command =
   /** Begin to make the hold. */
   | { readonly type: 'establish'; readonly id: string }
   /** Abort what is being established, or undo it if it has just arrived. */
   | { readonly type: 'roll-back'; readonly id: string; readonly cause: Cause }
   /** Take the hold's evidence and release it. */
-  | { readonly type: 'release'; readonly id: string; readonly cause: Cause }
+  | { readonly type: 'release'; readonly id: string; readonly cause: Cause };
+
+/** What the caller of this very event is told. */
+export type Reply =
+  /** Nobody waits for an answer to this event. */
+  | { readonly type: 'none' }
+  /** The freeze has begun. */
+  | { readonly type: 'began'; readonly id: string }
+  /** Another freeze is open. */
+  | { readonly type: 'refused'; readonly id: string }
   /** The lease of this freeze now runs until `expiresAt`. */
   | { readonly type: 'renewed'; readonly id: string; readonly expiresAt: number }
-  /** The caller waits for the freeze in the making. */
-  | { readonly type: 'join-freeze'; readonly id: string }
-  /** The caller waits for the end under way. */
-  | { readonly type: 'join-end'; readonly id: string }
-  /** The caller gets the answer of the freeze that ended last. */
-  | { readonly type: 'repeat'; readonly id: string }
-  /**
-   * Nobody can tell whose freeze the caller means: once this one has ended, the caller gets its
-   * failure, and never its success.
-   */
-  | { readonly type: 'ambiguous'; readonly id: string }
-  | { readonly type: 'refuse-held'; readonly id: string }
-  /** Nothing that this thaw could mean is held; an earlier freeze of that id may be on record. */
+  /** This request ends the freeze: to it alone a success is told. */
+  | { readonly type: 'ends'; readonly id: string }
+  /** The end is under way by something else: the caller waits for it, and gets no success. */
+  | { readonly type: 'joins'; readonly id: string }
+  /** It has ended before: the caller gets what is on record of it, and no success. */
+  | { readonly type: 'ended'; readonly id: string }
+  /** Nothing that this request could mean is open; an earlier freeze of that id may be on record. */
   | { readonly type: 'not-held' }
-  | {
-      readonly type: 'conclude';
-      readonly id: string;
-      readonly consistent: boolean;
-      readonly cause: Cause;
-    };
+  /** The freeze has ended with this verdict: the only one there is. */
+  | { readonly type: 'verdict'; readonly id: string; readonly verdict: Verdict };
 
 export interface Step {
   readonly state: LeaseState;
-  readonly effects: readonly Effect[];
+  readonly commands: readonly Command[];
+  readonly reply: Reply;
 }

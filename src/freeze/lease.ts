@@ -1,14 +1,28 @@
+import {
+  begun,
+  type DueThaw,
+  endedAt,
+  expect,
+  heard,
+  LATE_AT_MOST_MS,
+  lateWindow,
+  mayBeDue,
+  takenBack,
+  unexpired,
+} from './due-thaws.ts';
 import type {
   Cause,
+  Command,
   Freezing,
   Frozen,
   LeaseEvent,
   LeaseState,
+  Owner,
+  Reply,
   Step,
   Thawed,
   Thawing,
 } from './lease-types.ts';
-import { addDue, awaitedUntil, type Overdue, settle, settleAny, stillDue } from './overdue.ts';
 
 /**
  * The freeze as a lease: a pure function of (state, event, now). `now` and every instant in here are
@@ -17,32 +31,36 @@ import { addDue, awaitedUntil, type Overdue, settle, settleAny, stillDue } from 
  * Promises, each with a property test:
  * - from any sequence of events the lease is never frozen at or after `expiresAt`, and never
  *   freezing at or after its deadline: whatever event comes first ends it;
- * - a conclusion is consistent only when a thaw was asked for before the lease ended, nothing was
- *   lost, and the engine's evidence said that the hold held;
- * - the late thaw of a freeze that ended by itself, with an id or without, is not answered with the
- *   success of another one, unless it is late by as much as the lease was long, or by a minute;
+ * - the verdict is consistent only where a thaw that could be nobody else's ended the lease before its
+ *   end, nothing was lost, and no evidence speaks against the hold;
+ * - a success is told once, to the request that ended the freeze;
+ * - no thaw that may be another freeze's is told a success, unless it is late by as much as the lease
+ *   was long, or by a minute;
  * - a release is never refused while something is or may be held.
  */
 
-/**
- * How long a thaw without an id may stand for the freeze that ended last, when that one was
- * consistent. Longer, and the post hook of a backup whose own freeze never reached the sidecar
- * would be handed the success of the backup before.
- */
-export const REPEAT_WINDOW_MS = 5 * 60_000;
+/** More than the receipts that are kept: of an id without one there is nothing to be mistaken for. */
+const KEPT_IDS = 100;
 
-export const initialLease: Thawed = { phase: 'thawed', last: null, overdue: [] };
+export const initialLease: Thawed = { phase: 'thawed', last: null, due: [], refused: [] };
 
 /** The lease of a process that finds a freeze left open by an earlier one. */
-export function interruptedLease(id: string, overdue: readonly Overdue[]): Thawing {
-  return { phase: 'thawing', id, cause: 'interrupted', contended: false, overdue };
+export function interruptedLease(owner: Owner, due: readonly DueThaw[]): Thawing {
+  return {
+    phase: 'thawing',
+    ...ownerOf(owner),
+    cause: 'interrupted',
+    windowMs: LATE_AT_MOST_MS,
+    due,
+    refused: [],
+  };
 }
 
 /** The one transition function: ends what has run out by `now`, then applies the event. */
 export function reduce(state: LeaseState, event: LeaseEvent, now: number): Step {
-  const due = runOut({ ...state, overdue: stillDue(state.overdue, now) }, now);
-  const next = apply(due.state, event, now);
-  return { state: next.state, effects: [...due.effects, ...next.effects] };
+  const over = runOut({ ...state, due: unexpired(state.due, now) }, now);
+  const next = apply(over.state, event, now);
+  return { ...next, commands: [...over.commands, ...next.commands] };
 }
 
 /** When the state must be looked at again, though nothing happens; `null`: never. */
@@ -54,32 +72,36 @@ export function nextDeadline(state: LeaseState): number | null {
 
 function runOut(state: LeaseState, now: number): Step {
   const at = nextDeadline(state);
-  if (at === null || now < at) return stay(state);
-  return end(state, state.phase === 'freezing' ? 'freeze-timeout' : 'lease-expired');
+  if (at === null || now < at) return unchanged(state);
+  return end(state, state.phase === 'freezing' ? 'freeze-timeout' : 'lease-expired', now);
 }
 
 function apply(state: LeaseState, event: LeaseEvent, now: number): Step {
   switch (event.type) {
     case 'freeze':
       return onFreeze(state, event, now);
+    case 'renew':
+      return onRenew(state, event, now);
+    case 'gave-up':
+      return unchanged(refuse(state, event, now));
     case 'held':
       return onHeld(state, event, now);
-    case 'failed':
-      return state.phase === 'freezing' ? end(state, 'freeze-failed') : stay(state);
     case 'thaw':
       return onThaw(state, event.id, now);
+    case 'abandon':
+      return onAbandon(state, event.id, now);
+    case 'failed':
+      return endIf(state, ['freezing'], 'freeze-failed', now);
     case 'gone':
-      return state.phase === 'freezing' ? end(state, 'caller-gone') : stay(state);
+      return endIf(state, ['freezing'], 'caller-gone', now);
     case 'lost':
-      return state.phase === 'freezing' || state.phase === 'frozen'
-        ? end(state, 'hold-lost')
-        : stay(state);
-    case 'released':
-      return onReleased(state, event.held, now);
+      return endIf(state, ['freezing', 'frozen'], 'hold-lost', now);
     case 'stop':
-      return end(state, 'sidecar-stopped');
+      return endIf(state, ['freezing', 'frozen'], 'sidecar-stopped', now);
+    case 'released':
+      return onReleased(state, event, now);
     case 'tick':
-      return stay(state);
+      return unchanged(state);
   }
 }
 
@@ -88,32 +110,52 @@ function onFreeze(
   event: Extract<LeaseEvent, { type: 'freeze' }>,
   now: number,
 ): Step {
-  const { id, ttlMs, timeoutMs } = event;
-  if (state.phase === 'thawed') {
-    const next: Freezing = {
-      phase: 'freezing',
-      id,
-      ttlMs,
-      deadline: now + timeoutMs,
-      contended: false,
-      overdue: settle(state.overdue, id),
-    };
-    return { state: next, effects: [{ type: 'establish', id }] };
+  const { id, named, shared, ttlMs, timeoutMs } = event;
+  if (state.phase !== 'thawed') {
+    return told(refuse(state, event, now), { type: 'refused', id: state.id });
   }
-  if (state.id !== id || state.phase === 'thawing') {
-    const contended = state.contended || state.id !== id;
-    return { state: { ...state, contended }, effects: [{ type: 'refuse-held', id: state.id }] };
-  }
-  if (state.phase === 'freezing') {
-    // The earlier deadline wins: nothing may freeze after any of its callers has given up.
-    const deadline = Math.min(state.deadline, now + timeoutMs);
-    return { state: { ...state, deadline }, effects: [{ type: 'join-freeze', id }] };
-  }
-  const expiresAt = now + Math.min(ttlMs, state.longestMs);
-  return {
-    state: { ...state, ttlMs, expiresAt },
-    effects: [{ type: 'renewed', id, expiresAt }],
+  const next: Freezing = {
+    phase: 'freezing',
+    ...ownerOf(event),
+    ttlMs,
+    deadline: now + timeoutMs,
+    due: begun(state.due, { ...keyOf(event), id: named ? id : null, shared }),
+    refused: state.refused.filter((one) => one !== id),
   };
+  return { state: next, commands: [{ type: 'establish', id }], reply: { type: 'began', id } };
+}
+
+/** Its caller may thaw all the same, as Velero's post hook does after a pre hook that failed. */
+function refuse(
+  state: LeaseState,
+  caller: Owner & { readonly ttlMs: number },
+  now: number,
+): LeaseState {
+  const { id, named } = caller;
+  const ofAnother = state.phase === 'thawed' || state.id !== id;
+  const due = expect(takenBack(state.due, caller.key), {
+    id: named ? id : null,
+    named,
+    until: state.phase === 'thawed' ? now + lateWindow(caller.ttlMs) : Infinity,
+    retried: named && ofAnother,
+    ...keyOf(caller),
+  });
+  const others = state.refused.filter((one) => one !== id);
+  const refused = named && ofAnother ? [...others, id].slice(-KEPT_IDS) : state.refused;
+  return { ...state, due, refused };
+}
+
+function onRenew(
+  state: LeaseState,
+  { id, ttlMs }: Extract<LeaseEvent, { type: 'renew' }>,
+  now: number,
+): Step {
+  if (state.phase !== 'thawed' && state.id !== id) {
+    return told(state, { type: 'refused', id: state.id });
+  }
+  if (state.phase !== 'frozen') return told(state, { type: 'not-held' });
+  const expiresAt = now + Math.min(ttlMs, state.longestMs);
+  return told({ ...state, ttlMs, expiresAt }, { type: 'renewed', id, expiresAt });
 }
 
 function onHeld(
@@ -121,98 +163,112 @@ function onHeld(
   { heldAt, longestMs = Infinity }: Extract<LeaseEvent, { type: 'held' }>,
   now: number,
 ): Step {
-  if (state.phase !== 'freezing') return stay(state);
-  const { id, ttlMs } = state;
+  if (state.phase !== 'freezing') return unchanged(state);
+  const { ttlMs, due, refused } = state;
   const expiresAt = heldAt + Math.min(ttlMs, longestMs);
-  const { contended, overdue } = state;
-  const frozen: Frozen = { phase: 'frozen', id, ttlMs, expiresAt, longestMs, contended, overdue };
+  const frozen: Frozen = {
+    phase: 'frozen',
+    ...ownerOf(state),
+    ttlMs,
+    expiresAt,
+    longestMs,
+    due,
+    refused,
+  };
   // A process that was stopped between taking the hold and saying so may wake after the lease.
   return runOut(frozen, now);
 }
 
 function onThaw(before: LeaseState, id: string | undefined, now: number): Step {
-  if (id === undefined) return onThawOfAny(before, now);
-  const state = { ...before, overdue: settle(before.overdue, id) };
+  const ambiguous = mayBeDue(before.due, id);
+  const state = { ...before, due: heard(before.due, id) };
   if (state.phase === 'thawed') {
-    return {
-      state,
-      effects: [state.last?.id === id ? { type: 'repeat', id } : { type: 'not-held' }],
-    };
+    const { last } = state;
+    const known = last !== null && (id === undefined || id === last.id);
+    return told(state, known ? { type: 'ended', id: last.id } : { type: 'not-held' });
   }
-  if (id !== state.id) return { state, effects: [{ type: 'not-held' }] };
-  if (state.phase === 'thawing') return { state, effects: [{ type: 'join-end', id }] };
-  return end(state, state.phase === 'freezing' ? 'freeze-aborted' : 'thaw');
+  if (id !== undefined && id !== state.id) return told(state, { type: 'not-held' });
+  if (state.phase === 'thawing') return told(state, { type: 'joins', id: state.id });
+  const cause = ambiguous ? 'thaw-ambiguous' : 'thaw';
+  const ended = end(state, state.phase === 'freezing' ? 'freeze-aborted' : cause, now);
+  return { ...ended, reply: { type: 'ends', id: state.id } };
 }
 
-/** A thaw without an id: it ends whatever is open, and may mean another one. */
-function onThawOfAny(state: LeaseState, now: number): Step {
-  const unclear = state.overdue.length > 0;
-  switch (state.phase) {
-    case 'freezing':
-      return end(state, 'freeze-aborted');
-    case 'frozen':
-      return end(state, unclear ? 'thaw-ambiguous' : 'thaw');
-    case 'thawing': {
-      const { id, contended } = state;
-      const type = unclear && state.cause === 'thaw' ? 'ambiguous' : 'join-end';
-      return { state: heard(state, id, contended), effects: [{ type, id }] };
-    }
-    case 'thawed':
-      return onThawOfNothing(state, now);
+function onAbandon(state: LeaseState, id: string | undefined, now: number): Step {
+  if (state.phase === 'thawed' || (id !== undefined && id !== state.id)) {
+    return told(state, { type: 'not-held' });
   }
+  if (state.phase === 'thawing') return told(state, { type: 'joins', id: state.id });
+  return { ...end(state, 'abandoned', now), reply: { type: 'ends', id: state.id } };
 }
 
-function onThawOfNothing(state: Thawed, now: number): Step {
-  const { last } = state;
-  if (last === null) return { state, effects: [{ type: 'not-held' }] };
-  const { id, contended } = last;
-  if (!last.consistent) {
-    return { state: heard(state, id, contended), effects: [{ type: 'repeat', id }] };
-  }
-  if (contended || state.overdue.length > 0) {
-    return { state, effects: [{ type: 'ambiguous', id }] };
-  }
-  const stale = now - last.at > REPEAT_WINDOW_MS;
-  return { state, effects: [stale ? { type: 'not-held' } : { type: 'repeat', id }] };
+function onReleased(
+  state: LeaseState,
+  { evidence }: Extract<LeaseEvent, { type: 'released' }>,
+  now: number,
+): Step {
+  if (state.phase !== 'thawing') return unchanged(state);
+  const { id, cause, refused } = state;
+  const consistent = cause === 'thaw' && evidence.length === 0;
+  const due = endedAt(state.due, now, state.windowMs);
+  const next: Thawed = { phase: 'thawed', last: { id }, due, refused };
+  return told(next, { type: 'verdict', id, verdict: { consistent, cause, evidence } });
+}
+
+function endIf(
+  state: LeaseState,
+  phases: readonly LeaseState['phase'][],
+  cause: Cause,
+  now: number,
+): Step {
+  return phases.includes(state.phase) ? end(state, cause, now) : unchanged(state);
+}
+
+function end(state: LeaseState, cause: Cause, now: number): Step {
+  if (state.phase !== 'freezing' && state.phase !== 'frozen') return unchanged(state);
+  const { id, refused } = state;
+  const leaseMs = state.phase === 'frozen' ? Math.min(state.ttlMs, state.longestMs) : state.ttlMs;
+  const windowMs = lateWindow(leaseMs);
+  const left = state.phase === 'frozen' ? leftByHeld(state, cause) : leftByUnheld(state, now);
+  const due = left === null ? state.due : expect(state.due, left);
+  const next: Thawing = { phase: 'thawing', ...ownerOf(state), cause, windowMs, due, refused };
+  const type: Command['type'] = state.phase === 'freezing' ? 'roll-back' : 'release';
+  return { state: next, commands: [{ type, id, cause }], reply: { type: 'none' } };
+}
+
+/** The thaw that is still to come of a freeze that was held; `null`: it has come. An ambiguous one was one of two. */
+function leftByHeld(state: Frozen, cause: Cause): DueThaw | null {
+  if (cause === 'thaw') return null;
+  const until = state.expiresAt + lateWindow(Math.min(state.ttlMs, state.longestMs));
+  const { id, named } = state;
+  return { id, named, until, retried: false, ...keyOf(state) };
 }
 
 /**
- * A thaw without an id was told the failure of this freeze: if one of it was to come, it has. Not so where
- * another freeze was refused meanwhile: that one's caller thaws, too.
+ * A caller that was told of the failure, or has gone, may thaw all the same: without an id, where it gave
+ * none, and else only what bears its id.
  */
-function heard<State extends LeaseState>(state: State, id: string, contended: boolean): State {
-  const due = !contended && state.overdue.some((one) => one.id === id);
-  return due ? { ...state, overdue: settleAny(state.overdue) } : state;
+function leftByUnheld(state: Freezing, now: number): DueThaw {
+  const { id, named } = state;
+  const until = now + lateWindow(state.ttlMs);
+  const key = keyOf(state);
+  return named
+    ? { id, named, until, retried: true, byIdOnly: true, ...key }
+    : { id: null, named, until, retried: true, ...key };
 }
 
-function onReleased(state: LeaseState, held: boolean, now: number): Step {
-  if (state.phase !== 'thawing') return stay(state);
-  const { id, cause, contended, overdue } = state;
-  const consistent = cause === 'thaw' && held;
-  return {
-    state: { phase: 'thawed', last: { id, at: now, consistent, contended }, overdue },
-    effects: [{ type: 'conclude', id, consistent, cause }],
-  };
+function ownerOf({ id, named, key }: Owner): Owner {
+  return { id, named, ...keyOf({ key }) };
 }
 
-function end(state: LeaseState, cause: Cause): Step {
-  if (state.phase !== 'freezing' && state.phase !== 'frozen') return stay(state);
-  const { id, contended } = state;
-  const type = state.phase === 'freezing' ? 'roll-back' : 'release';
-  const overdue = state.phase === 'frozen' ? overdueAfter(state, cause) : state.overdue;
-  const next: Thawing = { phase: 'thawing', id, cause, contended, overdue };
-  return { state: next, effects: [{ type, id, cause }] };
+function keyOf({ key }: { readonly key?: string | undefined }): { readonly key?: string } {
+  return key === undefined ? {} : { key };
 }
 
-/** Whose thaws are to come once this hold has ended so. */
-function overdueAfter(state: Frozen, cause: Cause): readonly Overdue[] {
-  const { id, ttlMs, longestMs, expiresAt, overdue } = state;
-  if (cause === 'thaw') return overdue;
-  const until = awaitedUntil(cause, expiresAt, Math.min(ttlMs, longestMs));
-  // One of them has come, and nobody can tell whose.
-  return addDue(cause === 'thaw-ambiguous' ? settleAny(overdue) : overdue, { id, until });
+function told(state: LeaseState, reply: Reply): Step {
+  return { state, commands: [], reply };
 }
 
-function stay(state: LeaseState): Step {
-  return { state, effects: [] };
+function unchanged(state: LeaseState): Step {
+  return told(state, { type: 'none' });
 }

@@ -37,6 +37,10 @@ export const receiptSchema = z
     frozenAt: instant.nullable().describe('null: the hold was never in place'),
     expiresAt: instant.nullable().describe('when the lease ends by itself'),
     thawedAt: instant.nullable(),
+    thawedBy: z
+      .string()
+      .optional()
+      .describe('who asked for the thaw that ended it; absent where it ended by itself'),
     durationsMs: z.object({ prepare: millis, freeze: millis, held: millis, thaw: millis }),
     position: z.record(z.string(), z.json()).nullable().describe("in the engine's own terms"),
     restore: z

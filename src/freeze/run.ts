@@ -11,9 +11,11 @@ import type {
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
-import type { Journal, JournalEntry } from './journal.ts';
+import type { CallId } from './idempotency.ts';
+import type { Journal, JournalEntry, Kept } from './journal.ts';
 import { soonAfterAbort } from './lane.ts';
-import type { Cause } from './lease-types.ts';
+import type { Breach, Cause, Owner, Verdict } from './lease-types.ts';
+import type { PersistedDue } from './persisted-due.ts';
 import { NOT_REMOVED, type Receipt } from './receipt.ts';
 import type { Volume } from './volume.ts';
 
@@ -38,6 +40,15 @@ export interface RunDeps {
   readonly volumeFree: (signal: AbortSignal) => Promise<void>;
 }
 
+/** Who asked for a freeze. */
+export interface Asker {
+  readonly id: string;
+  /** The id was given, and not made. */
+  readonly named: boolean;
+  readonly by: string;
+  readonly call?: CallId;
+}
+
 /** Where a freeze is on its way, for the message of one that timed out. */
 type Stage = 'journal' | 'prepare' | 'hold' | 'receipt' | 'held';
 
@@ -48,6 +59,8 @@ type Stage = 'journal' | 'prepare' | 'hold' | 'receipt' | 'held';
 export class FreezeRun {
   readonly id: string;
   readonly by: string;
+  readonly named: boolean;
+  readonly call: CallId | undefined;
   stage: Stage = 'journal';
   receipt: Receipt;
   /** Why establishing failed, once it has. */
@@ -59,6 +72,8 @@ export class FreezeRun {
   #renewing: Promise<unknown> = Promise.resolve();
   #hold: Hold | undefined;
   #heldAt: number | undefined;
+  #endedAt = 0;
+  #end: HoldEnd | undefined;
   /** What the engine wanted to be known before it did anything to the server. */
   #remembered: JsonObject | undefined;
   /** Where a long step is, in the engine's own words. */
@@ -66,9 +81,11 @@ export class FreezeRun {
   /** Set for a freeze found in the journal: its process is gone, and its hold perhaps is not. */
   #orphan: JournalEntry | null | undefined;
 
-  constructor(id: string, by: string, deps: RunDeps) {
+  constructor({ id, by, named, call }: Asker, deps: RunDeps) {
     this.id = id;
     this.by = by;
+    this.named = named;
+    this.call = call;
     this.#deps = deps;
     this.#startedAt = deps.now();
     this.receipt = blankReceipt(id, deps);
@@ -76,14 +93,19 @@ export class FreezeRun {
 
   /** The freeze an earlier process left open; `null`: there was one, but its entry is unreadable. */
   static orphan(entry: JournalEntry | null, deps: RunDeps): FreezeRun {
-    const run = new FreezeRun(entry?.receipt.id ?? 'unreadable', 'an earlier process', deps);
+    const id = entry?.receipt.id ?? 'unreadable';
+    const named = entry?.named ?? false;
+    const call = entry?.call === undefined ? {} : { call: entry.call };
+    const run = new FreezeRun({ id, named, by: 'an earlier process', ...call }, deps);
     if (entry) run.receipt = entry.receipt;
     run.#orphan = entry;
     return run;
   }
 
-  get frozenAt(): string | null {
-    return this.receipt.frozenAt;
+  /** The freeze, as the lease knows it. */
+  get owner(): Owner {
+    const { id, named, call } = this;
+    return { id, named, ...(call === undefined ? {} : { key: call.key }) };
   }
 
   /**
@@ -104,7 +126,7 @@ export class FreezeRun {
     const { engine, journal, volume, now } = this.#deps;
     const { signal } = this.#abort;
     const context = this.#context(ttlMs);
-    await this.#unlessHanging(journal.open({ receipt: this.receipt, engine: null }));
+    await this.#unlessHanging(journal.open(this.#entry(null)));
     await this.#deps.volumeFree(signal);
     signal.throwIfAborted();
     this.#enter('prepare');
@@ -127,10 +149,7 @@ export class FreezeRun {
     });
     this.#enter('receipt');
     // Both at once, for writers may wait, and both to their end, for what ends a freeze comes after.
-    const entry = {
-      receipt: this.receipt,
-      engine: { ...hold.journal } as JournalEntry['engine'],
-    };
+    const entry = this.#entry(hold.journal);
     const sealing = this.#unlessHanging(volume.seal(this.receipt, signal));
     const recording = this.#unlessHanging(journal.held(entry));
     const [recorded] = await Promise.allSettled([recording, sealing]);
@@ -158,11 +177,16 @@ export class FreezeRun {
       },
       keep: (files) => this.#unlessHanging(this.#deps.volume.keep(files)),
       remember: async (engine) => {
-        const entry = { receipt: this.receipt, engine: { ...engine } as JournalEntry['engine'] };
-        await this.#unlessHanging(this.#deps.journal.open(entry));
+        await this.#unlessHanging(this.#deps.journal.open(this.#entry(engine)));
         this.#remembered = engine;
       },
     };
+  }
+
+  #entry(engine: JsonObject | null): JournalEntry {
+    const { receipt, named, call } = this;
+    const known = engine === null ? null : ({ ...engine } as JournalEntry['engine']);
+    return { receipt, named, engine: known, ...(call === undefined ? {} : { call }) };
   }
 
   /** A file system that hangs must not hold up the end: what is under way is left to itself then. */
@@ -194,10 +218,8 @@ export class FreezeRun {
     if (this.#abort.signal.aborted) return;
     const expiresAt = new Date(Date.now() + ttlMs).toISOString();
     this.receipt = { ...this.receipt, expiresAt };
-    const engine = { ...this.#hold?.journal } as JournalEntry['engine'];
-    const renewing = this.#renewing.then(() =>
-      this.#deps.journal.open({ receipt: this.receipt, engine }),
-    );
+    const entry = this.#entry({ ...this.#hold?.journal });
+    const renewing = this.#renewing.then(() => this.#deps.journal.open(entry));
     this.#renewing = this.#unlessHanging(renewing).catch((error: unknown) =>
       this.#deps.logger.warn({ freeze: this.id, err: error }, 'the renewal is not in the journal'),
     );
@@ -219,48 +241,58 @@ export class FreezeRun {
   }
 
   /**
-   * Ends it, whatever state it is in: receipt off the volume first, then (for a thaw) the engine's
-   * evidence, then the release, tried again until it succeeds.
+   * Releases it, whatever state it is in: for a thaw the evidence on the volume is looked at, then the
+   * receipt is taken off the volume, then the engine is asked for its evidence, then all is released,
+   * tried again until it succeeds.
    *
    * @param onStuck called after each try to release that failed.
-   * @returns whether the hold held until now, by the engine's own evidence.
+   * @returns what speaks against the hold; nothing: it held until now. The lease decides by it.
    */
-  async finish(cause: Cause, onStuck: (error: QuiesceError) => void): Promise<boolean> {
+  async release(cause: Cause, onStuck: (error: QuiesceError) => void): Promise<readonly Breach[]> {
     this.abort();
     await this.#establishing.catch(() => undefined);
-    const asked = this.#deps.now();
+    this.#endedAt = this.#deps.now();
     const { volume } = this.#deps;
+    const asked = cause === 'thaw' && this.receipt.evidence.onVolume;
+    const onVolume = asked ? await volume.inspect() : [];
     const leftover = await volume.withdraw(this.#orphan === null ? null : this.id);
-    const check = await this.#evidence(cause);
-    if (leftover !== null) check.push([NOT_REMOVED, leftover]);
-    const end = await this.#release(onStuck);
-    if (end && cause === 'thaw') check.push(...pairs(end));
+    const found = await this.#evidence(cause);
+    const left = leftover === null ? [] : [{ code: NOT_REMOVED, note: leftover }];
+    this.#end = await this.#release(onStuck);
+    const after = this.#end && cause === 'thaw' ? breaches(this.#end) : [];
     const tidying = volume.tidy();
     if (leftover === null) await tidying;
-    const held = check.length === 0 && cause === 'thaw';
-    this.receipt = endedReceipt(this.receipt, {
-      verdict: held ? 'consistent' : 'inconsistent',
-      broken: check,
-      heldMs: this.#heldAt === undefined ? null : asked - this.#heldAt,
-      thawMs: this.#deps.now() - asked,
-      position: end?.position,
-      restore: end?.restore,
-    });
-    await this.#conclude();
-    return held;
+    // A renewal written later would be found by the next start.
+    await this.#renewing;
+    return [...onVolume, ...found, ...left, ...after];
   }
 
-  async #evidence(cause: Cause): Promise<[code: string, note: string][]> {
+  /** Writes the verdict into the receipt: it is final then. @param by who thawed, if anybody. */
+  settle({ consistent, cause, evidence }: Verdict, by: string | undefined): Receipt {
+    const why = { code: cause, note: explain(cause, this.failure) };
+    this.receipt = endedReceipt(this.receipt, {
+      verdict: consistent ? 'consistent' : 'inconsistent',
+      breaches: cause === 'thaw' ? evidence : [why, ...evidence],
+      heldMs: this.#heldAt === undefined ? null : this.#endedAt - this.#heldAt,
+      thawMs: this.#deps.now() - this.#endedAt,
+      thawedBy: by,
+      position: this.#end?.position,
+      restore: this.#end?.restore,
+    });
+    return this.receipt;
+  }
+
+  async #evidence(cause: Cause): Promise<readonly Breach[]> {
     const hold = this.#hold;
-    const known = hold?.lost.aborted ? pairs(hold.lost.reason as HoldCheck) : [];
-    if (cause !== 'thaw') return [[cause, explain(cause, this.failure)], ...known];
-    if (known.length > 0 || hold === undefined) return known;
+    const known = hold?.lost.aborted ? breaches(hold.lost.reason as HoldCheck) : [];
+    if (cause !== 'thaw' || known.length > 0 || hold === undefined) return known;
     try {
       const signal = AbortSignal.timeout(CHECK_WITHIN_MS);
-      return pairs(await unlessAborted(hold.check(signal), signal));
+      return breaches(await unlessAborted(hold.check(signal), signal));
     } catch (error) {
       const { message } = toQuiesceError(error);
-      return [['not-provable', `The server could not be asked whether the hold held: ${message}`]];
+      const note = `The server could not be asked whether the hold held: ${message}`;
+      return [{ code: 'not-provable', note }];
     }
   }
 
@@ -280,10 +312,18 @@ export class FreezeRun {
     }
   }
 
-  async #conclude(): Promise<void> {
-    await this.#renewing;
+  /**
+   * Puts the final receipt into the journal, and closes its entry; to be called at once after `settle`.
+   * Never rejects: what the disk refuses is tried again.
+   */
+  async conclude(thaw: CallId | undefined, due: readonly PersistedDue[]): Promise<void> {
+    const kept: Kept = {
+      receipt: this.receipt,
+      ...(this.call === undefined ? {} : { freeze: this.call }),
+      ...(thaw === undefined ? {} : { thaw }),
+    };
     try {
-      await this.#deps.journal.conclude(this.receipt);
+      await this.#deps.journal.conclude(kept, due);
     } catch (error) {
       // The entry stays until the journal can be written: a start meanwhile finds it and calls this
       // freeze interrupted. Never better.
@@ -300,15 +340,16 @@ function unproven(why: string): QuiesceError {
   );
 }
 
-function pairs(check: HoldCheck): [code: string, note: string][] {
-  return check.broken.map((code, index) => [code, check.notes[index] ?? code]);
+function breaches(check: HoldCheck): Breach[] {
+  return check.broken.map((code, index) => ({ code, note: check.notes[index] ?? code }));
 }
 
 function explain(cause: Cause, failure: QuiesceError | undefined): string {
   const sentences: Record<Cause, string> = {
     thaw: 'It was thawed.',
     'thaw-ambiguous':
-      'A thaw without an id ended it, while the thaw of an earlier freeze, which had ended by itself, was still to come: nobody can tell whose it was.',
+      'A thaw ended it that may as well be that of another freeze, whose own is still to come: nobody can tell whose it was.',
+    abandoned: 'Somebody released it without a thaw (quiesce thaw --abandon).',
     'lease-expired':
       'The lease ran out before anybody thawed; the database was released by itself.',
     'hold-lost': 'The hold was lost before anybody thawed.',

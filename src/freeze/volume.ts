@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chown, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
@@ -13,16 +14,21 @@ import {
 } from '../files.ts';
 import { readRegular } from '../regular-file.ts';
 import { Lane, within } from './lane.ts';
+import type { Breach } from './lease-types.ts';
 import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 
 /** The folder on the data volume that travels with every copy of it. */
 export const VOLUME_FOLDER = '.quiesce';
 export const RECEIPT_FILE = 'receipt.json';
+/** Empty; the sidecar that uses the volume holds a lock on it. */
+export const CLAIM_FILE = 'claim';
 /** More than most receipts without sampled keys need. */
 const ROOM_BYTES = 8_192;
 /** How long the release of a database waits for the volume: one that hangs may never answer. */
 const ANSWER_WITHIN_MS = 5_000;
+/** How long a thaw waits to read what it has left there. */
+const READ_WITHIN_MS = 2_000;
 
 export interface Evidence {
   readonly onVolume: boolean;
@@ -37,12 +43,16 @@ export interface Evidence {
  */
 export class Volume {
   readonly dataDir: string | undefined;
+  /** Another sidecar uses the volume: nothing is removed from it. */
+  handsOff = false;
   #failure: string | undefined;
   readonly #lane = new Lane();
   readonly #owed = new Owed();
   #room: ReservedFile | undefined;
   /** Whose receipt this process has written last, while it lies there. */
   #sealed: string | undefined;
+  /** Digests of the files that this freeze has left there, its receipt among them. */
+  readonly #written = new Map<string, string>();
   /** A receipt that has to go and may still lie there: the freeze's it is, `null` for whose ever. */
   #left: { readonly id: string | null } | undefined;
 
@@ -59,6 +69,7 @@ export class Volume {
         await this.#folder();
         for (const [name, content] of Object.entries(files)) {
           await this.#write(name, content);
+          this.#written.set(name, digestOf(content));
         }
       } catch (error) {
         this.#failure = describeErrno(error);
@@ -117,6 +128,7 @@ export class Volume {
         if (room) await room.fill(text, signal);
         else await this.#writeNew(RECEIPT_FILE, text);
         this.#sealed = receipt.id;
+        this.#written.set(RECEIPT_FILE, digestOf(text));
         return plan;
       } catch (error) {
         await this.#fail(error, receipt.id);
@@ -139,6 +151,46 @@ export class Volume {
     );
   }
 
+  /**
+   * Whether what the freeze has left on the volume is still there as it was written: a copy cut since
+   * would lack what is gone. To be asked before `withdraw`.
+   *
+   * @returns `evidence-lost` where something is gone or changed, `not-provable` where it cannot be read
+   * within two seconds; nothing where all is as it was.
+   */
+  async inspect(): Promise<readonly Breach[]> {
+    const folder = this.#path('');
+    try {
+      const looking = this.#lane.run(() => this.#changed());
+      const changed = await within(READ_WITHIN_MS, looking);
+      if (changed.length === 0) return [];
+      const note = `What the freeze left in ${folder} was removed or changed while it was held (${changed.join(', ')}): a copy may lack its proof.`;
+      return [{ code: 'evidence-lost', note }];
+    } catch (error) {
+      const note = `Whether the copy carries its proof cannot be told, for ${folder} cannot be read: ${describeErrno(error)}.`;
+      return [{ code: 'not-provable', note }];
+    }
+  }
+
+  async #changed(): Promise<string[]> {
+    const changed: string[] = [];
+    for (const [name, digest] of this.#written) {
+      if ((await this.#digest(name)) !== digest) changed.push(name);
+    }
+    return changed;
+  }
+
+  async #digest(name: string): Promise<string | null> {
+    try {
+      return digestOf(await readRegular(this.#path(name)));
+    } catch (error) {
+      // A folder, a link to nowhere or a socket in its place: it is not what was written.
+      const replaced = ['ELOOP', 'EFTYPE', 'ENXIO'].some((code) => isErrno(error, code));
+      if (replaced || isMissing(error)) return null;
+      throw error;
+    }
+  }
+
   /** `withdraw` and `tidy` in one. */
   async clear(id: string | null): Promise<string | null> {
     const leftover = await this.withdraw(id);
@@ -155,9 +207,10 @@ export class Volume {
    * until it is gone, which is tried again and again.
    */
   async withdraw(id: string | null): Promise<string | null> {
-    if (this.dataDir === undefined) return null;
+    if (this.dataDir === undefined || this.handsOff) return null;
     const withdrawing = this.#lane.run(async () => {
       this.#failure = undefined;
+      this.#written.clear();
       await this.#settle();
       this.#left = { id };
       await this.#settle();
@@ -201,13 +254,13 @@ export class Volume {
 
   /**
    * Removes what was kept beside the receipt but the results of verified restores
-   * (`restored-ID.json`), once the receipt itself is gone. What cannot be removed is tried again.
+   * (`restored-ID.json`) and the file of the claim, once the receipt itself is gone. What cannot be removed is tried again.
    */
   async tidy(): Promise<void> {
     const tidying = this.#lane.run(async () => {
       await this.#room?.discard();
       this.#room = undefined;
-      if (this.dataDir === undefined || (await this.#receipt()) !== null) return;
+      if (this.dataDir === undefined || this.handsOff || (await this.#receipt()) !== null) return;
       try {
         await this.#removeOthers();
       } catch {
@@ -219,7 +272,8 @@ export class Volume {
 
   async #removeOthers(): Promise<void> {
     for (const name of await this.#list()) {
-      if (!name.startsWith('restored-')) await removeDurably(this.#path(name));
+      if (!name.startsWith('restored-') && name !== CLAIM_FILE)
+        await removeDurably(this.#path(name));
     }
   }
 
@@ -236,8 +290,7 @@ export class Volume {
       );
       return parsed.success ? parsed.data : 'unreadable';
     } catch (error) {
-      if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return null;
-      return 'unreadable';
+      return isMissing(error) ? null : 'unreadable';
     }
   }
 
@@ -281,4 +334,13 @@ export class Volume {
     const { uid, gid } = await stat(this.dataDir ?? '');
     return { mode: 0o644, ...(process.getuid?.() === 0 ? { owner: { uid, gid } } : {}) };
   }
+}
+
+/** Room that was reserved ends in blanks: they belong to no content. */
+function digestOf(content: string): string {
+  return createHash('sha256').update(content.trimEnd()).digest('base64');
+}
+
+function isMissing(error: unknown): boolean {
+  return isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR');
 }

@@ -6,7 +6,8 @@ import { QuiesceError } from '../errors.ts';
 import { receiptSchema } from '../freeze/receipt.ts';
 import type { App } from './base.ts';
 import type { Transport } from './caller.ts';
-import { callerGone, describeCaller } from './caller.ts';
+import { callerGone } from './caller.ts';
+import { addFreezeRoutes } from './freeze-routes.ts';
 import * as schemas from './schemas.ts';
 
 const METADATA_TIMEOUT_MS = 30_000;
@@ -24,59 +25,6 @@ export function addRoutes(app: App, control: Control, transport: Transport): voi
   addReceiptRoutes(app, control);
   addVerifyRoute(app, control);
   app.get('/openapi.json', { schema: { hide: true } }, () => openapi);
-}
-
-function addFreezeRoutes(app: App, control: Control, transport: Transport): void {
-  app.post(
-    '/v1/freeze',
-    {
-      schema: {
-        operationId: 'freeze',
-        summary: 'Hold the database under a lease; the same id renews it',
-        body: schemas.freezeBody,
-        querystring,
-        response: {
-          200: receiptSchema,
-          ...refused,
-          409: failure,
-          502: failure,
-          503: failure,
-          504: failure,
-        },
-      },
-    },
-    (request, reply) => {
-      const { id, ttl, timeout } = request.body;
-      const gone = callerGone(request, reply);
-      if (gone.aborted) throw new QuiesceError('FREEZE_ABORTED', 'The caller went away.');
-      return control.freeze({
-        by: describeCaller(request, transport),
-        gone,
-        ...(id === undefined ? {} : { id }),
-        ...(ttl === undefined ? {} : { ttlMs: millis(ttl, 'ttl') }),
-        ...(timeout === undefined ? {} : { timeoutMs: millis(timeout, 'timeout') }),
-      });
-    },
-  );
-  app.post(
-    '/v1/thaw',
-    {
-      schema: {
-        operationId: 'thaw',
-        summary: 'Release the database and give the verdict; never refused',
-        body: schemas.thawBody,
-        querystring,
-        response: { 200: receiptSchema, ...refused, 409: failure, 502: failure },
-      },
-    },
-    (request) => {
-      const { id } = request.body;
-      return control.thaw({
-        by: describeCaller(request, transport),
-        ...(id === undefined ? {} : { id }),
-      });
-    },
-  );
 }
 
 function addViewRoutes(app: App, control: Control): void {

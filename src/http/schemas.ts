@@ -19,14 +19,46 @@ const durationField = z
 const idField = freezeId.describe('1–128 of A-Za-z0-9._:-');
 
 export const freezeBody = z.strictObject({
-  id: idField.optional().describe('made where absent; the same id renews the lease'),
+  id: idField.optional().describe('made where absent'),
   ttl: durationField.optional().describe('how long the lease lasts before it ends by itself'),
   timeout: durationField.optional().describe('the hold is in place by then or is rolled back'),
+  renew: z
+    .boolean()
+    .optional()
+    .describe('renew the lease of the freeze with this id, and freeze nothing'),
+  wait: z
+    .boolean()
+    .optional()
+    .describe('wait for the end of another freeze, until the timeout, instead of being refused'),
 });
 
 export const thawBody = z.strictObject({
   id: idField.optional().describe('thaw only this freeze'),
+  abandon: z
+    .boolean()
+    .optional()
+    .describe('release without taking the success: the verdict is inconsistent'),
 });
+
+/** The headers of the calls that change something. */
+export const callHeaders = z.looseObject({
+  'idempotency-key': z
+    .string()
+    .regex(/^[\u0021-\u007E]{1,255}$/, 'must be 1–255 visible ASCII characters')
+    .optional()
+    .describe('of this very call: a retry with the same key and body is answered alike'),
+});
+
+/** The receipt, or, where a release without a success was asked for, whether anything was released. */
+export const thawAnswer = z.union([
+  receiptSchema.extend({
+    released: z
+      .literal(true)
+      .optional()
+      .describe('where a release without a success was asked for'),
+  }),
+  z.object({ released: z.literal(false).describe('nothing was held, or another freeze') }),
+]);
 
 export const verifyBody = z.strictObject({
   receipt: receiptSchema,

@@ -40,6 +40,7 @@ function coordinator(change: Partial<CoordinatorDeps> = {}): Coordinator {
     logger: pino({ level: 'silent' }),
     now: () => performance.now(),
     volumeFree: async () => undefined,
+    claimVolume: async () => undefined,
     observer: {
       hookRun: () => undefined,
       consistency: (ok) => consistency.push(ok),
@@ -135,21 +136,45 @@ describe('a freeze and its thaw', () => {
     expect(readdirSync(join(root, 'data/.quiesce'))).toEqual([]);
   });
 
-  it('answer a repeated thaw the same, with the id or without', async () => {
+  it('tell the success once: later thaws fail with the receipt, and say who thawed, and when', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by });
-    const first = await c.thaw({ by });
-    expect(await c.thaw({ by })).toEqual(first);
-    expect(await c.thaw({ id: 'a', by })).toEqual(first);
+    const first = await c.thaw({ by: 'somebody' });
+    expect(first).toMatchObject({ verdict: 'consistent', thawedBy: 'somebody' });
+    for (const id of [{}, { id: 'a' }]) {
+      const again = await failure(c.thaw({ ...id, by }));
+      expect(again).toMatchObject({ code: 'ALREADY_THAWED', status: 409, exit: 7 });
+      expect(again.message).toContain('by somebody');
+      expect(again.message).toContain(first.thawedAt);
+      expect(receiptOf(again)).toEqual(first);
+    }
     expect(engine.calls).toEqual(['prepare', 'hold', 'check', 'release']);
+    expect(c.receipts()).toEqual([first]);
   });
 
-  it('answer several thaws at once with one end', async () => {
+  it('tell it to the first of several thaws that come at once', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by });
-    const all = await Promise.all([c.thaw({ by }), c.thaw({ id: 'a', by }), c.thaw({ by })]);
-    expect(new Set(all).size).toBe(1);
+    const all = await Promise.allSettled([c.thaw({ by }), c.thaw({ id: 'a', by }), c.thaw({ by })]);
+    expect(all).toMatchObject([
+      { status: 'fulfilled', value: { verdict: 'consistent' } },
+      { status: 'rejected', reason: { code: 'ALREADY_THAWED' } },
+      { status: 'rejected', reason: { code: 'ALREADY_THAWED' } },
+    ]);
     expect(engine.calls.filter((call) => call === 'release')).toHaveLength(1);
+  });
+
+  it('tell it to nobody where the release failed at first: who thaws again is too late', async () => {
+    const c = coordinator();
+    await c.freeze({ id: 'a', by });
+    let tries = 0;
+    engine.onRelease = async () => {
+      tries += 1;
+      if (tries === 1) throw new QuiesceError('ENGINE_UNREACHABLE', 'not yet');
+    };
+    expect(await failure(c.thaw({ id: 'a', by }))).toMatchObject({ code: 'ENGINE_FAILED' });
+    await expect.poll(() => c.phase).toBe('thawed');
+    expect(await failure(c.thaw({ id: 'a', by }))).toMatchObject({ code: 'ALREADY_THAWED' });
   });
 
   it('give NOT_FROZEN where nothing was ever frozen, or another id is', async () => {
@@ -170,26 +195,40 @@ describe('a freeze and its thaw', () => {
 });
 
 describe('single flight', () => {
-  it('renews the lease for the same id and returns the same receipt', async () => {
+  it('renews the lease where that is asked for, and returns the same receipt', async () => {
     const c = coordinator();
     const first = await c.freeze({ id: 'a', ttlMs: 1_000, by });
-    const again = await c.freeze({ id: 'a', ttlMs: 50_000, by });
+    const again = await c.freeze({ id: 'a', ttlMs: 50_000, renew: true, by });
     expect({ ...again, expiresAt: null }).toEqual({ ...first, expiresAt: null });
     expect(c.lease()?.remainingMs).toBeGreaterThan(40_000);
     expect(engine.calls).toEqual(['prepare', 'hold']);
     await c.thaw({ by });
   });
 
-  it('refuses another id, or none, and says whose freeze it is and how to end it', async () => {
+  it('renews nothing that is not held under that id', async () => {
+    const c = coordinator();
+    const renewal = (id?: string) => failure(c.freeze({ ...(id ? { id } : {}), renew: true, by }));
+    expect(await renewal('a')).toMatchObject({ code: 'NOT_FROZEN', field: 'id' });
+    expect(await renewal()).toMatchObject({ code: 'INVALID_FIELD', field: 'id' });
+    await c.freeze({ id: 'a', by });
+    expect(await renewal('b')).toMatchObject({ code: 'FREEZE_HELD' });
+    expect(await c.thaw({ by })).toMatchObject({ verdict: 'consistent' });
+    expect(await renewal('a')).toMatchObject({ code: 'NOT_FROZEN' });
+  });
+
+  it('refuses the same id, another, or none, and says whose freeze it is and how to end it', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by: 'velero' });
-    for (const id of ['b', undefined]) {
+    for (const id of ['b', undefined, 'a']) {
       const error = await failure(c.freeze({ ...(id ? { id } : {}), by }));
       expect(error).toMatchObject({ code: 'FREEZE_HELD', status: 409, exit: 4 });
       expect(error.message).toContain('Freeze a by velero');
-      expect(error.hint).toContain('quiesce thaw --id a');
+      expect(error.hint).toContain('quiesce thaw --abandon --id a');
+      expect(error.hint).toContain('quiesce freeze --wait');
     }
-    await c.thaw({ id: 'a', by });
+    // The thaw may as well be that of the refused freeze with this id.
+    const thaw = await failure(c.thaw({ id: 'a', by }));
+    expect(receiptOf(thaw)).toMatchObject({ reasons: ['thaw-ambiguous'] });
   });
 
   it('does not hand the success of an earlier freeze to the thaw of one of that id that was refused', async () => {
@@ -203,16 +242,6 @@ describe('single flight', () => {
     expect((await failure(c.thaw({ id: 'nightly', by }))).code).toBe('NOT_FROZEN');
     await c.freeze({ id: 'nightly', by });
     expect((await c.thaw({ id: 'nightly', by })).verdict).toBe('consistent');
-    expect((await c.thaw({ id: 'nightly', by })).verdict).toBe('consistent');
-  });
-
-  it('makes one hold for two callers of one id that come at once', async () => {
-    const c = coordinator();
-    engine.onHold = (signal) => abortable(30, signal);
-    const [one, two] = await Promise.all([c.freeze({ id: 'a', by }), c.freeze({ id: 'a', by })]);
-    expect(one).toEqual(two);
-    expect(engine.held).toBe(1);
-    await c.thaw({ by });
   });
 
   it('refuses a lease longer than allowed, by name, and changes nothing', async () => {
@@ -250,7 +279,7 @@ describe('the lease', () => {
     await c.freeze({ id: 'b', by });
     const late = await failure(c.thaw({ by }));
     expect(late).toMatchObject({ code: 'NOT_CONSISTENT', exit: 7 });
-    expect(late.hint).toContain('--id');
+    expect(late.hint).toContain('--wait');
     expect(receiptOf(late)).toMatchObject({ id: 'b', reasons: ['thaw-ambiguous'] });
     expect(engine.held).toBe(0);
     expect(await failure(c.thaw({ id: 'b', by }))).toMatchObject({ code: 'NOT_CONSISTENT' });
@@ -268,9 +297,8 @@ describe('the lease', () => {
     await c.freeze({ id: 'b', by });
     const [own, late] = await Promise.allSettled([c.thaw({ id: 'b', by }), c.thaw({ by })]);
     expect(own).toMatchObject({ value: { id: 'b', verdict: 'consistent' } });
-    expect(late).toMatchObject({ reason: { code: 'NOT_CONSISTENT' } });
-    expect(await c.thaw({ id: 'b', by })).toMatchObject({ verdict: 'consistent' });
-    expect(await failure(c.thaw({ by }))).toMatchObject({ code: 'NOT_CONSISTENT' });
+    expect(late).toMatchObject({ reason: { code: 'ALREADY_THAWED' } });
+    expect(await failure(c.thaw({ id: 'b', by }))).toMatchObject({ code: 'ALREADY_THAWED' });
   });
 
   it('is over for a thaw that arrives after the end but before the timer', async () => {
@@ -339,18 +367,9 @@ describe('a freeze that does not come to be', () => {
     expect(engine.calls).not.toContain('hold');
   });
 
-  it('is rolled back when its caller goes away, but not while another one waits', async () => {
+  it('is rolled back when its caller goes away', async () => {
     const c = coordinator();
     engine.onHold = (signal) => abortable(100, signal);
-    const first = new AbortController();
-    const second = new AbortController();
-    const one = c.freeze({ id: 'a', by, gone: first.signal });
-    const two = c.freeze({ id: 'a', by, gone: second.signal });
-    first.abort();
-    expect((await two).verdict).toBe('held');
-    await c.thaw({ by });
-    await one;
-
     const alone = new AbortController();
     const gone = failure(c.freeze({ id: 'b', by, gone: alone.signal }));
     alone.abort();
@@ -407,6 +426,7 @@ describe('what is written under the hold', () => {
     expect(await new Journal(join(root, 'state')).load()).toEqual({
       receipt: held,
       engine: { token: 'x' },
+      named: true,
     });
   });
 
@@ -518,15 +538,28 @@ describe('after a crash', () => {
     expect(existsSync(join(root, 'state/open.json'))).toBe(false);
   });
 
-  it('the success of a freeze before the crash needs its id', async () => {
+  it('the success of a freeze before the crash is not told again, with the id or without', async () => {
     const before = coordinator();
     await before.freeze({ id: 'a', by });
-    await before.thaw({ by });
+    await before.thaw({ by: 'somebody' });
     const next = coordinator();
     await next.load();
     await next.resume();
-    expect(await failure(next.thaw({ by }))).toMatchObject({ code: 'NOT_FROZEN' });
-    expect((await next.thaw({ id: 'a', by })).verdict).toBe('consistent');
+    for (const id of [{}, { id: 'a' }]) {
+      const again = await failure(next.thaw({ ...id, by }));
+      expect(again).toMatchObject({ code: 'ALREADY_THAWED' });
+      expect(again.message).toContain('by somebody');
+    }
+  });
+
+  it('receipts that an earlier version has left are read', async () => {
+    const before = coordinator();
+    await before.freeze({ id: 'a', by });
+    const receipt = await before.thaw({ by });
+    await writeFile(join(root, 'state/receipts.json'), JSON.stringify([receipt]));
+    const next = coordinator();
+    await next.load();
+    expect(next.receipts()).toEqual([receipt]);
   });
 
   it('leaves alone a receipt that another freeze left on a restored volume', async () => {

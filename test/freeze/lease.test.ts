@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { initialLease, nextDeadline, reduce, REPEAT_WINDOW_MS } from '../../src/freeze/lease.ts';
-import type { Effect, LeaseEvent, LeaseState } from '../../src/freeze/lease-types.ts';
+import { initialLease, nextDeadline, reduce } from '../../src/freeze/lease.ts';
+import type { Command, LeaseEvent, LeaseState, Reply } from '../../src/freeze/lease-types.ts';
 import { leaseAfter, type LeaseStep } from '../support/lease-steps.ts';
 
 const id = fc.constantFrom('a', 'b', 'c');
@@ -9,12 +9,23 @@ const event: fc.Arbitrary<LeaseEvent> = fc.oneof(
   fc.record({
     type: fc.constant('freeze' as const),
     id,
+    named: fc.boolean(),
+    shared: fc.boolean(),
     ttlMs: fc.integer({ min: 1, max: 500 }),
     timeoutMs: fc.integer({ min: 1, max: 200 }),
   }),
   fc.record({ type: fc.constant('held' as const), heldAt: fc.constant(0) }),
   fc.record({ type: fc.constant('thaw' as const), id: fc.option(id, { nil: undefined }) }),
-  fc.record({ type: fc.constant('released' as const), held: fc.boolean() }),
+  fc.record({ type: fc.constant('abandon' as const), id: fc.option(id, { nil: undefined }) }),
+  fc.record({
+    type: fc.constant('renew' as const),
+    id,
+    ttlMs: fc.integer({ min: 1, max: 500 }),
+  }),
+  fc.record({
+    type: fc.constant('released' as const),
+    evidence: fc.constantFrom([], [{ code: 'server-restarted', note: 'It restarted.' }]),
+  }),
   fc.constantFrom<LeaseEvent>(
     { type: 'failed' },
     { type: 'gone' },
@@ -32,7 +43,8 @@ interface Seen {
   readonly event: LeaseEvent;
   readonly before: LeaseState;
   readonly state: LeaseState;
-  readonly effects: readonly Effect[];
+  readonly commands: readonly Command[];
+  readonly reply: Reply;
 }
 
 /** Plays a script; a hold is taken at the very moment its event says so, as the coordinator does. */
@@ -45,7 +57,7 @@ function play(steps: readonly { wait: number; event: LeaseEvent }[]): Seen[] {
     const before = state;
     const step = reduce(state, current, now);
     state = step.state;
-    return { now, event: current, before, state, effects: step.effects };
+    return { now, event: current, before, state, commands: step.commands, reply: step.reply };
   });
 }
 
@@ -71,7 +83,7 @@ describe('from any sequence of events', () => {
         const at = nextDeadline(last) ?? 0;
         const ended = reduce(last, { type: 'tick' }, at);
         expect(['thawed', 'thawing']).toContain(ended.state.phase);
-        const thawed = reduce(ended.state, { type: 'released', held: true }, at);
+        const thawed = reduce(ended.state, { type: 'released', evidence: [] }, at);
         expect(thawed.state.phase).toBe('thawed');
       }),
       runs,
@@ -83,22 +95,22 @@ describe('from any sequence of events', () => {
       fc.property(script, (steps) => {
         let open: string | null = null;
         let ending = false;
-        for (const { effects } of play(steps)) {
-          for (const effect of effects) {
-            if (effect.type === 'establish') {
+        for (const { commands, reply } of play(steps)) {
+          for (const command of commands) {
+            if (command.type === 'establish') {
               expect(open).toBeNull();
-              open = effect.id;
-            } else if (effect.type === 'roll-back' || effect.type === 'release') {
-              expect(effect.id).toBe(open);
+              open = command.id;
+            } else {
+              expect(command.id).toBe(open);
               expect(ending).toBe(false);
               ending = true;
-            } else if (effect.type === 'conclude') {
-              expect(effect.id).toBe(open);
-              expect(ending).toBe(true);
-              open = null;
-              ending = false;
             }
           }
+          if (reply.type !== 'verdict') continue;
+          expect(reply.id).toBe(open);
+          expect(ending).toBe(true);
+          open = null;
+          ending = false;
         }
       }),
       runs,
@@ -112,26 +124,41 @@ describe('from any sequence of events', () => {
         let expiresAt = 0;
         let frozen = false;
         let thawedInTime = false;
-        for (const { event: e, before, state, effects, now } of play(steps)) {
+        let alone = false;
+        for (const { event: e, before, state, reply, now } of play(steps)) {
           if (before.phase === 'freezing' && state.phase === 'frozen') {
             frozen = true;
             expiresAt = state.expiresAt;
             thawedInTime = false;
           }
-          if (effects.some((effect) => effect.type === 'renewed') && state.phase === 'frozen') {
-            expiresAt = state.expiresAt;
-          }
+          if (reply.type === 'renewed' && state.phase === 'frozen') expiresAt = state.expiresAt;
           if (frozen && before.phase === 'frozen' && state.phase === 'thawing') {
             thawedInTime = e.type === 'thaw' && now < expiresAt;
+            // Whose thaw it may have been is what the callers' property is about.
+            alone = state.cause !== 'thaw-ambiguous';
           }
-          for (const effect of effects) {
-            if (effect.type !== 'conclude') continue;
-            expect(effect.consistent).toBe(
-              frozen && thawedInTime && e.type === 'released' && e.held,
-            );
-            frozen = false;
-            thawedInTime = false;
-          }
+          if (reply.type !== 'verdict') continue;
+          expect(reply.verdict.consistent).toBe(
+            frozen && thawedInTime && alone && e.type === 'released' && e.evidence.length === 0,
+          );
+          frozen = false;
+          thawedInTime = false;
+        }
+      }),
+      runs,
+    );
+  });
+
+  it('a success is told once: to the one request that ends the freeze', () => {
+    fc.assert(
+      fc.property(script, (steps) => {
+        let ends = 0;
+        for (const { event: e, commands, reply } of play(steps)) {
+          if (commands.some(({ type }) => type === 'establish')) ends = 0;
+          if (reply.type !== 'ends') continue;
+          ends += 1;
+          expect(['thaw', 'abandon']).toContain(e.type);
+          expect(ends).toBe(1);
         }
       }),
       runs,
@@ -141,22 +168,21 @@ describe('from any sequence of events', () => {
   it('a thaw that could mean the open freeze is never refused', () => {
     fc.assert(
       fc.property(script, (steps) => {
-        for (const { event: e, before, effects } of play(steps)) {
+        for (const { event: e, before, reply } of play(steps)) {
           if (e.type !== 'thaw' || before.phase === 'thawed') continue;
           if (e.id !== undefined && e.id !== before.id) continue;
-          expect(effects.map((effect) => effect.type)).not.toContain('not-held');
-          expect(effects.map((effect) => effect.type)).not.toContain('refuse-held');
+          expect(['ends', 'joins']).toContain(reply.type);
         }
       }),
       runs,
     );
   });
 
-  it('a freeze of another id never changes the lease of the one that is open', () => {
+  it('a freeze never changes the lease of the one that is open', () => {
     fc.assert(
       fc.property(script, (steps) => {
         for (const { event: e, before, state } of play(steps)) {
-          if (e.type !== 'freeze' || before.phase === 'thawed' || before.id === e.id) continue;
+          if (e.type !== 'freeze' || before.phase === 'thawed') continue;
           if (state.phase === 'thawing') continue;
           expect(nextDeadline(state)).toBe(nextDeadline(before));
         }
@@ -170,13 +196,21 @@ describe('the lease', () => {
   const freeze = (name: string, ttlMs = 100, timeoutMs = 50): LeaseEvent => ({
     type: 'freeze',
     id: name,
+    named: true,
+    shared: false,
     ttlMs,
     timeoutMs,
   });
+  const renew = (name: string): LeaseEvent => ({ type: 'renew', id: name, ttlMs: 100 });
+  const held: LeaseStep[] = [
+    [0, freeze('a')],
+    [10, { type: 'held', heldAt: 10 }],
+  ];
+
   it('runs no longer than its hold bears, and no renewal does', () => {
-    const held = { type: 'held', heldAt: 10, longestMs: 30 } as const;
-    expect(nextDeadline(leaseAfter([0, freeze('a', 100)], [12, held]).state)).toBe(40);
-    const renewed = leaseAfter([0, freeze('a', 100)], [12, held], [20, freeze('a', 100)]);
+    const short = { type: 'held', heldAt: 10, longestMs: 30 } as const;
+    expect(nextDeadline(leaseAfter([0, freeze('a')], [12, short]).state)).toBe(40);
+    const renewed = leaseAfter([0, freeze('a')], [12, short], [20, renew('a')]);
     expect(nextDeadline(renewed.state)).toBe(50);
   });
 
@@ -191,65 +225,45 @@ describe('the lease', () => {
     expect(last).toMatchObject({ type: 'release', cause: 'lease-expired' });
   });
 
-  it('is renewed by the same id and refused to another', () => {
-    const held: LeaseStep[] = [
-      [0, freeze('a')],
-      [10, { type: 'held', heldAt: 10 }],
-    ];
-    expect(leaseAfter(...held, [60, freeze('a')]).state).toMatchObject({ expiresAt: 160 });
-    expect(leaseAfter(...held, [60, freeze('b')]).last).toEqual({ type: 'refuse-held', id: 'a' });
+  it('is renewed only where a renewal is asked for, by the id of the freeze held', () => {
+    const renewed = leaseAfter(...held, [60, renew('a')]);
+    expect(renewed.reply).toEqual({ type: 'renewed', id: 'a', expiresAt: 160 });
+    expect(renewed.state).toMatchObject({ expiresAt: 160 });
+    for (const name of ['a', 'b']) {
+      const { state, reply } = leaseAfter(...held, [60, freeze(name)]);
+      expect(reply).toEqual({ type: 'refused', id: 'a' });
+      expect(state).toMatchObject({ expiresAt: 110 });
+    }
   });
 
-  it('takes the earlier deadline of two callers of one freeze', () => {
-    const { state } = leaseAfter([0, freeze('a', 100, 50)], [10, freeze('a', 100, 20)]);
-    expect(state).toMatchObject({ phase: 'freezing', deadline: 30 });
+  it('is not renewed by another id, nor before or after it is held', () => {
+    expect(leaseAfter(...held, [60, renew('b')]).reply).toEqual({ type: 'refused', id: 'a' });
+    const notHeld = { type: 'not-held' };
+    expect(leaseAfter([0, renew('a')]).reply).toEqual(notHeld);
+    expect(leaseAfter([0, freeze('a')], [5, renew('a')]).reply).toEqual(notHeld);
+    expect(leaseAfter(...held, [60, { type: 'lost' }], [61, renew('a')]).reply).toEqual(notHeld);
+    expect(leaseAfter(...held, [110, renew('a')]).reply).toEqual(notHeld);
   });
 
-  const thawed = (extra: LeaseStep[]): LeaseStep[] => [
-    [0, freeze('a')],
-    [10, { type: 'held', heldAt: 10 }],
-    ...extra,
-    [20, { type: 'thaw', id: undefined }],
-    [21, { type: 'released', held: true }],
-  ];
+  const thaw = (name?: string): LeaseEvent => ({ type: 'thaw', id: name });
 
-  it('answers a repeated thaw with the same freeze', () => {
-    expect(leaseAfter(...thawed([]), [30, { type: 'thaw', id: undefined }]).last).toEqual({
-      type: 'repeat',
-      id: 'a',
-    });
-    expect(leaseAfter(...thawed([]), [30, { type: 'thaw', id: 'a' }]).last).toEqual({
-      type: 'repeat',
-      id: 'a',
-    });
-  });
-
-  it('does not hand an old success to a thaw without an id', () => {
-    const late = 22 + REPEAT_WINDOW_MS;
-    expect(leaseAfter(...thawed([]), [late, { type: 'thaw', id: undefined }]).last).toEqual({
-      type: 'not-held',
-    });
-  });
-
-  it('does not hand the success of a crossed freeze to whoever thaws second without an id', () => {
-    const crossed = thawed([[15, freeze('b')]]);
-    expect(leaseAfter(...crossed, [30, { type: 'thaw', id: undefined }]).last).toEqual({
-      type: 'ambiguous',
-      id: 'a',
-    });
-    expect(leaseAfter(...crossed, [30, { type: 'thaw', id: 'a' }]).last).toEqual({
-      type: 'repeat',
-      id: 'a',
-    });
+  it('is ended by one thaw; whoever thaws beside it or after it has not ended it', () => {
+    const first: LeaseStep[] = [...held, [20, thaw()]];
+    expect(leaseAfter(...first).reply).toEqual({ type: 'ends', id: 'a' });
+    for (const name of [undefined, 'a']) {
+      expect(leaseAfter(...first, [20, thaw(name)]).reply).toEqual({ type: 'joins', id: 'a' });
+      const after = leaseAfter(
+        ...first,
+        [21, { type: 'released', evidence: [] }],
+        [22, thaw(name)],
+      );
+      expect(after.reply).toEqual({ type: 'ended', id: 'a' });
+    }
   });
 
   it('keeps a freeze safe from a thaw that names another', () => {
-    const { state, last } = leaseAfter(
-      [0, freeze('a')],
-      [10, { type: 'held', heldAt: 10 }],
-      [20, { type: 'thaw', id: 'b' }],
-    );
+    const { state, reply } = leaseAfter(...held, [20, thaw('b')]);
     expect(state.phase).toBe('frozen');
-    expect(last).toEqual({ type: 'not-held' });
+    expect(reply).toEqual({ type: 'not-held' });
   });
 });

@@ -1,0 +1,271 @@
+import type { LeasePhase, LeaseView } from '../control.ts';
+import { formatDuration } from '../duration.ts';
+import { QuiesceError, toQuiesceError } from '../errors.ts';
+import { Deferred } from './deferred.ts';
+import type { CallId } from './idempotency.ts';
+import type { Kept } from './journal.ts';
+import { initialLease, interruptedLease, nextDeadline, reduce } from './lease.ts';
+import type { Cause, Command, LeaseEvent, LeaseState, Reply, Verdict } from './lease-types.ts';
+import { lateThawOf } from './left-open.ts';
+import { failureOf, requireSameEngine, stuck } from './outcomes.ts';
+import { type Clock, fromPersisted, type PersistedDue, toPersisted } from './persisted-due.ts';
+import { NOT_REMOVED, type Receipt } from './receipt.ts';
+import { FreezeRun, type RunDeps } from './run.ts';
+import { story } from './story.ts';
+
+/** What the metrics are told. */
+export interface FreezeObserver {
+  hookRun(hook: 'freeze' | 'thaw', result: string, seconds: number): void;
+  /** At the end of every freeze: was it proven consistent? */
+  consistency(ok: boolean): void;
+  frozen(since: Date | null): void;
+  autoThaw(): void;
+  lastSuccess(at: Date): void;
+}
+
+export interface RunnerDeps extends RunDeps {
+  readonly observer: FreezeObserver;
+}
+
+/** How long a caller whose freeze has failed waits for the roll-back before it is told. */
+const ROLL_BACK_WITHIN_MS = 2_000;
+
+/** The connection of the caller broke before its freeze was in place. */
+export class CallerGone extends QuiesceError {
+  constructor(message = 'The caller went away; nothing was frozen for it.') {
+    super('FREEZE_ABORTED', message);
+  }
+}
+
+/** A freeze under way, and those who wait for it. */
+export interface Current {
+  readonly run: FreezeRun;
+  /** Settles when the hold is in place, or rejects with why it never will be. */
+  readonly frozen: Deferred<Receipt>;
+  /** Settles when all is released. */
+  readonly ended: Deferred<Receipt>;
+  /** Who has ended it, where somebody did. */
+  endedBy?: { readonly by: string; readonly call?: CallId };
+}
+
+/**
+ * Carries out what the lease decides: one freeze at a time, each with its journal, its hold and its
+ * receipt. All events go through `dispatch`, one after the other.
+ */
+export class LeaseRunner {
+  readonly #deps: RunnerDeps;
+  readonly #onThawed: () => void;
+  #state: LeaseState = initialLease;
+  #current: Current | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param onThawed called whenever the next freeze could begin, at once. */
+  constructor(deps: RunnerDeps, onThawed: () => void) {
+    this.#deps = deps;
+    this.#onThawed = onThawed;
+  }
+
+  get state(): LeaseState {
+    return this.#state;
+  }
+
+  get phase(): LeasePhase {
+    return this.#state.phase;
+  }
+
+  /** The freeze that is open. */
+  get current(): Current | undefined {
+    return this.#current;
+  }
+
+  /** The open freeze's receipt and the last ended ones, newest first, at most ten. */
+  receipts(): readonly Receipt[] {
+    const ended = this.#deps.journal.receipts;
+    return this.#current ? [this.#current.run.receipt, ...ended].slice(0, 10) : ended;
+  }
+
+  lease(): LeaseView | null {
+    if (!this.#current) return null;
+    const { id, by, receipt } = this.#current.run;
+    const left = this.#state.phase === 'frozen' ? this.#state.expiresAt - this.#deps.now() : null;
+    return {
+      id,
+      by,
+      requestedAt: receipt.requestedAt,
+      frozenAt: receipt.frozenAt,
+      expiresAt: receipt.expiresAt,
+      progress: this.#current.run.progress ?? null,
+      remainingMs: left === null ? null : Math.max(0, Math.round(left)),
+    };
+  }
+
+  /**
+   * Looks for a freeze that an earlier process left open; until `resume` has ended it, new ones are
+   * refused. To be called once, before anything else.
+   *
+   * @returns its id; `null` where there is none.
+   * @throws QuiesceError CONFIG_INVALID where it is a freeze of another engine than this one
+   */
+  async load(): Promise<string | null> {
+    const { journal, engine } = this.#deps;
+    const left = await journal.load();
+    const clock = this.#clock();
+    const due = fromPersisted(journal.due, clock);
+    if (left === null) {
+      const [last = null] = journal.receipts;
+      this.#state = { ...initialLease, last, due };
+      return null;
+    }
+    if (left !== 'unreadable') requireSameEngine(left.receipt, engine.name);
+    const run = FreezeRun.orphan(left === 'unreadable' ? null : left, this.#deps);
+    this.#current = begin(run);
+    this.#state = interruptedLease(run.owner, [...due, ...lateThawOf(run, clock)]);
+    return run.id;
+  }
+
+  /** Freezes that have ended while their receipt could not be removed from the volume; after `load`. */
+  get leftBehind(): readonly string[] {
+    const left = this.receipts().filter(({ reasons }) => reasons.includes(NOT_REMOVED));
+    return left.map(({ id }) => id);
+  }
+
+  /** Ends, as `interrupted`, what `load` has found. Resolves once nothing is held. */
+  async resume(): Promise<void> {
+    if (this.#current) await this.#finish(this.#current, 'interrupted');
+  }
+
+  /** The freeze of this id that has ended. */
+  kept(id: string): Kept | undefined {
+    return this.#deps.journal.kept.find(({ receipt }) => receipt.id === id);
+  }
+
+  /** Puts on record which thaws are still to come: they are also after a restart. */
+  async remember(): Promise<void> {
+    try {
+      await this.#deps.journal.expect(this.#due());
+    } catch (error) {
+      this.#deps.logger.warn({ err: error }, 'thaws that are still to come are not in the journal');
+    }
+  }
+
+  #clock(): Clock {
+    return { now: this.#deps.now(), wallNow: Date.now() };
+  }
+
+  #due(): readonly PersistedDue[] {
+    return toPersisted(this.#state.due, this.#clock());
+  }
+
+  /** Thaws what is open, and resolves when nothing is held any more. */
+  async stop(): Promise<void> {
+    this.dispatch({ type: 'stop' });
+    await this.#current?.ended.promise.catch(() => undefined);
+    clearTimeout(this.#timer);
+  }
+
+  /** Applies one event. @param run what a freeze that begins by it is carried out by. */
+  dispatch(event: LeaseEvent, run?: FreezeRun): Reply {
+    const { state, commands, reply } = reduce(this.#state, event, this.#deps.now());
+    this.#state = state;
+    for (const command of commands) this.#carryOut(command, run);
+    this.#arm();
+    return reply;
+  }
+
+  #carryOut(command: Command, run: FreezeRun | undefined): void {
+    if (command.type === 'establish' && run) this.#current = begin(run);
+    const current = this.#current;
+    if (!current) return;
+    if (command.type === 'establish') void this.#establish(current);
+    if (command.type === 'roll-back') this.#rollBack(current, command.cause);
+    if (command.type === 'release') {
+      if (command.cause === 'lease-expired') this.#deps.observer.autoThaw();
+      void this.#finish(current, command.cause);
+    }
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const at = nextDeadline(this.#state);
+    if (at === null) return;
+    // One millisecond late rather than early: an early tick would find nothing due.
+    const wait = Math.max(0, Math.ceil(at - this.#deps.now())) + 1;
+    this.#timer = setTimeout(() => this.dispatch({ type: 'tick' }), wait);
+  }
+
+  async #establish(current: Current): Promise<void> {
+    const { run, frozen } = current;
+    const { ttlMs } = this.#state as { ttlMs: number };
+    const onLost = (): void => {
+      if (this.#current === current) this.dispatch({ type: 'lost' });
+    };
+    try {
+      const heldAt = await run.establish(ttlMs, onLost);
+      const { longestLeaseMs: longestMs } = run;
+      const held = { type: 'held', heldAt, ...(longestMs !== undefined && { longestMs }) } as const;
+      if (this.#current === current) this.dispatch(held);
+      if (this.#state.phase !== 'frozen') return;
+      const { receipt } = run;
+      this.#deps.observer.frozen(new Date(receipt.frozenAt ?? Date.now()));
+      const took = formatDuration(receipt.durationsMs.freeze ?? 0);
+      this.#deps.logger.info(story(run), `frozen after ${took}, ${receipt.mode}`);
+      frozen.resolve(receipt);
+    } catch (error) {
+      run.failure ??= toQuiesceError(error);
+      if (this.#current === current) this.dispatch({ type: 'failed' });
+    }
+  }
+
+  #rollBack(current: Current, cause: Cause): void {
+    const { run, frozen } = current;
+    const done = this.#finish(current, cause);
+    const patience = new Promise<'late'>((resolve) => {
+      setTimeout(() => resolve('late'), ROLL_BACK_WITHIN_MS).unref();
+    });
+    const { stage } = run;
+    void Promise.race([done, patience]).then((late) => {
+      const why = failureOf(run, cause, stage, late === 'late');
+      frozen.reject(cause === 'caller-gone' ? new CallerGone(why.message) : why);
+    });
+  }
+
+  async #finish(current: Current, cause: Cause): Promise<void> {
+    const { run, ended } = current;
+    const evidence = await run.release(cause, (error) => {
+      this.#deps.logger.error({ freeze: run.id, err: error }, 'release failed, trying again');
+      ended.reject(stuck(error, run.id));
+    });
+    this.#current = undefined;
+    const reply = this.dispatch({ type: 'released', evidence });
+    // Unless there is a fault in the lease itself, which must not pass for a success.
+    const none: Verdict = { consistent: false, cause, evidence };
+    const receipt = run.settle(
+      reply.type === 'verdict' ? reply.verdict : none,
+      current.endedBy?.by,
+    );
+    // At once: the entry of the next freeze must be written after this one's is closed.
+    const concluded = run.conclude(current.endedBy?.call, this.#due());
+    this.#onThawed();
+    await concluded;
+    this.#report(run, cause);
+    current.frozen.reject(failureOf(run, cause, run.stage, false));
+    ended.resolve(receipt);
+  }
+
+  #report(run: FreezeRun, cause: Cause): void {
+    const { observer, logger } = this.#deps;
+    const { verdict, reasons, notes, durationsMs, frozenAt } = run.receipt;
+    const held = verdict === 'consistent';
+    observer.frozen(null);
+    observer.consistency(held);
+    if (held) observer.lastSuccess(new Date());
+    const since = frozenAt === null ? 'never held' : `held since ${frozenAt}`;
+    const time = durationsMs.held === null ? since : `held ${formatDuration(durationsMs.held)}`;
+    const facts = { ...story(run), cause, reasons, notes };
+    logger[held ? 'info' : 'warn'](facts, `freeze ended by ${cause}: ${verdict}, ${time}`);
+  }
+}
+
+function begin(run: FreezeRun): Current {
+  return { run, frozen: new Deferred(), ended: new Deferred() };
+}
