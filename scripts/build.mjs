@@ -1,4 +1,4 @@
-// Builds dist/: cli.js, one file that imports node: only, and commands/*.js, loaded by verb.
+// Builds dist/: cli.js, one file that loads node: only, and commands/*.mjs, loaded by verb.
 // node scripts/build.mjs [--outdir DIR] [--cli-only]
 import { build } from 'esbuild';
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -35,7 +35,7 @@ const commandsAreElsewhere = {
       const file = relative(root, resolve(resolveDir, path));
       const name = file.startsWith(`${COMMANDS}/`) ? basename(file, '.ts') : undefined;
       if (!name) return { errors: [{ text: `cli.ts may load commands only, not ${file}` }] };
-      return { path: `./commands/${name}.js`, external: true };
+      return { path: `./commands/${name}.mjs`, external: true };
     });
   },
 };
@@ -76,6 +76,8 @@ async function buildCli() {
     ...shared,
     entryPoints: { cli: 'src/cli.ts' },
     outdir,
+    // A hook pays for every start, and Node's loader of ES modules takes a fifth of an empty one.
+    format: 'cjs',
     minify: true,
     plugins: [commandsAreElsewhere],
     banner: { js: '#!/usr/bin/env node' },
@@ -89,7 +91,8 @@ async function buildCli() {
       `cli.js must import node: only, not ${foreign.map((one) => one.path).join(', ')}`,
     );
   }
-  return result.outputFiles;
+  const script = { path: join(outdir, 'package.json'), contents: '{"type":"commonjs"}\n' };
+  return [script, ...result.outputFiles];
 }
 
 async function buildCommands() {
@@ -98,6 +101,7 @@ async function buildCommands() {
     ...shared,
     entryPoints: entryPoints.map((name) => `${COMMANDS}/${name}`),
     outdir: join(outdir, 'commands'),
+    outExtension: { '.js': '.mjs' },
     // One chunk an engine: only the configured one is loaded.
     splitting: true,
     minifySyntax: true,
@@ -144,7 +148,7 @@ async function removeStale(files) {
   const kept = new Set(files.map(({ path }) => path));
   const directory = join(outdir, 'commands');
   const found = existsSync(directory) ? await readdir(directory) : [];
-  const stale = found.map((name) => join(directory, name)).filter((path) => path.endsWith('.js'));
+  const stale = found.map((name) => join(directory, name)).filter((path) => /\.m?js$/.test(path));
   await Promise.all(
     stale.filter((path) => !kept.has(path)).map((path) => rm(path, { force: true })),
   );
@@ -163,7 +167,7 @@ try {
   const cli = await buildCli();
   const commands = process.argv.includes('--cli-only') ? undefined : await buildCommands();
   await Promise.all((commands ?? []).map((file) => put(file)));
-  await Promise.all(cli.map((file) => put(file, 0o755)));
+  await Promise.all(cli.map((file) => put(file, file.path.endsWith('.js') ? 0o755 : 0o644)));
   if (commands) await removeStale(commands);
 } catch (error) {
   // esbuild has printed its own messages.
