@@ -60,6 +60,47 @@ const noOtherCompilers = {
   },
 };
 
+/** Node knows international host names itself; the table that this package brings takes a megabyte. */
+const nodeReadsHostNames = {
+  name: 'node-reads-host-names',
+  setup({ onLoad }) {
+    const contents = [
+      "const { domainToASCII } = require('node:url');",
+      "exports.toASCII = (domain) => domainToASCII(domain) || null;",
+    ].join('\n');
+    onLoad({ filter: /node_modules\/tr46\/index\.js$/ }, () => ({ contents }));
+  },
+};
+
+/**
+ * MongoDB's driver prepares passwords by tables of Unicode that take some MB. Printable ASCII comes out
+ * of them as it was (RFC 4013), so they are loaded for other passwords only.
+ */
+const saslprepWhenNeeded = {
+  name: 'saslprep-when-needed',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^@mongodb-js\/saslprep$/ }, ({ importer }) => {
+      return { path: createRequire(importer).resolve('@mongodb-js/saslprep'), namespace: 'lazy' };
+    });
+    onLoad({ filter: /./, namespace: 'lazy' }, ({ path }) => ({
+      resolveDir: dirname(path),
+      contents: `exports.saslprep = (text, options) =>
+        typeof text === 'string' && /^[ -~]*$/.test(text)
+          ? text
+          : require(${JSON.stringify(path)}).saslprep(text, options);`,
+    }));
+  },
+};
+
+/** prom-client's own metrics of a process could export by it; src/metrics.ts has others. */
+const noTelemetry = {
+  name: 'no-telemetry',
+  setup({ onLoad }) {
+    const filter = /@opentelemetry\/api\/build\/src\/index\.js$/;
+    onLoad({ filter }, () => ({ contents: '' }));
+  },
+};
+
 /** What MongoDB's driver does without, the Kubernetes client loads at once. */
 const proxiesAreBundled = {
   name: 'proxies-are-bundled',
@@ -121,7 +162,14 @@ async function buildCommands() {
     ],
     // pg makes a Response to see whether it runs at Cloudflare, which loads all of Node's fetch: 5 MB.
     define: { Response: 'undefined' },
-    plugins: [englishOnly, noOtherCompilers, proxiesAreBundled],
+    plugins: [
+      englishOnly,
+      noOtherCompilers,
+      nodeReadsHostNames,
+      noTelemetry,
+      saslprepWhenNeeded,
+      proxiesAreBundled,
+    ],
     banner: {
       js: [
         "import { createRequire as __createRequire } from 'node:module';",
