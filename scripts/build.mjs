@@ -1,4 +1,4 @@
-// Builds dist/: cli.js, one file that imports node: only, and commands/*.js, loaded by verb.
+// Builds dist/: cli.js, one file that loads node: only, and commands/*.mjs, loaded by verb.
 // node scripts/build.mjs [--outdir DIR] [--cli-only]
 import { build } from 'esbuild';
 import { copyFile, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -35,7 +35,7 @@ const commandsAreElsewhere = {
       const file = relative(root, resolve(resolveDir, path));
       const name = file.startsWith(`${COMMANDS}/`) ? basename(file, '.ts') : undefined;
       if (!name) return { errors: [{ text: `cli.ts may load commands only, not ${file}` }] };
-      return { path: `./commands/${name}.js`, external: true };
+      return { path: `./commands/${name}.mjs`, external: true };
     });
   },
 };
@@ -60,6 +60,47 @@ const noOtherCompilers = {
   },
 };
 
+/** Node knows international host names itself; the table that this package brings takes a megabyte. */
+const nodeReadsHostNames = {
+  name: 'node-reads-host-names',
+  setup({ onLoad }) {
+    const contents = [
+      "const { domainToASCII } = require('node:url');",
+      "exports.toASCII = (domain) => domainToASCII(domain) || null;",
+    ].join('\n');
+    onLoad({ filter: /node_modules\/tr46\/index\.js$/ }, () => ({ contents }));
+  },
+};
+
+/**
+ * MongoDB's driver prepares passwords by tables of Unicode that take some MB. Printable ASCII comes out
+ * of them as it was (RFC 4013), so they are loaded for other passwords only.
+ */
+const saslprepWhenNeeded = {
+  name: 'saslprep-when-needed',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^@mongodb-js\/saslprep$/ }, ({ importer }) => {
+      return { path: createRequire(importer).resolve('@mongodb-js/saslprep'), namespace: 'lazy' };
+    });
+    onLoad({ filter: /./, namespace: 'lazy' }, ({ path }) => ({
+      resolveDir: dirname(path),
+      contents: `exports.saslprep = (text, options) =>
+        typeof text === 'string' && /^[ -~]*$/.test(text)
+          ? text
+          : require(${JSON.stringify(path)}).saslprep(text, options);`,
+    }));
+  },
+};
+
+/** prom-client's own metrics of a process could export by it; src/metrics.ts has others. */
+const noTelemetry = {
+  name: 'no-telemetry',
+  setup({ onLoad }) {
+    const filter = /@opentelemetry\/api\/build\/src\/index\.js$/;
+    onLoad({ filter }, () => ({ contents: '' }));
+  },
+};
+
 /** What MongoDB's driver does without, the Kubernetes client loads at once. */
 const proxiesAreBundled = {
   name: 'proxies-are-bundled',
@@ -76,6 +117,8 @@ async function buildCli() {
     ...shared,
     entryPoints: { cli: 'src/cli.ts' },
     outdir,
+    // A hook pays for every start, and Node's loader of ES modules takes a fifth of an empty one.
+    format: 'cjs',
     minify: true,
     plugins: [commandsAreElsewhere],
     banner: { js: '#!/usr/bin/env node' },
@@ -89,7 +132,8 @@ async function buildCli() {
       `cli.js must import node: only, not ${foreign.map((one) => one.path).join(', ')}`,
     );
   }
-  return result.outputFiles;
+  const script = { path: join(outdir, 'package.json'), contents: '{"type":"commonjs"}\n' };
+  return [script, ...result.outputFiles];
 }
 
 async function buildCommands() {
@@ -98,6 +142,7 @@ async function buildCommands() {
     ...shared,
     entryPoints: entryPoints.map((name) => `${COMMANDS}/${name}`),
     outdir: join(outdir, 'commands'),
+    outExtension: { '.js': '.mjs' },
     // One chunk an engine: only the configured one is loaded.
     splitting: true,
     minifySyntax: true,
@@ -117,7 +162,14 @@ async function buildCommands() {
     ],
     // pg makes a Response to see whether it runs at Cloudflare, which loads all of Node's fetch: 5 MB.
     define: { Response: 'undefined' },
-    plugins: [englishOnly, noOtherCompilers, proxiesAreBundled],
+    plugins: [
+      englishOnly,
+      noOtherCompilers,
+      nodeReadsHostNames,
+      noTelemetry,
+      saslprepWhenNeeded,
+      proxiesAreBundled,
+    ],
     banner: {
       js: [
         "import { createRequire as __createRequire } from 'node:module';",
@@ -157,7 +209,7 @@ async function removeStale(files) {
   const kept = new Set(files.map(({ path }) => path));
   const directory = join(outdir, 'commands');
   const found = existsSync(directory) ? await readdir(directory) : [];
-  const stale = found.map((name) => join(directory, name)).filter((path) => path.endsWith('.js'));
+  const stale = found.map((name) => join(directory, name)).filter((path) => /\.m?js$/.test(path));
   await Promise.all(
     stale.filter((path) => !kept.has(path)).map((path) => rm(path, { force: true })),
   );
@@ -176,7 +228,7 @@ try {
   const cli = await buildCli();
   const commands = process.argv.includes('--cli-only') ? undefined : await buildCommands();
   await Promise.all((commands ?? []).map((file) => put(file)));
-  await Promise.all(cli.map((file) => put(file, 0o755)));
+  await Promise.all(cli.map((file) => put(file, file.path.endsWith('.js') ? 0o755 : 0o644)));
   if (commands) await removeStale(commands);
   if (commands) await copyAddons();
 } catch (error) {

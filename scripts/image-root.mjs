@@ -27,8 +27,6 @@ const cli = join(out, 'usr/lib/quiesce/cli.js');
 const source = await readFile(cli, 'utf8');
 if (!source.startsWith('#!')) throw new Error(`${cli} has no line that names its interpreter`);
 await writeFile(cli, source.replace(/^#!.*\n/, `#!${node}\n`));
-// Node reads `type` to know that these are ES modules.
-await writeFile(join(out, 'usr/lib/quiesce/package.json'), '{"type":"module"}\n');
 
 await mkdir(join(out, 'usr/bin'), { recursive: true });
 await rm(join(out, 'usr/bin/quiesce'), { force: true });

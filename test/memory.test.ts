@@ -21,7 +21,7 @@ async function residentMb(pid: number | undefined): Promise<number> {
 
 test('no bundle holds a letter that would double what it takes in memory', async () => {
   const folder = join(dirname(cliPath()), 'commands');
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.js'));
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.mjs'));
   expect(names.length).toBeGreaterThan(3);
   for (const name of names) {
     const text = await readFile(join(folder, name), 'utf8');

@@ -77,9 +77,26 @@ describe('the bundle', () => {
     const text = await readFile(cli, 'utf8');
     expect(text.startsWith('#!/usr/bin/env node\n')).toBe(true);
     await access(cli, 1);
-    const imports = [...text.matchAll(/(?:from|import)\s*\(?"([^"]+)"/g)].map((match) => match[1]);
-    expect(imports.filter((name) => !/^(?:node:|\.\/commands\/)/.test(name ?? ''))).toEqual([]);
-    expect(imports).toContain('node:http');
+    const loads = [...text.matchAll(/(?:from|import|require)\s*\(?"([^"]+)"/g)].map(
+      (match) => match[1],
+    );
+    expect(loads.filter((name) => !/^(?:node:|\.\/commands\/)/.test(name ?? ''))).toEqual([]);
+    expect(loads).toContain('node:net');
+  });
+
+  it('is loaded as a script, and loads neither an HTTP client nor the loader of modules', async () => {
+    const list = join(dir, 'loaded.json');
+    const spy = join(dir, 'spy.cjs');
+    const write = `require('node:fs').writeFileSync(${JSON.stringify(list)}, JSON.stringify(process.moduleLoadList))`;
+    await writeFile(spy, `process.on('exit', () => ${write});`);
+    for (const verb of ['freeze', 'thaw', 'status']) {
+      const { code } = await quiesce([verb], { NODE_OPTIONS: `--require ${spy}` });
+      expect(code).toBe(0);
+      const loaded = JSON.parse(await readFile(list, 'utf8')) as string[];
+      expect(loaded).toContain('NativeModule net');
+      const dear = /NativeModule (?:_?http|https|tls|crypto|undici|internal\/deps\/undici|_tls)/;
+      expect(loaded.filter((name) => dear.test(name))).toEqual([]);
+    }
   });
 });
 
