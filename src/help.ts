@@ -24,16 +24,27 @@ const SUMMARIES = {
 export type Verb = keyof typeof SUMMARIES;
 
 const DETAILS: Readonly<Record<ShimVerb, string>> = {
-  freeze: `quiesce freeze [--id ID] [--ttl 10m] [--timeout 25s] [-o text|json]
+  freeze: `quiesce freeze [--id ID] [--ttl 10m] [--timeout 25s] [--wait] [-o text|json]
+       quiesce freeze --renew --id ID [--ttl 10m] [-o text|json]
 
-  --id ID                  1–128 of A-Za-z0-9._:-; the same id renews the lease; made where absent
+  --id ID                  1–128 of A-Za-z0-9._:-; made where absent. Give each backup its own: the thaw
+                           with it then is nobody else's
   --ttl DURATION           how long the lease lasts before the sidecar thaws by itself
   --timeout DURATION       the hold is in place by then or is rolled back; keep it below the timeout
-                           of the hook. Without it the sidecar's own (QUIESCE_FREEZE_TIMEOUT) holds,
-                           and the command waits no longer than 28 s`,
-  thaw: `quiesce thaw [--id ID] [-o text|json]
+                           of the hook. Without it the sidecar's own (QUIESCE_FREEZE_TIMEOUT) counts
+  --wait                   where another freeze is held, wait for its end until the timeout, instead of
+                           exit code 4 at once: for backups that may overlap
+  --renew                  renew the lease of the freeze with this --id, and freeze nothing
+  --idempotency-key KEY    of this very call, for programs that send it again themselves; one is made
+                           where absent, and used when the connection breaks`,
+  thaw: `quiesce thaw [--id ID] [--abandon] [-o text|json]
 
-  --id ID                  thaw only this freeze`,
+  --id ID                  thaw only this freeze
+  --abandon                release, and take no success: for a person who ends a freeze by hand. Its
+                           backup fails. Exit code 0 also where nothing is held
+  --idempotency-key KEY    of this very call, as for freeze
+
+A success is told once, to the first thaw of that freeze: a later one fails with ALREADY_THAWED.`,
   status: 'quiesce status [-o text|json]',
   metadata: 'quiesce metadata [-o text|json]',
   receipts: 'quiesce receipts [ID] [-o text|json]',

@@ -8,7 +8,15 @@ import { parseArguments, wantsJson } from './shim/args.ts';
 import type { Answer, Call } from './shim/client.ts';
 import { call } from './shim/client.ts';
 import { asRecord, oneLine, tree } from './shim/layout.ts';
-import { freezeText, receiptsText, statusText, thawText, verifyText } from './shim/text.ts';
+import { newKey, sendUntilAnswered } from './shim/retry.ts';
+import {
+  abandonedText,
+  freezeText,
+  receiptsText,
+  statusText,
+  thawText,
+  verifyText,
+} from './shim/text.ts';
 
 export { SHIM_VERBS } from './shim/args.ts';
 export type { ShimVerb } from './shim/args.ts';
@@ -55,20 +63,13 @@ export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<
 function ask(verb: ShimVerb, args: Arguments, send: Send): Promise<Answer> {
   switch (verb) {
     case 'freeze':
-      return send({
-        method: 'POST',
-        path: '/v1/freeze',
-        body: { id: args.id, ttl: args.ttl, timeout: args.timeout },
-        deadlineMs: (parseDuration(args.timeout ?? '') ?? FREEZE_TIMEOUT_MS) + FREEZE_GRACE_MS,
-        // Without the flag the sidecar's own timeout counts, which may be longer than its default.
-        ...(args.timeout === undefined ? { atWork: () => isFreezing(send) } : {}),
-        unanswered: ROLLED_BACK,
-      });
+      return freeze(args, send);
     case 'thaw':
-      return send({
+      return sendUntilAnswered(send, {
         method: 'POST',
         path: '/v1/thaw',
-        body: { id: args.id },
+        headers: keyOf(args),
+        body: { id: args.id, ...(args.abandon ? { abandon: true } : {}) },
         deadlineMs: THAW_DEADLINE_MS,
         unanswered: STILL_RELEASING,
       });
@@ -82,9 +83,30 @@ function ask(verb: ShimVerb, args: Arguments, send: Send): Promise<Answer> {
   }
 }
 
-async function isFreezing(send: Send): Promise<boolean> {
+function freeze(args: Arguments, send: Send): Promise<Answer> {
+  const { id, ttl, timeout, renew, wait } = args;
+  // Without the flag the sidecar's own timeout counts, which may be longer than its default.
+  const atWork = timeout === undefined ? { atWork: () => isAtWork(send, wait) } : {};
+  return sendUntilAnswered(send, {
+    method: 'POST',
+    path: '/v1/freeze',
+    headers: keyOf(args),
+    body: { id, ttl, timeout, ...(renew ? { renew } : {}), ...(wait ? { wait } : {}) },
+    deadlineMs: (parseDuration(timeout ?? '') ?? FREEZE_TIMEOUT_MS) + FREEZE_GRACE_MS,
+    ...atWork,
+    unanswered: ROLLED_BACK,
+  });
+}
+
+/** Each run of the command is one call, however often it must be sent. */
+function keyOf({ idempotencyKey }: Arguments): Readonly<Record<string, string>> {
+  return { 'idempotency-key': idempotencyKey ?? newKey() };
+}
+
+async function isAtWork(send: Send, waits: boolean): Promise<boolean> {
   const status = await read('status', send, SIGN_OF_LIFE_MS).catch(() => undefined);
-  return status?.ok === true && status.body['state'] === 'freezing';
+  const state = status?.ok === true ? status.body['state'] : 'thawed';
+  return waits ? state !== 'thawed' : state === 'freezing';
 }
 
 function read(what: string, send: Send, deadlineMs = READ_DEADLINE_MS): Promise<Answer> {
@@ -147,6 +169,7 @@ function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
   }
   if (verb === 'freeze') refuseExpired(body as Receipt);
   if (args.json) print(body);
+  else if (args.abandon) write(abandonedText(body, process.stdout.isTTY));
   else write(textOf(verb, body, process.stdout.isTTY));
   return 0;
 }
@@ -154,6 +177,7 @@ function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
 function says(verb: ShimVerb, body: Answer['body'], args: Arguments): boolean {
   if (verb === 'verify') return body['verified'] === true;
   if (verb !== 'freeze' && verb !== 'thaw') return true;
+  if (args.abandon) return typeof body['released'] === 'boolean';
   const verdict = verb === 'freeze' ? 'held' : 'consistent';
   const same = args.id === undefined || body['id'] === args.id;
   return body['kind'] === 'Receipt' && body['verdict'] === verdict && same;
@@ -246,15 +270,21 @@ function interruptible(abort: AbortController): { code?: number } {
   return interrupted;
 }
 
+/**
+ * On a terminal the seconds are counted. Elsewhere a line comes now and then: an exec stream on which
+ * nothing comes for a minute is cut by what lies between.
+ */
 function showProgress(verb: ShimVerb): () => void {
-  if (!process.stderr.isTTY) return () => undefined;
+  const tty = process.stderr.isTTY;
+  const everyS = tty ? 2 : 20;
   let seconds = 0;
   const timer = setInterval(() => {
-    seconds += 2;
-    process.stderr.write(`\r${verb}: waiting for the sidecar, ${seconds} s `);
-  }, 2_000);
+    seconds += everyS;
+    const text = `${verb}: waiting for the sidecar, ${seconds} s`;
+    process.stderr.write(tty ? `\r${text} ` : `quiesce ${text}\n`);
+  }, everyS * 1_000);
   return () => {
     clearInterval(timer);
-    if (seconds > 0) process.stderr.write('\r\u001B[K');
+    if (tty && seconds > 0) process.stderr.write('\r\u001B[K');
   };
 }

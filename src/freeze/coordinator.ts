@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { Abandoned, FreezeRequest, LeasePhase, LeaseView, ThawRequest } from '../control.ts';
 import { LONGEST_MS } from '../duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
-import { Calls, checkSame } from './idempotency.ts';
+import { type CallId, Calls, checkSame } from './idempotency.ts';
+import type { Kept } from './journal.ts';
 import type { Reply } from './lease-types.ts';
 import {
   alreadyEnded,
@@ -37,9 +38,7 @@ const UNHEARD: readonly string[] = ['interrupted', 'sidecar-stopped', 'caller-go
 export class Coordinator {
   readonly #deps: CoordinatorDeps;
   readonly #runner: LeaseRunner;
-  readonly #freezes = new Calls<Receipt>();
-  readonly #thaws = new Calls<Receipt>();
-  readonly #abandons = new Calls<Abandoned>();
+  readonly #calls = new Calls();
   readonly #turns = new Turns();
   #stopping = false;
 
@@ -91,7 +90,7 @@ export class Coordinator {
   async freeze(request: FreezeRequest): Promise<Receipt> {
     const work = async (earlier?: Promise<Receipt>): Promise<Receipt> =>
       earlier ? await this.#freezeAgain(request, earlier) : await this.#freezeFirst(request);
-    return await this.#observed('freeze', () => this.#freezes.once(request.call, work));
+    return await this.#observed('freeze', () => this.#calls.once(request.call, work));
   }
 
   /** A retry of a call whose answer, it seems, was not heard. */
@@ -116,11 +115,26 @@ export class Coordinator {
       checkSame(run.call, call);
       return await this.#freeze({ ...request, wait: true });
     }
-    const kept = call && this.#deps.journal.kept.find(({ freeze }) => freeze?.key === call.key);
-    if (kept?.freeze) checkSame(kept.freeze, call);
+    const kept = this.#onRecord(call);
     const heard = kept && !kept.receipt.reasons.some((reason) => UNHEARD.includes(reason));
     if (heard) throw endedSince(kept.receipt);
     return await this.#freeze(request);
+  }
+
+  /**
+   * The ended freeze that this very call began, or ended: perhaps of an earlier process.
+   *
+   * @throws QuiesceError IDEMPOTENCY_KEY_REUSED
+   */
+  #onRecord(call: CallId | undefined): Kept | undefined {
+    if (call === undefined) return undefined;
+    for (const kept of this.#deps.journal.kept) {
+      const same = [kept.freeze, kept.thaw].find((one) => one?.key === call.key);
+      if (same === undefined) continue;
+      checkSame(same, call);
+      return kept;
+    }
+    return undefined;
   }
 
   async #freeze(request: FreezeRequest): Promise<Receipt> {
@@ -237,15 +251,12 @@ export class Coordinator {
   async thaw(request: ThawRequest): Promise<Receipt> {
     const work = async (earlier?: Promise<Receipt>): Promise<Receipt> =>
       earlier ? await earlier : await this.#thaw(request);
-    return await this.#observed('thaw', () => this.#thaws.once(request.call, work));
+    return await this.#observed('thaw', () => this.#calls.once(request.call, work));
   }
 
   async #thaw({ id, by, call }: ThawRequest): Promise<Receipt> {
-    const kept = call && this.#deps.journal.kept.find(({ thaw }) => thaw?.key === call.key);
-    if (kept?.thaw) {
-      checkSame(kept.thaw, call);
-      return successOf(kept.receipt);
-    }
+    const kept = this.#onRecord(call);
+    if (kept) return successOf(kept.receipt);
     const reply = this.#runner.dispatch({ type: 'thaw', id });
     const current = this.#runner.current;
     this.#deps.logger.info({ freeze: id ?? current?.run.id, by }, 'thaw requested');
@@ -270,7 +281,7 @@ export class Coordinator {
   async abandon(request: ThawRequest): Promise<Abandoned> {
     const work = async (earlier?: Promise<Abandoned>): Promise<Abandoned> =>
       earlier ? await earlier : await this.#abandon(request);
-    return await this.#observed('thaw', () => this.#abandons.once(request.call, work), 'abandoned');
+    return await this.#observed('thaw', () => this.#calls.once(request.call, work), 'abandoned');
   }
 
   async #abandon({ id, by }: ThawRequest): Promise<Abandoned> {

@@ -6,9 +6,9 @@ export interface CallId {
   readonly digest: string;
 }
 
-interface Known<T> {
+interface Known {
   readonly digest: string;
-  readonly answer: Promise<T>;
+  readonly answer: Promise<unknown>;
   settled: boolean;
 }
 
@@ -19,8 +19,8 @@ const REMEMBERED = 100;
  * The calls this process has seen that carry an idempotency key. What must outlive the process, the keys
  * of the freezes that began and of the thaws that ended them, is in the journal as well.
  */
-export class Calls<T> {
-  readonly #known = new Map<string, Known<T>>();
+export class Calls {
+  readonly #known = new Map<string, Known>();
 
   /**
    * Runs the work of a call. A retry of the very same call is handed the earlier answer, settled or not,
@@ -28,11 +28,12 @@ export class Calls<T> {
    *
    * @throws QuiesceError IDEMPOTENCY_KEY_REUSED where the key came with another route or body before
    */
-  once(call: CallId | undefined, work: (earlier?: Promise<T>) => Promise<T>): Promise<T> {
-    if (call === undefined) return work();
+  async once<T>(call: CallId | undefined, work: (earlier?: Promise<T>) => Promise<T>): Promise<T> {
+    if (call === undefined) return await work();
     const earlier = this.#known.get(call.key);
     if (earlier) checkSame(earlier, call);
-    const answer = work(earlier?.answer);
+    // Of the same route and body, so of the same kind.
+    const answer = work(earlier?.answer as Promise<T> | undefined);
     const known = { digest: call.digest, answer, settled: false };
     this.#known.delete(call.key);
     this.#known.set(call.key, known);
@@ -42,7 +43,7 @@ export class Calls<T> {
         known.settled = true;
         this.#forget();
       });
-    return answer;
+    return await answer;
   }
 
   #forget(): void {

@@ -224,8 +224,7 @@ export class LeaseRunner {
     });
     const { stage } = run;
     void Promise.race([done, patience]).then((late) => {
-      const why = failureOf(run, cause, stage, late === 'late');
-      frozen.reject(cause === 'caller-gone' ? new CallerGone(why.message) : why);
+      frozen.reject(unfrozen(run, cause, stage, late === 'late'));
     });
   }
 
@@ -248,7 +247,7 @@ export class LeaseRunner {
     this.#onThawed();
     await concluded;
     this.#report(run, cause);
-    current.frozen.reject(failureOf(run, cause, run.stage, false));
+    current.frozen.reject(unfrozen(run, cause, run.stage, false));
     ended.resolve(receipt);
   }
 
@@ -264,6 +263,11 @@ export class LeaseRunner {
     const facts = { ...story(run), cause, reasons, notes };
     logger[held ? 'info' : 'warn'](facts, `freeze ended by ${cause}: ${verdict}, ${time}`);
   }
+}
+
+function unfrozen(run: FreezeRun, cause: Cause, stage: string, late: boolean): QuiesceError {
+  const why = failureOf(run, cause, stage, late);
+  return cause === 'caller-gone' ? new CallerGone(why.message) : why;
 }
 
 function begin(run: FreezeRun): Current {

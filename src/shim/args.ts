@@ -10,6 +10,11 @@ export interface Arguments {
   readonly id?: string;
   readonly ttl?: string;
   readonly timeout?: string;
+  readonly renew: boolean;
+  readonly wait: boolean;
+  readonly abandon: boolean;
+  /** Of this very call; one is made where it is absent. */
+  readonly idempotencyKey?: string;
   readonly amcheck: boolean;
   readonly amcheckTimeout?: string;
   /** FILE of verify, ID of receipts. */
@@ -19,13 +24,16 @@ export interface Arguments {
 const LONGEST_MS = 24 * 3_600_000;
 
 const FLAGS: Readonly<Record<ShimVerb, readonly string[]>> = {
-  freeze: ['--id', '--ttl', '--timeout'],
-  thaw: ['--id'],
+  freeze: ['--id', '--ttl', '--timeout', '--renew', '--wait', '--idempotency-key'],
+  thaw: ['--id', '--abandon', '--idempotency-key'],
   status: [],
   metadata: [],
   receipts: [],
   verify: ['--amcheck', '--amcheck-timeout'],
 };
+
+/** Flags that take no value. */
+const SWITCHES = ['--renew', '--wait', '--abandon', '--amcheck'];
 
 const OPERANDS: Partial<Record<ShimVerb, string>> = { receipts: 'ID', verify: 'FILE' };
 
@@ -42,23 +50,41 @@ export function parseArguments(verb: ShimVerb, args: readonly string[]): Argumen
   for (const name of ['--ttl', '--timeout', '--amcheck-timeout']) {
     checkDuration(name, flags.get(name));
   }
-  if (flags.has('--amcheck-timeout') && !flags.has('--amcheck')) {
-    throw usage('--amcheck-timeout needs --amcheck', '--amcheck-timeout');
-  }
+  checkTogether(flags);
   const id = checkId('--id', flags.get('--id'));
   const operand = verb === 'receipts' ? checkId('ID', operands[0]) : operands[0];
-  const ttl = flags.get('--ttl');
-  const timeout = flags.get('--timeout');
-  const amcheckTimeout = flags.get('--amcheck-timeout');
   return {
     json: output === 'json',
+    renew: flags.has('--renew'),
+    wait: flags.has('--wait'),
+    abandon: flags.has('--abandon'),
     amcheck: flags.has('--amcheck'),
-    ...(id === undefined ? {} : { id }),
-    ...(ttl === undefined ? {} : { ttl }),
-    ...(timeout === undefined ? {} : { timeout }),
-    ...(amcheckTimeout === undefined ? {} : { amcheckTimeout }),
-    ...(operand === undefined ? {} : { operand }),
+    ...given({
+      id,
+      operand,
+      ttl: flags.get('--ttl'),
+      timeout: flags.get('--timeout'),
+      idempotencyKey: checkKey('--idempotency-key', flags.get('--idempotency-key')),
+      amcheckTimeout: flags.get('--amcheck-timeout'),
+    }),
   };
+}
+
+function checkTogether(flags: ReadonlyMap<string, string>): void {
+  for (const [flag, other] of [
+    ['--amcheck-timeout', '--amcheck'],
+    ['--renew', '--id'],
+  ] as const) {
+    if (flags.has(flag) && !flags.has(other)) throw usage(`${flag} needs ${other}`, flag);
+  }
+  if (flags.has('--renew') && flags.has('--wait')) {
+    throw usage('--renew has nothing to wait for: leave out --wait', '--wait');
+  }
+}
+
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const set = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(set) as { [K in keyof T]?: Exclude<T[K], undefined> };
 }
 
 /** Whether JSON was asked for, also where the rest of the line is wrong. */
@@ -82,8 +108,8 @@ function split(verb: ShimVerb, args: readonly string[]) {
     } else {
       const { name, shown, inline } = readFlag(verb, arg);
       if (flags.has(name)) throw usage(`${shown} is given twice`, shown);
-      if (name === '--amcheck') {
-        if (inline !== undefined) throw usage('--amcheck takes no value', name);
+      if (SWITCHES.includes(name)) {
+        if (inline !== undefined) throw usage(`${name} takes no value`, name);
         flags.set(name, '');
       } else {
         flags.set(name, inline ?? takeValue(shown, rest));
@@ -119,6 +145,13 @@ function checkId(name: string, id: string | undefined): string | undefined {
     throw usage(`${name} must be 1–128 of A-Za-z0-9._:-`, name);
   }
   return id;
+}
+
+function checkKey(name: string, key: string | undefined): string | undefined {
+  if (key !== undefined && !/^[\u0021-\u007E]{1,255}$/.test(key)) {
+    throw usage(`${name} must be 1–255 visible ASCII characters`, name);
+  }
+  return key;
 }
 
 function checkDuration(flag: string, text: string | undefined): void {

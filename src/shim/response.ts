@@ -95,7 +95,8 @@ export class ResponseReader {
   #line(): string | undefined {
     const at = this.#rest.indexOf('\r\n');
     const bytes = at < 0 ? this.#rest.length : at + 2;
-    if (this.#headBytes + bytes > HEAD_LIMIT) throw new Garbled('the head of the answer is too long');
+    if (this.#headBytes + bytes > HEAD_LIMIT)
+      throw new Garbled('the head of the answer is too long');
     if (at < 0) return undefined;
     // The sizes of chunks do not count: a long body has many.
     if (this.#step !== 'size' && this.#step !== 'after-chunk') this.#headBytes += bytes;

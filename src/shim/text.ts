@@ -70,6 +70,12 @@ export function thawText(receipt: Receipt, tty: boolean): string {
   return `${oneLine(sentences(words.join(', '), notes))} receipt=${JSON.stringify(receipt)}`;
 }
 
+/** The line of a release that takes no success. */
+export function abandonedText(body: Body, tty: boolean): string {
+  if (body['released'] !== true) return 'nothing released: no such freeze is held';
+  return `released, abandoned; ${thawText(body as unknown as Receipt, tty)}`;
+}
+
 export function verifyText(body: Body, tty: boolean): string {
   const checks = asList(body['checks']).map(asRecord);
   const failed = checks.filter((check) => check['ok'] !== true);

@@ -1,72 +1,44 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { QuiesceError } from '../../src/errors.ts';
-import { Coordinator, type CoordinatorDeps } from '../../src/freeze/coordinator.ts';
+import type { Coordinator, CoordinatorDeps } from '../../src/freeze/coordinator.ts';
 import { Journal } from '../../src/freeze/journal.ts';
-import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import { receiptSchema } from '../../src/freeze/receipt.ts';
 import { Volume } from '../../src/freeze/volume.ts';
+import { by, CoordinatorRig, failure, receiptOf } from '../support/coordinator-rig.ts';
+import { deafObserver } from '../support/deaf-observer.ts';
 import { abortable, ScriptedEngine } from '../support/scripted-engine.ts';
 
+let rig: CoordinatorRig;
 let root: string;
 let engine: ScriptedEngine;
 let consistency: boolean[];
 let autoThaws: number;
 
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'quiesce-coordinator-'));
-  await mkdir(join(root, 'data'));
-  engine = new ScriptedEngine();
+  rig = await CoordinatorRig.make();
+  ({ root, engine } = rig);
   consistency = [];
   autoThaws = 0;
 });
-afterEach(async () => {
-  await rm(root, { recursive: true, force: true });
-});
+afterEach(() => rig.remove());
 
-const receiptPath = (): string => join(root, 'data/.quiesce/receipt.json');
-const by = 'test';
+const receiptPath = (): string => rig.receiptPath;
 
 function coordinator(change: Partial<CoordinatorDeps> = {}): Coordinator {
-  return new Coordinator({
-    engine,
-    journal: new Journal(join(root, 'state')),
-    volume: new Volume(join(root, 'data')),
-    copy: 'snapshot',
-    app: undefined,
-    logger: pino({ level: 'silent' }),
-    now: () => performance.now(),
-    volumeFree: async () => undefined,
-    claimVolume: async () => undefined,
+  return rig.coordinator({
     observer: {
-      hookRun: () => undefined,
+      ...deafObserver,
       consistency: (ok) => consistency.push(ok),
-      frozen: () => undefined,
       autoThaw: () => {
         autoThaws += 1;
       },
-      lastSuccess: () => undefined,
     },
-    defaults: { ttlMs: 60_000, timeoutMs: 5_000 },
-    ttlMaxMs: 3_600_000,
     ...change,
   });
 }
-
-async function failure(work: Promise<unknown>): Promise<QuiesceError> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof QuiesceError) return error;
-    throw error;
-  }
-  throw new Error('it succeeded');
-}
-
-const receiptOf = (error: QuiesceError): Receipt => error.details['receipt'] as Receipt;
 
 describe('a hold that fails half-way', () => {
   it('is undone by what the engine wanted remembered, again and again until that succeeds', async () => {

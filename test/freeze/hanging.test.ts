@@ -50,6 +50,7 @@ function parts() {
     logger,
     now: () => performance.now(),
     volumeFree: async () => undefined,
+    claimVolume: async () => undefined,
     observer: deafObserver,
     defaults: { ttlMs: 60_000, timeoutMs: 1_000 },
     ttlMaxMs: 3_600_000,

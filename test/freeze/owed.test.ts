@@ -26,10 +26,10 @@ const receipt = blankReceipt('owed', {
 
 it('a journal that could not be closed is closed as soon as the disk lets it', async () => {
   const journal = new Journal(root);
-  await journal.open({ receipt, engine: null });
+  await journal.open({ receipt, engine: null, named: true });
   // A folder in the way of the file stands for a full disk.
   await mkdir(join(root, 'receipts.json/in-the-way'), { recursive: true });
-  await expect(journal.conclude(receipt)).rejects.toThrow();
+  await expect(journal.conclude({ receipt: receipt }, [])).rejects.toThrow();
   expect(existsSync(join(root, 'open.json'))).toBe(true);
   await rm(join(root, 'receipts.json'), { recursive: true });
   await expect
@@ -40,11 +40,11 @@ it('a journal that could not be closed is closed as soon as the disk lets it', a
 
 it('closing an old journal late never removes the entry of the next freeze', async () => {
   const journal = new Journal(root);
-  await journal.open({ receipt, engine: null });
+  await journal.open({ receipt, engine: null, named: true });
   await mkdir(join(root, 'receipts.json/in-the-way'), { recursive: true });
-  await expect(journal.conclude(receipt)).rejects.toThrow();
+  await expect(journal.conclude({ receipt: receipt }, [])).rejects.toThrow();
   await rm(join(root, 'receipts.json'), { recursive: true });
-  await journal.open({ receipt: { ...receipt, id: 'next' }, engine: null });
+  await journal.open({ receipt: { ...receipt, id: 'next' }, engine: null, named: true });
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   expect(await journal.load()).toMatchObject({ receipt: { id: 'next' } });
 });

@@ -40,13 +40,16 @@ it('a renewal that a thaw overtakes fails, and is not in the journal afterwards'
     logger: pino({ level: 'silent' }),
     now: () => performance.now(),
     volumeFree: async () => undefined,
+    claimVolume: async () => undefined,
     observer: deafObserver,
     defaults: { ttlMs: 60_000, timeoutMs: 5_000 },
     ttlMaxMs: 3_600_000,
   });
   await coordinator.freeze({ id: 'a', by: 'test' });
   journal.delayMs = 200;
-  const renewal = coordinator.freeze({ id: 'a', by: 'test' }).catch((error: unknown) => error);
+  const renewal = coordinator
+    .freeze({ id: 'a', renew: true, by: 'test' })
+    .catch((error: unknown) => error);
   await sleep(20);
   expect(await coordinator.thaw({ by: 'test' })).toMatchObject({ verdict: 'consistent' });
   expect(await renewal).toMatchObject({ code: 'FREEZE_ABORTED' });

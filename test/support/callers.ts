@@ -238,7 +238,7 @@ export class Callers {
       frozenAt: held ? at(state.expiresAt - TTL) : null,
       expiresAt: held ? at(state.expiresAt) : null,
     } as FreezeRun['receipt'];
-    const late = lateThawOf({ owner, receipt } as FreezeRun, clock);
+    const late = lateThawOf({ owner, receipt }, clock);
     this.#state = interruptedLease(owner, [...due, ...late]);
     this.#released([{ type: 'release', id: state.id, cause: 'interrupted' }]);
   }

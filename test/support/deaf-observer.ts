@@ -1,4 +1,4 @@
-import type { FreezeObserver } from '../../src/freeze/coordinator.ts';
+import type { FreezeObserver } from '../../src/freeze/runner.ts';
 
 /** For tests in which no metric matters. */
 export const deafObserver: FreezeObserver = {

@@ -1,4 +1,4 @@
-import type { Control, FreezeRequest, Status, ThawRequest } from '../../src/control.ts';
+import type { Abandoned, Control, FreezeRequest, Status, ThawRequest } from '../../src/control.ts';
 import type { JsonObject, VerifyOptions, VerifyResult } from '../../src/engines/engine.ts';
 import { QuiesceError } from '../../src/errors.ts';
 import type { Receipt } from '../../src/freeze/receipt.ts';
@@ -44,6 +44,7 @@ export const consistent = (changes: Partial<Receipt> = {}): Receipt =>
 export class FakeControl implements Control {
   readonly freezes: FreezeRequest[] = [];
   readonly thaws: ThawRequest[] = [];
+  readonly abandons: ThawRequest[] = [];
   readonly verifications: { receipt: Receipt; options: VerifyOptions }[] = [];
   kept: Receipt[] = [];
   state: Status['state'] = 'thawed';
@@ -51,6 +52,15 @@ export class FakeControl implements Control {
     Promise.resolve(aReceipt(id === undefined ? {} : { id }));
   onThaw: (request: ThawRequest) => Promise<Receipt> = ({ id }) =>
     Promise.resolve(consistent(id === undefined ? {} : { id }));
+  onAbandon: (request: ThawRequest) => Promise<Abandoned> = ({ id }) =>
+    Promise.resolve({
+      released: true,
+      receipt: consistent({
+        verdict: 'inconsistent',
+        reasons: ['abandoned'],
+        ...(id === undefined ? {} : { id }),
+      }),
+    });
   onMetadata: (signal: AbortSignal) => Promise<JsonObject> = () =>
     Promise.resolve({ version: '17.10', databases: [{ name: 'app', bytes: 42 }] });
   onVerify: (receipt: Receipt) => Promise<VerifyResult> = () =>
@@ -67,6 +77,11 @@ export class FakeControl implements Control {
   thaw(request: ThawRequest): Promise<Receipt> {
     this.thaws.push(request);
     return this.onThaw(request);
+  }
+
+  abandon(request: ThawRequest): Promise<Abandoned> {
+    this.abandons.push(request);
+    return this.onAbandon(request);
   }
 
   status(): Status {

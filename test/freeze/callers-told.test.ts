@@ -1,0 +1,167 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { QuiesceError } from '../../src/errors.ts';
+import { by, CoordinatorRig, failure, receiptOf } from '../support/coordinator-rig.ts';
+import { abortable } from '../support/scripted-engine.ts';
+
+let rig: CoordinatorRig;
+beforeEach(async () => {
+  rig = await CoordinatorRig.make();
+});
+afterEach(() => rig.remove());
+
+describe('a freeze that waits for its turn', () => {
+  it('begins when the one before it has ended, first come, first served', async () => {
+    const c = rig.coordinator();
+    await c.freeze({ id: 'a', by });
+    const order: string[] = [];
+    const waiting = ['b', 'c'].map(async (id) => {
+      await c.freeze({ id, by, wait: true });
+      order.push(id);
+      expect((await c.thaw({ id, by })).verdict).toBe('consistent');
+    });
+    await sleep(30);
+    expect(c.lease()?.id).toBe('a');
+    expect((await c.thaw({ by })).verdict).toBe('consistent');
+    await Promise.all(waiting);
+    expect(order).toEqual(['b', 'c']);
+  });
+
+  it('may bear the id of the one held: both succeed, one after the other', async () => {
+    const c = rig.coordinator();
+    await c.freeze({ id: 'nightly', by });
+    const second = c.freeze({ id: 'nightly', by, wait: true });
+    expect((await c.thaw({ id: 'nightly', by })).verdict).toBe('consistent');
+    await second;
+    expect((await c.thaw({ id: 'nightly', by })).verdict).toBe('consistent');
+  });
+
+  it('is refused when its timeout is over, and is then one of those that may thaw', async () => {
+    const c = rig.coordinator();
+    await c.freeze({ id: 'a', by });
+    const refused = await failure(c.freeze({ by, wait: true, timeoutMs: 60 }));
+    expect(refused).toMatchObject({ code: 'FREEZE_HELD', exit: 4 });
+    expect(refused.message).toContain('Waited');
+    expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['thaw-ambiguous']);
+  });
+
+  it('has the rest of its timeout for the hold', async () => {
+    const c = rig.coordinator();
+    await c.freeze({ id: 'a', by });
+    rig.engine.onHold = (signal) => abortable(60_000, signal);
+    const late = failure(c.freeze({ id: 'b', by, wait: true, timeoutMs: 300 }));
+    await sleep(100);
+    await c.thaw({ by });
+    const began = performance.now();
+    expect(await late).toMatchObject({ code: 'FREEZE_TIMEOUT' });
+    expect(performance.now() - began).toBeLessThan(290);
+  });
+
+  it('is forgotten when its caller goes away, and the next one has its turn', async () => {
+    const c = rig.coordinator();
+    await c.freeze({ id: 'a', by });
+    const gone = new AbortController();
+    const first = failure(c.freeze({ id: 'b', by, wait: true, gone: gone.signal }));
+    const second = c.freeze({ id: 'c', by, wait: true });
+    gone.abort();
+    expect(await first).toMatchObject({ code: 'FREEZE_ABORTED' });
+    await c.thaw({ id: 'a', by });
+    expect((await second).id).toBe('c');
+    await c.thaw({ id: 'c', by });
+  });
+
+  it('freezes at once where nothing is held, and is told when the sidecar stops', async () => {
+    const c = rig.coordinator();
+    expect((await c.freeze({ id: 'a', by, wait: true })).verdict).toBe('held');
+    const waiting = failure(c.freeze({ id: 'b', by, wait: true }));
+    await sleep(10);
+    await c.shutdown();
+    expect(await waiting).toMatchObject({ code: 'SHUTTING_DOWN' });
+  });
+});
+
+describe('somebody who abandons', () => {
+  it('releases what is held, and its own thaw is told so', async () => {
+    const c = rig.coordinator();
+    for (const id of [{}, { id: 'a' }]) {
+      await c.freeze({ id: 'a', by });
+      const { released, receipt } = await c.abandon({ ...id, by: 'on-call' });
+      expect(released).toBe(true);
+      expect(receipt).toMatchObject({
+        verdict: 'inconsistent',
+        reasons: ['abandoned'],
+        thawedBy: 'on-call',
+      });
+      expect(rig.engine.held).toBe(0);
+      expect(receiptOf(await failure(c.thaw({ id: 'a', by })))).toEqual(receipt);
+    }
+  });
+
+  it('releases nothing of another id, and nothing where nothing is held', async () => {
+    const c = rig.coordinator();
+    expect(await c.abandon({ by })).toEqual({ released: false, receipt: null });
+    await c.freeze({ id: 'a', by });
+    expect(await c.abandon({ id: 'b', by })).toEqual({ released: false, receipt: null });
+    expect(c.phase).toBe('frozen');
+    expect((await c.thaw({ by })).verdict).toBe('consistent');
+    expect(await c.abandon({ id: 'a', by })).toEqual({ released: false, receipt: null });
+  });
+
+  it('leaves the thaw of the one whose freeze it was to come', async () => {
+    const c = rig.coordinator();
+    await c.freeze({ by });
+    await c.abandon({ by });
+    await c.freeze({ by });
+    expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['thaw-ambiguous']);
+  });
+
+  it('ends a freeze in the making, whose caller is told', async () => {
+    const c = rig.coordinator();
+    rig.engine.onPrepare = (signal) => abortable(60_000, signal);
+    const freezing = failure(c.freeze({ id: 'a', by }));
+    await expect.poll(() => rig.engine.calls).toContain('prepare');
+    expect(await c.abandon({ by })).toMatchObject({ released: true });
+    const told = await freezing;
+    expect(told).toMatchObject({ code: 'FREEZE_ABORTED' });
+    expect(told.message).toContain('abandoned');
+  });
+});
+
+describe('thaws that are still to come', () => {
+  it.each(['kill', 'stop'])('of freezes that were refused are also after a %s', async (how) => {
+    const before = rig.coordinator();
+    await before.freeze({ id: 'a', by });
+    await failure(before.freeze({ by }));
+    if (how === 'stop') await before.shutdown();
+    const next = await rig.next();
+    expect(receiptOf(await failure(next.thaw({ id: 'a', by }))).reasons).toEqual([
+      how === 'stop' ? 'sidecar-stopped' : 'interrupted',
+    ]);
+    await next.freeze({ id: 'b', by });
+    expect(receiptOf(await failure(next.thaw({ by }))).reasons).toEqual(['thaw-ambiguous']);
+  });
+
+  it('are none where the state directory is lost in between: that is a limit', async () => {
+    const before = rig.coordinator();
+    await before.freeze({ id: 'a', by });
+    await rm(join(rig.root, 'state'), { recursive: true });
+    const next = await rig.next();
+    expect(await failure(next.thaw({ id: 'a', by }))).toMatchObject({ code: 'NOT_FROZEN' });
+  });
+});
+
+it('a volume that another sidecar uses is not frozen, nor is anything begun', async () => {
+  const c = rig.coordinator({
+    claimVolume: async () => {
+      throw new QuiesceError('VOLUME_IN_USE', 'Another one is there.');
+    },
+  });
+  expect(await failure(c.freeze({ id: 'a', by }))).toMatchObject({
+    code: 'VOLUME_IN_USE',
+    exit: 4,
+  });
+  expect(rig.engine.calls).toEqual([]);
+  expect(c.receipts()).toEqual([]);
+});
