@@ -1,4 +1,5 @@
 import type { ClusterRule, PodRule, RuleText } from '../rule.ts';
+import { annotationRules } from './annotations.ts';
 import { copyRules } from './copy.ts';
 import { credentialRules } from './credentials.ts';
 import { hookRules } from './hooks.ts';
@@ -12,6 +13,7 @@ import { webhookPodRules, webhookRules } from './webhook.ts';
 /** Rules by theme, in the order in which docs/doctor.md has them. */
 export const THEMES: readonly { readonly title: string; readonly rules: readonly RuleText[] }[] = [
   { title: 'Protection', rules: protectionRules },
+  { title: 'Annotations', rules: annotationRules },
   { title: 'Hooks and timeouts', rules: hookRules },
   { title: 'The sidecar', rules: sidecarRules },
   { title: 'Credentials', rules: credentialRules },
@@ -24,6 +26,7 @@ export const THEMES: readonly { readonly title: string; readonly rules: readonly
 
 export const POD_RULES: readonly PodRule[] = [
   ...protectionRules,
+  ...annotationRules,
   ...hookRules,
   ...sidecarRules,
   ...credentialRules,
