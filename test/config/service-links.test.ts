@@ -82,8 +82,21 @@ const settings = [
   ...configurations.flatMap((one) => Object.keys(one)),
 ].map((name) => name.toLowerCase().replaceAll('_', '-'));
 const words = fc.constantFrom(
-  ...['quiesce', 'redis', 'mongodb', 'pg', 'pghost', 'port', 'service', 'host', 'tcp', 'udp'],
-  ...['9095', '80', 'file', 'default', 'addr', 'proto', 'web', 'x2', ...settings],
+  'quiesce',
+  'redis',
+  'mongodb',
+  'pg',
+  'port',
+  'service',
+  'host',
+  'tcp',
+  '9095',
+  'file',
+  'default',
+  'addr',
+  'proto',
+  'x2',
+  ...settings,
 );
 const label = fc
   .array(words, { minLength: 1, maxLength: 4 })

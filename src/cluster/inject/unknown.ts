@@ -20,7 +20,11 @@ const KNOWN = new Set<string>([
 /** The words of which the names of the sidecar's annotations are made, and what stands for them. */
 const WORDS = new Set([
   ...SIDECAR.flatMap((name) => bare(name).split('-')),
-  ...['lease', 'hooks', 'credential', 'secrets', 'password'],
+  'lease',
+  'hooks',
+  'credential',
+  'secrets',
+  'password',
 ]);
 
 /**
