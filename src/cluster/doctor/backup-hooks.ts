@@ -27,10 +27,22 @@ export interface Call {
   readonly harmless: boolean;
 }
 
-/** A backup that takes a pod, and what it calls there, in order. */
+/** A hook, wherever it is written. */
+export interface Exec {
+  readonly phase: Phase;
+  readonly words: readonly string[];
+  readonly container: string | undefined;
+  readonly from: string;
+}
+
+/** A backup that takes a pod, and what it does there, in order. */
 export interface BackupCalls {
   /** `velero Schedule/nightly`. */
   readonly name: string;
+  /** Its own hooks that run in the pod. */
+  readonly own: readonly Exec[];
+  /** Its own hooks in whose place an annotation of the pod runs. */
+  readonly replaced: readonly Exec[];
   readonly calls: readonly Call[];
 }
 
@@ -42,44 +54,42 @@ export function backupCalls(velero: Velero, facts: Facts): readonly BackupCalls[
       .filter((one) => covers(at(one, 'spec'), facts))
       .map((one) => [one, at(one, 'spec')] as const),
   ];
-  return specs.map(([object, spec]) => ({
-    name: refText(refOf(object)),
-    calls: PHASES.flatMap((phase) => callsOf(facts, spec, phase)),
-  }));
+  return specs.map(([object, spec]) => {
+    const phases = PHASES.map((phase) => phaseOf(facts, spec, phase));
+    return {
+      name: refText(refOf(object)),
+      own: phases.flatMap(({ annotated, own }) => (annotated === undefined ? own : [])),
+      replaced: phases.flatMap(({ annotated, own }) => (annotated === undefined ? [] : own)),
+      calls: phases
+        .flatMap(({ annotated, own }) => (annotated === undefined ? own : [annotated]))
+        .flatMap((exec) => call(facts, exec)),
+    };
+  });
 }
 
 /** As Velero does it: an annotation takes the place of all hooks of the backup for its phase. */
-function callsOf(facts: Facts, spec: unknown, phase: Phase): readonly Call[] {
-  const annotated = annotatedCommand(facts, phase);
-  if (annotated !== undefined) {
-    const { key, command } = annotated;
-    const container = facts.annotations[key.replace(/command$/, 'container')];
-    return call(facts, {
-      phase,
-      words: argv(command),
-      container,
-      from: `by the annotation ${key}`,
-    });
-  }
-  return listAt(spec, 'hooks', 'resources')
+function phaseOf(facts: Facts, spec: unknown, phase: Phase) {
+  const own = listAt(spec, 'hooks', 'resources')
     .filter((one) => applies(one, facts))
     .flatMap((one) =>
-      listAt(one, phase).flatMap((hook, index) =>
-        call(facts, {
-          phase,
-          words: textsAt(hook, 'exec', 'command'),
-          container: textAt(hook, 'exec', 'container'),
-          from: `by ${phase}[${index}] of ${textAt(one, 'name') ?? 'a hook without a name'} in spec.hooks`,
-        }),
-      ),
+      listAt(one, phase).map((hook, index): Exec => ({
+        phase,
+        words: textsAt(hook, 'exec', 'command'),
+        container: textAt(hook, 'exec', 'container'),
+        from: `by ${phase}[${index}] of ${textAt(one, 'name') ?? 'a hook without a name'} in spec.hooks`,
+      })),
     );
+  return { annotated: annotatedExec(facts, phase), own };
 }
 
 /** Before there were phases an annotation had none in its name; Velero still takes it for `pre`. */
-function annotatedCommand({ annotations }: Facts, phase: Phase) {
+function annotatedExec({ annotations }: Facts, phase: Phase): Exec | undefined {
   const keys = [hookKey(phase, 'command'), ...(phase === 'pre' ? [LEGACY] : [])];
   const key = keys.find((one) => (annotations[one] ?? '') !== '');
-  return key === undefined ? undefined : { key, command: annotations[key] ?? '' };
+  if (key === undefined) return undefined;
+  const container = annotations[key.replace(/command$/, 'container')];
+  const words = argv(annotations[key] ?? '');
+  return { phase, words, container, from: `by the annotation ${key}` };
 }
 
 const LEGACY = 'hook.backup.velero.io/command';
@@ -90,13 +100,6 @@ function applies(hook: unknown, { subject, pod }: Facts): boolean {
     takesPods(hook, 'Resources') &&
     selects(at(hook, 'labelSelector'), labelsOf(pod))
   );
-}
-
-interface Exec {
-  readonly phase: Phase;
-  readonly words: readonly string[];
-  readonly container: string | undefined;
-  readonly from: string;
 }
 
 function call(facts: Facts, { phase, words, container, from }: Exec): readonly Call[] {
@@ -115,7 +118,7 @@ function call(facts: Facts, { phase, words, container, from }: Exec): readonly C
 }
 
 /** What a command asks of the sidecar: itself, through a shell, or by HTTP. */
-function verbOf(words: readonly string[]): Call['verb'] | undefined {
+export function verbOf(words: readonly string[]): Call['verb'] | undefined {
   const [program, verb] = words;
   const verbs = Object.values(VERBS);
   if (isQuiesce(program)) return verbs.find((one) => one === verb);

@@ -42,7 +42,7 @@ const schedule = (resources: readonly object[], template: object = {}) => ({
   apiVersion: 'velero.io/v1',
   kind: 'Schedule',
   metadata: { name: 'nightly', namespace: 'velero' },
-  spec: { template: { ...template, hooks: { resources } } },
+  spec: { template: { includedNamespaces: ['shop'], ...template, hooks: { resources } } },
 });
 
 const both = (name: string, filter: object = {}, more: object = {}) => ({
@@ -117,7 +117,7 @@ describe('of hooks of a backup that match a pod twice, the doctor', () => {
       spec,
       status,
     });
-    const hooks = { hooks: { resources } };
+    const hooks = { includedNamespaces: ['shop'], hooks: { resources } };
     expect(twice(pod(BOTH), of('Backup', hooks))).toEqual([]);
     expect(twice(pod(NONE), of('Backup', hooks))).toHaveLength(2);
     const first = [both('a')];
@@ -252,6 +252,38 @@ describe('of a pod whose hooks are those of its backups, the doctor', () => {
     const [finding, ...others] = findingsOf([pod(BOTH, { annotations })]);
     expect([finding?.code, others]).toEqual(['HOOK_COMMAND_INVALID', []]);
     expect(finding?.message).toContain('gives up the freeze (--abandon)');
+  });
+});
+
+describe('of hooks of a backup that are no calls of quiesce, the doctor', () => {
+  const flush = (container?: string) => ({
+    name: 'flush',
+    pre: [{ exec: { command: ['psql', '-c', 'checkpoint'], ...(container ? { container } : {}) } }],
+  });
+
+  it('names those in whose place an annotation runs', () => {
+    const [finding, ...others] = findingsOf([pod(BOTH), schedule([flush('nobody')])]);
+    expect([finding?.code, others]).toEqual(['HOOK_REPLACED', []]);
+    expect(finding?.message).toBe(
+      'In a backup of velero Schedule/nightly the hook pre[0] of flush in spec.hooks does not run in its pods: pre.hook.backup.velero.io/command takes its place.',
+    );
+    // The same work, done by the annotation.
+    expect(codes(findingsOf([pod(BOTH), schedule([both('a')])]))).toEqual([]);
+    expect(codes(findingsOf([pod(/^post\./), schedule([both('a'), flush()])]))).toEqual([]);
+  });
+
+  it('names those whose container a pod lacks, whatever the pod is', () => {
+    const web = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'web', namespace: 'shop', labels: { app: 'web' } },
+      spec: { containers: [{ name: 'nginx', image: 'nginx' }] },
+    };
+    const of = (...resources: object[]) => codes(findingsOf([web, schedule(resources)]));
+    expect(of(flush('postgres'))).toEqual(['HOOK_TARGET_MISSING']);
+    expect(of(flush('nginx'), flush())).toEqual([]);
+    expect(of({ ...flush('postgres'), includedNamespaces: ['blog'] })).toEqual([]);
+    expect(of({ ...flush('postgres'), labelSelector: { matchLabels: { app: 'db' } } })).toEqual([]);
   });
 });
 

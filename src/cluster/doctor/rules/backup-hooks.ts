@@ -1,5 +1,5 @@
 import { hookKey, VERBS } from '../../inject/hooks.ts';
-import { backupCalls, type Call, repeated } from '../backup-hooks.ts';
+import { backupCalls, type Call, repeated, verbOf } from '../backup-hooks.ts';
 import type { Facts } from '../facts.ts';
 import { GOOD, hooksOf, ownHooks } from '../hooks.ts';
 import type { PodRule } from '../rule.ts';
@@ -80,6 +80,38 @@ export const backupHookRules: readonly PodRule[] = [
       for (const { name, calls } of backupCalls(velero, facts)) {
         for (const [first, second] of repeated(calls)) {
           yield `In a backup of ${name} quiesce ${second.verb} runs twice in its pods: ${first.from}, then ${second.from}.`;
+        }
+      }
+    },
+  },
+  {
+    code: 'HOOK_REPLACED',
+    severity: 'warning',
+    title: 'A hook of a backup does not run in a pod that has an annotation for its phase',
+    why: 'Velero runs one annotated hook a phase, in place of all of spec.hooks. What the backup’s own hook was for is not done in this pod.',
+    fix: 'Narrow the labelSelector of the hook to the pods that need it. The freeze takes the place of a flush or a lock (docs/migration.md); anything else belongs before or after the backup.',
+    *check(facts, { velero }) {
+      if (facts.sidecar === undefined) return;
+      for (const { name, replaced } of backupCalls(velero, facts)) {
+        for (const { words, phase, from } of replaced) {
+          if (verbOf(words) !== undefined) continue;
+          yield `In a backup of ${name} the hook ${from.replace(/^by /, '')} does not run in its pods: ${hookKey(phase, 'command')} takes its place.`;
+        }
+      }
+    },
+  },
+  {
+    code: 'HOOK_TARGET_MISSING',
+    severity: 'error',
+    title: 'A hook of a backup points to a container that a matching pod does not have',
+    why: 'Velero cannot run it: the hook fails, and every backup is PartiallyFailed.',
+    fix: 'Narrow the namespaces or the labelSelector of the hook to the pods that have the container.',
+    *check(facts, { velero }) {
+      const names = facts.pod.spec?.containers?.map(({ name }) => name) ?? [];
+      for (const { name, own } of backupCalls(velero, facts)) {
+        for (const { container, from } of own) {
+          if (container === undefined || names.includes(container)) continue;
+          yield `In a backup of ${name} the hook ${from.replace(/^by /, '')} runs in ${container}, which is none of its containers (${names.join(', ')}).`;
         }
       }
     },
