@@ -26,7 +26,7 @@ object: \`apiVersion\`, \`kind: Diagnosis\`, \`source\`, \`scope\`, \`complete\`
 | \`opted-in\` | the same, once the webhook has added the sidecar: seen in templates of which no pod runs yet |
 | \`half\` | meant to be protected, with an error |
 | \`unprotected\` | a database with volumes that nothing freezes |
-| \`left-out\` | the label \`quiesce.dev/inject: "false"\` says that it shall not be protected |
+| \`left-out\` | the label \`quiesce.dev/inject: "false"\`, or the annotation \`quiesce.dev/freeze: none\`, says that it shall not be protected |
 | \`other\` | no volumes, or no database that quiesce knows; not listed |
 
 | exit code | |

@@ -2,13 +2,8 @@ import type { z } from 'zod';
 import type { Address } from './config/schema.ts';
 import { baseSchema, checkTogether } from './config/schema.ts';
 import type { ConfigIssue, Settings } from './config/sources.ts';
-import {
-  isServiceLink,
-  parseSettings,
-  readSmallFile,
-  resolveDefaults,
-  resolveFiles,
-} from './config/sources.ts';
+import { isServiceLink } from './config/service-links.ts';
+import { parseSettings, readSmallFile, resolveDefaults, resolveFiles } from './config/sources.ts';
 import type { CopyMethod, ReplicaMode } from './engines/engine.ts';
 import { QuiesceError } from './errors.ts';
 import type { LogLevel } from './logger.ts';
@@ -114,8 +109,10 @@ function mergeSources(options: ReadConfigOptions, issues: ConfigIssue[]) {
   for (const [name, value] of Object.entries(options.env)) {
     if (value !== undefined) env[name] = value;
   }
+  // All of them, an engine's prefix or not, and before any name is read as NAME_FILE: a Service called
+  // redis with a port called file makes REDIS_SERVICE_PORT_FILE.
   const links = Object.keys(env).filter((name) => isServiceLink(name, env));
-  for (const name of links.filter((name) => name.startsWith(OURS))) delete env[name];
+  for (const name of links) delete env[name];
   const fromEnv = resolveFiles(resolveDefaults(env), issues);
   let fromFile: Record<string, string> = {};
   if (options.file !== undefined) {

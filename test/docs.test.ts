@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { ALIASES, ANNOTATIONS } from '../src/cluster/inject/names.ts';
+import { ALIASES, ANNOTATIONS, APPLICATION } from '../src/cluster/inject/names.ts';
 import { createWebhookMetrics } from '../src/cluster/webhook/metrics.ts';
 import { WEBHOOK_FLAGS } from '../src/cluster/webhook/options.ts';
 import { baseSchema } from '../src/config/schema.ts';
@@ -73,6 +73,27 @@ test('every link and anchor of every page resolves', () => {
   expect(inside.map(({ page, link }) => brokenLink(page, link)).filter(Boolean)).toEqual([]);
 });
 
+test('whoever is told to thaw by hand is told a thaw that takes nobody else’s success', () => {
+  // A plain thaw takes the one success of whatever is held, and a backup's own thaw then fails.
+  const told = [...pages, ...files.filter((name) => name.startsWith('charts/quiesce/templates/'))]
+    .filter((name) => name !== join('docs', 'commands.md') && !name.startsWith('bench'))
+    .flatMap((name) => {
+      const text = read(name);
+      const blocks = name.endsWith('.md')
+        ? [...text.matchAll(/^```sh\n([^]*?)^```/gm)].map(([, block = '']) => block)
+        : [text];
+      const spans = [...text.matchAll(/`(kubectl [^`\n]+)`/g)].map(([, span = '']) => span);
+      return [...blocks.flatMap((block) => block.split('\n')), ...spans].map((line) => ({
+        name,
+        line,
+      }));
+    })
+    .filter(({ line }) => /\bquiesce thaw\b|\/v1\/thaw\b/.test(line));
+  expect(told.length).toBeGreaterThan(6);
+  const safe = /thaw\b.*(?:--abandon|--id |"abandon":true|"id":)/;
+  expect(told.filter(({ line }) => !safe.test(line))).toEqual([]);
+});
+
 describe('what the pages name is what the code knows, and the other way round', () => {
   const docs = pages
     .filter((page) => page !== 'CONTRIBUTING.md')
@@ -108,7 +129,8 @@ describe('what the pages name is what the code knows, and the other way round', 
     const rows = [...table.matchAll(/^\| ((?:`[a-z-]+`(?:, )?)+) \|/gm)].flatMap(([, names = '']) =>
       names.split(', ').map((name) => `quiesce.dev/${name.slice(1, -1)}`),
     );
-    expect(rows.sort()).toEqual(Object.values(ANNOTATIONS).sort());
+    const known = [...Object.values(ANNOTATIONS), ...Object.values(APPLICATION)];
+    expect(rows.sort()).toEqual(known.sort());
     for (const alias of Object.values(ALIASES)) expect(table).toContain(`\`${alias}\``);
   });
 

@@ -120,17 +120,3 @@ function unquote(text: string): string | undefined {
   if (end < 0 || !/^\s*(?:#.*)?$/.test(text.slice(end + 1))) return undefined;
   return text.slice(1, end);
 }
-
-/**
- * The variables Kubernetes puts into every pod for a Service called `quiesce` or `quiesce-…`
- * (`QUIESCE_SERVICE_HOST`, `QUIESCE_PORT=tcp://…`): not ours, and not somebody's typing error.
- */
-export function isServiceLink(name: string, env: Settings): boolean {
-  const value = env[name] ?? '';
-  if (name.endsWith('_SERVICE_HOST')) return true;
-  const service = /^(.*)_SERVICE_PORT(?:_[A-Z0-9_]+)?$/.exec(name)?.[1];
-  if (service !== undefined) return env[`${service}_SERVICE_HOST`] !== undefined;
-  const linked = /^(.*)_PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?$/.exec(name)?.[1];
-  if (linked === undefined) return false;
-  return env[`${linked}_SERVICE_HOST`] !== undefined || /^(?:tcp|udp|sctp):\/\//.test(value);
-}

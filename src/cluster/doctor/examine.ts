@@ -102,7 +102,7 @@ function factsOfAll(subject: Subject, config: InjectConfig): readonly Facts[] | 
 
 function judge(rule: PodRule, facts: Facts, around: Surroundings): readonly Finding[] {
   // Whoever leaves something out on purpose has nothing to be told of it.
-  if (facts.optIn === 'false' && facts.sidecar === undefined) return [];
+  if (facts.optIn === 'false' && facts.sidecar === undefined && !rule.always) return [];
   const object = refOfSubject(facts.subject);
   const { live } = facts.view;
   const several = facts.subject.kind !== 'Pod' && live !== undefined;
@@ -154,7 +154,7 @@ function stateOf(facts: readonly Facts[], findings: readonly Finding[]): State {
   );
   if (findings.some(({ code }) => code === 'UNPROTECTED')) return 'unprotected';
   if (errors) return 'half';
-  if (!meant) return 'other';
+  if (!meant) return facts.some(({ unfrozen }) => unfrozen) ? 'left-out' : 'other';
   const there = facts.some(
     ({ sidecar, injection }) => sidecar !== undefined && injection === undefined,
   );

@@ -10,7 +10,8 @@ import { isSidecar } from '../inject/container.ts';
 import { isEngine } from '../inject/engines/index.ts';
 import { Environment } from '../inject/environment.ts';
 import { inject, type Injection } from '../inject/inject.ts';
-import { CONTAINER, INIT_CONTAINER, INJECT_LABEL } from '../inject/names.ts';
+import { applicationValue } from '../inject/application.ts';
+import { APPLICATION, CONTAINER, INIT_CONTAINER, INJECT_LABEL } from '../inject/names.ts';
 import type { InjectConfig } from '../inject/options.ts';
 import type { Container, Pod, VolumeMount } from '../inject/pod.ts';
 import { type FieldIssue, type PodSettings, readSettings } from '../inject/settings.ts';
@@ -32,6 +33,10 @@ export interface Facts {
   readonly settings: PodSettings;
   /** Annotations that cannot be followed. */
   readonly issues: readonly FieldIssue[];
+  /** Annotations that are left unread. */
+  readonly ignored: readonly FieldIssue[];
+  /** Its owner says that nothing shall freeze it. */
+  readonly unfrozen: boolean;
   /** One of the containers looks like a database that quiesce knows. */
   readonly resembles: boolean;
   readonly database: Database | undefined;
@@ -58,7 +63,7 @@ export function factsOf(subject: Subject, view: View, config: InjectConfig): Fac
     optIn === 'true' && sidecarOf(given) === undefined ? inject(given, config) : undefined;
   const pod = injection?.outcome === 'injected' ? injection.pod : given;
   const annotations = annotationsOf(pod);
-  const { settings, issues } = readSettings(annotations);
+  const { settings, issues, ignored } = readSettings(annotations);
   const sidecar = sidecarOf(pod);
   const env = new Environment(sidecar ?? { name: '' });
   const told = env.plain('QUIESCE_ENGINE');
@@ -75,6 +80,8 @@ export function factsOf(subject: Subject, view: View, config: InjectConfig): Fac
     annotations,
     settings,
     issues,
+    ignored,
+    unfrozen: isUnfrozen(subject, annotations),
     resembles: resemblesDatabase(without(pod, sidecar)),
     database,
     sidecar,
@@ -86,6 +93,13 @@ export function factsOf(subject: Subject, view: View, config: InjectConfig): Fac
     persistent: persistentOf(pod, subject),
     copy: copyOf(env, settings),
   };
+}
+
+function isUnfrozen({ object }: Subject, annotations: Facts['annotations']): boolean {
+  const said = [annotationsOf(object), annotations].map((all) =>
+    applicationValue(all, APPLICATION.freeze),
+  );
+  return (said[0] ?? said[1])?.value === 'none';
 }
 
 function sidecarOf(pod: Pod): Container | undefined {

@@ -87,7 +87,7 @@ export const RESOURCES: readonly Resource[] = [
     ...velero,
     kind: 'Schedule',
     plural: 'schedules',
-    why: 'whether what is protected is backed up, and how its volumes are copied',
+    why: 'whether what is protected is backed up, by which hooks, and how its volumes are copied',
   },
   {
     ...velero,

@@ -45,6 +45,8 @@ export interface RuleText {
 
 /** Looks at one pod, or at the template of many. */
 export interface PodRule extends RuleText {
+  /** Also of what has no sidecar on purpose: it is no less a part of its application. */
+  readonly always?: true;
   check(facts: Facts, around: Surroundings): Iterable<Said>;
 }
 

@@ -11,6 +11,7 @@ import {
   listAt,
   refText,
   refOf,
+  textAt,
   textsAt,
 } from './objects.ts';
 import { listed, selects } from './selectors.ts';
@@ -30,6 +31,8 @@ export interface Velero {
   /** Something that will install it is among the objects. */
   readonly promised: boolean;
   readonly schedules: readonly KubeObject[];
+  /** Single backups that have not run yet. */
+  readonly backups: readonly KubeObject[];
 }
 
 const SERVER = /^(?:oadp-)?velero(?:-rhel\d+)?$/;
@@ -47,7 +50,10 @@ export function veleroOf(catalog: Catalog): Velero {
       INSTALLERS.includes(kind.split('.')[0] ?? '') &&
       catalog.all(kind).some((one) => JSON.stringify(one).includes('velero')),
   );
-  return { servers, promised, schedules: catalog.all('Schedule.velero.io') };
+  const backups = catalog
+    .all('Backup.velero.io')
+    .filter((one) => ['New', undefined].includes(textAt(one, 'status', 'phase')));
+  return { servers, promised, schedules: catalog.all('Schedule.velero.io'), backups };
 }
 
 function serverOf(deployment: KubeObject): Container | undefined {
@@ -71,24 +77,42 @@ function versionOf(
 }
 
 /** What runs the hooks of this pod and copies its volumes. */
-export function schedulesFor(
-  { schedules }: Velero,
-  { subject, pod }: Facts,
-): readonly KubeObject[] {
-  return schedules.filter((schedule) => {
-    if (at(schedule, 'spec', 'paused') === true) return false;
-    const template = at(schedule, 'spec', 'template');
-    const within = textsAt(template, 'includedNamespaces');
-    const resources = textsAt(template, 'includedResources');
-    const selectors = listAt(template, 'orLabelSelectors');
-    const chosen = selectors.length > 0 ? selectors : [at(template, 'labelSelector')];
-    return (
-      (within.length === 0 || listed(within, subject.namespace)) &&
-      !listed(textsAt(template, 'excludedNamespaces'), subject.namespace) &&
-      (resources.length === 0 || resources.some((one) => /^(?:\*|pods?|po)$/i.test(one))) &&
-      chosen.some((one) => selects(one, labelsOf(pod)))
-    );
-  });
+export function schedulesFor({ schedules }: Velero, facts: Facts): readonly KubeObject[] {
+  return schedules.filter(
+    (schedule) =>
+      at(schedule, 'spec', 'paused') !== true && covers(at(schedule, 'spec', 'template'), facts),
+  );
+}
+
+/** Whether a backup of this spec takes the pod. */
+export function covers(spec: unknown, { subject, pod }: Facts): boolean {
+  const selectors = listAt(spec, 'orLabelSelectors');
+  const chosen = selectors.length > 0 ? selectors : [at(spec, 'labelSelector')];
+  return (
+    takesNamespace(spec, subject.namespace) &&
+    takesPods(spec, 'Resources') &&
+    takesPods(spec, 'NamespaceScopedResources') &&
+    chosen.some((one) => selects(one, labelsOf(pod)))
+  );
+}
+
+/** Velero's includes and excludes: no include is every one, and an exclude wins. */
+export function takesNamespace(filter: unknown, namespace: string): boolean {
+  const within = textsAt(filter, 'includedNamespaces');
+  const wanted = within.length === 0 || listed(within, namespace);
+  return wanted && !listed(textsAt(filter, 'excludedNamespaces'), namespace);
+}
+
+/** The same of kinds, for which every name that kubectl knows will do. */
+export function takesPods(
+  filter: unknown,
+  what: 'Resources' | 'NamespaceScopedResources',
+): boolean {
+  const isPods = (one: string): boolean =>
+    /^(?:pods?|po)$/i.test(one) || listed([one.toLowerCase()], 'pods');
+  const within = textsAt(filter, `included${what}`);
+  const wanted = within.length === 0 || within.some(isPods);
+  return wanted && !textsAt(filter, `excluded${what}`).some(isPods);
 }
 
 /** Who has a volume copied file by file; `undefined`: nobody. */

@@ -50,7 +50,7 @@ export function inject(pod: Pod, config: InjectConfig): Injection {
   if (skip) return { outcome: 'skipped', ...skip };
   const annotations = pod.metadata?.annotations ?? {};
   const user = usersOwn(annotations);
-  const { settings, issues } = readSettings(user);
+  const { settings, issues, ignored } = readSettings(user);
   if (issues.length > 0) return { outcome: 'invalid', issues };
   const database = findDatabase(pod, settings);
   if ('field' in database) return { outcome: 'invalid', issues: [database] };
@@ -68,10 +68,16 @@ export function inject(pod: Pod, config: InjectConfig): Injection {
     [ANNOTATIONS.written]: JSON.stringify(own),
   });
   const notices = [
+    ...ignored.map(ignoredNotice),
     ...hooks.notices,
     ...doubts(pod, { user, settings, parts: final, hookTimeoutMs }),
   ];
   return { outcome: 'injected', patch: diff(pod, changed), pod: changed, notices };
+}
+
+/** Tells of an annotation that was left unread. */
+export function ignoredNotice({ field, message }: FieldIssue): Notice {
+  return { code: 'AnnotationIgnored', message: `${field} ${message}: it was left unread` };
 }
 
 function skipReason(pod: Pod): { code: SkipCode; message: string } | undefined {

@@ -2,12 +2,14 @@ import { type Document, isMap, isSeq, type Node } from 'yaml';
 import { QuiesceError } from '../../errors.ts';
 import { printDocument, readDocuments } from './document.ts';
 import { BACKUP_HOOK } from './hooks.ts';
-import { inject, type Notice } from './inject.ts';
+import { differences } from './application.ts';
+import { ignoredNotice, inject, type Notice } from './inject.ts';
 import { INJECT_LABEL, isOurs } from './names.ts';
 import type { InjectConfig } from './options.ts';
 import { keysOf, type Operation } from './patch.ts';
 import type { Pod } from './pod.ts';
-import { sanePod } from './sane.ts';
+import { saneMetadata, sanePod } from './sane.ts';
+import { readSettings } from './settings.ts';
 
 /** What became of one object of a manifest. */
 export interface ManifestReport {
@@ -35,6 +37,8 @@ interface Found {
   readonly path: Path;
   /** As it is written. */
   readonly given: object;
+  /** Annotations of the workload itself; none where the object is a pod. */
+  readonly above: Readonly<Record<string, string>>;
 }
 
 /**
@@ -89,12 +93,13 @@ function findPods(object: unknown, path: Path): readonly Found[] {
   for (const key of at) pod = (pod as Record<string, unknown> | undefined)?.[key];
   if (typeof pod !== 'object' || pod === null) return [];
   const name = metadata?.name ?? metadata?.generateName ?? '';
-  return [{ kind, name, path: [...path, ...at], given: pod }];
+  const above = at.length === 0 ? {} : (saneMetadata(metadata).annotations ?? {});
+  return [{ kind, name, path: [...path, ...at], given: pod, above }];
 }
 
 function injectOne(
   document: Document.Parsed,
-  { kind, name, path, given }: Found,
+  { kind, name, path, given, above }: Found,
   config: InjectConfig,
   problems: string[],
 ): ManifestReport | undefined {
@@ -124,7 +129,20 @@ function injectOne(
     return undefined;
   }
   const outcome = result.patch.length > 0 ? 'injected' : 'unchanged';
-  return { object, outcome, notices: result.notices };
+  return { object, outcome, notices: [...aboutWorkload(above, pod), ...result.notices] };
+}
+
+/** What is said of the application may stand on the workload, where the webhook never sees it. */
+function aboutWorkload(above: Found['above'], pod: Pod): readonly Notice[] {
+  const { ignored } = readSettings(above);
+  const differing = differences(above, pod.metadata?.annotations ?? {});
+  return [
+    ...ignored.map(ignoredNotice),
+    ...differing.map(({ field, message }) => ({
+      code: 'AnnotationsDiffer',
+      message: `${field} ${message}`,
+    })),
+  ];
 }
 
 /** What an API server would refuse of a pod that has opted in, and injection cannot work with. */

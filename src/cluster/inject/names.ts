@@ -4,6 +4,7 @@ const PREFIX = 'quiesce.dev/';
 /** Opts a pod in, with the value `true`. */
 export const INJECT_LABEL = `${PREFIX}inject`;
 
+/** What the sidecar's pod asks of injection. One that cannot be followed keeps the sidecar out. */
 export const ANNOTATIONS = {
   /** The engine; guessed from image and ports where it is not named, and then written down. */
   engine: `${PREFIX}engine`,
@@ -17,17 +18,30 @@ export const ANNOTATIONS = {
   ttl: `${PREFIX}ttl`,
   /** Velero's timeout of both hooks; the freeze itself ends earlier. */
   hookTimeout: `${PREFIX}hook-timeout`,
-  group: `${PREFIX}group`,
-  order: `${PREFIX}order`,
-  priority: `${PREFIX}priority`,
   /** Written only: a JSON object of every annotation that injection wrote, with its value. */
   written: `${PREFIX}written`,
 } as const;
 
+/**
+ * What is said of a workload as a part of its application, on the workload or its template. The sidecar
+ * needs none of it: whatever their value, these never keep it out of a pod.
+ */
+export const APPLICATION = {
+  group: `${PREFIX}group`,
+  order: `${PREFIX}order`,
+  priority: `${PREFIX}priority`,
+  dependsOn: `${PREFIX}depends-on`,
+  stage: `${PREFIX}stage`,
+  state: `${PREFIX}state`,
+  freeze: `${PREFIX}freeze`,
+  verifySql: `${PREFIX}verify-sql`,
+  verifyHttp: `${PREFIX}verify-http`,
+} as const;
+
 /** Names without our prefix that are read where the prefixed one is absent, and never written. */
 export const ALIASES: Readonly<Record<string, string>> = {
-  [ANNOTATIONS.order]: 'backup.dependency.order',
-  [ANNOTATIONS.priority]: 'backup.recovery.priority',
+  [APPLICATION.order]: 'backup.dependency.order',
+  [APPLICATION.priority]: 'backup.recovery.priority',
 };
 
 export const DEFAULT_CONTAINER = 'kubectl.kubernetes.io/default-container';

@@ -2,7 +2,9 @@ import { LONGEST_MS, parseDuration } from '../../duration.ts';
 import { COPY_METHODS, type CopyMethod } from '../../engines/engine.ts';
 import { isEngine, ENGINES } from './engines/index.ts';
 import type { EngineName } from './engines/profile.ts';
-import { ALIASES, ANNOTATIONS, INJECT_LABEL, isOurs } from './names.ts';
+import { readApplication } from './application.ts';
+import { ANNOTATIONS } from './names.ts';
+import { unknownAnnotations } from './unknown.ts';
 
 /** What a pod's annotations ask for; `undefined` where they say nothing. */
 export interface PodSettings {
@@ -26,11 +28,17 @@ type Annotations = Readonly<Record<string, string>>;
 const SHORTEST_HOOK_MS = 2_000;
 const LONGEST_SECRET_NAME = 253;
 
+/** What the annotations of a pod say, and what is wrong with them. */
+export interface ReadSettings {
+  readonly settings: PodSettings;
+  /** What the sidecar needs and cannot follow: none is added. */
+  readonly issues: readonly FieldIssue[];
+  /** What is told and left unread: the sidecar does not depend on it. */
+  readonly ignored: readonly FieldIssue[];
+}
+
 /** Reads the annotations; everything wrong is named, an unknown `quiesce.dev/` key, too. */
-export function readSettings(annotations: Annotations): {
-  settings: PodSettings;
-  issues: FieldIssue[];
-} {
+export function readSettings(annotations: Annotations): ReadSettings {
   const reader = new Reader(annotations);
   const engine = reader.text(ANNOTATIONS.engine);
   if (engine !== undefined && !isEngine(engine)) {
@@ -50,14 +58,21 @@ export function readSettings(annotations: Annotations): {
     ttlMs: reader.duration(ANNOTATIONS.ttl, 1),
     hookTimeoutMs: reader.duration(ANNOTATIONS.hookTimeout, SHORTEST_HOOK_MS),
   };
-  reader.matching(ANNOTATIONS.group, /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/, {
-    must: 'must be a label value: at most 63 letters, digits, dots, dashes and underscores',
-  });
-  for (const name of [ANNOTATIONS.order, ANNOTATIONS.priority]) {
-    reader.matching(name, /^-?\d{1,9}$/, { must: 'must be a whole number' });
-  }
-  reader.unknown();
-  return { settings, issues: reader.issues };
+  const unknown = unknownAnnotations(Object.keys(annotations));
+  const told = (concerns: boolean): FieldIssue[] =>
+    unknown
+      .filter(({ concernsSidecar }) => concernsSidecar === concerns)
+      .map(({ key, meant }) => ({ field: key, message: unknownText(meant) }));
+  return {
+    settings,
+    issues: [...reader.issues, ...told(true)],
+    ignored: [...readApplication(annotations), ...told(false)],
+  };
+}
+
+function unknownText(meant: string | undefined): string {
+  const text = 'is not an annotation of quiesce';
+  return meant === undefined ? text : `${text}; did you mean ${meant}?`;
 }
 
 class Reader {
@@ -83,11 +98,9 @@ class Reader {
     pattern: RegExp,
     { must, longest = Number.MAX_SAFE_INTEGER }: { must: string; longest?: number },
   ): string | undefined {
-    const alias = ALIASES[name];
-    const field = alias !== undefined && this.#annotations[name] === undefined ? alias : name;
-    const value = this.text(field);
+    const value = this.text(name);
     if (value === undefined || (pattern.test(value) && value.length <= longest)) return value;
-    this.issue(field, must);
+    this.issue(name, must);
     return undefined;
   }
 
@@ -108,13 +121,5 @@ class Reader {
     const from = shortest >= 1_000 ? `${shortest / 1_000}s` : `${shortest}ms`;
     this.issue(name, `must be a duration with a unit, from ${from} to 24h, such as 30s or 10m`);
     return undefined;
-  }
-
-  /** A mistyped key would leave its author believing in a setting that nobody reads. */
-  unknown(): void {
-    const known = new Set<string>([...Object.values(ANNOTATIONS), INJECT_LABEL]);
-    for (const key of Object.keys(this.#annotations)) {
-      if (isOurs(key) && !known.has(key)) this.issue(key, 'is not an annotation of quiesce');
-    }
   }
 }

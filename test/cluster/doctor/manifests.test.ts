@@ -9,7 +9,7 @@ import { examine } from '../../../src/cluster/doctor/examine.ts';
 import type { Diagnosis } from '../../../src/cluster/doctor/report.ts';
 import { THEMES } from '../../../src/cluster/doctor/rules/index.ts';
 import { makeTempDir } from '../../support/postgres.ts';
-import { BROKEN, CLEAN, codes, findingsOf, fixture, load, namesIn } from './support.ts';
+import { BROKEN, CLEAN, codes, findingsOf, fixture, inventory, load, namesIn } from './support.ts';
 
 const run = promisify(execFile);
 
@@ -58,6 +58,104 @@ describe('of manifests with one mistake each, the doctor', () => {
       /^(?:VELERO|WEBHOOK|GROUP_CLASS|SECRET)_MISSING$|^NOT_SCHEDULED$|^VOLUMES_NOT_COPIED$|^NODE_AGENT_MISSING$|^SNAPSHOT_CLASS_UNLABELLED$|^WEBHOOK_(?:NOT_CALLED|SERVICE_MISSING)$/;
     const seen = codes(examine(await load([BROKEN])).findings);
     expect(seen).toEqual(expect.arrayContaining(names.filter((name) => !mended.test(name))));
+  });
+});
+
+describe('of what is said of an application, the doctor', () => {
+  const container = {
+    name: 'pg',
+    image: 'postgres:17',
+    volumeMounts: [{ name: 'data', mountPath: '/var/lib/postgresql/data' }],
+  };
+  const workload = (
+    above: object,
+    template: object,
+    labels: object = {},
+    image = 'postgres:17',
+  ) => ({
+    apiVersion: 'apps/v1',
+    kind: 'StatefulSet',
+    metadata: { name: 'db', annotations: above },
+    spec: {
+      template: {
+        metadata: { labels, annotations: template },
+        spec: { securityContext: { fsGroup: 999 }, containers: [{ ...container, image }] },
+      },
+      volumeClaimTemplates: [{ metadata: { name: 'data' } }],
+    },
+  });
+  const optedIn = { 'quiesce.dev/inject': 'true' };
+  const said = {
+    'quiesce.dev/order': '1',
+    'quiesce.dev/priority': 'high',
+    'quiesce.dev/group': 'shop',
+    'quiesce.dev/depends-on': 'cache, other-ns/queue, svc/web',
+    'quiesce.dev/stage': 'databases',
+    'quiesce.dev/state': 'data=keep',
+    'quiesce.dev/verify-sql': 'select 1',
+    'quiesce.dev/verify-http': '/healthz',
+  };
+  const aliases = { 'backup.dependency.order': '1', 'backup.recovery.priority': 'high' };
+
+  it('finds nothing wrong, on the workload, on its template or on both', () => {
+    for (const all of [said, aliases]) {
+      for (const [above, template] of [
+        [all, {}],
+        [{}, all],
+        [all, all],
+      ] as const) {
+        expect(findingsOf([workload(above, template, optedIn)])).toEqual([]);
+        expect(findingsOf([workload(above, template, {}, 'acme/shop:1')])).toMatchObject([
+          { code: 'ENGINE_UNKNOWN' },
+        ]);
+      }
+    }
+  });
+
+  it('asks for no label, and takes no database for one that is meant', () => {
+    for (const [above, template] of [
+      [said, {}],
+      [{}, said],
+    ] as const) {
+      expect(codes(findingsOf([workload(above, template)]))).toEqual(['UNPROTECTED']);
+    }
+    const none = { 'quiesce.dev/freeze': 'none' };
+    for (const [above, template] of [
+      [none, {}],
+      [{}, none],
+    ] as const) {
+      const { findings, workloads } = examine(inventory([workload(above, template)]));
+      expect(findings).toEqual([]);
+      expect(workloads).toMatchObject([{ state: 'left-out' }]);
+    }
+    expect(codes(findingsOf([workload({ 'quiesce.dev/freeze': 'no' }, none)]))).toEqual([
+      'ANNOTATIONS_DIFFER',
+      'ANNOTATION_IGNORED',
+      'UNPROTECTED',
+    ]);
+  });
+
+  it('never counts a bad value as an error', () => {
+    const bad = Object.fromEntries(Object.keys(said).map((key) => [key, '?!']));
+    const found = findingsOf([workload(bad, bad, optedIn)]);
+    expect(found.map(({ severity }) => severity)).not.toContain('error');
+    expect(codes(found)).toEqual(['ANNOTATION_IGNORED']);
+    const { workloads } = examine(inventory([workload(bad, bad, optedIn)]));
+    expect(workloads).toMatchObject([{ state: 'opted-in' }]);
+    const out = workload(bad, {}, { 'quiesce.dev/inject': 'false' });
+    expect(codes(findingsOf([out]))).toEqual(['ANNOTATION_IGNORED']);
+  });
+
+  it('still tells a mistyped setting of the sidecar, wherever it stands', () => {
+    const typo = { 'quiesce.dev/coppy': 'files' };
+    expect(codes(findingsOf([workload({}, typo, optedIn)]))).toEqual(['ANNOTATION_INVALID']);
+    expect(codes(findingsOf([workload(typo, {}, optedIn)]))).toEqual(['ANNOTATION_MISPLACED']);
+    expect(codes(findingsOf([workload({}, typo)]))).toEqual(['LABEL_MISSING']);
+  });
+
+  it('names an alias without quotes, which no API server takes', () => {
+    const found = findingsOf([workload({ 'backup.dependency.order': 1 }, {}, optedIn)]);
+    expect(codes(found)).toEqual(['VALUE_NOT_TEXT']);
   });
 });
 

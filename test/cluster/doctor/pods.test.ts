@@ -20,6 +20,7 @@ const SAME: Readonly<Record<string, string>> = {
   CopyContradicts: 'COPY_CONTRADICTS_FILE_BACKUP',
   SeveralVolumes: 'COPY_SEVERAL_VOLUMES',
   StateNotExcluded: 'STATE_IN_FILE_BACKUP',
+  AnnotationIgnored: 'ANNOTATION_IGNORED',
 };
 
 const named = (pod: Pod): Pod => ({
@@ -210,6 +211,26 @@ describe('who owns a pod', () => {
     expect(findingsOf([deployment, pod])).toMatchObject([
       { code: 'UNPROTECTED', object: { kind: 'Deployment', name: 'db' }, pods: ['db-0'] },
     ]);
+  });
+});
+
+describe('a setting in a form that the sidecar refuses', () => {
+  it('is named: NAME_DEFAULT is for the engines’ own', () => {
+    const result = inject(goldenPod('official-postgres-18'), CONFIG);
+    if (result.outcome !== 'injected') throw new Error(JSON.stringify(result));
+    const { spec } = result.pod;
+    const containers = (spec?.containers ?? []).map((one) =>
+      one.name === 'quiesce'
+        ? { ...one, env: [...(one.env ?? []), { name: 'QUIESCE_COPY_DEFAULT', value: 'files' }] }
+        : one,
+    );
+    const found = findingsOf([named({ ...result.pod, spec: { ...spec, containers } })]);
+    expect(found).toContainEqual(
+      expect.objectContaining({
+        code: 'SIDECAR_CONFIG_INVALID',
+        message: 'QUIESCE_COPY_DEFAULT is no setting of the sidecar.',
+      }),
+    );
   });
 });
 

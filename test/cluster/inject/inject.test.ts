@@ -73,10 +73,6 @@ describe('whether a pod is injected', () => {
     ['quiesce.dev/hook-timeout', '1s', /2s/],
     ['quiesce.dev/hook-timeout', '', /empty/],
     ['quiesce.dev/credentials-secret', 'Not_A_Name', /Secret/],
-    ['quiesce.dev/group', 'a b', /label value/],
-    ['quiesce.dev/order', 'first', /whole number/],
-    ['backup.dependency.order', 'first', /whole number/],
-    ['backup.recovery.priority', '1.5', /whole number/],
     ['quiesce.dev/hook-timeuot', '30s', /not an annotation/],
   ])('names the annotation %s=%s that it cannot follow', (key, value, message) => {
     const result = inject(postgresPod({ annotations: { [key]: value } }), CONFIG);

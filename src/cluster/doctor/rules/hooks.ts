@@ -1,66 +1,17 @@
 import { durationText } from '../../inject/hooks.ts';
-import {
-  argv,
-  hookKey,
-  isQuiesce,
-  parseGoDuration,
-  type Phase,
-  VELERO_DEFAULT_MS,
-  VERBS,
-} from '../../inject/hooks.ts';
+import { hookKey, parseGoDuration, VELERO_DEFAULT_MS, VERBS } from '../../inject/hooks.ts';
 import { CONTAINER } from '../../inject/names.ts';
 import { parseDuration } from '../../../duration.ts';
 import { QuiesceError } from '../../../errors.ts';
 import { type Arguments, parseArguments } from '../../../shim/args.ts';
 import type { Facts } from '../facts.ts';
+import { GOOD, type Hook, hooksOf, isOneWord, ownHooks, PHASES } from '../hooks.ts';
 import type { PodRule } from '../rule.ts';
 
-const PHASES = ['pre', 'post'] as const;
 /** QUIESCE_FREEZE_TIMEOUT where the sidecar is told none. */
 const FREEZE_TIMEOUT_MS = 25_000;
 /** How long a freeze lasts at the least, a volume: Velero looks for a snapshot every five seconds. */
 const POLL_MS = 5_000;
-
-/** The annotations of one hook, as they are written. */
-interface Hook {
-  readonly phase: Phase;
-  readonly command: string;
-  readonly words: readonly string[];
-  readonly container: string | undefined;
-  readonly timeout: string | undefined;
-  readonly onError: string | undefined;
-  /** It starts quiesce, with whatever flags. */
-  readonly ours: boolean;
-}
-
-function hookOf({ annotations }: Facts, phase: Phase): Hook | undefined {
-  const command = annotations[hookKey(phase, 'command')];
-  if (command === undefined) return undefined;
-  const words = argv(command);
-  return {
-    phase,
-    command,
-    words,
-    container: annotations[hookKey(phase, 'container')],
-    timeout: annotations[hookKey(phase, 'timeout')],
-    onError: annotations[hookKey(phase, 'on-error')],
-    ours: isQuiesce(words[0]) || isOneWord(command),
-  };
-}
-
-/** `quiesce freeze --timeout 25s`, which Velero takes for the name of a program. */
-function isOneWord(command: string): boolean {
-  return isQuiesce(command.split(/\s/)[0]) && argv(command).length === 1 && command.includes(' ');
-}
-
-function hooksOf(facts: Facts): readonly Hook[] {
-  return PHASES.map((phase) => hookOf(facts, phase)).filter((hook) => hook !== undefined);
-}
-
-/** Those of a pod that has a sidecar, and call it. */
-function ownHooks(facts: Facts): readonly Hook[] {
-  return facts.sidecar === undefined ? [] : hooksOf(facts).filter(({ ours }) => ours);
-}
 
 /** Those whose command can be run as it is. */
 function sound(facts: Facts): readonly Hook[] {
@@ -82,6 +33,9 @@ function problemOf(hook: Hook): string | undefined {
       ' ',
     );
   }
+  if (phase === 'post' && words.includes('--abandon')) {
+    return 'gives up the freeze (--abandon) and succeeds: every backup passes, and nothing vouches for it';
+  }
   try {
     flagsOf(hook);
     return undefined;
@@ -96,35 +50,7 @@ function limitOf({ timeout }: Hook): number {
   return (timeout === undefined ? undefined : parseGoDuration(timeout)) ?? VELERO_DEFAULT_MS;
 }
 
-const GOOD = `command '["quiesce", "freeze", "--timeout", "25s"]' and '["quiesce", "thaw"]'`;
-
 export const hookRules: readonly PodRule[] = [
-  {
-    code: 'HOOKS_MISSING',
-    severity: 'error',
-    title: 'A sidecar without Velero hooks',
-    why: 'Nobody tells it to freeze: the volume is copied while the server writes.',
-    fix: `Add the hook annotations to the pod template (${GOOD}), or let the webhook or quiesce inject do it.`,
-    *check(facts) {
-      if (facts.sidecar !== undefined && hooksOf(facts).length === 0) {
-        yield `It has the sidecar, and neither ${hookKey('pre', 'command')} nor ${hookKey('post', 'command')}.`;
-      }
-    },
-  },
-  {
-    code: 'HOOK_HALF',
-    severity: 'error',
-    title: 'One of the two hooks is missing',
-    why: 'A freeze without a thaw ends by its lease, and its backup is not consistent; a thaw without a freeze always fails.',
-    fix: `Add the other: ${GOOD}.`,
-    *check(facts) {
-      const hooks = ownHooks(facts);
-      const [only] = hooks;
-      if (only === undefined || hooksOf(facts).length !== 1) return;
-      const other = only.phase === 'pre' ? 'post' : 'pre';
-      yield `It has ${hookKey(only.phase, 'command')}, and no ${hookKey(other, 'command')}.`;
-    },
-  },
   {
     code: 'HOOKS_OVERWRITTEN',
     severity: 'error',

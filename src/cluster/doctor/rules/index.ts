@@ -1,4 +1,6 @@
 import type { ClusterRule, PodRule, RuleText } from '../rule.ts';
+import { annotationRules } from './annotations.ts';
+import { backupHookRules } from './backup-hooks.ts';
 import { copyRules } from './copy.ts';
 import { credentialRules } from './credentials.ts';
 import { hookRules } from './hooks.ts';
@@ -12,7 +14,8 @@ import { webhookPodRules, webhookRules } from './webhook.ts';
 /** Rules by theme, in the order in which docs/doctor.md has them. */
 export const THEMES: readonly { readonly title: string; readonly rules: readonly RuleText[] }[] = [
   { title: 'Protection', rules: protectionRules },
-  { title: 'Hooks and timeouts', rules: hookRules },
+  { title: 'Annotations', rules: annotationRules },
+  { title: 'Hooks and timeouts', rules: [...backupHookRules, ...hookRules] },
   { title: 'The sidecar', rules: sidecarRules },
   { title: 'Credentials', rules: credentialRules },
   { title: 'How volumes are copied', rules: [...copyRules, ...backupRules] },
@@ -24,6 +27,8 @@ export const THEMES: readonly { readonly title: string; readonly rules: readonly
 
 export const POD_RULES: readonly PodRule[] = [
   ...protectionRules,
+  ...annotationRules,
+  ...backupHookRules,
   ...hookRules,
   ...sidecarRules,
   ...credentialRules,

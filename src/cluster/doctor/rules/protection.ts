@@ -1,22 +1,20 @@
-import { ANNOTATIONS, CONTAINER, INJECT_LABEL, isOurs } from '../../inject/names.ts';
-import { BACKUP_HOOK, hookKey } from '../../inject/hooks.ts';
+import { ANNOTATIONS, CONTAINER, INJECT_LABEL } from '../../inject/names.ts';
+import { hookKey } from '../../inject/hooks.ts';
 import { inject } from '../../inject/inject.ts';
 import type { Facts } from '../facts.ts';
 import { keysOf } from '../../inject/patch.ts';
-import { annotationsOf, at, labelsOf, listAt, textAt } from '../objects.ts';
+import { concernsSidecar } from '../../inject/unknown.ts';
+import { annotationsOf, labelsOf, listAt, textAt } from '../objects.ts';
 import type { PodRule } from '../rule.ts';
 
 const LABEL = `${INJECT_LABEL}: "true"`;
-/** Written on whole workloads, for the verbs that work on those. */
-const OF_WORKLOADS = new Set<string>([ANNOTATIONS.group, ANNOTATIONS.order, ANNOTATIONS.priority]);
-
 /** Is protection of this pod asked for, or given, in any way? */
 function isMeant({ optIn, sidecar, native, annotations }: Facts): boolean {
   return (
     optIn !== undefined ||
     sidecar !== undefined ||
     native !== undefined ||
-    Object.keys(annotations).some((key) => isOurs(key) && !OF_WORKLOADS.has(key))
+    Object.keys(annotations).some(concernsSidecar)
   );
 }
 
@@ -40,7 +38,8 @@ function volumesText(volumes: readonly string[]): string {
 
 /** A database that nobody has said anything about. */
 function isForgotten(facts: Facts): boolean {
-  return keptOn(facts).length > 0 && !isMeant(facts) && !isMisplaced(facts);
+  const said = facts.unfrozen || isMeant(facts) || isMisplaced(facts);
+  return keptOn(facts).length > 0 && !said;
 }
 
 /** The volumes with a life of their own, were it only a folder of the node. */
@@ -105,7 +104,7 @@ export const protectionRules: readonly PodRule[] = [
       const { optIn, sidecar, native, annotations } = facts;
       if (optIn !== undefined || sidecar !== undefined || native !== undefined) return;
       if (isMisplaced(facts) || !isMeant(facts)) return;
-      const keys = Object.keys(annotations).filter(isOurs).join(', ');
+      const keys = Object.keys(annotations).filter(concernsSidecar).join(', ');
       yield {
         message: `It has ${keys}, but not the label that opts in.`,
         fix: whereToLabel(facts),
@@ -139,57 +138,6 @@ export const protectionRules: readonly PodRule[] = [
     *check({ optIn }) {
       if (optIn === undefined || optIn === 'true' || optIn === 'false') return;
       yield `The label ${INJECT_LABEL} is ${JSON.stringify(optIn)}.`;
-    },
-  },
-  {
-    code: 'ANNOTATION_MISPLACED',
-    severity: 'warning',
-    title: 'Annotations of the sidecar or of hooks on the workload instead of its pod template',
-    why: 'The sidecar’s settings and Velero’s hooks are read from the pod; on the workload they do nothing.',
-    fix: 'Move them to spec.template.metadata.annotations.',
-    *check({ subject, view }) {
-      if (subject.kind === 'Pod' || view.live !== undefined) return;
-      const keys = Object.keys(annotationsOf(subject.object)).filter(
-        (key) =>
-          (isOurs(key) || key.includes(BACKUP_HOOK)) &&
-          key !== INJECT_LABEL &&
-          !OF_WORKLOADS.has(key) &&
-          annotationsOf(view.pod)[key] === undefined,
-      );
-      if (keys.length > 0) yield `The ${subject.kind} itself has ${keys.join(', ')}.`;
-    },
-  },
-  {
-    code: 'ANNOTATION_INVALID',
-    severity: 'error',
-    title: 'An annotation that cannot be followed, or that nobody knows',
-    why: 'The webhook adds no sidecar then: the pod starts unprotected, or with failurePolicy Fail not at all.',
-    fix: 'Mend the annotation on the pod template; docs/webhook.md lists them.',
-    *check({ injection, issues, optIn, sidecar }) {
-      if (optIn === 'false') return;
-      const found = injection?.outcome === 'invalid' ? injection.issues : [];
-      const own = sidecar !== undefined || injection !== undefined ? issues : [];
-      const all = new Set([...found, ...own].map(({ field, message }) => `${field} ${message}.`));
-      yield* all;
-    },
-  },
-  {
-    code: 'VALUE_NOT_TEXT',
-    severity: 'error',
-    title: 'A label or an annotation that is no text',
-    why: 'YAML makes a number or a boolean of what is not quoted, and a list of what looks like one: the API server refuses the object.',
-    fix: 'Put the value in quotes.',
-    *check({ subject, view }, { catalog }) {
-      if (view.live !== undefined) return;
-      const given = catalog.given(subject.object);
-      const pod = subject.kind === 'Pod' ? given : at(given, 'spec', 'template');
-      for (const kind of ['labels', 'annotations']) {
-        for (const [key, value] of Object.entries(at(pod, 'metadata', kind) ?? {})) {
-          const ours = isOurs(key) || key.includes(BACKUP_HOOK);
-          if (ours && typeof value !== 'string')
-            yield `${key} is ${JSON.stringify(value)}, without quotes.`;
-        }
-      }
     },
   },
   {

@@ -9,8 +9,8 @@ import type { Facts } from '../facts.ts';
 import type { PodRule } from '../rule.ts';
 
 const OURS = 'QUIESCE_';
-/** Forms in which any key may be given; their text is read in the container only. */
-const INDIRECT = /_(?:FILE|DEFAULT)$/;
+/** The form in which any key may be given; its text is read in the container only. */
+const INDIRECT = /_FILE$/;
 const STATE_DIR = '/var/lib/quiesce';
 const RUN_DIR = '/run/quiesce';
 

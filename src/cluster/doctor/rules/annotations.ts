@@ -1,0 +1,95 @@
+import { differences } from '../../inject/application.ts';
+import { BACKUP_HOOK } from '../../inject/hooks.ts';
+import { ALIASES, INJECT_LABEL, isOurs } from '../../inject/names.ts';
+import { readSettings } from '../../inject/settings.ts';
+import { concernsSidecar } from '../../inject/unknown.ts';
+import { annotationsOf, at } from '../objects.ts';
+import type { PodRule } from '../rule.ts';
+
+export const annotationRules: readonly PodRule[] = [
+  {
+    code: 'ANNOTATION_MISPLACED',
+    severity: 'warning',
+    title: 'Annotations of the sidecar or of hooks on the workload instead of its pod template',
+    why: 'The sidecar’s settings and Velero’s hooks are read from the pod; on the workload they do nothing.',
+    fix: 'Move them to spec.template.metadata.annotations.',
+    *check({ subject, view }) {
+      if (subject.kind === 'Pod' || view.live !== undefined) return;
+      const keys = Object.keys(annotationsOf(subject.object)).filter(
+        (key) =>
+          (concernsSidecar(key) || key.includes(BACKUP_HOOK)) &&
+          key !== INJECT_LABEL &&
+          annotationsOf(view.pod)[key] === undefined,
+      );
+      if (keys.length > 0) yield `The ${subject.kind} itself has ${keys.join(', ')}.`;
+    },
+  },
+  {
+    code: 'ANNOTATION_INVALID',
+    severity: 'error',
+    title: 'An annotation for the sidecar that cannot be followed',
+    why: 'The webhook adds no sidecar then: the pod starts unprotected, or with failurePolicy Fail not at all.',
+    fix: 'Mend the annotation on the pod template; docs/webhook.md lists them.',
+    *check({ injection, issues, optIn, sidecar }) {
+      if (optIn === 'false') return;
+      const found = injection?.outcome === 'invalid' ? injection.issues : [];
+      const own = sidecar !== undefined || injection !== undefined ? issues : [];
+      const all = new Set([...found, ...own].map(({ field, message }) => `${field} ${message}.`));
+      yield* all;
+    },
+  },
+  {
+    code: 'ANNOTATION_IGNORED',
+    severity: 'warning',
+    title: 'An annotation with a value that says nothing, or that nobody knows',
+    why: 'It is left unread: order, dependencies and what a restore brings back are not what its author means. The sidecar does not depend on it.',
+    fix: 'Mend or remove the annotation; docs/webhook.md lists them with their values.',
+    always: true,
+    *check({ subject, view, ignored }) {
+      for (const { field, message } of ignored) yield `${field} ${message}.`;
+      if (subject.kind === 'Pod' || view.live !== undefined) return;
+      const above = readSettings(annotationsOf(subject.object)).ignored;
+      for (const { field, message } of above) {
+        yield `${field} on the ${subject.kind} itself ${message}.`;
+      }
+    },
+  },
+  {
+    code: 'ANNOTATIONS_DIFFER',
+    severity: 'warning',
+    title: 'A workload and its pod template say different things of the application',
+    why: 'The workload’s counts, and whoever reads the template believes something else.',
+    fix: 'Remove one of the two, or make them say the same.',
+    always: true,
+    *check({ subject, view }) {
+      if (subject.kind === 'Pod' || view.live !== undefined) return;
+      const found = differences(annotationsOf(subject.object), annotationsOf(view.pod));
+      for (const { field, message } of found) yield `${field} ${message}.`;
+    },
+  },
+  {
+    code: 'VALUE_NOT_TEXT',
+    severity: 'error',
+    title: 'A label or an annotation that is no text',
+    why: 'YAML makes a number or a boolean of what is not quoted, and a list of what looks like one: the API server refuses the object.',
+    fix: 'Put the value in quotes.',
+    *check({ subject, view }, { catalog }) {
+      if (view.live !== undefined) return;
+      const given = catalog.given(subject.object);
+      const pod = subject.kind === 'Pod' ? given : at(given, 'spec', 'template');
+      const aliases = Object.values(ALIASES);
+      const all = new Set([given, pod]);
+      for (const [key, value] of [...all].flatMap(labelsAndAnnotations)) {
+        const ours = isOurs(key) || aliases.includes(key) || key.includes(BACKUP_HOOK);
+        if (ours && typeof value !== 'string')
+          yield `${key} is ${JSON.stringify(value)}, without quotes.`;
+      }
+    },
+  },
+];
+
+function labelsAndAnnotations(object: unknown): readonly [string, unknown][] {
+  return ['labels', 'annotations'].flatMap((kind) =>
+    Object.entries(at(object, 'metadata', kind) ?? {}),
+  );
+}

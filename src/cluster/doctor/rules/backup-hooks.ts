@@ -1,0 +1,119 @@
+import { hookKey, VERBS } from '../../inject/hooks.ts';
+import { backupCalls, type Call, repeated, verbOf } from '../backup-hooks.ts';
+import type { Facts } from '../facts.ts';
+import { GOOD, hooksOf, ownHooks } from '../hooks.ts';
+import type { PodRule } from '../rule.ts';
+import type { Velero } from '../velero.ts';
+
+/** The backups that take the pod and do not call this; `undefined`: none takes it. */
+function lacking(
+  velero: Velero,
+  facts: Facts,
+  isCalled: (call: Call) => boolean,
+): readonly string[] | undefined {
+  const backups = backupCalls(velero, facts);
+  if (backups.length === 0) return undefined;
+  return backups.filter(({ calls }) => !calls.some(isCalled)).map(({ name }) => name);
+}
+
+/** Some backups may bring hooks of their own, and these do not. */
+function nor(names: readonly string[] = []): string {
+  return names.length === 0 ? '' : ` Nor has spec.hooks of ${names.join(', ')}.`;
+}
+
+/** Of the backups that bring both hooks themselves, those that bring only one of them. */
+function* halfBackups(velero: Velero, facts: Facts): Iterable<string> {
+  for (const { name, calls } of backupCalls(velero, facts)) {
+    const real = calls.filter(({ harmless }) => !harmless);
+    const verbs = new Set(real.map(({ verb }) => verb));
+    const [first] = real;
+    if (verbs.size !== 1 || first === undefined) continue;
+    const other = first.verb === 'freeze' ? 'thaw' : 'freeze';
+    yield `In a backup of ${name} quiesce ${first.verb} runs ${first.from}, and no quiesce ${other}.`;
+  }
+}
+
+/** The hooks that call quiesce, from wherever they come, by rules of what surrounds a pod. */
+export const backupHookRules: readonly PodRule[] = [
+  {
+    code: 'HOOKS_MISSING',
+    severity: 'error',
+    title: 'A sidecar without Velero hooks',
+    why: 'Nobody tells it to freeze: the volume is copied while the server writes.',
+    fix: `Add the hook annotations to the pod template (${GOOD}), or let the webhook or quiesce inject do it.`,
+    *check(facts, { velero }) {
+      if (facts.sidecar === undefined || hooksOf(facts).length > 0) return;
+      const without = lacking(velero, facts, () => true);
+      if (without?.length === 0) return;
+      yield `It has the sidecar, and neither ${hookKey('pre', 'command')} nor ${hookKey('post', 'command')}.${nor(without)}`;
+    },
+  },
+  {
+    code: 'HOOK_HALF',
+    severity: 'error',
+    title: 'One of the two hooks is missing',
+    why: 'A freeze without a thaw ends by its lease, and its backup is not consistent; a thaw without a freeze always fails.',
+    fix: `Add the other: ${GOOD}.`,
+    *check(facts, { velero }) {
+      const annotated = hooksOf(facts);
+      if (facts.sidecar !== undefined && annotated.length === 0) yield* halfBackups(velero, facts);
+      const [own] = ownHooks(facts);
+      if (own === undefined || annotated.length !== 1) return;
+      const other = own.phase === 'pre' ? 'post' : 'pre';
+      const without = lacking(
+        velero,
+        facts,
+        ({ verb, harmless }) => verb === VERBS[other] && !harmless,
+      );
+      if (without?.length === 0) return;
+      yield `It has ${hookKey(own.phase, 'command')}, and no ${hookKey(other, 'command')}.${nor(without)}`;
+    },
+  },
+  {
+    code: 'HOOK_TWICE',
+    severity: 'error',
+    title: 'Two hooks of one backup freeze, or thaw, the same pod',
+    why: 'The success of a thaw is told once: the second fails with ALREADY_THAWED. A second freeze is refused with FREEZE_HELD. Either way every backup is PartiallyFailed.',
+    fix: 'Leave one. Take quiesce out of spec.hooks and let the pod’s annotations do it, which take the place of spec.hooks in their phase, or narrow the namespaces, resources or labelSelector of the hooks until only one of them matches the pod.',
+    *check(facts, { velero }) {
+      if (facts.sidecar === undefined) return;
+      for (const { name, calls } of backupCalls(velero, facts)) {
+        for (const [first, second] of repeated(calls)) {
+          yield `In a backup of ${name} quiesce ${second.verb} runs twice in its pods: ${first.from}, then ${second.from}.`;
+        }
+      }
+    },
+  },
+  {
+    code: 'HOOK_REPLACED',
+    severity: 'warning',
+    title: 'A hook of a backup does not run in a pod that has an annotation for its phase',
+    why: 'Velero runs one annotated hook a phase, in place of all of spec.hooks. What the backup’s own hook was for is not done in this pod.',
+    fix: 'Narrow the labelSelector of the hook to the pods that need it. The freeze takes the place of a flush or a lock (docs/migration.md); anything else belongs before or after the backup.',
+    *check(facts, { velero }) {
+      if (facts.sidecar === undefined) return;
+      for (const { name, replaced } of backupCalls(velero, facts)) {
+        for (const { words, phase, from } of replaced) {
+          if (verbOf(words) !== undefined) continue;
+          yield `In a backup of ${name} the hook ${from.replace(/^by /, '')} does not run in its pods: ${hookKey(phase, 'command')} takes its place.`;
+        }
+      }
+    },
+  },
+  {
+    code: 'HOOK_TARGET_MISSING',
+    severity: 'error',
+    title: 'A hook of a backup points to a container that a matching pod does not have',
+    why: 'Velero cannot run it: the hook fails, and every backup is PartiallyFailed.',
+    fix: 'Narrow the namespaces or the labelSelector of the hook to the pods that have the container.',
+    *check(facts, { velero }) {
+      const names = facts.pod.spec?.containers?.map(({ name }) => name) ?? [];
+      for (const { name, own } of backupCalls(velero, facts)) {
+        for (const { container, from } of own) {
+          if (container === undefined || names.includes(container)) continue;
+          yield `In a backup of ${name} the hook ${from.replace(/^by /, '')} runs in ${container}, which is none of its containers (${names.join(', ')}).`;
+        }
+      }
+    },
+  },
+];
