@@ -66,7 +66,7 @@ const nodeReadsHostNames = {
   setup({ onLoad }) {
     const contents = [
       "const { domainToASCII } = require('node:url');",
-      "exports.toASCII = (domain) => domainToASCII(domain) || null;",
+      'exports.toASCII = (domain) => domainToASCII(domain) || null;',
     ].join('\n');
     onLoad({ filter: /node_modules\/tr46\/index\.js$/ }, () => ({ contents }));
   },

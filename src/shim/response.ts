@@ -26,7 +26,7 @@ type Step = 'status' | 'fields' | 'counted' | 'size' | 'chunk' | 'after-chunk' |
  */
 export class ResponseReader {
   #step: Step | 'done' = 'status';
-  #rest = Buffer.alloc(0);
+  #rest: Buffer = Buffer.alloc(0);
   #headBytes = 0;
   #status = 0;
   readonly #fields = new Map<string, string>();
@@ -95,11 +95,12 @@ export class ResponseReader {
   #line(): string | undefined {
     const at = this.#rest.indexOf('\r\n');
     const bytes = at < 0 ? this.#rest.length : at + 2;
-    if (this.#headBytes + bytes > HEAD_LIMIT) throw new Garbled('the head of the answer is too long');
+    if (this.#headBytes + bytes > HEAD_LIMIT)
+      throw new Garbled('the head of the answer is too long');
     if (at < 0) return undefined;
     // The sizes of chunks do not count: a long body has many.
     if (this.#step !== 'size' && this.#step !== 'after-chunk') this.#headBytes += bytes;
-    const line = this.#rest.latin1Slice(0, at);
+    const line = this.#rest.toString('latin1', 0, at);
     this.#rest = this.#rest.subarray(bytes);
     return line;
   }
