@@ -15,7 +15,7 @@ const LIMIT = 1.4;
 
 /** The package that MongoDB's driver depends on. */
 const fromDriver = createRequire(createRequire(import.meta.url).resolve('mongodb'));
-const { saslprep } = fromDriver('@mongodb-js/saslprep') as { saslprep(text: string): string };
+const { saslprep } = fromDriver('@mongodb-js/saslprep') as { saslprep: (text: string) => string };
 
 // What a shell sets for its Nodes would be in both measurements, and hide the one in the other.
 for (const name of Object.keys(process.env)) {
@@ -70,7 +70,7 @@ test('printable ASCII is a prepared password as it is, so that its tables need n
 
 interface Beside {
   readonly env: Record<string, string>;
-  stop(): Promise<unknown>;
+  readonly stop: () => Promise<unknown>;
 }
 
 const ENGINES: Readonly<Record<string, (dir: string) => Promise<Beside>>> = {

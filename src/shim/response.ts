@@ -64,23 +64,20 @@ export class ResponseReader {
 
   /** @returns whether more can be read of what has come */
   #advance(): boolean {
-    switch (this.#step) {
-      case 'done':
-        if (this.#rest.length > 0) throw new Garbled('bytes after the answer');
-        return false;
-      case 'open':
-        this.#keep(this.#rest.length);
-        return false;
-      case 'counted':
-      case 'chunk':
-        return this.#data();
-      default: {
-        const line = this.#line();
-        if (line === undefined) return false;
-        this.#take(this.#step, line);
-        return true;
-      }
+    const step = this.#step;
+    if (step === 'done') {
+      if (this.#rest.length > 0) throw new Garbled('bytes after the answer');
+      return false;
     }
+    if (step === 'open') {
+      this.#keep(this.#rest.length);
+      return false;
+    }
+    if (step === 'counted' || step === 'chunk') return this.#data();
+    const line = this.#line();
+    if (line === undefined) return false;
+    this.#take(step, line);
+    return true;
   }
 
   #take(step: Step, line: string): void {

@@ -51,7 +51,12 @@ describe('the environment of a benchmark', () => {
          process.exitCode = 7;
        } else process.exitCode = ended;`,
     );
-    const env = { ...LOUD, PATH: process.env['PATH'], NODE_OPTIONS: '--no-warnings', LD_PRELOAD: '' };
+    const env = {
+      ...LOUD,
+      PATH: process.env['PATH'],
+      NODE_OPTIONS: '--no-warnings',
+      LD_PRELOAD: '',
+    };
     const child = spawn(process.execPath, ['scripts/run-ts.mjs', program, 'a', 'b'], { env });
     let output = '';
     child.stdout.on('data', (piece: Buffer) => (output += piece.toString()));
