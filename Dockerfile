@@ -6,7 +6,7 @@
 #     --build-arg RUNTIME_IMAGE=registry.example/node:24-slim \
 #     --build-arg NODE_PATH_IN_RUNTIME=/usr/local/bin/node -t quiesce .
 #
-# BUILD_IMAGE needs Node 20.19 or newer with npm on PATH and /bin/sh. RUNTIME_IMAGE needs Node 20.3 or
+# BUILD_IMAGE needs Node 20.19 or newer with npm on PATH and /bin/sh. RUNTIME_IMAGE needs Node 20.19 or
 # newer at NODE_PATH_IN_RUNTIME and nothing else: distroless images keep it at /nodejs/bin/node, the
 # official ones at /usr/local/bin/node, Debian and its kin at /usr/bin/node.
 ARG BUILD_IMAGE=docker.io/library/node:24-bookworm-slim

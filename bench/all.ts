@@ -4,7 +4,7 @@
  * node scripts/run-ts.mjs bench/all.ts [--quick] [--postgres 17] [--freezes N] [--only PART,PART]
  * [--lock FILE] [--out FOLDER]
  *
- * `--only` measures these parts anew (none with '') and takes the others from the last run. `--lock`: what needs a
+ * `--only` measures these parts anew (none with '') and takes the others from results.json in FOLDER. `--lock`: what needs a
  * quiet machine takes this file's exclusive lock (flock) while it runs, and where others keep it for
  * longer than `--patience` seconds, measures beside them; the results say so. Exits 1 where a goal was
  * missed, 2 where something could not be measured.
@@ -15,6 +15,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { cleanEnvironment } from './support/environment.ts';
 import { drawCharts } from './support/svg.ts';
 import { goalLine, markdownOf, missed, type Report } from './support/report.ts';
 
@@ -40,8 +41,9 @@ interface Step {
   readonly shared?: boolean;
 }
 
+const folder = resolve(values.out);
 /** Where the last result of each part is kept. */
-const KEPT = '.cache/bench';
+const KEPT = join(folder, 'results.json');
 const LOCK_IS_HELD = 75;
 
 const rounds = values.rounds === undefined ? [] : ['--rounds', values.rounds];
@@ -82,7 +84,10 @@ function commandOf({ name, args = [] }: Step, lock: readonly string[]): [string,
 }
 
 async function output([command, ...args]: readonly [string, ...string[]]) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(command, args, {
+    env: cleanEnvironment(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
   const [code] = (await once(child, 'close')) as [number | null];
@@ -101,17 +106,25 @@ async function measure(step: Step): Promise<Measured> {
     ({ code, text } = await output(commandOf(step, beside)));
   }
   if (code !== 0 && code !== 1) throw new Error(`${step.part} ended with ${code}`);
-  const measured = { report: JSON.parse(text) as Measured['report'], at, load, alone };
-  await writeFile(join(KEPT, `${step.part}.json`), JSON.stringify(measured));
-  return measured;
+  return { report: JSON.parse(text) as Measured['report'], at, load, alone };
 }
 
-async function kept({ part }: Step): Promise<Measured> {
-  try {
-    return JSON.parse(await readFile(join(KEPT, `${part}.json`), 'utf8')) as Measured;
-  } catch {
-    throw new Error(`${part} has not been measured yet: leave out --only`);
-  }
+type Kept = Partial<Record<string, Measured>>;
+
+async function readKept(): Promise<Kept> {
+  const text = await readFile(KEPT, 'utf8').catch(() => '{}');
+  return JSON.parse(text) as Kept;
+}
+
+async function measuredOrKept(step: Step, wanted: boolean, all: Kept): Promise<Measured> {
+  const before = all[step.part];
+  if (!wanted && before) return before;
+  if (!wanted) throw new Error(`${step.part} has not been measured yet: leave out --only`);
+  const measured = await measure(step);
+  all[step.part] = measured;
+  // At once: what follows may fail, and this took its time.
+  await writeFile(KEPT, `${JSON.stringify(all, null, 1)}\n`);
+  return measured;
 }
 
 /** Where and when a part was measured, and beside what. */
@@ -137,7 +150,8 @@ function results(parts: readonly Measured[]): string {
 
 Written by \`npm run bench\`. Only ratios of one run are claims: each is measured against its alternative in
 turn, on the same machine, in the same minutes, and \`nothing\`, where it stands among the treatments, shows
-what the machine does by itself. Milliseconds are of this machine.${quick}
+what the machine does by itself. Milliseconds are of this machine. Below each part stand the machine and the
+environment of its processes.${quick}
 
 ${verdict}
 
@@ -152,14 +166,12 @@ async function main(): Promise<number> {
   const only = values.only?.split(',').filter((part) => part !== '');
   const unknown = only?.filter((part) => !STEPS.some((step) => step.part === part)) ?? [];
   if (unknown.length > 0) throw new Error(`there is no part ${unknown.join(', ')}`);
-  await mkdir(KEPT, { recursive: true });
-  const parts: Measured[] = [];
+  await mkdir(folder, { recursive: true });
+  const [parts, all]: [Measured[], Kept] = [[], await readKept()];
   for (const step of STEPS) {
     const wanted = only === undefined || only.includes(step.part);
-    parts.push(await (wanted ? measure(step) : kept(step)));
+    parts.push(await measuredOrKept(step, wanted, all));
   }
-  const folder = resolve(values.out);
-  await mkdir(folder, { recursive: true });
   const charts = parts.flatMap(({ report }) => report.charts);
   await writeFile(join(folder, 'results.md'), `${results(parts)}\n`);
   await writeFile(join(folder, 'results.svg'), drawCharts(charts));

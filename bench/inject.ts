@@ -6,6 +6,8 @@ import type { Pod } from '../src/cluster/inject/pod.ts';
 import { type ControlPlane, startControlPlane } from '../test/support/kubernetes.ts';
 import { CONFIG, goldenNames, goldenPod } from '../test/support/pods.ts';
 import { startWebhook } from '../test/support/webhook.ts';
+import { startedAnew } from './support/environment.ts';
+import { describeMachine } from './support/machine.ts';
 
 const PODS = 1_000;
 const AT_ONCE = 2;
@@ -95,67 +97,78 @@ async function measured(plane: ControlPlane): Promise<{ sum: number; count: numb
   return { sum: value('sum'), count: value('count') };
 }
 
-const plane = await startControlPlane();
-try {
-  await plane.namespace('bench');
-  await plane.must('POST', '/api/v1/namespaces/bench/services', {
-    metadata: { name: 'hook' },
-    spec: { type: 'ExternalName', externalName: 'localhost' },
-  });
-  await plane.must('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
-    metadata: { name: 'hook' },
-    subjects: [{ kind: 'User', name: 'webhook', apiGroup: 'rbac.authorization.k8s.io' }],
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
-  });
-  const webhook = await startWebhook(['--service', 'hook', '--namespace', 'bench'], {
-    KUBECONFIG: await plane.kubeconfig('webhook'),
-  });
+async function main(): Promise<void> {
+  const plane = await startControlPlane();
   try {
-    await plane.must('POST', CONFIGURATION, {
-      metadata: { name: 'quiesce' },
-      webhooks: [
-        {
-          name: 'inject.quiesce.dev',
-          admissionReviewVersions: ['v1'],
-          sideEffects: 'NoneOnDryRun',
-          reinvocationPolicy: 'IfNeeded',
-          failurePolicy: 'Fail',
-          clientConfig: {
-            service: { namespace: 'bench', name: 'hook', path: '/mutate', port: webhook.port },
-          },
-          objectSelector: { matchLabels: { 'quiesce.dev/inject': 'true' } },
-          rules: [
-            { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] },
-          ],
-        },
-      ],
+    await plane.namespace('bench');
+    await plane.must('POST', '/api/v1/namespaces/bench/services', {
+      metadata: { name: 'hook' },
+      spec: { type: 'ExternalName', externalName: 'localhost' },
     });
-    await webhook.ready();
-    const pods = samples();
-    const [first] = pods;
-    const end = Date.now() + 30_000;
-    const path = '/api/v1/namespaces/bench/pods?dryRun=All';
-    while ((await plane.call('POST', path, first)).status !== 201 && Date.now() < end);
-    const before = await measured(plane);
-    const { withHook, without } = await throughServer(plane, pods);
-    const after = await measured(plane);
-    const own = (1_000 * (after.sum - before.sum)) / (after.count - before.count);
-    process.stdout.write(
-      `${`${PODS} pods, milliseconds`.padEnd(44)}${['p50', 'p99', 'mean'].map((name) => name.padStart(9)).join('')}\n`,
-    );
-    row('the function alone', pure(pods));
-    row('created without the label', without);
-    row('created with the label', withHook);
-    process.stdout.write(
-      `The API server's own measure of the webhook: ${own.toFixed(2)} ms a pod (${after.count - before.count} calls); of medians ${(withHook.p50 - without.p50).toFixed(2)} ms.\n`,
-    );
-    if (!(own < LIMIT_MS)) {
-      process.stderr.write(`That is not under ${LIMIT_MS} ms.\n`);
-      process.exitCode = 1;
+    await plane.must('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+      metadata: { name: 'hook' },
+      subjects: [{ kind: 'User', name: 'webhook', apiGroup: 'rbac.authorization.k8s.io' }],
+      roleRef: {
+        apiGroup: 'rbac.authorization.k8s.io',
+        kind: 'ClusterRole',
+        name: 'cluster-admin',
+      },
+    });
+    const webhook = await startWebhook(['--service', 'hook', '--namespace', 'bench'], {
+      KUBECONFIG: await plane.kubeconfig('webhook'),
+    });
+    try {
+      await plane.must('POST', CONFIGURATION, {
+        metadata: { name: 'quiesce' },
+        webhooks: [
+          {
+            name: 'inject.quiesce.dev',
+            admissionReviewVersions: ['v1'],
+            sideEffects: 'NoneOnDryRun',
+            reinvocationPolicy: 'IfNeeded',
+            failurePolicy: 'Fail',
+            clientConfig: {
+              service: { namespace: 'bench', name: 'hook', path: '/mutate', port: webhook.port },
+            },
+            objectSelector: { matchLabels: { 'quiesce.dev/inject': 'true' } },
+            rules: [
+              { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] },
+            ],
+          },
+        ],
+      });
+      await webhook.ready();
+      const pods = samples();
+      const [first] = pods;
+      const end = Date.now() + 30_000;
+      const path = '/api/v1/namespaces/bench/pods?dryRun=All';
+      while ((await plane.call('POST', path, first)).status !== 201 && Date.now() < end);
+      const before = await measured(plane);
+      const { withHook, without } = await throughServer(plane, pods);
+      const after = await measured(plane);
+      process.stdout.write(`${await describeMachine('.')}\n`);
+      const own = (1_000 * (after.sum - before.sum)) / (after.count - before.count);
+      process.stdout.write(
+        `${`${PODS} pods, milliseconds`.padEnd(44)}${['p50', 'p99', 'mean'].map((name) => name.padStart(9)).join('')}\n`,
+      );
+      row('the function alone', pure(pods));
+      row('created without the label', without);
+      row('created with the label', withHook);
+      process.stdout.write(
+        `The API server's own measure of the webhook: ${own.toFixed(2)} ms a pod (${after.count - before.count} calls); of medians ${(withHook.p50 - without.p50).toFixed(2)} ms.\n`,
+      );
+      if (!(own < LIMIT_MS)) {
+        process.stderr.write(`That is not under ${LIMIT_MS} ms.\n`);
+        process.exitCode = 1;
+      }
+    } finally {
+      await webhook.stop('SIGKILL');
     }
   } finally {
-    await webhook.stop('SIGKILL');
+    await plane.stop();
   }
-} finally {
-  await plane.stop();
 }
+
+const ended = await startedAnew();
+if (ended === undefined) await main();
+else process.exitCode = ended;

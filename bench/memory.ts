@@ -1,18 +1,13 @@
-import { spawn } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../src/demo/embedded-postgres.ts';
-import { cleanEnv, get } from '../src/demo/processes.ts';
-import { startSidecar } from '../src/demo/source.ts';
 import type { Workspace } from '../src/demo/workspace.ts';
-import { type Bed, makeBed } from './support/bed.ts';
+import { makeBed } from './support/bed.ts';
+import { type Idle, measureIdle } from './support/idle.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
 import { figure, type Goal, type Report, type Table, times } from './support/report.ts';
+import { resident, startEmpty } from './support/resident.ts';
 import { median } from './support/stats.ts';
 
-/** Of an idle sidecar over an empty HTTP server. */
+/** Of an idle sidecar, whatever its engine, over an empty HTTP server. */
 const IDLE_LIMIT = 1.4;
 /**
  * Of the last tenth of all freezes over what it was when half of them were done. V8 lets a heap swing
@@ -24,7 +19,7 @@ const SAMPLES = 40;
 const benchmark: Benchmark = {
   name: 'memory',
   summary:
-    'Resident memory of an idle sidecar, and of one that has frozen and thawed a real server many\ntimes, against an empty Node HTTP server, idle and after as many requests.',
+    'Resident memory of an idle sidecar of each engine, and of one of PostgreSQL that has frozen and\nthawed a real server many times, against an empty Node HTTP server, idle and after as many requests.',
   settings: {
     freezes: { help: 'freezes, each thawed', value: 10_000, quick: 200 },
     starts: { help: 'sidecars and servers started for the idle figure', value: 5, quick: 2 },
@@ -33,47 +28,6 @@ const benchmark: Benchmark = {
   },
   run,
 };
-
-const EMPTY_SERVER = `import { createServer } from 'node:http';
-createServer((request, response) => response.end('{}')).listen(Number(process.argv[2]), '127.0.0.1');
-`;
-
-/** MB, as the kernel counts it. */
-async function resident(pid: number | undefined): Promise<number> {
-  const text = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]) / 1_024;
-}
-
-async function startEmpty(workspace: Workspace) {
-  const script = join(workspace.dir, 'empty.mjs');
-  await writeFile(script, EMPTY_SERVER);
-  const port = await freePort();
-  const args = [script, String(port)];
-  const child = spawn(process.execPath, args, { env: cleanEnv({}), stdio: 'ignore' });
-  await workspace.defer(async () => child.kill());
-  while (!(await get({ host: '127.0.0.1', port }, '/').catch(() => undefined))) await sleep(20);
-  return { pid: child.pid, where: { host: '127.0.0.1', port }, stop: (): boolean => child.kill() };
-}
-
-/** Both are idle at the same time, each start after the other. */
-async function idle(bed: Bed, workspace: Workspace, args: Arguments) {
-  const [own, empty]: [number[], number[]] = [[], []];
-  const role = bed.role;
-  for (let start = 0; start < args.number('starts'); start += 1) {
-    const sidecar = await startSidecar(workspace, `i${start}`, bed.target, bed.volume, role);
-    const server = await startEmpty(workspace);
-    await sidecar.ready();
-    await sleep(args.number('idle') * 1_000);
-    own.push(await resident(sidecar.pid));
-    empty.push(await resident(server.pid));
-    await sidecar.stop();
-    server.stop();
-    progress(
-      `  start ${start + 1}: ${figure(own.at(-1) ?? 0)} MB, ${figure(empty.at(-1) ?? 0)} MB`,
-    );
-  }
-  return { own: median(own), empty: median(empty) };
-}
 
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
@@ -127,7 +81,7 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
     serverSettings: { fsync: 'off' },
     initdbArgs: ['--wal-segsize=1'],
   });
-  const at = await idle(bed, workspace, args);
+  const at = await measureIdle(bed, workspace, args);
   const freezes = args.number('freezes');
   const { sidecar } = bed;
   const own = await wear(
@@ -138,11 +92,11 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const server = await startEmpty(workspace);
   const empty = await wear('empty server', server, freezes);
   const goals: Goal[] = [
-    {
-      what: 'RSS of an idle sidecar over an empty HTTP server',
-      measured: at.own / at.empty,
+    ...[...at.engines].map(([engine, mb]) => ({
+      what: `RSS of an idle sidecar of ${engine} over an empty HTTP server`,
+      measured: mb / at.empty,
       limit: IDLE_LIMIT,
-    },
+    })),
     {
       what: `RSS at the end of ${freezes} freezes over half-way`,
       measured: growth(own),
@@ -152,8 +106,8 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const each = (own.seconds * 1_000) / freezes;
   return {
     title: 'Memory',
-    method: `PostgreSQL ${args.postgres}; idle: medians of ${args.text('starts')} starts, ${args.text('idle')} s after each, both having answered a request; then ${freezes} freezes and thaws of a real server over the socket (${figure(each)} ms a pair; fsync off), and twice as many requests to the empty server. Resident set in MB, from /proc.`,
-    tables: [tableOf(at, own, empty, freezes)],
+    method: `Idle: medians of ${args.text('starts')} starts, ${args.text('idle')} s after each, all having answered a request and each sidecar connected to a real server. Then PostgreSQL ${args.postgres}: ${freezes} freezes and thaws of a real server over the socket (${figure(each)} ms a pair; fsync off), and twice as many requests to the empty server. Resident set in MB, from /proc.`,
+    tables: [idleTable(at), wornTable(own, empty, freezes)],
     goals,
     charts: [
       {
@@ -178,27 +132,38 @@ function growth({ points }: Worn): number {
   return median(mb.slice(-tenth)) / median(mb.slice(half - tenth + 1, half + 1));
 }
 
-function tableOf(
-  at: { readonly own: number; readonly empty: number },
-  own: Worn,
-  empty: Worn,
-  freezes: number,
-): Table {
-  const peak = (worn: Worn): number => Math.max(...worn.points.map(([, mb]) => mb));
+function idleTable({ engines, empty }: Idle): Table {
+  const rows = [...engines].map(([engine, mb]) => [
+    `sidecar, ${engine}`,
+    figure(mb),
+    times(mb / empty),
+  ]);
   return {
-    head: ['', 'idle', `after ${freezes} freezes`, 'most', 'end / half-way'],
+    title: 'Idle',
+    head: ['', 'MB', '/ empty'],
+    rows: [...rows, ['empty HTTP server', figure(empty), times(1)]],
+  };
+}
+
+function wornTable(own: Worn, empty: Worn, freezes: number): Table {
+  const first = (worn: Worn): number => worn.points[0]?.[1] ?? Number.NaN;
+  const peak = (worn: Worn): number => Math.max(...worn.points.map(([, mb]) => mb));
+  const row = (name: string, worn: Worn): string[] => [
+    name,
+    figure(first(worn)),
+    figure(last(worn)),
+    figure(peak(worn)),
+    times(growth(worn)),
+  ];
+  return {
+    title: 'Over many freezes',
+    head: ['', 'before', `after ${freezes} freezes`, 'most', 'end / half-way'],
     rows: [
-      ['sidecar', figure(at.own), figure(last(own)), figure(peak(own)), times(growth(own))],
-      [
-        'empty HTTP server',
-        figure(at.empty),
-        figure(last(empty)),
-        figure(peak(empty)),
-        times(growth(empty)),
-      ],
+      row('sidecar, postgres', own),
+      row('empty HTTP server', empty),
       [
         'ratio',
-        times(at.own / at.empty),
+        times(first(own) / first(empty)),
         times(last(own) / last(empty)),
         times(peak(own) / peak(empty)),
         '',

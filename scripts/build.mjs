@@ -66,7 +66,7 @@ const nodeReadsHostNames = {
   setup({ onLoad }) {
     const contents = [
       "const { domainToASCII } = require('node:url');",
-      "exports.toASCII = (domain) => domainToASCII(domain) || null;",
+      'exports.toASCII = (domain) => domainToASCII(domain) || null;',
     ].join('\n');
     onLoad({ filter: /node_modules\/tr46\/index\.js$/ }, () => ({ contents }));
   },
@@ -95,9 +95,11 @@ const saslprepWhenNeeded = {
 /** prom-client's own metrics of a process could export by it; src/metrics.ts has others. */
 const noTelemetry = {
   name: 'no-telemetry',
-  setup({ onLoad }) {
-    const filter = /@opentelemetry\/api\/build\/src\/index\.js$/;
-    onLoad({ filter }, () => ({ contents: '' }));
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^@opentelemetry\/api$/ }, ({ importer, path }) =>
+      importer.includes('/prom-client/') ? { path, namespace: 'nothing' } : undefined,
+    );
+    onLoad({ filter: /./, namespace: 'nothing' }, () => ({ contents: '' }));
   },
 };
 
@@ -111,6 +113,25 @@ const proxiesAreBundled = {
     });
   },
 };
+
+/** Plugins that have found nothing to replace so far. */
+const unused = new Set();
+
+/** Notes that a plugin was of use: one whose package has moved its files would do nothing, in silence. */
+function watched({ name, setup }) {
+  unused.add(name);
+  const noting = (on) => (options, callback) =>
+    on(options, async (args) => {
+      const result = await callback(args);
+      if (result !== undefined) unused.delete(name);
+      return result;
+    });
+  return {
+    name,
+    setup: ({ onResolve, onLoad }) =>
+      setup({ onResolve: noting(onResolve), onLoad: noting(onLoad) }),
+  };
+}
 
 async function buildCli() {
   const result = await build({
@@ -169,7 +190,7 @@ async function buildCommands() {
       noTelemetry,
       saslprepWhenNeeded,
       proxiesAreBundled,
-    ],
+    ].map(watched),
     banner: {
       js: [
         "import { createRequire as __createRequire } from 'node:module';",
@@ -181,6 +202,7 @@ async function buildCommands() {
       ].join('\n'),
     },
   });
+  if (unused.size > 0) throw new Error(`nothing to replace was found by ${[...unused].join(', ')}`);
   return result.outputFiles;
 }
 

@@ -75,6 +75,14 @@ test('the image holds the bundle, its license and the command, and nothing else'
   expect(await readlink(quiesce)).toBe('../lib/quiesce/cli.js');
 });
 
+test('the image is as large as its page says', async () => {
+  const page = await readFile(join(repository, 'docs/image.md'), 'utf8');
+  const bytes = (await walk(root)).map(({ info }) => (info.isFile() ? info.size : 0));
+  const mb = bytes.reduce((sum, one) => sum + one, 0) / 1e6;
+  const told = Number(/on top of it ([\d.]+) MB/.exec(page)?.[1]);
+  expect(Math.abs(told / mb - 1), `${mb.toFixed(1)} MB`).toBeLessThan(0.1);
+});
+
 test('any user may read and run it, and only root may change it', async () => {
   for (const { path, info } of await walk(root)) {
     if (info.isSymbolicLink()) continue;

@@ -1,10 +1,11 @@
 import { cpus, totalmem } from 'node:os';
 import { tool } from '../../src/demo/os.ts';
+import { describeEnvironment } from './environment.ts';
 
 /** One line on the machine: ratios travel, milliseconds do not. */
 export async function describeMachine(dir: string): Promise<string> {
   const [cpu] = cpus();
   const fs = await tool('stat', '-f', '-c', '%T', dir).catch(() => 'an unknown file system');
   const memory = Math.round(totalmem() / 2 ** 30);
-  return `${cpus().length} × ${cpu?.model.trim()}, ${memory} GiB, data on ${fs.trim()}, ${process.platform} ${process.arch}, Node ${process.version}`;
+  return `${cpus().length} × ${cpu?.model.trim()}, ${memory} GiB, data on ${fs.trim()}, ${process.platform} ${process.arch}, Node ${process.version}, ${describeEnvironment()}`;
 }

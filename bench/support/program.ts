@@ -1,5 +1,6 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { Workspace } from '../../src/demo/workspace.ts';
+import { startedAnew } from './environment.ts';
 import { describeMachine } from './machine.ts';
 import { missed, type Report, textOf } from './report.ts';
 
@@ -46,6 +47,11 @@ export function progress(text: string): void {
 
 /** Runs it as a program. Exit codes: 0 all goals met, 1 a goal missed, 2 it could not be measured. */
 export async function program(benchmark: Benchmark): Promise<void> {
+  const ended = await startedAnew();
+  if (ended !== undefined) {
+    process.exitCode = ended;
+    return;
+  }
   const workspace = await Workspace.create();
   let stopping: Promise<never> | undefined;
   const stop = (code: number): Promise<never> => {

@@ -26,7 +26,7 @@ type Step = 'status' | 'fields' | 'counted' | 'size' | 'chunk' | 'after-chunk' |
  */
 export class ResponseReader {
   #step: Step | 'done' = 'status';
-  #rest = Buffer.alloc(0);
+  #rest: Buffer = Buffer.alloc(0);
   #headBytes = 0;
   #status = 0;
   readonly #fields = new Map<string, string>();
@@ -64,23 +64,20 @@ export class ResponseReader {
 
   /** @returns whether more can be read of what has come */
   #advance(): boolean {
-    switch (this.#step) {
-      case 'done':
-        if (this.#rest.length > 0) throw new Garbled('bytes after the answer');
-        return false;
-      case 'open':
-        this.#keep(this.#rest.length);
-        return false;
-      case 'counted':
-      case 'chunk':
-        return this.#data();
-      default: {
-        const line = this.#line();
-        if (line === undefined) return false;
-        this.#take(this.#step, line);
-        return true;
-      }
+    const step = this.#step;
+    if (step === 'done') {
+      if (this.#rest.length > 0) throw new Garbled('bytes after the answer');
+      return false;
     }
+    if (step === 'open') {
+      this.#keep(this.#rest.length);
+      return false;
+    }
+    if (step === 'counted' || step === 'chunk') return this.#data();
+    const line = this.#line();
+    if (line === undefined) return false;
+    this.#take(step, line);
+    return true;
   }
 
   #take(step: Step, line: string): void {
@@ -100,7 +97,7 @@ export class ResponseReader {
     if (at < 0) return undefined;
     // The sizes of chunks do not count: a long body has many.
     if (this.#step !== 'size' && this.#step !== 'after-chunk') this.#headBytes += bytes;
-    const line = this.#rest.latin1Slice(0, at);
+    const line = this.#rest.toString('latin1', 0, at);
     this.#rest = this.#rest.subarray(bytes);
     return line;
   }

@@ -1,0 +1,69 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type SidecarProcess, startSidecarBeside } from '../../src/demo/processes.ts';
+import { RedisServer } from '../../src/demo/redis-server.ts';
+import { startSidecar } from '../../src/demo/source.ts';
+import type { Workspace } from '../../src/demo/workspace.ts';
+import { mongoEnv, startStandalone } from '../../test/support/mongod.ts';
+import type { Bed } from './bed.ts';
+import { type Arguments, progress } from './program.ts';
+import { figure } from './report.ts';
+import { resident, startEmpty } from './resident.ts';
+import { median } from './stats.ts';
+
+/** Resident MB of idle sidecars by engine, and of an empty server beside them: medians. */
+export interface Idle {
+  readonly engines: ReadonlyMap<string, number>;
+  readonly empty: number;
+}
+
+type Start = (name: string) => Promise<SidecarProcess>;
+
+/** One sidecar of each engine beside a real server that it reaches. */
+async function beside(bed: Bed, workspace: Workspace): Promise<ReadonlyMap<string, Start>> {
+  const volumes = { redis: join(workspace.dir, 'redis'), mongodb: join(workspace.dir, 'mongodb') };
+  const dir = join(volumes.redis, 'data');
+  const redis = await RedisServer.start({ binary: 'redis-server', dir });
+  await workspace.defer(() => redis.kill());
+  const mongod = await startStandalone(join(volumes.mongodb, 'db'));
+  await workspace.defer(() => mongod.stop());
+  await workspace.record(mongod.pid);
+  const other =
+    (engine: keyof typeof volumes, connection: Readonly<Record<string, string>>): Start =>
+    (name) =>
+      startSidecarBeside(workspace, name, {
+        engine,
+        dataDir: volumes[engine],
+        app: 'bench',
+        connection,
+      });
+  return new Map([
+    ['postgres', (name) => startSidecar(workspace, name, bed.target, bed.volume, bed.role)],
+    ['redis', other('redis', { REDIS_HOST: '127.0.0.1', REDIS_PORT: String(redis.port) })],
+    ['mongodb', other('mongodb', mongoEnv(mongod))],
+  ]);
+}
+
+/** All are idle at the same time, each start after the other. */
+export async function measureIdle(bed: Bed, workspace: Workspace, args: Arguments): Promise<Idle> {
+  const starts = await beside(bed, workspace);
+  const found = new Map<string, number[]>([...starts.keys(), 'empty'].map((name) => [name, []]));
+  for (let round = 0; round < args.number('starts'); round += 1) {
+    const running: { name: string; pid: number | undefined; stop: () => unknown }[] = [];
+    for (const [name, start] of starts) {
+      const sidecar = await start(`${name[0]}${round}`);
+      await sidecar.ready();
+      running.push({ name, pid: sidecar.pid, stop: () => sidecar.stop() });
+    }
+    running.push({ name: 'empty', ...(await startEmpty(workspace)) });
+    await sleep(args.number('idle') * 1_000);
+    for (const { name, pid } of running) found.get(name)?.push(await resident(pid));
+    for (const { stop } of running) await stop();
+    const line = [...found].map(([name, mb]) => `${name} ${figure(mb.at(-1) ?? 0)} MB`);
+    progress(`  start ${round + 1}: ${line.join(', ')}`);
+  }
+  const middle = new Map([...found].map(([name, mb]) => [name, median(mb)]));
+  const empty = middle.get('empty') ?? Number.NaN;
+  middle.delete('empty');
+  return { engines: middle, empty };
+}
