@@ -1,5 +1,6 @@
 import { readdir, readlink, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative as relativePath, resolve, sep } from 'node:path';
+import { isForeign } from '../../foreign-entries.ts';
 
 export interface Refusal {
   readonly message: string;
@@ -105,6 +106,7 @@ export async function checkFolders(
   const { pgdata, notes } = input;
   for (const folder of [pgdata, join(pgdata, 'base')]) {
     for (const name of await readdir(folder)) {
+      if (isForeign(name)) continue;
       const path = join(folder, name);
       const info = await stat(path).catch(() => undefined);
       if (info === undefined) {
