@@ -40,8 +40,11 @@ export const ENGINE_NAMES: readonly string[] = Object.keys(engines);
 export async function loadEngine(name: string): Promise<EngineModule> {
   const load = engines[name];
   if (!load) throw new Error(`no engine is called ${name}`);
-  const { checkSettings, createEngine } = await load();
-  return { checkSettings, createEngine: (options) => new BoundedEngine(createEngine(options)) };
+  const module = await load();
+  return {
+    checkSettings: (settings) => module.checkSettings(settings),
+    createEngine: (options) => new BoundedEngine(module.createEngine(options)),
+  };
 }
 
 /** The part of an engine that works on a restored copy, without a server; `undefined`: it has none. */

@@ -37,7 +37,11 @@ async function postgres(): Promise<Place> {
       const client = new Client({ ...server.superuser(), user: 'app', password: 'app' });
       client.on('error', () => undefined);
       await client.connect();
-      await client.query('SELECT 1').finally(() => client.end());
+      try {
+        await client.query('SELECT 1');
+      } finally {
+        await client.end();
+      }
     },
     sessions: async () => {
       const { rows } = await admin.query<{ n: number }>(
@@ -80,10 +84,11 @@ async function mongodb(): Promise<Place> {
     env: mongoEnv(server, join(dir, 'db')),
     application: async () => {
       const client = server.client({ auth: ROOT, maxPoolSize: 1, serverSelectionTimeoutMS: 2_000 });
-      await client
-        .db('app')
-        .command({ ping: 1 })
-        .finally(() => client.close());
+      try {
+        await client.db('app').command({ ping: 1 });
+      } finally {
+        await client.close();
+      }
     },
     sessions: async () => {
       const command = { currentOp: 1, $all: true, appName: { $regex: '^quiesce' } };
@@ -121,14 +126,14 @@ describe.each([
       const held = await sidecar.api('POST', '/v1/freeze', { id: 'second' });
       expect(held.body).toMatchObject({ verdict: 'held' });
 
-      let done = false;
+      const over = new AbortController();
       let peak = 0;
       const watching = (async () => {
-        for (; !done; await sleep(10)) peak = Math.max(peak, await place.sessions());
+        for (; !over.signal.aborted; await sleep(10)) peak = Math.max(peak, await place.sessions());
       })();
       const applications = (async () => {
         let served = 0;
-        for (; !done; served += 1) await place.application();
+        for (; !over.signal.aborted; served += 1) await place.application();
         return served;
       })();
       applications.catch(() => undefined);
@@ -148,7 +153,7 @@ describe.each([
       const wrong = (await answers).filter(
         ({ status, body }) => status !== 200 && body.error?.code !== 'NOT_VERIFIED',
       );
-      done = true;
+      over.abort();
       expect(wrong).toEqual([]);
       expect(await applications).toBeGreaterThan(5);
       await watching;

@@ -160,6 +160,7 @@ async function seal(staging: Staging, signal: AbortSignal): Promise<Hold> {
   signal.throwIfAborted();
   // With the session its slot goes: nothing is held but files.
   await session.close();
+  signal.throwIfAborted();
   const staged = {
     folder: `${VOLUME_FOLDER}/${stagingName(context.id)}`,
     manifest: digest(text),
