@@ -205,6 +205,13 @@ export const catalogue = {
     meaning: 'The database is starting up, shutting down or in crash recovery.',
     hint: 'Call again when it accepts connections.',
   },
+  ENGINE_BUSY: {
+    status: 503,
+    exit: 5,
+    meaning:
+      'Verifications of this database are done one at a time, and others took all of the time.',
+    hint: 'Call again when they are done; a deep check can take minutes.',
+  },
   ENGINE_AUTH: {
     status: 502,
     exit: 5,

@@ -87,7 +87,6 @@ async function onDevice(root: string): Promise<BlockVolume> {
     await truncate(device, SIZE_BYTES);
     await tool('mkfs.ext4', '-q', '-E', 'nodiscard', device);
     await mount(device, path);
-    await rm(join(path, 'lost+found'), { recursive: true });
   } catch (error) {
     await dispose();
     throw error;

@@ -1,3 +1,4 @@
+import { BoundedEngine } from './bounded.ts';
 import type { Engine, ReplicaMode, SettingIssue } from './engine.ts';
 import type { RestoreModule } from '../restore/prepare-restore.ts';
 
@@ -31,11 +32,19 @@ const restores: Readonly<Record<string, () => Promise<RestoreModule>>> = {
 
 export const ENGINE_NAMES: readonly string[] = Object.keys(engines);
 
-/** @throws Error for a name that is not in `ENGINE_NAMES`. */
+/**
+ * An engine that takes no more of a database's connections than `BoundedEngine` says.
+ *
+ * @throws Error for a name that is not in `ENGINE_NAMES`.
+ */
 export async function loadEngine(name: string): Promise<EngineModule> {
   const load = engines[name];
   if (!load) throw new Error(`no engine is called ${name}`);
-  return await load();
+  const module = await load();
+  return {
+    checkSettings: (settings) => module.checkSettings(settings),
+    createEngine: (options) => new BoundedEngine(module.createEngine(options)),
+  };
 }
 
 /** The part of an engine that works on a restored copy, without a server; `undefined`: it has none. */

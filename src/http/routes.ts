@@ -104,7 +104,13 @@ function addVerifyRoute(app: App, control: Control): void {
         summary: 'Does the running database contain what the receipt promises?',
         body: schemas.verifyBody,
         querystring,
-        response: { 200: schemas.verifyAnswer, ...refused, 409: failure, 502: failure },
+        response: {
+          200: schemas.verifyAnswer,
+          ...refused,
+          409: failure,
+          502: failure,
+          503: failure,
+        },
       },
     },
     async (request, reply) => {
@@ -155,7 +161,9 @@ async function withDeadline<T>(
   try {
     return await work(controller.signal);
   } catch (error) {
-    throw controller.signal.reason === late ? late : error;
+    // That others came first says more than that the time is over.
+    const busy = error instanceof QuiesceError && error.code === 'ENGINE_BUSY';
+    throw controller.signal.reason === late && !busy ? late : error;
   } finally {
     clearTimeout(timer);
   }

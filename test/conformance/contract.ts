@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine, FreezeContext, JsonObject } from '../../src/engines/engine.ts';
 import { loadEngine } from '../../src/engines/index.ts';
 import { QuiesceError } from '../../src/errors.ts';
+import { giveUpAfter, giveUpInEachStep } from './abort.ts';
 import type { Ledger, Subject } from './fixture.ts';
 import type { SharedStage, Stage } from './stage.ts';
 
@@ -79,20 +79,17 @@ export function describeContract<L extends Ledger>(
       expect(hold.lost.aborted, 'a release is no loss').toBe(false);
     });
 
-    it('is not held after an abort, whatever step that hits', async () => {
-      for (const ms of [0, 2, 5, 10, 20, 40, 80]) {
-        const abort = new AbortController();
-        const attempt = (async () => {
-          await engine.prepare(context, abort.signal);
-          return await engine.hold(context, abort.signal);
-        })();
-        await Promise.race([sleep(ms), attempt.catch(() => undefined)]);
-        abort.abort(new Error('given up'));
-        const hold = await attempt.catch(() => undefined);
-        await hold?.release(never());
-        await stage.expectServerFree();
-      }
-    });
+    it.each(subject.copies)(
+      'is not held after an abort, whatever step that hits (copy: %s)',
+      async (copy) => {
+        for (const ms of [0, 2, 5, 10, 20, 40, 80]) {
+          await giveUpAfter(engine, { ...context, copy }, ms);
+          await stage.expectServerFree();
+        }
+        const free = (): Promise<void> => stage.expectServerFree();
+        await giveUpInEachStep(engine, { ...context, copy }, free);
+      },
+    );
 
     it('holds nothing that cannot be remembered first', async () => {
       const forgetful: FreezeContext = {

@@ -31,7 +31,6 @@ export class HangingVolume {
     await mkdir(path);
     unmountAtExit(path);
     await tool('mount', '-t', 'ext4', '-o', 'loop', image, path);
-    await tool('rmdir', `${path}/lost+found`);
     return new HangingVolume(path);
   }
 

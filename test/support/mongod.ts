@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +35,22 @@ let found: Promise<string> | undefined;
 export function mongodBinary(): Promise<string> {
   found ??= findBinary();
   return found;
+}
+
+let copied: Promise<string> | undefined;
+
+/** A copy that every user may run: the cache lies where only its owner may enter. */
+function publicBinary(): Promise<string> {
+  copied ??= (async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'quiesce-mongod-'));
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+    await chmod(folder, 0o755);
+    const path = join(folder, 'mongod');
+    await run('cp', ['--reflink=auto', await mongodBinary(), path]);
+    await chmod(path, 0o755);
+    return path;
+  })();
+  return copied;
 }
 
 async function findBinary(): Promise<string> {
@@ -84,6 +100,8 @@ export interface MongodOptions {
   readonly auth?: boolean;
   /** Members of a set know each other by it. */
   readonly keyFile?: string;
+  /** Whom it runs as; default: who this is. */
+  readonly user?: { readonly uid: number; readonly gid: number };
 }
 
 /** A real mongod that can be killed, stalled and started again. */
@@ -133,11 +151,11 @@ export class Mongod {
   }
 
   async #start(extra: readonly string[]): Promise<this> {
-    const { set, args = [], auth = true, keyFile } = this.options;
+    const { set, args = [], auth = true, keyFile, user } = this.options;
     this.output = '';
     await mkdir(this.dbPath, { recursive: true });
     const child = spawn(
-      await mongodBinary(),
+      await (user ? publicBinary() : mongodBinary()),
       [
         `--dbpath=${this.dbPath}`,
         `--port=${this.port}`,
@@ -151,7 +169,7 @@ export class Mongod {
         ...args,
         ...extra,
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
+      { stdio: ['ignore', 'pipe', 'pipe'], ...(user && { uid: user.uid, gid: user.gid }) },
     );
     this.#child = child;
     const collect = (chunk: Buffer): void =>
@@ -271,8 +289,9 @@ async function createRoot(server: Mongod): Promise<void> {
 export async function startStandalone(
   dbPath: string,
   args: readonly string[] = [],
+  user?: MongodOptions['user'],
 ): Promise<Mongod> {
-  const server = await new Mongod({ dbPath, args }).start();
+  const server = await new Mongod({ dbPath, args, ...(user && { user }) }).start();
   await createRoot(server);
   await createUser(server.client({ auth: ROOT }));
   return server;

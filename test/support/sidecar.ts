@@ -26,9 +26,16 @@ export class TestSidecar {
   controlPort = 0;
   metricsPort = 0;
   #child: ChildProcess | undefined;
+  readonly #user: { readonly uid: number; readonly gid: number } | undefined;
 
-  constructor(dir: string, env: Readonly<Record<string, string>>) {
+  /** @param user whom it runs as; default: who this is. */
+  constructor(
+    dir: string,
+    env: Readonly<Record<string, string>>,
+    user?: { readonly uid: number; readonly gid: number },
+  ) {
     this.dir = dir;
+    this.#user = user;
     this.socket = join(dir, 'control.sock');
     this.env = {
       QUIESCE_ENGINE: 'postgres',
@@ -74,6 +81,7 @@ export class TestSidecar {
         ...this.env,
       }),
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(this.#user && { uid: this.#user.uid, gid: this.#user.gid }),
     });
     this.#child = child;
     const collect = (chunk: Buffer): void => void (this.output += chunk.toString());

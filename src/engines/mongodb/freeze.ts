@@ -72,6 +72,7 @@ async function tryHold(
     }
     const facts = await establish(prepared, opId, signal);
     await context.remember(journalOf(facts.position));
+    signal.throwIfAborted();
     return lockHold(session, facts, onReleased);
   } catch (error) {
     await undo();

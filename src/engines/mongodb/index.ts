@@ -59,7 +59,7 @@ class MongoEngine implements Engine {
   }
 
   async probe(signal: AbortSignal): Promise<Probe> {
-    return await this.#with(signal, async (session) => {
+    return await this.#ask(signal, async (session) => {
       const server = await readServer(session, signal);
       if (server.role === 'router' || server.role === 'arbiter') return toProbe(server);
       // The lock of a freeze of ours stands in nobody's way.
@@ -112,7 +112,7 @@ class MongoEngine implements Engine {
   }
 
   async metadata(signal: AbortSignal): Promise<JsonObject> {
-    return await this.#with(signal, (session) => readMetadata(session, signal));
+    return await this.#ask(signal, (session) => readMetadata(session, signal));
   }
 
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
@@ -128,7 +128,7 @@ class MongoEngine implements Engine {
     options: VerifyOptions,
     signal: AbortSignal,
   ): Promise<VerifyResult> {
-    return await this.#with(signal, (session) => verifyReceipt(session, receipt, options, signal));
+    return await this.#ask(signal, (session) => verifyReceipt(session, receipt, options, signal));
   }
 
   async close(): Promise<void> {
@@ -137,7 +137,9 @@ class MongoEngine implements Engine {
 
   async #recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     if (journal === null) return;
-    await this.#with(signal, (session) => recoverLock(session, journal, signal));
+    await withSession(this.#open(signal, 'quiesce'), (session) =>
+      recoverLock(session, journal, signal),
+    );
   }
 
   async #forget(): Promise<void> {
@@ -147,11 +149,12 @@ class MongoEngine implements Engine {
     await prepared?.session.close();
   }
 
-  async #open(signal: AbortSignal, appName = 'quiesce'): Promise<Session> {
+  async #open(signal: AbortSignal, appName: string): Promise<Session> {
     return await Session.open({ settings: this.#settings, appName }, signal);
   }
 
-  async #with<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {
-    return await withSession(this.#open(signal), work);
+  async #ask<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {
+    const opening = Session.open({ settings: this.#settings, single: true }, signal);
+    return await withSession(opening, work);
   }
 }

@@ -47,9 +47,9 @@ export async function prepareFreeze(known: Known, signal: AbortSignal): Promise<
   requireRole(server);
   requireDisk(server);
   await requireUnlocked(session, signal);
-  const folder =
-    dataDir === undefined ? undefined : await locate(session, dataDir, context.copy, signal);
   const databases = await listDatabases(session, signal);
+  const folder =
+    dataDir === undefined ? undefined : await locate(known, dataDir, databases, signal);
   if (server.setName === undefined)
     return { ...known, server, folder, databases, point: undefined };
   const view = await readSet(session, signal);
@@ -97,15 +97,20 @@ function requireDisk({ storageEngine, persistent }: ServerFacts): void {
 }
 
 async function locate(
-  session: Session,
+  { session, context }: Known,
   dataDir: string,
-  copy: CopyMethod,
+  databases: readonly string[],
   signal: AbortSignal,
 ): Promise<DataFolder> {
   const answer = await session.admin({ getCmdLineOpts: 1 }, 'ask where the data lies', signal);
-  const parsed = answer['parsed'] as { storage?: { dbPath?: string } };
-  const dbPath = parsed.storage?.dbPath ?? '/data/db';
-  const folder = await unlessAborted(findDataFolder(dataDir, dbPath), signal);
-  await unlessAborted(requireOnePlace(folder, copy), signal);
+  const { storage = {} } = answer['parsed'] as {
+    storage?: { dbPath?: string; directoryPerDB?: boolean };
+  };
+  const folder = await unlessAborted(findDataFolder(dataDir, storage.dbPath ?? '/data/db'), signal);
+  const names = {
+    perDatabase: storage.directoryPerDB === true,
+    databases: [...databases, 'local'],
+  };
+  await unlessAborted(requireOnePlace(folder, names, context.copy), signal);
   return folder;
 }

@@ -5,6 +5,8 @@ import { toEngineError } from './errors.ts';
 import type { MongoSettings } from './settings.ts';
 
 const CLOSE_WITHIN_MS = 2_000;
+/** A monitor that polls needs one connection; one that listens keeps a second to measure with. */
+const SINGLE = { minPoolSize: 0, maxPoolSize: 1, serverMonitoringMode: 'poll' } as const;
 
 /** Which server, and as whom: the sidecar's own settings, or another member of its set. */
 export type Where =
@@ -12,6 +14,8 @@ export type Where =
       readonly settings: MongoSettings;
       /** What the server calls its connections by; default `quiesce`. */
       readonly appName?: string;
+      /** For questions asked one after the other: one connection for them, and one of the driver's own. */
+      readonly single?: boolean;
     }
   | { readonly settings: MongoSettings; readonly member: string; readonly anonymous: boolean };
 
@@ -44,7 +48,8 @@ export class Session {
       await session.#race('connect', signal, () => session.#client.connect());
       // The driver makes connections when they are first used: these are made, and logged in, now.
       const ping = (): Promise<Document> => session.admin({ ping: 1 }, 'connect', signal);
-      await Promise.all('member' in where ? [ping()] : [ping(), ping(), ping()]);
+      const one = 'member' in where || where.single === true;
+      await Promise.all(one ? [ping()] : [ping(), ping(), ping()]);
       return session;
     } catch (error) {
       await session.close();
@@ -114,9 +119,13 @@ export class Session {
 function makeClient(where: Where): MongoClient {
   const { settings } = where;
   if (!('member' in where)) {
-    const { appName } = where;
+    const { appName, single } = where;
     const named = appName === undefined ? {} : { appName };
-    return new MongoClient(settings.uri, { ...settings.options, ...named });
+    return new MongoClient(settings.uri, {
+      ...settings.options,
+      ...named,
+      ...(single === true ? SINGLE : {}),
+    });
   }
   const { auth: _auth, authSource: _source, ...others } = settings.options;
   const options = {

@@ -1,6 +1,7 @@
 import { lstat, readdir, realpath } from 'node:fs/promises';
 import { join, relative as relativePath } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
+import { isForeign } from '../../foreign-entries.ts';
 import { readRegular } from '../../regular-file.ts';
 import { unlessAborted } from '../../unless-aborted.ts';
 import { readSystemIdentifier } from './control-file.ts';
@@ -202,7 +203,7 @@ async function scan(folder: string, depth: number, blocked: string[]): Promise<F
   if (depth === 0) return [];
   const found: Found[] = [];
   for (const entry of entries) {
-    if (!entry.isDirectory() || entry.name === '.quiesce' || entry.name === 'lost+found') continue;
+    if (!entry.isDirectory() || entry.name === '.quiesce' || isForeign(entry.name)) continue;
     found.push(...(await scan(join(folder, entry.name), depth - 1, blocked)));
   }
   return found;

@@ -1,5 +1,6 @@
 import { readdir, readlink, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative as relativePath, resolve, sep } from 'node:path';
+import { isForeign } from '../../foreign-entries.ts';
 
 export interface Refusal {
   readonly message: string;
@@ -96,7 +97,13 @@ export async function findWal(input: VolumeInput): Promise<string | Refusal> {
   };
 }
 
-/** Folders directly in PGDATA and in `base`; single files elsewhere are only worth a note. */
+/** Of the folders in PGDATA those that a server does not start without; `pg_wal` is looked at by itself. */
+const DATA_FOLDER = /^(?:base|global|pg_(?!wal$|log$|stat_tmp$).*)$/;
+
+/**
+ * Folders directly in PGDATA and in `base`. Single files elsewhere are only worth a note, and so are
+ * folders of logs, of configuration, or of statistics on a RAM disk.
+ */
 export async function checkFolders(
   input: VolumeInput,
   device: number | undefined,
@@ -105,6 +112,7 @@ export async function checkFolders(
   const { pgdata, notes } = input;
   for (const folder of [pgdata, join(pgdata, 'base')]) {
     for (const name of await readdir(folder)) {
+      if (isForeign(name)) continue;
       const path = join(folder, name);
       const info = await stat(path).catch(() => undefined);
       if (info === undefined) {
@@ -112,9 +120,11 @@ export async function checkFolders(
         if (target !== undefined && name !== 'pg_wal') {
           notes.push(`${path} is a link to ${target}, which cannot be seen from here.`);
         }
-      } else if (info.dev !== device && info.isDirectory() && name !== 'pg_wal') {
+      } else if (info.dev === device || name === 'pg_wal') {
+        continue;
+      } else if (info.isDirectory() && (folder !== pgdata || DATA_FOLDER.test(name))) {
         return elsewhere(path);
-      } else if (info.dev !== device && info.isFile()) {
+      } else {
         notes.push(`${path} lies on another volume and is not in a snapshot of this one.`);
       }
     }

@@ -1,11 +1,12 @@
 import { QuiesceError } from '../../errors.ts';
 import { unlessAborted } from '../../unless-aborted.ts';
 import type { FreezeContext } from '../engine.ts';
+import { type Evidence, readEvidence } from './commands.ts';
 import type { SyncedFile } from './files.ts';
 import type { Pauser } from './pauser.ts';
 import { type Plan, quiet, SYNC_SETTINGS } from './plan.ts';
 import { type Info, numberOf } from './replies.ts';
-import { readServer, type ServerFacts } from './server.ts';
+import type { ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
 import { change, putBack } from './settings-guard.ts';
 import { pause } from './wait.ts';
@@ -15,7 +16,7 @@ const LOOK_EVERY_MS = 5;
 /** A server whose acknowledged writes are on the disk, and the files that hold them. */
 export interface Durable {
   /** Read before the files were: what the hold is compared with until its end. */
-  readonly server: ServerFacts;
+  readonly server: Evidence;
   readonly synced: readonly SyncedFile[];
 }
 
@@ -72,7 +73,7 @@ async function flush(step: Step, paused: Promise<void>): Promise<Durable> {
     early?.catch(() => undefined);
     // Back at once: nothing can be written before the thaw, and less is left behind by a crash.
     const [server] = await Promise.all([
-      readServer(session, signal),
+      readEvidence(session, signal),
       syncing && putBack(session, plan.claim, SYNC_SETTINGS, signal),
       pauser.pause(session, context.ttlMs, signal),
     ]);
@@ -108,7 +109,7 @@ async function save(step: Step, paused: Promise<void>): Promise<Durable> {
   await paused;
   const before = await begin(step);
   for (;;) {
-    const server = await readServer(session, signal);
+    const server = await readEvidence(session, signal);
     if (server.info.get('rdb_bgsave_in_progress') !== '1') {
       proveSaved(before, server);
       const synced = await unlessAborted(syncSave(step, server, begunAt), signal);

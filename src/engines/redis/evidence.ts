@@ -1,6 +1,7 @@
 import type { HoldCheck } from '../engine.ts';
+import { callsBetween, type Evidence, wereReset } from './commands.ts';
 import { numberOf } from './replies.ts';
-import { childAtWork, type ServerFacts } from './server.ts';
+import { childAtWork, keyCounts, type ServerFacts } from './server.ts';
 
 export type Differences = [code: string, note: string][];
 
@@ -11,9 +12,11 @@ export type Differences = [code: string, note: string][];
  *
  * With an AOF: every write is appended to it, so its size and buffer stand still, and it was not
  * rewritten. Without: `rdb_changes_since_last_save` counts every change and only a save takes it back.
- * Deletions by expiry and eviction have counters of their own.
+ * Deletions by expiry and eviction have counters of their own. What replaces the data and moves none of
+ * these, or moves them back within the second that `rdb_last_save_time` has for its unit, is told by the
+ * counts of commands and of keys.
  */
-export function compare(then: ServerFacts, now: ServerFacts): Differences {
+export function compare(then: Evidence, now: Evidence): Differences {
   if (now.runId !== then.runId) {
     return [
       [
@@ -27,6 +30,14 @@ export function compare(then: ServerFacts, now: ServerFacts): Differences {
       [
         'role-changed',
         `The server was a ${then.role} and is a ${now.role} now: a failover during the hold. A Sentinel may have written the settings of the freeze to its configuration file (CONFIG REWRITE): look at auto-aof-rewrite-percentage there.`,
+      ],
+    ];
+  }
+  if (wereReset(then, now)) {
+    return [
+      [
+        'counters-reset',
+        "The server's counters were set back during the hold (CONFIG RESETSTAT), and nothing proves any more that no write went in.",
       ],
     ];
   }
@@ -54,6 +65,7 @@ export function compare(then: ServerFacts, now: ServerFacts): Differences {
         `Keys were ${what} during the hold (${shown(then, now, field)}): the pause had ended.`,
       ]);
   }
+  found.push(...compareCommands(then, now));
   const paused = now.info.get('paused_actions');
   if (then.info.get('paused_actions') !== undefined && paused !== then.info.get('paused_actions')) {
     found.push([
@@ -62,6 +74,59 @@ export function compare(then: ServerFacts, now: ServerFacts): Differences {
     ]);
   }
   return found;
+}
+
+/** Commands that replace the data, or what lies on the disk, and need no write to do so. */
+function compareCommands(then: Evidence, now: Evidence): Differences {
+  const ran = (commands: readonly string[]): string | undefined =>
+    commands.find((command) => callsBetween(then, now, command) > 0);
+  const found: Differences = [];
+  const saved = then.info.get('aof_enabled') === '1' ? undefined : ran(SAVING);
+  if (saved !== undefined) {
+    found.push([
+      'saved-during-hold',
+      `${shownCommand(saved)} was run during the hold, so it cannot be proven that no write went in.`,
+    ]);
+  }
+  const unseen = ran(UNSEEN);
+  if (unseen !== undefined) {
+    found.push([
+      'data-reloaded',
+      `${shownCommand(unseen)} was run during the hold: it can reload or change the data without a write, so what the server holds is not known to be what was frozen.`,
+    ]);
+  }
+  return found;
+}
+
+/** FLUSHALL saves at once, and counts no change after it (measured, 7.0.15 and Valkey 8.0.1). */
+const SAVING = ['save', 'bgsave', 'flushall'] as const;
+/** Of DEBUG the server does not count which of its commands ran. */
+const UNSEEN = ['debug', 'module|load', 'module|loadex', 'module|unload'] as const;
+
+function shownCommand(command: string): string {
+  return command.replace('|', ' ').toUpperCase();
+}
+
+/** The data itself, as far as the server counts it: for the thaw, after all that tells more of why. */
+export function compareData(then: ServerFacts, now: ServerFacts): Differences {
+  const loaded = ['rdb_last_load_keys_loaded', 'rdb_last_load_keys_expired'];
+  if (loaded.some((field) => differ(then, now, field))) {
+    return [['data-reloaded', 'The server has loaded an RDB file during the hold.']];
+  }
+  const [before, after] = [keyCounts(then.info), keyCounts(now.info)];
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+  const other = [...names].find(
+    (name) =>
+      before[name]?.keys !== after[name]?.keys || before[name]?.expires !== after[name]?.expires,
+  );
+  if (other === undefined) return [];
+  const shownKeys = (counts: typeof before): string => `${counts[other]?.keys ?? 0} keys`;
+  return [
+    [
+      'writes-went-in',
+      `${other} had ${shownKeys(before)} at the freeze and has ${shownKeys(after)} now, so the pause had ended.`,
+    ],
+  ];
 }
 
 /**

@@ -1,11 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import type { Hold, HoldCheck, JsonObject, Probe } from '../engine.ts';
-import { compare, compareLink, type Differences, isLoading, toCheck } from './evidence.ts';
+import { type Evidence, readEvidence } from './commands.ts';
+import {
+  compare,
+  compareData,
+  compareLink,
+  type Differences,
+  isLoading,
+  toCheck,
+} from './evidence.ts';
 import type { ServerFiles, SyncedFile } from './files.ts';
 import type { Link } from './link.ts';
 import type { Pauser } from './pauser.ts';
-import { readServer, type ServerFacts, toProbe } from './server.ts';
+import { type ServerFacts, toProbe } from './server.ts';
 import { isNobodyThere } from './session.ts';
 import { type Claim, claimJournal, readClaimed, type ServerSettings } from './settings-guard.ts';
 import { endClaim } from './undo.ts';
@@ -18,7 +27,7 @@ const RECONNECT_AFTER_MS = 300;
 export interface HoldFacts {
   readonly mode: 'paused-fsynced' | 'paused-saved';
   /** As the server was when all was on the disk: nothing may have moved since. */
-  readonly server: ServerFacts;
+  readonly server: Evidence;
   /** Its files on the disk, where they are seen here. */
   readonly files: ServerFiles | null;
   readonly synced: readonly SyncedFile[];
@@ -78,7 +87,8 @@ export class RedisHold implements Hold {
     });
     if (!server) return serverLost('nothing listens there any more');
     const found = compare(this.#facts.server, server);
-    if (found.length === 0) found.push(...(await this.#unmoved(server)));
+    if (found.length === 0) found.push(...(await unlessAborted(this.#unmoved(server), signal)));
+    if (found.length === 0) found.push(...compareData(this.#facts.server, server));
     if (expired && found.length === 0) {
       found.push([
         'pause-expired',
@@ -88,17 +98,16 @@ export class RedisHold implements Hold {
     return toCheck(found);
   }
 
-  /** What no counter of a replica tells: whether what was saved is still what lies on the disk. */
+  /** What no counter tells: whether what was made durable is still what lies on the disk. */
   async #unmoved(server: ServerFacts): Promise<Differences> {
     const { files, synced } = this.#facts;
-    if (server.role !== 'replica') return [];
-    if (!files) return compareLink(this.#facts.server, server);
+    if (!files) return server.role === 'replica' ? compareLink(this.#facts.server, server) : [];
     if (await files.areStill(synced)) return [];
     const names = synced.map(({ name }) => name).join(', ');
     return [
       [
         'files-replaced',
-        `Of the files ${names} not all are those of the freeze any more: a replica that is filled anew by its primary gets another one.`,
+        `Of the files ${names} not all are those of the freeze any more: somebody saved or put others in their place, or a primary filled its replica anew.`,
       ],
     ];
   }
@@ -131,10 +140,10 @@ export class RedisHold implements Hold {
   }
 
   /** With the settings that the release is to put back: writers wait for either, so in one round trip. */
-  async #lastLook(signal: AbortSignal): Promise<ServerFacts> {
+  async #lastLook(signal: AbortSignal): Promise<Evidence> {
     return await this.#link.run(signal, async (session) => {
       const reading = readClaimed(session, this.#facts.claim, signal).catch(() => undefined);
-      const server = await readServer(session, signal);
+      const server = await readEvidence(session, signal);
       this.#found = await reading;
       return server;
     });
@@ -144,7 +153,7 @@ export class RedisHold implements Hold {
     const then = this.#facts.server;
     return await this.#link.run(signal, async (session) => {
       try {
-        return compare(then, await readServer(session, signal));
+        return compare(then, await readEvidence(session, signal));
       } catch (error) {
         if (toQuiesceError(error).code !== 'ENGINE_STARTING') throw error;
         return isLoading(session.runId === then.runId);

@@ -1,6 +1,6 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { isErrno } from '../../files.ts';
+import { isAbsent, isDenied, isForeign } from '../../foreign-entries.ts';
 
 /** The names of the files a server keeps its data in. */
 export interface FileNames {
@@ -42,7 +42,7 @@ export async function readAof(dir: string, names: FileNames): Promise<readonly D
     if (parts === null) return null;
     return await dataFiles(dir, [...parts.map((part) => join(appenddirname, part)), manifest]);
   } catch (error) {
-    if (isMissing(error)) return null;
+    if (isAbsent(error)) return null;
     throw error;
   }
 }
@@ -68,7 +68,7 @@ async function dataFile(dir: string, name: string): Promise<DataFile | null> {
     const { size, mtimeMs, ino: inode, dev: device } = found;
     return { name, size, mtimeMs, inode, device };
   } catch (error) {
-    if (isMissing(error)) return null;
+    if (isAbsent(error)) return null;
     throw error;
   }
 }
@@ -114,9 +114,17 @@ export async function findFolder(
   reported: string | null,
   names: FileNames,
 ): Promise<string | null> {
+  let denied: unknown;
   for (const folder of await candidates(dataDir, reported)) {
-    if ((await readAof(folder, names)) ?? (await readRdb(folder, names))) return folder;
+    try {
+      if ((await readAof(folder, names)) ?? (await readRdb(folder, names))) return folder;
+    } catch (error) {
+      // Told below, where the files lie nowhere else.
+      if (!isDenied(error)) throw error;
+      denied = error;
+    }
   }
+  if (denied !== undefined) throw denied;
   return null;
 }
 
@@ -132,13 +140,9 @@ async function below(folder: string, depth: number): Promise<string[]> {
   const found = [folder];
   if (depth === 0) return found;
   for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
-    if (entry.isDirectory() && !entry.name.startsWith('.')) {
+    if (entry.isDirectory() && !entry.name.startsWith('.') && !isForeign(entry.name)) {
       found.push(...(await below(join(folder, entry.name), depth - 1)));
     }
   }
   return found;
-}
-
-export function isMissing(error: unknown): boolean {
-  return isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR');
 }

@@ -1,10 +1,11 @@
 import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isAbsent } from '../../foreign-entries.ts';
 import { QuiesceError } from '../../errors.ts';
 import { writeDurably } from '../../files.ts';
 import type { Receipt } from '../../freeze/receipt.ts';
 import { type FilePrint, printOf } from './files.ts';
-import { isMissing, parseManifest, readAof } from './layout.ts';
+import { parseManifest, readAof } from './layout.ts';
 import { namesOf, type PromisedState, promiseIn } from './receipt.ts';
 import { isSame } from './verify.ts';
 
@@ -91,7 +92,7 @@ async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
     const size = await stat(join(dir, then.name)).then(
       ({ size }) => size,
       (error: unknown) => {
-        if (isMissing(error)) return null;
+        if (isAbsent(error)) return null;
         throw error;
       },
     );

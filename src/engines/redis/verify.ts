@@ -1,8 +1,8 @@
 import { join } from 'node:path';
+import { isAbsent } from '../../foreign-entries.ts';
 import type { Receipt } from '../../freeze/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../engine.ts';
 import { type FilePrint, printOf } from './files.ts';
-import { isMissing } from './layout.ts';
 import { type PromisedState, promiseIn } from './receipt.ts';
 import { numberOf } from './replies.ts';
 import { digestOf } from './sample.ts';
@@ -142,7 +142,7 @@ async function checkFiles(
   const wrong: string[] = [];
   for (const part of parts) {
     const now = await printOf(dir, part.name, part.size).catch((error: unknown) => {
-      if (isMissing(error)) return null;
+      if (isAbsent(error)) return null;
       throw error;
     });
     // Rewritten since: what it held is in other files, of which the receipt tells nothing.

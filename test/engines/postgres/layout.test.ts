@@ -233,6 +233,20 @@ describe('one volume or several', () => {
     );
   });
 
+  test('logs, configuration and passing statistics on another volume are a note', async () => {
+    const it = await start();
+    for (const name of ['log', 'conf.d', 'pg_stat_tmp']) {
+      const far = await otherVolume(it.server);
+      await rm(join(it.dataDir, name), { recursive: true, force: true });
+      await symlink(far, join(it.dataDir, name));
+    }
+    const layout = await inspect(it, it.dir);
+    expect(layout.refusal).toBeUndefined();
+    for (const name of ['log', 'conf.d', 'pg_stat_tmp']) {
+      expect(layout.notes.join(' ')).toContain(`${join(it.dataDir, name)} lies on another volume`);
+    }
+  });
+
   test('a single file on another volume is a note', async () => {
     const it = await start();
     const far = await otherVolume();

@@ -55,7 +55,7 @@ export async function prepareStaged(input: ModeInput, signal: AbortSignal): Prom
     const space = new Space(dataDir, server.segmentSize);
     const stager = new Stager(pgdata, join(folder, BASE), { space, owner, reflink });
     const staging = { ...input, folder, pgdata, begun, stager, space, notes };
-    await copyData(staging, alive.signal);
+    notes.push(...(await copyData(staging, alive.signal)));
     return {
       hold: async (until) => {
         try {
@@ -128,7 +128,8 @@ async function makeStaging(
   await syncFolder(root);
 }
 
-async function copyData(staging: Staging, signal: AbortSignal): Promise<void> {
+/** @returns sentences on what was left out. */
+async function copyData(staging: Staging, signal: AbortSignal): Promise<string[]> {
   const { context, pgdata, stager, space, server } = staging;
   const sources = await listSources(pgdata);
   const { bytes } = sources;
@@ -140,6 +141,10 @@ async function copyData(staging: Staging, signal: AbortSignal): Promise<void> {
     context.progress(`staging ${gigabytes(done)} of ${gigabytes(bytes)} GB (${how})`);
   };
   await stager.copyAll(sources, signal);
+  return sources.leftOut.map(
+    (path) =>
+      `${join(pgdata, path)} is not in the backup: it is somebody else's, and closed to the server.`,
+  );
 }
 
 /** The freeze itself. Rejects with nothing held; the caller then closes, which removes the staging. */
@@ -155,6 +160,7 @@ async function seal(staging: Staging, signal: AbortSignal): Promise<Hold> {
   signal.throwIfAborted();
   // With the session its slot goes: nothing is held but files.
   await session.close();
+  signal.throwIfAborted();
   const staged = {
     folder: `${VOLUME_FOLDER}/${stagingName(context.id)}`,
     manifest: digest(text),

@@ -1,6 +1,7 @@
 import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
 import { describeErrno, isErrno } from '../../../files.ts';
+import { isDenied, isForeign } from '../../../foreign-entries.ts';
 import { readRegular } from '../../../regular-file.ts';
 import {
   type ControlFile,
@@ -41,7 +42,8 @@ async function search(dataDir: string, systemIdentifier: string): Promise<string
   for (let depth = 0; depth <= SEARCH_DEPTH; depth += 1) {
     const next: string[] = [];
     for (const folder of folders) {
-      if (!(await isData(folder))) next.push(...(await subfolders(folder)));
+      // Of a folder where this user may not look, none is named: lost+found, for one, is for root alone.
+      if (!(await isData(folder).catch(unlessDenied))) next.push(...(await subfolders(folder)));
       else if ((await systemOf(folder)) === systemIdentifier) found.push(folder);
       else others += 1;
     }
@@ -67,12 +69,18 @@ async function search(dataDir: string, systemIdentifier: string): Promise<string
 async function subfolders(folder: string): Promise<string[]> {
   try {
     const entries = await readdir(folder, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
+    return entries
+      .filter((entry) => entry.isDirectory() && !isForeign(entry.name))
+      .map(({ name }) => join(folder, name));
   } catch (error) {
-    // lost+found, for one, is for root alone.
-    if (isErrno(error, 'EACCES')) return [];
+    if (isDenied(error)) return [];
     throw error;
   }
+}
+
+function unlessDenied(error: unknown): false {
+  if (isDenied(error)) return false;
+  throw error;
 }
 
 async function isData(folder: string): Promise<boolean> {

@@ -1,7 +1,10 @@
-import { chown, mkdir, readdir, rename, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, chown, lstat, mkdir, readdir, rename, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { isErrno, syncFolder, writeDurably } from '../../../files.ts';
+import { isDenied, isForeign } from '../../../foreign-entries.ts';
+import { VOLUME_FOLDER } from '../../../freeze/volume.ts';
 import { readRegular } from '../../../regular-file.ts';
 import { preparedSchema } from '../receipt.ts';
 import { BASE, exists, SWAP, TORN } from '../staged/folder.ts';
@@ -18,8 +21,8 @@ const swapSchema = z.object({
 });
 export type Swap = z.infer<typeof swapSchema>;
 
-/** These stay in PGDATA where that is the root of the volume. */
-const STAY = new Set(['.quiesce', 'lost+found']);
+/** What a server reads first of all, and must never read of the live files. */
+const DATA = /^(?:base|global|pg_.*|PG_VERSION)$/;
 
 /** How far an earlier run got; `null`: none has begun. */
 export async function readSwap(staging: string): Promise<Swap | null> {
@@ -71,12 +74,14 @@ async function writeSwap(staging: string, swap: Swap): Promise<void> {
 
 /** @param global when the folder of pg_control moves: no server starts without it. */
 async function moveAll(from: string, to: string, global: 'first' | 'last'): Promise<void> {
-  const names = (await readdir(from)).filter((name) => !STAY.has(name));
+  const names: string[] = [];
+  for (const name of await readdir(from)) if (!(await stays(from, name))) names.push(name);
   const others = names.filter((name) => name !== 'global');
   const its = names.filter((name) => name === 'global');
   const inOrder = global === 'first' ? [...its, ...others] : [...others, ...its];
   for (const name of inOrder) {
     if (await exists(join(to, name))) {
+      if (await stays(to, name)) continue;
       throw incomplete(
         `${join(to, name)} is in the way of ${join(from, name)}: something wrote there while the backup was put in place. Restore the volume again.`,
       );
@@ -85,6 +90,17 @@ async function moveAll(from: string, to: string, global: 'first' | 'last'): Prom
   }
   await syncFolder(to);
   await syncFolder(from);
+}
+
+/**
+ * Stays where it is: what lies at the root of a volume where PGDATA is that, and somebody else's folder,
+ * which this user cannot move.
+ */
+async function stays(folder: string, name: string): Promise<boolean> {
+  if (name === VOLUME_FOLDER || isForeign(name)) return true;
+  const path = join(folder, name);
+  if (DATA.test(name) || !(await lstat(path)).isDirectory()) return false;
+  return await access(path, constants.W_OK).then(() => false, isDenied);
 }
 
 /** PGDATA where the copy has none: the files in it may all have been passing ones. */

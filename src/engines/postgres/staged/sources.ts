@@ -1,8 +1,10 @@
-import { type Dirent } from 'node:fs';
-import { lstat, readdir, readlink } from 'node:fs/promises';
+import { constants, type Dirent } from 'node:fs';
+import { access, lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
 import { isErrno } from '../../../files.ts';
+import { isDenied, isForeign, mayBeTheServers } from '../../../foreign-entries.ts';
+import { VOLUME_FOLDER } from '../../../freeze/volume.ts';
 
 /** What a base backup copies, relative to PGDATA; folders before what lies in them. */
 export interface Sources {
@@ -10,6 +12,8 @@ export interface Sources {
   readonly files: readonly { readonly path: string; readonly size: number }[];
   readonly links: readonly { readonly path: string; readonly target: string }[];
   readonly bytes: number;
+  /** What lies in PGDATA, is not the server's, and cannot be read. */
+  readonly leftOut: readonly string[];
 }
 
 /** `excludeDirContents` of basebackup.c, and pg_wal, which is copied after the end of the backup. */
@@ -36,7 +40,6 @@ const LEFT_OUT = new Set([
   'backup_manifest',
   'global/pg_control',
 ]);
-const TOP_LEVEL_ONLY = new Set(['.quiesce', 'lost+found']);
 /** A folder or file of a running sort, an open relation cache, a temporary relation. */
 const PASSING = /^pgsql_tmp|^pg_internal\.init|^t\d+_\d+(_\w+)?(\.\d+)?$/;
 const UNLOGGED_INIT = /^(\d+)_init(\.\d+)?$/;
@@ -47,7 +50,7 @@ const OTHER_FORK = /^(\d+)(_(?:fsm|vm))?(\.\d+)?$/;
  * to be called after the backup has started. What vanishes meanwhile is left out.
  *
  * @throws QuiesceError COPY_UNSUPPORTED for a link where data lies: a copy cannot hold what is behind
- * it; the system's error for what cannot be read.
+ * it; the system's error for what cannot be read and may be the server's.
  */
 export async function listSources(pgdata: string): Promise<Sources> {
   const found = {
@@ -55,7 +58,9 @@ export async function listSources(pgdata: string): Promise<Sources> {
     files: [] as { path: string; size: number }[],
     links: [] as { path: string; target: string }[],
     bytes: 0,
+    leftOut: [] as string[],
   };
+  const owner = await stat(pgdata);
   const visit = async (folder: string): Promise<void> => {
     const entries = await list(join(pgdata, folder));
     const unlogged = unloggedIn(entries);
@@ -68,6 +73,10 @@ export async function listSources(pgdata: string): Promise<Sources> {
   const take = async (path: string): Promise<void> => {
     const info = await lstat(join(pgdata, path)).catch(ignoreGone);
     if (info === undefined) return;
+    if (!holdsData(path) && !mayBeTheServers(info, owner) && (await isClosed(join(pgdata, path)))) {
+      found.leftOut.push(path);
+      return;
+    }
     if (info.isDirectory() || path === 'pg_wal') {
       found.folders.push({ path, mode: info.isDirectory() ? info.mode & 0o7777 : 0o700 });
       if (!EMPTIED.has(path)) await visit(path);
@@ -85,9 +94,18 @@ export async function listSources(pgdata: string): Promise<Sources> {
 }
 
 function isLeftOut(path: string, name: string, unlogged: ReadonlySet<string>): boolean {
-  if (LEFT_OUT.has(path) || TOP_LEVEL_ONLY.has(path) || PASSING.test(name)) return true;
+  if (LEFT_OUT.has(path) || isOutsiders(path) || PASSING.test(name)) return true;
   const relation = OTHER_FORK.exec(name)?.[1];
   return relation !== undefined && unlogged.has(relation);
+}
+
+/** At the root of the volume, where PGDATA is that. */
+function isOutsiders(path: string): boolean {
+  return path === VOLUME_FOLDER || isForeign(path);
+}
+
+async function isClosed(path: string): Promise<boolean> {
+  return await access(path, constants.R_OK).then(() => false, isDenied);
 }
 
 function unloggedIn(entries: readonly Dirent[]): Set<string> {

@@ -1,0 +1,63 @@
+import type { Receipt } from '../freeze/receipt.ts';
+import type {
+  Engine,
+  FreezeContext,
+  Hold,
+  JsonObject,
+  Probe,
+  VerifyOptions,
+  VerifyResult,
+} from './engine.ts';
+import { OneAtATime } from './one-at-a-time.ts';
+import { SharedAnswer } from './shared-answer.ts';
+
+/**
+ * An engine that never takes a database's connections, however much it is asked: readiness, metadata
+ * and verification each go on once at a time, with one session each; askers of the same share the answer,
+ * and verifications wait for each other. A freeze, its release and a recovery pass by: they have their
+ * own sessions and wait for nobody. What that comes to in connections is in `docs/engines/`.
+ */
+export class BoundedEngine implements Engine {
+  readonly name;
+  readonly capabilities;
+  readonly #engine: Engine;
+  readonly #probe: SharedAnswer<Probe>;
+  readonly #metadata: SharedAnswer<JsonObject>;
+  readonly #verifying = new OneAtATime();
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    this.name = engine.name;
+    this.capabilities = engine.capabilities;
+    this.#probe = new SharedAnswer((signal) => engine.probe(signal));
+    this.#metadata = new SharedAnswer((signal) => engine.metadata(signal));
+  }
+
+  probe(signal: AbortSignal): Promise<Probe> {
+    return this.#probe.ask(signal);
+  }
+
+  metadata(signal: AbortSignal): Promise<JsonObject> {
+    return this.#metadata.ask(signal);
+  }
+
+  verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult> {
+    return this.#verifying.run(() => this.#engine.verify(receipt, options, signal), signal);
+  }
+
+  prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
+    return this.#engine.prepare(context, signal);
+  }
+
+  hold(context: FreezeContext, signal: AbortSignal): Promise<Hold> {
+    return this.#engine.hold(context, signal);
+  }
+
+  recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
+    return this.#engine.recover(journal, signal);
+  }
+
+  close(): Promise<void> {
+    return this.#engine.close();
+  }
+}

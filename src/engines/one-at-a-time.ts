@@ -1,0 +1,31 @@
+import { QuiesceError } from '../errors.ts';
+import { unlessAborted } from '../unless-aborted.ts';
+
+/** Work that is done one after the other, in the order in which it was asked for. */
+export class OneAtATime {
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @throws QuiesceError ENGINE_BUSY where the signal aborts before its turn has come. */
+  async run<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const before = this.#last;
+    const turn = before.then(async () => {
+      if (signal.aborted) throw busy(signal);
+      return await work();
+    });
+    this.#last = turn.catch(() => undefined);
+    try {
+      await unlessAborted(before, signal);
+    } catch {
+      throw busy(signal);
+    }
+    return await turn;
+  }
+}
+
+function busy(signal: AbortSignal): QuiesceError {
+  return new QuiesceError(
+    'ENGINE_BUSY',
+    'Other verifications of this database came first, and were not done in time.',
+    { cause: signal.reason },
+  );
+}
