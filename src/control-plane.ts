@@ -25,6 +25,7 @@ export function createControl(deps: ControlDeps): Control {
     status: () => statusOf(deps),
     metadata: (signal: AbortSignal): Promise<JsonObject> => engine.metadata(signal),
     receipts: () => coordinator.receipts(),
+    restored: () => deps.restoreCheck.lastRestored(),
     verify: (receipt, options, signal) => verify(engine, receipt, options, signal),
   };
 }

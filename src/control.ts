@@ -95,5 +95,7 @@ export interface Control {
   metadata(signal: AbortSignal): Promise<JsonObject>;
   /** Newest first, at most ten. */
   receipts(): readonly Receipt[];
+  /** Of the copy that the volume was restored from last; `null`: none is known, or the volume hangs. */
+  restored(): Promise<Receipt | null>;
   verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult>;
 }

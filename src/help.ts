@@ -51,7 +51,8 @@ A success is told once, to the first thaw of that freeze: a later one fails with
   verify: `quiesce verify [FILE|-] [--amcheck] [--amcheck-timeout 5m] [-o text|json]
 
   FILE                     a receipt, or an answer that holds one; - reads standard input;
-                           without it the last receipt of the sidecar
+                           without it the last receipt of the sidecar, else that of the copy
+                           which the volume was restored from
   --amcheck                check the data itself, too (PostgreSQL: amcheck)
   --amcheck-timeout DURATION   end that check after this time`,
 };

@@ -49,7 +49,7 @@ export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<
     const socket = socketPath();
     const stopProgress = showProgress(verb);
     const send: Send = (wanted) => call(socket, wanted, abort.signal);
-    const answer = await ask(verb, parsed, send).finally(stopProgress);
+    const answer = await answerTo(verb, parsed, send).finally(stopProgress);
     return report(verb, answer, parsed);
   } catch (thrown) {
     if (interrupted.code !== undefined) return interrupted.code;
@@ -60,7 +60,7 @@ export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<
   }
 }
 
-function ask(verb: ShimVerb, args: Arguments, send: Send): Promise<Answer> {
+async function answerTo(verb: ShimVerb, args: Arguments, send: Send): Promise<Answer> {
   switch (verb) {
     case 'freeze':
       return freeze(args, send);
@@ -133,8 +133,11 @@ async function verify(args: Arguments, send: Send): Promise<Answer> {
 
 async function lastReceipt(send: Send): Promise<unknown> {
   const { ok, body } = await read('receipts', send);
-  const [last] = ok && Array.isArray(body['receipts']) ? (body['receipts'] as unknown[]) : [];
-  if (last !== undefined) return last;
+  const kept = ok && Array.isArray(body['receipts']) ? body['receipts'].map(asRecord) : [];
+  // A freeze that was never held, or fails right now, promises nothing.
+  const last = kept.find((one) => typeof one['frozenAt'] === 'string');
+  const receipt = last ?? (ok ? body['restored'] : undefined) ?? undefined;
+  if (receipt !== undefined) return receipt;
   throw new QuiesceError('RECEIPT_NOT_FOUND', 'The sidecar keeps no receipt to verify against.', {
     hint: 'Give the file of a receipt: quiesce verify FILE',
   });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { chown, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { QuiesceError } from '../errors.ts';
 import {
   describeErrno,
@@ -21,6 +22,8 @@ import { type Receipt, receiptSchema } from './receipt.ts';
 /** The folder on the data volume that travels with every copy of it. */
 export const VOLUME_FOLDER = '.quiesce';
 export const RECEIPT_FILE = 'receipt.json';
+/** With the id: the receipt of a restored copy, and what its verification found. */
+export const RESTORED_PREFIX = 'restored-';
 /** Empty; the sidecar that uses the volume holds a lock on it. */
 export const CLAIM_FILE = 'claim';
 /** More than most receipts without sampled keys need. */
@@ -29,6 +32,8 @@ const ROOM_BYTES = 8_192;
 const ANSWER_WITHIN_MS = 5_000;
 /** How long a thaw waits to read what it has left there. */
 const READ_WITHIN_MS = 2_000;
+
+const restoredSchema = z.object({ receipt: receiptSchema, verifiedAt: z.string() });
 
 export interface Evidence {
   readonly onVolume: boolean;
@@ -272,7 +277,7 @@ export class Volume {
 
   async #removeOthers(): Promise<void> {
     for (const name of await this.#list()) {
-      if (!name.startsWith('restored-') && name !== CLAIM_FILE)
+      if (!name.startsWith(RESTORED_PREFIX) && name !== CLAIM_FILE)
         await removeDurably(this.#path(name));
     }
   }
@@ -291,6 +296,26 @@ export class Volume {
       return parsed.success ? parsed.data : 'unreadable';
     } catch (error) {
       return isMissing(error) ? null : 'unreadable';
+    }
+  }
+
+  /** The receipt beside which a verification was left last; `null` where there is none. */
+  async lastRestored(): Promise<Receipt | null> {
+    return await this.#lane.run(async () => {
+      const names = (await this.#list()).filter((name) => name.startsWith(RESTORED_PREFIX));
+      const read = await Promise.all(names.map((name) => this.#restored(name)));
+      const found = read.filter((one) => one !== null);
+      found.sort((a, b) => (a.verifiedAt < b.verifiedAt ? 1 : -1));
+      return found[0]?.receipt ?? null;
+    });
+  }
+
+  async #restored(name: string): Promise<z.infer<typeof restoredSchema> | null> {
+    const text = await readRegular(this.#path(name)).catch(() => 'null');
+    try {
+      return restoredSchema.safeParse(JSON.parse(text)).data ?? null;
+    } catch {
+      return null;
     }
   }
 

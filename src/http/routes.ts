@@ -71,7 +71,7 @@ function addReceiptRoutes(app: App, control: Control): void {
         response: { 200: schemas.receiptsAnswer },
       },
     },
-    () => ({ receipts: [...control.receipts()] }),
+    async () => ({ receipts: [...control.receipts()], restored: await control.restored() }),
   );
   app.get(
     '/v1/receipts/:id',
@@ -84,10 +84,11 @@ function addReceiptRoutes(app: App, control: Control): void {
         response: { 200: receiptSchema, 404: failure, 422: failure },
       },
     },
-    (request) => {
+    async (request) => {
       const { id } = request.params;
-      const receipt = control.receipts().find((one) => one.id === id);
-      if (!receipt) {
+      const kept = control.receipts().find((one) => one.id === id);
+      const receipt = kept ?? (await control.restored());
+      if (receipt?.id !== id) {
         throw new QuiesceError('RECEIPT_NOT_FOUND', `No receipt with the id ${id} is kept.`);
       }
       return receipt;

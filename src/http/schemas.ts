@@ -112,7 +112,12 @@ export const metadataAnswer = z.record(z.string(), z.json()).meta({
 export type Metadata = z.infer<typeof metadataAnswer>;
 
 export const receiptsAnswer = z
-  .object({ receipts: z.array(receiptSchema) })
+  .object({
+    receipts: z.array(receiptSchema),
+    restored: receiptSchema
+      .nullable()
+      .describe('of the copy that the volume was restored from last'),
+  })
   .meta({ id: 'Receipts', description: 'The last receipts, newest first, at most ten.' });
 
 const instant = z.string().describe('ISO 8601, UTC');

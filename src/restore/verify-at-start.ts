@@ -5,7 +5,7 @@ import { toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../files.ts';
 import { within } from '../freeze/lane.ts';
 import type { Receipt } from '../freeze/receipt.ts';
-import type { Volume } from '../freeze/volume.ts';
+import { RESTORED_PREFIX, type Volume } from '../freeze/volume.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 
 const TRY_AGAIN_AFTER_MS = 1_000;
@@ -83,6 +83,14 @@ export class RestoreCheck {
     await this.#verify(receipt);
   }
 
+  /**
+   * The receipt of the copy that this volume was restored from last, by the result that was left beside
+   * it; `null` where none lies there, or the volume gives no answer.
+   */
+  async lastRestored(): Promise<Receipt | null> {
+    return await within(LOOK_WITHIN_MS, this.#deps.volume.lastRestored()).catch(() => null);
+  }
+
   /** Resolves when the files on the volume are no longer needed; rejects when the signal aborts. */
   async settled(signal: AbortSignal): Promise<void> {
     await unlessAborted(this.#running, signal);
@@ -157,7 +165,7 @@ export class RestoreCheck {
     const content = { receipt, verifiedAt, verified: result.verified, checks: result.checks };
     try {
       const text = `${JSON.stringify(content, null, 2)}\n`;
-      await this.#deps.volume.write(`restored-${receipt.id}.json`, text);
+      await this.#deps.volume.write(`${RESTORED_PREFIX}${receipt.id}.json`, text);
       await this.#deps.volume.clear(receipt.id);
       await this.#tidy();
     } catch (error) {

@@ -20,7 +20,8 @@ export async function sendUntilAnswered(
   const deadline = performance.now() + wanted.deadlineMs;
   for (let broken = 0; ;) {
     try {
-      return await send({ ...wanted, deadlineMs: Math.max(1, deadline - performance.now()) });
+      const left = Math.max(1, Math.round(deadline - performance.now()));
+      return await send({ ...wanted, deadlineMs: broken === 0 ? wanted.deadlineMs : left });
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       if (error.failure === 'broken') broken += 1;

@@ -47,6 +47,7 @@ export class FakeControl implements Control {
   readonly abandons: ThawRequest[] = [];
   readonly verifications: { receipt: Receipt; options: VerifyOptions }[] = [];
   kept: Receipt[] = [];
+  restoredReceipt: Receipt | null = null;
   state: Status['state'] = 'thawed';
   onFreeze: (request: FreezeRequest) => Promise<Receipt> = ({ id }) =>
     Promise.resolve(aReceipt(id === undefined ? {} : { id }));
@@ -109,6 +110,10 @@ export class FakeControl implements Control {
 
   receipts(): readonly Receipt[] {
     return this.kept;
+  }
+
+  restored(): Promise<Receipt | null> {
+    return Promise.resolve(this.restoredReceipt);
   }
 
   verify(receipt: Receipt, options: VerifyOptions): Promise<VerifyResult> {
