@@ -56,7 +56,9 @@ it('a copy is of one moment: of writes synced one after the other it holds the f
     }`;
   const writer = execFile(process.execPath, ['-e', script, volume.path]);
   undo.push(async () => void writer.kill('SIGKILL'));
-  await sleep(500);
+  // Beyond the first number both files have been synced, and their names with them.
+  const written = (): Promise<number> => readFile(join(volume.path, 'b'), 'utf8').then(Number);
+  await expect.poll(() => written().catch(() => 0), { timeout: 30_000 }).toBeGreaterThan(1);
   for (const name of ['one', 'two', 'three']) {
     const { path } = await volume.snapshot(name);
     const [a, b] = await Promise.all(
