@@ -151,9 +151,9 @@ export function engineAlone({ server, dataDir }: Place): Treatment {
     },
     thaw: async () => {
       const { signal } = new AbortController();
-      const check = await hold?.check(signal);
+      const breaches = await hold?.check(signal);
       await hold?.release(signal);
-      if (check?.broken.length !== 0) throw new Error('the hold did not hold');
+      if (breaches?.length !== 0) throw new Error('the hold did not hold');
     },
   };
 }

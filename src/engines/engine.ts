@@ -60,16 +60,17 @@ export interface FreezeContext {
   remember(journal: JsonObject): Promise<void>;
 }
 
-/** What `check` found: the engine's own evidence on whether the hold held all along. */
-export interface HoldCheck {
-  /** Codes such as `server-restarted`; empty means that the hold held. */
-  readonly broken: readonly string[];
-  /** One sentence a reader understands for each code. */
-  readonly notes: readonly string[];
+/** Something that speaks against a hold, by the engine's own evidence. */
+export interface Breach {
+  /** Such as `server-restarted`. */
+  readonly code: string;
+  /** One sentence a reader understands. */
+  readonly note: string;
 }
 
 /** What the end of a hold adds to what is known. */
-export interface HoldEnd extends HoldCheck {
+export interface HoldEnd {
+  readonly breaches: readonly Breach[];
   /** Replaces these keys of the receipt's `position` and `restore`. */
   readonly position?: JsonObject;
   readonly restore?: JsonObject;
@@ -96,15 +97,19 @@ export interface Hold {
   readonly needsReceipt?: boolean;
   /** What `recover` needs to release this hold from another process. */
   readonly journal: JsonObject;
-  /** Aborts, with a `HoldCheck` as reason, when the hold is known to be broken. */
+  /** Aborts, with a list of `Breach` as reason, when the hold is known to be broken. */
   readonly lost: AbortSignal;
   /**
    * No lease of this hold, nor any renewal, runs for longer than this: set where holding on endangers
    * more than the writers who wait.
    */
   readonly longestLeaseMs?: number;
-  /** Asks the server whether the hold held since it was made; called before `release`. */
-  check(signal: AbortSignal): Promise<HoldCheck>;
+  /**
+   * Asks the server whether the hold held since it was made; called before `release`.
+   *
+   * @returns what speaks against it; nothing: it held.
+   */
+  check(signal: AbortSignal): Promise<readonly Breach[]>;
   /**
    * Tells the server that the lease now runs for `ttlMs` from here, where it has a dead-man's switch
    * of its own. Rejects when the server could not be told: the lease is then not renewed.

@@ -1,5 +1,4 @@
-import type { CopyMethod, Hold, JsonObject } from '../engines/engine.ts';
-import type { Breach } from './lease-types.ts';
+import type { Breach, CopyMethod, Hold, JsonObject } from '../engines/engine.ts';
 import type { Receipt } from './receipt.ts';
 
 interface DraftDeps {

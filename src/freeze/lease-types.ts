@@ -1,3 +1,4 @@
+import type { Breach } from '../engines/engine.ts';
 import type { DueThaw } from './due-thaws.ts';
 
 /** What ended a freeze. Every cause but `thaw` makes the verdict inconsistent, with it as reason. */
@@ -15,12 +16,6 @@ export type Cause =
   | 'caller-gone'
   | 'sidecar-stopped'
   | 'interrupted';
-
-/** Something that speaks against a hold: a code, and a sentence a reader understands. */
-export interface Breach {
-  readonly code: string;
-  readonly note: string;
-}
 
 export interface Verdict {
   readonly consistent: boolean;

@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
 import type {
+  Breach,
   CopyMethod,
   Engine,
   FreezeContext,
   Hold,
-  HoldCheck,
   HoldEnd,
   JsonObject,
 } from '../engines/engine.ts';
@@ -14,7 +14,7 @@ import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
 import type { CallId } from './idempotency.ts';
 import type { Journal, JournalEntry, Kept } from './journal.ts';
 import { soonAfterAbort } from './lane.ts';
-import type { Breach, Cause, Owner, Verdict } from './lease-types.ts';
+import type { Cause, Owner, Verdict } from './lease-types.ts';
 import type { PersistedDue } from './persisted-due.ts';
 import { NOT_REMOVED, type Receipt } from './receipt.ts';
 import type { Volume } from './volume.ts';
@@ -259,7 +259,7 @@ export class FreezeRun {
     const found = await this.#evidence(cause);
     const left = leftover === null ? [] : [{ code: NOT_REMOVED, note: leftover }];
     this.#end = await this.#release(onStuck);
-    const after = this.#end && cause === 'thaw' ? breaches(this.#end) : [];
+    const after = this.#end && cause === 'thaw' ? this.#end.breaches : [];
     const tidying = volume.tidy();
     if (leftover === null) await tidying;
     // A renewal written later would be found by the next start.
@@ -284,11 +284,11 @@ export class FreezeRun {
 
   async #evidence(cause: Cause): Promise<readonly Breach[]> {
     const hold = this.#hold;
-    const known = hold?.lost.aborted ? breaches(hold.lost.reason as HoldCheck) : [];
+    const known = hold?.lost.aborted ? (hold.lost.reason as readonly Breach[]) : [];
     if (cause !== 'thaw' || known.length > 0 || hold === undefined) return known;
     try {
       const signal = AbortSignal.timeout(CHECK_WITHIN_MS);
-      return breaches(await unlessAborted(hold.check(signal), signal));
+      return await unlessAborted(hold.check(signal), signal);
     } catch (error) {
       const { message } = toQuiesceError(error);
       const note = `The server could not be asked whether the hold held: ${message}`;
@@ -338,10 +338,6 @@ function unproven(why: string): QuiesceError {
     `A copy made in this way is restored by what the freeze leaves on the volume. ${why}`,
     { hint: 'Make the volume writable for the sidecar and free some space on it.' },
   );
-}
-
-function breaches(check: HoldCheck): Breach[] {
-  return check.broken.map((code, index) => ({ code, note: check.notes[index] ?? code }));
 }
 
 function explain(cause: Cause, failure: QuiesceError | undefined): string {

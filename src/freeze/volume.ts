@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { chown, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { Breach } from '../engines/engine.ts';
 import { QuiesceError } from '../errors.ts';
 import {
   describeErrno,
@@ -15,7 +16,6 @@ import {
 } from '../files.ts';
 import { readRegular } from '../regular-file.ts';
 import { Lane, within } from './lane.ts';
-import type { Breach } from './lease-types.ts';
 import { Owed } from './owed.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 

@@ -71,10 +71,10 @@ export function describeContract<L extends Ledger>(
       // The volume takes plain names only: a path could lead out of its folder.
       for (const name of Object.keys(kept)) expect(name).toMatch(/^[\w.-]+$/);
       await stage.expectWrites(subject.blocksWrites);
-      expect(await hold.check(never())).toEqual({ broken: [], notes: [] });
+      expect(await hold.check(never())).toEqual([]);
       expect(hold.lost.aborted).toBe(false);
       const end = await hold.release(never());
-      expect(end?.broken ?? []).toEqual([]);
+      expect(end?.breaches ?? []).toEqual([]);
       await stage.expectServerFree();
       expect(hold.lost.aborted, 'a release is no loss').toBe(false);
     });
@@ -144,7 +144,7 @@ export function describeContract<L extends Ledger>(
       const hold = await engine.hold(context, never());
       await stage.world.server.kill();
       await expect.poll(() => hold.lost.aborted, { timeout: 10_000 }).toBe(true);
-      expect((hold.lost.reason as { broken: string[] }).broken).not.toEqual([]);
+      expect(hold.lost.reason).not.toEqual([]);
       for (const call of [() => engine.probe(never()), () => engine.prepare(context, never())]) {
         const error: unknown = await call().catch((thrown: unknown) => thrown);
         expect(error).toBeInstanceOf(QuiesceError);

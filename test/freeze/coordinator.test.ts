@@ -94,7 +94,7 @@ describe('a freeze and its thaw', () => {
     const seen: boolean[] = [];
     engine.onCheck = async () => {
       seen.push(existsSync(receiptPath()));
-      return { broken: [], notes: [] };
+      return [];
     };
     engine.onRelease = async () => void seen.push(existsSync(receiptPath()));
     await c.freeze({ id: 'a', by });
@@ -291,7 +291,7 @@ describe('the lease', () => {
 
   it('is not consistent when the engine cannot prove it', async () => {
     const c = coordinator();
-    engine.onCheck = async () => ({ broken: ['server-restarted'], notes: ['It restarted.'] });
+    engine.onCheck = async () => [{ code: 'server-restarted', note: 'It restarted.' }];
     await c.freeze({ id: 'a', by });
     const error = await failure(c.thaw({ by }));
     expect(receiptOf(error).reasons).toEqual(['server-restarted']);

@@ -1,8 +1,8 @@
 import type {
+  Breach,
   Engine,
   FreezeContext,
   Hold,
-  HoldCheck,
   JsonObject,
   Probe,
   VerifyResult,
@@ -23,7 +23,7 @@ export class ScriptedEngine implements Engine {
   /** Run at each step, may wait or throw. `ignoresAbort` plays a server that cannot be interrupted. */
   onPrepare: (signal: AbortSignal) => Promise<void> = async () => undefined;
   onHold: (signal: AbortSignal, context: FreezeContext) => Promise<void> = async () => undefined;
-  onCheck: () => Promise<HoldCheck> = async () => ({ broken: [], notes: [] });
+  onCheck: () => Promise<readonly Breach[]> = async () => [];
   onRelease: () => Promise<void> = async () => undefined;
   onRecover: (journal: JsonObject | null) => Promise<void> = async () => undefined;
   /** How many holds are in place. */
@@ -69,7 +69,7 @@ export class ScriptedEngine implements Engine {
 
   /** The server dies under the hold. */
   lose(): void {
-    this.#lost.abort({ broken: ['server-lost'], notes: ['The server is gone.'] });
+    this.#lost.abort([{ code: 'server-lost', note: 'The server is gone.' }]);
   }
 
   async metadata(): Promise<JsonObject> {

@@ -1,4 +1,4 @@
-import type { Hold, HoldCheck, JsonObject } from '../engine.ts';
+import type { Hold, Breach, JsonObject } from '../engine.ts';
 import { unlessAborted } from '../../unless-aborted.ts';
 import { isGone, readLock, releaseLock } from './lock.ts';
 import { readSet, type SetView } from './members.ts';
@@ -63,7 +63,7 @@ export function lockHold(session: Session, facts: HoldFacts, onReleased: () => v
       onReleased();
       await session.close();
       if (left === undefined || left === 0) return;
-      return { broken: [], notes: [], position: { locksOfOthersLeft: left } };
+      return { breaches: [], position: { locksOfOthersLeft: left } };
     },
   };
 }
@@ -73,47 +73,53 @@ export async function checkLock(
   session: Session,
   { server, view, position }: HoldFacts,
   signal: AbortSignal,
-): Promise<HoldCheck> {
-  const found: [code: string, note: string][] = [];
+): Promise<readonly Breach[]> {
+  const found: Breach[] = [];
   const hello = await readHello(session, signal);
   if (hello.runId !== position.runId) {
     const note = 'The server was started anew during the freeze, and a lock does not survive that.';
-    return { broken: ['server-restarted'], notes: [note] };
+    return [{ code: 'server-restarted', note }];
   }
   const now = await readServer(session, signal);
   if (now.pid !== position.pid || apart(now.startedAt, position.startedAt) > 2_000) {
-    found.push([
-      'server-restarted',
-      `The server is another process (${now.pid}) than the one locked.`,
-    ]);
+    found.push({
+      code: 'server-restarted',
+      note: `The server is another process (${now.pid}) than the one locked.`,
+    });
   }
   const lock = await readLock(session, signal);
   if (!lock.locked || lock.pending) {
-    found.push(['lock-gone', 'Somebody else has unlocked the server during the freeze.']);
+    found.push({
+      code: 'lock-gone',
+      note: 'Somebody else has unlocked the server during the freeze.',
+    });
   } else if (position.lockOpId !== null && lock.opId !== position.lockOpId) {
-    found.push(['lock-replaced', 'The lock that is there is another one than ours.']);
+    found.push({ code: 'lock-replaced', note: 'The lock that is there is another one than ours.' });
   }
   if (now.role !== server.role) {
-    found.push(['role-changed', `The server was ${server.role} and is ${now.role} now.`]);
+    found.push({
+      code: 'role-changed',
+      note: `The server was ${server.role} and is ${now.role} now.`,
+    });
   }
   const promised = position.opTime === null ? undefined : parseOpTime(position.opTime);
   if (promised && now.opTime && compareOpTimes(now.opTime, promised) !== 0) {
     const at = formatOpTime(now.opTime);
-    found.push([
-      'written-while-held',
-      `The server stood at ${position.opTime} and is at ${at} now.`,
-    ]);
+    found.push({
+      code: 'written-while-held',
+      note: `The server stood at ${position.opTime} and is at ${at} now.`,
+    });
   }
   if (view) {
     const { term } = await readSet(session, signal);
     if (term !== position.term) {
-      found.push([
-        'term-changed',
-        `The set voted during the freeze: term ${position.term}, now ${term}.`,
-      ]);
+      found.push({
+        code: 'term-changed',
+        note: `The set voted during the freeze: term ${position.term}, now ${term}.`,
+      });
     }
   }
-  return { broken: found.map(([code]) => code), notes: found.map(([, note]) => note) };
+  return found;
 }
 
 function apart(a: string, b: string): number {

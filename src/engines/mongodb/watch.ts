@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HoldCheck } from '../engine.ts';
+import type { Breach } from '../engine.ts';
 import type { HoldFacts } from './hold.ts';
 import { isGone, readLock } from './lock.ts';
 import { blocksElection, readSet } from './members.ts';
@@ -10,7 +10,7 @@ const LOOK_EVERY_MS = 500;
 const ANSWER_WITHIN_MS = 5_000;
 
 export interface Watch {
-  /** Aborts with a `HoldCheck` once the lock is known to be broken, or to do harm. */
+  /** Aborts with a list of `Breach` once the lock is known to be broken, or to do harm. */
   readonly lost: AbortSignal;
   stop(): Promise<void>;
 }
@@ -26,7 +26,7 @@ export function watchLock(session: Session, facts: HoldFacts): Watch {
   const lost = new AbortController();
   const stop = new AbortController();
   let electionless = 0;
-  const look = async (): Promise<HoldCheck | undefined> => {
+  const look = async (): Promise<readonly Breach[] | undefined> => {
     const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
     const { server, position, view } = facts;
     const hello = await readHello(session, signal);
@@ -79,6 +79,6 @@ export function watchLock(session: Session, facts: HoldFacts): Watch {
   };
 }
 
-function one(code: string, note: string): HoldCheck {
-  return { broken: [code], notes: [note] };
+function one(code: string, note: string): readonly Breach[] {
+  return [{ code, note }];
 }

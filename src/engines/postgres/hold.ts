@@ -1,4 +1,4 @@
-import type { Hold, HoldCheck, JsonObject } from '../engine.ts';
+import type { Hold, Breach, JsonObject } from '../engine.ts';
 import { parseLsn, walFileName } from './lsn.ts';
 import type { PostgresPosition, PostgresRestore } from './receipt.ts';
 import { compareRuns, readServer, type ServerFacts, toProbe } from './server.ts';
@@ -45,7 +45,7 @@ export class PostgresHold implements Hold {
     return this.#watch.lost;
   }
 
-  async check(signal: AbortSignal): Promise<HoldCheck> {
+  async check(signal: AbortSignal): Promise<readonly Breach[]> {
     const session = await this.#watch.session(signal);
     const found = compareRuns(this.#facts.server, await readServer(session, signal));
     if (this.#facts.mode !== 'crash-consistent') {
@@ -57,13 +57,13 @@ export class PostgresHold implements Hold {
         signal,
       );
       if (row?.there !== true) {
-        found.push([
-          'wal-recycled',
-          `The WAL segment ${segment}, from which the label starts, was removed during the hold: a copy cut late may lack it. Give the role REPLICATION, so that a slot keeps it, or shorten the hold.`,
-        ]);
+        found.push({
+          code: 'wal-recycled',
+          note: `The WAL segment ${segment}, from which the label starts, was removed during the hold: a copy cut late may lack it. Give the role REPLICATION, so that a slot keeps it, or shorten the hold.`,
+        });
       }
     }
-    return { broken: found.map(([code]) => code), notes: found.map(([, note]) => note) };
+    return found;
   }
 
   async renew(ttlMs: number, signal: AbortSignal): Promise<void> {

@@ -2,7 +2,7 @@ import { QuiesceError, toQuiesceError } from '../../errors.ts';
 import { describeErrno } from '../../files.ts';
 import { within } from '../../freeze/lane.ts';
 import { NOT_REMOVED } from '../../freeze/receipt.ts';
-import type { Hold, HoldCheck, HoldEnd, JsonObject } from '../engine.ts';
+import type { Hold, Breach, HoldEnd, JsonObject } from '../engine.ts';
 import { stopBackup } from './backup.ts';
 import { parseLsn, walFileName } from './lsn.ts';
 import { writeMarker } from './marker.ts';
@@ -68,7 +68,7 @@ export class OpenHold implements Hold {
     return this.#watch.lost;
   }
 
-  async check(signal: AbortSignal): Promise<HoldCheck> {
+  async check(signal: AbortSignal): Promise<readonly Breach[]> {
     const session = await this.#watch.session(signal);
     const found = compareRuns(this.#facts.server, await readServer(session, signal));
     const { first } = this.#facts.restore.wal;
@@ -78,20 +78,20 @@ export class OpenHold implements Hold {
       signal,
     );
     if (row?.there !== true) {
-      found.push([
-        'wal-recycled',
-        `The WAL segment ${first}, from which the backup starts, is gone, though a slot kept it (max_slot_wal_keep_size?).`,
-      ]);
+      found.push({
+        code: 'wal-recycled',
+        note: `The WAL segment ${first}, from which the backup starts, is gone, though a slot kept it (max_slot_wal_keep_size?).`,
+      });
     }
     const spaces = await listTablespaces(session, signal);
     if (spaces.join('\n') !== this.#facts.tablespaces.join('\n')) {
-      found.push([
-        'tablespaces-changed',
-        'A tablespace was made, moved or dropped during the freeze: its volume was not in the order of the cuts.',
-      ]);
+      found.push({
+        code: 'tablespaces-changed',
+        note: 'A tablespace was made, moved or dropped during the freeze: its volume was not in the order of the cuts.',
+      });
     }
     this.#proven = found.length === 0;
-    return { broken: found.map(([code]) => code), notes: found.map(([, note]) => note) };
+    return found;
   }
 
   async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
@@ -114,15 +114,15 @@ export class OpenHold implements Hold {
     ]);
     if (!this.#proven || left.length > 0) {
       await this.#watch.stop();
-      return { broken: left.map(() => NOT_REMOVED), notes: left };
+      return { breaches: left.map((note) => ({ code: NOT_REMOVED, note })) };
     }
     try {
-      return { broken: [], notes: [], ...(await this.#stop(signal)) };
+      return { breaches: [], ...(await this.#stop(signal)) };
     } catch (error) {
       await this.#watch.stop();
       const { message } = toQuiesceError(error);
       const note = `The backup could not be ended in the session that began it, so there is no label: ${message}`;
-      return { broken: ['backup-lost'], notes: [note] };
+      return { breaches: [{ code: 'backup-lost', note }] };
     }
   }
 

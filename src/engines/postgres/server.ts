@@ -1,4 +1,4 @@
-import type { Probe } from '../engine.ts';
+import type { Breach, Probe } from '../engine.ts';
 import type { Session } from './session.ts';
 
 /** What tells one run of one server from any other; the evidence of a hold is that it stays the same. */
@@ -68,12 +68,12 @@ export function toProbe(facts: ServerFacts): Probe {
 }
 
 /** Codes and sentences for what is no longer as it was when the hold was made; empty if all is. */
-export function compareRuns(then: ServerFacts, now: ServerFacts): [code: string, note: string][] {
-  const differences: [string, string][] = [];
+export function compareRuns(then: ServerFacts, now: ServerFacts): Breach[] {
+  const differences: Breach[] = [];
   type Value = string | number | boolean | null;
   const differ = (code: string, what: string, before: Value, after: Value): void => {
     if (before !== after)
-      differences.push([code, `${what} was ${before} at the freeze and is ${after}.`]);
+      differences.push({ code, note: `${what} was ${before} at the freeze and is ${after}.` });
   };
   differ(
     'system-identifier-changed',

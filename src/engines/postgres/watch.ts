@@ -1,11 +1,11 @@
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
-import type { HoldCheck } from '../engine.ts';
+import type { Breach } from '../engine.ts';
 import { SessionLimit } from './session-limit.ts';
 import { compareRuns, readServer, type ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
 
 /** Asks the server for codes and sentences of what no longer holds. */
-type Still = (session: Session, signal: AbortSignal) => Promise<[code: string, note: string][]>;
+type Still = (session: Session, signal: AbortSignal) => Promise<Breach[]>;
 
 const LOOK_EVERY_MS = 1_000;
 const ANSWER_WITHIN_MS = 5_000;
@@ -70,7 +70,7 @@ export class Watch {
     this.#still = still;
   }
 
-  /** Aborts with a `HoldCheck` as reason when the server ended or is no longer the same run. */
+  /** Aborts with a list of `Breach` as reason when the server ended or is no longer the same run. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
@@ -128,12 +128,12 @@ export class Watch {
     return this.#taken || this.#stop.signal.aborted || this.lost.aborted;
   }
 
-  #sessionLost(): [code: string, note: string] {
+  #sessionLost(): Breach {
     const { message } = toQuiesceError(this.#session.lost.reason);
-    return [
-      'backup-lost',
-      `The session in which the backup was begun has ended, and the server ended the backup with it: ${message}`,
-    ];
+    return {
+      code: 'backup-lost',
+      note: `The session in which the backup was begun has ended, and the server ended the backup with it: ${message}`,
+    };
   }
 
   /** A statement of little weight: a connection through which nothing flows would hide that it is dead. */
@@ -161,13 +161,13 @@ export class Watch {
     else this.#follow();
   }
 
-  async #compare(): Promise<[code: string, note: string][]> {
+  async #compare(): Promise<Breach[]> {
     if (this.#then.checkpointerStartedAt === null) {
       return [
-        [
-          'session-lost',
-          'The connection of the freeze ended, and the role may not see whether the server crashed (GRANT pg_monitor).',
-        ],
+        {
+          code: 'session-lost',
+          note: 'The connection of the freeze ended, and the role may not see whether the server crashed (GRANT pg_monitor).',
+        },
       ];
     }
     let problem = new QuiesceError('ENGINE_UNREACHABLE', 'The server did not answer.');
@@ -181,14 +181,15 @@ export class Watch {
         problem = toQuiesceError(error);
       }
     }
-    return [['server-lost', `The server ended the connection and is not back: ${problem.message}`]];
+    return [
+      {
+        code: 'server-lost',
+        note: `The server ended the connection and is not back: ${problem.message}`,
+      },
+    ];
   }
 
-  #declare(found: [code: string, note: string][]): void {
-    const check: HoldCheck = {
-      broken: found.map(([code]) => code),
-      notes: found.map(([, note]) => note),
-    };
-    this.#lost.abort(check);
+  #declare(found: Breach[]): void {
+    this.#lost.abort(found);
   }
 }

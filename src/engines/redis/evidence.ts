@@ -1,9 +1,9 @@
-import type { HoldCheck } from '../engine.ts';
+import type { Breach } from '../engine.ts';
 import { callsBetween, type Evidence, wereReset } from './commands.ts';
 import { numberOf } from './replies.ts';
 import { childAtWork, keyCounts, type ServerFacts } from './server.ts';
 
-export type Differences = [code: string, note: string][];
+export type Differences = Breach[];
 
 /**
  * What proves that no write went in between two looks at a server: counters that every write moves.
@@ -19,37 +19,40 @@ export type Differences = [code: string, note: string][];
 export function compare(then: Evidence, now: Evidence): Differences {
   if (now.runId !== then.runId) {
     return [
-      [
-        'server-restarted',
-        `The server was restarted during the hold (run_id ${then.runId} then, ${now.runId} now); its pause ended with it.`,
-      ],
+      {
+        code: 'server-restarted',
+        note: `The server was restarted during the hold (run_id ${then.runId} then, ${now.runId} now); its pause ended with it.`,
+      },
     ];
   }
   if (now.role !== then.role) {
     return [
-      [
-        'role-changed',
-        `The server was a ${then.role} and is a ${now.role} now: a failover during the hold. A Sentinel may have written the settings of the freeze to its configuration file (CONFIG REWRITE): look at auto-aof-rewrite-percentage there.`,
-      ],
+      {
+        code: 'role-changed',
+        note: `The server was a ${then.role} and is a ${now.role} now: a failover during the hold. A Sentinel may have written the settings of the freeze to its configuration file (CONFIG REWRITE): look at auto-aof-rewrite-percentage there.`,
+      },
     ];
   }
   if (wereReset(then, now)) {
     return [
-      [
-        'counters-reset',
-        "The server's counters were set back during the hold (CONFIG RESETSTAT), and nothing proves any more that no write went in.",
-      ],
+      {
+        code: 'counters-reset',
+        note: "The server's counters were set back during the hold (CONFIG RESETSTAT), and nothing proves any more that no write went in.",
+      },
     ];
   }
   const found: Differences = [];
   if (now.replid !== then.replid && !firstReplica(then, now)) {
-    found.push([
-      'replication-changed',
-      `The data follows another history now (master_replid ${then.replid} then, ${now.replid} now): a failover during the hold.`,
-    ]);
+    found.push({
+      code: 'replication-changed',
+      note: `The data follows another history now (master_replid ${then.replid} then, ${now.replid} now): a failover during the hold.`,
+    });
   }
   if (differ(then, now, 'aof_enabled')) {
-    found.push(['persistence-changed', 'The AOF was turned on or off during the hold.']);
+    found.push({
+      code: 'persistence-changed',
+      note: 'The AOF was turned on or off during the hold.',
+    });
     return found;
   }
   found.push(
@@ -60,18 +63,18 @@ export function compare(then: Evidence, now: Evidence): Differences {
     ['evicted_keys', 'evicted'],
   ] as const) {
     if (differ(then, now, field))
-      found.push([
-        'writes-went-in',
-        `Keys were ${what} during the hold (${shown(then, now, field)}): the pause had ended.`,
-      ]);
+      found.push({
+        code: 'writes-went-in',
+        note: `Keys were ${what} during the hold (${shown(then, now, field)}): the pause had ended.`,
+      });
   }
   found.push(...compareCommands(then, now));
   const paused = now.info.get('paused_actions');
   if (then.info.get('paused_actions') !== undefined && paused !== then.info.get('paused_actions')) {
-    found.push([
-      'pause-ended',
-      `Writers are no longer paused (paused_actions: ${paused}): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
-    ]);
+    found.push({
+      code: 'pause-ended',
+      note: `Writers are no longer paused (paused_actions: ${paused}): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
+    });
   }
   return found;
 }
@@ -83,17 +86,17 @@ function compareCommands(then: Evidence, now: Evidence): Differences {
   const found: Differences = [];
   const saved = then.info.get('aof_enabled') === '1' ? undefined : ran(SAVING);
   if (saved !== undefined) {
-    found.push([
-      'saved-during-hold',
-      `${shownCommand(saved)} was run during the hold, so it cannot be proven that no write went in.`,
-    ]);
+    found.push({
+      code: 'saved-during-hold',
+      note: `${shownCommand(saved)} was run during the hold, so it cannot be proven that no write went in.`,
+    });
   }
   const unseen = ran(UNSEEN);
   if (unseen !== undefined) {
-    found.push([
-      'data-reloaded',
-      `${shownCommand(unseen)} was run during the hold: it can reload or change the data without a write, so what the server holds is not known to be what was frozen.`,
-    ]);
+    found.push({
+      code: 'data-reloaded',
+      note: `${shownCommand(unseen)} was run during the hold: it can reload or change the data without a write, so what the server holds is not known to be what was frozen.`,
+    });
   }
   return found;
 }
@@ -111,7 +114,7 @@ function shownCommand(command: string): string {
 export function compareData(then: ServerFacts, now: ServerFacts): Differences {
   const loaded = ['rdb_last_load_keys_loaded', 'rdb_last_load_keys_expired'];
   if (loaded.some((field) => differ(then, now, field))) {
-    return [['data-reloaded', 'The server has loaded an RDB file during the hold.']];
+    return [{ code: 'data-reloaded', note: 'The server has loaded an RDB file during the hold.' }];
   }
   const [before, after] = [keyCounts(then.info), keyCounts(now.info)];
   const names = new Set([...Object.keys(before), ...Object.keys(after)]);
@@ -122,10 +125,10 @@ export function compareData(then: ServerFacts, now: ServerFacts): Differences {
   if (other === undefined) return [];
   const shownKeys = (counts: typeof before): string => `${counts[other]?.keys ?? 0} keys`;
   return [
-    [
-      'writes-went-in',
-      `${other} had ${shownKeys(before)} at the freeze and has ${shownKeys(after)} now, so the pause had ended.`,
-    ],
+    {
+      code: 'writes-went-in',
+      note: `${other} had ${shownKeys(before)} at the freeze and has ${shownKeys(after)} now, so the pause had ended.`,
+    },
   ];
 }
 
@@ -141,10 +144,10 @@ export function compareLink(then: ServerFacts, now: ServerFacts): Differences {
     (numberOf(info, 'slave_read_repl_offset') ?? Number.NaN);
   if (outside(then) === outside(now)) return [];
   return [
-    [
-      'replication-interrupted',
-      'The link to the primary was made anew during the hold, and with it the primary may have put another file in the place of the one saved. With QUIESCE_DATA_DIR the file itself tells.',
-    ],
+    {
+      code: 'replication-interrupted',
+      note: 'The link to the primary was made anew during the hold, and with it the primary may have put another file in the place of the one saved. With QUIESCE_DATA_DIR the file itself tells.',
+    },
   ];
 }
 
@@ -152,21 +155,17 @@ export function compareLink(then: ServerFacts, now: ServerFacts): Differences {
 export function isLoading(sameRun: boolean): Differences {
   return sameRun
     ? [
-        [
-          'data-reloaded',
-          'The server is loading its data anew, as a replica does that is filled by its primary: what it held is gone.',
-        ],
+        {
+          code: 'data-reloaded',
+          note: 'The server is loading its data anew, as a replica does that is filled by its primary: what it held is gone.',
+        },
       ]
     : [
-        [
-          'server-restarted',
-          'The server was restarted during the hold and is loading its data; its pause ended with it.',
-        ],
+        {
+          code: 'server-restarted',
+          note: 'The server was restarted during the hold and is loading its data; its pause ended with it.',
+        },
       ];
-}
-
-export function toCheck(found: Differences): HoldCheck {
-  return { broken: found.map(([code]) => code), notes: found.map(([, note]) => note) };
 }
 
 function compareAof(then: ServerFacts, now: ServerFacts): Differences {
@@ -176,19 +175,19 @@ function compareAof(then: ServerFacts, now: ServerFacts): Differences {
     now.info.get('aof_rewrite_in_progress') === '1';
   if (rewritten) {
     return [
-      [
-        'rewritten-during-hold',
-        'The AOF was rewritten during the hold, so it cannot be proven that no write went in, and copied files may not belong together.',
-      ],
+      {
+        code: 'rewritten-during-hold',
+        note: 'The AOF was rewritten during the hold, so it cannot be proven that no write went in, and copied files may not belong together.',
+      },
     ];
   }
   if (!differ(then, now, 'aof_current_size') && now.info.get('aof_buffer_length') === '0')
     return [];
   return [
-    [
-      'writes-went-in',
-      `The AOF has grown during the hold (${shown(then, now, 'aof_current_size')} bytes): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
-    ],
+    {
+      code: 'writes-went-in',
+      note: `The AOF has grown during the hold (${shown(then, now, 'aof_current_size')} bytes): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
+    },
   ];
 }
 
@@ -198,18 +197,18 @@ function compareRdb(then: ServerFacts, now: ServerFacts): Differences {
   );
   if (saved || childAtWork(now.info) !== null) {
     return [
-      [
-        'saved-during-hold',
-        'The server saved or forked during the hold, so it cannot be proven that no write went in.',
-      ],
+      {
+        code: 'saved-during-hold',
+        note: 'The server saved or forked during the hold, so it cannot be proven that no write went in.',
+      },
     ];
   }
   if (!differ(then, now, 'rdb_changes_since_last_save')) return [];
   return [
-    [
-      'writes-went-in',
-      `Data was changed during the hold (rdb_changes_since_last_save ${shown(then, now, 'rdb_changes_since_last_save')}): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
-    ],
+    {
+      code: 'writes-went-in',
+      note: `Data was changed during the hold (rdb_changes_since_last_save ${shown(then, now, 'rdb_changes_since_last_save')}): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
+    },
   ];
 }
 

@@ -1,16 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
 import { unlessAborted } from '../../unless-aborted.ts';
-import type { Hold, HoldCheck, JsonObject, Probe } from '../engine.ts';
+import type { Hold, Breach, JsonObject, Probe } from '../engine.ts';
 import { type Evidence, readEvidence } from './commands.ts';
-import {
-  compare,
-  compareData,
-  compareLink,
-  type Differences,
-  isLoading,
-  toCheck,
-} from './evidence.ts';
+import { compare, compareData, compareLink, type Differences, isLoading } from './evidence.ts';
 import type { ServerFiles, SyncedFile } from './files.ts';
 import type { Link } from './link.ts';
 import type { Pauser } from './pauser.ts';
@@ -79,7 +72,7 @@ export class RedisHold implements Hold {
     return this.#lost.signal;
   }
 
-  async check(signal: AbortSignal): Promise<HoldCheck> {
+  async check(signal: AbortSignal): Promise<readonly Breach[]> {
     const expired = this.#pauser.expired;
     const server = await this.#lastLook(signal).catch((error: unknown) => {
       if (isNobodyThere(error)) return null;
@@ -90,12 +83,12 @@ export class RedisHold implements Hold {
     if (found.length === 0) found.push(...(await unlessAborted(this.#unmoved(server), signal)));
     if (found.length === 0) found.push(...compareData(this.#facts.server, server));
     if (expired && found.length === 0) {
-      found.push([
-        'pause-expired',
-        'The time for which the server was told to pause writers had run out before the thaw.',
-      ]);
+      found.push({
+        code: 'pause-expired',
+        note: 'The time for which the server was told to pause writers had run out before the thaw.',
+      });
     }
-    return toCheck(found);
+    return found;
   }
 
   /** What no counter tells: whether what was made durable is still what lies on the disk. */
@@ -105,10 +98,10 @@ export class RedisHold implements Hold {
     if (await files.areStill(synced)) return [];
     const names = synced.map(({ name }) => name).join(', ');
     return [
-      [
-        'files-replaced',
-        `Of the files ${names} not all are those of the freeze any more: somebody saved or put others in their place, or a primary filled its replica anew.`,
-      ],
+      {
+        code: 'files-replaced',
+        note: `Of the files ${names} not all are those of the freeze any more: somebody saved or put others in their place, or a primary filled its replica anew.`,
+      },
     ];
   }
 
@@ -169,7 +162,7 @@ export class RedisHold implements Hold {
         const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
         const found = await this.#look(signal);
         failures = 0;
-        if (found.length > 0 && !stop.aborted) this.#lost.abort(toCheck(found));
+        if (found.length > 0 && !stop.aborted) this.#lost.abort(found);
       } catch (error) {
         failures = this.#failed(error, failures);
       }
@@ -187,6 +180,6 @@ export class RedisHold implements Hold {
   }
 }
 
-function serverLost(why: string): HoldCheck {
-  return toCheck([['server-lost', `The server is gone: ${why}`]]);
+function serverLost(why: string): readonly Breach[] {
+  return [{ code: 'server-lost', note: `The server is gone: ${why}` }];
 }

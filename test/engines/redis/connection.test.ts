@@ -77,7 +77,7 @@ describe.each(SERVERS)('%s', (binary) => {
     cutUnseen(server);
     await hold.renew?.(30_000, soon());
     cutUnseen(server);
-    expect(await hold.check(soon())).toEqual({ broken: [], notes: [] });
+    expect(await hold.check(soon())).toEqual([]);
     cutUnseen(server);
     await hold.release(soon());
     expect(await changedSince(server, before)).toEqual([]);
@@ -89,7 +89,7 @@ describe.each(SERVERS)('%s', (binary) => {
     await engine.prepare(context, soon());
     const hold = await engine.hold(context, soon());
     execFileSync('sh', ['-c', `kill -9 ${server.pid}; sleep 0.3`]);
-    expect((await hold.check(soon())).broken).toEqual(['server-lost']);
+    expect(await hold.check(soon())).toMatchObject([{ code: 'server-lost' }]);
     await hold.release(soon());
   });
 });

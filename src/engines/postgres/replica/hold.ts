@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HoldCheck, JsonObject } from '../../engine.ts';
+import type { Breach, JsonObject } from '../../engine.ts';
 import { type HoldFacts, PostgresHold } from '../hold.ts';
 import { replayedTo } from '../modes/facts.ts';
 import type { Session } from '../session.ts';
@@ -10,7 +10,7 @@ import { claimJournal, endPause, type PauseClaim, readPauseState } from './pause
 const PROMOTION_LOOKS = 10;
 const PROMOTION_LOOK_EVERY_MS = 100;
 
-type Differences = [code: string, note: string][];
+type Differences = Breach[];
 
 /**
  * A standby whose replay stands still. Beside the evidence of every hold: replay is still paused,
@@ -65,15 +65,11 @@ export class PausedHold extends PostgresHold {
     this.journal = claimJournal(claim);
   }
 
-  override async check(signal: AbortSignal): Promise<HoldCheck> {
-    const { broken, notes } = await super.check(signal);
+  override async check(signal: AbortSignal): Promise<readonly Breach[]> {
+    const breaches = await super.check(signal);
     const session = await this.#watch.session(signal);
     // What is said of another run of the server would only repeat it.
-    const found = broken.length > 0 ? [] : await this.#still(session, signal);
-    return {
-      broken: [...broken, ...found.map(([code]) => code)],
-      notes: [...notes, ...found.map(([, note]) => note)],
-    };
+    return breaches.length > 0 ? breaches : await this.#still(session, signal);
   }
 
   /** The server gets a new switch before the old one goes: at no moment there is none. */
@@ -109,15 +105,15 @@ async function moved(
   const replayed = await replayedTo(session, signal);
   if (state === 'paused' && replayed === position.lsn) return [];
   if (await wasPromoted(session, signal)) {
-    return [['role-changed', 'The standby was promoted during the hold.']];
+    return [{ code: 'role-changed', note: 'The standby was promoted during the hold.' }];
   }
   const where =
     replayed === position.lsn ? '' : ` and has gone on from ${position.lsn} to ${replayed}`;
   return [
-    [
-      'replay-resumed',
-      `Replay on the standby is ${state}${where}: somebody resumed it during the hold, or is promoting this standby.`,
-    ],
+    {
+      code: 'replay-resumed',
+      note: `Replay on the standby is ${state}${where}: somebody resumed it during the hold, or is promoting this standby.`,
+    },
   ];
 }
 

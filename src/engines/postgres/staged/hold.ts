@@ -1,4 +1,4 @@
-import type { Hold, HoldCheck, JsonObject, Probe } from '../../engine.ts';
+import type { Hold, Breach, JsonObject, Probe } from '../../engine.ts';
 import type { PostgresPosition, PostgresRestore } from '../receipt.ts';
 import { type ServerFacts, toProbe } from '../server.ts';
 import { removeStaging } from './folder.ts';
@@ -39,14 +39,12 @@ export class StagedHold implements Hold {
     this.journal = { staged: facts.restore.staged?.folder ?? null };
   }
 
-  async check(signal: AbortSignal): Promise<HoldCheck> {
+  async check(signal: AbortSignal): Promise<readonly Breach[]> {
     const { folder, manifest } = this.#facts;
     const difference = await compareStaged(folder, manifest, false, signal);
-    if (difference === null) return { broken: [], notes: [] };
-    return {
-      broken: ['staged-changed'],
-      notes: [`The staged backup changed during the hold: ${difference}.`],
-    };
+    if (difference === null) return [];
+    const note = `The staged backup changed during the hold: ${difference}.`;
+    return [{ code: 'staged-changed', note }];
   }
 
   /** A big removal is not given up half way: it goes on to its end. */
