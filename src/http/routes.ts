@@ -1,5 +1,4 @@
 import openapi from '../../docs/openapi.json' with { type: 'json' };
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Control } from '../control.ts';
 import { parseDuration } from '../duration.ts';
 import { QuiesceError } from '../errors.ts';
@@ -8,9 +7,12 @@ import type { App } from './base.ts';
 import type { Transport } from './caller.ts';
 import { callerGone, describeCaller } from './caller.ts';
 import * as schemas from './schemas.ts';
+import { Turns } from './turns.ts';
 
 const METADATA_TIMEOUT_MS = 30_000;
 const AMCHECK_TIMEOUT_MS = 5 * 60_000;
+/** Reads of the database at a time, of each kind and on each listener. */
+const READERS = 2;
 /** What a verification may take beside the deep check. */
 const VERIFY_TIMEOUT_MS = 60_000;
 
@@ -80,6 +82,7 @@ function addFreezeRoutes(app: App, control: Control, transport: Transport): void
 }
 
 function addViewRoutes(app: App, control: Control): void {
+  const turns = new Turns(READERS);
   app.get(
     '/v1/status',
     {
@@ -104,8 +107,8 @@ function addViewRoutes(app: App, control: Control): void {
     },
     (request, reply) =>
       withDeadline(
-        request,
-        reply,
+        callerGone(request, reply),
+        turns,
         METADATA_TIMEOUT_MS,
         (signal) => control.metadata(signal) as Promise<schemas.Metadata>,
       ),
@@ -148,6 +151,7 @@ function addReceiptRoutes(app: App, control: Control): void {
 }
 
 function addVerifyRoute(app: App, control: Control): void {
+  const turns = new Turns(READERS);
   app.post(
     '/v1/verify',
     {
@@ -167,7 +171,8 @@ function addVerifyRoute(app: App, control: Control): void {
           : millis(amcheckTimeout, 'amcheckTimeout');
       const deep = amcheck ?? false;
       const limit = VERIFY_TIMEOUT_MS + (deep ? deepTimeoutMs : 0);
-      const { verified, checks } = await withDeadline(request, reply, limit, (signal) =>
+      const gone = callerGone(request, reply);
+      const { verified, checks } = await withDeadline(gone, turns, limit, (signal) =>
         control.verify(receipt, { deep, deepTimeoutMs }, signal),
       );
       if (!verified || checks.some(({ ok }) => !ok)) {
@@ -189,26 +194,27 @@ function millis(text: string, field: string): number {
   return ms;
 }
 
-/** Runs a read that is given up when the caller goes away or the time is over. */
+/** Runs a read when its turn comes; it is given up when the caller goes away or the time is over. */
 async function withDeadline<T>(
-  request: FastifyRequest,
-  reply: FastifyReply,
+  gone: AbortSignal,
+  turns: Turns,
   ms: number,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const controller = new AbortController();
-  const late = new QuiesceError(
-    'ENGINE_FAILED',
-    `The database gave no answer within ${ms / 1_000} s.`,
-  );
-  const timer = setTimeout(() => controller.abort(late), ms);
-  const gone = callerGone(request, reply);
-  gone.addEventListener('abort', () => controller.abort(gone.reason), { once: true });
-  try {
-    return await work(controller.signal);
-  } catch (error) {
-    throw controller.signal.reason === late ? late : error;
-  } finally {
-    clearTimeout(timer);
-  }
+  return await turns.run(gone, async () => {
+    const controller = new AbortController();
+    const late = new QuiesceError(
+      'ENGINE_FAILED',
+      `The database gave no answer within ${ms / 1_000} s.`,
+    );
+    const timer = setTimeout(() => controller.abort(late), ms);
+    gone.addEventListener('abort', () => controller.abort(gone.reason), { once: true });
+    try {
+      return await work(controller.signal);
+    } catch (error) {
+      throw controller.signal.reason === late ? late : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  });
 }

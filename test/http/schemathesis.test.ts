@@ -58,7 +58,7 @@ it('the API does what its OpenAPI document says, whatever it is asked', async ()
     for (; running; await sleep(200)) await sidecar.api('POST', '/v1/thaw');
   })();
   const url = `http://127.0.0.1:${sidecar.controlPort}/openapi.json`;
-  const bounds = ['--max-examples', '25', '--seed', '7', '--generation-database', 'none'];
+  const bounds = ['--max-examples', '15', '--seed', '7', '--generation-database', 'none'];
   const args = [url, '--checks', 'all', ...bounds, '--continue-on-failure', '--no-color'];
   const { code, output } = await schemathesis(args, CONFIG, dir).finally(() => (running = false));
   await thaws;
