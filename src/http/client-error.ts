@@ -31,7 +31,7 @@ export function answerClientError(routes: RouteTable, connections: Connections) 
 }
 
 function refusalOf(error: ParserError, routes: RouteTable): string {
-  switch (error.code) {
+  switch (error.code ?? '') {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return rawAnswer(
         new QuiesceError('REQUEST_TIMEOUT', 'The request did not arrive within 10 s.'),

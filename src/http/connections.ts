@@ -7,6 +7,8 @@ import { rawAnswer } from './raw-answer.ts';
 export interface Limits {
   /** Connections kept open; beyond it the one that has been quiet longest gives way to a new one. */
   readonly most: number;
+  /** Bytes of bodies that may be on their way at a time; beyond it the oldest give way. */
+  readonly bodies?: number;
   /** Whether a request must never give way, whatever else waits. */
   readonly urgent?: (request: IncomingMessage) => boolean;
 }
@@ -79,6 +81,7 @@ export class Connections {
     const exchange: Exchange = { request, response };
     seat.exchanges.add(exchange);
     response.once('close', () => this.#leave(seat, exchange));
+    this.#boundBodies();
     if (seat.exchanges.size <= MOST_PIPELINED) return undefined;
     request.socket.pause();
     return new QuiesceError(
@@ -155,6 +158,18 @@ export class Connections {
     }
   }
 
+  /** What has arrived of a body is kept until all of it has. */
+  #boundBodies(): void {
+    const { bodies } = this.#limits;
+    if (bodies === undefined) return;
+    let expected = 0;
+    for (const seat of [...this.#seats].toReversed()) {
+      const missing = [...seat.exchanges].filter(({ request }) => !request.complete);
+      for (const { request } of missing) expected += sizeOf(request, bodies);
+      if (missing.length > 0 && expected > bodies) this.#remove(seat);
+    }
+  }
+
   #remove(seat: Seat): void {
     this.#seats.delete(seat);
     const { socket, open, exchanges } = seat;
@@ -187,6 +202,12 @@ function isWaiting({ exchanges }: Seat): boolean {
   return [...exchanges].some(
     ({ request, response }) => request.complete && !response.writableEnded,
   );
+}
+
+/** A body in chunks does not say how large it is. */
+function sizeOf({ headers }: IncomingMessage, bodies: number): number {
+  if (headers['transfer-encoding'] !== undefined) return bodies / 16;
+  return Number(headers['content-length'] ?? 0);
 }
 
 function tooMany(): QuiesceError {

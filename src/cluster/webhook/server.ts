@@ -10,6 +10,8 @@ import { answerReview, type FailurePolicy, type Reviewed } from './review.ts';
 
 /** An API server accepts objects of 3 MB; a review holds one, and its envelope. */
 const BODY_LIMIT = 8 * 1024 * 1024;
+/** Of reviews that are being sent. One is some ten kilobytes, and there in a millisecond. */
+const MOST_BODIES = 64 * 1024 * 1024;
 /** Longer than an API server keeps an idle connection (90 s): it is the one that closes. */
 const KEEP_ALIVE_MS = 120_000;
 
@@ -35,7 +37,7 @@ export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer
   const app = createApp(logger, {
     bodyLimit: BODY_LIMIT,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    limits: { most: MOST_CONNECTIONS },
+    limits: { most: MOST_CONNECTIONS, bodies: MOST_BODIES },
     tls: { cert: pair.certificate, key: pair.key, minVersion: 'TLSv1.2' },
   });
   // A connection that is kept is closed under a request in the end, and no API server sends that again.
