@@ -11,8 +11,9 @@ import { Turns } from './turns.ts';
 
 const METADATA_TIMEOUT_MS = 30_000;
 const AMCHECK_TIMEOUT_MS = 5 * 60_000;
-/** Reads of the database at a time, of each kind and on each listener. */
+/** Reads of the database at a time, of each kind, on all listeners together. */
 const READERS = 2;
+const turnsOf = new WeakMap<Control, { readonly metadata: Turns; readonly verify: Turns }>();
 /** What a verification may take beside the deep check. */
 const VERIFY_TIMEOUT_MS = 60_000;
 
@@ -21,10 +22,13 @@ const refused = { 400: failure, 413: failure, 415: failure, 422: failure };
 const querystring = schemas.noQuery;
 
 export function addRoutes(app: App, control: Control, transport: Transport): void {
+  const fresh = { metadata: new Turns(READERS), verify: new Turns(READERS) };
+  const turns = turnsOf.get(control) ?? fresh;
+  turnsOf.set(control, turns);
   addFreezeRoutes(app, control, transport);
-  addViewRoutes(app, control);
+  addViewRoutes(app, control, turns.metadata);
   addReceiptRoutes(app, control);
-  addVerifyRoute(app, control);
+  addVerifyRoute(app, control, turns.verify);
   app.get('/openapi.json', { schema: { hide: true } }, () => openapi);
 }
 
@@ -81,8 +85,7 @@ function addFreezeRoutes(app: App, control: Control, transport: Transport): void
   );
 }
 
-function addViewRoutes(app: App, control: Control): void {
-  const turns = new Turns(READERS);
+function addViewRoutes(app: App, control: Control, turns: Turns): void {
   app.get(
     '/v1/status',
     {
@@ -150,8 +153,7 @@ function addReceiptRoutes(app: App, control: Control): void {
   );
 }
 
-function addVerifyRoute(app: App, control: Control): void {
-  const turns = new Turns(READERS);
+function addVerifyRoute(app: App, control: Control, turns: Turns): void {
   app.post(
     '/v1/verify',
     {
