@@ -12,14 +12,40 @@ import { doctorPage } from './doctor-page.mjs';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const RECEIPT_ID = 'https://quiesce.dev/schemas/receipt-v1.json';
 
-/** Codes of the command line and of prepare-restore, which no answer carries. */
-const NOT_FROM_HTTP =
-  /^(?:USAGE|CONFIG_INVALID|SOCKET_\w+|SIDECAR_\w+|RESTORE_\w+|MANIFEST_\w+|CLUSTER_\w+)$/;
+/** What every operation can answer: whatever was asked, and of whatever it consists. */
+const ANYWHERE = [
+  'BAD_REQUEST',
+  'UNAUTHORIZED',
+  'HOST_REFUSED',
+  'ORIGIN_REFUSED',
+  'METHOD_NOT_ALLOWED',
+  'REQUEST_TIMEOUT',
+  'EXPECTATION_FAILED',
+  'INVALID_FIELD',
+  'HEADERS_TOO_LARGE',
+  'INTERNAL',
+  'TOO_MANY_CONNECTIONS',
+];
+const WITH_BODY = ['INVALID_JSON', 'BODY_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'];
+const OWN = {
+  freeze: ['COPY_UNSUPPORTED', 'JOURNAL_FAILED', 'SHUTTING_DOWN', 'FREEZE_TIMEOUT'],
+  receipt: ['RECEIPT_NOT_FOUND'],
+  verify: ['RESTORE_RECEIPT_INVALID'],
+};
+const ASKS_THE_ENGINE = ['freeze', 'thaw', 'metadata', 'verify'];
 const CONFLICTS = {
   freeze: ['FREEZE_HELD', 'VOLUME_IN_USE', 'FREEZE_ABORTED', 'NOT_FROZEN', 'NOT_CONSISTENT'],
   thaw: ['NOT_FROZEN', 'ALREADY_THAWED', 'NOT_CONSISTENT'],
   verify: ['NOT_VERIFIED'],
 };
+const HEADERS = {
+  401: { 'www-authenticate': header('Always Bearer.') },
+  405: { allow: header('The methods that the path takes.') },
+};
+
+function header(description) {
+  return { description, required: true, schema: { type: 'string' } };
+}
 
 /** The document under generation is empty while the routes are loaded. */
 const withoutOpenapi = {
@@ -83,10 +109,17 @@ async function openapi(sources) {
         title: 'quiesce control API',
         version: sources.VERSION,
         description:
-          'Served on the Unix socket /run/quiesce/control.sock and on 127.0.0.1:8095. An absent body is {}. Every answer that is not a success has the form of Error.',
+          'Served on the Unix socket /run/quiesce/control.sock and on 127.0.0.1:8095. An absent body is {}. Every answer that is not a success has the form of Error, for paths (404) and methods (405) that do not exist, too.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       servers: [{ url: 'http://127.0.0.1:8095' }],
+      // None on the socket, nor where QUIESCE_CONTROL_TOKEN is not set.
+      security: [{}, { bearer: [] }],
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', description: 'QUIESCE_CONTROL_TOKEN' },
+        },
+      },
     },
     transform: sources.jsonSchemaTransform,
     transformObject: sources.jsonSchemaTransformObject,
@@ -103,18 +136,31 @@ async function openapi(sources) {
   return json(document);
 }
 
-/** A body may be left out, and each refusal names the codes it can carry. */
+/** A body may be left out, and every refusal names the codes it can carry. */
 function describeAnswers(operation, catalogue) {
-  if (operation.requestBody) operation.requestBody.required = operation.operationId === 'verify';
-  for (const [status, answer] of Object.entries(operation.responses)) {
-    const conflicts = CONFLICTS[operation.operationId] ?? [];
-    const codes = Object.keys(catalogue).filter(
-      (code) =>
-        catalogue[code].status === Number(status) &&
-        (status === '409' ? conflicts.includes(code) : !NOT_FROM_HTTP.test(code)),
-    );
-    answer.description = status === '200' ? 'Done.' : codes.join(', ');
+  const { operationId: id, requestBody, responses } = operation;
+  if (requestBody) requestBody.required = id === 'verify';
+  const codes = [
+    ...ANYWHERE,
+    ...(requestBody ? WITH_BODY : []),
+    ...(OWN[id] ?? []),
+    ...(CONFLICTS[id] ?? []),
+    ...(ASKS_THE_ENGINE.includes(id) ? Object.keys(catalogue).filter(isOfTheEngine) : []),
+  ];
+  for (const code of codes) responses[catalogue[code].status] ??= failure();
+  for (const [status, answer] of Object.entries(responses)) {
+    const possible = codes.filter((code) => catalogue[code].status === Number(status));
+    answer.description = status === '200' ? 'Done.' : possible.join(', ');
+    if (HEADERS[status]) answer.headers = HEADERS[status];
   }
+}
+
+function isOfTheEngine(code) {
+  return code.startsWith('ENGINE_');
+}
+
+function failure() {
+  return { content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } };
 }
 
 /** The provider declares every named schema twice, for input and output; one is enough where unused. */

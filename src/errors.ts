@@ -80,6 +80,31 @@ export const catalogue = {
     meaning: 'The request body is not declared as JSON.',
     hint: "Add the header 'content-type: application/json'.",
   },
+  REQUEST_TIMEOUT: {
+    status: 408,
+    exit: 2,
+    meaning: 'The request did not arrive whole within 10 s.',
+    hint: 'Send headers and body at once.',
+  },
+  EXPECTATION_FAILED: {
+    status: 417,
+    exit: 2,
+    meaning: 'The request has an Expect header that asks for something other than 100-continue.',
+    hint: 'Send the request without an Expect header.',
+  },
+  HEADERS_TOO_LARGE: {
+    status: 431,
+    exit: 2,
+    meaning: 'The request has more than 100 headers, or more than 16 KiB of them.',
+    hint: 'Send only the headers that are needed.',
+  },
+  TOO_MANY_CONNECTIONS: {
+    status: 503,
+    exit: 3,
+    meaning:
+      'More connections are open than a listener keeps, and this one had not sent a whole request; or too many requests wait on one connection.',
+    hint: 'Send the request at once after connecting, and close the connection after the answer.',
+  },
   HOST_REFUSED: {
     status: 403,
     exit: 2,

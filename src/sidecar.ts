@@ -10,6 +10,7 @@ import { Journal } from './freeze/journal.ts';
 import { VolumeClaim } from './freeze/volume-claim.ts';
 import { Volume } from './freeze/volume.ts';
 import { buildControlApp } from './http/app.ts';
+import { BACKLOG } from './http/connections.ts';
 import { buildObservabilityApp } from './http/observability.ts';
 import { createLogger, type Logger } from './logger.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -168,7 +169,7 @@ function observe({ coordinator, monitor }: Parts, metrics: Metrics, logger: Logg
 
 async function listenOn(app: App, address: Address, name: string): Promise<void> {
   try {
-    await app.listen(address);
+    await app.listen({ ...address, backlog: BACKLOG });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
     throw new QuiesceError(

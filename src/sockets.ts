@@ -5,6 +5,7 @@ import { access, lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, isAbsolute } from 'node:path';
 import { QuiesceError } from './errors.ts';
+import { BACKLOG } from './http/connections.ts';
 
 /** `sun_path` on Linux holds 108 bytes with the final zero. */
 export const LONGEST_SOCKET_PATH = 107;
@@ -96,7 +97,7 @@ export async function listenOnSocket(
 ): Promise<void> {
   bindPrivately(app.server);
   try {
-    await app.listen({ path });
+    await app.listen({ path, backlog: BACKLOG });
   } catch (error) {
     if (codeOf(error) === 'EADDRINUSE') {
       throw new QuiesceError('SOCKET_IN_USE', `Another process took ${path}.`, {

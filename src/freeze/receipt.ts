@@ -6,6 +6,11 @@ export const freezeId = z
   .string()
   .regex(/^[A-Za-z0-9._:-]{1,128}$/, 'must be 1–128 of A-Za-z0-9._:-');
 
+/** Registered and not copied by `meta`: it contains itself, and the documents must name it to say so. */
+export const jsonValue = z
+  .json()
+  .register(z.globalRegistry, { id: 'Json', description: 'Any JSON value.' });
+
 const instant = z.iso.datetime();
 const millis = z.number().nonnegative().nullable();
 
@@ -42,9 +47,9 @@ export const receiptSchema = z
       .optional()
       .describe('who asked for the thaw that ended it; absent where it ended by itself'),
     durationsMs: z.object({ prepare: millis, freeze: millis, held: millis, thaw: millis }),
-    position: z.record(z.string(), z.json()).nullable().describe("in the engine's own terms"),
+    position: z.record(z.string(), jsonValue).nullable().describe("in the engine's own terms"),
     restore: z
-      .record(z.string(), z.json())
+      .record(z.string(), jsonValue)
       .nullable()
       .describe('what a restore must put back and may expect'),
     evidence: z

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Control } from '../control.ts';
 import type { Logger } from '../logger.ts';
 import type { App } from './base.ts';
@@ -17,10 +18,14 @@ export interface ControlAppOptions {
 
 /** The control API, ready to be injected into or listened with. */
 export function buildControlApp({ control, transport, token, logger }: ControlAppOptions): App {
-  const app = createApp(logger);
+  // A release is never refused: it does not give way, whoever else is connected.
+  const limits = {
+    urgent: (request: IncomingMessage) => request.url?.startsWith('/v1/thaw') === true,
+  };
+  const app = createApp(logger, { limits });
   if (transport === 'tcp') {
     app.addHook('onRequest', (request, _reply, done) => {
-      guardLoopback(request.headers, token);
+      guardLoopback(request.headers, request.originalUrl, token);
       done();
     });
   }

@@ -3,10 +3,17 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOption
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { QuiesceError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { BODY_LIMIT, parseBody } from './body.ts';
-import { answerClientError, answerError } from './errors.ts';
+import { answerClientError } from './client-error.ts';
+import type { Limits } from './connections.ts';
+import { Connections } from './connections.ts';
+import { answerError } from './errors.ts';
+import { letGoOn } from './expect.ts';
+import type { ListenerOptions } from './listener.ts';
+import { createListener } from './listener.ts';
+import { checkMessage, originForm } from './message.ts';
+import { RouteTable } from './route-table.ts';
 
 export type App = FastifyInstance<Server, IncomingMessage, ServerResponse, never, ZodTypeProvider>;
 
@@ -22,39 +29,69 @@ export const OWN_COMPILERS = {
   },
 } as unknown as NonNullable<FastifyServerOptions['schemaController']>;
 
+/** Connections that may be open on one listener of a sidecar; a pod has a handful of clients. */
+const MOST_CONNECTIONS = 256;
+
+export interface AppOptions {
+  readonly bodyLimit?: number;
+  readonly keepAliveTimeout?: number;
+  readonly limits?: Partial<Limits>;
+  readonly tls?: ListenerOptions['tls'];
+}
+
 /**
  * A server with the rules that hold on every port: JSON bodies up to 64 KiB, one form of error, 405
  * with `Allow` for a known path, no HEAD, no CORS, no rate limit. Requests must arrive within 10 s;
  * an answer may take as long as its handler.
  */
-export function createApp(logger: Logger): App {
+export function createApp(logger: Logger, options: AppOptions = {}): App {
+  const { bodyLimit = BODY_LIMIT, keepAliveTimeout = 5_000, tls } = options;
   const handleError = answerError(logger);
+  const routes = new RouteTable();
+  const connections = new Connections({ most: MOST_CONNECTIONS, ...options.limits });
   const app = fastify({
     logger: false,
-    bodyLimit: BODY_LIMIT,
+    bodyLimit,
     exposeHeadRoutes: false,
-    requestTimeout: 10_000,
-    keepAliveTimeout: 5_000,
     forceCloseConnections: 'idle',
     // While stopping, a thaw is still answered by its handler and not by a blanket 503.
     return503OnClosing: false,
     schemaController: OWN_COMPILERS,
     routerOptions: { maxParamLength: 1_024 },
-    http: {
-      headersTimeout: 10_000,
-      connectionsCheckingInterval: 2_000,
-      maxHeaderSize: 16_384,
-      requireHostHeader: false,
-    },
-    clientErrorHandler: answerClientError,
+    serverFactory: (handler) =>
+      createListener(handler, { connections, keepAliveTimeout, ...(tls ? { tls } : {}) }),
+    clientErrorHandler: answerClientError(routes, connections),
     frameworkErrors: (error, request, reply) => {
       void handleError(error, request, reply);
     },
+    rewriteUrl: ({ url = '/' }) => originForm(url),
   }).withTypeProvider<ZodTypeProvider>() as unknown as App;
+  app.addHook('onRequest', (request, reply, done) => {
+    try {
+      checkMessage(request.raw, request.originalUrl);
+      done();
+    } catch (error) {
+      // Where this request ends and the next begins is in doubt.
+      void reply.header('connection', 'close');
+      done(error as Error);
+    }
+  });
+  app.addHook('preClose', async () => connections.close());
+  app.setErrorHandler(handleError);
+  refuseUnknownRoutes(app, routes);
+  readJson(app, bodyLimit);
+  return app;
+}
+
+function readJson(app: App, bodyLimit: number): void {
+  app.addHook('preParsing', (request, reply, _payload, done) => {
+    letGoOn(request.raw, reply.raw, request.routeOptions.bodyLimit ?? bodyLimit);
+    done();
+  });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (request, body, done) => {
     try {
-      done(null, parseBody(request.headers['content-type'], body as Buffer));
+      done(null, parseBody(request.headers, body as Buffer));
     } catch (error) {
       done(error as Error, undefined);
     }
@@ -63,30 +100,21 @@ export function createApp(logger: Logger): App {
     if (request.body === undefined && request.method === 'POST') request.body = {};
     done();
   });
-  app.setErrorHandler(handleError);
-  refuseUnknownRoutes(app);
-  return app;
 }
 
-/** 405 where the path exists with another method, 404 elsewhere. */
-function refuseUnknownRoutes(app: App): void {
-  const routes: { readonly pattern: RegExp; readonly method: string }[] = [];
+function refuseUnknownRoutes(app: App, routes: RouteTable): void {
   app.addHook('onRoute', ({ method, url }) => {
-    const pattern = new RegExp(`^${url.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`);
-    for (const name of [method].flat()) routes.push({ pattern, method: name });
+    for (const name of [method].flat()) routes.add(name, url);
   });
-  app.setNotFoundHandler((request: FastifyRequest, reply: FastifyReply) => {
-    const path = pathOf(request.raw.url ?? '/');
-    const allowed = routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
-    if (allowed.length === 0 || allowed.includes(request.method)) {
-      throw new QuiesceError('NOT_FOUND', 'There is no such route.');
-    }
-    void reply.header('allow', allowed.join(', '));
-    throw new QuiesceError('METHOD_NOT_ALLOWED', `This route takes ${allowed.join(', ')} only.`);
+  const refuse = (request: FastifyRequest, reply: FastifyReply): never => {
+    const { error, allow } = routes.refuse(request.method, request.raw.url ?? '/');
+    if (allow !== undefined) void reply.header('allow', allow);
+    throw error;
+  };
+  app.addHook('preParsing', (request, reply, _payload, done) => {
+    // Before the body is looked at: what is wrong with that is not what is wrong with the request.
+    if (request.is404) refuse(request, reply);
+    done();
   });
-}
-
-function pathOf(url: string): string {
-  const path = url.split(/[?#]/, 1)[0] ?? '/';
-  return path.startsWith('/') ? path : path.replace(/^[a-z]+:\/\/[^/]*/i, '');
+  app.setNotFoundHandler(refuse);
 }

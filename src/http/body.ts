@@ -1,7 +1,10 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { QuiesceError } from '../errors.ts';
 
 /** The largest request body, in bytes. */
 export const BODY_LIMIT = 64 * 1024;
+
+const MIB = 1024 * 1024;
 
 /** No documented body is nested deeper; recursion over one that is could exhaust the stack. */
 const DEEPEST = 32;
@@ -12,9 +15,15 @@ const DEEPEST = 32;
  *
  * @throws QuiesceError UNSUPPORTED_MEDIA_TYPE, INVALID_JSON, INVALID_FIELD
  */
-export function parseBody(contentType: string | undefined, body: Buffer): unknown {
+export function parseBody(headers: IncomingHttpHeaders, body: Buffer): unknown {
   if (body.length === 0) return {};
-  const type = contentType?.split(';')[0]?.trim().toLowerCase();
+  const coding = headers['content-encoding'] ?? 'identity';
+  if (coding.toLowerCase() !== 'identity') {
+    throw new QuiesceError('UNSUPPORTED_MEDIA_TYPE', 'The body has a content-encoding.', {
+      hint: 'Send it as plain JSON, without a content-encoding.',
+    });
+  }
+  const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase();
   if (type !== 'application/json') {
     throw new QuiesceError(
       'UNSUPPORTED_MEDIA_TYPE',
@@ -47,4 +56,9 @@ function tooDeep(value: unknown): boolean {
     if (level.length === 0) return false;
   }
   return true;
+}
+
+export function tooLarge(bodyLimit: number): QuiesceError {
+  const limit = bodyLimit < MIB ? `${bodyLimit / 1024} KiB` : `${bodyLimit / MIB} MiB`;
+  return new QuiesceError('BODY_TOO_LARGE', `The request body is larger than ${limit}.`);
 }

@@ -1,29 +1,12 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { BODY_LIMIT } from './body.ts';
+import { BODY_LIMIT, tooLarge } from './body.ts';
+import { errorBody } from './error-body.ts';
+import { isWaiting } from './expect.ts';
 
-/** What may travel beside `error` in an answer. */
-const COMPANIONS = ['receipt', 'checks'] as const;
-
-interface ErrorAnswer {
-  readonly error: ReturnType<QuiesceError['toBody']>;
-  readonly receipt?: unknown;
-  readonly checks?: unknown;
-}
-
-export function errorBody(error: QuiesceError): ErrorAnswer {
-  const beside = COMPANIONS.filter((name) => error.details[name] !== undefined);
-  return {
-    error: error.toBody(),
-    ...Object.fromEntries(beside.map((name) => [name, error.details[name]])),
-  };
-}
-
-const MIB = 1024 * 1024;
 /** How much of a refused body is read, and for how long, so that its sender sees the refusal. */
 const MOST_DISCARDED = 64 * 1024 * 1024;
 const DISCARD_MS = 2_000;
@@ -36,7 +19,9 @@ export function answerError(logger: Logger) {
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
     const error = translate(thrown, request.routeOptions?.bodyLimit);
-    if (error.code === 'BODY_TOO_LARGE') await discardBody(request.raw);
+    // Whoever was not told to go on may send the body all the same, or the next request.
+    if (isWaiting(request.raw)) void reply.header('connection', 'close');
+    else if (error.code === 'BODY_TOO_LARGE' || mayBeLong(request)) await discardBody(request.raw);
     if (error.code === 'INTERNAL') {
       logger.error(
         { err: error.cause ?? error, method: request.method, route: request.routeOptions.url },
@@ -46,6 +31,12 @@ export function answerError(logger: Logger) {
     if (error.code === 'UNAUTHORIZED') void reply.header('www-authenticate', 'Bearer');
     return reply.code(error.status).send(errorBody(error));
   };
+}
+
+/** Whether a body is left unread that is not in the kernel's buffers already. */
+function mayBeLong({ is404, headers }: FastifyRequest): boolean {
+  if (!is404) return false;
+  return Number(headers['content-length'] ?? 0) > BODY_LIMIT || 'transfer-encoding' in headers;
 }
 
 /**
@@ -72,8 +63,7 @@ function translate(thrown: unknown, bodyLimit = BODY_LIMIT): QuiesceError {
   if (hasZodFastifySchemaValidationErrors(thrown)) return invalidField(thrown);
   const { code, statusCode } = thrown as Partial<FastifyError>;
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-    const limit = bodyLimit < MIB ? `${bodyLimit / 1024} KiB` : `${bodyLimit / MIB} MiB`;
-    return new QuiesceError('BODY_TOO_LARGE', `The request body is larger than ${limit}.`);
+    return tooLarge(bodyLimit);
   }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new QuiesceError('UNSUPPORTED_MEDIA_TYPE', 'The content-type header cannot be read.');
@@ -111,18 +101,4 @@ function invalidField(error: { validation: readonly ZodIssue[]; validationContex
 
 function printable(text: string): string {
   return text.replaceAll(/[^\u0020-\u007E]/g, '?').slice(0, 100);
-}
-
-/** Answers what the HTTP parser refused; the connection ends with it. */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const refusal = new QuiesceError('BAD_REQUEST', 'The request is not well-formed HTTP.');
-  const body = JSON.stringify(errorBody(refusal));
-  socket.end(
-    `HTTP/1.1 ${refusal.status} Bad Request\r\ncontent-type: application/json; charset=utf-8\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
 }

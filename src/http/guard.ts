@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { QuiesceError } from '../errors.ts';
+import { hostsOf } from './message.ts';
 
 /**
  * What the loopback port asks of a request before anything else. The Host rule keeps a web page from
@@ -8,8 +9,13 @@ import { QuiesceError } from '../errors.ts';
  *
  * @throws QuiesceError HOST_REFUSED, ORIGIN_REFUSED, UNAUTHORIZED
  */
-export function guardLoopback(headers: IncomingHttpHeaders, token: string | undefined): void {
-  if (!/^(?:localhost|127\.0\.0\.1)(?::\d{1,5})?$/i.test(headers.host ?? '')) {
+export function guardLoopback(
+  headers: IncomingHttpHeaders,
+  target: string,
+  token: string | undefined,
+): void {
+  const own = /^(?:localhost|127\.0\.0\.1)(?::\d{1,5})?$/i;
+  if (!hostsOf(headers.host, target).every((host) => own.test(host))) {
     throw new QuiesceError('HOST_REFUSED', 'The Host header must be localhost or 127.0.0.1.');
   }
   if (headers.origin !== undefined) {

@@ -1,5 +1,4 @@
 import openapi from '../../docs/openapi.json' with { type: 'json' };
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Control } from '../control.ts';
 import { parseDuration } from '../duration.ts';
 import { QuiesceError } from '../errors.ts';
@@ -52,8 +51,7 @@ function addViewRoutes(app: App, control: Control): void {
     },
     (request, reply) =>
       withDeadline(
-        request,
-        reply,
+        callerGone(request, reply),
         METADATA_TIMEOUT_MS,
         (signal) => control.metadata(signal) as Promise<schemas.Metadata>,
       ),
@@ -122,7 +120,8 @@ function addVerifyRoute(app: App, control: Control): void {
           : millis(amcheckTimeout, 'amcheckTimeout');
       const deep = amcheck ?? false;
       const limit = VERIFY_TIMEOUT_MS + (deep ? deepTimeoutMs : 0);
-      const { verified, checks } = await withDeadline(request, reply, limit, (signal) =>
+      const gone = callerGone(request, reply);
+      const { verified, checks } = await withDeadline(gone, limit, (signal) =>
         control.verify(receipt, { deep, deepTimeoutMs }, signal),
       );
       if (!verified || checks.some(({ ok }) => !ok)) {
@@ -146,8 +145,7 @@ function millis(text: string, field: string): number {
 
 /** Runs a read that is given up when the caller goes away or the time is over. */
 async function withDeadline<T>(
-  request: FastifyRequest,
-  reply: FastifyReply,
+  gone: AbortSignal,
   ms: number,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -157,7 +155,6 @@ async function withDeadline<T>(
     `The database gave no answer within ${ms / 1_000} s.`,
   );
   const timer = setTimeout(() => controller.abort(late), ms);
-  const gone = callerGone(request, reply);
   gone.addEventListener('abort', () => controller.abort(gone.reason), { once: true });
   try {
     return await work(controller.signal);

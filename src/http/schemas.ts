@@ -2,19 +2,30 @@ import { z } from 'zod';
 import { parseDuration } from '../duration.ts';
 import type { ErrorCode } from '../errors.ts';
 import { catalogue } from '../errors.ts';
-import { freezeId, receiptSchema } from '../freeze/receipt.ts';
+import { freezeId, jsonValue, receiptSchema } from '../freeze/receipt.ts';
 
 /** No duration the API takes may be longer; the lease is bounded further by QUIESCE_TTL_MAX. */
 const LONGEST_MS = 24 * 3_600_000;
 
 const DURATION = 'must be a duration with a unit, such as 500ms, 30s or 10m';
 
+/** What {@link durationField} takes, in one expression for the OpenAPI document: bounds and all. */
+const DURATION_PATTERN = [
+  '^(?=\\d{1,9}(?:\\.|[msh]))',
+  '(?!0+(?:\\.[0-4]\\d*)?ms$)(?!0+(?:\\.0+)?[smh]$)0*(?:',
+  '(?:(?:\\d{1,7}|[1-7]\\d{7}|8[0-5]\\d{6}|86[0-3]\\d{5})(?:\\.\\d{1,3})?|86400000(?:\\.[0-4]\\d{0,2})?)ms|',
+  '(?:(?:\\d{1,4}|[1-7]\\d{4}|8[0-5]\\d{3}|86[0-3]\\d\\d)(?:\\.\\d{1,3})?|86400(?:\\.0{1,3})?)s|',
+  '(?:(?:\\d{1,3}|1[0-3]\\d\\d|14[0-3]\\d)(?:\\.\\d{1,3})?|1440(?:\\.0{1,3})?)m|',
+  '(?:(?:1?\\d|2[0-3])(?:\\.\\d{1,3})?|24(?:\\.0{1,3})?)h)$',
+].join('');
+
 /** A duration in a body: text with a unit, from 1 ms to 24 h. Read it with {@link parseDuration}. */
-const durationField = z
+export const durationField = z
   .string({ error: DURATION })
   .regex(/^\d{1,9}(?:\.\d{1,3})?(?:ms|s|m|h)$/, { error: DURATION, abort: true })
   .refine((text) => (parseDuration(text) ?? 0) >= 1, 'must be longer than zero')
-  .refine((text) => (parseDuration(text) ?? 0) <= LONGEST_MS, 'must not be longer than 24h');
+  .refine((text) => (parseDuration(text) ?? 0) <= LONGEST_MS, 'must not be longer than 24h')
+  .meta({ pattern: DURATION_PATTERN });
 
 const idField = freezeId.describe('1–128 of A-Za-z0-9._:-');
 
@@ -83,8 +94,8 @@ const errorSchema = z.object({
 const checkSchema = z.object({
   name: z.string(),
   ok: z.boolean().describe('false: it differs or cannot be proven'),
-  expected: z.json().optional(),
-  found: z.json().optional(),
+  expected: jsonValue.optional(),
+  found: jsonValue.optional(),
   message: z.string(),
 });
 
@@ -104,7 +115,7 @@ export const verifyAnswer = z
 
 export type Checks = z.infer<typeof verifyAnswer>['checks'];
 
-export const metadataAnswer = z.record(z.string(), z.json()).meta({
+export const metadataAnswer = z.record(z.string(), jsonValue).meta({
   id: 'Metadata',
   description: "What an operator needs beside the data, in the engine's terms.",
 });

@@ -11,18 +11,25 @@ export interface RawAnswer {
 
 /** Writes bytes as they are and reads until the server closes. */
 export async function raw(to: NetConnectOpts, text: string | Buffer): Promise<RawAnswer> {
+  const [answer] = await rawAll(to, text);
+  return answer ?? { status: 0, head: '', body: '' };
+}
+
+/** The same for several requests at a time. */
+export async function rawAll(to: NetConnectOpts, text: string | Buffer): Promise<RawAnswer[]> {
   const socket = connect(to);
   const chunks: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));
   socket.on('error', () => undefined);
   socket.write(text);
   await once(socket, 'close');
-  const [head = '', body = ''] = Buffer.concat(chunks)
-    .toString('utf8')
-    .split(/\r\n\r\n(.*)/s);
-  return {
-    status: Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1] ?? 0),
-    head,
-    body: body.startsWith('{') ? JSON.parse(body) : body,
-  };
+  const received = Buffer.concat(chunks).toString('utf8');
+  return received.split(/(?=HTTP\/1\.1 \d{3} )/).map((answer) => {
+    const [head = '', body = ''] = answer.split(/\r\n\r\n(.*)/s);
+    return {
+      status: Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1] ?? 0),
+      head,
+      body: body.startsWith('{') ? JSON.parse(body) : body,
+    };
+  });
 }

@@ -1,9 +1,6 @@
-import { fastify } from 'fastify';
-import type { FastifyInstance } from 'fastify';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
-import { OWN_COMPILERS } from '../../http/base.ts';
-import { answerError } from '../../http/errors.ts';
+import type { App } from '../../http/base.ts';
+import { createApp } from '../../http/base.ts';
 import type { Logger } from '../../logger.ts';
 import type { Pair } from '../certificates/authority.ts';
 import type { InjectConfig } from '../inject/options.ts';
@@ -13,10 +10,15 @@ import { answerReview, type FailurePolicy, type Reviewed } from './review.ts';
 
 /** An API server accepts objects of 3 MB; a review holds one, and its envelope. */
 const BODY_LIMIT = 8 * 1024 * 1024;
+/** Of reviews that are being sent. One is some ten kilobytes, and there in a millisecond. */
+const MOST_BODIES = 64 * 1024 * 1024;
 /** Longer than an API server keeps an idle connection (90 s): it is the one that closes. */
 const KEEP_ALIVE_MS = 120_000;
 
-export type AdmissionServer = FastifyInstance<Server, IncomingMessage, ServerResponse>;
+/** An API server opens as many as it has reviews to send, and keeps them. */
+const MOST_CONNECTIONS = 512;
+
+export type AdmissionServer = App;
 
 export interface AdmissionOptions {
   readonly pair: Pair;
@@ -32,18 +34,12 @@ export interface AdmissionOptions {
 /** The HTTPS server that the API server calls: `POST /mutate`. */
 export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer {
   const { pair, config, failurePolicy, logger, metrics, events, leaving } = options;
-  const app = fastify({
-    logger: false,
+  const app = createApp(logger, {
     bodyLimit: BODY_LIMIT,
-    exposeHeadRoutes: false,
-    requestTimeout: 10_000,
     keepAliveTimeout: KEEP_ALIVE_MS,
-    forceCloseConnections: 'idle',
-    return503OnClosing: false,
-    schemaController: OWN_COMPILERS,
-    https: { cert: pair.certificate, key: pair.key, minVersion: 'TLSv1.2' },
+    limits: { most: MOST_CONNECTIONS, bodies: MOST_BODIES },
+    tls: { cert: pair.certificate, key: pair.key, minVersion: 'TLSv1.2' },
   });
-  app.setErrorHandler(answerError(logger));
   // A connection that is kept is closed under a request in the end, and no API server sends that again.
   app.addHook('onSend', async (_request, reply) => {
     if (leaving()) reply.header('connection', 'close');
@@ -61,7 +57,8 @@ export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer
 
 /** New connections get the new certificate; those that are open stay as they are. */
 export function replacePair(server: AdmissionServer, pair: Pair): void {
-  server.server.setSecureContext({ cert: pair.certificate, key: pair.key, minVersion: 'TLSv1.2' });
+  const secure = server.server as unknown as Server;
+  secure.setSecureContext({ cert: pair.certificate, key: pair.key, minVersion: 'TLSv1.2' });
 }
 
 function report({ result, pod, namespace, events, failure }: Reviewed, logger: Logger): void {

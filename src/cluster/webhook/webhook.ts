@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
+import type { App } from '../../http/base.ts';
+import { BACKLOG } from '../../http/connections.ts';
 import { buildObservabilityApp } from '../../http/observability.ts';
 import { createLogger } from '../../logger.ts';
 import type { Pair } from '../certificates/authority.ts';
@@ -124,11 +126,11 @@ function sourceOf({ certificates }: WebhookOptions, cluster: Cluster): Certifica
 }
 
 async function listen(
-  app: { listen(options: { host: string; port: number }): Promise<string> },
+  app: Pick<App, 'listen'>,
   address: { readonly host: string; readonly port: number },
 ): Promise<void> {
   try {
-    await app.listen({ host: address.host, port: address.port });
+    await app.listen({ host: address.host, port: address.port, backlog: BACKLOG });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
     const message = `Cannot listen on ${address.host}:${address.port} (${code}).`;

@@ -58,16 +58,7 @@ export function compare(then: Evidence, now: Evidence): Differences {
   found.push(
     ...(then.info.get('aof_enabled') === '1' ? compareAof(then, now) : compareRdb(then, now)),
   );
-  for (const [field, what] of [
-    ['expired_keys', 'expired'],
-    ['evicted_keys', 'evicted'],
-  ] as const) {
-    if (differ(then, now, field))
-      found.push({
-        code: 'writes-went-in',
-        note: `Keys were ${what} during the hold (${shown(then, now, field)}): the pause had ended.`,
-      });
-  }
+  found.push(...compareLostKeys(then, now));
   found.push(...compareCommands(then, now));
   const paused = now.info.get('paused_actions');
   if (then.info.get('paused_actions') !== undefined && paused !== then.info.get('paused_actions')) {
@@ -77,6 +68,18 @@ export function compare(then: Evidence, now: Evidence): Differences {
     });
   }
   return found;
+}
+
+function compareLostKeys(then: Evidence, now: Evidence): Differences {
+  const fields = [
+    ['expired_keys', 'expired'],
+    ['evicted_keys', 'evicted'],
+  ] as const;
+  const lost = fields.filter(([field]) => differ(then, now, field));
+  return lost.map(([field, what]) => ({
+    code: 'writes-went-in',
+    note: `Keys were ${what} during the hold (${shown(then, now, field)}): the pause had ended.`,
+  }));
 }
 
 /** Commands that replace the data, or what lies on the disk, and need no write to do so. */

@@ -1,11 +1,16 @@
 import { copyFile, cp, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as consume } from 'node:stream/consumers';
+import { connect as connectTls } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeCertificates } from '../../support/certificates.ts';
+import { Crowd, openFiles } from '../../support/crowd.ts';
 import { postgresPod } from '../../support/pods.ts';
 import { post, type RunningWebhook, startWebhook } from '../../support/webhook.ts';
 
+/** The one in the certificate. */
+const NAME = 'localhost';
 let dir: string;
 let webhook: RunningWebhook | undefined;
 const ca = () => readFile(join(dir, 'ca.crt'), 'utf8');
@@ -103,6 +108,73 @@ describe('quiesce webhook with a mounted certificate', () => {
     const second = await post(port, authority, review({}), '/mutate', 'elsewhere.test');
     expect(second.status).toBe(200);
     expect(second.fingerprint).not.toBe(first.fingerprint);
+  });
+
+  it('answers in the one form of errors, and as the protocol wants it', async () => {
+    await mount('server');
+    webhook = await start();
+    await webhook.ready();
+    const { port } = webhook;
+    const send = async (text: string) => {
+      const socket = connectTls({ host: '127.0.0.1', port, ca: await ca(), servername: NAME });
+      socket.end(text);
+      return (await consume(socket)).split('\r\n');
+    };
+    const head = `POST /mutate HTTP/1.1\r\nHost: ${NAME}\r\nConnection: close\r\n`;
+    for (const [sent, status, code] of [
+      [`${head}Host: x\r\n\r\n`, 400, 'BAD_REQUEST'],
+      [`${head}Expect: x\r\n\r\n`, 417, 'EXPECTATION_FAILED'],
+      [`${head}X: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'HEADERS_TOO_LARGE'],
+      [head.replace('POST', 'GET') + '\r\n', 405, 'METHOD_NOT_ALLOWED'],
+      ['GARBAGE\r\n\r\n', 400, 'BAD_REQUEST'],
+    ] as const) {
+      const lines = await send(sent);
+      expect(lines[0]).toContain(` ${status} `);
+      expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({
+        error: { code, hint: expect.stringMatching(/./) as string },
+      });
+    }
+  });
+
+  it('answers reviews while a crowd holds connections, before and after the handshake', async () => {
+    await mount('server');
+    webhook = await start();
+    await webhook.ready();
+    const to = { host: '127.0.0.1', port: webhook.port };
+    const before = await openFiles(webhook.process.pid);
+    const crowds = [await Crowd.of(to, 900), await Crowd.of(to, 900, '\u0016\u0003\u0001')];
+    const secure = Array.from({ length: 20 }, () =>
+      connectTls({ ...to, rejectUnauthorized: false }).on('error', () => undefined),
+    );
+    expect((await post(webhook.port, await ca(), review(postgresPod({})))).status).toBe(200);
+    await expect
+      .poll(() => openFiles(webhook?.process.pid).then((now) => now - before))
+      .toBeLessThan(512 + 50);
+    expect((await post(webhook.port, await ca(), review(postgresPod({})))).status).toBe(200);
+    for (const socket of secure) socket.destroy();
+    for (const crowd of crowds) crowd.leave();
+  });
+
+  it('waits for no half a gigabyte of reviews that never end', async () => {
+    await mount('server');
+    webhook = await start();
+    await webhook.ready();
+    const MIB = 1024 * 1024;
+    const half = `POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: ${8 * MIB}\r\n\r\n`;
+    let closed = 0;
+    const senders = Array.from({ length: 60 }, () => {
+      const socket = connectTls({
+        host: '127.0.0.1',
+        port: webhook?.port,
+        rejectUnauthorized: false,
+      });
+      socket.on('error', () => undefined).once('close', () => (closed += 1));
+      socket.resume().write(half);
+      return socket;
+    });
+    await expect.poll(() => closed, { timeout: 5_000 }).toBeGreaterThanOrEqual(60 - 8);
+    expect((await post(webhook.port, await ca(), review(postgresPod({})))).status).toBe(200);
+    for (const socket of senders) socket.destroy();
   });
 
   it('names every bad flag at once and exits with 2', async () => {

@@ -31,9 +31,9 @@ export async function sealStaged(staging: Staging, signal: AbortSignal): Promise
   await stager.write('backup_label', ended.label);
   if (ended.map !== null) await stager.write('tablespace_map', ended.map);
   const now = await readServer(session, signal);
-  const changed = compareRuns(server, now).filter(([code]) => code !== 'timeline-changed');
+  const changed = compareRuns(server, now).filter(({ code }) => code !== 'timeline-changed');
   if (changed.length > 0) {
-    throw new QuiesceError('ENGINE_FAILED', changed.map(([, note]) => note).join(' '));
+    throw new QuiesceError('ENGINE_FAILED', changed.map(({ note }) => note).join(' '));
   }
   const databases = await listDatabases(session, signal);
   const markerLsn = now.inRecovery ? null : await writeMarker(session, context.id, signal);

@@ -1,0 +1,18 @@
+import type { QuiesceError } from '../errors.ts';
+
+/** What may travel beside `error` in an answer. */
+const COMPANIONS = ['receipt', 'checks'] as const;
+
+export interface ErrorAnswer {
+  readonly error: ReturnType<QuiesceError['toBody']>;
+  readonly receipt?: unknown;
+  readonly checks?: unknown;
+}
+
+export function errorBody(error: QuiesceError): ErrorAnswer {
+  const beside = COMPANIONS.filter((name) => error.details[name] !== undefined);
+  return {
+    error: error.toBody(),
+    ...Object.fromEntries(beside.map((name) => [name, error.details[name]])),
+  };
+}
