@@ -13,6 +13,7 @@ const fate = fc.constantFrom('held', 'held', 'held', 'held', 'fails', 'gone' as 
 const acts: fc.Arbitrary<Act> = fc.oneof(
   { weight: 12, arbitrary: fc.record({ do: fc.constant('freeze' as const), who, fate }) },
   { weight: 12, arbitrary: fc.record({ do: fc.constant('thaw' as const), who }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('retry' as const), who }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('renew' as const), who }) },
   {
     weight: 1,
@@ -24,6 +25,7 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Act>({ do: 'hand' }) },
   { weight: 1, arbitrary: fc.constant<Act>({ do: 'lose' }) },
   { weight: 1, arbitrary: fc.constant<Act>({ do: 'restart' }) },
+  { weight: 1, arbitrary: fc.constant<Act>({ do: 'forget' }) },
 );
 const wait = fc.integer({ min: 0, max: 0.9 * TTL });
 const story = fc.array(fc.record({ wait, act: acts }), { maxLength: 40 });

@@ -15,13 +15,17 @@ export const TTL = 100;
 /** What a caller may do; callers know nothing of each other. */
 export type Act =
   | { readonly do: 'freeze'; readonly who: number; readonly fate: 'held' | 'fails' | 'gone' }
+  /** Of the very same call, where the caller has not heard that it was refused. */
+  | { readonly do: 'retry'; readonly who: number }
   | { readonly do: 'thaw'; readonly who: number }
   | { readonly do: 'renew'; readonly who: number }
   | { readonly do: 'abandon'; readonly who: number | null }
   /** Somebody without a copy thaws what is held, without --abandon. */
   | { readonly do: 'hand' }
   | { readonly do: 'lose' }
-  | { readonly do: 'restart' };
+  | { readonly do: 'restart' }
+  /** The sidecar dies, and its state directory is lost. */
+  | { readonly do: 'forget' };
 
 /** How a caller names its freezes: each by an id of its own, all by the same id, or not at all. */
 export type Naming = 'unique' | 'shared' | 'none';
@@ -29,6 +33,8 @@ export type Naming = 'unique' | 'shared' | 'none';
 /** One copy of one caller, from its freeze to its thaw. */
 interface Copy {
   readonly id: string | undefined;
+  readonly key: string;
+  answer: 'held' | 'refused' | 'failed';
   /** The moment in which it was cut: after the freeze was answered, somewhere before the thaw. */
   cutAt: number | null;
   /** From then on the thaw is late by more than is waited for. */
@@ -88,6 +94,8 @@ export class Callers {
     switch (act.do) {
       case 'freeze':
         return this.#freeze(act.who, act.fate);
+      case 'retry':
+        return this.#retry(act.who);
       case 'thaw':
         return this.#thaw(act.who);
       case 'renew':
@@ -105,6 +113,12 @@ export class Callers {
         return undefined;
       case 'restart':
         return this.#restart();
+      case 'forget':
+        this.#restart();
+        this.#state = initialLease;
+        this.#ids.clear();
+        this.#excused ||= this.#naming.some((naming) => naming !== 'unique');
+        return undefined;
     }
   }
 
@@ -112,35 +126,45 @@ export class Callers {
     return who === null ? undefined : this.#copies.get(who)?.id;
   }
 
+  #retry(who: number): void {
+    const copy = this.#copies.get(who);
+    if (!copy || copy.answer !== 'refused') return;
+    copy.cutAt = null;
+    this.#ask(copy, 'held');
+  }
+
   #freeze(who: number, fate: 'held' | 'fails' | 'gone'): void {
     if (this.#copies.has(who)) return;
-    const id = this.#nameFor(who);
-    const made = id ?? `made-${(this.#count += 1)}`;
-    const before = this.#state;
-    const shared = this.#ids.has(made);
-    const named = id !== undefined;
-    const reply = this.#send({
-      type: 'freeze',
-      id: made,
-      named,
-      shared,
-      ttlMs: TTL,
-      timeoutMs: TTL / 2,
-    });
     const copy: Copy = {
-      id,
+      id: this.#nameFor(who),
+      key: `key-${(this.#count += 1)}`,
+      answer: 'refused',
       cutAt: null,
-      lateFrom: this.#now + TTL,
+      lateFrom: Infinity,
       refusedUnder: null,
       nextTry: false,
     };
     this.#copies.set(who, copy);
+    this.#ask(copy, fate);
+  }
+
+  #ask(copy: Copy, fate: 'held' | 'fails' | 'gone'): void {
+    const { id, key } = copy;
+    const made = id ?? `made-${(this.#count += 1)}`;
+    const before = this.#state;
+    const shared = this.#ids.has(made);
+    const named = id !== undefined;
+    const freeze = { type: 'freeze', id: made, named, shared, key } as const;
+    const reply = this.#send({ ...freeze, ttlMs: TTL, timeoutMs: TTL / 2 });
+    copy.nextTry = false;
     if (reply.type === 'refused') {
       copy.refusedUnder = this.#holds.length;
       copy.lateFrom = Infinity;
       copy.nextTry = named && !shared && 'id' in before && before.id !== made;
       return;
     }
+    copy.refusedUnder = null;
+    copy.lateFrom = this.#now + TTL;
     if (fate === 'held') this.#ids.add(made);
     for (const other of this.#copies.values()) {
       // A freeze that failed, or was refused under another id, and is tried again by its name.
@@ -150,9 +174,11 @@ export class Callers {
     }
     if (fate !== 'held') {
       this.#send({ type: fate === 'gone' ? 'gone' : 'failed' });
+      copy.answer = 'failed';
       copy.nextTry = true;
       return;
     }
+    copy.answer = 'held';
     this.#send({ type: 'held', heldAt: this.#now });
     copy.lateFrom = this.#now + 2 * TTL;
   }

@@ -1,0 +1,225 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { cliPath } from '../../src/demo/processes.ts';
+import { RedisServer, redisFolder } from '../support/redis.ts';
+import { TestSidecar } from '../support/sidecar.ts';
+
+/*
+ * What callers are told who do not know of each other: the built command, a real sidecar, a real Redis.
+ * A number is an exit code; where a copy is cut is said, for nobody may be told 0 for one cut elsewhere.
+ */
+let dir: string;
+let remove: () => Promise<void>;
+let server: RedisServer;
+let sidecar: TestSidecar;
+let count = 0;
+
+beforeAll(async () => {
+  ({ dir, remove } = await redisFolder());
+  const config = ['appendonly yes', 'save ""'];
+  server = await RedisServer.start({ binary: 'redis-server', dir: join(dir, 'data'), config });
+});
+afterAll(async () => {
+  await server.kill();
+  await remove();
+});
+beforeEach(async () => {
+  count += 1;
+  sidecar = await new TestSidecar(join(dir, `q${count}`), env(`q${count}`)).start();
+});
+afterEach(() => sidecar.stop());
+
+function env(name: string): Record<string, string> {
+  return {
+    QUIESCE_ENGINE: 'redis',
+    QUIESCE_DATA_DIR: join(dir, 'data'),
+    QUIESCE_STATE_DIR: join(dir, name, 'state'),
+    QUIESCE_SOCKET: join(dir, name, 'control.sock'),
+    REDIS_HOST: '127.0.0.1',
+    REDIS_PORT: String(server.port),
+  };
+}
+
+const run = async (...args: string[]): Promise<number | null> => (await sidecar.cli(...args)).code;
+const freeze = (...args: string[]): Promise<number | null> => run('freeze', ...args);
+const thaw = (...args: string[]): Promise<number | null> => run('thaw', ...args);
+
+async function killSidecar(): Promise<void> {
+  await sidecar.signal('SIGKILL');
+  await sidecar.start();
+}
+
+describe('nobody is told success for a copy that was cut outside of its hold', () => {
+  it('a backup without an id is refused, and thaws before the other one’s copy is cut', async () => {
+    expect(await freeze('--id', 'A')).toBe(0);
+    expect(await freeze()).toBe(4);
+    expect(await thaw()).toBe(7);
+    // The copy of A is cut.
+    expect(await thaw('--id', 'A')).toBe(7);
+  });
+
+  it('two backups overlap with one static id', async () => {
+    expect(await freeze('--id', 'n')).toBe(0);
+    expect(await freeze('--id', 'n')).toBe(4);
+    expect(await thaw('--id', 'n')).toBe(7);
+    // The copy of B is cut.
+    expect(await thaw('--id', 'n')).toBe(7);
+  });
+
+  it('with one static id, the first expires, the second freezes, the first thaws', async () => {
+    expect(await freeze('--id', 'n', '--ttl', '2s')).toBe(0);
+    await expect.poll(async () => (await sidecar.status()).state).toBe('thawed');
+    expect(await freeze('--id', 'n')).toBe(0);
+    expect(await thaw('--id', 'n')).toBe(7);
+    // The copy of B is cut.
+    expect(await thaw('--id', 'n')).toBe(7);
+  });
+
+  it.each([
+    ['with its id', ['--id', 'A'], false],
+    ['without', [], false],
+    ['with its id, and the sidecar is killed in between', ['--id', 'A'], true],
+    ['without, and the sidecar is killed in between', [], true],
+  ])('somebody thaws by hand, the copy is cut, and the post hook thaws %s', async (_, id, kill) => {
+    expect(await freeze('--id', 'A')).toBe(0);
+    expect(await thaw()).toBe(0);
+    if (kill) await killSidecar();
+    const late = await sidecar.cli('thaw', ...id);
+    expect(late.code).toBe(7);
+    expect(late.stderr).toContain('ALREADY_THAWED');
+    expect(late.stdout).toContain('"verdict":"consistent"');
+  });
+
+  it('a thaw with an id whose freeze never ran', async () => {
+    expect(await freeze('--id', 'n')).toBe(0);
+    expect(await thaw('--id', 'n')).toBe(0);
+    expect(await thaw('--id', 'n')).toBe(7);
+    expect(await freeze('--id', 'n', '--ttl', '30h')).toBe(2);
+    expect(await thaw('--id', 'n')).toBe(7);
+    expect(await thaw('--id', 'never')).toBe(7);
+  });
+
+  it('what the freeze left on the volume is removed in the hold', async () => {
+    expect(await freeze('--id', 'A')).toBe(0);
+    await rm(join(dir, 'data/.quiesce'), { recursive: true });
+    // The copy is cut.
+    const told = await sidecar.cli('thaw', '--id', 'A');
+    expect(told.code).toBe(7);
+    expect(told.stdout).toContain('evidence-lost');
+  });
+
+  it('a second sidecar starts on the volume in the hold', async () => {
+    expect(await freeze('--id', 'A')).toBe(0);
+    const second = await new TestSidecar(join(dir, 'second'), env('second')).start('live');
+    try {
+      expect((await second.status()).engine.message).toContain('VOLUME_IN_USE');
+      expect(await second.cli('freeze')).toMatchObject({ code: 4 });
+      await sleep(1_500);
+      expect(await thaw('--id', 'A')).toBe(0);
+      await sidecar.signal('SIGKILL');
+      await expect
+        .poll(async () => (await second.status()).engine.reachable, { timeout: 10_000 })
+        .toBe(true);
+      expect(await second.cli('freeze', '--id', 'B')).toMatchObject({ code: 0 });
+      expect(await second.cli('thaw', '--id', 'B')).toMatchObject({ code: 0 });
+    } finally {
+      await second.stop();
+    }
+  });
+});
+
+describe('whoever keeps to the contract is told success', () => {
+  it('callers with ids of their own, though others are refused meanwhile', async () => {
+    expect(await freeze('--id', 'A')).toBe(0);
+    expect(await freeze('--id', 'B')).toBe(4);
+    expect(await freeze()).toBe(4);
+    expect(await thaw('--id', 'B')).toBe(7);
+    expect(await thaw('--id', 'A')).toBe(0);
+    expect(await freeze('--id', 'B')).toBe(0);
+    expect(await thaw('--id', 'B')).toBe(0);
+  });
+
+  it('one that waits for its turn, with the same static id', async () => {
+    expect(await freeze('--id', 'n')).toBe(0);
+    const second = freeze('--id', 'n', '--wait', '--timeout', '20s');
+    await sleep(500);
+    expect(await thaw('--id', 'n')).toBe(0);
+    expect(await second).toBe(0);
+    expect(await thaw('--id', 'n')).toBe(0);
+  });
+
+  it('one that waits in vain is refused', async () => {
+    expect(await freeze('--id', 'A')).toBe(0);
+    const { code, stderr } = await sidecar.cli('freeze', '--wait', '--timeout', '1s');
+    expect(code).toBe(4);
+    expect(stderr).toContain('FREEZE_HELD');
+    expect(await thaw('--id', 'A')).toBe(0);
+  });
+
+  it('one that renews its own lease', async () => {
+    expect(await freeze('--id', 'A', '--ttl', '2s')).toBe(0);
+    expect(await freeze('--renew', '--id', 'A', '--ttl', '30s')).toBe(0);
+    expect(await freeze('--renew', '--id', 'B')).toBe(4);
+    await sleep(2_500);
+    expect(await thaw('--id', 'A')).toBe(0);
+    const late = await sidecar.cli('freeze', '--renew', '--id', 'A');
+    expect(late).toMatchObject({ code: 7, stderr: expect.stringContaining('NOT_FROZEN') });
+    expect(await freeze('--renew')).toBe(2);
+  });
+
+  it('somebody who abandons; the one whose freeze it was is told so', async () => {
+    expect(await thaw('--abandon')).toBe(0);
+    expect(await freeze('--id', 'A')).toBe(0);
+    expect(await thaw('--abandon', '--id', 'B')).toBe(0);
+    expect((await sidecar.status()).state).toBe('frozen');
+    const { code, stdout } = await sidecar.cli('thaw', '--abandon', '-o', 'json');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      released: true,
+      verdict: 'inconsistent',
+      reasons: ['abandoned'],
+    });
+    const own = await sidecar.cli('thaw', '--id', 'A');
+    expect(own).toMatchObject({ code: 7, stderr: expect.stringContaining('NOT_CONSISTENT') });
+  });
+
+  it.each([
+    ['freeze', 'held'],
+    ['thaw', 'consistent'],
+  ])('a program that sends the very same %s again', async (verb, verdict) => {
+    if (verb === 'thaw') expect(await freeze('--id', 'A')).toBe(0);
+    const call = [verb, '--id', 'A', '--idempotency-key', 'k-1', '-o', 'json'];
+    for (const _ of [1, 2]) {
+      const { code, stdout } = await sidecar.cli(...call);
+      expect(code, stdout).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ id: 'A', verdict });
+    }
+    if (verb === 'thaw') await killSidecar();
+    const again = await sidecar.cli(...call);
+    expect(again.code, again.stdout).toBe(0);
+    const other = await sidecar.cli(verb, '--idempotency-key', 'k-1');
+    expect(other).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('IDEMPOTENCY_KEY_REUSED'),
+    });
+    if (verb === 'freeze') expect(await thaw('--id', 'A')).toBe(0);
+  });
+
+  it('one whose sidecar is killed while it freezes: the command reconnects, and it is held', async () => {
+    await server.admin.call('CLIENT', 'PAUSE', '3000', 'ALL');
+    const child = spawn(process.execPath, [cliPath(), 'freeze', '--id', 'A', '--timeout', '20s'], {
+      env: { PATH: process.env['PATH'], QUIESCE_SOCKET: sidecar.socket },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    await sleep(1_000);
+    await sidecar.signal('SIGKILL');
+    await sidecar.start('live');
+    expect((await once(child, 'exit'))[0]).toBe(0);
+    expect((await sidecar.status()).lease?.id).toBe('A');
+    expect(await thaw('--id', 'A')).toBe(0);
+  });
+});
