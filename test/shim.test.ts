@@ -181,6 +181,11 @@ describe('freeze', () => {
     [['--id='], '--id'],
     [['--id', 'a', '--id', 'b'], '--id'],
     [['--id', '--ttl', '1s'], '--id'],
+    [['--renew'], '--renew'],
+    [['--renew', '--id', 'a', '--wait'], '--wait'],
+    [['--wait=yes'], '--wait'],
+    [['--abandon'], '--abandon'],
+    [['--idempotency-key', 'a b'], '--idempotency-key'],
     [['--force'], '--force'],
     [['-x'], '-x'],
     [['-o', 'yaml'], '-o'],
@@ -343,8 +348,10 @@ describe('a sidecar that does not answer', () => {
       await new Promise((next) => setTimeout(next, 30_000));
       return aReceipt();
     };
-    const { code, stdout } = await quiesce(['freeze']);
+    const { code, stdout, stderr } = await quiesce(['freeze']);
     expect([code, stdout.split(':')[0]]).toEqual([0, 'frozen']);
+    // An exec stream without a byte for a minute is cut by what lies between.
+    expect(stderr).toBe('quiesce freeze: waiting for the sidecar, 20 s\n');
   });
 
   it('is told by a signal that the caller has gone', async () => {
@@ -385,6 +392,77 @@ describe('a sidecar that does not answer', () => {
     expect(code).toBe(3);
     expect(stderr).toContain('closed the connection without an answer');
     server.close();
+  });
+});
+
+describe('a call', () => {
+  it('says what it is: a renewal, a turn in the queue, a release without a success', async () => {
+    await quiesce(['freeze', '--renew', '--id', 'a', '--ttl', '1m']);
+    await quiesce(['freeze', '--wait']);
+    expect(control.freezes).toMatchObject([
+      { id: 'a', renew: true, ttlMs: 60_000 },
+      { wait: true },
+    ]);
+    const released = await quiesce(['thaw', '--abandon', '--id', 'a']);
+    expect(released.code).toBe(0);
+    expect(released.stdout).toMatch(/^released, abandoned; thawed: NOT consistent \(abandoned\)/);
+    control.onAbandon = () => Promise.resolve({ released: false, receipt: null });
+    const nothing = await quiesce(['thaw', '--abandon']);
+    expect([nothing.code, nothing.stdout]).toEqual([
+      0,
+      'nothing released: no such freeze is held\n',
+    ]);
+    const json = await quiesce(['thaw', '--abandon', '-o', 'json']);
+    expect([json.code, json.stdout]).toEqual([0, '{"released":false}\n']);
+    expect(control.thaws).toEqual([]);
+  });
+
+  it('has a key of its own in each run, or the one that is given', async () => {
+    for (const args of [
+      ['freeze'],
+      ['freeze'],
+      ['thaw'],
+      ['freeze', '--idempotency-key', 'mine'],
+    ]) {
+      await quiesce(args);
+    }
+    const keys = [...control.freezes, ...control.thaws].map(({ call }) => call?.key);
+    expect(keys).toContain('mine');
+    expect(new Set(keys).size).toBe(4);
+  });
+
+  it('is sent again with the same key where the connection breaks, until it is answered', async () => {
+    const path = join(dir, 'breaks.sock');
+    const seen: unknown[] = [];
+    const server = createServer((request, response) => {
+      seen.push(request.headers['idempotency-key']);
+      if (seen.length === 1) request.socket.destroy();
+      else if (seen.length === 2) response.destroy();
+      else response.end(JSON.stringify(consistent()));
+    }).listen(path);
+    await once(server, 'listening');
+    const { code, stdout } = await quiesce(['thaw'], { QUIESCE_SOCKET: path });
+    expect([code, stdout.split(',')[0]]).toEqual([0, 'thawed: consistent']);
+    expect(seen).toHaveLength(3);
+    expect(new Set(seen).size).toBe(1);
+    server.close();
+  });
+
+  it('outlives a sidecar that is started again on the same path', async () => {
+    const path = join(dir, 'again.sock');
+    const first = createServer((request) => {
+      first.close();
+      request.socket.destroy();
+    }).listen(path);
+    await once(first, 'listening');
+    const thaw = quiesce(['thaw'], { QUIESCE_SOCKET: path });
+    await once(first, 'close');
+    await new Promise((next) => setTimeout(next, 1_000));
+    const second = createServer((_request, response) => {
+      response.end(JSON.stringify(consistent()));
+    }).listen(path);
+    expect(await thaw).toMatchObject({ code: 0 });
+    second.close();
   });
 });
 

@@ -212,6 +212,66 @@ describe('thaw', () => {
   });
 });
 
+describe('what may be asked beside', () => {
+  it('a renewal, a turn in the queue, a release without a success', async () => {
+    await post('/v1/freeze', { id: 'a', renew: true, ttl: '1m' });
+    await post('/v1/freeze', { wait: true });
+    expect(control.freezes).toMatchObject([
+      { id: 'a', renew: true, ttlMs: 60_000 },
+      { wait: true },
+    ]);
+    const released = await post('/v1/thaw', { abandon: true, id: 'a' });
+    expect(released.statusCode).toBe(200);
+    expect(released.json()).toMatchObject({ released: true, id: 'a', reasons: ['abandoned'] });
+    control.onAbandon = () => Promise.resolve({ released: false, receipt: null });
+    expect((await post('/v1/thaw', { abandon: true })).json()).toEqual({ released: false });
+    expect(control.thaws).toEqual([]);
+    await post('/v1/thaw', { abandon: false });
+    expect(control.thaws).toHaveLength(1);
+  });
+
+  it.each([
+    ['/v1/freeze', { renew: 'yes' }, 'renew'],
+    ['/v1/freeze', { id: 'a', renew: true, wait: true }, 'wait'],
+    ['/v1/freeze', { abandon: true }, 'abandon'],
+    ['/v1/thaw', { abandon: 1 }, 'abandon'],
+    ['/v1/thaw', { wait: true }, 'wait'],
+  ])('refuses what makes no sense (%s %j)', async (url, body, field) => {
+    const answer = await post(url, body);
+    expect(answer.statusCode).toBe(422);
+    expect(answer.json()).toMatchObject({ error: { code: 'INVALID_FIELD', field } });
+    expect([control.freezes, control.thaws, control.abandons]).toEqual([[], [], []]);
+  });
+});
+
+describe('an idempotency key', () => {
+  const key = { 'idempotency-key': 'backup-7' };
+
+  it('is handed on with a digest of route and body, however the body is written', async () => {
+    await post('/v1/freeze', '{"id":"a","ttl":"1m"}', key);
+    await post('/v1/freeze', ' { "ttl": "1m", "id": "a" }', key);
+    await post('/v1/freeze', { id: 'a' }, key);
+    await post('/v1/thaw', { id: 'a' }, key);
+    const [one, two, other] = control.freezes.map(({ call }) => call);
+    expect(one).toMatchObject({ key: 'backup-7' });
+    expect(two).toEqual(one);
+    const digests = [one, other, control.thaws[0]?.call].map((call) => call?.digest);
+    expect(new Set(digests).size).toBe(3);
+  });
+
+  it.each(['', 'a b', 'x'.repeat(256), 'caf\u00E9'])(
+    'is refused where it is none: %j',
+    async (bad) => {
+      const answer = await post('/v1/freeze', {}, { 'idempotency-key': bad });
+      expect(answer.statusCode).toBe(422);
+      expect(answer.json()).toMatchObject({
+        error: { code: 'INVALID_FIELD', field: 'idempotency-key' },
+      });
+      expect(control.freezes).toEqual([]);
+    },
+  );
+});
+
 describe('views', () => {
   it('serves status, metadata, receipts and one receipt', async () => {
     control.kept = [consistent({ id: 'b2' }), consistent({ id: 'a:1._-' })];
