@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { parseDuration } from './duration.ts';
 import type { ErrorBody } from './errors.ts';
 import { QuiesceError, catalogue, toQuiesceError } from './errors.ts';
@@ -40,7 +41,6 @@ type Send = (wanted: Call) => Promise<Answer>;
 
 /** Runs one verb against the sidecar and prints the outcome. Resolves with the exit code. */
 export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<number> {
-  surviveClosedOutput();
   const abort = new AbortController();
   const interrupted = interruptible(abort);
   const json = wantsJson(args);
@@ -235,7 +235,7 @@ function reportFailure(verb: ShimVerb, body: Answer['body'], json: boolean): num
 function complain(error: Partial<ErrorBody>): void {
   const hint = error.hint === undefined ? '' : ` Hint: ${error.hint}`;
   const message = error.message?.replace(/([^.!?])$/, '$1.');
-  process.stderr.write(`${oneLine(`quiesce: ${error.code}: ${message}${hint}`)}\n`);
+  writeTo(process.stderr, `${oneLine(`quiesce: ${error.code}: ${message}${hint}`)}\n`);
 }
 
 function print(body: unknown): void {
@@ -243,7 +243,7 @@ function print(body: unknown): void {
 }
 
 function write(text: string): void {
-  process.stdout.write(`${text}\n`);
+  writeTo(process.stdout, `${text}\n`);
 }
 
 function socketPath(): string {
@@ -252,9 +252,13 @@ function socketPath(): string {
   throw new QuiesceError('CONFIG_INVALID', 'QUIESCE_SOCKET is empty.', { field: 'QUIESCE_SOCKET' });
 }
 
-/** The verdict is in the exit code, too: it must reach the caller when nobody reads the output. */
-function surviveClosedOutput(): void {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+/**
+ * The verdict is in the exit code, too: it must reach the caller when nobody reads the output. Each
+ * stream is opened when something is written to it: a hook that succeeds has nothing to say on stderr.
+ */
+function writeTo(stream: NodeJS.WriteStream, text: string): void {
+  if (stream.listenerCount('error') === 0) stream.on('error', () => undefined);
+  stream.write(text);
 }
 
 /** A signal closes the connection, by which the sidecar knows that its caller has gone. */
@@ -278,16 +282,16 @@ function interruptible(abort: AbortController): { code?: number } {
  * nothing comes for a minute is cut by what lies between.
  */
 function showProgress(verb: ShimVerb): () => void {
-  const tty = process.stderr.isTTY;
+  const tty = isatty(2);
   const everyS = tty ? 2 : 20;
   let seconds = 0;
   const timer = setInterval(() => {
     seconds += everyS;
     const text = `${verb}: waiting for the sidecar, ${seconds} s`;
-    process.stderr.write(tty ? `\r${text} ` : `quiesce ${text}\n`);
+    writeTo(process.stderr, tty ? `\r${text} ` : `quiesce ${text}\n`);
   }, everyS * 1_000);
   return () => {
     clearInterval(timer);
-    if (tty && seconds > 0) process.stderr.write('\r\u001B[K');
+    if (tty && seconds > 0) writeTo(process.stderr, '\r\u001B[K');
   };
 }

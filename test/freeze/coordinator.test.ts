@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { QuiesceError } from '../../src/errors.ts';
 import type { Coordinator, CoordinatorDeps } from '../../src/freeze/coordinator.ts';
@@ -451,6 +452,17 @@ describe('after a crash', () => {
     });
     expect(readdirSync(join(root, 'state')).sort()).toEqual(['receipts.json']);
     expect(consistency).toEqual([false]);
+  });
+
+  it('the log says since when it was held, and not that it never was', async () => {
+    const held = await coordinator().freeze({ id: 'a', by });
+    const lines: string[] = [];
+    const next = coordinator({ logger: pino({}, { write: (line: string) => lines.push(line) }) });
+    await next.load();
+    await next.resume();
+    const ended = lines.find((line) => line.includes('freeze ended by interrupted')) ?? '';
+    expect(ended).toContain(`held since ${held.frozenAt}`);
+    expect(ended).not.toContain('never held');
   });
 
   it.each(['crash', 'stop'])(

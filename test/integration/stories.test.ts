@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { cliPath } from '../../src/demo/processes.ts';
+import { cliPath, runCli } from '../../src/demo/processes.ts';
 import { RedisServer, redisFolder } from '../support/redis.ts';
 import { TestSidecar } from '../support/sidecar.ts';
 
@@ -222,4 +222,34 @@ describe('whoever keeps to the contract is told success', () => {
     expect((await sidecar.status()).lease?.id).toBe('A');
     expect(await thaw('--id', 'A')).toBe(0);
   });
+});
+
+it('a restored pod verifies against the receipt of its copy, also when its sidecar is started again', async () => {
+  expect(await freeze('--id', 'copied')).toBe(0);
+  const copy = join(dir, 'restored');
+  await cp(join(dir, 'data'), copy, { recursive: true });
+  expect(await thaw('--id', 'copied')).toBe(0);
+  const prepared = await runCli(['prepare-restore', '--data', copy], {});
+  expect(prepared.code, prepared.stderr).toBe(0);
+  const config = ['appendonly yes', 'save ""'];
+  const other = await RedisServer.start({ binary: 'redis-server', dir: copy, config });
+  const settings = { ...env('restored-q'), QUIESCE_DATA_DIR: copy, REDIS_PORT: String(other.port) };
+  const beside = await new TestSidecar(join(dir, 'restored-q'), settings).start();
+  try {
+    await expect
+      .poll(async () => (await beside.status()).restore, { timeout: 10_000 })
+      .toMatchObject({ id: 'copied', verified: true });
+    for (const _ of ['first', 'again']) {
+      const { code, stdout, stderr } = await beside.cli('verify');
+      expect(code, stderr).toBe(0);
+      expect(stdout).toContain('verified');
+      const kept = await beside.cli('receipts', 'copied', '-o', 'json');
+      expect(JSON.parse(kept.stdout)).toMatchObject({ id: 'copied', verdict: 'held' });
+      await beside.stop();
+      await beside.start();
+    }
+  } finally {
+    await beside.stop();
+    await other.kill();
+  }
 });
