@@ -6,7 +6,7 @@ import { runCli } from '../../src/demo/processes.ts';
 import { COPY_METHODS, type CopyMethod } from '../../src/engines/engine.ts';
 import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
 import type { Ledger, Refusal, Subject } from './fixture.ts';
-import { type SharedStage, Stage } from './stage.ts';
+import { readiness, type SharedStage, Stage } from './stage.ts';
 
 /** How many backups of each method are made and restored; more with QUIESCE_TEST_TRIALS. */
 const TRIALS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 1);
@@ -95,7 +95,10 @@ async function tryOnce<L extends Ledger>(
   const prepared = await runCli(['prepare-restore', '--data', dataDir, ...given], {});
   expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
   const restored = await stage.world.restore(dataDir);
+  // The claim came with the copy, but not the lock on it: the source's sidecar lives, and is ready.
+  expect(existsSync(join(dataDir, '.quiesce/claim'))).toBe(true);
   const sidecar = await stage.beside(dataDir, restored.env);
+  expect(await readiness(stage.sidecar)).toMatchObject({ status: 200 });
   await expect
     .poll(async () => (await sidecar.status()).restore, { timeout: VERIFIED_WITHIN_MS })
     .toMatchObject({ id, verified: true });

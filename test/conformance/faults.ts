@@ -145,7 +145,7 @@ export function describeFaults<L extends Ledger>(
     it(`silent for ever: ${fate}`, async () => {
       await stage.begin();
       await stage.held({ id: 'silent', ttl: `${SHORT_LEASE_MS}ms` });
-      await stage.held({ id: 'silent', ttl: `${LEASE_MS}ms` });
+      await stage.held({ id: 'silent', ttl: `${LEASE_MS}ms`, renew: true });
       await stage.sidecar.signal('SIGSTOP');
       await sleep(SHORT_LEASE_MS + 500);
       await stage.expectWrites(subject.blocksWrites);

@@ -3,6 +3,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
+import { type Answer, get } from '../../src/demo/processes.ts';
 import type { CopyMethod } from '../../src/engines/engine.ts';
 import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
 import { makeTempDir } from '../support/postgres.ts';
@@ -44,7 +45,13 @@ export class Stage<L extends Ledger> {
     until: 'live' | 'ready' = 'ready',
   ): Promise<TestSidecar> {
     await this.sidecar.stop();
-    this.sidecar = await this.#make({
+    this.sidecar = await this.another(env);
+    return await this.sidecar.start(until);
+  }
+
+  /** One more sidecar of this volume, with a state of its own; it is not started yet. */
+  async another(env: Readonly<Record<string, string | undefined>> = {}): Promise<TestSidecar> {
+    return await this.#make({
       ...this.world.env,
       QUIESCE_DATA_DIR: this.world.volume.path,
       QUIESCE_COPY: this.#copy,
@@ -52,7 +59,6 @@ export class Stage<L extends Ledger> {
       QUIESCE_LOG_LEVEL: 'trace',
       ...env,
     });
-    return await this.sidecar.start(until);
   }
 
   /** A sidecar beside a copy. */
@@ -105,6 +111,16 @@ export class Stage<L extends Ledger> {
     expect(status, JSON.stringify(body)).toBe(200);
     const receipt = receiptSchema.parse(body);
     expect(receipt).toMatchObject({ verdict: 'consistent' });
+    return receipt;
+  }
+
+  /** A thaw that must fail, for the success of that freeze has been told to an earlier one. */
+  async alreadyThawed(freeze: string, id?: string): Promise<Receipt> {
+    const { status, body } = await this.thaw(id);
+    expect(status, JSON.stringify(body)).toBe(409);
+    expect(body.error.code).toBe('ALREADY_THAWED');
+    const receipt = receiptSchema.parse(body.receipt);
+    expect(receipt).toMatchObject({ id: freeze, verdict: 'consistent' });
     return receipt;
   }
 
@@ -162,10 +178,14 @@ export class Stage<L extends Ledger> {
     expect(await Promise.race([write, late])).toBe('waits');
   }
 
-  /** What lies in `.quiesce/` but for the results of verified restores. */
+  get evidence(): string {
+    return join(this.world.volume.path, '.quiesce');
+  }
+
+  /** What lies in `.quiesce/` but for the results of verified restores and the file of the claim. */
   async onVolume(): Promise<string[]> {
-    const names = await readdir(join(this.world.volume.path, '.quiesce')).catch((): string[] => []);
-    return names.filter((name) => !name.startsWith('restored-'));
+    const names = await readdir(this.evidence).catch((): string[] => []);
+    return names.filter((name) => name !== 'claim' && !name.startsWith('restored-'));
   }
 
   /** A file with text, as a person keeps a receipt. */
@@ -194,6 +214,11 @@ export class SharedStage<L extends Ledger> {
   async close(): Promise<void> {
     await (await this.#stage)?.close();
   }
+}
+
+/** What a kubelet is told. */
+export async function readiness({ metricsPort }: TestSidecar): Promise<Answer> {
+  return await get({ host: '127.0.0.1', port: metricsPort }, '/readyz');
 }
 
 /** Whether a copy was cut inside a freeze, by what it carries. */

@@ -4,8 +4,10 @@ import { describeCopies } from './copies.ts';
 import { describeFaults } from './faults.ts';
 import type { Ledger, Subject } from './fixture.ts';
 import { describeLease } from './lease.ts';
+import { describeOnce } from './once.ts';
 import { describeSecrecy } from './secrecy.ts';
 import { SharedStage } from './stage.ts';
+import { describeVolume } from './volume.ts';
 
 /** Promises have deadlines of their own; this one is for machines that do much else. */
 const PATIENCE_MS = 180_000;
@@ -23,6 +25,8 @@ export function describeConformance<L extends Ledger>(subjects: readonly Subject
       afterAll(() => shared.close());
       describeContract(subject, shared);
       describeLease(subject, shared);
+      describeOnce(shared);
+      describeVolume(subject, shared);
       describeFaults(subject, shared);
       describeCopies(subject, shared);
       describeSecrecy(shared);

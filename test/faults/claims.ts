@@ -1,87 +1,165 @@
 import type { FaultMode } from './engine.ts';
-import type { Called, Finding, RunRecord } from './records.ts';
+import { excuseFor } from './excuses.ts';
+import {
+  type Called,
+  type CutCopy,
+  type Finding,
+  isSameHold,
+  mayEnd,
+  type RunRecord,
+  toldSuccess,
+} from './records.ts';
 
 const ROLLED_BACK = ['freeze-timeout', 'freeze-failed', 'freeze-aborted', 'caller-gone'];
 
-/**
- * What the calls claimed, against what is known from outside to have happened.
- *
- * @param heldAt when the hold was in the journal; it is in place since a little before.
- */
-export function judgeClaims(
-  record: RunRecord,
-  plan: { readonly ttlMs: number; readonly id: string },
-  { endsHold, faults }: FaultMode,
-  heldAt: number | undefined,
-): Finding[] {
+/** What is known of a run beside its calls. */
+export interface Known {
+  /** When the hold was in the journal; it is in place since a little before. Only of a run with one freeze. */
+  readonly heldAt: number | undefined;
+  readonly excuse: (text: string) => void;
+}
+
+/** What the calls claimed, against what is known from outside to have happened. */
+export function judgeClaims(record: RunRecord, mode: FaultMode, known: Known): Finding[] {
   const found: Finding[] = [];
   const lie = (what: string): void => void found.push({ kind: 'false-success', what });
-  const { calls, injected } = record;
-  const thaws = calls.filter(({ verb, ok }) => verb === 'thaw' && ok);
-  const freezes = calls.filter(({ verb, ok }) => verb === 'freeze' && ok);
-  for (const thaw of thaws) {
-    const id = thaw.receipt?.id;
-    if (thaw.receipt?.verdict !== 'consistent') lie(`thaw ok, verdict ${thaw.receipt?.verdict}`);
-    if (thaw.by === 'foreign-thaw') lie('a thaw with an id that was never frozen succeeded');
-    if (thaw.by === 'record' && !calls.some((c) => c !== thaw && mayEnd(c, id))) {
-      lie(`${id} is consistent on record, and nobody asked for its thaw`);
-    }
-    if (thaw.by === 'main' && id !== plan.id && freezes.some(({ by }) => by === 'main')) {
-      lie(`the thaw of ${plan.id} was answered with the success of ${id}`);
-    }
-    const named = freezes.filter(({ receipt }) => receipt?.id === id);
-    const own = named.filter(({ receipt }) => isSameHold(receipt, thaw.receipt));
-    if (thaw.id !== undefined && thaw.id !== id) lie(`thaw of ${thaw.id} answered with ${id}`);
-    // Its caller was killed before it heard of the freeze; or without an id, and the answer a
-    // repetition of the last one: its caller has been told that its own freeze failed.
-    if (own.length === 0) continue;
-    const called = Math.min(...calls.filter((c) => mayEnd(c, id)).map((c) => c.calledAt));
-    const returned = Math.min(...own.map(({ returnedAt }) => returnedAt));
-    // Of several holds of one id it is not known which of them the journal's moment belongs to.
-    const known = id === plan.id && own.length === named.length;
-    const held = known ? Math.min(heldAt ?? returned, returned) : returned;
-    const leaseEnds = Math.max(...own.map(({ returnedAt }) => returnedAt)) + plan.ttlMs;
-    if (called > leaseEnds) lie(`thawed ${(called - leaseEnds).toFixed(0)} ms after the lease`);
-    for (const { kind, at, overAt } of injected) {
-      if (at === 'missed' || !endsHold.includes(kind)) continue;
-      const by = faults.includes(kind) ? (overAt ?? Infinity) : at;
-      if (at > held && by < called) lie(`${kind} at ${at.toFixed(1)} ms, within the hold`);
-    }
+  for (const thaw of toldSuccess(record)) {
+    for (const what of wrongWith(thaw, record)) lie(what);
+    for (const what of brokenWithin(thaw, record, mode, known)) lie(what);
+    for (const what of notItsOwn(thaw, record, known)) lie(what);
   }
-  for (const freeze of freezes) {
-    const { receipt } = freeze;
-    if (receipt?.verdict !== 'held') lie(`freeze ok, verdict ${receipt?.verdict}`);
-    const later = calls.find((c) => c.verb === 'thaw' && c.receipt?.id === receipt?.id);
-    const undone = later?.receipt?.reasons.find((reason) => ROLLED_BACK.includes(reason));
-    // The receipt of one that failed under the same id afterwards has taken its place.
-    const again = calls.some(
-      (c) => c.verb === 'freeze' && !c.ok && c.id === receipt?.id && c.calledAt > freeze.calledAt,
-    );
-    if (undone && !again) lie(`freeze by ${freeze.by} succeeded, and was rolled back: ${undone}`);
-  }
-  return [...found, ...twoAtOnce(record)];
+  for (const what of wrongFreezes(record)) lie(what);
+  return [...found, ...twoAtOnce(record), ...toldTwice(record)];
 }
 
-/** Are these of one hold? An id may be used again once its freeze has ended. */
-export function isSameHold(one: Called['receipt'], other: Called['receipt']): boolean {
-  return one !== undefined && one.id === other?.id && one.frozenAt === other.frozenAt;
+function wrongWith(thaw: Called, { calls }: RunRecord): string[] {
+  const { id, verdict } = thaw.receipt ?? {};
+  const asked = calls.some((c) => c !== thaw && c.verb === 'thaw' && mayEnd(c, id));
+  return [
+    ...(verdict === 'consistent' ? [] : [`thaw ok, verdict ${verdict}`]),
+    ...(thaw.by === 'foreign-thaw' ? ['a thaw with an id that was never frozen succeeded'] : []),
+    ...(thaw.by === 'record' && !asked
+      ? [`${id} is consistent on record, and nobody asked for its thaw`]
+      : []),
+    ...(thaw.id !== undefined && thaw.id !== id ? [`thaw of ${thaw.id} answered with ${id}`] : []),
+  ];
 }
 
-/** Is this a thaw that may have ended the freeze of that id? */
-export function mayEnd(call: Called, id: string | undefined): boolean {
-  return call.verb === 'thaw' && (call.id === undefined || call.id === id);
+/** Something is known to have ended the hold before the thaw that was told its success. */
+function brokenWithin(
+  thaw: Called,
+  { calls, injected }: RunRecord,
+  { endsHold, faults }: FaultMode,
+  { heldAt }: Known,
+): string[] {
+  const own = freezesOf(thaw, calls);
+  // Its caller was killed before it heard of the freeze.
+  if (own.length === 0) return [];
+  const called = calledAt(thaw, calls);
+  const returned = Math.min(...own.map(({ returnedAt }) => returnedAt));
+  const held = Math.min(heldAt ?? returned, returned);
+  const leaseEnds = Math.max(...own.map(({ returnedAt, ttlMs }) => returnedAt + (ttlMs ?? 0)));
+  const late = called - leaseEnds;
+  const found = late > 0 ? [`thawed ${late.toFixed(0)} ms after the lease`] : [];
+  for (const { kind, at, overAt } of injected) {
+    if (at === 'missed' || ![...endsHold, 'evidence-removed'].includes(kind)) continue;
+    // The volume of a freeze that put nothing there has nothing to lose.
+    if (kind === 'evidence-removed' && thaw.receipt?.evidence.onVolume !== true) continue;
+    const certainly = [...faults, 'evidence-removed'].includes(kind) ? (overAt ?? Infinity) : at;
+    if (at > held && certainly < called) found.push(`${kind} at ${at.toFixed(1)} ms, in the hold`);
+  }
+  const freed = calls.find(
+    (c) => c.verb === 'abandon' && isSameHold(c.receipt, thaw.receipt) && c.returnedAt < called,
+  );
+  if (freed) found.push(`${freed.by} had released it before`);
+  return found;
+}
+
+/** The freeze calls that were answered with the hold of this thaw. */
+function freezesOf({ receipt }: Called, calls: readonly Called[]): readonly Called[] {
+  return calls.filter((c) => c.verb === 'freeze' && c.ok && isSameHold(c.receipt, receipt));
+}
+
+/** When this very call was sent first. */
+function calledAt(thaw: Called, calls: readonly Called[]): number {
+  const tries = calls.filter((c) => c.key !== undefined && c.key === thaw.key);
+  return Math.min(thaw.calledAt, ...tries.map((c) => c.calledAt));
+}
+
+/** Its caller has a copy, or a freeze, that this success does not vouch for. */
+function notItsOwn(thaw: Called, record: RunRecord, { excuse }: Known): string[] {
+  const { calls, copies } = record;
+  const by = thaw.by === 'retry-thaw' ? 'main' : thaw.by;
+  const wrong = copies
+    .filter((copy) => copy.by === by && copy.endedAt < thaw.calledAt)
+    .flatMap((copy) => outside(copy, thaw, calls));
+  const freeze = calls.findLast(
+    (c) => c.verb === 'freeze' && c.by === by && c.calledAt < thaw.calledAt,
+  );
+  if (freeze?.ok && !isSameHold(freeze.receipt, thaw.receipt)) {
+    const { id, frozenAt } = thaw.receipt ?? {};
+    wrong.push(`the freeze of ${freeze.receipt?.id} got the success of ${id} of ${frozenAt}`);
+  }
+  if (wrong.length === 0) return [];
+  const why = excuseFor(thaw, record);
+  if (why === undefined) return wrong.map((what) => `thaw by ${thaw.by}: ${what}`);
+  excuse(`excused, for ${why}: ${wrong.join('; ')}`);
+  return [];
+}
+
+function outside(copy: CutCopy, { receipt }: Called, calls: readonly Called[]): string[] {
+  const { carries, begunAt } = copy;
+  const [began] = calls.filter(
+    (c) => c.verb === 'freeze' && c.ok && isSameHold(c.receipt, receipt),
+  );
+  const early = began !== undefined && begunAt < began.calledAt;
+  const path = copy.copy.path.split('/').pop();
+  if (early) return [`${path} was cut before the freeze of ${receipt?.id} was asked for`];
+  if (receipt?.evidence.onVolume !== true || isSameHold(carries, receipt)) return [];
+  return [`${path} carries ${carries?.id}, not ${receipt.id} of ${receipt.frozenAt}`];
+}
+
+function wrongFreezes({ calls }: RunRecord): string[] {
+  return calls
+    .filter(({ verb, ok }) => verb === 'freeze' && ok)
+    .flatMap((freeze): string[] => {
+      const { receipt, by } = freeze;
+      if (receipt?.verdict !== 'held') return [`freeze ok, verdict ${receipt?.verdict}`];
+      const same = calls.filter((c) => c.verb === 'freeze' && c.id === receipt.id);
+      // The receipt of one that failed under the same id may have taken its place.
+      if (same.some((c) => !c.ok)) return [];
+      const later = calls.find((c) => c.verb === 'thaw' && c.receipt?.id === receipt.id);
+      const undone = later?.receipt?.reasons.find((reason) => ROLLED_BACK.includes(reason));
+      return undone ? [`freeze by ${by} succeeded, and was rolled back: ${undone}`] : [];
+    });
 }
 
 /** Two freezes that both claim to have held cannot have been held at the same moment. */
-function twoAtOnce({ calls }: RunRecord): Finding[] {
-  const spans = calls
-    .filter(({ verb, ok }) => verb === 'thaw' && ok)
-    .flatMap(({ receipt, calledAt }) => {
-      const began = calls.find((c) => c.verb === 'freeze' && c.ok && c.receipt?.id === receipt?.id);
-      return began ? [{ id: receipt?.id, from: began.returnedAt, to: calledAt }] : [];
-    });
+function twoAtOnce(record: RunRecord): Finding[] {
+  const { calls } = record;
+  const spans = toldSuccess(record).flatMap((thaw) => {
+    const [began] = freezesOf(thaw, calls);
+    return began ? [{ thaw, from: began.returnedAt, to: calledAt(thaw, calls) }] : [];
+  });
   const crossed = spans.some((a) =>
-    spans.some((b) => a.id !== b.id && a.from < b.to && b.from < a.to),
+    spans.some(
+      (b) => !isSameHold(a.thaw.receipt, b.thaw.receipt) && a.from < b.to && b.from < a.to,
+    ),
   );
   return crossed ? [{ kind: 'false-success', what: 'two freezes held at the same time' }] : [];
+}
+
+/** A success is told once; the very same call may hear it again. */
+function toldTwice(record: RunRecord): Finding[] {
+  const told = toldSuccess(record).filter(({ by }) => by !== 'record');
+  return told.flatMap((one, at): Finding[] => {
+    const again = told
+      .slice(at + 1)
+      .find(
+        (c) => isSameHold(c.receipt, one.receipt) && (c.key === undefined || c.key !== one.key),
+      );
+    if (!again) return [];
+    const what = `the success of ${one.receipt?.id} was told to ${one.by} and to ${again.by}`;
+    return [{ kind: 'told-twice', what }];
+  });
 }

@@ -13,6 +13,8 @@ export interface Injected {
   readonly overAt?: number;
 }
 
+/** So long a process takes to begin, on a machine that does much else. */
+const BEGINS_WITHIN_MS = 6_000;
 const NEED_MOUNTS = ['state-full', 'volume-full', 'evidence-refused'];
 const WALL_JUMPS_S = [-86_400, -90, 45, 7_200, 400 * 86_400];
 
@@ -25,7 +27,7 @@ export async function inject(
   { kind, lastsMs }: PlannedFault,
   shim: Shim | undefined,
 ): Promise<boolean> {
-  const { sidecar, link, database } = world;
+  const { sidecar, link, database, disks } = world;
   if (NEED_MOUNTS.includes(kind) && !world.mounts) return false;
   switch (kind) {
     case 'kill-sidecar':
@@ -54,28 +56,65 @@ export async function inject(
       await sleep(lastsMs);
       link.mend();
       return true;
+    case 'evidence-removed':
+      return await disks.removeEvidence();
+    case 'second-sidecar':
+      return await beside(world, lastsMs);
     case 'clock-jump':
       if (!world.clock.works) return false;
       world.clock.jump(WALL_JUMPS_S[Math.floor(lastsMs) % WALL_JUMPS_S.length] ?? 0);
       return true;
     case 'state-full':
-      await world.fillState();
+      await disks.fillState();
       await sleep(lastsMs);
-      await world.emptyState();
+      await disks.emptyState();
       return true;
     case 'volume-full':
-      await world.fillVolume();
+      await disks.fillVolume();
       await sleep(lastsMs);
-      await world.emptyVolume();
+      await disks.emptyVolume();
       return true;
     case 'evidence-refused': {
-      const refused = await world.refuseEvidence();
+      const refused = await disks.refuseEvidence();
       if (refused) await sleep(lastsMs);
-      await world.allowEvidence();
+      await disks.allowEvidence();
       return refused;
     }
     default:
       return await database.inject(kind, lastsMs, link.session);
+  }
+}
+
+/**
+ * Another sidecar starts on the volume, as a rollout brings it: while the first one lives it is not
+ * ready, freezes nothing and has nothing to thaw.
+ */
+async function beside(world: World, lastsMs: number): Promise<boolean> {
+  const { sidecar, story } = world;
+  const { pid } = sidecar;
+  const second = await world.anotherSidecar();
+  await second.start();
+  try {
+    const deadline = performance.now() + BEGINS_WITHIN_MS;
+    while ((await second.readiness()) === undefined && performance.now() < deadline) {
+      await sleep(25);
+    }
+    const ready = await second.readiness();
+    const frozen = await second.api('POST', '/v1/freeze', { ttl: '1s' }).catch(() => undefined);
+    const { code } = (frozen?.body['error'] ?? {}) as { code?: string };
+    const said = `readiness ${ready?.status} ${ready?.body}, freeze ${frozen?.status} ${code ?? ''}`;
+    story.tell(`the second sidecar: ${said}`);
+    const ours = pid !== undefined && sidecar.pid === pid && !world.disks.evidenceLost;
+    const idle = frozen === undefined || code === 'VOLUME_IN_USE';
+    if (ours && (ready?.status === 200 || !idle)) {
+      world.troubles.push(`beside a living sidecar the second one: ${said}`);
+    }
+    await second.api('POST', '/v1/thaw', { abandon: true }).catch(() => undefined);
+    await sleep(lastsMs / 4);
+    return true;
+  } finally {
+    await second.close();
+    story.tell(`the second sidecar's log: ${second.log.join(' | ').slice(0, 4_000)}`);
   }
 }
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Receipt } from '../../src/freeze/receipt.ts';
 import type { FaultMode } from './engine.ts';
 import type { Plan } from './plan.ts';
-import type { Finding, RunRecord } from './records.ts';
+import { type Finding, isSameHold, type RunRecord } from './records.ts';
 import type { World } from './world.ts';
 
 /** Beyond the lease: the engine's evidence, tries to release, a restart of the sidecar. */
@@ -51,15 +51,16 @@ export async function askWritable({ database }: World): Promise<Finding[]> {
 /** Writers stood still for no longer than the lease, or not at all where a freeze blocks nobody. */
 export function judgeStillness(
   { injected, stillMs }: RunRecord,
-  { ttlMs, faults, calls }: Plan,
+  { ttlMs, faults, calls, others }: Plan,
   mode: FaultMode,
 ): Finding[] {
   const hit = new Set(injected.filter(({ at }) => at !== 'missed').map(({ kind }) => kind));
   if (mode.stallsWriters.some((kind) => hit.has(kind))) return [];
   // A renewal begins the lease anew; a sidecar that is stopped or cut off ends it when it wakes.
   const leases = 1 + calls.filter(({ kind }) => /freeze|renew/.test(kind)).length;
+  const othersMs = others.reduce((sum, other) => sum + other.ttlMs, 0);
   const asleep = faults.reduce((sum, { lastsMs }) => sum + lastsMs, 0);
-  const held = mode.blocksWriters ? leases * ttlMs + asleep : 0;
+  const held = mode.blocksWriters ? leases * ttlMs + othersMs + asleep : 0;
   if (stillMs <= held + STILL_AT_MOST_MS) return [];
   const what = `no write was acknowledged for ${stillMs.toFixed(0)} ms with a lease of ${ttlMs} ms`;
   return [{ kind: 'not-writable', what }];
@@ -85,7 +86,11 @@ async function leftovers(
   ended: readonly Receipt[],
 ): Promise<string[]> {
   const found = [...(await database.leftovers(ended))];
-  for (const name of await readdir(evidence)) found.push(`.quiesce/${name}`);
+  // Of a folder that somebody removed, and of what another sidecar took for a restored copy.
+  const names = await readdir(evidence).catch((): string[] => []);
+  for (const name of names) {
+    if (name !== 'claim' && !name.startsWith('restored-')) found.push(`.quiesce/${name}`);
+  }
   for (const name of await readdir(sidecar.stateDir)) {
     if (!['receipts.json', 'lock.sock', 'probe'].includes(name)) found.push(`journal: ${name}`);
   }
@@ -100,7 +105,7 @@ async function leftovers(
 export function judgeCopies(
   record: RunRecord,
   ended: readonly Receipt[],
-  plan: { readonly ttlMs: number; readonly id: string },
+  plan: { readonly ttlMs: number },
   { endsHold }: FaultMode,
   endedAt: number | undefined,
 ): Finding[] {
@@ -110,21 +115,27 @@ export function judgeCopies(
   const verdicts = [...ended, ...calls.map(({ receipt }) => receipt)];
   const declared = verdicts.some((receipt) => receipt?.reasons.includes('receipt-not-removed'));
   const ends = [
-    ...calls.filter(({ verb }) => verb === 'thaw').map(({ calledAt }) => calledAt),
+    ...calls.filter(({ verb }) => verb !== 'freeze').map(({ calledAt }) => calledAt),
     ...injected.flatMap(({ kind, at }) =>
       // A server that finds its volume full ends by itself.
-      at !== 'missed' && [...endsHold, 'volume-full'].includes(kind) ? [at] : [],
+      at !== 'missed' && [...endsHold, 'volume-full', 'evidence-removed'].includes(kind)
+        ? [at]
+        : [],
     ),
     (freeze?.calledAt ?? 0) + plan.ttlMs,
   ];
   return copies.flatMap(({ begunAt, endedAt: cutAt, carries }): Finding[] => {
     const inside = freeze && begunAt > freeze.returnedAt && cutAt < Math.min(...ends);
-    if (inside && freeze.receipt?.evidence.onVolume === true && carries !== plan.id) {
-      return [{ kind: 'evidence', what: `a copy cut inside carries ${carries}` }];
+    if (
+      inside &&
+      freeze.receipt?.evidence.onVolume === true &&
+      !isSameHold(carries, freeze.receipt)
+    ) {
+      return [{ kind: 'evidence', what: `a copy cut inside carries ${carries?.id}` }];
     }
     const outside = endedAt !== undefined && begunAt > endedAt && !frozenAgain && !declared;
     if (outside && carries !== null) {
-      return [{ kind: 'evidence', what: `a copy cut after the end carries ${carries}` }];
+      return [{ kind: 'evidence', what: `a copy cut after the end carries ${carries.id}` }];
     }
     return [];
   });

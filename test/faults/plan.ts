@@ -17,8 +17,14 @@ export const FAULTS = [
   'state-full',
   'volume-full',
   'evidence-refused',
+  'evidence-removed',
+  'second-sidecar',
 ] as const;
-/** What callers do that they should not, or may. */
+/**
+ * Single calls beside those of the backups. `double-freeze`, `cross-freeze` and `cross-freeze-no-id`
+ * freeze and never thaw; `early-thaw` and `double-thaw` are hands that thaw without --abandon; `retry-thaw`
+ * sends the main backup's thaw once more, with its key.
+ */
 export const CALLS = [
   'double-freeze',
   'cross-freeze',
@@ -27,8 +33,16 @@ export const CALLS = [
   'early-thaw',
   'double-thaw',
   'foreign-thaw',
+  'retry-thaw',
+  'abandon',
+  'abandon-no-id',
 ] as const;
 export type CallKind = (typeof CALLS)[number];
+/** Hands that take a thaw for a release. */
+export const HANDS: readonly string[] = ['early-thaw', 'double-thaw'];
+/** How backups name their freezes: each by an id of its own, by one static id, or not at all. */
+const NAMINGS = ['own', 'own', 'shared', 'none'] as const;
+export type Naming = (typeof NAMINGS)[number];
 
 const HOLD_STEPS = ['freeze returned'] as const;
 const AFTER_STEPS = ['freeze ended', 'journal removed', 'thaw returned'] as const;
@@ -78,8 +92,24 @@ export interface PlannedFault extends Anchor {
 export interface PlannedCall extends Anchor {
   readonly kind: CallKind;
 }
+/** A further backup that knows nothing of the first: it freezes, copies and thaws by itself. */
+export interface PlannedBackup extends Anchor {
+  readonly id: string | undefined;
+  readonly withThawId: boolean;
+  readonly ttlMs: number;
+  readonly holdMs: number;
+  /** It queues behind a held freeze. */
+  readonly wait: boolean;
+  /** It copies and thaws though its freeze was refused or failed, as with on-error: Continue. */
+  readonly goesOn: boolean;
+  /** It sends a call again, with the same key, where the connection broke. */
+  readonly retries: boolean;
+}
 export interface Plan {
-  readonly id: string;
+  /** Of the run; those of its freezes begin with it, where they are given. */
+  readonly run: string;
+  /** That the main backup gives. */
+  readonly id: string | undefined;
   readonly mode: string;
   readonly withThawId: boolean;
   readonly ttlMs: number;
@@ -88,6 +118,10 @@ export interface Plan {
   /** `late`: after the lease; `never`: the lease runs out. */
   readonly thaw: 'in-time' | 'late' | 'never';
   readonly thawAfterFailure: boolean;
+  /** The main backup sends a call again, with the same key, where it heard nothing. */
+  readonly retries: boolean;
+  readonly wait: boolean;
+  readonly others: readonly PlannedBackup[];
   readonly cuts: readonly Anchor[];
   readonly faults: readonly PlannedFault[];
   readonly calls: readonly PlannedCall[];
@@ -118,24 +152,53 @@ export function makePlan(
   const kinds = [...FAULTS, ...facts.faults];
   const faults = Array.from({ length: count }, () => makeFault(random, kinds, steps, timeoutMs));
   const calls = random.chance(0.35) ? [makeCall(random, thaw, steps)] : [];
+  const name = `f${seed}-${run}`;
+  const others = Array.from({ length: random.pick([0, 0, 1, 1, 2]) }, (_, at) =>
+    makeBackup(random, `${name}-o${at}`, `${name}-s`, steps),
+  );
   const cuts: Anchor[] = [{ step: 'freeze returned', delayMs: random.between(0, holdMs) }];
   if (random.chance(0.5)) {
     const outside = random.pick([steps.freeze, steps.thaw, AFTER_STEPS]);
     cuts.push(anchorIn(random, outside));
   }
   return {
-    id: `f${seed}-${run}`,
+    run: name,
+    id: idOf(random.pick(NAMINGS), name, `${name}-s`),
     mode,
-    withThawId: random.chance(0.7),
+    withThawId: random.chance(0.8),
     ttlMs,
     timeoutMs,
     holdMs,
     thaw,
-    thawAfterFailure: random.chance(0.5),
+    thawAfterFailure: random.chance(0.6),
+    retries: random.chance(0.5),
+    wait: random.chance(0.2),
+    others,
     cuts,
     faults,
     calls,
     restore: random.chance(restoreShare),
+  };
+}
+
+function idOf(naming: Naming, own: string, shared: string): string | undefined {
+  if (naming === 'none') return undefined;
+  return naming === 'own' ? own : shared;
+}
+
+function makeBackup(random: Random, own: string, shared: string, steps: Steps): PlannedBackup {
+  const among = random.pick([HOLD_STEPS, HOLD_STEPS, AFTER_STEPS, steps.freeze, steps.thaw]);
+  const delayMs = random.chance(0.4) ? 0 : random.between(1, 300);
+  return {
+    step: random.pick(among),
+    delayMs,
+    id: idOf(random.pick(NAMINGS), own, shared),
+    withThawId: random.chance(0.8),
+    ttlMs: random.chance(0.3) ? random.between(400, 1_200) : 6_000,
+    holdMs: random.chance(0.2) ? random.between(400, 1_600) : random.between(0, 300),
+    wait: random.chance(0.4),
+    goesOn: random.chance(0.7),
+    retries: random.chance(0.5),
   };
 }
 
@@ -152,7 +215,7 @@ function makeFault(
   const kind = random.pick(kinds);
   const part = random.next();
   const among = part < 0.4 ? steps.freeze : part < 0.7 ? HOLD_STEPS : steps.thaw;
-  const wide = part >= 0.4 && part < 0.7;
+  const wide = (part >= 0.4 && part < 0.7) || kind === 'evidence-removed';
   const anchor = wide
     ? { step: 'freeze returned', delayMs: random.between(0, 160) }
     : anchorIn(random, among);
@@ -178,6 +241,10 @@ function makeCall(random: Random, thaw: Plan['thaw'], steps: Steps): PlannedCall
   }
   if (kind === 'double-thaw') {
     return { kind, step: random.pick(['thaw called', 'thaw requested']), delayMs: 0 };
+  }
+  if (kind === 'retry-thaw') {
+    const step = random.pick(['thaw called', 'thaw requested', 'freeze ended', 'thaw returned']);
+    return { kind, step, delayMs: random.between(0, 60) };
   }
   const during = thaw === 'never' || random.chance(0.5);
   if (during) return { kind, step: 'freeze returned', delayMs: random.between(0, 400) };

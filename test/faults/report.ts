@@ -15,6 +15,9 @@ export interface Totals {
   readonly restores: number;
   readonly refused: number;
   readonly falseSuccesses: number;
+  readonly toldTwice: number;
+  readonly told: number;
+  readonly excused: number;
   readonly stuckFreezes: number;
   readonly leftBehind: number;
   readonly findings: number;
@@ -41,6 +44,9 @@ export function totals(options: HarnessOptions, results: readonly RunResult[]): 
     restores: sum(({ restored }) => restored),
     refused: sum(({ refused }) => refused),
     falseSuccesses: kind('false-success'),
+    toldTwice: kind('told-twice'),
+    told: sum(({ told }) => told),
+    excused: sum(({ excused }) => excused),
     stuckFreezes: kind('stuck-freeze'),
     leftBehind: kind('left-behind'),
     findings: sum(({ findings }) => findings.length),
@@ -89,9 +95,10 @@ export function render(options: HarnessOptions, results: readonly RunResult[]): 
     ...rows,
     '',
     `  ${all.runs} runs of ${all.engine} ${all.version} (${modes}), ${all.faults} faults hit, ${all.secondsPerRun} s a run`,
-    `  freezes: ${all.consistent} consistent, ${all.inconsistent} inconsistent, ${all.notFrozen} never in place`,
+    `  main backups: ${all.consistent} consistent, ${all.inconsistent} inconsistent, ${all.notFrozen} never in place`,
     `  copies: ${all.copies} cut, ${all.restores} restored and examined, ${all.refused} refused`,
-    `  false successes: ${all.falseSuccesses}   stuck freezes: ${all.stuckFreezes}   things left behind: ${all.leftBehind}   findings: ${all.findings}`,
+    `  successes told to all callers: ${all.told}, ${all.excused} of them excused by a known limit`,
+    `  false successes: ${all.falseSuccesses}   told twice: ${all.toldTwice}   stuck freezes: ${all.stuckFreezes}   things left behind: ${all.leftBehind}   findings: ${all.findings}`,
     `  replay: ${again} --runs ${options.runs}; one run: --seed ${all.seed} --only K`,
     '',
   ].join('\n');

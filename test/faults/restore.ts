@@ -1,6 +1,12 @@
 import type { Acknowledged } from './engine.ts';
-import { isSameHold, mayEnd } from './claims.ts';
-import type { Called, CutCopy, Finding, RunRecord } from './records.ts';
+import {
+  type Called,
+  type CutCopy,
+  type Finding,
+  isSameHold,
+  mayEnd,
+  type RunRecord,
+} from './records.ts';
 import type { World } from './world.ts';
 
 export interface RestoredCopies {
@@ -19,7 +25,7 @@ export async function restoreCopies(world: World, record: RunRecord): Promise<Re
   let [done, refused] = [0, 0];
   for (const cut of record.copies) {
     const vouched = vouchedFor(world, record, cut);
-    const id = cut.carries ?? vouched;
+    const id = cut.carries?.id ?? vouched;
     if (id === undefined || !frozen(record, id)) continue;
     const acknowledged = acknowledgedBefore(world, record, id);
     const receipt = thawOf(record, id)?.receipt;

@@ -1,34 +1,35 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import { Calls } from './calls.ts';
+import { Copying } from './copying.ts';
 import { inject, type Injected } from './inject.ts';
-import type { Anchor, Plan, PlannedCall, PlannedFault } from './plan.ts';
-import type { Acknowledged } from './engine.ts';
+import type { Anchor, CallKind, Plan, PlannedBackup, PlannedFault } from './plan.ts';
 import { Pulse } from './pulse.ts';
-import type { Called, CutCopy, RunRecord } from './records.ts';
-import { Shim } from './shim.ts';
+import { type By, type Called, mayEnd, type RunRecord } from './records.ts';
 import type { Story } from './story.ts';
 import type { World } from './world.ts';
 
 /** Plays one plan on the world: freeze, hold, cut, thaw, with all that goes wrong meanwhile. */
 export class Scenario {
+  readonly calls: Calls;
   readonly #world: World;
   readonly #plan: Plan;
   readonly #story: Story;
   readonly #pulse: Pulse;
-  readonly #calls: Called[] = [];
-  readonly #copies: CutCopy[] = [];
+  readonly #copying: Copying;
   readonly #injected: Injected[] = [];
   readonly #cuts: Promise<void>[] = [];
   readonly #under: Promise<unknown>[] = [];
+  /** What the sidecar had on record before. */
+  #known: ReadonlySet<string> = new Set();
   #over = false;
-  #shim: Shim | undefined;
 
   constructor(world: World, plan: Plan, story: Story) {
     this.#world = world;
     this.#plan = plan;
     this.#story = story;
+    this.calls = new Calls(world, story);
+    this.#copying = new Copying(world, story);
     this.#pulse = new Pulse(() => world.database.writes());
   }
 
@@ -42,22 +43,28 @@ export class Scenario {
         },
     );
     return {
-      calls: this.#calls,
-      copies: this.#copies,
+      calls: this.calls.made,
+      copies: this.#copying.cut,
       injected: faults,
+      ends: this.#story.all('freeze ended'),
       stillMs: this.#pulse.stillMs,
     };
   }
 
   /** Resolves when every call has returned and every fault that was injected is over. */
   async play(): Promise<void> {
-    const { faults, calls, cuts, holdMs, thaw, thawAfterFailure } = this.#plan;
+    const { faults, calls, cuts, holdMs, thaw, thawAfterFailure, others } = this.#plan;
+    this.#known = new Set((await this.#receipts()).map(nameOf));
     for (const fault of faults) this.#when(fault, () => this.#fault(fault));
-    for (const call of calls) this.#when(call, () => this.#call(call));
-    for (const cut of cuts) this.#when(cut, () => this.#cut());
+    for (const call of calls) this.#when(call, () => this.#call(call.kind));
+    for (const [at, other] of others.entries()) {
+      this.#when(other, () => this.#backup(other, `other-${at}`));
+    }
+    for (const [at, cut] of cuts.entries()) this.#when(cut, () => this.#cut(at === 0));
     const frozen = await this.#hook('freeze');
     await sleep(holdMs);
     if (frozen.ok) await Promise.all(this.#cuts);
+    else if (thawAfterFailure) await this.#copying.make('main');
     if (thaw !== 'never' && (frozen.ok || thawAfterFailure)) await this.#hook('thaw');
     await this.#settle();
   }
@@ -94,85 +101,72 @@ export class Scenario {
     const entry = { kind: fault.kind, step: fault.step, at };
     this.#story.tell(`! ${fault.kind} (${fault.lastsMs} ms)`);
     const index = this.#injected.push(entry) - 1;
-    const hit = await inject(this.#world, fault, this.#shim);
+    const hit = await inject(this.#world, fault, this.calls.shim);
     this.#story.tell(`! ${fault.kind} ${hit ? 'is over' : 'hit nothing'}`);
     this.#injected[index] = { ...entry, ...(hit ? { overAt: this.#story.now } : { at: 'missed' }) };
   }
 
+  /** The main backup's own hook; sent again where it heard nothing, if it is of that kind. */
   async #hook(verb: 'freeze' | 'thaw'): Promise<Called> {
-    const { id, ttlMs, timeoutMs, withThawId } = this.#plan;
-    const freeze = ['--id', id, '--ttl', `${ttlMs}ms`, '--timeout', `${timeoutMs}ms`];
-    const args = verb === 'freeze' ? freeze : withThawId ? ['--id', id] : [];
-    const acknowledged = await this.#acknowledged();
-    const calledAt = this.#story.now;
-    this.#shim = new Shim([verb, ...args], this.#world.sidecar.socket);
-    this.#story.step(`${verb} called`);
-    const end = await this.#shim.done;
-    this.#shim = undefined;
-    const ok = end.code === 0;
-    const outcome = `${end.code ?? 'killed'} ${/"code":"(\w+)"/.exec(end.stdout)?.[1] ?? ''}`;
-    const named = verb === 'freeze' || withThawId ? id : undefined;
-    const { receipt } = end;
-    const returnedAt = this.#story.now;
-    const times = { calledAt, returnedAt, acknowledged };
-    const call: Called = { verb, by: 'main', id: named, ok, outcome, receipt, ...times };
-    this.#story.tell(`${verb} by main: ${outcome} ${end.stderr.trim()}`);
-    this.#calls.push(call);
-    if (verb === 'thaw' || ok) this.#story.step(`${verb} returned`);
+    const { id, ttlMs, timeoutMs, wait, withThawId, retries } = this.#plan;
+    const asked = { id, ttlMs, timeoutMs, wait };
+    const fields = verb === 'freeze' ? asked : { id: withThawId ? id : undefined };
+    const wanted = { verb, by: 'main', key: this.#keyOf(verb), ...fields } as const;
+    let call = await this.calls.byShim(wanted);
+    // Killed, or nothing answered.
+    if (retries && /^(killed|3) /.test(call.outcome)) call = await this.calls.byShim(wanted);
+    if (verb === 'thaw' || call.ok) this.#story.step(`${verb} returned`);
     // Whoever was killed has heard nothing, and copies nothing more.
-    if (verb === 'thaw' && receipt) await this.#complete();
+    if (verb === 'thaw' && call.receipt) await this.#copying.complete();
     return call;
   }
 
-  async #acknowledged(): Promise<Acknowledged | undefined> {
-    return await this.#world.database.acknowledged().catch((error: unknown) => {
-      this.#story.tell(`what is acknowledged is not known: ${String(error)}`);
-      return undefined;
-    });
+  #keyOf(verb: 'freeze' | 'thaw'): string {
+    return `${this.#plan.run}-${verb}`;
   }
 
-  async #call({ kind }: PlannedCall): Promise<void> {
-    const { id, ttlMs, timeoutMs, withThawId } = this.#plan;
+  /** Another backup, from its freeze to its thaw. */
+  async #backup(other: PlannedBackup, by: By): Promise<void> {
+    const { id, ttlMs, wait, retries, withThawId, holdMs, goesOn } = other;
+    const { timeoutMs, run } = this.#plan;
+    const key = (verb: string): string | undefined =>
+      retries ? `${run}-${by}-${verb}` : undefined;
+    const asked = { id, ttlMs, timeoutMs, wait, retries, key: key('freeze') };
+    const frozen = await this.calls.bySocket({ verb: 'freeze', by, ...asked });
+    if (!frozen.ok && !goesOn) return;
+    await this.#copying.make(by);
+    await sleep(holdMs);
     const own = withThawId ? id : undefined;
-    const asked = { ttl: `${ttlMs}ms`, timeout: `${timeoutMs}ms` };
-    switch (kind) {
-      case 'double-freeze':
-      case 'renew':
-        return await this.ask('freeze', kind, id, asked);
-      case 'cross-freeze':
-        return await this.ask('freeze', kind, `${id}-cross`, asked);
-      case 'cross-freeze-no-id':
-        return await this.ask('freeze', kind, undefined, asked);
-      case 'early-thaw':
-      case 'double-thaw':
-        return await this.ask('thaw', kind, own, {});
-      case 'foreign-thaw':
-        return await this.ask('thaw', kind, `${id}-foreign`, {});
-    }
+    const thawed = { id: own, retries, key: key('thaw') };
+    const call = await this.calls.bySocket({ verb: 'thaw', by, ...thawed });
+    if (call.receipt) await this.#copying.complete();
   }
 
-  /** One call over the socket. */
-  async ask(
-    verb: 'freeze' | 'thaw',
-    by: Called['by'],
-    id: string | undefined,
-    fields: Readonly<Record<string, string>>,
-  ): Promise<void> {
-    const acknowledged = await this.#acknowledged();
-    const calledAt = this.#story.now;
-    this.#story.tell(`${verb} ${id ?? 'without id'} by ${by}: called`);
-    const named = id === undefined ? {} : { id };
-    const reply = await this.#world.sidecar
-      .api('POST', `/v1/${verb}`, { ...named, ...fields })
-      .catch((error: unknown) => ({ status: 0, body: { error: { code: String(error) } } }));
-    const body = reply.body as { kind?: string; receipt?: Receipt; error?: { code: string } };
-    const receipt = body.kind === 'Receipt' ? (body as Receipt) : body.receipt;
-    const outcome = `${reply.status} ${body.error?.code ?? ''}`;
-    this.#story.tell(`${verb} ${id ?? 'without id'} by ${by}: ${outcome}`);
-    const ok = reply.status === 200;
-    const times = { calledAt, returnedAt: this.#story.now, acknowledged };
-    this.#calls.push({ verb, by, id, ok, outcome, receipt, ...times });
-    if (verb === 'thaw' && receipt) await this.#complete();
+  async #call(kind: CallKind): Promise<void> {
+    const { id, run, ttlMs, timeoutMs, withThawId } = this.#plan;
+    const own = withThawId ? id : undefined;
+    const freeze = { verb: 'freeze', by: kind, ttlMs, timeoutMs } as const;
+    const thaw = { verb: 'thaw', by: kind } as const;
+    const wanted = {
+      'double-freeze': { ...freeze, id },
+      'cross-freeze': { ...freeze, id: `${run}-cross` },
+      'cross-freeze-no-id': freeze,
+      renew: { ...freeze, id: id ?? `${run}-none`, renew: true },
+      'early-thaw': { ...thaw, id: own },
+      'double-thaw': { ...thaw, id: own },
+      'foreign-thaw': { ...thaw, id: `${run}-foreign` },
+      'retry-thaw': { ...thaw, id: own, key: this.#keyOf('thaw'), retries: true },
+      abandon: { verb: 'abandon', by: kind, id },
+      'abandon-no-id': { verb: 'abandon', by: kind },
+    } as const;
+    await this.calls.bySocket(wanted[kind]);
+  }
+
+  async #receipts(): Promise<Receipt[]> {
+    const options = { withinMs: 5_000 };
+    const reply = await this.#world.sidecar.api('GET', '/v1/receipts', undefined, options);
+    const list = (reply.body as { receipts?: readonly unknown[] }).receipts ?? [];
+    return list.map((entry) => receiptSchema.parse(entry));
   }
 
   /**
@@ -182,14 +176,11 @@ export class Scenario {
    * @returns the receipts of this run that have ended.
    */
   async readRecord(): Promise<readonly Receipt[]> {
-    const reply = await this.#world.sidecar.api('GET', '/v1/receipts', undefined, 5_000);
-    const list = (reply.body as { receipts?: readonly unknown[] }).receipts ?? [];
-    const known = new Set([this.#plan.id, ...this.#calls.map(({ receipt }) => receipt?.id)]);
-    const ours = list
-      .map((entry) => receiptSchema.parse(entry))
-      .filter(({ id }) => known.has(id) || id.startsWith(this.#plan.id));
+    const receipts = await this.#receipts();
+    const ours = receipts.filter((receipt) => !this.#known.has(nameOf(receipt)));
+    const { made } = this.calls;
     for (const receipt of ours) {
-      const heard = this.#calls.some((c) => c.verb === 'thaw' && c.receipt?.id === receipt.id);
+      const heard = made.some((c) => c.verb === 'thaw' && c.ok && isOf(c, receipt));
       if (receipt.verdict === 'consistent' && !heard) this.#claim(receipt);
     }
     return ours.filter(({ verdict }) => verdict !== 'held');
@@ -197,61 +188,30 @@ export class Scenario {
 
   #claim(receipt: Receipt): void {
     const { id } = receipt;
-    const [asked] = this.#calls
-      .filter((c) => c.verb === 'thaw' && (c.id === undefined || c.id === id))
+    const [asked] = this.calls.made
+      .filter((c) => c.verb === 'thaw' && mayEnd(c, id))
       .toSorted((a, b) => a.calledAt - b.calledAt);
     const now = this.#story.now;
-    const { calledAt, acknowledged } = asked ?? { calledAt: now, acknowledged: undefined };
+    const { calledAt, acknowledged, key } = asked ?? { calledAt: now };
     this.#story.tell(`the record of the sidecar calls ${id} consistent`);
     const times = { calledAt, returnedAt: now, acknowledged };
     const outcome = asked ? 'on record' : 'on record, and nobody asked for a thaw';
-    this.#calls.push({ verb: 'thaw', by: 'record', id, ok: true, outcome, receipt, ...times });
+    const who = { verb: 'thaw', by: 'record', id, key, ttlMs: undefined } as const;
+    this.calls.made.push({ ...who, ok: true, outcome, receipt, ...times });
   }
 
-  async #cut(): Promise<void> {
-    const cut = this.#makeCopy();
-    this.#cuts.push(cut);
+  async #cut(mains: boolean): Promise<void> {
+    const cut = this.#copying.make(mains ? 'main' : undefined);
+    if (mains) this.#cuts.push(cut);
     await cut;
-  }
-
-  async #makeCopy(): Promise<void> {
-    const begunAt = this.#story.now;
-    try {
-      const copy = await this.#world.cut();
-      const endedAt = this.#story.now;
-      const carries = await idIn(copy.path);
-      this.#story.tell(
-        `${copy.path} cut (since ${(endedAt - begunAt).toFixed(0)} ms), carries ${carries}`,
-      );
-      this.#copies.push({ copy, begunAt, endedAt, carries });
-    } catch (error) {
-      // A full volume has no room for a copy either.
-      this.#story.tell(`no copy: ${(error as Error).message}`);
-    }
-  }
-
-  async #complete(): Promise<void> {
-    const { database } = this.#world;
-    if (!database.complete) return;
-    for (const cut of this.#copies) {
-      if (cut.completedAt !== undefined) continue;
-      await database.complete(cut.copy).then(
-        () => {
-          cut.completedAt = this.#story.now;
-          this.#story.tell(`${cut.copy.path} is complete`);
-        },
-        (error: unknown) => this.#story.tell(`not completed: ${String(error)}`),
-      );
-    }
   }
 }
 
-/** Whose receipt a copy carries; torn by a copy that was not atomic, it is nobody's. */
-async function idIn(copy: string): Promise<string | null> {
-  const text = await readFile(join(copy, '.quiesce/receipt.json'), 'utf8').catch(() => null);
-  try {
-    return text === null ? null : (JSON.parse(text) as Receipt).id;
-  } catch {
-    return null;
-  }
+/** Of a freeze that never held, too. */
+function nameOf({ id, requestedAt }: Receipt): string {
+  return `${id} ${requestedAt}`;
+}
+
+function isOf({ receipt }: Called, { id, requestedAt }: Receipt): boolean {
+  return receipt?.id === id && receipt.requestedAt === requestedAt;
 }

@@ -6,6 +6,11 @@ import type { Status } from '../../src/control.ts';
 import { freePort } from '../../src/demo/embedded-postgres.ts';
 import { cleanEnv, cliPath, get } from '../../src/demo/processes.ts';
 
+export interface ApiOptions {
+  readonly withinMs?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 export interface Reply {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
@@ -93,13 +98,17 @@ export class Sidecar {
     this.#child?.kill(name);
   }
 
+  /** What it says of its readiness; `undefined`: it does not answer. */
+  async readiness(): Promise<{ readonly status: number; readonly body: string } | undefined> {
+    const where = { host: '127.0.0.1', port: this.#metricsPort };
+    return await get(where, '/readyz').catch(() => undefined);
+  }
+
   /** Resolves when it could freeze; rejects with the end of its log. */
   async ready(): Promise<void> {
     const deadline = performance.now() + READY_WITHIN_MS;
     for (;;) {
-      const answer = await get({ host: '127.0.0.1', port: this.#metricsPort }, '/readyz').catch(
-        () => undefined,
-      );
+      const answer = await this.readiness();
       if (answer?.status === 200) return;
       if (performance.now() > deadline) {
         throw new Error(
@@ -118,7 +127,12 @@ export class Sidecar {
   }
 
   /** One request over the control socket; rejects where no answer comes in time. */
-  async api(method: string, path: string, body?: unknown, withinMs = 30_000): Promise<Reply> {
+  async api(
+    method: string,
+    path: string,
+    body?: unknown,
+    { withinMs = 30_000, headers = {} }: ApiOptions = {},
+  ): Promise<Reply> {
     const payload = body === undefined ? undefined : JSON.stringify(body);
     return await new Promise((resolve, reject) => {
       const call = request(
@@ -127,7 +141,8 @@ export class Sidecar {
           method,
           path,
           agent: false,
-          headers: payload === undefined ? {} : { 'content-type': 'application/json' },
+          headers:
+            payload === undefined ? headers : { 'content-type': 'application/json', ...headers },
           signal: AbortSignal.timeout(withinMs),
         },
         (response) => {
@@ -146,7 +161,9 @@ export class Sidecar {
   }
 
   async status(): Promise<Status | undefined> {
-    const reply = await this.api('GET', '/v1/status', undefined, 3_000).catch(() => undefined);
+    const reply = await this.api('GET', '/v1/status', undefined, { withinMs: 3_000 }).catch(
+      () => undefined,
+    );
     return reply?.status === 200 ? (reply.body as unknown as Status) : undefined;
   }
 }

@@ -25,6 +25,11 @@ export class Story {
     return this.#reached.get(name)?.[0];
   }
 
+  /** Whenever a step was reached. */
+  all(name: string): readonly number[] {
+    return this.#reached.get(name) ?? [];
+  }
+
   /** When a step was last reached before that moment. */
   lastAt(name: string, before: number): number | undefined {
     return this.#reached.get(name)?.findLast((at) => at < before);

@@ -1,24 +1,15 @@
-import { spawnSync } from 'node:child_process';
-import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { existsSync, type FSWatcher, watch } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unmount } from '../../src/demo/mounts.ts';
-import { tool } from '../../src/demo/os.ts';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
 import { makeTempDir } from '../support/postgres.ts';
 import { WallClock } from './clock.ts';
+import { Disks } from './disks.ts';
 import type { Copy, Database, FaultMode } from './engine.ts';
 import { Link } from './link.ts';
 import { Sidecar } from './sidecar.ts';
 import { Story } from './story.ts';
-
-const STATE_SIZE = '256k';
-const REFUSE_TRIES = 40;
-const mounts = new Set<string>();
-process.on('exit', () => {
-  for (const point of mounts) spawnSync('umount', ['--lazy', point]);
-});
 
 /** Server, volume, writers, network and sidecar in one mode: made once, used by many runs. */
 export class World {
@@ -29,12 +20,16 @@ export class World {
   readonly link: Link;
   readonly clock: WallClock;
   readonly sidecar: Sidecar;
+  readonly disks: Disks;
   /** `.quiesce/` on the volume. */
   readonly evidence: string;
   readonly #stage: { story: Story };
   readonly #watchers: FSWatcher[] = [];
+  #evidenceWatcher: FSWatcher | undefined;
+  /** What a fault has found wrong by itself. */
+  readonly troubles: string[] = [];
+  #seconds = 0;
   #copies = 0;
-  #refusing = false;
 
   private constructor(
     dir: string,
@@ -52,11 +47,9 @@ export class World {
     this.#stage = stage;
     this.evidence = join(volume.path, '.quiesce');
     this.clock = new WallClock(join(dir, 'clock'));
-    this.sidecar = new Sidecar(dir, {
-      ...this.clock.env,
-      ...database.env(link.port),
-      QUIESCE_DATA_DIR: volume.path,
-    });
+    this.sidecar = new Sidecar(dir, this.#env);
+    const { stateDir } = this.sidecar;
+    this.disks = new Disks({ volume: volume.path, stateDir, evidence: this.evidence });
     link.onStep = (name) => this.story.step(name);
     this.sidecar.onExit = () => this.story.step('sidecar ended');
     this.sidecar.onLine = (line) => this.#heard(line);
@@ -88,17 +81,39 @@ export class World {
     await mkdir(this.evidence);
     await database.start();
     await mkdir(sidecar.stateDir, { mode: 0o700 });
-    if (this.mounts) {
-      const options = `size=${STATE_SIZE},mode=700`;
-      await tool('mount', '-t', 'tmpfs', '-o', options, 'quiesce-state', sidecar.stateDir);
-      mounts.add(sidecar.stateDir);
-    }
+    if (this.mounts) await this.disks.mountState();
     this.#watchers.push(
       watch(sidecar.stateDir, (_, name) => this.#stateChanged(name ?? '')),
-      watch(this.evidence, (_, name) => this.#evidenceChanged(name ?? '')),
+      watch(this.volume.path, (_, name) => {
+        if (name === '.quiesce') this.#watchEvidence();
+      }),
     );
+    this.#watchEvidence();
     await sidecar.start();
     await sidecar.ready();
+  }
+
+  get #env(): Readonly<Record<string, string>> {
+    const { clock, database, link, volume } = this;
+    return { ...clock.env, ...database.env(link.port), QUIESCE_DATA_DIR: volume.path };
+  }
+
+  /** A sidecar of another pod on the same volume, with a state of its own; it is not started yet. */
+  async anotherSidecar(): Promise<Sidecar> {
+    this.#seconds += 1;
+    const dir = join(this.dir, `second-${this.#seconds}`);
+    await mkdir(dir);
+    return new Sidecar(dir, this.#env);
+  }
+
+  /** The folder may be another one by now. */
+  #watchEvidence(): void {
+    this.#evidenceWatcher?.close();
+    this.#evidenceWatcher = undefined;
+    if (!existsSync(this.evidence)) return;
+    const watcher = watch(this.evidence, (_, name) => this.#evidenceChanged(name ?? ''));
+    watcher.on('error', () => undefined);
+    this.#evidenceWatcher = watcher;
   }
 
   /** File systems can be mounted here, and so be made full or read-only. */
@@ -147,62 +162,6 @@ export class World {
     return await this.database.cut(`copy-${this.#copies}`);
   }
 
-  /** Takes all room of the journal's file system; anything that shrinks to nothing still fits. */
-  async fillState(): Promise<void> {
-    const { bavail, bsize } = await statfs(this.sidecar.stateDir);
-    await writeFile(join(this.sidecar.stateDir, 'ballast'), Buffer.alloc(bavail * bsize)).catch(
-      () => undefined,
-    );
-  }
-
-  /** Takes all room of the data volume: server and sidecar find it full. */
-  async fillVolume(): Promise<void> {
-    const ballast = join(dirname(this.volume.path), 'ballast');
-    for (let part = 0; part < 12; part += 1) {
-      const { bavail, bsize } = await statfs(this.volume.path);
-      const size = Math.floor((bavail * bsize) / (part < 4 ? 1 : 2));
-      if (size < 65_536) return;
-      await tool('fallocate', '-l', String(size), `${ballast}-${part}`).catch(() => undefined);
-    }
-  }
-
-  /** Makes `.quiesce/` read-only for everybody, in place: nothing can be written or removed there. */
-  /** @returns whether it is so: the kernel refuses as long as a file there is open for writing. */
-  async refuseEvidence(): Promise<boolean> {
-    if (this.#refusing) return true;
-    this.#refusing = true;
-    await tool('mount', '--bind', this.evidence, this.evidence);
-    mounts.add(this.evidence);
-    for (let attempt = 0; attempt < REFUSE_TRIES; attempt += 1) {
-      const refused = await tool('mount', '-o', 'remount,ro,bind', this.evidence).then(
-        () => true,
-        () => false,
-      );
-      if (refused) return true;
-      await sleep(25);
-    }
-    return false;
-  }
-
-  async emptyState(): Promise<void> {
-    await rm(join(this.sidecar.stateDir, 'ballast'), { force: true });
-  }
-
-  async emptyVolume(): Promise<void> {
-    const top = dirname(this.volume.path);
-    for (let part = 0; part < 12; part += 1) {
-      await rm(join(top, `ballast-${part}`), { force: true });
-    }
-    await tool('btrfs', 'filesystem', 'sync', top);
-  }
-
-  async allowEvidence(): Promise<void> {
-    if (!this.#refusing) return;
-    await unmount(this.evidence);
-    mounts.delete(this.evidence);
-    this.#refusing = false;
-  }
-
   /** Waits until the sidecar reaches its database, which may give up by itself some time after a crash. */
   async ready(): Promise<void> {
     const there = new AbortController();
@@ -226,19 +185,19 @@ export class World {
     this.link.mend();
     this.clock.jump(0);
     this.sidecar.signal('SIGCONT');
-    await this.emptyState();
-    await this.allowEvidence();
+    await this.disks.emptyState();
+    await this.disks.allowEvidence();
     await this.database.serve();
   }
 
   async close(): Promise<void> {
     for (const watcher of this.#watchers) watcher.close();
+    this.#evidenceWatcher?.close();
     await this.heal().catch(() => undefined);
     await this.sidecar.close();
     await this.database.close().catch(() => undefined);
     this.link.close();
-    for (const point of mounts) await tool('umount', point).catch(() => undefined);
-    mounts.clear();
+    await this.disks.close();
     await this.volume.dispose().catch(() => undefined);
     await rm(this.dir, { recursive: true, force: true });
   }

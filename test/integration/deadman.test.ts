@@ -131,7 +131,7 @@ describe.each(MAJORS)('the dead-man’s switch of PostgreSQL %i', (major) => {
     const look = await observer();
     const first = await rig.sidecar.cli('freeze', '--id', 'kept', '--ttl', '3s');
     expect(first, first.stderr).toMatchObject({ code: 0 });
-    const renewed = await rig.sidecar.cli('freeze', '--id', 'kept', '--ttl', '40s');
+    const renewed = await rig.sidecar.cli('freeze', '--renew', '--id', 'kept', '--ttl', '40s');
     expect(renewed, renewed.stderr).toMatchObject({ code: 0 });
     await rig.sidecar.signal('SIGSTOP');
     await sleep(12_000);

@@ -41,7 +41,7 @@ describe.each(MAJORS)('PostgreSQL %i under write load, sealed', (major) => {
       );
       expect(existsSync(join(rig.server.options.dataDir, 'backup_label'))).toBe(false);
       expect((await rig.sidecar.api('POST', '/v1/thaw')).status).toBe(200);
-      expect(await readdir(join(rig.volume.path, '.quiesce'))).toEqual([]);
+      expect(await readdir(join(rig.volume.path, '.quiesce'))).toEqual(['claim']);
     }
   });
 

@@ -82,8 +82,9 @@ describe.skipIf(process.getuid?.() !== 0)('a volume that hangs', () => {
     const { server, sidecar, volume } = await beside('volume');
     expect((await sidecar.api('POST', '/v1/freeze', { id: 'a', ttl: '30s' })).status).toBe(200);
     await volume.hang();
+    const renewal = { id: 'a', ttl: '1s', renew: true };
     // The server's own switch does not shorten its pause: only the sidecar ends it this soon.
-    expect((await sidecar.api('POST', '/v1/freeze', { id: 'a', ttl: '1s' })).status).toBe(200);
+    expect((await sidecar.api('POST', '/v1/freeze', renewal)).status).toBe(200);
     await written(server, 9_000);
     const [last] = (await sidecar.api('GET', '/v1/receipts')).body.receipts;
     expect(last.reasons).toEqual(['lease-expired', 'receipt-not-removed']);

@@ -35,6 +35,8 @@ it('a thaw and the watch that both connect anew after a crash leave no session a
   }
 });
 
+const journal = (): string => join(rig.sidecar.env['QUIESCE_STATE_DIR'] ?? '', 'open.json');
+
 it('a renewal that crosses the thaw is refused or held, and never stays in the journal', async () => {
   rig = await Rig.make({ major: 17 });
   await rig.sidecar.start();
@@ -43,12 +45,40 @@ it('a renewal that crosses the thaw is refused or held, and never stays in the j
     await rig.sidecar.api('POST', '/v1/freeze', { id });
     const thaw = rig.sidecar.api('POST', '/v1/thaw', { id });
     await sleep(round % 4);
-    const renewal = await rig.sidecar.api('POST', '/v1/freeze', { id });
+    const renewal = await rig.sidecar.api('POST', '/v1/freeze', { id, renew: true });
     expect((await thaw).status).toBe(200);
-    if (renewal.status === 200) {
-      expect((renewal.body as Receipt).verdict).toBe('held');
-      await rig.sidecar.api('POST', '/v1/thaw', { id });
+    if (renewal.status === 200) expect((renewal.body as Receipt).verdict).toBe('held');
+    else expect(renewal.body.error.code).toMatch(/^(NOT_FROZEN|FREEZE_ABORTED)$/);
+    // A renewal never begins a freeze of its own.
+    expect((await rig.sidecar.status()).state).toBe('thawed');
+    expect(await rig.sidecar.api('POST', '/v1/thaw', { id })).toMatchObject({
+      status: 409,
+      body: { error: { code: 'ALREADY_THAWED' } },
+    });
+    expect(existsSync(journal())).toBe(false);
+  }
+});
+
+it('a freeze of the same id that crosses the thaw is refused, or a hold of its own', async () => {
+  rig = await Rig.make({ major: 17 });
+  await rig.sidecar.start();
+  for (let round = 0; round < 12; round += 1) {
+    const id = `again-${round}`;
+    await rig.sidecar.api('POST', '/v1/freeze', { id });
+    const thaw = rig.sidecar.api('POST', '/v1/thaw', { id });
+    await sleep(round % 4);
+    const again = await rig.sidecar.api('POST', '/v1/freeze', { id });
+    const first = await thaw;
+    // A freeze that was refused before the thaw came may thaw as well: by that id nobody can tell.
+    if (first.status !== 200) expect(first.body.receipt.reasons).toEqual(['thaw-ambiguous']);
+    const own = await rig.sidecar.api('POST', '/v1/thaw', { id });
+    if (again.status === 200) {
+      expect((again.body as Receipt).verdict).toBe('held');
+      expect(own.status).toBe(200);
+    } else {
+      expect(again.body.error.code).toBe('FREEZE_HELD');
+      expect(own.status).toBe(409);
     }
-    expect(existsSync(join(rig.sidecar.env['QUIESCE_STATE_DIR'] ?? '', 'open.json'))).toBe(false);
+    expect(existsSync(journal())).toBe(false);
   }
 });

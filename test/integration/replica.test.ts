@@ -190,7 +190,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     await standby.sidecar.start();
     await freeze(standby, { id: 'gone', ttl: '30s' });
-    await freeze(standby, { id: 'gone', ttl: '2s' });
+    await freeze(standby, { id: 'gone', ttl: '2s', renew: true });
     expect(await resumeSwitches(standby)).toBe(1);
     await standby.sidecar.signal('SIGKILL');
     await sleep(3_000);
@@ -232,7 +232,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     for (const moment of moments) {
       await sidecar.start();
       const id = `killed-at-${moment}`;
-      const freezing = sidecar.cli('freeze', '--id', id);
+      const freezing = sidecar.api('POST', '/v1/freeze', { id }).catch(() => undefined);
       if (moment !== 'paused') await sleep(moment);
       else while (!(await replay(standby)).paused) await sleep(1);
       await sidecar.signal('SIGKILL');
@@ -254,7 +254,9 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     const { sidecar } = standby;
     for (let round = 0; round < 3; round += 1) {
       await sidecar.start();
-      const freezing = sidecar.cli('freeze', '--id', `armed-${round}`);
+      const freezing = sidecar
+        .api('POST', '/v1/freeze', { id: `armed-${round}` })
+        .catch(() => undefined);
       while ((await resumeSwitches(standby)) === 0) await sleep(1);
       await sidecar.signal('SIGKILL');
       await freezing;

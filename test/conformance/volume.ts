@@ -1,0 +1,123 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import type { TestSidecar } from '../support/sidecar.ts';
+import type { Ledger, Subject } from './fixture.ts';
+import { readiness, type SharedStage, type Stage } from './stage.ts';
+
+const TAKES_OVER_WITHIN_MS = 10_000;
+
+/** The volume is one sidecar's, and what a freeze leaves there is still there at its thaw. */
+export function describeVolume<L extends Ledger>(
+  subject: Subject<L>,
+  shared: SharedStage<L>,
+): void {
+  let stage: Stage<L>;
+  beforeAll(async () => {
+    stage = await shared.get();
+  });
+
+  describe('what a freeze has left on the volume', () => {
+    beforeEach(async () => {
+      await stage.begin();
+    });
+
+    it('removed with its folder while it is held: no success', async () => {
+      await stage.held({ id: 'tidied' });
+      await rm(stage.evidence, { recursive: true });
+      await stage.inconsistent(/^evidence-lost$/, 'tidied');
+      await stage.expectNothingHeld();
+      await stage.held({ id: 'next' });
+      expect(await stage.onVolume()).toContain('receipt.json');
+      await stage.consistent('next');
+    });
+
+    it('removed or changed in any one file of it: no success', async () => {
+      await stage.held({ id: 'looked-at' });
+      const names = await stage.onVolume();
+      expect(names).toContain('receipt.json');
+      await stage.consistent('looked-at');
+      for (const name of names) {
+        for (const how of ['removed', 'changed'] as const) {
+          await stage.held({ id: `${how}-${name}` });
+          const path = join(stage.evidence, name);
+          if (how === 'removed') await rm(path);
+          else await writeFile(path, '{}');
+          await stage.inconsistent(/^evidence-lost$/, `${how}-${name}`);
+          await stage.expectNothingHeld();
+        }
+      }
+    });
+  });
+
+  describe('a second sidecar on the volume', () => {
+    let second: TestSidecar;
+    beforeEach(async () => {
+      await stage.begin();
+      second = await stage.another();
+      onTestFinished(async () => {
+        await second.signal('SIGKILL');
+        await stage.sidecar.signal('SIGCONT');
+      });
+    });
+
+    it('is not ready while the first one lives, and touches nothing of it', async () => {
+      await stage.held({ id: 'mine' });
+      const before = await stage.onVolume();
+      await second.start('live');
+      await expectInUse(second);
+      for (const body of [{}, { id: 'mine' }, { id: 'mine', renew: true }, { wait: true }]) {
+        const refused = await second.api('POST', '/v1/freeze', body);
+        expect(refused.status, JSON.stringify(refused.body)).toBe(409);
+      }
+      expect(await second.cli('freeze')).toMatchObject({
+        code: 4,
+        stderr: expect.stringContaining('VOLUME_IN_USE'),
+      });
+      expect(await second.cli('thaw', '--id', 'mine')).toMatchObject({ code: 7 });
+      expect(await second.cli('thaw', '--abandon')).toMatchObject({ code: 0 });
+      await second.stop();
+      await second.start('live');
+      await expectInUse(second);
+      expect(await stage.onVolume()).toEqual(before);
+      expect(await stage.state()).toBe('frozen');
+      await stage.expectWrites(subject.blocksWrites);
+      await stage.consistent('mine');
+    });
+
+    it('does not get it from one that stands still', async () => {
+      await stage.held({ id: 'still', ttl: '30s' });
+      await stage.sidecar.signal('SIGSTOP');
+      await second.start('live');
+      await sleep(4_000);
+      await expectInUse(second);
+      expect(await stage.onVolume()).toContain('receipt.json');
+      await stage.sidecar.signal('SIGCONT');
+      await stage.consistent('still');
+    });
+
+    it('takes over by itself from one that was killed, or has stopped', async () => {
+      await second.start('live');
+      for (const how of ['SIGKILL', 'SIGTERM'] as const) {
+        const first = how === 'SIGKILL' ? stage.sidecar : second;
+        const next = how === 'SIGKILL' ? second : stage.sidecar;
+        await expectInUse(next);
+        await first.signal(how);
+        await expect
+          .poll(() => readiness(next), { timeout: TAKES_OVER_WITHIN_MS })
+          .toMatchObject({ status: 200 });
+        const frozen = await next.cli('freeze', '--id', how);
+        expect(frozen, frozen.stderr).toMatchObject({ code: 0 });
+        expect(await next.cli('thaw', '--id', how)).toMatchObject({ code: 0 });
+        await first.start('live');
+      }
+    });
+  });
+}
+
+async function expectInUse(sidecar: TestSidecar): Promise<void> {
+  await expect
+    .poll(() => readiness(sidecar))
+    .toMatchObject({ status: 503, body: expect.stringContaining('VOLUME_IN_USE') });
+}
