@@ -4,7 +4,8 @@ import { baseSchema, checkTogether } from './config/schema.ts';
 import type { ConfigIssue, Settings } from './config/sources.ts';
 import { isServiceLink } from './config/service-links.ts';
 import { parseSettings, readSmallFile, resolveDefaults, resolveFiles } from './config/sources.ts';
-import type { CopyMethod, ReplicaMode } from './engines/engine.ts';
+import type { ReplicaMode } from './engines/engine.ts';
+import type { CopyMethod } from './receipt/receipt.ts';
 import { QuiesceError } from './errors.ts';
 import type { LogLevel } from './logger.ts';
 

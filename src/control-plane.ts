@@ -2,7 +2,7 @@ import type { Abandoned, Control, FreezeRequest, Status, ThawRequest } from './c
 import type { Engine, JsonObject, VerifyOptions, VerifyResult } from './engines/engine.ts';
 import { QuiesceError } from './errors.ts';
 import type { Coordinator } from './freeze/coordinator.ts';
-import type { Receipt } from './freeze/receipt.ts';
+import type { Receipt } from './receipt/receipt.ts';
 import type { Monitor } from './monitor.ts';
 import type { RestoreCheck } from './restore/verify-at-start.ts';
 import { VERSION } from './version.ts';

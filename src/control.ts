@@ -1,6 +1,6 @@
 import type { JsonObject, VerifyOptions, VerifyResult } from './engines/engine.ts';
 import type { CallId } from './freeze/idempotency.ts';
-import type { Receipt } from './freeze/receipt.ts';
+import type { Receipt } from './receipt/receipt.ts';
 
 /** Who asked, for the log and for "whose freeze is it"; never trusted. */
 export interface Caller {

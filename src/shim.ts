@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { parseDuration } from './duration.ts';
+import { parseDuration } from './lib/duration.ts';
 import type { ErrorBody } from './errors.ts';
 import { QuiesceError, catalogue, toQuiesceError } from './errors.ts';
-import type { Receipt } from './freeze/receipt.ts';
+import type { Receipt } from './receipt/receipt.ts';
 import type { Arguments, ShimVerb } from './shim/args.ts';
 import { parseArguments, wantsJson } from './shim/args.ts';
 import type { Answer, Call } from './shim/client.ts';

@@ -7,8 +7,8 @@ import type { Engine } from './engines/engine.ts';
 import { QuiesceError } from './errors.ts';
 import { Coordinator } from './freeze/coordinator.ts';
 import { Journal } from './freeze/journal.ts';
-import { VolumeClaim } from './freeze/volume-claim.ts';
-import { Volume } from './freeze/volume.ts';
+import { VolumeClaim } from './receipt/volume-claim.ts';
+import { ReceiptVolume } from './receipt/volume.ts';
 import { buildControlApp } from './http/app.ts';
 import { BACKLOG } from './http/connections.ts';
 import { buildObservabilityApp } from './http/observability.ts';
@@ -88,7 +88,7 @@ async function assemble(config: Config, logger: Logger, metrics: Metrics): Promi
     replica: config.replica,
     onReplicaWait: (seconds) => metrics.replicaWait(seconds),
   });
-  const volume = new Volume(config.dataDir);
+  const volume = new ReceiptVolume(config.dataDir);
   const claim = new VolumeClaim(volume, logger);
   const journal = new Journal(config.stateDir);
   const restoreCheck = new RestoreCheck({

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatDuration, LONGEST_MS, parseDuration } from '../src/duration.ts';
+import { formatDuration, LONGEST_MS, parseDuration } from '../src/lib/duration.ts';
 
 describe('a duration', () => {
   it.each([

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { reserveDurably } from '../src/files.ts';
+import { reserveDurably } from '../src/lib/durable-files.ts';
 
 let dir: string;
 beforeEach(async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { readRegular } from '../src/regular-file.ts';
+import { readRegular } from '../src/lib/regular-file.ts';
 
 let dir: string;
 beforeEach(async () => {

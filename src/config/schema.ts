@@ -1,7 +1,8 @@
 import { isAbsolute, relative } from 'node:path';
 import { z } from 'zod';
-import { LONGEST_MS, parseDuration } from '../duration.ts';
-import { COPY_METHODS, REPLICA_MODES } from '../engines/engine.ts';
+import { LONGEST_MS, parseDuration } from '../lib/duration.ts';
+import { REPLICA_MODES } from '../engines/engine.ts';
+import { COPY_METHODS } from '../receipt/receipt.ts';
 import { LOG_LEVELS } from '../logger.ts';
 import { LONGEST_SOCKET_PATH } from '../sockets.ts';
 import type { ConfigIssue } from './sources.ts';

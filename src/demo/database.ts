@@ -1,4 +1,4 @@
-import type { Receipt } from '../freeze/receipt.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 import type { DemoCheck } from './checks.ts';
 import type { LatencyLog } from './latency.ts';
 import type { SidecarProcess } from './processes.ts';

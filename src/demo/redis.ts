@@ -5,7 +5,7 @@ import { access, constants, mkdir, readFile, stat, writeFile } from 'node:fs/pro
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../errors.ts';
-import type { Receipt } from '../freeze/receipt.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 import type { DemoCheck } from './checks.ts';
 import type { Acknowledged, Comparison, DemoDatabase, DemoLoad, DemoServer } from './database.ts';
 import { tool } from './os.ts';

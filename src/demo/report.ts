@@ -1,5 +1,5 @@
-import { formatDuration } from '../duration.ts';
-import type { Receipt } from '../freeze/receipt.ts';
+import { formatDuration } from '../lib/duration.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 import { latencyChart, type Marks, timeline } from './chart.ts';
 import type { DemoCheck } from './checks.ts';
 import type { DemoWords } from './database.ts';

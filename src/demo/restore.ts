@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestoreView, Status } from '../control.ts';
-import type { Receipt } from '../freeze/receipt.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 import type { DemoServer } from './database.ts';
 import { get, runCli, type SidecarProcess } from './processes.ts';
 import { type Stage, step, type Taken } from './scenario.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatDuration } from '../duration.ts';
-import type { Receipt } from '../freeze/receipt.ts';
+import { formatDuration } from '../lib/duration.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 import { CheckFailed, type Checks } from './checks.ts';
 import type { Acknowledged, DemoDatabase, DemoServer } from './database.ts';
 import type { DemoOptions } from './options.ts';

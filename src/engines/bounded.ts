@@ -1,4 +1,4 @@
-import type { Receipt } from '../freeze/receipt.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 import type {
   Engine,
   FreezeContext,
@@ -8,8 +8,8 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from './engine.ts';
-import { OneAtATime } from './one-at-a-time.ts';
-import { SharedAnswer } from './shared-answer.ts';
+import { OneAtATime } from '../lib/one-at-a-time.ts';
+import { SharedAnswer } from '../lib/shared-answer.ts';
 
 /**
  * An engine that never takes a database's connections, however much it is asked: readiness, metadata

@@ -1,11 +1,6 @@
-import type { Receipt } from '../freeze/receipt.ts';
+import type { Breach, CopyMethod, Receipt } from '../receipt/receipt.ts';
 
-/**
- * How the volume will be copied: `snapshot` is one volume, atomically; `volumes` is several, each
- * atomically but at different moments; `files` is file by file.
- */
-export const COPY_METHODS = ['snapshot', 'volumes', 'files'] as const;
-export type CopyMethod = (typeof COPY_METHODS)[number];
+export type { Breach } from '../receipt/receipt.ts';
 
 /** What a freeze does to a replica: lets it follow its primary, or makes it stand still. */
 export const REPLICA_MODES = ['run', 'pause'] as const;
@@ -58,14 +53,6 @@ export interface FreezeContext {
    * after it, `recover` is called with it until that succeeds, whatever `hold` has undone itself.
    */
   remember(journal: JsonObject): Promise<void>;
-}
-
-/** Something that speaks against a hold, by the engine's own evidence. */
-export interface Breach {
-  /** Such as `server-restarted`. */
-  readonly code: string;
-  /** One sentence a reader understands. */
-  readonly note: string;
 }
 
 /** What the end of a hold adds to what is known. */

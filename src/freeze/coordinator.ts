@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Abandoned, FreezeRequest, LeasePhase, LeaseView, ThawRequest } from '../control.ts';
-import { LONGEST_MS } from '../duration.ts';
+import { LONGEST_MS } from '../lib/duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { type CallId, Calls, checkSame } from './idempotency.ts';
 import type { Kept } from './journal.ts';
@@ -16,7 +16,7 @@ import {
   refusedSince,
   successOf,
 } from './outcomes.ts';
-import type { Receipt } from './receipt.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 import { type Asker, FreezeRun } from './run.ts';
 import { CallerGone, LeaseRunner, type RunnerDeps } from './runner.ts';
 import { Turns } from './turns.ts';

@@ -1,5 +1,6 @@
-import type { Breach, CopyMethod, Hold, JsonObject } from '../engines/engine.ts';
-import type { Receipt } from './receipt.ts';
+import type { Breach, Hold, JsonObject } from '../engines/engine.ts';
+import type { CopyMethod } from '../receipt/receipt.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 
 interface DraftDeps {
   readonly engine: { readonly name: string };

@@ -11,11 +11,12 @@ import {
   type ReservedFile,
   sweepTemporary,
   writeDurably,
-} from '../files.ts';
-import { Lane, within } from './lane.ts';
-import { Owed } from './owed.ts';
+} from '../lib/durable-files.ts';
+import { withDeadline } from '../lib/deadline.ts';
+import { SerialQueue } from '../lib/serial-queue.ts';
+import { RetryLater } from '../lib/retry-later.ts';
 import { type PersistedDue, persistedDueSchema } from './persisted-due.ts';
-import { type Receipt, receiptSchema } from './receipt.ts';
+import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
 
 const callSchema = z.object({ key: z.string(), digest: z.string() });
 
@@ -61,8 +62,8 @@ export class Journal {
   readonly #dir: string;
   #kept: readonly Kept[] = [];
   #due: readonly PersistedDue[] = [];
-  readonly #lane = new Lane();
-  readonly #owed = new Owed();
+  readonly #queue = new SerialQueue();
+  readonly #retry = new RetryLater();
   #probing: Promise<void> | undefined;
   #room: ReservedFile | undefined;
 
@@ -117,11 +118,11 @@ export class Journal {
 
   /** Makes the open freeze known to whoever starts after us; `JOURNAL_FAILED` if it cannot. */
   async open(entry: JournalEntry): Promise<void> {
-    await this.#lane.run(() => this.#open(entry));
+    await this.#queue.run(() => this.#open(entry));
   }
 
   async #open(entry: JournalEntry): Promise<void> {
-    await this.#owed.settle();
+    await this.#retry.settle();
     await this.#record(async () => {
       await makeFolder(this.#dir, 0o700);
       await writeDurably(this.#path('open.json'), JSON.stringify(entry), FILE);
@@ -130,7 +131,7 @@ export class Journal {
 
   /** Makes room for the entry that `held` will write while writers wait; `JOURNAL_FAILED` if it cannot. */
   async reserve(): Promise<void> {
-    await this.#lane.run(async () => {
+    await this.#queue.run(async () => {
       await this.#unreserve();
       await this.#record(async () => {
         this.#room = await reserveDurably(this.#path('open.json'), ROOM_BYTES, FILE);
@@ -140,7 +141,7 @@ export class Journal {
 
   /** As `open`, once: quicker where room was reserved. */
   async held(entry: JournalEntry): Promise<void> {
-    await this.#lane.run(async () => {
+    await this.#queue.run(async () => {
       const room = this.#room;
       this.#room = undefined;
       if (room === undefined) return await this.#open(entry);
@@ -174,25 +175,25 @@ export class Journal {
     const others = this.#kept.filter(({ receipt }) => receipt.id !== one.receipt.id);
     this.#kept = [one, ...others].slice(0, KEPT_RECEIPTS);
     this.#due = due;
-    const concluding = this.#lane.run(async () => {
+    const concluding = this.#queue.run(async () => {
       await this.#unreserve();
-      await this.#owed.settle();
+      await this.#retry.settle();
       try {
         await this.#close();
       } catch (error) {
-        this.#owed.owe(() => this.#close());
+        this.#retry.schedule(() => this.#close());
         throw error;
       }
     });
-    await within(ANSWER_WITHIN_MS, concluding);
+    await withDeadline(ANSWER_WITHIN_MS, concluding);
   }
 
   /** Remembers which thaws are still to come. Rejects when the disk refuses it or gives no answer. */
   async expect(due: readonly PersistedDue[]): Promise<void> {
     this.#due = due;
-    await within(
+    await withDeadline(
       ANSWER_WITHIN_MS,
-      this.#lane.run(() => this.#keep()),
+      this.#queue.run(() => this.#keep()),
     );
   }
 
@@ -208,7 +209,7 @@ export class Journal {
 
   /** Rejects with `JOURNAL_FAILED` where a freeze could not be journaled now. */
   async probe(): Promise<void> {
-    this.#probing ??= this.#lane
+    this.#probing ??= this.#queue
       .run(async () => {
         await makeFolder(this.#dir, 0o700);
         await writeDurably(this.#path('probe'), 'a freeze must be able to write here\n', FILE);
@@ -217,7 +218,7 @@ export class Journal {
         this.#probing = undefined;
       });
     try {
-      await within(ANSWER_WITHIN_MS, this.#probing);
+      await withDeadline(ANSWER_WITHIN_MS, this.#probing);
     } catch (error) {
       throw new QuiesceError(
         'JOURNAL_FAILED',

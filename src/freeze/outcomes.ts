@@ -1,8 +1,8 @@
 import type { LeasePhase, LeaseView } from '../control.ts';
-import { formatDuration } from '../duration.ts';
+import { formatDuration } from '../lib/duration.ts';
 import { QuiesceError } from '../errors.ts';
 import type { Cause } from './lease-types.ts';
-import type { Receipt } from './receipt.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 import type { FreezeRun } from './run.ts';
 
 /** The receipt, if it is a success; the error of a thaw that is none, otherwise. */

@@ -1,23 +1,22 @@
 import type { Logger } from 'pino';
 import type {
   Breach,
-  CopyMethod,
   Engine,
   FreezeContext,
   Hold,
   HoldEnd,
   JsonObject,
 } from '../engines/engine.ts';
+import type { CopyMethod } from '../receipt/receipt.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
-import { unlessAborted } from '../unless-aborted.ts';
+import { withDeadlineAfterAbort, unlessAborted } from '../lib/deadline.ts';
 import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
 import type { CallId } from './idempotency.ts';
 import type { Journal, JournalEntry, Kept } from './journal.ts';
-import { soonAfterAbort } from './lane.ts';
 import type { Cause, Owner, Verdict } from './lease-types.ts';
 import type { PersistedDue } from './persisted-due.ts';
-import { NOT_REMOVED, type Receipt } from './receipt.ts';
-import type { Volume } from './volume.ts';
+import { NOT_REMOVED, type Receipt } from '../receipt/receipt.ts';
+import type { ReceiptVolume } from '../receipt/volume.ts';
 
 /** How long the server may take to give its evidence at thaw, and how long each try to release it. */
 const CHECK_WITHIN_MS = 8_000;
@@ -30,7 +29,7 @@ const FILES_WITHIN_MS = 2_000;
 export interface RunDeps {
   readonly engine: Engine;
   readonly journal: Journal;
-  readonly volume: Volume;
+  readonly volume: ReceiptVolume;
   readonly copy: CopyMethod;
   readonly app: string | undefined;
   readonly logger: Logger;
@@ -191,7 +190,7 @@ export class FreezeRun {
 
   /** A file system that hangs must not hold up the end: what is under way is left to itself then. */
   #unlessHanging<T>(work: Promise<T>): Promise<T> {
-    return soonAfterAbort(work, this.#abort.signal, FILES_WITHIN_MS);
+    return withDeadlineAfterAbort(work, this.#abort.signal, FILES_WITHIN_MS);
   }
 
   /**

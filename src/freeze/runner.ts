@@ -1,7 +1,7 @@
 import type { LeasePhase, LeaseView } from '../control.ts';
-import { formatDuration } from '../duration.ts';
+import { formatDuration } from '../lib/duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
-import { Deferred } from './deferred.ts';
+import { Deferred } from '../lib/deferred.ts';
 import type { CallId } from './idempotency.ts';
 import type { Kept } from './journal.ts';
 import { initialLease, interruptedLease, nextDeadline, reduce } from './lease.ts';
@@ -9,7 +9,7 @@ import type { Cause, Command, LeaseEvent, LeaseState, Reply, Verdict } from './l
 import { lateThawOf } from './left-open.ts';
 import { failureOf, requireSameEngine, stuck } from './outcomes.ts';
 import { type Clock, fromPersisted, type PersistedDue, toPersisted } from './persisted-due.ts';
-import { NOT_REMOVED, type Receipt } from './receipt.ts';
+import { NOT_REMOVED, type Receipt } from '../receipt/receipt.ts';
 import { FreezeRun, type RunDeps } from './run.ts';
 import { story } from './story.ts';
 

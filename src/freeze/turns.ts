@@ -1,4 +1,4 @@
-import { Deferred } from './deferred.ts';
+import { Deferred } from '../lib/deferred.ts';
 
 /** Callers that wait for their turn to freeze, first come, first served. */
 export class Turns {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Caller, Control } from '../control.ts';
-import { parseDuration } from '../duration.ts';
+import { parseDuration } from '../lib/duration.ts';
 import { QuiesceError } from '../errors.ts';
-import { receiptSchema } from '../freeze/receipt.ts';
+import { receiptSchema } from '../receipt/receipt.ts';
 import type { App } from './base.ts';
 import type { Transport } from './caller.ts';
 import { callerGone, describeCaller } from './caller.ts';

@@ -1,8 +1,8 @@
 import openapi from '../../docs/openapi.json' with { type: 'json' };
 import type { Control } from '../control.ts';
-import { parseDuration } from '../duration.ts';
+import { parseDuration } from '../lib/duration.ts';
 import { QuiesceError } from '../errors.ts';
-import { receiptSchema } from '../freeze/receipt.ts';
+import { receiptSchema } from '../receipt/receipt.ts';
 import type { App } from './base.ts';
 import type { Transport } from './caller.ts';
 import { callerGone } from './caller.ts';

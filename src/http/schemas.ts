@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { parseDuration } from '../duration.ts';
+import { parseDuration } from '../lib/duration.ts';
 import type { ErrorCode } from '../errors.ts';
 import { catalogue } from '../errors.ts';
-import { freezeId, jsonValue, receiptSchema } from '../freeze/receipt.ts';
+import { freezeId, jsonValue, receiptSchema } from '../receipt/receipt.ts';
 
 /** No duration the API takes may be longer; the lease is bounded further by QUIESCE_TTL_MAX. */
 const LONGEST_MS = 24 * 3_600_000;

@@ -1,11 +1,11 @@
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
-import { describeErrno, isErrno, writeDurably } from '../files.ts';
-import { type Receipt, receiptSchema } from '../freeze/receipt.ts';
-import { RECEIPT_FILE, VOLUME_FOLDER } from '../freeze/volume.ts';
-import { readRegular } from '../regular-file.ts';
-import { LARGEST_RECEIPT, readGivenReceipt } from './given-receipt.ts';
+import { describeErrno, isErrno, writeDurably } from '../lib/durable-files.ts';
+import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
+import { RECEIPT_FILE, VOLUME_FOLDER } from '../receipt/volume.ts';
+import { readRegular } from '../lib/regular-file.ts';
+import { LARGEST_RECEIPT, readGivenReceipt } from '../receipt/read.ts';
 
 /** What is under way and how far, for a person who waits. `total` is 0 where it is not known. */
 export interface PrepareProgress {

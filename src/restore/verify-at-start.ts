@@ -2,11 +2,10 @@ import type { Logger } from 'pino';
 import type { RestoreView } from '../control.ts';
 import type { Engine, VerifyResult } from '../engines/engine.ts';
 import { toQuiesceError } from '../errors.ts';
-import { describeErrno } from '../files.ts';
-import { within } from '../freeze/lane.ts';
-import type { Receipt } from '../freeze/receipt.ts';
-import { RESTORED_PREFIX, type Volume } from '../freeze/volume.ts';
-import { unlessAborted } from '../unless-aborted.ts';
+import { describeErrno } from '../lib/durable-files.ts';
+import { unlessAborted, withDeadline } from '../lib/deadline.ts';
+import type { Receipt } from '../receipt/receipt.ts';
+import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
 
 const TRY_AGAIN_AFTER_MS = 1_000;
 const ANSWER_WITHIN_MS = 30_000;
@@ -16,7 +15,7 @@ const STOP_WITHIN_MS = 5_000;
 
 export interface RestoreCheckDeps {
   readonly engine: Engine;
-  readonly volume: Volume;
+  readonly volume: ReceiptVolume;
   readonly logger: Logger;
   readonly restoreVerified: (ok: boolean) => void;
 }
@@ -52,7 +51,7 @@ export class RestoreCheck {
   async start(openId: string | null, leftBehind: readonly string[] = []): Promise<void> {
     const looking = this.#deps.volume.receipt();
     this.#running = looking.then((receipt) => this.#act(receipt, openId, leftBehind));
-    await within(LOOK_WITHIN_MS, looking).catch((error: unknown) => {
+    await withDeadline(LOOK_WITHIN_MS, looking).catch((error: unknown) => {
       this.#deps.logger.warn({ err: error }, 'the volume gives no answer');
     });
   }
@@ -88,7 +87,7 @@ export class RestoreCheck {
    * it; `null` where none lies there, or the volume gives no answer.
    */
   async lastRestored(): Promise<Receipt | null> {
-    return await within(LOOK_WITHIN_MS, this.#deps.volume.lastRestored()).catch(() => null);
+    return await withDeadline(LOOK_WITHIN_MS, this.#deps.volume.lastRestored()).catch(() => null);
   }
 
   /** Resolves when the files on the volume are no longer needed; rejects when the signal aborts. */
@@ -98,7 +97,7 @@ export class RestoreCheck {
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    await within(STOP_WITHIN_MS, this.#running).catch(() => undefined);
+    await withDeadline(STOP_WITHIN_MS, this.#running).catch(() => undefined);
   }
 
   async #verify(receipt: Receipt): Promise<void> {

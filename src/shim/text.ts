@@ -1,5 +1,5 @@
-import { formatDuration } from '../duration.ts';
-import type { Receipt } from '../freeze/receipt.ts';
+import { formatDuration } from '../lib/duration.ts';
+import type { Receipt } from '../receipt/receipt.ts';
 import { asList, asRecord, asText, oneLine, table } from './layout.ts';
 
 type Body = Readonly<Record<string, unknown>>;

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { runCli } from '../../src/demo/processes.ts';
-import { COPY_METHODS, type CopyMethod } from '../../src/engines/engine.ts';
-import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import { COPY_METHODS, type CopyMethod } from '../../src/receipt/receipt.ts';
+import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import type { Ledger, Refusal, Subject } from './fixture.ts';
 import { readiness, type SharedStage, Stage } from './stage.ts';
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { CopyMethod } from '../../src/engines/engine.ts';
+import type { CopyMethod } from '../../src/receipt/receipt.ts';
 import type { Snapshot, Volume } from '../../src/demo/volume.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 

@@ -1,7 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ledger, Subject } from './fixture.ts';
-import { receiptSchema } from '../../src/freeze/receipt.ts';
+import { receiptSchema } from '../../src/receipt/receipt.ts';
 import { carriesReceipt, type SharedStage, type Stage } from './stage.ts';
 
 /** The freeze as a lease, over the real sidecar. */

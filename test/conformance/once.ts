@@ -1,6 +1,6 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { receiptSchema } from '../../src/freeze/receipt.ts';
+import { receiptSchema } from '../../src/receipt/receipt.ts';
 import type { Ledger } from './fixture.ts';
 import type { SharedStage, Stage } from './stage.ts';
 

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { OneAtATime } from '../../src/engines/one-at-a-time.ts';
-import { SharedAnswer } from '../../src/engines/shared-answer.ts';
-import { unlessAborted } from '../../src/unless-aborted.ts';
+import { OneAtATime } from '../../src/lib/one-at-a-time.ts';
+import { SharedAnswer } from '../../src/lib/shared-answer.ts';
+import { unlessAborted } from '../../src/lib/deadline.ts';
 
 const never = (): AbortSignal => new AbortController().signal;
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
 import type { Acknowledged } from './engine.ts';
 import type { By, Called } from './records.ts';
 import { Shim } from './shim.ts';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
 import type { By, CutCopy, HoldName } from './records.ts';
 import type { Story } from './story.ts';
 import type { World } from './world.ts';

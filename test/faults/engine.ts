@@ -1,5 +1,5 @@
 import type { Volume } from '../../src/demo/volume.ts';
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
 
 /**
  * What the fault harness needs of one engine: `test/faults/NAME/index.ts`, named in `engines.ts`.

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
 import type { FaultMode } from './engine.ts';
 import type { Plan } from './plan.ts';
 import { type Finding, isSameHold, type RunRecord } from './records.ts';

@@ -1,4 +1,4 @@
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
 import type { Acknowledged, Copy } from './engine.ts';
 import type { Injected } from './inject.ts';
 import type { CallKind } from './plan.ts';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import { Calls } from './calls.ts';
 import { Copying } from './copying.ts';
 import { inject, type Injected } from './inject.ts';

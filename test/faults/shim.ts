@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cleanEnv, cliPath } from '../../src/demo/processes.ts';
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
 
 export interface ShimEnd {
   /** `null` when a signal ended it. */

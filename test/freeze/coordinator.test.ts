@@ -6,8 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { QuiesceError } from '../../src/errors.ts';
 import type { Coordinator, CoordinatorDeps } from '../../src/freeze/coordinator.ts';
 import { Journal } from '../../src/freeze/journal.ts';
-import { receiptSchema } from '../../src/freeze/receipt.ts';
-import { Volume } from '../../src/freeze/volume.ts';
+import { receiptSchema } from '../../src/receipt/receipt.ts';
+import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { by, CoordinatorRig, failure, receiptOf } from '../support/coordinator-rig.ts';
 import { deafObserver } from '../support/deaf-observer.ts';
 import { abortable, ScriptedEngine } from '../support/scripted-engine.ts';
@@ -428,7 +428,7 @@ describe('a volume that cannot take the receipt', () => {
   });
 
   it('is said where none is mounted', async () => {
-    const c = coordinator({ volume: new Volume(undefined) });
+    const c = coordinator({ volume: new ReceiptVolume(undefined) });
     expect((await c.freeze({ id: 'a', by })).evidence.detail).toContain('QUIESCE_DATA_DIR');
     await c.thaw({ by });
   });

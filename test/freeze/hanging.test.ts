@@ -8,7 +8,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Coordinator } from '../../src/freeze/coordinator.ts';
 import { Journal } from '../../src/freeze/journal.ts';
-import { Volume } from '../../src/freeze/volume.ts';
+import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { RestoreCheck } from '../../src/restore/verify-at-start.ts';
 import { deafObserver } from '../support/deaf-observer.ts';
 import { HangingVolume, silence } from '../support/hanging-volume.ts';
@@ -40,7 +40,7 @@ const receiptPath = (): string => join(root, 'data/.quiesce/receipt.json');
 
 function parts() {
   const journal = new Journal(join(root, 'state'));
-  const volume = new Volume(join(root, 'data'));
+  const volume = new ReceiptVolume(join(root, 'data'));
   const coordinator = new Coordinator({
     engine,
     journal,

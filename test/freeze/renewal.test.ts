@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Coordinator } from '../../src/freeze/coordinator.ts';
 import { Journal, type JournalEntry } from '../../src/freeze/journal.ts';
-import { Volume } from '../../src/freeze/volume.ts';
+import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { deafObserver } from '../support/deaf-observer.ts';
 import { ScriptedEngine } from '../support/scripted-engine.ts';
 
@@ -34,7 +34,7 @@ it('a renewal that a thaw overtakes fails, and is not in the journal afterwards'
   const coordinator = new Coordinator({
     engine: new ScriptedEngine(),
     journal,
-    volume: new Volume(undefined),
+    volume: new ReceiptVolume(undefined),
     copy: 'snapshot',
     app: undefined,
     logger: pino({ level: 'silent' }),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { Volume } from '../../src/freeze/volume.ts';
+import { ReceiptVolume } from '../../src/receipt/volume.ts';
 
 let dir: string;
 let path: string;
@@ -19,14 +19,14 @@ afterEach(async () => {
 
 it('a FIFO under the name of the receipt holds up neither a start nor a thaw', async () => {
   await promisify(execFile)('mkfifo', [path]);
-  const volume = new Volume(dir);
+  const volume = new ReceiptVolume(dir);
   expect(await volume.receipt()).toBe('unreadable');
   expect(await volume.withdraw('a')).toBeNull();
   expect(await volume.receipt()).toBeNull();
 });
 
 it('nor does a device, or a folder, which cannot be removed as a file and is said to be there', async () => {
-  const volume = new Volume(dir);
+  const volume = new ReceiptVolume(dir);
   await symlink('/dev/zero', path);
   expect(await volume.receipt()).toBe('unreadable');
   expect(await volume.withdraw('a')).toBeNull();

@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Volume } from '../../src/freeze/volume.ts';
-import { VolumeClaim } from '../../src/freeze/volume-claim.ts';
+import { ReceiptVolume } from '../../src/receipt/volume.ts';
+import { VolumeClaim } from '../../src/receipt/volume-claim.ts';
 
 let root: string;
 let data: string;
@@ -24,8 +24,8 @@ afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-function claimOf(dataDir: string | undefined): VolumeClaim & { volume: Volume } {
-  const volume = new Volume(dataDir);
+function claimOf(dataDir: string | undefined): VolumeClaim & { volume: ReceiptVolume } {
+  const volume = new ReceiptVolume(dataDir);
   const claim = new VolumeClaim(volume, pino({ level: 'silent' }));
   claims.push(claim);
   return Object.assign(claim, { volume });

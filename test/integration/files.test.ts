@@ -18,7 +18,7 @@ import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { runCli } from '../../src/demo/processes.ts';
 import { makeVolume, type Volume } from '../../src/demo/volume.ts';
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { Rig } from '../support/rig.ts';

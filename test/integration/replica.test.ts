@@ -17,7 +17,7 @@ import {
 import { readServer } from '../../src/engines/postgres/server.ts';
 import { Session } from '../../src/engines/postgres/session.ts';
 import { parseSettings } from '../../src/engines/postgres/settings.ts';
-import { type Receipt, receiptSchema } from '../../src/freeze/receipt.ts';
+import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { Rig } from '../support/rig.ts';
 import { examine, query, roleEnv } from '../support/superuser.ts';

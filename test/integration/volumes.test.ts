@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { Acked } from '../../src/demo/load.ts';
 import { runCli } from '../../src/demo/processes.ts';
 import { restoreSchema } from '../../src/engines/postgres/receipt.ts';
-import { receiptSchema } from '../../src/freeze/receipt.ts';
+import { receiptSchema } from '../../src/receipt/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { examine } from '../support/superuser.ts';
 import { type Cuts, VolumesRig } from '../support/volumes.ts';

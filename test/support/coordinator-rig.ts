@@ -5,8 +5,8 @@ import { pino } from 'pino';
 import { QuiesceError } from '../../src/errors.ts';
 import { Coordinator, type CoordinatorDeps } from '../../src/freeze/coordinator.ts';
 import { Journal } from '../../src/freeze/journal.ts';
-import type { Receipt } from '../../src/freeze/receipt.ts';
-import { Volume } from '../../src/freeze/volume.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
+import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { deafObserver } from './deaf-observer.ts';
 import { ScriptedEngine } from './scripted-engine.ts';
 
@@ -39,7 +39,7 @@ export class CoordinatorRig {
     return new Coordinator({
       engine: this.engine,
       journal: new Journal(join(this.root, 'state')),
-      volume: new Volume(join(this.root, 'data')),
+      volume: new ReceiptVolume(join(this.root, 'data')),
       copy: 'snapshot',
       app: undefined,
       logger: pino({ level: 'silent' }),

@@ -20,7 +20,7 @@ import { type Acked, WriterLoad } from '../../src/demo/load.ts';
 import { listProcesses } from '../../src/demo/os.ts';
 import { parseLsn, segmentFileName, walFileName } from '../../src/engines/postgres/lsn.ts';
 import type { PostgresPosition, PostgresRestore } from '../../src/engines/postgres/receipt.ts';
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
 import { makeTempDir } from './postgres.ts';
 
 const run = promisify(execFile);

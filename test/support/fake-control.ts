@@ -1,7 +1,7 @@
 import type { Abandoned, Control, FreezeRequest, Status, ThawRequest } from '../../src/control.ts';
 import type { JsonObject, VerifyOptions, VerifyResult } from '../../src/engines/engine.ts';
 import { QuiesceError } from '../../src/errors.ts';
-import type { Receipt } from '../../src/freeze/receipt.ts';
+import type { Receipt } from '../../src/receipt/receipt.ts';
 
 export function aReceipt(changes: Partial<Receipt> = {}): Receipt {
   return {

@@ -1,5 +1,5 @@
-import type { CopyMethod } from '../../engines/engine.ts';
-import { COPY_METHODS } from '../../engines/engine.ts';
+import type { CopyMethod } from '../../receipt/receipt.ts';
+import { COPY_METHODS } from '../../receipt/receipt.ts';
 import {
   type Database,
   findDatabase,

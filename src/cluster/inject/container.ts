@@ -1,4 +1,4 @@
-import type { CopyMethod } from '../../engines/engine.ts';
+import type { CopyMethod } from '../../receipt/receipt.ts';
 import { type Database, repositoryName } from './database.ts';
 import { Environment } from './environment.ts';
 import { durationText } from './hooks.ts';

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { Address } from '../../config/schema.ts';
-import { parseDuration } from '../../duration.ts';
+import { parseDuration } from '../../lib/duration.ts';
 import { QuiesceError } from '../../errors.ts';
 import { amount } from './merge.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from './options.ts';

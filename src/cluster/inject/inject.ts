@@ -1,4 +1,4 @@
-import type { CopyMethod } from '../../engines/engine.ts';
+import type { CopyMethod } from '../../receipt/receipt.ts';
 import { buildParts, isSidecar, type Parts } from './container.ts';
 import { doubts, list } from './doubts.ts';
 import { type Database, findDatabase } from './database.ts';

@@ -1,5 +1,5 @@
-import { LONGEST_MS, parseDuration } from '../../duration.ts';
-import { COPY_METHODS, type CopyMethod } from '../../engines/engine.ts';
+import { LONGEST_MS, parseDuration } from '../../lib/duration.ts';
+import { COPY_METHODS, type CopyMethod } from '../../receipt/receipt.ts';
 import { isEngine, ENGINES } from './engines/index.ts';
 import type { EngineName } from './engines/profile.ts';
 import { readApplication } from './application.ts';

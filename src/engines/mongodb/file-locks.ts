@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { isErrno } from '../../files.ts';
+import { isErrno } from '../../lib/durable-files.ts';
 
 /**
  * The process that holds a lock on a file, as far as it can be seen from here; `undefined`: none.

@@ -2,9 +2,9 @@ import type { Dirent } from 'node:fs';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
-import { describeErrno } from '../../files.ts';
-import { isAbsent, isDenied, isForeign } from '../../foreign-entries.ts';
-import type { CopyMethod } from '../engine.ts';
+import { describeErrno } from '../../lib/durable-files.ts';
+import { isAbsent, isDenied, isForeign } from '../shared/foreign-entries.ts';
+import type { CopyMethod } from '../../receipt/receipt.ts';
 
 /**
  * In the data directory exactly while the lock's backup cursor is open (measured, 4.4 to 6.0). A copy

@@ -1,5 +1,5 @@
 import type { Hold, Breach, JsonObject } from '../engine.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
 import { isGone, readLock, releaseLock } from './lock.ts';
 import { readSet, type SetView } from './members.ts';
 import { compareOpTimes, formatOpTime, parseOpTime } from './optime.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { QuiesceError } from '../../errors.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
+import type { Receipt } from '../../receipt/receipt.ts';
 import type {
   Engine,
   FreezeContext,
@@ -11,8 +11,8 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
-import { withSession } from '../../with-session.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
+import { withSession } from '../shared/with-session.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
 import { holdServer } from './freeze.ts';
 import { requireUnlocked } from './lock.ts';
 import { readMetadata } from './metadata.ts';

@@ -1,9 +1,9 @@
 import { lstat, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
-import { isErrno, writeDurably } from '../../files.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
-import { VOLUME_FOLDER } from '../../freeze/volume.ts';
+import { isErrno, writeDurably } from '../../lib/durable-files.ts';
+import type { Receipt } from '../../receipt/receipt.ts';
+import { VOLUME_FOLDER } from '../../receipt/volume.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore/prepare-restore.ts';
 import { BACKUP_FILE } from './files.ts';
 import { holderOf } from './file-locks.ts';

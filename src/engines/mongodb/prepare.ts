@@ -1,6 +1,7 @@
 import { QuiesceError } from '../../errors.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
-import type { CopyMethod, FreezeContext } from '../engine.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
+import type { FreezeContext } from '../engine.ts';
+import type { CopyMethod } from '../../receipt/receipt.ts';
 import { findLocked, type PrimaryPoint, readPrimaryPoint, waitForPoint } from './catch-up.ts';
 import { listDatabases } from './documents.ts';
 import { type DataFolder, findDataFolder, requireOnePlace } from './files.ts';

@@ -1,6 +1,6 @@
 import { type Document, MongoClient } from 'mongodb';
 import { QuiesceError } from '../../errors.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
 import { toEngineError } from './errors.ts';
 import type { MongoSettings } from './settings.ts';
 

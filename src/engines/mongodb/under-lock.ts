@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
 import { findLocked, waitForMajority } from './catch-up.ts';
 import { countDocuments } from './documents.ts';
 import { requireBackupFile } from './files.ts';

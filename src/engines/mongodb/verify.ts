@@ -1,6 +1,6 @@
 import type { Document } from 'mongodb';
 import { QuiesceError } from '../../errors.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
+import type { Receipt } from '../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../engine.ts';
 import { countDocuments, listDatabases } from './documents.ts';
 import { readSet } from './members.ts';

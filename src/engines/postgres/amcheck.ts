@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { VerifyCheck } from '../engine.ts';
-import { withSession } from '../../with-session.ts';
+import { withSession } from '../shared/with-session.ts';
 import { Session } from './session.ts';
 import type { PostgresSettings } from './settings.ts';
 import { quote, sqlstateOf } from './sqlstate.ts';

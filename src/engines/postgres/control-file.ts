@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openRegular } from '../../regular-file.ts';
+import { openRegular } from '../../lib/regular-file.ts';
 import { crc32c } from './wal/crc32c.ts';
 
 /** `DBState` of pg_control.h, in its order and in `pg_controldata`'s words. */

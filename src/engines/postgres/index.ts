@@ -1,8 +1,7 @@
 import { QuiesceError } from '../../errors.ts';
-import { Owed } from '../../freeze/owed.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
+import { RetryLater } from '../../lib/retry-later.ts';
+import type { Receipt } from '../../receipt/receipt.ts';
 import type {
-  CopyMethod,
   Engine,
   FreezeContext,
   Hold,
@@ -13,8 +12,9 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
-import { withSession } from '../../with-session.ts';
+import type { CopyMethod } from '../../receipt/receipt.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
+import { withSession } from '../shared/with-session.ts';
 import { Linger } from './linger.ts';
 import { inspectServerLayout } from './layout.ts';
 import { readMetadata } from './metadata.ts';
@@ -62,7 +62,7 @@ class PostgresEngine implements Engine {
   readonly #onReplicaWait: (seconds: number) => void;
   readonly #linger = new Linger();
   #prepared: Prepared | undefined;
-  readonly #owed = new Owed();
+  readonly #retry = new RetryLater();
   #sweeping: Promise<void> | undefined;
   readonly #onAbort = (): void => void this.#forget();
 
@@ -98,8 +98,8 @@ class PostgresEngine implements Engine {
       const open = (again: AbortSignal): Promise<Session> => this.#open(again);
       const dataDir = this.#dataDir;
       const linger = this.#linger.keep;
-      const owed = this.#owed;
-      const known = { session, server, privileges, layout, dataDir, context, open, linger, owed };
+      const retry = this.#retry;
+      const known = { session, server, privileges, layout, dataDir, context, open, linger, retry };
       this.#prepared = await mode(known, signal);
       // A freeze that ends between prepare and hold leaves its connection to nobody else.
       signal.addEventListener('abort', this.#onAbort, { once: true });

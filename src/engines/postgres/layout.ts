@@ -1,9 +1,9 @@
 import { lstat, readdir, realpath } from 'node:fs/promises';
 import { join, relative as relativePath } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
-import { isForeign } from '../../foreign-entries.ts';
-import { readRegular } from '../../regular-file.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
+import { isForeign } from '../shared/foreign-entries.ts';
+import { readRegular } from '../../lib/regular-file.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
 import { readSystemIdentifier } from './control-file.ts';
 import { parseLsn, walFileName } from './lsn.ts';
 import { isOutside, noteOutside } from './outside.ts';

@@ -1,7 +1,7 @@
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
-import { describeErrno } from '../../files.ts';
-import { within } from '../../freeze/lane.ts';
-import { NOT_REMOVED } from '../../freeze/receipt.ts';
+import { describeErrno } from '../../lib/durable-files.ts';
+import { withDeadline } from '../../lib/deadline.ts';
+import { NOT_REMOVED } from '../../receipt/receipt.ts';
 import type { Hold, Breach, HoldEnd, JsonObject } from '../engine.ts';
 import { stopBackup } from './backup.ts';
 import { parseLsn, walFileName } from './lsn.ts';
@@ -109,9 +109,9 @@ export class OpenHold implements Hold {
 
   async #finish(signal: AbortSignal): Promise<HoldEnd> {
     const { evidence } = this.#facts;
-    const left = await within(CLEAR_WITHIN_MS, clearEvidence(evidence)).catch((error: unknown) => [
-      `${evidence.join(', ')} could not be removed: ${describeErrno(error)}.`,
-    ]);
+    const left = await withDeadline(CLEAR_WITHIN_MS, clearEvidence(evidence)).catch(
+      (error: unknown) => [`${evidence.join(', ')} could not be removed: ${describeErrno(error)}.`],
+    );
     if (!this.#proven || left.length > 0) {
       await this.#watch.stop();
       return { breaches: left.map((note) => ({ code: NOT_REMOVED, note })) };

@@ -1,8 +1,8 @@
 import { type Dirent } from 'node:fs';
 import { type FileHandle, readdir, stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { isErrno } from '../../files.ts';
-import { openRegular } from '../../regular-file.ts';
+import { isErrno } from '../../lib/durable-files.ts';
+import { openRegular } from '../../lib/regular-file.ts';
 
 export interface PageScan {
   /** The end of valid WAL in the copy. */

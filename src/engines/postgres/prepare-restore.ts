@@ -1,9 +1,9 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
-import { isErrno, removeDurably, writeDurably } from '../../files.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
-import { VOLUME_FOLDER } from '../../freeze/volume.ts';
+import { isErrno, removeDurably, writeDurably } from '../../lib/durable-files.ts';
+import type { Receipt } from '../../receipt/receipt.ts';
+import { VOLUME_FOLDER } from '../../receipt/volume.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore/prepare-restore.ts';
 import { LABEL_FILE, type Prepared, TABLESPACE_MAP_FILE } from './receipt.ts';
 import { checkLinks, locateData, readMajor, readOwnControl } from './restore/locate.ts';

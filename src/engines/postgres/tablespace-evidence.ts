@@ -2,7 +2,7 @@ import { chown, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { QuiesceError } from '../../errors.ts';
-import { describeErrno, makeFolder, removeDurably, writeDurably } from '../../files.ts';
+import { describeErrno, makeFolder, removeDurably, writeDurably } from '../../lib/durable-files.ts';
 import { TABLESPACE_EVIDENCE_FILE, type tablespaceEvidenceSchema } from './receipt.ts';
 
 type Evidence = z.infer<typeof tablespaceEvidenceSchema>;

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { QuiesceError } from '../../errors.ts';
-import { type Receipt, receiptSchema } from '../../freeze/receipt.ts';
+import { type Receipt, receiptSchema } from '../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../engine.ts';
-import { readRegular } from '../../regular-file.ts';
-import { withSession } from '../../with-session.ts';
+import { readRegular } from '../../lib/regular-file.ts';
+import { withSession } from '../shared/with-session.ts';
 import { checkDeep } from './amcheck.ts';
 import { inspectServerLayout } from './layout.ts';
 import { parseLsn } from './lsn.ts';

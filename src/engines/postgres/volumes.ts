@@ -1,6 +1,6 @@
 import { readdir, readlink, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative as relativePath, resolve, sep } from 'node:path';
-import { isForeign } from '../../foreign-entries.ts';
+import { isForeign } from '../shared/foreign-entries.ts';
 
 export interface Refusal {
   readonly message: string;

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
 import type { FreezeContext } from '../engine.ts';
 import { type Evidence, readEvidence } from './commands.ts';
 import type { SyncedFile } from './files.ts';
@@ -9,7 +9,7 @@ import { type Info, numberOf } from './replies.ts';
 import type { ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
 import { change, putBack } from './settings-guard.ts';
-import { pause } from './wait.ts';
+import { pause } from '../../lib/deadline.ts';
 
 const LOOK_EVERY_MS = 5;
 

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { QuiesceError } from '../../errors.ts';
-import { describeErrno, isErrno, syncFolder } from '../../files.ts';
-import type { CopyMethod } from '../engine.ts';
+import { describeErrno, isErrno, syncFolder } from '../../lib/durable-files.ts';
+import type { CopyMethod } from '../../receipt/receipt.ts';
 import {
   type DataFile,
   dataFiles,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
 import type { Hold, Breach, JsonObject, Probe } from '../engine.ts';
 import { type Evidence, readEvidence } from './commands.ts';
 import { compare, compareData, compareLink, type Differences, isLoading } from './evidence.ts';

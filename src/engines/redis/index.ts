@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
+import type { Receipt } from '../../receipt/receipt.ts';
 import type {
   Engine,
   FreezeContext,
@@ -10,7 +10,7 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
-import { withSession } from '../../with-session.ts';
+import { withSession } from '../shared/with-session.ts';
 import { holdServer, type Prepared } from './freeze.ts';
 import { Link } from './link.ts';
 import { readMetadata } from './metadata.ts';

@@ -1,6 +1,6 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { isAbsent, isDenied, isForeign } from '../../foreign-entries.ts';
+import { isAbsent, isDenied, isForeign } from '../shared/foreign-entries.ts';
 
 /** The names of the files a server keeps its data in. */
 export interface FileNames {

@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { FreezeContext } from '../engine.ts';
-import { unlessAborted } from '../../unless-aborted.ts';
+import { unlessAborted } from '../../lib/deadline.ts';
 import { ServerFiles } from './files.ts';
 import { DEFAULT_NAMES, type FileNames } from './layout.ts';
 import { numberOf, RefusedError } from './replies.ts';
@@ -8,7 +8,7 @@ import { checkDisk, checkMemory } from './resources.ts';
 import { atLeast, childAtWork, readServer, type ServerFacts } from './server.ts';
 import type { Session } from './session.ts';
 import { type Claim, makeClaim, readSettings, type ServerSettings } from './settings-guard.ts';
-import { pause } from './wait.ts';
+import { pause } from '../../lib/deadline.ts';
 
 /** What a restart of the server would load. */
 export type Persistence = 'aof' | 'aof+rdb' | 'rdb';

@@ -1,9 +1,9 @@
 import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAbsent } from '../../foreign-entries.ts';
+import { isAbsent } from '../shared/foreign-entries.ts';
 import { QuiesceError } from '../../errors.ts';
-import { writeDurably } from '../../files.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
+import { writeDurably } from '../../lib/durable-files.ts';
+import type { Receipt } from '../../receipt/receipt.ts';
 import { type FilePrint, printOf } from './files.ts';
 import { parseManifest, readAof } from './layout.ts';
 import { namesOf, type PromisedState, promiseIn } from './receipt.ts';

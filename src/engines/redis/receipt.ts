@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { QuiesceError } from '../../errors.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
+import type { Receipt } from '../../receipt/receipt.ts';
 import type { FileNames } from './layout.ts';
 
 /** What a freeze of Redis writes into `position` and `restore`, as far as it is read back. */

@@ -4,7 +4,7 @@ import { type Info, numberOf } from './replies.ts';
 import { readServer, type ServerFacts } from './server.ts';
 import { Session } from './session.ts';
 import type { RedisSettings } from './settings.ts';
-import { pause } from './wait.ts';
+import { pause } from '../../lib/deadline.ts';
 
 const LOOK_EVERY_MS = 10;
 /** Of replicas of replicas: two that follow each other have no end. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { isAbsent } from '../../foreign-entries.ts';
-import type { Receipt } from '../../freeze/receipt.ts';
+import { isAbsent } from '../shared/foreign-entries.ts';
+import type { Receipt } from '../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../engine.ts';
 import { type FilePrint, printOf } from './files.ts';
 import { type PromisedState, promiseIn } from './receipt.ts';

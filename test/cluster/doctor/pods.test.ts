@@ -263,6 +263,6 @@ describe('what injection knows of engines', () => {
 const claims = {
   postgres: async () =>
     (await import('../../../src/engines/postgres/modes/index.ts')).SUPPORTED_COPIES,
-  redis: async () => (await import('../../../src/engines/engine.ts')).COPY_METHODS,
+  redis: async () => (await import('../../../src/receipt/receipt.ts')).COPY_METHODS,
   mongodb: async () => (await import('../../../src/engines/mongodb/prepare.ts')).SUPPORTED_COPIES,
 } as const;

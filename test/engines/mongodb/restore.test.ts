@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCli } from '../../../src/demo/processes.ts';
 import { REPLAY_OPTIONS } from '../../../src/engines/mongodb/procedure.ts';
-import type { Receipt } from '../../../src/freeze/receipt.ts';
+import type { Receipt } from '../../../src/receipt/receipt.ts';
 import { type Acked, missing, MongoLoad } from '../../support/mongo-load.ts';
 import {
   createRole,

@@ -10,7 +10,7 @@ import { positionSchema } from '../../../src/engines/postgres/receipt.ts';
 import { parseSettings } from '../../../src/engines/postgres/settings.ts';
 import { verifyReceipt } from '../../../src/engines/postgres/verify.ts';
 import { judgePosition, judgeTimeline } from '../../../src/engines/postgres/verify-position.ts';
-import type { Receipt } from '../../../src/freeze/receipt.ts';
+import type { Receipt } from '../../../src/receipt/receipt.ts';
 import { MAJORS, startServer, type TestServer } from '../../support/postgres.ts';
 
 const never = new AbortController().signal;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmbeddedPostgres } from '../../../src/demo/embedded-postgres.ts';
 import { type Acked, countAcked, WriterLoad } from '../../../src/demo/load.ts';
-import type { Receipt } from '../../../src/freeze/receipt.ts';
+import type { Receipt } from '../../../src/receipt/receipt.ts';
 import { ROLE_PASSWORD, roleSql } from '../../support/postgres.ts';
 import { query, roleEnv } from '../../support/superuser.ts';
 import type { Copy, Database, DatabaseOptions, RestoreOptions, Restored } from '../engine.ts';

@@ -4,7 +4,7 @@ import { EmbeddedPostgres, freePort } from '../../../src/demo/embedded-postgres.
 import { tool } from '../../../src/demo/os.ts';
 import { parseLsn } from '../../../src/engines/postgres/lsn.ts';
 import type { PostgresPosition } from '../../../src/engines/postgres/receipt.ts';
-import type { Receipt } from '../../../src/freeze/receipt.ts';
+import type { Receipt } from '../../../src/receipt/receipt.ts';
 import { copyFileByFile } from '../../support/file-copy.ts';
 import { query } from '../../support/superuser.ts';
 import type { Copy, DatabaseOptions, FaultMode, RestoreOptions, Restored } from '../engine.ts';

@@ -1,7 +1,7 @@
 import { durationText } from '../../inject/hooks.ts';
 import { hookKey, parseGoDuration, VELERO_DEFAULT_MS, VERBS } from '../../inject/hooks.ts';
 import { CONTAINER } from '../../inject/names.ts';
-import { parseDuration } from '../../../duration.ts';
+import { parseDuration } from '../../../lib/duration.ts';
 import { QuiesceError } from '../../../errors.ts';
 import { type Arguments, parseArguments } from '../../../shim/args.ts';
 import type { Facts } from '../facts.ts';

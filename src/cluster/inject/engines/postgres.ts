@@ -1,4 +1,4 @@
-import { COPY_METHODS } from '../../../engines/engine.ts';
+import { COPY_METHODS } from '../../../receipt/receipt.ts';
 import {
   type ConnectionInput,
   type EngineProfile,

@@ -1,4 +1,4 @@
-import type { CopyMethod } from '../../../engines/engine.ts';
+import type { CopyMethod } from '../../../receipt/receipt.ts';
 import type { Environment } from '../environment.ts';
 import type { Container, EnvVar } from '../pod.ts';
 

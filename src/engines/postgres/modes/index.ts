@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../../errors.ts';
-import { COPY_METHODS, type CopyMethod } from '../../engine.ts';
+import { COPY_METHODS, type CopyMethod } from '../../../receipt/receipt.ts';
 import type { Mode } from './mode.ts';
 import { prepareOpen } from './open.ts';
 import { preparePaused } from './paused.ts';

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../../errors.ts';
-import type { Owed } from '../../../freeze/owed.ts';
+import type { RetryLater } from '../../../lib/retry-later.ts';
 import type { FreezeContext, Hold } from '../../engine.ts';
 import type { Layout } from '../layout.ts';
 import type { Privileges } from '../privileges.ts';
@@ -24,7 +24,7 @@ export interface ModeInput {
    */
   readonly linger: (session: Session, ms: number) => Promise<void>;
   /** Takes what a roll-back could not undo, to be tried again until it can. */
-  readonly owed: Owed;
+  readonly retry: RetryLater;
 }
 
 /** The slow half of a freeze, done. Either `hold` or `close` is called next, once. */

@@ -1,6 +1,5 @@
 import { QuiesceError } from '../../../errors.ts';
-import { within } from '../../../freeze/lane.ts';
-import { unlessAborted } from '../../../unless-aborted.ts';
+import { unlessAborted, withDeadline } from '../../../lib/deadline.ts';
 import type { Hold } from '../../engine.ts';
 import { beginBackup, type Begun } from '../backup.ts';
 import { askLayout } from '../layout.ts';
@@ -131,7 +130,7 @@ async function open(input: Opening, signal: AbortSignal): Promise<Hold> {
     await watch.stop();
     // What a volume that hangs does late is undone late.
     const clearing = writing.catch(() => undefined).then(() => clearEvidence(evidence));
-    await within(CLEAR_WITHIN_MS, clearing).catch(() => undefined);
+    await withDeadline(CLEAR_WITHIN_MS, clearing).catch(() => undefined);
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError, toQuiesceError } from '../../../errors.ts';
 import type { Hold } from '../../engine.ts';
-import { withSession } from '../../../with-session.ts';
+import { withSession } from '../../shared/with-session.ts';
 import { beginBackup, sealBackup } from '../backup.ts';
 import type { HoldFacts } from '../hold.ts';
 import { missingForSealed } from '../privileges.ts';

@@ -1,9 +1,15 @@
 import { chown, lstat, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
-import { describeErrno, isErrno, makeFolder, syncFolder, writeDurably } from '../../../files.ts';
-import type { Owed } from '../../../freeze/owed.ts';
-import { VOLUME_FOLDER } from '../../../freeze/volume.ts';
+import {
+  describeErrno,
+  isErrno,
+  makeFolder,
+  syncFolder,
+  writeDurably,
+} from '../../../lib/durable-files.ts';
+import type { RetryLater } from '../../../lib/retry-later.ts';
+import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
 import type { Hold } from '../../engine.ts';
 import { beginBackup, type Begun } from '../backup.ts';
 import { retainWal } from '../retain.ts';
@@ -41,7 +47,7 @@ export async function prepareStaged(input: ModeInput, signal: AbortSignal): Prom
   const { session, context, server, layout } = input;
   const { pgdata, dataDir, owner } = await place(input);
   const notes = [...layout.notes];
-  await input.owed.settle();
+  await input.retry.settle();
   await sweepStaging(dataDir);
   const notKept = await retainWal(session, context.ttlMs, signal);
   if (notKept !== null) notes.push(notKept);
@@ -69,12 +75,12 @@ export async function prepareStaged(input: ModeInput, signal: AbortSignal): Prom
       close: async () => {
         alive.stop();
         await session.close();
-        await discard(folder, input.owed);
+        await discard(folder, input.retry);
       },
     };
   } catch (error) {
     alive.stop();
-    await discard(folder, input.owed);
+    await discard(folder, input.retry);
     throw asUnsupported(error);
   }
 }
@@ -173,8 +179,8 @@ async function seal(staging: Staging, signal: AbortSignal): Promise<Hold> {
 }
 
 /** Never throws: what cannot be removed now is tried again, and swept by the next freeze. */
-async function discard(folder: string, owed: Owed): Promise<void> {
-  await removeStaging(folder).catch(() => owed.owe(() => removeStaging(folder)));
+async function discard(folder: string, retry: RetryLater): Promise<void> {
+  await removeStaging(folder).catch(() => retry.schedule(() => removeStaging(folder)));
 }
 
 function unsupported(message: string, hint: string): QuiesceError {

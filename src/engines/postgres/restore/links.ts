@@ -1,6 +1,6 @@
 import { lstat, readdir, readlink, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeErrno } from '../../../files.ts';
+import { describeErrno } from '../../../lib/durable-files.ts';
 import { tablespaceEvidenceSchema } from '../receipt.ts';
 import { evidenceIn } from '../tablespace-evidence.ts';
 import { readIfThere } from './past.ts';

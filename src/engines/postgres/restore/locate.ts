@@ -1,8 +1,8 @@
 import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, relative, sep } from 'node:path';
-import { describeErrno, isErrno } from '../../../files.ts';
-import { isDenied, isForeign } from '../../../foreign-entries.ts';
-import { readRegular } from '../../../regular-file.ts';
+import { describeErrno, isErrno } from '../../../lib/durable-files.ts';
+import { isDenied, isForeign } from '../../shared/foreign-entries.ts';
+import { readRegular } from '../../../lib/regular-file.ts';
 import {
   type ControlFile,
   ControlFileError,

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../../../files.ts';
-import { readRegular } from '../../../regular-file.ts';
+import { isErrno } from '../../../lib/durable-files.ts';
+import { readRegular } from '../../../lib/regular-file.ts';
 import type { ClusterState, ControlFile } from '../control-file.ts';
 import { parseLsn } from '../lsn.ts';
 import { type CopyPromise, readLabel } from './promise.ts';

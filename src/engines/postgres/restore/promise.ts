@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { QuiesceError } from '../../../errors.ts';
-import type { Receipt } from '../../../freeze/receipt.ts';
+import type { Receipt } from '../../../receipt/receipt.ts';
 import { parseLsn } from '../lsn.ts';
 import {
   MODES,

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { isErrno } from '../../../files.ts';
+import { isErrno } from '../../../lib/durable-files.ts';
 import { readIfThere } from './past.ts';
 
 /** `postmaster.pid`, as the last server on the data left it. */

@@ -1,8 +1,8 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
-import { isErrno, writeDurably } from '../../../files.ts';
-import { VOLUME_FOLDER } from '../../../freeze/volume.ts';
+import { isErrno, writeDurably } from '../../../lib/durable-files.ts';
+import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
 import { ControlFileError, readControlFile } from '../control-file.ts';
 import type { Prepared } from '../receipt.ts';

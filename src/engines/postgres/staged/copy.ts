@@ -13,8 +13,8 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { isErrno, syncFolder } from '../../../files.ts';
-import { openRegular } from '../../../regular-file.ts';
+import { isErrno, syncFolder } from '../../../lib/durable-files.ts';
+import { openRegular } from '../../../lib/regular-file.ts';
 import type { Manifest } from './manifest.ts';
 import { ignoreGone } from './sources.ts';
 import type { Sources } from './sources.ts';

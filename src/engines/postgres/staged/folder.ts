@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { lstat, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno, syncFolder } from '../../../files.ts';
-import { RECEIPT_FILE, VOLUME_FOLDER } from '../../../freeze/volume.ts';
+import { isErrno, syncFolder } from '../../../lib/durable-files.ts';
+import { RECEIPT_FILE, VOLUME_FOLDER } from '../../../receipt/volume.ts';
 
 /** Names within the folder of one staged backup. */
 export const BASE = 'base';

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isErrno } from '../../../files.ts';
-import { openRegular, readRegular } from '../../../regular-file.ts';
+import { isErrno } from '../../../lib/durable-files.ts';
+import { openRegular, readRegular } from '../../../lib/regular-file.ts';
 import { BASE, MANIFEST } from './folder.ts';
 
 const manifestSchema = z.object({

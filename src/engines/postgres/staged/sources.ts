@@ -2,9 +2,9 @@ import { constants, type Dirent } from 'node:fs';
 import { access, lstat, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
-import { isErrno } from '../../../files.ts';
-import { isDenied, isForeign, mayBeTheServers } from '../../../foreign-entries.ts';
-import { VOLUME_FOLDER } from '../../../freeze/volume.ts';
+import { isErrno } from '../../../lib/durable-files.ts';
+import { isDenied, isForeign, mayBeTheServers } from '../../shared/foreign-entries.ts';
+import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
 
 /** What a base backup copies, relative to PGDATA; folders before what lies in them. */
 export interface Sources {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readRegular } from '../../../regular-file.ts';
+import { readRegular } from '../../../lib/regular-file.ts';
 import { readControlFile } from '../control-file.ts';
 import { parseLsn } from '../lsn.ts';
 import { WalEvidence } from './evidence.ts';

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno } from '../../../files.ts';
-import { openRegular } from '../../../regular-file.ts';
+import { isErrno } from '../../../lib/durable-files.ts';
+import { openRegular } from '../../../lib/regular-file.ts';
 import { formatLsn, segmentFileName } from '../lsn.ts';
 import type { TimelineSpan } from './timeline.ts';
 

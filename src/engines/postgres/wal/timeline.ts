@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readRegular } from '../../../regular-file.ts';
+import { readRegular } from '../../../lib/regular-file.ts';
 import { parseLsn } from '../lsn.ts';
 
 /** A timeline that another one branched off, and where. */

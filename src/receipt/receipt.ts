@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { COPY_METHODS } from '../engines/engine.ts';
 
 /** 1–128 of `A-Za-z0-9._:-`. */
 export const freezeId = z
@@ -10,6 +9,13 @@ export const freezeId = z
 export const jsonValue = z
   .json()
   .register(z.globalRegistry, { id: 'Json', description: 'Any JSON value.' });
+
+/**
+ * How the volume will be copied: `snapshot` is one volume, atomically; `volumes` is several, each
+ * atomically but at different moments; `files` is file by file.
+ */
+export const COPY_METHODS = ['snapshot', 'volumes', 'files'] as const;
+export type CopyMethod = (typeof COPY_METHODS)[number];
 
 const instant = z.iso.datetime();
 const millis = z.number().nonnegative().nullable();
@@ -67,3 +73,11 @@ export const receiptSchema = z
   .meta({ id: 'Receipt', description: 'The proof of one freeze.' });
 
 export type Receipt = z.infer<typeof receiptSchema>;
+
+/** Something that speaks against a hold, by the engine's evidence or that on the volume. */
+export interface Breach {
+  /** Such as `server-restarted`. */
+  readonly code: string;
+  /** One sentence a reader understands. */
+  readonly note: string;
+}

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../errors.ts';
-import { unlessAborted } from '../unless-aborted.ts';
+import { unlessAborted } from './deadline.ts';
 
 interface Making<T> {
   readonly answer: Promise<T>;

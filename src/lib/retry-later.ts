@@ -4,13 +4,13 @@ const TRY_AGAIN_AFTER_MS = 1_000;
  * Work that failed at the end of a freeze (a disk was full, a volume read-only) and is still owed: it
  * is tried again every second until it succeeds.
  */
-export class Owed {
+export class RetryLater {
   #work: (() => Promise<void>) | undefined;
   #running: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
   /** Takes the place of what was owed before. */
-  owe(work: () => Promise<void>): void {
+  schedule(work: () => Promise<void>): void {
     this.#work = work;
     this.#arm();
   }

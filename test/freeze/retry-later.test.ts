@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { blankReceipt } from '../../src/freeze/drafts.ts';
 import { Journal } from '../../src/freeze/journal.ts';
-import { Volume } from '../../src/freeze/volume.ts';
+import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { RestoreCheck } from '../../src/restore/verify-at-start.ts';
 import { ScriptedEngine } from '../support/scripted-engine.ts';
 
@@ -50,7 +50,7 @@ it('closing an old journal late never removes the entry of the next freeze', asy
 });
 
 it('a receipt that could not be removed at the end goes as soon as the volume lets it', async () => {
-  const volume = new Volume(root);
+  const volume = new ReceiptVolume(root);
   await volume.keep({ 'scripted.label': 'label\n' });
   const stuck = join(root, '.quiesce/receipt.json');
   await mkdir(stuck);
@@ -63,7 +63,7 @@ it('a receipt that could not be removed at the end goes as soon as the volume le
 });
 
 it('what an old freeze still owes the volume is settled before the next one writes', async () => {
-  const volume = new Volume(root);
+  const volume = new ReceiptVolume(root);
   await volume.keep({ 'scripted.label': 'old\n' });
   const stuck = join(root, '.quiesce/receipt.json');
   await mkdir(stuck);
@@ -83,7 +83,7 @@ it('a write that a kill cut short leaves no file behind once the next process ha
 });
 
 it('a receipt that was left behind by an ended freeze is removed at start, not taken for a restored copy', async () => {
-  const volume = new Volume(root);
+  const volume = new ReceiptVolume(root);
   await volume.seal(receipt);
   const check = new RestoreCheck({
     engine: new ScriptedEngine(),

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { chown, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Breach } from '../engines/engine.ts';
 import { QuiesceError } from '../errors.ts';
 import {
   describeErrno,
@@ -13,11 +12,12 @@ import {
   type ReservedFile,
   writeDurably,
   type WriteOptions,
-} from '../files.ts';
-import { readRegular } from '../regular-file.ts';
-import { Lane, within } from './lane.ts';
-import { Owed } from './owed.ts';
-import { type Receipt, receiptSchema } from './receipt.ts';
+} from '../lib/durable-files.ts';
+import { readRegular } from '../lib/regular-file.ts';
+import { withDeadline } from '../lib/deadline.ts';
+import { SerialQueue } from '../lib/serial-queue.ts';
+import { RetryLater } from '../lib/retry-later.ts';
+import { type Breach, type Receipt, receiptSchema } from './receipt.ts';
 
 /** The folder on the data volume that travels with every copy of it. */
 export const VOLUME_FOLDER = '.quiesce';
@@ -46,13 +46,13 @@ export interface Evidence {
  * Ordering is the evidence: `seal` is the last act of a freeze and `withdraw` the first act of every
  * end, so an atomic copy that holds `receipt.json` was cut while the hold was in place.
  */
-export class Volume {
+export class ReceiptVolume {
   readonly dataDir: string | undefined;
   /** Another sidecar uses the volume: nothing is removed from it. */
   handsOff = false;
   #failure: string | undefined;
-  readonly #lane = new Lane();
-  readonly #owed = new Owed();
+  readonly #queue = new SerialQueue();
+  readonly #retry = new RetryLater();
   #room: ReservedFile | undefined;
   /** Whose receipt this process has written last, while it lies there. */
   #sealed: string | undefined;
@@ -68,7 +68,7 @@ export class Volume {
   /** Writes the files a restore must put back. Never rejects: `seal` says what went wrong. */
   async keep(files: Readonly<Record<string, string>>): Promise<void> {
     if (this.dataDir === undefined) return;
-    await this.#lane.run(async () => {
+    await this.#queue.run(async () => {
       try {
         await this.#settle();
         await this.#folder();
@@ -103,7 +103,7 @@ export class Volume {
    * @throws QuiesceError COPY_UNSUPPORTED where another freeze's receipt lies there, and stays
    */
   async reserve(): Promise<void> {
-    await this.#lane.run(async () => {
+    await this.#queue.run(async () => {
       if (!this.plan().onVolume) return;
       try {
         await this.#settle();
@@ -122,7 +122,7 @@ export class Volume {
    * @throws QuiesceError COPY_UNSUPPORTED where another freeze's receipt lies there, and stays
    */
   async seal(receipt: Receipt, signal?: AbortSignal): Promise<Evidence> {
-    return await this.#lane.run(async () => {
+    return await this.#queue.run(async () => {
       const plan = this.plan();
       const room = this.#room;
       this.#room = undefined;
@@ -166,8 +166,8 @@ export class Volume {
   async inspect(): Promise<readonly Breach[]> {
     const folder = this.#path('');
     try {
-      const looking = this.#lane.run(() => this.#changed());
-      const changed = await within(READ_WITHIN_MS, looking);
+      const looking = this.#queue.run(() => this.#changed());
+      const changed = await withDeadline(READ_WITHIN_MS, looking);
       if (changed.length === 0) return [];
       const note = `What the freeze left in ${folder} was removed or changed while it was held (${changed.join(', ')}): a copy may lack its proof.`;
       return [{ code: 'evidence-lost', note }];
@@ -213,7 +213,7 @@ export class Volume {
    */
   async withdraw(id: string | null): Promise<string | null> {
     if (this.dataDir === undefined || this.handsOff) return null;
-    const withdrawing = this.#lane.run(async () => {
+    const withdrawing = this.#queue.run(async () => {
       this.#failure = undefined;
       this.#written.clear();
       await this.#settle();
@@ -221,7 +221,7 @@ export class Volume {
       await this.#settle();
     });
     try {
-      await within(ANSWER_WITHIN_MS, withdrawing);
+      await withDeadline(ANSWER_WITHIN_MS, withdrawing);
       return null;
     } catch (error) {
       return `${this.#path(RECEIPT_FILE)} could not be removed: ${describeErrno(error)}.`;
@@ -230,11 +230,11 @@ export class Volume {
 
   /** To be awaited before anything is written. Rejects where an ended freeze's receipt still lies there. */
   async #settle(): Promise<void> {
-    await this.#owed.settle();
+    await this.#retry.settle();
     try {
       await this.#remove();
     } catch (error) {
-      this.#owed.owe(async () => {
+      this.#retry.schedule(async () => {
         await this.#remove();
         await this.#removeOthers();
       });
@@ -262,17 +262,17 @@ export class Volume {
    * (`restored-ID.json`) and the file of the claim, once the receipt itself is gone. What cannot be removed is tried again.
    */
   async tidy(): Promise<void> {
-    const tidying = this.#lane.run(async () => {
+    const tidying = this.#queue.run(async () => {
       await this.#room?.discard();
       this.#room = undefined;
       if (this.dataDir === undefined || this.handsOff || (await this.#receipt()) !== null) return;
       try {
         await this.#removeOthers();
       } catch {
-        this.#owed.owe(() => this.#removeOthers());
+        this.#retry.schedule(() => this.#removeOthers());
       }
     });
-    await within(ANSWER_WITHIN_MS, tidying).catch(() => undefined);
+    await withDeadline(ANSWER_WITHIN_MS, tidying).catch(() => undefined);
   }
 
   async #removeOthers(): Promise<void> {
@@ -284,7 +284,7 @@ export class Volume {
 
   /** The receipt lying on the volume; `'unreadable'` where there is one that cannot be read. */
   async receipt(): Promise<Receipt | 'unreadable' | null> {
-    return await this.#lane.run(() => this.#receipt());
+    return await this.#queue.run(() => this.#receipt());
   }
 
   async #receipt(): Promise<Receipt | 'unreadable' | null> {
@@ -301,7 +301,7 @@ export class Volume {
 
   /** The receipt beside which a verification was left last; `null` where there is none. */
   async lastRestored(): Promise<Receipt | null> {
-    return await this.#lane.run(async () => {
+    return await this.#queue.run(async () => {
       const names = (await this.#list()).filter((name) => name.startsWith(RESTORED_PREFIX));
       const read = await Promise.all(names.map((name) => this.#restored(name)));
       const found = read.filter((one) => one !== null);
@@ -321,7 +321,7 @@ export class Volume {
 
   /** Writes a file beside the receipt; rejects with the system's error. */
   async write(name: string, content: string): Promise<void> {
-    await this.#lane.run(() => this.#writeNew(name, content));
+    await this.#queue.run(() => this.#writeNew(name, content));
   }
 
   async #writeNew(name: string, content: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { QuiesceError } from '../errors.ts';
-import { describeErrno } from '../files.ts';
-import { type Receipt, receiptSchema } from '../freeze/receipt.ts';
+import { describeErrno } from '../lib/durable-files.ts';
+import { type Receipt, receiptSchema } from './receipt.ts';
 
 /** A receipt is below a megabyte, even with thousands of databases. */
 export const LARGEST_RECEIPT = 16 << 20;

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../errors.ts';
-import { unlessAborted } from '../unless-aborted.ts';
+import { unlessAborted } from './deadline.ts';
 
 /** Work that is done one after the other, in the order in which it was asked for. */
 export class OneAtATime {

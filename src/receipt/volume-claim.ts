@@ -3,10 +3,11 @@ import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { QuiesceError } from '../errors.ts';
-import { tryLock } from '../file-lock.ts';
-import { isErrno } from '../files.ts';
-import { Lane, within } from './lane.ts';
-import { CLAIM_FILE, type Volume, VOLUME_FOLDER } from './volume.ts';
+import { tryLock } from '../lib/file-lock.ts';
+import { isErrno } from '../lib/durable-files.ts';
+import { withDeadline } from '../lib/deadline.ts';
+import { SerialQueue } from '../lib/serial-queue.ts';
+import { CLAIM_FILE, type ReceiptVolume, VOLUME_FOLDER } from './volume.ts';
 
 /** A volume that hangs must not hold up a freeze for this: the freeze itself will say so. */
 const ANSWER_WITHIN_MS = 2_000;
@@ -19,9 +20,9 @@ const EMPTY: readonly string[] = ['lost+found', VOLUME_FOLDER];
  * carries it. It holds between the pods of one node; across nodes only where the file system's locks do.
  */
 export class VolumeClaim {
-  readonly #volume: Volume;
+  readonly #volume: ReceiptVolume;
   readonly #logger: Logger;
-  readonly #lane = new Lane();
+  readonly #queue = new SerialQueue();
   #file: FileHandle | undefined;
   /** A look under way: on a volume that hangs there is never a second one. */
   #looking: Promise<void> | undefined;
@@ -29,7 +30,7 @@ export class VolumeClaim {
   #warned = false;
   #onOurs: (() => void) | undefined;
 
-  constructor(volume: Volume, logger: Logger) {
+  constructor(volume: ReceiptVolume, logger: Logger) {
     this.#volume = volume;
     this.#logger = logger;
   }
@@ -69,7 +70,7 @@ export class VolumeClaim {
     if (dataDir === undefined) return;
     try {
       const looking = (freezing ? undefined : this.#looking) ?? this.#look(dataDir, freezing);
-      await within(ANSWER_WITHIN_MS, looking);
+      await withDeadline(ANSWER_WITHIN_MS, looking);
     } catch (error) {
       if (!this.#warned) this.#logger.warn({ dataDir, err: error }, 'the volume cannot be claimed');
       this.#warned = true;
@@ -86,7 +87,7 @@ export class VolumeClaim {
   }
 
   async #look(dataDir: string, freezing: boolean): Promise<void> {
-    const looking = this.#lane.run(() => this.#claim(dataDir, freezing));
+    const looking = this.#queue.run(() => this.#claim(dataDir, freezing));
     this.#looking = looking;
     try {
       await looking;

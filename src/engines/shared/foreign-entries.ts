@@ -1,4 +1,4 @@
-import { isErrno } from './files.ts';
+import { isErrno } from '../../lib/durable-files.ts';
 
 /**
  * What file systems, their tools and desktops put at the root of a volume: ext's `lost+found`, the
