@@ -18,11 +18,11 @@ module.exports = {
       name: 'shim-node-only',
       comment: 'A hook starts in milliseconds: the router and the shim load node: and pure files.',
       severity: 'error',
-      from: { path: '^src/(cli|shim|help)\\.ts$|^src/shim/' },
+      from: { path: '^src/cli\\.ts$|^src/shim/' },
       to: {
         dynamic: false,
         dependencyTypesNot: ['core', 'type-only'],
-        pathNot: '^src/(shim|help|errors|version)\\.ts$|^src/shim/|^src/lib/duration\\.ts$',
+        pathNot: '^src/(errors|version)\\.ts$|^src/shim/|^src/lib/duration\\.ts$',
       },
     },
     {
@@ -49,7 +49,7 @@ module.exports = {
       name: 'engines-know-no-edges',
       severity: 'error',
       from: { path: '^src/engines/' },
-      to: { path: '^src/(http|shim|demo|cluster|commands)/|^src/(cli|shim|sidecar|config)\\.ts$' },
+      to: { path: '^src/(http|shim|demo|cluster|commands)/|^src/(sidecar|config)/|^src/cli\\.ts$' },
     },
     {
       name: 'http-knows-the-control-only',
@@ -59,7 +59,7 @@ module.exports = {
       to: {
         path: '^src/',
         pathNot:
-          '^src/(http|lib)/|^src/(control|errors|logger|version)\\.ts$|^src/receipt/receipt\\.ts$|^src/engines/engine\\.ts$',
+          '^src/(http|lib)/|^src/(errors|logger|version)\\.ts$|^src/freeze/requests\\.ts$|^src/restore/verify-at-start\\.ts$|^src/receipt/receipt\\.ts$|^src/engines/engine\\.ts$',
       },
     },
     {

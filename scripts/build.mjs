@@ -92,7 +92,7 @@ const saslprepWhenNeeded = {
   },
 };
 
-/** prom-client's own metrics of a process could export by it; src/metrics.ts has others. */
+/** prom-client's own metrics of a process could export by it; src/sidecar/metrics.ts has others. */
 const noTelemetry = {
   name: 'no-telemetry',
   setup({ onResolve, onLoad }) {

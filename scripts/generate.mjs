@@ -62,11 +62,11 @@ export { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 export { z } from 'zod';
 export { addRoutes } from './src/http/routes.ts';
 export { catalogue } from './src/errors.ts';
-export { receiptSchema } from './src/freeze/receipt.ts';
+export { receiptSchema } from './src/receipt/receipt.ts';
 export { THEMES } from './src/cluster/doctor/rules/index.ts';
 export { RESOURCES, resourceName } from './src/cluster/doctor/resources.ts';
 export { VERSION } from './src/version.ts';
-export { helpFor, overview } from './src/help.ts';
+export { helpFor, overview } from './src/shim/help.ts';
 export { SHIM_VERBS } from './src/shim/args.ts';
 import * as sidecar from './src/commands/sidecar.ts';
 import * as prepareRestore from './src/commands/prepare-restore.ts';

@@ -1,8 +1,8 @@
 import { QuiesceError, toQuiesceError } from './errors.ts';
-import type { Verb } from './help.ts';
-import { helpFor, isVerb, overview } from './help.ts';
-import type { ShimVerb } from './shim.ts';
-import { SHIM_VERBS, runShim } from './shim.ts';
+import type { Verb } from './shim/help.ts';
+import { helpFor, isVerb, overview } from './shim/help.ts';
+import type { ShimVerb } from './shim/shim.ts';
+import { SHIM_VERBS, runShim } from './shim/shim.ts';
 import { VERSION } from './version.ts';
 
 type Command = Exclude<Verb, ShimVerb>;

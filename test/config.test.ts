@@ -2,8 +2,8 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ReadConfigOptions } from '../src/config.ts';
-import { readConfig } from '../src/config.ts';
+import type { ReadConfigOptions } from '../src/config/config.ts';
+import { readConfig } from '../src/config/config.ts';
 import type { QuiesceError } from '../src/errors.ts';
 
 let dir: string;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createLogger } from '../src/logger.ts';
-import { createMetrics } from '../src/metrics.ts';
+import { createMetrics } from '../src/sidecar/metrics.ts';
 
 const labels = 'app="shop",engine="postgres"';
 const seriesOf = (text: string) =>

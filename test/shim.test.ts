@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { QuiesceError } from '../src/errors.ts';
 import { buildControlApp } from '../src/http/app.ts';
 import { createLogger } from '../src/logger.ts';
-import { listenOnSocket } from '../src/sockets.ts';
+import { listenOnSocket } from '../src/sidecar/control-socket.ts';
 import { FakeControl, aReceipt, consistent, notConsistent } from './support/fake-control.ts';
 
 interface Outcome {

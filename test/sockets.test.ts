@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildControlApp } from '../src/http/app.ts';
 import { createLogger } from '../src/logger.ts';
-import { claimSocket, listenOnSocket } from '../src/sockets.ts';
+import { claimSocket, listenOnSocket } from '../src/sidecar/control-socket.ts';
 import { FakeControl } from './support/fake-control.ts';
 
 const logger = createLogger({ level: 'silent' });

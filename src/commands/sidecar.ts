@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
 import closeWithGrace from 'close-with-grace';
-import { readConfig } from '../config.ts';
+import { readConfig } from '../config/config.ts';
 import { ENGINE_NAMES, loadEngine } from '../engines/index.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
-import { startSidecar } from '../sidecar.ts';
+import { startSidecar } from '../sidecar/sidecar.ts';
 
 const HELP = `Usage: quiesce sidecar [--config FILE]
 

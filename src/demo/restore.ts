@@ -1,7 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RestoreView, Status } from '../control.ts';
+import type { Status } from '../http/control.ts';
+import type { RestoreView } from '../restore/verify-at-start.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import type { DemoServer } from './database.ts';
 import { get, runCli, type SidecarProcess } from './processes.ts';

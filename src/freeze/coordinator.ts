@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Abandoned, FreezeRequest, LeasePhase, LeaseView, ThawRequest } from '../control.ts';
+import type { Abandoned, FreezeRequest, LeasePhase, LeaseView, ThawRequest } from './requests.ts';
 import { LONGEST_MS } from '../lib/duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { type CallId, Calls, checkSame } from './idempotency.ts';
@@ -17,7 +17,7 @@ import {
   successOf,
 } from './outcomes.ts';
 import type { Receipt } from '../receipt/receipt.ts';
-import { type Asker, FreezeRun } from './run.ts';
+import { type Asker, FreezeRun } from './freeze-run.ts';
 import { CallerGone, LeaseRunner, type RunnerDeps } from './runner.ts';
 import { Turns } from './turns.ts';
 

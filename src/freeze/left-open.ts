@@ -1,6 +1,6 @@
 import { type DueThaw, LATE_AT_MOST_MS, lateWindow } from './due-thaws.ts';
 import type { Clock } from './persisted-due.ts';
-import type { FreezeRun } from './run.ts';
+import type { FreezeRun } from './freeze-run.ts';
 
 /**
  * The thaw that is to come of a freeze whose sidecar died: its caller has heard that it was held, or

@@ -1,9 +1,9 @@
-import type { LeasePhase, LeaseView } from '../control.ts';
+import type { LeasePhase, LeaseView } from './requests.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { QuiesceError } from '../errors.ts';
 import type { Cause } from './lease-types.ts';
 import type { Receipt } from '../receipt/receipt.ts';
-import type { FreezeRun } from './run.ts';
+import type { FreezeRun } from './freeze-run.ts';
 
 /** The receipt, if it is a success; the error of a thaw that is none, otherwise. */
 export function successOf(receipt: Receipt): Receipt {

@@ -1,4 +1,4 @@
-import type { LeasePhase, LeaseView } from '../control.ts';
+import type { LeasePhase, LeaseView } from './requests.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { Deferred } from '../lib/deferred.ts';
@@ -10,8 +10,7 @@ import { lateThawOf } from './left-open.ts';
 import { failureOf, requireSameEngine, stuck } from './outcomes.ts';
 import { type Clock, fromPersisted, type PersistedDue, toPersisted } from './persisted-due.ts';
 import { NOT_REMOVED, type Receipt } from '../receipt/receipt.ts';
-import { FreezeRun, type RunDeps } from './run.ts';
-import { story } from './story.ts';
+import { FreezeRun, logFields, type RunDeps } from './freeze-run.ts';
 
 /** What the metrics are told. */
 export interface FreezeObserver {
@@ -208,7 +207,7 @@ export class LeaseRunner {
       const { receipt } = run;
       this.#deps.observer.frozen(new Date(receipt.frozenAt ?? Date.now()));
       const took = formatDuration(receipt.durationsMs.freeze ?? 0);
-      this.#deps.logger.info(story(run), `frozen after ${took}, ${receipt.mode}`);
+      this.#deps.logger.info(logFields(run), `frozen after ${took}, ${receipt.mode}`);
       frozen.resolve(receipt);
     } catch (error) {
       run.failure ??= toQuiesceError(error);
@@ -260,7 +259,7 @@ export class LeaseRunner {
     if (held) observer.lastSuccess(new Date());
     const since = frozenAt === null ? 'never held' : `held since ${frozenAt}`;
     const time = durationsMs.held === null ? since : `held ${formatDuration(durationsMs.held)}`;
-    const facts = { ...story(run), cause, reasons, notes };
+    const facts = { ...logFields(run), cause, reasons, notes };
     logger[held ? 'info' : 'warn'](facts, `freeze ended by ${cause}: ${verdict}, ${time}`);
   }
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Control } from '../control.ts';
+import type { Control } from './control.ts';
 import type { Logger } from '../logger.ts';
 import type { App } from './base.ts';
 import { createApp } from './base.ts';

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import type { Caller, Control } from '../control.ts';
+import type { Control } from './control.ts';
+import type { Caller } from '../freeze/requests.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { QuiesceError } from '../errors.ts';
 import { receiptSchema } from '../receipt/receipt.ts';

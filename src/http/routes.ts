@@ -1,5 +1,5 @@
 import openapi from '../../docs/openapi.json' with { type: 'json' };
-import type { Control } from '../control.ts';
+import type { Control } from './control.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { QuiesceError } from '../errors.ts';
 import { receiptSchema } from '../receipt/receipt.ts';

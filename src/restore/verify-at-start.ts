@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import type { RestoreView } from '../control.ts';
 import type { Engine, VerifyResult } from '../engines/engine.ts';
 import { toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../lib/durable-files.ts';
@@ -12,6 +11,13 @@ const ANSWER_WITHIN_MS = 30_000;
 const LOOK_WITHIN_MS = 2_000;
 /** The volume may hang, and then nothing ends that waits for it. */
 const STOP_WITHIN_MS = 5_000;
+
+export interface RestoreView {
+  readonly id: string;
+  readonly verified: boolean | null;
+  readonly checkedAt: string | null;
+  readonly message: string;
+}
 
 export interface RestoreCheckDeps {
   readonly engine: Engine;

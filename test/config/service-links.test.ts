@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { baseSchema } from '../../src/config/schema.ts';
 import { ENGINE_NAMES, loadEngine } from '../../src/engines/index.ts';
 import type { QuiesceError } from '../../src/errors.ts';

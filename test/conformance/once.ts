@@ -41,7 +41,9 @@ export function describeOnce<L extends Ledger>(shared: SharedStage<L>): void {
     ])('is told to one of several thaws %s that come at once', async (_, id) => {
       await stage.held({ id: 'beside' });
       const answers = await Promise.all([1, 2, 3].map(() => stage.thaw(id)));
-      const codes = answers.map(({ status, body }) => (status === 200 ? '' : body.error.code));
+      const codes = answers.map(({ status, body }) =>
+        String(status === 200 ? '' : body.error.code),
+      );
       expect(codes.toSorted()).toEqual(['', 'ALREADY_THAWED', 'ALREADY_THAWED']);
       await stage.expectNothingHeld();
     });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { LeaseEvent } from '../../src/freeze/lease-types.ts';
 import { fromPersisted, toPersisted } from '../../src/freeze/persisted-due.ts';
 import { lateThawOf } from '../../src/freeze/left-open.ts';
-import type { FreezeRun } from '../../src/freeze/run.ts';
+import type { FreezeRun } from '../../src/freeze/freeze-run.ts';
 import { type Act, Callers, type Naming, type Told, TTL } from '../support/callers.ts';
 import { leaseAfter, type LeaseStep } from '../support/lease-steps.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { blankReceipt } from '../../src/freeze/drafts.ts';
+import { blankReceipt } from '../../src/freeze/receipt-states.ts';
 import { Journal } from '../../src/freeze/journal.ts';
 import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { RestoreCheck } from '../../src/restore/verify-at-start.ts';

@@ -9,7 +9,7 @@ import { buildControlApp } from '../../src/http/app.ts';
 import { Connections } from '../../src/http/connections.ts';
 import { createListener } from '../../src/http/listener.ts';
 import { createLogger } from '../../src/logger.ts';
-import { listenOnSocket } from '../../src/sockets.ts';
+import { listenOnSocket } from '../../src/sidecar/control-socket.ts';
 import { Crowd, openFiles, SITTERS } from '../support/crowd.ts';
 import { aReceipt, FakeControl } from '../support/fake-control.ts';
 import { makeTempDir } from '../support/postgres.ts';

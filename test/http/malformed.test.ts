@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildControlApp } from '../../src/http/app.ts';
 import { buildObservabilityApp } from '../../src/http/observability.ts';
 import { createLogger } from '../../src/logger.ts';
-import { claimSocket, listenOnSocket } from '../../src/sockets.ts';
+import { claimSocket, listenOnSocket } from '../../src/sidecar/control-socket.ts';
 import { FakeControl } from '../support/fake-control.ts';
 import { raw, rawAll } from './raw.ts';
 

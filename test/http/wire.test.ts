@@ -10,7 +10,7 @@ import { json } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildControlApp } from '../../src/http/app.ts';
 import { createLogger } from '../../src/logger.ts';
-import { claimSocket, listenOnSocket } from '../../src/sockets.ts';
+import { claimSocket, listenOnSocket } from '../../src/sidecar/control-socket.ts';
 import { FakeControl, aReceipt } from '../support/fake-control.ts';
 import { raw } from './raw.ts';
 

@@ -8,7 +8,7 @@ import type {
   Reply,
 } from '../../src/freeze/lease-types.ts';
 import { fromPersisted, toPersisted } from '../../src/freeze/persisted-due.ts';
-import type { FreezeRun } from '../../src/freeze/run.ts';
+import type { FreezeRun } from '../../src/freeze/freeze-run.ts';
 
 export const TTL = 100;
 

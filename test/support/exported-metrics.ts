@@ -1,4 +1,4 @@
-import { createMetrics } from '../../src/metrics.ts';
+import { createMetrics } from '../../src/sidecar/metrics.ts';
 
 /** What a sidecar exports once each thing has happened to it. */
 export async function metricsOfTheSidecar(): Promise<string> {

@@ -1,4 +1,5 @@
-import type { Abandoned, Control, FreezeRequest, Status, ThawRequest } from '../../src/control.ts';
+import type { Control, Status } from '../../src/http/control.ts';
+import type { Abandoned, FreezeRequest, ThawRequest } from '../../src/freeze/requests.ts';
 import type { JsonObject, VerifyOptions, VerifyResult } from '../../src/engines/engine.ts';
 import { QuiesceError } from '../../src/errors.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { join } from 'node:path';
-import type { Status } from '../../src/control.ts';
+import type { Status } from '../../src/http/control.ts';
 import { freePort } from '../../src/demo/embedded-postgres.ts';
 import { cleanEnv, cliPath, type Finished, get, runCli } from '../../src/demo/processes.ts';
 

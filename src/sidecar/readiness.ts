@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Engine, Probe } from './engines/engine.ts';
-import { toQuiesceError } from './errors.ts';
+import type { Engine, Probe } from '../engines/engine.ts';
+import { toQuiesceError } from '../errors.ts';
 
 const LOOK_EVERY_MS = 10_000;
 const LOOK_AGAIN_AFTER_MS = 1_000;

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { VERSION } from './version.ts';
+import { VERSION } from '../version.ts';
 
 export type HookName = 'freeze' | 'thaw';
 

@@ -1,4 +1,4 @@
-import type { ShimVerb } from './shim/args.ts';
+import type { ShimVerb } from './args.ts';
 
 const OUTPUT = '  -o, --output text|json   text (default), or one line of JSON';
 

@@ -10,7 +10,7 @@ import type {
 import type { CopyMethod } from '../receipt/receipt.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { withDeadlineAfterAbort, unlessAborted } from '../lib/deadline.ts';
-import { blankReceipt, endedReceipt, heldReceipt } from './drafts.ts';
+import { blankReceipt, endedReceipt, heldReceipt } from './receipt-states.ts';
 import type { CallId } from './idempotency.ts';
 import type { Journal, JournalEntry, Kept } from './journal.ts';
 import type { Cause, Owner, Verdict } from './lease-types.ts';
@@ -357,4 +357,20 @@ function explain(cause: Cause, failure: QuiesceError | undefined): string {
     interrupted: 'The sidecar died while the freeze was open; the next one released the database.',
   };
   return sentences[cause];
+}
+
+/** What a line of the log tells of a freeze; `engine` itself stands in every line already. */
+export function logFields(run: FreezeRun): Record<string, unknown> {
+  const { mode, copy, engine, durationsMs, position, expiresAt } = run.receipt;
+  const { version, role, identity } = engine;
+  return {
+    freeze: run.id,
+    by: run.by,
+    server: { version, role, ...identity },
+    mode,
+    copy,
+    durationsMs,
+    position,
+    expiresAt,
+  };
 }

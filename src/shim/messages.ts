@@ -1,6 +1,6 @@
 import { formatDuration } from '../lib/duration.ts';
 import type { Receipt } from '../receipt/receipt.ts';
-import { asList, asRecord, asText, oneLine, table } from './layout.ts';
+import { asList, asRecord, asText, oneLine, table } from './table.ts';
 
 type Body = Readonly<Record<string, unknown>>;
 

@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { parseDuration } from './lib/duration.ts';
-import type { ErrorBody } from './errors.ts';
-import { QuiesceError, catalogue, toQuiesceError } from './errors.ts';
-import type { Receipt } from './receipt/receipt.ts';
-import type { Arguments, ShimVerb } from './shim/args.ts';
-import { parseArguments, wantsJson } from './shim/args.ts';
-import type { Answer, Call } from './shim/client.ts';
-import { call } from './shim/client.ts';
-import { asRecord, oneLine, tree } from './shim/layout.ts';
-import { newKey, sendUntilAnswered } from './shim/retry.ts';
+import { parseDuration } from '../lib/duration.ts';
+import type { ErrorBody } from '../errors.ts';
+import { QuiesceError, catalogue, toQuiesceError } from '../errors.ts';
+import type { Receipt } from '../receipt/receipt.ts';
+import type { Arguments, ShimVerb } from './args.ts';
+import { parseArguments, wantsJson } from './args.ts';
+import type { Answer, Call } from './client.ts';
+import { call } from './client.ts';
+import { asRecord, oneLine, tree } from './table.ts';
+import { newKey, sendUntilAnswered } from './retry.ts';
 import {
   abandonedText,
   freezeText,
@@ -17,10 +17,10 @@ import {
   statusText,
   thawText,
   verifyText,
-} from './shim/text.ts';
+} from './messages.ts';
 
-export { SHIM_VERBS } from './shim/args.ts';
-export type { ShimVerb } from './shim/args.ts';
+export { SHIM_VERBS } from './args.ts';
+export type { ShimVerb } from './args.ts';
 
 const DEFAULT_SOCKET = '/run/quiesce/control.sock';
 /** The sidecar's own default; with the grace below it ends before Velero's 30 s. */

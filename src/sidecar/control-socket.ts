@@ -4,8 +4,8 @@ import { constants } from 'node:fs';
 import { access, lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, isAbsolute } from 'node:path';
-import { QuiesceError } from './errors.ts';
-import { BACKLOG } from './http/connections.ts';
+import { QuiesceError } from '../errors.ts';
+import { BACKLOG } from '../http/connections.ts';
 
 /** `sun_path` on Linux holds 108 bytes with the final zero. */
 export const LONGEST_SOCKET_PATH = 107;

@@ -1,11 +1,12 @@
-import type { Abandoned, Control, FreezeRequest, Status, ThawRequest } from './control.ts';
-import type { Engine, JsonObject, VerifyOptions, VerifyResult } from './engines/engine.ts';
-import { QuiesceError } from './errors.ts';
-import type { Coordinator } from './freeze/coordinator.ts';
-import type { Receipt } from './receipt/receipt.ts';
-import type { Monitor } from './monitor.ts';
-import type { RestoreCheck } from './restore/verify-at-start.ts';
-import { VERSION } from './version.ts';
+import type { Control, Status } from '../http/control.ts';
+import type { Abandoned, FreezeRequest, ThawRequest } from '../freeze/requests.ts';
+import type { Engine, JsonObject, VerifyOptions, VerifyResult } from '../engines/engine.ts';
+import { QuiesceError } from '../errors.ts';
+import type { Coordinator } from '../freeze/coordinator.ts';
+import type { Receipt } from '../receipt/receipt.ts';
+import type { Monitor } from './readiness.ts';
+import type { RestoreCheck } from '../restore/verify-at-start.ts';
+import { VERSION } from '../version.ts';
 
 export interface ControlDeps {
   readonly coordinator: Coordinator;

@@ -1,16 +1,16 @@
 import type { z } from 'zod';
-import type { Address } from './config/schema.ts';
-import { baseSchema, checkTogether } from './config/schema.ts';
-import type { ConfigIssue, Settings } from './config/sources.ts';
-import { isServiceLink } from './config/service-links.ts';
-import { parseSettings, readSmallFile, resolveDefaults, resolveFiles } from './config/sources.ts';
-import type { ReplicaMode } from './engines/engine.ts';
-import type { CopyMethod } from './receipt/receipt.ts';
-import { QuiesceError } from './errors.ts';
-import type { LogLevel } from './logger.ts';
+import type { Address } from './schema.ts';
+import { baseSchema, checkTogether } from './schema.ts';
+import type { ConfigIssue, Settings } from './sources.ts';
+import { isServiceLink } from './service-links.ts';
+import { parseSettings, readSmallFile, resolveDefaults, resolveFiles } from './sources.ts';
+import type { ReplicaMode } from '../engines/engine.ts';
+import type { CopyMethod } from '../receipt/receipt.ts';
+import { QuiesceError } from '../errors.ts';
+import type { LogLevel } from '../logger.ts';
 
-export type { Address } from './config/schema.ts';
-export type { ConfigIssue, Settings } from './config/sources.ts';
+export type { Address } from './schema.ts';
+export type { ConfigIssue, Settings } from './sources.ts';
 
 /** The configuration of the sidecar; durations in milliseconds, `null` addresses are off. */
 export interface Config {
