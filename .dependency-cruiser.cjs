@@ -6,7 +6,7 @@ module.exports = {
       comment: 'A cycle is a design that has no order.',
       severity: 'error',
       from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+      to: { circular: true },
     },
     {
       name: 'no-unresolvable',

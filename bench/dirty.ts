@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
-import { tool } from '../src/demo/os.ts';
+import { tool } from '../src/testbed/os.ts';
 import { DATABASE, withClient } from '../src/demo/source.ts';
-import type { Workspace } from '../src/demo/workspace.ts';
+import type { Workspace } from '../src/testbed/workspace.ts';
 import { type Bed, makeBed, quiesce } from './support/bed.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
 import { psql } from './support/psql.ts';

@@ -1,4 +1,4 @@
-import type { Workspace } from '../src/demo/workspace.ts';
+import type { Workspace } from '../src/testbed/workspace.ts';
 import { type Bed, makeBed, makeLoad, quiesce } from './support/bed.ts';
 import { groupsOf, stallChart, tableOf } from './support/compare.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';

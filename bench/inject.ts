@@ -2,7 +2,7 @@
 // server as dry runs, in turn with the label and without; the API server's own measure of the webhook
 // stands beside the clients'. Exits 1 where that is 10 ms a pod or more.
 import { inject } from '../src/cluster/inject/inject.ts';
-import type { Pod } from '../src/cluster/inject/pod.ts';
+import type { Pod } from '../src/cluster/objects/pod.ts';
 import { type ControlPlane, startControlPlane } from '../test/support/kubernetes.ts';
 import { CONFIG, goldenNames, goldenPod } from '../test/support/pods.ts';
 import { startWebhook } from '../test/support/webhook.ts';

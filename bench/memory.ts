@@ -1,5 +1,5 @@
 import { Agent, request } from 'node:http';
-import type { Workspace } from '../src/demo/workspace.ts';
+import type { Workspace } from '../src/testbed/workspace.ts';
 import { makeBed } from './support/bed.ts';
 import { type Idle, measureIdle } from './support/idle.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';

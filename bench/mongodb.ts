@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Workspace } from '../src/demo/workspace.ts';
+import type { Workspace } from '../src/testbed/workspace.ts';
 import { MongoLoad } from '../test/support/mongo-load.ts';
 import { type Mongod, mongoEnv, ROOT, startStandalone } from '../test/support/mongod.ts';
 import { TestSidecar } from '../test/support/sidecar.ts';

@@ -1,12 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BlockVolume, makeBlockVolume } from '../src/demo/block-volume.ts';
-import { tool } from '../src/demo/os.ts';
-import { startSidecarBeside } from '../src/demo/processes.ts';
-import { missingOn, RedisLoad } from '../src/demo/redis-load.ts';
-import { RedisServer } from '../src/demo/redis-server.ts';
-import type { Workspace } from '../src/demo/workspace.ts';
+import { type BlockVolume, makeBlockVolume } from '../src/testbed/volume/block-volume.ts';
+import { tool } from '../src/testbed/os.ts';
+import { startSidecarBeside } from '../src/testbed/processes.ts';
+import { missingOn, RedisLoad } from '../src/testbed/redis/load.ts';
+import { RedisServer } from '../src/testbed/redis/server.ts';
+import type { Workspace } from '../src/testbed/workspace.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
 import { engineAlone, lossyAt, type Pair, pairsAt } from './support/redis-treatments.ts';
 import { figure, type Goal, type Report, type Table, times } from './support/report.ts';

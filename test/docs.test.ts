@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { ALIASES, ANNOTATIONS, APPLICATION } from '../src/cluster/inject/names.ts';
+import { ALIASES, ANNOTATIONS, APPLICATION } from '../src/cluster/objects/names.ts';
 import { createWebhookMetrics } from '../src/cluster/webhook/metrics.ts';
 import { WEBHOOK_FLAGS } from '../src/cluster/webhook/options.ts';
 import { baseSchema } from '../src/config/schema.ts';

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { freePort } from '../src/demo/embedded-postgres.ts';
-import { get } from '../src/demo/processes.ts';
+import { freePort } from '../src/testbed/postgres/server.ts';
+import { get } from '../src/testbed/processes.ts';
 import { VERSION } from '../src/version.ts';
 import { makeTempDir } from './support/postgres.ts';
 

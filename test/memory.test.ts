@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { cleanEnvironment } from '../bench/support/environment.ts';
-import { cliPath } from '../src/demo/processes.ts';
+import { cliPath } from '../src/testbed/processes.ts';
 import { type Mongod, mongoEnv, startStandalone } from './support/mongod.ts';
 import { makeTempDir, startServer } from './support/postgres.ts';
 import { RedisServer } from './support/redis.ts';

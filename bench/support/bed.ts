@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
-import { WriterLoad } from '../../src/demo/load.ts';
-import { tool } from '../../src/demo/os.ts';
-import { runCli, type SidecarProcess } from '../../src/demo/processes.ts';
+import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
+import { WriterLoad } from '../../src/testbed/postgres/load.ts';
+import { tool } from '../../src/testbed/os.ts';
+import { runCli, type SidecarProcess } from '../../src/testbed/processes.ts';
 import {
   connectionTo,
   DATABASE,
@@ -12,8 +12,8 @@ import {
   startSidecar,
   withClient,
 } from '../../src/demo/source.ts';
-import { makeVolume } from '../../src/demo/volume.ts';
-import type { Workspace } from '../../src/demo/workspace.ts';
+import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
+import type { Workspace } from '../../src/testbed/workspace.ts';
 
 export interface BedOptions {
   readonly postgres: number;

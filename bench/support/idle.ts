@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type SidecarProcess, startSidecarBeside } from '../../src/demo/processes.ts';
-import { RedisServer } from '../../src/demo/redis-server.ts';
+import { type SidecarProcess, startSidecarBeside } from '../../src/testbed/processes.ts';
+import { RedisServer } from '../../src/testbed/redis/server.ts';
 import { startSidecar } from '../../src/demo/source.ts';
-import type { Workspace } from '../../src/demo/workspace.ts';
+import type { Workspace } from '../../src/testbed/workspace.ts';
 import { mongoEnv, startStandalone } from '../../test/support/mongod.ts';
 import type { Bed } from './bed.ts';
 import { type Arguments, progress } from './program.ts';

@@ -1,5 +1,5 @@
 import { cpus, totalmem } from 'node:os';
-import { tool } from '../../src/demo/os.ts';
+import { tool } from '../../src/testbed/os.ts';
 import { describeEnvironment } from './environment.ts';
 
 /** One line on the machine: ratios travel, milliseconds do not. */

@@ -1,5 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { Workspace } from '../../src/demo/workspace.ts';
+import { Workspace } from '../../src/testbed/workspace.ts';
 import { startedAnew } from './environment.ts';
 import { describeMachine } from './machine.ts';
 import { missed, type Report, textOf } from './report.ts';

@@ -1,7 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import { cleanEnv } from '../../src/demo/processes.ts';
+import type { EmbeddedPostgres } from '../../src/testbed/postgres/server.ts';
+import { cleanEnv } from '../../src/testbed/processes.ts';
 import { DATABASE } from '../../src/demo/source.ts';
 
 /** Debian's psql, with nothing from the caller's own settings. */

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { tool } from '../../src/demo/os.ts';
-import { runCli, type SidecarProcess } from '../../src/demo/processes.ts';
-import type { RedisServer } from '../../src/demo/redis-server.ts';
+import { tool } from '../../src/testbed/os.ts';
+import { runCli, type SidecarProcess } from '../../src/testbed/processes.ts';
+import type { RedisServer } from '../../src/testbed/redis/server.ts';
 import type { FreezeContext, Hold } from '../../src/engines/engine.ts';
 import { createEngine } from '../../src/engines/redis/index.ts';
 import type { Treatment } from './trial.ts';

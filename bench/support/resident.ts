@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../src/demo/embedded-postgres.ts';
-import { get } from '../../src/demo/processes.ts';
-import type { Workspace } from '../../src/demo/workspace.ts';
+import { freePort } from '../../src/testbed/postgres/server.ts';
+import { get } from '../../src/testbed/processes.ts';
+import type { Workspace } from '../../src/testbed/workspace.ts';
 import { cleanEnvironment } from './environment.ts';
 
 const EMPTY_SERVER = `import { createServer } from 'node:http';

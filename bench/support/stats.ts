@@ -1,4 +1,4 @@
-import { quantile } from '../../src/demo/latency.ts';
+import { quantile } from '../../src/testbed/latency.ts';
 
 /** Bins grow by this share: what a quantile is exact to. */
 const STEP = Math.log(1.005);

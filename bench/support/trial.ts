@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LatencyLog, LatencyWindow, Span } from '../../src/demo/latency.ts';
+import type { LatencyLog, LatencyWindow, Span } from '../../src/testbed/latency.ts';
 import { progress } from './program.ts';
 import { Histogram } from './stats.ts';
 

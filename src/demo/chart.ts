@@ -1,4 +1,4 @@
-import type { LatencyWindow } from './latency.ts';
+import type { LatencyWindow } from '../testbed/latency.ts';
 import { makePaint, type Paint } from './paint.ts';
 
 export interface ChartRow {

@@ -1,8 +1,8 @@
 import type { Receipt } from '../receipt/receipt.ts';
 import type { DemoCheck } from './checks.ts';
-import type { LatencyLog } from './latency.ts';
-import type { SidecarProcess } from './processes.ts';
-import type { Workspace } from './workspace.ts';
+import type { LatencyLog } from '../testbed/latency.ts';
+import type { SidecarProcess } from '../testbed/processes.ts';
+import type { Workspace } from '../testbed/workspace.ts';
 
 /** What the writers had been told by one moment: a copy cut later must contain all of it. */
 export interface Acknowledged {

@@ -7,8 +7,8 @@ import { type DemoReport, type Running, summary } from './report.ts';
 import { type Restored, restoreAndVerify } from './restore.ts';
 import { freezeAndCopy, setUp, type Source, type Stage } from './scenario.ts';
 import type { DemoDatabase, DemoServer } from './database.ts';
-import type { SidecarProcess } from './processes.ts';
-import { stopWorkspaces, Workspace } from './workspace.ts';
+import type { SidecarProcess } from '../testbed/processes.ts';
+import { stopWorkspaces, Workspace } from '../testbed/workspace.ts';
 
 const NOT_CONSISTENT = 7;
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;

@@ -1,13 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { amcheck } from './amcheck.ts';
+import { amcheck } from '../testbed/postgres/amcheck.ts';
 import type { DemoCheck } from './checks.ts';
 import type { Acknowledged, Comparison, DemoDatabase, DemoLoad, DemoServer } from './database.ts';
-import type { EmbeddedPostgres } from './embedded-postgres.ts';
-import { verifyLedger } from './ledger.ts';
-import { type Acked, countAcked, WriterLoad } from './load.ts';
-import { tool } from './os.ts';
-import type { SidecarProcess } from './processes.ts';
+import type { EmbeddedPostgres } from '../testbed/postgres/server.ts';
+import { verifyLedger } from '../testbed/postgres/ledger.ts';
+import { type Acked, countAcked, WriterLoad } from '../testbed/postgres/load.ts';
+import { tool } from '../testbed/os.ts';
+import type { SidecarProcess } from '../testbed/processes.ts';
 import {
   connectionTo,
   DATABASE,
@@ -17,7 +17,7 @@ import {
   startSidecar,
   withClient,
 } from './source.ts';
-import type { Workspace } from './workspace.ts';
+import type { Workspace } from '../testbed/workspace.ts';
 
 const RECYCLED_SEGMENTS = 4;
 /** So that eight writers leave the processors of a small machine some air. */

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis';
 import type { DemoCheck } from './checks.ts';
 import type { Comparison } from './database.ts';
-import { describeRanges } from './ledger.ts';
-import { valueOf } from './redis-load.ts';
+import { describeRanges } from '../testbed/postgres/ledger.ts';
+import { valueOf } from '../testbed/redis/load.ts';
 
 const BATCH = 1_000;
 

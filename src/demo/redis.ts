@@ -8,12 +8,12 @@ import { QuiesceError } from '../errors.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import type { DemoCheck } from './checks.ts';
 import type { Acknowledged, Comparison, DemoDatabase, DemoLoad, DemoServer } from './database.ts';
-import { tool } from './os.ts';
-import { aclPath, startSidecarBeside, type SidecarProcess } from './processes.ts';
+import { tool } from '../testbed/os.ts';
+import { aclPath, startSidecarBeside, type SidecarProcess } from '../testbed/processes.ts';
 import { verifyWrites } from './redis-ledger.ts';
-import { RedisLoad } from './redis-load.ts';
-import { RedisServer } from './redis-server.ts';
-import type { Workspace } from './workspace.ts';
+import { RedisLoad } from '../testbed/redis/load.ts';
+import { RedisServer } from '../testbed/redis/server.ts';
+import type { Workspace } from '../testbed/workspace.ts';
 
 const NAMES = ['redis-server', 'valkey-server'] as const;
 const DATA = 'data';

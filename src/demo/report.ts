@@ -3,9 +3,9 @@ import type { Receipt } from '../receipt/receipt.ts';
 import { latencyChart, type Marks, timeline } from './chart.ts';
 import type { DemoCheck } from './checks.ts';
 import type { DemoWords } from './database.ts';
-import type { LatencyWindow } from './latency.ts';
+import type { LatencyWindow } from '../testbed/latency.ts';
 import type { Paint } from './paint.ts';
-import type { Snapshot, VolumeKind } from './volume.ts';
+import type { Snapshot, VolumeKind } from '../testbed/volume/volume.ts';
 
 export interface WriterStory {
   readonly clients: number;

@@ -5,7 +5,7 @@ import type { Status } from '../http/control.ts';
 import type { RestoreView } from '../restore/verify-at-start.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import type { DemoServer } from './database.ts';
-import { get, runCli, type SidecarProcess } from './processes.ts';
+import { get, runCli, type SidecarProcess } from '../testbed/processes.ts';
 import { type Stage, step, type Taken } from './scenario.ts';
 
 export interface Restored {

@@ -4,12 +4,13 @@ import type { Receipt } from '../receipt/receipt.ts';
 import { CheckFailed, type Checks } from './checks.ts';
 import type { Acknowledged, DemoDatabase, DemoServer } from './database.ts';
 import type { DemoOptions } from './options.ts';
-import { type Finished, runCli, type SidecarProcess } from './processes.ts';
+import { type Finished, runCli, type SidecarProcess } from '../testbed/processes.ts';
 import type { Progress } from './progress.ts';
 import type { DemoReport, WriterStory } from './report.ts';
-import { makeVolume, type Snapshot, type Volume } from './volume.ts';
+import { makeVolume } from '../testbed/volume/make-volume.ts';
+import type { Snapshot, Volume } from '../testbed/volume/volume.ts';
 import { tellWriters, type Moments } from './writers.ts';
-import type { Workspace } from './workspace.ts';
+import type { Workspace } from '../testbed/workspace.ts';
 
 /** What one run of the demo works with. */
 export interface Stage {

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, type ClientConfig } from 'pg';
-import { EmbeddedPostgres, freePort } from './embedded-postgres.ts';
-import { roleSqlPath, type SidecarProcess, startSidecarBeside } from './processes.ts';
-import type { Workspace } from './workspace.ts';
+import { EmbeddedPostgres, freePort } from '../testbed/postgres/server.ts';
+import { roleSqlPath, type SidecarProcess, startSidecarBeside } from '../testbed/processes.ts';
+import type { Workspace } from '../testbed/workspace.ts';
 
 /** The database the writers use. */
 export const DATABASE = 'bank';

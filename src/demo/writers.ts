@@ -1,4 +1,4 @@
-import type { Span } from './latency.ts';
+import type { Span } from '../testbed/latency.ts';
 import type { DemoLoad } from './database.ts';
 import type { WriterStory } from './report.ts';
 

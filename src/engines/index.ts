@@ -25,9 +25,9 @@ const engines: Readonly<Record<string, () => Promise<EngineModule>>> = {
 };
 
 const restores: Readonly<Record<string, () => Promise<RestoreModule>>> = {
-  postgres: () => import('./postgres/prepare-restore.ts'),
-  redis: () => import('./redis/prepare-restore.ts'),
-  mongodb: () => import('./mongodb/prepare-restore.ts'),
+  postgres: () => import('./postgres/restore/prepare-restore.ts'),
+  redis: () => import('./redis/restore/prepare-restore.ts'),
+  mongodb: () => import('./mongodb/restore/prepare-restore.ts'),
 };
 
 export const ENGINE_NAMES: readonly string[] = Object.keys(engines);

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { isErrno } from './durable-files.ts';
 
 /**
  * Opens a file for reading. What lies under its name and is no regular file is refused with the code
@@ -27,5 +28,15 @@ export async function readRegular(path: string): Promise<string> {
     return await file.readFile('utf8');
   } finally {
     await file.close();
+  }
+}
+
+/** The content of a file; `null` where there is none. */
+export async function readIfThere(path: string): Promise<string | null> {
+  try {
+    return await readRegular(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return null;
+    throw error;
   }
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { runCli } from '../../src/demo/processes.ts';
+import { runCli } from '../../src/testbed/processes.ts';
 import { COPY_METHODS, type CopyMethod } from '../../src/receipt/receipt.ts';
 import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import type { Ledger, Refusal, Subject } from './fixture.ts';

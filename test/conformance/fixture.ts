@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CopyMethod } from '../../src/receipt/receipt.ts';
-import type { Snapshot, Volume } from '../../src/demo/volume.ts';
+import type { Snapshot, Volume } from '../../src/testbed/volume/volume.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 
 /** The writes a server has acknowledged by one moment, in whatever form the engine's load keeps them. */

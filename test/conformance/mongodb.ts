@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Document, MongoClient } from 'mongodb';
-import { makeVolume, type Volume } from '../../src/demo/volume.ts';
+import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
+import type { Volume } from '../../src/testbed/volume/volume.ts';
 import { makeBlockVolume } from '../support/block-volume.ts';
 import { type Acked, LEDGER_DB, missing, MongoLoad } from '../support/mongo-load.ts';
 import {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { makeVolume, type Volume } from '../../src/demo/volume.ts';
+import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
+import type { Volume } from '../../src/testbed/volume/volume.ts';
 import { makeBlockVolume } from '../support/block-volume.ts';
 import {
   aclLine,

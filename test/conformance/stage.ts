@@ -3,7 +3,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { type Answer, get } from '../../src/demo/processes.ts';
+import { type Answer, get } from '../../src/testbed/processes.ts';
 import type { CopyMethod } from '../../src/receipt/receipt.ts';
 import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import { makeTempDir } from '../support/postgres.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { formatLatency, latencyChart, timeline } from '../../src/demo/chart.ts';
-import type { LatencyWindow } from '../../src/demo/latency.ts';
+import type { LatencyWindow } from '../../src/testbed/latency.ts';
 import { makePaint } from '../../src/demo/paint.ts';
 
 const window = (p50: number, p99: number, max: number, perSecond = 1_000): LatencyWindow => ({

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { isAlive } from '../../src/demo/os.ts';
-import { cliPath } from '../../src/demo/processes.ts';
+import { isAlive } from '../../src/testbed/os.ts';
+import { cliPath } from '../../src/testbed/processes.ts';
 import type { DemoReport } from '../../src/demo/report.ts';
 import { tempDir } from './server.ts';
 

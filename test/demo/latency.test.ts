@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LatencyLog, quantile } from '../../src/demo/latency.ts';
+import { LatencyLog, quantile } from '../../src/testbed/latency.ts';
 
 describe('a latency log', () => {
   it('takes the nearest rank as quantile, and 0 of nothing', () => {

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import { verifyLedger } from '../../src/demo/ledger.ts';
-import { type Acked, countAcked, WriterLoad } from '../../src/demo/load.ts';
+import type { EmbeddedPostgres } from '../../src/testbed/postgres/server.ts';
+import { verifyLedger } from '../../src/testbed/postgres/ledger.ts';
+import { type Acked, countAcked, WriterLoad } from '../../src/testbed/postgres/load.ts';
 import { serverAt, tempDir, withClient } from './server.ts';
 
 let server: EmbeddedPostgres;

@@ -2,7 +2,7 @@ import { mkdtemp, rm, chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
+import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
 
 /** A folder of its own that any user may enter. */
 export async function tempDir(): Promise<{ dir: string; remove: () => Promise<void> }> {

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { verifyLedger } from '../../src/demo/ledger.ts';
-import { WriterLoad } from '../../src/demo/load.ts';
-import { fingerprint, isAlive, listProcesses } from '../../src/demo/os.ts';
-import { makeVolume, type VolumeKind } from '../../src/demo/volume.ts';
+import { verifyLedger } from '../../src/testbed/postgres/ledger.ts';
+import { WriterLoad } from '../../src/testbed/postgres/load.ts';
+import { fingerprint, isAlive, listProcesses } from '../../src/testbed/os.ts';
+import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
+import type { VolumeKind } from '../../src/testbed/volume/volume.ts';
 import { serverAt, tempDir, withClient } from './server.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];

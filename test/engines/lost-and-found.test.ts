@@ -18,10 +18,10 @@ import {
   freePort,
   type ServerUser,
   serverUser,
-} from '../../src/demo/embedded-postgres.ts';
-import { unmount } from '../../src/demo/mounts.ts';
-import { tool } from '../../src/demo/os.ts';
-import { cleanEnv, cliPath } from '../../src/demo/processes.ts';
+} from '../../src/testbed/postgres/server.ts';
+import { unmount } from '../../src/testbed/volume/mounts.ts';
+import { tool } from '../../src/testbed/os.ts';
+import { cleanEnv, cliPath } from '../../src/testbed/processes.ts';
 import { makeBlockVolume } from '../support/block-volume.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 import { Mongod, mongoEnv, ROOT, startStandalone } from '../support/mongod.ts';

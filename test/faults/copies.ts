@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
-import { tool } from '../../src/demo/os.ts';
-import { runCli } from '../../src/demo/processes.ts';
-import type { Volume } from '../../src/demo/volume.ts';
+import { tool } from '../../src/testbed/os.ts';
+import { runCli } from '../../src/testbed/processes.ts';
+import type { Volume } from '../../src/testbed/volume/volume.ts';
 
 /** `prepare-restore`, as a user runs it. @returns why it refused; `undefined`: it did not. */
 export async function prepare(

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { rm, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unmount } from '../../src/demo/mounts.ts';
-import { tool } from '../../src/demo/os.ts';
+import { unmount } from '../../src/testbed/volume/mounts.ts';
+import { tool } from '../../src/testbed/os.ts';
 
 const STATE_SIZE = '256k';
 const REFUSE_TRIES = 40;

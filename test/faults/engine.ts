@@ -1,4 +1,4 @@
-import type { Volume } from '../../src/demo/volume.ts';
+import type { Volume } from '../../src/testbed/volume/volume.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';
 
 /**

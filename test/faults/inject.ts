@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { listProcesses } from '../../src/demo/os.ts';
+import { listProcesses } from '../../src/testbed/os.ts';
 import type { PlannedFault } from './plan.ts';
 import type { Shim } from './shim.ts';
 import type { World } from './world.ts';

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { cleanEnv, cliPath } from '../../src/demo/processes.ts';
+import { cleanEnv, cliPath } from '../../src/testbed/processes.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';
 
 export interface ShimEnd {

@@ -3,8 +3,8 @@ import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Status } from '../../src/http/control.ts';
-import { freePort } from '../../src/demo/embedded-postgres.ts';
-import { cleanEnv, cliPath, get } from '../../src/demo/processes.ts';
+import { freePort } from '../../src/testbed/postgres/server.ts';
+import { cleanEnv, cliPath, get } from '../../src/testbed/processes.ts';
 
 export interface ApiOptions {
   readonly withinMs?: number;

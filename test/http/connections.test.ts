@@ -4,7 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { get } from '../../src/demo/processes.ts';
+import { get } from '../../src/testbed/processes.ts';
 import { buildControlApp } from '../../src/http/app.ts';
 import { Connections } from '../../src/http/connections.ts';
 import { createListener } from '../../src/http/listener.ts';

@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { runCli } from '../../src/demo/processes.ts';
+import { runCli } from '../../src/testbed/processes.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { Rig } from '../support/rig.ts';
@@ -43,7 +43,7 @@ describe.each(MAJORS)('PostgreSQL %i', (major) => {
     await rig.load.start();
     await rig.sidecar.start();
     const { spawn } = await import('node:child_process');
-    const { cliPath } = await import('../../src/demo/processes.ts');
+    const { cliPath } = await import('../../src/testbed/processes.ts');
     for (const delay of [45, 70, 110]) {
       const shim = spawn(process.execPath, [cliPath(), 'freeze', '--id', `shim-${delay}`], {
         env: { ...process.env, QUIESCE_SOCKET: rig.sidecar.socket },

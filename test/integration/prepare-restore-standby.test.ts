@@ -2,9 +2,9 @@ import { access, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
-import { verifyLedger } from '../../src/demo/ledger.ts';
-import { WriterLoad } from '../../src/demo/load.ts';
+import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
+import { verifyLedger } from '../../src/testbed/postgres/ledger.ts';
+import { WriterLoad } from '../../src/testbed/postgres/load.ts';
 import { loadRestore } from '../../src/engines/index.ts';
 import { type PrepareOutcome, prepareRestore } from '../../src/restore/prepare-restore.ts';
 import {

@@ -4,7 +4,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { runCli } from '../../src/demo/processes.ts';
+import { runCli } from '../../src/testbed/processes.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
 import {
   makeTempDir,

@@ -4,19 +4,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import type { Acked } from '../../src/demo/load.ts';
-import { runCli } from '../../src/demo/processes.ts';
+import type { EmbeddedPostgres } from '../../src/testbed/postgres/server.ts';
+import type { Acked } from '../../src/testbed/postgres/load.ts';
+import { runCli } from '../../src/testbed/processes.ts';
 import { positionSchema, restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import {
   claimIn,
   claimJournal,
   endPause,
   makeClaim,
-} from '../../src/engines/postgres/replica/pause.ts';
+} from '../../src/engines/postgres/freeze/paused/pause.ts';
 import { readServer } from '../../src/engines/postgres/server.ts';
-import { Session } from '../../src/engines/postgres/session.ts';
-import { parseSettings } from '../../src/engines/postgres/settings.ts';
+import { Session } from '../../src/engines/postgres/connection/session.ts';
+import { parseSettings } from '../../src/engines/postgres/connection/settings.ts';
 import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { Rig } from '../support/rig.ts';

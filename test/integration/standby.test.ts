@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { runCli } from '../../src/demo/processes.ts';
+import { runCli } from '../../src/testbed/processes.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';
 import { restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';

@@ -4,7 +4,7 @@ import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { cliPath, runCli } from '../../src/demo/processes.ts';
+import { cliPath, runCli } from '../../src/testbed/processes.ts';
 import { RedisServer, redisFolder } from '../support/redis.ts';
 import { TestSidecar } from '../support/sidecar.ts';
 

@@ -1,6 +1,6 @@
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readControlFile } from '../../src/engines/postgres/control-file.ts';
+import { readControlFile } from '../../src/engines/postgres/data-dir/control-file.ts';
 import { parseLsn } from '../../src/engines/postgres/lsn.ts';
 import { copyAt, loseWalFrom, type PostgresReceipt, segmentOf } from '../support/copies.ts';
 import type { Cell, ModeName } from './cells.ts';

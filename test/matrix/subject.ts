@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import { type Acked, countAcked, type WriterLoad } from '../../src/demo/load.ts';
+import type { EmbeddedPostgres } from '../../src/testbed/postgres/server.ts';
+import { type Acked, countAcked, type WriterLoad } from '../../src/testbed/postgres/load.ts';
 import { clone, type PostgresReceipt } from '../support/copies.ts';
 import { copyFileByFile, type FileOrder } from '../support/file-copy.ts';
 import { Rig } from '../support/rig.ts';

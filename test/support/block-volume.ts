@@ -2,4 +2,4 @@ export {
   type BlockVolume,
   makeBlockVolume,
   sweepBlockVolumes,
-} from '../../src/demo/block-volume.ts';
+} from '../../src/testbed/volume/block-volume.ts';

@@ -1,4 +1,4 @@
-import { sweepMounts } from '../../src/demo/btrfs.ts';
+import { sweepMounts } from '../../src/testbed/volume/btrfs.ts';
 import { sweepBlockVolumes } from './block-volume.ts';
 import { install, onPath, requireInstalled } from './packages.ts';
 

@@ -1,8 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, open, truncate, writeFile } from 'node:fs/promises';
-import { mountPoints, unmount, unmountAtExit } from '../../src/demo/mounts.ts';
-import { tool } from '../../src/demo/os.ts';
+import { mountPoints, unmount, unmountAtExit } from '../../src/testbed/volume/mounts.ts';
+import { tool } from '../../src/testbed/os.ts';
 
 const SIZE_BYTES = 32 * 2 ** 20;
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient, WriteConcernSettings } from 'mongodb';
-import { LatencyLog } from '../../src/demo/latency.ts';
+import { LatencyLog } from '../../src/testbed/latency.ts';
 
 export const LEDGER_DB = 'bank';
 const PADDING = 'x'.repeat(1_000);

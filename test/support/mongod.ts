@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Document, MongoClient, type MongoClientOptions } from 'mongodb';
 import { MongoBinary } from 'mongodb-memory-server-core/lib/util/MongoBinary.js';
-import { freePort } from '../../src/demo/embedded-postgres.ts';
+import { freePort } from '../../src/testbed/postgres/server.ts';
 import { compareOpTimes, type OpTime, readOpTime } from '../../src/engines/mongodb/optime.ts';
-import { REPLAY_OPTIONS } from '../../src/engines/mongodb/procedure.ts';
+import { REPLAY_OPTIONS } from '../../src/engines/mongodb/restore/next-steps.ts';
 
 const run = promisify(execFile);
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { access, chmod, mkdir, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { freePort, serverUser } from '../../src/demo/embedded-postgres.ts';
+import { freePort, serverUser } from '../../src/testbed/postgres/server.ts';
 
 const BINARIES = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'];
 

@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { INJECT_DEFAULTS, type InjectConfig } from '../../src/cluster/inject/options.ts';
-import type { Operation } from '../../src/cluster/inject/patch.ts';
-import { keysOf } from '../../src/cluster/inject/patch.ts';
-import type { Pod } from '../../src/cluster/inject/pod.ts';
+import type { Operation } from '../../src/cluster/objects/json-patch.ts';
+import { keysOf } from '../../src/cluster/objects/json-patch.ts';
+import type { Pod } from '../../src/cluster/objects/pod.ts';
 
 /** Pods that people really run; each file names its source. */
 export const GOLDEN = resolve('test/golden/inject');

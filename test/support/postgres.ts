@@ -2,8 +2,8 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
-import { roleSqlPath } from '../../src/demo/processes.ts';
+import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
+import { roleSqlPath } from '../../src/testbed/processes.ts';
 
 /** The versions a test runs on: two by default, all with QUIESCE_TEST_MATRIX=all. */
 export const MAJORS =

@@ -2,10 +2,10 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RedisServer } from '../../src/demo/redis-server.ts';
+import type { RedisServer } from '../../src/testbed/redis/server.ts';
 
-export { missingOn, RedisLoad } from '../../src/demo/redis-load.ts';
-export { RedisServer, type RedisServerOptions } from '../../src/demo/redis-server.ts';
+export { missingOn, RedisLoad } from '../../src/testbed/redis/load.ts';
+export { RedisServer, type RedisServerOptions } from '../../src/testbed/redis/server.ts';
 
 /** Further servers that QUIESCE_TEST_REDIS_SERVERS names: paths, separated by colons. */
 export const FURTHER_SERVERS: readonly string[] =

@@ -1,8 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
-import { type LoadOptions, WriterLoad } from '../../src/demo/load.ts';
-import { makeVolume, type Snapshot, type Volume } from '../../src/demo/volume.ts';
+import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
+import { type LoadOptions, WriterLoad } from '../../src/testbed/postgres/load.ts';
+import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
+import type { Snapshot, Volume } from '../../src/testbed/volume/volume.ts';
 import { makeTempDir } from './postgres.ts';
 import { ServerRig } from './server-rig.ts';
 

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { cleanEnv } from '../../src/demo/processes.ts';
+import { cleanEnv } from '../../src/testbed/processes.ts';
 
 const run = promisify(execFile);
 

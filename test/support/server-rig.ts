@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
-import type { WriterLoad } from '../../src/demo/load.ts';
+import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
+import type { WriterLoad } from '../../src/testbed/postgres/load.ts';
 import { ROLE_PASSWORD, roleSql } from './postgres.ts';
 import { query, roleEnv } from './superuser.ts';
 import { TestSidecar } from './sidecar.ts';

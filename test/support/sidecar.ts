@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import type { Status } from '../../src/http/control.ts';
-import { freePort } from '../../src/demo/embedded-postgres.ts';
-import { cleanEnv, cliPath, type Finished, get, runCli } from '../../src/demo/processes.ts';
+import { freePort } from '../../src/testbed/postgres/server.ts';
+import { cleanEnv, cliPath, type Finished, get, runCli } from '../../src/testbed/processes.ts';
 
 const START_ATTEMPTS = 5;
 

@@ -1,8 +1,9 @@
 import { appendFile, cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { EmbeddedPostgres, freePort } from '../../src/demo/embedded-postgres.ts';
-import { makeVolume, type Volume } from '../../src/demo/volume.ts';
+import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
+import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
+import type { Volume } from '../../src/testbed/volume/volume.ts';
 import { makeTempDir } from './postgres.ts';
 import { type Rig } from './rig.ts';
 import { roleEnv } from './superuser.ts';

@@ -1,8 +1,8 @@
 import type { QueryResult } from 'pg';
-import { amcheck } from '../../src/demo/amcheck.ts';
-import type { EmbeddedPostgres } from '../../src/demo/embedded-postgres.ts';
-import { type LedgerReport, verifyLedger } from '../../src/demo/ledger.ts';
-import type { Acked } from '../../src/demo/load.ts';
+import { amcheck } from '../../src/testbed/postgres/amcheck.ts';
+import type { EmbeddedPostgres } from '../../src/testbed/postgres/server.ts';
+import { type LedgerReport, verifyLedger } from '../../src/testbed/postgres/ledger.ts';
+import type { Acked } from '../../src/testbed/postgres/load.ts';
 import { withClient } from '../../src/demo/source.ts';
 import { ROLE_PASSWORD } from './postgres.ts';
 

@@ -11,7 +11,7 @@ import {
   type Surroundings,
 } from './rule.ts';
 import { CLUSTER_RULES, POD_RULES } from './rules/index.ts';
-import { NOT_LOOKED_AT, unseenFinding } from './rules/seen.ts';
+import { NOT_LOOKED_AT, unseenFinding } from './rules/not-examined.ts';
 import { type Subject, subjectsOf } from './subjects.ts';
 import { veleroOf } from './velero.ts';
 import { hooksOf, injectConfig } from './webhook.ts';

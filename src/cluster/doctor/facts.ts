@@ -5,16 +5,17 @@ import {
   findDatabase,
   repositoryName,
   resemblesDatabase,
-} from '../inject/database.ts';
+} from '../inject/find-database.ts';
 import { isSidecar } from '../inject/container.ts';
 import { isEngine } from '../inject/engines/index.ts';
 import { Environment } from '../inject/environment.ts';
 import { inject, type Injection } from '../inject/inject.ts';
 import { applicationValue } from '../inject/application.ts';
-import { APPLICATION, CONTAINER, INIT_CONTAINER, INJECT_LABEL } from '../inject/names.ts';
+import { APPLICATION, CONTAINER, INIT_CONTAINER, INJECT_LABEL } from '../objects/names.ts';
 import type { InjectConfig } from '../inject/options.ts';
-import type { Container, Pod, VolumeMount } from '../inject/pod.ts';
-import { type FieldIssue, type PodSettings, readSettings } from '../inject/settings.ts';
+import type { Container, Pod, VolumeMount } from '../objects/pod.ts';
+import { type PodSettings, readSettings } from '../inject/settings.ts';
+import type { FieldIssue } from '../objects/names.ts';
 import { type DataPlace, databaseMounts, findData, persistentVolumes } from '../inject/volumes.ts';
 import { annotationsOf, labelsOf } from './objects.ts';
 import type { Subject, View } from './subjects.ts';

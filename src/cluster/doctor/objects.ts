@@ -1,5 +1,5 @@
-import { saneMetadata } from '../inject/sane.ts';
-import type { Metadata, Pod } from '../inject/pod.ts';
+import { saneMetadata } from '../objects/normalize.ts';
+import type { Metadata, Pod } from '../objects/pod.ts';
 
 /** An object as the API server or a manifest has it; what a rule needs of it, the rule reads. */
 export interface KubeObject {

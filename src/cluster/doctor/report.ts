@@ -1,7 +1,7 @@
 import type { Examined, State } from './examine.ts';
 import { type ObjectRef, refText, type Scope, type Unseen } from './objects.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
-import { NOT_LOOKED_AT } from './rules/seen.ts';
+import { NOT_LOOKED_AT } from './rules/not-examined.ts';
 
 /** What `-o json` prints: names and meanings are kept, new ones may come. */
 export interface Diagnosis {

@@ -1,5 +1,5 @@
-import type { Pod } from '../inject/pod.ts';
-import { saneMetadata, sanePod } from '../inject/sane.ts';
+import type { Pod } from '../objects/pod.ts';
+import { saneMetadata, sanePod } from '../objects/normalize.ts';
 import { at, type Catalog, type KubeObject, listAt, namespaceOf, textAt } from './objects.ts';
 
 /** A pod of a subject, or the template that its pods are made of. */

@@ -1,8 +1,8 @@
-import { repositoryName } from '../inject/database.ts';
-import { FILE_BACKUP, FILE_BACKUP_EXCLUDES } from '../inject/names.ts';
-import type { Container } from '../inject/pod.ts';
+import { repositoryName } from '../inject/find-database.ts';
+import { FILE_BACKUP, FILE_BACKUP_EXCLUDES } from '../objects/names.ts';
+import type { Container } from '../objects/pod.ts';
 import type { Facts } from './facts.ts';
-import { sanePod } from '../inject/sane.ts';
+import { sanePod } from '../objects/normalize.ts';
 import {
   at,
   type Catalog,

@@ -1,5 +1,5 @@
 import { isQuiesce } from '../inject/hooks.ts';
-import { INJECT_LABEL } from '../inject/names.ts';
+import { INJECT_LABEL } from '../objects/names.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from '../inject/options.ts';
 import { readWebhookOptions, type WebhookOptions } from '../webhook/options.ts';
 import type { Facts } from './facts.ts';
@@ -12,7 +12,7 @@ import {
   namespaceOf,
   textAt,
 } from './objects.ts';
-import { sanePod } from '../inject/sane.ts';
+import { sanePod } from '../objects/normalize.ts';
 import { keysOfSelector, selects } from './selectors.ts';
 
 /** One webhook of a MutatingWebhookConfiguration that injects, and what stands behind it. */

@@ -1,5 +1,5 @@
-import { ALIASES, APPLICATION } from './names.ts';
-import type { FieldIssue } from './settings.ts';
+import { ALIASES, APPLICATION } from '../objects/names.ts';
+import type { FieldIssue } from '../objects/names.ts';
 
 type Annotations = Readonly<Record<string, string>>;
 

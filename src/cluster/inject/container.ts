@@ -1,12 +1,12 @@
 import type { CopyMethod } from '../../receipt/receipt.ts';
-import { type Database, repositoryName } from './database.ts';
+import { type Database, repositoryName } from './find-database.ts';
 import { Environment } from './environment.ts';
 import { durationText } from './hooks.ts';
-import { CONTAINER, INIT_CONTAINER, PORT } from './names.ts';
+import { CONTAINER, INIT_CONTAINER, PORT } from '../objects/names.ts';
 import type { InjectConfig } from './options.ts';
-import type { Container, EnvVar, Pod, VolumeMount } from './pod.ts';
+import type { Container, EnvVar, Pod, VolumeMount } from '../objects/pod.ts';
 import type { PodSettings } from './settings.ts';
-import { securityContext } from './user.ts';
+import { securityContext } from './security-context.ts';
 import { type DataPlace, databaseMounts, findData, isMounted, OWN_MOUNTS } from './volumes.ts';
 
 const METRICS_PORT = 9095;

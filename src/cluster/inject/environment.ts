@@ -1,4 +1,4 @@
-import type { Container, EnvFrom, EnvVar } from './pod.ts';
+import type { Container, EnvFrom, EnvVar } from '../objects/pod.ts';
 
 /** `$(NAME)`; `$$(NAME)` is the literal text (Kubernetes: "Define Dependent Environment Variables"). */
 const REFERENCE = /\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)/g;

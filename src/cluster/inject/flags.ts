@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import type { Address } from '../../config/schema.ts';
 import { parseDuration } from '../../lib/duration.ts';
 import { QuiesceError } from '../../errors.ts';
-import { amount } from './merge.ts';
+import { amount } from './overlay.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from './options.ts';
 
 /** The flags that say what is injected, with their defaults; `''` is required or unset. */

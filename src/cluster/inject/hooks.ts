@@ -1,4 +1,4 @@
-import { CONTAINER } from './names.ts';
+import { CONTAINER } from '../objects/names.ts';
 
 /** Something that was not done, or may not be what its author wants: an Event and a warning. */
 export interface Notice {

@@ -1,9 +1,9 @@
 import type { CopyMethod } from '../../receipt/receipt.ts';
 import { buildParts, isSidecar, type Parts } from './container.ts';
-import { doubts, list } from './doubts.ts';
-import { type Database, findDatabase } from './database.ts';
+import { doubts, list } from './warnings.ts';
+import { type Database, findDatabase } from './find-database.ts';
 import { type Notice, planHooks } from './hooks.ts';
-import { layContainer, layVolumes } from './merge.ts';
+import { layContainer, layVolumes } from './overlay.ts';
 import {
   ANNOTATIONS,
   CONTAINER,
@@ -15,11 +15,12 @@ import {
   RESTORE_LABEL,
   RUN_VOLUME,
   STATE_VOLUME,
-} from './names.ts';
+} from '../objects/names.ts';
 import type { InjectConfig } from './options.ts';
-import { diff, type Operation } from './patch.ts';
-import type { Pod, PodSpec } from './pod.ts';
-import { type FieldIssue, type PodSettings, readSettings } from './settings.ts';
+import { diff, type Operation } from '../objects/json-patch.ts';
+import type { Pod, PodSpec } from '../objects/pod.ts';
+import type { FieldIssue } from '../objects/names.ts';
+import { type PodSettings, readSettings } from './settings.ts';
 import { OWN_VOLUMES } from './volumes.ts';
 
 export type { Notice } from './hooks.ts';

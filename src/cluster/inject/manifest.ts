@@ -1,14 +1,14 @@
 import { type Document, isMap, isSeq, type Node } from 'yaml';
 import { QuiesceError } from '../../errors.ts';
-import { printDocument, readDocuments } from './document.ts';
+import { printDocument, readDocuments } from '../objects/yaml.ts';
 import { BACKUP_HOOK } from './hooks.ts';
 import { differences } from './application.ts';
 import { ignoredNotice, inject, type Notice } from './inject.ts';
-import { INJECT_LABEL, isOurs } from './names.ts';
+import { INJECT_LABEL, isOurs } from '../objects/names.ts';
 import type { InjectConfig } from './options.ts';
-import { keysOf, type Operation } from './patch.ts';
-import type { Pod } from './pod.ts';
-import { saneMetadata, sanePod } from './sane.ts';
+import { keysOf, type Operation } from '../objects/json-patch.ts';
+import type { Pod } from '../objects/pod.ts';
+import { saneMetadata, sanePod } from '../objects/normalize.ts';
 import { readSettings } from './settings.ts';
 
 /** What became of one object of a manifest. */

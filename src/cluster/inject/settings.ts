@@ -1,9 +1,10 @@
+import type { FieldIssue } from '../objects/names.ts';
 import { LONGEST_MS, parseDuration } from '../../lib/duration.ts';
 import { COPY_METHODS, type CopyMethod } from '../../receipt/receipt.ts';
 import { isEngine, ENGINES } from './engines/index.ts';
 import type { EngineName } from './engines/profile.ts';
 import { readApplication } from './application.ts';
-import { ANNOTATIONS } from './names.ts';
+import { ANNOTATIONS } from '../objects/names.ts';
 import { unknownAnnotations } from './unknown.ts';
 
 /** What a pod's annotations ask for; `undefined` where they say nothing. */
@@ -14,12 +15,6 @@ export interface PodSettings {
   readonly copy: CopyMethod | undefined;
   readonly ttlMs: number | undefined;
   readonly hookTimeoutMs: number | undefined;
-}
-
-/** One annotation that cannot be followed. */
-export interface FieldIssue {
-  readonly field: string;
-  readonly message: string;
 }
 
 type Annotations = Readonly<Record<string, string>>;

@@ -1,4 +1,4 @@
-import { ANNOTATIONS, APPLICATION, INJECT_LABEL, isOurs } from './names.ts';
+import { ANNOTATIONS, APPLICATION, INJECT_LABEL, isOurs } from '../objects/names.ts';
 
 /** Whose typing error an unknown key is likely to be. */
 export interface Unknown {

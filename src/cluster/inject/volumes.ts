@@ -1,9 +1,9 @@
 import { posix } from 'node:path';
-import type { Database } from './database.ts';
+import type { Database } from './find-database.ts';
 import type { Environment } from './environment.ts';
-import { RUN_VOLUME, STATE_VOLUME } from './names.ts';
-import type { Pod, Volume, VolumeMount } from './pod.ts';
-import { startsAsRoot } from './user.ts';
+import { RUN_VOLUME, STATE_VOLUME } from '../objects/names.ts';
+import type { Pod, Volume, VolumeMount } from '../objects/pod.ts';
+import { startsAsRoot } from './security-context.ts';
 
 const TOKEN_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** A mount here would hide the program itself from its container. */

@@ -1,7 +1,7 @@
 import type { Logger } from '../../logger.ts';
 import type { Cluster, ClusterEvent } from '../client.ts';
 import type { Notice } from '../inject/inject.ts';
-import type { Pod } from '../inject/pod.ts';
+import type { Pod } from '../objects/pod.ts';
 
 /** The same is not said again within this time, however many pods a set creates. */
 const AGAIN_AFTER_MS = 600_000;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { inject, type Injection, type Notice } from '../inject/inject.ts';
 import type { InjectConfig } from '../inject/options.ts';
-import type { Pod } from '../inject/pod.ts';
+import type { Pod } from '../objects/pod.ts';
 import { QuiesceError } from '../../errors.ts';
 
 /** What happens to a pod whose annotations cannot be followed. */

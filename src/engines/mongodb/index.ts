@@ -13,15 +13,15 @@ import type {
 } from '../engine.ts';
 import { withSession } from '../shared/with-session.ts';
 import { unlessAborted } from '../../lib/deadline.ts';
-import { holdServer } from './freeze.ts';
-import { requireUnlocked } from './lock.ts';
-import { readMetadata } from './metadata.ts';
-import { type Prepared, prepareFreeze, SUPPORTED_COPIES } from './prepare.ts';
-import { recoverLock } from './recover.ts';
+import { holdServer } from './freeze/freeze.ts';
+import { requireUnlocked } from './freeze/fsync-lock.ts';
+import { readMetadata } from './metadata/metadata.ts';
+import { type Prepared, prepareFreeze, SUPPORTED_COPIES } from './freeze/prepare.ts';
+import { recoverLock } from './freeze/recover.ts';
 import { readServer, toProbe } from './server.ts';
-import { Session } from './session.ts';
-import { type MongoSettings, parseSettings } from './settings.ts';
-import { verifyReceipt } from './verify.ts';
+import { Session } from './connection/session.ts';
+import { type MongoSettings, parseSettings } from './connection/settings.ts';
+import { verifyReceipt } from './verify/verify.ts';
 
 interface MongoOptions {
   /** The `MONGODB_…` names. */

@@ -2,7 +2,7 @@ import type { Document } from 'mongodb';
 import { QuiesceError } from '../../errors.ts';
 import type { Probe } from '../engine.ts';
 import { type OpTime, readOpTime } from './optime.ts';
-import type { Session } from './session.ts';
+import type { Session } from './connection/session.ts';
 
 export type Role = 'standalone' | 'primary' | 'secondary' | 'router' | 'arbiter' | 'other';
 

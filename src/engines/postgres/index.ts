@@ -15,19 +15,19 @@ import type {
 import type { CopyMethod } from '../../receipt/receipt.ts';
 import { unlessAborted } from '../../lib/deadline.ts';
 import { withSession } from '../shared/with-session.ts';
-import { Linger } from './linger.ts';
-import { inspectServerLayout } from './layout.ts';
-import { readMetadata } from './metadata.ts';
-import { modeFor, PAUSED_COPIES, pausedModeFor, SUPPORTED_COPIES } from './modes/index.ts';
-import type { Prepared } from './modes/mode.ts';
+import { Linger } from './backup/kept-session.ts';
+import { inspectServerLayout } from './data-dir/layout.ts';
+import { readMetadata } from './metadata/metadata.ts';
+import { modeFor, PAUSED_COPIES, pausedModeFor, SUPPORTED_COPIES } from './freeze/index.ts';
+import type { Prepared } from './freeze/mode.ts';
 import { readPrivileges } from './privileges.ts';
-import { claimIn, endPause } from './replica/pause.ts';
+import { claimIn, endPause } from './freeze/paused/pause.ts';
 import { readServer, toProbe } from './server.ts';
-import { Session } from './session.ts';
-import { parseSettings, type PostgresSettings } from './settings.ts';
-import { sweepStaging } from './staged/folder.ts';
-import { clearEvidence } from './tablespace-evidence.ts';
-import { verifyReceipt } from './verify.ts';
+import { Session } from './connection/session.ts';
+import { parseSettings, type PostgresSettings } from './connection/settings.ts';
+import { sweepStaging } from './freeze/staged/folder.ts';
+import { clearEvidence } from './freeze/open/tablespace-evidence.ts';
+import { verifyReceipt } from './verify/verify.ts';
 
 export interface PostgresOptions {
   /** libpq's environment names. */

@@ -1,5 +1,11 @@
 import { realpath } from 'node:fs/promises';
-import { findTablespace, findWal, isRefusal, type VolumeInput, within } from './volumes.ts';
+import {
+  findTablespace,
+  findWal,
+  isRefusal,
+  type VolumeInput,
+  within,
+} from './data-dir/volumes.ts';
 
 /**
  * What of the data does not lie below QUIESCE_DATA_DIR, though on the same device: a disk of which

@@ -1,5 +1,5 @@
-import type { Session } from './session.ts';
-import { quote } from './sqlstate.ts';
+import type { Session } from './connection/session.ts';
+import { quote } from './connection/sqlstate.ts';
 
 /** What the role may do; decides how strong a freeze can be. */
 export interface Privileges {

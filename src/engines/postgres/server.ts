@@ -1,5 +1,5 @@
 import type { Breach, Probe } from '../engine.ts';
-import type { Session } from './session.ts';
+import type { Session } from './connection/session.ts';
 
 /** What tells one run of one server from any other; the evidence of a hold is that it stays the same. */
 export interface ServerFacts {

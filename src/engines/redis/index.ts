@@ -11,17 +11,17 @@ import type {
   VerifyResult,
 } from '../engine.ts';
 import { withSession } from '../shared/with-session.ts';
-import { holdServer, type Prepared } from './freeze.ts';
-import { Link } from './link.ts';
-import { readMetadata } from './metadata.ts';
-import { makePlan } from './plan.ts';
-import { catchUp } from './replica.ts';
+import { holdServer, type Prepared } from './freeze/freeze.ts';
+import { Link } from './connection/reconnecting.ts';
+import { readMetadata } from './metadata/metadata.ts';
+import { makePlan } from './freeze/prepare.ts';
+import { catchUp } from './freeze/catch-up.ts';
 import { readServer, toProbe } from './server.ts';
-import { Session } from './session.ts';
-import { parseSettings, type RedisSettings } from './settings.ts';
-import { claimIn } from './settings-guard.ts';
-import { endClaim } from './undo.ts';
-import { verifyReceipt } from './verify.ts';
+import { Session } from './connection/session.ts';
+import { parseSettings, type RedisSettings } from './connection/settings.ts';
+import { claimIn } from './freeze/config-changes.ts';
+import { endClaim } from './freeze/recover.ts';
+import { verifyReceipt } from './verify/verify.ts';
 
 interface RedisOptions {
   /** The `REDIS_…` names. */

@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { QuiesceError } from '../../errors.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
-import type { FileNames } from './layout.ts';
+import type { FileNames } from './data-dir/data-files.ts';
+
+/** What a restart of the server would load. */
+export type Persistence = 'aof' | 'aof+rdb' | 'rdb';
 
 /** What a freeze of Redis writes into `position` and `restore`, as far as it is read back. */
 const positionSchema = z.looseObject({

@@ -1,7 +1,7 @@
 import { QuiesceError } from '../../errors.ts';
 import type { JsonObject, Probe } from '../engine.ts';
-import { type Info, numberOf, parseInfo } from './replies.ts';
-import type { Session } from './session.ts';
+import { type Info, numberOf, parseInfo } from './connection/replies.ts';
+import type { Session } from './connection/session.ts';
 
 /** What one INFO says: all of it of one moment, for the server is single-threaded. */
 export interface ServerFacts {

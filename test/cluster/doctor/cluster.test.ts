@@ -8,7 +8,7 @@ import { stringify } from 'yaml';
 import type { Diagnosis } from '../../../src/cluster/doctor/report.ts';
 import { RESOURCES, resourceName } from '../../../src/cluster/doctor/resources.ts';
 import { inject } from '../../../src/cluster/inject/inject.ts';
-import { cliPath } from '../../../src/demo/processes.ts';
+import { cliPath } from '../../../src/testbed/processes.ts';
 import { BUILD_TIMEOUT_MS, type Manifest, one, realHelm } from '../../support/helm.ts';
 import { type ControlPlane, startControlPlane } from '../../support/kubernetes.ts';
 import { CONFIG, postgresPod } from '../../support/pods.ts';

@@ -4,7 +4,7 @@ import { cp, mkdir, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { cliPath } from '../../../src/demo/processes.ts';
+import { cliPath } from '../../../src/testbed/processes.ts';
 import { examine } from '../../../src/cluster/doctor/examine.ts';
 import type { Diagnosis } from '../../../src/cluster/doctor/report.ts';
 import { THEMES } from '../../../src/cluster/doctor/rules/index.ts';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { examine } from '../../../src/cluster/doctor/examine.ts';
 import { inject } from '../../../src/cluster/inject/inject.ts';
 import { ENGINES, profileOf } from '../../../src/cluster/inject/engines/index.ts';
-import type { Pod } from '../../../src/cluster/inject/pod.ts';
+import type { Pod } from '../../../src/cluster/objects/pod.ts';
 import { CONFIG, goldenNames, goldenPod } from '../../support/pods.ts';
 import { codes, findingsOf, inventory } from './support.ts';
 
@@ -262,7 +262,8 @@ describe('what injection knows of engines', () => {
 /** Each engine says it in its own place. */
 const claims = {
   postgres: async () =>
-    (await import('../../../src/engines/postgres/modes/index.ts')).SUPPORTED_COPIES,
+    (await import('../../../src/engines/postgres/freeze/index.ts')).SUPPORTED_COPIES,
   redis: async () => (await import('../../../src/receipt/receipt.ts')).COPY_METHODS,
-  mongodb: async () => (await import('../../../src/engines/mongodb/prepare.ts')).SUPPORTED_COPIES,
+  mongodb: async () =>
+    (await import('../../../src/engines/mongodb/freeze/prepare.ts')).SUPPORTED_COPIES,
 } as const;

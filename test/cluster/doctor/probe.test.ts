@@ -5,7 +5,7 @@ import { survey } from '../../../src/cluster/doctor/examine.ts';
 import { probe } from '../../../src/cluster/doctor/probe.ts';
 import type { Finding } from '../../../src/cluster/doctor/rule.ts';
 import { inject } from '../../../src/cluster/inject/inject.ts';
-import { runCli } from '../../../src/demo/processes.ts';
+import { runCli } from '../../../src/testbed/processes.ts';
 import { CONFIG, postgresPod } from '../../support/pods.ts';
 import { makeTempDir, startServer } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';

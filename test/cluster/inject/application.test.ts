@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { inject } from '../../../src/cluster/inject/inject.ts';
 import { injectManifest } from '../../../src/cluster/inject/manifest.ts';
-import { ALIASES, APPLICATION } from '../../../src/cluster/inject/names.ts';
+import { ALIASES, APPLICATION } from '../../../src/cluster/objects/names.ts';
 import { answerReview } from '../../../src/cluster/webhook/review.ts';
 import { CONFIG, postgresPod } from '../../support/pods.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { inject } from '../../../src/cluster/inject/inject.ts';
-import type { Container } from '../../../src/cluster/inject/pod.ts';
+import type { Container } from '../../../src/cluster/objects/pod.ts';
 import { readConfig } from '../../../src/config/config.ts';
 import { ENGINE_NAMES, loadEngine } from '../../../src/engines/index.ts';
 import { CONFIG, goldenNames, goldenPod, postgresPod } from '../../support/pods.ts';

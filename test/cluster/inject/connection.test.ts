@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { inject } from '../../../src/cluster/inject/inject.ts';
-import type { Container, EnvVar } from '../../../src/cluster/inject/pod.ts';
+import type { Container, EnvVar } from '../../../src/cluster/objects/pod.ts';
 import { CONFIG } from '../../support/pods.ts';
 
 function sidecarOf(container: Partial<Container>): Container {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { inject } from '../../../src/cluster/inject/inject.ts';
-import type { Pod } from '../../../src/cluster/inject/pod.ts';
+import type { Pod } from '../../../src/cluster/objects/pod.ts';
 import { applyPatch, CONFIG, GOLDEN, goldenNames, goldenPod } from '../../support/pods.ts';
 
 describe.each(goldenNames)('the pod %s', (name) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { inject, type Injection } from '../../../src/cluster/inject/inject.ts';
-import type { Container, Pod } from '../../../src/cluster/inject/pod.ts';
+import type { Container, Pod } from '../../../src/cluster/objects/pod.ts';
 import { ENGINE_NAMES } from '../../../src/engines/index.ts';
 import { ENGINES } from '../../../src/cluster/inject/engines/index.ts';
 import { CONFIG, postgresPod } from '../../support/pods.ts';

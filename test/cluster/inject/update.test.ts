@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { inject } from '../../../src/cluster/inject/inject.ts';
-import { diff } from '../../../src/cluster/inject/patch.ts';
-import type { Container, Pod } from '../../../src/cluster/inject/pod.ts';
+import { diff } from '../../../src/cluster/objects/json-patch.ts';
+import type { Container, Pod } from '../../../src/cluster/objects/pod.ts';
 import { applyPatch, CONFIG, goldenNames, goldenPod, postgresPod } from '../../support/pods.ts';
 
 function injected(pod: Pod, config = CONFIG) {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Pod } from '../../../src/cluster/inject/pod.ts';
+import type { Pod } from '../../../src/cluster/objects/pod.ts';
 import { type ControlPlane, startControlPlane } from '../../support/kubernetes.ts';
 import { goldenNames, goldenPod, postgresPod } from '../../support/pods.ts';
 import { Balancer } from '../../support/tcp-balancer.ts';

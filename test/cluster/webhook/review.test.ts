@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { answerReview } from '../../../src/cluster/webhook/review.ts';
-import type { Pod } from '../../../src/cluster/inject/pod.ts';
+import type { Pod } from '../../../src/cluster/objects/pod.ts';
 import { applyPatch, CONFIG, postgresPod } from '../../support/pods.ts';
 
 const review = (object: unknown, more: object = {}): object => ({

@@ -1,9 +1,13 @@
 import { mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { unmount } from '../../../src/demo/mounts.ts';
-import { tool } from '../../../src/demo/os.ts';
-import { escapeName, findDataFolder, requireOnePlace } from '../../../src/engines/mongodb/files.ts';
+import { unmount } from '../../../src/testbed/volume/mounts.ts';
+import { tool } from '../../../src/testbed/os.ts';
+import {
+  escapeName,
+  findDataFolder,
+  requireOnePlace,
+} from '../../../src/engines/mongodb/data-dir/data-dir.ts';
 import { ROOT, startStandalone } from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 

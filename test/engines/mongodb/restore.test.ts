@@ -3,8 +3,8 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runCli } from '../../../src/demo/processes.ts';
-import { REPLAY_OPTIONS } from '../../../src/engines/mongodb/procedure.ts';
+import { runCli } from '../../../src/testbed/processes.ts';
+import { REPLAY_OPTIONS } from '../../../src/engines/mongodb/restore/next-steps.ts';
 import type { Receipt } from '../../../src/receipt/receipt.ts';
 import { type Acked, missing, MongoLoad } from '../../support/mongo-load.ts';
 import {

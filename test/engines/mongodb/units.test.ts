@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { toEngineError } from '../../../src/engines/mongodb/errors.ts';
+import { toEngineError } from '../../../src/engines/mongodb/connection/errors.ts';
 import {
   majorityWithout,
   type Member,
   type SetView,
-} from '../../../src/engines/mongodb/members.ts';
-import { redact } from '../../../src/engines/mongodb/metadata.ts';
+} from '../../../src/engines/mongodb/freeze/replica-set.ts';
+import { redact } from '../../../src/engines/mongodb/metadata/metadata.ts';
 import { compareOpTimes, formatOpTime, parseOpTime } from '../../../src/engines/mongodb/optime.ts';
-import { tablesIn } from '../../../src/engines/mongodb/prepare-restore.ts';
-import { parseSettings } from '../../../src/engines/mongodb/settings.ts';
+import { tablesIn } from '../../../src/engines/mongodb/restore/prepare-restore.ts';
+import { parseSettings } from '../../../src/engines/mongodb/connection/settings.ts';
 
 describe('settings', () => {
   test('without any, the server is the one on this machine', () => {

@@ -3,10 +3,10 @@ import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { connect } from '../../../src/engines/postgres/connection.ts';
-import { Session } from '../../../src/engines/postgres/session.ts';
-import { parseSettings } from '../../../src/engines/postgres/settings.ts';
-import { freePort } from '../../../src/demo/embedded-postgres.ts';
+import { connect } from '../../../src/engines/postgres/connection/connection.ts';
+import { Session } from '../../../src/engines/postgres/connection/session.ts';
+import { parseSettings } from '../../../src/engines/postgres/connection/settings.ts';
+import { freePort } from '../../../src/testbed/postgres/server.ts';
 import { makeCertificates } from '../../support/certificates.ts';
 import { MAJORS, ROLE_PASSWORD, startServer, type TestServer } from '../../support/postgres.ts';
 

@@ -6,7 +6,7 @@ import {
   parseControlFile,
   readControlFile,
   readSystemIdentifier,
-} from '../../../src/engines/postgres/control-file.ts';
+} from '../../../src/engines/postgres/data-dir/control-file.ts';
 import { formatLsn } from '../../../src/engines/postgres/lsn.ts';
 import { startServer } from '../../support/postgres.ts';
 

@@ -1,11 +1,11 @@
 import { cp, mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { inspectServerLayout, type Layout } from '../../../src/engines/postgres/layout.ts';
-import { readMetadata } from '../../../src/engines/postgres/metadata.ts';
+import { inspectServerLayout, type Layout } from '../../../src/engines/postgres/data-dir/layout.ts';
+import { readMetadata } from '../../../src/engines/postgres/metadata/metadata.ts';
 import { readServer } from '../../../src/engines/postgres/server.ts';
-import { Session } from '../../../src/engines/postgres/session.ts';
-import { parseSettings } from '../../../src/engines/postgres/settings.ts';
+import { Session } from '../../../src/engines/postgres/connection/session.ts';
+import { parseSettings } from '../../../src/engines/postgres/connection/settings.ts';
 import {
   makeTempDir,
   startServer,

@@ -1,11 +1,11 @@
 import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { EmbeddedPostgres, freePort } from '../../../src/demo/embedded-postgres.ts';
-import { readMetadata } from '../../../src/engines/postgres/metadata.ts';
-import { Session } from '../../../src/engines/postgres/session.ts';
-import { parseSettings } from '../../../src/engines/postgres/settings.ts';
-import { redact } from '../../../src/engines/postgres/settings-report.ts';
+import { EmbeddedPostgres, freePort } from '../../../src/testbed/postgres/server.ts';
+import { readMetadata } from '../../../src/engines/postgres/metadata/metadata.ts';
+import { Session } from '../../../src/engines/postgres/connection/session.ts';
+import { parseSettings } from '../../../src/engines/postgres/connection/settings.ts';
+import { redact } from '../../../src/engines/postgres/metadata/settings-report.ts';
 import { MAJORS, startServer, type TestServer } from '../../support/postgres.ts';
 
 const never = new AbortController().signal;

@@ -1,7 +1,10 @@
 import { mkdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { findPageAhead, type PageScanResult } from '../../../src/engines/postgres/pages.ts';
+import {
+  findPageAhead,
+  type PageScanResult,
+} from '../../../src/engines/postgres/data-dir/page-scan.ts';
 import { copyAt, startSource } from '../../support/copies.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 

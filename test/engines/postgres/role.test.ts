@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Session } from '../../../src/engines/postgres/session.ts';
-import { parseSettings } from '../../../src/engines/postgres/settings.ts';
+import { Session } from '../../../src/engines/postgres/connection/session.ts';
+import { parseSettings } from '../../../src/engines/postgres/connection/settings.ts';
 import { MAJORS, roleSql, startServer, type TestServer } from '../../support/postgres.ts';
 
 const never = new AbortController().signal;

@@ -1,10 +1,10 @@
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Session } from '../../../src/engines/postgres/session.ts';
-import { parseSettings } from '../../../src/engines/postgres/settings.ts';
+import { Session } from '../../../src/engines/postgres/connection/session.ts';
+import { parseSettings } from '../../../src/engines/postgres/connection/settings.ts';
 import { QuiesceError } from '../../../src/errors.ts';
-import { freePort } from '../../../src/demo/embedded-postgres.ts';
+import { freePort } from '../../../src/testbed/postgres/server.ts';
 import { type Pooler, startPgBouncer } from '../../support/pgbouncer.ts';
 import { MAJORS, ROLE_PASSWORD, startServer, type TestServer } from '../../support/postgres.ts';
 

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import { parseSettings } from '../../../src/engines/postgres/settings.ts';
+import { parseSettings } from '../../../src/engines/postgres/connection/settings.ts';
 
 const names = (env: Record<string, string>): string[] =>
   parseSettings(env).issues.map(({ name }) => name);

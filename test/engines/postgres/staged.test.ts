@@ -8,8 +8,8 @@ import {
   removeStaging,
   stagingName,
   sweepStaging,
-} from '../../../src/engines/postgres/staged/folder.ts';
-import { listSources } from '../../../src/engines/postgres/staged/sources.ts';
+} from '../../../src/engines/postgres/freeze/staged/folder.ts';
+import { listSources } from '../../../src/engines/postgres/freeze/staged/sources.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 
 let dir: string;

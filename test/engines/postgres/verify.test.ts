@@ -2,14 +2,14 @@ import { cp, mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { EmbeddedPostgres, freePort } from '../../../src/demo/embedded-postgres.ts';
+import { EmbeddedPostgres, freePort } from '../../../src/testbed/postgres/server.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../../src/engines/engine.ts';
 import { createEngine } from '../../../src/engines/postgres/index.ts';
 import { parseLsn } from '../../../src/engines/postgres/lsn.ts';
 import { positionSchema } from '../../../src/engines/postgres/receipt.ts';
-import { parseSettings } from '../../../src/engines/postgres/settings.ts';
-import { verifyReceipt } from '../../../src/engines/postgres/verify.ts';
-import { judgePosition, judgeTimeline } from '../../../src/engines/postgres/verify-position.ts';
+import { parseSettings } from '../../../src/engines/postgres/connection/settings.ts';
+import { verifyReceipt } from '../../../src/engines/postgres/verify/verify.ts';
+import { judgePosition, judgeTimeline } from '../../../src/engines/postgres/verify/position.ts';
 import type { Receipt } from '../../../src/receipt/receipt.ts';
 import { MAJORS, startServer, type TestServer } from '../../support/postgres.ts';
 

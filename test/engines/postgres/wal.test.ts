@@ -2,7 +2,7 @@ import { readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readControlFile } from '../../../src/engines/postgres/control-file.ts';
+import { readControlFile } from '../../../src/engines/postgres/data-dir/control-file.ts';
 import { formatLsn, parseLsn } from '../../../src/engines/postgres/lsn.ts';
 import { crc32c } from '../../../src/engines/postgres/wal/crc32c.ts';
 import {

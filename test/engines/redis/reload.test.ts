@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Evidence, wereReset } from '../../../src/engines/redis/commands.ts';
+import { type Evidence, wereReset } from '../../../src/engines/redis/freeze/commands.ts';
 import type { Receipt } from '../../../src/receipt/receipt.ts';
 import { redisFolder, RedisServer, SERVERS } from '../../support/redis.ts';
 import { TestSidecar } from '../../support/sidecar.ts';

@@ -3,7 +3,7 @@ import { appendFile, cp, mkdir, readdir, rm, truncate, writeFile } from 'node:fs
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { runCli } from '../../../src/demo/processes.ts';
+import { runCli } from '../../../src/testbed/processes.ts';
 import { copyFileByFile } from '../../support/file-copy.ts';
 import { missingOn, redisFolder, RedisLoad, RedisServer, SERVERS } from '../../support/redis.ts';
 import { type Reply, TestSidecar } from '../../support/sidecar.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseSettings } from '../../../src/engines/redis/settings.ts';
+import { parseSettings } from '../../../src/engines/redis/connection/settings.ts';
 
 const names = (env: Record<string, string>): string[] =>
   parseSettings(env).issues.map(({ name }) => name);

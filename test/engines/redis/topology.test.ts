@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { freePort } from '../../../src/demo/embedded-postgres.ts';
+import { freePort } from '../../../src/testbed/postgres/server.ts';
 import { POLICIES, redisFolder, RedisLoad, RedisServer, SERVERS } from '../../support/redis.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 

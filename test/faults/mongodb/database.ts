@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
-import { tool } from '../../../src/demo/os.ts';
+import { tool } from '../../../src/testbed/os.ts';
 import { type Acked, LEDGER_DB, missing, MongoLoad } from '../../support/mongo-load.ts';
 import {
   Mongod,

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EmbeddedPostgres, freePort } from '../../../src/demo/embedded-postgres.ts';
-import type { Acked } from '../../../src/demo/load.ts';
+import { EmbeddedPostgres, freePort } from '../../../src/testbed/postgres/server.ts';
+import type { Acked } from '../../../src/testbed/postgres/load.ts';
 import { examine } from '../../support/superuser.ts';
 
 /** Starts a server on restored data and looks at all of it. @returns what is wrong. */

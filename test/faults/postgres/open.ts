@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { EmbeddedPostgres } from '../../../src/demo/embedded-postgres.ts';
-import { tool } from '../../../src/demo/os.ts';
+import type { EmbeddedPostgres } from '../../../src/testbed/postgres/server.ts';
+import { tool } from '../../../src/testbed/os.ts';
 import type { Receipt } from '../../../src/receipt/receipt.ts';
 import type { PostgresRestore } from '../../../src/engines/postgres/receipt.ts';
 import { atomicCopy, clone } from '../../support/copies.ts';

@@ -1,7 +1,7 @@
 import { appendFile, cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { EmbeddedPostgres, freePort } from '../../../src/demo/embedded-postgres.ts';
-import { tool } from '../../../src/demo/os.ts';
+import { EmbeddedPostgres, freePort } from '../../../src/testbed/postgres/server.ts';
+import { tool } from '../../../src/testbed/os.ts';
 import { parseLsn } from '../../../src/engines/postgres/lsn.ts';
 import type { PostgresPosition } from '../../../src/engines/postgres/receipt.ts';
 import type { Receipt } from '../../../src/receipt/receipt.ts';

@@ -1,4 +1,4 @@
-import { EmbeddedPostgres, freePort } from '../../../src/demo/embedded-postgres.ts';
+import { EmbeddedPostgres, freePort } from '../../../src/testbed/postgres/server.ts';
 import { join } from 'node:path';
 import type { Copy, DatabaseOptions, FaultMode, RestoreOptions, Restored } from '../engine.ts';
 import { type Committed, PostgresDatabase, SETTINGS } from './database.ts';

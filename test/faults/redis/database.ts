@@ -1,7 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../../src/demo/embedded-postgres.ts';
+import { freePort } from '../../../src/testbed/postgres/server.ts';
 import type { Receipt } from '../../../src/receipt/receipt.ts';
 import { copyFileByFile } from '../../support/file-copy.ts';
 import {

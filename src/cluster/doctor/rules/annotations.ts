@@ -1,6 +1,6 @@
 import { differences } from '../../inject/application.ts';
 import { BACKUP_HOOK } from '../../inject/hooks.ts';
-import { ALIASES, INJECT_LABEL, isOurs } from '../../inject/names.ts';
+import { ALIASES, INJECT_LABEL, isOurs } from '../../objects/names.ts';
 import { readSettings } from '../../inject/settings.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
 import { annotationsOf, at } from '../objects.ts';

@@ -1,4 +1,4 @@
-import { FILE_BACKUP_EXCLUDES, RUN_VOLUME, STATE_VOLUME } from '../../inject/names.ts';
+import { FILE_BACKUP_EXCLUDES, RUN_VOLUME, STATE_VOLUME } from '../../objects/names.ts';
 import type { Facts } from '../facts.ts';
 import { type Catalog, type KubeObject, labelsOf, namespaceOf, textAt } from '../objects.ts';
 import type { PodRule } from '../rule.ts';

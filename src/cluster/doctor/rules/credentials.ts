@@ -1,5 +1,5 @@
 import { Environment } from '../../inject/environment.ts';
-import type { EnvVar } from '../../inject/pod.ts';
+import type { EnvVar } from '../../objects/pod.ts';
 import { isWithin } from '../../inject/volumes.ts';
 import type { Facts } from '../facts.ts';
 import { at, type Catalog, type KubeObject, textAt } from '../objects.ts';

@@ -1,6 +1,6 @@
 import { durationText } from '../../inject/hooks.ts';
 import { hookKey, parseGoDuration, VELERO_DEFAULT_MS, VERBS } from '../../inject/hooks.ts';
-import { CONTAINER } from '../../inject/names.ts';
+import { CONTAINER } from '../../objects/names.ts';
 import { parseDuration } from '../../../lib/duration.ts';
 import { QuiesceError } from '../../../errors.ts';
 import { type Arguments, parseArguments } from '../../../shim/args.ts';

@@ -6,7 +6,7 @@ import { credentialRules } from './credentials.ts';
 import { hookRules } from './hooks.ts';
 import { probeTexts } from './probe.ts';
 import { protectionRules } from './protection.ts';
-import { NOT_LOOKED_AT } from './seen.ts';
+import { NOT_LOOKED_AT } from './not-examined.ts';
 import { sidecarRules } from './sidecar.ts';
 import { backupRules, veleroRules } from './velero.ts';
 import { webhookPodRules, webhookRules } from './webhook.ts';

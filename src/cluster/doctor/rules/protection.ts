@@ -1,8 +1,8 @@
-import { ANNOTATIONS, CONTAINER, INJECT_LABEL } from '../../inject/names.ts';
+import { ANNOTATIONS, CONTAINER, INJECT_LABEL } from '../../objects/names.ts';
 import { hookKey } from '../../inject/hooks.ts';
 import { inject } from '../../inject/inject.ts';
 import type { Facts } from '../facts.ts';
-import { keysOf } from '../../inject/patch.ts';
+import { keysOf } from '../../objects/json-patch.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
 import { annotationsOf, labelsOf, listAt, textAt } from '../objects.ts';
 import type { PodRule } from '../rule.ts';

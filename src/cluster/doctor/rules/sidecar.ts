@@ -1,9 +1,9 @@
 import { posix } from 'node:path';
 import { baseSchema, checkTogether } from '../../../config/schema.ts';
-import { isImageOf } from '../../inject/database.ts';
+import { isImageOf } from '../../inject/find-database.ts';
 import { ENGINES } from '../../inject/engines/index.ts';
-import type { EnvVar, VolumeMount } from '../../inject/pod.ts';
-import { securityContext } from '../../inject/user.ts';
+import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
+import { securityContext } from '../../inject/security-context.ts';
 import { clean, isWithin } from '../../inject/volumes.ts';
 import type { Facts } from '../facts.ts';
 import type { PodRule } from '../rule.ts';

@@ -1,6 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { readBundle } from '../../certificates/rotation.ts';
-import { INJECT_LABEL } from '../../inject/names.ts';
+import { INJECT_LABEL } from '../../objects/names.ts';
 import { at, type Catalog, labelsOf, listAt, namespaceOf, refOf, textAt } from '../objects.ts';
 import type { ClusterRule, PodRule, Surroundings } from '../rule.ts';
 import { selects } from '../selectors.ts';

@@ -6,7 +6,7 @@ import {
   portOf,
   present,
 } from './profile.ts';
-import type { Container, EnvVar } from '../pod.ts';
+import type { Container, EnvVar } from '../../objects/pod.ts';
 
 /** MongoDB: the official images, Bitnami's, Percona's. */
 export const mongodb: EngineProfile = {

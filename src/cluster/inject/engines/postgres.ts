@@ -8,7 +8,7 @@ import {
   lastPart,
   present,
 } from './profile.ts';
-import type { Container, EnvVar } from '../pod.ts';
+import type { Container, EnvVar } from '../../objects/pod.ts';
 
 const ADMIN = 'postgres';
 

@@ -1,6 +1,6 @@
 import type { CopyMethod } from '../../../receipt/receipt.ts';
 import type { Environment } from '../environment.ts';
-import type { Container, EnvVar } from '../pod.ts';
+import type { Container, EnvVar } from '../../objects/pod.ts';
 
 export type EngineName = 'postgres' | 'redis' | 'mongodb';
 

@@ -9,7 +9,7 @@ import {
   present,
 } from './profile.ts';
 import type { Environment } from '../environment.ts';
-import type { Container, EnvVar } from '../pod.ts';
+import type { Container, EnvVar } from '../../objects/pod.ts';
 
 /** Redis and Valkey, the official images and Bitnami's. */
 export const redis: EngineProfile = {

@@ -3,7 +3,7 @@ import { readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isErrno } from '../../../lib/durable-files.ts';
-import { readIfThere } from './past.ts';
+import { readIfThere } from '../../../lib/regular-file.ts';
 
 /** `postmaster.pid`, as the last server on the data left it. */
 export interface PidFile {

@@ -7,8 +7,8 @@ import { isDenied, isForeign } from '../../shared/foreign-entries.ts';
 import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
 import { readRegular } from '../../../lib/regular-file.ts';
 import { preparedSchema } from '../receipt.ts';
-import { BASE, exists, SWAP, TORN } from '../staged/folder.ts';
-import { incomplete } from './refuse.ts';
+import { BASE, exists, SWAP, TORN } from '../freeze/staged/folder.ts';
+import { incomplete } from './errors.ts';
 
 const swapSchema = z.object({
   /**

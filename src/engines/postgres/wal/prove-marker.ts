@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { readRegular } from '../../../lib/regular-file.ts';
-import { readControlFile } from '../control-file.ts';
+import { readControlFile } from '../data-dir/control-file.ts';
 import { parseLsn } from '../lsn.ts';
 import { WalEvidence } from './evidence.ts';
 import { PAGE_MAGIC } from './format.ts';

@@ -1,0 +1,167 @@
+import { isDeepStrictEqual } from 'node:util';
+import type {
+  Container,
+  EnvVar,
+  PodSpec,
+  Resources,
+  SecurityContext,
+  Volume,
+  VolumeMount,
+} from '../objects/pod.ts';
+
+/** Names in the sidecar's environment that are injection's alone: what is stale among them goes. */
+const OURS = /^(?:QUIESCE_|PG[A-Z]+|REDIS_|MONGODB_)/;
+
+/**
+ * Lays a container over the one of its name, if there is one: every field that is stated is made so,
+ * every other stays, whoever wrote it (the API server's defaults, limits, other webhooks).
+ */
+export function layContainer(
+  list: readonly Container[] | undefined,
+  wanted: Container,
+  volumes: readonly Volume[],
+): readonly Container[] {
+  const present = list ?? [];
+  const found = present.find(({ name }) => name === wanted.name);
+  if (found === undefined) return [...present, wanted];
+  const merged = overlay(found, wanted, volumes);
+  return present.map((one) => (one === found ? merged : one));
+}
+
+function overlay(found: Container, wanted: Container, volumes: readonly Volume[]): Container {
+  const known = new Set(volumes.map(({ name }) => name));
+  const env = layEnv(found.env ?? [], wanted.env ?? []);
+  const { env: _env, envFrom: _from, ...rest } = found;
+  return {
+    ...rest,
+    ...wanted,
+    ...(env.length > 0 ? { env } : {}),
+    ...(wanted.ports ? { ports: layPorts(found.ports ?? [], wanted.ports) } : {}),
+    volumeMounts: layMounts(found.volumeMounts ?? [], wanted.volumeMounts ?? [], known),
+    resources: layResources(found.resources, wanted.resources),
+    ...(wanted.livenessProbe === undefined
+      ? {}
+      : { livenessProbe: lay(found.livenessProbe, wanted.livenessProbe) }),
+    securityContext: lay(found.securityContext, wanted.securityContext) as SecurityContext,
+  };
+}
+
+/** Adds the volumes that are missing; one of the name from another source is replaced. */
+export function layVolumes(spec: PodSpec, wanted: readonly Volume[]): readonly Volume[] {
+  const present = spec.volumes ?? [];
+  const byName = new Map(wanted.map((volume) => [volume.name, volume]));
+  const names = new Set(present.map(({ name }) => name));
+  return [
+    ...present.map((volume) => {
+      const ours = byName.get(volume.name);
+      return ours === undefined || volume['emptyDir'] !== undefined ? volume : ours;
+    }),
+    ...wanted.filter(({ name }) => !names.has(name)),
+  ];
+}
+
+function layEnv(found: readonly EnvVar[], wanted: readonly EnvVar[]): readonly EnvVar[] {
+  const byName = new Map(wanted.map((entry) => [entry.name, entry]));
+  const kept = found.filter(({ name }) => byName.has(name) || !OURS.test(name));
+  const merged = kept.map((entry) => {
+    const ours = byName.get(entry.name);
+    return ours === undefined ? entry : layEntry(entry, ours);
+  });
+  const names = new Set(kept.map(({ name }) => name));
+  const result = [...merged, ...wanted.filter(({ name }) => !names.has(name))];
+  // A reference counts only where what it names stands before it.
+  const order = result.map(({ name }) => name).filter((name) => byName.has(name));
+  if (isDeepStrictEqual(order, [...byName.keys()])) return result;
+  const others = merged.filter(({ name }) => !byName.has(name));
+  return [...wanted, ...others];
+}
+
+/** The API server adds an apiVersion to a fieldRef, and nothing to a value. */
+function layEntry(found: EnvVar, wanted: EnvVar): EnvVar {
+  const merged = lay(found, wanted) as EnvVar;
+  const kinds = (entry: EnvVar): string[] => [
+    ...(entry.value === undefined || entry.value === '' ? [] : ['value']),
+    ...Object.keys(entry.valueFrom ?? {}),
+  ];
+  return isDeepStrictEqual(kinds(merged), kinds(wanted)) ? merged : wanted;
+}
+
+/** A mount is ours whole; others stay as long as their volume is there. */
+function layMounts(
+  found: readonly VolumeMount[],
+  wanted: readonly VolumeMount[],
+  volumes: ReadonlySet<string>,
+): readonly VolumeMount[] {
+  const byPath = new Map(wanted.map((mount) => [mount.mountPath, mount]));
+  const kept = found.filter((mount) => byPath.has(mount.mountPath) || volumes.has(mount.name));
+  const paths = new Set(kept.map(({ mountPath }) => mountPath));
+  return [
+    ...kept.map((mount) => byPath.get(mount.mountPath) ?? mount),
+    ...wanted.filter(({ mountPath }) => !paths.has(mountPath)),
+  ];
+}
+
+type Ports = NonNullable<Container['ports']>;
+
+function layPorts(found: Ports, wanted: Ports): Ports {
+  const names = new Set(wanted.map(({ name }) => name));
+  const kept = found.filter(({ name }) => names.has(name));
+  return wanted.map(
+    (port) =>
+      lay(
+        kept.find(({ name }) => name === port.name),
+        port,
+      ) as Ports[number],
+  );
+}
+
+function layResources(found: Resources | undefined, wanted: Resources | undefined): Resources {
+  const merged: Record<string, Record<string, string>> = {};
+  for (const kind of ['requests', 'limits'] as const) {
+    const before = found?.[kind] ?? {};
+    const after = Object.entries(wanted?.[kind] ?? {}).map(([name, quantity]) => {
+      const same = before[name] !== undefined && amount(before[name]) === amount(quantity);
+      return [name, same ? before[name] : quantity] as const;
+    });
+    merged[kind] = { ...before, ...Object.fromEntries(after) } as Record<string, string>;
+  }
+  return { ...found, ...merged };
+}
+
+const SUFFIXES: Readonly<Record<string, number>> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  E: 1e18,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
+  Ei: 2 ** 60,
+};
+
+/** A quantity as a number: the API server writes `0.1` as `100m`. */
+export function amount(quantity: string): number | undefined {
+  const match = /^([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?$/.exec(quantity);
+  const factor = SUFFIXES[match?.[2] ?? ''];
+  return match?.[1] === undefined || factor === undefined ? undefined : Number(match[1]) * factor;
+}
+
+/** Object over object, key by key; anything else as it is wanted. */
+function lay(found: unknown, wanted: unknown): unknown {
+  if (!isObject(found) || !isObject(wanted)) return wanted;
+  const merged: Record<string, unknown> = { ...found };
+  for (const [key, value] of Object.entries(wanted)) merged[key] = lay(found[key], value);
+  return merged;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,102 @@
+import { type ErrorCode, QuiesceError } from '../../../errors.ts';
+
+/** What is known of the call that failed, for the sentence. */
+export interface ErrorContext {
+  /** `take the lock`, `read the status of the set`, … */
+  readonly doing: string;
+  /** `host:port`. */
+  readonly target: string;
+  readonly secrets: readonly string[];
+}
+
+interface DriverError {
+  readonly name?: string;
+  readonly message?: string;
+  readonly code?: unknown;
+  readonly codeName?: unknown;
+  readonly cause?: unknown;
+  readonly reason?: unknown;
+}
+
+/** https://www.mongodb.com/docs/manual/reference/error-codes/ */
+const UNAUTHORIZED = 13;
+const AUTHENTICATION_FAILED = 18;
+const STARTING = new Set([91, 11600, 11602, 13436]);
+
+const TLS_CODES =
+  /^(?:ERR_(?:TLS|SSL|OSSL)|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|EPROTO)/;
+
+/**
+ * An error of the driver or the server as one a user may see. The original never travels along: what
+ * the driver attaches to its errors (options, topology) is not made to be shown.
+ */
+export function toEngineError(error: unknown, context: ErrorContext): QuiesceError {
+  if (error instanceof QuiesceError) return error;
+  const { name = '', code } = error as DriverError;
+  const said = clean(wordsOf(error as DriverError), context.secrets);
+  const where = `${context.doing} at ${context.target}`;
+  const made = (known: ErrorCode, sentence: string, hint?: string): QuiesceError =>
+    new QuiesceError(known, sentence, hint === undefined ? {} : { hint });
+  if (code === AUTHENTICATION_FAILED || name === 'MongoMissingCredentialsError') {
+    return made('ENGINE_AUTH', `Cannot ${where}: ${said}.`);
+  }
+  if (code === UNAUTHORIZED) {
+    const anonymous = /requires authentication/i.test(said);
+    return anonymous
+      ? made(
+          'ENGINE_AUTH',
+          `Cannot ${where}: the server asks for a user and password.`,
+          'Put them into MONGODB_URI, or set MONGODB_USERNAME and MONGODB_PASSWORD.',
+        )
+      : made(
+          'ENGINE_PRIVILEGE',
+          `Cannot ${where}: ${said}.`,
+          'Create the role of sql/mongodb-role.json as an administrator and grant it to this user.',
+        );
+  }
+  if (typeof code === 'number' && STARTING.has(code)) {
+    return made('ENGINE_STARTING', `Cannot ${where}: ${said}.`);
+  }
+  if (isTls(error)) return made('ENGINE_TLS', `Cannot ${where}: ${said}.`);
+  if (
+    /^Mongo(?:Network|ServerSelection|PoolCleared|TopologyClosed|ServerClosed|NotConnected|Operation)/.test(
+      name,
+    )
+  ) {
+    return made('ENGINE_UNREACHABLE', `Cannot ${where}: ${said}.`);
+  }
+  return made('ENGINE_FAILED', `Cannot ${where}: ${said}.`);
+}
+
+function isTls(error: unknown): boolean {
+  for (let at = error as DriverError | undefined, depth = 0; at && depth < 6; depth += 1) {
+    if (typeof at.code === 'string' && TLS_CODES.test(at.code)) return true;
+    if (/certificate|ssl routines|tls/i.test(at.message ?? '')) return true;
+    at = (at.cause ?? firstServerError(at.reason)) as DriverError | undefined;
+  }
+  return false;
+}
+
+/** A failed search for the server keeps what went wrong in the description of that server. */
+function firstServerError(reason: unknown): unknown {
+  const servers = (reason as { servers?: Map<string, { error?: unknown }> } | undefined)?.servers;
+  return servers instanceof Map ? [...servers.values()][0]?.error : undefined;
+}
+
+function wordsOf(error: DriverError): string {
+  const { message = 'unknown failure', codeName } = error;
+  const first = message.split('\n')[0]?.trim().replace(/\.$/, '') ?? '';
+  return typeof codeName === 'string' && !message.includes(codeName)
+    ? `${first} (${codeName})`
+    : first;
+}
+
+/** Without secrets, and without the ids that a driver adds to each command. */
+function clean(words: string, secrets: readonly string[]): string {
+  let text = words
+    .replaceAll(/, lsid: \{.*?\}(?=[,\s])/g, '')
+    .replaceAll(/, \$(?:db|clusterTime): .*$/g, ' }')
+    .replaceAll(/mongodb(?:\+srv)?:\/\/[^\s]*@/g, 'mongodb://***@');
+  for (const secret of secrets) text = text.replaceAll(secret, '***');
+  return text.slice(0, 300);
+}

@@ -1,0 +1,164 @@
+import type { Dirent } from 'node:fs';
+import { lstat, readdir, stat } from 'node:fs/promises';
+import { basename, join, relative } from 'node:path';
+import { QuiesceError } from '../../../errors.ts';
+import { describeErrno } from '../../../lib/durable-files.ts';
+import { isAbsent, isDenied, isForeign } from '../../shared/foreign-entries.ts';
+import type { CopyMethod } from '../../../receipt/receipt.ts';
+
+/**
+ * In the data directory exactly while the lock's backup cursor is open (measured, 4.4 to 6.0). A copy
+ * that has it was cut under a lock and starts from that lock's checkpoint, whatever was written to the
+ * other files since.
+ */
+export const BACKUP_FILE = 'WiredTiger.backup';
+/** WiredTiger's own name for itself: its presence makes a folder a data directory. */
+const WIREDTIGER_FILE = 'WiredTiger';
+
+/** The server's data directory as it is seen here. */
+export interface DataFolder {
+  readonly path: string;
+  /** From QUIESCE_DATA_DIR; empty where they are the same. */
+  readonly relative: string;
+}
+
+/**
+ * Finds the server's data directory below QUIESCE_DATA_DIR, which may be mounted elsewhere here than
+ * at the server: itself, or the end of the server's own path.
+ *
+ * @throws QuiesceError ENGINE_DATA_MISMATCH where there is none.
+ */
+export async function findDataFolder(dataDir: string, dbPath: string): Promise<DataFolder> {
+  const parts = dbPath.split('/').filter((part) => part !== '');
+  const ends = parts.map((_part, index) => parts.slice(index).join('/')).toReversed();
+  let denied: string | undefined;
+  for (const end of ['', ...ends]) {
+    const path = join(dataDir, end);
+    const found = await look(join(path, WIREDTIGER_FILE));
+    if (found === 'there') return { path, relative: relative(dataDir, path) };
+    if (found === 'denied') denied = path;
+  }
+  if (denied !== undefined) throw unreadable(denied);
+  throw new QuiesceError(
+    'ENGINE_DATA_MISMATCH',
+    `No WiredTiger data lies in ${dataDir} or in ${basename(dbPath)} below it; the server's dbPath is ${dbPath}.`,
+  );
+}
+
+/**
+ * The lock of the server connected must be seen here, or the data here is another server's.
+ *
+ * @throws QuiesceError ENGINE_DATA_MISMATCH.
+ */
+export async function requireBackupFile(folder: DataFolder, target: string): Promise<void> {
+  const found = await look(join(folder.path, BACKUP_FILE));
+  if (found === 'there') return;
+  if (found === 'denied') throw unreadable(folder.path);
+  throw new QuiesceError(
+    'ENGINE_DATA_MISMATCH',
+    `The lock of ${target} has left no ${BACKUP_FILE} in ${folder.path}: the data there is another server's.`,
+  );
+}
+
+/** How the server names the folders of its data. */
+export interface FolderNames {
+  /** `storage.directoryPerDB`. */
+  readonly perDatabase: boolean;
+  /** All of them, those that a backup leaves out as well. */
+  readonly databases: readonly string[];
+}
+
+/** Tables, and what WiredTiger keeps beside them. */
+const DATA_FILE = /\.wt$|^WiredTiger|^storage\.bson$/;
+/** The journal, and the keys of an encrypted server (Percona's, MongoDB's). */
+const DATA_FOLDERS = ['journal', 'key.db', 'key.store'];
+/** `storage.wiredTiger.engineConfig.directoryForIndexes` puts tables two folders down. */
+const DEEPEST = 2;
+
+/**
+ * Refuses parts of the data that a copy of QUIESCE_DATA_DIR would not hold: links, and folders on
+ * another device. What is not the server's is passed over, whoever may read it: `lost+found`, a
+ * filer's snapshots, a folder that somebody else has put there.
+ *
+ * @throws QuiesceError COPY_UNSUPPORTED, and ENGINE_DATA_MISMATCH for data that cannot be read.
+ */
+export async function requireOnePlace(
+  folder: DataFolder,
+  names: FolderNames,
+  copy: CopyMethod,
+): Promise<void> {
+  const { dev } = await stat(folder.path);
+  const ours = new Set([
+    ...DATA_FOLDERS,
+    ...(names.perDatabase ? names.databases.map(escapeName) : []),
+  ]);
+  for (const entry of await list(folder.path)) {
+    if (!DATA_FILE.test(entry.name) && !ours.has(entry.name)) continue;
+    for await (const path of within(join(folder.path, entry.name), DEEPEST)) {
+      await requireHere(path, dev, copy);
+    }
+  }
+}
+
+async function requireHere(path: string, dev: number, copy: CopyMethod): Promise<void> {
+  const info = await lstat(path).catch((error: unknown) => {
+    if (isAbsent(error)) return undefined;
+    if (isDenied(error)) throw unreadable(path);
+    throw error;
+  });
+  if (info === undefined || (!info.isSymbolicLink() && info.dev === dev)) return;
+  const what = info.isSymbolicLink() ? 'is a link' : 'lies on another volume';
+  throw new QuiesceError(
+    'COPY_UNSUPPORTED',
+    `${path} ${what}: a copy (${copy}) of the data directory does not hold it, so nothing restored from it is whole.`,
+    { hint: 'Keep journal and data in one folder on one volume.' },
+  );
+}
+
+/** The path itself, then what lies in it; links are not followed. */
+async function* within(path: string, depth: number): AsyncGenerator<string> {
+  yield path;
+  const info = depth === 0 ? undefined : await lstat(path).catch(() => undefined);
+  if (info?.isDirectory() !== true) return;
+  for (const { name } of await list(path)) {
+    if (!isForeign(name)) yield* within(join(path, name), depth - 1);
+  }
+}
+
+async function list(folder: string): Promise<Dirent[]> {
+  try {
+    return await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    // A database that was dropped while we look takes its folder along.
+    if (isAbsent(error)) return [];
+    throw unreadable(folder, error);
+  }
+}
+
+/** As the server writes the name of a database for a folder (measured, 6.0). */
+export function escapeName(database: string): string {
+  return [...Buffer.from(database)]
+    .map((byte) => {
+      const character = String.fromCodePoint(byte);
+      return /\w/.test(character) ? character : `.${byte}`;
+    })
+    .join('');
+}
+
+async function look(path: string): Promise<'there' | 'absent' | 'denied'> {
+  try {
+    await stat(path);
+    return 'there';
+  } catch (error) {
+    if (isAbsent(error)) return 'absent';
+    if (isDenied(error)) return 'denied';
+    throw unreadable(path, error);
+  }
+}
+
+function unreadable(path: string, error?: unknown): QuiesceError {
+  const why = error === undefined ? 'this user may not look there' : describeErrno(error);
+  return new QuiesceError('ENGINE_DATA_MISMATCH', `${path} cannot be read: ${why}.`, {
+    hint: 'Run the sidecar as the user that the server runs as.',
+  });
+}

@@ -1,0 +1,81 @@
+import { QuiesceError } from '../../../errors.ts';
+import type { Hold } from '../../engine.ts';
+import { journalOf, lockHold } from './hold.ts';
+import { awaitJournaled, isJournaled } from './durable-point.ts';
+import { readLock, releaseSurely, requireUnlocked, takeLock } from './fsync-lock.ts';
+import type { Prepared } from './prepare.ts';
+import { readHello } from '../server.ts';
+import { changed, establish } from './under-lock.ts';
+
+/**
+ * Takes the lock and proves what it holds; on any failure nothing stays locked. A primary is locked
+ * again until the lock has caught it with everything journaled: see `isJournaled`.
+ */
+export async function holdServer(
+  prepared: Prepared,
+  signal: AbortSignal,
+  onReleased: () => void,
+): Promise<Hold> {
+  try {
+    for (;;) {
+      await requireUnlocked(prepared.session, signal);
+      const hold = await tryHold(prepared, signal, onReleased);
+      if (hold) return hold;
+      prepared.context.progress(
+        'writes that nobody waits to see journaled (w: 1 without j) come without a pause, and the lock of a primary must not fall among them',
+      );
+    }
+  } catch (error) {
+    onReleased();
+    throw error;
+  }
+}
+
+/** @returns `undefined`: something was not journaled yet, and the lock was given back. */
+async function tryHold(
+  prepared: Prepared,
+  signal: AbortSignal,
+  onReleased: () => void,
+): Promise<Hold | undefined> {
+  const { session, client, context, server } = prepared;
+  const { runId } = server;
+  // Nothing of ours is left: a lock that is seen from then on is somebody else's.
+  const forget = (): Promise<void> =>
+    context.remember({ step: 'released', runId }).catch(() => undefined);
+  await context.remember({ step: 'asking', runId, client });
+  let lockCount: number;
+  try {
+    if ((await readHello(session, signal)).runId !== runId) throw changed(session);
+    if (server.role === 'primary') await awaitJournaled(session, signal);
+    lockCount = await takeLock(session, runId, signal);
+  } catch (error) {
+    await forget();
+    throw error;
+  }
+  let opId: number | undefined;
+  const undo = async (): Promise<void> => {
+    // With others' locks beside ours the thread is theirs as well: the count alone is taken back.
+    await releaseSurely(session, { runId, opId: lockCount === 1 ? opId : undefined });
+    await forget();
+  };
+  try {
+    opId = (await readLock(session, signal)).opId;
+    if (lockCount !== 1) {
+      throw new QuiesceError(
+        'ENGINE_LOCKED',
+        `${session.target} was locked by somebody else in the same moment; our lock was taken back.`,
+      );
+    }
+    if (server.role === 'primary' && !(await isJournaled(session, signal))) {
+      await undo();
+      return undefined;
+    }
+    const facts = await establish(prepared, opId, signal);
+    await context.remember(journalOf(facts.position));
+    signal.throwIfAborted();
+    return lockHold(session, facts, onReleased);
+  } catch (error) {
+    await undo();
+    throw error;
+  }
+}

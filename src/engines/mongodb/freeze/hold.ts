@@ -1,0 +1,118 @@
+import type { Hold, Breach, JsonObject } from '../../engine.ts';
+import { unlessAborted } from '../../../lib/deadline.ts';
+import { isGone, readLock, releaseLock } from './fsync-lock.ts';
+import { readSet } from './replica-set.ts';
+import { compareOpTimes, formatOpTime, parseOpTime } from '../optime.ts';
+import type { MongoPosition } from '../receipt.ts';
+import { readHello, readServer, toProbe } from '../server.ts';
+import type { Session } from '../connection/session.ts';
+import type { HoldFacts } from './under-lock.ts';
+import { watchLock } from './watch.ts';
+
+/** The longest lease on a primary that others could take over from; see `Hold.longestLeaseMs`. */
+export const PRIMARY_LEASE_MS = 30_000;
+
+const RELEASE_WITHIN_MS = 5_000;
+
+/** What `recover` needs, once the lock is in place. */
+export function journalOf({ runId, lockOpId }: MongoPosition): JsonObject {
+  return { step: 'locked', runId, lockOpId };
+}
+
+/** The lock as a hold. It owns the session and closes it after the release. */
+export function lockHold(session: Session, facts: HoldFacts, onReleased: () => void): Hold {
+  const { server, view, position, restore } = facts;
+  const watch = watchLock(session, facts);
+  let releasing: Promise<number | undefined> | undefined;
+  const shortened = server.role === 'primary' && view !== undefined && view.members.length > 1;
+  return {
+    mode: 'locked',
+    server: toProbe(server),
+    writesBlocked: facts.writesBlocked,
+    position,
+    restore,
+    reasons: facts.reasons,
+    notes: facts.notes,
+    journal: journalOf(position),
+    lost: watch.lost,
+    ...(shortened ? { longestLeaseMs: PRIMARY_LEASE_MS } : {}),
+    check: (signal) => checkLock(session, facts, signal),
+    release: async (signal) => {
+      await watch.stop();
+      const ours = { runId: position.runId, opId: position.lockOpId ?? undefined };
+      // A release under way is waited for, never sent a second time.
+      releasing ??= releaseLock(session, ours, AbortSignal.timeout(RELEASE_WITHIN_MS))
+        .catch((error: unknown) => {
+          // A server that is gone holds nothing.
+          if (isGone(error)) return undefined;
+          throw error;
+        })
+        .finally(() => {
+          releasing = undefined;
+        });
+      const left = await unlessAborted(releasing, signal);
+      onReleased();
+      await session.close();
+      if (left === undefined || left === 0) return;
+      return { breaches: [], position: { locksOfOthersLeft: left } };
+    },
+  };
+}
+
+/** The server's own evidence that nothing was written since the lock. */
+export async function checkLock(
+  session: Session,
+  { server, view, position }: HoldFacts,
+  signal: AbortSignal,
+): Promise<readonly Breach[]> {
+  const found: Breach[] = [];
+  const hello = await readHello(session, signal);
+  if (hello.runId !== position.runId) {
+    const note = 'The server was started anew during the freeze, and a lock does not survive that.';
+    return [{ code: 'server-restarted', note }];
+  }
+  const now = await readServer(session, signal);
+  if (now.pid !== position.pid || apart(now.startedAt, position.startedAt) > 2_000) {
+    found.push({
+      code: 'server-restarted',
+      note: `The server is another process (${now.pid}) than the one locked.`,
+    });
+  }
+  const lock = await readLock(session, signal);
+  if (!lock.locked || lock.pending) {
+    found.push({
+      code: 'lock-gone',
+      note: 'Somebody else has unlocked the server during the freeze.',
+    });
+  } else if (position.lockOpId !== null && lock.opId !== position.lockOpId) {
+    found.push({ code: 'lock-replaced', note: 'The lock that is there is another one than ours.' });
+  }
+  if (now.role !== server.role) {
+    found.push({
+      code: 'role-changed',
+      note: `The server was ${server.role} and is ${now.role} now.`,
+    });
+  }
+  const promised = position.opTime === null ? undefined : parseOpTime(position.opTime);
+  if (promised && now.opTime && compareOpTimes(now.opTime, promised) !== 0) {
+    const at = formatOpTime(now.opTime);
+    found.push({
+      code: 'written-while-held',
+      note: `The server stood at ${position.opTime} and is at ${at} now.`,
+    });
+  }
+  if (view) {
+    const { term } = await readSet(session, signal);
+    if (term !== position.term) {
+      found.push({
+        code: 'term-changed',
+        note: `The set voted during the freeze: term ${position.term}, now ${term}.`,
+      });
+    }
+  }
+  return found;
+}
+
+function apart(a: string, b: string): number {
+  return Math.abs(Date.parse(a) - Date.parse(b));
+}

@@ -1,0 +1,168 @@
+import { QuiesceError } from '../../../errors.ts';
+import { unlessAborted } from '../../../lib/deadline.ts';
+import { findLocked, waitForMajority } from './catch-up.ts';
+import { countDocuments } from './document-counts.ts';
+import { requireBackupFile } from '../data-dir/data-dir.ts';
+import { type Majority, readSet, requireMajority, type SetView } from './replica-set.ts';
+import { formatOpTime, type OpTime } from '../optime.ts';
+import type { Prepared } from './prepare.ts';
+import type { MongoPosition, MongoRestore } from '../receipt.ts';
+import { readHello, type ServerFacts } from '../server.ts';
+import type { Session } from '../connection/session.ts';
+
+/** What is known of a locked server: of it the hold is made. */
+export interface HoldFacts {
+  readonly server: ServerFacts;
+  readonly view: SetView | undefined;
+  readonly position: MongoPosition;
+  readonly restore: MongoRestore;
+  readonly writesBlocked: boolean;
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/**
+ * What is true under the lock.
+ *
+ * @throws QuiesceError where the server is not what it was when the freeze was prepared, or a majority does
+ * not come to the position: the lock promises nothing then
+ */
+export async function establish(
+  prepared: Prepared,
+  opId: number | undefined,
+  signal: AbortSignal,
+): Promise<HoldFacts> {
+  const { session, folder, databases, point, server } = prepared;
+  // The volume may hang: the lock must not wait for it beyond the end of the freeze.
+  if (folder) await unlessAborted(requireBackupFile(folder, session.target), signal);
+  const hello = await readHello(session, signal);
+  if (hello.role !== server.role || hello.runId !== server.runId) {
+    throw changed(session);
+  }
+  const now: ServerFacts = { ...server, ...hello };
+  const set =
+    server.setName === undefined ? undefined : await underMajority(prepared, hello.opTime, signal);
+  const documents = await countDocuments(session, databases, signal);
+  const { reasons, notes } = qualify(prepared, set, documents === null);
+  const view = set?.view;
+  return {
+    server: now,
+    view,
+    writesBlocked: set === undefined || !set.majority.writesGoOn,
+    position: {
+      opTime: hello.opTime === undefined ? null : formatOpTime(hello.opTime),
+      majorityOpTime: set === undefined ? null : formatOpTime(set.committed),
+      primaryOpTime: point === undefined ? null : formatOpTime(point.opTime),
+      primary: hello.primary ?? null,
+      term: view?.term ?? null,
+      runId: server.runId,
+      pid: server.pid,
+      startedAt: server.startedAt,
+      lockCount: 1,
+      lockOpId: opId ?? null,
+    },
+    restore: {
+      dataDirectory: folder?.relative ?? null,
+      storageEngine: server.storageEngine,
+      set: view === undefined ? null : setOf(view),
+      shard: server.isShard,
+      documents,
+      databases: [...databases],
+    },
+    reasons,
+    notes,
+  };
+}
+
+interface UnderMajority {
+  readonly view: SetView;
+  readonly majority: Majority;
+  readonly committed: OpTime;
+  readonly unknown: readonly string[];
+}
+
+/** Looks at the others once more: two sidecars may have locked two members in the same moment. */
+async function underMajority(
+  { session, settings }: Prepared,
+  opTime: OpTime | undefined,
+  signal: AbortSignal,
+): Promise<UnderMajority> {
+  if (opTime === undefined) {
+    throw new QuiesceError(
+      'ENGINE_FAILED',
+      `${session.target} names no position of its last write.`,
+    );
+  }
+  const view = await readSet(session, signal);
+  const { locked, unknown } = await findLocked(settings, view, signal);
+  const majority = requireMajority(view, locked);
+  const committed = await waitForMajority(session, opTime, view, signal);
+  return { view, majority, committed, unknown };
+}
+
+function setOf(view: SetView) {
+  const members = view.members.map(({ host, state, votes, hidden }) => ({
+    host,
+    state,
+    votes,
+    hidden,
+  }));
+  return { name: view.name, replicaSetId: view.replicaSetId, members };
+}
+
+/** What a reader of the receipt must know beside the promise itself. */
+function qualify(
+  { server, folder, point }: Prepared,
+  set: UnderMajority | undefined,
+  uncounted: boolean,
+): { reasons: string[]; notes: string[] } {
+  const found: [code: string, note: string][] = [];
+  if (server.role === 'primary' && set && set.view.members.length > 1) {
+    const others = set.view.members.filter(({ state }) => state === 'SECONDARY');
+    const better = (others.find(({ hidden }) => hidden) ?? others[0])?.host;
+    found.push([
+      'primary-locked',
+      `The primary was locked, so every writer of the set waited; its lease is short. A freeze of ${better ?? 'a secondary'} would let them go on.`,
+    ]);
+  }
+  if (point) {
+    found.push([
+      'secondary',
+      `A copy holds every write up to ${formatOpTime(point.opTime)}, where the primary ${point.primary} stood when the freeze was asked for; writes acknowledged later may not be in it.`,
+    ]);
+  }
+  if (set && server.role === 'secondary' && !set.majority.writesGoOn) {
+    found.push([
+      'majority-writes-wait',
+      'With this member locked, writes with w: majority wait until the thaw.',
+    ]);
+  }
+  if (set && set.unknown.length > 0) {
+    found.push([
+      'others-not-asked',
+      `Whether these members are locked by somebody else is not known: ${set.unknown.join(', ')}.`,
+    ]);
+  }
+  if (server.isShard) {
+    found.push([
+      'shard-alone',
+      'This server belongs to a sharded cluster: the freeze speaks of it alone. Copies of several shards are not of one point in time, and chunks that move between them may be lost or doubled.',
+    ]);
+  }
+  if (!folder) {
+    found.push([
+      'layout-not-checked',
+      'The data is not mounted here (QUIESCE_DATA_DIR), so whether one volume holds all of it was not checked.',
+    ]);
+  }
+  if (uncounted)
+    found.push([
+      'documents-not-counted',
+      'Counting the documents would have held writers for too long.',
+    ]);
+  return { reasons: found.map(([code]) => code), notes: found.map(([, note]) => note) };
+}
+
+export function changed({ target }: Session): QuiesceError {
+  return new QuiesceError('ENGINE_FAILED', `${target} changed while the freeze was made.`);
+}

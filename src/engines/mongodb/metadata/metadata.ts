@@ -1,0 +1,188 @@
+import type { Document } from 'mongodb';
+import { QuiesceError } from '../../../errors.ts';
+import type { Json, JsonObject } from '../../engine.ts';
+import { listDatabases } from '../freeze/document-counts.ts';
+import { readSet, type SetView } from '../freeze/replica-set.ts';
+import { formatOpTime, readOpTime } from '../optime.ts';
+import { readServer, type ServerFacts } from '../server.ts';
+import type { Session } from '../connection/session.ts';
+
+const REDACTED = '(redacted)';
+const SECRET_NAME = /password|passwd|passphrase|secret|token|credential|querypassword|apikey/i;
+
+/**
+ * What an operator needs beside the data. Role names, no credentials; see `redact`. Users, and roles,
+ * that the server does not let us list are `null`; `notAllowed` names the right, `notes` say the rest.
+ */
+export async function readMetadata(session: Session, signal: AbortSignal): Promise<JsonObject> {
+  const server = await readServer(session, signal);
+  if (server.role === 'router' || server.role === 'arbiter') {
+    return { version: server.version, role: server.role };
+  }
+  const view = server.setName === undefined ? undefined : await readSet(session, signal);
+  const places = await withUsers(session, signal);
+  const users = await list(session, places, USERS, signal);
+  const roles = await list(session, places, ROLES, signal);
+  return {
+    version: server.version,
+    role: server.role,
+    dataId: server.dataId ?? null,
+    featureCompatibilityVersion: await readFcv(session, signal),
+    storageEngine: server.storageEngine,
+    startedAt: server.startedAt,
+    shard: server.isShard,
+    databases: await readDatabases(session, signal),
+    users: users.found,
+    roles: roles.found,
+    parameters: await readParameters(session, signal),
+    replication: view === undefined ? null : replication(server, view),
+    oplog: view === undefined ? null : await readOplog(session, signal),
+    notAllowed: [...users.notAllowed, ...roles.notAllowed],
+    notes: [...users.notes, ...roles.notes],
+  };
+}
+
+async function readFcv(session: Session, signal: AbortSignal): Promise<Json> {
+  const command = { getParameter: 1, featureCompatibilityVersion: 1 };
+  const answer = await session.admin(command, 'read the compatibility version', signal);
+  const found = answer['featureCompatibilityVersion'] as Document | undefined;
+  return String(found?.['version'] ?? 'unknown');
+}
+
+async function readDatabases(session: Session, signal: AbortSignal): Promise<Json> {
+  const answer = await session.admin({ listDatabases: 1 }, 'list the databases', signal);
+  return (answer['databases'] as Document[]).map((one) => ({
+    name: String(one['name']),
+    sizeOnDisk: Number(one['sizeOnDisk'] ?? 0),
+  }));
+}
+
+/** Something that is listed database by database: all at once takes a right on the whole cluster. */
+interface Listing {
+  readonly what: 'users' | 'roles';
+  readonly command: Document;
+  /** The action that allows it. */
+  readonly right: string;
+  readonly grantedBy: string;
+  readonly show: (found: Document) => Json;
+}
+
+const USERS: Listing = {
+  what: 'users',
+  command: { usersInfo: 1 },
+  right: 'viewUser',
+  grantedBy: 'sql/mongodb-users-role.json, which shows their SCRAM verifiers too',
+  show: ({ user, db, roles, mechanisms }) => ({
+    user: String(user),
+    db: String(db),
+    roles: named(roles),
+    mechanisms: ((mechanisms ?? []) as unknown[]).map(String),
+  }),
+};
+
+const ROLES: Listing = {
+  what: 'roles',
+  command: { rolesInfo: 1 },
+  right: 'viewRole',
+  grantedBy: 'sql/mongodb-role.json',
+  show: ({ role, db, roles }) => ({ role: String(role), db: String(db), roles: named(roles) }),
+};
+
+interface Listed {
+  /** `null`: nowhere were we allowed to ask. */
+  readonly found: Json[] | null;
+  readonly notAllowed: readonly string[];
+  readonly notes: readonly string[];
+}
+
+async function list(
+  session: Session,
+  places: readonly string[],
+  { what, command, right, grantedBy, show }: Listing,
+  signal: AbortSignal,
+): Promise<Listed> {
+  const found: Json[] = [];
+  const refused: string[] = [];
+  for (const place of places) {
+    try {
+      const answer = await session.command(place, command, `list the ${what}`, signal);
+      found.push(...(answer[what] as Document[]).map(show));
+    } catch (error) {
+      if (!(error instanceof QuiesceError) || error.code !== 'ENGINE_PRIVILEGE') throw error;
+      refused.push(place);
+    }
+  }
+  if (refused.length === 0) return { found, notAllowed: [], notes: [] };
+  const nowhere = refused.length === places.length;
+  const of = nowhere ? '' : ` of ${refused.join(', ')}`;
+  const note = `The ${what}${of} are not listed: that takes the right ${right}, which quiesce does without. It is granted by ${grantedBy}.`;
+  return { found: nowhere ? null : found, notAllowed: [right], notes: [note] };
+}
+
+/** `$external` holds the users of certificates and directories, and is never listed. */
+async function withUsers(session: Session, signal: AbortSignal): Promise<string[]> {
+  const databases = await listDatabases(session, signal);
+  return [...databases.filter((name) => name !== 'config'), '$external'];
+}
+
+function named(roles: unknown): Json {
+  return ((roles ?? []) as Document[]).map((one) => `${String(one['role'])}@${String(one['db'])}`);
+}
+
+/** What the command line and the configuration file set: everything else is as built in. */
+async function readParameters(session: Session, signal: AbortSignal): Promise<Json> {
+  const answer = await session.admin({ getCmdLineOpts: 1 }, 'read the configuration', signal);
+  return redact(answer['parsed'] ?? {});
+}
+
+/** Plain JSON, with the value of everything that is called like a secret left out. */
+export function redact(value: unknown, name = ''): Json {
+  if (SECRET_NAME.test(name)) return REDACTED;
+  if (Array.isArray(value)) return value.map((one) => redact(one, name));
+  if (value === null || typeof value === 'boolean' || typeof value === 'number') return value;
+  if (typeof value === 'object') {
+    // Numbers and ids of BSON write themselves.
+    if (value.constructor !== Object) return JSON.stringify(value);
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, redact(one, key)]));
+  }
+  return typeof value === 'string' ? value : null;
+}
+
+function replication(server: ServerFacts, view: SetView): Json {
+  const newest = Math.max(...view.members.map(({ opTime }) => opTime?.seconds ?? 0));
+  return {
+    set: view.name,
+    replicaSetId: view.replicaSetId,
+    term: view.term,
+    primary: server.primary ?? null,
+    member: server.me ?? null,
+    members: view.members.map((one) => ({
+      host: one.host,
+      state: one.state,
+      healthy: one.healthy,
+      votes: one.votes,
+      hidden: one.hidden,
+      delaySeconds: one.delaySeconds,
+      opTime: one.opTime === undefined ? null : formatOpTime(one.opTime),
+      lagSeconds: one.opTime === undefined ? null : newest - one.opTime.seconds,
+    })),
+  };
+}
+
+/** How far back the oplog reaches: a copy older than that cannot join the set again. */
+async function readOplog(session: Session, signal: AbortSignal): Promise<Json> {
+  const status = await session.admin(
+    { serverStatus: 1, oplog: 1 },
+    'read the oplog window',
+    signal,
+  );
+  const { earliestOptime, latestOptime } = (status['oplog'] ?? {}) as Document;
+  const first = at(earliestOptime);
+  const last = at(latestOptime);
+  if (first === undefined || last === undefined) return null;
+  return { firstSeconds: first, lastSeconds: last, windowSeconds: last - first };
+}
+
+function at(value: unknown): number | undefined {
+  return readOpTime({ ts: value, t: -1 })?.seconds ?? readOpTime(value)?.seconds;
+}

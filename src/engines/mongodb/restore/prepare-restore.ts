@@ -1,0 +1,191 @@
+import { lstat, readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { QuiesceError } from '../../../errors.ts';
+import { isErrno, writeDurably } from '../../../lib/durable-files.ts';
+import type { Receipt } from '../../../receipt/receipt.ts';
+import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
+import { BACKUP_FILE } from '../data-dir/data-dir.ts';
+import { holderOf } from '../data-dir/file-locks.ts';
+import { procedure } from './next-steps.ts';
+import { restoreSchema, type MongoRestore } from '../receipt.ts';
+
+/** What tells a later run that this copy was proven before a server ran on it. */
+const PREPARED_FILE = 'prepared.json';
+const LOCK_FILE = 'mongod.lock';
+
+/**
+ * Checks a restored MongoDB copy before its first start; see `RestoreModule` for the contract.
+ *
+ * Nothing needs to be put in place: the copy was cut under a lock, and `WiredTiger.backup` in it makes
+ * the server start from that lock's checkpoint. That the file is there, that no server has run on the
+ * copy (it removes the file), and that every table named in it came along is what is checked. What
+ * needs a running server is in the notes, step by step.
+ */
+export async function prepareRestore(
+  receipt: Receipt,
+  dataDir: string,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<PrepareOutcome> {
+  const restore = readRestore(receipt);
+  const path = join(dataDir, restore.dataDirectory ?? '');
+  await requireData(path);
+  await requireNoServer(path);
+  const folder = join(dataDir, VOLUME_FOLDER);
+  const wasPrepared = await readPrepared(folder, receipt.id);
+  const backup = await readBackup(path);
+  if (backup === undefined) {
+    if (wasPrepared) return already(receipt, path, options);
+    throw new QuiesceError(
+      'RESTORE_DATA_PAST',
+      `${path} has no ${BACKUP_FILE}: either a server has run on this copy, which removes it, or the copy was not cut under the lock of ${receipt.id}.`,
+    );
+  }
+  const { tables, bytes } = await requireTables(path, backup, options, signal);
+  signal.throwIfAborted();
+  if (!options.dryRun) await keepPrepared(folder, receipt.id);
+  return {
+    outcome: 'prepared',
+    dryRun: options.dryRun,
+    id: receipt.id,
+    engine: 'mongodb',
+    dataDirectory: path,
+    placed: [],
+    removed: [],
+    proof: { backupFile: true, tables, bytes },
+    notes: procedure(restore),
+    message: `The copy of freeze ${receipt.id} in ${path} was cut under the lock and is whole: ${tables} tables, ${bytes} bytes. No server has run on it.`,
+  };
+}
+
+function readRestore(receipt: Receipt): MongoRestore {
+  const parsed = restoreSchema.safeParse(receipt.restore);
+  if (!parsed.success) throw invalid('The receipt has a restore section that cannot be read.');
+  const { dataDirectory } = parsed.data;
+  if (dataDirectory === null) {
+    throw invalid(
+      'The receipt does not say where the data lies: it was not mounted at the freeze.',
+    );
+  }
+  if (dataDirectory.startsWith('/') || dataDirectory.split('/').includes('..')) {
+    throw invalid('The receipt names a data directory outside of the volume.');
+  }
+  return parsed.data;
+}
+
+function invalid(message: string): QuiesceError {
+  return new QuiesceError('RESTORE_RECEIPT_INVALID', message);
+}
+
+async function requireData(path: string): Promise<void> {
+  for (const name of ['WiredTiger', 'WiredTiger.wt', '_mdb_catalog.wt', 'storage.bson']) {
+    const info = await lstat(join(path, name)).catch(absent);
+    if (info?.isFile() === true && info.size > 0) continue;
+    throw new QuiesceError('RESTORE_INCOMPLETE', `${join(path, name)} is missing or empty.`);
+  }
+}
+
+/** A server holds a lock on `mongod.lock` for as long as it runs. */
+async function requireNoServer(path: string): Promise<void> {
+  const file = join(path, LOCK_FILE);
+  const pid = await holderOf(file);
+  if (pid === undefined) return;
+  const message = `Process ${pid} runs on ${path}: it holds the lock on ${LOCK_FILE}.`;
+  throw new QuiesceError('RESTORE_SERVER_RUNNING', message);
+}
+
+async function readBackup(path: string): Promise<string | undefined> {
+  const text = await readFile(join(path, BACKUP_FILE), 'latin1').catch(absent);
+  if (text === undefined || text.includes('file:')) return text;
+  throw new QuiesceError(
+    'RESTORE_INCOMPLETE',
+    `${join(path, BACKUP_FILE)} names no table: it was not copied whole.`,
+  );
+}
+
+/** Every table in the backup's list must be there, and none may be empty. */
+async function requireTables(
+  path: string,
+  backup: string,
+  { onProgress }: PrepareOptions,
+  signal: AbortSignal,
+): Promise<{ tables: number; bytes: number }> {
+  const names = tablesIn(backup);
+  let bytes = 0;
+  for (const [index, name] of names.entries()) {
+    signal.throwIfAborted();
+    if (index % 100 === 0) {
+      onProgress?.({ step: 'tables', done: index, total: names.length, unit: 'tables' });
+    }
+    const info = await lstat(join(path, name)).catch(absent);
+    if (info?.isFile() !== true || info.size === 0) {
+      const what = info === undefined ? 'is missing' : 'is empty or no file';
+      throw new QuiesceError(
+        'RESTORE_INCOMPLETE',
+        `${join(path, name)} ${what}, and ${BACKUP_FILE} names it.`,
+      );
+    }
+    bytes += info.size;
+  }
+  if (names.length === 0) {
+    throw new QuiesceError('RESTORE_INCOMPLETE', `${BACKUP_FILE} names no table of the data.`);
+  }
+  await requireJournal(path, backup);
+  return { tables: names.length, bytes };
+}
+
+/** Lines that begin with `file:` name a table's file; everything else is about it. */
+export function tablesIn(backup: string): string[] {
+  const names = backup
+    .split('\n')
+    .filter((line) => line.startsWith('file:'))
+    .map((line) => line.slice('file:'.length).trim());
+  return [...new Set(names)].filter((name) => name.endsWith('.wt') && !name.includes('..'));
+}
+
+/** Where the server keeps a journal its files travel with the data. */
+async function requireJournal(path: string, backup: string): Promise<void> {
+  if (!/log=\(enabled=true/.test(backup)) return;
+  const files = await readdir(join(path, 'journal')).catch(absent);
+  if (files?.some((name) => name.startsWith('WiredTigerLog.')) === true) return;
+  throw new QuiesceError('RESTORE_INCOMPLETE', `${join(path, 'journal')} holds no journal.`);
+}
+
+async function readPrepared(folder: string, id: string): Promise<boolean> {
+  const text = await readFile(join(folder, PREPARED_FILE), 'utf8').catch(absent);
+  if (text === undefined) return false;
+  try {
+    return (JSON.parse(text) as { id?: unknown }).id === id;
+  } catch {
+    return false;
+  }
+}
+
+async function keepPrepared(folder: string, id: string): Promise<void> {
+  const { uid, gid } = await stat(folder);
+  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
+  const content = { id, preparedAt: new Date().toISOString() };
+  const text = `${JSON.stringify(content, null, 2)}\n`;
+  await writeDurably(join(folder, PREPARED_FILE), text, { mode: 0o644, ...owner });
+}
+
+function already({ id }: Receipt, path: string, { dryRun }: PrepareOptions): PrepareOutcome {
+  return {
+    outcome: 'already-prepared',
+    dryRun,
+    id,
+    engine: 'mongodb',
+    dataDirectory: path,
+    placed: [],
+    removed: [],
+    proof: null,
+    notes: [],
+    message: `The copy of freeze ${id} in ${path} was checked before and a server has run on it since: nothing was changed.`,
+  };
+}
+
+function absent(error: unknown): undefined {
+  if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined;
+  throw error;
+}

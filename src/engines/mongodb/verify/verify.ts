@@ -1,0 +1,221 @@
+import type { Document } from 'mongodb';
+import { QuiesceError } from '../../../errors.ts';
+import type { Receipt } from '../../../receipt/receipt.ts';
+import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
+import { countDocuments, listDatabases } from '../freeze/document-counts.ts';
+import { readSet } from '../freeze/replica-set.ts';
+import { compareOpTimes, formatOpTime, parseOpTime } from '../optime.ts';
+import {
+  type MongoPosition,
+  type MongoRestore,
+  positionSchema,
+  restoreSchema,
+} from '../receipt.ts';
+import { readServer, type ServerFacts } from '../server.ts';
+import type { Session } from '../connection/session.ts';
+
+/** Nobody waits for a verification as writers wait under a lock. */
+const COUNT_WITHIN_MS = 60_000;
+
+interface Claim {
+  readonly dataId: string | undefined;
+  readonly position: MongoPosition;
+  readonly restore: MongoRestore;
+}
+
+/**
+ * Does the running server contain what the receipt promises? A check that cannot be proven is not
+ * `ok`. Reads only.
+ *
+ * @throws QuiesceError INVALID_FIELD for a receipt of another engine or without a position.
+ */
+export async function verifyReceipt(
+  session: Session,
+  receipt: Receipt,
+  options: VerifyOptions,
+  signal: AbortSignal,
+): Promise<VerifyResult> {
+  const claim = parseClaim(receipt);
+  const server = await readServer(session, signal);
+  const counts = await checkDocuments(session, claim, signal);
+  const counted = counts.ok && claim.restore.documents !== null;
+  const checks = [
+    checkData(claim, server),
+    checkSet(claim, server),
+    await checkPosition(session, claim, server, counted, signal),
+    counts,
+  ];
+  if (options.deep) checks.push(await checkDeep(session, options.deepTimeoutMs, signal));
+  return { verified: checks.every(({ ok }) => ok), checks };
+}
+
+function parseClaim(receipt: Receipt): Claim {
+  const invalid = (what: string): QuiesceError =>
+    new QuiesceError('INVALID_FIELD', `The receipt ${what}.`, { field: 'receipt' });
+  if (receipt.engine.name !== 'mongodb') {
+    throw invalid(`is of the engine ${receipt.engine.name}, not mongodb`);
+  }
+  if (receipt.position === null || receipt.restore === null) {
+    throw invalid('has no position: its freeze was never in place');
+  }
+  const position = positionSchema.safeParse(receipt.position);
+  const restore = restoreSchema.safeParse(receipt.restore);
+  if (!position.success) throw invalid('has a position that cannot be read');
+  if (!restore.success) throw invalid('has a restore section that cannot be read');
+  const { dataId } = receipt.engine.identity;
+  return { dataId, position: position.data, restore: restore.data };
+}
+
+function checkData({ dataId }: Claim, server: ServerFacts): VerifyCheck {
+  const name = 'data-id';
+  const expected = dataId ?? null;
+  const found = server.dataId ?? null;
+  const ok = dataId !== undefined && dataId === server.dataId;
+  const message = ok
+    ? 'The same data: admin.system.version has the same UUID.'
+    : `The data is another: its id is ${found}, the receipt's ${expected}.`;
+  return { name, ok, expected, found, message };
+}
+
+function checkSet({ restore }: Claim, server: ServerFacts): VerifyCheck {
+  const expected = restore.set?.name ?? null;
+  const found = server.setName ?? null;
+  const ok = found === expected || found === null;
+  const message =
+    found === expected
+      ? expected === null
+        ? 'A server without a set, as at the freeze.'
+        : `A member of the set ${expected}, as at the freeze.`
+      : ok
+        ? `It runs without a set; at the freeze it was a member of ${expected}.`
+        : `It is a member of ${found}; at the freeze it was ${expected === null ? 'in no set' : `a member of ${expected}`}.`;
+  return { name: 'set', ok, expected, found, message };
+}
+
+/**
+ * Positions compare within one set only: a set that was made anew has a history of its own, however
+ * late its clock. There the documents are all that can be compared.
+ */
+async function checkPosition(
+  session: Session,
+  { position, restore }: Claim,
+  server: ServerFacts,
+  counted: boolean,
+  signal: AbortSignal,
+): Promise<VerifyCheck> {
+  const name = 'position';
+  if (server.runId === position.runId) {
+    return { name, ok: true, message: 'The very server that was frozen: nothing was restored.' };
+  }
+  const promised = position.opTime === null ? undefined : parseOpTime(position.opTime);
+  const set = server.setName === undefined ? undefined : await readSet(session, signal);
+  const comparable = set !== undefined && set.replicaSetId === restore.set?.replicaSetId;
+  if (promised && comparable) {
+    const found = server.opTime;
+    const ok = found !== undefined && compareOpTimes(found, promised) >= 0;
+    const at = found === undefined ? null : formatOpTime(found);
+    const message = ok
+      ? `The set stands at ${at}, at or past the position promised.`
+      : `The set stands at ${at}, before the position promised, ${position.opTime}.`;
+    return { name, ok, expected: position.opTime, found: at, message };
+  }
+  const why =
+    promised === undefined
+      ? 'A server without a set has no position'
+      : 'The server is not in the set of the receipt any more, so positions do not compare';
+  const proof = counted
+    ? 'every database has the documents counted under the lock'
+    : 'and the documents prove nothing either';
+  return { name, ok: counted, expected: position.opTime, message: `${why}: ${proof}.` };
+}
+
+async function checkDocuments(
+  session: Session,
+  { restore }: Claim,
+  signal: AbortSignal,
+): Promise<VerifyCheck> {
+  const name = 'documents';
+  const present = await listDatabases(session, signal);
+  const missing = restore.databases.filter((one) => !present.includes(one));
+  if (missing.length > 0) {
+    return { name, ok: false, message: `Databases are missing: ${missing.join(', ')}.` };
+  }
+  const expected = restore.documents;
+  if (expected === null) {
+    const message = 'The receipt holds no counts of documents; all its databases are present.';
+    return { name, ok: restore.set !== null, message };
+  }
+  const found = await countDocuments(session, Object.keys(expected), signal, COUNT_WITHIN_MS);
+  if (found === null) {
+    return { name, ok: false, expected, message: 'The documents could not be counted in time.' };
+  }
+  const fewer = Object.entries(expected).filter(([db, count]) => (found[db] ?? 0) < count);
+  const message =
+    fewer.length === 0
+      ? 'Each database has at least the documents counted under the lock.'
+      : `Fewer documents than under the lock in ${fewer.map(([db, count]) => `${db} (${found[db] ?? 0} of ${count})`).join(', ')}.`;
+  return { name, ok: fewer.length === 0, expected, found, message };
+}
+
+/** The server's own `validate` of every collection of the application, as far as the time allows. */
+async function checkDeep(
+  session: Session,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<VerifyCheck> {
+  const name = 'validate';
+  const soon = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  const began = performance.now();
+  const bad: string[] = [];
+  let done = 0;
+  try {
+    const databases = await listDatabases(session, soon);
+    for (const database of databases.filter((one) => one !== 'config')) {
+      for (const collection of await listCollections(session, database, soon)) {
+        const left = Math.max(1, Math.round(timeoutMs - (performance.now() - began)));
+        const command = { validate: collection, maxTimeMS: left };
+        const answer = await session.command(
+          database,
+          command,
+          `validate ${database}.${collection}`,
+          soon,
+        );
+        if (answer['valid'] !== true) bad.push(`${database}.${collection}`);
+        done += 1;
+      }
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    const known = error as QuiesceError;
+    const why =
+      soon.aborted || /time ?limit|MaxTimeMS/i.test(known.message)
+        ? `not done within ${timeoutMs} ms`
+        : known.message;
+    return {
+      name,
+      ok: false,
+      message: `validate of all collections: ${why} (${done} were validated).`,
+    };
+  }
+  const message =
+    bad.length === 0 ? `${done} collections are valid.` : `Not valid: ${bad.join(', ')}.`;
+  return { name, ok: bad.length === 0, message };
+}
+
+async function listCollections(
+  session: Session,
+  database: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const command = {
+    listCollections: 1,
+    nameOnly: true,
+    filter: { type: 'collection' },
+    cursor: { batchSize: 10_000 },
+  };
+  const answer = await session.command(database, command, 'list the collections', signal);
+  const batch = (answer['cursor'] as { firstBatch: Document[] }).firstBatch;
+  const names = batch.map((one) => String(one['name']));
+  // A grant for a whole database leaves out what begins like this.
+  return names.filter((name) => !name.startsWith('system.'));
+}

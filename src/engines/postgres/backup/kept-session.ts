@@ -1,0 +1,25 @@
+import { SessionLimit } from '../connection/session-limit.ts';
+import type { Session } from '../connection/session.ts';
+
+const TELL_WITHIN_MS = 5_000;
+
+/** At most one session that stays open for a while after its freeze, for its slot. */
+export class Linger {
+  #session: Session | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** The server ends the session itself soon after that time, should this process fall silent. */
+  readonly keep = async (session: Session, ms: number): Promise<void> => {
+    await this.end();
+    this.#session = session;
+    this.#timer = setTimeout(() => void this.end(), ms).unref();
+    await new SessionLimit(session, ms).tell(AbortSignal.timeout(TELL_WITHIN_MS));
+  };
+
+  async end(): Promise<void> {
+    clearTimeout(this.#timer);
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.close();
+  }
+}

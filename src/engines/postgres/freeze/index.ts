@@ -1,0 +1,34 @@
+import { QuiesceError } from '../../../errors.ts';
+import { COPY_METHODS, type CopyMethod } from '../../../receipt/receipt.ts';
+import type { Mode } from './mode.ts';
+import { prepareOpen } from './open/open.ts';
+import { preparePaused } from './paused/paused.ts';
+import { prepareSealed } from './sealed/sealed.ts';
+import { prepareStaged } from './staged/staged.ts';
+
+/** The copy methods for which there is a freeze that keeps its promise. */
+export const SUPPORTED_COPIES = COPY_METHODS;
+
+/** The freeze that fits a copy method; it refuses by itself what it cannot keep. */
+export function modeFor(copy: CopyMethod): Mode {
+  if (copy === 'snapshot') return prepareSealed;
+  return copy === 'volumes' ? prepareOpen : prepareStaged;
+}
+/** The copy methods for which a standby whose replay is paused keeps the promise. */
+export const PAUSED_COPIES = ['snapshot', 'files'] as const satisfies readonly CopyMethod[];
+
+/**
+ * For a standby with QUIESCE_REPLICA=pause.
+ *
+ * @throws QuiesceError COPY_UNSUPPORTED
+ */
+export function pausedModeFor(copy: CopyMethod, onWait: (seconds: number) => void): Mode {
+  if (PAUSED_COPIES.some((known) => known === copy)) {
+    return (input, signal) => preparePaused(input, signal, onWait);
+  }
+  throw new QuiesceError(
+    'COPY_UNSUPPORTED',
+    `A paused replica keeps its promise for copy: ${PAUSED_COPIES.join(' and ')}, not for copy: ${copy}.`,
+    { hint: 'Set QUIESCE_COPY=files or snapshot, or QUIESCE_REPLICA=run.', field: 'QUIESCE_COPY' },
+  );
+}

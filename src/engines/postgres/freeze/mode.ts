@@ -1,0 +1,48 @@
+import { QuiesceError } from '../../../errors.ts';
+import type { RetryLater } from '../../../lib/retry-later.ts';
+import type { FreezeContext, Hold } from '../../engine.ts';
+import type { Layout } from '../data-dir/layout.ts';
+import type { Privileges } from '../privileges.ts';
+import type { ServerFacts } from '../server.ts';
+import type { Session } from '../connection/session.ts';
+
+/** What is known of the server when a freeze begins. */
+export interface ModeInput {
+  /** The freeze's own session; the mode closes it, in `Prepared.close` or with its hold. */
+  readonly session: Session;
+  readonly server: ServerFacts;
+  readonly privileges: Privileges;
+  readonly layout: Layout;
+  /** QUIESCE_DATA_DIR. */
+  readonly dataDir: string | undefined;
+  readonly context: FreezeContext;
+  /** Opens another session to the same server. */
+  readonly open: (signal: AbortSignal) => Promise<Session>;
+  /**
+   * Leaves a session open for a while after the freeze, with what lives as long as it does: until the
+   * time is up, another freeze begins, or the engine is closed.
+   */
+  readonly linger: (session: Session, ms: number) => Promise<void>;
+  /** Takes what a roll-back could not undo, to be tried again until it can. */
+  readonly retry: RetryLater;
+}
+
+/** The slow half of a freeze, done. Either `hold` or `close` is called next, once. */
+export interface Prepared {
+  /** Rejects with nothing held; `close` is called then. */
+  hold(signal: AbortSignal): Promise<Hold>;
+  /** Undoes what was prepared; never throws. */
+  close(): Promise<void>;
+}
+
+/**
+ * One way to freeze, for one way the volumes are copied.
+ *
+ * @throws QuiesceError COPY_UNSUPPORTED where it cannot keep the promise for these volumes; what was
+ * begun by then is undone, but for the session, which the caller closes.
+ */
+export type Mode = (input: ModeInput, signal: AbortSignal) => Promise<Prepared>;
+
+export function refuseLayout({ message, hint }: NonNullable<Layout['refusal']>): QuiesceError {
+  return new QuiesceError('COPY_UNSUPPORTED', message, { hint });
+}

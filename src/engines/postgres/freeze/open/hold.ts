@@ -1,0 +1,166 @@
+import { QuiesceError, toQuiesceError } from '../../../../errors.ts';
+import { describeErrno } from '../../../../lib/durable-files.ts';
+import { withDeadline } from '../../../../lib/deadline.ts';
+import { NOT_REMOVED } from '../../../../receipt/receipt.ts';
+import type { Hold, Breach, HoldEnd, JsonObject } from '../../../engine.ts';
+import { stopBackup } from '../../backup/backup.ts';
+import { parseLsn, walFileName } from '../../lsn.ts';
+import { writeMarker } from '../../backup/marker.ts';
+import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
+import { readLabel } from '../../restore/receipt-claims.ts';
+import { compareRuns, readServer, type ServerFacts, toProbe } from '../../server.ts';
+import type { Session } from '../../connection/session.ts';
+import { clearEvidence } from './tablespace-evidence.ts';
+import type { Watch } from '../watch.ts';
+
+/** How long the WAL of the backup is kept after the thaw, so that its volume can be cut. */
+export const KEEP_WAL_MS = 60_000;
+/** How long the end waits for the volumes of tablespaces: one that hangs may never answer. */
+export const CLEAR_WITHIN_MS = 5_000;
+
+export interface OpenFacts {
+  readonly id: string;
+  readonly server: ServerFacts;
+  readonly position: PostgresPosition;
+  readonly restore: PostgresRestore;
+  readonly notes: readonly string[];
+  /** Evidence files on the volumes of tablespaces. */
+  readonly evidence: readonly string[];
+  /** `OID location` of each tablespace, as {@link listTablespaces} gives them. */
+  readonly tablespaces: readonly string[];
+  /** Keeps a session, and so its slot, open for that long. */
+  readonly linger: (session: Session, ms: number) => Promise<void>;
+}
+
+/**
+ * A backup that stays begun while it is held, in one session, which also holds a temporary slot. No
+ * writer waits. When the session ends, the backup is over and nothing can bring it back: that is the
+ * loss. The thaw ends the backup in the same session, and what only the end tells (label, tablespace
+ * map, stop position) goes into the final receipt.
+ */
+export class OpenHold implements Hold {
+  readonly mode = 'open';
+  readonly server;
+  readonly writesBlocked = false;
+  readonly needsReceipt = true;
+  readonly position: JsonObject;
+  readonly restore: JsonObject;
+  readonly reasons: readonly string[] = [];
+  readonly notes: readonly string[];
+  readonly journal: JsonObject;
+  readonly #facts: OpenFacts;
+  readonly #watch: Watch;
+  /** The last check found that the hold held: only then is there a backup worth ending. */
+  #proven = false;
+  #end: HoldEnd | undefined;
+
+  constructor(facts: OpenFacts, watch: Watch) {
+    this.#facts = facts;
+    this.#watch = watch;
+    this.server = toProbe(facts.server);
+    this.position = facts.position;
+    this.restore = facts.restore;
+    this.notes = facts.notes;
+    this.journal = { evidence: [...facts.evidence] };
+  }
+
+  get lost(): AbortSignal {
+    return this.#watch.lost;
+  }
+
+  async check(signal: AbortSignal): Promise<readonly Breach[]> {
+    const session = await this.#watch.session(signal);
+    const found = compareRuns(this.#facts.server, await readServer(session, signal));
+    const { first } = this.#facts.restore.wal;
+    const [row] = await session.query<{ there: boolean }>(
+      'SELECT EXISTS (SELECT FROM pg_catalog.pg_ls_waldir() WHERE name = $1) AS there',
+      [first],
+      signal,
+    );
+    if (row?.there !== true) {
+      found.push({
+        code: 'wal-recycled',
+        note: `The WAL segment ${first}, from which the backup starts, is gone, though a slot kept it (max_slot_wal_keep_size?).`,
+      });
+    }
+    const spaces = await listTablespaces(session, signal);
+    if (spaces.join('\n') !== this.#facts.tablespaces.join('\n')) {
+      found.push({
+        code: 'tablespaces-changed',
+        note: 'A tablespace was made, moved or dropped during the freeze: its volume was not in the order of the cuts.',
+      });
+    }
+    this.#proven = found.length === 0;
+    return found;
+  }
+
+  async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+    await this.#watch.renew(ttlMs, signal);
+  }
+
+  /**
+   * Ends the backup for its label where `check` found that it held; otherwise only closes the session,
+   * with which the server ends it. The evidence on the volumes goes first.
+   */
+  async release(signal: AbortSignal): Promise<HoldEnd> {
+    this.#end ??= await this.#finish(signal);
+    return this.#end;
+  }
+
+  async #finish(signal: AbortSignal): Promise<HoldEnd> {
+    const { evidence } = this.#facts;
+    const left = await withDeadline(CLEAR_WITHIN_MS, clearEvidence(evidence)).catch(
+      (error: unknown) => [`${evidence.join(', ')} could not be removed: ${describeErrno(error)}.`],
+    );
+    if (!this.#proven || left.length > 0) {
+      await this.#watch.stop();
+      return { breaches: left.map((note) => ({ code: NOT_REMOVED, note })) };
+    }
+    try {
+      return { breaches: [], ...(await this.#stop(signal)) };
+    } catch (error) {
+      await this.#watch.stop();
+      const { message } = toQuiesceError(error);
+      const note = `The backup could not be ended in the session that began it, so there is no label: ${message}`;
+      return { breaches: [{ code: 'backup-lost', note }] };
+    }
+  }
+
+  async #stop(signal: AbortSignal): Promise<Pick<HoldEnd, 'position' | 'restore'>> {
+    const { id, server, position, restore, linger } = this.#facts;
+    const session = await this.#watch.take(signal);
+    const markerLsn = await writeMarker(session, id, signal);
+    const ended = await stopBackup(session, signal);
+    const label = readLabel(ended.label);
+    if (label?.start !== parseLsn(position.startLsn) || label.timeline !== position.timeline) {
+      throw new QuiesceError('ENGINE_FAILED', 'The label returned is of another backup.');
+    }
+    const last = walFileName(label.timeline, parseLsn(ended.lsn) - 1n, server.segmentSize);
+    const keptUntil = new Date(Date.now() + KEEP_WAL_MS).toISOString();
+    await linger(session, KEEP_WAL_MS);
+    return {
+      position: {
+        lsn: ended.lsn,
+        stopLsn: ended.lsn,
+        markerLsn,
+        checkpointLsn: /^CHECKPOINT LOCATION: (\S+)$/m.exec(ended.label)?.[1] ?? '',
+      },
+      restore: {
+        backupLabel: ended.label,
+        tablespaceMap: ended.map,
+        wal: { ...restore.wal, last, keptUntil },
+      },
+    };
+  }
+}
+
+/** `OID location` of every tablespace that is a link. */
+export async function listTablespaces(session: Session, signal: AbortSignal): Promise<string[]> {
+  const rows = await session.query<{ line: string }>(
+    `SELECT oid::text || ' ' || pg_catalog.pg_tablespace_location(oid) AS line
+       FROM pg_catalog.pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid`,
+    [],
+    signal,
+  );
+  return rows.map(({ line }) => line);
+}

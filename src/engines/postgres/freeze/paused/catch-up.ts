@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { QuiesceError } from '../../../../errors.ts';
+import { parseLsn } from '../../lsn.ts';
+import type { Session } from '../../connection/session.ts';
+
+/** What the standby knows of its primary. */
+export interface PrimaryReport {
+  /** The primary's flushed position as it had last reported it, or further received since. */
+  readonly lsn: string;
+  /** When it last reported anything, in UTC on the standby's clock. */
+  readonly reportedAt: string;
+  readonly ageMs: number;
+}
+
+const LOOK_EVERY_MS = 10;
+/** `wal_retrieve_retry_interval` is 5 s by default: a receiver that only restarts is back by then. */
+const RECEIVER_BACK_WITHIN_MS = 6_000;
+/** Looks in a row at a replay that waits for the rest of a record. */
+const LOOKS_AT_REST = 50;
+
+/**
+ * The primary's position as this standby knows it: `latest_end_lsn` is the end of flushed WAL that
+ * every message of the primary carries (source: walsender.c, walreceiver.c; a primary without
+ * writes says nothing for up to 30 s). On a standby of a standby it is the upstream's.
+ *
+ * @throws QuiesceError ENGINE_NOT_STREAMING where no receiver streams.
+ */
+export async function readPrimaryReport(
+  session: Session,
+  signal: AbortSignal,
+): Promise<PrimaryReport> {
+  const until = performance.now() + RECEIVER_BACK_WITHIN_MS;
+  for (;;) {
+    const [row] = await session.query<PrimaryReport & { status: string }>(
+      `SELECT status, greatest(latest_end_lsn, flushed_lsn)::text AS lsn,
+              pg_catalog.to_char(last_msg_receipt_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "reportedAt",
+              extract(epoch FROM pg_catalog.clock_timestamp() - last_msg_receipt_time)::float8 * 1000 AS "ageMs"
+         FROM pg_catalog.pg_stat_wal_receiver WHERE latest_end_lsn IS NOT NULL`,
+      [],
+      signal,
+    );
+    if (row?.status === 'streaming') {
+      return { lsn: row.lsn, reportedAt: row.reportedAt, ageMs: row.ageMs };
+    }
+    if (performance.now() > until) {
+      throw new QuiesceError(
+        'ENGINE_NOT_STREAMING',
+        `The standby has no WAL receiver that streams${row ? ` (it is ${row.status})` : ''}, so what its primary has committed by now is not known.`,
+      );
+    }
+    await sleep(LOOK_EVERY_MS * 10, undefined, { signal });
+  }
+}
+
+/**
+ * Waits until everything that was committed before `lsn` is replayed.
+ *
+ * A position at the end of a WAL page may lie inside a record whose rest the primary has not written
+ * yet (a large transaction without a commit): nothing before it is left then but that record's
+ * beginning, and replay waits for WAL.
+ *
+ * @param onBehind called at each look with the bytes still to replay.
+ */
+export async function waitForReplay(
+  session: Session,
+  lsn: string,
+  onBehind: (bytes: bigint) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const target = parseLsn(lsn);
+  let atRest = { at: '', looks: 0 };
+  for (;;) {
+    const [row] = await session.query<{ replayed: string; waits: boolean; pageSize: string }>(
+      `SELECT pg_catalog.pg_last_wal_replay_lsn()::text AS replayed,
+              pg_catalog.current_setting('wal_block_size') AS "pageSize",
+              EXISTS (SELECT FROM pg_catalog.pg_stat_activity
+                       WHERE backend_type = 'startup' AND wait_event = 'RecoveryWalStream') AS waits`,
+      [],
+      signal,
+    );
+    if (!row) throw new Error('the standby told no replayed position');
+    const behind = target - parseLsn(row.replayed);
+    if (behind <= 0n) return;
+    const inside = target % BigInt(row.pageSize) === 0n && row.waits;
+    const same = inside && row.replayed === atRest.at;
+    atRest = { at: inside ? row.replayed : '', looks: same ? atRest.looks + 1 : 0 };
+    if (atRest.looks >= LOOKS_AT_REST) return;
+    onBehind(behind);
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+}

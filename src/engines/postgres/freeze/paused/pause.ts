@@ -1,0 +1,200 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { QuiesceError } from '../../../../errors.ts';
+import type { JsonObject } from '../../../engine.ts';
+import { readServer, type ServerFacts } from '../../server.ts';
+import type { Session } from '../../connection/session.ts';
+
+const LOOK_EVERY_MS = 10;
+/** What a session is called that resumes replay by itself: known to whoever comes after this process. */
+export const RESUME_SWITCH = 'quiesce resume switch';
+
+const backendSchema = z.object({ pid: z.number().int(), startedAt: z.string() });
+export type Backend = z.infer<typeof backendSchema>;
+
+/**
+ * A pause of replay that is ours, as the journal keeps it. A pause lives in the server's memory: it
+ * outlives our session and our process, and is gone with the run of the server (documentation,
+ * "Recovery Control Functions").
+ */
+const claimSchema = z.object({
+  systemIdentifier: z.string(),
+  serverStartedAt: z.string(),
+  checkpointerStartedAt: z.string().nullable(),
+  /** The backend that was told to pause; `null` once it has answered. */
+  backend: backendSchema.nullable(),
+});
+export type PauseClaim = z.infer<typeof claimSchema>;
+
+/** As `pg_get_wal_replay_pause_state()` says it. */
+export type PauseState = 'not paused' | 'pause requested' | 'paused';
+
+/** The claim in a journal that `claimJournal` made; `null` where there is none. */
+export function claimIn(journal: JsonObject | null): PauseClaim | null {
+  return claimSchema.safeParse(journal?.['replayPause']).data ?? null;
+}
+
+export function claimJournal(claim: PauseClaim): JsonObject {
+  return { replayPause: claim };
+}
+
+/** The server process behind a session. */
+export async function thisBackend(session: Session, signal: AbortSignal): Promise<Backend> {
+  const [backend] = await session.query<Backend>(
+    `SELECT pid, backend_start::text AS "startedAt" FROM pg_catalog.pg_stat_activity
+      WHERE pid = pg_catalog.pg_backend_pid()`,
+    [],
+    signal,
+  );
+  if (!backend) throw new Error('the server does not list the session of the freeze');
+  return backend;
+}
+
+/** What is to be journaled before `pauseReplay` is called on this session. */
+export async function makeClaim(
+  session: Session,
+  server: ServerFacts,
+  signal: AbortSignal,
+): Promise<PauseClaim> {
+  const backend = await thisBackend(session, signal);
+  const { systemIdentifier, serverStartedAt, checkpointerStartedAt } = server;
+  return { systemIdentifier, serverStartedAt, checkpointerStartedAt, backend };
+}
+
+/**
+ * Does replay stand still? 14 and newer say so themselves. 13 only says that a pause was requested;
+ * there the startup process shows it, by waiting between two records: for the pause to end, or for
+ * WAL, behind which it would look at the request first (source: StartupXLOG, measured on 13.23).
+ * A server that is not in recovery is not paused.
+ */
+export async function readPauseState(session: Session, signal: AbortSignal): Promise<PauseState> {
+  const sql =
+    session.major >= 14
+      ? `SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
+                     THEN pg_catalog.pg_get_wal_replay_pause_state() ELSE 'not paused' END AS state`
+      : `SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN 'not paused'
+                     WHEN NOT pg_catalog.pg_is_wal_replay_paused() THEN 'not paused'
+                     WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_activity
+                                   WHERE backend_type = 'startup' AND wait_event IN
+                                         ('RecoveryPause', 'RecoveryWalStream', 'RecoveryRetrieveRetryInterval'))
+                     THEN 'paused' ELSE 'pause requested' END AS state`;
+  const [row] = await session.query<{ state: PauseState }>(sql, [], signal);
+  if (!row) throw new Error('the standby did not say whether replay is paused');
+  return row.state;
+}
+
+/**
+ * Pauses replay, and waits until it stands still.
+ *
+ * @throws QuiesceError ENGINE_REPLAY_PAUSED where it was paused already: that pause is not ours, and
+ * `endPause` must not be called.
+ */
+export async function pauseReplay(session: Session, signal: AbortSignal): Promise<void> {
+  const [row] = await session.query<{ ours: boolean }>(
+    `SELECT CASE WHEN pg_catalog.pg_is_wal_replay_paused() THEN false
+                 ELSE pg_catalog.pg_wal_replay_pause()::text IS NOT NULL END AS ours`,
+    [],
+    signal,
+  );
+  if (row?.ours !== true) throw pausedBefore();
+  for (;;) {
+    const state = await readPauseState(session, signal);
+    if (state === 'paused') return;
+    if (state === 'not paused') {
+      throw new QuiesceError('ENGINE_FAILED', 'Somebody resumed replay while it was being paused.');
+    }
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+}
+
+export function pausedBefore(): QuiesceError {
+  return new QuiesceError(
+    'ENGINE_REPLAY_PAUSED',
+    'Replay on this standby was paused before the freeze, by somebody else; a thaw would end that pause.',
+  );
+}
+
+/**
+ * Ends the pause that `claim` describes and proves that replay goes on. Does nothing where the pause
+ * is gone by itself: another run of the server, or a promotion.
+ *
+ * @throws QuiesceError when replay may still be paused: to be called again.
+ */
+export async function endPause(
+  session: Session,
+  claim: PauseClaim,
+  signal: AbortSignal,
+): Promise<void> {
+  if (claim.backend) await endBackend(session, claim.backend, signal);
+  await resumeReplay(session, claim, signal);
+  await endSwitches(session, signal);
+}
+
+async function resumeReplay(
+  session: Session,
+  claim: PauseClaim,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    if (!(await isSameRecovery(session, claim, signal))) return;
+    if ((await readPauseState(session, signal)) === 'not paused') return;
+    await session
+      .query('SELECT pg_catalog.pg_wal_replay_resume()', [], signal)
+      .catch(async (error: unknown) => {
+        // A promotion may have come first; then there is nothing left to resume.
+        if (await isSameRecovery(session, claim, signal)) throw error;
+      });
+  }
+}
+
+async function isSameRecovery(
+  session: Session,
+  claim: PauseClaim,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const now = await readServer(session, signal);
+  const crashed =
+    claim.checkpointerStartedAt !== null &&
+    now.checkpointerStartedAt !== null &&
+    claim.checkpointerStartedAt !== now.checkpointerStartedAt;
+  const sameRun =
+    claim.systemIdentifier === now.systemIdentifier &&
+    claim.serverStartedAt === now.serverStartedAt;
+  return now.inRecovery && sameRun && !crashed;
+}
+
+/** Those of this role, by name: one that was armed in the very moment of a crash is in no journal. */
+async function endSwitches(session: Session, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const rows = await session.query(
+      `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+        WHERE application_name = $1 AND usename = current_user AND pid <> pg_catalog.pg_backend_pid()`,
+      [RESUME_SWITCH],
+      signal,
+    );
+    if (rows.length === 0) return;
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+}
+
+/**
+ * Ends a backend and waits until it is gone: one that has not answered may still carry out the pause
+ * it was told to make, long after (measured with one stopped by a signal). It is a session of our own
+ * role, which may end it without any grant.
+ */
+export async function endBackend(
+  session: Session,
+  backend: Backend,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    const rows = await session.query(
+      `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+        WHERE pid = $1 AND backend_start = $2::timestamptz AND pid <> pg_catalog.pg_backend_pid()`,
+      [backend.pid, backend.startedAt],
+      signal,
+    );
+    if (rows.length === 0) return;
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+}

@@ -1,0 +1,89 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Session } from '../../connection/session.ts';
+import { type Backend, endBackend, RESUME_SWITCH, thisBackend } from './pause.ts';
+
+/** How long after the lease the server resumes replay by itself. */
+const GRACE_MS = 30_000;
+const LOOK_EVERY_MS = 10;
+
+/**
+ * The server's own dead-man's switch for a pause, which has none of its own: a second session whose
+ * one statement sleeps past the lease and then resumes replay. It is told not to notice that its
+ * client has gone, so it does that also when the sidecar or its whole host is no more.
+ */
+export class ResumeSwitch {
+  readonly #backend: Backend;
+  readonly #session: Session;
+  readonly #end = new AbortController();
+
+  private constructor(session: Session, backend: Backend) {
+    this.#session = session;
+    this.#backend = backend;
+  }
+
+  /**
+   * @param witness another session, through which the switch is seen to run.
+   * @param forMs from now until the end of the lease.
+   */
+  static async arm(
+    open: (signal: AbortSignal) => Promise<Session>,
+    witness: Session,
+    forMs: number,
+    signal: AbortSignal,
+  ): Promise<ResumeSwitch> {
+    const session = await open(signal);
+    try {
+      await session.query(`SET application_name = '${RESUME_SWITCH}'`, [], signal);
+      const backend = await thisBackend(session, signal);
+      if (session.major >= 14) {
+        await session.query('SET client_connection_check_interval = 0', [], signal);
+      }
+      const resumeSwitch = new ResumeSwitch(session, backend);
+      resumeSwitch.#run((forMs + GRACE_MS) / 1_000);
+      await resumeSwitch.#seen(witness, signal).catch((error: unknown) => {
+        // Nobody would know of it any more: its statement is cancelled.
+        resumeSwitch.#end.abort();
+        throw error;
+      });
+      return resumeSwitch;
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  /** Ends it on the server, for good: one that fired later would resume somebody else's pause. */
+  async disarm(witness: Session, signal: AbortSignal): Promise<void> {
+    await endBackend(witness, this.#backend, signal);
+    await this.close();
+  }
+
+  /** Closes our end of it, once the server's is gone. */
+  async close(): Promise<void> {
+    await this.#session.close();
+  }
+
+  /** One statement: between two the server would notice that nobody listens. */
+  #run(seconds: number): void {
+    this.#session
+      .query(
+        `SELECT CASE WHEN pg_catalog.pg_sleep($1::float8)::text IS NOT NULL AND pg_catalog.pg_is_in_recovery()
+                     THEN pg_catalog.pg_wal_replay_resume()::text END`,
+        [seconds],
+        this.#end.signal,
+      )
+      .catch(() => undefined);
+  }
+
+  async #seen(witness: Session, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const rows = await witness.query(
+        `SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'`,
+        [this.#backend.pid],
+        signal,
+      );
+      if (rows.length > 0) return;
+      await sleep(LOOK_EVERY_MS, undefined, { signal });
+    }
+  }
+}

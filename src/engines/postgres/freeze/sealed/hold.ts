@@ -1,0 +1,76 @@
+import type { Hold, Breach, JsonObject } from '../../../engine.ts';
+import { parseLsn, walFileName } from '../../lsn.ts';
+import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
+import { compareRuns, readServer, type ServerFacts, toProbe } from '../../server.ts';
+import type { Watch } from '../watch.ts';
+
+export interface HoldFacts {
+  readonly mode: 'sealed' | 'crash-consistent' | 'replica-paused';
+  readonly server: ServerFacts;
+  readonly position: PostgresPosition;
+  readonly restore: PostgresRestore;
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/**
+ * A hold that is not held open: all is done when it is made, no writer waits, and there is nothing to
+ * release. It ends with evidence that one run of one server went on throughout, and, where a label
+ * is part of the promise, that the WAL it starts from was still on disk, so it was there at the cut.
+ */
+export class PostgresHold implements Hold {
+  readonly mode: string;
+  readonly server;
+  readonly writesBlocked = false;
+  readonly position: JsonObject;
+  readonly restore: JsonObject;
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
+  readonly journal: JsonObject = {};
+  readonly #facts: HoldFacts;
+  readonly #watch: Watch;
+
+  constructor(facts: HoldFacts, watch: Watch) {
+    this.#facts = facts;
+    this.#watch = watch;
+    this.mode = facts.mode;
+    this.server = toProbe(facts.server);
+    this.position = facts.position;
+    this.restore = facts.restore;
+    this.reasons = facts.reasons;
+    this.notes = facts.notes;
+  }
+
+  get lost(): AbortSignal {
+    return this.#watch.lost;
+  }
+
+  async check(signal: AbortSignal): Promise<readonly Breach[]> {
+    const session = await this.#watch.session(signal);
+    const found = compareRuns(this.#facts.server, await readServer(session, signal));
+    if (this.#facts.mode !== 'crash-consistent') {
+      const { timeline, startLsn } = this.#facts.position;
+      const segment = walFileName(timeline, parseLsn(startLsn), this.#facts.server.segmentSize);
+      const [row] = await session.query<{ there: boolean }>(
+        'SELECT EXISTS (SELECT FROM pg_catalog.pg_ls_waldir() WHERE name = $1) AS there',
+        [segment],
+        signal,
+      );
+      if (row?.there !== true) {
+        found.push({
+          code: 'wal-recycled',
+          note: `The WAL segment ${segment}, from which the label starts, was removed during the hold: a copy cut late may lack it. Give the role REPLICATION, so that a slot keeps it, or shorten the hold.`,
+        });
+      }
+    }
+    return found;
+  }
+
+  async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+    await this.#watch.renew(ttlMs, signal);
+  }
+
+  async release(_signal: AbortSignal): Promise<void> {
+    await this.#watch.stop();
+  }
+}

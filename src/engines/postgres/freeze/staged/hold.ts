@@ -1,0 +1,54 @@
+import type { Hold, Breach, JsonObject, Probe } from '../../../engine.ts';
+import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
+import { type ServerFacts, toProbe } from '../../server.ts';
+import { removeStaging } from './folder.ts';
+import { compareStaged, type Manifest } from './manifest.ts';
+
+interface StagedFacts {
+  readonly server: ServerFacts;
+  readonly position: PostgresPosition;
+  readonly restore: PostgresRestore;
+  readonly notes: readonly string[];
+  readonly folder: string;
+  readonly manifest: Manifest;
+}
+
+/**
+ * A staged backup, complete on the volume. Nothing is held in the server, and what becomes of it does
+ * not matter: the hold is broken only if the staged files are not all there at its end.
+ */
+export class StagedHold implements Hold {
+  readonly mode = 'staged';
+  readonly server: Probe;
+  readonly writesBlocked = false;
+  readonly needsReceipt = true;
+  readonly position: JsonObject;
+  readonly restore: JsonObject;
+  readonly reasons: readonly string[] = [];
+  readonly notes: readonly string[];
+  readonly journal: JsonObject;
+  readonly lost = new AbortController().signal;
+  readonly #facts: StagedFacts;
+
+  constructor(facts: StagedFacts) {
+    this.#facts = facts;
+    this.server = toProbe(facts.server);
+    this.position = facts.position;
+    this.restore = facts.restore;
+    this.notes = facts.notes;
+    this.journal = { staged: facts.restore.staged?.folder ?? null };
+  }
+
+  async check(signal: AbortSignal): Promise<readonly Breach[]> {
+    const { folder, manifest } = this.#facts;
+    const difference = await compareStaged(folder, manifest, false, signal);
+    if (difference === null) return [];
+    const note = `The staged backup changed during the hold: ${difference}.`;
+    return [{ code: 'staged-changed', note }];
+  }
+
+  /** A big removal is not given up half way: it goes on to its end. */
+  async release(): Promise<void> {
+    await removeStaging(this.#facts.folder);
+  }
+}

@@ -1,0 +1,65 @@
+import { statfs } from 'node:fs/promises';
+import { QuiesceError } from '../../../../errors.ts';
+
+/** Left to the server, whatever happens: WAL that finds no space stops it. In segments of WAL. */
+const RESERVE_SEGMENTS = 8;
+/** For inodes, manifest and what writers change of shared extents. */
+const OVERHEAD = 0.02;
+const LOOK_EVERY_BYTES = 32 << 20;
+
+export interface SpaceFacts {
+  readonly bytes: number;
+  readonly reflink: boolean;
+  readonly segmentSize: number;
+}
+
+/** Watches the free space of the volume while a backup is staged on it. */
+export class Space {
+  readonly #dataDir: string;
+  readonly #reserve: number;
+  #unseen = 0;
+
+  constructor(dataDir: string, segmentSize: number) {
+    this.#dataDir = dataDir;
+    this.#reserve = RESERVE_SEGMENTS * segmentSize;
+  }
+
+  /** @throws QuiesceError COPY_UNSUPPORTED where the staged backup would not fit. */
+  async require({ bytes, reflink }: SpaceFacts): Promise<void> {
+    const needed = Math.ceil((reflink ? 0 : bytes) + bytes * OVERHEAD) + 2 * this.#reserve;
+    const available = await this.#available();
+    if (available >= needed) return;
+    const how = reflink ? 'as reflinks' : 'byte by byte, for this file system has no reflinks';
+    throw new QuiesceError(
+      'COPY_UNSUPPORTED',
+      `The volume has not enough space to stage a backup of ${megabytes(bytes)}: needed ${megabytes(needed)} (${how}), available ${megabytes(available)}.`,
+      {
+        hint: 'Enlarge the volume, or use CSI snapshots and set QUIESCE_COPY=snapshot.',
+        field: 'QUIESCE_COPY',
+      },
+    );
+  }
+
+  /** Called with what was written. @throws QuiesceError COPY_UNSUPPORTED when the server's reserve is reached. */
+  async wrote(bytes: number): Promise<void> {
+    this.#unseen += bytes;
+    if (this.#unseen < LOOK_EVERY_BYTES) return;
+    this.#unseen = 0;
+    const available = await this.#available();
+    if (available >= this.#reserve) return;
+    throw new QuiesceError(
+      'COPY_UNSUPPORTED',
+      `The volume filled up while a backup was staged on it: ${megabytes(available)} are left, and the server needs ${megabytes(this.#reserve)} for WAL.`,
+      { hint: 'Enlarge the volume.', field: 'QUIESCE_COPY' },
+    );
+  }
+
+  async #available(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.#dataDir);
+    return bavail * bsize;
+  }
+}
+
+export function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / (1 << 20))} MB`;
+}

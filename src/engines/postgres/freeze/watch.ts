@@ -1,0 +1,195 @@
+import { QuiesceError, toQuiesceError } from '../../../errors.ts';
+import type { Breach } from '../../engine.ts';
+import { SessionLimit } from '../connection/session-limit.ts';
+import { compareRuns, readServer, type ServerFacts } from '../server.ts';
+import type { Session } from '../connection/session.ts';
+
+/** Asks the server for codes and sentences of what no longer holds. */
+type Still = (session: Session, signal: AbortSignal) => Promise<Breach[]>;
+
+const LOOK_EVERY_MS = 1_000;
+const ANSWER_WITHIN_MS = 5_000;
+const RECONNECT_TRIES = 3;
+const RECONNECT_AFTER_MS = 300;
+
+/**
+ * Watches, during a hold, that the same run of the same server goes on, and tells the server each
+ * second how much of the lease is left ({@link SessionLimit}). A server that only does not answer is not
+ * gone: the evidence at thaw decides about that one.
+ *
+ * Where the session itself may end (somebody terminates it), it connects again and compares. Where
+ * the session is the hold, `open` is `null`: its end is the loss.
+ *
+ * `still` is asked all the time and gives codes and sentences for what no longer holds.
+ */
+export class Watch {
+  readonly #then: ServerFacts;
+  readonly #open: ((signal: AbortSignal) => Promise<Session>) | null;
+  readonly #still: Still;
+  readonly #lost = new AbortController();
+  readonly #stop = new AbortController();
+  readonly #opened = new Set<Session>();
+  #session: Session;
+  #sessionLimit: SessionLimit;
+  #timer: NodeJS.Timeout | undefined;
+  /** The session was taken over: it is no longer watched. */
+  #taken = false;
+
+  /**
+   * The server knows its part of the lease when this resolves.
+   *
+   * @param ttlMs the lease that begins with the hold.
+   */
+  static async start(
+    session: Session,
+    then: ServerFacts,
+    ttlMs: number,
+    open: ((signal: AbortSignal) => Promise<Session>) | null,
+    signal: AbortSignal,
+    still: Still = async () => [],
+  ): Promise<Watch> {
+    const watch = new Watch(session, then, ttlMs, open, still);
+    await watch.#sessionLimit.tell(signal);
+    watch.#follow();
+    watch.#again();
+    return watch;
+  }
+
+  private constructor(
+    session: Session,
+    then: ServerFacts,
+    ttlMs: number,
+    open: ((signal: AbortSignal) => Promise<Session>) | null,
+    still: Still,
+  ) {
+    this.#session = session;
+    this.#opened.add(session);
+    this.#sessionLimit = new SessionLimit(session, ttlMs);
+    this.#then = then;
+    this.#open = open;
+    this.#still = still;
+  }
+
+  /** Aborts with a list of `Breach` as reason when the server ended or is no longer the same run. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** A live session to the server, connected anew if need be. */
+  async session(signal: AbortSignal): Promise<Session> {
+    if (this.#session.lost.aborted) await this.#reconnect(signal);
+    await this.#sessionLimit.leave(signal);
+    return this.#session;
+  }
+
+  /** The lease now runs for `ttlMs` from here. Rejects when the server could not be told. */
+  async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#session.lost.aborted) await this.#reconnect(signal);
+    this.#sessionLimit.renew(ttlMs);
+    await this.#sessionLimit.tell(signal);
+  }
+
+  /** Ends the watch and hands over its session, open and outside of any transaction. */
+  async take(signal: AbortSignal): Promise<Session> {
+    this.#taken = true;
+    clearTimeout(this.#timer);
+    if (this.#session.lost.aborted) throw this.#session.lost.reason;
+    await this.#sessionLimit.leave(signal);
+    return this.#session;
+  }
+
+  /** Closes every connection that was ever opened for this hold, and with them what they keep. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    clearTimeout(this.#timer);
+    await Promise.all([...this.#opened].map((session) => session.close()));
+  }
+
+  async #reconnect(signal: AbortSignal): Promise<void> {
+    if (!this.#open) throw this.#session.lost.reason;
+    const session = await this.#open(signal);
+    this.#opened.add(session);
+    // It may have arrived after the end: then nobody else would ever close it.
+    if (this.#stop.signal.aborted) return await session.close();
+    this.#session = session;
+    this.#sessionLimit = new SessionLimit(session, this.#sessionLimit.remainingMs);
+  }
+
+  #follow(): void {
+    this.#session.lost.addEventListener('abort', () => void this.#examine(), { once: true });
+  }
+
+  #again(): void {
+    if (this.#over) return;
+    this.#timer = setTimeout(() => void this.#look(), LOOK_EVERY_MS);
+  }
+
+  get #over(): boolean {
+    return this.#taken || this.#stop.signal.aborted || this.lost.aborted;
+  }
+
+  #sessionLost(): Breach {
+    const { message } = toQuiesceError(this.#session.lost.reason);
+    return {
+      code: 'backup-lost',
+      note: `The session in which the backup was begun has ended, and the server ended the backup with it: ${message}`,
+    };
+  }
+
+  /** A statement of little weight: a connection through which nothing flows would hide that it is dead. */
+  async #look(): Promise<void> {
+    if (this.#over) return;
+    if (!this.#session.lost.aborted) {
+      const looked = this.#sessionLimit
+        .tell(this.#stop.signal)
+        .then(() => this.#still(this.#session, this.#stop.signal))
+        .catch(() => []);
+      const late = new Promise<[]>((resolve) => {
+        setTimeout(() => resolve([]), ANSWER_WITHIN_MS).unref();
+      });
+      const found = await Promise.race([looked, late]);
+      if (found.length > 0 && !this.#over) this.#declare(found);
+    }
+    this.#again();
+  }
+
+  async #examine(): Promise<void> {
+    if (this.#over) return;
+    const found = this.#open ? await this.#compare() : [this.#sessionLost()];
+    if (this.#stop.signal.aborted) return;
+    if (found.length > 0) this.#declare(found);
+    else this.#follow();
+  }
+
+  async #compare(): Promise<Breach[]> {
+    if (this.#then.checkpointerStartedAt === null) {
+      return [
+        {
+          code: 'session-lost',
+          note: 'The connection of the freeze ended, and the role may not see whether the server crashed (GRANT pg_monitor).',
+        },
+      ];
+    }
+    let problem = new QuiesceError('ENGINE_UNREACHABLE', 'The server did not answer.');
+    for (let attempt = 0; attempt < RECONNECT_TRIES && !this.#stop.signal.aborted; attempt += 1) {
+      await new Promise((resolve) => setTimeout(resolve, RECONNECT_AFTER_MS));
+      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+      try {
+        await this.#reconnect(signal);
+        return compareRuns(this.#then, await readServer(this.#session, signal));
+      } catch (error) {
+        problem = toQuiesceError(error);
+      }
+    }
+    return [
+      {
+        code: 'server-lost',
+        note: `The server ended the connection and is not back: ${problem.message}`,
+      },
+    ];
+  }
+
+  #declare(found: Breach[]): void {
+    this.#lost.abort(found);
+  }
+}

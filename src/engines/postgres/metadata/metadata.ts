@@ -1,0 +1,212 @@
+import { QuiesceError } from '../../../errors.ts';
+import type { Json, JsonObject } from '../../engine.ts';
+import { ask, type Row } from './queries.ts';
+import { findWalOutside } from '../data-dir/layout.ts';
+import type { Session } from '../connection/session.ts';
+import { readSettings } from './settings-report.ts';
+import { quote } from '../connection/sqlstate.ts';
+import { warningsFor } from './warnings.ts';
+
+/** A transaction open for longer is listed, and warned of. */
+const LONG_TRANSACTION_SECONDS = 300;
+
+/**
+ * What an operator needs beside the data, in one pass over one session. Keys are camelCase, times
+ * ISO 8601 in UTC, LSNs as the server prints them, bytes numbers (text beyond 2^53). No password
+ * hash, no query text and no credential is read or shown.
+ *
+ * @throws QuiesceError ENGINE_PRIVILEGE, with the statement, where the role is not in pg_monitor.
+ */
+export async function readMetadata(
+  session: Session,
+  signal: AbortSignal,
+  options: { readonly longTransactionSeconds?: number; readonly dataDir?: string | undefined } = {},
+): Promise<JsonObject> {
+  await requireMonitor(session, signal);
+  const longSeconds = options.longTransactionSeconds ?? LONG_TRANSACTION_SECONDS;
+  const [server = {}] = await ask(session, 'server', [], signal);
+  const standby = server['inRecovery'] === true;
+  const parts = {
+    standbys: await ask(session, 'standbys', [], signal),
+    receiver: standby ? ((await ask(session, 'receiver', [], signal))[0] ?? null) : null,
+    replay: standby ? ((await ask(session, 'replay', [], signal))[0] ?? null) : null,
+    slots: await ask(session, 'slots', [], signal),
+    databases: await ask(session, 'databases', [], signal),
+    roles: await rolesOf(session, signal),
+    settings: await readSettings(session, signal),
+    extensions: await ask(session, 'extensions', [], signal),
+    tablespaces: await ask(session, 'tablespaces', [], signal),
+    longTransactions: await ask(session, 'longTransactions', [longSeconds], signal),
+    preparedTransactions: await ask(session, 'preparedTransactions', [], signal),
+    archiver: (await ask(session, 'archiver', [], signal))[0] ?? {},
+    unlogged: await ask(session, 'unloggedTables', [], signal),
+    defaults: await readDefaults(session, signal),
+    walOutside: await findWalOutside(session, options.dataDir, signal),
+  };
+  return toJson(arrange(session, server, parts, longSeconds)) as JsonObject;
+}
+
+async function requireMonitor(session: Session, signal: AbortSignal): Promise<void> {
+  const [row] = await session.query<{ ok: boolean; role: string }>(
+    `SELECT pg_catalog.pg_has_role('pg_monitor', 'USAGE') AS ok, current_user::text AS role`,
+    [],
+    signal,
+  );
+  if (row?.ok) return;
+  const statement = `GRANT pg_monitor TO ${quote(row?.role ?? session.role)};`;
+  throw new QuiesceError(
+    'ENGINE_PRIVILEGE',
+    `The metadata needs membership in pg_monitor. Missing: ${statement}`,
+    {
+      hint: `Run as a superuser: ${statement} (or the whole of sql/postgres-role.sql).`,
+    },
+  );
+}
+
+async function rolesOf(session: Session, signal: AbortSignal): Promise<Row[]> {
+  const roles = await ask(session, 'roles', [], signal);
+  const memberships = await ask(session, 'memberships', [], signal);
+  return roles.map((role) => ({
+    ...role,
+    memberOf: memberships
+      .filter(({ member }) => member === role['name'])
+      .map(({ role: of, grantor, admin }) => ({ role: of, grantor, admin })),
+  }));
+}
+
+/** Values that every new session gets, whatever this one has set. */
+async function readDefaults(
+  session: Session,
+  signal: AbortSignal,
+): Promise<Record<string, string>> {
+  const rows = await session.query<{ name: string; value: string }>(
+    `SELECT name, reset_val AS value FROM pg_catalog.pg_settings
+      WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names')`,
+    [],
+    signal,
+  );
+  return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
+}
+
+interface Parts {
+  readonly standbys: Row[];
+  readonly receiver: Row | null;
+  readonly replay: Row | null;
+  readonly slots: Row[];
+  readonly databases: Row[];
+  readonly roles: Row[];
+  readonly settings: readonly object[];
+  readonly extensions: Row[];
+  readonly tablespaces: Row[];
+  readonly longTransactions: Row[];
+  readonly preparedTransactions: Row[];
+  readonly archiver: Row;
+  readonly unlogged: Row[];
+  readonly defaults: Record<string, string>;
+  /** Where pg_wal lies, if not on the volume of the data. */
+  readonly walOutside: string | null;
+}
+
+function arrange(session: Session, server: Row, parts: Parts, longSeconds: number): object {
+  const {
+    now,
+    inRecovery,
+    timeline,
+    lsn,
+    flushLsn,
+    redoLsn,
+    checkpointLsn,
+    checkpointTime,
+    fullPageWrites: _now,
+    ...about
+  } = server;
+  const {
+    unlogged: _count,
+    walOutside: _path,
+    defaults,
+    standbys,
+    receiver,
+    replay,
+    slots,
+    extensions,
+    ...rest
+  } = parts;
+  return {
+    collectedAt: now,
+    server: {
+      version: session.version,
+      versionNum: session.serverVersionNum,
+      role: inRecovery === true ? 'standby' : 'primary',
+      ...about,
+      encrypted: session.encrypted,
+    },
+    position: { timeline, lsn, flushLsn, redoLsn, checkpointLsn, checkpointTime },
+    replication: {
+      standbys,
+      receiver,
+      replay,
+      slots,
+      synchronousStandbyNames: defaults['synchronous_standby_names'] ?? '',
+    },
+    ...rest,
+    extensions: {
+      database: session.database,
+      note: 'Of the connected database only: extensions are installed per database.',
+      installed: extensions,
+    },
+    warnings: warningsFor(factsFrom(session, server, parts, longSeconds)),
+  };
+}
+
+function factsFrom(
+  session: Session,
+  server: Row,
+  parts: Parts,
+  longSeconds: number,
+): Parameters<typeof warningsFor>[0] {
+  const { defaults, slots } = parts;
+  const dataDirectory = String(server['dataDirectory']);
+  const outside = parts.tablespaces.flatMap(({ name, location }) =>
+    typeof location === 'string' &&
+    location.startsWith('/') &&
+    !location.startsWith(`${dataDirectory}/`)
+      ? [{ name: String(name), location }]
+      : [],
+  );
+  const named = (keep: (slot: Row) => boolean): string[] =>
+    slots.filter(keep).map(({ name }) => String(name));
+  return {
+    database: session.database,
+    dataDirectory,
+    fsync: defaults['fsync'] === 'on',
+    fullPageWrites: defaults['full_page_writes'] === 'on',
+    synchronousCommit: defaults['synchronous_commit'] ?? 'on',
+    dataChecksums: server['dataChecksums'] === true,
+    walLevel: String(server['walLevel']),
+    unloggedTables: Number(parts.unlogged[0]?.['count'] ?? 0),
+    preparedTransactions: parts.preparedTransactions.length,
+    longTransactions: parts.longTransactions.length,
+    longTransactionSeconds: longSeconds,
+    persistentSlots: named((slot) => slot['temporary'] === false),
+    lostSlots: named((slot) => slot['walStatus'] === 'lost'),
+    tablespaces: outside,
+    walOutside: parts.walOutside,
+    archiverFailing: parts.archiver['failing'] === true,
+    replayPaused: parts.replay?.['paused'] === true,
+  };
+}
+
+/** Columns named …Bytes come as text: a number where it is exact. */
+function toJson(value: unknown, key = ''): Json {
+  if (Array.isArray(value)) return value.map((entry) => toJson(entry));
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value).map(([name, entry]) => [name, toJson(entry, name)]),
+    );
+  }
+  if (typeof value === 'string' && /(Bytes|Count)$/.test(key)) {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : value;
+  }
+  return (value ?? null) as Json;
+}

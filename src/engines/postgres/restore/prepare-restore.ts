@@ -1,0 +1,255 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { QuiesceError } from '../../../errors.ts';
+import { isErrno, removeDurably, writeDurably } from '../../../lib/durable-files.ts';
+import type { Receipt } from '../../../receipt/receipt.ts';
+import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
+import { LABEL_FILE, type Prepared, TABLESPACE_MAP_FILE } from '../receipt.ts';
+import { checkLinks, locateData, readMajor, readOwnControl } from './find-pgdata.ts';
+import { checkVolumes, mapAsLinked } from './tablespace-links.ts';
+import { hasRun } from './already-started.ts';
+import { readIfThere } from '../../../lib/regular-file.ts';
+import { checkOwner, ownerOf, readPrepared } from './prepared.ts';
+import { type CopyPromise, readPromise } from './receipt-claims.ts';
+import { type CopyProof, proveCopy } from './prove-copy.ts';
+import { dataPast, incomplete, receiptInvalid } from './errors.ts';
+import { blocksStart, type PidFile, readPidFile, runningOnWal, runningServer } from './running.ts';
+import { prepareStagedCopy } from './staged-copy.ts';
+
+/** What `prepare-restore` leaves for the verification at start, in `.quiesce/`. */
+export const PREPARED_FILE = 'prepared.json';
+
+/** A copy under preparation. */
+interface Copy {
+  readonly promise: CopyPromise;
+  readonly pgdata: string;
+  /** `.quiesce/` of the copy. */
+  readonly folder: string;
+  readonly pidFile: PidFile | null;
+  /** Name in PGDATA → content: what must be there at the first start. The label comes last. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/**
+ * Prepares a restored PostgreSQL copy for its first start; see `RestoreModule` for the contract.
+ *
+ * A refusal has changed nothing. A write that fails midway leaves nothing but proven files, and the
+ * next run takes it up.
+ */
+export async function prepareRestore(
+  receipt: Receipt,
+  dataDir: string,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<PrepareOutcome> {
+  const promise = readPromise(receipt);
+  const { restore, systemIdentifier } = promise;
+  if (promise.mode === 'staged') {
+    const outcome = await prepareStagedCopy(promise, dataDir, options, signal);
+    if (outcome !== null) return outcome;
+  }
+  const pgdata = await locateData(dataDir, restore.dataDirectory, systemIdentifier);
+  const control = await readOwnControl(pgdata, systemIdentifier);
+  const folder = join(dataDir, VOLUME_FOLDER);
+  const files = await filesToPlace(folder, pgdata, promise);
+  const copy: Copy = { promise, pgdata, folder, files, pidFile: await readPidFile(pgdata) };
+  await checkVersion(copy);
+
+  const run = await hasRun(pgdata, promise, control, copy.pidFile);
+  const wasPrepared = (await readPrepared(folder))?.id === promise.id;
+  if (wasPrepared && run !== null && !(await labelInPlace(copy))) return already(copy, options);
+  if (promise.mode === 'open') await checkVolumes(pgdata, promise);
+  const running =
+    (await runningServer(pgdata, copy.pidFile)) ??
+    (promise.mode === 'open' ? await runningOnWal(pgdata) : null);
+  if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
+  if (run !== null) throw dataPast(`A server has run on this copy: ${run}.`);
+  if (!options.dryRun) await checkOwner(pgdata, folder);
+  if (promise.mode !== 'open') await checkLinks(dataDir, pgdata, restore.tablespaceMap);
+  await checkForeignLabel(copy);
+
+  let proof: CopyProof;
+  try {
+    proof = await proveCopy(pgdata, promise, control, options, signal);
+  } catch (error) {
+    const past = error instanceof QuiesceError && error.code === 'RESTORE_DATA_PAST';
+    if (past && wasPrepared && !(await labelInPlace(copy))) return already(copy, options);
+    throw error;
+  }
+  signal.throwIfAborted();
+  if (coverage(promise, proof) === 'checkpoint' && copy.pidFile?.startedAt == null) {
+    throw incomplete(
+      'WAL no longer holds the marker, and without postmaster.pid it cannot be proven that the checkpoint behind it was made by the frozen server and not by one started on this copy.',
+    );
+  }
+  return await place(copy, proof, options);
+}
+
+function coverage(promise: CopyPromise, proof: CopyProof): Prepared['coveredBy'] {
+  if (promise.isStandby) return 'replay';
+  return proof.markerFound ? 'marker' : 'checkpoint';
+}
+
+/** The receipt's own copy of the label counts; the files beside it must say the same. */
+async function filesToPlace(
+  folder: string,
+  pgdata: string,
+  { mode, restore }: CopyPromise,
+): Promise<ReadonlyMap<string, string>> {
+  const wanted = [
+    ['tablespace_map', TABLESPACE_MAP_FILE, restore.tablespaceMap],
+    ['backup_label', LABEL_FILE, restore.backupLabel],
+  ] as const;
+  const files = new Map<string, string>();
+  for (const [name, kept, content] of wanted) {
+    if (content === null) continue;
+    const found = await readIfThere(join(folder, kept));
+    if (found !== null && found !== content) {
+      throw receiptInvalid(`${join(folder, kept)} differs from the ${name} in the receipt.`);
+    }
+    const linked = mode === 'open' && name === 'tablespace_map';
+    if (mode !== 'crash-consistent') {
+      files.set(name, linked ? await mapAsLinked(pgdata, content) : content);
+    }
+  }
+  return files;
+}
+
+async function checkVersion({ pgdata, promise }: Copy): Promise<void> {
+  const major = await readMajor(pgdata);
+  if (major !== promise.major) {
+    throw receiptInvalid(
+      `The receipt is of PostgreSQL ${promise.major}, but ${pgdata} is of ${major}.`,
+    );
+  }
+}
+
+async function labelInPlace({ pgdata, files }: Copy): Promise<boolean> {
+  const label = files.get('backup_label');
+  return label !== undefined && (await readIfThere(join(pgdata, 'backup_label'))) === label;
+}
+
+/** A label of another backup would send recovery elsewhere; whose it is cannot be told here. */
+async function checkForeignLabel({ pgdata, files }: Copy): Promise<void> {
+  for (const name of ['backup_label', 'tablespace_map']) {
+    const found = await readIfThere(join(pgdata, name));
+    if (found !== null && found !== files.get(name)) {
+      throw receiptInvalid(
+        `${join(pgdata, name)} is there already and is not the receipt's.`,
+        'Another backup tool left it in the copy. Remove it only if you know that it is not needed.',
+      );
+    }
+  }
+}
+
+async function place(
+  copy: Copy,
+  proof: CopyProof,
+  { dryRun }: PrepareOptions,
+): Promise<PrepareOutcome> {
+  const { pgdata, folder, files, pidFile, promise } = copy;
+  const blocks = pidFile !== null && (await blocksStart(pgdata, pidFile));
+  if (!dryRun) {
+    for (const [name, content] of files) await putInPlace(pgdata, name, content);
+    if (blocks) await removeDurably(join(pgdata, 'postmaster.pid'));
+    const { walFrom, walEnd } = proof;
+    const prepared: Prepared = {
+      id: promise.id,
+      preparedAt: new Date().toISOString(),
+      systemIdentifier: promise.systemIdentifier,
+      walFrom,
+      walEnd,
+      coveredBy: coverage(promise, proof),
+    };
+    await writeDurably(join(folder, PREPARED_FILE), `${JSON.stringify(prepared, null, 2)}\n`, {
+      mode: 0o644,
+      ...(await ownerOf(folder)),
+    });
+  }
+  return {
+    outcome: 'prepared',
+    dryRun,
+    id: promise.id,
+    engine: 'postgres',
+    dataDirectory: pgdata,
+    placed: [...files.keys()],
+    removed: blocks ? ['postmaster.pid'] : [],
+    proof: { ...proof },
+    notes: await notesFor(copy, blocks),
+    message: sentence(copy, proof, dryRun),
+  };
+}
+
+async function putInPlace(pgdata: string, name: string, content: string): Promise<void> {
+  const path = join(pgdata, name);
+  if ((await readIfThere(path)) === content) return;
+  await writeDurably(path, content, { mode: 0o600, ...(await ownerOf(pgdata)) });
+}
+
+function sentence({ promise, pgdata, files }: Copy, proof: CopyProof, dryRun: boolean): string {
+  const names = [...files.keys()].toReversed().join(' and ');
+  const put =
+    names === ''
+      ? 'needs no file put in place'
+      : dryRun
+        ? `would get ${names}`
+        : `has ${names} in place`;
+  const marker = promise.isStandby
+    ? 'past the position promised'
+    : proof.markerFound
+      ? 'with the marker'
+      : 'from a checkpoint behind the marker';
+  return `The copy of freeze ${promise.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pagesChecked} pages changed since is ahead of it.`;
+}
+
+async function notesFor(
+  { promise, pgdata, pidFile, files }: Copy,
+  blocks: boolean,
+): Promise<string[]> {
+  const notes: string[] = [];
+  if (await exists(join(pgdata, 'standby.signal'))) {
+    notes.push(
+      'It will start as a standby that follows its primary_conninfo; remove standby.signal to start it standalone.',
+    );
+  } else if (await exists(join(pgdata, 'recovery.signal'))) {
+    notes.push(
+      'It will start with a recovery from the archive, which needs restore_command and may go on past the freeze; remove recovery.signal to start it as it was frozen.',
+    );
+  }
+  if (promise.mode === 'crash-consistent') {
+    notes.push('The freeze was crash-consistent: the server recovers as after a crash.');
+  }
+  const map = files.get('tablespace_map');
+  if (map !== undefined && map !== promise.restore.tablespaceMap) {
+    notes.push('tablespace_map names the tablespaces where the links in pg_tblspc lead now.');
+  }
+  if (blocks) {
+    notes.push(
+      `postmaster.pid was copied with the data and names process ${pidFile?.pid}, which runs here and is no server of this data: it would keep the server from starting.`,
+    );
+  }
+  return notes;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    (error: unknown) => !isErrno(error, 'ENOENT'),
+  );
+}
+
+function already({ promise, pgdata }: Copy, { dryRun }: PrepareOptions): PrepareOutcome {
+  return {
+    outcome: 'already-prepared',
+    dryRun,
+    id: promise.id,
+    engine: 'postgres',
+    dataDirectory: pgdata,
+    placed: [],
+    removed: [],
+    proof: null,
+    notes: [],
+    message: `The copy of freeze ${promise.id} in ${pgdata} was prepared before and a server has run on it since: nothing was changed.`,
+  };
+}

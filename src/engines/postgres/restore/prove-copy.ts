@@ -1,0 +1,252 @@
+import type { PrepareOptions } from '../../../restore/prepare-restore.ts';
+import type { ControlFile } from '../data-dir/control-file.ts';
+import { formatLsn, parseLsn, segmentFileName } from '../lsn.ts';
+import { findPageAhead, type PageScanResult } from '../data-dir/page-scan.ts';
+import { WalEvidence } from '../wal/evidence.ts';
+import { locateWal } from '../wal/prove-marker.ts';
+import { printLsn, type WalLocation } from '../wal/segments.ts';
+import { firstRecordIn, type WalkResult, walkWal } from '../wal/walk.ts';
+import type { CopyPromise } from './receipt-claims.ts';
+import { dataPast, incomplete } from './errors.ts';
+
+export interface CopyProof {
+  readonly walFrom: string;
+  /** The end of valid WAL in the copy. */
+  readonly walEnd: string;
+  readonly records: number;
+  /** False on a standby, and where the data files themselves already hold all of the promise. */
+  readonly markerFound: boolean;
+  readonly pagesChecked: number;
+}
+
+interface Walk {
+  readonly from: number;
+  readonly result: WalkResult;
+  readonly evidence: WalEvidence;
+}
+
+/** Clocks of server and sidecar may differ a little, and file times may be written late. */
+const MTIME_SLACK_MS = 60_000;
+
+/**
+ * Proves from files alone that recovery of this copy reaches what the receipt promises: WAL is whole
+ * to there, no server has run on it, and no page is ahead of WAL.
+ *
+ * @throws QuiesceError `RESTORE_DATA_PAST` or `RESTORE_INCOMPLETE`.
+ */
+export async function proveCopy(
+  pgdata: string,
+  promise: CopyPromise,
+  control: ControlFile,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<CopyProof> {
+  const walk = await readWal(pgdata, promise, control, options, signal);
+  const scan = await scanPages(pgdata, promise, control, walk, options, signal);
+  return { ...summary(walk), pagesChecked: scan.pages };
+}
+
+/** The part of the proof that is about WAL alone: whole from the start to what is promised. */
+export async function proveWal(
+  pgdata: string,
+  promise: CopyPromise,
+  control: ControlFile,
+  signal: AbortSignal,
+): Promise<Omit<CopyProof, 'pagesChecked'>> {
+  return summary(await readWal(pgdata, promise, control, { dryRun: true }, signal));
+}
+
+function summary({ from, result, evidence }: Walk): Omit<CopyProof, 'pagesChecked'> {
+  return {
+    walFrom: printLsn(from),
+    walEnd: printLsn(result.endLsn),
+    records: result.records,
+    markerFound: evidence.markerCommit !== null,
+  };
+}
+
+async function readWal(
+  pgdata: string,
+  promise: CopyPromise,
+  control: ControlFile,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<Walk> {
+  checkControl(promise, control);
+  const location = await locate(pgdata, promise);
+  const walk = await walkFromStart(location, promise, control, options, signal);
+  checkWalk(promise, control, walk);
+  return walk;
+}
+
+function checkControl({ position, restore }: CopyPromise, control: ControlFile): void {
+  if (control.walSegmentSize !== restore.wal.segmentSize) {
+    throw incomplete(
+      `pg_control names WAL segments of ${control.walSegmentSize} bytes, the receipt ${restore.wal.segmentSize}.`,
+    );
+  }
+  if (control.checkpointLsn < parseLsn(position.checkpointLsn)) {
+    throw incomplete(
+      `pg_control is older than the freeze: its checkpoint is at ${formatLsn(control.checkpointLsn)}, the freeze's at ${position.checkpointLsn}. The files were copied at different moments.`,
+    );
+  }
+}
+
+async function locate(pgdata: string, promise: CopyPromise): Promise<WalLocation> {
+  const { systemIdentifier, position, restore } = promise;
+  const { segmentSize } = restore.wal;
+  try {
+    const wanted = { timeline: position.timeline, systemIdentifier, segmentSize };
+    // A running primary never changes its timeline.
+    const fixed = promise.isStandby ? {} : { serverTimeline: position.timeline };
+    return await locateWal(pgdata, { ...wanted, ...fixed });
+  } catch (error) {
+    throw incomplete(
+      `The history of timeline ${position.timeline} cannot be read: ${String(error)}.`,
+    );
+  }
+}
+
+/**
+ * With a label, recovery starts at the freeze's checkpoint. Without one it starts at pg_control's:
+ * a checkpoint during the hold may have removed the WAL before it, and then the walk begins as
+ * early as the copy allows.
+ */
+async function walkFromStart(
+  location: WalLocation,
+  promise: CopyPromise,
+  control: ControlFile,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<Walk> {
+  const start = Number(parseLsn(promise.position.startLsn));
+  const walk = (from: number): Promise<Walk> =>
+    walkFrom(location, promise, control, from, options, signal);
+  const first = await walk(start);
+  const redo = Number(control.redoLsn);
+  if (promise.mode !== 'crash-consistent' || first.result.records > 0 || redo <= start)
+    return first;
+  const { markerLsn } = promise.position;
+  const marker = markerLsn === null ? Infinity : Number(parseLsn(markerLsn));
+  if (redo < marker) return await walk(redo);
+  const early = await firstRecordIn(location, marker - 1, signal);
+  const second = early !== undefined && early < marker ? await walk(early) : first;
+  return second.result.records > 0 ? second : await walk(redo);
+}
+
+async function walkFrom(
+  location: WalLocation,
+  promise: CopyPromise,
+  control: ControlFile,
+  from: number,
+  { onProgress }: PrepareOptions,
+  signal: AbortSignal,
+): Promise<Walk> {
+  const { id, position, isStandby } = promise;
+  const start = Number(parseLsn(position.startLsn));
+  const evidence = new WalEvidence({
+    marker: position.markerLsn === null ? null : { id, lsn: Number(parseLsn(position.markerLsn)) },
+    backupStart: start,
+    checkpoint: Number(control.checkpointLsn),
+    // A standby's WAL is its primary's, which may restart as it likes.
+    restartsAfter: isStandby ? Infinity : start,
+  });
+  const visit = (record: Parameters<WalEvidence['see']>[0]): boolean => {
+    evidence.see(record);
+    return false;
+  };
+  const report = (position: number): void =>
+    onProgress?.({ step: 'reading WAL', done: (position - from) >> 20, total: 0, unit: 'MB' });
+  const result = await walkWal(location, { start: from, visit, onProgress: report }, signal);
+  return { from, result, evidence };
+}
+
+function checkWalk(promise: CopyPromise, control: ControlFile, walk: Walk): void {
+  const { evidence, result } = walk;
+  if (evidence.restart !== null) {
+    throw dataPast(
+      `A server was started anew on this data after the freeze: WAL says so at ${printLsn(evidence.restart)}.`,
+    );
+  }
+  for (const [lsn, what] of requiredPositions(promise, control)) {
+    if (result.endLsn < Number(lsn)) {
+      throw incomplete(
+        `WAL ends at ${printLsn(result.endLsn)}, before ${what} at ${formatLsn(lsn)}: ${result.ended}.`,
+      );
+    }
+  }
+  const where = `WAL was read from ${printLsn(walk.from)} to ${printLsn(result.endLsn)}`;
+  if (control.checkpointLsn >= BigInt(walk.from) && !evidence.checkpointSeen) {
+    const at = formatLsn(control.checkpointLsn);
+    throw incomplete(
+      `The checkpoint that pg_control names, at ${at}, is not in WAL: ${result.ended}.`,
+    );
+  }
+  if (promise.isStandby) return;
+  if (promise.mode !== 'crash-consistent' && evidence.backupEnd === null) {
+    const at = promise.position.stopLsn;
+    throw incomplete(`${where}, and the end of the backup at ${at} is not in it.`);
+  }
+  checkMarker(promise, control, walk, where);
+}
+
+function checkMarker(
+  { position, restore }: CopyPromise,
+  control: ControlFile,
+  { evidence, result, from }: Walk,
+  where: string,
+): void {
+  if (evidence.markerCommit !== null || position.markerLsn === null) return;
+  const marker = parseLsn(position.markerLsn);
+  // A checkpoint of the same run of the server, begun behind the marker, has put all before it into
+  // the data files; its WAL is no longer needed.
+  if (BigInt(from) > marker && control.redoLsn > marker) return;
+  const segment = segmentFileName(
+    position.timeline,
+    (marker - 1n) / BigInt(restore.wal.segmentSize),
+    restore.wal.segmentSize,
+  );
+  const what = evidence.markerSeen ? 'its commit' : 'it';
+  throw incomplete(
+    `The marker of the freeze belongs in ${segment} and ends at ${position.markerLsn}; ${where}, and ${what} is not there: ${result.ended}.`,
+  );
+}
+
+function requiredPositions(
+  { position, isStandby }: CopyPromise,
+  control: ControlFile,
+): [bigint, string][] {
+  const required: [bigint, string][] = [];
+  if (position.stopLsn !== null)
+    required.push([parseLsn(position.stopLsn), 'the end of the backup']);
+  required.push([parseLsn(position.lsn), isStandby ? 'the position promised' : 'the marker']);
+  required.push([control.checkpointLsn + 1n, "pg_control's checkpoint"]);
+  required.push([control.minRecoveryPoint, "pg_control's minimum recovery point"]);
+  return required;
+}
+
+async function scanPages(
+  pgdata: string,
+  promise: CopyPromise,
+  control: ControlFile,
+  { result }: Walk,
+  { onProgress }: PrepareOptions,
+  signal: AbortSignal,
+): Promise<PageScanResult> {
+  const scan = await findPageAhead(
+    pgdata,
+    {
+      walEnd: result.endLsn,
+      modifiedSince: new Date(promise.frozenAt.getTime() - MTIME_SLACK_MS),
+      blockSize: control.blockSize,
+    },
+    signal,
+    (pages) => onProgress?.({ step: 'checking pages', done: pages, total: 0, unit: 'pages' }),
+  );
+  if (scan.worst === null) return scan;
+  const { file, block, lsn } = scan.worst;
+  throw incomplete(
+    `${scan.pagesAhead} pages are ahead of WAL, the furthest ${file} block ${block} at ${printLsn(lsn)}, while WAL ends at ${printLsn(result.endLsn)}: ${result.ended}.`,
+    'WAL is missing or the files were copied at different moments: use another backup.',
+  );
+}

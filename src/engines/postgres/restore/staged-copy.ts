@@ -1,0 +1,196 @@
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join } from 'node:path';
+import { QuiesceError } from '../../../errors.ts';
+import { isErrno, writeDurably } from '../../../lib/durable-files.ts';
+import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
+import { ControlFileError, readControlFile } from '../data-dir/control-file.ts';
+import type { Prepared } from '../receipt.ts';
+import { BASE, isFolder, isStagingName, removeStaging } from '../freeze/staged/folder.ts';
+import { compareStaged, readManifest } from '../freeze/staged/manifest.ts';
+import { within } from '../data-dir/volumes.ts';
+import { checkLinks, readMajor, readOwnControl } from './find-pgdata.ts';
+import { checkOwner, ownerOf, readPrepared } from './prepared.ts';
+import { type CopyPromise } from './receipt-claims.ts';
+import { type CopyProof, proveCopy } from './prove-copy.ts';
+import { dataPast, incomplete, receiptInvalid } from './errors.ts';
+import { type PidFile, readPidFile, runningServer } from './running.ts';
+import { makeData, readSwap, type Swap, swapIn } from './swap.ts';
+import { startedSince } from './already-started.ts';
+
+/** What `prepare-restore` leaves for the verification at start, in `.quiesce/`. */
+const PREPARED_FILE = 'prepared.json';
+
+interface StagedCopy {
+  readonly promise: CopyPromise;
+  readonly dataDir: string;
+  readonly pgdata: string;
+  /** `.quiesce/<name>`. */
+  readonly staging: string;
+  readonly manifestSha: string;
+  readonly pidFile: PidFile | null;
+}
+
+/**
+ * Prepares a copy that was made file by file: its PGDATA was copied while the server wrote and is
+ * worth nothing; the staged backup beside it is proven, file by file and record by record, and then
+ * put in its place.
+ *
+ * @returns `null` where an earlier run has put it in place: PGDATA is then an ordinary copy.
+ */
+export async function prepareStagedCopy(
+  promise: CopyPromise,
+  dataDir: string,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<PrepareOutcome | null> {
+  const copy = await openCopy(promise, dataDir);
+  const { pgdata, staging } = copy;
+  const begun = await readSwap(staging);
+  if (begun === null && !(await isFolder(staging))) {
+    if ((await readPrepared(join(dataDir, VOLUME_FOLDER)))?.id === promise.id) return null;
+  }
+  const running = await runningServer(pgdata, copy.pidFile);
+  if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
+  if (begun !== null) {
+    if (!options.dryRun) await putInPlace(copy, begun);
+    return outcome(copy, null, options);
+  }
+  const run = await serverHasRun(copy, signal);
+  if (run !== null) {
+    throw dataPast(
+      `A server has run on this copy: ${run}. Putting the staged backup in place would remove what it wrote.`,
+    );
+  }
+  const proof = await proveStaged(copy, options, signal);
+  signal.throwIfAborted();
+  if (!options.dryRun) {
+    await checkOwner(pgdata, join(dataDir, VOLUME_FOLDER));
+    await putInPlace(copy, { phase: 'clearing', prepared: preparedOf(promise, proof) });
+  }
+  return outcome(copy, proof, options);
+}
+
+async function openCopy(promise: CopyPromise, dataDir: string): Promise<StagedCopy> {
+  const { staged, dataDirectory } = promise.restore;
+  const named = dataDirectory ?? '';
+  const name = basename(staged?.folder ?? '');
+  if (staged?.folder !== `${VOLUME_FOLDER}/${name}` || !isStagingName(name)) {
+    throw receiptInvalid(`The receipt names a folder that is no staged backup: ${staged?.folder}.`);
+  }
+  if (named === '' || isAbsolute(named) || named.split(/[/\\]/).includes('..')) {
+    throw receiptInvalid(`The receipt names a data directory outside of the volume: ${named}.`);
+  }
+  const staging = join(dataDir, staged.folder);
+  const wanted = join(dataDir, named);
+  const pgdata = await realpath(wanted).catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return wanted;
+    throw error;
+  });
+  if (!within(dataDir, pgdata) || within(join(dataDir, VOLUME_FOLDER), pgdata)) {
+    throw receiptInvalid(`${wanted}: the data directory leads out of the volume, to ${pgdata}.`);
+  }
+  const pidFile = await readPidFile(pgdata);
+  return { promise, dataDir, pgdata, staging, manifestSha: staged.manifest, pidFile };
+}
+
+/**
+ * Has a server been started on what was copied live? The frozen server may have been restarted while
+ * the copy was made, so a later start alone says nothing: it must be one after the lease, or after
+ * the copy's own files were made.
+ */
+async function serverHasRun(
+  { pgdata, promise, pidFile, staging }: StagedCopy,
+  signal: AbortSignal,
+): Promise<string | null> {
+  signal.throwIfAborted();
+  const since = await startedSince(staging, promise, pidFile);
+  if (since !== null) return since;
+  if (pidFile !== null) return null;
+  // Without postmaster.pid the last server was shut down, or the copy has lost the file.
+  try {
+    const { state, systemIdentifier } = await readControlFile(pgdata);
+    const ended = state === 'shut down' || state === 'shut down in recovery';
+    if (ended && systemIdentifier === promise.systemIdentifier) {
+      return `pg_control says "${state}" and there is no postmaster.pid`;
+    }
+    return null;
+  } catch (error) {
+    // Copied live it may be torn, or missing.
+    if (error instanceof ControlFileError || isErrno(error, 'ENOENT')) return null;
+    throw error;
+  }
+}
+
+async function proveStaged(
+  { staging, promise, manifestSha, dataDir }: StagedCopy,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<CopyProof> {
+  const hint =
+    'The copy was begun before the freeze or went on after the thaw, or was damaged: use another backup.';
+  if (!(await isFolder(staging))) throw incomplete(`${staging} is missing.`, hint);
+  const manifest = await readManifest(staging, manifestSha);
+  if (typeof manifest === 'string') throw incomplete(`${manifest}.`, hint);
+  const total = manifest.files.reduce((sum, { size }) => sum + size, 0) >> 20;
+  const report = (bytes: number): void =>
+    options.onProgress?.({ step: 'comparing files', done: bytes >> 20, total, unit: 'MB' });
+  const difference = await compareStaged(staging, manifest, true, signal, report);
+  if (difference !== null) throw incomplete(`${difference}.`, hint);
+  const base = join(staging, BASE);
+  const control = await readOwnControl(base, promise.systemIdentifier);
+  const major = await readMajor(base);
+  if (major !== promise.major) {
+    throw receiptInvalid(`The receipt is of PostgreSQL ${promise.major}, but ${base} of ${major}.`);
+  }
+  await checkLinks(dataDir, base, promise.restore.tablespaceMap);
+  return await proveCopy(base, promise, control, options, signal);
+}
+
+function preparedOf(promise: CopyPromise, { walFrom, walEnd }: CopyProof): Prepared {
+  return {
+    id: promise.id,
+    preparedAt: new Date().toISOString(),
+    systemIdentifier: promise.systemIdentifier,
+    walFrom,
+    walEnd,
+    coveredBy: promise.isStandby ? 'replay' : 'marker',
+  };
+}
+
+/** `prepared.json` before the staging goes: at any moment one of the two says what was done. */
+async function putInPlace({ dataDir, pgdata, staging }: StagedCopy, swap: Swap): Promise<void> {
+  await makeData(pgdata, staging);
+  await swapIn(pgdata, staging, swap);
+  const folder = join(dataDir, VOLUME_FOLDER);
+  await writeDurably(join(folder, PREPARED_FILE), `${JSON.stringify(swap.prepared, null, 2)}\n`, {
+    mode: 0o644,
+    ...(await ownerOf(folder)),
+  });
+  await removeStaging(staging);
+}
+
+function outcome(
+  { promise, pgdata, staging }: StagedCopy,
+  proof: CopyProof | null,
+  { dryRun }: PrepareOptions,
+): PrepareOutcome {
+  const label = promise.restore.tablespaceMap === null ? [] : ['tablespace_map'];
+  const put = dryRun ? 'would be' : 'is';
+  const proven =
+    proof === null
+      ? 'an earlier run proved it and had begun to put it in place'
+      : `every file is as it was staged, and its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records)`;
+  return {
+    outcome: 'prepared',
+    dryRun,
+    id: promise.id,
+    engine: 'postgres',
+    dataDirectory: pgdata,
+    placed: [...label, 'backup_label'],
+    removed: [],
+    proof: proof === null ? null : { ...proof },
+    notes: ['What was copied while the server wrote is removed.'],
+    message: `The staged backup of freeze ${promise.id} (${basename(dirname(staging))}/${basename(staging)}) ${put} in place in ${pgdata}: ${proven}.`,
+  };
+}

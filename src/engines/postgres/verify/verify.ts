@@ -1,0 +1,300 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { QuiesceError } from '../../../errors.ts';
+import { type Receipt, receiptSchema } from '../../../receipt/receipt.ts';
+import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
+import { readRegular } from '../../../lib/regular-file.ts';
+import { withSession } from '../../shared/with-session.ts';
+import { checkDeep } from './amcheck.ts';
+import { inspectServerLayout } from '../data-dir/layout.ts';
+import { parseLsn } from '../lsn.ts';
+import { listDatabases } from '../freeze/position.ts';
+import {
+  type PostgresPosition,
+  type PostgresRestore,
+  positionSchema,
+  type Prepared,
+  preparedSchema,
+  restoreSchema,
+} from '../receipt.ts';
+import { readServer, type ServerFacts } from '../server.ts';
+import { Session } from '../connection/session.ts';
+import type { PostgresSettings } from '../connection/settings.ts';
+import {
+  type Evidence,
+  judgePosition,
+  judgeTimeline,
+  readReplay,
+  type Replay,
+} from './position.ts';
+import { proveMarker } from '../wal/prove-marker.ts';
+import { readTimelineHistory } from '../wal/timeline.ts';
+
+export interface VerifyContext {
+  readonly settings: PostgresSettings;
+  /** QUIESCE_DATA_DIR. */
+  readonly dataDir: string | undefined;
+}
+
+/**
+ * Does the running server contain what the receipt promises? A check that cannot be proven is not
+ * `ok`. Reads only.
+ *
+ * @throws QuiesceError INVALID_FIELD for a receipt of another engine or without a position; what
+ * `Session.open` throws.
+ */
+export async function verifyReceipt(
+  context: VerifyContext,
+  receipt: Receipt,
+  options: VerifyOptions,
+  signal: AbortSignal,
+): Promise<VerifyResult> {
+  const claim = parseClaim(receipt);
+  const checks = await withSession(Session.open(context.settings, signal), (session) =>
+    checkAll({ session, context, claim, signal }),
+  );
+  if (options.deep)
+    checks.push(...(await checkDeep(context.settings, options.deepTimeoutMs, signal)));
+  return { verified: checks.every(({ ok }) => ok), checks };
+}
+
+interface Claim {
+  readonly id: string;
+  /**
+   * Copies of several volumes are whole only through the label: that WAL holds the marker shows
+   * nothing of the data files of a server that was started without it.
+   */
+  readonly needsLabel: boolean;
+  readonly systemIdentifier: string;
+  readonly position: PostgresPosition;
+  readonly restore: PostgresRestore;
+}
+
+function parseClaim(receipt: Receipt): Claim {
+  const invalid = (what: string): QuiesceError =>
+    new QuiesceError('INVALID_FIELD', `The receipt ${what}.`, { field: 'receipt' });
+  if (receipt.engine.name !== 'postgres')
+    throw invalid(`is of the engine ${receipt.engine.name}, not postgres`);
+  const systemIdentifier = receipt.engine.identity['systemIdentifier'];
+  if (systemIdentifier === undefined) throw invalid('names no system identifier');
+  if (receipt.position === null || receipt.restore === null)
+    throw invalid('has no position: its freeze was never in place');
+  const position = positionSchema.safeParse(receipt.position);
+  if (!position.success)
+    throw invalid(`has a position that cannot be read: ${firstIssue(position.error)}`);
+  const restore = restoreSchema.safeParse(receipt.restore);
+  if (!restore.success)
+    throw invalid(`has a restore section that cannot be read: ${firstIssue(restore.error)}`);
+  const needsLabel = receipt.mode === 'open';
+  return {
+    id: receipt.id,
+    needsLabel,
+    systemIdentifier,
+    position: position.data,
+    restore: restore.data,
+  };
+}
+
+function firstIssue(error: {
+  issues: readonly { path: PropertyKey[]; message: string }[];
+}): string {
+  const issue = error.issues[0];
+  return issue ? `${issue.path.map(String).join('.')}: ${issue.message}` : 'unknown';
+}
+
+interface Work {
+  readonly session: Session;
+  readonly context: VerifyContext;
+  readonly claim: Claim;
+  readonly signal: AbortSignal;
+}
+
+async function checkAll(work: Work): Promise<VerifyCheck[]> {
+  const { session, claim, signal } = work;
+  const server = await readServer(session, signal);
+  const identity = checkIdentity(claim.systemIdentifier, server.systemIdentifier);
+  const databases = await checkDatabases(work);
+  if (!identity.ok) {
+    const other = 'Not looked at: this is another server.';
+    return [
+      identity,
+      { name: 'timeline', ok: false, message: other },
+      { name: 'position', ok: false, message: other },
+      databases,
+    ];
+  }
+  const replay = await readReplay(session, signal);
+  const evidence = await gather(work, server, replay);
+  const staged = claim.restore.staged === undefined ? [] : [await checkStaged(work, evidence)];
+  return [
+    ...staged,
+    identity,
+    judgeTimeline(claim.position, evidence),
+    judgePosition(claim.position, evidence),
+    databases,
+  ];
+}
+
+/**
+ * Files copied one by one while a server writes are no backup, whatever their WAL says: a copy made
+ * in mode `staged` counts only where `prepare-restore` has put the staged backup in place.
+ */
+async function checkStaged({ context, claim }: Work, { sameRun }: Evidence): Promise<VerifyCheck> {
+  const name = 'staged';
+  if (sameRun) {
+    return { name, ok: true, message: 'The very server that was frozen: nothing was restored.' };
+  }
+  const { id, systemIdentifier } = claim;
+  const prepared = await readPrepared(context.dataDir);
+  const ok =
+    (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) ||
+    (await readVerified(context.dataDir, claim)) !== undefined;
+  const message = ok
+    ? 'The staged backup was proven and put in place before the first start.'
+    : 'That the server runs on the staged backup, and not on files that were copied live, cannot be proven: run prepare-restore on a copy before its first start.';
+  return { name, ok, message };
+}
+
+function checkIdentity(expected: string, found: string): VerifyCheck {
+  const ok = expected === found;
+  const message = ok
+    ? 'The same system identifier.'
+    : `The server has system identifier ${found}; the receipt is of ${expected}.`;
+  return { name: 'system-identifier', ok, expected, found, message };
+}
+
+async function checkDatabases({ session, claim, signal }: Work): Promise<VerifyCheck> {
+  const found = await listDatabases(session, signal);
+  const missing = claim.restore.databases.filter((name) => !found.includes(name));
+  const message =
+    missing.length === 0
+      ? `All ${claim.restore.databases.length} databases of the receipt are present.`
+      : `Missing: ${missing.join(', ')}.`;
+  return {
+    name: 'databases',
+    ok: missing.length === 0,
+    expected: claim.restore.databases,
+    found,
+    message,
+  };
+}
+
+async function gather(work: Work, server: ServerFacts, replay: Replay): Promise<Evidence> {
+  const { session, context, signal } = work;
+  const pgdata = await inspectServerLayout(session, server, context.dataDir, signal).then(
+    (layout) => layout.pgdata,
+    (error: unknown) => {
+      if (error instanceof QuiesceError && error.code === 'ENGINE_DATA_MISMATCH') return null;
+      throw error;
+    },
+  );
+  const history =
+    pgdata === null
+      ? undefined
+      : await readTimelineHistory(pgdata, replay.timeline).catch(() => undefined);
+  const sameRun = server.serverStartedAt === work.claim.position.serverStartedAt;
+  const proof =
+    sameRun || (replay.inRecovery && !work.claim.needsLabel)
+      ? { found: false, detail: '' }
+      : await findProof(work, replay, pgdata, server.segmentSize);
+  return { replay, sameRun, history, proof, needsLabel: work.claim.needsLabel };
+}
+
+/** What `prepare-restore` proved before the first start, else the marker in the WAL still on disk. */
+async function findProof(
+  { context, claim, signal }: Work,
+  replay: Replay,
+  pgdata: string | null,
+  segmentSize: number,
+): Promise<Evidence['proof']> {
+  if (pgdata === null) {
+    return {
+      found: false,
+      detail: 'The data is not visible here: mount it and set QUIESCE_DATA_DIR.',
+    };
+  }
+  const known = await findKnown(context.dataDir, claim);
+  if (known !== undefined) return { found: true, detail: known };
+  if (claim.needsLabel) {
+    return {
+      found: false,
+      detail:
+        'This copy of several volumes was not prepared: without its label it starts and may be corrupt.',
+    };
+  }
+  const { id, systemIdentifier, position } = claim;
+  if (position.markerLsn === null) {
+    return {
+      found: false,
+      detail: 'The freeze was on a standby, which writes no marker to look for.',
+    };
+  }
+  const { startLsn, markerLsn, timeline } = position;
+  return await proveMarker(
+    pgdata,
+    {
+      id,
+      markerLsn,
+      startLsn,
+      timeline,
+      segmentSize,
+      systemIdentifier,
+      serverLsn: replay.lsn,
+      serverTimeline: replay.timeline,
+    },
+    signal,
+  );
+}
+
+/** What was proven on this volume before: by `prepare-restore`, or at its first start. */
+async function findKnown(dataDir: string | undefined, claim: Claim): Promise<string | undefined> {
+  const { id, systemIdentifier, position } = claim;
+  const prepared = await readPrepared(dataDir);
+  if (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) {
+    const covered = claim.needsLabel
+      ? prepared.walFrom === position.startLsn
+      : (prepared.coveredBy === 'replay') === (position.markerLsn === null);
+    if (covered && parseLsn(prepared.walEnd) >= parseLsn(position.lsn)) {
+      return `prepare-restore read the WAL of this copy up to ${prepared.walEnd} before its first start.`;
+    }
+  }
+  const verifiedAt = await readVerified(dataDir, claim);
+  return verifiedAt === undefined
+    ? undefined
+    : `verified on this volume when it was restored, at ${verifiedAt}.`;
+}
+
+async function readPrepared(dataDir: string | undefined): Promise<Prepared | undefined> {
+  if (dataDir === undefined) return undefined;
+  try {
+    return preparedSchema.parse(
+      JSON.parse(await readRegular(join(dataDir, '.quiesce', 'prepared.json'))),
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+const verifiedSchema = z.object({
+  verified: z.literal(true),
+  verifiedAt: z.string(),
+  receipt: receiptSchema,
+});
+
+/** When this very volume was verified against the same receipt at its first start. */
+async function readVerified(
+  dataDir: string | undefined,
+  claim: Claim,
+): Promise<string | undefined> {
+  if (dataDir === undefined) return undefined;
+  try {
+    const path = join(dataDir, '.quiesce', `restored-${claim.id}.json`);
+    const { receipt, verifiedAt } = verifiedSchema.parse(JSON.parse(await readRegular(path)));
+    const same =
+      receipt.engine.identity['systemIdentifier'] === claim.systemIdentifier &&
+      receipt.position?.['lsn'] === claim.position.lsn;
+    return same ? verifiedAt : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,108 @@
+import { QuiesceError } from '../../../errors.ts';
+import type { FreezeContext } from '../../engine.ts';
+import { type Info, numberOf } from '../connection/replies.ts';
+import { readServer, type ServerFacts } from '../server.ts';
+import { Session } from '../connection/session.ts';
+import type { RedisSettings } from '../connection/settings.ts';
+import { pause } from '../../../lib/deadline.ts';
+
+const LOOK_EVERY_MS = 10;
+/** Of replicas of replicas: two that follow each other have no end. */
+const LONGEST_CHAIN = 8;
+
+/** Where the primary was when it was asked, and that the replica has come there since. */
+export interface CaughtUp {
+  readonly primary: string;
+  /** The primary's replication offset when it was asked: every write acknowledged before is below it. */
+  readonly offset: number;
+  readonly waitedMs: number;
+}
+
+/**
+ * Asks the primary how far it is and waits until this replica has come there. The deadline is the
+ * freeze's own timeout. The primary is asked under the same user and with the same TLS as the replica.
+ *
+ * @throws QuiesceError ENGINE_NOT_STREAMING where the link is down or the primary cannot be asked.
+ */
+export async function catchUp(
+  session: Session,
+  settings: RedisSettings,
+  context: FreezeContext,
+  signal: AbortSignal,
+): Promise<CaughtUp> {
+  const begun = performance.now();
+  const replica = await readServer(session, signal);
+  requireLink(replica.info);
+  const { name, facts } = await askPrimary(replica, settings, signal);
+  if (facts.replid !== replica.replid) {
+    throw notStreaming(
+      `the primary ${name} has another history (master_replid ${facts.replid}) than this replica (${replica.replid})`,
+    );
+  }
+  for (;;) {
+    const now = await readServer(session, signal);
+    requireLink(now.info);
+    const behind = facts.offset - (numberOf(now.info, 'slave_repl_offset') ?? 0);
+    if (behind <= 0)
+      return { primary: name, offset: facts.offset, waitedMs: performance.now() - begun };
+    context.progress(`waiting for the replica: ${behind} bytes behind its primary`);
+    await pause(LOOK_EVERY_MS, signal);
+  }
+}
+
+/** Follows a chain of replicas to its end: one in between may lack what the primary has acknowledged. */
+async function askPrimary(
+  replica: ServerFacts,
+  settings: RedisSettings,
+  signal: AbortSignal,
+): Promise<{ name: string; facts: ServerFacts }> {
+  let below = replica;
+  for (let step = 0; step < LONGEST_CHAIN; step += 1) {
+    const { name, facts } = await askSource(below, settings, signal);
+    if (facts.role === 'primary') return { name, facts };
+    below = facts;
+  }
+  throw notStreaming(`after ${LONGEST_CHAIN} replicas, each of the next, there is no primary yet`);
+}
+
+async function askSource(
+  replica: ServerFacts,
+  settings: RedisSettings,
+  signal: AbortSignal,
+): Promise<{ name: string; facts: ServerFacts }> {
+  const host = replica.info.get('master_host') ?? '';
+  const port = numberOf(replica.info, 'master_port') ?? 0;
+  const name = `${host}:${port}`;
+  try {
+    const source = await Session.open({ ...settings, host, port, socket: undefined }, signal);
+    try {
+      return { name, facts: await readServer(source, signal) };
+    } finally {
+      source.close();
+    }
+  } catch (error) {
+    if (signal.aborted) throw error;
+    const why = error instanceof QuiesceError ? error.message : 'it did not answer.';
+    throw notStreaming(`its primary cannot be asked how far it is: ${why.replace(/\.$/, '')}`);
+  }
+}
+
+function requireLink(info: Info): void {
+  if (info.get('role') !== 'slave') throw notStreaming('it is a primary now');
+  if (info.get('master_sync_in_progress') === '1')
+    throw notStreaming('it is being filled by its primary (master_sync_in_progress)');
+  if (info.get('master_link_status') === 'up') return;
+  throw notStreaming(
+    `the link to its primary is ${info.get('master_link_status')}, since ${info.get('master_link_down_since_seconds') ?? 'some'} s`,
+  );
+}
+
+function notStreaming(why: string): QuiesceError {
+  return new QuiesceError(
+    'ENGINE_NOT_STREAMING',
+    `Whether this replica has what its primary acknowledged cannot be known: ${why}.`,
+    {
+      hint: 'Mend replication, and let the sidecar reach the primary with the same user and password; or freeze the primary.',
+    },
+  );
+}

@@ -1,0 +1,185 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { QuiesceError, toQuiesceError } from '../../../errors.ts';
+import { unlessAborted } from '../../../lib/deadline.ts';
+import type { Hold, Breach, JsonObject, Probe } from '../../engine.ts';
+import { type Evidence, readEvidence } from './commands.ts';
+import { compare, compareData, compareLink, type Differences, isLoading } from './evidence.ts';
+import type { ServerFiles, SyncedFile } from '../data-dir/synced-files.ts';
+import type { Link } from '../connection/reconnecting.ts';
+import type { Pauser } from './write-pause.ts';
+import { type ServerFacts, toProbe } from '../server.ts';
+import { isNobodyThere } from '../connection/session.ts';
+import { type Claim, claimJournal, readClaimed, type ServerSettings } from './config-changes.ts';
+import { endClaim } from './recover.ts';
+
+const LOOK_EVERY_MS = 1_000;
+const ANSWER_WITHIN_MS = 5_000;
+const RECONNECT_TRIES = 3;
+const RECONNECT_AFTER_MS = 300;
+
+export interface HoldFacts {
+  readonly mode: 'paused-fsynced' | 'paused-saved';
+  /** As the server was when all was on the disk: nothing may have moved since. */
+  readonly server: Evidence;
+  /** Its files on the disk, where they are seen here. */
+  readonly files: ServerFiles | null;
+  readonly synced: readonly SyncedFile[];
+  readonly claim: Claim;
+  readonly position: JsonObject;
+  readonly restore: JsonObject;
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/**
+ * Writers are paused and what they were promised is on the disk. The pause outlives connection and
+ * process, and ends by itself with the lease. At once, and then each second, the server is asked
+ * whether anything moved.
+ */
+export class RedisHold implements Hold {
+  readonly mode: string;
+  readonly server: Probe;
+  readonly writesBlocked: boolean;
+  readonly position: JsonObject;
+  readonly restore: JsonObject;
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
+  readonly journal: JsonObject;
+  readonly #facts: HoldFacts;
+  readonly #link: Link;
+  readonly #pauser: Pauser;
+  readonly #lost = new AbortController();
+  readonly #stop = new AbortController();
+  /** The settings as they were at the last look. */
+  #found: ServerSettings | undefined;
+
+  constructor(facts: HoldFacts, link: Link, pauser: Pauser) {
+    this.#facts = facts;
+    this.#link = link;
+    this.#pauser = pauser;
+    this.mode = facts.mode;
+    this.server = toProbe(facts.server);
+    this.writesBlocked = facts.server.role === 'primary';
+    this.position = facts.position;
+    this.restore = facts.restore;
+    this.reasons = facts.reasons;
+    this.notes = facts.notes;
+    this.journal = claimJournal(facts.claim);
+    void this.#watch();
+  }
+
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  async check(signal: AbortSignal): Promise<readonly Breach[]> {
+    const expired = this.#pauser.expired;
+    const server = await this.#lastLook(signal).catch((error: unknown) => {
+      if (isNobodyThere(error)) return null;
+      throw error;
+    });
+    if (!server) return serverLost('nothing listens there any more');
+    const found = compare(this.#facts.server, server);
+    if (found.length === 0) found.push(...(await unlessAborted(this.#unmoved(server), signal)));
+    if (found.length === 0) found.push(...compareData(this.#facts.server, server));
+    if (expired && found.length === 0) {
+      found.push({
+        code: 'pause-expired',
+        note: 'The time for which the server was told to pause writers had run out before the thaw.',
+      });
+    }
+    return found;
+  }
+
+  /** What no counter tells: whether what was made durable is still what lies on the disk. */
+  async #unmoved(server: ServerFacts): Promise<Differences> {
+    const { files, synced } = this.#facts;
+    if (!files) return server.role === 'replica' ? compareLink(this.#facts.server, server) : [];
+    if (await files.areStill(synced)) return [];
+    const names = synced.map(({ name }) => name).join(', ');
+    return [
+      {
+        code: 'files-replaced',
+        note: `Of the files ${names} not all are those of the freeze any more: somebody saved or put others in their place, or a primary filled its replica anew.`,
+      },
+    ];
+  }
+
+  async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#pauser.expired) {
+      throw new QuiesceError(
+        'ENGINE_FAILED',
+        'The pause of writers has run out already: it cannot be renewed without a gap.',
+      );
+    }
+    await this.#link.run(signal, (session) => this.#pauser.pause(session, ttlMs, signal));
+  }
+
+  async release(signal: AbortSignal): Promise<void> {
+    this.#stop.abort();
+    const found = this.#found;
+    // Only as long as it is fresh: a further try reads again.
+    this.#found = undefined;
+    try {
+      const paused = !this.#pauser.expired;
+      await this.#link.run(signal, (session) =>
+        endClaim(session, this.#facts.claim, paused, signal, found),
+      );
+    } catch (error) {
+      // Its process is gone, and with it the pause and every setting that was changed.
+      if (!isNobodyThere(error)) throw error;
+    }
+    this.#link.close();
+  }
+
+  /** With the settings that the release is to put back: writers wait for either, so in one round trip. */
+  async #lastLook(signal: AbortSignal): Promise<Evidence> {
+    return await this.#link.run(signal, async (session) => {
+      const reading = readClaimed(session, this.#facts.claim, signal).catch(() => undefined);
+      const server = await readEvidence(session, signal);
+      this.#found = await reading;
+      return server;
+    });
+  }
+
+  async #look(signal: AbortSignal): Promise<Differences> {
+    const then = this.#facts.server;
+    return await this.#link.run(signal, async (session) => {
+      try {
+        return compare(then, await readEvidence(session, signal));
+      } catch (error) {
+        if (toQuiesceError(error).code !== 'ENGINE_STARTING') throw error;
+        return isLoading(session.runId === then.runId);
+      }
+    });
+  }
+
+  async #watch(): Promise<void> {
+    const stop = this.#stop.signal;
+    for (let failures = 0; !stop.aborted && !this.lost.aborted;) {
+      try {
+        // Not ended by the release: a look that is given up takes the connection with it.
+        const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+        const found = await this.#look(signal);
+        failures = 0;
+        if (found.length > 0 && !stop.aborted) this.#lost.abort(found);
+      } catch (error) {
+        failures = this.#failed(error, failures);
+      }
+      const wait = failures === 0 ? LOOK_EVERY_MS : RECONNECT_AFTER_MS;
+      await sleep(wait, undefined, { signal: stop }).catch(() => undefined);
+    }
+  }
+
+  /** A server that only does not answer is not gone: the evidence at thaw decides about that one. */
+  #failed(error: unknown, failures: number): number {
+    if (this.#stop.signal.aborted) return failures;
+    if (isNobodyThere(error) && failures + 1 >= RECONNECT_TRIES)
+      this.#lost.abort(serverLost(toQuiesceError(error).message));
+    return failures + 1;
+  }
+}
+
+function serverLost(why: string): readonly Breach[] {
+  return [{ code: 'server-lost', note: `The server is gone: ${why}` }];
+}

@@ -1,0 +1,195 @@
+import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isAbsent } from '../../shared/foreign-entries.ts';
+import { QuiesceError } from '../../../errors.ts';
+import { writeDurably } from '../../../lib/durable-files.ts';
+import type { Receipt } from '../../../receipt/receipt.ts';
+import { type FilePrint, printOf } from '../data-dir/synced-files.ts';
+import { parseManifest, readAof } from '../data-dir/data-files.ts';
+import { namesOf, type PromisedState, promiseIn } from '../receipt.ts';
+import { isSame } from '../verify/verify.ts';
+
+interface Outcome {
+  readonly outcome: 'prepared' | 'already-prepared';
+  readonly dryRun: boolean;
+  readonly id: string;
+  readonly engine: string;
+  readonly dataDirectory: string;
+  readonly placed: readonly string[];
+  readonly removed: readonly string[];
+  readonly proof: Readonly<Record<string, string | number | boolean | null>>;
+  readonly notes: readonly string[];
+  readonly message: string;
+}
+
+/**
+ * Proves that the copy has every file that the server needs, as long as it was at the freeze and the
+ * same at both ends, and that no server has written to it since. Redis needs nothing put in place: it
+ * starts from these files, if it is told to use the same kind of persistence.
+ *
+ * @throws QuiesceError RESTORE_INCOMPLETE, RESTORE_DATA_PAST, RESTORE_SERVER_RUNNING
+ */
+export async function prepareRestore(
+  receipt: Receipt,
+  dataDir: string,
+  { dryRun }: { readonly dryRun: boolean },
+  _signal: AbortSignal,
+): Promise<Outcome> {
+  const promised = promiseIn(receipt);
+  const dir = join(dataDir, promised.restore.dir ?? '');
+  const { files, persistence } = promised.restore;
+  const before = await wasProven(dataDir, receipt.id);
+  if (!before) {
+    await refuseRunning(dir);
+    await proveFiles(promised, dir);
+    if (!dryRun) await markProven(dataDir, receipt.id);
+  }
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  return {
+    outcome: before ? 'already-prepared' : 'prepared',
+    dryRun,
+    id: receipt.id,
+    engine: receipt.engine.name,
+    dataDirectory: dir,
+    placed: [],
+    removed: [],
+    proof: { files: files.length, bytes, persistence },
+    notes: await startNotes(promised, dir),
+    message: before
+      ? `An earlier run has proven this copy of the freeze ${receipt.id}; a server may have run on it since.`
+      : `The copy holds the ${files.length} files of the freeze ${receipt.id}, whole; nothing had to be put in place.`,
+  };
+}
+
+/** Beside the receipt, and removed with it. */
+function markPath(dataDir: string): string {
+  return join(dataDir, '.quiesce', 'prepared.json');
+}
+
+async function wasProven(dataDir: string, id: string): Promise<boolean> {
+  const text = await readFile(markPath(dataDir), 'utf8').catch(() => '');
+  return text === markOf(id);
+}
+
+function markOf(id: string): string {
+  return `${JSON.stringify({ id, proven: true })}\n`;
+}
+
+async function markProven(dataDir: string, id: string): Promise<void> {
+  const { uid, gid } = await stat(join(dataDir, '.quiesce'));
+  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
+  await writeDurably(markPath(dataDir), markOf(id), { mode: 0o644, ...owner });
+}
+
+async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
+  const { files, persistence } = promised.restore;
+  if (files.length === 0) {
+    throw incomplete(
+      'The receipt tells of no files, for the volume was not mounted at the freeze: from the copy alone nothing can be proven.',
+    );
+  }
+  for (const then of files) {
+    const size = await stat(join(dir, then.name)).then(
+      ({ size }) => size,
+      (error: unknown) => {
+        if (isAbsent(error)) return null;
+        throw error;
+      },
+    );
+    if (size === null) await refuseMissing(promised, dir, then);
+    else if (size < then.size)
+      throw incomplete(`${then.name} has ${size} of its ${then.size} bytes.`);
+    else if (size > then.size)
+      throw past(`${then.name} has ${size} bytes, and had ${then.size} at the freeze.`);
+    else if (!isSame(then, await printOf(dir, then.name, then.size))) {
+      throw incomplete(
+        `${then.name} is not the file of the freeze: it is as long, and has other content.`,
+      );
+    }
+  }
+  if (persistence === 'rdb') await proveRdb(dir, promised.restore.dbfilename);
+  else await proveNothingMore(promised, dir);
+}
+
+/** A file of the AOF that is gone while a later one is there was rewritten by a server. */
+async function refuseMissing(
+  promised: PromisedState,
+  dir: string,
+  then: FilePrint,
+): Promise<never> {
+  const names = namesOf(promised);
+  const now = promised.restore.persistence === 'rdb' ? null : await readAof(dir, names);
+  const known = new Set(promised.restore.files.map(({ name }) => name));
+  if (now?.some(({ name }) => !known.has(name)))
+    throw past(`${then.name} was replaced by a rewrite.`);
+  throw incomplete(`${then.name} is missing.`);
+}
+
+/** The manifest, proven the same above, names what the server will load: all of it was proven. */
+async function proveNothingMore({ restore }: PromisedState, dir: string): Promise<void> {
+  const manifest = restore.files.find(({ name }) => name.endsWith('.manifest'));
+  if (!manifest) return;
+  const file = await open(join(dir, manifest.name), 'r');
+  try {
+    const parts = parseManifest(await file.readFile('utf8')) ?? [];
+    const known = new Set(restore.files.map(({ name }) => name));
+    const more = parts.find((part) => !known.has(join(restore.appenddirname ?? '', part)));
+    if (more !== undefined)
+      throw incomplete(`The manifest names ${more}, of which the receipt tells nothing.`);
+  } finally {
+    await file.close();
+  }
+}
+
+/** An RDB file ends with the byte 0xFF and its checksum (source: rdb.c): cut off, it would not. */
+async function proveRdb(dir: string, name: string): Promise<void> {
+  const file = await open(join(dir, name), 'r');
+  try {
+    const { size } = await file.stat();
+    const start = Buffer.alloc(9);
+    const end = Buffer.alloc(9);
+    await file.read(start, 0, 9, 0);
+    await file.read(end, 0, 9, Math.max(0, size - 9));
+    const magic = /^(?:REDIS\d{4}|VALKEY\d{3})$/.test(start.toString('latin1'));
+    if (!magic || end[0] !== 0xff) throw incomplete(`${name} is no whole RDB file.`);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Told to use the other kind of persistence, the server begins EMPTY (or old) and saves over the copy. */
+async function startNotes({ restore }: PromisedState, dir: string): Promise<string[]> {
+  if (restore.persistence === 'rdb') {
+    return [
+      'START THE SERVER WITH appendonly no, as it was: with appendonly yes it begins EMPTY beside this RDB file, and its next save writes over it. To turn on the AOF, start it as it was and run CONFIG SET appendonly yes.',
+    ];
+  }
+  const old = await stat(join(dir, restore.dbfilename)).then(
+    () => true,
+    () => false,
+  );
+  const otherwise = old ? `loads the older ${restore.dbfilename}` : 'begins EMPTY';
+  return [
+    `START THE SERVER WITH appendonly yes, as it was: with appendonly no it ${otherwise} and does not see this AOF.`,
+  ];
+}
+
+/** A server's working directory is its data directory; seen only where its processes are. */
+async function refuseRunning(dir: string): Promise<void> {
+  for (const pid of await readdir('/proc').catch(() => [])) {
+    if (!/^\d+$/.test(pid)) continue;
+    const [cwd, exe] = await Promise.all(
+      ['cwd', 'exe'].map((link) => readlink(`/proc/${pid}/${link}`).catch(() => '')),
+    );
+    if (cwd !== dir || !/(?:redis|valkey)/.test(exe ?? '')) continue;
+    throw new QuiesceError('RESTORE_SERVER_RUNNING', `A server (process ${pid}) runs on ${dir}.`);
+  }
+}
+
+function incomplete(why: string): QuiesceError {
+  return new QuiesceError('RESTORE_INCOMPLETE', why);
+}
+
+function past(why: string): QuiesceError {
+  return new QuiesceError('RESTORE_DATA_PAST', `A server has written to this copy already: ${why}`);
+}

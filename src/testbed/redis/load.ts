@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { LatencyLog } from '../latency.ts';
+import type { RedisServer } from './server.ts';
+
+export interface RedisLoadOptions {
+  /**
+   * What a writer leaves: `last` overwrites the one key `writer:N`, so that any load fits in memory;
+   * `every` makes a key `writer:N:SEQ` of each write, so that a gap shows. Default `last`.
+   */
+  readonly keep?: 'last' | 'every';
+  /** Mean pause of a writer between writes, in milliseconds; default 0. */
+  readonly thinkMs?: number;
+}
+
+const DIGEST_REPEATS = 4;
+const RETRY_AFTER_MS = 10;
+
+/** What writer `writer` writes as its write number `seq`: known to whoever checks it later. */
+export function valueOf(writer: number, seq: number): string {
+  const digest = createHash('md5').update(`${writer}:${seq}`).digest('hex');
+  return `${seq}:${digest.repeat(DIGEST_REPEATS)}`;
+}
+
+/**
+ * Writers that count up, each under a sequence of its own (1, 2, 3 …, one a write). A write counts as
+ * acknowledged only after its OK; one that failed is sent again under the same number, so that a gap
+ * is always the server's loss.
+ */
+export class RedisLoad {
+  /** The highest acknowledged number of each writer; 1 up to it are acknowledged. */
+  readonly acked: number[];
+  readonly latencies = new LatencyLog();
+  /** Errors met and survived once a writer was connected. */
+  readonly errors: string[] = [];
+  readonly #server: Pick<RedisServer, 'connect'>;
+  readonly #options: RedisLoadOptions;
+  readonly #clients: Redis[] = [];
+  #running = false;
+  #done: Promise<unknown> = Promise.resolve();
+
+  constructor(server: Pick<RedisServer, 'connect'>, writers = 8, options: RedisLoadOptions = {}) {
+    this.#server = server;
+    this.#options = options;
+    this.acked = Array.from({ length: writers }, () => 0);
+  }
+
+  start(): void {
+    this.#running = true;
+    this.#done = Promise.all(this.acked.map((_none, writer) => this.#write(writer)));
+  }
+
+  /** Lets every writer have its answer; those that wait longer are cut off, outcome unknown. */
+  async stop(withinMs = 500): Promise<void> {
+    this.#running = false;
+    await Promise.race([this.#done, sleep(withinMs, undefined, { ref: false })]);
+    for (const client of this.#clients.splice(0)) client.disconnect();
+    await this.#done;
+  }
+
+  get total(): number {
+    return this.acked.reduce((sum, count) => sum + count, 0);
+  }
+
+  async #write(writer: number): Promise<void> {
+    const { keep = 'last', thinkMs = 0 } = this.#options;
+    // Without a queue: what is not sent at once fails at once.
+    const client = this.#server.connect({ queue: false });
+    this.#clients.push(client);
+    while (this.#running) {
+      const seq = (this.acked[writer] ?? 0) + 1;
+      const key = keep === 'last' ? `writer:${writer}` : `writer:${writer}:${seq}`;
+      const begun = performance.now();
+      try {
+        await client.set(key, valueOf(writer, seq));
+        this.acked[writer] = seq;
+        this.latencies.add(begun, performance.now() - begun);
+      } catch (error) {
+        const { message } = error as Error;
+        if (seq > 1 && this.#running) this.errors.push(`writer ${writer}: ${message}`);
+        await sleep(RETRY_AFTER_MS);
+      }
+      if (thinkMs > 0 && this.#running) await sleep(thinkMs * (0.5 + Math.random()));
+    }
+  }
+}
+
+/** How many acknowledged writes a server lacks, for a load that keeps the last of each writer. */
+export async function missingOn(server: RedisServer, acked: readonly number[]): Promise<number> {
+  let missing = 0;
+  for (const [writer, count] of acked.entries()) {
+    const value = await server.admin.get(`writer:${writer}`);
+    missing += Math.max(0, count - Number(value?.split(':')[0] ?? 0));
+  }
+  return missing;
+}

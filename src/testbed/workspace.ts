@@ -1,0 +1,123 @@
+import {
+  appendFile,
+  chmod,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sweepMounts } from './volume/btrfs.ts';
+import { fingerprint, isAlive, tool } from './os.ts';
+
+const PREFIX = 'quiesce-demo-';
+const OWNER = 'owner';
+const PROCESSES = 'processes';
+const KEPT = 'kept';
+const MOUNT = 'quiesce-volume';
+
+type Cleanup = () => Promise<unknown>;
+
+/**
+ * A temporary folder with all that a demo starts: what was deferred is undone in reverse order, and
+ * a record of processes lets a later run clean up after one that was killed.
+ */
+export class Workspace {
+  readonly dir: string;
+  readonly #cleanups: Cleanup[] = [];
+  #closed = false;
+
+  private constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  static async create(): Promise<Workspace> {
+    const dir = await mkdtemp(join(tmpdir(), PREFIX));
+    // The server's user, another one when this is root, must reach its data in here.
+    await chmod(dir, 0o755);
+    await writeFile(join(dir, OWNER), await fingerprint(process.pid));
+    return new Workspace(dir);
+  }
+
+  /** To be undone at the end; at once where the end has already come. */
+  async defer(cleanup: Cleanup): Promise<void> {
+    if (this.#closed) await cleanup();
+    else this.#cleanups.push(cleanup);
+  }
+
+  /** Records a process, for a run that comes after this one was killed. */
+  async record(pid: number | undefined): Promise<void> {
+    if (pid === undefined) return;
+    await appendFile(join(this.dir, PROCESSES), `${await fingerprint(pid)}\n`);
+  }
+
+  /** Nothing is undone: the folder and its processes stay until {@link stopWorkspaces}. */
+  async keep(): Promise<void> {
+    this.#closed = true;
+    this.#cleanups.length = 0;
+    await writeFile(join(this.dir, OWNER), KEPT);
+  }
+
+  /** Undoes everything, whatever fails on the way. @returns what failed. */
+  async dispose(): Promise<string[]> {
+    if (this.#closed) return [];
+    this.#closed = true;
+    const failures: string[] = [];
+    for (const cleanup of this.#cleanups.splice(0).toReversed()) {
+      await cleanup().catch((error: unknown) => failures.push((error as Error).message));
+    }
+    await rm(this.dir, { recursive: true, force: true }).catch((error: unknown) =>
+      failures.push((error as Error).message),
+    );
+    return failures;
+  }
+}
+
+/**
+ * Ends what demos left behind: those that were killed, and with `kept` also those that were asked to
+ * leave everything running. Only folders and processes of this user.
+ *
+ * @returns the folders removed.
+ */
+export async function stopWorkspaces({ kept }: { readonly kept: boolean }): Promise<string[]> {
+  const removed: string[] = [];
+  for (const name of await readdir(tmpdir())) {
+    const dir = join(tmpdir(), name);
+    if (!name.startsWith(PREFIX) || (await stat(dir).catch(() => null))?.uid !== process.getuid?.())
+      continue;
+    const owner = await readFile(join(dir, OWNER), 'utf8').catch(() => undefined);
+    if (owner === undefined || (owner === KEPT ? !kept : await isAlive(owner))) continue;
+    await endProcesses(dir);
+    await removeMounts(dir);
+    await rm(dir, { recursive: true, force: true });
+    removed.push(dir);
+  }
+  return removed;
+}
+
+async function endProcesses(dir: string): Promise<void> {
+  const text = await readFile(join(dir, PROCESSES), 'utf8').catch(() => '');
+  const prints = text.split('\n').filter(Boolean);
+  for (const signal of ['SIGTERM', 'SIGQUIT', 'SIGKILL'] as const) {
+    for (const print of prints) {
+      if (await isAlive(print)) process.kill(Number(print.split(' ')[0]), signal);
+    }
+    for (let waited = 0; waited < 20 && (await anyAlive(prints)); waited += 1) await sleep(50);
+  }
+}
+
+async function anyAlive(prints: readonly string[]): Promise<boolean> {
+  return (await Promise.all(prints.map(isAlive))).some(Boolean);
+}
+
+/** A kept volume belongs to nobody any more: hand it to the sweep. */
+async function removeMounts(dir: string): Promise<void> {
+  await writeFile(join(dir, `${MOUNT}.owner`), 'gone');
+  await sweepMounts();
+  const mounts = await readFile('/proc/self/mounts', 'utf8').catch(() => '');
+  if (mounts.includes(dir)) await tool('umount', '--lazy', join(dir, MOUNT));
+}
