@@ -47,6 +47,7 @@ function isShimVerb(verb: Verb): verb is ShimVerb {
 
 async function main([word, ...args]: readonly string[]): Promise<number> {
   if (word === '--version' || word === '-V') return say(VERSION);
+  if (word === 'help' && args[0] !== undefined) return await main([args[0], '--help']);
   if (word === '--help' || word === '-h' || word === 'help') return say(overview());
   if (word === undefined || !isVerb(word)) {
     const message = word === undefined ? 'A verb is missing.' : `Unknown verb ${quote(word)}.`;

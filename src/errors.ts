@@ -140,7 +140,7 @@ export const catalogue = {
     status: 404,
     exit: 7,
     meaning: 'The sidecar keeps no receipt with this id; it keeps the last ten.',
-    hint: 'GET /v1/receipts lists the receipts kept.',
+    hint: 'quiesce receipts (GET /v1/receipts) lists the receipts kept.',
   },
   FREEZE_HELD: {
     status: 409,

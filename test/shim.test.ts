@@ -417,6 +417,17 @@ describe('a call', () => {
     expect(control.thaws).toEqual([]);
   });
 
+  it('that comes too late for the success does not look like one', async () => {
+    control.onThaw = () =>
+      Promise.reject(
+        new QuiesceError('ALREADY_THAWED', 'It was told.', { details: { receipt: consistent() } }),
+      );
+    const { code, stdout, stderr } = await quiesce(['thaw']);
+    expect(code).toBe(7);
+    expect(stdout).toMatch(/^thawed: NOT the success of this thaw/);
+    expect(stderr).toContain('ALREADY_THAWED');
+  });
+
   it('has a key of its own in each run, or the one that is given', async () => {
     for (const args of [
       ['freeze'],

@@ -13,7 +13,10 @@ import {
   heldBy,
   nothingToRenew,
   nothingToThaw,
+  notYours,
+  onlyWaited,
   refusedSince,
+  staleKey,
   successOf,
 } from './outcomes.ts';
 import type { Receipt } from '../receipt/receipt.ts';
@@ -187,7 +190,8 @@ export class Coordinator {
   ): Promise<void> {
     const began = this.#deps.now();
     for (let again = false; !this.#free; again = true) {
-      const waiting = this.#turns.wait(deadline - this.#deps.now(), gone, again);
+      const ms = deadline - this.#deps.now();
+      const waiting = this.#turns.wait({ id: asker.id, ms, gone, again });
       this.#deps.logger.info({ by: asker.by, behind: this.lease()?.id }, 'freeze waits');
       if (await waiting) continue;
       const { id, named, call } = asker;
@@ -223,7 +227,7 @@ export class Coordinator {
     }
     const reply = this.#runner.dispatch({ type: 'renew', id, ttlMs });
     const current = this.#runner.current;
-    if (reply.type === 'refused') throw heldBy(this.lease(), this.phase);
+    if (reply.type === 'refused') throw notYours(id, this.lease());
     if (reply.type !== 'renewed' || !current) throw nothingToRenew(id);
     this.#deps.logger.info({ freeze: id, by, ttlMs }, 'lease renewed');
     await current.run.renew(ttlMs);
@@ -250,13 +254,24 @@ export class Coordinator {
   /** See `Control.thaw`. */
   async thaw(request: ThawRequest): Promise<Receipt> {
     const work = async (earlier?: Promise<Receipt>): Promise<Receipt> =>
-      earlier ? await earlier : await this.#thaw(request);
+      earlier ? await this.#thawAgain(earlier) : await this.#thaw(request);
     return await this.#observed('thaw', () => this.#calls.once(request.call, work));
+  }
+
+  /** A key that is no call's own, but the same each night, must not pass for the thaw of what is held. */
+  async #thawAgain(earlier: Promise<Receipt>): Promise<Receipt> {
+    const open = this.#runner.current?.run.id;
+    const receipt = await earlier;
+    if (open === undefined || open === receipt.id) return receipt;
+    throw staleKey(open);
   }
 
   async #thaw({ id, by, call }: ThawRequest): Promise<Receipt> {
     const kept = this.#onRecord(call);
+    const open = this.#runner.current?.run.id;
+    if (kept && open !== undefined) throw staleKey(open);
     if (kept) return successOf(kept.receipt);
+    const cancelled = this.#cancelled(id);
     const reply = this.#runner.dispatch({ type: 'thaw', id });
     const current = this.#runner.current;
     this.#deps.logger.info({ freeze: id ?? current?.run.id, by }, 'thaw requested');
@@ -265,7 +280,12 @@ export class Coordinator {
       return successOf(await current.ended.promise);
     }
     if (reply.type === 'joins' && current) throw alreadyEnded(await current.ended.promise);
-    throw this.#past(id, reply);
+    throw cancelled ? onlyWaited(id) : this.#past(id, reply);
+  }
+
+  /** The freeze of this id may only wait for its turn: whoever thaws it does not want it any more. */
+  #cancelled(id: string | undefined): boolean {
+    return id !== undefined && this.#runner.current?.run.id !== id && this.#turns.cancel(id);
   }
 
   /** What a thaw is told that finds nothing of its own held. */
@@ -285,6 +305,7 @@ export class Coordinator {
   }
 
   async #abandon({ id, by }: ThawRequest): Promise<Abandoned> {
+    this.#cancelled(id);
     const reply = this.#runner.dispatch({ type: 'abandon', id });
     const current = this.#runner.current;
     this.#deps.logger.warn({ freeze: id ?? current?.run.id, by }, 'abandon requested');

@@ -52,13 +52,14 @@ function fitting(due: readonly DueThaw[], id: string | undefined): readonly DueT
 }
 
 /**
- * A thaw has come. One without an id takes the place of whichever caller knows no id, else of any: who it
- * came from is not known, and those that stay are the ones waited for the longest.
+ * A thaw has come. Who one without an id came from is not known: it takes the place of the caller that is
+ * given up soonest, so that those that stay are waited for the longest. Where that one has an id, its own
+ * thaw may still come by it.
  */
 export function heard(due: readonly DueThaw[], id: string | undefined): readonly DueThaw[] {
-  const all = fitting(due, id);
-  const nameless = id === undefined ? all.filter((one) => !one.named) : [];
-  return without(due, soonest(nameless.length > 0 ? nameless : all));
+  const first = soonest(fitting(due, id));
+  if (first === undefined || id !== undefined || !first.named) return without(due, first);
+  return due.map((one) => (one === first ? { ...one, byIdOnly: true } : one));
 }
 
 /** A freeze has begun: whose next try it is waits for no earlier thaw of that caller. */

@@ -62,6 +62,7 @@ export class Journal {
   readonly #dir: string;
   #kept: readonly Kept[] = [];
   #due: readonly PersistedDue[] = [];
+  #unreadable = false;
   readonly #queue = new SerialQueue();
   readonly #retry = new RetryLater();
   #probing: Promise<void> | undefined;
@@ -94,26 +95,38 @@ export class Journal {
    */
   async load(): Promise<JournalEntry | 'unreadable' | null> {
     await sweepTemporary(this.#dir);
-    this.#restore(await this.#read('receipts.json'));
+    await this.#restore(await this.#read('receipts.json'));
     const raw = await this.#read('open.json');
     if (raw === null) return null;
     const entry = entrySchema.safeParse(raw);
     if (entry.success) return entry.data;
-    await rename(this.#path('open.json'), this.#path('open.unreadable.json')).catch(
-      () => undefined,
-    );
+    await this.#setAside('open');
     return 'unreadable';
   }
 
-  #restore(raw: unknown): void {
+  /** What was kept of ended freezes could not be read: it lies beside it, as `…unreadable.json`. */
+  get unreadable(): boolean {
+    return this.#unreadable;
+  }
+
+  async #restore(raw: unknown): Promise<void> {
+    if (raw === null) return;
     const now = keptFileSchema.safeParse(raw);
+    const before = receiptsSchema.safeParse(raw);
     if (now.success) {
       this.#kept = now.data.kept;
       this.#due = now.data.due;
-      return;
+    } else if (before.success) {
+      this.#kept = before.data.map((receipt) => ({ receipt }));
+    } else {
+      this.#unreadable = true;
+      await this.#setAside('receipts');
     }
-    const before = receiptsSchema.safeParse(raw);
-    if (before.success) this.#kept = before.data.map((receipt) => ({ receipt }));
+  }
+
+  async #setAside(name: 'open' | 'receipts'): Promise<void> {
+    const aside = this.#path(`${name}.unreadable.json`);
+    await rename(this.#path(`${name}.json`), aside).catch(() => undefined);
   }
 
   /** Makes the open freeze known to whoever starts after us; `JOURNAL_FAILED` if it cannot. */

@@ -17,6 +17,7 @@ export function lateThawOf(
     return [owner.named ? { ...one, byIdOnly: true } : { ...one, id: null }];
   }
   const leaseMs = Date.parse(expiresAt) - Date.parse(frozenAt);
-  const leftMs = Math.min(Date.parse(expiresAt) - wallNow, leaseMs);
+  // A clock that was set forward while nothing ran must not end it: at least the late window is waited for.
+  const leftMs = Math.max(0, Math.min(Date.parse(expiresAt) - wallNow, leaseMs));
   return [{ ...owner, until: now + leftMs + lateWindow(leaseMs), retried: false }];
 }

@@ -47,6 +47,16 @@ export function endedSince(receipt: Receipt): QuiesceError {
   );
 }
 
+/** For a thaw by a key of a freeze that has ended, while another one is open. */
+export function staleKey(open: string): QuiesceError {
+  const hint = `Nothing was released. A new key is needed for each call; to end freeze ${open}: quiesce thaw --id ${open}`;
+  return new QuiesceError(
+    'IDEMPOTENCY_KEY_REUSED',
+    `This Idempotency-Key came with the thaw of an earlier freeze, and freeze ${open} is open now.`,
+    { field: 'Idempotency-Key', hint },
+  );
+}
+
 /** For a thaw by an id that was used again, of a freeze that never began. */
 export function refusedSince({ id, thawedAt }: Receipt): QuiesceError {
   return new QuiesceError(
@@ -107,13 +117,30 @@ export function heldBy(
   const id = lease?.id ?? 'unknown';
   const until = lease?.expiresAt ? `until ${lease.expiresAt}` : `(${phase})`;
   const waited = waitedMs === undefined ? '' : ` Waited ${formatDuration(waitedMs)} for it to end.`;
+  const wait =
+    waitedMs === undefined
+      ? 'Wait for its end with: quiesce freeze --wait.'
+      : 'Give --timeout more time (below the timeout of the hook), or let the backups not overlap.';
   return new QuiesceError(
     'FREEZE_HELD',
     `Freeze ${id} by ${lease?.by ?? 'unknown'} holds the database ${until}.${waited}`,
     {
-      hint: `Wait for its end with: quiesce freeze --wait. To renew it, if it is yours: quiesce freeze --renew --id ${id}. To end it, so that its backup fails: quiesce thaw --abandon --id ${id}`,
+      hint: `${wait} To renew it, if it is yours: quiesce freeze --renew --id ${id}. To end it, so that its backup fails: quiesce thaw --abandon --id ${id}`,
     },
   );
+}
+
+/** For a thaw of a freeze that waited for its turn. */
+export function onlyWaited(id: string | undefined): QuiesceError {
+  const message = `Freeze ${id} only waited for its turn, and does not any more.`;
+  return new QuiesceError('NOT_FROZEN', message, { field: 'id' });
+}
+
+/** For a renewal while another freeze is held. */
+export function notYours(id: string, lease: LeaseView | null): QuiesceError {
+  const message = `Freeze ${id} is not held: ${lease?.id ?? 'another one'} is, by ${lease?.by ?? 'somebody else'}.`;
+  const hint = `The lease of ${id} has ended: mark its backup as failed, and freeze again without --renew.`;
+  return new QuiesceError('FREEZE_HELD', message, { field: 'id', hint });
 }
 
 /** For the renewal of a freeze that is not held. */

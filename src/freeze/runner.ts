@@ -1,7 +1,9 @@
 import type { LeasePhase, LeaseView } from './requests.ts';
 import { formatDuration } from '../lib/duration.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
+import { bootClock } from '../lib/boot-clock.ts';
 import { Deferred } from '../lib/deferred.ts';
+import { type DueThaw, LATE_AT_MOST_MS } from './due-thaws.ts';
 import type { CallId } from './idempotency.ts';
 import type { Kept } from './journal.ts';
 import { initialLease, interruptedLease, nextDeadline, reduce } from './lease.ts';
@@ -109,7 +111,7 @@ export class LeaseRunner {
     const { journal, engine } = this.#deps;
     const left = await journal.load();
     const clock = this.#clock();
-    const due = fromPersisted(journal.due, clock);
+    const due = [...fromPersisted(journal.due, clock), ...this.#unknown(clock)];
     if (left === null) {
       const [last = null] = journal.receipts;
       this.#state = { ...initialLease, last, due };
@@ -120,6 +122,15 @@ export class LeaseRunner {
     this.#current = begin(run);
     this.#state = interruptedLease(run.owner, [...due, ...lateThawOf(run, clock)]);
     return run.id;
+  }
+
+  /** Where nobody can read which thaws are still to come, there may be one. */
+  #unknown({ now }: Clock): DueThaw[] {
+    if (!this.#deps.journal.unreadable) return [];
+    this.#deps.logger.error(
+      'receipts.json in the state directory could not be read; it is kept aside',
+    );
+    return [{ id: null, named: false, retried: false, until: now + LATE_AT_MOST_MS }];
   }
 
   /** Freezes that have ended while their receipt could not be removed from the volume; after `load`. */
@@ -148,7 +159,9 @@ export class LeaseRunner {
   }
 
   #clock(): Clock {
-    return { now: this.#deps.now(), wallNow: Date.now() };
+    const boot = bootClock();
+    const known = boot === undefined ? {} : { boot };
+    return { now: this.#deps.now(), wallNow: Date.now(), ...known };
   }
 
   #due(): readonly PersistedDue[] {
@@ -243,9 +256,9 @@ export class LeaseRunner {
     );
     // At once: the entry of the next freeze must be written after this one's is closed.
     const concluded = run.conclude(current.endedBy?.call, this.#due());
+    this.#report(run, cause);
     this.#onThawed();
     await concluded;
-    this.#report(run, cause);
     current.frozen.reject(unfrozen(run, cause, run.stage, false));
     ended.resolve(receipt);
   }

@@ -27,16 +27,16 @@ const DETAILS: Readonly<Record<ShimVerb, string>> = {
   freeze: `quiesce freeze [--id ID] [--ttl 10m] [--timeout 25s] [--wait] [-o text|json]
        quiesce freeze --renew --id ID [--ttl 10m] [-o text|json]
 
-  --id ID                  1–128 of A-Za-z0-9._:-; made where absent. Give each backup its own: the thaw
-                           with it then is nobody else's
+  --id ID                  1–128 of A-Za-z0-9._:-; made where absent. Give each backup its own: nobody
+                           else's thaw then gets its success, and its thaw nobody else's
   --ttl DURATION           how long the lease lasts before the sidecar thaws by itself
   --timeout DURATION       the hold is in place by then or is rolled back; keep it below the timeout
                            of the hook. Without it the sidecar's own (QUIESCE_FREEZE_TIMEOUT) counts
   --wait                   where another freeze is held, wait for its end until the timeout, instead of
                            exit code 4 at once: for backups that may overlap
   --renew                  renew the lease of the freeze with this --id, and freeze nothing
-  --idempotency-key KEY    of this very call, for programs that send it again themselves; one is made
-                           where absent, and used when the connection breaks`,
+  --idempotency-key KEY    of this very call, for programs that send it again themselves: a new one each
+                           time, so never in a hook. One is made where absent`,
   thaw: `quiesce thaw [--id ID] [--abandon] [-o text|json]
 
   --id ID                  thaw only this freeze

@@ -53,11 +53,13 @@ export function freezeText(receipt: Receipt, tty: boolean): string {
 }
 
 /** The line that stands in the log of a backup: words, then the whole receipt as JSON. */
-export function thawText(receipt: Receipt, tty: boolean): string {
+export function thawText(receipt: Receipt, tty: boolean, already = false): string {
   const { held } = receipt.durationsMs;
   const verdict =
     receipt.verdict === 'consistent'
-      ? 'consistent'
+      ? already
+        ? 'NOT the success of this thaw (an earlier one had it)'
+        : 'consistent'
       : `NOT ${receipt.verdict === 'inconsistent' ? 'consistent' : 'finished'} (${receipt.reasons.join(', ')})`;
   const words = [
     `thawed: ${verdict}`,

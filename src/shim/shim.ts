@@ -224,7 +224,8 @@ function reportFailure(verb: ShimVerb, body: Answer['body'], json: boolean): num
   } else {
     const tty = process.stdout.isTTY;
     if (verb === 'thaw' && body['receipt'] !== undefined) {
-      write(thawText(body['receipt'] as Receipt, tty));
+      const already = error.code === 'ALREADY_THAWED';
+      write(thawText(body['receipt'] as Receipt, tty, already));
     }
     if (verb === 'verify' && body['checks'] !== undefined) write(verifyText(body, tty));
     complain(error);

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -82,6 +82,24 @@ describe('a freeze that waits for its turn', () => {
   });
 });
 
+describe('a thaw by its id of a freeze that waits', () => {
+  it.each(['thaw', 'abandon'] as const)(
+    '(%s) ends the waiting: nobody is frozen for',
+    async (how) => {
+      const c = rig.coordinator();
+      await c.freeze({ id: 'a', by });
+      const waiting = failure(c.freeze({ id: 'b', by, wait: true }));
+      await sleep(10);
+      if (how === 'abandon')
+        expect(await c.abandon({ id: 'b', by })).toMatchObject({ released: false });
+      else expect(await failure(c.thaw({ id: 'b', by }))).toMatchObject({ code: 'NOT_FROZEN' });
+      expect(await waiting).toMatchObject({ code: 'FREEZE_ABORTED' });
+      expect((await c.thaw({ id: 'a', by })).verdict).toBe('consistent');
+      expect(c.phase).toBe('thawed');
+    },
+  );
+});
+
 describe('somebody who abandons', () => {
   it('releases what is held, and its own thaw is told so', async () => {
     const c = rig.coordinator();
@@ -142,6 +160,21 @@ describe('thaws that are still to come', () => {
     await next.freeze({ id: 'b', by });
     expect(receiptOf(await failure(next.thaw({ by }))).reasons).toEqual(['thaw-ambiguous']);
   });
+
+  it.each(['', '{"kept":', '[{}]'])(
+    'may be where nobody can read them any more: %j',
+    async (text) => {
+      const before = rig.coordinator();
+      await before.freeze({ by });
+      rig.engine.lose();
+      await expect.poll(() => before.phase).toBe('thawed');
+      await writeFile(join(rig.root, 'state/receipts.json'), text);
+      const next = await rig.next();
+      await next.freeze({ id: 'b', by });
+      expect(receiptOf(await failure(next.thaw({ by }))).reasons).toEqual(['thaw-ambiguous']);
+      expect(await readFile(join(rig.root, 'state/receipts.unreadable.json'), 'utf8')).toBe(text);
+    },
+  );
 
   it('are none where the state directory is lost in between: that is a limit', async () => {
     const before = rig.coordinator();

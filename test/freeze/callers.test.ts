@@ -27,7 +27,10 @@ const acts: fc.Arbitrary<Act> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Act>({ do: 'restart' }) },
   { weight: 1, arbitrary: fc.constant<Act>({ do: 'forget' }) },
 );
-const wait = fc.integer({ min: 0, max: 0.9 * TTL });
+const wait = fc.oneof(
+  { weight: 3, arbitrary: fc.integer({ min: 0, max: 0.1 * TTL }) },
+  { weight: 2, arbitrary: fc.integer({ min: 0, max: 0.9 * TTL }) },
+);
 const story = fc.array(fc.record({ wait, act: acts }), { maxLength: 40 });
 const naming = fc.constantFrom<Naming>('unique', 'shared', 'none');
 
@@ -180,10 +183,26 @@ describe('a freeze that ended by itself', () => {
   });
 
   it('is one of several, and a thaw without an id settles but one of them', () => {
-    const ids = (...steps: LeaseStep[]) => leaseAfter(...steps).state.due.map(({ id }) => id);
     const both: LeaseStep[] = [...expired, ...held('b', TTL + 10), [TTL + 20, { type: 'lost' }]];
-    expect(ids(...both)).toEqual(['a', 'b']);
-    expect(ids(...both, [TTL + 21, thaw()])).toEqual(['b']);
+    const one: LeaseStep[] = [...both, released(TTL + 20), [TTL + 21, thaw()]];
+    const two: LeaseStep[] = [...one, [TTL + 22, thaw()]];
+    const next = (steps: LeaseStep[]) =>
+      leaseAfter(...steps, ...held('c', TTL + 30), [TTL + 40, thaw()]).last;
+    expect(next([...both, released(TTL + 20)])).toEqual(ambiguous('c'));
+    expect(next(one)).toEqual(ambiguous('c'));
+    expect(next(two)).toEqual(proven('c'));
+  });
+
+  it('by its id, is still to come after a thaw without one, which may have been another’s', () => {
+    const { last } = leaseAfter(
+      ...expired,
+      ...held('made', TTL + 10, false),
+      [TTL + 20, thaw()],
+      released(TTL + 20),
+      ...held('a', TTL + 30),
+      [TTL + 40, thaw('a')],
+    );
+    expect(last).toEqual(ambiguous('a'));
   });
 });
 
@@ -320,6 +339,15 @@ describe('after a restart of the sidecar', () => {
     expect(fromPersisted(kept, { now: 0, wallNow: clock.wallNow + 90_000 })).toHaveLength(1);
   });
 
+  it('a wall clock that was set forward makes none be waited for any shorter', () => {
+    const boot = { id: 'start', ms: 1_000 };
+    const kept = toPersisted([one], { ...clock, boot });
+    const hour = { now: 100, wallNow: clock.wallNow + 3_600_000 };
+    const soon = { ...boot, ms: 11_000 };
+    expect(fromPersisted(kept, { ...hour, boot: soon })).toEqual([{ ...one, until: 100 + 20_000 }]);
+    expect(fromPersisted(kept, { ...hour, boot: { ...soon, id: 'another start' } })).toEqual([]);
+  });
+
   it('a wall clock that was set back makes none be waited for any longer', () => {
     const kept = toPersisted([one], clock);
     const back = { now: 100, wallNow: clock.wallNow - 86_400_000 };
@@ -342,6 +370,7 @@ describe('after a restart of the sidecar', () => {
   it('the thaw of a freeze that was held is to come, until it would be too late', () => {
     expect(left(true, -10_000)).toMatchObject([{ id: 'a', until: 5_000 + 50_000 + 60_000 }]);
     expect(left(true, 86_400_000)).toMatchObject([{ id: 'a', until: 5_000 + 120_000 }]);
+    expect(left(true, -86_400_000)).toMatchObject([{ id: 'a', until: 5_000 + 60_000 }]);
   });
 
   it('that of a freeze that was not held is, where it may come without an id', () => {

@@ -124,6 +124,21 @@ describe('a retry of the very same thaw', () => {
     });
   });
 
+  it.each([false, true])(
+    'is told nothing while another freeze is open: such a key is no call’s own (restart: %s)',
+    async (restart) => {
+      let c = rig.coordinator();
+      await c.freeze({ by });
+      await c.thaw({ by, call: call('nightly') });
+      if (restart) c = await rig.next();
+      const { id } = await c.freeze({ by });
+      const again = await failure(c.thaw({ by, call: call('nightly') }));
+      expect(again).toMatchObject({ code: 'IDEMPOTENCY_KEY_REUSED' });
+      expect(c.lease()?.id).toBe(id);
+      expect(await c.thaw({ by })).toMatchObject({ id, verdict: 'consistent' });
+    },
+  );
+
   it('settles no second thaw that is to come', async () => {
     const c = rig.coordinator();
     for (const id of ['a', 'b']) {

@@ -36,6 +36,9 @@ function problemOf(hook: Hook): string | undefined {
   if (phase === 'post' && words.includes('--abandon')) {
     return 'gives up the freeze (--abandon) and succeeds: every backup passes, and nothing vouches for it';
   }
+  if (words.some((word) => /^--idempotency-key(?:=|$)/.test(word))) {
+    return 'has an --idempotency-key, which is the same in each backup: the second is answered as the first was';
+  }
   try {
     flagsOf(hook);
     return undefined;
