@@ -50,6 +50,7 @@ export interface PlannedBackup extends Anchor {
   readonly id: string | undefined;
   readonly withThawId: boolean;
   readonly ttlMs: number;
+  readonly timeoutMs: number;
   readonly holdMs: number;
   /** It queues behind a held freeze. */
   readonly wait: boolean;
@@ -77,6 +78,7 @@ export function makeBackups(
   run: string,
   steps: Steps,
   crowded: boolean,
+  timeoutsMs: readonly number[],
 ): PlannedBackup[] {
   const count = crowded ? random.between(1, 3) : random.pick([0, 0, 1, 1, 2]);
   return Array.from({ length: count }, (_, at) => {
@@ -85,14 +87,24 @@ export function makeBackups(
       step: random.pick(crowded ? MEETINGS : anywhere),
       delayMs: random.chance(0.4) ? 0 : random.between(1, 300),
       id: pickId(random, run, `${run}-o${at}`, crowded),
-      withThawId: random.chance(0.85),
+      withThawId: random.chance(0.75),
       ttlMs: random.chance(0.3) ? random.between(400, 1_200) : 6_000,
+      timeoutMs: pickTimeout(random, timeoutsMs, crowded),
       holdMs: random.chance(0.2) ? random.between(400, 1_600) : random.between(0, 300),
       wait: random.chance(0.4),
       goesOn: random.chance(crowded ? 0.9 : 0.6),
       retries: random.chance(0.5),
     };
   });
+}
+
+/** Some are so short that the freeze fails, in whatever step it is by then. */
+export function pickTimeout(
+  random: Random,
+  timeoutsMs: readonly number[],
+  crowded: boolean,
+): number {
+  return crowded && random.chance(0.2) ? random.between(5, 150) : random.pick(timeoutsMs);
 }
 
 export function makeCalls(

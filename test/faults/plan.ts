@@ -4,6 +4,7 @@ import {
   makeBackups,
   makeCalls,
   pickId,
+  pickTimeout,
   type PlannedBackup,
   type PlannedCall,
   type Steps,
@@ -110,14 +111,14 @@ export function makePlan(
     : random.pick(['late', 'never'] as const);
   const short = thaw !== 'in-time' || random.chance(0.35);
   const ttlMs = short ? random.between(400, 1_200) : 6_000;
-  const timeoutMs = random.pick(facts.timeoutsMs);
+  const timeoutMs = pickTimeout(random, facts.timeoutsMs, crowded);
   const holdMs = thaw === 'late' ? ttlMs + random.between(0, 400) : random.between(0, 350);
   const count = random.pick(crowded ? [0, 0, 1] : [0, 1, 1, 1, 1, 2, 2]);
   const kinds = [...FAULTS, ...facts.faults];
   const faults = Array.from({ length: count }, () => makeFault(random, kinds, steps, timeoutMs));
   const name = `f${seed}-${run}`;
   const calls = makeCalls(random, thaw === 'never', steps, crowded);
-  const others = makeBackups(random, name, steps, crowded);
+  const others = makeBackups(random, name, steps, crowded, facts.timeoutsMs);
   const cuts: Anchor[] = [{ step: 'freeze returned', delayMs: random.between(0, holdMs) }];
   if (random.chance(0.5)) {
     const outside = random.pick([steps.freeze, steps.thaw, AFTER_STEPS]);
@@ -127,7 +128,7 @@ export function makePlan(
     run: name,
     id: pickId(random, name, name, crowded),
     mode,
-    withThawId: random.chance(0.8),
+    withThawId: random.chance(0.75),
     ttlMs,
     timeoutMs,
     holdMs,

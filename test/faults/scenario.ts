@@ -128,8 +128,8 @@ export class Scenario {
 
   /** Another backup, from its freeze to its thaw. */
   async #backup(other: PlannedBackup, by: By): Promise<void> {
-    const { id, ttlMs, wait, retries, withThawId, holdMs, goesOn } = other;
-    const { timeoutMs, run } = this.#plan;
+    const { id, ttlMs, timeoutMs, wait, retries, withThawId, holdMs, goesOn } = other;
+    const { run } = this.#plan;
     const key = (verb: string): string | undefined =>
       retries ? `${run}-${by}-${verb}` : undefined;
     const asked = { id, ttlMs, timeoutMs, wait, retries, key: key('freeze') };
