@@ -67,7 +67,7 @@ export class Scenario {
     if (frozen.ok) await Promise.all(this.#cuts);
     else if (thawAfterFailure) await this.#copying.make('main');
     if (thaw !== 'never' && (frozen.ok || thawAfterFailure)) await this.#hook('thaw');
-    await this.#settle();
+    await this.settle();
   }
 
   /**
@@ -80,7 +80,13 @@ export class Scenario {
     await Promise.allSettled(this.#under);
   }
 
-  async #settle(): Promise<void> {
+  /** How many acts have begun: faults, cuts, and calls beside the main backup's. */
+  get actions(): number {
+    return this.#under.length;
+  }
+
+  /** Whatever has begun is over. */
+  async settle(): Promise<void> {
     for (let seen = -1; seen !== this.#under.length;) {
       seen = this.#under.length;
       await Promise.all(this.#under);
