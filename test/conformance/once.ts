@@ -41,10 +41,10 @@ export function describeOnce<L extends Ledger>(shared: SharedStage<L>): void {
     ])('is told to one of several thaws %s that come at once', async (_, id) => {
       await stage.held({ id: 'beside' });
       const answers = await Promise.all([1, 2, 3].map(() => stage.thaw(id)));
-      const codes = answers.map(({ status, body }) =>
-        String(status === 200 ? '' : body.error.code),
-      );
-      expect(codes.toSorted()).toEqual(['', 'ALREADY_THAWED', 'ALREADY_THAWED']);
+      expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
+      for (const { status, body } of answers) {
+        if (status !== 200) expect(body.error.code).toBe('ALREADY_THAWED');
+      }
       await stage.expectNothingHeld();
     });
 
@@ -82,7 +82,7 @@ export function describeOnce<L extends Ledger>(shared: SharedStage<L>): void {
         expect(receiptSchema.parse(body)).toEqual(receipt);
         expect(told.code).toBe(receipt.verdict === 'consistent' ? 0 : 7);
         if (receipt.verdict === 'consistent') await stage.alreadyThawed(id, id);
-        else await stage.inconsistent(/^interrupted$/, id);
+        else await stage.inconsistent(/interrupted/, id);
         await stage.expectNothingHeld();
       }
     });

@@ -68,8 +68,7 @@ export class Disks {
   /**
    * Makes `.quiesce/` read-only for everybody, in place: nothing can be written or removed there.
    *
-   * @returns whether it is so: the kernel refuses as long as a file there is open for writing, as the
-   * claim on the volume is. What refuses instead is a bind mount of which no file is open.
+   * @returns whether it is so: the kernel refuses as long as a file there was opened for writing since.
    */
   async refuseEvidence(): Promise<boolean> {
     if (this.#refusing) return true;

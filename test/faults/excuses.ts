@@ -1,4 +1,4 @@
-import { HANDS } from './plan.ts';
+import { HANDS } from './callers.ts';
 import type { Called, RunRecord } from './records.ts';
 
 /** However long a lease was, thaws that are later than this are not waited for. */

@@ -1,3 +1,14 @@
+import {
+  type Anchor,
+  anchorIn,
+  makeBackups,
+  makeCalls,
+  pickId,
+  pickTimeout,
+  type PlannedBackup,
+  type PlannedCall,
+  type Steps,
+} from './callers.ts';
 import type { FaultMode } from './engine.ts';
 import { Random } from './random.ts';
 
@@ -20,37 +31,8 @@ export const FAULTS = [
   'evidence-removed',
   'second-sidecar',
 ] as const;
-/**
- * Single calls beside those of the backups. `double-freeze`, `cross-freeze` and `cross-freeze-no-id`
- * freeze and never thaw; `early-thaw` and `double-thaw` are hands that thaw without --abandon; `retry-thaw`
- * sends the main backup's thaw once more, with its key.
- */
-export const CALLS = [
-  'double-freeze',
-  'cross-freeze',
-  'cross-freeze-no-id',
-  'renew',
-  'early-thaw',
-  'double-thaw',
-  'foreign-thaw',
-  'retry-thaw',
-  'abandon',
-  'abandon-no-id',
-] as const;
-export type CallKind = (typeof CALLS)[number];
-/** Hands that take a thaw for a release. */
-export const HANDS: readonly string[] = ['early-thaw', 'double-thaw'];
-/** How backups name their freezes: each by an id of its own, by one static id, or not at all. */
-const NAMINGS = ['own', 'own', 'shared', 'none'] as const;
-export type Naming = (typeof NAMINGS)[number];
-
 const HOLD_STEPS = ['freeze returned'] as const;
 const AFTER_STEPS = ['freeze ended', 'journal removed', 'thaw returned'] as const;
-
-interface Steps {
-  readonly freeze: readonly string[];
-  readonly thaw: readonly string[];
-}
 
 /** Steps of a freeze, each seen from outside: at a caller, on the wire, in a folder, in the log. */
 function stepsOf({ freezeSteps, thawSteps }: FaultMode): Steps {
@@ -78,32 +60,11 @@ function stepsOf({ freezeSteps, thawSteps }: FaultMode): Steps {
   };
 }
 
-export interface Anchor {
-  readonly step: string;
-  /** After the step, in milliseconds; 0 is at once. */
-  readonly delayMs: number;
-}
 export interface PlannedFault extends Anchor {
   /** One of `FAULTS` or of the mode's own. */
   readonly kind: string;
   /** How long a pause, a cut or a full disk lasts, and how long a dead server stays down. */
   readonly lastsMs: number;
-}
-export interface PlannedCall extends Anchor {
-  readonly kind: CallKind;
-}
-/** A further backup that knows nothing of the first: it freezes, copies and thaws by itself. */
-export interface PlannedBackup extends Anchor {
-  readonly id: string | undefined;
-  readonly withThawId: boolean;
-  readonly ttlMs: number;
-  readonly holdMs: number;
-  /** It queues behind a held freeze. */
-  readonly wait: boolean;
-  /** It copies and thaws though its freeze was refused or failed, as with on-error: Continue. */
-  readonly goesOn: boolean;
-  /** It sends a call again, with the same key, where the connection broke. */
-  readonly retries: boolean;
 }
 export interface Plan {
   /** Of the run; those of its freezes begin with it, where they are given. */
@@ -143,19 +104,21 @@ export function makePlan(
 ): Plan {
   const random = new Random(seed, run);
   const steps = stepsOf(facts);
-  const thaw = random.chance(0.78) ? 'in-time' : random.pick(['late', 'never'] as const);
+  // Some runs are about what breaks, the others about who meets whom.
+  const crowded = random.chance(0.5);
+  const thaw = random.chance(crowded ? 0.6 : 0.78)
+    ? 'in-time'
+    : random.pick(['late', 'never'] as const);
   const short = thaw !== 'in-time' || random.chance(0.35);
   const ttlMs = short ? random.between(400, 1_200) : 6_000;
-  const timeoutMs = random.pick(facts.timeoutsMs);
+  const timeoutMs = pickTimeout(random, facts.timeoutsMs, crowded);
   const holdMs = thaw === 'late' ? ttlMs + random.between(0, 400) : random.between(0, 350);
-  const count = random.pick([0, 1, 1, 1, 1, 2, 2]);
+  const count = random.pick(crowded ? [0, 0, 1] : [0, 1, 1, 1, 1, 2, 2]);
   const kinds = [...FAULTS, ...facts.faults];
   const faults = Array.from({ length: count }, () => makeFault(random, kinds, steps, timeoutMs));
-  const calls = random.chance(0.35) ? [makeCall(random, thaw, steps)] : [];
   const name = `f${seed}-${run}`;
-  const others = Array.from({ length: random.pick([0, 0, 1, 1, 2]) }, (_, at) =>
-    makeBackup(random, `${name}-o${at}`, `${name}-s`, steps),
-  );
+  const calls = makeCalls(random, thaw === 'never', steps, crowded);
+  const others = makeBackups(random, name, steps, crowded, facts.timeoutsMs);
   const cuts: Anchor[] = [{ step: 'freeze returned', delayMs: random.between(0, holdMs) }];
   if (random.chance(0.5)) {
     const outside = random.pick([steps.freeze, steps.thaw, AFTER_STEPS]);
@@ -163,9 +126,9 @@ export function makePlan(
   }
   return {
     run: name,
-    id: idOf(random.pick(NAMINGS), name, `${name}-s`),
+    id: pickId(random, name, name, crowded),
     mode,
-    withThawId: random.chance(0.8),
+    withThawId: random.chance(0.75),
     ttlMs,
     timeoutMs,
     holdMs,
@@ -179,31 +142,6 @@ export function makePlan(
     calls,
     restore: random.chance(restoreShare),
   };
-}
-
-function idOf(naming: Naming, own: string, shared: string): string | undefined {
-  if (naming === 'none') return undefined;
-  return naming === 'own' ? own : shared;
-}
-
-function makeBackup(random: Random, own: string, shared: string, steps: Steps): PlannedBackup {
-  const among = random.pick([HOLD_STEPS, HOLD_STEPS, AFTER_STEPS, steps.freeze, steps.thaw]);
-  const delayMs = random.chance(0.4) ? 0 : random.between(1, 300);
-  return {
-    step: random.pick(among),
-    delayMs,
-    id: idOf(random.pick(NAMINGS), own, shared),
-    withThawId: random.chance(0.8),
-    ttlMs: random.chance(0.3) ? random.between(400, 1_200) : 6_000,
-    holdMs: random.chance(0.2) ? random.between(400, 1_600) : random.between(0, 300),
-    wait: random.chance(0.4),
-    goesOn: random.chance(0.7),
-    retries: random.chance(0.5),
-  };
-}
-
-function anchorIn(random: Random, steps: readonly string[]): Anchor {
-  return { step: random.pick(steps), delayMs: random.chance(0.6) ? 0 : random.between(1, 60) };
 }
 
 function makeFault(
@@ -232,21 +170,4 @@ function duration(random: Random, kind: string, timeoutMs: number): number {
   const lastsMs = stalls && random.chance(0.08) ? random.between(8_200, 9_500) : common;
   const down = kind === 'kill-server' || kind === 'stop-server';
   return down ? random.between(0, 900) : lastsMs;
-}
-
-function makeCall(random: Random, thaw: Plan['thaw'], steps: Steps): PlannedCall {
-  const kind = random.pick(CALLS);
-  if (kind === 'early-thaw' || kind === 'double-freeze') {
-    return { kind, step: random.pick(steps.freeze), delayMs: random.between(0, 40) };
-  }
-  if (kind === 'double-thaw') {
-    return { kind, step: random.pick(['thaw called', 'thaw requested']), delayMs: 0 };
-  }
-  if (kind === 'retry-thaw') {
-    const step = random.pick(['thaw called', 'thaw requested', 'freeze ended', 'thaw returned']);
-    return { kind, step, delayMs: random.between(0, 60) };
-  }
-  const during = thaw === 'never' || random.chance(0.5);
-  if (during) return { kind, step: 'freeze returned', delayMs: random.between(0, 400) };
-  return { kind, ...anchorIn(random, [...steps.freeze, ...steps.thaw]) };
 }

@@ -47,9 +47,7 @@ export async function play(world: World, run: number, plan: Plan): Promise<RunRe
     story.tell('everything is healed; the judge asks');
     await world.heal();
     findings.push(...(await askWritable(world)));
-    // Leases of a second or so run out by themselves; long ones are ended, whoever's they are.
-    if (longest(plan) > 2_000) await scenario.calls.bySocket({ verb: 'abandon', by: 'end' });
-    findings.push(...(await awaitThawed(world, longest(plan))));
+    findings.push(...(await endAll(world, scenario, plan)));
     await world.ready();
     const ended = await scenario.readRecord();
     const { record } = scenario;
@@ -143,6 +141,20 @@ async function settle(
 function calm(plan: Plan): boolean {
   const alone = plan.calls.length === 0 && plan.others.length === 0;
   return plan.thaw === 'in-time' && alone && plan.ttlMs > 2_000;
+}
+
+/** Nothing is frozen any more, and nobody begins anew: the end of one freeze may begin another. */
+async function endAll(world: World, scenario: Scenario, plan: Plan): Promise<readonly Finding[]> {
+  for (let seen = -1; seen !== scenario.actions;) {
+    seen = scenario.actions;
+    // Leases of a second or so run out by themselves; long ones are ended, whoever's they are.
+    if (longest(plan) > 2_000) await scenario.calls.bySocket({ verb: 'abandon', by: 'end' });
+    const stuck = await awaitThawed(world, longest(plan));
+    if (stuck.length > 0) return stuck;
+    await scenario.settle();
+    await world.heal();
+  }
+  return [];
 }
 
 function longest({ ttlMs, others }: Plan): number {

@@ -1,7 +1,7 @@
 import type { Receipt } from '../../src/receipt/receipt.ts';
 import type { Acknowledged, Copy } from './engine.ts';
 import type { Injected } from './inject.ts';
-import type { CallKind } from './plan.ts';
+import type { CallKind } from './callers.ts';
 
 /**
  * Who called. `main` is the backup that this run is about, `other-N` a further one. `end`: the harness

@@ -3,7 +3,8 @@ import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import { Calls } from './calls.ts';
 import { Copying } from './copying.ts';
 import { inject, type Injected } from './inject.ts';
-import type { Anchor, CallKind, Plan, PlannedBackup, PlannedFault } from './plan.ts';
+import type { Anchor, CallKind, PlannedBackup } from './callers.ts';
+import type { Plan, PlannedFault } from './plan.ts';
 import { Pulse } from './pulse.ts';
 import { type By, type Called, mayEnd, type RunRecord } from './records.ts';
 import type { Story } from './story.ts';
@@ -66,7 +67,7 @@ export class Scenario {
     if (frozen.ok) await Promise.all(this.#cuts);
     else if (thawAfterFailure) await this.#copying.make('main');
     if (thaw !== 'never' && (frozen.ok || thawAfterFailure)) await this.#hook('thaw');
-    await this.#settle();
+    await this.settle();
   }
 
   /**
@@ -79,7 +80,13 @@ export class Scenario {
     await Promise.allSettled(this.#under);
   }
 
-  async #settle(): Promise<void> {
+  /** How many acts have begun: faults, cuts, and calls beside the main backup's. */
+  get actions(): number {
+    return this.#under.length;
+  }
+
+  /** Whatever has begun is over. */
+  async settle(): Promise<void> {
     for (let seen = -1; seen !== this.#under.length;) {
       seen = this.#under.length;
       await Promise.all(this.#under);
@@ -127,8 +134,8 @@ export class Scenario {
 
   /** Another backup, from its freeze to its thaw. */
   async #backup(other: PlannedBackup, by: By): Promise<void> {
-    const { id, ttlMs, wait, retries, withThawId, holdMs, goesOn } = other;
-    const { timeoutMs, run } = this.#plan;
+    const { id, ttlMs, timeoutMs, wait, retries, withThawId, holdMs, goesOn } = other;
+    const { run } = this.#plan;
     const key = (verb: string): string | undefined =>
       retries ? `${run}-${by}-${verb}` : undefined;
     const asked = { id, ttlMs, timeoutMs, wait, retries, key: key('freeze') };

@@ -326,7 +326,7 @@ it('kill -9 of the sidecar while it stages, and while it holds: the next start r
     await expectNothingLeft();
     expect(await rig.sidecar.cli('thaw', '--id', id)).toMatchObject({ code: 7 });
   }
-});
+}, 180_000);
 
 it('a journal that was lost with its pod: the next start removes the staged backup all the same', async () => {
   await makeRig();
