@@ -4,7 +4,7 @@ import { LONGEST_MS, parseDuration } from '../lib/duration.ts';
 import { REPLICA_MODES } from '../engines/engine.ts';
 import { COPY_METHODS } from '../receipt/receipt.ts';
 import { LOG_LEVELS } from '../logger.ts';
-import { LONGEST_SOCKET_PATH } from '../sidecar/control-socket.ts';
+import { LONGEST_SOCKET_PATH } from '../defaults.ts';
 import type { ConfigIssue } from './sources.ts';
 
 /** Where to listen. */

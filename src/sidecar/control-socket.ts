@@ -4,11 +4,9 @@ import { constants } from 'node:fs';
 import { access, lstat, mkdir, unlink } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname, isAbsolute } from 'node:path';
+import { LONGEST_SOCKET_PATH } from '../defaults.ts';
 import { QuiesceError } from '../errors.ts';
 import { BACKLOG } from '../http/connections.ts';
-
-/** `sun_path` on Linux holds 108 bytes with the final zero. */
-export const LONGEST_SOCKET_PATH = 107;
 
 /**
  * Makes the path free for a control socket: creates its directory (0700) where it is missing, and
