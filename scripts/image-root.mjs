@@ -28,6 +28,12 @@ const source = await readFile(cli, 'utf8');
 if (!source.startsWith('#!')) throw new Error(`${cli} has no line that names its interpreter`);
 await writeFile(cli, source.replace(/^#!.*\n/, `#!${node}\n`));
 
+// Of the addons only those of the image's own system.
+const native = join(out, 'usr/lib/quiesce/native');
+for (const platform of await readdir(native)) {
+  if (!platform.startsWith('linux-')) await rm(join(native, platform), { recursive: true });
+}
+
 await mkdir(join(out, 'usr/bin'), { recursive: true });
 await rm(join(out, 'usr/bin/quiesce'), { force: true });
 await symlink('../lib/quiesce/cli.js', join(out, 'usr/bin/quiesce'));

@@ -67,7 +67,8 @@ test('the image holds the bundle, its license and the command, and nothing else'
   const files = (await walk(root))
     .filter(({ info }) => !info.isDirectory())
     .map(({ path }) => path);
-  const bundle = /^usr\/lib\/quiesce\/(?:cli\.js|package\.json|commands\/[\w-]+\.mjs)$/;
+  const bundle =
+    /^usr\/lib\/quiesce\/(?:cli\.js|package\.json|commands\/[\w-]+\.mjs|native\/linux-(?:x64|arm64)\/[\w-]+\.node)$/;
   expect(files.filter((file) => !bundle.test(file))).toEqual([
     'usr/bin/quiesce',
     'usr/share/doc/quiesce/LICENSE',

@@ -116,8 +116,10 @@ describe('nobody is told success for a copy that was cut outside of its hold', (
     expect(await freeze('--id', 'A')).toBe(0);
     const second = await new TestSidecar(join(dir, 'second'), env('second')).start('live');
     try {
-      expect((await second.status()).engine.message).toContain('VOLUME_IN_USE');
       expect(await second.cli('freeze')).toMatchObject({ code: 4 });
+      await expect
+        .poll(async () => (await second.status()).engine.message)
+        .toContain('VOLUME_IN_USE');
       await sleep(1_500);
       expect(await thaw('--id', 'A')).toBe(0);
       await sidecar.signal('SIGKILL');

@@ -92,8 +92,8 @@ describe('a primary', () => {
 
   test('gets no lease longer than 30 s, and no renewal', async () => {
     const sidecar = await sidecarBeside(set.first);
-    for (const _round of ['freeze', 'renewal']) {
-      const { body } = await sidecar.api('POST', '/v1/freeze', { id: 'short', ttl: '10m' });
+    for (const renew of [false, true]) {
+      const { body } = await sidecar.api('POST', '/v1/freeze', { id: 'short', ttl: '10m', renew });
       expect(Date.parse(body.expiresAt) - Date.now()).toBeLessThanOrEqual(30_000);
     }
     const { lease } = await sidecar.status();

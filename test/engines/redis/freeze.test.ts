@@ -151,7 +151,8 @@ describe.each(SERVERS)('%s', (binary) => {
     const { sidecar, load } = await setup(binary);
     await freeze(sidecar, { id: 'long', ttl: '5s' });
     await sleep(1_500);
-    expect((await freeze(sidecar, { id: 'long', ttl: '15s' })).status).toBe(200);
+    const renewal = { id: 'long', ttl: '15s', renew: true };
+    expect((await freeze(sidecar, renewal)).status).toBe(200);
     await sleep(4_500);
     expect(await stalled(load, 300)).toBe(true);
     expect((await thaw(sidecar)).body.verdict).toBe('consistent');
