@@ -9,7 +9,8 @@ const SAID_LATE_MS = 500;
 /**
  * Why this success may have been told for a copy cut outside of its hold; `undefined`: for no reason. The
  * limits, all of them of thaws that bear no id, or one that others bear as well: one came later than is
- * waited for, a hand thawed without --abandon, or a freeze that never was in place has passed its name on.
+ * waited for, a hand thawed without --abandon, or a freeze that never was in place has passed its name on, or
+ * is thawed without the id it was given.
  */
 export function excuseFor(told: Called, record: RunRecord): string | undefined {
   const { calls } = record;
@@ -23,6 +24,7 @@ export function excuseFor(told: Called, record: RunRecord): string | undefined {
     if (!freeze) continue;
     if (thaw.returnedAt > lateFrom(freeze, record)) return `the thaw by ${thaw.by} is too late`;
     if (hasPassedOn(freeze, thaw, calls)) return `${thaw.by} has passed its name on`;
+    if (hidesItsName(freeze, thaw)) return `${thaw.by} thaws without the id of its failed freeze`;
   }
   return undefined;
 }
@@ -66,6 +68,12 @@ function leaseOf({ receipt }: Called): number | undefined {
   if (typeof frozenAt !== 'string' || typeof expiresAt !== 'string') return undefined;
   const ms = Date.parse(expiresAt) - Date.parse(frozenAt);
   return ms > 0 ? ms : undefined;
+}
+
+/** Its freeze bore an id and failed: a thaw of it is expected by that id only. */
+function hidesItsName(freeze: Called, thaw: Called): boolean {
+  const failed = !freeze.ok && !isRefused(freeze);
+  return failed && freeze.id !== undefined && thaw.id === undefined;
 }
 
 /** A later freeze that bears its name, or none as it did, was taken for its caller's next try. */
