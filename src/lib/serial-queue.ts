@@ -6,7 +6,7 @@
 export class SerialQueue {
   #last: Promise<unknown> = Promise.resolve();
 
-  /** Begins once all that was given before has ended. The work must not wait for this lane itself. */
+  /** Begins once all that was given before has ended. The work must not wait for this queue itself. */
   run<T>(work: () => Promise<T>): Promise<T> {
     const next = this.#last.then(work);
     this.#last = next.catch(() => undefined);

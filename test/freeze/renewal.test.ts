@@ -1,23 +1,16 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { Coordinator } from '../../src/freeze/coordinator.ts';
 import { Journal, type JournalEntry } from '../../src/freeze/journal.ts';
 import { ReceiptVolume } from '../../src/receipt/volume.ts';
-import { deafObserver } from '../support/deaf-observer.ts';
-import { ScriptedEngine } from '../support/scripted-engine.ts';
+import { CoordinatorRig } from '../support/coordinator-rig.ts';
 
-let root: string;
+let rig: CoordinatorRig;
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'quiesce-renewal-'));
+  rig = await CoordinatorRig.make();
 });
-afterEach(async () => {
-  await rm(root, { recursive: true, force: true });
-});
+afterEach(() => rig.remove());
 
 /** A disk that takes its time once it is told to. */
 class SlowJournal extends Journal {
@@ -30,21 +23,8 @@ class SlowJournal extends Journal {
 }
 
 it('a renewal that a thaw overtakes fails, and is not in the journal afterwards', async () => {
-  const journal = new SlowJournal(join(root, 'state'));
-  const coordinator = new Coordinator({
-    engine: new ScriptedEngine(),
-    journal,
-    volume: new ReceiptVolume(undefined),
-    copy: 'snapshot',
-    app: undefined,
-    logger: pino({ level: 'silent' }),
-    now: () => performance.now(),
-    volumeFree: async () => undefined,
-    claimVolume: async () => undefined,
-    observer: deafObserver,
-    defaults: { ttlMs: 60_000, timeoutMs: 5_000 },
-    ttlMaxMs: 3_600_000,
-  });
+  const journal = new SlowJournal(join(rig.root, 'state'));
+  const coordinator = rig.coordinator({ journal, volume: new ReceiptVolume(undefined) });
   await coordinator.freeze({ id: 'a', by: 'test' });
   journal.delayMs = 200;
   const renewal = coordinator
@@ -54,5 +34,5 @@ it('a renewal that a thaw overtakes fails, and is not in the journal afterwards'
   expect(await coordinator.thaw({ by: 'test' })).toMatchObject({ verdict: 'consistent' });
   expect(await renewal).toMatchObject({ code: 'FREEZE_ABORTED' });
   await sleep(250);
-  expect(existsSync(join(root, 'state/open.json'))).toBe(false);
+  expect(existsSync(join(rig.root, 'state/open.json'))).toBe(false);
 });
