@@ -1,15 +1,19 @@
 // Writes what is generated: docs/openapi.json, docs/receipt.schema.json, docs/errors.md, docs/doctor.md and
-// docs/commands.md from the code, charts/quiesce/README.md from the values' comments.
+// docs/commands.md from the code, the table of docs/ARCHITECTURE.md from the list of parts,
+// charts/quiesce/README.md from the values' comments.
 // With --check it writes nothing and fails, naming the files that are out of date.
 import { build } from 'esbuild';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { partsTable } from './architecture.mjs';
 import { chartReadme } from './chart-readme.mjs';
 import { commandsPage } from './commands-page.mjs';
 import { doctorPage } from './doctor-page.mjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const TABLE_STARTS = '<!-- Generated from scripts/architecture.mjs by npm run generate. -->';
+const TABLE_ENDS = '<!-- /Generated -->';
 const RECEIPT_ID = 'https://quiesce.dev/schemas/receipt-v1.json';
 
 /** What every operation can answer: whatever was asked, and of whatever it consists. */
@@ -204,6 +208,15 @@ ${rows.join('\n')}
 ${sections.join('\n')}`;
 }
 
+/** The page as it is, with its table made again. */
+async function architecturePage() {
+  const page = await readFile(join(root, 'docs/ARCHITECTURE.md'), 'utf8');
+  const [before, after] = [page.indexOf(TABLE_STARTS), page.indexOf(TABLE_ENDS)];
+  if (before < 0 || after < 0) throw new Error('docs/ARCHITECTURE.md has no place for its table');
+  const head = page.slice(0, before + TABLE_STARTS.length);
+  return `${head}\n\n${partsTable()}\n\n${page.slice(after)}`;
+}
+
 function json(value) {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
@@ -214,6 +227,7 @@ const files = {
   'docs/receipt.schema.json': receiptSchema(sources),
   'docs/errors.md': errorsPage(sources),
   'docs/doctor.md': doctorPage(sources),
+  'docs/ARCHITECTURE.md': await architecturePage(),
   'docs/commands.md': await commandsPage(sources),
   'charts/quiesce/README.md': await chartReadme(join(root, 'charts/quiesce')),
 };

@@ -1,6 +1,9 @@
-/** The import rules of docs/ARCHITECTURE.md. */
-module.exports = {
+import { importRules } from './scripts/architecture.mjs';
+
+/** The import rules: those of each part, and what is true of several. */
+export default {
   forbidden: [
+    ...importRules(),
     {
       name: 'no-circular',
       comment: 'A cycle is a design that has no order.',
@@ -26,13 +29,6 @@ module.exports = {
       },
     },
     {
-      name: 'freeze-knows-the-engine-type-only',
-      comment: 'The lease knows the engine contract, and nothing of HTTP or of a certain engine.',
-      severity: 'error',
-      from: { path: '^src/freeze/' },
-      to: { path: '^src/(http|shim|demo|cluster|commands|restore)/|^src/engines/(?!engine\\.ts$)' },
-    },
-    {
       name: 'engines-behind-their-index',
       comment: 'Only engines/index.ts names an engine, so that only the configured one loads.',
       severity: 'error',
@@ -46,38 +42,11 @@ module.exports = {
       to: { path: '^src/engines/', pathNot: '^src/engines/($1/|shared/|engine\\.ts$)' },
     },
     {
-      name: 'engines-know-no-edges',
-      severity: 'error',
-      from: { path: '^src/engines/' },
-      to: { path: '^src/(http|shim|demo|cluster|commands)/|^src/(sidecar|config)/|^src/cli\\.ts$' },
-    },
-    {
-      name: 'http-knows-the-control-only',
-      comment: 'The API serves the Control interface, whatever stands behind it.',
-      severity: 'error',
-      from: { path: '^src/http/' },
-      to: {
-        path: '^src/',
-        pathNot:
-          '^src/(http|lib)/|^src/(errors|logger|version)\\.ts$|^src/freeze/requests\\.ts$|^src/restore/verify-at-start\\.ts$|^src/receipt/receipt\\.ts$|^src/engines/engine\\.ts$',
-      },
-    },
-    {
       name: 'one-kubernetes-client',
       comment: 'It costs 50 MB, which a sidecar does not have.',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/cluster/client\\.ts$' },
       to: { path: 'node_modules/@kubernetes/' },
-    },
-    {
-      name: 'cluster-apart',
-      comment: 'What works on a cluster is loaded by its verbs alone, never by the sidecar.',
-      severity: 'error',
-      from: {
-        path: '^src/',
-        pathNot: '^src/cluster/|^src/cli\\.ts$|^src/commands/(inject|webhook|doctor)\\.ts$',
-      },
-      to: { path: '^src/cluster/' },
     },
     {
       name: 'src-knows-no-tests',

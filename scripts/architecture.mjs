@@ -1,0 +1,229 @@
+// What src/ consists of, and what each part may import: the one list from which the import rules
+// (.dependency-cruiser.mjs) and the table in docs/ARCHITECTURE.md are made.
+
+/** Every part may import itself and these. */
+const GROUND = ['src/lib/', 'src/defaults.ts', 'src/errors.ts', 'src/logger.ts', 'src/version.ts'];
+
+/**
+ * @typedef {object} Part
+ * @property {string[]} at folders (ending in a slash) and files; the longest one that fits a file decides
+ * @property {string} what one line for the table
+ * @property {string[]} [may] folders, files, or other parts by their first place, in addition to the ground floor
+ * @property {string[]} [types] the same, but only their types
+ * @property {boolean} [bare] not even the ground floor: only what `may` names
+ */
+
+/** @type {Part[]} */
+export const PARTS = [
+  {
+    at: GROUND,
+    what: 'the ground floor: durations, durable files, deadlines, locks; defaults; the error catalogue',
+  },
+  {
+    at: ['src/receipt/'],
+    what: 'the receipt, its reader, and what lies of it on the volume; the claim of the volume',
+  },
+  {
+    at: ['src/cli.ts'],
+    what: 'verb router; loads `src/commands/` by verb',
+    bare: true,
+    may: ['src/errors.ts', 'src/version.ts', 'src/shim/', 'src/commands/'],
+  },
+  {
+    at: ['src/shim/'],
+    what: 'the shim; one bundled script with the router, with an HTTP client of its own (`response.ts`)',
+    bare: true,
+    may: ['src/errors.ts', 'src/version.ts', 'src/lib/duration.ts'],
+    types: ['src/receipt/'],
+  },
+  {
+    at: ['src/engines/engine.ts', 'src/engines/bounded.ts', 'src/engines/index.ts'],
+    what: 'what every engine promises; the bound on connections to a database; name → dynamic import, the only importer of engine folders',
+    may: ['src/receipt/', 'src/engines/'],
+    types: ['src/restore/prepare-restore.ts'],
+  },
+  {
+    at: ['src/engines/shared/'],
+    what: 'what engines share',
+    may: ['src/receipt/'],
+    types: ['src/engines/engine.ts'],
+  },
+  {
+    at: ['src/engines/'],
+    what: 'one folder of one shape an engine: `connection/`, `data-dir/`, `freeze/`, `metadata/`, `verify/`, `restore/`; `freeze/` of PostgreSQL has a folder for each way to freeze. No engine imports another',
+    may: ['src/receipt/', 'src/engines/shared/'],
+    types: ['src/engines/engine.ts', 'src/restore/prepare-restore.ts'],
+  },
+  {
+    at: ['src/freeze/'],
+    what: 'lease (`lease.ts`, `due-thaws.ts`: pure), runner, coordinator, one run, journal',
+    may: ['src/receipt/'],
+    types: ['src/engines/engine.ts'],
+  },
+  {
+    at: ['src/restore/'],
+    what: 'prepare-restore, verification at start',
+    may: ['src/receipt/'],
+    types: ['src/engines/engine.ts'],
+  },
+  {
+    at: ['src/http/'],
+    what: 'fastify apps, zod schemas, error answers, the `Control` they serve; `listener.ts` and `connections.ts` bound what anybody can hold open, `message.ts` refuses what is not a well-formed request',
+    may: ['src/receipt/receipt.ts'],
+    types: ['src/engines/engine.ts', 'src/freeze/requests.ts', 'src/restore/verify-at-start.ts'],
+  },
+  {
+    at: ['src/config/'],
+    what: 'the settings of the sidecar, read once',
+    may: ['src/receipt/receipt.ts', 'src/engines/engine.ts'],
+  },
+  {
+    at: ['src/sidecar/'],
+    what: 'the daemon: composition, the `Control` behind HTTP, readiness, metrics, the control socket',
+    may: [
+      'src/receipt/',
+      'src/freeze/',
+      'src/restore/',
+      'src/http/',
+      'src/config/',
+      'src/engines/index.ts',
+    ],
+    types: ['src/engines/engine.ts'],
+  },
+  {
+    at: ['src/cluster/client.ts'],
+    what: 'the only importer of the Kubernetes client',
+  },
+  {
+    at: ['src/cluster/objects/'],
+    what: 'pods, names, patches, YAML: pure',
+  },
+  {
+    at: ['src/cluster/inject/'],
+    what: 'pod → patch or reason, a pure function; `engines/` has one file of image knowledge an engine',
+    may: ['src/cluster/objects/', 'src/receipt/receipt.ts'],
+    types: ['src/config/'],
+  },
+  {
+    at: ['src/cluster/certificates/'],
+    what: 'certificate authority and rotation',
+    may: ['src/cluster/client.ts'],
+  },
+  {
+    at: ['src/cluster/webhook/'],
+    what: 'AdmissionReview → answer (pure), HTTPS server, Events',
+    may: ['src/cluster/client.ts', 'src/cluster/certificates/', 'src/cluster/inject/', 'src/http/'],
+    types: ['src/cluster/objects/', 'src/config/'],
+  },
+  {
+    at: ['src/cluster/doctor/'],
+    what: 'objects → findings, a pure function (`examine.ts`); `rules/` has one entry a finding, with its words for `docs/doctor.md`',
+    may: [
+      'src/cluster/client.ts',
+      'src/cluster/objects/',
+      'src/cluster/inject/',
+      'src/cluster/certificates/',
+      'src/cluster/webhook/options.ts',
+      'src/config/schema.ts',
+      'src/receipt/receipt.ts',
+      'src/shim/args.ts',
+    ],
+  },
+  {
+    at: ['src/testbed/'],
+    what: 'servers, volumes and loads that demo, tests and benchmarks share; not in the image',
+  },
+  {
+    at: ['src/demo/'],
+    what: 'the main job on one machine',
+    may: ['src/testbed/'],
+    types: ['src/receipt/', 'src/http/control.ts', 'src/restore/verify-at-start.ts'],
+  },
+  {
+    at: ['src/commands/'],
+    what: 'the verbs that are not the shim, loaded by verb',
+    may: [
+      'src/config/',
+      'src/demo/',
+      'src/engines/index.ts',
+      'src/restore/',
+      'src/sidecar/',
+      'src/cluster/',
+      'src/shim/',
+    ],
+  },
+];
+
+/** The part a file belongs to: the one with the longest place that fits. */
+export function partOf(file, parts = PARTS) {
+  let found;
+  for (const part of parts) {
+    for (const place of part.at) {
+      const fits = place.endsWith('/') ? file.startsWith(place) : file === place;
+      if (fits && place.length > (found?.length ?? 0)) found = { part, length: place.length };
+    }
+  }
+  return found?.part;
+}
+
+/** Two rules a part: what it must not import, and what it may import the types of only. */
+export function importRules(parts = PARTS) {
+  return parts.flatMap((part) => {
+    const name = part.at.find((place) => place.endsWith('/')) ?? part.at[0];
+    const from = { path: part.at.map((place) => own(place, parts)) };
+    const may = [...from.path, ...[...(part.bare ? [] : GROUND), ...(part.may ?? [])].map(pattern)];
+    const types = (part.types ?? []).map(pattern);
+    const severity = 'error';
+    const comment = 'scripts/architecture.mjs says what each part may import.';
+    return [
+      {
+        name: `${name} imports too much`,
+        comment,
+        severity,
+        from,
+        to: { path: '^src/', pathNot: [...may, ...types] },
+      },
+      {
+        name: `${name} imports more than types`,
+        comment,
+        severity,
+        from,
+        to: { path: types, pathNot: may, dependencyTypesNot: ['type-only'] },
+      },
+    ].filter(({ to }) => to.path.length > 0);
+  });
+}
+
+/** A place as a pattern for paths. */
+function pattern(place) {
+  const escaped = place.replaceAll('.', '\\.');
+  return place.endsWith('/') ? `^${escaped}` : `^${escaped}$`;
+}
+
+/** The same without what other parts have of that folder. */
+function own(place, parts) {
+  if (!place.endsWith('/')) return pattern(place);
+  const others = parts
+    .flatMap(({ at }) => at)
+    .filter((other) => other !== place && other.startsWith(place))
+    .map((other) => pattern(other.slice(place.length)).slice(1));
+  return others.length === 0 ? pattern(place) : `${pattern(place)}(?!${others.join('|')})`;
+}
+
+/** The table for people. */
+export function partsTable(parts = PARTS) {
+  const rows = parts.map((part) => {
+    const may = [
+      ...(part.bare || part.at === GROUND ? [] : ['the ground floor']),
+      ...(part.bare ? ['`node:`'] : []),
+      ...(part.may ?? []).map(short),
+      ...(part.types ?? []).map((place) => `${short(place)} (types)`),
+    ];
+    return `| ${part.at.map((place) => `\`${place}\``).join(', ')} | ${part.what} | ${may.join(', ') || 'each other'} |`;
+  });
+  return ['| part | what it is | may import |', '| --- | --- | --- |', ...rows].join('\n');
+}
+
+function short(place) {
+  return `\`${place.replace(/^src\//, '')}\``;
+}
