@@ -53,7 +53,7 @@ describe.each(SERVERS)('%s', (binary) => {
     ['an AOF', AOF],
     ['RDB only', ['appendonly no', 'save 3600 1']],
   ])(
-    'the user of redis/acl.conf may do all a freeze needs and nothing to the data, with %s',
+    'the user of roles/redis.acl may do all a freeze needs and nothing to the data, with %s',
     async (_name, config) => {
       const { server, sidecar } = await beside(
         { binary, config: [...config, await aclLine()] },
@@ -74,7 +74,7 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
-  it('the engine sends every command that redis/acl.conf allows, and no other', async () => {
+  it('the engine sends every command that roles/redis.acl allows, and no other', async () => {
     const sent = new Set<string>();
     const allowed = rulesIn(await aclLine());
     for (const config of [AOF, ['appendonly no', 'save 3600 1']]) {
