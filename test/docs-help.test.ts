@@ -131,6 +131,18 @@ test('the glossary knows every mode, copy method and verdict, and pages name no 
   expect(await falseIn([{ name: 'docs/debugging.md', text: table }], reasons, exists)).toEqual([]);
 });
 
+test('a thing has the one word that the glossary gives it', async () => {
+  // `open` is a mode of PostgreSQL; a freeze that has not ended is under way, or held.
+  const avoided = (text: string): string[] =>
+    [
+      ...text.matchAll(/\b(?:open freeze|unfreez\w+|crash consistent|copy mode|backup mode)\b/gi),
+    ].map(([word]) => word);
+  // What fsfreeze calls it.
+  const pages = documents().filter(({ name }) => !name.startsWith('docs/migration'));
+  expect(await falseIn([page('an open freeze')], avoided, () => false)).toHaveLength(1);
+  expect(await falseIn(pages, avoided, () => false)).toEqual([]);
+});
+
 test('prose fits a terminal of 100 columns', async () => {
   const written = documents()
     .filter(({ name }) => /^(?:README|docs\/.*|charts\/.*)\.md$/.test(name))
