@@ -102,7 +102,7 @@ describe.each(SERVERS)('%s', (binary) => {
 
   it('what sampling keys needs beyond that is what the documentation says', async () => {
     const guide = await readFile('docs/engines/redis.md', 'utf8');
-    const more = /REDIS_SAMPLE_KEYS` wants `([^`]+)`/.exec(guide)?.[1] ?? '';
+    const more = /REDIS_SAMPLE_KEYS`\s+wants\s+`([^`]+)`/.exec(guide)?.[1] ?? '';
     const { server, sidecar } = await beside(
       { binary, config: [...AOF, `${await aclLine()} ${more}`] },
       (server) => ({
