@@ -186,7 +186,7 @@ await server.initdb();
 await server.start();
 const admin = new Client({ host: '127.0.0.1', port, user: 'postgres', password: 'postgres', database: 'postgres' });
 await admin.connect();
-await admin.query(readFileSync('$repository/sql/postgres-role.sql', 'utf8'));
+await admin.query(readFileSync('$repository/roles/postgres.sql', 'utf8'));
 await admin.query("ALTER ROLE quiesce PASSWORD 'check'; CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
 await admin.end();
 process.on('SIGTERM', () => void server.stop().then(() => process.exit(0)));

@@ -1,29 +1,13 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { ALIASES, ANNOTATIONS, APPLICATION } from '../src/cluster/objects/names.ts';
 import { createWebhookMetrics } from '../src/cluster/webhook/metrics.ts';
 import { WEBHOOK_FLAGS } from '../src/cluster/webhook/options.ts';
 import { baseSchema } from '../src/config/schema.ts';
 import { catalogue } from '../src/errors.ts';
+import { files, pages, read, root } from './support/docs/repository.ts';
 import { metricsOfTheSidecar, namesOf } from './support/exported-metrics.ts';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
-const read = (name: string): string => readFileSync(resolve(root, name), 'utf8');
-/** Not of the repository. */
-const BESIDE = new Set(['.cache', '.git', 'coverage', 'dist', 'node_modules']);
-
-function filesIn(folder: string): string[] {
-  return readdirSync(resolve(root, folder), { withFileTypes: true }).flatMap((entry) => {
-    const name = join(folder, entry.name);
-    if (!entry.isDirectory()) return [name];
-    return BESIDE.has(entry.name) ? [] : filesIn(name);
-  });
-}
-
-const files = filesIn('');
-const pages = files.filter((name) => name.endsWith('.md'));
 
 const withoutCode = (text: string): string =>
   text.replaceAll(/^(```|~~~)[^]*?^\1\s*$/gm, '').replaceAll(/`[^`\n]*`(?!\]\()/g, '');
@@ -70,6 +54,8 @@ test('every link and anchor of every page resolves', () => {
   );
   const inside = links.filter(({ link }) => !/^(?:https?|mailto):/.test(link));
   expect(inside.length).toBeGreaterThan(100);
+  expect(brokenLink('docs/velero.md', 'nowhere.md')).toBeDefined();
+  expect(brokenLink('README.md', 'docs/velero.md#no-such-heading')).toBeDefined();
   expect(inside.map(({ page, link }) => brokenLink(page, link)).filter(Boolean)).toEqual([]);
 });
 

@@ -23,7 +23,7 @@ const THINK_MS = 6;
 const WRITERS = 8;
 const EXAMINED_WITHIN_MS = 30_000;
 
-/** The user of the sidecar, made as an administrator would with redis/acl.conf. */
+/** The user of the sidecar, made as an administrator would with roles/redis.acl. */
 interface User {
   readonly name: 'quiesce';
   /** The line for the configuration; holds the password. */

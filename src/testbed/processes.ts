@@ -23,8 +23,8 @@ function packageFile(...candidates: string[]): string {
 }
 
 export const cliPath = (): string => packageFile('dist/cli.js', 'cli.js');
-export const roleSqlPath = (): string => packageFile('sql/postgres-role.sql');
-export const aclPath = (): string => packageFile('redis/acl.conf');
+export const roleSqlPath = (): string => packageFile('roles/postgres.sql');
+export const aclPath = (): string => packageFile('roles/redis.acl');
 
 /** The environment without settings that belong to another sidecar or server. */
 export function cleanEnv(extra: Readonly<Record<string, string>>): Record<string, string> {

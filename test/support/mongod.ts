@@ -258,11 +258,11 @@ export class Mongod {
 }
 
 /** The documented roles: what a freeze takes, and what may be granted beside it. */
-export type RoleFile = 'mongodb-role' | 'mongodb-validate-role' | 'mongodb-users-role';
+export type RoleFile = 'mongodb' | 'mongodb-validate' | 'mongodb-users';
 
 /** @returns the name of the role that was made. */
 export async function createRole(client: MongoClient, file: RoleFile): Promise<string> {
-  const text = await readFile(new URL(`../../sql/${file}.json`, import.meta.url), 'utf8');
+  const text = await readFile(new URL(`../../roles/${file}.json`, import.meta.url), 'utf8');
   const command = JSON.parse(text) as { createRole: string };
   await client.db('admin').command(command);
   return command.createRole;
@@ -274,7 +274,7 @@ export async function createUser(
   more: readonly RoleFile[] = [],
 ): Promise<void> {
   const roles: string[] = [];
-  for (const file of ['mongodb-role', ...more] as const) roles.push(await createRole(client, file));
+  for (const file of ['mongodb', ...more] as const) roles.push(await createRole(client, file));
   const { username, password } = ROLE;
   await client.db('admin').command({ createUser: username, pwd: password, roles });
 }

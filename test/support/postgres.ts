@@ -14,7 +14,7 @@ export const ROLE_PASSWORD = 'rolepw-7d1f0c';
 export interface TestServerOptions {
   readonly major: number;
   readonly settings?: Readonly<Record<string, string>>;
-  /** Run sql/postgres-role.sql and give the role a password; default true. */
+  /** Run roles/postgres.sql and give the role a password; default true. */
   readonly role?: boolean;
   readonly initdbArgs?: readonly string[];
   /** Lines put before those of pg_hba.conf. */

@@ -26,9 +26,9 @@ export type Policy = keyof typeof POLICIES;
 /** The least-privileged user as documented. */
 export const USER = { name: 'quiesce', password: 'pw-5d1c7e' } as const;
 
-/** The line of redis/acl.conf, with the password of {@link USER}. */
+/** The line of roles/redis.acl, with the password of {@link USER}. */
 export async function aclLine(): Promise<string> {
-  const text = await readFile(new URL('../../redis/acl.conf', import.meta.url), 'utf8');
+  const text = await readFile(new URL('../../roles/redis.acl', import.meta.url), 'utf8');
   const line = text.split('\n').find((one) => one.startsWith('user '));
   return (line ?? '').replace('<password>', USER.password);
 }

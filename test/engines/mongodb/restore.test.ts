@@ -226,7 +226,7 @@ describe('verify', () => {
     servers.push(other);
     await other.start();
     await other.ask({ createUser: ROOT.username, pwd: ROOT.password, roles: ['root'] });
-    await createUser(other.client({ auth: ROOT }), ['mongodb-validate-role']);
+    await createUser(other.client({ auth: ROOT }), ['mongodb-validate']);
     const beside = await sidecarBeside(other, other.dbPath);
     const verified = await beside.api('POST', '/v1/verify', { receipt });
     expect(verified.status).toBe(409);
@@ -260,7 +260,7 @@ describe('verify', () => {
     await server.start(REPLAY_OPTIONS);
     await server.signal('SIGTERM');
     await server.start();
-    const role = await createRole(server.client({ auth: ROOT }), 'mongodb-validate-role');
+    const role = await createRole(server.client({ auth: ROOT }), 'mongodb-validate');
     await server.admin({ grantRolesToUser: ROLE.username, roles: [role] });
     const beside = await sidecarBeside(server, data);
     const file = join(dir, 'receipt.json');

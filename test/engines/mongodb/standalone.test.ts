@@ -380,12 +380,12 @@ describe('metadata', () => {
       parameters: expect.objectContaining({ storage: expect.anything() }),
       replication: null,
       notAllowed: ['viewUser'],
-      notes: [expect.stringMatching(/^The users are not listed: .*sql\/mongodb-users-role\.json/)],
+      notes: [expect.stringMatching(/^The users are not listed: .*roles\/mongodb-users\.json/)],
     });
   });
 
   test('tells users without credentials where the role for that is granted, which would show them', async () => {
-    const role = await createRole(root, 'mongodb-users-role');
+    const role = await createRole(root, 'mongodb-users');
     await server.admin({ grantRolesToUser: ROLE.username, roles: [role] });
     try {
       expect(await metadata()).toMatchObject({

@@ -8,7 +8,7 @@ import { MAJORS, roleSql, startServer, type TestServer } from '../../support/pos
 
 const never = new AbortController().signal;
 
-describe.each(MAJORS)('sql/postgres-role.sql on PostgreSQL %i', (major) => {
+describe.each(MAJORS)('roles/postgres.sql on PostgreSQL %i', (major) => {
   const fifteen = major >= 15;
   const start = fifteen ? `pg_backup_start('x', true)` : `pg_start_backup('x', true, false)`;
   const stop = fifteen ? 'pg_backup_stop(false)' : 'pg_stop_backup(false, false)';
@@ -57,7 +57,7 @@ describe.each(MAJORS)('sql/postgres-role.sql on PostgreSQL %i', (major) => {
 
   test('may be run again, by a plain client and by psql', async () => {
     await it.admin.query(await roleSql());
-    const file = fileURLToPath(new URL('../../../sql/postgres-role.sql', import.meta.url));
+    const file = fileURLToPath(new URL('../../../roles/postgres.sql', import.meta.url));
     const env = { ...process.env, ...it.server.env() };
     await promisify(execFile)('psql', ['-X', '-v', 'ON_ERROR_STOP=1', '-q', '-f', file], { env });
     expect(await ask(...freeze)).toHaveLength(1);

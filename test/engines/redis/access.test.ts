@@ -53,7 +53,7 @@ describe.each(SERVERS)('%s', (binary) => {
     ['an AOF', AOF],
     ['RDB only', ['appendonly no', 'save 3600 1']],
   ])(
-    'the user of redis/acl.conf may do all a freeze needs and nothing to the data, with %s',
+    'the user of roles/redis.acl may do all a freeze needs and nothing to the data, with %s',
     async (_name, config) => {
       const { server, sidecar } = await beside(
         { binary, config: [...config, await aclLine()] },
@@ -74,7 +74,7 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
-  it('the engine sends every command that redis/acl.conf allows, and no other', async () => {
+  it('the engine sends every command that roles/redis.acl allows, and no other', async () => {
     const sent = new Set<string>();
     const allowed = rulesIn(await aclLine());
     for (const config of [AOF, ['appendonly no', 'save 3600 1']]) {
@@ -102,7 +102,7 @@ describe.each(SERVERS)('%s', (binary) => {
 
   it('what sampling keys needs beyond that is what the documentation says', async () => {
     const guide = await readFile('docs/engines/redis.md', 'utf8');
-    const more = /REDIS_SAMPLE_KEYS` wants `([^`]+)`/.exec(guide)?.[1] ?? '';
+    const more = /REDIS_SAMPLE_KEYS`\s+wants\s+`([^`]+)`/.exec(guide)?.[1] ?? '';
     const { server, sidecar } = await beside(
       { binary, config: [...AOF, `${await aclLine()} ${more}`] },
       (server) => ({

@@ -21,7 +21,7 @@ export const PROBE = {
     severity: 'error',
     title: 'The sidecar’s role lacks a grant',
     why: 'Every freeze is refused, or proves less than it could.',
-    fix: 'Run the statement in the message as an administrator; sql/ and redis/ hold the least that is needed.',
+    fix: 'Run the statement in the message as an administrator; the files in roles/ hold the least that is needed.',
   },
   inconsistent: {
     code: 'LAST_FREEZE_INCONSISTENT',

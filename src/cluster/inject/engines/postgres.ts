@@ -14,7 +14,7 @@ const ADMIN = 'postgres';
 
 /**
  * PostgreSQL's images. Names and ids are from the images' and operators' own sources; see "Where
- * operators keep things" in docs/engines/postgres.md.
+ * operators keep things" in docs/engines/postgres-facts.md.
  */
 export const postgres: EngineProfile = {
   name: 'postgres',

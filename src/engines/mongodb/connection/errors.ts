@@ -51,7 +51,7 @@ export function toEngineError(error: unknown, context: ErrorContext): QuiesceErr
       : made(
           'ENGINE_PRIVILEGE',
           `Cannot ${where}: ${said}.`,
-          'Create the role of sql/mongodb-role.json as an administrator and grant it to this user.',
+          'Create the role of roles/mongodb.json as an administrator and grant it to this user.',
         );
   }
   if (typeof code === 'number' && STARTING.has(code)) {

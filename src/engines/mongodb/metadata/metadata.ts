@@ -71,7 +71,7 @@ const USERS: Listing = {
   what: 'users',
   command: { usersInfo: 1 },
   right: 'viewUser',
-  grantedBy: 'sql/mongodb-users-role.json, which shows their SCRAM verifiers too',
+  grantedBy: 'roles/mongodb-users.json, which shows their SCRAM verifiers too',
   show: ({ user, db, roles, mechanisms }) => ({
     user: String(user),
     db: String(db),
@@ -84,7 +84,7 @@ const ROLES: Listing = {
   what: 'roles',
   command: { rolesInfo: 1 },
   right: 'viewRole',
-  grantedBy: 'sql/mongodb-role.json',
+  grantedBy: 'roles/mongodb.json',
   show: ({ role, db, roles }) => ({ role: String(role), db: String(db), roles: named(roles) }),
 };
 

@@ -102,8 +102,8 @@ function privilegeError(server: ServerError, what: string, context: ErrorContext
     cause: server,
     hint:
       statement === undefined
-        ? 'Compare the role with sql/postgres-role.sql.'
-        : `Run as a superuser${where}: ${statement} (or the whole of sql/postgres-role.sql).`,
+        ? 'Compare the role with roles/postgres.sql.'
+        : `Run as a superuser${where}: ${statement} (or the whole of roles/postgres.sql).`,
   });
 }
 

@@ -58,7 +58,7 @@ async function requireMonitor(session: Session, signal: AbortSignal): Promise<vo
     'ENGINE_PRIVILEGE',
     `The metadata needs membership in pg_monitor. Missing: ${statement}`,
     {
-      hint: `Run as a superuser: ${statement} (or the whole of sql/postgres-role.sql).`,
+      hint: `Run as a superuser: ${statement} (or the whole of roles/postgres.sql).`,
     },
   );
 }

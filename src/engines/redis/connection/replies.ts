@@ -38,7 +38,7 @@ export function toEngineError(error: unknown, command: string, user: string): Qu
     return new RefusedError(
       command,
       `${command}: the ACL of the user "${user}" does not allow it: ${sentence(message)}`,
-      `Run as an administrator: ACL SETUSER ${user} ${rule} (or take the whole of redis/acl.conf).`,
+      `Run as an administrator: ACL SETUSER ${user} ${rule} (or take the whole of roles/redis.acl).`,
       error,
     );
   }

@@ -90,7 +90,7 @@ async function place(
   if (plan.mode !== 'sealed') {
     throw unsupported(
       `A staged backup needs more than this server or role allows: ${plan.notes.join(' ')}`,
-      'Run sql/postgres-role.sql as a superuser; wal_level must be replica or logical.',
+      'Run roles/postgres.sql as a superuser; wal_level must be replica or logical.',
     );
   }
   const { uid, gid } = await stat(layout.pgdata);

@@ -3,7 +3,7 @@
 -- Run it as a superuser, in the database that the sidecar connects to (PGDATABASE): a GRANT on a
 -- function counts only in the database where it was given.
 --
---     psql -d postgres -f postgres-role.sql
+--     psql -d postgres -f roles/postgres.sql
 --     psql -d postgres -c '\password quiesce'
 --
 -- No password stands here on purpose: \password sends a hash, so that none reaches the server's log.
