@@ -4,6 +4,7 @@ import { ENDINGS } from './test/tiers.ts';
 /** Builds Helm and Kubernetes once, into a cache outside the repository: see CONTRIBUTING. */
 export default defineConfig({
   test: {
+    name: 'kubernetes',
     include: [`test/**/*${ENDINGS.kubernetes}`],
     reporters: ['default', './test/support/closing-line.ts'],
     globalSetup: './test/support/kubernetes-setup.ts',
