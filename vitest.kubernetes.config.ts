@@ -1,10 +1,11 @@
 import { defineConfig } from 'vitest/config';
-import { KUBERNETES } from './vitest.config.ts';
+import { ENDINGS } from './test/tiers.ts';
 
 /** Builds Helm and Kubernetes once, into a cache outside the repository: see CONTRIBUTING. */
 export default defineConfig({
   test: {
-    include: KUBERNETES,
+    name: 'kubernetes',
+    include: [`test/**/*${ENDINGS.kubernetes}`],
     reporters: ['default', './test/support/closing-line.ts'],
     globalSetup: './test/support/kubernetes-setup.ts',
     testTimeout: 60_000,

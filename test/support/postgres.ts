@@ -1,9 +1,11 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
 import { roleSqlPath } from '../../src/testbed/processes.ts';
+import { makeTempDir } from './temp-dir.ts';
+
+export { makeTempDir } from './temp-dir.ts';
 
 /** The versions a test runs on: two by default, all with QUIESCE_TEST_MATRIX=all. */
 export const MAJORS =
@@ -40,13 +42,6 @@ export interface TestServer {
   /** Connects `admin` anew after a restart of the server. */
   reconnect(): Promise<Client>;
   stop(): Promise<void>;
-}
-
-/** A folder that the server's user may enter too. */
-export async function makeTempDir(prefix = 'q-'): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), prefix));
-  await chmod(dir, 0o755);
-  return dir;
 }
 
 export async function roleSql(): Promise<string> {

@@ -7,6 +7,8 @@ import { freePort } from '../../src/testbed/postgres/server.ts';
 import { cleanEnv, cliPath, type Finished, get, runCli } from '../../src/testbed/processes.ts';
 
 const START_ATTEMPTS = 5;
+/** What the log says once it listens. */
+const RUNS = 'the sidecar runs';
 
 export interface Reply {
   readonly status: number;
@@ -88,12 +90,16 @@ export class TestSidecar {
     child.stdout.on('data', collect);
     child.stderr.on('data', collect);
     const path = until === 'ready' ? '/readyz' : '/healthz';
+    const began = this.output.length;
+    // Another's sidecar may have taken the port meanwhile, and would answer in the place of this one.
+    const runs = (): boolean =>
+      this.output.slice(began).includes(RUNS) || this.env['QUIESCE_LOG_LEVEL'] === 'error';
     const deadline = Date.now() + 45_000;
     for (;;) {
       const answer = await get({ host: '127.0.0.1', port: this.metricsPort }, path).catch(
         () => null,
       );
-      if (answer?.status === 200) return this;
+      if (answer?.status === 200 && runs()) return this;
       if (child.exitCode !== null || Date.now() > deadline) {
         throw new Error(
           `the sidecar is not ${until} (exit ${child.exitCode}): ${this.output.slice(-2_000)}`,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { type ClusterReader, connectReader } from '../../../src/cluster/client.ts';
-import { makeTempDir } from '../../support/postgres.ts';
+import { makeTempDir } from '../../support/temp-dir.ts';
 
 const undo: (() => unknown)[] = [];
 afterEach(async () => {

@@ -8,7 +8,7 @@ import { cliPath } from '../../../src/testbed/processes.ts';
 import { examine } from '../../../src/cluster/doctor/examine.ts';
 import type { Diagnosis } from '../../../src/cluster/doctor/report.ts';
 import { THEMES } from '../../../src/cluster/doctor/rules/index.ts';
-import { makeTempDir } from '../../support/postgres.ts';
+import { makeTempDir } from '../../support/temp-dir.ts';
 import { BROKEN, CLEAN, codes, findingsOf, fixture, inventory, load, namesIn } from './support.ts';
 
 const run = promisify(execFile);

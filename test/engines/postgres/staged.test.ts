@@ -10,7 +10,7 @@ import {
   sweepStaging,
 } from '../../../src/engines/postgres/freeze/staged/folder.ts';
 import { listSources } from '../../../src/engines/postgres/freeze/staged/sources.ts';
-import { makeTempDir } from '../../support/postgres.ts';
+import { makeTempDir } from '../../support/temp-dir.ts';
 
 let dir: string;
 beforeEach(async () => {

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../src/testbed/postgres/server.ts';
 import { get } from '../src/testbed/processes.ts';
 import { VERSION } from '../src/version.ts';
-import { makeTempDir } from './support/postgres.ts';
+import { makeTempDir } from './support/temp-dir.ts';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 const run = promisify(execFile);

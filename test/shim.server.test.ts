@@ -342,18 +342,6 @@ describe('a sidecar that does not answer', () => {
     await gone;
   });
 
-  it('is waited for as long as it is freezing, where the timeout is its own', async () => {
-    control.state = 'freezing';
-    control.onFreeze = async () => {
-      await new Promise((next) => setTimeout(next, 30_000));
-      return aReceipt();
-    };
-    const { code, stdout, stderr } = await quiesce(['freeze']);
-    expect([code, stdout.split(':')[0]]).toEqual([0, 'frozen']);
-    // An exec stream without a byte for a minute is cut by what lies between.
-    expect(stderr).toBe('quiesce freeze: waiting for the sidecar, 20 s\n');
-  });
-
   it('is told by a signal that the caller has gone', async () => {
     const aborted = new Promise<void>((resolve) => {
       control.onFreeze = (request) =>

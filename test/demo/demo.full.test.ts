@@ -1,97 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import type { DemoReport } from '../../src/demo/report.ts';
 import { isAlive } from '../../src/testbed/os.ts';
 import { cliPath } from '../../src/testbed/processes.ts';
-import type { DemoReport } from '../../src/demo/report.ts';
-import { tempDir } from './server.ts';
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-interface Demo {
-  readonly child: ChildProcess;
-  /** The TMPDIR of this run: all it makes lies in there. */
-  readonly tmp: string;
-  readonly ended: Promise<number | null>;
-  text(): string;
-  /** Resolves when the output contains this. */
-  saw(text: string): Promise<void>;
-}
-
-const start = (...args: string[]): Promise<Demo> => startWith({}, ...args);
-
-async function startWith(
-  extra: Readonly<Record<string, string>>,
-  ...args: string[]
-): Promise<Demo> {
-  const { dir, remove } = await tempDir();
-  cleanups.push(remove);
-  const env = { ...process.env, TMPDIR: dir, ...extra };
-  const child = spawn(process.execPath, [cliPath(), 'demo', '--seconds', '1', ...args], { env });
-  const closed = once(child, 'close') as Promise<[number | null]>;
-  cleanups.push(async () => {
-    child.kill('SIGTERM');
-    await closed;
-  });
-  let text = '';
-  const heard = (chunk: Buffer): void => void (text += chunk.toString());
-  child.stdout.on('data', heard);
-  child.stderr.on('data', heard);
-  const saw = async (wanted: string): Promise<void> => {
-    while (!text.includes(wanted)) {
-      if (child.exitCode !== null) throw new Error(`ended without '${wanted}': ${text}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
-  return { child, tmp: dir, ended: closed.then(([code]) => code), text: () => text, saw };
-}
-
-const workspaces = async (tmp: string): Promise<string[]> =>
-  (await readdir(tmp)).filter((name) => name.startsWith('quiesce-demo-'));
-
-/** Fingerprints of what a demo started, in order: source, its sidecar, the restored pair. */
-async function processesOf({ tmp }: Demo): Promise<string[]> {
-  const [name] = await workspaces(tmp);
-  const text = await readFile(join(tmp, name ?? '', 'processes'), 'utf8');
-  return text.trim().split('\n');
-}
-
-async function expectNothingLeft(demo: Demo, prints: readonly string[]): Promise<void> {
-  expect(await workspaces(demo.tmp)).toEqual([]);
-  expect(await readFile('/proc/self/mounts', 'utf8').catch(() => '')).not.toContain(demo.tmp);
-  expect(await Promise.all(prints.map(isAlive))).toEqual(prints.map(() => false));
-}
-
-const kill = (print: string | undefined): void => {
-  process.kill(Number(print?.split(' ')[0]), 'SIGKILL');
-};
+import { expectNothingLeft, kill, processesOf, start } from './run.ts';
 
 describe('quiesce demo', () => {
-  it('ends with every check held, as one JSON document, and leaves nothing behind', async () => {
-    const demo = await start('-o', 'json');
-    expect(await demo.ended).toBe(0);
-    const report = JSON.parse(demo.text()) as DemoReport;
-    expect(report.verdict).toBe('verified');
-    expect(report.failed).toBeNull();
-    const proven = report.checks.map(({ name }) => name).join(' ');
-    expect(proven).toBe(
-      'freeze thaw writers live left-over evidence prepare-restore verified-at-start verify ' +
-        'acknowledged no-gap counts sum balances payload amcheck writable',
-    );
-    expect(report.receipt).toMatchObject({
-      verdict: 'consistent',
-      mode: 'sealed',
-      copy: 'snapshot',
-    });
-    expect(report.acknowledgedBeforeFreeze).toBeGreaterThan(0);
-    await expectNothingLeft(demo, []);
-  });
-
   it('says without a terminal what it does in plain lines, at most 80 columns in the summary', async () => {
     const demo = await start('--postgres', '13');
     expect(await demo.ended).toBe(0);
@@ -116,13 +31,6 @@ describe('quiesce demo', () => {
     expect(report.writers?.heldWrites).toBe(0);
     expect(report.writers?.held?.p50).toBeGreaterThan(report.commandsMs?.held ?? 0);
     await expectNothingLeft(demo, []);
-  });
-
-  it('names the line that installs a server where there is no Redis and no Valkey', async () => {
-    const demo = await startWith({ PATH: '/nowhere' }, '--engine', 'redis');
-    expect(await demo.ended).toBe(2);
-    expect(demo.text()).toMatch(/neither redis-server nor valkey-server .*apt-get install redis/s);
-    expect(await workspaces(demo.tmp)).toEqual([]);
   });
 
   it('fails by name when the server dies while it is frozen', async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { makeBlockVolume, sweepBlockVolumes } from '../support/block-volume.ts';
-import { makeTempDir } from '../support/postgres.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
 
 const undo: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

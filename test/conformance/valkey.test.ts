@@ -1,4 +1,0 @@
-import { redis } from './redis.ts';
-import { describeConformance } from './suite.ts';
-
-describeConformance([redis('valkey-server', 'AOF always'), redis('valkey-server', 'RDB only')]);

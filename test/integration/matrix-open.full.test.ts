@@ -1,0 +1,3 @@
+import { describeCells } from '../matrix/slice.ts';
+
+describeCells('open');
