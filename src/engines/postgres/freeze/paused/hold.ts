@@ -3,6 +3,7 @@ import type { Breach, JsonObject } from '../../../engine.ts';
 import { type HoldFacts, PostgresHold } from '../sealed/hold.ts';
 import { replayedTo } from '../position.ts';
 import type { Session } from '../../connection/session.ts';
+import { nothingListens } from '../../connection/sqlstate.ts';
 import { Watch } from '../watch.ts';
 import { ResumeSwitch } from './resume-switch.ts';
 import { claimJournal, endPause, type PauseClaim, readPauseState } from './pause.ts';
@@ -84,7 +85,12 @@ export class PausedHold extends PostgresHold {
 
   override async release(signal: AbortSignal): Promise<void> {
     this.#ending.now = true;
-    await endPause(await this.#watch.session(signal), this.#claim, signal);
+    try {
+      await endPause(await this.#watch.session(signal), this.#claim, signal);
+    } catch (error) {
+      // The pause was in the memory of a server that is no more.
+      if (!nothingListens(error)) throw error;
+    }
     await this.#resumeSwitch.close();
     await super.release(signal);
   }
