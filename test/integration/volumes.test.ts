@@ -164,7 +164,8 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
       () => true,
       () => false,
     );
-    if (started) {
+    if (!started) expect(server.log).toMatch(/FATAL|PANIC/);
+    else {
       const beside = await rig.sidecarOn(bare, server);
       await beside.start();
       await expect

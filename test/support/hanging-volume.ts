@@ -25,6 +25,7 @@ export class HangingVolume {
 
   /** Makes an ext4 on `image` and mounts it on `path`, a folder that is made. */
   static async mount(image: string, path: string): Promise<HangingVolume> {
+    if (process.getuid?.() !== 0) throw new Error('a volume that can hang needs root');
     await writeFile(image, '', { mode: 0o600 });
     await truncate(image, SIZE_BYTES);
     await tool('mkfs.ext4', '-q', image);

@@ -212,7 +212,7 @@ describe('for any pod', () => {
     fc.assert(
       fc.property(pods, (pod) => {
         const first = inject(pod, CONFIG);
-        if (first.outcome !== 'injected') return;
+        fc.pre(first.outcome === 'injected');
         const patched = applyPatch(pod, first.patch) as Pod;
         expect(patched).toEqual(first.pod);
         expect(injected(patched).patch).toEqual([]);
@@ -225,7 +225,7 @@ describe('for any pod', () => {
     fc.assert(
       fc.property(pods, (pod) => {
         const result = inject(pod, CONFIG);
-        if (result.outcome !== 'injected') return;
+        fc.pre(result.outcome === 'injected');
         const after = result.pod.metadata?.annotations ?? {};
         for (const [key, value] of Object.entries(pod.metadata?.annotations ?? {})) {
           if (key !== 'quiesce.dev/written') expect(after[key]).toBe(value);
@@ -239,7 +239,7 @@ describe('for any pod', () => {
     fc.assert(
       fc.property(pods, fc.integer({ min: 2_000, max: 600_000 }), (pod, hookTimeoutMs) => {
         const first = inject(pod, CONFIG);
-        if (first.outcome !== 'injected') return;
+        fc.pre(first.outcome === 'injected');
         const config = { ...CONFIG, hookTimeoutMs, image: 'other:1' };
         const second = injected(first.pod, config);
         const patched = applyPatch(first.pod, second.patch) as Pod;

@@ -127,6 +127,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(verified.status).toBe(200);
     expect(await server.admin.call('ACL', 'LOG')).toEqual([]);
     const stats = await server.admin.info('commandstats');
+    expect(rulesIn(more)).not.toEqual([]);
     for (const rule of rulesIn(more)) expect(stats).toContain(`cmdstat_${rule}:`);
   });
 
