@@ -44,6 +44,8 @@ export interface Subject<L extends Ledger = Ledger> {
   readonly seenInServer: boolean;
   /** A freeze ends as lost when the sidecar's connections are cut. */
   readonly holdDiesWithItsSession: boolean;
+  /** The codes by which a thaw says that the server was killed, and that it was killed and started again. */
+  readonly reasons: { readonly killed: string; readonly restarted: string };
   /** All is on the volume once it is held: what becomes of the server then breaks nothing. */
   readonly outlivesServer: boolean;
   /** A freeze leaves a mark on volumes beside the one of the data, too: `World.marked`. */
@@ -60,6 +62,8 @@ export interface Subject<L extends Ledger = Ledger> {
    * whose receipt says what it lacks.
    */
   readonly withoutRight: ErrorCode | 'weaker';
+  /** How that right is named to those who can give it. */
+  readonly right: RegExp;
   /** Claimed copy methods that cannot keep the promise in certain places, and are refused there. */
   readonly refusals: readonly Refusal[];
   /** Starts the server, empty but for what its load needs, on volumes that fit `copy`. */

@@ -55,6 +55,8 @@ export function mongodb(kind: Kind): Subject<MongoLedger> {
     remembers: true,
     keptAfterThaw: null,
     withoutRight: 'ENGINE_PRIVILEGE',
+    right: /fsync/,
+    reasons: { killed: 'server-gone', restarted: 'server-restarted' },
     refusals: [],
     start: (options) => MongoWorld.start(kind, options),
   };

@@ -33,6 +33,9 @@ const READ_ONLY = '25006';
 export async function trespassOn(server: EmbeddedPostgres): Promise<string[]> {
   const client = new Client({ ...server.superuser(), user: 'quiesce', password: ROLE_PASSWORD });
   await client.connect();
+  // Somebody whose session it could end.
+  const superuser = new Client(server.superuser());
+  await superuser.connect();
   const able: string[] = [];
   for (const sql of TRESPASSES) {
     await client.query(sql).then(
@@ -43,6 +46,7 @@ export async function trespassOn(server: EmbeddedPostgres): Promise<string[]> {
       },
     );
   }
+  await superuser.end();
   await client.end();
   return able;
 }

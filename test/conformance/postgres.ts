@@ -39,6 +39,8 @@ const SEALED: Differing = {
   remembers: false,
   keptAfterThaw: null,
   withoutRight: 'weaker',
+  right: /GRANT EXECUTE ON FUNCTION .*(pg_backup_start|pg_start_backup)/,
+  reasons: { killed: 'server-lost', restarted: 'server-restarted' },
   refusals: [{ where: 'where all data lies on one volume', copy: 'volumes', env: {} }],
 };
 
@@ -50,6 +52,7 @@ const MODES: Readonly<Record<PostgresMode, Differing>> = {
     copies: ['volumes'],
     copy: 'volumes',
     holdDiesWithItsSession: true,
+    reasons: { killed: 'backup-lost', restarted: 'backup-lost' },
     marksFurtherVolumes: true,
     remembers: true,
     // The volume of the WAL is cut after the thaw.

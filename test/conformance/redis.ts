@@ -54,6 +54,8 @@ export function redis(binary: string, policy: Policy): Subject<RedisLedger> {
     remembers: true,
     keptAfterThaw: null,
     withoutRight: 'ENGINE_PRIVILEGE',
+    right: /ACL SETUSER quiesce \+client\|pause/,
+    reasons: { killed: 'server-lost', restarted: 'server-restarted' },
     refusals: [],
     start: (options) => RedisWorld.start(binary, policy, options),
   };

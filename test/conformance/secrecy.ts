@@ -62,11 +62,11 @@ export function describeSecrecy<L extends Ledger>(
       if (weaker) {
         expect(status, JSON.stringify(body)).toBe(200);
         expect(body.reasons).not.toEqual([]);
-        expect(body.notes.join(' ')).not.toBe('');
+        expect(body.notes.join(' ')).toMatch(subject.right);
         await stage.consistent('weak');
       } else {
         expect(body.error?.code, JSON.stringify(body)).toBe(subject.withoutRight);
-        expect(body.error.hint).not.toBe('');
+        expect(`${body.error.message} ${body.error.hint}`).toMatch(subject.right);
       }
       await stage.expectNothingHeld(weaker ? 'proof' : 'loss');
     });

@@ -109,7 +109,7 @@ export class Stage<L extends Ledger> {
   /** A thaw that must succeed. */
   async consistent(id?: string): Promise<Receipt> {
     const { status, body } = await this.thaw(id);
-    expect(status, JSON.stringify(body)).toBe(200);
+    expect(status, JSON.stringify(body) + this.sidecar.output.slice(-3_000)).toBe(200);
     const receipt = receiptSchema.parse(body);
     expect(receipt).toMatchObject({ verdict: 'consistent' });
     return receipt;
