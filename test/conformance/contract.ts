@@ -95,7 +95,7 @@ export function describeContract<L extends Ledger>(
       },
     );
 
-    it(`${subject.remembers ? 'holds nothing that cannot be remembered first' : 'does nothing that would have to be remembered first'}`, async () => {
+    it(`where nothing can be remembered ${subject.remembers ? 'nothing is held' : 'nothing has to be'}`, async () => {
       const forgetful: FreezeContext = {
         ...context,
         remember: async (journal) => {

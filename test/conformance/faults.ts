@@ -99,7 +99,11 @@ export function describeFaults<L extends Ledger>(
       await stage.held({ id: 'mute' });
       await stage.world.server.stall();
       if (outlivesServer) {
-        await stage.consistent('mute').finally(() => stage.world.server.resume());
+        try {
+          await stage.consistent('mute');
+        } finally {
+          await stage.world.server.resume();
+        }
         await stage.expectNothingHeld();
         return;
       }

@@ -52,13 +52,14 @@ export async function trespassOn(server: EmbeddedPostgres): Promise<string[]> {
 }
 
 /** Clients of the primary; what they were told counts once it has arrived at the server that is frozen. */
-export function loadOf(primary: EmbeddedPostgres, frozen: EmbeddedPostgres): Load<PostgresLedger> {
+export function loadOf(
+  primary: EmbeddedPostgres,
+  frozen: EmbeddedPostgres,
+): Load<PostgresLedger> & { prepare(): Promise<void> } {
   const load = new WriterLoad({ connection: primary.superuser(), clients: 4, accounts: 200 });
   return {
-    start: async () => {
-      await load.prepare();
-      await load.start();
-    },
+    prepare: () => load.prepare(),
+    start: () => load.start(),
     stop: () => load.stop(),
     acked: async () => {
       const acked = load.snapshotAcked();

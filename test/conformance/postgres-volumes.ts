@@ -124,12 +124,12 @@ export class PostgresVolumes {
   }
 
   /** A copy of all of them; the caller sees to it that the server stands still. */
-  async copyNow(name: string): Promise<() => Promise<string>> {
+  async copyNow(name: string): Promise<string> {
     const data = (await this.data.snapshot(name)).path;
-    if (!this.#further) return () => Promise.resolve(data);
+    if (!this.#further) return data;
     const space = (await this.#further.space.snapshot(name)).path;
     const wal = (await this.#further.wal.snapshot(name)).path;
-    return () => mount({ data, space, wal });
+    return await mount({ data, space, wal });
   }
 }
 

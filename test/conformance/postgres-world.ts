@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
 import { ROLE_PASSWORD, roleSql } from '../support/postgres.ts';
 import { examine, query, roleEnv } from '../support/superuser.ts';
-import type { Backup, Load, Restored, ServerControl, StartOptions, World } from './fixture.ts';
+import type { Backup, Restored, ServerControl, StartOptions, World } from './fixture.ts';
 import { controlOf, loadOf, type PostgresLedger, trespassOn } from './postgres-server.ts';
 import { arrived, startPrimaryFor, startStandbyOf } from './postgres-standby.ts';
 import { type DataVolume, PostgresVolumes } from './postgres-volumes.ts';
@@ -23,7 +23,7 @@ export class PostgresWorld implements World<PostgresLedger> {
   readonly volume: DataVolume;
   readonly marked: readonly string[];
   readonly server: ServerControl;
-  readonly load: Load<PostgresLedger>;
+  readonly load: ReturnType<typeof loadOf>;
   readonly secrets = [ROLE_PASSWORD];
   readonly wrongCredentials = { PGPASSWORD: 'wrong-secret-4b1e' };
   readonly #parts: Parts;
@@ -79,6 +79,7 @@ export class PostgresWorld implements World<PostgresLedger> {
         primary,
         `CREATE TABLE app (n int)${space === undefined ? '' : ' TABLESPACE fast'}`,
       );
+      await this.load.prepare();
       await this.#onPrimary();
       return this;
     } catch (error) {
@@ -164,8 +165,11 @@ export class PostgresWorld implements World<PostgresLedger> {
 
   async copyNow(name: string): Promise<string> {
     await this.server.stall();
-    const copied = await this.#parts.volumes.copyNow(name).finally(() => this.server.resume());
-    return await copied();
+    try {
+      return await this.#parts.volumes.copyNow(name);
+    } finally {
+      await this.server.resume();
+    }
   }
 
   async restore(dataDir: string): Promise<Restored<PostgresLedger>> {
