@@ -85,10 +85,17 @@ const promiseOf = (name: string): string =>
     .replace(/ ?\(?\bcopy: \w+\)?/, '')
     .replace(/: .*/, '')
     .replace(/cut connections .*/, 'cut connections')
+    .replace(/(nothing can be remembered nothing) .*/, '$1')
     .replace(/(holds|does) nothing that .* remembered first/, 'nothing that is not remembered');
 
-/** Of engines that take every copy method there is nothing to refuse. */
-const WHERE_REFUSED = 'a copy method that cannot keep its promise is refused, and nothing is held';
+/** What only some servers can keep or break, with the reason. Each has one in full. */
+const OF_SOME: Record<string, string> = {
+  'a copy method that cannot keep its promise is refused, and nothing is held':
+    'an engine that takes every copy method refuses none',
+  'removed or changed on a further volume': 'a mark on a tablespace is left by an open freeze only',
+};
+const isOfSome = (promise: string): boolean =>
+  Object.keys(OF_SOME).some((name) => promise.endsWith(name));
 
 describe('the conformance suite', async () => {
   const tests = (await list('test/conformance', '--project', 'smoke', '--project', 'full'))
@@ -102,18 +109,21 @@ describe('the conformance suite', async () => {
 
   it('keeps every promise on at least one server in smoke', () => {
     const kept = new Set(smoke.map(({ promise }) => promiseOf(promise)));
-    expect(tests.filter(({ promise }) => !kept.has(promiseOf(promise)))).toEqual([]);
+    const lacking = tests
+      .map(({ promise }) => promiseOf(promise))
+      .filter((name) => !kept.has(name));
+    expect(lacking.filter((name) => !isOfSome(name))).toEqual([]);
     expect(kept.size).toBeGreaterThan(40);
   });
 
   it('keeps every promise on every server in full', () => {
     const all = new Set(tests.map(({ promise }) => promiseOf(promise)));
-    all.delete(WHERE_REFUSED);
-    expect(subjects.length).toBeGreaterThanOrEqual(8);
+    expect([...all].filter(isOfSome).length).toBe(Object.keys(OF_SOME).length);
+    expect(subjects.length).toBeGreaterThanOrEqual(13);
     for (const one of subjects) {
       const kept = tests.filter(({ subject }) => subject === one).map(({ promise }) => promise);
       expect(
-        [...all].filter((promise) => !kept.map(promiseOf).includes(promise)),
+        [...all].filter((name) => !isOfSome(name) && !kept.map(promiseOf).includes(name)),
         one,
       ).toEqual([]);
     }

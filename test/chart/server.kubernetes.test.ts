@@ -88,6 +88,7 @@ describe('a real API server takes every rendered object', () => {
   test('the database of the docs, too', async () => {
     const text = await readFile(join(CHART, '../../docs/examples/postgres.yaml'), 'utf8');
     const manifests = parseAllDocuments(text).map((document) => document.toJS() as Manifest);
+    expect(manifests.length).toBeGreaterThan(0);
     for (const manifest of manifests) expect(await cluster.refusal(manifest)).toBeNull();
   });
 });

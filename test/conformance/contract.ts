@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Engine, FreezeContext, JsonObject } from '../../src/engines/engine.ts';
+import type { Engine, FreezeContext, Hold, JsonObject } from '../../src/engines/engine.ts';
 import { loadEngine } from '../../src/engines/index.ts';
 import { QuiesceError } from '../../src/errors.ts';
 import { giveUpAfter, giveUpInEachStep } from './abort.ts';
@@ -29,12 +30,13 @@ export function describeContract<L extends Ledger>(
       engine = module.createEngine({
         settings: stage.world.env,
         dataDir: stage.world.volume.path,
+        replica: subject.replica,
       });
       kept = {};
       remembered = [];
       context = {
         id: 'direct',
-        copy: 'snapshot',
+        copy: subject.copy,
         ttlMs: 30_000,
         progress: () => undefined,
         keep: async (files) => void Object.assign(kept, files),
@@ -46,7 +48,8 @@ export function describeContract<L extends Ledger>(
     it('claims what it is tried on', () => {
       expect(engine.name).toBe(subject.engine);
       expect(engine.capabilities.blocksWrites).toBe(subject.blocksWrites);
-      expect([...engine.capabilities.copies].toSorted()).toEqual([...subject.copies].toSorted());
+      expect([...engine.capabilities.copies].toSorted()).toEqual([...subject.claims].toSorted());
+      expect(subject.claims).toEqual(expect.arrayContaining([...subject.copies, subject.copy]));
     });
 
     it('says who the server is, the same each time, and nothing secret about it', async () => {
@@ -63,7 +66,7 @@ export function describeContract<L extends Ledger>(
     it('holds, proves it and releases; what it says of a hold is plain JSON', async () => {
       await engine.prepare(context, never());
       const hold = await engine.hold(context, never());
-      expect(hold.writesBlocked).toBe(subject.blocksWrites);
+      expect(hold).toMatchObject({ mode: subject.mode, writesBlocked: subject.blocksWrites });
       const { position, restore, journal } = hold;
       for (const part of [position, restore, journal]) {
         expect(JSON.parse(JSON.stringify(part))).toEqual(part);
@@ -71,11 +74,12 @@ export function describeContract<L extends Ledger>(
       // The volume takes plain names only: a path could lead out of its folder.
       for (const name of Object.keys(kept)) expect(name).toMatch(/^[\w.-]+$/);
       await stage.expectWrites(subject.blocksWrites);
+      await stage.expectSeenInServer();
       expect(await hold.check(never())).toEqual([]);
       expect(hold.lost.aborted).toBe(false);
       const end = await hold.release(never());
       expect(end?.breaches ?? []).toEqual([]);
-      await stage.expectServerFree();
+      await stage.expectServerFree('proof');
       expect(hold.lost.aborted, 'a release is no loss').toBe(false);
     });
 
@@ -91,7 +95,7 @@ export function describeContract<L extends Ledger>(
       },
     );
 
-    it('holds nothing that cannot be remembered first', async () => {
+    it(`where nothing can be remembered ${subject.remembers ? 'nothing is held' : 'nothing has to be'}`, async () => {
       const forgetful: FreezeContext = {
         ...context,
         remember: async (journal) => {
@@ -103,8 +107,9 @@ export function describeContract<L extends Ledger>(
         .prepare(forgetful, never())
         .then(() => engine.hold(forgetful, never()))
         .catch(() => undefined);
-      if (remembered.length > 0) expect(hold).toBeUndefined();
       await hold?.release(never());
+      expect(remembered.length > 0, 'it was to be remembered').toBe(subject.remembers);
+      expect(hold === undefined, 'nothing is held').toBe(subject.remembers);
       await engine.recover(null, never());
       await stage.expectServerFree();
     });
@@ -143,14 +148,14 @@ export function describeContract<L extends Ledger>(
       await engine.prepare(context, never());
       const hold = await engine.hold(context, never());
       await stage.world.server.kill();
-      await expect.poll(() => hold.lost.aborted, { timeout: 10_000 }).toBe(true);
-      expect(hold.lost.reason).not.toEqual([]);
+      await expectLost(hold, !subject.outlivesServer);
       for (const call of [() => engine.probe(never()), () => engine.prepare(context, never())]) {
         const error: unknown = await call().catch((thrown: unknown) => thrown);
         expect(error).toBeInstanceOf(QuiesceError);
         expect((error as QuiesceError).code).toMatch(/^ENGINE_(UNREACHABLE|STARTING)$/);
       }
-      await hold.release(AbortSignal.timeout(8_000)).catch(() => undefined);
+      const end = await hold.release(AbortSignal.timeout(8_000)).catch(() => undefined);
+      if (subject.outlivesServer) expect(end?.breaches ?? []).toEqual([]);
       await stage.world.server.start();
       await engine.probe(never());
       await stage.expectServerFree();
@@ -163,4 +168,16 @@ export function describeContract<L extends Ledger>(
       await stage.expectServerFree();
     });
   });
+}
+
+/** Within the time a dead server takes to be noticed; or not at all in that time. */
+async function expectLost(hold: Hold, lost: boolean): Promise<void> {
+  if (!lost) {
+    await sleep(2_000);
+    expect(hold.lost.aborted, 'its server does not matter to it').toBe(false);
+    expect(await hold.check(never())).toEqual([]);
+    return;
+  }
+  await expect.poll(() => hold.lost.aborted, { timeout: 10_000 }).toBe(true);
+  expect(hold.lost.reason).not.toEqual([]);
 }

@@ -37,13 +37,13 @@ export function describeCopies<L extends Ledger>(
       await stage.begin();
       await stage.world.load.start();
       await sleep(300);
-      const early = await stage.world.volume.snapshot('early');
+      const early = await stage.world.copyNow('early');
       await sleep(300);
       await stage.held({ id: 'later' });
       const final = await stage.consistent('later');
       await stage.world.load.stop();
-      const restored = await stage.world.restore(early.path);
-      const sidecar = await stage.beside(early.path, restored.env);
+      const restored = await stage.world.restore(early);
+      const sidecar = await stage.beside(early, restored.env);
       const verify = await sidecar.api('POST', '/v1/verify', { receipt: final });
       expect(verify, JSON.stringify(verify.body)).toMatchObject({
         status: 409,
@@ -52,7 +52,7 @@ export function describeCopies<L extends Ledger>(
     });
   });
 
-  const unclaimed = COPY_METHODS.filter((copy) => !subject.copies.includes(copy));
+  const unclaimed = COPY_METHODS.filter((copy) => !subject.claims.includes(copy));
   const refusals: Refusal[] = [
     ...unclaimed.map((copy) => ({ where: 'as not claimed', copy, env: {} })),
     ...subject.refusals,
@@ -119,16 +119,21 @@ async function backUp<L extends Ledger>(
 ): Promise<Copied<L>> {
   const { load } = stage.world;
   const backup = stage.world.backup(id);
-  let ledger = load.acked();
+  let ledger = await load.acked();
   const frozen = await stage.sidecar.cli('freeze', '--id', id, '-o', 'json');
   expect(frozen, frozen.stderr).toMatchObject({ code: 0 });
   const held = receiptSchema.parse(JSON.parse(frozen.stdout));
-  expect(held).toMatchObject({ copy, verdict: 'held', evidence: { onVolume: true } });
+  expect(held).toMatchObject({
+    mode: stage.subject.mode,
+    copy,
+    verdict: 'held',
+    evidence: { onVolume: true },
+  });
   // What was acknowledged while the freeze was made is in the copy, too, where writers wait.
-  if (held.writesBlocked) ledger = load.acked();
+  if (held.writesBlocked) ledger = await load.acked();
   await backup.during();
   // An open freeze ends with its thaw: its promise is about that moment.
-  if (copy === 'volumes') ledger = load.acked();
+  if (copy === 'volumes') ledger = await load.acked();
   const thawed = await stage.sidecar.cli('thaw', '--id', id, '-o', 'json');
   expect(thawed, thawed.stdout + thawed.stderr).toMatchObject({ code: 0 });
   await backup.after();

@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ReplicaMode } from '../../src/engines/engine.ts';
+import type { ErrorCode } from '../../src/errors.ts';
 import type { CopyMethod } from '../../src/receipt/receipt.ts';
 import type { Snapshot, Volume } from '../../src/testbed/volume/volume.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
@@ -22,16 +24,46 @@ export interface Subject<L extends Ledger = Ledger> {
   readonly engine: string;
   /** Writers wait while it is held. */
   readonly blocksWrites: boolean;
-  /** The copy methods claimed: each is copied, restored and compared. All others must be refused. */
+  /** What the receipt calls a freeze of this kind. */
+  readonly mode: string;
+  /** As in QUIESCE_REPLICA. */
+  readonly replica: ReplicaMode;
+  /** The copy methods the engine claims. All others must be refused. */
+  readonly claims: readonly CopyMethod[];
+  /** Those tried on this subject: each is copied, restored and compared. */
   readonly copies: readonly CopyMethod[];
+  /** The one for which every other promise is tried. */
+  readonly copy: CopyMethod;
   /**
    * How long, in milliseconds, the server may hold on past the lease when the sidecar vanishes and
    * nobody comes after it; `null`: the server has no dead-man's switch, and a hold outlives its lease
    * until the next sidecar.
    */
   readonly deadManMs: number | null;
-  /** A freeze with `copy: snapshot` ends as lost when the sidecar's connections are cut. */
+  /** While it is held an administrator sees it: `World.held` is not empty. */
+  readonly seenInServer: boolean;
+  /** A freeze ends as lost when the sidecar's connections are cut. */
   readonly holdDiesWithItsSession: boolean;
+  /** The codes by which a thaw says that the server was killed, and that it was killed and started again. */
+  readonly reasons: { readonly killed: string; readonly restarted: string };
+  /** All is on the volume once it is held: what becomes of the server then breaks nothing. */
+  readonly outlivesServer: boolean;
+  /** A freeze leaves a mark on volumes beside the one of the data, too: `World.marked`. */
+  readonly marksFurtherVolumes: boolean;
+  /** `hold` puts into the journal what it is about to do, and does nothing where that fails. */
+  readonly remembers: boolean;
+  /**
+   * What of `World.held` the release of a hold that is proven leaves for a while on purpose, blocking
+   * nobody: for a cut that comes after the thaw. `null`: nothing.
+   */
+  readonly keptAfterThaw: RegExp | null;
+  /**
+   * What a freeze without the right that `World.revoke` takes comes to: an error, or `weaker`, a success
+   * whose receipt says what it lacks.
+   */
+  readonly withoutRight: ErrorCode | 'weaker';
+  /** How that right is named to those who can give it. */
+  readonly right: RegExp;
   /** Claimed copy methods that cannot keep the promise in certain places, and are refused there. */
   readonly refusals: readonly Refusal[];
   /** Starts the server, empty but for what its load needs, on volumes that fit `copy`. */
@@ -56,6 +88,8 @@ export interface Refusal {
 export interface World<L extends Ledger = Ledger> {
   /** What the sidecar mounts: its `path` is QUIESCE_DATA_DIR. */
   readonly volume: Pick<Volume, 'path' | 'snapshot'>;
+  /** Folders on further volumes, each of which has a `.quiesce/` of its own during a freeze. */
+  readonly marked: readonly string[];
   /** Connection settings of the sidecar, as the documented least-privileged user. */
   readonly env: Readonly<Record<string, string>>;
   /** Passwords and the like: no output may ever contain one of them. */
@@ -90,6 +124,12 @@ export interface World<L extends Ledger = Ledger> {
   trespass(): Promise<readonly string[]>;
   /** One backup in the way of `StartOptions.copy`. */
   backup(name: string): Backup;
+  /**
+   * A copy of everything as of one moment, whatever the copy method, and without a freeze.
+   *
+   * @returns what QUIESCE_DATA_DIR was, on the copy.
+   */
+  copyNow(name: string): Promise<string>;
   /** A second server on a copy that was prepared for its start, running when this resolves. */
   restore(dataDir: string): Promise<Restored<L>>;
   /** Stops everything and unmounts everything. Idempotent. */
@@ -112,8 +152,8 @@ export interface Load<L extends Ledger = Ledger> {
   /** Some clients that write as fast as they can, and survive the loss of their connections. */
   start(): Promise<void>;
   stop(): Promise<void>;
-  /** What has been acknowledged by now. */
-  acked(): L;
+  /** What has been acknowledged by now, and has reached the server that is frozen. */
+  acked(): L | Promise<L>;
 }
 
 /** The copying of one backup, in its order. */

@@ -21,7 +21,8 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       expect(receipt).toMatchObject({
         id: 'first',
         engine: { name: subject.engine },
-        copy: 'snapshot',
+        mode: subject.mode,
+        copy: subject.copy,
         verdict: 'held',
         writesBlocked: subject.blocksWrites,
         evidence: { onVolume: true },
@@ -32,9 +33,11 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       expect(Object.keys(receipt.engine.identity)).not.toEqual([]);
       expect(Object.keys(receipt.position ?? {})).not.toEqual([]);
       await stage.expectWrites(receipt.writesBlocked);
+      await stage.expectSeenInServer();
+      expect(stage.marks()).toHaveLength(stage.world.marked.length);
       const final = await stage.consistent('first');
       expect(final.thawedAt).not.toBeNull();
-      await stage.expectNothingHeld();
+      await stage.expectNothingHeld('proof');
     });
 
     it('that is renewed by its id has a lease anew, in the server too', async () => {
@@ -48,13 +51,13 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       const cli = await stage.sidecar.cli('freeze', '--renew', '--id', 'renewed', '--ttl', '25s');
       expect(cli, cli.stderr).toMatchObject({ code: 0 });
       await stage.consistent('renewed');
-      await stage.expectNothingHeld();
+      await stage.expectNothingHeld('proof');
       // What is not held is not renewed, and nothing is frozen instead.
       expect(await stage.freeze({ id: 'renewed', renew: true })).toMatchObject({
         status: 409,
         body: { error: { code: 'NOT_FROZEN' } },
       });
-      await stage.expectNothingHeld();
+      await stage.expectNothingHeld('proof');
     });
 
     it('is refused while another is held, and says whose, and how to end it', async () => {
@@ -112,7 +115,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
         await stage.expectWrites(subject.blocksWrites);
       }
       await stage.consistent('second');
-      await stage.expectNothingHeld();
+      await stage.expectNothingHeld('proof');
     });
 
     it('that is abandoned is released without a success, and its own thaw is told so', async () => {

@@ -42,9 +42,21 @@ export function mongodb(kind: Kind): Subject<MongoLedger> {
     name: kind === 'standalone' ? 'MongoDB alone' : 'MongoDB, the primary of three',
     engine: 'mongodb',
     blocksWrites: true,
+    mode: 'locked',
+    replica: 'run',
+    claims: ['snapshot', 'files'],
     copies: ['snapshot', 'files'],
+    copy: 'snapshot',
     deadManMs: null,
+    seenInServer: true,
     holdDiesWithItsSession: false,
+    outlivesServer: false,
+    marksFurtherVolumes: false,
+    remembers: true,
+    keptAfterThaw: null,
+    withoutRight: 'ENGINE_PRIVILEGE',
+    right: /fsync/,
+    reasons: { killed: 'server-gone', restarted: 'server-restarted' },
     refusals: [],
     start: (options) => MongoWorld.start(kind, options),
   };
@@ -61,6 +73,7 @@ interface Parts {
 
 class MongoWorld implements World<MongoLedger> {
   readonly volume: Pick<Volume, 'path' | 'snapshot'>;
+  readonly marked = [];
   readonly env: Readonly<Record<string, string>>;
   readonly secrets = [ROLE.password];
   readonly wrongCredentials = { MONGODB_PASSWORD: 'wrong-secret-7d20' };
@@ -177,6 +190,10 @@ class MongoWorld implements World<MongoLedger> {
     if (copy !== 'files') return snapshotBackup(this.volume, name);
     // Long enough for a checkpoint of a server that is not held.
     return fileBackup(this.volume, join(dir, name), 1_500);
+  }
+
+  async copyNow(name: string): Promise<string> {
+    return (await this.volume.snapshot(name)).path;
   }
 
   async restore(dataDir: string): Promise<Restored<MongoLedger>> {

@@ -45,7 +45,7 @@ export function describeOnce<L extends Ledger>(shared: SharedStage<L>): void {
       for (const { status, body } of answers) {
         if (status !== 200) expect(body.error.code).toBe('ALREADY_THAWED');
       }
-      await stage.expectNothingHeld();
+      await stage.expectNothingHeld('proof');
     });
 
     it('is told again to a retry of the very same call, also over a kill -9', async () => {

@@ -3,4 +3,6 @@ import { postgres } from './postgres.ts';
 import { describeConformance } from './suite.ts';
 
 // 17 is in postgres.server.test.ts.
-describeConformance(MAJORS.filter((major) => major !== 17).map((major) => postgres(major)));
+describeConformance(
+  MAJORS.filter((major) => major !== 17).map((major) => postgres(major, 'sealed')),
+);

@@ -41,9 +41,21 @@ export function redis(binary: string, policy: Policy): Subject<RedisLedger> {
     name: `${binary}, ${policy}`,
     engine: 'redis',
     blocksWrites: true,
+    mode: policy.startsWith('AOF') ? 'paused-fsynced' : 'paused-saved',
+    replica: 'run',
+    claims: ['snapshot', 'volumes', 'files'],
     copies: ['snapshot', 'volumes', 'files'],
+    copy: 'snapshot',
     deadManMs: 1_500,
+    seenInServer: true,
     holdDiesWithItsSession: false,
+    outlivesServer: false,
+    marksFurtherVolumes: false,
+    remembers: true,
+    keptAfterThaw: null,
+    withoutRight: 'ENGINE_PRIVILEGE',
+    right: /ACL SETUSER quiesce \+client\|pause/,
+    reasons: { killed: 'server-lost', restarted: 'server-restarted' },
     refusals: [],
     start: (options) => RedisWorld.start(binary, policy, options),
   };
@@ -51,6 +63,7 @@ export function redis(binary: string, policy: Policy): Subject<RedisLedger> {
 
 class RedisWorld implements World<RedisLedger> {
   readonly volume: Pick<Volume, 'path' | 'snapshot'>;
+  readonly marked = [];
   readonly env: Readonly<Record<string, string>>;
   readonly secrets = [USER.password];
   readonly wrongCredentials = { REDIS_PASSWORD: 'wrong-secret-91aa' };
@@ -154,6 +167,10 @@ class RedisWorld implements World<RedisLedger> {
     const { copy, dir } = this.#options;
     if (copy !== 'files') return snapshotBackup(this.volume, name);
     return fileBackup(this.volume, join(dir, name), 300);
+  }
+
+  async copyNow(name: string): Promise<string> {
+    return (await this.volume.snapshot(name)).path;
   }
 
   async restore(dataDir: string): Promise<Restored<RedisLedger>> {

@@ -32,7 +32,7 @@ export class Stage<L extends Ledger> {
 
   static async open<L extends Ledger>(
     subject: Subject<L>,
-    copy: CopyMethod = 'snapshot',
+    copy: CopyMethod = subject.copy,
   ): Promise<Stage<L>> {
     const dir = await makeTempDir();
     const world = await subject.start({ dir, copy });
@@ -55,6 +55,7 @@ export class Stage<L extends Ledger> {
       ...this.world.env,
       QUIESCE_DATA_DIR: this.world.volume.path,
       QUIESCE_COPY: this.#copy,
+      QUIESCE_REPLICA: this.subject.replica,
       QUIESCE_FREEZE_TIMEOUT: '60s',
       QUIESCE_LOG_LEVEL: 'trace',
       ...env,
@@ -108,7 +109,7 @@ export class Stage<L extends Ledger> {
   /** A thaw that must succeed. */
   async consistent(id?: string): Promise<Receipt> {
     const { status, body } = await this.thaw(id);
-    expect(status, JSON.stringify(body)).toBe(200);
+    expect(status, JSON.stringify(body) + this.sidecar.output.slice(-3_000)).toBe(200);
     const receipt = receiptSchema.parse(body);
     expect(receipt).toMatchObject({ verdict: 'consistent' });
     return receipt;
@@ -143,21 +144,32 @@ export class Stage<L extends Ledger> {
     await expect.poll(() => this.state(), { timeout: within }).toBe('thawed');
   }
 
-  /** Writers are let through, the server is as it was, and the volume carries no receipt. */
-  async expectNothingHeld(): Promise<void> {
-    await this.expectServerFree();
+  /**
+   * Writers are let through, the server is as it was, and the volumes carry no proof of a freeze.
+   *
+   * @param after how the last hold ended: one that is proven may leave what the subject says.
+   */
+  async expectNothingHeld(after: 'loss' | 'proof' = 'loss'): Promise<void> {
+    await this.expectServerFree(after);
     expect(await this.onVolume()).toEqual([]);
+    expect(this.marks()).toEqual([]);
   }
 
   /** Writers are let through, and the server is as it was. */
-  async expectServerFree(): Promise<void> {
-    const { world } = this;
+  async expectServerFree(after: 'loss' | 'proof' = 'loss'): Promise<void> {
+    const { world, subject } = this;
+    const kept = after === 'proof' ? subject.keptAfterThaw : null;
     const look = async (): Promise<string[]> => [
-      ...(await world.held()),
+      ...(await world.held()).filter((sentence) => !kept?.test(sentence)),
       ...(await world.changed()),
     ];
     await expect.poll(look, { timeout: WRITE_WITHIN_MS }).toEqual([]);
     await this.expectWritesFlow();
+  }
+
+  /** What an administrator sees of a freeze while it is held: the same view that finds nothing afterwards. */
+  async expectSeenInServer(): Promise<void> {
+    expect((await this.world.held()).length > 0).toBe(this.subject.seenInServer);
   }
 
   async expectWritesFlow(within = WRITE_WITHIN_MS): Promise<void> {
@@ -186,6 +198,12 @@ export class Stage<L extends Ledger> {
   async onVolume(): Promise<string[]> {
     const names = await readdir(this.evidence).catch((): string[] => []);
     return names.filter((name) => name !== 'claim' && !name.startsWith('restored-'));
+  }
+
+  /** The folders by which a freeze marks further volumes, those that are there. */
+  marks(): string[] {
+    const folders = this.world.marked.map((folder) => join(folder, '.quiesce'));
+    return folders.filter((folder) => existsSync(folder));
   }
 
   /** A file with text, as a person keeps a receipt. */

@@ -1,6 +1,7 @@
 import { afterAll, describe } from 'vitest';
 import { describeContract } from './contract.ts';
 import { describeCopies } from './copies.ts';
+import { describeCrossing } from './crossing.ts';
 import { describeFaults } from './faults.ts';
 import type { Ledger, Subject } from './fixture.ts';
 import { describeLease } from './lease.ts';
@@ -26,10 +27,11 @@ export function describeConformance<L extends Ledger>(subjects: readonly Subject
       describeContract(subject, shared);
       describeLease(subject, shared);
       describeOnce(shared);
+      describeCrossing(shared);
       describeVolume(subject, shared);
       describeFaults(subject, shared);
       describeCopies(subject, shared);
-      describeSecrecy(shared);
+      describeSecrecy(subject, shared);
     },
   );
 }

@@ -1,4 +1,4 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -27,7 +27,7 @@ export function describeVolume<L extends Ledger>(
       await stage.held({ id: 'tidied' });
       await rm(stage.evidence, { recursive: true });
       await stage.inconsistent(/evidence-lost/, 'tidied');
-      await stage.expectNothingHeld();
+      await stage.expectNothingHeld('proof');
       await stage.held({ id: 'next' });
       expect(await stage.onVolume()).toContain('receipt.json');
       await stage.consistent('next');
@@ -38,15 +38,28 @@ export function describeVolume<L extends Ledger>(
       const names = await stage.onVolume();
       expect(names).toContain('receipt.json');
       await stage.consistent('looked-at');
+      // Of a folder that bears the name of its freeze.
+      const named = (name: string, id: string): string => (name === 'looked-at' ? id : name);
       for (const name of names) {
         for (const how of ['removed', 'changed'] as const) {
-          await stage.held({ id: `${how}-${name}` });
-          const path = join(stage.evidence, name);
-          if (how === 'removed') await rm(path);
-          else await writeFile(path, '{}');
-          await stage.inconsistent(/evidence-lost/, `${how}-${name}`);
-          await stage.expectNothingHeld();
+          const id = `${how}-${name}`;
+          await stage.held({ id });
+          await spoil(join(stage.evidence, named(name, id)), how);
+          await stage.inconsistent(/evidence-lost|staged-changed/, id);
+          await stage.expectNothingHeld('proof');
         }
+      }
+    });
+
+    if (!subject.marksFurtherVolumes) return;
+    it('removed or changed on a further volume: no success', async () => {
+      for (const how of ['removed', 'changed'] as const) {
+        await stage.held({ id: how });
+        const marks = stage.marks();
+        expect(marks).toHaveLength(stage.world.marked.length);
+        for (const mark of marks) await spoil(mark, how);
+        await stage.inconsistent(/evidence-lost/, how);
+        await stage.expectNothingHeld();
       }
     });
   });
@@ -114,6 +127,16 @@ export function describeVolume<L extends Ledger>(
       }
     });
   });
+}
+
+/** A file; or the first one in a folder, which is removed as a whole. */
+async function spoil(path: string, how: 'removed' | 'changed'): Promise<void> {
+  if (how === 'removed') return await rm(path, { recursive: true });
+  const inside = (await stat(path)).isDirectory() ? (await readdir(path))[0] : '';
+  if (inside === undefined) throw new Error(`${path} is empty`);
+  const next = join(path, inside);
+  if (inside !== '' && (await stat(next)).isDirectory()) return await spoil(next, how);
+  await writeFile(next, '{}');
 }
 
 async function expectInUse(sidecar: TestSidecar): Promise<void> {

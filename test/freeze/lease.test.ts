@@ -5,27 +5,43 @@ import type { Command, LeaseEvent, LeaseState, Reply } from '../../src/freeze/le
 import { leaseAfter, type LeaseStep } from '../support/lease-steps.ts';
 
 const id = fc.constantFrom('a', 'b', 'c');
+/** What takes a freeze from step to step comes often, so that many come to their end, whatever that is. */
 const event: fc.Arbitrary<LeaseEvent> = fc.oneof(
-  fc.record({
-    type: fc.constant('freeze' as const),
-    id,
-    named: fc.boolean(),
-    shared: fc.boolean(),
-    ttlMs: fc.integer({ min: 1, max: 500 }),
-    timeoutMs: fc.integer({ min: 1, max: 200 }),
-  }),
-  fc.record({ type: fc.constant('held' as const), heldAt: fc.constant(0) }),
-  fc.record({ type: fc.constant('thaw' as const), id: fc.option(id, { nil: undefined }) }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant('freeze' as const),
+      id,
+      named: fc.boolean(),
+      shared: fc.boolean(),
+      ttlMs: fc.integer({ min: 1, max: 500 }),
+      timeoutMs: fc.integer({ min: 1, max: 200 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ type: fc.constant('held' as const), heldAt: fc.constant(0) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant('thaw' as const),
+      id: fc.option(id, { nil: undefined }),
+    }),
+  },
   fc.record({ type: fc.constant('abandon' as const), id: fc.option(id, { nil: undefined }) }),
   fc.record({
     type: fc.constant('renew' as const),
     id,
     ttlMs: fc.integer({ min: 1, max: 500 }),
   }),
-  fc.record({
-    type: fc.constant('released' as const),
-    evidence: fc.constantFrom([], [{ code: 'server-restarted', note: 'It restarted.' }]),
-  }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant('released' as const),
+      evidence: fc.constantFrom([], [{ code: 'server-restarted', note: 'It restarted.' }]),
+    }),
+  },
   fc.constantFrom<LeaseEvent>(
     { type: 'failed' },
     { type: 'gone' },
@@ -34,8 +50,14 @@ const event: fc.Arbitrary<LeaseEvent> = fc.oneof(
     { type: 'tick' },
   ),
 );
-const script = fc.array(fc.record({ wait: fc.integer({ min: 0, max: 300 }), event }), {
+const wait = fc.oneof(
+  { weight: 3, arbitrary: fc.integer({ min: 0, max: 20 }) },
+  fc.integer({ min: 0, max: 300 }),
+);
+const script = fc.array(fc.record({ wait, event }), {
   maxLength: 60,
+  // Left to itself it makes lists of a few, in which hardly anything happens.
+  size: 'max',
 });
 
 interface Seen {
@@ -62,18 +84,24 @@ function play(steps: readonly { wait: number; event: LeaseEvent }[]): Seen[] {
 }
 
 const runs = { numRuns: 2_000 };
+/** How often, at the least, the runs come to what a property is about. */
+const MANY = 30;
 
 describe('from any sequence of events', () => {
   it('the lease is never open at or after its deadline', () => {
+    let open = 0;
     fc.assert(
       fc.property(script, (steps) => {
         for (const { state, now } of play(steps)) {
           const at = nextDeadline(state);
-          if (at !== null) expect(at).toBeGreaterThan(now);
+          if (at === null) continue;
+          expect(at).toBeGreaterThan(now);
+          open += 1;
         }
       }),
       runs,
     );
+    expect(open).toBeGreaterThan(MANY);
   });
 
   it('one look at the deadline ends it, and one release thaws it', () => {
@@ -91,6 +119,8 @@ describe('from any sequence of events', () => {
   });
 
   it('every freeze that is begun is undone or released exactly once before the next begins', () => {
+    let begun = 0;
+    let ended = 0;
     fc.assert(
       fc.property(script, (steps) => {
         let open: string | null = null;
@@ -100,6 +130,7 @@ describe('from any sequence of events', () => {
             if (command.type === 'establish') {
               expect(open).toBeNull();
               open = command.id;
+              begun += 1;
             } else {
               expect(command.id).toBe(open);
               expect(ending).toBe(false);
@@ -111,13 +142,17 @@ describe('from any sequence of events', () => {
           expect(ending).toBe(true);
           open = null;
           ending = false;
+          ended += 1;
         }
       }),
       runs,
     );
+    expect(begun).toBeGreaterThan(MANY);
+    expect(ended).toBeGreaterThan(MANY);
   });
 
   it('consistent means: thawed before the lease ended, never lost, and proven held', () => {
+    const verdicts = { consistent: 0, inconsistent: 0 };
     fc.assert(
       fc.property(script, (steps) => {
         // A model that knows nothing of the reducer's states: when did this hold begin and end?
@@ -141,15 +176,19 @@ describe('from any sequence of events', () => {
           expect(reply.verdict.consistent).toBe(
             frozen && thawedInTime && alone && e.type === 'released' && e.evidence.length === 0,
           );
+          verdicts[reply.verdict.consistent ? 'consistent' : 'inconsistent'] += 1;
           frozen = false;
           thawedInTime = false;
         }
       }),
       runs,
     );
+    expect(verdicts.consistent).toBeGreaterThan(MANY);
+    expect(verdicts.inconsistent).toBeGreaterThan(MANY);
   });
 
   it('a success is told once: to the one request that ends the freeze', () => {
+    let told = 0;
     fc.assert(
       fc.property(script, (steps) => {
         let ends = 0;
@@ -159,36 +198,44 @@ describe('from any sequence of events', () => {
           ends += 1;
           expect(['thaw', 'abandon']).toContain(e.type);
           expect(ends).toBe(1);
+          told += 1;
         }
       }),
       runs,
     );
+    expect(told).toBeGreaterThan(MANY);
   });
 
   it('a thaw that could mean the open freeze is never refused', () => {
+    let thaws = 0;
     fc.assert(
       fc.property(script, (steps) => {
         for (const { event: e, before, reply } of play(steps)) {
           if (e.type !== 'thaw' || before.phase === 'thawed') continue;
           if (e.id !== undefined && e.id !== before.id) continue;
           expect(['ends', 'joins']).toContain(reply.type);
+          thaws += 1;
         }
       }),
       runs,
     );
+    expect(thaws).toBeGreaterThan(MANY);
   });
 
   it('a freeze never changes the lease of the one that is open', () => {
+    let freezes = 0;
     fc.assert(
       fc.property(script, (steps) => {
         for (const { event: e, before, state } of play(steps)) {
           if (e.type !== 'freeze' || before.phase === 'thawed') continue;
           if (state.phase === 'thawing') continue;
           expect(nextDeadline(state)).toBe(nextDeadline(before));
+          freezes += 1;
         }
       }),
       runs,
     );
+    expect(freezes).toBeGreaterThan(MANY);
   });
 });
 

@@ -90,22 +90,6 @@ async function until(look: () => Promise<Left>, within: number): Promise<number>
 }
 
 describe.each(MAJORS)('the dead-man’s switch of PostgreSQL %i', (major) => {
-  it('a sidecar that stands still for ever keeps nothing of several volumes past its lease', async () => {
-    rig = await VolumesRig.make({ major });
-    await rig.sidecar.start();
-    const look = await observer();
-    const frozen = await rig.sidecar.cli('freeze', '--ttl', '4s');
-    expect(frozen, frozen.stderr).toMatchObject({ code: 0 });
-    expect(await look()).toMatchObject({ slots: 1 });
-    await rig.sidecar.signal('SIGSTOP');
-    await sleep(2_500);
-    expect(await look(), 'within the lease').toMatchObject({ slots: 1 });
-    await until(look, 1_500 + BEYOND_MS);
-    await rig.sidecar.signal('SIGCONT');
-    const thaw = await rig.sidecar.cli('thaw');
-    expect(thaw, thaw.stderr + rig.sidecar.output.slice(-3000)).toMatchObject({ code: 7 });
-  });
-
   it.each(['volumes', 'snapshot'])(
     `copy: %s: a host that vanishes without a goodbye (${HOW}) keeps nothing past the lease`,
     async (copy) => {

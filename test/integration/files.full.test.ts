@@ -177,7 +177,8 @@ it(
       () => true,
       () => false,
     );
-    if (!started) return;
+    // Torn as they are they may not even start; then the server itself says so.
+    if (!started) return expect(server.log).toMatch(/FATAL|PANIC/);
     const sidecar = await rig.sidecarOn(copy, server);
     await sidecar.start();
     await expect
@@ -309,23 +310,19 @@ async function refuses2(copy: string, exit: number, code: string): Promise<void>
   expect(refused.stderr).toContain(code);
 }
 
-it('kill -9 of the sidecar while it stages, and while it holds: the next start removes everything', async () => {
+it('kill -9 of the sidecar while it stages: the next start removes what there is', async () => {
   await makeRig({ volume: plain });
   await rig.load.start();
-  for (const id of ['killed-staging', 'killed-holding']) {
-    // Without the command line, which would freeze again by itself once the sidecar is back.
-    const freezing = rig.sidecar.api('POST', '/v1/freeze', { id }).catch(() => undefined);
-    if (id === 'killed-staging') {
-      const base = join(quiesce(), id, 'base/base');
-      await expect.poll(() => existsSync(base), { timeout: 20_000, interval: 5 }).toBe(true);
-    } else await freezing;
-    await rig.sidecar.signal('SIGKILL');
-    await freezing;
-    expect(await left()).toContain(id);
-    await rig.sidecar.start();
-    await expectNothingLeft();
-    expect(await rig.sidecar.cli('thaw', '--id', id)).toMatchObject({ code: 7 });
-  }
+  // Without the command line, which would freeze again by itself once the sidecar is back.
+  const freezing = rig.sidecar.api('POST', '/v1/freeze', { id: 'killed' }).catch(() => undefined);
+  const base = join(quiesce(), 'killed/base/base');
+  await expect.poll(() => existsSync(base), { timeout: 20_000, interval: 5 }).toBe(true);
+  await rig.sidecar.signal('SIGKILL');
+  await freezing;
+  expect(await left()).toContain('killed');
+  await rig.sidecar.start();
+  await expectNothingLeft();
+  expect(await rig.sidecar.cli('thaw', '--id', 'killed')).toMatchObject({ code: 7 });
 }, 180_000);
 
 it('a journal that was lost with its pod: the next start removes the staged backup all the same', async () => {
@@ -352,14 +349,6 @@ it('a timeout, a thaw and a caller that leaves while files are copied leave noth
     .toMatch(/^staging [\d.]+ of [\d.]+ GB \(bytes\)$/);
   expect(await rig.sidecar.cli('thaw')).toMatchObject({ code: 7 });
   expect(await freezing).toMatchObject({ code: 5 });
-  await expectNothingLeft();
-});
-
-it('a lease that ran out takes the staged backup with it', async () => {
-  await makeRig();
-  await rig.sidecar.cli('freeze', '--id', 'expired', '--ttl', '500ms');
-  const state = async (): Promise<unknown> => (await rig.sidecar.status()).state;
-  await expect.poll(state, { timeout: 20_000 }).toBe('thawed');
   await expectNothingLeft();
 });
 

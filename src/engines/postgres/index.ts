@@ -21,7 +21,7 @@ import { readMetadata } from './metadata/metadata.ts';
 import { modeFor, PAUSED_COPIES, pausedModeFor, SUPPORTED_COPIES } from './freeze/index.ts';
 import type { Prepared } from './freeze/mode.ts';
 import { readPrivileges } from './privileges.ts';
-import { claimIn, endPause } from './freeze/paused/pause.ts';
+import { claimIn, endPauseThrough } from './freeze/paused/pause.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
 import { parseSettings, type PostgresSettings } from './connection/settings.ts';
@@ -137,7 +137,7 @@ class PostgresEngine implements Engine {
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     await this.#forget();
     const claim = claimIn(journal);
-    if (claim) await this.#with(signal, (session) => endPause(session, claim, signal));
+    if (claim) await endPauseThrough((again) => this.#open(again), claim, signal);
     await this.#sweep(signal);
     const paths = journal?.['evidence'];
     if (!Array.isArray(paths)) return;

@@ -216,16 +216,6 @@ describe('a lock that comes too late', () => {
 });
 
 describe('a sidecar that is killed while it holds the lock', () => {
-  test('leaves it to the next one, which releases it and says interrupted', async () => {
-    await sidecar.api('POST', '/v1/freeze', { id: 'orphan' });
-    await sidecar.signal('SIGKILL');
-    expect(await server.locked()).toBe(true);
-    await sidecar.start();
-    await until(async () => !(await server.locked()), 10_000);
-    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'orphan' });
-    expect(thawed.body.receipt.reasons).toContain('interrupted');
-  });
-
   test.each([
     ['a user with hostManager', { username: 'oncall', password: 'at 3 a.m.' }],
     ['its own user', ROLE],
@@ -265,30 +255,6 @@ describe('a sidecar that is killed while it holds the lock', () => {
   });
 });
 
-describe('a server that is killed while it is locked', () => {
-  test('ends the freeze at once, and restarts unlocked', async () => {
-    await sidecar.api('POST', '/v1/freeze', { id: 'killed' });
-    await server.signal('SIGKILL');
-    await until(async () => (await sidecar.status()).state === 'thawed', 20_000);
-    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'killed' });
-    expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
-    expect(thawed.body.receipt.reasons).toContain('server-gone');
-    await server.start();
-    expect(await server.locked()).toBe(false);
-  });
-
-  test('is found out at the thaw when it was started anew meanwhile', async () => {
-    await sidecar.api('POST', '/v1/freeze', { id: 'anew' });
-    await sidecar.signal('SIGSTOP');
-    await server.signal('SIGKILL');
-    await server.start();
-    await sidecar.signal('SIGCONT');
-    const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'anew' });
-    expect(thawed).toMatchObject({ status: 409, body: { error: { code: 'NOT_CONSISTENT' } } });
-    expect(thawed.body.receipt.reasons).toContain('server-restarted');
-  });
-});
-
 test('a server that was started anew between the preparation and the lock is not held, and not locked', async () => {
   const { MONGODB_URI } = mongoEnv(server);
   const engine = createEngine({ settings: { MONGODB_URI }, dataDir: undefined });
@@ -323,17 +289,6 @@ test('a stalled server is released once it goes on', async () => {
   expect(await server.locked()).toBe(false);
 });
 
-test('the lease ends the lock by itself', async () => {
-  await sidecar.api('POST', '/v1/freeze', { ttl: '1s' });
-  await until(async () => !(await server.locked()), 5_000);
-});
-
-test('SIGTERM unlocks first', async () => {
-  await sidecar.api('POST', '/v1/freeze');
-  await sidecar.stop();
-  expect(await server.locked()).toBe(false);
-});
-
 test('data of another server is refused, and nothing stays locked', async () => {
   const other = await startStandalone(join(dir, 'other'));
   try {
@@ -351,14 +306,6 @@ test('data of another server is refused, and nothing stays locked', async () => 
   } finally {
     await other.stop();
   }
-});
-
-test('copies of several volumes are refused', async () => {
-  await sidecar.stop();
-  sidecar.env['QUIESCE_COPY'] = 'volumes';
-  await sidecar.start();
-  const frozen = await sidecar.api('POST', '/v1/freeze');
-  expect(frozen).toMatchObject({ status: 422, body: { error: { code: 'COPY_UNSUPPORTED' } } });
 });
 
 describe('metadata', () => {
@@ -433,65 +380,6 @@ describe('secrets', () => {
     expect(all).not.toContain(secret);
     expect(all).not.toContain(encodeURIComponent(secret));
   });
-
-  test('may come from files, apart from the address', async () => {
-    const { writeFile } = await import('node:fs/promises');
-    await sidecar.stop();
-    const file = join(sidecar.dir, 'password');
-    await writeFile(file, `${ROLE.password}\n`);
-    delete sidecar.env['MONGODB_URI'];
-    Object.assign(sidecar.env, {
-      MONGODB_URI: `mongodb://${server.address}/`,
-      MONGODB_USERNAME: ROLE.username,
-      MONGODB_PASSWORD_FILE: file,
-      MONGODB_AUTH_SOURCE: 'admin',
-    });
-    await sidecar.start();
-    expect((await sidecar.api('POST', '/v1/freeze')).status).toBe(200);
-    expect((await sidecar.api('POST', '/v1/thaw')).status).toBe(200);
-  });
-});
-
-test('the documented role can neither read nor write what applications keep', async () => {
-  const client = server.client({ auth: ROLE, authSource: 'admin' });
-  const app = client.db('app');
-  const attempts: Record<string, () => Promise<unknown>> = {
-    read: () => app.collection('things').findOne({}),
-    insert: () => app.collection('things').insertOne({ n: 3 }),
-    drop: () => app.collection('things').drop(),
-    users: () => client.db('admin').collection('system.users').findOne({}),
-    verifiers: () => client.db('admin').command({ usersInfo: 1, showCredentials: true }),
-    verifier: () =>
-      client.db('admin').command({
-        usersInfo: { user: ROOT.username, db: 'admin' },
-        showCredentials: true,
-      }),
-    grant: () => client.db('admin').command({ grantRolesToUser: ROLE.username, roles: ['root'] }),
-    shutdown: () => client.db('admin').command({ shutdown: 1, timeoutSecs: 1 }),
-    defaults: () =>
-      client.db('admin').command({ setDefaultRWConcern: 1, defaultWriteConcern: { w: 1 } }),
-    kill: () => client.db('admin').command({ killOp: 1, op: 1 }),
-  };
-  for (const [what, attempt] of Object.entries(attempts)) {
-    const error = await attempt().then(
-      () => undefined,
-      (problem: { code?: number }) => problem,
-    );
-    expect(error?.code, what).toBe(13);
-  }
-});
-
-test('without one of its privileges a freeze names what is missing', async () => {
-  const privileges = [{ resource: { cluster: true }, actions: ['fsync'] }];
-  await server.admin({ revokePrivilegesFromRole: 'quiesce', privileges });
-  try {
-    const frozen = await sidecar.api('POST', '/v1/freeze');
-    expect(frozen).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_PRIVILEGE' } } });
-    expect(frozen.body.error.message).toContain('fsync');
-    expect(await server.locked()).toBe(false);
-  } finally {
-    await server.admin({ grantPrivilegesToRole: 'quiesce', privileges });
-  }
 });
 
 test('a lock that a dead sidecar had asked for, and that comes after the next one looked, is released', async () => {

@@ -127,18 +127,8 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(verified.status).toBe(200);
     expect(await server.admin.call('ACL', 'LOG')).toEqual([]);
     const stats = await server.admin.info('commandstats');
+    expect(rulesIn(more)).not.toEqual([]);
     for (const rule of rulesIn(more)) expect(stats).toContain(`cmdstat_${rule}:`);
-  });
-
-  it('a missing grant is named with the rule that gives it', async () => {
-    const { server, sidecar } = await beside(
-      { binary, config: [...AOF, (await aclLine()).replace('+client|pause ', '')] },
-      (server) => server.env({ name: 'quiesce', password: PASSWORD }),
-    );
-    const refused = await sidecar.api('POST', '/v1/freeze', {});
-    expect(refused.body.error).toMatchObject({ code: 'ENGINE_PRIVILEGE' });
-    expect(refused.body.error.hint).toContain('ACL SETUSER quiesce +client|pause');
-    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
   });
 
   it('a server with a password only', async () => {
@@ -156,17 +146,6 @@ describe.each(SERVERS)('%s', (binary) => {
       REDIS_URL: `redis://quiesce:${PASSWORD}@127.0.0.1:${server.port}`,
     }));
     expect(await cycle(sidecar)).toBe('consistent');
-  });
-
-  it('a wrong password is ENGINE_AUTH, and is nowhere repeated', async () => {
-    const { sidecar } = await beside(
-      { binary, config: [...AOF, await aclLine()] },
-      (server) => server.env({ name: 'quiesce', password: 'wrong-9a7b' }),
-      'live',
-    );
-    const { body } = await sidecar.api('POST', '/v1/freeze', {});
-    expect(body.error.code).toBe('ENGINE_AUTH');
-    expect(sidecar.output + JSON.stringify(body)).not.toContain('wrong-9a7b');
   });
 
   it('a server that does not know AUTH repeats the password to us, and we to nobody', async () => {

@@ -125,53 +125,6 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
-  it('a sidecar that is killed while frozen leaves nothing held once the next one has started', async () => {
-    const { server, sidecar, load } = await setup(binary);
-    await freeze(sidecar, { id: 'killed', ttl: '60s' });
-    await sidecar.signal('SIGKILL');
-    expect(await server.config('auto-aof-rewrite-percentage')).toBe('0');
-    expect(await stalled(load, 300)).toBe(true);
-    await sidecar.start();
-    expect(await stalled(load, 500)).toBe(false);
-    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
-    const { body } = await sidecar.api('GET', '/v1/receipts/killed');
-    expect(body).toMatchObject({ verdict: 'inconsistent', reasons: ['interrupted'] });
-  });
-
-  it('the server lets its writers go by itself when the sidecar is killed', async () => {
-    const { sidecar, load } = await setup(binary);
-    await freeze(sidecar, { ttl: '1500ms' });
-    await sidecar.signal('SIGKILL');
-    expect(await stalled(load, 500)).toBe(true);
-    await sleep(2_800);
-    expect(await stalled(load, 300)).toBe(false);
-  });
-
-  it('a lease that is renewed keeps the writers waiting past its first end', async () => {
-    const { sidecar, load } = await setup(binary);
-    await freeze(sidecar, { id: 'long', ttl: '5s' });
-    await sleep(1_500);
-    const renewal = { id: 'long', ttl: '15s', renew: true };
-    expect((await freeze(sidecar, renewal)).status).toBe(200);
-    await sleep(4_500);
-    expect(await stalled(load, 300)).toBe(true);
-    expect((await thaw(sidecar)).body.verdict).toBe('consistent');
-  });
-
-  it('a lease that ran out is thawed by itself, and a late thaw says so', async () => {
-    const { server, sidecar, load } = await setup(binary);
-    await freeze(sidecar, { ttl: '500ms' });
-    await sleep(1_200);
-    expect(await stalled(load, 300)).toBe(false);
-    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
-    const late = await thaw(sidecar);
-    expect(late.status).toBe(409);
-    expect(late.body.receipt).toMatchObject({
-      verdict: 'inconsistent',
-      reasons: ['lease-expired'],
-    });
-  });
-
   it.each([
     ['an AOF', AOF],
     ['RDB only', RDB],
@@ -198,28 +151,6 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(ended.body.receipt?.reasons).toContain('rewritten-during-hold');
   });
 
-  it('a server that restarted during the hold is told by its run_id', async () => {
-    const { server, sidecar, load } = await setup(binary);
-    await freeze(sidecar);
-    await load.stop();
-    await server.kill();
-    await server.start();
-    const ended = await thaw(sidecar);
-    expect(ended.status).toBe(409);
-    expect(ended.body.receipt.reasons).toContain('server-restarted');
-  });
-
-  it('a server that is killed during the hold ends the freeze at once', async () => {
-    const { server, sidecar } = await setup(binary);
-    await freeze(sidecar);
-    await server.kill();
-    await expect
-      .poll(async () => (await sidecar.status()).state, { timeout: 15_000 })
-      .toBe('thawed');
-    const ended = await thaw(sidecar);
-    expect(ended.body.receipt.reasons).toContain('server-lost');
-  });
-
   it('a server that became a replica during the hold is told by its role', async () => {
     const { dir, server, sidecar, load } = await setup(binary);
     const other = await RedisServer.start({ binary, dir: join(dir, 'other'), config: AOF });
@@ -229,33 +160,6 @@ describe.each(SERVERS)('%s', (binary) => {
     await server.admin.call('REPLICAOF', '127.0.0.1', String(other.port));
     const ended = await thaw(sidecar);
     expect(ended.body.receipt.reasons).toContain('role-changed');
-  });
-
-  it('a freeze that times out while the server hangs is rolled back when it answers again', async () => {
-    const { server, sidecar, load } = await setup(binary);
-    await server.signal('SIGSTOP');
-    const late = await freeze(sidecar, { timeout: '1s' });
-    expect(late.status).toBe(504);
-    await server.signal('SIGCONT');
-    await expect
-      .poll(async () => (await sidecar.status()).state, { timeout: 15_000 })
-      .toBe('thawed');
-    expect(await stalled(load, 500)).toBe(false);
-    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
-    expect((await freeze(sidecar)).status).toBe(200);
-    expect((await thaw(sidecar)).body.verdict).toBe('consistent');
-  });
-
-  it('a thaw while the server hangs fails, and the server is let go once it answers', async () => {
-    const { server, sidecar, load } = await setup(binary);
-    await freeze(sidecar, { ttl: '60s' });
-    await server.signal('SIGSTOP');
-    const answer = thaw(sidecar);
-    await sleep(9_500);
-    await server.signal('SIGCONT');
-    expect((await answer).status).not.toBe(200);
-    await expect.poll(() => stalled(load, 200), { timeout: 20_000 }).toBe(false);
-    expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
   });
 
   it('a sidecar that is told to stop twice still lets the server go before it ends', async () => {

@@ -49,6 +49,7 @@ describe.each(SERVERS)('%s', (binary) => {
       const { replica, sidecar, load } = await pair(binary, config);
       const acked = load.total;
       const before = [...load.acked];
+      expect(acked).toBeGreaterThan(0);
       const held = await sidecar.api('POST', '/v1/freeze', {});
       expect(held.body).toMatchObject({
         verdict: 'held',

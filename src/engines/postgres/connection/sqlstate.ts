@@ -36,6 +36,16 @@ const BY_SQLSTATE: Readonly<Record<string, { code: ErrorCode; hint?: string }>> 
   },
 };
 
+/**
+ * Nothing listens there any more: the server has ended, and with it what it kept in its memory. One that
+ * only does not answer, or is starting, is another matter.
+ */
+export function nothingListens(error: unknown): boolean {
+  if (error instanceof QuiesceError) return nothingListens(error.cause);
+  const { code } = (error ?? {}) as NodeJS.ErrnoException;
+  return code === 'ECONNREFUSED' || code === 'ENOENT';
+}
+
 /** Classes that mean the connection, not the statement, is at fault. */
 const CONNECTION_CODES = new Set([
   'ECONNREFUSED',

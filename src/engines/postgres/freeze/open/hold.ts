@@ -10,7 +10,7 @@ import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
 import { readLabel } from '../../restore/receipt-claims.ts';
 import { compareRuns, readServer, type ServerFacts, toProbe } from '../../server.ts';
 import type { Session } from '../../connection/session.ts';
-import { clearEvidence } from './tablespace-evidence.ts';
+import { clearEvidence, inspectEvidence } from './tablespace-evidence.ts';
 import type { Watch } from '../watch.ts';
 
 /** How long the WAL of the backup is kept after the thaw, so that its volume can be cut. */
@@ -90,6 +90,8 @@ export class OpenHold implements Hold {
         note: 'A tablespace was made, moved or dropped during the freeze: its volume was not in the order of the cuts.',
       });
     }
+    const { id, evidence, position } = this.#facts;
+    found.push(...(await inspectEvidence(evidence, { id, startLsn: position.startLsn })));
     this.#proven = found.length === 0;
     return found;
   }

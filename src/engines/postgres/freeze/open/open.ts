@@ -120,6 +120,8 @@ async function open(input: Opening, signal: AbortSignal): Promise<Hold> {
   const { id } = context;
   const { linger } = input;
   const facts = { id, server, position, restore, notes, evidence, tablespaces, linger };
+  // Files on the volumes of tablespaces outlive this process.
+  if (evidence.length > 0) await context.remember({ evidence });
   const watch = await Watch.start(session, server, context.ttlMs, null, signal);
   const writing = writeEvidence(evidence, { id, startLsn: begun.lsn });
   try {

@@ -8,9 +8,14 @@ import {
   removeDurably,
   writeDurably,
 } from '../../../../lib/durable-files.ts';
+import { withDeadline } from '../../../../lib/deadline.ts';
+import { readIfThere } from '../../../../lib/regular-file.ts';
+import type { Breach } from '../../../engine.ts';
 import { TABLESPACE_EVIDENCE_FILE, type tablespaceEvidenceSchema } from '../../receipt.ts';
 
 type Evidence = z.infer<typeof tablespaceEvidenceSchema>;
+
+const READ_WITHIN_MS = 2_000;
 
 /** Where the evidence of one tablespace lies: beside the server's own folder, which it never enters. */
 export function evidenceIn(tablespace: string): string {
@@ -26,7 +31,7 @@ export function evidenceIn(tablespace: string): string {
  */
 export async function writeEvidence(paths: readonly string[], evidence: Evidence): Promise<void> {
   try {
-    for (const path of paths) await write(path, `${JSON.stringify(evidence)}\n`);
+    for (const path of paths) await write(path, textOf(evidence));
   } catch (error) {
     await clearEvidence(paths);
     throw new QuiesceError(
@@ -47,6 +52,32 @@ async function write(path: string, content: string): Promise<void> {
   if ((await makeFolder(folder, 0o755)) && root) await chown(folder, uid, gid);
   await writeDurably(path, content, { mode: 0o644, ...(root ? { owner: { uid, gid } } : {}) });
 }
+
+/**
+ * Whether the evidence is where `writeEvidence` put it, unchanged: a cut made since may lack it.
+ *
+ * @returns `evidence-lost` where it is gone or changed, `not-provable` where it cannot be read in time;
+ * nothing where all is as it was.
+ */
+export async function inspectEvidence(
+  paths: readonly string[],
+  evidence: Evidence,
+): Promise<Breach[]> {
+  const found: Breach[] = [];
+  for (const path of paths) {
+    try {
+      if ((await withDeadline(READ_WITHIN_MS, readIfThere(path))) === textOf(evidence)) continue;
+      const note = `${path} was removed or changed while it was held: a copy of that volume may lack its proof.`;
+      found.push({ code: 'evidence-lost', note });
+    } catch (error) {
+      const note = `Whether the copy of a tablespace carries its proof cannot be told, for ${path} cannot be read: ${describeErrno(error)}.`;
+      found.push({ code: 'not-provable', note });
+    }
+  }
+  return found;
+}
+
+const textOf = (evidence: Evidence): string => `${JSON.stringify(evidence)}\n`;
 
 /** Removes it. @returns a sentence for each that may still be there. */
 export async function clearEvidence(paths: readonly string[]): Promise<string[]> {

@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '../../../../lib/deadline.ts';
 import type { Breach, JsonObject } from '../../../engine.ts';
 import { type HoldFacts, PostgresHold } from '../sealed/hold.ts';
 import { replayedTo } from '../position.ts';
 import type { Session } from '../../connection/session.ts';
+import { nothingListens } from '../../connection/sqlstate.ts';
 import { Watch } from '../watch.ts';
-import { ResumeSwitch } from './resume-switch.ts';
+import { Armed } from './armed.ts';
+import type { ResumeSwitch } from './resume-switch.ts';
 import { claimJournal, endPause, type PauseClaim, readPauseState } from './pause.ts';
 
 const PROMOTION_LOOKS = 10;
@@ -19,8 +22,7 @@ type Differences = Breach[];
 export class PausedHold extends PostgresHold {
   override readonly journal: JsonObject;
   readonly #claim: PauseClaim;
-  #resumeSwitch: ResumeSwitch;
-  readonly #open: (signal: AbortSignal) => Promise<Session>;
+  readonly #armed: Armed;
   readonly #watch: Watch;
   readonly #still: (session: Session, signal: AbortSignal) => Promise<Differences>;
   readonly #ending: { now: boolean };
@@ -40,25 +42,25 @@ export class PausedHold extends PostgresHold {
     signal: AbortSignal,
   ): Promise<PausedHold> {
     const ending = { now: false };
+    const armed = new Armed(resumeSwitch, open, ttlMs);
     const still = async (session: Session, signal: AbortSignal): Promise<Differences> => {
       const found = await moved(session, facts, signal);
+      if (found.length === 0 && !ending.now) await armed.again(session, signal);
       return ending.now ? [] : found;
     };
     const watch = await Watch.start(session, facts.server, ttlMs, open, signal, still);
-    return new PausedHold(facts, claim, resumeSwitch, open, { watch, still, ending });
+    return new PausedHold(facts, claim, armed, { watch, still, ending });
   }
 
   private constructor(
     facts: HoldFacts,
     claim: PauseClaim,
-    resumeSwitch: ResumeSwitch,
-    open: (signal: AbortSignal) => Promise<Session>,
+    armed: Armed,
     { watch, still, ending }: Watching,
   ) {
     super(facts, watch);
     this.#claim = claim;
-    this.#resumeSwitch = resumeSwitch;
-    this.#open = open;
+    this.#armed = armed;
     this.#watch = watch;
     this.#still = still;
     this.#ending = ending;
@@ -75,17 +77,19 @@ export class PausedHold extends PostgresHold {
   /** The server gets a new switch before the old one goes: at no moment there is none. */
   override async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
     await super.renew(ttlMs, signal);
-    const session = await this.#watch.session(signal);
-    const old = this.#resumeSwitch;
-    const next = await ResumeSwitch.arm(this.#open, session, ttlMs, signal);
-    this.#resumeSwitch = next;
-    await old.disarm(session, signal);
+    await this.#armed.renew(await this.#watch.session(signal), ttlMs, signal);
   }
 
   override async release(signal: AbortSignal): Promise<void> {
     this.#ending.now = true;
-    await endPause(await this.#watch.session(signal), this.#claim, signal);
-    await this.#resumeSwitch.close();
+    await unlessAborted(this.#armed.last(), signal);
+    try {
+      await endPause(await this.#watch.session(signal), this.#claim, signal);
+    } catch (error) {
+      // The pause was in the memory of a server that is no more.
+      if (!nothingListens(error)) throw error;
+    }
+    await this.#armed.close();
     await super.release(signal);
   }
 }

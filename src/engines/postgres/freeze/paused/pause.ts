@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { QuiesceError } from '../../../../errors.ts';
 import type { JsonObject } from '../../../engine.ts';
+import { withSession } from '../../../shared/with-session.ts';
+import { nothingListens } from '../../connection/sqlstate.ts';
 import { readServer, type ServerFacts } from '../../server.ts';
 import type { Session } from '../../connection/session.ts';
 
@@ -128,6 +130,19 @@ export async function endPause(
   if (claim.backend) await endBackend(session, claim.backend, signal);
   await resumeReplay(session, claim, signal);
   await endSwitches(session, signal);
+}
+
+/** As `endPause`, in a session of its own. Where the server is gone, so is the pause. */
+export async function endPauseThrough(
+  open: (signal: AbortSignal) => Promise<Session>,
+  claim: PauseClaim,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await withSession(open(signal), (session) => endPause(session, claim, signal));
+  } catch (error) {
+    if (!nothingListens(error)) throw error;
+  }
 }
 
 async function resumeReplay(

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError, toQuiesceError } from '../../../../errors.ts';
 import type { Hold } from '../../../engine.ts';
-import { withSession } from '../../../shared/with-session.ts';
 import { beginBackup, sealBackup } from '../../backup/backup.ts';
 import type { HoldFacts } from '../sealed/hold.ts';
 import { missingForSealed } from '../../privileges.ts';
@@ -11,7 +10,7 @@ import { ResumeSwitch } from './resume-switch.ts';
 import { PausedHold } from './hold.ts';
 import {
   claimJournal,
-  endPause,
+  endPauseThrough,
   makeClaim,
   type PauseClaim,
   pausedBefore,
@@ -183,7 +182,7 @@ async function undo(
   for (;;) {
     try {
       const signal = AbortSignal.timeout(UNDO_WITHIN_MS);
-      return await withSession(open(signal), (session) => endPause(session, claim, signal));
+      return await endPauseThrough(open, claim, signal);
     } catch (error) {
       progress(
         `replay may still be paused and is tried to be resumed: ${toQuiesceError(error).message}`,

@@ -52,6 +52,11 @@ export class ResumeSwitch {
     }
   }
 
+  /** Its session has ended other than by us, as where somebody terminates the sessions of our role. */
+  get lost(): boolean {
+    return this.#session.lost.aborted;
+  }
+
   /** Ends it on the server, for good: one that fired later would resume somebody else's pause. */
   async disarm(witness: Session, signal: AbortSignal): Promise<void> {
     await endBackend(witness, this.#backend, signal);

@@ -1,0 +1,152 @@
+import { mkdir, readdir, rm, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { EmbeddedPostgres } from '../../src/testbed/postgres/server.ts';
+import { tool } from '../../src/testbed/os.ts';
+import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
+import type { Volume } from '../../src/testbed/volume/volume.ts';
+import { makeBlockVolume } from '../support/block-volume.ts';
+import { copyFileByFile } from '../support/file-copy.ts';
+import { type Backup, snapshotBackup, type StartOptions } from './fixture.ts';
+
+export type DataVolume = Pick<Volume, 'path' | 'snapshot' | 'dispose'>;
+
+/** What the server does between two steps of a copy, to make it worse. */
+type Between = () => Promise<unknown>;
+
+/** The volumes of one server: one, or with `copy: volumes` three, and how they are copied and restored. */
+export class PostgresVolumes {
+  readonly data: DataVolume;
+  /** With `copy: volumes`: pg_wal, and a tablespace. */
+  readonly #further: Readonly<Record<'wal' | 'space', DataVolume>> | undefined;
+  readonly #options: StartOptions;
+
+  private constructor(
+    options: StartOptions,
+    data: DataVolume,
+    further: Record<'wal' | 'space', DataVolume> | undefined,
+  ) {
+    this.#options = options;
+    this.data = data;
+    this.#further = further;
+  }
+
+  static async make(
+    options: StartOptions,
+    postmaster: () => number | undefined,
+  ): Promise<PostgresVolumes> {
+    const { dir, copy } = options;
+    // A copy made file by file reads through the page cache: what is on the disk does not matter to it.
+    if (copy === 'files') {
+      return new PostgresVolumes(options, await makeVolume(dir, { postmaster }), undefined);
+    }
+    const made = [];
+    for (const name of copy === 'volumes' ? ['data', 'wal', 'space'] : ['data']) {
+      made.push(await makeBlockVolume(dir, { name, postmaster }));
+    }
+    const [data, wal, space] = made;
+    if (!data) throw new Error('no volume was made');
+    return new PostgresVolumes(options, data, wal && space && { wal, space });
+  }
+
+  get #all(): DataVolume[] {
+    return [this.data, ...Object.values(this.#further ?? {})];
+  }
+
+  get pgdata(): string {
+    return join(this.data.path, 'pgdata');
+  }
+
+  /** Where the tablespace lies, if there is one. */
+  get spaces(): readonly string[] {
+    return this.#further ? [join(this.#further.space.path, 'space')] : [];
+  }
+
+  get initdbArgs(): readonly string[] {
+    return this.#further ? [`--waldir=${join(this.#further.wal.path, 'pg_wal')}`] : [];
+  }
+
+  /** Before `initdb`. */
+  async giveTo(server: EmbeddedPostgres): Promise<void> {
+    for (const { path } of this.#all) await server.own(path);
+    for (const space of this.spaces) {
+      await mkdir(space, { mode: 0o700 });
+      await server.own(space);
+    }
+  }
+
+  /** What was written without a sync is on the disk, as on any server in use. */
+  async sync(): Promise<void> {
+    for (const { path } of this.#all) await tool('sync', '-f', path).catch(() => undefined);
+  }
+
+  async dispose(): Promise<void> {
+    for (const volume of this.#all) await volume.dispose().catch(() => undefined);
+  }
+
+  backup(name: string, between: Between): Backup {
+    if (this.#further) return this.#volumesBackup(name, between);
+    if (this.#options.copy === 'files') return this.#filesBackup(name, between);
+    const backup = snapshotBackup(this.data, name);
+    return {
+      ...backup,
+      during: async () => {
+        await between();
+        await backup.during();
+      },
+    };
+  }
+
+  /** File by file, in random order, with page writes forced half-way. */
+  #filesBackup(name: string, between: Between): Backup {
+    const to = join(this.#options.dir, name);
+    return {
+      during: () => copyFileByFile(this.data.path, to, { between }),
+      after: () => Promise.resolve(),
+      mount: () => Promise.resolve(to),
+    };
+  }
+
+  /** Data and tablespace while frozen, the WAL after the thaw. */
+  #volumesBackup(name: string, between: Between): Backup {
+    const cuts: Cuts = {};
+    const cut = async (part: keyof Cuts, volume: DataVolume | undefined): Promise<void> => {
+      await between();
+      if (volume) cuts[part] = (await volume.snapshot(name)).path;
+    };
+    return {
+      during: async () => {
+        await cut('data', this.data);
+        await cut('space', this.#further?.space);
+      },
+      after: () => cut('wal', this.#further?.wal),
+      mount: () => mount(cuts),
+    };
+  }
+
+  /** A copy of all of them; the caller sees to it that the server stands still. */
+  async copyNow(name: string): Promise<string> {
+    const data = (await this.data.snapshot(name)).path;
+    if (!this.#further) return data;
+    const space = (await this.#further.space.snapshot(name)).path;
+    const wal = (await this.#further.wal.snapshot(name)).path;
+    return await mount({ data, space, wal });
+  }
+}
+
+type Cuts = Partial<Record<'data' | 'wal' | 'space', string>>;
+
+/** The copies beside each other, as on another machine: links lead to the copies. */
+async function mount({ data, wal, space }: Cuts): Promise<string> {
+  if (data === undefined || wal === undefined || space === undefined) {
+    throw new Error('not all is cut');
+  }
+  await relink(join(data, 'pgdata/pg_wal'), join(wal, 'pg_wal'));
+  const links = join(data, 'pgdata/pg_tblspc');
+  for (const oid of await readdir(links)) await relink(join(links, oid), join(space, 'space'));
+  return data;
+}
+
+async function relink(path: string, target: string): Promise<void> {
+  await rm(path);
+  await symlink(target, path);
+}
