@@ -1,6 +1,6 @@
 import { BoundedEngine } from './bounded.ts';
 import type { Engine, ReplicaMode, SettingIssue } from './engine.ts';
-import type { RestoreModule } from '../restore/prepare-restore.ts';
+import type { RestoreModule } from './restore-module.ts';
 
 interface EngineOptions {
   /** The engine's own settings, with `NAME_FILE` already resolved. */

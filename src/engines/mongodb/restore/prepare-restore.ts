@@ -4,7 +4,7 @@ import { QuiesceError } from '../../../errors.ts';
 import { isErrno, writeDurably } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
-import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
 import { BACKUP_FILE } from '../data-dir/data-dir.ts';
 import { holderOf } from '../data-dir/file-locks.ts';
 import { procedure } from './next-steps.ts';

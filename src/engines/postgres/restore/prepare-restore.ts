@@ -4,7 +4,7 @@ import { QuiesceError } from '../../../errors.ts';
 import { isErrno, removeDurably, writeDurably } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
-import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
 import { LABEL_FILE, type Prepared, TABLESPACE_MAP_FILE } from '../receipt.ts';
 import { checkLinks, locateData, readMajor, readOwnControl } from './find-pgdata.ts';
 import { checkVolumes, mapAsLinked } from './tablespace-links.ts';

@@ -3,7 +3,7 @@ import { basename, dirname, isAbsolute, join } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
 import { isErrno, writeDurably } from '../../../lib/durable-files.ts';
 import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
-import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
 import { ControlFileError, readControlFile } from '../data-dir/control-file.ts';
 import type { Prepared } from '../receipt.ts';
 import { BASE, isFolder, isStagingName, removeStaging } from '../freeze/staged/folder.ts';
