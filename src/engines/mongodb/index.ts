@@ -11,12 +11,13 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
+import { capabilitiesOf } from '../names.ts';
 import { withSession } from '../shared/with-session.ts';
 import { unlessAborted } from '../../lib/deadline.ts';
 import { holdServer } from './freeze/freeze.ts';
 import { requireUnlocked } from './freeze/fsync-lock.ts';
 import { readMetadata } from './metadata/metadata.ts';
-import { type Prepared, prepareFreeze, SUPPORTED_COPIES } from './freeze/prepare.ts';
+import { type Prepared, prepareFreeze } from './freeze/prepare.ts';
 import { recoverLock } from './freeze/recover.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
@@ -43,7 +44,7 @@ export function createEngine(options: MongoOptions): Engine {
 
 class MongoEngine implements Engine {
   readonly name = 'mongodb';
-  readonly capabilities = { blocksWrites: true, copies: SUPPORTED_COPIES } as const;
+  readonly capabilities = capabilitiesOf('mongodb');
   readonly #settings: MongoSettings;
   readonly #dataDir: string | undefined;
   #prepared: Prepared | undefined;

@@ -12,13 +12,13 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
-import type { CopyMethod } from '../../receipt/receipt.ts';
 import { unlessAborted } from '../../lib/deadline.ts';
+import { capabilitiesOf } from '../names.ts';
 import { withSession } from '../shared/with-session.ts';
 import { Linger } from './backup/kept-session.ts';
 import { inspectServerLayout } from './data-dir/layout.ts';
 import { readMetadata } from './metadata/metadata.ts';
-import { modeFor, PAUSED_COPIES, pausedModeFor, SUPPORTED_COPIES } from './freeze/index.ts';
+import { modeFor, pausedModeFor } from './freeze/index.ts';
 import type { Prepared } from './freeze/mode.ts';
 import { readPrivileges } from './privileges.ts';
 import { claimIn, endPause } from './freeze/paused/pause.ts';
@@ -55,7 +55,7 @@ export function createEngine(options: PostgresOptions): Engine {
 
 class PostgresEngine implements Engine {
   readonly name = 'postgres';
-  readonly capabilities;
+  readonly capabilities = capabilitiesOf('postgres');
   readonly #settings: PostgresSettings;
   readonly #dataDir: string | undefined;
   readonly #pauses: boolean;
@@ -71,9 +71,6 @@ class PostgresEngine implements Engine {
     this.#dataDir = options.dataDir;
     this.#pauses = options.replica === 'pause';
     this.#onReplicaWait = options.onReplicaWait ?? (() => undefined);
-    const paused = this.#pauses ? PAUSED_COPIES : [];
-    const copies = [...new Set<CopyMethod>([...SUPPORTED_COPIES, ...paused])];
-    this.capabilities = { blocksWrites: false, copies } as const;
   }
 
   async probe(signal: AbortSignal): Promise<Probe> {

@@ -10,6 +10,7 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
+import { capabilitiesOf } from '../names.ts';
 import { withSession } from '../shared/with-session.ts';
 import { holdServer, type Prepared } from './freeze/freeze.ts';
 import { Link } from './connection/reconnecting.ts';
@@ -46,8 +47,7 @@ export function createEngine(options: RedisOptions): Engine {
 
 class RedisEngine implements Engine {
   readonly name = 'redis';
-  /** Everything stands still during a hold, so files may be copied one by one as well. */
-  readonly capabilities = { blocksWrites: true, copies: ['snapshot', 'volumes', 'files'] } as const;
+  readonly capabilities = capabilitiesOf('redis');
   readonly #settings: RedisSettings;
   readonly #options: RedisOptions;
   #prepared: Prepared | undefined;

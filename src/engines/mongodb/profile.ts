@@ -1,0 +1,75 @@
+import {
+  asDefault,
+  type ConnectionInput,
+  type EngineProfile,
+  flag,
+  type PodContainer,
+  type PodEnvVar,
+  portOf,
+  present,
+} from '../profile.ts';
+
+/** MongoDB: the official images, Bitnami's, Percona's. */
+export const mongodb: EngineProfile = {
+  name: 'mongodb',
+  image:
+    /^(?:mongo|mongodb|mongodb-(?:community|enterprise)-server|mongodb-sharded|percona-server-mongodb)$/,
+  // A router has no data, nor has an arbiter.
+  other: ({ command = [], args = [], env = [] }) =>
+    [...command, ...args].some((word) => /\bmongos\b/.test(word)) ||
+    env.some(({ name, value }) => name === 'MONGODB_REPLICA_SET_MODE' && value === 'arbiter'),
+  user: (image) => {
+    if (/bitnami|percona/.test(image)) return { uid: 1001 };
+    return /(?:^|\/)mongo[:@]|(?:^|\/)mongo$/.test(image) ? { uid: 999, gid: 999 } : undefined;
+  },
+  data: (container, env) =>
+    flag(container, 'dbpath', extraFlags(env)) ?? env.plain('MONGODB_VOLUME_DIR'),
+  places: ['/data/db', '/bitnami/mongodb', '/var/lib/mongodb', '/var/lib/mongo', '/data'],
+  connection: (input) => [...credentials(input), ...address(input)],
+  address: (input) => address(input).map(asDefault),
+};
+
+const USERNAME = 'MONGODB_USERNAME';
+const PASSWORD = 'MONGODB_PASSWORD';
+
+function credentials({ container, env }: ConnectionInput): readonly PodEnvVar[] {
+  const bitnami = env.take(PASSWORD, 'MONGODB_ROOT_PASSWORD');
+  if (bitnami !== undefined) {
+    return [env.take(USERNAME, 'MONGODB_ROOT_USER') ?? { name: USERNAME, value: 'root' }, bitnami];
+  }
+  const official = env.take(PASSWORD, 'MONGO_INITDB_ROOT_PASSWORD');
+  const user = env.take(USERNAME, 'MONGO_INITDB_ROOT_USERNAME');
+  if (official !== undefined && user !== undefined) return [user, official];
+  if (!env.hasUnknown) return present(user, official);
+  const [userName, passwordName] = unknownNames(container);
+  return [user ?? env.refer(USERNAME, userName), official ?? env.refer(PASSWORD, passwordName)];
+}
+
+/** By which names the image's own start script finds its users in a Secret. */
+function unknownNames({ image = '' }: PodContainer): readonly [string, string] {
+  // The operator's cluster administrator has the rights to lock and to read the replica set's state.
+  if (/percona/.test(image))
+    return ['MONGODB_CLUSTER_ADMIN_USER', 'MONGODB_CLUSTER_ADMIN_PASSWORD'];
+  if (/bitnami/.test(image)) return ['MONGODB_ROOT_USER', 'MONGODB_ROOT_PASSWORD'];
+  return ['MONGO_INITDB_ROOT_USERNAME', 'MONGO_INITDB_ROOT_PASSWORD'];
+}
+
+function extraFlags(env: ConnectionInput['env']): string {
+  return env.plain('MONGODB_EXTRA_FLAGS') ?? '';
+}
+
+function address(input: ConnectionInput): readonly PodEnvVar[] {
+  const port = portOf(input, ['MONGODB_PORT_NUMBER', 'MONGODB_PORT'], 'mongodb');
+  return [{ name: 'MONGODB_URI', value: `mongodb://127.0.0.1:${port}/${tlsOptions(input)}` }];
+}
+
+/** Only where the server refuses everything else; its own certificate serves as the client's. */
+function tlsOptions({ container, env }: ConnectionInput): string {
+  const of = (name: string): string | undefined => flag(container, name, extraFlags(env));
+  if (of('tlsMode') !== 'requireTLS') return '';
+  const options = new URLSearchParams({ tls: 'true', tlsAllowInvalidHostnames: 'true' });
+  const [ca, key] = [of('tlsCAFile'), of('tlsCertificateKeyFile')];
+  if (ca !== undefined) options.set('tlsCAFile', ca);
+  if (key !== undefined) options.set('tlsCertificateKeyFile', key);
+  return `?${options.toString()}`;
+}

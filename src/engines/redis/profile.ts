@@ -1,0 +1,126 @@
+import {
+  asDefault,
+  type ConnectionInput,
+  type EngineProfile,
+  flag,
+  lastPart,
+  type PodContainer,
+  type PodEnvironment,
+  type PodEnvVar,
+  portOf,
+  present,
+} from '../profile.ts';
+
+/** Redis and Valkey, the official images and Bitnami's. */
+export const redis: EngineProfile = {
+  name: 'redis',
+  image: /^(?:redis|valkey)(?:-cluster|-stack-server|-stack|-\d+)?$/,
+  other: (container) =>
+    [...(container.command ?? []), ...(container.args ?? [])].some((word) =>
+      /(?:redis|valkey)-sentinel\b|(?:^|\s)--sentinel(?:\s|$)|start-sentinel/.test(word),
+    ),
+  user: (image) => {
+    if (/bitnami|sclorg|rhel\d/.test(image)) return { uid: 1001 };
+    if (/stack|^cgr\.dev\/|chainguard/.test(image)) return undefined;
+    return { uid: 999, gid: /alpine/.test(lastPart(image)) ? 1000 : 999 };
+  },
+  data: (container, env) =>
+    flag(container, 'dir', moreFlags(env)) ?? env.plain('REDIS_DATA_DIR', 'VALKEY_DATA_DIR'),
+  places: [
+    '/data',
+    '/bitnami/redis/data',
+    '/bitnami/valkey/data',
+    '/bitnami/redis',
+    '/bitnami/valkey',
+    '/var/lib/redis',
+    '/var/lib/valkey',
+  ],
+  connection: (input) => [...password(input), ...address(input)],
+  address: defaultUrl,
+};
+
+function password(input: ConnectionInput): readonly PodEnvVar[] {
+  const { container, env } = input;
+  const named = env.take('REDIS_PASSWORD', 'REDIS_PASSWORD', 'VALKEY_PASSWORD', 'REDISCLI_AUTH');
+  if (named !== undefined) return [named];
+  const given = flag(container, 'requirepass', moreFlags(env));
+  if (given === undefined) return unknownPassword(container, env);
+  // $(NAME) is the kubelet's reference; $NAME, ${NAME} and ${NAME:-default} are the shell's.
+  const variable = /^\$(?:\((\w+)\)|(\w+)|\{(\w+)(?::?[-?=][^}]*)?\})$/.exec(given);
+  const name = variable?.slice(1).find((one) => one !== undefined);
+  if (name !== undefined) {
+    const entry = env.take('REDIS_PASSWORD', name);
+    if (entry !== undefined) return [entry];
+    return env.hasUnknown ? [env.refer('REDIS_PASSWORD', name)] : [];
+  }
+  const file = passwordFile(container);
+  if (file !== undefined)
+    return input.shared(file) ? [{ name: 'REDIS_PASSWORD_FILE', value: file }] : [];
+  // What a shell makes of the rest is known to that shell alone.
+  return /[$`]/.test(given) ? [] : [{ name: 'REDIS_PASSWORD', value: given }];
+}
+
+function unknownPassword({ image = '' }: PodContainer, env: PodEnvironment): readonly PodEnvVar[] {
+  if (!env.hasUnknown) return [];
+  return [env.refer('REDIS_PASSWORD', /valkey/.test(image) ? 'VALKEY_PASSWORD' : 'REDIS_PASSWORD')];
+}
+
+/** `--requirepass "$(cat FILE)"`, as a shell reads it. */
+function passwordFile({ command = [], args = [] }: PodContainer): string | undefined {
+  const text = [...command, ...args].join('\n');
+  return /--requirepass(?:=|\s+)["']?\$\((?:cat\s+|<\s*)["']?(\/[^\s"')]+)["']?\s*\)/.exec(
+    text,
+  )?.[1];
+}
+
+/** Flags by environment, of Redis Stack, Bitnami and Valkey. */
+function moreFlags(env: PodEnvironment): string {
+  const names = ['REDIS_ARGS', 'REDIS_EXTRA_FLAGS', 'VALKEY_EXTRA_FLAGS'];
+  return names.map((name) => env.written(name)).join('\n');
+}
+
+/** Host and port always: Kubernetes sets REDIS_PORT=tcp://… for a Service called redis. */
+function address(input: ConnectionInput): readonly PodEnvVar[] {
+  const { tls, port } = listener(input);
+  return [
+    { name: 'REDIS_HOST', value: '127.0.0.1' },
+    { name: 'REDIS_PORT', value: port },
+    ...(tls ? [{ name: 'REDIS_TLS', value: 'true' }, ...tlsFiles(input)] : []),
+  ];
+}
+
+/** A Secret may hold REDIS_URL, beside which host and port would be refused. */
+function defaultUrl(input: ConnectionInput): readonly PodEnvVar[] {
+  const { tls, port } = listener(input);
+  const url = { name: 'REDIS_URL', value: `${tls ? 'rediss' : 'redis'}://127.0.0.1:${port}` };
+  return [url, ...(tls ? tlsFiles(input) : [])].map(asDefault);
+}
+
+const both = (name: string): string[] => [`REDIS_${name}`, `VALKEY_${name}`];
+
+function listener(input: ConnectionInput): { readonly tls: boolean; readonly port: string } {
+  const { container, env } = input;
+  const given = (name: string): string | undefined => flag(container, name, moreFlags(env));
+  const tls =
+    /^(?:yes|true|1)$/i.test(env.plain(...both('TLS_ENABLED')) ?? '') ||
+    // Beside a port for plain connections the sidecar needs no other.
+    (given('port') === '0' && given('tls-port') !== undefined);
+  const names = tls
+    ? [...both('TLS_PORT_NUMBER'), ...both('TLS_PORT')]
+    : [...both('PORT_NUMBER'), ...both('PORT')];
+  return { tls, port: portOf(input, names, 'redis', given(tls ? 'tls-port' : 'port')) };
+}
+
+function tlsFiles({ container, env }: ConnectionInput): readonly PodEnvVar[] {
+  const file = (target: string, name: string, flagged: string): PodEnvVar | undefined => {
+    const value = env.plain(...both(name)) ?? flag(container, flagged, moreFlags(env));
+    return value === undefined ? undefined : { name: target, value };
+  };
+  return present(
+    // The chain is verified; the certificate names the Service, not 127.0.0.1.
+    { name: 'REDIS_TLS_VERIFY', value: 'ca' },
+    file('REDIS_TLS_CA', 'TLS_CA_FILE', 'tls-ca-cert-file'),
+    file('REDIS_TLS_CERT', 'TLS_CERT_FILE', 'tls-cert-file'),
+    file('REDIS_TLS_KEY', 'TLS_KEY_FILE', 'tls-key-file'),
+  );
+}
