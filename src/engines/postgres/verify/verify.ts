@@ -4,6 +4,7 @@ import { QuiesceError } from '../../../errors.ts';
 import { type Receipt, receiptSchema } from '../../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
 import { readRegular } from '../../../lib/regular-file.ts';
+import { readPrepared } from '../../shared/prepared-copy.ts';
 import { withSession } from '../../shared/with-session.ts';
 import { checkDeep } from './amcheck.ts';
 import { inspectServerLayout } from '../data-dir/layout.ts';
@@ -145,7 +146,7 @@ async function checkStaged({ context, claim }: Work, { sameRun }: Evidence): Pro
     return { name, ok: true, message: 'The very server that was frozen: nothing was restored.' };
   }
   const { id, systemIdentifier } = claim;
-  const prepared = await readPrepared(context.dataDir);
+  const prepared = await readProof(context.dataDir);
   const ok =
     (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) ||
     (await readVerified(context.dataDir, claim)) !== undefined;
@@ -249,7 +250,7 @@ async function findProof(
 /** What was proven on this volume before: by `prepare-restore`, or at its first start. */
 async function findKnown(dataDir: string | undefined, claim: Claim): Promise<string | undefined> {
   const { id, systemIdentifier, position } = claim;
-  const prepared = await readPrepared(dataDir);
+  const prepared = await readProof(dataDir);
   if (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) {
     const covered = claim.needsLabel
       ? prepared.walFrom === position.startLsn
@@ -264,15 +265,10 @@ async function findKnown(dataDir: string | undefined, claim: Claim): Promise<str
     : `verified on this volume when it was restored, at ${verifiedAt}.`;
 }
 
-async function readPrepared(dataDir: string | undefined): Promise<Prepared | undefined> {
+async function readProof(dataDir: string | undefined): Promise<Prepared | undefined> {
   if (dataDir === undefined) return undefined;
-  try {
-    return preparedSchema.parse(
-      JSON.parse(await readRegular(join(dataDir, '.quiesce', 'prepared.json'))),
-    );
-  } catch {
-    return undefined;
-  }
+  const prepared = await readPrepared(dataDir).catch(() => undefined);
+  return preparedSchema.safeParse(prepared).data;
 }
 
 const verifiedSchema = z.object({
