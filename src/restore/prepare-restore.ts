@@ -2,7 +2,7 @@ import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
 import type { PrepareOptions, PrepareOutcome, RestoreModule } from '../engines/restore-module.ts';
-import { describeErrno, isErrno, writeDurably } from '../lib/durable-files.ts';
+import { describeErrno, isErrno, ownerLike, writeDurably } from '../lib/durable-files.ts';
 import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
 import { RECEIPT_FILE, VOLUME_FOLDER } from '../receipt/volume.ts';
 import { readRegular } from '../lib/regular-file.ts';
@@ -149,8 +149,7 @@ async function refuseOutside(dataDir: string, given: Receipt): Promise<void> {
 /** From now on the copy carries its whole promise itself, for later runs and the verification at start. */
 async function replaceReceipt(dataDir: string, given: Receipt): Promise<void> {
   const folder = join(dataDir, VOLUME_FOLDER);
-  const { uid, gid } = await stat(folder);
-  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
+  const owner = await ownerLike(folder);
   const text = `${JSON.stringify(given, null, 2)}\n`;
   await writeDurably(join(folder, RECEIPT_FILE), text, { mode: 0o644, ...owner });
 }
