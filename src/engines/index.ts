@@ -1,24 +1,9 @@
 import { BoundedEngine } from './bounded.ts';
-import type { Engine, ReplicaMode, SettingIssue } from './engine.ts';
+import type { EngineModule } from './engine.ts';
 import { type EngineName, isEngine } from './names.ts';
 import type { RestoreModule } from './restore-module.ts';
 
 export { ENGINE_NAMES } from './names.ts';
-
-interface EngineOptions {
-  /** The engine's own settings, with `NAME_FILE` already resolved. */
-  readonly settings: Readonly<Record<string, string | undefined>>;
-  readonly dataDir: string | undefined;
-  /** QUIESCE_REPLICA; an engine without replicas ignores it. */
-  readonly replica?: ReplicaMode;
-  /** Called with what a replica has taken to catch up with its primary, also when it did not. */
-  readonly onReplicaWait?: (seconds: number) => void;
-}
-
-interface EngineModule {
-  checkSettings(settings: Readonly<Record<string, string | undefined>>): readonly SettingIssue[];
-  createEngine(options: EngineOptions): Engine;
-}
 
 interface Loaders {
   readonly engine: () => Promise<EngineModule>;

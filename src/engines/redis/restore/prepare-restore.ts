@@ -4,6 +4,7 @@ import { QuiesceError } from '../../../errors.ts';
 import { isMissing } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
+import { invalid } from '../../shared/promised.ts';
 import { keepPrepared, outcomeOf, preparedNow, wasPrepared } from '../../shared/prepared-copy.ts';
 import { type FilePrint, printOf } from '../data-dir/synced-files.ts';
 import { parseManifest, readAof } from '../data-dir/data-files.ts';
@@ -23,7 +24,7 @@ export async function prepareRestore(
   { dryRun }: PrepareOptions,
   _signal: AbortSignal,
 ): Promise<PrepareOutcome> {
-  const promised = promiseIn(receipt);
+  const promised = promiseIn(receipt, invalid);
   const dir = join(dataDir, promised.restore.dir ?? '');
   const { files, persistence } = promised.restore;
   const before = await wasPrepared(dataDir, receipt.id);

@@ -13,7 +13,7 @@ import { isMissing } from '../../../lib/durable-files.ts';
  * Does the running server contain what the receipt promises? It may have gone on since: more keys are
  * no difference, fewer are.
  *
- * @throws QuiesceError RESTORE_RECEIPT_INVALID, ENGINE_…
+ * @throws QuiesceError INVALID_FIELD for a receipt of another engine or of no hold; ENGINE_…
  */
 export async function verifyReceipt(
   session: Session,
