@@ -4,6 +4,7 @@ import { QuiesceError } from '../../../errors.ts';
 import { isMissing } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
+import { invalid, promisedIn } from '../../shared/promised.ts';
 import {
   alreadyPrepared,
   keepPrepared,
@@ -14,7 +15,7 @@ import {
 import { BACKUP_FILE } from '../data-dir/data-dir.ts';
 import { holderOf } from '../data-dir/file-locks.ts';
 import { procedure } from './next-steps.ts';
-import { restoreSchema, type MongoRestore } from '../receipt.ts';
+import { type MongoRestore, positionSchema, restoreSchema } from '../receipt.ts';
 
 const LOCK_FILE = 'mongod.lock';
 
@@ -58,22 +59,16 @@ export async function prepareRestore(
 }
 
 function readRestore(receipt: Receipt): MongoRestore {
-  const parsed = restoreSchema.safeParse(receipt.restore);
-  if (!parsed.success) throw invalid('The receipt has a restore section that cannot be read.');
-  const { dataDirectory } = parsed.data;
+  const schemas = { position: positionSchema, restore: restoreSchema };
+  const { restore } = promisedIn(receipt, 'mongodb', schemas, invalid);
+  const { dataDirectory } = restore;
   if (dataDirectory === null) {
-    throw invalid(
-      'The receipt does not say where the data lies: it was not mounted at the freeze.',
-    );
+    throw invalid('does not say where the data lies: it was not mounted at the freeze');
   }
   if (dataDirectory.startsWith('/') || dataDirectory.split('/').includes('..')) {
-    throw invalid('The receipt names a data directory outside of the volume.');
+    throw invalid('names a data directory outside of the volume');
   }
-  return parsed.data;
-}
-
-function invalid(message: string): QuiesceError {
-  return new QuiesceError('RESTORE_RECEIPT_INVALID', message);
+  return restore;
 }
 
 async function requireData(path: string): Promise<void> {
