@@ -4,6 +4,7 @@ import { QuiesceError } from '../../../errors.ts';
 import { type Receipt, receiptSchema } from '../../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
 import { readRegular } from '../../../lib/regular-file.ts';
+import { promisedIn, unusable } from '../../shared/promised.ts';
 import { readPrepared } from '../../shared/prepared-copy.ts';
 import { withSession } from '../../shared/with-session.ts';
 import { checkDeep } from './amcheck.ts';
@@ -72,35 +73,11 @@ interface Claim {
 }
 
 function parseClaim(receipt: Receipt): Claim {
-  const invalid = (what: string): QuiesceError =>
-    new QuiesceError('INVALID_FIELD', `The receipt ${what}.`, { field: 'receipt' });
-  if (receipt.engine.name !== 'postgres')
-    throw invalid(`is of the engine ${receipt.engine.name}, not postgres`);
+  const schemas = { position: positionSchema, restore: restoreSchema };
+  const promised = promisedIn(receipt, 'postgres', schemas);
   const systemIdentifier = receipt.engine.identity['systemIdentifier'];
-  if (systemIdentifier === undefined) throw invalid('names no system identifier');
-  if (receipt.position === null || receipt.restore === null)
-    throw invalid('has no position: its freeze was never in place');
-  const position = positionSchema.safeParse(receipt.position);
-  if (!position.success)
-    throw invalid(`has a position that cannot be read: ${firstIssue(position.error)}`);
-  const restore = restoreSchema.safeParse(receipt.restore);
-  if (!restore.success)
-    throw invalid(`has a restore section that cannot be read: ${firstIssue(restore.error)}`);
-  const needsLabel = receipt.mode === 'open';
-  return {
-    id: receipt.id,
-    needsLabel,
-    systemIdentifier,
-    position: position.data,
-    restore: restore.data,
-  };
-}
-
-function firstIssue(error: {
-  issues: readonly { path: PropertyKey[]; message: string }[];
-}): string {
-  const issue = error.issues[0];
-  return issue ? `${issue.path.map(String).join('.')}: ${issue.message}` : 'unknown';
+  if (systemIdentifier === undefined) throw unusable('names no system identifier');
+  return { id: receipt.id, needsLabel: receipt.mode === 'open', systemIdentifier, ...promised };
 }
 
 interface Work {

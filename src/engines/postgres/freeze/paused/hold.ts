@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Breach, JsonObject } from '../../../engine.ts';
+import type { Breach } from '../../../engine.ts';
 import { type HoldFacts, PostgresHold } from '../sealed/hold.ts';
 import { replayedTo } from '../position.ts';
 import type { Session } from '../../connection/session.ts';
@@ -17,7 +17,6 @@ type Differences = Breach[];
  * and has not moved by a byte. That is looked at all the time, for somebody else may resume it.
  */
 export class PausedHold extends PostgresHold {
-  override readonly journal: JsonObject;
   readonly #claim: PauseClaim;
   #resumeSwitch: ResumeSwitch;
   readonly #open: (signal: AbortSignal) => Promise<Session>;
@@ -55,14 +54,13 @@ export class PausedHold extends PostgresHold {
     open: (signal: AbortSignal) => Promise<Session>,
     { watch, still, ending }: Watching,
   ) {
-    super(facts, watch);
+    super(facts, watch, claimJournal(claim));
     this.#claim = claim;
     this.#resumeSwitch = resumeSwitch;
     this.#open = open;
     this.#watch = watch;
     this.#still = still;
     this.#ending = ending;
-    this.journal = claimJournal(claim);
   }
 
   override async check(signal: AbortSignal): Promise<readonly Breach[]> {
