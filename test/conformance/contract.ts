@@ -3,7 +3,7 @@ import type { Engine, FreezeContext, JsonObject } from '../../src/engines/engine
 import { loadEngine } from '../../src/engines/index.ts';
 import { QuiesceError } from '../../src/errors.ts';
 import { giveUpAfter, giveUpInEachStep } from './abort.ts';
-import type { Ledger, Subject } from './fixture.ts';
+import { type Ledger, type Subject, usualCopy } from './fixture.ts';
 import type { SharedStage, Stage } from './stage.ts';
 
 const SOON_MS = 8_000;
@@ -34,7 +34,7 @@ export function describeContract<L extends Ledger>(
       remembered = [];
       context = {
         id: 'direct',
-        copy: 'snapshot',
+        copy: usualCopy(subject),
         ttlMs: 30_000,
         progress: () => undefined,
         keep: async (files) => void Object.assign(kept, files),

@@ -38,6 +38,13 @@ export interface Subject<L extends Ledger = Ledger> {
   start(options: StartOptions): Promise<World<L>>;
 }
 
+/** What is not about a certain way to copy is tried with the first claimed: an engine may claim few. */
+export function usualCopy({ copies }: Pick<Subject, 'copies'>): CopyMethod {
+  const [first] = copies;
+  if (first === undefined) throw new Error('an engine that claims no copy method promises nothing');
+  return first;
+}
+
 export interface StartOptions {
   /** A folder of its own, which the server's user may enter; the suite removes it at the end. */
   readonly dir: string;

@@ -1,6 +1,6 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ledger, Subject } from './fixture.ts';
+import { type Ledger, type Subject, usualCopy } from './fixture.ts';
 import { receiptSchema } from '../../src/receipt/receipt.ts';
 import { carriesReceipt, type SharedStage, type Stage } from './stage.ts';
 
@@ -21,7 +21,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       expect(receipt).toMatchObject({
         id: 'first',
         engine: { name: subject.engine },
-        copy: 'snapshot',
+        copy: usualCopy(subject),
         verdict: 'held',
         writesBlocked: subject.blocksWrites,
         evidence: { onVolume: true },

@@ -8,7 +8,7 @@ import type { CopyMethod } from '../../src/receipt/receipt.ts';
 import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import { makeTempDir } from '../support/postgres.ts';
 import { type Reply, TestSidecar } from '../support/sidecar.ts';
-import type { Ledger, Subject, World } from './fixture.ts';
+import { type Ledger, type Subject, type World, usualCopy } from './fixture.ts';
 
 const WRITE_WITHIN_MS = 15_000;
 const BLOCKED_FOR_MS = 600;
@@ -32,7 +32,7 @@ export class Stage<L extends Ledger> {
 
   static async open<L extends Ledger>(
     subject: Subject<L>,
-    copy: CopyMethod = 'snapshot',
+    copy: CopyMethod = usualCopy(subject),
   ): Promise<Stage<L>> {
     const dir = await makeTempDir();
     const world = await subject.start({ dir, copy });

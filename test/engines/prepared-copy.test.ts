@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   alreadyPrepared,
@@ -58,7 +59,7 @@ describe('what prepare-restore leaves in a copy', () => {
   });
 
   it('is not waited for where something else lies under its name', async () => {
-    execFileSync('mkfifo', [path]);
+    await promisify(execFile)('mkfifo', [path]);
     await expect(readPrepared(dataDir)).rejects.toMatchObject({ code: 'EFTYPE' });
   });
 });
