@@ -35,7 +35,7 @@ describe('what a receipt promises', () => {
       'leads out of the volume',
     ],
   ])('is nothing in one %s', (_what, changes, sentence) => {
-    const receipt = aReceipt(changes as Parameters<typeof aReceipt>[0]);
+    const receipt = aReceipt(changes);
     const message = expect.stringContaining(sentence) as string;
     const handedIn = { code: 'INVALID_FIELD', field: 'receipt', message };
     expect(() => promiseIn(receipt)).toThrow(expect.objectContaining(handedIn));
