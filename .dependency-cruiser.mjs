@@ -33,13 +33,42 @@ export default {
       comment: 'Only engines/index.ts names an engine, so that only the configured one loads.',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/engines/' },
-      to: { path: '^src/engines/', pathNot: '^src/engines/(index|engine)\\.ts$' },
+      to: {
+        path: '^src/engines/',
+        pathNot: '^src/engines/(index|engine|names|profile|profiles|restore-module)\\.ts$',
+      },
     },
     {
       name: 'engines-apart-from-each-other',
       severity: 'error',
-      from: { path: '^src/engines/([^/]+)/' },
-      to: { path: '^src/engines/', pathNot: '^src/engines/($1/|shared/|engine\\.ts$)' },
+      from: { path: '^src/engines/([^/]+)/', pathNot: '^src/engines/shared/' },
+      to: {
+        path: '^src/engines/',
+        pathNot: '^src/engines/($1/|shared/|(engine|names|profile|restore-module)\\.ts$)',
+      },
+    },
+    {
+      name: 'shared-of-engines-knows-none',
+      severity: 'error',
+      from: { path: '^src/engines/shared/' },
+      to: {
+        path: '^src/engines/',
+        pathNot: '^src/engines/(shared/|(engine|names|restore-module)\\.ts$)',
+      },
+    },
+    {
+      name: 'the-table-of-engines-imports-nothing',
+      comment: 'Config, log, webhook and doctor load it.',
+      severity: 'error',
+      from: { path: '^src/engines/names\\.ts$' },
+      to: { dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'profiles-are-data',
+      comment: 'The webhook loads them all: no driver, and nothing else of an engine.',
+      severity: 'error',
+      from: { path: '^src/engines/([^/]+/profile|profile|profiles)\\.ts$' },
+      to: { path: '.', pathNot: '^src/engines/([^/]+/profile|profile|names)\\.ts$' },
     },
     {
       name: 'one-kubernetes-client',

@@ -2,7 +2,7 @@
 // (.dependency-cruiser.mjs) and the table in docs/ARCHITECTURE.md are made.
 
 /** Every part may import itself and these. */
-const GROUND = ['src/lib/', 'src/defaults.ts', 'src/errors.ts', 'src/logger.ts', 'src/version.ts'];
+const GROUND = ['src/lib/', 'src/defaults.ts', 'src/errors.ts', 'src/version.ts'];
 
 /**
  * @typedef {object} Part
@@ -37,22 +37,49 @@ export const PARTS = [
     types: ['src/receipt/'],
   },
   {
-    at: ['src/engines/engine.ts', 'src/engines/bounded.ts', 'src/engines/index.ts'],
-    what: 'what every engine promises; the bound on connections to a database; name → dynamic import, the only importer of engine folders',
-    may: ['src/receipt/', 'src/engines/'],
-    types: ['src/restore/prepare-restore.ts'],
+    at: ['src/engines/names.ts'],
+    what: 'the table of engines: settings and secrets, port, copy methods. Config, log, webhook and doctor derive from it',
+    bare: true,
+    types: ['src/receipt/receipt.ts'],
+  },
+  {
+    at: ['src/logger.ts'],
+    what: 'the log, which takes secrets out by the names in the table',
+    may: ['src/engines/names.ts'],
+  },
+  {
+    at: ['src/engines/profile.ts', 'src/engines/profiles.ts'],
+    what: 'what the images of an engine are called and expect; each engine has its own in `NAME/profile.ts`. No driver',
+    may: ['src/engines/names.ts', 'src/engines/'],
+  },
+  {
+    at: ['src/engines/engine.ts', 'src/engines/restore-module.ts'],
+    what: 'what every engine promises, live and of a restored copy',
+    types: ['src/receipt/', 'src/engines/names.ts'],
+  },
+  {
+    at: ['src/engines/index.ts', 'src/engines/bounded.ts'],
+    what: 'name → dynamic import, the only importer of engine folders; the bound on connections to a database',
+    may: ['src/receipt/', 'src/engines/', 'src/engines/names.ts'],
+    types: ['src/engines/engine.ts'],
   },
   {
     at: ['src/engines/shared/'],
-    what: 'what engines share',
-    may: ['src/receipt/'],
-    types: ['src/engines/engine.ts'],
+    what: 'what engines do alike',
+    may: ['src/receipt/', 'src/engines/engine.ts', 'src/engines/names.ts'],
+    types: ['src/engines/restore-module.ts'],
   },
   {
     at: ['src/engines/'],
     what: 'one folder of one shape an engine: `connection/`, `data-dir/`, `freeze/`, `metadata/`, `verify/`, `restore/`; `freeze/` of PostgreSQL has a folder for each way to freeze. No engine imports another',
-    may: ['src/receipt/', 'src/engines/shared/'],
-    types: ['src/engines/engine.ts', 'src/restore/prepare-restore.ts'],
+    may: [
+      'src/receipt/',
+      'src/engines/engine.ts',
+      'src/engines/restore-module.ts',
+      'src/engines/shared/',
+      'src/engines/names.ts',
+      'src/engines/profile.ts',
+    ],
   },
   {
     at: ['src/freeze/'],
@@ -64,18 +91,28 @@ export const PARTS = [
     at: ['src/restore/'],
     what: 'prepare-restore, verification at start',
     may: ['src/receipt/'],
-    types: ['src/engines/engine.ts'],
+    types: ['src/engines/engine.ts', 'src/engines/restore-module.ts'],
   },
   {
     at: ['src/http/'],
     what: 'fastify apps, zod schemas, error answers, the `Control` they serve; `listener.ts` and `connections.ts` bound what anybody can hold open, `message.ts` refuses what is not a well-formed request',
     may: ['src/receipt/receipt.ts'],
-    types: ['src/engines/engine.ts', 'src/freeze/requests.ts', 'src/restore/verify-at-start.ts'],
+    types: [
+      'src/engines/engine.ts',
+      'src/freeze/requests.ts',
+      'src/restore/verify-at-start.ts',
+      'src/logger.ts',
+    ],
   },
   {
     at: ['src/config/'],
     what: 'the settings of the sidecar, read once',
-    may: ['src/receipt/receipt.ts', 'src/engines/engine.ts'],
+    may: [
+      'src/receipt/receipt.ts',
+      'src/engines/engine.ts',
+      'src/engines/names.ts',
+      'src/logger.ts',
+    ],
   },
   {
     at: ['src/sidecar/'],
@@ -87,6 +124,7 @@ export const PARTS = [
       'src/http/',
       'src/config/',
       'src/engines/index.ts',
+      'src/logger.ts',
     ],
     types: ['src/engines/engine.ts'],
   },
@@ -100,19 +138,32 @@ export const PARTS = [
   },
   {
     at: ['src/cluster/inject/'],
-    what: 'pod → patch or reason, a pure function; `engines/` has one file of image knowledge an engine',
-    may: ['src/cluster/objects/', 'src/receipt/receipt.ts'],
+    what: 'pod → patch or reason, a pure function',
+    may: [
+      'src/cluster/objects/',
+      'src/receipt/receipt.ts',
+      'src/engines/names.ts',
+      'src/engines/profile.ts',
+      'src/engines/profiles.ts',
+    ],
     types: ['src/config/'],
   },
   {
     at: ['src/cluster/certificates/'],
     what: 'certificate authority and rotation',
     may: ['src/cluster/client.ts'],
+    types: ['src/logger.ts'],
   },
   {
     at: ['src/cluster/webhook/'],
     what: 'AdmissionReview → answer (pure), HTTPS server, Events',
-    may: ['src/cluster/client.ts', 'src/cluster/certificates/', 'src/cluster/inject/', 'src/http/'],
+    may: [
+      'src/cluster/client.ts',
+      'src/cluster/certificates/',
+      'src/cluster/inject/',
+      'src/http/',
+      'src/logger.ts',
+    ],
     types: ['src/cluster/objects/', 'src/config/'],
   },
   {
@@ -127,6 +178,7 @@ export const PARTS = [
       'src/config/schema.ts',
       'src/receipt/receipt.ts',
       'src/shim/args.ts',
+      'src/engines/names.ts',
     ],
   },
   {

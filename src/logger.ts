@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import type { DestinationStream, Logger as PinoLogger } from 'pino';
+import { SECRET_SETTINGS } from './engines/names.ts';
 
 export type Logger = PinoLogger;
 
@@ -13,10 +14,7 @@ const SECRET_NAMES = [
   'token',
   'secret',
   'connectionString',
-  'PGPASSWORD',
-  'REDIS_PASSWORD',
-  'REDIS_URL',
-  'MONGODB_URI',
+  ...SECRET_SETTINGS,
   'QUIESCE_CONTROL_TOKEN',
 ];
 

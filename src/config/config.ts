@@ -4,6 +4,7 @@ import { baseSchema, checkTogether } from './schema.ts';
 import type { ConfigIssue, Settings } from './sources.ts';
 import { isServiceLink } from './service-links.ts';
 import { parseSettings, readSmallFile, resolveDefaults, resolveFiles } from './sources.ts';
+import { isEngineSetting } from '../engines/names.ts';
 import type { ReplicaMode } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
 import { QuiesceError } from '../errors.ts';
@@ -53,7 +54,6 @@ type Schema = ReturnType<typeof baseSchema>;
 
 const SECRET = /PASSWORD|TOKEN|SECRET|_URI$|_URL$/;
 const OURS = 'QUIESCE_';
-const ENGINE_KEY = /^(?:PG[A-Z]+|REDIS_[A-Z0-9_]+|MONGODB_[A-Z0-9_]+)$/;
 
 /**
  * Reads the configuration once.
@@ -76,7 +76,7 @@ export async function readConfig(options: ReadConfigOptions): Promise<Config> {
   const engineKnown = engine !== undefined && options.engines.includes(engine);
   const engineKeys = engineKnown ? await options.engineKeys?.(engine) : undefined;
   for (const name of fromFile.filter((name) => !name.startsWith(OURS))) {
-    const fits = engineKeys ? engineKeys.includes(name) : ENGINE_KEY.test(name);
+    const fits = engineKeys ? engineKeys.includes(name) : isEngineSetting(name);
     if (!fits) issues.push({ name, message: 'unknown key' });
   }
   if (engineKnown) issues.push(...((await options.engineIssues?.(engine, settings)) ?? []));

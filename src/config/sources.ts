@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { isEngineSetting } from '../engines/names.ts';
 
 /** One thing wrong with the configuration. The message never carries the value of a secret. */
 export interface ConfigIssue {
@@ -10,8 +11,10 @@ export type Settings = Readonly<Record<string, string>>;
 
 const LARGEST_FILE = 64 * 1024;
 
-/** Keys whose `NAME_FILE` form is resolved: ours, libpq's (no underscore), and the other engines'. */
-const RESOLVABLE = /^(?:QUIESCE_[A-Z0-9_]+|PG[A-Z]+|REDIS_[A-Z0-9_]+|MONGODB_[A-Z0-9_]+)$/;
+/** Keys whose `NAME_FILE` form is resolved: ours and the engines'. */
+function isResolvable(name: string): boolean {
+  return /^QUIESCE_[A-Z0-9_]+$/.test(name) || isEngineSetting(name);
+}
 
 /** What Kubernetes leaves of `$(NAME)` where NAME is not set. */
 const UNRESOLVED = /^\$\([A-Za-z_.-][A-Za-z0-9_.-]*\)$/;
@@ -37,7 +40,7 @@ export function resolveDefaults(source: Settings): Record<string, string> {
 }
 
 function isEngines(name: string): boolean {
-  return RESOLVABLE.test(name.replace(/_FILE$/, '')) && !name.startsWith('QUIESCE_');
+  return isEngineSetting(name.replace(/_FILE$/, ''));
 }
 
 /**
@@ -48,7 +51,7 @@ export function resolveFiles(source: Settings, issues: ConfigIssue[]): Record<st
   const resolved: Record<string, string> = { ...source };
   for (const [key, path] of Object.entries(source)) {
     const name = key.endsWith('_FILE') ? key.slice(0, -'_FILE'.length) : '';
-    if (!RESOLVABLE.test(name)) continue;
+    if (!isResolvable(name)) continue;
     delete resolved[key];
     if ((source[name] ?? '') !== '') {
       issues.push({ name: key, message: `is set beside ${name}; give one of the two` });

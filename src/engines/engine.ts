@@ -167,3 +167,23 @@ export interface Engine {
   verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult>;
   close(): Promise<void>;
 }
+
+/** An engine's own settings, with `NAME_FILE` already resolved. */
+export type Settings = Readonly<Record<string, string | undefined>>;
+
+export interface EngineOptions {
+  readonly settings: Settings;
+  /** QUIESCE_DATA_DIR. */
+  readonly dataDir: string | undefined;
+  /** QUIESCE_REPLICA, default `run`; an engine that cannot pause a replica ignores it. */
+  readonly replica?: ReplicaMode;
+  /** Called with what a replica has taken to catch up with its primary, also when it did not. */
+  readonly onReplicaWait?: (seconds: number) => void;
+}
+
+/** What the `index.ts` of an engine exports. */
+export interface EngineModule {
+  /** What is wrong with the engine's own settings, by name. */
+  readonly checkSettings: (settings: Settings) => readonly SettingIssue[];
+  readonly createEngine: (options: EngineOptions) => Engine;
+}

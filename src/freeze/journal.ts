@@ -4,11 +4,11 @@ import { z } from 'zod';
 import { QuiesceError } from '../errors.ts';
 import {
   describeErrno,
-  isErrno,
+  isMissing,
   makeFolder,
   removeDurably,
-  reserveDurably,
   type ReservedFile,
+  reserveDurably,
   sweepTemporary,
   writeDurably,
 } from '../lib/durable-files.ts';
@@ -249,7 +249,7 @@ export class Journal {
     try {
       return JSON.parse(await readFile(this.#path(name), 'utf8'));
     } catch (error) {
-      if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return null;
+      if (isMissing(error)) return null;
       return 'unreadable';
     }
   }

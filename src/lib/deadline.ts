@@ -50,6 +50,19 @@ export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): P
   }
 }
 
+/** Looks again and again, with a pause of `everyMs`, until a look gives something; the signal is the deadline. */
+export async function lookUntil<T>(
+  look: () => Promise<T | undefined>,
+  everyMs: number,
+  signal: AbortSignal,
+): Promise<T> {
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    await pause(everyMs, signal);
+  }
+}
+
 /** Waits; rejects with the signal's reason when it aborts. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   try {

@@ -1,5 +1,15 @@
 import { constants } from 'node:fs';
-import { chmod, type FileHandle, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  unlink,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 export interface WriteOptions {
@@ -136,7 +146,7 @@ export async function removeDurably(path: string): Promise<boolean> {
   try {
     await unlink(path);
   } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return false;
+    if (isMissing(error)) return false;
     throw error;
   }
   await syncFolder(dirname(path));
@@ -179,6 +189,20 @@ export async function syncFolder(path: string): Promise<void> {
 
 export function isErrno(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** Nothing lies under this name, or not any more. */
+export function isMissing(error: unknown): boolean {
+  return isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR');
+}
+
+/**
+ * The owner for what is written into a folder: root gives it to the folder's, so that the server can read
+ * it; anybody else can only own it. Rejects where there is no such folder, whoever asks.
+ */
+export async function ownerLike(folder: string): Promise<Pick<WriteOptions, 'owner'>> {
+  const { uid, gid } = await stat(folder);
+  return process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
 }
 
 /** The system's word for what failed, without the path of a temporary file. */

@@ -1,15 +1,17 @@
 import { createHash } from 'node:crypto';
-import { chown, readdir, stat } from 'node:fs/promises';
+import { chown, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { QuiesceError } from '../errors.ts';
 import {
   describeErrno,
   isErrno,
+  isMissing,
   makeFolder,
+  ownerLike,
   removeDurably,
-  reserveDurably,
   type ReservedFile,
+  reserveDurably,
   writeDurably,
   type WriteOptions,
 } from '../lib/durable-files.ts';
@@ -345,9 +347,9 @@ export class ReceiptVolume {
   /** Never makes the data directory itself: where it is missing, no volume is mounted. */
   async #folder(): Promise<void> {
     const path = join(this.dataDir ?? '', VOLUME_FOLDER);
-    const { uid, gid } = await stat(this.dataDir ?? '');
+    const { owner } = await ownerLike(this.dataDir ?? '');
     const made = await makeFolder(path, 0o755);
-    if (made && process.getuid?.() === 0) await chown(path, uid, gid);
+    if (made && owner) await chown(path, owner.uid, owner.gid);
   }
 
   async #write(name: string, content: string): Promise<void> {
@@ -356,16 +358,11 @@ export class ReceiptVolume {
 
   /** The server's user must be able to read what is kept, so files of root go to the data's owner. */
   async #like(): Promise<WriteOptions> {
-    const { uid, gid } = await stat(this.dataDir ?? '');
-    return { mode: 0o644, ...(process.getuid?.() === 0 ? { owner: { uid, gid } } : {}) };
+    return { mode: 0o644, ...(await ownerLike(this.dataDir ?? '')) };
   }
 }
 
 /** Room that was reserved ends in blanks: they belong to no content. */
 function digestOf(content: string): string {
   return createHash('sha256').update(content.trimEnd()).digest('base64');
-}
-
-function isMissing(error: unknown): boolean {
-  return isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR');
 }

@@ -1,66 +1,14 @@
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
-import { describeErrno, isErrno, writeDurably } from '../lib/durable-files.ts';
+import type { PrepareOptions, PrepareOutcome, RestoreModule } from '../engines/restore-module.ts';
+import { describeErrno, isErrno, ownerLike, writeDurably } from '../lib/durable-files.ts';
 import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
 import { RECEIPT_FILE, VOLUME_FOLDER } from '../receipt/volume.ts';
 import { readRegular } from '../lib/regular-file.ts';
 import { LARGEST_RECEIPT, readGivenReceipt } from '../receipt/read.ts';
 
-/** What is under way and how far, for a person who waits. `total` is 0 where it is not known. */
-export interface PrepareProgress {
-  readonly step: string;
-  readonly done: number;
-  readonly total: number;
-  readonly unit: string;
-}
-
-export interface PrepareOptions {
-  /** Prove everything, write nothing. */
-  readonly dryRun: boolean;
-  readonly onProgress?: ((progress: PrepareProgress) => void) | undefined;
-}
-
-export interface PrepareOutcome {
-  /**
-   * `prepared`: proven, and what the receipt holds is in place (in a dry run: would be).
-   * `already-prepared`: an earlier run proved this copy and a server has run on it since.
-   * `nothing-to-do`: the data carries no receipt.
-   */
-  readonly outcome: 'prepared' | 'already-prepared' | 'nothing-to-do';
-  readonly dryRun: boolean;
-  /** The freeze in which the copy was cut; `null` without a receipt. */
-  readonly id: string | null;
-  readonly engine: string | null;
-  /** The engine's data directory, absolute. */
-  readonly dataDirectory: string | null;
-  /** Files put in place, or found there with the right content; names within the data directory. */
-  readonly placed: readonly string[];
-  /** Files removed because they would have kept the server from starting. */
-  readonly removed: readonly string[];
-  /** What was proven, in the engine's own terms. */
-  readonly proof: Readonly<Record<string, string | number | boolean | null>> | null;
-  /** What the person who restores must know. */
-  readonly notes: readonly string[];
-  /** One sentence. */
-  readonly message: string;
-}
-
-/** The part of an engine that prepares a restored copy: works on files, with no server. */
-export interface RestoreModule {
-  /**
-   * Proves that the copy holds what its receipt promises and puts in place what the server needs at
-   * its first start. Idempotent. Rejects with a `RESTORE_…` error, and has then changed nothing.
-   *
-   * @param dataDir what `QUIESCE_DATA_DIR` was at the freeze; absolute, without symbolic links.
-   */
-  prepareRestore(
-    receipt: Receipt,
-    dataDir: string,
-    options: PrepareOptions,
-    signal: AbortSignal,
-  ): Promise<PrepareOutcome>;
-}
+export type { PrepareOutcome, PrepareProgress } from '../engines/restore-module.ts';
 
 /** Gives the module of an engine; `undefined` where there is no such engine. */
 export type LoadRestore = (engine: string) => Promise<RestoreModule | undefined>;
@@ -201,8 +149,7 @@ async function refuseOutside(dataDir: string, given: Receipt): Promise<void> {
 /** From now on the copy carries its whole promise itself, for later runs and the verification at start. */
 async function replaceReceipt(dataDir: string, given: Receipt): Promise<void> {
   const folder = join(dataDir, VOLUME_FOLDER);
-  const { uid, gid } = await stat(folder);
-  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
+  const owner = await ownerLike(folder);
   const text = `${JSON.stringify(given, null, 2)}\n`;
   await writeDurably(join(folder, RECEIPT_FILE), text, { mode: 0o644, ...owner });
 }

@@ -4,7 +4,7 @@ import type { Engine, FreezeContext, Hold, JsonObject } from '../../src/engines/
 import { loadEngine } from '../../src/engines/index.ts';
 import { QuiesceError } from '../../src/errors.ts';
 import { giveUpAfter, giveUpInEachStep } from './abort.ts';
-import type { Ledger, Subject } from './fixture.ts';
+import { type Ledger, type Subject } from './fixture.ts';
 import type { SharedStage, Stage } from './stage.ts';
 
 const SOON_MS = 8_000;

@@ -1,6 +1,6 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ledger, Subject } from './fixture.ts';
+import { type Ledger, type Subject } from './fixture.ts';
 import { receiptSchema } from '../../src/receipt/receipt.ts';
 import { carriesReceipt, type SharedStage, type Stage } from './stage.ts';
 

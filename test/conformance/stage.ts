@@ -8,7 +8,7 @@ import type { CopyMethod } from '../../src/receipt/receipt.ts';
 import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import { makeTempDir } from '../support/postgres.ts';
 import { type Reply, TestSidecar } from '../support/sidecar.ts';
-import type { Ledger, Subject, World } from './fixture.ts';
+import { type Ledger, type Subject, type World } from './fixture.ts';
 
 const WRITE_WITHIN_MS = 15_000;
 const BLOCKED_FOR_MS = 600;

@@ -7,7 +7,7 @@ import {
   resemblesDatabase,
 } from '../inject/find-database.ts';
 import { isSidecar } from '../inject/container.ts';
-import { isEngine } from '../inject/engines/index.ts';
+import { isEngine } from '../../engines/names.ts';
 import { Environment } from '../inject/environment.ts';
 import { inject, type Injection } from '../inject/inject.ts';
 import { applicationValue } from '../inject/application.ts';

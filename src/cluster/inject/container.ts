@@ -1,3 +1,4 @@
+import { entryOf } from '../../engines/names.ts';
 import type { CopyMethod } from '../../receipt/receipt.ts';
 import { type Database, repositoryName } from './find-database.ts';
 import { Environment } from './environment.ts';
@@ -85,7 +86,7 @@ function buildSidecar(input: PartsInput, { env, mounts, data, common }: Pieces):
   const connection = { container, env, shared: (path: string) => isMounted(mounts, path) };
   const secret = settings.credentialsSecret;
   const own = secret === undefined ? profile.connection(connection) : profile.address(connection);
-  const login = secret === undefined ? [] : secretLogin(secret, profile.login);
+  const login = secret === undefined ? [] : secretLogin(secret, entryOf(profile.name).login);
   const [metrics, control] = freePorts(pod);
   const value = (name: string, text: string | undefined): EnvVar[] =>
     text === undefined ? [] : [{ name, value: text }];

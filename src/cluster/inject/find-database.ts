@@ -1,5 +1,6 @@
-import { ENGINES, profileOf } from './engines/index.ts';
-import { type EngineName, type EngineProfile, lastPart } from './engines/profile.ts';
+import { ENGINE_NAMES, type EngineName, entryOf } from '../../engines/names.ts';
+import { type EngineProfile, lastPart } from '../../engines/profile.ts';
+import { profileOf } from '../../engines/profiles.ts';
 import { ANNOTATIONS, CONTAINER } from '../objects/names.ts';
 import type { Container, Pod } from '../objects/pod.ts';
 import type { FieldIssue } from '../objects/names.ts';
@@ -38,7 +39,7 @@ export function findDatabase(pod: Pod, settings: PodSettings): Database | FieldI
     const names = candidates.map(({ name }) => name).join(', ');
     return { field: ANNOTATIONS.container, message: `names no container of this pod (${names})` };
   }
-  const engines = settings.engine === undefined ? ENGINES : [settings.engine];
+  const engines = settings.engine === undefined ? ENGINE_NAMES : [settings.engine];
   const guesses = (settings.container === undefined ? candidates : named)
     .flatMap((container) => engines.map((engine) => guess(container, engine)))
     .toSorted((a, b) => b.score - a.score);
@@ -59,7 +60,7 @@ export function findDatabase(pod: Pod, settings: PodSettings): Database | FieldI
 export function resemblesDatabase(pod: Pod): boolean {
   const candidates = (pod.spec?.containers ?? []).filter(({ name }) => name !== CONTAINER);
   return candidates
-    .flatMap((container) => ENGINES.map((engine) => guess(container, engine)))
+    .flatMap((container) => ENGINE_NAMES.map((engine) => guess(container, engine)))
     .some(({ score }) => score >= BY_PORT);
 }
 
@@ -73,7 +74,7 @@ function unclear(settings: PodSettings): FieldIssue {
   if (settings.engine !== undefined) {
     return { field: ANNOTATIONS.container, message: 'must name the container of the database' };
   }
-  const known = `(known: ${ENGINES.join(', ')})`;
+  const known = `(known: ${ENGINE_NAMES.join(', ')})`;
   return {
     field: ANNOTATIONS.engine,
     message: `must be named: no image or port tells a database that quiesce knows ${known}`,
@@ -86,7 +87,8 @@ function guess(container: Container, engine: EngineName): Guess {
   const repository = repositoryName(image);
   const byImage = profile.image.test(repository) ? BY_IMAGE : 0;
   const ports = container.ports ?? [];
-  const byPort = ports.some(({ containerPort }) => containerPort === profile.port) ? BY_PORT : 0;
+  const { port } = entryOf(engine);
+  const byPort = ports.some(({ containerPort }) => containerPort === port) ? BY_PORT : 0;
   // A name is its owner's choice: what has image and port of the database is no helper.
   const helper = byImage + byPort === BY_IMAGE + BY_PORT ? '' : container.name;
   const stranger = HELPER.test(`${helper} ${lastPart(image)}`) || STRANGER.test(repository);

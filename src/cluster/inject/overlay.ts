@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { ANY_SETTING } from '../../engines/names.ts';
 import type {
   Container,
   EnvVar,
@@ -10,7 +11,7 @@ import type {
 } from '../objects/pod.ts';
 
 /** Names in the sidecar's environment that are injection's alone: what is stale among them goes. */
-const OURS = /^(?:QUIESCE_|PG[A-Z]+|REDIS_|MONGODB_)/;
+const OURS = new RegExp(`^(?:QUIESCE_|${ANY_SETTING})`);
 
 /**
  * Lays a container over the one of its name, if there is one: every field that is stated is made so,

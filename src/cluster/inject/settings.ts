@@ -1,8 +1,7 @@
 import type { FieldIssue } from '../objects/names.ts';
 import { LONGEST_MS, parseDuration } from '../../lib/duration.ts';
 import { COPY_METHODS, type CopyMethod } from '../../receipt/receipt.ts';
-import { isEngine, ENGINES } from './engines/index.ts';
-import type { EngineName } from './engines/profile.ts';
+import { ENGINE_NAMES, type EngineName, isEngine } from '../../engines/names.ts';
 import { readApplication } from './application.ts';
 import { ANNOTATIONS } from '../objects/names.ts';
 import { unknownAnnotations } from './unknown.ts';
@@ -37,7 +36,7 @@ export function readSettings(annotations: Annotations): ReadSettings {
   const reader = new Reader(annotations);
   const engine = reader.text(ANNOTATIONS.engine);
   if (engine !== undefined && !isEngine(engine)) {
-    reader.issue(ANNOTATIONS.engine, `must be one of ${ENGINES.join(', ')}`);
+    reader.issue(ANNOTATIONS.engine, `must be one of ${ENGINE_NAMES.join(', ')}`);
   }
   const settings: PodSettings = {
     engine: engine !== undefined && isEngine(engine) ? engine : undefined,

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { QuiesceError } from '../../errors.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
 import type {
   Engine,
@@ -7,51 +6,42 @@ import type {
   Hold,
   JsonObject,
   Probe,
-  SettingIssue,
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
+import { capabilitiesOf } from '../names.ts';
+import { engineModule, TwoStep } from '../shared/two-step.ts';
 import { withSession } from '../shared/with-session.ts';
 import { unlessAborted } from '../../lib/deadline.ts';
 import { holdServer } from './freeze/freeze.ts';
 import { requireUnlocked } from './freeze/fsync-lock.ts';
 import { readMetadata } from './metadata/metadata.ts';
-import { type Prepared, prepareFreeze, SUPPORTED_COPIES } from './freeze/prepare.ts';
+import { type Prepared, prepareFreeze } from './freeze/prepare.ts';
 import { recoverLock } from './freeze/recover.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
 import { type MongoSettings, parseSettings } from './connection/settings.ts';
 import { verifyReceipt } from './verify/verify.ts';
 
-interface MongoOptions {
-  /** The `MONGODB_…` names. */
-  readonly settings: Readonly<Record<string, string | undefined>>;
-  /** QUIESCE_DATA_DIR. */
-  readonly dataDir: string | undefined;
-}
-
-/** What is wrong with the engine's own settings, by name. */
-export function checkSettings(
-  settings: Readonly<Record<string, string | undefined>>,
-): readonly SettingIssue[] {
-  return parseSettings(settings).issues;
-}
-
-export function createEngine(options: MongoOptions): Engine {
-  return new MongoEngine(parseSettings(options.settings).settings, options.dataDir);
-}
+/** MongoDB 4.4 and newer; by the `MONGODB_…` names. */
+export const { checkSettings, createEngine } = engineModule(
+  parseSettings,
+  (settings, { dataDir }) => new MongoEngine(settings, dataDir),
+);
 
 class MongoEngine implements Engine {
   readonly name = 'mongodb';
-  readonly capabilities = { blocksWrites: true, copies: SUPPORTED_COPIES } as const;
+  readonly capabilities = capabilitiesOf('mongodb');
   readonly #settings: MongoSettings;
   readonly #dataDir: string | undefined;
-  #prepared: Prepared | undefined;
   /** A freeze of ours is under way or held: the lock that is seen may be ours. */
   #busy = false;
   /** One release at a time: the same lock must not be released twice. */
   #recovering: Promise<void> | undefined;
-  readonly #onAbort = (): void => void this.#forget();
+  readonly #freeze = new TwoStep<Prepared>(({ session }) => {
+    this.#busy = false;
+    return session.close();
+  });
 
   constructor(settings: MongoSettings, dataDir: string | undefined) {
     this.#settings = settings;
@@ -69,26 +59,16 @@ class MongoEngine implements Engine {
   }
 
   async prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
-    await this.#forget();
-    this.#busy = true;
+    const client = `quiesce ${randomUUID()}`;
+    const open = (): Promise<Session> => {
+      this.#busy = true;
+      return this.#open(signal, client);
+    };
+    const known = { client, settings: this.#settings, dataDir: this.#dataDir, context };
+    const work = (session: Session): Promise<Prepared> =>
+      prepareFreeze({ ...known, session }, signal);
     try {
-      const client = `quiesce ${randomUUID()}`;
-      const session = await this.#open(signal, client);
-      try {
-        const known = {
-          session,
-          client,
-          settings: this.#settings,
-          dataDir: this.#dataDir,
-          context,
-        };
-        this.#prepared = await prepareFreeze(known, signal);
-        // A freeze that ends between prepare and hold leaves its connections to nobody else.
-        signal.addEventListener('abort', this.#onAbort, { once: true });
-      } catch (error) {
-        await session.close();
-        throw error;
-      }
+      await this.#freeze.prepare(open, work, signal);
     } catch (error) {
       this.#busy = false;
       throw error;
@@ -96,19 +76,10 @@ class MongoEngine implements Engine {
   }
 
   async hold(_context: FreezeContext, signal: AbortSignal): Promise<Hold> {
-    const prepared = this.#prepared;
-    signal.removeEventListener('abort', this.#onAbort);
-    if (!prepared) throw new QuiesceError('INTERNAL', 'hold was called without prepare');
-    try {
-      const hold = await holdServer(prepared, signal, () => {
-        this.#busy = false;
-      });
-      this.#prepared = undefined;
-      return hold;
-    } catch (error) {
-      await this.#forget();
-      throw error;
-    }
+    const onReleased = (): void => {
+      this.#busy = false;
+    };
+    return await this.#freeze.hold((prepared) => holdServer(prepared, signal, onReleased));
   }
 
   async metadata(signal: AbortSignal): Promise<JsonObject> {
@@ -116,7 +87,7 @@ class MongoEngine implements Engine {
   }
 
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
-    await this.#forget();
+    await this.#freeze.forget();
     this.#recovering ??= this.#recover(journal, signal).finally(() => {
       this.#recovering = undefined;
     });
@@ -132,7 +103,7 @@ class MongoEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    await this.#forget();
+    await this.#freeze.forget();
   }
 
   async #recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
@@ -140,13 +111,6 @@ class MongoEngine implements Engine {
     await withSession(this.#open(signal, 'quiesce'), (session) =>
       recoverLock(session, journal, signal),
     );
-  }
-
-  async #forget(): Promise<void> {
-    const prepared = this.#prepared;
-    this.#prepared = undefined;
-    if (prepared) this.#busy = false;
-    await prepared?.session.close();
   }
 
   async #open(signal: AbortSignal, appName: string): Promise<Session> {

@@ -3,22 +3,22 @@ import { RetryLater } from '../../lib/retry-later.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
 import type {
   Engine,
+  EngineOptions,
   FreezeContext,
   Hold,
   JsonObject,
   Probe,
-  SettingIssue,
-  ReplicaMode,
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
-import type { CopyMethod } from '../../receipt/receipt.ts';
 import { unlessAborted } from '../../lib/deadline.ts';
+import { capabilitiesOf } from '../names.ts';
+import { engineModule, TwoStep } from '../shared/two-step.ts';
 import { withSession } from '../shared/with-session.ts';
 import { Linger } from './backup/kept-session.ts';
 import { inspectServerLayout } from './data-dir/layout.ts';
 import { readMetadata } from './metadata/metadata.ts';
-import { modeFor, PAUSED_COPIES, pausedModeFor, SUPPORTED_COPIES } from './freeze/index.ts';
+import { modeFor, pausedModeFor } from './freeze/index.ts';
 import type { Prepared } from './freeze/mode.ts';
 import { readPrivileges } from './privileges.ts';
 import { claimIn, endPauseThrough } from './freeze/paused/pause.ts';
@@ -29,51 +29,32 @@ import { sweepStaging } from './freeze/staged/folder.ts';
 import { clearEvidence } from './freeze/open/tablespace-evidence.ts';
 import { verifyReceipt } from './verify/verify.ts';
 
-export interface PostgresOptions {
-  /** libpq's environment names. */
-  readonly settings: Readonly<Record<string, string | undefined>>;
-  /** QUIESCE_DATA_DIR. */
-  readonly dataDir: string | undefined;
-  /** QUIESCE_REPLICA; default `run`. */
-  readonly replica?: ReplicaMode;
-  readonly onReplicaWait?: (seconds: number) => void;
-}
-
 const PAUSES_NOTHING =
   'QUIESCE_REPLICA=pause changes nothing here: this server is a primary and was frozen as one.';
 
-/** What is wrong with the engine's own settings, by name. */
-export function checkSettings(
-  settings: Readonly<Record<string, string | undefined>>,
-): readonly SettingIssue[] {
-  return parseSettings(settings).issues;
-}
-
-export function createEngine(options: PostgresOptions): Engine {
-  return new PostgresEngine(parseSettings(options.settings).settings, options);
-}
+/** PostgreSQL 13 and newer; by libpq's environment names. */
+export const { checkSettings, createEngine } = engineModule(
+  parseSettings,
+  (settings, options) => new PostgresEngine(settings, options),
+);
 
 class PostgresEngine implements Engine {
   readonly name = 'postgres';
-  readonly capabilities;
+  readonly capabilities = capabilitiesOf('postgres');
   readonly #settings: PostgresSettings;
   readonly #dataDir: string | undefined;
   readonly #pauses: boolean;
   readonly #onReplicaWait: (seconds: number) => void;
   readonly #linger = new Linger();
-  #prepared: Prepared | undefined;
+  readonly #freeze = new TwoStep<Prepared>((prepared) => prepared.close());
   readonly #retry = new RetryLater();
   #sweeping: Promise<void> | undefined;
-  readonly #onAbort = (): void => void this.#forget();
 
-  constructor(settings: PostgresSettings, options: PostgresOptions) {
+  constructor(settings: PostgresSettings, options: EngineOptions) {
     this.#settings = settings;
     this.#dataDir = options.dataDir;
     this.#pauses = options.replica === 'pause';
     this.#onReplicaWait = options.onReplicaWait ?? (() => undefined);
-    const paused = this.#pauses ? PAUSED_COPIES : [];
-    const copies = [...new Set<CopyMethod>([...SUPPORTED_COPIES, ...paused])];
-    this.capabilities = { blocksWrites: false, copies } as const;
   }
 
   async probe(signal: AbortSignal): Promise<Probe> {
@@ -82,45 +63,33 @@ class PostgresEngine implements Engine {
 
   async prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
     if (!this.#pauses) modeFor(context.copy);
-    await this.#forget();
-    await this.#linger.end();
-    const session = await this.#open(signal);
-    try {
-      const server = await readServer(session, signal);
-      const privileges = await readPrivileges(session, signal);
-      const mode =
-        this.#pauses && server.inRecovery
-          ? pausedModeFor(context.copy, this.#onReplicaWait)
-          : modeFor(context.copy);
-      const seen = await inspectServerLayout(session, server, this.#dataDir, signal);
-      const idle = this.#pauses && !server.inRecovery;
-      const layout = idle ? { ...seen, notes: [...seen.notes, PAUSES_NOTHING] } : seen;
-      const open = (again: AbortSignal): Promise<Session> => this.#open(again);
-      const dataDir = this.#dataDir;
-      const linger = this.#linger.keep;
-      const retry = this.#retry;
-      const known = { session, server, privileges, layout, dataDir, context, open, linger, retry };
-      this.#prepared = await mode(known, signal);
-      // A freeze that ends between prepare and hold leaves its connection to nobody else.
-      signal.addEventListener('abort', this.#onAbort, { once: true });
-    } catch (error) {
-      await session.close();
-      throw error;
-    }
+    const open = async (): Promise<Session> => {
+      await this.#linger.end();
+      return await this.#open(signal);
+    };
+    await this.#freeze.prepare(open, (session) => this.#prepare(session, context, signal), signal);
+  }
+
+  async #prepare(session: Session, context: FreezeContext, signal: AbortSignal): Promise<Prepared> {
+    const server = await readServer(session, signal);
+    const privileges = await readPrivileges(session, signal);
+    const mode =
+      this.#pauses && server.inRecovery
+        ? pausedModeFor(context.copy, this.#onReplicaWait)
+        : modeFor(context.copy);
+    const seen = await inspectServerLayout(session, server, this.#dataDir, signal);
+    const idle = this.#pauses && !server.inRecovery;
+    const layout = idle ? { ...seen, notes: [...seen.notes, PAUSES_NOTHING] } : seen;
+    const open = (again: AbortSignal): Promise<Session> => this.#open(again);
+    const dataDir = this.#dataDir;
+    const linger = this.#linger.keep;
+    const retry = this.#retry;
+    const known = { session, server, privileges, layout, dataDir, context, open, linger, retry };
+    return await mode(known, signal);
   }
 
   async hold(_context: FreezeContext, signal: AbortSignal): Promise<Hold> {
-    const prepared = this.#prepared;
-    signal.removeEventListener('abort', this.#onAbort);
-    if (!prepared) throw new QuiesceError('INTERNAL', 'hold was called without prepare');
-    try {
-      const hold = await prepared.hold(signal);
-      this.#prepared = undefined;
-      return hold;
-    } catch (error) {
-      await this.#forget();
-      throw error;
-    }
+    return await this.#freeze.hold((prepared) => prepared.hold(signal));
   }
 
   async metadata(signal: AbortSignal): Promise<JsonObject> {
@@ -135,7 +104,7 @@ class PostgresEngine implements Engine {
    * names, too. The server ends an unfinished backup by itself.
    */
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
-    await this.#forget();
+    await this.#freeze.forget();
     const claim = claimIn(journal);
     if (claim) await endPauseThrough((again) => this.#open(again), claim, signal);
     await this.#sweep(signal);
@@ -168,14 +137,8 @@ class PostgresEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    await this.#forget();
+    await this.#freeze.forget();
     await this.#linger.end();
-  }
-
-  async #forget(): Promise<void> {
-    const prepared = this.#prepared;
-    this.#prepared = undefined;
-    await prepared?.close();
   }
 
   async #open(signal: AbortSignal): Promise<Session> {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { QuiesceError } from '../../errors.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
+import { promisedIn } from '../shared/promised.ts';
 import type { FileNames } from './data-dir/data-files.ts';
 
 /** What a restart of the server would load. */
@@ -15,15 +15,21 @@ const positionSchema = z.looseObject({
   sample: z.record(z.string(), z.string()).optional(),
 });
 
+/** A receipt is what somebody hands in: what it names must not lead out of the volume. */
+const inside = z
+  .string()
+  .refine(
+    (path) => !path.startsWith('/') && !path.split('/').includes('..'),
+    'leads out of the volume',
+  );
+
 const restoreSchema = z.looseObject({
   persistence: z.enum(['aof', 'aof+rdb', 'rdb']),
-  dir: z.string().nullable(),
+  dir: inside.nullable(),
   dbfilename: z.string(),
   appendfilename: z.string(),
   appenddirname: z.string().nullable(),
-  files: z.array(
-    z.object({ name: z.string(), size: z.number(), head: z.string(), tail: z.string() }),
-  ),
+  files: z.array(z.object({ name: inside, size: z.number(), head: z.string(), tail: z.string() })),
 });
 
 export interface PromisedState {
@@ -31,20 +37,15 @@ export interface PromisedState {
   readonly restore: z.infer<typeof restoreSchema>;
 }
 
-/** @throws QuiesceError RESTORE_RECEIPT_INVALID for a receipt of another engine, or of no hold */
-export function promiseIn(receipt: Receipt): PromisedState {
-  const position = positionSchema.safeParse(receipt.position);
-  const restore = restoreSchema.safeParse(receipt.restore);
-  if (receipt.engine.name === 'redis' && position.success && restore.success) {
-    const inside = [restore.data.dir ?? '', ...restore.data.files.map(({ name }) => name)];
-    if (inside.every((path) => !path.startsWith('/') && !path.split('/').includes('..'))) {
-      return { position: position.data, restore: restore.data };
-    }
-  }
-  throw new QuiesceError(
-    'RESTORE_RECEIPT_INVALID',
-    `The receipt of ${receipt.id} does not say what a restore of Redis must contain.`,
-  );
+/**
+ * @param refuse makes the error where the receipt is of another engine, or of no hold; without it, that of
+ * a verification.
+ */
+export function promiseIn(
+  receipt: Receipt,
+  refuse?: Parameters<typeof promisedIn>[3],
+): PromisedState {
+  return promisedIn(receipt, 'redis', { position: positionSchema, restore: restoreSchema }, refuse);
 }
 
 export function namesOf({ restore }: PromisedState): FileNames {

@@ -26,11 +26,6 @@ export function isDenied(error: unknown): boolean {
   return isErrno(error, 'EACCES') || isErrno(error, 'EPERM');
 }
 
-/** It is not there, or not any more. */
-export function isAbsent(error: unknown): boolean {
-  return isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR');
-}
-
 interface Owned {
   readonly uid: number;
   readonly mode: number;

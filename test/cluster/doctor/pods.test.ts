@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { examine } from '../../../src/cluster/doctor/examine.ts';
 import { inject } from '../../../src/cluster/inject/inject.ts';
-import { ENGINES, profileOf } from '../../../src/cluster/inject/engines/index.ts';
 import type { Pod } from '../../../src/cluster/objects/pod.ts';
 import { CONFIG, goldenNames, goldenPod } from '../../support/pods.ts';
 import { codes, findingsOf, inventory } from './support.ts';
@@ -249,21 +248,3 @@ describe('annotations of hooks', () => {
     expect(finding?.message).toContain('pre.hook.backup.velero.io/command');
   });
 });
-
-describe('what injection knows of engines', () => {
-  it('is what the engines claim', async () => {
-    for (const name of ENGINES) {
-      const claimed = await claims[name]();
-      expect([name, profileOf(name).copies]).toEqual([name, claimed]);
-    }
-  });
-});
-
-/** Each engine says it in its own place. */
-const claims = {
-  postgres: async () =>
-    (await import('../../../src/engines/postgres/freeze/index.ts')).SUPPORTED_COPIES,
-  redis: async () => (await import('../../../src/receipt/receipt.ts')).COPY_METHODS,
-  mongodb: async () =>
-    (await import('../../../src/engines/mongodb/freeze/prepare.ts')).SUPPORTED_COPIES,
-} as const;

@@ -1,8 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { inject, type Injection } from '../../../src/cluster/inject/inject.ts';
 import type { Container, Pod } from '../../../src/cluster/objects/pod.ts';
-import { ENGINE_NAMES } from '../../../src/engines/index.ts';
-import { ENGINES } from '../../../src/cluster/inject/engines/index.ts';
 import { CONFIG, postgresPod } from '../../support/pods.ts';
 
 function injected(pod: Pod, config = CONFIG) {
@@ -25,10 +23,6 @@ const codes = (result: Injection) =>
   result.outcome === 'injected' ? result.notices.map(({ code }) => code) : [];
 
 describe('whether a pod is injected', () => {
-  it('knows every engine that the sidecar has', () => {
-    for (const name of ENGINE_NAMES) expect(ENGINES).toContain(name);
-  });
-
   it('leaves alone what has not opted in', () => {
     for (const value of ['false', 'True', '']) {
       const result = inject(postgresPod({ labels: { 'quiesce.dev/inject': value } }), CONFIG);

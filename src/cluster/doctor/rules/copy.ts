@@ -1,3 +1,4 @@
+import { entryOf } from '../../../engines/names.ts';
 import { FILE_BACKUP_EXCLUDES, RUN_VOLUME, STATE_VOLUME } from '../../objects/names.ts';
 import type { Facts } from '../facts.ts';
 import { type Catalog, type KubeObject, labelsOf, namespaceOf, textAt } from '../objects.ts';
@@ -84,7 +85,8 @@ export const copyRules: readonly PodRule[] = [
     fix: 'Choose a copy method of the engine (docs/engines), and a backup that goes with it (docs/velero.md).',
     *check({ sidecar, database, copy }) {
       if (sidecar === undefined || database === undefined) return;
-      const { name, copies } = database.profile;
+      const { name } = database.profile;
+      const { copies } = entryOf(name);
       if (!copies.includes(copy))
         yield `copy is ${copy}, and ${name} offers ${copies.join(' and ')}.`;
     },

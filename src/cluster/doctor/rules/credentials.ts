@@ -1,3 +1,4 @@
+import { entryOf, isEngineSetting, type Login } from '../../../engines/names.ts';
 import { Environment } from '../../inject/environment.ts';
 import type { EnvVar } from '../../objects/pod.ts';
 import { isWithin } from '../../inject/volumes.ts';
@@ -8,18 +9,6 @@ import type { PodRule } from '../rule.ts';
 /** Objects from which a Secret of a name will be made. */
 const MAKERS = ['SealedSecret.bitnami.com', 'ExternalSecret.external-secrets.io'];
 const REFERENCE = /\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)/g;
-/** What a Secret of `quiesce.dev/credentials-secret` may hold, beside username and password. */
-const ENGINE_NAMES = {
-  postgres: /^PG[A-Z]+$/,
-  redis: /^REDIS_[A-Z0-9_]+$/,
-  mongodb: /^MONGODB_[A-Z0-9_]+$/,
-} as const;
-const PASSWORDS = {
-  postgres: ['PGPASSWORD', 'PGPASSFILE', 'PGSERVICEFILE'],
-  redis: ['REDIS_PASSWORD', 'REDIS_URL'],
-  mongodb: ['MONGODB_PASSWORD', 'MONGODB_URI'],
-} as const;
-
 /** A Secret that the sidecar, and a key if one is named, depends on. */
 export interface SecretUse {
   readonly name: string;
@@ -112,7 +101,7 @@ export const credentialRules: readonly PodRule[] = [
             yield `${use.by} takes ${use.key} of the Secret ${use.name}, which has no such key.`;
         } else if (
           !keys.includes('password') &&
-          !keys.some((key) => engine === undefined || ENGINE_NAMES[engine].test(key))
+          !keys.some((key) => engine === undefined || isEngineSetting(key, engine))
         ) {
           yield `The Secret ${use.name} of ${use.by} has neither password nor a name of the engine’s own.`;
         }
@@ -128,20 +117,13 @@ export const credentialRules: readonly PodRule[] = [
     *check(facts) {
       const { sidecar, database, env, mounts } = facts;
       if (sidecar === undefined || database === undefined || env.hasUnknown) return;
-      const { name } = database.profile;
+      const { login } = entryOf(database.profile.name);
       const own = new Environment(database.container);
       const shared = (path: string) => mounts.some(({ mountPath }) => isWithin(path, mountPath));
       const wanted = database.profile
         .connection({ container: database.container, env: own, shared })
-        .some((entry) => /^(?:PG|REDIS_|MONGODB_)PASSWORD/.test(entry.name));
-      // A login over the server's own socket may need no password.
-      const socket = env.plain('PGHOST', 'PGHOST_DEFAULT')?.startsWith('/') === true;
-      const given = PASSWORDS[name].some((one) =>
-        ['', '_FILE', '_DEFAULT'].some((form) => env.has(`${one}${form}`)),
-      );
-      const uri = env.plain('MONGODB_URI', 'REDIS_URL');
-      const bare = given && uri !== undefined && !uri.includes('@') && !hasPassword(facts);
-      if (!wanted || socket || (given && !bare)) return;
+        .some((entry) => entry.name.startsWith(login.password));
+      if (!wanted || usesSocket(facts, login) || bringsPassword(facts, login)) return;
       yield `${database.container.name} is given a password, and the container ${sidecar.name} none.`;
     },
   },
@@ -166,8 +148,16 @@ export const credentialRules: readonly PodRule[] = [
   },
 ];
 
-function hasPassword({ env }: Facts): boolean {
-  return ['MONGODB_PASSWORD', 'REDIS_PASSWORD'].some((name) =>
-    ['', '_FILE', '_DEFAULT'].some((form) => env.has(`${name}${form}`)),
-  );
+/** A login over the server's own socket may need no password. */
+function usesSocket({ env }: Facts, { socket }: Login): boolean {
+  if (socket === undefined) return false;
+  return env.plain(socket, `${socket}_DEFAULT`)?.startsWith('/') === true;
+}
+
+/** A connection string in plain text that names no user brings none. */
+function bringsPassword({ env }: Facts, { password, others, url }: Login): boolean {
+  const given = (name: string): boolean =>
+    ['', '_FILE', '_DEFAULT'].some((form) => env.has(`${name}${form}`));
+  if ([password, ...others].some(given)) return true;
+  return url !== undefined && given(url) && (env.plain(url)?.includes('@') ?? true);
 }

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { baseSchema, checkTogether } from '../../../config/schema.ts';
 import { isImageOf } from '../../inject/find-database.ts';
-import { ENGINES } from '../../inject/engines/index.ts';
+import { ENGINE_NAMES } from '../../../engines/names.ts';
 import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
 import { securityContext } from '../../inject/security-context.ts';
 import { clean, isWithin } from '../../inject/volumes.ts';
@@ -17,7 +17,7 @@ const RUN_DIR = '/run/quiesce';
 /** What is wrong with the settings of the sidecar that stand in the pod in plain text. */
 function configIssues({ sidecar, env }: Facts): readonly string[] {
   const given = (sidecar?.env ?? []).filter(({ name }) => name.startsWith(OURS));
-  const { shape } = baseSchema(ENGINES);
+  const { shape } = baseSchema(ENGINE_NAMES);
   const values: Record<string, unknown> = {};
   const issues = given.flatMap(({ name }: EnvVar): string[] => {
     const base = name.replace(INDIRECT, '');
@@ -32,7 +32,7 @@ function configIssues({ sidecar, env }: Facts): readonly string[] {
   const told = given.some(({ name }) => name.replace(INDIRECT, '') === 'QUIESCE_ENGINE');
   const file = (sidecar?.args ?? []).some((word) => word.startsWith('--config'));
   if (!told && !env.hasUnknown && !file) {
-    issues.push(`QUIESCE_ENGINE is required: one of ${ENGINES.join(', ')}`);
+    issues.push(`QUIESCE_ENGINE is required: one of ${ENGINE_NAMES.join(', ')}`);
   }
   const most = values['QUIESCE_TTL_MAX'] ?? shape.QUIESCE_TTL_MAX.parse(undefined);
   const together = checkTogether({ ...values, QUIESCE_TTL_MAX: most });
@@ -78,7 +78,7 @@ export const sidecarRules: readonly PodRule[] = [
       const told = env.plain('QUIESCE_ENGINE') ?? settings.engine;
       const image = database?.container.image;
       if (sidecar === undefined || database === undefined || told === undefined) return;
-      const actual = ENGINES.find((engine) => isImageOf(database.container, engine));
+      const actual = ENGINE_NAMES.find((engine) => isImageOf(database.container, engine));
       if (actual === undefined || actual === told) return;
       yield `The sidecar is told ${told}, and ${database.container.name} runs ${image}.`;
     },

@@ -1,6 +1,6 @@
 import { type Document, MongoClient } from 'mongodb';
 import { QuiesceError } from '../../../errors.ts';
-import { unlessAborted } from '../../../lib/deadline.ts';
+import { unlessAborted, withDeadline } from '../../../lib/deadline.ts';
 import { toEngineError } from './errors.ts';
 import type { MongoSettings } from './settings.ts';
 
@@ -91,13 +91,7 @@ export class Session {
 
   /** Never rejects, never hangs. */
   async close(): Promise<void> {
-    const closed = this.#client.close().catch(() => undefined);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CLOSE_WITHIN_MS);
-    });
-    await Promise.race([closed, late]);
-    clearTimeout(timer);
+    await withDeadline(CLOSE_WITHIN_MS, this.#client.close()).catch(() => undefined);
   }
 
   async #race<T>(doing: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {

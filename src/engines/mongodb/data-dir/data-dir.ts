@@ -2,8 +2,8 @@ import type { Dirent } from 'node:fs';
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
-import { describeErrno } from '../../../lib/durable-files.ts';
-import { isAbsent, isDenied, isForeign } from '../../shared/foreign-entries.ts';
+import { describeErrno, isMissing } from '../../../lib/durable-files.ts';
+import { isDenied, isForeign } from '../../shared/foreign-entries.ts';
 import type { CopyMethod } from '../../../receipt/receipt.ts';
 
 /**
@@ -102,7 +102,7 @@ export async function requireOnePlace(
 
 async function requireHere(path: string, dev: number, copy: CopyMethod): Promise<void> {
   const info = await lstat(path).catch((error: unknown) => {
-    if (isAbsent(error)) return undefined;
+    if (isMissing(error)) return undefined;
     if (isDenied(error)) throw unreadable(path);
     throw error;
   });
@@ -130,7 +130,7 @@ async function list(folder: string): Promise<Dirent[]> {
     return await readdir(folder, { withFileTypes: true });
   } catch (error) {
     // A database that was dropped while we look takes its folder along.
-    if (isAbsent(error)) return [];
+    if (isMissing(error)) return [];
     throw unreadable(folder, error);
   }
 }
@@ -150,7 +150,7 @@ async function look(path: string): Promise<'there' | 'absent' | 'denied'> {
     await stat(path);
     return 'there';
   } catch (error) {
-    if (isAbsent(error)) return 'absent';
+    if (isMissing(error)) return 'absent';
     if (isDenied(error)) return 'denied';
     throw unreadable(path, error);
   }

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../../errors.ts';
+import { lookUntil } from '../../../lib/deadline.ts';
 import type { FreezeContext } from '../../engine.ts';
 import { readSet, type SetView } from './replica-set.ts';
 import { compareOpTimes, formatOpTime, type OpTime } from '../optime.ts';
@@ -40,15 +40,15 @@ export async function readPrimaryPoint(
   const asked = await askPrimary(settings, primary, signal);
   if (asked !== undefined) return { primary, opTime: asked, how: 'asked' };
   const since = new Date();
-  for (;;) {
+  const look = async (): Promise<PrimaryPoint | undefined> => {
     const view = await readSet(session, signal);
     const member = view.members.find((one) => one.state === 'PRIMARY');
     // The server's own clock stamps a heartbeat: it runs on this machine or pod.
-    if (member?.opTime && member.heardAt !== undefined && member.heardAt > since) {
-      return { primary: member.host, opTime: member.opTime, how: 'heard' };
-    }
-    await sleep(ASK_AGAIN_AFTER_MS, undefined, { signal });
-  }
+    return member?.opTime && member.heardAt !== undefined && member.heardAt > since
+      ? { primary: member.host, opTime: member.opTime, how: 'heard' }
+      : undefined;
+  };
+  return await lookUntil(look, ASK_AGAIN_AFTER_MS, signal);
 }
 
 async function askPrimary(
@@ -77,15 +77,16 @@ export async function waitForPoint(
   context: FreezeContext,
   signal: AbortSignal,
 ): Promise<void> {
-  for (;;) {
+  const look = async (): Promise<true | undefined> => {
     const { opTime } = await readHello(session, signal);
-    if (opTime !== undefined && compareOpTimes(opTime, point.opTime) >= 0) return;
+    if (opTime !== undefined && compareOpTimes(opTime, point.opTime) >= 0) return true;
     const at = opTime === undefined ? 'nothing' : formatOpTime(opTime);
     context.progress(
       `waiting for this secondary to have ${formatOpTime(point.opTime)} of ${point.primary}; it has ${at}`,
     );
-    await sleep(ASK_AGAIN_AFTER_MS, undefined, { signal });
-  }
+    return undefined;
+  };
+  await lookUntil(look, ASK_AGAIN_AFTER_MS, signal);
 }
 
 /**
@@ -104,13 +105,13 @@ export async function waitForMajority(
   // Alone it is the majority, and the lock has put everything on its disk. 4.4 does not move its
   // majority point under the lock (measured).
   if (voters.length === 1 && voters[0]?.self === true) return promised;
-  for (;;) {
+  const look = async (): Promise<OpTime | undefined> => {
     const { majorityOpTime } = await readHello(session, signal);
-    if (majorityOpTime !== undefined && compareOpTimes(majorityOpTime, promised) >= 0) {
-      return majorityOpTime;
-    }
-    await sleep(ASK_AGAIN_AFTER_MS / 2, undefined, { signal });
-  }
+    return majorityOpTime !== undefined && compareOpTimes(majorityOpTime, promised) >= 0
+      ? majorityOpTime
+      : undefined;
+  };
+  return await lookUntil(look, ASK_AGAIN_AFTER_MS / 2, signal);
 }
 
 /** Which of the other members that could vote are locked; `unknown`: could not be asked. */

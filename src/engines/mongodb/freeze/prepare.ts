@@ -1,7 +1,7 @@
 import { QuiesceError } from '../../../errors.ts';
 import { unlessAborted } from '../../../lib/deadline.ts';
 import type { FreezeContext } from '../../engine.ts';
-import type { CopyMethod } from '../../../receipt/receipt.ts';
+import { capabilitiesOf } from '../../names.ts';
 import { findLocked, type PrimaryPoint, readPrimaryPoint, waitForPoint } from './catch-up.ts';
 import { listDatabases } from './document-counts.ts';
 import { type DataFolder, findDataFolder, requireOnePlace } from '../data-dir/data-dir.ts';
@@ -10,9 +10,6 @@ import { readSet, requireMajority, type SetView } from './replica-set.ts';
 import { readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 import type { MongoSettings } from '../connection/settings.ts';
-
-/** The lock makes copies good; that of several volumes was not measured. */
-export const SUPPORTED_COPIES: readonly CopyMethod[] = ['snapshot', 'files'];
 
 export interface Known {
   readonly session: Session;
@@ -38,10 +35,11 @@ export interface Prepared extends Known {
  */
 export async function prepareFreeze(known: Known, signal: AbortSignal): Promise<Prepared> {
   const { session, settings, dataDir, context } = known;
-  if (!SUPPORTED_COPIES.includes(context.copy)) {
+  const { copies } = capabilitiesOf('mongodb');
+  if (!copies.includes(context.copy)) {
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
-      `A MongoDB freeze promises nothing for QUIESCE_COPY=${context.copy}: only for ${SUPPORTED_COPIES.join(' and ')}.`,
+      `A MongoDB freeze promises nothing for QUIESCE_COPY=${context.copy}: only for ${copies.join(' and ')}.`,
     );
   }
   const server = await readServer(session, signal);

@@ -1,17 +1,22 @@
-import { lstat, readdir, readFile, stat } from 'node:fs/promises';
+import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
-import { isErrno, writeDurably } from '../../../lib/durable-files.ts';
+import { isMissing } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
-import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
-import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
+import { invalid, promisedIn } from '../../shared/promised.ts';
+import {
+  alreadyPrepared,
+  keepPrepared,
+  outcomeOf,
+  preparedNow,
+  wasPrepared,
+} from '../../shared/prepared-copy.ts';
 import { BACKUP_FILE } from '../data-dir/data-dir.ts';
 import { holderOf } from '../data-dir/file-locks.ts';
 import { procedure } from './next-steps.ts';
-import { restoreSchema, type MongoRestore } from '../receipt.ts';
+import { type MongoRestore, positionSchema, restoreSchema } from '../receipt.ts';
 
-/** What tells a later run that this copy was proven before a server ran on it. */
-const PREPARED_FILE = 'prepared.json';
 const LOCK_FILE = 'mongod.lock';
 
 /**
@@ -32,11 +37,12 @@ export async function prepareRestore(
   const path = join(dataDir, restore.dataDirectory ?? '');
   await requireData(path);
   await requireNoServer(path);
-  const folder = join(dataDir, VOLUME_FOLDER);
-  const wasPrepared = await readPrepared(folder, receipt.id);
+  const { dryRun } = options;
+  const copy = { dryRun, id: receipt.id, engine: 'mongodb', dataDirectory: path };
+  const before = await wasPrepared(dataDir, receipt.id);
   const backup = await readBackup(path);
   if (backup === undefined) {
-    if (wasPrepared) return already(receipt, path, options);
+    if (before) return alreadyPrepared(copy);
     throw new QuiesceError(
       'RESTORE_DATA_PAST',
       `${path} has no ${BACKUP_FILE}: either a server has run on this copy, which removes it, or the copy was not cut under the lock of ${receipt.id}.`,
@@ -44,38 +50,25 @@ export async function prepareRestore(
   }
   const { tables, bytes } = await requireTables(path, backup, options, signal);
   signal.throwIfAborted();
-  if (!options.dryRun) await keepPrepared(folder, receipt.id);
-  return {
-    outcome: 'prepared',
-    dryRun: options.dryRun,
-    id: receipt.id,
-    engine: 'mongodb',
-    dataDirectory: path,
-    placed: [],
-    removed: [],
+  if (!dryRun) await keepPrepared(dataDir, preparedNow(receipt.id));
+  return outcomeOf(copy, {
     proof: { backupFile: true, tables, bytes },
     notes: procedure(restore),
     message: `The copy of freeze ${receipt.id} in ${path} was cut under the lock and is whole: ${tables} tables, ${bytes} bytes. No server has run on it.`,
-  };
+  });
 }
 
 function readRestore(receipt: Receipt): MongoRestore {
-  const parsed = restoreSchema.safeParse(receipt.restore);
-  if (!parsed.success) throw invalid('The receipt has a restore section that cannot be read.');
-  const { dataDirectory } = parsed.data;
+  const schemas = { position: positionSchema, restore: restoreSchema };
+  const { restore } = promisedIn(receipt, 'mongodb', schemas, invalid);
+  const { dataDirectory } = restore;
   if (dataDirectory === null) {
-    throw invalid(
-      'The receipt does not say where the data lies: it was not mounted at the freeze.',
-    );
+    throw invalid('does not say where the data lies: it was not mounted at the freeze');
   }
   if (dataDirectory.startsWith('/') || dataDirectory.split('/').includes('..')) {
-    throw invalid('The receipt names a data directory outside of the volume.');
+    throw invalid('names a data directory outside of the volume');
   }
-  return parsed.data;
-}
-
-function invalid(message: string): QuiesceError {
-  return new QuiesceError('RESTORE_RECEIPT_INVALID', message);
+  return restore;
 }
 
 async function requireData(path: string): Promise<void> {
@@ -152,40 +145,7 @@ async function requireJournal(path: string, backup: string): Promise<void> {
   throw new QuiesceError('RESTORE_INCOMPLETE', `${join(path, 'journal')} holds no journal.`);
 }
 
-async function readPrepared(folder: string, id: string): Promise<boolean> {
-  const text = await readFile(join(folder, PREPARED_FILE), 'utf8').catch(absent);
-  if (text === undefined) return false;
-  try {
-    return (JSON.parse(text) as { id?: unknown }).id === id;
-  } catch {
-    return false;
-  }
-}
-
-async function keepPrepared(folder: string, id: string): Promise<void> {
-  const { uid, gid } = await stat(folder);
-  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
-  const content = { id, preparedAt: new Date().toISOString() };
-  const text = `${JSON.stringify(content, null, 2)}\n`;
-  await writeDurably(join(folder, PREPARED_FILE), text, { mode: 0o644, ...owner });
-}
-
-function already({ id }: Receipt, path: string, { dryRun }: PrepareOptions): PrepareOutcome {
-  return {
-    outcome: 'already-prepared',
-    dryRun,
-    id,
-    engine: 'mongodb',
-    dataDirectory: path,
-    placed: [],
-    removed: [],
-    proof: null,
-    notes: [],
-    message: `The copy of freeze ${id} in ${path} was checked before and a server has run on it since: nothing was changed.`,
-  };
-}
-
 function absent(error: unknown): undefined {
-  if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined;
+  if (isMissing(error)) return undefined;
   throw error;
 }

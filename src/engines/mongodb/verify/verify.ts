@@ -1,7 +1,8 @@
 import type { Document } from 'mongodb';
-import { QuiesceError } from '../../../errors.ts';
+import type { QuiesceError } from '../../../errors.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
+import { promisedIn } from '../../shared/promised.ts';
 import { countDocuments, listDatabases } from '../freeze/document-counts.ts';
 import { readSet } from '../freeze/replica-set.ts';
 import { compareOpTimes, formatOpTime, parseOpTime } from '../optime.ts';
@@ -50,20 +51,9 @@ export async function verifyReceipt(
 }
 
 function parseClaim(receipt: Receipt): Claim {
-  const invalid = (what: string): QuiesceError =>
-    new QuiesceError('INVALID_FIELD', `The receipt ${what}.`, { field: 'receipt' });
-  if (receipt.engine.name !== 'mongodb') {
-    throw invalid(`is of the engine ${receipt.engine.name}, not mongodb`);
-  }
-  if (receipt.position === null || receipt.restore === null) {
-    throw invalid('has no position: its freeze was never in place');
-  }
-  const position = positionSchema.safeParse(receipt.position);
-  const restore = restoreSchema.safeParse(receipt.restore);
-  if (!position.success) throw invalid('has a position that cannot be read');
-  if (!restore.success) throw invalid('has a restore section that cannot be read');
+  const schemas = { position: positionSchema, restore: restoreSchema };
   const { dataId } = receipt.engine.identity;
-  return { dataId, position: position.data, restore: restore.data };
+  return { dataId, ...promisedIn(receipt, 'mongodb', schemas) };
 }
 
 function checkData({ dataId }: Claim, server: ServerFacts): VerifyCheck {

@@ -1,13 +1,10 @@
 import { QuiesceError } from '../../../errors.ts';
-import { COPY_METHODS, type CopyMethod } from '../../../receipt/receipt.ts';
+import type { CopyMethod } from '../../../receipt/receipt.ts';
 import type { Mode } from './mode.ts';
 import { prepareOpen } from './open/open.ts';
 import { preparePaused } from './paused/paused.ts';
 import { prepareSealed } from './sealed/sealed.ts';
 import { prepareStaged } from './staged/staged.ts';
-
-/** The copy methods for which there is a freeze that keeps its promise. */
-export const SUPPORTED_COPIES = COPY_METHODS;
 
 /** The freeze that fits a copy method; it refuses by itself what it cannot keep. */
 export function modeFor(copy: CopyMethod): Mode {
@@ -15,7 +12,7 @@ export function modeFor(copy: CopyMethod): Mode {
   return copy === 'volumes' ? prepareOpen : prepareStaged;
 }
 /** The copy methods for which a standby whose replay is paused keeps the promise. */
-export const PAUSED_COPIES = ['snapshot', 'files'] as const satisfies readonly CopyMethod[];
+const PAUSED_COPIES = ['snapshot', 'files'] as const satisfies readonly CopyMethod[];
 
 /**
  * For a standby with QUIESCE_REPLICA=pause.

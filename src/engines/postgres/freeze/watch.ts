@@ -1,16 +1,19 @@
 import { QuiesceError, toQuiesceError } from '../../../errors.ts';
+import { withDeadline } from '../../../lib/deadline.ts';
 import type { Breach } from '../../engine.ts';
+import {
+  ANSWER_WITHIN_MS,
+  Looks,
+  LOOK_EVERY_MS,
+  RECONNECT_AFTER_MS,
+  RECONNECT_TRIES,
+} from '../../shared/watch.ts';
 import { SessionLimit } from '../connection/session-limit.ts';
 import { compareRuns, readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
 /** Asks the server for codes and sentences of what no longer holds. */
 type Still = (session: Session, signal: AbortSignal) => Promise<Breach[]>;
-
-const LOOK_EVERY_MS = 1_000;
-const ANSWER_WITHIN_MS = 5_000;
-const RECONNECT_TRIES = 3;
-const RECONNECT_AFTER_MS = 300;
 
 /**
  * Watches, during a hold, that the same run of the same server goes on, and tells the server each
@@ -26,14 +29,12 @@ export class Watch {
   readonly #then: ServerFacts;
   readonly #open: ((signal: AbortSignal) => Promise<Session>) | null;
   readonly #still: Still;
-  readonly #lost = new AbortController();
   readonly #stop = new AbortController();
   readonly #opened = new Set<Session>();
   #session: Session;
   #sessionLimit: SessionLimit;
-  #timer: NodeJS.Timeout | undefined;
-  /** The session was taken over: it is no longer watched. */
-  #taken = false;
+  /** They end with the watch, and where the session is taken over. */
+  readonly #looks: Looks;
 
   /**
    * The server knows its part of the lease when this resolves.
@@ -49,9 +50,14 @@ export class Watch {
     still: Still = async () => [],
   ): Promise<Watch> {
     const watch = new Watch(session, then, ttlMs, open, still);
-    await watch.#sessionLimit.tell(signal);
+    try {
+      await watch.#sessionLimit.tell(signal);
+    } catch (error) {
+      // The session is still the caller's.
+      void watch.#looks.stop();
+      throw error;
+    }
     watch.#follow();
-    watch.#again();
     return watch;
   }
 
@@ -68,11 +74,12 @@ export class Watch {
     this.#then = then;
     this.#open = open;
     this.#still = still;
+    this.#looks = new Looks({ firstAfterMs: LOOK_EVERY_MS, look: () => this.#look() });
   }
 
   /** Aborts with a list of `Breach` as reason when the server ended or is no longer the same run. */
   get lost(): AbortSignal {
-    return this.#lost.signal;
+    return this.#looks.lost;
   }
 
   /** A live session to the server, connected anew if need be. */
@@ -91,8 +98,8 @@ export class Watch {
 
   /** Ends the watch and hands over its session, open and outside of any transaction. */
   async take(signal: AbortSignal): Promise<Session> {
-    this.#taken = true;
-    clearTimeout(this.#timer);
+    // A look under way is not given up: with its statement the session would go.
+    void this.#looks.stop();
     if (this.#session.lost.aborted) throw this.#session.lost.reason;
     await this.#sessionLimit.leave(signal);
     return this.#session;
@@ -101,7 +108,7 @@ export class Watch {
   /** Closes every connection that was ever opened for this hold, and with them what they keep. */
   async stop(): Promise<void> {
     this.#stop.abort();
-    clearTimeout(this.#timer);
+    void this.#looks.stop();
     await Promise.all([...this.#opened].map((session) => session.close()));
   }
 
@@ -119,15 +126,6 @@ export class Watch {
     this.#session.lost.addEventListener('abort', () => void this.#examine(), { once: true });
   }
 
-  #again(): void {
-    if (this.#over) return;
-    this.#timer = setTimeout(() => void this.#look(), LOOK_EVERY_MS);
-  }
-
-  get #over(): boolean {
-    return this.#taken || this.#stop.signal.aborted || this.lost.aborted;
-  }
-
   #sessionLost(): Breach {
     const { message } = toQuiesceError(this.#session.lost.reason);
     return {
@@ -137,27 +135,19 @@ export class Watch {
   }
 
   /** A statement of little weight: a connection through which nothing flows would hide that it is dead. */
-  async #look(): Promise<void> {
-    if (this.#over) return;
-    if (!this.#session.lost.aborted) {
-      const looked = this.#sessionLimit
-        .tell(this.#stop.signal)
-        .then(() => this.#still(this.#session, this.#stop.signal))
-        .catch(() => []);
-      const late = new Promise<[]>((resolve) => {
-        setTimeout(() => resolve([]), ANSWER_WITHIN_MS).unref();
-      });
-      const found = await Promise.race([looked, late]);
-      if (found.length > 0 && !this.#over) this.#declare(found);
-    }
-    this.#again();
+  async #look(): Promise<readonly Breach[]> {
+    if (this.#session.lost.aborted) return [];
+    const looked = this.#sessionLimit
+      .tell(this.#stop.signal)
+      .then(() => this.#still(this.#session, this.#stop.signal));
+    return await withDeadline(ANSWER_WITHIN_MS, looked);
   }
 
   async #examine(): Promise<void> {
-    if (this.#over) return;
+    if (this.#looks.over) return;
     const found = this.#open ? await this.#compare() : [this.#sessionLost()];
     if (this.#stop.signal.aborted) return;
-    if (found.length > 0) this.#declare(found);
+    if (found.length > 0) this.#looks.declare(found);
     else this.#follow();
   }
 
@@ -187,9 +177,5 @@ export class Watch {
         note: `The server ended the connection and is not back: ${problem.message}`,
       },
     ];
-  }
-
-  #declare(found: Breach[]): void {
-    this.#lost.abort(found);
   }
 }

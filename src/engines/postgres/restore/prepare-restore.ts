@@ -1,31 +1,34 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
-import { isErrno, removeDurably, writeDurably } from '../../../lib/durable-files.ts';
+import { isErrno, ownerLike, removeDurably, writeDurably } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
-import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
-import { LABEL_FILE, type Prepared, TABLESPACE_MAP_FILE } from '../receipt.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
+import {
+  alreadyPrepared,
+  keepPrepared,
+  outcomeOf,
+  wasPrepared,
+} from '../../shared/prepared-copy.ts';
+import { LABEL_FILE, TABLESPACE_MAP_FILE } from '../receipt.ts';
 import { checkLinks, locateData, readMajor, readOwnControl } from './find-pgdata.ts';
 import { checkVolumes, mapAsLinked } from './tablespace-links.ts';
 import { hasRun } from './already-started.ts';
 import { readIfThere } from '../../../lib/regular-file.ts';
-import { checkOwner, ownerOf, readPrepared } from './prepared.ts';
+import { checkOwner } from './check-owner.ts';
 import { type CopyPromise, readPromise } from './receipt-claims.ts';
+import { coverage, preparedOf } from './prepared.ts';
 import { type CopyProof, proveCopy } from './prove-copy.ts';
 import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { blocksStart, type PidFile, readPidFile, runningOnWal, runningServer } from './running.ts';
 import { prepareStagedCopy } from './staged-copy.ts';
 
-/** What `prepare-restore` leaves for the verification at start, in `.quiesce/`. */
-export const PREPARED_FILE = 'prepared.json';
-
 /** A copy under preparation. */
 interface Copy {
   readonly promise: CopyPromise;
+  readonly dataDir: string;
   readonly pgdata: string;
-  /** `.quiesce/` of the copy. */
-  readonly folder: string;
   readonly pidFile: PidFile | null;
   /** Name in PGDATA → content: what must be there at the first start. The label comes last. */
   readonly files: ReadonlyMap<string, string>;
@@ -53,12 +56,13 @@ export async function prepareRestore(
   const control = await readOwnControl(pgdata, systemIdentifier);
   const folder = join(dataDir, VOLUME_FOLDER);
   const files = await filesToPlace(folder, pgdata, promise);
-  const copy: Copy = { promise, pgdata, folder, files, pidFile: await readPidFile(pgdata) };
+  const copy: Copy = { promise, dataDir, pgdata, files, pidFile: await readPidFile(pgdata) };
   await checkVersion(copy);
 
   const run = await hasRun(pgdata, promise, control, copy.pidFile);
-  const wasPrepared = (await readPrepared(folder))?.id === promise.id;
-  if (wasPrepared && run !== null && !(await labelInPlace(copy))) return already(copy, options);
+  const before = await wasPrepared(dataDir, promise.id);
+  if (before && run !== null && !(await labelInPlace(copy)))
+    return alreadyPrepared(aboutOf(copy, options));
   if (promise.mode === 'open') await checkVolumes(pgdata, promise);
   const running =
     (await runningServer(pgdata, copy.pidFile)) ??
@@ -74,7 +78,8 @@ export async function prepareRestore(
     proof = await proveCopy(pgdata, promise, control, options, signal);
   } catch (error) {
     const past = error instanceof QuiesceError && error.code === 'RESTORE_DATA_PAST';
-    if (past && wasPrepared && !(await labelInPlace(copy))) return already(copy, options);
+    if (past && before && !(await labelInPlace(copy)))
+      return alreadyPrepared(aboutOf(copy, options));
     throw error;
   }
   signal.throwIfAborted();
@@ -86,9 +91,8 @@ export async function prepareRestore(
   return await place(copy, proof, options);
 }
 
-function coverage(promise: CopyPromise, proof: CopyProof): Prepared['coveredBy'] {
-  if (promise.isStandby) return 'replay';
-  return proof.markerFound ? 'marker' : 'checkpoint';
+function aboutOf({ promise, pgdata }: Copy, { dryRun }: PrepareOptions) {
+  return { dryRun, id: promise.id, engine: 'postgres', dataDirectory: pgdata };
 }
 
 /** The receipt's own copy of the label counts; the files beside it must say the same. */
@@ -146,45 +150,28 @@ async function checkForeignLabel({ pgdata, files }: Copy): Promise<void> {
 async function place(
   copy: Copy,
   proof: CopyProof,
-  { dryRun }: PrepareOptions,
+  options: PrepareOptions,
 ): Promise<PrepareOutcome> {
-  const { pgdata, folder, files, pidFile, promise } = copy;
+  const { dataDir, pgdata, files, pidFile, promise } = copy;
   const blocks = pidFile !== null && (await blocksStart(pgdata, pidFile));
-  if (!dryRun) {
+  if (!options.dryRun) {
     for (const [name, content] of files) await putInPlace(pgdata, name, content);
     if (blocks) await removeDurably(join(pgdata, 'postmaster.pid'));
-    const { walFrom, walEnd } = proof;
-    const prepared: Prepared = {
-      id: promise.id,
-      preparedAt: new Date().toISOString(),
-      systemIdentifier: promise.systemIdentifier,
-      walFrom,
-      walEnd,
-      coveredBy: coverage(promise, proof),
-    };
-    await writeDurably(join(folder, PREPARED_FILE), `${JSON.stringify(prepared, null, 2)}\n`, {
-      mode: 0o644,
-      ...(await ownerOf(folder)),
-    });
+    await keepPrepared(dataDir, preparedOf(promise, proof));
   }
-  return {
-    outcome: 'prepared',
-    dryRun,
-    id: promise.id,
-    engine: 'postgres',
-    dataDirectory: pgdata,
+  return outcomeOf(aboutOf(copy, options), {
     placed: [...files.keys()],
     removed: blocks ? ['postmaster.pid'] : [],
     proof: { ...proof },
     notes: await notesFor(copy, blocks),
-    message: sentence(copy, proof, dryRun),
-  };
+    message: sentence(copy, proof, options.dryRun),
+  });
 }
 
 async function putInPlace(pgdata: string, name: string, content: string): Promise<void> {
   const path = join(pgdata, name);
   if ((await readIfThere(path)) === content) return;
-  await writeDurably(path, content, { mode: 0o600, ...(await ownerOf(pgdata)) });
+  await writeDurably(path, content, { mode: 0o600, ...(await ownerLike(pgdata)) });
 }
 
 function sentence({ promise, pgdata, files }: Copy, proof: CopyProof, dryRun: boolean): string {
@@ -237,19 +224,4 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     (error: unknown) => !isErrno(error, 'ENOENT'),
   );
-}
-
-function already({ promise, pgdata }: Copy, { dryRun }: PrepareOptions): PrepareOutcome {
-  return {
-    outcome: 'already-prepared',
-    dryRun,
-    id: promise.id,
-    engine: 'postgres',
-    dataDirectory: pgdata,
-    placed: [],
-    removed: [],
-    proof: null,
-    notes: [],
-    message: `The copy of freeze ${promise.id} in ${pgdata} was prepared before and a server has run on it since: nothing was changed.`,
-  };
 }

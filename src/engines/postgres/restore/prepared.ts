@@ -1,38 +1,22 @@
-import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { QuiesceError } from '../../../errors.ts';
-import { type Prepared, preparedSchema } from '../receipt.ts';
-import { readIfThere } from '../../../lib/regular-file.ts';
+import { preparedNow } from '../../shared/prepared-copy.ts';
+import type { Prepared } from '../receipt.ts';
+import type { CopyProof } from './prove-copy.ts';
+import type { CopyPromise } from './receipt-claims.ts';
 
-/** What an earlier run proved; `undefined` where there was none. */
-export async function readPrepared(folder: string): Promise<Prepared | undefined> {
-  const text = await readIfThere(join(folder, 'prepared.json'));
-  try {
-    return preparedSchema.safeParse(JSON.parse(text ?? 'null')).data;
-  } catch {
-    return undefined;
-  }
+/** What shows that the promise is in the copy. */
+export function coverage(promise: CopyPromise, proof: CopyProof): Prepared['coveredBy'] {
+  if (promise.isStandby) return 'replay';
+  return proof.markerFound ? 'marker' : 'checkpoint';
 }
 
-/** @throws QuiesceError RESTORE_UNWRITABLE where the server could not read what we put there. */
-export async function checkOwner(pgdata: string, folder: string): Promise<void> {
-  await access(pgdata, constants.R_OK | constants.W_OK | constants.X_OK);
-  await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-  const { uid } = await stat(pgdata);
-  const self = process.getuid?.();
-  if (self !== undefined && self !== 0 && self !== uid) {
-    throw new QuiesceError(
-      'RESTORE_UNWRITABLE',
-      `${pgdata} belongs to user ${uid} and this is user ${self}: the server could not read what is put there.`,
-      { hint: `Run prepare-restore as user ${uid}, or as root.` },
-    );
-  }
-}
-
-/** Files that root writes go to the owner of the folder: the server must be able to read them. */
-export async function ownerOf(folder: string): Promise<{ owner?: { uid: number; gid: number } }> {
-  if (process.getuid?.() !== 0) return {};
-  const { uid, gid } = await stat(folder);
-  return { owner: { uid, gid } };
+/** What is left for later runs and for the verification at start. */
+export function preparedOf(promise: CopyPromise, proof: CopyProof): Prepared {
+  const { walFrom, walEnd } = proof;
+  return {
+    ...preparedNow(promise.id),
+    systemIdentifier: promise.systemIdentifier,
+    walFrom,
+    walEnd,
+    coveredBy: coverage(promise, proof),
+  };
 }

@@ -1,4 +1,4 @@
-import type { PrepareOptions } from '../../../restore/prepare-restore.ts';
+import type { PrepareOptions } from '../../restore-module.ts';
 import type { ControlFile } from '../data-dir/control-file.ts';
 import { formatLsn, parseLsn, segmentFileName } from '../lsn.ts';
 import { findPageAhead, type PageScanResult } from '../data-dir/page-scan.ts';

@@ -1,6 +1,5 @@
-import type { z } from 'zod';
-import { QuiesceError } from '../../../errors.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
+import { invalid, promisedIn } from '../../shared/promised.ts';
 import { parseLsn } from '../lsn.ts';
 import {
   MODES,
@@ -38,8 +37,8 @@ const COPIES_OF: Readonly<Record<(typeof MODES)[number], readonly string[]>> = {
 
 /** @throws QuiesceError `RESTORE_RECEIPT_INVALID`. */
 export function readPromise(receipt: Receipt): CopyPromise {
-  const position = parse(positionSchema, receipt.position, 'position');
-  const restore = parse(restoreSchema, receipt.restore, 'restore');
+  const schemas = { position: positionSchema, restore: restoreSchema };
+  const { position, restore } = promisedIn(receipt, 'postgres', schemas, invalid);
   const mode = MODES.find((known) => known === receipt.mode);
   if (mode === undefined) throw receiptInvalid(`The receipt has an unknown mode: ${receipt.mode}.`);
   if (!COPIES_OF[mode].includes(receipt.copy)) {
@@ -68,17 +67,6 @@ export function readPromise(receipt: Receipt): CopyPromise {
   };
   checkWhole(promise);
   return promise;
-}
-
-function parse<T>(schema: z.ZodType<T>, value: unknown, field: string): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const path = [field, ...(issue?.path ?? [])].join('.');
-  throw new QuiesceError(
-    'RESTORE_RECEIPT_INVALID',
-    `The receipt cannot be used: ${path}: ${issue?.message ?? 'malformed'}.`,
-  );
 }
 
 function checkWhole({ id, mode, isStandby, position, restore }: CopyPromise): void {

@@ -1,25 +1,23 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
-import { isErrno, writeDurably } from '../../../lib/durable-files.ts';
+import { isErrno } from '../../../lib/durable-files.ts';
 import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
-import type { PrepareOptions, PrepareOutcome } from '../../../restore/prepare-restore.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
+import { keepPrepared, outcomeOf, wasPrepared } from '../../shared/prepared-copy.ts';
 import { ControlFileError, readControlFile } from '../data-dir/control-file.ts';
-import type { Prepared } from '../receipt.ts';
 import { BASE, isFolder, isStagingName, removeStaging } from '../freeze/staged/folder.ts';
 import { compareStaged, readManifest } from '../freeze/staged/manifest.ts';
 import { within } from '../data-dir/volumes.ts';
 import { checkLinks, readMajor, readOwnControl } from './find-pgdata.ts';
-import { checkOwner, ownerOf, readPrepared } from './prepared.ts';
+import { checkOwner } from './check-owner.ts';
 import { type CopyPromise } from './receipt-claims.ts';
+import { preparedOf } from './prepared.ts';
 import { type CopyProof, proveCopy } from './prove-copy.ts';
 import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { type PidFile, readPidFile, runningServer } from './running.ts';
 import { makeData, readSwap, type Swap, swapIn } from './swap.ts';
 import { startedSince } from './already-started.ts';
-
-/** What `prepare-restore` leaves for the verification at start, in `.quiesce/`. */
-const PREPARED_FILE = 'prepared.json';
 
 interface StagedCopy {
   readonly promise: CopyPromise;
@@ -48,7 +46,7 @@ export async function prepareStagedCopy(
   const { pgdata, staging } = copy;
   const begun = await readSwap(staging);
   if (begun === null && !(await isFolder(staging))) {
-    if ((await readPrepared(join(dataDir, VOLUME_FOLDER)))?.id === promise.id) return null;
+    if (await wasPrepared(dataDir, promise.id)) return null;
   }
   const running = await runningServer(pgdata, copy.pidFile);
   if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
@@ -147,26 +145,11 @@ async function proveStaged(
   return await proveCopy(base, promise, control, options, signal);
 }
 
-function preparedOf(promise: CopyPromise, { walFrom, walEnd }: CopyProof): Prepared {
-  return {
-    id: promise.id,
-    preparedAt: new Date().toISOString(),
-    systemIdentifier: promise.systemIdentifier,
-    walFrom,
-    walEnd,
-    coveredBy: promise.isStandby ? 'replay' : 'marker',
-  };
-}
-
 /** `prepared.json` before the staging goes: at any moment one of the two says what was done. */
 async function putInPlace({ dataDir, pgdata, staging }: StagedCopy, swap: Swap): Promise<void> {
   await makeData(pgdata, staging);
   await swapIn(pgdata, staging, swap);
-  const folder = join(dataDir, VOLUME_FOLDER);
-  await writeDurably(join(folder, PREPARED_FILE), `${JSON.stringify(swap.prepared, null, 2)}\n`, {
-    mode: 0o644,
-    ...(await ownerOf(folder)),
-  });
+  await keepPrepared(dataDir, swap.prepared);
   await removeStaging(staging);
 }
 
@@ -181,16 +164,11 @@ function outcome(
     proof === null
       ? 'an earlier run proved it and had begun to put it in place'
       : `every file is as it was staged, and its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records)`;
-  return {
-    outcome: 'prepared',
-    dryRun,
-    id: promise.id,
-    engine: 'postgres',
-    dataDirectory: pgdata,
+  const copy = { dryRun, id: promise.id, engine: 'postgres', dataDirectory: pgdata };
+  return outcomeOf(copy, {
     placed: [...label, 'backup_label'],
-    removed: [],
     proof: proof === null ? null : { ...proof },
     notes: ['What was copied while the server wrote is removed.'],
     message: `The staged backup of freeze ${promise.id} (${basename(dirname(staging))}/${basename(staging)}) ${put} in place in ${pgdata}: ${proven}.`,
-  };
+  });
 }

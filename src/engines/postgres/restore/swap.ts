@@ -1,8 +1,14 @@
 import { constants } from 'node:fs';
-import { access, chown, lstat, mkdir, readdir, rename, stat } from 'node:fs/promises';
+import { access, chown, lstat, mkdir, readdir, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { isErrno, syncFolder, writeDurably } from '../../../lib/durable-files.ts';
+import {
+  isErrno,
+  isMissing,
+  ownerLike,
+  syncFolder,
+  writeDurably,
+} from '../../../lib/durable-files.ts';
 import { isDenied, isForeign } from '../../shared/foreign-entries.ts';
 import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
 import { readRegular } from '../../../lib/regular-file.ts';
@@ -31,7 +37,7 @@ export async function readSwap(staging: string): Promise<Swap | null> {
   try {
     text = await readRegular(path);
   } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return null;
+    if (isMissing(error)) return null;
     throw error;
   }
   try {
@@ -67,8 +73,7 @@ export async function swapIn(pgdata: string, staging: string, swap: Swap): Promi
 }
 
 async function writeSwap(staging: string, swap: Swap): Promise<void> {
-  const { uid, gid } = await stat(staging);
-  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
+  const owner = await ownerLike(staging);
   await writeDurably(join(staging, SWAP), `${JSON.stringify(swap)}\n`, { mode: 0o600, ...owner });
 }
 
@@ -106,8 +111,8 @@ async function stays(folder: string, name: string): Promise<boolean> {
 /** PGDATA where the copy has none: the files in it may all have been passing ones. */
 export async function makeData(pgdata: string, staging: string): Promise<void> {
   if (await exists(pgdata)) return;
-  const { uid, gid } = await stat(staging);
+  const { owner } = await ownerLike(staging);
   await mkdir(pgdata, { mode: 0o700 });
-  if (process.getuid?.() === 0) await chown(pgdata, uid, gid);
+  if (owner) await chown(pgdata, owner.uid, owner.gid);
   await syncFolder(dirname(pgdata));
 }

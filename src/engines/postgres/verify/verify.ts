@@ -4,6 +4,8 @@ import { QuiesceError } from '../../../errors.ts';
 import { type Receipt, receiptSchema } from '../../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
 import { readRegular } from '../../../lib/regular-file.ts';
+import { promisedIn, unusable } from '../../shared/promised.ts';
+import { readPrepared } from '../../shared/prepared-copy.ts';
 import { withSession } from '../../shared/with-session.ts';
 import { checkDeep } from './amcheck.ts';
 import { inspectServerLayout } from '../data-dir/layout.ts';
@@ -71,35 +73,11 @@ interface Claim {
 }
 
 function parseClaim(receipt: Receipt): Claim {
-  const invalid = (what: string): QuiesceError =>
-    new QuiesceError('INVALID_FIELD', `The receipt ${what}.`, { field: 'receipt' });
-  if (receipt.engine.name !== 'postgres')
-    throw invalid(`is of the engine ${receipt.engine.name}, not postgres`);
+  const schemas = { position: positionSchema, restore: restoreSchema };
+  const promised = promisedIn(receipt, 'postgres', schemas);
   const systemIdentifier = receipt.engine.identity['systemIdentifier'];
-  if (systemIdentifier === undefined) throw invalid('names no system identifier');
-  if (receipt.position === null || receipt.restore === null)
-    throw invalid('has no position: its freeze was never in place');
-  const position = positionSchema.safeParse(receipt.position);
-  if (!position.success)
-    throw invalid(`has a position that cannot be read: ${firstIssue(position.error)}`);
-  const restore = restoreSchema.safeParse(receipt.restore);
-  if (!restore.success)
-    throw invalid(`has a restore section that cannot be read: ${firstIssue(restore.error)}`);
-  const needsLabel = receipt.mode === 'open';
-  return {
-    id: receipt.id,
-    needsLabel,
-    systemIdentifier,
-    position: position.data,
-    restore: restore.data,
-  };
-}
-
-function firstIssue(error: {
-  issues: readonly { path: PropertyKey[]; message: string }[];
-}): string {
-  const issue = error.issues[0];
-  return issue ? `${issue.path.map(String).join('.')}: ${issue.message}` : 'unknown';
+  if (systemIdentifier === undefined) throw unusable('names no system identifier');
+  return { id: receipt.id, needsLabel: receipt.mode === 'open', systemIdentifier, ...promised };
 }
 
 interface Work {
@@ -145,7 +123,7 @@ async function checkStaged({ context, claim }: Work, { sameRun }: Evidence): Pro
     return { name, ok: true, message: 'The very server that was frozen: nothing was restored.' };
   }
   const { id, systemIdentifier } = claim;
-  const prepared = await readPrepared(context.dataDir);
+  const prepared = await readProof(context.dataDir);
   const ok =
     (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) ||
     (await readVerified(context.dataDir, claim)) !== undefined;
@@ -249,7 +227,7 @@ async function findProof(
 /** What was proven on this volume before: by `prepare-restore`, or at its first start. */
 async function findKnown(dataDir: string | undefined, claim: Claim): Promise<string | undefined> {
   const { id, systemIdentifier, position } = claim;
-  const prepared = await readPrepared(dataDir);
+  const prepared = await readProof(dataDir);
   if (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) {
     const covered = claim.needsLabel
       ? prepared.walFrom === position.startLsn
@@ -264,15 +242,10 @@ async function findKnown(dataDir: string | undefined, claim: Claim): Promise<str
     : `verified on this volume when it was restored, at ${verifiedAt}.`;
 }
 
-async function readPrepared(dataDir: string | undefined): Promise<Prepared | undefined> {
+async function readProof(dataDir: string | undefined): Promise<Prepared | undefined> {
   if (dataDir === undefined) return undefined;
-  try {
-    return preparedSchema.parse(
-      JSON.parse(await readRegular(join(dataDir, '.quiesce', 'prepared.json'))),
-    );
-  } catch {
-    return undefined;
-  }
+  const prepared = await readPrepared(dataDir).catch(() => undefined);
+  return preparedSchema.safeParse(prepared).data;
 }
 
 const verifiedSchema = z.object({

@@ -1,6 +1,7 @@
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { isAbsent, isDenied, isForeign } from '../../shared/foreign-entries.ts';
+import { isDenied, isForeign } from '../../shared/foreign-entries.ts';
+import { isMissing } from '../../../lib/durable-files.ts';
 
 /** The names of the files a server keeps its data in. */
 export interface FileNames {
@@ -42,7 +43,7 @@ export async function readAof(dir: string, names: FileNames): Promise<readonly D
     if (parts === null) return null;
     return await dataFiles(dir, [...parts.map((part) => join(appenddirname, part)), manifest]);
   } catch (error) {
-    if (isAbsent(error)) return null;
+    if (isMissing(error)) return null;
     throw error;
   }
 }
@@ -68,7 +69,7 @@ async function dataFile(dir: string, name: string): Promise<DataFile | null> {
     const { size, mtimeMs, ino: inode, dev: device } = found;
     return { name, size, mtimeMs, inode, device };
   } catch (error) {
-    if (isAbsent(error)) return null;
+    if (isMissing(error)) return null;
     throw error;
   }
 }

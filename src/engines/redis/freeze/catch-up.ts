@@ -4,7 +4,7 @@ import { type Info, numberOf } from '../connection/replies.ts';
 import { readServer, type ServerFacts } from '../server.ts';
 import { Session } from '../connection/session.ts';
 import type { RedisSettings } from '../connection/settings.ts';
-import { pause } from '../../../lib/deadline.ts';
+import { lookUntil } from '../../../lib/deadline.ts';
 
 const LOOK_EVERY_MS = 10;
 /** Of replicas of replicas: two that follow each other have no end. */
@@ -39,15 +39,16 @@ export async function catchUp(
       `the primary ${name} has another history (master_replid ${facts.replid}) than this replica (${replica.replid})`,
     );
   }
-  for (;;) {
+  const look = async (): Promise<true | undefined> => {
     const now = await readServer(session, signal);
     requireLink(now.info);
     const behind = facts.offset - (numberOf(now.info, 'slave_repl_offset') ?? 0);
-    if (behind <= 0)
-      return { primary: name, offset: facts.offset, waitedMs: performance.now() - begun };
+    if (behind <= 0) return true;
     context.progress(`waiting for the replica: ${behind} bytes behind its primary`);
-    await pause(LOOK_EVERY_MS, signal);
-  }
+    return undefined;
+  };
+  await lookUntil(look, LOOK_EVERY_MS, signal);
+  return { primary: name, offset: facts.offset, waitedMs: performance.now() - begun };
 }
 
 /** Follows a chain of replicas to its end: one in between may lack what the primary has acknowledged. */

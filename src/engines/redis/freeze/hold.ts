@@ -1,7 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError, toQuiesceError } from '../../../errors.ts';
 import { unlessAborted } from '../../../lib/deadline.ts';
-import type { Hold, Breach, JsonObject, Probe } from '../../engine.ts';
+import type { Breach, JsonObject } from '../../engine.ts';
+import { StatedHold } from '../../shared/stated-hold.ts';
+import { ANSWER_WITHIN_MS, Looks, RECONNECT_TRIES } from '../../shared/watch.ts';
 import { type Evidence, readEvidence } from './commands.ts';
 import { compare, compareData, compareLink, type Differences, isLoading } from './evidence.ts';
 import type { ServerFiles, SyncedFile } from '../data-dir/synced-files.ts';
@@ -11,11 +12,6 @@ import { type ServerFacts, toProbe } from '../server.ts';
 import { isNobodyThere } from '../connection/session.ts';
 import { type Claim, claimJournal, readClaimed, type ServerSettings } from './config-changes.ts';
 import { endClaim } from './recover.ts';
-
-const LOOK_EVERY_MS = 1_000;
-const ANSWER_WITHIN_MS = 5_000;
-const RECONNECT_TRIES = 3;
-const RECONNECT_AFTER_MS = 300;
 
 export interface HoldFacts {
   readonly mode: 'paused-fsynced' | 'paused-saved';
@@ -36,40 +32,37 @@ export interface HoldFacts {
  * process, and ends by itself with the lease. At once, and then each second, the server is asked
  * whether anything moved.
  */
-export class RedisHold implements Hold {
-  readonly mode: string;
-  readonly server: Probe;
-  readonly writesBlocked: boolean;
-  readonly position: JsonObject;
-  readonly restore: JsonObject;
-  readonly reasons: readonly string[];
-  readonly notes: readonly string[];
-  readonly journal: JsonObject;
+export class RedisHold extends StatedHold {
   readonly #facts: HoldFacts;
   readonly #link: Link;
   readonly #pauser: Pauser;
-  readonly #lost = new AbortController();
-  readonly #stop = new AbortController();
+  readonly #looks: Looks;
   /** The settings as they were at the last look. */
   #found: ServerSettings | undefined;
 
   constructor(facts: HoldFacts, link: Link, pauser: Pauser) {
+    const { server } = facts;
+    super({
+      ...facts,
+      server: toProbe(server),
+      writesBlocked: server.role === 'primary',
+      journal: claimJournal(facts.claim),
+    });
     this.#facts = facts;
     this.#link = link;
     this.#pauser = pauser;
-    this.mode = facts.mode;
-    this.server = toProbe(facts.server);
-    this.writesBlocked = facts.server.role === 'primary';
-    this.position = facts.position;
-    this.restore = facts.restore;
-    this.reasons = facts.reasons;
-    this.notes = facts.notes;
-    this.journal = claimJournal(facts.claim);
-    void this.#watch();
+    this.#looks = new Looks({
+      // Not ended by the release: a look that is given up takes the connection with it.
+      look: () => this.#look(AbortSignal.timeout(ANSWER_WITHIN_MS)),
+      failed: (error, failures) =>
+        isNobodyThere(error) && failures >= RECONNECT_TRIES
+          ? serverLost(toQuiesceError(error).message)
+          : [],
+    });
   }
 
   get lost(): AbortSignal {
-    return this.#lost.signal;
+    return this.#looks.lost;
   }
 
   async check(signal: AbortSignal): Promise<readonly Breach[]> {
@@ -116,7 +109,8 @@ export class RedisHold implements Hold {
   }
 
   async release(signal: AbortSignal): Promise<void> {
-    this.#stop.abort();
+    // Not waited for: it may be the one that the server does not answer.
+    void this.#looks.stop();
     const found = this.#found;
     // Only as long as it is fresh: a further try reads again.
     this.#found = undefined;
@@ -152,31 +146,6 @@ export class RedisHold implements Hold {
         return isLoading(session.runId === then.runId);
       }
     });
-  }
-
-  async #watch(): Promise<void> {
-    const stop = this.#stop.signal;
-    for (let failures = 0; !stop.aborted && !this.lost.aborted;) {
-      try {
-        // Not ended by the release: a look that is given up takes the connection with it.
-        const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-        const found = await this.#look(signal);
-        failures = 0;
-        if (found.length > 0 && !stop.aborted) this.#lost.abort(found);
-      } catch (error) {
-        failures = this.#failed(error, failures);
-      }
-      const wait = failures === 0 ? LOOK_EVERY_MS : RECONNECT_AFTER_MS;
-      await sleep(wait, undefined, { signal: stop }).catch(() => undefined);
-    }
-  }
-
-  /** A server that only does not answer is not gone: the evidence at thaw decides about that one. */
-  #failed(error: unknown, failures: number): number {
-    if (this.#stop.signal.aborted) return failures;
-    if (isNobodyThere(error) && failures + 1 >= RECONNECT_TRIES)
-      this.#lost.abort(serverLost(toQuiesceError(error).message));
-    return failures + 1;
   }
 }
 

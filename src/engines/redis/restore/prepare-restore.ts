@@ -1,26 +1,15 @@
-import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { open, readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAbsent } from '../../shared/foreign-entries.ts';
 import { QuiesceError } from '../../../errors.ts';
-import { writeDurably } from '../../../lib/durable-files.ts';
+import { isMissing } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
+import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
+import { invalid } from '../../shared/promised.ts';
+import { keepPrepared, outcomeOf, preparedNow, wasPrepared } from '../../shared/prepared-copy.ts';
 import { type FilePrint, printOf } from '../data-dir/synced-files.ts';
 import { parseManifest, readAof } from '../data-dir/data-files.ts';
 import { namesOf, type PromisedState, promiseIn } from '../receipt.ts';
 import { isSame } from '../verify/verify.ts';
-
-interface Outcome {
-  readonly outcome: 'prepared' | 'already-prepared';
-  readonly dryRun: boolean;
-  readonly id: string;
-  readonly engine: string;
-  readonly dataDirectory: string;
-  readonly placed: readonly string[];
-  readonly removed: readonly string[];
-  readonly proof: Readonly<Record<string, string | number | boolean | null>>;
-  readonly notes: readonly string[];
-  readonly message: string;
-}
 
 /**
  * Proves that the copy has every file that the server needs, as long as it was at the freeze and the
@@ -32,53 +21,28 @@ interface Outcome {
 export async function prepareRestore(
   receipt: Receipt,
   dataDir: string,
-  { dryRun }: { readonly dryRun: boolean },
+  { dryRun }: PrepareOptions,
   _signal: AbortSignal,
-): Promise<Outcome> {
-  const promised = promiseIn(receipt);
+): Promise<PrepareOutcome> {
+  const promised = promiseIn(receipt, invalid);
   const dir = join(dataDir, promised.restore.dir ?? '');
   const { files, persistence } = promised.restore;
-  const before = await wasProven(dataDir, receipt.id);
+  const before = await wasPrepared(dataDir, receipt.id);
   if (!before) {
     await refuseRunning(dir);
     await proveFiles(promised, dir);
-    if (!dryRun) await markProven(dataDir, receipt.id);
+    if (!dryRun) await keepPrepared(dataDir, preparedNow(receipt.id));
   }
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
-  return {
+  const copy = { dryRun, id: receipt.id, engine: receipt.engine.name, dataDirectory: dir };
+  return outcomeOf(copy, {
     outcome: before ? 'already-prepared' : 'prepared',
-    dryRun,
-    id: receipt.id,
-    engine: receipt.engine.name,
-    dataDirectory: dir,
-    placed: [],
-    removed: [],
     proof: { files: files.length, bytes, persistence },
     notes: await startNotes(promised, dir),
     message: before
       ? `An earlier run has proven this copy of the freeze ${receipt.id}; a server may have run on it since.`
       : `The copy holds the ${files.length} files of the freeze ${receipt.id}, whole; nothing had to be put in place.`,
-  };
-}
-
-/** Beside the receipt, and removed with it. */
-function markPath(dataDir: string): string {
-  return join(dataDir, '.quiesce', 'prepared.json');
-}
-
-async function wasProven(dataDir: string, id: string): Promise<boolean> {
-  const text = await readFile(markPath(dataDir), 'utf8').catch(() => '');
-  return text === markOf(id);
-}
-
-function markOf(id: string): string {
-  return `${JSON.stringify({ id, proven: true })}\n`;
-}
-
-async function markProven(dataDir: string, id: string): Promise<void> {
-  const { uid, gid } = await stat(join(dataDir, '.quiesce'));
-  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
-  await writeDurably(markPath(dataDir), markOf(id), { mode: 0o644, ...owner });
+  });
 }
 
 async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
@@ -92,7 +56,7 @@ async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
     const size = await stat(join(dir, then.name)).then(
       ({ size }) => size,
       (error: unknown) => {
-        if (isAbsent(error)) return null;
+        if (isMissing(error)) return null;
         throw error;
       },
     );

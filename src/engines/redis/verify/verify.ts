@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { isAbsent } from '../../shared/foreign-entries.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
 import { type FilePrint, printOf } from '../data-dir/synced-files.ts';
@@ -8,12 +7,13 @@ import { numberOf } from '../connection/replies.ts';
 import { digestOf } from '../freeze/key-sample.ts';
 import { keyCounts, readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
+import { isMissing } from '../../../lib/durable-files.ts';
 
 /**
  * Does the running server contain what the receipt promises? It may have gone on since: more keys are
  * no difference, fewer are.
  *
- * @throws QuiesceError RESTORE_RECEIPT_INVALID, ENGINE_…
+ * @throws QuiesceError INVALID_FIELD for a receipt of another engine or of no hold; ENGINE_…
  */
 export async function verifyReceipt(
   session: Session,
@@ -142,7 +142,7 @@ async function checkFiles(
   const wrong: string[] = [];
   for (const part of parts) {
     const now = await printOf(dir, part.name, part.size).catch((error: unknown) => {
-      if (isAbsent(error)) return null;
+      if (isMissing(error)) return null;
       throw error;
     });
     // Rewritten since: what it held is in other files, of which the receipt tells nothing.

@@ -2,7 +2,8 @@ import { QuiesceError, toQuiesceError } from '../../../../errors.ts';
 import { describeErrno } from '../../../../lib/durable-files.ts';
 import { withDeadline } from '../../../../lib/deadline.ts';
 import { NOT_REMOVED } from '../../../../receipt/receipt.ts';
-import type { Hold, Breach, HoldEnd, JsonObject } from '../../../engine.ts';
+import type { Breach, HoldEnd } from '../../../engine.ts';
+import { StatedHold } from '../../../shared/stated-hold.ts';
 import { stopBackup } from '../../backup/backup.ts';
 import { parseLsn, walFileName } from '../../lsn.ts';
 import { writeMarker } from '../../backup/marker.ts';
@@ -38,16 +39,7 @@ export interface OpenFacts {
  * loss. The thaw ends the backup in the same session, and what only the end tells (label, tablespace
  * map, stop position) goes into the final receipt.
  */
-export class OpenHold implements Hold {
-  readonly mode = 'open';
-  readonly server;
-  readonly writesBlocked = false;
-  readonly needsReceipt = true;
-  readonly position: JsonObject;
-  readonly restore: JsonObject;
-  readonly reasons: readonly string[] = [];
-  readonly notes: readonly string[];
-  readonly journal: JsonObject;
+export class OpenHold extends StatedHold {
   readonly #facts: OpenFacts;
   readonly #watch: Watch;
   /** The last check found that the hold held: only then is there a backup worth ending. */
@@ -55,13 +47,17 @@ export class OpenHold implements Hold {
   #end: HoldEnd | undefined;
 
   constructor(facts: OpenFacts, watch: Watch) {
+    super({
+      ...facts,
+      mode: 'open',
+      server: toProbe(facts.server),
+      writesBlocked: false,
+      reasons: [],
+      journal: { evidence: [...facts.evidence] },
+      needsReceipt: true,
+    });
     this.#facts = facts;
     this.#watch = watch;
-    this.server = toProbe(facts.server);
-    this.position = facts.position;
-    this.restore = facts.restore;
-    this.notes = facts.notes;
-    this.journal = { evidence: [...facts.evidence] };
   }
 
   get lost(): AbortSignal {

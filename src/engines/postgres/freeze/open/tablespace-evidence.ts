@@ -1,10 +1,11 @@
-import { chown, rmdir, stat } from 'node:fs/promises';
+import { chown, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { QuiesceError } from '../../../../errors.ts';
 import {
   describeErrno,
   makeFolder,
+  ownerLike,
   removeDurably,
   writeDurably,
 } from '../../../../lib/durable-files.ts';
@@ -47,10 +48,10 @@ export async function writeEvidence(paths: readonly string[], evidence: Evidence
 
 async function write(path: string, content: string): Promise<void> {
   const folder = dirname(path);
-  const { uid, gid } = await stat(dirname(folder));
-  const root = process.getuid?.() === 0;
-  if ((await makeFolder(folder, 0o755)) && root) await chown(folder, uid, gid);
-  await writeDurably(path, content, { mode: 0o644, ...(root ? { owner: { uid, gid } } : {}) });
+  const like = await ownerLike(dirname(folder));
+  const made = await makeFolder(folder, 0o755);
+  if (made && like.owner) await chown(folder, like.owner.uid, like.owner.gid);
+  await writeDurably(path, content, { mode: 0o644, ...like });
 }
 
 /**

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../../../errors.ts';
+import { lookUntil } from '../../../../lib/deadline.ts';
 import { parseLsn } from '../../lsn.ts';
 import type { Session } from '../../connection/session.ts';
 
@@ -30,7 +30,7 @@ export async function readPrimaryReport(
   signal: AbortSignal,
 ): Promise<PrimaryReport> {
   const until = performance.now() + RECEIVER_BACK_WITHIN_MS;
-  for (;;) {
+  const look = async (): Promise<PrimaryReport | undefined> => {
     const [row] = await session.query<PrimaryReport & { status: string }>(
       `SELECT status, greatest(latest_end_lsn, flushed_lsn)::text AS lsn,
               pg_catalog.to_char(last_msg_receipt_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "reportedAt",
@@ -48,8 +48,9 @@ export async function readPrimaryReport(
         `The standby has no WAL receiver that streams${row ? ` (it is ${row.status})` : ''}, so what its primary has committed by now is not known.`,
       );
     }
-    await sleep(LOOK_EVERY_MS * 10, undefined, { signal });
-  }
+    return undefined;
+  };
+  return await lookUntil(look, LOOK_EVERY_MS * 10, signal);
 }
 
 /**
@@ -69,7 +70,7 @@ export async function waitForReplay(
 ): Promise<void> {
   const target = parseLsn(lsn);
   let atRest = { at: '', looks: 0 };
-  for (;;) {
+  const look = async (): Promise<true | undefined> => {
     const [row] = await session.query<{ replayed: string; waits: boolean; pageSize: string }>(
       `SELECT pg_catalog.pg_last_wal_replay_lsn()::text AS replayed,
               pg_catalog.current_setting('wal_block_size') AS "pageSize",
@@ -80,12 +81,13 @@ export async function waitForReplay(
     );
     if (!row) throw new Error('the standby told no replayed position');
     const behind = target - parseLsn(row.replayed);
-    if (behind <= 0n) return;
+    if (behind <= 0n) return true;
     const inside = target % BigInt(row.pageSize) === 0n && row.waits;
     const same = inside && row.replayed === atRest.at;
     atRest = { at: inside ? row.replayed : '', looks: same ? atRest.looks + 1 : 0 };
-    if (atRest.looks >= LOOKS_AT_REST) return;
+    if (atRest.looks >= LOOKS_AT_REST) return true;
     onBehind(behind);
-    await sleep(LOOK_EVERY_MS, undefined, { signal });
-  }
+    return undefined;
+  };
+  await lookUntil(look, LOOK_EVERY_MS, signal);
 }

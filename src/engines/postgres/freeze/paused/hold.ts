@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unlessAborted } from '../../../../lib/deadline.ts';
-import type { Breach, JsonObject } from '../../../engine.ts';
+import type { Breach } from '../../../engine.ts';
 import { type HoldFacts, PostgresHold } from '../sealed/hold.ts';
 import { replayedTo } from '../position.ts';
 import type { Session } from '../../connection/session.ts';
@@ -20,7 +20,6 @@ type Differences = Breach[];
  * and has not moved by a byte. That is looked at all the time, for somebody else may resume it.
  */
 export class PausedHold extends PostgresHold {
-  override readonly journal: JsonObject;
   readonly #claim: PauseClaim;
   readonly #armed: Armed;
   readonly #watch: Watch;
@@ -58,13 +57,12 @@ export class PausedHold extends PostgresHold {
     armed: Armed,
     { watch, still, ending }: Watching,
   ) {
-    super(facts, watch);
+    super(facts, watch, claimJournal(claim));
     this.#claim = claim;
     this.#armed = armed;
     this.#watch = watch;
     this.#still = still;
     this.#ending = ending;
-    this.journal = claimJournal(claim);
   }
 
   override async check(signal: AbortSignal): Promise<readonly Breach[]> {

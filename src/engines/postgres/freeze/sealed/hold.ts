@@ -1,4 +1,5 @@
-import type { Hold, Breach, JsonObject } from '../../../engine.ts';
+import type { Breach, JsonObject } from '../../../engine.ts';
+import { StatedHold } from '../../../shared/stated-hold.ts';
 import { parseLsn, walFileName } from '../../lsn.ts';
 import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
 import { compareRuns, readServer, type ServerFacts, toProbe } from '../../server.ts';
@@ -18,27 +19,14 @@ export interface HoldFacts {
  * release. It ends with evidence that one run of one server went on throughout, and, where a label
  * is part of the promise, that the WAL it starts from was still on disk, so it was there at the cut.
  */
-export class PostgresHold implements Hold {
-  readonly mode: string;
-  readonly server;
-  readonly writesBlocked = false;
-  readonly position: JsonObject;
-  readonly restore: JsonObject;
-  readonly reasons: readonly string[];
-  readonly notes: readonly string[];
-  readonly journal: JsonObject = {};
+export class PostgresHold extends StatedHold {
   readonly #facts: HoldFacts;
   readonly #watch: Watch;
 
-  constructor(facts: HoldFacts, watch: Watch) {
+  constructor(facts: HoldFacts, watch: Watch, journal: JsonObject = {}) {
+    super({ ...facts, server: toProbe(facts.server), writesBlocked: false, journal });
     this.#facts = facts;
     this.#watch = watch;
-    this.mode = facts.mode;
-    this.server = toProbe(facts.server);
-    this.position = facts.position;
-    this.restore = facts.restore;
-    this.reasons = facts.reasons;
-    this.notes = facts.notes;
   }
 
   get lost(): AbortSignal {

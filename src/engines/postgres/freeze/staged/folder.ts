@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstat, readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isErrno, syncFolder } from '../../../../lib/durable-files.ts';
+import { isErrno, isMissing, syncFolder } from '../../../../lib/durable-files.ts';
 import { RECEIPT_FILE, VOLUME_FOLDER } from '../../../../receipt/volume.ts';
 
 /** Names within the folder of one staged backup. */
@@ -62,7 +62,7 @@ export async function isFolder(path: string): Promise<boolean> {
   return await lstat(path).then(
     (info) => info.isDirectory(),
     (error: unknown) => {
-      if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return false;
+      if (isMissing(error)) return false;
       throw error;
     },
   );
@@ -72,7 +72,7 @@ export async function exists(path: string): Promise<boolean> {
   return await lstat(path).then(
     () => true,
     (error: unknown) => {
-      if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return false;
+      if (isMissing(error)) return false;
       throw error;
     },
   );

@@ -1,4 +1,5 @@
-import type { Hold, Breach, JsonObject, Probe } from '../../../engine.ts';
+import type { Breach } from '../../../engine.ts';
+import { StatedHold } from '../../../shared/stated-hold.ts';
 import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
 import { type ServerFacts, toProbe } from '../../server.ts';
 import { removeStaging } from './folder.ts';
@@ -17,26 +18,21 @@ interface StagedFacts {
  * A staged backup, complete on the volume. Nothing is held in the server, and what becomes of it does
  * not matter: the hold is broken only if the staged files are not all there at its end.
  */
-export class StagedHold implements Hold {
-  readonly mode = 'staged';
-  readonly server: Probe;
-  readonly writesBlocked = false;
-  readonly needsReceipt = true;
-  readonly position: JsonObject;
-  readonly restore: JsonObject;
-  readonly reasons: readonly string[] = [];
-  readonly notes: readonly string[];
-  readonly journal: JsonObject;
+export class StagedHold extends StatedHold {
   readonly lost = new AbortController().signal;
   readonly #facts: StagedFacts;
 
   constructor(facts: StagedFacts) {
+    super({
+      ...facts,
+      mode: 'staged',
+      server: toProbe(facts.server),
+      writesBlocked: false,
+      reasons: [],
+      journal: { staged: facts.restore.staged?.folder ?? null },
+      needsReceipt: true,
+    });
     this.#facts = facts;
-    this.server = toProbe(facts.server);
-    this.position = facts.position;
-    this.restore = facts.restore;
-    this.notes = facts.notes;
-    this.journal = { staged: facts.restore.staged?.folder ?? null };
   }
 
   async check(signal: AbortSignal): Promise<readonly Breach[]> {

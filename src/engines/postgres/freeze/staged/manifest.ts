@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { isErrno } from '../../../../lib/durable-files.ts';
+import { isMissing } from '../../../../lib/durable-files.ts';
 import { openRegular, readRegular } from '../../../../lib/regular-file.ts';
 import { BASE, MANIFEST } from './folder.ts';
 
@@ -28,7 +28,7 @@ export async function readManifest(staging: string, sha256: string): Promise<Man
   try {
     text = await readRegular(path);
   } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return `${path} is missing`;
+    if (isMissing(error)) return `${path} is missing`;
     throw error;
   }
   if (digest(text) !== sha256) return `${path} is not the one that the receipt names`;
@@ -93,7 +93,7 @@ async function look(path: string): Promise<Awaited<ReturnType<typeof lstat>> | u
   try {
     return await lstat(path);
   } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
 }

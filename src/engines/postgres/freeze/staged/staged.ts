@@ -5,6 +5,7 @@ import {
   describeErrno,
   isErrno,
   makeFolder,
+  ownerLike,
   syncFolder,
   writeDurably,
 } from '../../../../lib/durable-files.ts';
@@ -149,8 +150,7 @@ async function seal(staging: Staging, signal: AbortSignal): Promise<Hold> {
   await stager.flush(signal);
   const manifest = stager.manifest(context.id);
   const text = `${JSON.stringify(manifest)}\n`;
-  const { uid, gid } = await stat(join(folder, BASE));
-  const owner = process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
+  const owner = await ownerLike(join(folder, BASE));
   await writeDurably(join(folder, MANIFEST), text, { mode: 0o600, ...owner });
   signal.throwIfAborted();
   // With the session its slot goes: nothing is held but files.

@@ -1,14 +1,14 @@
-import { COPY_METHODS } from '../../../receipt/receipt.ts';
 import {
   type ConnectionInput,
   type EngineProfile,
   type ImageUser,
+  type PodContainer,
+  type PodEnvVar,
   portOf,
   asDefault,
   lastPart,
   present,
-} from './profile.ts';
-import type { Container, EnvVar } from '../../objects/pod.ts';
+} from '../profile.ts';
 
 const ADMIN = 'postgres';
 
@@ -20,8 +20,6 @@ export const postgres: EngineProfile = {
   name: 'postgres',
   image:
     /^(?:postgres(?:ql)?(?:-\d[\w.-]*)?|postgresql-repmgr|postgis|pgvector|timescaledb(?:-ha)?|spilo(?:-\d+)?|(?:crunchy|percona|edb)-postgres\w*(?:-\w+)*|percona-distribution-postgresql|cnpg-\w+)$/,
-  port: 5432,
-  copies: COPY_METHODS,
   user,
   data: (_, env) => env.plain('PGDATA', 'PGROOT', 'POSTGRESQL_DATA_DIR', 'POSTGRESQL_VOLUME_DIR'),
   places: [
@@ -42,7 +40,6 @@ export const postgres: EngineProfile = {
     [{ name: 'PGUSER', value: ADMIN }, ...place(input), { name: 'PGDATABASE', value: ADMIN }].map(
       asDefault,
     ),
-  login: { username: 'PGUSER', password: 'PGPASSWORD' },
 };
 
 /** Their users have ids of their own, which differ from version to version. */
@@ -61,8 +58,8 @@ function user(image: string): ImageUser | undefined {
   return { uid: 999, gid: 999 };
 }
 
-function credentials({ env }: ConnectionInput): readonly EnvVar[] {
-  const admin: EnvVar = { name: 'PGUSER', value: ADMIN };
+function credentials({ env }: ConnectionInput): readonly PodEnvVar[] {
+  const admin: PodEnvVar = { name: 'PGUSER', value: ADMIN };
   if (env.has('PGPASSWORD_SUPERUSER')) {
     return present(
       env.take('PGUSER', 'PGUSER_SUPERUSER') ?? admin,
@@ -104,11 +101,11 @@ function credentials({ env }: ConnectionInput): readonly EnvVar[] {
 }
 
 /** The Unix socket where it is in a folder that both see, as operators arrange it; else loopback. */
-function place(input: ConnectionInput): readonly EnvVar[] {
+function place(input: ConnectionInput): readonly PodEnvVar[] {
   const folder = input.env.plain('PGHOST');
   const host = folder?.startsWith('/') && input.shared(folder) ? folder : '127.0.0.1';
   const names = ['PGPORT', 'POSTGRESQL_PORT_NUMBER', 'POSTGRES_PORT_NUMBER'];
-  const port = portOf(input, names, 5432, portFlag(input.container));
+  const port = portOf(input, names, 'postgres', portFlag(input.container));
   return [
     { name: 'PGHOST', value: host },
     { name: 'PGPORT', value: port },
@@ -116,7 +113,7 @@ function place(input: ConnectionInput): readonly EnvVar[] {
 }
 
 /** `-p 5433`, `-c port=5433`, `--port=5433`, in words or in a line for a shell. */
-function portFlag({ command = [], args = [] }: Container): string | undefined {
+function portFlag({ command = [], args = [] }: PodContainer): string | undefined {
   const text = [...command, ...args].join('\n');
   return /(?:^|\s)(?:-p\s*|-c\s*port\s*=\s*|--port(?:=|\s+))(\d+)(?=\s|["']|$)/.exec(text)?.[1];
 }

@@ -1,22 +1,20 @@
-import { COPY_METHODS } from '../../../receipt/receipt.ts';
 import {
   asDefault,
   type ConnectionInput,
   type EngineProfile,
   flag,
   lastPart,
+  type PodContainer,
+  type PodEnvironment,
+  type PodEnvVar,
   portOf,
   present,
-} from './profile.ts';
-import type { Environment } from '../environment.ts';
-import type { Container, EnvVar } from '../../objects/pod.ts';
+} from '../profile.ts';
 
 /** Redis and Valkey, the official images and Bitnami's. */
 export const redis: EngineProfile = {
   name: 'redis',
   image: /^(?:redis|valkey)(?:-cluster|-stack-server|-stack|-\d+)?$/,
-  port: 6379,
-  copies: COPY_METHODS,
   other: (container) =>
     [...(container.command ?? []), ...(container.args ?? [])].some((word) =>
       /(?:redis|valkey)-sentinel\b|(?:^|\s)--sentinel(?:\s|$)|start-sentinel/.test(word),
@@ -39,10 +37,9 @@ export const redis: EngineProfile = {
   ],
   connection: (input) => [...password(input), ...address(input)],
   address: defaultUrl,
-  login: { username: 'REDIS_USERNAME', password: 'REDIS_PASSWORD' },
 };
 
-function password(input: ConnectionInput): readonly EnvVar[] {
+function password(input: ConnectionInput): readonly PodEnvVar[] {
   const { container, env } = input;
   const named = env.take('REDIS_PASSWORD', 'REDIS_PASSWORD', 'VALKEY_PASSWORD', 'REDISCLI_AUTH');
   if (named !== undefined) return [named];
@@ -63,13 +60,13 @@ function password(input: ConnectionInput): readonly EnvVar[] {
   return /[$`]/.test(given) ? [] : [{ name: 'REDIS_PASSWORD', value: given }];
 }
 
-function unknownPassword({ image = '' }: Container, env: Environment): readonly EnvVar[] {
+function unknownPassword({ image = '' }: PodContainer, env: PodEnvironment): readonly PodEnvVar[] {
   if (!env.hasUnknown) return [];
   return [env.refer('REDIS_PASSWORD', /valkey/.test(image) ? 'VALKEY_PASSWORD' : 'REDIS_PASSWORD')];
 }
 
 /** `--requirepass "$(cat FILE)"`, as a shell reads it. */
-function passwordFile({ command = [], args = [] }: Container): string | undefined {
+function passwordFile({ command = [], args = [] }: PodContainer): string | undefined {
   const text = [...command, ...args].join('\n');
   return /--requirepass(?:=|\s+)["']?\$\((?:cat\s+|<\s*)["']?(\/[^\s"')]+)["']?\s*\)/.exec(
     text,
@@ -77,13 +74,13 @@ function passwordFile({ command = [], args = [] }: Container): string | undefine
 }
 
 /** Flags by environment, of Redis Stack, Bitnami and Valkey. */
-function moreFlags(env: Environment): string {
+function moreFlags(env: PodEnvironment): string {
   const names = ['REDIS_ARGS', 'REDIS_EXTRA_FLAGS', 'VALKEY_EXTRA_FLAGS'];
   return names.map((name) => env.written(name)).join('\n');
 }
 
 /** Host and port always: Kubernetes sets REDIS_PORT=tcp://… for a Service called redis. */
-function address(input: ConnectionInput): readonly EnvVar[] {
+function address(input: ConnectionInput): readonly PodEnvVar[] {
   const { tls, port } = listener(input);
   return [
     { name: 'REDIS_HOST', value: '127.0.0.1' },
@@ -93,7 +90,7 @@ function address(input: ConnectionInput): readonly EnvVar[] {
 }
 
 /** A Secret may hold REDIS_URL, beside which host and port would be refused. */
-function defaultUrl(input: ConnectionInput): readonly EnvVar[] {
+function defaultUrl(input: ConnectionInput): readonly PodEnvVar[] {
   const { tls, port } = listener(input);
   const url = { name: 'REDIS_URL', value: `${tls ? 'rediss' : 'redis'}://127.0.0.1:${port}` };
   return [url, ...(tls ? tlsFiles(input) : [])].map(asDefault);
@@ -111,11 +108,11 @@ function listener(input: ConnectionInput): { readonly tls: boolean; readonly por
   const names = tls
     ? [...both('TLS_PORT_NUMBER'), ...both('TLS_PORT')]
     : [...both('PORT_NUMBER'), ...both('PORT')];
-  return { tls, port: portOf(input, names, 6379, given(tls ? 'tls-port' : 'port')) };
+  return { tls, port: portOf(input, names, 'redis', given(tls ? 'tls-port' : 'port')) };
 }
 
-function tlsFiles({ container, env }: ConnectionInput): readonly EnvVar[] {
-  const file = (target: string, name: string, flagged: string): EnvVar | undefined => {
+function tlsFiles({ container, env }: ConnectionInput): readonly PodEnvVar[] {
+  const file = (target: string, name: string, flagged: string): PodEnvVar | undefined => {
     const value = env.plain(...both(name)) ?? flag(container, flagged, moreFlags(env));
     return value === undefined ? undefined : { name: target, value };
   };

@@ -3,18 +3,17 @@ import {
   type ConnectionInput,
   type EngineProfile,
   flag,
+  type PodContainer,
+  type PodEnvVar,
   portOf,
   present,
-} from './profile.ts';
-import type { Container, EnvVar } from '../../objects/pod.ts';
+} from '../profile.ts';
 
 /** MongoDB: the official images, Bitnami's, Percona's. */
 export const mongodb: EngineProfile = {
   name: 'mongodb',
   image:
     /^(?:mongo|mongodb|mongodb-(?:community|enterprise)-server|mongodb-sharded|percona-server-mongodb)$/,
-  port: 27_017,
-  copies: ['snapshot', 'files'],
   // A router has no data, nor has an arbiter.
   other: ({ command = [], args = [], env = [] }) =>
     [...command, ...args].some((word) => /\bmongos\b/.test(word)) ||
@@ -28,13 +27,12 @@ export const mongodb: EngineProfile = {
   places: ['/data/db', '/bitnami/mongodb', '/var/lib/mongodb', '/var/lib/mongo', '/data'],
   connection: (input) => [...credentials(input), ...address(input)],
   address: (input) => address(input).map(asDefault),
-  login: { username: 'MONGODB_USERNAME', password: 'MONGODB_PASSWORD' },
 };
 
 const USERNAME = 'MONGODB_USERNAME';
 const PASSWORD = 'MONGODB_PASSWORD';
 
-function credentials({ container, env }: ConnectionInput): readonly EnvVar[] {
+function credentials({ container, env }: ConnectionInput): readonly PodEnvVar[] {
   const bitnami = env.take(PASSWORD, 'MONGODB_ROOT_PASSWORD');
   if (bitnami !== undefined) {
     return [env.take(USERNAME, 'MONGODB_ROOT_USER') ?? { name: USERNAME, value: 'root' }, bitnami];
@@ -48,7 +46,7 @@ function credentials({ container, env }: ConnectionInput): readonly EnvVar[] {
 }
 
 /** By which names the image's own start script finds its users in a Secret. */
-function unknownNames({ image = '' }: Container): readonly [string, string] {
+function unknownNames({ image = '' }: PodContainer): readonly [string, string] {
   // The operator's cluster administrator has the rights to lock and to read the replica set's state.
   if (/percona/.test(image))
     return ['MONGODB_CLUSTER_ADMIN_USER', 'MONGODB_CLUSTER_ADMIN_PASSWORD'];
@@ -60,8 +58,8 @@ function extraFlags(env: ConnectionInput['env']): string {
   return env.plain('MONGODB_EXTRA_FLAGS') ?? '';
 }
 
-function address(input: ConnectionInput): readonly EnvVar[] {
-  const port = portOf(input, ['MONGODB_PORT_NUMBER', 'MONGODB_PORT'], 27_017);
+function address(input: ConnectionInput): readonly PodEnvVar[] {
+  const port = portOf(input, ['MONGODB_PORT_NUMBER', 'MONGODB_PORT'], 'mongodb');
   return [{ name: 'MONGODB_URI', value: `mongodb://127.0.0.1:${port}/${tlsOptions(input)}` }];
 }
 

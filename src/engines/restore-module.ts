@@ -1,0 +1,56 @@
+import type { Receipt } from '../receipt/receipt.ts';
+
+/** What is under way and how far, for a person who waits. `total` is 0 where it is not known. */
+export interface PrepareProgress {
+  readonly step: string;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+}
+
+export interface PrepareOptions {
+  /** Prove everything, write nothing. */
+  readonly dryRun: boolean;
+  readonly onProgress?: ((progress: PrepareProgress) => void) | undefined;
+}
+
+export interface PrepareOutcome {
+  /**
+   * `prepared`: proven, and what the receipt holds is in place (in a dry run: would be).
+   * `already-prepared`: an earlier run proved this copy and a server has run on it since.
+   * `nothing-to-do`: the data carries no receipt.
+   */
+  readonly outcome: 'prepared' | 'already-prepared' | 'nothing-to-do';
+  readonly dryRun: boolean;
+  /** The freeze in which the copy was cut; `null` without a receipt. */
+  readonly id: string | null;
+  readonly engine: string | null;
+  /** The engine's data directory, absolute. */
+  readonly dataDirectory: string | null;
+  /** Files put in place, or found there with the right content; names within the data directory. */
+  readonly placed: readonly string[];
+  /** Files removed because they would have kept the server from starting. */
+  readonly removed: readonly string[];
+  /** What was proven, in the engine's own terms. */
+  readonly proof: Readonly<Record<string, string | number | boolean | null>> | null;
+  /** What the person who restores must know. */
+  readonly notes: readonly string[];
+  /** One sentence. */
+  readonly message: string;
+}
+
+/** The part of an engine that prepares a restored copy: works on files, with no server. */
+export interface RestoreModule {
+  /**
+   * Proves that the copy holds what its receipt promises and puts in place what the server needs at
+   * its first start. Idempotent. Rejects with a `RESTORE_…` error, and has then changed nothing.
+   *
+   * @param dataDir what `QUIESCE_DATA_DIR` was at the freeze; absolute, without symbolic links.
+   */
+  prepareRestore(
+    receipt: Receipt,
+    dataDir: string,
+    options: PrepareOptions,
+    signal: AbortSignal,
+  ): Promise<PrepareOutcome>;
+}
