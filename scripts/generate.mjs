@@ -64,7 +64,7 @@ export { addRoutes } from './src/http/routes.ts';
 export { catalogue } from './src/errors.ts';
 export { receiptSchema } from './src/receipt/receipt.ts';
 export { THEMES } from './src/cluster/doctor/rules/index.ts';
-export { RESOURCES, resourceName } from './src/cluster/doctor/resources.ts';
+export { RESOURCES, resourceName } from './src/cluster/inventory/resources.ts';
 export { VERSION } from './src/version.ts';
 export { helpFor, overview } from './src/shim/help.ts';
 export { SHIM_VERBS } from './src/shim/args.ts';

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
 import { connectReader, type ClusterReader } from '../cluster/client.ts';
 import { examine, survey } from '../cluster/doctor/examine.ts';
-import { readInventory } from '../cluster/doctor/files.ts';
-import { readCluster } from '../cluster/doctor/live.ts';
-import type { Inventory } from '../cluster/doctor/objects.ts';
+import { readInventory } from '../cluster/inventory/read-manifests.ts';
+import { readCluster } from '../cluster/inventory/read-cluster.ts';
+import type { Inventory } from '../cluster/inventory/catalog.ts';
 import { probe } from '../cluster/doctor/probe.ts';
 import { describe, diagnose, exitOf } from '../cluster/doctor/report.ts';
 import { type Finding, SEVERITIES, type Severity } from '../cluster/doctor/rule.ts';

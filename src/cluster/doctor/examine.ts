@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { InjectConfig } from '../inject/options.ts';
-import { type Facts, factsOf } from './facts.ts';
-import { Catalog, type Inventory, type ObjectRef, refText } from './objects.ts';
+import { type Facts, factsOf } from '../inventory/pod-facts.ts';
+import { Catalog, type Inventory, type ObjectRef, refText } from '../inventory/catalog.ts';
 import {
   type Finding,
   type PodRule,
@@ -12,9 +12,9 @@ import {
 } from './rule.ts';
 import { CLUSTER_RULES, POD_RULES } from './rules/index.ts';
 import { NOT_LOOKED_AT, unseenFinding } from './rules/not-examined.ts';
-import { type Subject, subjectsOf } from './subjects.ts';
-import { veleroOf } from './velero.ts';
-import { hooksOf, injectConfig } from './webhook.ts';
+import { type Subject, subjectsOf } from '../inventory/workloads.ts';
+import { veleroOf } from '../inventory/velero.ts';
+import { hooksOf, injectConfig } from '../inventory/webhook.ts';
 
 /**
  * `protected`: has its sidecar, and no error stands against it; `opted-in`: the same, once the webhook

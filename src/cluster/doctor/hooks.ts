@@ -1,5 +1,5 @@
 import { argv, hookKey, isQuiesce, type Phase } from '../inject/hooks.ts';
-import type { Facts } from './facts.ts';
+import type { Facts } from '../inventory/pod-facts.ts';
 
 export const PHASES = ['pre', 'post'] as const;
 /** How the two commands are written. */

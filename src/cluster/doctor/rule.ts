@@ -1,8 +1,8 @@
 import type { InjectConfig } from '../inject/options.ts';
-import type { Facts } from './facts.ts';
-import type { Catalog, ObjectRef } from './objects.ts';
-import type { Velero } from './velero.ts';
-import type { Hook } from './webhook.ts';
+import type { Facts } from '../inventory/pod-facts.ts';
+import type { Catalog, ObjectRef } from '../inventory/catalog.ts';
+import type { Velero } from '../inventory/velero.ts';
+import type { Hook } from '../inventory/webhook.ts';
 
 /** `error`: a backup proves nothing or fails; `warning`: it may; `info`: worth knowing. */
 export const SEVERITIES = ['error', 'warning', 'info'] as const;

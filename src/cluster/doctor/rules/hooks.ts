@@ -4,7 +4,7 @@ import { CONTAINER } from '../../objects/names.ts';
 import { parseDuration } from '../../../lib/duration.ts';
 import { QuiesceError } from '../../../errors.ts';
 import { type Arguments, parseArguments } from '../../../shim/args.ts';
-import type { Facts } from '../facts.ts';
+import type { Facts } from '../../inventory/pod-facts.ts';
 import { GOOD, type Hook, hooksOf, isOneWord, ownHooks, PHASES } from '../hooks.ts';
 import type { PodRule } from '../rule.ts';
 

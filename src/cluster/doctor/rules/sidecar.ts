@@ -5,7 +5,7 @@ import { ENGINES } from '../../inject/engines/index.ts';
 import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
 import { securityContext } from '../../inject/security-context.ts';
 import { clean, isWithin } from '../../inject/volumes.ts';
-import type { Facts } from '../facts.ts';
+import type { Facts } from '../../inventory/pod-facts.ts';
 import type { PodRule } from '../rule.ts';
 
 const OURS = 'QUIESCE_';

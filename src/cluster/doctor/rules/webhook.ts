@@ -1,10 +1,18 @@
 import type { X509Certificate } from 'node:crypto';
 import { readBundle } from '../../certificates/rotation.ts';
 import { INJECT_LABEL } from '../../objects/names.ts';
-import { at, type Catalog, labelsOf, listAt, namespaceOf, refOf, textAt } from '../objects.ts';
+import {
+  at,
+  type Catalog,
+  labelsOf,
+  listAt,
+  namespaceOf,
+  refOf,
+  textAt,
+} from '../../inventory/catalog.ts';
 import type { ClusterRule, PodRule, Surroundings } from '../rule.ts';
-import { selects } from '../selectors.ts';
-import { calls, type Hook } from '../webhook.ts';
+import { selects } from '../../inventory/selectors.ts';
+import { calls, type Hook } from '../../inventory/webhook.ts';
 
 const DAY_MS = 86_400_000;
 /** Whatever renews certificates has done it by then: the webhook and cert-manager with a third left. */

@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer, ClusterReader } from '../client.ts';
-import { survey } from './examine.ts';
+import { survey } from '../doctor/examine.ts';
 import {
   at,
   Catalog,
@@ -9,10 +9,10 @@ import {
   listAt,
   textAt,
   type Unseen,
-} from './objects.ts';
+} from './catalog.ts';
 import { type Resource, RESOURCES, resourceName } from './resources.ts';
-import { secretUses } from './rules/credentials.ts';
-import { secretOf } from './rules/webhook.ts';
+import { secretUses } from '../doctor/rules/credentials.ts';
+import { secretOf } from '../doctor/rules/webhook.ts';
 import { hooksOf } from './webhook.ts';
 
 export interface LiveOptions {

@@ -17,8 +17,8 @@ import type { Container, Pod, VolumeMount } from '../objects/pod.ts';
 import { type PodSettings, readSettings } from '../inject/settings.ts';
 import type { FieldIssue } from '../objects/names.ts';
 import { type DataPlace, databaseMounts, findData, persistentVolumes } from '../inject/volumes.ts';
-import { annotationsOf, labelsOf } from './objects.ts';
-import type { Subject, View } from './subjects.ts';
+import { annotationsOf, labelsOf } from './catalog.ts';
+import type { Subject, View } from './workloads.ts';
 
 /** What is known of one pod, or of the template of many. */
 export interface Facts {

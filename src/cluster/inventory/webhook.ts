@@ -2,7 +2,7 @@ import { isQuiesce } from '../inject/hooks.ts';
 import { INJECT_LABEL } from '../objects/names.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from '../inject/options.ts';
 import { readWebhookOptions, type WebhookOptions } from '../webhook/options.ts';
-import type { Facts } from './facts.ts';
+import type { Facts } from './pod-facts.ts';
 import {
   at,
   type Catalog,
@@ -11,7 +11,7 @@ import {
   listAt,
   namespaceOf,
   textAt,
-} from './objects.ts';
+} from './catalog.ts';
 import { sanePod } from '../objects/normalize.ts';
 import { keysOfSelector, selects } from './selectors.ts';
 
