@@ -13,7 +13,7 @@ import {
   ServerConfiguration,
   setHeaderOptions,
 } from '@kubernetes/client-node';
-import { Deferred } from '../lib/deferred.ts';
+import { Deferred } from '../../lib/deferred.ts';
 
 /** A Secret as it was read: writing it back fails where somebody has written it since. */
 export interface StoredSecret {
