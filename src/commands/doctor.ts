@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { connectReader, type ClusterReader } from '../cluster/api/client.ts';
+import { connectReader, type ClusterReader } from '../cluster/api/reader.ts';
 import { examine, survey } from '../cluster/doctor/examine.ts';
 import { readInventory } from '../cluster/inventory/read-manifests.ts';
 import { readCluster } from '../cluster/inventory/read-cluster.ts';

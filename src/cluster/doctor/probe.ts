@@ -1,4 +1,4 @@
-import type { ClusterReader } from '../api/client.ts';
+import type { ClusterReader } from '../api/reader.ts';
 import { type Facts } from '../inventory/pod-facts.ts';
 import { at, textAt } from '../inventory/catalog.ts';
 import type { Finding, RuleText } from './rule.ts';

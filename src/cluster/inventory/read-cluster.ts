@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import type { ApiAnswer, ClusterReader } from '../api/client.ts';
+import type { ApiAnswer, ClusterReader } from '../api/reader.ts';
 import { survey } from '../doctor/examine.ts';
 import {
   at,
