@@ -80,6 +80,27 @@ module.exports = {
       to: { path: '^src/cluster/' },
     },
     {
+      name: 'cluster-floors',
+      comment:
+        'Objects, then what is injected, then what is read of a cluster; the doctor judges last.',
+      severity: 'error',
+      from: { path: '^src/cluster/(objects|inject|api|inventory)/' },
+      to: { path: '^src/cluster/doctor/|^src/commands/' },
+    },
+    {
+      name: 'cluster-objects-alone',
+      severity: 'error',
+      from: { path: '^src/cluster/(objects|api)/' },
+      to: { path: '^src/cluster/', pathNot: '^src/cluster/$1/' },
+    },
+    {
+      name: 'injection-reads-no-cluster',
+      comment: 'It is a pure function of one pod and its settings.',
+      severity: 'error',
+      from: { path: '^src/cluster/inject/' },
+      to: { path: '^src/cluster/', pathNot: '^src/cluster/(inject|objects)/' },
+    },
+    {
       name: 'src-knows-no-tests',
       severity: 'error',
       from: { path: '^src/' },

@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util';
 import { connectReader, type ClusterReader } from '../cluster/api/reader.ts';
-import { examine, survey } from '../cluster/doctor/examine.ts';
+import { examine } from '../cluster/doctor/examine.ts';
+import { secretUses } from '../cluster/doctor/rules/credentials.ts';
+import { survey } from '../cluster/inventory/survey.ts';
 import { readInventory } from '../cluster/inventory/read-manifests.ts';
 import { readCluster } from '../cluster/inventory/read-cluster.ts';
 import type { Inventory } from '../cluster/inventory/catalog.ts';
@@ -99,6 +101,7 @@ async function look(options: Options): Promise<Seen> {
       namespaces,
       veleroNamespace,
       now,
+      secretsOf: secretUses,
       progress: (sentence) => progress.say(sentence),
     });
     if (!options.probe) return { inventory, source: reader.name, probed: [] };

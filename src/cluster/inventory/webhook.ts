@@ -111,3 +111,10 @@ export function calls(
   const others = keysOfSelector(selector).some((key) => !Object.hasOwn(known, key));
   return others ? undefined : selects(selector, known);
 }
+
+/** The name of the Secret that the webhook serves from. */
+export function servingSecret({ options, deployment }: Hook): string | undefined {
+  if (options?.certificates.mode === 'self-managed') return options.certificates.secret;
+  const volumes = listAt(deployment, 'spec', 'template', 'spec', 'volumes');
+  return volumes.map((one) => textAt(one, 'secret', 'secretName')).find((one) => one !== undefined);
+}

@@ -1,5 +1,6 @@
 import { at, type KubeObject, labelsOf, refOf, textAt } from '../../inventory/catalog.ts';
-import type { ClusterRule, PodRule, Surroundings } from '../rule.ts';
+import type { Surroundings } from '../../inventory/survey.ts';
+import type { ClusterRule, PodRule } from '../rule.ts';
 import { fileBackupOf, schedulesFor, type VeleroServer } from '../../inventory/velero.ts';
 
 /** The first release with CSI in Velero itself; what hooks do was read from it on. */
