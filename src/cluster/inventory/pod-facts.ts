@@ -1,3 +1,4 @@
+import { COPY } from '../../defaults.ts';
 import type { CopyMethod } from '../../receipt/receipt.ts';
 import { COPY_METHODS } from '../../receipt/receipt.ts';
 import {
@@ -139,5 +140,5 @@ function persistentOf(pod: Pod, { claimTemplates }: Subject): readonly string[] 
 
 function copyOf(env: Environment, settings: PodSettings): CopyMethod {
   const told = env.plain('QUIESCE_COPY');
-  return COPY_METHODS.find((method) => method === told) ?? settings.copy ?? 'snapshot';
+  return COPY_METHODS.find((method) => method === told) ?? settings.copy ?? COPY;
 }

@@ -21,7 +21,7 @@ export interface LiveOptions {
   readonly veleroNamespace: string;
   readonly now: number;
   /** The Secrets that a pod depends on. Without it none is read, the webhook's neither. */
-  secretsOf?(facts: Facts): Iterable<{ readonly name: string }>;
+  readonly secretsOf?: (facts: Facts) => Iterable<{ readonly name: string }>;
   /** Told what is being read. */
   progress(sentence: string): void;
 }
