@@ -22,8 +22,30 @@ module.exports = {
       to: {
         dynamic: false,
         dependencyTypesNot: ['core', 'type-only'],
-        pathNot: '^src/(errors|version)\\.ts$|^src/shim/|^src/lib/duration\\.ts$',
+        pathNot:
+          '^src/(errors|version|defaults)\\.ts$|^src/shim/|^src/commands/index\\.ts$|^src/lib/(duration|flags|read-flags|flag-help|printable|nearest|failure|demo-servers)\\.ts$',
       },
+    },
+    {
+      name: 'defaults-import-nothing',
+      comment: 'Every part reads them, the shim too.',
+      severity: 'error',
+      from: { path: '^src/defaults\\.ts$' },
+      to: {},
+    },
+    {
+      name: 'ground-floor',
+      comment: 'What everything may use knows nothing of what uses it.',
+      severity: 'error',
+      from: { path: '^src/lib/|^src/(errors|logger|version)\\.ts$' },
+      to: { path: '^src/', pathNot: '^src/lib/|^src/(errors|logger|version|defaults)\\.ts$' },
+    },
+    {
+      name: 'commands-loaded-by-verb',
+      comment: 'The table alone names the verbs, and loads the one that is asked for.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/commands/' },
+      to: { path: '^src/commands/', pathNot: '^src/commands/index\\.ts$' },
     },
     {
       name: 'freeze-knows-the-engine-type-only',
@@ -59,7 +81,7 @@ module.exports = {
       to: {
         path: '^src/',
         pathNot:
-          '^src/(http|lib)/|^src/(errors|logger|version)\\.ts$|^src/freeze/requests\\.ts$|^src/restore/verify-at-start\\.ts$|^src/receipt/receipt\\.ts$|^src/engines/engine\\.ts$',
+          '^src/(http|lib)/|^src/(errors|logger|version|defaults)\\.ts$|^src/freeze/requests\\.ts$|^src/restore/verify-at-start\\.ts$|^src/receipt/receipt\\.ts$|^src/engines/engine\\.ts$',
       },
     },
     {

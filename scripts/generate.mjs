@@ -68,13 +68,7 @@ export { RESOURCES, resourceName } from './src/cluster/inventory/resources.ts';
 export { VERSION } from './src/version.ts';
 export { helpFor, overview } from './src/shim/help.ts';
 export { SHIM_VERBS } from './src/shim/args.ts';
-import * as sidecar from './src/commands/sidecar.ts';
-import * as prepareRestore from './src/commands/prepare-restore.ts';
-import * as inject from './src/commands/inject.ts';
-import * as webhook from './src/commands/webhook.ts';
-import * as doctor from './src/commands/doctor.ts';
-import * as demo from './src/commands/demo.ts';
-export const commands = { sidecar, 'prepare-restore': prepareRestore, inject, webhook, doctor, demo };
+export { COMMANDS } from './src/commands/index.ts';
 `;
 
 /** Bundled into a file inside the checkout, so that packages resolve as they do everywhere. */
