@@ -17,7 +17,7 @@ export function didYouMean(word: string, known: readonly string[]): string {
   if (word.length > 60) return '';
   const near = known
     .map((one) => ({ one, away: distance(word, one) }))
-    .filter(({ one, away }) => away <= Math.min(2, one.replace(/^-+/, '').length / 3))
+    .filter(({ one, away }) => away <= (one.replace(/^-+/, '').length < 4 ? 1 : 2))
     .toSorted((a, b) => a.away - b.away)[0];
   return near === undefined ? '' : `Did you mean ${near.one}? `;
 }

@@ -52,7 +52,7 @@ export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<
     return report(verb, answer, parsed);
   } catch (thrown) {
     if (interrupted.code !== undefined) return interrupted.code;
-    return reportError(thrown, formatAsked(args));
+    return reportError(thrown, formatAsked(args) === 'json' ? 'json' : undefined);
   }
 }
 
