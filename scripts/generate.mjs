@@ -66,6 +66,7 @@ export { receiptSchema } from './src/receipt/receipt.ts';
 export { THEMES } from './src/cluster/doctor/rules/index.ts';
 export { RESOURCES, resourceName } from './src/cluster/inventory/resources.ts';
 export { VERSION } from './src/version.ts';
+export * as defaults from './src/defaults.ts';
 export { helpFor, overview } from './src/shim/help.ts';
 export { SHIM_VERBS } from './src/shim/args.ts';
 export { COMMANDS } from './src/commands/index.ts';
@@ -102,11 +103,10 @@ async function openapi(sources) {
       info: {
         title: 'quiesce control API',
         version: sources.VERSION,
-        description:
-          'Served on the Unix socket /run/quiesce/control.sock and on 127.0.0.1:8095. An absent body is {}. Every answer that is not a success has the form of Error, for paths (404) and methods (405) that do not exist, too.',
+        description: `Served on the Unix socket ${sources.defaults.CONTROL_SOCKET} and on ${sources.defaults.CONTROL_ADDRESS}. An absent body is {}. Every answer that is not a success has the form of Error, for paths (404) and methods (405) that do not exist, too.`,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
-      servers: [{ url: 'http://127.0.0.1:8095' }],
+      servers: [{ url: `http://${sources.defaults.CONTROL_ADDRESS}` }],
       // None on the socket, nor where QUIESCE_CONTROL_TOKEN is not set.
       security: [{}, { bearer: [] }],
       components: {
