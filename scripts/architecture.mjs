@@ -26,14 +26,11 @@ export const PARTS = [
   {
     at: ['src/cli.ts'],
     what: 'verb router; loads `src/commands/` by verb',
-    bare: true,
-    may: ['src/errors.ts', 'src/version.ts', 'src/shim/', 'src/commands/'],
+    may: ['src/shim/', 'src/commands/'],
   },
   {
     at: ['src/shim/'],
-    what: 'the shim; one bundled script with the router, with an HTTP client of its own (`response.ts`)',
-    bare: true,
-    may: ['src/errors.ts', 'src/version.ts', 'src/lib/duration.ts'],
+    what: 'the shim; one bundled script with the router, of `node:` imports only, with an HTTP client of its own (`response.ts`)',
     types: ['src/receipt/'],
   },
   {
@@ -129,8 +126,8 @@ export const PARTS = [
     types: ['src/engines/engine.ts'],
   },
   {
-    at: ['src/cluster/client.ts'],
-    what: 'the only importer of the Kubernetes client',
+    at: ['src/cluster/api/'],
+    what: 'the Kubernetes API: `client.ts` is the only importer of the Kubernetes client',
   },
   {
     at: ['src/cluster/objects/'],
@@ -151,14 +148,14 @@ export const PARTS = [
   {
     at: ['src/cluster/certificates/'],
     what: 'certificate authority and rotation',
-    may: ['src/cluster/client.ts'],
+    may: ['src/cluster/api/'],
     types: ['src/logger.ts'],
   },
   {
     at: ['src/cluster/webhook/'],
     what: 'AdmissionReview → answer (pure), HTTPS server, Events',
     may: [
-      'src/cluster/client.ts',
+      'src/cluster/api/',
       'src/cluster/certificates/',
       'src/cluster/inject/',
       'src/http/',
@@ -167,18 +164,31 @@ export const PARTS = [
     types: ['src/cluster/objects/', 'src/config/'],
   },
   {
-    at: ['src/cluster/doctor/'],
-    what: 'objects → findings, a pure function (`examine.ts`); `rules/` has one entry a finding, with its words for `docs/doctor.md`',
+    at: ['src/cluster/inventory/'],
+    what: 'what there is: the objects of a cluster or of manifests, workloads and their pods, selectors, what Velero and the webhook do with them',
     may: [
-      'src/cluster/client.ts',
+      'src/cluster/api/',
       'src/cluster/objects/',
       'src/cluster/inject/',
+      'src/receipt/receipt.ts',
+      'src/cluster/webhook/options.ts',
+      'src/engines/names.ts',
+    ],
+  },
+  {
+    at: ['src/cluster/doctor/'],
+    what: 'inventory → findings, a pure function (`examine.ts`); `rules/` has one entry a finding, with its words for `docs/doctor.md`',
+    may: [
+      'src/cluster/api/',
+      'src/cluster/objects/',
+      'src/cluster/inject/',
+      'src/cluster/inventory/',
       'src/cluster/certificates/',
       'src/cluster/webhook/options.ts',
       'src/config/schema.ts',
+      'src/engines/names.ts',
       'src/receipt/receipt.ts',
       'src/shim/args.ts',
-      'src/engines/names.ts',
     ],
   },
   {

@@ -154,14 +154,18 @@ async function buildCli() {
     );
   }
   const script = { path: join(outdir, 'package.json'), contents: '{"type":"commonjs"}\n' };
-  return [script, ...result.outputFiles];
+  const commands = imported.filter(({ path }) => path.startsWith('./commands/'));
+  return {
+    files: [script, ...result.outputFiles],
+    commands: commands.map(({ path }) => basename(path, '.mjs')),
+  };
 }
 
-async function buildCommands() {
-  const entryPoints = await readdir(join(root, COMMANDS));
+/** @param names of the commands that the router loads */
+async function buildCommands(names) {
   const result = await build({
     ...shared,
-    entryPoints: entryPoints.map((name) => `${COMMANDS}/${name}`),
+    entryPoints: names.map((name) => `${COMMANDS}/${name}.ts`),
     outdir: join(outdir, 'commands'),
     outExtension: { '.js': '.mjs' },
     // One chunk an engine: only the configured one is loaded.
@@ -248,9 +252,11 @@ async function checkVersion() {
 try {
   await checkVersion();
   const cli = await buildCli();
-  const commands = process.argv.includes('--cli-only') ? undefined : await buildCommands();
+  const commands = process.argv.includes('--cli-only')
+    ? undefined
+    : await buildCommands(cli.commands);
   await Promise.all((commands ?? []).map((file) => put(file)));
-  await Promise.all(cli.map((file) => put(file, file.path.endsWith('.js') ? 0o755 : 0o644)));
+  await Promise.all(cli.files.map((file) => put(file, file.path.endsWith('.js') ? 0o755 : 0o644)));
   if (commands) await removeStale(commands);
   if (commands) await copyAddons();
 } catch (error) {

@@ -8,14 +8,17 @@ with their defaults: [webhook.md](webhook.md#running-it).
 `;
 
 /** docs/commands.md: the help of every verb, as the command line prints it. */
-export async function commandsPage({ overview, helpFor, SHIM_VERBS, commands }) {
+export async function commandsPage({ overview, helpFor, SHIM_VERBS, COMMANDS }) {
   const pages = SHIM_VERBS.map((verb) => [verb, helpFor(verb)]);
-  for (const [verb, { run }] of Object.entries(commands)) {
+  const summaries = [];
+  for (const [verb, { summary, load }] of Object.entries(COMMANDS)) {
+    summaries.push([verb, summary]);
+    const { run } = await load();
     pages.push([verb, await printed(() => run(['--help']))]);
   }
   const block = (text) => `\`\`\`text\n${text.trim()}\n\`\`\`\n`;
   const sections = pages.map(([verb, text]) => `## ${verb}\n${block(text)}`);
-  return [INTRO, block(overview()), ...sections].join('\n');
+  return [INTRO, block(overview(summaries)), ...sections].join('\n');
 }
 
 async function printed(work) {

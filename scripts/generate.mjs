@@ -68,17 +68,12 @@ export { addRoutes } from './src/http/routes.ts';
 export { catalogue } from './src/errors.ts';
 export { receiptSchema } from './src/receipt/receipt.ts';
 export { THEMES } from './src/cluster/doctor/rules/index.ts';
-export { RESOURCES, resourceName } from './src/cluster/doctor/resources.ts';
+export { RESOURCES, resourceName } from './src/cluster/inventory/resources.ts';
 export { VERSION } from './src/version.ts';
+export * as defaults from './src/defaults.ts';
 export { helpFor, overview } from './src/shim/help.ts';
 export { SHIM_VERBS } from './src/shim/args.ts';
-import * as sidecar from './src/commands/sidecar.ts';
-import * as prepareRestore from './src/commands/prepare-restore.ts';
-import * as inject from './src/commands/inject.ts';
-import * as webhook from './src/commands/webhook.ts';
-import * as doctor from './src/commands/doctor.ts';
-import * as demo from './src/commands/demo.ts';
-export const commands = { sidecar, 'prepare-restore': prepareRestore, inject, webhook, doctor, demo };
+export { COMMANDS } from './src/commands/index.ts';
 `;
 
 /** Bundled into a file inside the checkout, so that packages resolve as they do everywhere. */
@@ -112,11 +107,10 @@ async function openapi(sources) {
       info: {
         title: 'quiesce control API',
         version: sources.VERSION,
-        description:
-          'Served on the Unix socket /run/quiesce/control.sock and on 127.0.0.1:8095. An absent body is {}. Every answer that is not a success has the form of Error, for paths (404) and methods (405) that do not exist, too.',
+        description: `Served on the Unix socket ${sources.defaults.CONTROL_SOCKET} and on ${sources.defaults.CONTROL_ADDRESS}. An absent body is {}. Every answer that is not a success has the form of Error, for paths (404) and methods (405) that do not exist, too.`,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
-      servers: [{ url: 'http://127.0.0.1:8095' }],
+      servers: [{ url: `http://${sources.defaults.CONTROL_ADDRESS}` }],
       // None on the socket, nor where QUIESCE_CONTROL_TOKEN is not set.
       security: [{}, { bearer: [] }],
       components: {

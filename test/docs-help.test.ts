@@ -75,7 +75,7 @@ describe('help texts say what the code does', () => {
     const id = 'x'.repeat(Number(most));
     expect(parseArguments('freeze', ['--id', id]).id).toBe(id);
     expect(() => parseArguments('freeze', ['--id', `${id}x`])).toThrow(QuiesceError);
-    const [, list = ''] = /Exit codes: ([^]*)$/.exec(overview()) ?? [];
+    const [, list = ''] = /Exit codes: ([^]*)$/.exec(overview([])) ?? [];
     const said = [...list.matchAll(/(?<![\w.])(\d) [a-z]/g)].map(([, exit]) => Number(exit));
     const real = new Set(Object.values(catalogue).map(({ exit }) => exit));
     expect([...real].filter((exit) => !said.includes(exit))).toEqual([]);
@@ -83,7 +83,7 @@ describe('help texts say what the code does', () => {
 
   test('the control socket, and how long the deep check may take', async () => {
     const { QUIESCE_SOCKET: socket } = baseSchema(['redis']).parse({ QUIESCE_ENGINE: 'redis' });
-    expect(overview()).toContain(`(default ${socket})`);
+    expect(overview([])).toContain(`(default ${socket})`);
     const [, said] = /-timeout (\d+m)\]/.exec(await helpOf('verify')) ?? [];
     const [, real] = /ends the deep check; default (\w+)/.exec(read('docs/openapi.json')) ?? [];
     expect(real).toBeDefined();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { formatDuration, LONGEST_MS, parseDuration } from '../src/lib/duration.ts';
+import { LONGEST_MS } from '../src/defaults.ts';
+import { formatDuration, parseDuration } from '../src/lib/duration.ts';
 
 describe('a duration', () => {
   it.each([

@@ -1,10 +1,11 @@
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DEEP_TIMEOUT_MS } from '../src/defaults.ts';
 import { QuiesceError } from '../src/errors.ts';
 import { buildControlApp } from '../src/http/app.ts';
 import { createLogger } from '../src/logger.ts';
@@ -288,6 +289,12 @@ describe('status, metadata, receipts and verify', () => {
       'piped',
     ]);
     expect(control.verifications[1]?.options).toEqual({ deep: true, deepTimeoutMs: 7_000 });
+    await quiesce(['verify', file, '--deep', '--deep-timeout=8s']);
+    await quiesce(['verify', file, '--deep']);
+    expect(control.verifications.slice(3).map(({ options }) => options)).toEqual([
+      { deep: true, deepTimeoutMs: 8_000 },
+      { deep: true, deepTimeoutMs: DEEP_TIMEOUT_MS },
+    ]);
   });
 
   it('verify names what differs and exits 7', async () => {
@@ -313,6 +320,7 @@ describe('status, metadata, receipts and verify', () => {
     expect(await quiesce(['verify', '-'], {}, 'null')).toMatchObject({ code: 2 });
     expect(await quiesce(['verify', '-'], {}, '{"kind":"Receipt"}')).toMatchObject({ code: 2 });
     expect(await quiesce(['verify', '--amcheck-timeout', '5s'])).toMatchObject({ code: 2 });
+    expect(await quiesce(['verify', '--deep-timeout', '5s'])).toMatchObject({ code: 2 });
     expect(control.verifications).toEqual([]);
   });
 });
@@ -484,6 +492,26 @@ describe('the router', () => {
       const { code, stdout, stderr } = await quiesce(args);
       expect([code, stdout]).toEqual([2, '']);
       expect(stderr).toMatch(/^quiesce: USAGE: .+ Hint: .+\n$/);
+      const json = await quiesce([...args, '-o', 'json']);
+      expect([json.code, json.stderr]).toEqual([2, '']);
+      expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: 'USAGE' } });
     },
   );
+
+  it('suggests the verb or the flag that was meant', async () => {
+    const melt = await quiesce(['freze']);
+    expect(melt.stderr).toContain('Did you mean freeze? quiesce --help lists the verbs.');
+    const flag = await quiesce(['freeze', '--time-out', '5s', '-o', 'json']);
+    expect(JSON.parse(flag.stdout)).toMatchObject({
+      error: { code: 'USAGE', field: '--time-out', hint: expect.stringContaining('--timeout') },
+    });
+  });
+
+  it('names the demo where it has a server to run, and only there', async () => {
+    const here = await quiesce(['--help'], { PATH: '' });
+    expect(here.stdout).toContain('\n  doctor ');
+    expect(here.stdout).not.toContain('\n  demo ');
+    const there = spawnSync(process.execPath, [join(root, 'dist/cli.js'), '--help']);
+    expect(there.stdout.toString()).toMatch(/\n {2}demo .+--engine redis/);
+  });
 });

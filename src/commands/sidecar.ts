@@ -1,87 +1,75 @@
-import { parseArgs } from 'node:util';
 import closeWithGrace from 'close-with-grace';
 import { readConfig } from '../config/config.ts';
+import * as defaults from '../defaults.ts';
 import { ENGINE_NAMES, loadEngine } from '../engines/index.ts';
-import { QuiesceError, toQuiesceError } from '../errors.ts';
+import { writeDuration } from '../lib/duration.ts';
+import { text } from '../lib/flags.ts';
 import { startSidecar } from '../sidecar/sidecar.ts';
+import { verb } from './verb.ts';
 
-const HELP = `Usage: quiesce sidecar [--config FILE]
+const { flowing, blocked } = defaults.TTL_MS;
 
+const SETTINGS = [
+  ['QUIESCE_ENGINE', `${ENGINE_NAMES.join(' | ')} (required)`],
+  ['QUIESCE_DATA_DIR', 'the mounted data; without it no receipt is written to the volume'],
+  ['QUIESCE_STATE_DIR', `journal and receipts (${defaults.STATE_DIR})`],
+  ['QUIESCE_SOCKET', `control socket, mode 0600 (${defaults.CONTROL_SOCKET})`],
+  ['QUIESCE_CONTROL_ADDR', `control on loopback, or off (${defaults.CONTROL_ADDRESS})`],
+  ['QUIESCE_METRICS_ADDR', `metrics and health, or off (${defaults.METRICS_ADDRESS})`],
+  ['QUIESCE_COPY', `snapshot | volumes | files (${defaults.COPY})`],
+  ['QUIESCE_REPLICA', 'run | pause: whether a freeze pauses replay on a standby (run)'],
+  [
+    'QUIESCE_TTL',
+    `lease of a freeze (${writeDuration(flowing)}; ${writeDuration(blocked)} where writers wait)`,
+  ],
+  ['QUIESCE_TTL_MAX', `longest lease a caller may ask for (${writeDuration(defaults.TTL_MAX_MS)})`],
+  ['QUIESCE_FREEZE_TIMEOUT', `deadline of a freeze (${writeDuration(defaults.FREEZE_TIMEOUT_MS)})`],
+  ['QUIESCE_CONTROL_TOKEN', 'bearer token for the loopback port'],
+  ['QUIESCE_APP', 'the app label of the metrics'],
+  ['QUIESCE_LOG_LEVEL', `trace ... fatal, silent (${defaults.LOG_LEVEL})`],
+] as const;
+
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+export const run = verb({
+  name: 'sidecar',
+  usage: ['[--config FILE]'],
+  about: `
 Runs beside a database and offers freeze, thaw and metadata over a Unix socket and on loopback.
 It is configured by environment variables, or by the same keys in FILE (KEY=VALUE lines or a JSON
 object; the environment wins). NAME_FILE reads any of them from a file.
 
-  QUIESCE_ENGINE          ${ENGINE_NAMES.join(' | ')} (required)
-  QUIESCE_DATA_DIR        the mounted data; without it no receipt is written to the volume
-  QUIESCE_STATE_DIR       journal and receipts               (/var/lib/quiesce)
-  QUIESCE_SOCKET          control socket, mode 0600          (/run/quiesce/control.sock)
-  QUIESCE_CONTROL_ADDR    control on loopback, or off        (127.0.0.1:8095)
-  QUIESCE_METRICS_ADDR    metrics and health, or off         (0.0.0.0:9095)
-  QUIESCE_COPY            snapshot | volumes | files         (snapshot)
-  QUIESCE_REPLICA         run | pause: whether a freeze pauses replay on a standby (run)
-  QUIESCE_TTL             lease of a freeze                  (10m; 60s where writers wait)
-  QUIESCE_TTL_MAX         longest lease a caller may ask for (1h)
-  QUIESCE_FREEZE_TIMEOUT  deadline of a freeze               (25s)
-  QUIESCE_CONTROL_TOKEN   bearer token for the loopback port
-  QUIESCE_APP             the app label of the metrics
-  QUIESCE_LOG_LEVEL       trace … fatal, silent              (info)
+${SETTINGS.map(([name, about]) => `  ${name.padEnd(24)}${about}`).join('\n')}
 
 PostgreSQL is reached by libpq's own names: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
-PGSSLMODE, PGSSLROOTCERT, … Redis and Valkey by REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
-REDIS_PASSWORD, REDIS_TLS, …
-MongoDB by MONGODB_URI, with MONGODB_USERNAME, MONGODB_PASSWORD and MONGODB_AUTH_SOURCE beside it.
-
-SIGTERM thaws first, then closes. Exit codes: 0 stopped, 2 bad flags or configuration, 1 unexpected.
-`;
-
-/** In a pod, before the kubelet's 30 seconds are over. */
-const STOP_WITHIN_MS = 25_000;
-const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
-
-export async function run(args: readonly string[]): Promise<number> {
-  try {
-    const { values } = parse(args);
-    if (values.help) {
-      process.stdout.write(HELP);
-      return 0;
-    }
+PGSSLMODE, PGSSLROOTCERT, ... Redis and Valkey by REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
+REDIS_PASSWORD, REDIS_TLS, ...
+MongoDB by MONGODB_URI, with MONGODB_USERNAME, MONGODB_PASSWORD and MONGODB_AUTH_SOURCE beside it.`,
+  flags: { config: text('FILE', 'keys that the environment does not set', {}) },
+  notes: 'SIGTERM thaws first, then closes.',
+  exits: { 0: 'stopped', 2: 'bad flags or configuration', 1: 'unexpected' },
+  work: async ({ config: file }) => {
     // What the sidecar writes is nobody else's business; files on the volume get their own mode.
     process.umask(0o077);
     const config = await readConfig({
       env: process.env,
-      file: values.config,
+      file,
       engines: ENGINE_NAMES,
       engineIssues: async (engine, settings) => (await loadEngine(engine)).checkSettings(settings),
     });
-    const sidecar = await startSidecar(config);
-    return await untilStopped(sidecar);
-  } catch (error) {
-    const known = toQuiesceError(error);
-    const detail = known.code === 'INTERNAL' && error instanceof Error ? ` ${error.stack}` : '';
-    process.stderr.write(`quiesce: ${known.code}: ${known.message}${detail} Hint: ${known.hint}\n`);
-    return known.exit;
-  }
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: { config: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
-      strict: true,
-    });
-  } catch (error) {
-    throw new QuiesceError('USAGE', error instanceof Error ? error.message : String(error), {
-      hint: 'quiesce sidecar --help',
-    });
-  }
-}
+    return await untilStopped(await startSidecar(config));
+  },
+});
 
 /** Never resolves by itself: the process ends when it has been told to and all is released. */
 function untilStopped(sidecar: Awaited<ReturnType<typeof startSidecar>>): Promise<number> {
   return new Promise(() => {
     let why: string | undefined;
-    const options = { delay: STOP_WITHIN_MS, logger: false as const, skip: [...STOP_SIGNALS] };
+    const options = {
+      delay: defaults.STOP_WITHIN_MS,
+      logger: false as const,
+      skip: [...STOP_SIGNALS],
+    };
     const { close } = closeWithGrace(options, async ({ signal, err }) => {
       if (err) sidecar.logger.fatal({ err }, 'unexpected failure');
       why ??= signal ?? 'unexpected failure';

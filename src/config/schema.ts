@@ -1,10 +1,10 @@
 import { isAbsolute, relative } from 'node:path';
 import { z } from 'zod';
-import { LONGEST_MS, parseDuration } from '../lib/duration.ts';
+import { durationProblem, parseDuration, writeDuration } from '../lib/duration.ts';
 import { REPLICA_MODES } from '../engines/engine.ts';
 import { COPY_METHODS } from '../receipt/receipt.ts';
 import { LOG_LEVELS } from '../logger.ts';
-import { LONGEST_SOCKET_PATH } from '../defaults.ts';
+import * as defaults from '../defaults.ts';
 import type { ConfigIssue } from './sources.ts';
 
 /** Where to listen. */
@@ -23,14 +23,8 @@ function oneOf<const T extends string>(values: readonly T[]) {
 }
 
 const duration = z.string().transform((text, context) => {
-  const ms = parseDuration(text);
-  const message =
-    ms === undefined
-      ? 'must be a duration with a unit, such as 500ms, 30s or 10m'
-      : ms < 1
-        ? 'must be longer than zero'
-        : 'must not be longer than 24h';
-  if (ms !== undefined && ms >= 1 && ms <= LONGEST_MS) return ms;
+  const message = durationProblem(text);
+  if (message === undefined) return parseDuration(text) ?? z.NEVER;
   context.addIssue({ code: 'custom', message });
   return z.NEVER;
 });
@@ -60,20 +54,20 @@ export function baseSchema(engines: readonly string[]) {
   return z.object({
     QUIESCE_ENGINE: oneOf(engines),
     QUIESCE_DATA_DIR: path.optional(),
-    QUIESCE_STATE_DIR: path.default('/var/lib/quiesce'),
+    QUIESCE_STATE_DIR: path.default(defaults.STATE_DIR),
     QUIESCE_SOCKET: path
       .refine(
-        (text) => Buffer.byteLength(text) <= LONGEST_SOCKET_PATH,
-        `must not be longer than ${LONGEST_SOCKET_PATH} bytes`,
+        (text) => Buffer.byteLength(text) <= defaults.LONGEST_SOCKET_PATH,
+        `must not be longer than ${defaults.LONGEST_SOCKET_PATH} bytes`,
       )
-      .default('/run/quiesce/control.sock'),
-    QUIESCE_CONTROL_ADDR: loopback.prefault('127.0.0.1:8095'),
-    QUIESCE_METRICS_ADDR: address.prefault('0.0.0.0:9095'),
-    QUIESCE_COPY: oneOf(COPY_METHODS).default('snapshot'),
+      .default(defaults.CONTROL_SOCKET),
+    QUIESCE_CONTROL_ADDR: loopback.prefault(defaults.CONTROL_ADDRESS),
+    QUIESCE_METRICS_ADDR: address.prefault(defaults.METRICS_ADDRESS),
+    QUIESCE_COPY: oneOf(COPY_METHODS).default(defaults.COPY),
     QUIESCE_REPLICA: oneOf(REPLICA_MODES).default('run'),
     QUIESCE_TTL: duration.optional(),
-    QUIESCE_TTL_MAX: duration.prefault('1h'),
-    QUIESCE_FREEZE_TIMEOUT: duration.prefault('25s'),
+    QUIESCE_TTL_MAX: duration.prefault(writeDuration(defaults.TTL_MAX_MS)),
+    QUIESCE_FREEZE_TIMEOUT: duration.prefault(writeDuration(defaults.FREEZE_TIMEOUT_MS)),
     QUIESCE_CONTROL_TOKEN: z
       .string()
       .regex(/^[\u0021-\u007E]{1,512}$/, 'must be 1–512 visible ASCII characters')
@@ -82,7 +76,7 @@ export function baseSchema(engines: readonly string[]) {
       .string()
       .regex(/^[\u0020-\u007E]{1,128}$/, 'must be 1–128 printable ASCII characters')
       .optional(),
-    QUIESCE_LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
+    QUIESCE_LOG_LEVEL: oneOf(LOG_LEVELS).default(defaults.LOG_LEVEL),
   });
 }
 

@@ -1,6 +1,7 @@
-import { toQuiesceError } from '../errors.ts';
+import { QuiesceError } from '../errors.ts';
+import { embeddedMajors } from '../lib/demo-servers.ts';
 import { CheckFailed, Checks } from './checks.ts';
-import { type DemoOptions, HELP, parseOptions } from './options.ts';
+import type { DemoOptions } from './options.ts';
 import { makePaint, wantsColor } from './paint.ts';
 import { makeProgress, silent } from './progress.ts';
 import { type DemoReport, type Running, summary } from './report.ts';
@@ -18,28 +19,15 @@ const SETTLE_MS = 3_000;
 /**
  * `quiesce demo`: the main job on this machine, through the real command line.
  *
- * @returns 0 only when every check held; 7 where one did not, and it is named; 2 for bad flags; 128
- *   plus the signal's number when interrupted. Whatever the outcome, everything started is stopped
- *   and removed, unless `--keep` was given.
+ * @returns 0 only when every check held; 7 where one did not, and it is named; 128 plus the signal's
+ *   number when interrupted. Whatever the outcome, everything started is stopped and removed, unless
+ *   `--keep` was given.
  */
-export async function run(args: string[]): Promise<number> {
+export async function runDemo(options: DemoOptions): Promise<number> {
   // A reader that goes away (a pipe to head) must not end the clean-up.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
-  if (args.includes('--help') || args.includes('-h')) {
-    process.stdout.write(HELP);
-    return 0;
-  }
-  let options: DemoOptions;
-  let database: DemoDatabase | undefined;
-  try {
-    options = parseOptions(args);
-    if (!options.stop) database = await findDatabase(options);
-  } catch (thrown) {
-    const error = toQuiesceError(thrown);
-    process.stderr.write(`quiesce: ${error.code}: ${error.message} Hint: ${error.hint}\n`);
-    return error.exit;
-  }
-  if (!database) return await stopKept(options);
+  if (options.stop) return await stopKept(options);
+  const database = await findDatabase(options);
   await stopWorkspaces({ kept: false });
   return await perform(options, database);
 }
@@ -53,8 +41,19 @@ async function stopKept({ output }: DemoOptions): Promise<number> {
 
 /** Only the client of the database that is asked for is loaded. */
 async function findDatabase({ engine, postgres, server }: DemoOptions): Promise<DemoDatabase> {
-  if (engine === 'postgres') return new (await import('./postgres.ts')).PostgresDemo(postgres);
+  if (engine === 'postgres') {
+    if (!embeddedMajors().includes(postgres)) throw withoutServer(postgres);
+    return new (await import('./postgres.ts')).PostgresDemo(postgres);
+  }
   return await (await import('./redis.ts')).RedisDemo.find(server);
+}
+
+function withoutServer(major: number): QuiesceError {
+  const message = `There is no embedded PostgreSQL ${major} for ${process.platform}-${process.arch} here.`;
+  return new QuiesceError('USAGE', message, {
+    field: '--postgres',
+    hint: 'The image has no database: run npm ci in a checkout, or use --engine redis where a server is installed.',
+  });
 }
 
 async function perform(options: DemoOptions, database: DemoDatabase): Promise<number> {

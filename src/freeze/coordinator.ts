@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Abandoned, FreezeRequest, LeasePhase, LeaseView, ThawRequest } from './requests.ts';
-import { LONGEST_MS } from '../lib/duration.ts';
+import { LONGEST_MS } from '../defaults.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { type CallId, Calls, checkSame } from './idempotency.ts';
 import type { Kept } from './journal.ts';

@@ -1,4 +1,5 @@
 import openapi from '../../docs/openapi.json' with { type: 'json' };
+import { DEEP_TIMEOUT_MS } from '../defaults.ts';
 import type { Control } from './control.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { QuiesceError } from '../errors.ts';
@@ -10,7 +11,6 @@ import { addFreezeRoutes } from './freeze-routes.ts';
 import * as schemas from './schemas.ts';
 
 const METADATA_TIMEOUT_MS = 30_000;
-const AMCHECK_TIMEOUT_MS = 5 * 60_000;
 /** What a verification may take beside the deep check. */
 const VERIFY_TIMEOUT_MS = 60_000;
 
@@ -114,11 +114,10 @@ function addVerifyRoute(app: App, control: Control): void {
     },
     async (request, reply) => {
       const { receipt, amcheck, amcheckTimeout } = request.body;
+      const deep = request.body.deep === true || amcheck === true;
+      const timeout = request.body.deepTimeout ?? amcheckTimeout;
       const deepTimeoutMs =
-        amcheckTimeout === undefined
-          ? AMCHECK_TIMEOUT_MS
-          : millis(amcheckTimeout, 'amcheckTimeout');
-      const deep = amcheck ?? false;
+        timeout === undefined ? DEEP_TIMEOUT_MS : millis(timeout, 'deepTimeout');
       const limit = VERIFY_TIMEOUT_MS + (deep ? deepTimeoutMs : 0);
       const gone = callerGone(request, reply);
       const { verified, checks } = await withDeadline(gone, limit, (signal) =>

@@ -1,13 +1,18 @@
 import { z } from 'zod';
-import { parseDuration } from '../lib/duration.ts';
+import {
+  DEEP_TIMEOUT_MS,
+  DURATION_FORM,
+  DURATION_TOO_LONG,
+  DURATION_TOO_SHORT,
+  ID_FORM,
+  KEY_FORM,
+  KEY_PATTERN,
+  LONGEST_MS,
+} from '../defaults.ts';
+import { parseDuration, writeDuration } from '../lib/duration.ts';
 import type { ErrorCode } from '../errors.ts';
 import { catalogue } from '../errors.ts';
 import { freezeId, jsonValue, receiptSchema } from '../receipt/receipt.ts';
-
-/** No duration the API takes may be longer; the lease is bounded further by QUIESCE_TTL_MAX. */
-const LONGEST_MS = 24 * 3_600_000;
-
-const DURATION = 'must be a duration with a unit, such as 500ms, 30s or 10m';
 
 /** What {@link durationField} takes, in one expression for the OpenAPI document: bounds and all. */
 const DURATION_PATTERN = [
@@ -21,13 +26,13 @@ const DURATION_PATTERN = [
 
 /** A duration in a body: text with a unit, from 1 ms to 24 h. Read it with {@link parseDuration}. */
 export const durationField = z
-  .string({ error: DURATION })
-  .regex(/^\d{1,9}(?:\.\d{1,3})?(?:ms|s|m|h)$/, { error: DURATION, abort: true })
-  .refine((text) => (parseDuration(text) ?? 0) >= 1, 'must be longer than zero')
-  .refine((text) => (parseDuration(text) ?? 0) <= LONGEST_MS, 'must not be longer than 24h')
+  .string({ error: DURATION_FORM })
+  .regex(/^\d{1,9}(?:\.\d{1,3})?(?:ms|s|m|h)$/, { error: DURATION_FORM, abort: true })
+  .refine((text) => (parseDuration(text) ?? 0) >= 1, DURATION_TOO_SHORT)
+  .refine((text) => (parseDuration(text) ?? 0) <= LONGEST_MS, DURATION_TOO_LONG)
   .meta({ pattern: DURATION_PATTERN });
 
-const idField = freezeId.describe('1–128 of A-Za-z0-9._:-');
+const idField = freezeId.describe(ID_FORM);
 
 export const freezeBody = z.strictObject({
   id: idField.optional().describe('made where absent'),
@@ -55,7 +60,7 @@ export const thawBody = z.strictObject({
 export const callHeaders = z.looseObject({
   'idempotency-key': z
     .string()
-    .regex(/^[\u0021-\u007E]{1,255}$/, 'must be 1–255 visible ASCII characters')
+    .regex(KEY_PATTERN, `must be ${KEY_FORM}`)
     .optional()
     .describe('of this very call: a retry with the same key and body is answered alike'),
 });
@@ -73,8 +78,14 @@ export const thawAnswer = z.union([
 
 export const verifyBody = z.strictObject({
   receipt: receiptSchema,
-  amcheck: z.boolean().optional().describe("run the engine's own deep check of the data, too"),
-  amcheckTimeout: durationField.optional().describe('ends the deep check; default 5m'),
+  deep: z.boolean().optional().describe("run the engine's own deep check of the data, too"),
+  deepTimeout: durationField
+    .optional()
+    .describe(`ends the deep check; default ${writeDuration(DEEP_TIMEOUT_MS)}`),
+  amcheck: z.boolean().optional().meta({ description: 'the older name of deep', deprecated: true }),
+  amcheckTimeout: durationField
+    .optional()
+    .meta({ description: 'the older name of deepTimeout', deprecated: true }),
 });
 
 export const receiptParams = z.strictObject({ id: idField });

@@ -1,5 +1,4 @@
-/** The longest lease or timeout anybody may ask for. */
-export const LONGEST_MS = 24 * 3_600_000;
+import { DURATION_FORM, DURATION_TOO_LONG, DURATION_TOO_SHORT, LONGEST_MS } from '../defaults.ts';
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
@@ -14,6 +13,22 @@ export function parseDuration(text: string): number | undefined {
   if (!match) return undefined;
   const ms = Math.round(Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]);
   return Number.isSafeInteger(ms) ? ms : undefined;
+}
+
+/** What is wrong with a duration that a user gave, in words that follow its name; `undefined`: nothing. */
+export function durationProblem(text: string): string | undefined {
+  const ms = parseDuration(text);
+  if (ms === undefined) return DURATION_FORM;
+  if (ms < 1) return DURATION_TOO_SHORT;
+  return ms > LONGEST_MS ? DURATION_TOO_LONG : undefined;
+}
+
+/** Writes milliseconds as {@link parseDuration} reads them, in the largest unit that fits: `25s`, `1h`. */
+export function writeDuration(ms: number): string {
+  const [unit, size] = Object.entries(UNITS)
+    .toReversed()
+    .find(([, one]) => ms >= one && ms % one === 0) ?? ['ms', 1];
+  return `${ms / size}${unit}`;
 }
 
 /** Writes milliseconds as a person reads them: `740 ms`, `5.2 s`, `10 min 3 s`, `2 h 30 min`. */

@@ -1,9 +1,7 @@
 import { z } from 'zod';
+import { ID_FORM, ID_PATTERN } from '../defaults.ts';
 
-/** 1–128 of `A-Za-z0-9._:-`. */
-export const freezeId = z
-  .string()
-  .regex(/^[A-Za-z0-9._:-]{1,128}$/, 'must be 1–128 of A-Za-z0-9._:-');
+export const freezeId = z.string().regex(ID_PATTERN, `must be ${ID_FORM}`);
 
 /** Registered and not copied by `meta`: it contains itself, and the documents must name it to say so. */
 export const jsonValue = z

@@ -1,5 +1,7 @@
-import { parseDuration } from '../lib/duration.ts';
-import { QuiesceError } from '../errors.ts';
+import { DEEP_TIMEOUT_MS, ID_FORM, ID_PATTERN, KEY_FORM, KEY_PATTERN } from '../defaults.ts';
+import { writeDuration } from '../lib/duration.ts';
+import { durationText, type Flags, matching, oneOf, toggle } from '../lib/flags.ts';
+import { readFlags, usage } from '../lib/read-flags.ts';
 
 export const SHIM_VERBS = ['freeze', 'thaw', 'status', 'metadata', 'receipts', 'verify'] as const;
 export type ShimVerb = (typeof SHIM_VERBS)[number];
@@ -15,164 +17,117 @@ export interface Arguments {
   readonly abandon: boolean;
   /** Of this very call; one is made where it is absent. */
   readonly idempotencyKey?: string;
-  readonly amcheck: boolean;
-  readonly amcheckTimeout?: string;
+  readonly deep: boolean;
+  readonly deepTimeout?: string;
   /** FILE of verify, ID of receipts. */
   readonly operand?: string;
 }
 
-const LONGEST_MS = 24 * 3_600_000;
+const id = { pattern: ID_PATTERN, form: `must be ${ID_FORM}` };
+const key = { pattern: KEY_PATTERN, form: `must be ${KEY_FORM}` };
+const output = oneOf(['text', 'json'], 'text, or one line of JSON', {
+  short: 'o',
+  fallback: 'text',
+});
 
-const FLAGS: Readonly<Record<ShimVerb, readonly string[]>> = {
-  freeze: ['--id', '--ttl', '--timeout', '--renew', '--wait', '--idempotency-key'],
-  thaw: ['--id', '--abandon', '--idempotency-key'],
-  status: [],
-  metadata: [],
-  receipts: [],
-  verify: ['--amcheck', '--amcheck-timeout'],
-};
+const FREEZE = {
+  id: matching(
+    'ID',
+    `${ID_FORM}; made where absent. Give each backup its own: nobody else's thaw then gets its success, and its thaw nobody else's`,
+    {},
+    id,
+  ),
+  ttl: durationText('how long the lease lasts before the sidecar thaws by itself', {}),
+  timeout: durationText(
+    "the hold is in place by then or is rolled back; keep it below the timeout of the hook. Without it the sidecar's own (QUIESCE_FREEZE_TIMEOUT) counts",
+    {},
+  ),
+  wait: toggle(
+    'where another freeze is held, wait for its end until the timeout, instead of exit code 4 at once: for backups that may overlap',
+  ),
+  renew: toggle('renew the lease of the freeze with this --id, and freeze nothing'),
+  'idempotency-key': matching(
+    'KEY',
+    'of this very call, for programs that send it again themselves: a new one each time, so never in a hook. One is made where absent',
+    {},
+    key,
+  ),
+  output,
+} as const satisfies Flags;
 
-/** Flags that take no value. */
-const SWITCHES = ['--renew', '--wait', '--abandon', '--amcheck'];
+const THAW = {
+  id: matching('ID', 'thaw only this freeze', {}, id),
+  abandon: toggle(
+    'release, and take no success: for a person who ends a freeze by hand. Its backup fails. Exit code 0 also where nothing is held',
+  ),
+  'idempotency-key': matching('KEY', 'of this very call, as for freeze', {}, key),
+  output,
+} as const satisfies Flags;
 
-const OPERANDS: Partial<Record<ShimVerb, string>> = { receipts: 'ID', verify: 'FILE' };
+const VERIFY = {
+  deep: toggle("run the engine's own deep check of the data, too (PostgreSQL: amcheck)", {
+    alias: 'amcheck',
+  }),
+  'deep-timeout': durationText('end that check after this time', {
+    alias: 'amcheck-timeout',
+    otherwise: writeDuration(DEEP_TIMEOUT_MS),
+  }),
+  output,
+} as const satisfies Flags;
+
+export const FLAGS = {
+  freeze: FREEZE,
+  thaw: THAW,
+  status: { output },
+  metadata: { output },
+  receipts: { output },
+  verify: VERIFY,
+} as const satisfies Record<ShimVerb, Flags>;
+
+/** Verbs that take one word that is no flag. */
+const WITH_OPERAND: readonly ShimVerb[] = ['receipts', 'verify'];
+
+type Any = Partial<{ readonly [name: string]: string | boolean | undefined }>;
 
 /** @throws QuiesceError USAGE, with the flag at fault as field */
 export function parseArguments(verb: ShimVerb, args: readonly string[]): Arguments {
-  const { flags, operands } = split(verb, args);
-  const expected = OPERANDS[verb];
-  const surplus = expected === undefined ? operands[0] : operands[1];
-  if (surplus !== undefined) throw usage(`unexpected argument ${quote(surplus)}`);
-  const output = flags.get('--output') ?? 'text';
-  if (output !== 'text' && output !== 'json') {
-    throw usage(`-o must be text or json, not ${quote(output)}`, '-o');
+  const operands = WITH_OPERAND.includes(verb) ? 1 : 0;
+  const parsed = readFlags(verb, FLAGS[verb] as Flags, args, { operands });
+  const values = parsed.values as Any;
+  const [operand] = parsed.operands;
+  checkTogether(verb, values);
+  if (verb === 'receipts' && operand !== undefined && !ID_PATTERN.test(operand)) {
+    throw usage(verb, `ID ${id.form}`, 'ID');
   }
-  for (const name of ['--ttl', '--timeout', '--amcheck-timeout']) {
-    checkDuration(name, flags.get(name));
-  }
-  checkTogether(flags);
-  const id = checkId('--id', flags.get('--id'));
-  const operand = verb === 'receipts' ? checkId('ID', operands[0]) : operands[0];
   return {
-    json: output === 'json',
-    renew: flags.has('--renew'),
-    wait: flags.has('--wait'),
-    abandon: flags.has('--abandon'),
-    amcheck: flags.has('--amcheck'),
-    ...given({
-      id,
+    json: values['output'] === 'json',
+    renew: values['renew'] === true,
+    wait: values['wait'] === true,
+    abandon: values['abandon'] === true,
+    deep: values['deep'] === true,
+    ...texts({
       operand,
-      ttl: flags.get('--ttl'),
-      timeout: flags.get('--timeout'),
-      idempotencyKey: checkKey('--idempotency-key', flags.get('--idempotency-key')),
-      amcheckTimeout: flags.get('--amcheck-timeout'),
+      id: values['id'],
+      ttl: values['ttl'],
+      timeout: values['timeout'],
+      idempotencyKey: values['idempotency-key'],
+      deepTimeout: values['deep-timeout'],
     }),
   };
 }
 
-function checkTogether(flags: ReadonlyMap<string, string>): void {
-  for (const [flag, other] of [
-    ['--amcheck-timeout', '--amcheck'],
-    ['--renew', '--id'],
-  ] as const) {
-    if (flags.has(flag) && !flags.has(other)) throw usage(`${flag} needs ${other}`, flag);
+function checkTogether(verb: ShimVerb, values: Any): void {
+  if (values['deep-timeout'] !== undefined && values['deep'] !== true) {
+    throw usage(verb, '--deep-timeout needs --deep', '--deep-timeout');
   }
-  if (flags.has('--renew') && flags.has('--wait')) {
-    throw usage('--renew has nothing to wait for: leave out --wait', '--wait');
+  if (values['renew'] !== true) return;
+  if (values['id'] === undefined) throw usage(verb, '--renew needs --id', '--renew');
+  if (values['wait'] === true) {
+    throw usage(verb, '--renew has nothing to wait for: leave out --wait', '--wait');
   }
 }
 
-function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  const set = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(set) as { [K in keyof T]?: Exclude<T[K], undefined> };
-}
-
-/** Whether JSON was asked for, also where the rest of the line is wrong. */
-export function wantsJson(args: readonly string[]): boolean {
-  return args.some(
-    (arg, at) =>
-      /^(?:-o=?|--output=)json$/.test(arg) ||
-      ((arg === '-o' || arg === '--output') && args[at + 1] === 'json'),
-  );
-}
-
-function split(verb: ShimVerb, args: readonly string[]) {
-  const flags = new Map<string, string>();
-  const operands: string[] = [];
-  const rest = [...args];
-  for (let arg = rest.shift(); arg !== undefined; arg = rest.shift()) {
-    if (arg === '--') {
-      operands.push(...rest.splice(0));
-    } else if (arg === '-' || !arg.startsWith('-')) {
-      operands.push(arg);
-    } else {
-      const { name, shown, inline } = readFlag(verb, arg);
-      if (flags.has(name)) throw usage(`${shown} is given twice`, shown);
-      if (SWITCHES.includes(name)) {
-        if (inline !== undefined) throw usage(`${name} takes no value`, name);
-        flags.set(name, '');
-      } else {
-        flags.set(name, inline ?? takeValue(shown, rest));
-      }
-    }
-  }
-  return { flags, operands };
-}
-
-function readFlag(verb: ShimVerb, arg: string) {
-  const short = /^-o=?(.*)$/s.exec(arg);
-  if (short && !arg.startsWith('--')) {
-    return { name: '--output', shown: '-o', inline: short[1] === '' ? undefined : short[1] };
-  }
-  const [, name = arg, inline] = /^(--[^=]*)=(.*)$/s.exec(arg) ?? [];
-  if (name !== '--output' && !FLAGS[verb].includes(name)) {
-    throw usage(`unknown flag ${printable(name)} for quiesce ${verb}`, printable(name));
-  }
-  return { name, shown: name, inline };
-}
-
-function takeValue(flag: string, rest: string[]): string {
-  const value = rest[0];
-  if (value === undefined || /^-[^0-9]/.test(value)) {
-    throw usage(`${flag} needs a value`, flag);
-  }
-  rest.shift();
-  return value;
-}
-
-function checkId(name: string, id: string | undefined): string | undefined {
-  if (id !== undefined && !/^[A-Za-z0-9._:-]{1,128}$/.test(id)) {
-    throw usage(`${name} must be 1–128 of A-Za-z0-9._:-`, name);
-  }
-  return id;
-}
-
-function checkKey(name: string, key: string | undefined): string | undefined {
-  if (key !== undefined && !/^[\u0021-\u007E]{1,255}$/.test(key)) {
-    throw usage(`${name} must be 1–255 visible ASCII characters`, name);
-  }
-  return key;
-}
-
-function checkDuration(flag: string, text: string | undefined): void {
-  if (text === undefined) return;
-  const ms = parseDuration(text);
-  if (ms === undefined) {
-    const want = 'must be a duration with a unit, such as 500ms, 30s or 10m';
-    throw usage(`${flag} ${want}, not ${quote(text)}`, flag);
-  }
-  if (ms < 1) throw usage(`${flag} must be longer than zero`, flag);
-  if (ms > LONGEST_MS) throw usage(`${flag} must not be longer than 24h`, flag);
-}
-
-function usage(message: string, field?: string): QuiesceError {
-  return new QuiesceError('USAGE', `${message}.`, field === undefined ? {} : { field });
-}
-
-function quote(text: string): string {
-  return JSON.stringify(printable(text));
-}
-
-function printable(text: string): string {
-  return text.replaceAll(/[\p{C}]/gu, '?').slice(0, 60);
+function texts<K extends string>(fields: Record<K, unknown>): { [key in K]?: string } {
+  const set = Object.entries(fields).filter(([, value]) => typeof value === 'string');
+  return Object.fromEntries(set) as { [key in K]?: string };
 }

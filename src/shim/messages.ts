@@ -1,6 +1,7 @@
 import { formatDuration } from '../lib/duration.ts';
 import type { Receipt } from '../receipt/receipt.ts';
-import { asList, asRecord, asText, oneLine, table } from './table.ts';
+import { oneLine } from '../lib/printable.ts';
+import { asList, asRecord, asText, table } from './table.ts';
 
 type Body = Readonly<Record<string, unknown>>;
 

@@ -1,14 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { parseDuration } from '../lib/duration.ts';
+import { CONTROL_SOCKET, DEEP_TIMEOUT_MS, FREEZE_TIMEOUT_MS } from '../defaults.ts';
 import type { ErrorBody } from '../errors.ts';
-import { QuiesceError, catalogue, toQuiesceError } from '../errors.ts';
+import { QuiesceError, catalogue } from '../errors.ts';
+import { parseDuration } from '../lib/duration.ts';
+import { errorLine, reportFailure as reportError, writeTo } from '../lib/failure.ts';
+import { formatAsked } from '../lib/read-flags.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import type { Arguments, ShimVerb } from './args.ts';
-import { parseArguments, wantsJson } from './args.ts';
+import { parseArguments } from './args.ts';
 import type { Answer, Call } from './client.ts';
 import { call } from './client.ts';
-import { asRecord, oneLine, tree } from './table.ts';
+import { asRecord, tree } from './table.ts';
 import { newKey, sendUntilAnswered } from './retry.ts';
 import {
   abandonedText,
@@ -22,15 +25,12 @@ import {
 export { SHIM_VERBS } from './args.ts';
 export type { ShimVerb } from './args.ts';
 
-const DEFAULT_SOCKET = '/run/quiesce/control.sock';
-/** The sidecar's own default; with the grace below it ends before Velero's 30 s. */
-const FREEZE_TIMEOUT_MS = 25_000;
+/** With the sidecar's own timeout of a freeze it ends before Velero's 30 s. */
 const FREEZE_GRACE_MS = 3_000;
 const SIGN_OF_LIFE_MS = 5_000;
 const THAW_DEADLINE_MS = 25_000;
 const READ_DEADLINE_MS = 35_000;
 const VERIFY_DEADLINE_MS = 65_000;
-const AMCHECK_TIMEOUT_MS = 5 * 60_000;
 
 const ROLLED_BACK =
   'Nothing is known of the freeze; the sidecar rolls it back as the connection closes.';
@@ -43,7 +43,6 @@ type Send = (wanted: Call) => Promise<Answer>;
 export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<number> {
   const abort = new AbortController();
   const interrupted = interruptible(abort);
-  const json = wantsJson(args);
   try {
     const parsed = parseArguments(verb, args);
     const socket = socketPath();
@@ -53,10 +52,7 @@ export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<
     return report(verb, answer, parsed);
   } catch (thrown) {
     if (interrupted.code !== undefined) return interrupted.code;
-    const error = toQuiesceError(thrown);
-    if (json) print({ error: error.toBody() });
-    else complain(error.toBody());
-    return error.exit;
+    return reportError(thrown, formatAsked(args) === 'json' ? 'json' : undefined);
   }
 }
 
@@ -120,12 +116,12 @@ function read(what: string, send: Send, deadlineMs = READ_DEADLINE_MS): Promise<
 
 async function verify(args: Arguments, send: Send): Promise<Answer> {
   const receipt = args.operand === undefined ? await lastReceipt(send) : readReceipt(args.operand);
-  const { amcheck, amcheckTimeout } = args;
-  const deepMs = amcheck ? (parseDuration(amcheckTimeout ?? '') ?? AMCHECK_TIMEOUT_MS) : 0;
+  const { deep, deepTimeout } = args;
+  const deepMs = deep ? (parseDuration(deepTimeout ?? '') ?? DEEP_TIMEOUT_MS) : 0;
   return send({
     method: 'POST',
     path: '/v1/verify',
-    body: { receipt, amcheck, amcheckTimeout },
+    body: { receipt, deep, deepTimeout },
     deadlineMs: VERIFY_DEADLINE_MS + deepMs,
     unanswered: 'Nothing was verified.',
   });
@@ -228,15 +224,9 @@ function reportFailure(verb: ShimVerb, body: Answer['body'], json: boolean): num
       write(thawText(body['receipt'] as Receipt, tty, already));
     }
     if (verb === 'verify' && body['checks'] !== undefined) write(verifyText(body, tty));
-    complain(error);
+    writeTo(process.stderr, `${errorLine(error)}\n`);
   }
   return Object.hasOwn(catalogue, error.code) ? catalogue[error.code].exit : 1;
-}
-
-function complain(error: Partial<ErrorBody>): void {
-  const hint = error.hint === undefined ? '' : ` Hint: ${error.hint}`;
-  const message = error.message?.replace(/([^.!?])$/, '$1.');
-  writeTo(process.stderr, `${oneLine(`quiesce: ${error.code}: ${message}${hint}`)}\n`);
 }
 
 function print(body: unknown): void {
@@ -248,18 +238,9 @@ function write(text: string): void {
 }
 
 function socketPath(): string {
-  const path = process.env['QUIESCE_SOCKET'] ?? DEFAULT_SOCKET;
+  const path = process.env['QUIESCE_SOCKET'] ?? CONTROL_SOCKET;
   if (path !== '') return path;
   throw new QuiesceError('CONFIG_INVALID', 'QUIESCE_SOCKET is empty.', { field: 'QUIESCE_SOCKET' });
-}
-
-/**
- * The verdict is in the exit code, too: it must reach the caller when nobody reads the output. Each
- * stream is opened when something is written to it: a hook that succeeds has nothing to say on stderr.
- */
-function writeTo(stream: NodeJS.WriteStream, text: string): void {
-  if (stream.listenerCount('error') === 0) stream.on('error', () => undefined);
-  stream.write(text);
 }
 
 /** A signal closes the connection, by which the sidecar knows that its caller has gone. */

@@ -1,9 +1,6 @@
-type Body = Readonly<Record<string, unknown>>;
+import { oneLine } from '../lib/printable.ts';
 
-/** Text without line breaks or control characters: a log takes it as one line. */
-export function oneLine(text: string): string {
-  return text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim();
-}
+type Body = Readonly<Record<string, unknown>>;
 
 export function asText(value: unknown): string {
   if (value === undefined || value === null) return '';

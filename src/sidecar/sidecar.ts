@@ -12,15 +12,13 @@ import { ReceiptVolume } from '../receipt/volume.ts';
 import { buildControlApp } from '../http/app.ts';
 import { BACKLOG } from '../http/connections.ts';
 import { buildObservabilityApp } from '../http/observability.ts';
+import { TTL_MS } from '../defaults.ts';
 import { createLogger, type Logger } from '../logger.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { Monitor } from './readiness.ts';
 import { RestoreCheck } from '../restore/verify-at-start.ts';
 import { claimSocket, listenOnSocket } from './control-socket.ts';
 import { VERSION } from '../version.ts';
-
-/** Leases where writers go on, and where they wait. */
-const DEFAULT_TTL_MS = { flowing: 10 * 60_000, blocked: 60_000 } as const;
 
 export interface Sidecar {
   readonly logger: Logger;
@@ -97,7 +95,7 @@ async function assemble(config: Config, logger: Logger, metrics: Metrics): Promi
     logger,
     restoreVerified: (ok) => metrics.restoreVerified(ok),
   });
-  const ttlMs = engine.capabilities.blocksWrites ? DEFAULT_TTL_MS.blocked : DEFAULT_TTL_MS.flowing;
+  const ttlMs = engine.capabilities.blocksWrites ? TTL_MS.blocked : TTL_MS.flowing;
   const coordinator = new Coordinator({
     engine,
     journal,

@@ -11,7 +11,7 @@ import {
   one,
   realHelm,
 } from '../support/helm.ts';
-import { RESOURCES, resourceName } from '../../src/cluster/doctor/resources.ts';
+import { RESOURCES, resourceName } from '../../src/cluster/inventory/resources.ts';
 import { EVERYTHING, VALUE_SETS } from './values.ts';
 
 let helm: Helm;

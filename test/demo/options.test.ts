@@ -59,7 +59,7 @@ describe('the command line of the demo', () => {
     [['--engine', 'redis', '--postgres', '17'], '--postgres'],
     [['--server', 'redis-server'], '--server'],
     [['--engine', 'redis', '--server='], '--server'],
-    [['-o', 'yaml'], '--output'],
+    [['-o', 'yaml'], '-o'],
     [['--frobnicate'], '--frobnicate'],
     [['--keep=yes'], '--keep'],
     [['--keep', '--stop'], '--stop'],

@@ -339,12 +339,12 @@ describe('views', () => {
 });
 
 describe('verify', () => {
-  it('answers 200 with the checks where all hold', async () => {
-    const answer = await post('/v1/verify', {
-      receipt: aReceipt(),
-      amcheck: true,
-      amcheckTimeout: '2s',
-    });
+  it.each([
+    { deep: true, deepTimeout: '2s' },
+    { amcheck: true, amcheckTimeout: '2s' },
+    { deep: false, amcheck: true, deepTimeout: '2s', amcheckTimeout: '9s' },
+  ])('answers 200 with the checks where all hold: %j', async (names) => {
+    const answer = await post('/v1/verify', { receipt: aReceipt(), ...names });
     expect(answer.statusCode).toBe(200);
     expect(answer.json()).toMatchObject({ verified: true, checks: [{ ok: true }] });
     expect(control.verifications[0]?.options).toEqual({ deep: true, deepTimeoutMs: 2_000 });
@@ -369,7 +369,9 @@ describe('verify', () => {
     [{ receipt: { ...aReceipt(), engine: { name: 1 } } }, 'receipt.engine.name'],
     [{ receipt: aReceipt(), amcheck: 'yes' }, 'amcheck'],
     [{ receipt: aReceipt(), amcheckTimeout: 5 }, 'amcheckTimeout'],
-    [{ receipt: aReceipt(), deep: true }, 'deep'],
+    [{ receipt: aReceipt(), deep: 'yes' }, 'deep'],
+    [{ receipt: aReceipt(), deepTimeout: '5' }, 'deepTimeout'],
+    [{ receipt: aReceipt(), depth: true }, 'depth'],
   ])('refuses a bad body and names the field (%#)', async (body, field) => {
     const answer = await post('/v1/verify', body);
     expect(answer.statusCode).toBe(422);

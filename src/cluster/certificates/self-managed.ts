@@ -1,4 +1,4 @@
-import type { Cluster } from '../client.ts';
+import type { Cluster } from '../api/client.ts';
 import { createAuthority, issueCertificate, type Pair } from './authority.ts';
 import {
   backdate,

@@ -1,6 +1,6 @@
 import { argv, hookKey, isQuiesce, type Phase, VERBS } from '../inject/hooks.ts';
 import { isSidecar } from '../inject/container.ts';
-import type { Facts } from './facts.ts';
+import type { Facts } from '../inventory/pod-facts.ts';
 import { PHASES } from './hooks.ts';
 import {
   at,
@@ -11,9 +11,15 @@ import {
   refText,
   textAt,
   textsAt,
-} from './objects.ts';
-import { selects } from './selectors.ts';
-import { covers, schedulesFor, takesNamespace, takesPods, type Velero } from './velero.ts';
+} from '../inventory/catalog.ts';
+import { selects } from '../inventory/selectors.ts';
+import {
+  covers,
+  schedulesFor,
+  takesNamespace,
+  takesPods,
+  type Velero,
+} from '../inventory/velero.ts';
 
 /** One call of quiesce that a backup makes in a pod. */
 export interface Call {

@@ -1,20 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { InjectConfig } from '../inject/options.ts';
-import { type Facts, factsOf } from './facts.ts';
-import { Catalog, type Inventory, type ObjectRef, refText } from './objects.ts';
-import {
-  type Finding,
-  type PodRule,
-  type RuleText,
-  type Said,
-  SEVERITIES,
-  type Surroundings,
-} from './rule.ts';
+import type { Facts } from '../inventory/pod-facts.ts';
+import { type Inventory, type ObjectRef, refText } from '../inventory/catalog.ts';
+import { type Finding, type PodRule, type RuleText, type Said, SEVERITIES } from './rule.ts';
 import { CLUSTER_RULES, POD_RULES } from './rules/index.ts';
 import { NOT_LOOKED_AT, unseenFinding } from './rules/not-examined.ts';
-import { type Subject, subjectsOf } from './subjects.ts';
-import { veleroOf } from './velero.ts';
-import { hooksOf, injectConfig } from './webhook.ts';
+import { type Surroundings, survey } from '../inventory/survey.ts';
+import type { Subject } from '../inventory/workloads.ts';
 
 /**
  * `protected`: has its sidecar, and no error stands against it; `opted-in`: the same, once the webhook
@@ -59,22 +50,6 @@ export function examine(inventory: Inventory, probed: readonly Finding[] = []): 
   return { findings: inOrder(findings), workloads, looked: count(bySubject) };
 }
 
-/** The objects with what is known of each, before anything is judged. */
-export function survey(inventory: Inventory): {
-  readonly around: Surroundings;
-  /** `undefined`: it cannot be read. */
-  readonly bySubject: ReadonlyMap<Subject, readonly Facts[] | undefined>;
-} {
-  const catalog = new Catalog(inventory);
-  const hooks = hooksOf(catalog);
-  const config = injectConfig(hooks);
-  const bySubject = new Map(
-    subjectsOf(catalog).map((subject) => [subject, factsOfAll(subject, config)]),
-  );
-  const facts = [...bySubject.values()].flatMap((one) => one ?? []);
-  return { around: { catalog, velero: veleroOf(catalog), hooks, config, facts }, bySubject };
-}
-
 /** An object that no API server would take must not end the look at all others: it is named. */
 function judgeAll(
   subject: Subject,
@@ -90,14 +65,6 @@ function judgeAll(
   }
   const message = 'It was not looked at: it has not the shape of what runs pods.';
   return [finding(NOT_LOOKED_AT, refOfSubject(subject), message)];
-}
-
-function factsOfAll(subject: Subject, config: InjectConfig): readonly Facts[] | undefined {
-  try {
-    return subject.views.map((view) => factsOf(subject, view, config));
-  } catch {
-    return undefined;
-  }
 }
 
 function judge(rule: PodRule, facts: Facts, around: Surroundings): readonly Finding[] {

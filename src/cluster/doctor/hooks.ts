@@ -1,9 +1,11 @@
+import { FREEZE_TIMEOUT_MS } from '../../defaults.ts';
+import { writeDuration } from '../../lib/duration.ts';
 import { argv, hookKey, isQuiesce, type Phase } from '../inject/hooks.ts';
-import type { Facts } from './facts.ts';
+import type { Facts } from '../inventory/pod-facts.ts';
 
 export const PHASES = ['pre', 'post'] as const;
 /** How the two commands are written. */
-export const GOOD = `command '["quiesce", "freeze", "--timeout", "25s"]' and '["quiesce", "thaw"]'`;
+export const GOOD = `command '["quiesce", "freeze", "--timeout", "${writeDuration(FREEZE_TIMEOUT_MS)}"]' and '["quiesce", "thaw"]'`;
 
 /** The annotations of one hook, as they are written. */
 export interface Hook {

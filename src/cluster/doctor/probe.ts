@@ -1,6 +1,6 @@
-import type { ClusterReader } from '../client.ts';
-import { type Facts } from './facts.ts';
-import { at, textAt } from './objects.ts';
+import type { ClusterReader } from '../api/reader.ts';
+import { type Facts } from '../inventory/pod-facts.ts';
+import { at, textAt } from '../inventory/catalog.ts';
 import type { Finding, RuleText } from './rule.ts';
 import { PROBE } from './rules/probe.ts';
 

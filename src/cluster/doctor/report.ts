@@ -1,5 +1,5 @@
 import type { Examined, State } from './examine.ts';
-import { type ObjectRef, refText, type Scope, type Unseen } from './objects.ts';
+import { type ObjectRef, refText, type Scope, type Unseen } from '../inventory/catalog.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { NOT_LOOKED_AT } from './rules/not-examined.ts';
 

@@ -1,8 +1,6 @@
-import type { InjectConfig } from '../inject/options.ts';
-import type { Facts } from './facts.ts';
-import type { Catalog, ObjectRef } from './objects.ts';
-import type { Velero } from './velero.ts';
-import type { Hook } from './webhook.ts';
+import type { ObjectRef } from '../inventory/catalog.ts';
+import type { Facts } from '../inventory/pod-facts.ts';
+import type { Surroundings } from '../inventory/survey.ts';
 
 /** `error`: a backup proves nothing or fails; `warning`: it may; `info`: worth knowing. */
 export const SEVERITIES = ['error', 'warning', 'info'] as const;
@@ -23,15 +21,6 @@ export interface Finding {
 /** What a rule says; a text is the message. */
 export type Said =
   string | { readonly message: string; readonly fix?: string; readonly severity?: Severity };
-
-/** What stands around the pods. */
-export interface Surroundings {
-  readonly catalog: Catalog;
-  readonly velero: Velero;
-  readonly hooks: readonly Hook[];
-  readonly config: InjectConfig;
-  readonly facts: readonly Facts[];
-}
 
 /** What docs/doctor.md says of a code. */
 export interface RuleText {

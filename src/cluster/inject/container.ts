@@ -1,4 +1,5 @@
 import { entryOf } from '../../engines/names.ts';
+import { CONTROL_PORT, METRICS_PORT, TTL_MAX_MS } from '../../defaults.ts';
 import type { CopyMethod } from '../../receipt/receipt.ts';
 import { type Database, repositoryName } from './find-database.ts';
 import { Environment } from './environment.ts';
@@ -9,10 +10,6 @@ import type { Container, EnvVar, Pod, VolumeMount } from '../objects/pod.ts';
 import type { PodSettings } from './settings.ts';
 import { securityContext } from './security-context.ts';
 import { type DataPlace, databaseMounts, findData, isMounted, OWN_MOUNTS } from './volumes.ts';
-
-const METRICS_PORT = 9095;
-const CONTROL_PORT = 8095;
-const TTL_MAX_MS = 3_600_000;
 
 /** What is added to a pod, before it is laid over what is already there. */
 export interface Parts {

@@ -1,3 +1,4 @@
+import { FREEZE_TIMEOUT_MS, HOOK_TIMEOUT_MS } from '../../defaults.ts';
 import { CONTAINER } from '../objects/names.ts';
 
 /** Something that was not done, or may not be what its author wants: an Event and a warning. */
@@ -16,8 +17,6 @@ export interface Hooks {
 type Annotations = Readonly<Record<string, string>>;
 export type Phase = 'pre' | 'post';
 
-/** Velero's own default where a timeout is missing or cannot be read. */
-export const VELERO_DEFAULT_MS = 30_000;
 /** What an exec takes to begin and to end around the freeze; at most this much is kept free. */
 const MARGIN_MS = 5_000;
 /** In the name of every annotation of a backup hook. */
@@ -67,7 +66,7 @@ function planPhase(user: Annotations, phase: Phase, timeoutMs: number): Hooks {
     const message = `${hookKey(phase, 'timeout')} ${JSON.stringify(given)} is no duration that Velero can read: it waits 30s`;
     notices.push({ code: 'HookTimeoutUnreadable', message });
   }
-  const limit = read ?? VELERO_DEFAULT_MS;
+  const limit = read ?? HOOK_TIMEOUT_MS;
   const command = user[hookKey(phase, 'command')];
   if (command !== undefined && phase === 'pre') notices.push(...contradiction(command, limit));
   const wanted = {
@@ -93,7 +92,7 @@ function contradiction(command: string, limit: number): readonly Notice[] {
   const words = argv(command);
   const at = words.findIndex((word) => word === '--timeout' || word.startsWith('--timeout='));
   const value = words[at]?.split('=')[1] ?? words[at + 1];
-  const ms = at < 0 ? 25_000 : parseGoDuration(value ?? '');
+  const ms = at < 0 ? FREEZE_TIMEOUT_MS : parseGoDuration(value ?? '');
   if (ms !== undefined && ms < limit) return [];
   const message = `${hookKey('pre', 'command')} lets a freeze take as long as its hook or longer: Velero may give up first, and the freeze would come after`;
   return [{ code: 'HookTimeoutsContradict', message }];

@@ -1,3 +1,5 @@
+import { HOOK_TIMEOUT_MS } from '../../defaults.ts';
+
 /** What the operator of the webhook decides for all pods. */
 export interface InjectConfig {
   /** The image of the containers that are added. */
@@ -13,7 +15,7 @@ export interface InjectConfig {
 
 /** Small enough for every node; the limit is several times what a freeze was measured to need. */
 export const INJECT_DEFAULTS = {
-  hookTimeoutMs: 30_000,
+  hookTimeoutMs: HOOK_TIMEOUT_MS,
   cpuRequest: '10m',
   memoryRequest: '64Mi',
   memoryLimit: '256Mi',

@@ -1,5 +1,6 @@
 import type { FieldIssue } from '../objects/names.ts';
-import { LONGEST_MS, parseDuration } from '../../lib/duration.ts';
+import { LONGEST_MS } from '../../defaults.ts';
+import { parseDuration } from '../../lib/duration.ts';
 import { COPY_METHODS, type CopyMethod } from '../../receipt/receipt.ts';
 import { ENGINE_NAMES, type EngineName, isEngine } from '../../engines/names.ts';
 import { readApplication } from './application.ts';

@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { RUN_DIR, STATE_DIR } from '../../defaults.ts';
 import type { Database } from './find-database.ts';
 import type { Environment } from './environment.ts';
 import { RUN_VOLUME, STATE_VOLUME } from '../objects/names.ts';
@@ -40,8 +41,8 @@ export const OWN_VOLUMES: readonly Volume[] = [RUN_VOLUME, STATE_VOLUME].map((na
 
 /** The mounts at our own places, and one that keeps the pod's API token away from the sidecar. */
 export const OWN_MOUNTS: readonly VolumeMount[] = [
-  { name: RUN_VOLUME, mountPath: '/run/quiesce' },
-  { name: STATE_VOLUME, mountPath: '/var/lib/quiesce' },
+  { name: RUN_VOLUME, mountPath: RUN_DIR },
+  { name: STATE_VOLUME, mountPath: STATE_DIR },
   { name: RUN_VOLUME, mountPath: TOKEN_PATH, subPath: 'no-token', readOnly: true },
 ];
 

@@ -1,5 +1,5 @@
 import type { Logger } from '../../logger.ts';
-import type { Cluster, ClusterEvent } from '../client.ts';
+import type { Cluster, ClusterEvent } from '../api/client.ts';
 import type { Notice } from '../inject/inject.ts';
 import type { Pod } from '../objects/pod.ts';
 

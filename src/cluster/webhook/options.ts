@@ -1,7 +1,11 @@
+import { LOG_LEVEL, METRICS_ADDRESS } from '../../defaults.ts';
 import { LOG_LEVELS, type LogLevel } from '../../logger.ts';
 import type { Address } from '../../config/schema.ts';
+import { BadValue, duration, matching, oneOf, text, value, type Values } from '../../lib/flags.ts';
+import { quote } from '../../lib/printable.ts';
+import { readFlags, usage } from '../../lib/read-flags.ts';
 import type { InjectConfig } from '../inject/options.ts';
-import { FlagReader, INJECT_FLAGS, readInjectConfig } from '../inject/flags.ts';
+import { INJECT_FLAGS, readInjectConfig } from '../inject/flags.ts';
 import type { RotationPolicy } from '../certificates/rotation.ts';
 import { FAILURE_POLICIES, type FailurePolicy } from './review.ts';
 
@@ -27,30 +31,75 @@ export interface WebhookOptions {
   readonly logLevel: LogLevel;
 }
 
-const CERTIFICATES = ['self-managed', 'files'] as const;
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const MOST_SETTLE_MS = 60_000;
+const SHORTEST_LIFETIME_MS = 10_000;
 
-/** The flags of `quiesce webhook` with what they default to; `''` is required or found elsewhere. */
-export const WEBHOOK_FLAGS: Readonly<Record<string, string>> = {
+/** The flags of `quiesce webhook`. */
+export const FLAGS = {
   ...INJECT_FLAGS,
-  'failure-policy': 'Ignore',
-  addr: '0.0.0.0:9443',
-  'metrics-addr': '0.0.0.0:9095',
-  certificates: 'self-managed',
-  service: 'quiesce-webhook',
-  namespace: '',
-  secret: 'quiesce-webhook-tls',
-  configuration: 'quiesce',
-  'certificate-lifetime': '2160h',
-  'ca-lifetime': '26280h',
-  'cert-dir': '/etc/quiesce/tls',
-  'shutdown-delay': '5s',
-  'log-level': 'info',
-};
+  'failure-policy': oneOf(FAILURE_POLICIES, 'what happens to pods with bad annotations', {
+    fallback: 'Ignore',
+  }),
+  addr: address('HTTPS for the API server', '0.0.0.0:9443'),
+  'metrics-addr': address('metrics and health', METRICS_ADDRESS),
+  certificates: oneOf(['self-managed', 'files'], 'where the certificate comes from', {
+    fallback: 'self-managed',
+  }),
+  service: name('self-managed: of the certificate', 'quiesce-webhook'),
+  namespace: matching(
+    'NAME',
+    'self-managed: of Service and Secret',
+    { otherwise: "the pod's own" },
+    { pattern: NAME, form: 'must be the namespace of the Service' },
+  ),
+  secret: name('self-managed: shared by replicas', 'quiesce-webhook-tls'),
+  configuration: name('self-managed: whose caBundle is kept', 'quiesce'),
+  'certificate-lifetime': lifetime('2160h'),
+  'ca-lifetime': lifetime('26280h'),
+  'cert-dir': text('DIR', 'files: where tls.crt and tls.key are', {
+    fallback: '/etc/quiesce/tls',
+  }),
+  'shutdown-delay': duration('still serving after SIGTERM', { fallback: '5s' }, 0),
+  'log-level': oneOf(LOG_LEVELS, 'trace ... fatal, silent', {
+    takes: 'LEVEL',
+    fallback: LOG_LEVEL,
+  }),
+} as const;
+
+/** Each with the text of its default; `''` is required or found elsewhere. */
+export const WEBHOOK_FLAGS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(FLAGS).map(([flag, { fallback = '' }]: [string, { fallback?: string }]) => [
+    flag,
+    fallback,
+  ]),
+);
+
+/** The variables of the environment that say the same as flags begin with it. */
+export const VARIABLES = 'QUIESCE_WEBHOOK_';
+
+function name<const F extends string>(about: string, fallback: F) {
+  return value('NAME', about, { fallback }, (given) => {
+    if (NAME.test(given)) return given;
+    throw new BadValue(`cannot be ${quote(given)}`);
+  });
+}
+
+function lifetime<const F extends string>(fallback: F) {
+  return duration('self-managed: renewed when a third is left', { fallback }, SHORTEST_LIFETIME_MS);
+}
+
+function address<const F extends string>(about: string, fallback: F) {
+  return value('HOST:PORT', about, { fallback }, (given): Address => {
+    const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(given);
+    const port = Number(match?.[2]);
+    if (match?.[1] === undefined || !(port <= 65_535)) throw new BadValue('must be host:port');
+    return { host: match[1].replace(/^\[|\]$/g, ''), port };
+  });
+}
 
 /**
- * Reads flags, then the environment (`QUIESCE_WEBHOOK_…`), then the defaults.
+ * Reads flags, then the environment (`QUIESCE_WEBHOOK_...`), then the defaults.
  *
  * @throws QuiesceError USAGE that names everything that is wrong
  */
@@ -59,38 +108,41 @@ export function readWebhookOptions(
   env: Readonly<Record<string, string | undefined>>,
   podNamespace: string | undefined,
 ): WebhookOptions {
-  const reader = new FlagReader('webhook', WEBHOOK_FLAGS, args, env);
-  const mode = reader.oneOf('certificates', CERTIFICATES);
-  const options: WebhookOptions = {
-    inject: readInjectConfig(reader),
-    failurePolicy: reader.oneOf('failure-policy', FAILURE_POLICIES),
-    address: reader.address('addr'),
-    metricsAddress: reader.address('metrics-addr'),
-    certificates:
-      mode === 'files'
-        ? { mode, dir: reader.text('cert-dir') }
-        : { mode, ...selfManaged(reader, podNamespace) },
-    shutdownDelayMs: reader.duration('shutdown-delay', 0),
-    logLevel: reader.oneOf('log-level', LOG_LEVELS),
-  };
-  reader.finish();
-  return options;
+  const { values } = readFlags('webhook', FLAGS, args, { variables: { prefix: VARIABLES, env } });
+  return optionsOf(values, podNamespace);
 }
 
-function selfManaged(reader: FlagReader, podNamespace: string | undefined) {
-  const certificateLifetimeMs = reader.duration('certificate-lifetime', 10_000);
-  const caLifetimeMs = reader.duration('ca-lifetime', 10_000);
+/** @throws QuiesceError USAGE for values that do not go together */
+export function optionsOf(
+  values: Values<typeof FLAGS>,
+  podNamespace: string | undefined,
+): WebhookOptions {
+  return {
+    inject: readInjectConfig('webhook', values),
+    failurePolicy: values['failure-policy'],
+    address: values.addr,
+    metricsAddress: values['metrics-addr'],
+    certificates:
+      values.certificates === 'files'
+        ? { mode: 'files', dir: values['cert-dir'] }
+        : { mode: 'self-managed', ...selfManaged(values, podNamespace) },
+    shutdownDelayMs: values['shutdown-delay'],
+    logLevel: values['log-level'],
+  };
+}
+
+function selfManaged(values: Values<typeof FLAGS>, podNamespace: string | undefined) {
+  const { 'certificate-lifetime': certificateLifetimeMs, 'ca-lifetime': caLifetimeMs } = values;
   if (caLifetimeMs < certificateLifetimeMs) {
-    reader.issue('ca-lifetime', 'must not be shorter than --certificate-lifetime');
+    const message = '--ca-lifetime must not be shorter than --certificate-lifetime';
+    throw usage('webhook', message, '--ca-lifetime');
   }
   const settleMs = Math.min(MOST_SETTLE_MS, Math.round(certificateLifetimeMs / 15));
-  const namespace = reader.text('namespace') || (podNamespace ?? '');
-  if (!NAME.test(namespace)) reader.issue('namespace', 'must be the namespace of the Service');
-  return {
-    namespace,
-    service: reader.matching('service', NAME),
-    secret: reader.matching('secret', NAME),
-    configuration: reader.matching('configuration', NAME),
-    policy: { certificateLifetimeMs, caLifetimeMs, settleMs },
-  };
+  const namespace = values.namespace ?? podNamespace ?? '';
+  if (!NAME.test(namespace)) {
+    throw usage('webhook', '--namespace must be the namespace of the Service', '--namespace');
+  }
+  const { service, secret, configuration } = values;
+  const policy = { certificateLifetimeMs, caLifetimeMs, settleMs };
+  return { namespace, service, secret, configuration, policy };
 }

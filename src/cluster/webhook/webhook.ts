@@ -10,7 +10,7 @@ import { MountedCertificate } from '../certificates/files.ts';
 import { CertificateKeeper } from '../certificates/keeper.ts';
 import { SelfManagedCertificate } from '../certificates/self-managed.ts';
 import type { CertificateSource } from '../certificates/source.ts';
-import { type Cluster, connectCluster } from '../client.ts';
+import { type Cluster, connectCluster } from '../api/client.ts';
 import { EventWriter } from './events.ts';
 import { createWebhookMetrics } from './metrics.ts';
 import type { WebhookOptions } from './options.ts';

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { expiryOf } from '../../../src/cluster/certificates/rotation.ts';
 import { SelfManagedCertificate } from '../../../src/cluster/certificates/self-managed.ts';
-import type { Cluster, StoredSecret, StoredTrust } from '../../../src/cluster/client.ts';
+import type { Cluster, StoredSecret, StoredTrust } from '../../../src/cluster/api/client.ts';
 
 const HOUR = 3_600_000;
 const POLICY = { caLifetimeMs: 300 * HOUR, certificateLifetimeMs: 30 * HOUR, settleMs: 60_000 };

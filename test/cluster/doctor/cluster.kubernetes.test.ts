@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import type { Diagnosis } from '../../../src/cluster/doctor/report.ts';
-import { RESOURCES, resourceName } from '../../../src/cluster/doctor/resources.ts';
+import { RESOURCES, resourceName } from '../../../src/cluster/inventory/resources.ts';
 import { inject } from '../../../src/cluster/inject/inject.ts';
 import { cliPath } from '../../../src/testbed/processes.ts';
 import { BUILD_TIMEOUT_MS, type Manifest, one, realHelm } from '../../support/helm.ts';

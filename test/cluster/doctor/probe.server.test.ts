@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { survey } from '../../../src/cluster/doctor/examine.ts';
+import { survey } from '../../../src/cluster/inventory/survey.ts';
 import { probe } from '../../../src/cluster/doctor/probe.ts';
 import type { Finding } from '../../../src/cluster/doctor/rule.ts';
 import { inject } from '../../../src/cluster/inject/inject.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { FlagReader } from '../../../src/cluster/inject/flags.ts';
+import { text } from '../../../src/lib/flags.ts';
+import { readFlags } from '../../../src/lib/read-flags.ts';
 import { injectManifest } from '../../../src/cluster/inject/manifest.ts';
 import type { QuiesceError } from '../../../src/errors.ts';
 import { CONFIG } from '../../support/pods.ts';
@@ -224,7 +225,7 @@ describe('quiesce inject', () => {
 describe('its flags', () => {
   it('are given once: of two manifests one would be dropped', () => {
     const args = ['-f', 'a', '--filename', 'b'];
-    const reader = new FlagReader('inject', { filename: '' }, args, {}, { filename: 'f' });
-    expect(() => reader.finish()).toThrow('--filename is given more than once.');
+    const flags = { filename: text('FILE', '', { short: 'f' }) };
+    expect(() => readFlags('inject', flags, args)).toThrow('-f is given more than once.');
   });
 });

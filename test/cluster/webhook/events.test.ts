@@ -1,5 +1,5 @@
 import { expect, it, vi } from 'vitest';
-import type { Cluster, ClusterEvent } from '../../../src/cluster/client.ts';
+import type { Cluster, ClusterEvent } from '../../../src/cluster/api/client.ts';
 import { EventWriter } from '../../../src/cluster/webhook/events.ts';
 import type { Logger } from '../../../src/logger.ts';
 

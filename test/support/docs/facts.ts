@@ -1,23 +1,21 @@
 /** What is true of the product, asked of the code itself. */
+import { COMMANDS } from '../../../src/commands/index.ts';
 import { SHIM_VERBS, parseArguments } from '../../../src/shim/args.ts';
 import { helpFor } from '../../../src/shim/help.ts';
 import { read } from './repository.ts';
 import type { FlagNamed, Request } from './statements.ts';
 
-interface Command {
-  run(args: string[]): Promise<number>;
+/** Not by the table of commands, which sets up the process for a sidecar. */
+async function load(verb: string): Promise<{ run(args: readonly string[]): Promise<number> }> {
+  return await import(`../../../src/commands/${verb}.ts`);
 }
 
-const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  sidecar: () => import('../../../src/commands/sidecar.ts'),
-  'prepare-restore': () => import('../../../src/commands/prepare-restore.ts'),
-  inject: () => import('../../../src/commands/inject.ts'),
-  webhook: () => import('../../../src/commands/webhook.ts'),
-  doctor: () => import('../../../src/commands/doctor.ts'),
-  demo: () => import('../../../src/commands/demo.ts'),
-};
-
 export const VERBS: readonly string[] = [...SHIM_VERBS, ...Object.keys(COMMANDS)];
+
+/** What the overview lists where every command can run. */
+export const SUMMARIES: readonly (readonly [string, string])[] = Object.entries(COMMANDS).map(
+  ([verb, { summary }]) => [verb, summary],
+);
 
 interface Ran {
   readonly text: string;
@@ -36,8 +34,8 @@ export async function ran(verb: string, args: string[]): Promise<Ran> {
   }) as typeof process.stdout.write;
   for (const stream of streams) stream.write = keep;
   try {
-    const command = await COMMANDS[verb]?.();
-    const exit = await command?.run(args).catch((error: unknown) => {
+    const command = await load(verb);
+    const exit = await command.run(args).catch((error: unknown) => {
       text += String(error);
       return undefined;
     });

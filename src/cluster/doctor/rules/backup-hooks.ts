@@ -1,9 +1,9 @@
 import { hookKey, VERBS } from '../../inject/hooks.ts';
 import { backupCalls, type Call, repeated, verbOf } from '../backup-hooks.ts';
-import type { Facts } from '../facts.ts';
+import type { Facts } from '../../inventory/pod-facts.ts';
 import { GOOD, hooksOf, ownHooks } from '../hooks.ts';
 import type { PodRule } from '../rule.ts';
-import type { Velero } from '../velero.ts';
+import type { Velero } from '../../inventory/velero.ts';
 
 /** The backups that take the pod and do not call this; `undefined`: none takes it. */
 function lacking(

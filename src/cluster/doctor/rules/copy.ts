@@ -1,9 +1,15 @@
 import { entryOf } from '../../../engines/names.ts';
 import { FILE_BACKUP_EXCLUDES, RUN_VOLUME, STATE_VOLUME } from '../../objects/names.ts';
-import type { Facts } from '../facts.ts';
-import { type Catalog, type KubeObject, labelsOf, namespaceOf, textAt } from '../objects.ts';
+import type { Facts } from '../../inventory/pod-facts.ts';
+import {
+  type Catalog,
+  type KubeObject,
+  labelsOf,
+  namespaceOf,
+  textAt,
+} from '../../inventory/catalog.ts';
 import type { PodRule } from '../rule.ts';
-import { fileBackupOf, names } from '../velero.ts';
+import { fileBackupOf, names } from '../../inventory/velero.ts';
 
 const EXCLUDE = 'velero.io/exclude-from-backup';
 const GROUP = 'velero.io/volume-group';

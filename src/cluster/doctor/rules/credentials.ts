@@ -2,8 +2,8 @@ import { entryOf, isEngineSetting, type Login } from '../../../engines/names.ts'
 import { Environment } from '../../inject/environment.ts';
 import type { EnvVar } from '../../objects/pod.ts';
 import { isWithin } from '../../inject/volumes.ts';
-import type { Facts } from '../facts.ts';
-import { at, type Catalog, type KubeObject, textAt } from '../objects.ts';
+import type { Facts } from '../../inventory/pod-facts.ts';
+import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
 import type { PodRule } from '../rule.ts';
 
 /** Objects from which a Secret of a name will be made. */

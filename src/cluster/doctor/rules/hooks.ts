@@ -1,15 +1,14 @@
+import { FREEZE_TIMEOUT_MS, HOOK_TIMEOUT_MS } from '../../../defaults.ts';
 import { durationText } from '../../inject/hooks.ts';
-import { hookKey, parseGoDuration, VELERO_DEFAULT_MS, VERBS } from '../../inject/hooks.ts';
+import { hookKey, parseGoDuration, VERBS } from '../../inject/hooks.ts';
 import { CONTAINER } from '../../objects/names.ts';
 import { parseDuration } from '../../../lib/duration.ts';
 import { QuiesceError } from '../../../errors.ts';
 import { type Arguments, parseArguments } from '../../../shim/args.ts';
-import type { Facts } from '../facts.ts';
+import type { Facts } from '../../inventory/pod-facts.ts';
 import { GOOD, type Hook, hooksOf, isOneWord, ownHooks, PHASES } from '../hooks.ts';
 import type { PodRule } from '../rule.ts';
 
-/** QUIESCE_FREEZE_TIMEOUT where the sidecar is told none. */
-const FREEZE_TIMEOUT_MS = 25_000;
 /** How long a freeze lasts at the least, a volume: Velero looks for a snapshot every five seconds. */
 const POLL_MS = 5_000;
 
@@ -50,7 +49,7 @@ function problemOf(hook: Hook): string | undefined {
 
 /** How long Velero waits for it. */
 function limitOf({ timeout }: Hook): number {
-  return (timeout === undefined ? undefined : parseGoDuration(timeout)) ?? VELERO_DEFAULT_MS;
+  return (timeout === undefined ? undefined : parseGoDuration(timeout)) ?? HOOK_TIMEOUT_MS;
 }
 
 export const hookRules: readonly PodRule[] = [

@@ -1,4 +1,4 @@
-import type { ObjectRef, Unseen } from '../objects.ts';
+import type { ObjectRef, Unseen } from '../../inventory/catalog.ts';
 import type { Finding, RuleText } from '../rule.ts';
 
 export const NOT_LOOKED_AT = {

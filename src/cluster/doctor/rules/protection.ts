@@ -1,10 +1,10 @@
 import { ANNOTATIONS, CONTAINER, INJECT_LABEL } from '../../objects/names.ts';
 import { hookKey } from '../../inject/hooks.ts';
 import { inject } from '../../inject/inject.ts';
-import type { Facts } from '../facts.ts';
+import type { Facts } from '../../inventory/pod-facts.ts';
 import { keysOf } from '../../objects/json-patch.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
-import { annotationsOf, labelsOf, listAt, textAt } from '../objects.ts';
+import { annotationsOf, labelsOf, listAt, textAt } from '../../inventory/catalog.ts';
 import type { PodRule } from '../rule.ts';
 
 const LABEL = `${INJECT_LABEL}: "true"`;

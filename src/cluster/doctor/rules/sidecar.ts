@@ -1,18 +1,17 @@
 import { posix } from 'node:path';
+import { RUN_DIR, STATE_DIR } from '../../../defaults.ts';
 import { baseSchema, checkTogether } from '../../../config/schema.ts';
 import { isImageOf } from '../../inject/find-database.ts';
 import { ENGINE_NAMES } from '../../../engines/names.ts';
 import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
 import { securityContext } from '../../inject/security-context.ts';
 import { clean, isWithin } from '../../inject/volumes.ts';
-import type { Facts } from '../facts.ts';
+import type { Facts } from '../../inventory/pod-facts.ts';
 import type { PodRule } from '../rule.ts';
 
 const OURS = 'QUIESCE_';
 /** The form in which any key may be given; its text is read in the container only. */
 const INDIRECT = /_FILE$/;
-const STATE_DIR = '/var/lib/quiesce';
-const RUN_DIR = '/run/quiesce';
 
 /** What is wrong with the settings of the sidecar that stand in the pod in plain text. */
 function configIssues({ sidecar, env }: Facts): readonly string[] {

@@ -1,6 +1,7 @@
-import { at, type KubeObject, labelsOf, refOf, textAt } from '../objects.ts';
-import type { ClusterRule, PodRule, Surroundings } from '../rule.ts';
-import { fileBackupOf, schedulesFor, type VeleroServer } from '../velero.ts';
+import { at, type KubeObject, labelsOf, refOf, textAt } from '../../inventory/catalog.ts';
+import type { Surroundings } from '../../inventory/survey.ts';
+import type { ClusterRule, PodRule } from '../rule.ts';
+import { fileBackupOf, schedulesFor, type VeleroServer } from '../../inventory/velero.ts';
 
 /** The first release with CSI in Velero itself; what hooks do was read from it on. */
 const OLDEST = [1, 14] as const;

@@ -1,10 +1,19 @@
 import type { X509Certificate } from 'node:crypto';
 import { readBundle } from '../../certificates/rotation.ts';
 import { INJECT_LABEL } from '../../objects/names.ts';
-import { at, type Catalog, labelsOf, listAt, namespaceOf, refOf, textAt } from '../objects.ts';
-import type { ClusterRule, PodRule, Surroundings } from '../rule.ts';
-import { selects } from '../selectors.ts';
-import { calls, type Hook } from '../webhook.ts';
+import {
+  at,
+  type Catalog,
+  labelsOf,
+  listAt,
+  namespaceOf,
+  refOf,
+  textAt,
+} from '../../inventory/catalog.ts';
+import type { ClusterRule, PodRule } from '../rule.ts';
+import { selects } from '../../inventory/selectors.ts';
+import type { Surroundings } from '../../inventory/survey.ts';
+import { calls, type Hook, servingSecret } from '../../inventory/webhook.ts';
 
 const DAY_MS = 86_400_000;
 /** Whatever renews certificates has done it by then: the webhook and cert-manager with a third left. */
@@ -18,19 +27,12 @@ function caOf({ entry }: Hook): readonly X509Certificate[] {
 
 /** The certificate that is served, where its Secret is among the objects. */
 function servedOf({ catalog }: Surroundings, hook: Hook): X509Certificate | undefined {
-  const name = secretOf(hook);
+  const name = servingSecret(hook);
   const secret =
     name === undefined ? undefined : catalog.get('Secret', hook.serviceNamespace, name);
   const encoded = textAt(secret, 'data', 'tls.crt') ?? '';
   const plain = textAt(secret, 'stringData', 'tls.crt');
   return readBundle(plain ?? Buffer.from(encoded, 'base64').toString('utf8'))[0];
-}
-
-/** The name of the Secret that the webhook serves from. */
-export function secretOf({ options, deployment }: Hook): string | undefined {
-  if (options?.certificates.mode === 'self-managed') return options.certificates.secret;
-  const volumes = listAt(deployment, 'spec', 'template', 'spec', 'volumes');
-  return volumes.map((one) => textAt(one, 'secret', 'secretName')).find((one) => one !== undefined);
 }
 
 function endOf(certificate: X509Certificate): number {
@@ -51,7 +53,7 @@ function ends(around: Surroundings, hook: Hook): readonly { what: string; end: n
       : [{ what: 'The CA that the API server trusts', end: Math.max(...cas.map(endOf)) }]),
     ...(served === undefined
       ? []
-      : [{ what: `The certificate in the Secret ${secretOf(hook)}`, end: endOf(served) }]),
+      : [{ what: `The certificate in the Secret ${servingSecret(hook)}`, end: endOf(served) }]),
   ];
 }
 

@@ -1,19 +1,13 @@
-import { PassThrough } from 'node:stream';
-import { text as readAll } from 'node:stream/consumers';
-import { type RequestOptions, request } from 'node:https';
-import { request as requestPlain } from 'node:http';
 import {
   AdmissionregistrationV1Api,
   ApiException,
   CoreV1Api,
   createConfiguration,
-  Exec,
   KubeConfig,
   PatchStrategy,
   ServerConfiguration,
   setHeaderOptions,
 } from '@kubernetes/client-node';
-import { Deferred } from '../lib/deferred.ts';
 
 /** A Secret as it was read: writing it back fails where somebody has written it since. */
 export interface StoredSecret {
@@ -61,133 +55,14 @@ export interface Cluster {
 }
 
 const COMPONENT = 'quiesce-webhook';
-const ANSWER_WITHIN_MS = 30_000;
+/** A call that takes longer has failed: nobody answers. */
+export const ANSWER_WITHIN_MS = 30_000;
 
 /** By the service account in a cluster, by KUBECONFIG elsewhere. Connects to nobody yet. */
 export function connectCluster(answerWithinMs = ANSWER_WITHIN_MS): Cluster {
   const config = new KubeConfig();
   config.loadFromDefault();
   return new ApiCluster(config, answerWithinMs);
-}
-
-/** Which cluster, for whoever runs a command: KUBECONFIG's current context where nothing is said. */
-export interface ClusterChoice {
-  readonly kubeconfig?: string | undefined;
-  readonly context?: string | undefined;
-}
-
-/** One answer of the Kubernetes API. */
-export interface ApiAnswer {
-  readonly status: number;
-  /** Parsed; `undefined` where it is no JSON. */
-  readonly body: unknown;
-}
-
-/** Where a command is run. */
-export interface ExecPlace {
-  readonly namespace: string;
-  readonly pod: string;
-  readonly container: string;
-}
-
-/** What it printed: standard output and standard error. Its exit code says nothing more. */
-export interface Printed {
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Reads, and changes nothing. */
-export interface ClusterReader {
-  /** The context, and the address of its server. */
-  readonly name: string;
-  /** Any status is an answer. Rejects where nobody answers within half a minute. */
-  get(path: string): Promise<ApiAnswer>;
-  /** Runs a command that changes nothing, for half a minute at most. Rejects where it cannot be run. */
-  run(place: ExecPlace, command: readonly string[]): Promise<Printed>;
-}
-
-/** @throws Error where the kubeconfig cannot be read or has no such context. Connects to nobody yet. */
-export function connectReader({ kubeconfig, context }: ClusterChoice): ClusterReader {
-  const config = new KubeConfig();
-  if (kubeconfig === undefined) config.loadFromDefault();
-  else config.loadFromFile(kubeconfig);
-  if (context !== undefined) {
-    if (config.getContextObject(context) === null) {
-      const known = config.getContexts().map(({ name }) => name);
-      throw new Error(`there is no context ${context} (${known.join(', ') || 'there are none'})`);
-    }
-    config.setCurrentContext(context);
-  }
-  const server = config.getCurrentCluster()?.server;
-  if (server === undefined) throw new Error('there is no cluster in the kubeconfig');
-  return {
-    name: `${config.getCurrentContext()}, ${server}`,
-    get: (path) => ask(config, server, path),
-    run: (place, command) => runIn(config, place, command),
-  };
-}
-
-async function ask(config: KubeConfig, server: string, path: string): Promise<ApiAnswer> {
-  const options: RequestOptions = { headers: { accept: 'application/json' } };
-  await config.applyToHTTPSOptions(options);
-  const url = new URL(`${server.replace(/\/$/, '')}${path}`);
-  return await new Promise((resolve, reject) => {
-    const start = url.protocol === 'http:' ? requestPlain : request;
-    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
-    const sent = start(url, { ...options, signal }, (answer) => {
-      let text = '';
-      answer.setEncoding('utf8').on('data', (part: string) => (text += part));
-      answer.on('error', reject);
-      answer.on('end', () => {
-        const status = answer.statusCode ?? 0;
-        try {
-          resolve({ status, body: JSON.parse(text) as unknown });
-        } catch {
-          resolve({ status, body: undefined });
-        }
-      });
-    });
-    sent.on('error', reject);
-    sent.end();
-  });
-}
-
-async function runIn(
-  config: KubeConfig,
-  { namespace, pod, container }: ExecPlace,
-  command: readonly string[],
-): Promise<Printed> {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const printed = Promise.all([readAll(stdout), readAll(stderr)]);
-  const ended = new Deferred<undefined>();
-  const late = setTimeout(() => {
-    ended.reject(new Error('it did not end within half a minute'));
-  }, ANSWER_WITHIN_MS);
-  try {
-    const words = [...command];
-    const exec = new Exec(config);
-    const socket = await Promise.race([
-      exec.exec(namespace, pod, container, words, stdout, stderr, null, false, () => {
-        ended.resolve(undefined);
-      }),
-      ended.promise,
-    ]);
-    socket?.on('close', () => {
-      ended.resolve(undefined);
-    });
-    await ended.promise;
-    socket?.close();
-  } catch (error) {
-    // The client rejects with the event of its socket, which is no Error.
-    const { message = 'the connection failed' } = error as { message?: string };
-    throw new Error(message, { cause: error });
-  } finally {
-    clearTimeout(late);
-    stdout.end();
-    stderr.end();
-  }
-  const [out, err] = await printed;
-  return { stdout: out, stderr: err };
 }
 
 class ApiCluster implements Cluster {

@@ -1,6 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import type { ApiAnswer, ClusterReader } from '../client.ts';
-import { survey } from './examine.ts';
+import type { ApiAnswer, ClusterReader } from '../api/reader.ts';
 import {
   at,
   Catalog,
@@ -9,11 +8,11 @@ import {
   listAt,
   textAt,
   type Unseen,
-} from './objects.ts';
+} from './catalog.ts';
+import type { Facts } from './pod-facts.ts';
 import { type Resource, RESOURCES, resourceName } from './resources.ts';
-import { secretUses } from './rules/credentials.ts';
-import { secretOf } from './rules/webhook.ts';
-import { hooksOf } from './webhook.ts';
+import { survey } from './survey.ts';
+import { hooksOf, servingSecret } from './webhook.ts';
 
 export interface LiveOptions {
   /** `undefined`: all. */
@@ -21,6 +20,8 @@ export interface LiveOptions {
   /** Where Velero is, when only some namespaces are looked at. */
   readonly veleroNamespace: string;
   readonly now: number;
+  /** The Secrets that a pod depends on. Without it none is read, the webhook's neither. */
+  readonly secretsOf?: (facts: Facts) => Iterable<{ readonly name: string }>;
   /** Told what is being read. */
   progress(sentence: string): void;
 }
@@ -101,15 +102,17 @@ class Look {
 
   /** The names of their keys, and of the webhook's its certificate: no other value is kept. */
   async secrets(): Promise<void> {
+    const { secretsOf } = this.#options;
+    if (secretsOf === undefined) return;
     const { around } = survey(this.inventory());
     const wanted = new Map<string, readonly [namespace: string, name: string, keep: boolean]>();
     const want = (namespace: string, name: string, keep: boolean): void =>
       void wanted.set(`${namespace}/${name}`, [namespace, name, keep]);
     for (const facts of around.facts) {
-      for (const { name } of secretUses(facts)) want(facts.subject.namespace, name, false);
+      for (const { name } of secretsOf(facts)) want(facts.subject.namespace, name, false);
     }
     for (const hook of around.hooks) {
-      const name = secretOf(hook);
+      const name = servingSecret(hook);
       if (name !== undefined) want(hook.serviceNamespace, name, true);
     }
     this.#options.progress(`looking for ${wanted.size} Secrets`);

@@ -2,7 +2,7 @@ import { isQuiesce } from '../inject/hooks.ts';
 import { INJECT_LABEL } from '../objects/names.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from '../inject/options.ts';
 import { readWebhookOptions, type WebhookOptions } from '../webhook/options.ts';
-import type { Facts } from './facts.ts';
+import type { Facts } from './pod-facts.ts';
 import {
   at,
   type Catalog,
@@ -11,7 +11,7 @@ import {
   listAt,
   namespaceOf,
   textAt,
-} from './objects.ts';
+} from './catalog.ts';
 import { sanePod } from '../objects/normalize.ts';
 import { keysOfSelector, selects } from './selectors.ts';
 
@@ -110,4 +110,11 @@ export function calls(
   if (namespace !== undefined) return selects(selector, { ...labelsOf(namespace), ...known });
   const others = keysOfSelector(selector).some((key) => !Object.hasOwn(known, key));
   return others ? undefined : selects(selector, known);
+}
+
+/** The name of the Secret that the webhook serves from. */
+export function servingSecret({ options, deployment }: Hook): string | undefined {
+  if (options?.certificates.mode === 'self-managed') return options.certificates.secret;
+  const volumes = listAt(deployment, 'spec', 'template', 'spec', 'volumes');
+  return volumes.map((one) => textAt(one, 'secret', 'secretName')).find((one) => one !== undefined);
 }

@@ -1,6 +1,6 @@
 import type { Pod } from '../objects/pod.ts';
 import { saneMetadata, sanePod } from '../objects/normalize.ts';
-import { at, type Catalog, type KubeObject, listAt, namespaceOf, textAt } from './objects.ts';
+import { at, type Catalog, type KubeObject, listAt, namespaceOf, textAt } from './catalog.ts';
 
 /** A pod of a subject, or the template that its pods are made of. */
 export interface View {

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
-import { connectCluster } from '../../src/cluster/client.ts';
+import { connectCluster } from '../../../src/cluster/api/client.ts';
 
 const undo: (() => Promise<void> | void)[] = [];
 

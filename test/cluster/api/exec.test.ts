@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { type ClusterReader, connectReader } from '../../../src/cluster/client.ts';
+import { type ClusterReader, connectReader } from '../../../src/cluster/api/reader.ts';
 import { makeTempDir } from '../../support/temp-dir.ts';
 
 const undo: (() => unknown)[] = [];

@@ -1,3 +1,4 @@
+import { COPY } from '../../defaults.ts';
 import type { CopyMethod } from '../../receipt/receipt.ts';
 import { COPY_METHODS } from '../../receipt/receipt.ts';
 import {
@@ -17,8 +18,8 @@ import type { Container, Pod, VolumeMount } from '../objects/pod.ts';
 import { type PodSettings, readSettings } from '../inject/settings.ts';
 import type { FieldIssue } from '../objects/names.ts';
 import { type DataPlace, databaseMounts, findData, persistentVolumes } from '../inject/volumes.ts';
-import { annotationsOf, labelsOf } from './objects.ts';
-import type { Subject, View } from './subjects.ts';
+import { annotationsOf, labelsOf } from './catalog.ts';
+import type { Subject, View } from './workloads.ts';
 
 /** What is known of one pod, or of the template of many. */
 export interface Facts {
@@ -139,5 +140,5 @@ function persistentOf(pod: Pod, { claimTemplates }: Subject): readonly string[] 
 
 function copyOf(env: Environment, settings: PodSettings): CopyMethod {
   const told = env.plain('QUIESCE_COPY');
-  return COPY_METHODS.find((method) => method === told) ?? settings.copy ?? 'snapshot';
+  return COPY_METHODS.find((method) => method === told) ?? settings.copy ?? COPY;
 }

@@ -1,7 +1,7 @@
 import { repositoryName } from '../inject/find-database.ts';
 import { FILE_BACKUP, FILE_BACKUP_EXCLUDES } from '../objects/names.ts';
 import type { Container } from '../objects/pod.ts';
-import type { Facts } from './facts.ts';
+import type { Facts } from './pod-facts.ts';
 import { sanePod } from '../objects/normalize.ts';
 import {
   at,
@@ -13,7 +13,7 @@ import {
   refOf,
   textAt,
   textsAt,
-} from './objects.ts';
+} from './catalog.ts';
 import { listed, selects } from './selectors.ts';
 
 /** A Deployment that runs a Velero server. */

@@ -3,7 +3,7 @@ import { extname, join } from 'node:path';
 import { text as readAll } from 'node:stream/consumers';
 import { parseAllDocuments } from 'yaml';
 import { QuiesceError } from '../../errors.ts';
-import type { Inventory, KubeObject, Scope } from './objects.ts';
+import type { Inventory, KubeObject, Scope } from './catalog.ts';
 
 const MANIFESTS = new Set(['.yaml', '.yml', '.json']);
 const WORKLOADS = new Set(['StatefulSet', 'Deployment', 'DaemonSet', 'Pod']);

@@ -1,0 +1,74 @@
+import { request as requestPlain } from 'node:http';
+import { type RequestOptions, request } from 'node:https';
+import { KubeConfig } from '@kubernetes/client-node';
+import { ANSWER_WITHIN_MS } from './client.ts';
+import { type ExecPlace, type Printed, runIn } from './exec.ts';
+
+/** Which cluster, for whoever runs a command: KUBECONFIG's current context where nothing is said. */
+export interface ClusterChoice {
+  readonly kubeconfig?: string | undefined;
+  readonly context?: string | undefined;
+}
+
+/** One answer of the Kubernetes API. */
+export interface ApiAnswer {
+  readonly status: number;
+  /** Parsed; `undefined` where it is no JSON. */
+  readonly body: unknown;
+}
+
+/** Reads, and changes nothing. */
+export interface ClusterReader {
+  /** The context, and the address of its server. */
+  readonly name: string;
+  /** Any status is an answer. Rejects where nobody answers within half a minute. */
+  get(path: string): Promise<ApiAnswer>;
+  /** Runs a command that changes nothing, for half a minute at most. Rejects where it cannot be run. */
+  run(place: ExecPlace, command: readonly string[]): Promise<Printed>;
+}
+
+/** @throws Error where the kubeconfig cannot be read or has no such context. Connects to nobody yet. */
+export function connectReader({ kubeconfig, context }: ClusterChoice): ClusterReader {
+  const config = new KubeConfig();
+  if (kubeconfig === undefined) config.loadFromDefault();
+  else config.loadFromFile(kubeconfig);
+  if (context !== undefined) {
+    if (config.getContextObject(context) === null) {
+      const known = config.getContexts().map(({ name }) => name);
+      throw new Error(`there is no context ${context} (${known.join(', ') || 'there are none'})`);
+    }
+    config.setCurrentContext(context);
+  }
+  const server = config.getCurrentCluster()?.server;
+  if (server === undefined) throw new Error('there is no cluster in the kubeconfig');
+  return {
+    name: `${config.getCurrentContext()}, ${server}`,
+    get: (path) => ask(config, server, path),
+    run: (place, command) => runIn(config, place, command),
+  };
+}
+
+async function ask(config: KubeConfig, server: string, path: string): Promise<ApiAnswer> {
+  const options: RequestOptions = { headers: { accept: 'application/json' } };
+  await config.applyToHTTPSOptions(options);
+  const url = new URL(`${server.replace(/\/$/, '')}${path}`);
+  return await new Promise((resolve, reject) => {
+    const start = url.protocol === 'http:' ? requestPlain : request;
+    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+    const sent = start(url, { ...options, signal }, (answer) => {
+      let text = '';
+      answer.setEncoding('utf8').on('data', (part: string) => (text += part));
+      answer.on('error', reject);
+      answer.on('end', () => {
+        const status = answer.statusCode ?? 0;
+        try {
+          resolve({ status, body: JSON.parse(text) as unknown });
+        } catch {
+          resolve({ status, body: undefined });
+        }
+      });
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
+}
