@@ -49,8 +49,8 @@ describe('a verb', () => {
     expect([plain.code, plain.out]).toEqual([7, '']);
     expect(plain.err).toMatch(/^quiesce: NOT_FROZEN: Nothing is frozen\. Hint: .+\n$/);
     for (const [format, read] of [
-      ['json', JSON.parse],
-      ['yaml', parse],
+      ['json', (text: string): unknown => JSON.parse(text)],
+      ['yaml', (text: string): unknown => parse(text)],
     ] as const) {
       const { code, out, err } = await captured('--what', 'refuse', '-o', format);
       expect([code, err]).toEqual([7, '']);
