@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { isatty } from 'node:tty';
 import { CONTROL_SOCKET, DEEP_TIMEOUT_MS, FREEZE_TIMEOUT_MS } from '../defaults.ts';
 import type { ErrorBody } from '../errors.ts';
 import { QuiesceError, catalogue } from '../errors.ts';
@@ -13,6 +12,7 @@ import type { Answer, Call } from './client.ts';
 import { call } from './client.ts';
 import { asRecord, tree } from './table.ts';
 import { newKey, sendUntilAnswered } from './retry.ts';
+import { interruptible, showProgress } from './waiting.ts';
 import {
   abandonedText,
   freezeText,
@@ -241,39 +241,4 @@ function socketPath(): string {
   const path = process.env['QUIESCE_SOCKET'] ?? CONTROL_SOCKET;
   if (path !== '') return path;
   throw new QuiesceError('CONFIG_INVALID', 'QUIESCE_SOCKET is empty.', { field: 'QUIESCE_SOCKET' });
-}
-
-/** A signal closes the connection, by which the sidecar knows that its caller has gone. */
-function interruptible(abort: AbortController): { code?: number } {
-  const interrupted: { code?: number } = {};
-  for (const [name, code] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-    ['SIGHUP', 129],
-  ] as const) {
-    process.once(name, () => {
-      interrupted.code = code;
-      abort.abort();
-    });
-  }
-  return interrupted;
-}
-
-/**
- * On a terminal the seconds are counted. Elsewhere a line comes now and then: an exec stream on which
- * nothing comes for a minute is cut by what lies between.
- */
-function showProgress(verb: ShimVerb): () => void {
-  const tty = isatty(2);
-  const everyS = tty ? 2 : 20;
-  let seconds = 0;
-  const timer = setInterval(() => {
-    seconds += everyS;
-    const text = `${verb}: waiting for the sidecar, ${seconds} s`;
-    writeTo(process.stderr, tty ? `\r${text} ` : `quiesce ${text}\n`);
-  }, everyS * 1_000);
-  return () => {
-    clearInterval(timer);
-    if (tty && seconds > 0) writeTo(process.stderr, '\r\u001B[K');
-  };
 }
