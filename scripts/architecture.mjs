@@ -207,6 +207,7 @@ export const PARTS = [
     may: [
       'src/config/',
       'src/demo/',
+      'src/engines/names.ts',
       'src/engines/index.ts',
       'src/restore/',
       'src/sidecar/',

@@ -39,7 +39,8 @@ describe('help texts say what the code does', () => {
     async (verb, flags) => {
       const said = defaultsOfHelp(await helpOf(verb));
       const wrong = Object.entries(flags).filter(
-        ([flag, value]) => value !== '' && said.get(flag) !== value,
+        ([name, { fallback }]: [string, { fallback?: string }]) =>
+          fallback !== undefined && said.get(name) !== fallback,
       );
       expect(wrong).toEqual([]);
       expect(said.get('hook-timeout')).toBe('30s');
@@ -51,8 +52,8 @@ describe('help texts say what the code does', () => {
     const { engine, postgres, seconds } = parseOptions([]);
     expect(help).toContain(`(${engine})`);
     expect(help).toContain(`(${postgres})`);
-    const [, least = '', most = ''] = /(\d+) to (\d+) \((\d+)\)/.exec(help) ?? [];
-    expect(help).toContain(`${least} to ${most} (${seconds})`);
+    const [, least = '', most = ''] = /(\d+) to (\d+);/.exec(help) ?? [];
+    expect(defaultsOfHelp(help).get('seconds')).toBe(String(seconds));
     for (const value of [least, most])
       expect(parseOptions(['--seconds', value]).seconds).toBe(Number(value));
     for (const value of [Number(least) - 0.5, Number(most) + 1]) {
@@ -61,7 +62,7 @@ describe('help texts say what the code does', () => {
   });
 
   test('from which finding on the doctor fails', async () => {
-    const [, said = ''] = /--fail-on .*\((\w+)\)$/m.exec(await helpOf('doctor')) ?? [];
+    const said = defaultsOfHelp(await helpOf('doctor')).get('fail-on') ?? '';
     const warns = ['-f', join(root, 'test/cluster/doctor/fixtures/broken/SIDECAR_OUTDATED.yaml')];
     const exits = async (...more: string[]): Promise<number | undefined> =>
       (await ran('doctor', [...warns, ...more])).exit;

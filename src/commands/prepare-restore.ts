@@ -1,4 +1,5 @@
 import { loadRestore } from '../engines/index.ts';
+import { ENGINE_NAMES, entryOf } from '../engines/names.ts';
 import { text, toggle } from '../lib/flags.ts';
 import {
   type PrepareOutcome,
@@ -16,14 +17,8 @@ was restored and before the server starts: by hand, or as an init container.
 
 It reads DIR/.quiesce/receipt.json, which a freeze left on the volume, proves from the
 files alone that the copy holds what the receipt promises, and puts in place what the
-server needs. For PostgreSQL it
-  - reads WAL record by record, with checksums, up to the marker of the freeze,
-  - looks for data pages that are newer than that WAL (the copy was not atomic then),
-  - makes sure that no server runs or has run on the copy,
-  - writes backup_label (and tablespace_map) into the data directory.
-For Redis it compares every file with the receipt, and says how the server must be started.
-For MongoDB it makes sure that the copy was cut under the lock and that every table of it came
-along, and prints what needs a running server: how to start it alone, or as a new set.
+server needs.
+${ENGINE_NAMES.map((name) => entryOf(name).restoreHelp).join('\n')}
 Without a receipt it changes nothing, says so and exits 0. Run again, it does no harm.`,
   flags: {
     data: text('DIR', 'where the volume is mounted: what QUIESCE_DATA_DIR was', { required: true }),

@@ -1,7 +1,8 @@
 import closeWithGrace from 'close-with-grace';
 import { readConfig } from '../config/config.ts';
 import * as defaults from '../defaults.ts';
-import { ENGINE_NAMES, loadEngine } from '../engines/index.ts';
+import { loadEngine } from '../engines/index.ts';
+import { ENGINE_NAMES, entryOf } from '../engines/names.ts';
 import { writeDuration } from '../lib/duration.ts';
 import { text } from '../lib/flags.ts';
 import { startSidecar } from '../sidecar/sidecar.ts';
@@ -41,10 +42,7 @@ object; the environment wins). NAME_FILE reads any of them from a file.
 
 ${SETTINGS.map(([name, about]) => `  ${name.padEnd(24)}${about}`).join('\n')}
 
-PostgreSQL is reached by libpq's own names: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
-PGSSLMODE, PGSSLROOTCERT, ... Redis and Valkey by REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
-REDIS_PASSWORD, REDIS_TLS, ...
-MongoDB by MONGODB_URI, with MONGODB_USERNAME, MONGODB_PASSWORD and MONGODB_AUTH_SOURCE beside it.`,
+${ENGINE_NAMES.map((name) => entryOf(name).help).join('\n')}`,
   flags: { config: text('FILE', 'keys that the environment does not set', {}) },
   notes: 'SIGTERM thaws first, then closes.',
   exits: { 0: 'stopped', 2: 'bad flags or configuration', 1: 'unexpected' },

@@ -10,6 +10,8 @@ interface EngineEntry {
   readonly login: Login;
   /** Says in `quiesce sidecar --help` how the server is reached; lines of 100 characters at most. */
   readonly help: string;
+  /** Says in `quiesce prepare-restore --help` what it does with a copy; lines of 100 characters at most. */
+  readonly restoreHelp: string;
   /** The port of a server that is told nothing else. */
   readonly port: number;
   /** A regular expression of what people call that port in a pod, whole. */
@@ -46,7 +48,12 @@ export const ENGINES = {
       socket: 'PGHOST',
     },
     help: `PostgreSQL is reached by libpq's own names: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
-PGSSLMODE, PGSSLROOTCERT, …`,
+PGSSLMODE, PGSSLROOTCERT, ...`,
+    restoreHelp: `For PostgreSQL it
+  - reads WAL record by record, with checksums, up to the marker of the freeze,
+  - looks for data pages that are newer than that WAL (the copy was not atomic then),
+  - makes sure that no server runs or has run on the copy,
+  - writes backup_label (and tablespace_map) into the data directory.`,
     port: 5432,
     portName: 'postgres(?:ql)?',
     blocksWrites: false,
@@ -62,7 +69,9 @@ PGSSLMODE, PGSSLROOTCERT, …`,
       url: 'REDIS_URL',
     },
     help: `Redis and Valkey are reached by REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
-REDIS_PASSWORD, REDIS_TLS, …`,
+REDIS_PASSWORD, REDIS_TLS, ...`,
+    restoreHelp:
+      'For Redis it compares every file with the receipt, and says how the server must be started.',
     port: 6379,
     portName: 'redis|valkey',
     blocksWrites: true,
@@ -79,7 +88,9 @@ REDIS_PASSWORD, REDIS_TLS, …`,
       url: 'MONGODB_URI',
     },
     help: `MongoDB is reached by MONGODB_URI, with MONGODB_USERNAME, MONGODB_PASSWORD and
-MONGODB_AUTH_SOURCE beside it.`,
+MONGODB_AUTH_SOURCE as well.`,
+    restoreHelp: `For MongoDB it makes sure that the copy was cut under the lock and has every table of it,
+and prints what needs a running server: how to start it alone, or as a new set.`,
     port: 27_017,
     portName: 'mongo(?:db|d)?',
     blocksWrites: true,

@@ -17,8 +17,11 @@ const ALLOWED: readonly { readonly path: RegExp; readonly why: string }[] = [
     path: /^src\/engines\/(?:index|profiles)\.ts$/,
     why: 'how to load each: of a type that lacks no name of the table',
   },
-  { path: /^src\/(?:testbed|demo)\//, why: 'servers to show and test with, not in the image' },
-  { path: /^src\/commands\/(?:sidecar|prepare-restore|demo)\.ts$/, why: 'a help text' },
+  {
+    path: /^src\/(?:testbed|demo)\/|demo-servers\.ts$/,
+    why: 'servers to show and test with, not in the image',
+  },
+  { path: /^src\/commands\/(?:demo|index)\.ts$/, why: 'the help of the demo' },
   { path: /^src\/cluster\/doctor\/rules\/(?:sidecar|probe)\.ts$/, why: 'advice, with examples' },
 ];
 

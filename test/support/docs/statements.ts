@@ -123,7 +123,10 @@ export const wideLines = (text: string, width: number): string[] =>
 /** `NAME  words (default)` in the help of the sidecar. */
 export const defaultsOfHelp = (help: string): ReadonlyMap<string, string> =>
   new Map(
-    [...help.matchAll(/^ {2}(?:--)?([A-Z_a-z-]+) .*\((.+)\)$/gm)].map(
-      ([, name = '', value = '']) => [name, value],
-    ),
+    // What does not fit goes on in the next line, below the first.
+    [
+      ...help
+        .replaceAll(/\n {20,}/g, ' ')
+        .matchAll(/^ {2}(?:-\w, )?(?:--)?([A-Z_a-z-]+) .*\((.+)\)$/gm),
+    ].map(([, name = '', value = '']) => [name, value]),
   );
