@@ -184,7 +184,7 @@ describe('readConfig', () => {
   });
 
   it('is not disturbed by the variables of a Kubernetes Service called quiesce', async () => {
-    await read({
+    const reading = read({
       QUIESCE_SERVICE_HOST: '10.0.0.1',
       QUIESCE_SERVICE_PORT: '443',
       QUIESCE_SERVICE_PORT_HTTPS: '443',
@@ -194,6 +194,7 @@ describe('readConfig', () => {
       QUIESCE_WEBHOOK_SERVICE_HOST: '10.0.0.2',
       QUIESCE_WEBHOOK_PORT: 'tcp://10.0.0.2:443',
     });
+    expect(await reading).toEqual(await read({}));
   });
 });
 

@@ -126,7 +126,7 @@ test.each(Object.entries(ENGINES))(
 );
 
 test('a password beyond ASCII opens MongoDB, too', async () => {
-  await sidecarBeside(async (dir) => {
+  const sidecar = await sidecarBeside(async (dir) => {
     const server = await startStandalone(join(dir, 'db'));
     const [username, pwd] = ['umlaut', 'pässwörd\u00AD'];
     const roles = [{ role: await roleOf(server), db: 'admin' }];
@@ -134,6 +134,7 @@ test('a password beyond ASCII opens MongoDB, too', async () => {
     const uri = `mongodb://${username}:${encodeURIComponent(pwd)}@${server.address}/?authSource=admin`;
     return { env: { ...mongoEnv(server), MONGODB_URI: uri }, stop: () => server.stop() };
   });
+  expect((await sidecar.status()).engine).toMatchObject({ reachable: true });
 }, 120_000);
 
 /** The name of the role that the sidecar's own user has. */

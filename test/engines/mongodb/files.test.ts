@@ -72,8 +72,8 @@ describe('a copy of the data directory', () => {
     await data('journal', 'local/collection');
     for (const name of ['.snapshot', 'dumps', 'local/lost+found']) await volume(name);
     for (const name of ['old', 'dump.tar', 'other-app']) await link(name);
-    await look();
-    await look(true);
+    await expect(look()).resolves.toBeUndefined();
+    await expect(look(true)).resolves.toBeUndefined();
   });
 });
 
