@@ -55,8 +55,9 @@ const MODES: Readonly<Record<PostgresMode, Differing>> = {
     reasons: { killed: 'backup-lost', restarted: 'backup-lost' },
     marksFurtherVolumes: true,
     remembers: true,
-    // The volume of the WAL is cut after the thaw.
-    keptAfterThaw: /^the replication slot /,
+    // The volume of the WAL is cut after the thaw. On 13 the session of the slot waits in a transaction.
+    keptAfterThaw:
+      /^the replication slot |^a session in BEGIN; SET idle_in_transaction_session_timeout/,
     withoutRight: 'ENGINE_PRIVILEGE',
     refusals: [
       {
