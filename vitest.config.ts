@@ -13,12 +13,9 @@ const common = {
   retry: process.env['CI'] ? 1 : 0,
 };
 
-/** Tests on real servers, which wait for them most of the time: more files at once than there are cores. */
 const onServers = {
   ...common,
   globalSetup: './test/support/global-setup.ts',
-  maxWorkers: 4,
-  sequence: { groupOrder: 1 },
 };
 
 /** The tiers are named and explained in CONTRIBUTING; a file says by its name which one it belongs to. */
@@ -26,6 +23,8 @@ export default defineConfig({
   test: {
     reporters: ['default', './test/support/closing-line.ts'],
     passWithNoTests: false,
+    // Real servers are waited for most of the time: more files at once than there are cores.
+    maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     projects: [
       {
@@ -35,8 +34,6 @@ export default defineConfig({
           include: [filesOf('.test.ts')],
           exclude: [...configDefaults.exclude, ...Object.values(ENDINGS).map(filesOf)],
           isolate: false,
-          maxWorkers: 2,
-          sequence: { groupOrder: 0 },
         },
       },
       { test: { name: 'smoke', ...onServers, include: [filesOf(ENDINGS.smoke)] } },

@@ -1,4 +1,4 @@
 import { mongodb } from './mongodb.ts';
 import { describeConformance } from './suite.ts';
 
-describeConformance([mongodb('standalone')]);
+describeConformance([mongodb('standalone')], ['failures']);

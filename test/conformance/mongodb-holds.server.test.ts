@@ -1,0 +1,4 @@
+import { mongodb } from './mongodb.ts';
+import { describeConformance } from './suite.ts';
+
+describeConformance([mongodb('standalone')], ['holds']);

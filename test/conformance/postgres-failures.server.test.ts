@@ -1,0 +1,4 @@
+import { postgres } from './postgres.ts';
+import { describeConformance } from './suite.ts';
+
+describeConformance([postgres(17, 'sealed')], ['failures']);
