@@ -24,7 +24,7 @@ import { claimIn } from './freeze/config-changes.ts';
 import { endClaim } from './freeze/recover.ts';
 import { verifyReceipt } from './verify/verify.ts';
 
-/** Redis 6.2 and newer, and Valkey; configured by the `REDIS_…` settings. */
+/** Redis 6.2 and newer, and Valkey; by the `REDIS_…` names. */
 export const { checkSettings, createEngine } = engineModule(
   parseSettings,
   (settings, options) => new RedisEngine(settings, options),
@@ -67,7 +67,7 @@ class RedisEngine implements Engine {
     return await this.#with(signal, (session) => readMetadata(session, signal));
   }
 
-  /** Ends the pause and restores the settings listed in the journal. Does nothing without that list. */
+  /** Ends the pause and puts back the settings that the journal names; without them nothing is known. */
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     await this.#freeze.forget();
     const claim = claimIn(journal);

@@ -3,10 +3,10 @@ import type { Receipt } from '../../receipt/receipt.ts';
 import { promisedIn } from '../shared/promised.ts';
 import type { FileNames } from './data-dir/data-files.ts';
 
-/** The files that the server would load at a restart. */
+/** What a restart of the server would load. */
 export type Persistence = 'aof' | 'aof+rdb' | 'rdb';
 
-/** The fields of `position` and `restore` that a verification or a restore reads back. */
+/** What a freeze of Redis writes into `position` and `restore`, as far as it is read back. */
 const positionSchema = z.looseObject({
   runId: z.string(),
   replid: z.string(),
@@ -15,7 +15,7 @@ const positionSchema = z.looseObject({
   sample: z.record(z.string(), z.string()).optional(),
 });
 
-/** A receipt is untrusted input: its paths must not lead out of the volume. */
+/** A receipt is what somebody hands in: what it names must not lead out of the volume. */
 const inside = z
   .string()
   .refine(
@@ -38,8 +38,8 @@ export interface PromisedState {
 }
 
 /**
- * @param refuse makes the error for a receipt of another engine or of a freeze that was never in place.
- * Default: the error of a verification.
+ * @param refuse makes the error where the receipt is of another engine, or of no hold; without it, that of
+ * a verification.
  */
 export function promiseIn(
   receipt: Receipt,

@@ -3,7 +3,7 @@ import type { JsonObject } from '../../engine.ts';
 import { RefusedError, parsePairs } from '../connection/replies.ts';
 import type { Session } from '../connection/session.ts';
 
-/** The settings that a freeze reads; it may change some of them. */
+/** The settings a freeze reads, and of which it may change some. */
 const READ = [
   'dir',
   'dbfilename',
@@ -18,7 +18,7 @@ const READ = [
 
 export type ServerSettings = ReadonlyMap<string, string>;
 
-/** @returns the refusal where the server does not let us read its settings. */
+/** @returns the refusal itself where the server does not let us read its settings. */
 export async function readSettings(
   session: Session,
   signal: AbortSignal,
@@ -35,12 +35,12 @@ export async function readSettings(
 }
 
 /**
- * What a freeze has changed on the server or is about to change, as kept in the journal. The changes
- * outlive our connection and process: settings until they are set again, the pause until it ends.
+ * What a freeze has changed on the server, or is about to, as the journal keeps it. Both outlive our
+ * connection and our process: the settings until somebody sets them again, the pause until its end.
  */
 const claimSchema = z.object({
   runId: z.string(),
-  /** Setting → its value before the freeze and its value during it. */
+  /** Setting → what it was and what the freeze makes of it. */
   settings: z.record(z.string(), z.object({ was: z.string(), held: z.string() })),
 });
 export type Claim = z.infer<typeof claimSchema>;
@@ -53,7 +53,7 @@ export function claimIn(journal: JsonObject | null): Claim | null {
   return claimSchema.safeParse(journal?.['redis']).data ?? null;
 }
 
-/** The changes that a freeze will make. Settings that are unknown or already right are left out. */
+/** What a freeze changes: `auto-aof-rewrite-percentage` for all of it, the others for moments. */
 export function makeClaim(
   runId: string,
   settings: ServerSettings | null,
@@ -67,13 +67,13 @@ export function makeClaim(
   return { runId, settings: changes };
 }
 
-/** Only the changes to these settings. The others are already restored; later changes to them are not ours. */
+/** What of a claim is left once the others are put back: what somebody makes of those then is theirs. */
 export function claimOf(claim: Claim, names: readonly string[]): Claim {
   const left = Object.entries(claim.settings).filter(([name]) => names.includes(name));
   return { ...claim, settings: Object.fromEntries(left) };
 }
 
-/** Sets these settings for the freeze, in this order and in one round trip: writers may be waiting. */
+/** Makes settings what the freeze wants, in this order and in one round trip: writers may wait for it. */
 export async function change(
   session: Session,
   claim: Claim,
@@ -107,7 +107,7 @@ async function setAll(
   await Promise.all(made);
 }
 
-/** The present values of the changed settings, read in one round trip. */
+/** What the settings of a claim are now, in one round trip. */
 export async function readClaimed(
   session: Session,
   claim: Claim,
@@ -120,8 +120,8 @@ export async function readClaimed(
 }
 
 /**
- * Restores the settings exactly as they were found, all at once: writers are waiting. A setting that no
- * longer has the freeze's value was changed by another client since, and is left alone.
+ * Puts settings back exactly as they were found, all at once, for writers wait for it. One that is no
+ * longer what the freeze made of it was set by somebody else since: that one is left alone.
  *
  * @param now as `readClaimed` has found them.
  */
