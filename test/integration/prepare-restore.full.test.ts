@@ -18,7 +18,7 @@ import { verifyLedger } from '../../src/testbed/postgres/ledger.ts';
 import { loadRestore } from '../../src/engines/index.ts';
 import { readControlFile } from '../../src/engines/postgres/data-dir/control-file.ts';
 import { parseLsn } from '../../src/engines/postgres/lsn.ts';
-import { preparedSchema } from '../../src/engines/postgres/receipt.ts';
+import { preparedRecordSchema } from '../../src/engines/postgres/receipt.ts';
 import { type PrepareOutcome, prepareRestore } from '../../src/restore/prepare-restore.ts';
 import {
   atomicCopy,
@@ -118,7 +118,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     expect(await readFile(label, 'utf8')).toBe(receipt.restore.backupLabel);
     expect(await stat(label)).toMatchObject({ uid: (await stat(copy.pgdata)).uid });
     expect((await stat(label)).mode & 0o777).toBe(0o600);
-    const prepared = preparedSchema.parse(
+    const prepared = preparedRecordSchema.parse(
       JSON.parse(await readFile(join(copy.volume, '.quiesce/prepared.json'), 'utf8')),
     );
     expect(prepared).toMatchObject({ id: 'backup-1', coveredBy: 'marker' });

@@ -9,10 +9,10 @@ import type { Acked } from '../../src/testbed/postgres/load.ts';
 import { runCli } from '../../src/testbed/processes.ts';
 import { positionSchema, restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import {
-  claimIn,
-  claimJournal,
+  pauseInJournal,
+  journalOf,
   endPause,
-  makeClaim,
+  recordPause,
 } from '../../src/engines/postgres/freeze/paused/pause.ts';
 import { readServer } from '../../src/engines/postgres/server.ts';
 import { Session } from '../../src/engines/postgres/connection/session.ts';
@@ -358,8 +358,8 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     const within = (ms: number): AbortSignal => AbortSignal.timeout(ms);
     const sleeper = await Session.open(settings, within(5_000));
     const server = await readServer(sleeper, within(5_000));
-    const claim = await makeClaim(sleeper, server, within(5_000));
-    expect(claimIn(claimJournal(claim))).toEqual(claim);
+    const claim = await recordPause(sleeper, server, within(5_000));
+    expect(pauseInJournal(journalOf(claim))).toEqual(claim);
     const pid = claim.backend?.pid ?? 0;
     process.kill(pid, 'SIGSTOP');
     const late = sleeper.query('SELECT pg_catalog.pg_wal_replay_pause()', [], within(500));

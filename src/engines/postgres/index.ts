@@ -15,13 +15,13 @@ import { unlessAborted } from '../../lib/deadline.ts';
 import { capabilitiesOf } from '../names.ts';
 import { engineModule, TwoStep } from '../shared/two-step.ts';
 import { withSession } from '../shared/with-session.ts';
-import { Linger } from './backup/kept-session.ts';
+import { KeptSession } from './backup/kept-session.ts';
 import { inspectServerLayout } from './data-dir/layout.ts';
 import { readMetadata } from './metadata/metadata.ts';
 import { modeFor, pausedModeFor } from './freeze/index.ts';
-import type { Prepared } from './freeze/mode.ts';
+import type { PreparedFreeze } from './freeze/mode.ts';
 import { readPrivileges } from './privileges.ts';
-import { claimIn, endPauseThrough } from './freeze/paused/pause.ts';
+import { pauseInJournal, endPauseThrough } from './freeze/paused/pause.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
 import { parseSettings, type PostgresSettings } from './connection/settings.ts';
@@ -45,8 +45,8 @@ class PostgresEngine implements Engine {
   readonly #dataDir: string | undefined;
   readonly #pauses: boolean;
   readonly #onReplicaWait: (seconds: number) => void;
-  readonly #linger = new Linger();
-  readonly #freeze = new TwoStep<Prepared>((prepared) => prepared.close());
+  readonly #keptSession = new KeptSession();
+  readonly #freeze = new TwoStep<PreparedFreeze>((prepared) => prepared.close());
   readonly #retry = new RetryLater();
   #sweeping: Promise<void> | undefined;
 
@@ -64,13 +64,13 @@ class PostgresEngine implements Engine {
   async prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
     if (!this.#pauses) modeFor(context.copy);
     const open = async (): Promise<Session> => {
-      await this.#linger.end();
+      await this.#keptSession.end();
       return await this.#open(signal);
     };
     await this.#freeze.prepare(open, (session) => this.#prepare(session, context, signal), signal);
   }
 
-  async #prepare(session: Session, context: FreezeContext, signal: AbortSignal): Promise<Prepared> {
+  async #prepare(session: Session, context: FreezeContext, signal: AbortSignal): Promise<PreparedFreeze> {
     const server = await readServer(session, signal);
     const privileges = await readPrivileges(session, signal);
     const mode =
@@ -82,9 +82,9 @@ class PostgresEngine implements Engine {
     const layout = idle ? { ...seen, notes: [...seen.notes, PAUSES_NOTHING] } : seen;
     const open = (again: AbortSignal): Promise<Session> => this.#open(again);
     const dataDir = this.#dataDir;
-    const linger = this.#linger.keep;
+    const keepSession = this.#keptSession.keep;
     const retry = this.#retry;
-    const known = { session, server, privileges, layout, dataDir, context, open, linger, retry };
+    const known = { session, server, privileges, layout, dataDir, context, open, keepSession, retry };
     return await mode(known, signal);
   }
 
@@ -105,8 +105,8 @@ class PostgresEngine implements Engine {
    */
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     await this.#freeze.forget();
-    const claim = claimIn(journal);
-    if (claim) await endPauseThrough((again) => this.#open(again), claim, signal);
+    const record = pauseInJournal(journal);
+    if (record) await endPauseThrough((again) => this.#open(again), record, signal);
     await this.#sweep(signal);
     const paths = journal?.['evidence'];
     if (!Array.isArray(paths)) return;
@@ -138,7 +138,7 @@ class PostgresEngine implements Engine {
 
   async close(): Promise<void> {
     await this.#freeze.forget();
-    await this.#linger.end();
+    await this.#keptSession.end();
   }
 
   async #open(signal: AbortSignal): Promise<Session> {

@@ -107,7 +107,7 @@ export const MARKER_PREFIX = 'quiesce';
  * `.quiesce/prepared.json`: what `prepare-restore` proved on the copy before any server ran on it.
  * The verification at start trusts it for the id it names.
  */
-export const preparedSchema = z.object({
+export const preparedRecordSchema = z.object({
   id: z.string(),
   preparedAt: z.string(),
   systemIdentifier: z.string(),
@@ -122,4 +122,4 @@ export const preparedSchema = z.object({
    */
   coveredBy: z.enum(['marker', 'checkpoint', 'replay']),
 });
-export type Prepared = z.infer<typeof preparedSchema>;
+export type PreparedRecord = z.infer<typeof preparedRecordSchema>;

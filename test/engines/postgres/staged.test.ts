@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Prepared } from '../../../src/engines/postgres/receipt.ts';
+import type { PreparedRecord } from '../../../src/engines/postgres/receipt.ts';
 import { readSwap, swapIn } from '../../../src/engines/postgres/restore/swap.ts';
 import {
   isStagingName,
@@ -20,7 +20,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-const prepared: Prepared = {
+const prepared: PreparedRecord = {
   id: 'one',
   preparedAt: '2026-01-01T00:00:00Z',
   systemIdentifier: '1',

@@ -7,7 +7,7 @@ import { formatLsn, parseLsn } from '../../../src/engines/postgres/lsn.ts';
 import { crc32c } from '../../../src/engines/postgres/wal/crc32c.ts';
 import {
   locateWal,
-  type MarkerClaim,
+  type WantedMarker,
   proveMarker,
 } from '../../../src/engines/postgres/wal/prove-marker.ts';
 import { parseHistory, readTimelineHistory } from '../../../src/engines/postgres/wal/timeline.ts';
@@ -28,7 +28,7 @@ import { makeTempDir } from '../../support/postgres.ts';
 
 const never = new AbortController().signal;
 
-function claimOf({ id, position, restore, engine }: PostgresReceipt): MarkerClaim {
+function claimOf({ id, position, restore, engine }: PostgresReceipt): WantedMarker {
   return {
     id,
     markerLsn: position.markerLsn ?? '',
@@ -115,7 +115,7 @@ describe.each([13, 14, 15, 16, 17, 18])('WAL of PostgreSQL %i', (major) => {
 describe('the proof of a marker', () => {
   let source: Source;
   let receipt: PostgresReceipt;
-  let claim: MarkerClaim;
+  let claim: WantedMarker;
   let copy: Copy;
   let dir: string;
 

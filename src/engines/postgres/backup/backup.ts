@@ -17,7 +17,7 @@ export interface SealedBackup {
 }
 
 /** A backup that has begun. */
-export interface Begun {
+export interface BegunBackup {
   readonly lsn: string;
   readonly startTime: string;
   readonly label: string;
@@ -45,7 +45,7 @@ export async function beginBackup(
   session: Session,
   label: string,
   signal: AbortSignal,
-): Promise<Begun> {
+): Promise<BegunBackup> {
   // The label's time is printed in log_timezone.
   await session.query(
     `SELECT pg_catalog.set_config('TimeZone', pg_catalog.current_setting('log_timezone'), false)`,
@@ -64,7 +64,7 @@ export async function beginBackup(
  */
 export async function sealBackup(
   session: Session,
-  first: Begun,
+  first: BegunBackup,
   signal: AbortSignal,
 ): Promise<SealedBackup> {
   let begun = first;
@@ -92,9 +92,9 @@ export async function sealBackup(
   );
 }
 
-async function start(session: Session, label: string, signal: AbortSignal): Promise<Begun> {
+async function start(session: Session, label: string, signal: AbortSignal): Promise<BegunBackup> {
   const call = backupFunctions(session.major).start;
-  const [row] = await session.query<Omit<Begun, 'label'>>(
+  const [row] = await session.query<Omit<BegunBackup, 'label'>>(
     `SELECT pg_catalog.${call}::text AS lsn,
             pg_catalog.to_char(pg_catalog.clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS TZ') AS "startTime"`,
     [label],
@@ -119,7 +119,7 @@ export async function stopBackup(
   return { ...row, map: row.map === '' ? null : row.map };
 }
 
-function labelFor(begun: Begun, facts: ServerFacts): string {
+function labelFor(begun: BegunBackup, facts: ServerFacts): string {
   return buildLabel({
     startLsn: begun.lsn,
     checkpointLsn: facts.checkpointLsn,

@@ -1,10 +1,10 @@
 import { SessionLimit } from '../connection/session-limit.ts';
 import type { Session } from '../connection/session.ts';
 
-const TELL_WITHIN_MS = 5_000;
+const SEND_WITHIN_MS = 5_000;
 
 /** At most one session that stays open for a while after its freeze, for its slot. */
-export class Linger {
+export class KeptSession {
   #session: Session | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -13,7 +13,7 @@ export class Linger {
     await this.end();
     this.#session = session;
     this.#timer = setTimeout(() => void this.end(), ms).unref();
-    await new SessionLimit(session, ms).tell(AbortSignal.timeout(TELL_WITHIN_MS));
+    await new SessionLimit(session, ms).send(AbortSignal.timeout(SEND_WITHIN_MS));
   };
 
   async end(): Promise<void> {

@@ -28,7 +28,7 @@ export async function keepWal(session: Session, ttlMs: number, signal: AbortSign
  *
  * @returns why WAL is not kept; `null` when it is.
  */
-export async function retainWal(
+export async function tryKeepWal(
   session: Session,
   ttlMs: number,
   signal: AbortSignal,

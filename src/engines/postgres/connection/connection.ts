@@ -109,12 +109,12 @@ async function attempt(
   const socket = new DirectedSocket(target.options);
   const connection = makeConnection(socket, ssl, settings);
   const client = makeClient(settings, target, connection, ssl);
-  const seen = watch(connection, client);
+  const progress = followProgress(connection, client);
   try {
-    await withinTime(client, target, settings.connectTimeoutMs, signal);
+    await connectWithDeadline(client, target, settings.connectTimeoutMs, signal);
   } catch (error) {
     socket.destroy();
-    throw explain(error, seen, target);
+    throw explain(error, progress, target);
   }
   const { processID = 0, secretKey = 0 } = client as unknown as {
     processID?: number;
@@ -123,7 +123,7 @@ async function attempt(
   return {
     client,
     socket,
-    version: seen.version,
+    version: progress.version,
     announcedPid: processID,
     encrypted,
     target: target.shown,
@@ -137,34 +137,34 @@ async function attempt(
   };
 }
 
-interface Seen {
+interface ConnectProgress {
   version: string;
   tlsBegun: boolean;
   tlsDone: boolean;
 }
 
 /** What the events of the connection tell about how far it came. */
-function watch(connection: Connection, client: Client): Seen {
-  const seen: Seen = { version: '', tlsBegun: false, tlsDone: false };
+function followProgress(connection: Connection, client: Client): ConnectProgress {
+  const progress: ConnectProgress = { version: '', tlsBegun: false, tlsDone: false };
   // Without a listener a lost connection would end the process.
   client.on('error', () => undefined);
   connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
-    if (message.parameterName === 'server_version') seen.version = message.parameterValue;
+    if (message.parameterName === 'server_version') progress.version = message.parameterValue;
   });
   connection.on('sslconnect', () => {
-    seen.tlsBegun = true;
+    progress.tlsBegun = true;
     connection.stream.once('secureConnect', () => {
-      seen.tlsDone = true;
+      progress.tlsDone = true;
     });
   });
-  return seen;
+  return progress;
 }
 
-function explain(error: unknown, seen: Seen, target: Target): unknown {
+function explain(error: unknown, progress: ConnectProgress, target: Target): unknown {
   if (error instanceof QuiesceError) return error;
   const message = (error as Error).message;
   const refused = /does not support SSL|error establishing an SSL/.test(message);
-  if (refused || (seen.tlsBegun && !seen.tlsDone)) {
+  if (refused || (progress.tlsBegun && !progress.tlsDone)) {
     const why = refused ? 'the server does not offer TLS' : `the handshake failed: ${message}`;
     return new QuiesceError('ENGINE_TLS', `connect to ${target.shown}: ${why}.`, {
       cause: error,
@@ -185,7 +185,7 @@ function explain(error: unknown, seen: Seen, target: Target): unknown {
 }
 
 /** Settles at once on success, failure, the time limit or the signal, whichever is first. */
-async function withinTime(
+async function connectWithDeadline(
   client: Client,
   target: Target,
   limitMs: number,

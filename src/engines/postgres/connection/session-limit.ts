@@ -37,7 +37,7 @@ export class SessionLimit {
   }
 
   /** Tells the server how much of the lease is left. Light: made to be called every second. */
-  async tell(signal: AbortSignal): Promise<void> {
+  async send(signal: AbortSignal): Promise<void> {
     const statements = limits(this.#session.major, this.remainingMs);
     if (!this.#armed) statements.push(...probes());
     this.#armed = true;

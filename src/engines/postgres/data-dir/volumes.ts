@@ -56,8 +56,8 @@ export async function checkVolumes(input: VolumeInput): Promise<Refusal | undefi
     hint: HINT,
   });
   if ((await deviceOf(pgdata)) !== device) return elsewhere(`PGDATA ${pgdata}`);
-  const evidence = dataDir === undefined ? undefined : await deviceOf(join(dataDir, '.quiesce'));
-  if (evidence !== undefined && evidence !== device)
+  const receiptDevice = dataDir === undefined ? undefined : await deviceOf(join(dataDir, '.quiesce'));
+  if (receiptDevice !== undefined && receiptDevice !== device)
     return elsewhere(join(dataDir ?? '', '.quiesce'));
   return (
     (await checkWal(input, device, elsewhere)) ??

@@ -8,7 +8,7 @@ import type { Session } from '../connection/session.ts';
 
 /** What is known of the server when a freeze begins. */
 export interface ModeInput {
-  /** The freeze's own session; the mode closes it, in `Prepared.close` or with its hold. */
+  /** The freeze's own session; the mode closes it, in `PreparedFreeze.close` or with its hold. */
   readonly session: Session;
   readonly server: ServerFacts;
   readonly privileges: Privileges;
@@ -22,13 +22,13 @@ export interface ModeInput {
    * Leaves a session open for a while after the freeze, with what lives as long as it does: until the
    * time is up, another freeze begins, or the engine is closed.
    */
-  readonly linger: (session: Session, ms: number) => Promise<void>;
+  readonly keepSession: (session: Session, ms: number) => Promise<void>;
   /** Takes what a roll-back could not undo, to be tried again until it can. */
   readonly retry: RetryLater;
 }
 
 /** The slow half of a freeze, done. Either `hold` or `close` is called next, once. */
-export interface Prepared {
+export interface PreparedFreeze {
   /** Rejects with nothing held; `close` is called then. */
   hold(signal: AbortSignal): Promise<Hold>;
   /** Undoes what was prepared; never throws. */
@@ -41,7 +41,7 @@ export interface Prepared {
  * @throws QuiesceError COPY_UNSUPPORTED where it cannot keep the promise for these volumes; what was
  * begun by then is undone, but for the session, which the caller closes.
  */
-export type Mode = (input: ModeInput, signal: AbortSignal) => Promise<Prepared>;
+export type Mode = (input: ModeInput, signal: AbortSignal) => Promise<PreparedFreeze>;
 
 export function refuseLayout({ message, hint }: NonNullable<Layout['refusal']>): QuiesceError {
   return new QuiesceError('COPY_UNSUPPORTED', message, { hint });

@@ -2,7 +2,7 @@ import { missingForSealed, type Privileges } from '../privileges.ts';
 import type { ServerFacts } from '../server.ts';
 
 /** How strong a freeze of this server by this role can be, and why it is no stronger. */
-export interface Plan {
+export interface FreezePlan {
   readonly mode: 'sealed' | 'crash-consistent';
   /** The role may `CHECKPOINT`. */
   readonly checkpoint: boolean;
@@ -15,7 +15,7 @@ export interface Plan {
  * copy of that restores by plain crash recovery, but a copy that lost its WAL tail starts without
  * complaint, so the receipt has to say which of the two it is.
  */
-export function planFreeze(server: ServerFacts, privileges: Privileges): Plan {
+export function planFreeze(server: ServerFacts, privileges: Privileges): FreezePlan {
   const reasons: string[] = [];
   const notes: string[] = [];
   if (server.walLevel === 'minimal') {

@@ -13,7 +13,7 @@ import { compareRuns, readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
 /** Asks the server for codes and sentences of what no longer holds. */
-type Still = (session: Session, signal: AbortSignal) => Promise<Breach[]>;
+type ExtraCheck = (session: Session, signal: AbortSignal) => Promise<Breach[]>;
 
 /**
  * Watches, during a hold, that the same run of the same server goes on, and tells the server each
@@ -28,7 +28,7 @@ type Still = (session: Session, signal: AbortSignal) => Promise<Breach[]>;
 export class Watch {
   readonly #then: ServerFacts;
   readonly #open: ((signal: AbortSignal) => Promise<Session>) | null;
-  readonly #still: Still;
+  readonly #extraCheck: ExtraCheck;
   readonly #stop = new AbortController();
   readonly #opened = new Set<Session>();
   #session: Session;
@@ -47,11 +47,11 @@ export class Watch {
     ttlMs: number,
     open: ((signal: AbortSignal) => Promise<Session>) | null,
     signal: AbortSignal,
-    still: Still = async () => [],
+    extraCheck: ExtraCheck = async () => [],
   ): Promise<Watch> {
-    const watch = new Watch(session, then, ttlMs, open, still);
+    const watch = new Watch(session, then, ttlMs, open, extraCheck);
     try {
-      await watch.#sessionLimit.tell(signal);
+      await watch.#sessionLimit.send(signal);
     } catch (error) {
       // The session is still the caller's.
       void watch.#looks.stop();
@@ -66,14 +66,14 @@ export class Watch {
     then: ServerFacts,
     ttlMs: number,
     open: ((signal: AbortSignal) => Promise<Session>) | null,
-    still: Still,
+    extraCheck: ExtraCheck,
   ) {
     this.#session = session;
     this.#opened.add(session);
     this.#sessionLimit = new SessionLimit(session, ttlMs);
     this.#then = then;
     this.#open = open;
-    this.#still = still;
+    this.#extraCheck = extraCheck;
     this.#looks = new Looks({ firstAfterMs: LOOK_EVERY_MS, look: () => this.#look() });
   }
 
@@ -93,7 +93,7 @@ export class Watch {
   async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
     if (this.#session.lost.aborted) await this.#reconnect(signal);
     this.#sessionLimit.renew(ttlMs);
-    await this.#sessionLimit.tell(signal);
+    await this.#sessionLimit.send(signal);
   }
 
   /** Ends the watch and hands over its session, open and outside of any transaction. */
@@ -138,8 +138,8 @@ export class Watch {
   async #look(): Promise<readonly Breach[]> {
     if (this.#session.lost.aborted) return [];
     const looked = this.#sessionLimit
-      .tell(this.#stop.signal)
-      .then(() => this.#still(this.#session, this.#stop.signal));
+      .send(this.#stop.signal)
+      .then(() => this.#extraCheck(this.#session, this.#stop.signal));
     return await withDeadline(ANSWER_WITHIN_MS, looked);
   }
 

@@ -26,7 +26,7 @@ export async function readMetadata(
   const longSeconds = options.longTransactionSeconds ?? LONG_TRANSACTION_SECONDS;
   const [server = {}] = await ask(session, 'server', [], signal);
   const standby = server['inRecovery'] === true;
-  const parts = {
+  const answers = {
     standbys: await ask(session, 'standbys', [], signal),
     receiver: standby ? ((await ask(session, 'receiver', [], signal))[0] ?? null) : null,
     replay: standby ? ((await ask(session, 'replay', [], signal))[0] ?? null) : null,
@@ -43,7 +43,7 @@ export async function readMetadata(
     defaults: await readDefaults(session, signal),
     walOutside: await findWalOutside(session, options.dataDir, signal),
   };
-  return toJson(arrange(session, server, parts, longSeconds)) as JsonObject;
+  return toJson(arrange(session, server, answers, longSeconds)) as JsonObject;
 }
 
 async function requireMonitor(session: Session, signal: AbortSignal): Promise<void> {
@@ -88,7 +88,7 @@ async function readDefaults(
   return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
 }
 
-interface Parts {
+interface Answers {
   readonly standbys: Row[];
   readonly receiver: Row | null;
   readonly replay: Row | null;
@@ -107,7 +107,7 @@ interface Parts {
   readonly walOutside: string | null;
 }
 
-function arrange(session: Session, server: Row, parts: Parts, longSeconds: number): object {
+function arrange(session: Session, server: Row, answers: Answers, longSeconds: number): object {
   const {
     now,
     inRecovery,
@@ -130,7 +130,7 @@ function arrange(session: Session, server: Row, parts: Parts, longSeconds: numbe
     slots,
     extensions,
     ...rest
-  } = parts;
+  } = answers;
   return {
     collectedAt: now,
     server: {
@@ -154,19 +154,19 @@ function arrange(session: Session, server: Row, parts: Parts, longSeconds: numbe
       note: 'Of the connected database only: extensions are installed per database.',
       installed: extensions,
     },
-    warnings: warningsFor(factsFrom(session, server, parts, longSeconds)),
+    warnings: warningsFor(factsFrom(session, server, answers, longSeconds)),
   };
 }
 
 function factsFrom(
   session: Session,
   server: Row,
-  parts: Parts,
+  answers: Answers,
   longSeconds: number,
 ): Parameters<typeof warningsFor>[0] {
-  const { defaults, slots } = parts;
+  const { defaults, slots } = answers;
   const dataDirectory = String(server['dataDirectory']);
-  const outside = parts.tablespaces.flatMap(({ name, location }) =>
+  const outside = answers.tablespaces.flatMap(({ name, location }) =>
     typeof location === 'string' &&
     location.startsWith('/') &&
     !location.startsWith(`${dataDirectory}/`)
@@ -183,16 +183,16 @@ function factsFrom(
     synchronousCommit: defaults['synchronous_commit'] ?? 'on',
     dataChecksums: server['dataChecksums'] === true,
     walLevel: String(server['walLevel']),
-    unloggedTables: Number(parts.unlogged[0]?.['count'] ?? 0),
-    preparedTransactions: parts.preparedTransactions.length,
-    longTransactions: parts.longTransactions.length,
+    unloggedTables: Number(answers.unlogged[0]?.['count'] ?? 0),
+    preparedTransactions: answers.preparedTransactions.length,
+    longTransactions: answers.longTransactions.length,
     longTransactionSeconds: longSeconds,
     persistentSlots: named((slot) => slot['temporary'] === false),
     lostSlots: named((slot) => slot['walStatus'] === 'lost'),
     tablespaces: outside,
-    walOutside: parts.walOutside,
-    archiverFailing: parts.archiver['failing'] === true,
-    replayPaused: parts.replay?.['paused'] === true,
+    walOutside: answers.walOutside,
+    archiverFailing: answers.archiver['failing'] === true,
+    replayPaused: answers.replay?.['paused'] === true,
   };
 }
 

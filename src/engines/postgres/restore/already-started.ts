@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { readIfThere } from '../../../lib/regular-file.ts';
 import type { ClusterState, ControlFile } from '../data-dir/control-file.ts';
 import { parseLsn } from '../lsn.ts';
-import { type CopyPromise, readLabel } from './receipt-claims.ts';
+import { type ReceiptClaims, readLabel } from './receipt-claims.ts';
 import type { PidFile } from './running.ts';
 
 /** The states in which a copy cut during the hold can be, by the server's role then. */
@@ -18,11 +18,11 @@ const STANDBY_STATES: readonly ClusterState[] = ['in archive recovery'];
  */
 export async function hasRun(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   pidFile: PidFile | null,
 ): Promise<string | null> {
-  const { position, restore, isStandby } = promise;
+  const { position, restore, isStandby } = claims;
   const states = isStandby ? STANDBY_STATES : PRIMARY_STATES;
   if (!states.includes(control.state)) {
     return `pg_control says "${control.state}", where a copy cut during the freeze says "${states[0]}"`;
@@ -53,7 +53,7 @@ export async function hasRun(
  */
 export async function startedSince(
   staging: string,
-  { position, expiresAt }: CopyPromise,
+  { position, expiresAt }: ReceiptClaims,
   pidFile: PidFile | null,
 ): Promise<string | null> {
   const started = pidFile?.startedAt?.getTime();

@@ -26,7 +26,7 @@ export async function locateData(
   if (isAbsolute(named) || named.split(/[/\\]/).includes('..')) {
     throw receiptInvalid(`The receipt names a data directory outside of the volume: ${named}`);
   }
-  const pgdata = await inside(dataDir, join(dataDir, named), 'the data directory');
+  const pgdata = await requireInside(dataDir, join(dataDir, named), 'the data directory');
   if (!(await isData(pgdata))) {
     throw incomplete(
       `${pgdata} is no PostgreSQL data directory: it lacks PG_VERSION or global/pg_control.`,
@@ -96,7 +96,7 @@ async function isData(folder: string): Promise<boolean> {
 }
 
 /** The real path, if it lies in the volume. */
-async function inside(dataDir: string, path: string, what: string): Promise<string> {
+async function requireInside(dataDir: string, path: string, what: string): Promise<string> {
   let real: string;
   try {
     real = await realpath(path);
@@ -125,16 +125,16 @@ export async function checkLinks(
   pgdata: string,
   tablespaceMap: string | null,
 ): Promise<void> {
-  await inside(dataDir, join(pgdata, 'pg_wal'), 'the WAL');
+  await requireInside(dataDir, join(pgdata, 'pg_wal'), 'the WAL');
   const spaces = join(pgdata, 'pg_tblspc');
   for (const name of await readdir(spaces)) {
     if ((await lstat(join(spaces, name))).isSymbolicLink()) {
-      await inside(dataDir, join(spaces, name), `tablespace ${name}`);
+      await requireInside(dataDir, join(spaces, name), `tablespace ${name}`);
     }
   }
   for (const line of tablespaceMap?.split('\n') ?? []) {
     const [, oid, path] = /^(\d+) (.+)$/.exec(line) ?? [];
-    if (path !== undefined) await inside(dataDir, path, `tablespace ${oid} of the map`);
+    if (path !== undefined) await requireInside(dataDir, path, `tablespace ${oid} of the map`);
   }
 }
 

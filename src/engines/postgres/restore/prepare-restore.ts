@@ -17,8 +17,8 @@ import { checkVolumes, mapAsLinked } from './tablespace-links.ts';
 import { hasRun } from './already-started.ts';
 import { readIfThere } from '../../../lib/regular-file.ts';
 import { checkOwner } from './check-owner.ts';
-import { type CopyPromise, readPromise } from './receipt-claims.ts';
-import { coverage, preparedOf } from './prepared.ts';
+import { type ReceiptClaims, readClaims } from './receipt-claims.ts';
+import { coverage, preparedRecord } from './prepared.ts';
 import { type CopyProof, proveCopy } from './prove-copy.ts';
 import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { blocksStart, type PidFile, readPidFile, runningOnWal, runningServer } from './running.ts';
@@ -26,7 +26,7 @@ import { prepareStagedCopy } from './staged-copy.ts';
 
 /** A copy under preparation. */
 interface Copy {
-  readonly promise: CopyPromise;
+  readonly claims: ReceiptClaims;
   readonly dataDir: string;
   readonly pgdata: string;
   readonly pidFile: PidFile | null;
@@ -46,36 +46,36 @@ export async function prepareRestore(
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<PrepareOutcome> {
-  const promise = readPromise(receipt);
-  const { restore, systemIdentifier } = promise;
-  if (promise.mode === 'staged') {
-    const outcome = await prepareStagedCopy(promise, dataDir, options, signal);
+  const claims = readClaims(receipt);
+  const { restore, systemIdentifier } = claims;
+  if (claims.mode === 'staged') {
+    const outcome = await prepareStagedCopy(claims, dataDir, options, signal);
     if (outcome !== null) return outcome;
   }
   const pgdata = await locateData(dataDir, restore.dataDirectory, systemIdentifier);
   const control = await readOwnControl(pgdata, systemIdentifier);
   const folder = join(dataDir, VOLUME_FOLDER);
-  const files = await filesToPlace(folder, pgdata, promise);
-  const copy: Copy = { promise, dataDir, pgdata, files, pidFile: await readPidFile(pgdata) };
+  const files = await filesToPlace(folder, pgdata, claims);
+  const copy: Copy = { claims, dataDir, pgdata, files, pidFile: await readPidFile(pgdata) };
   await checkVersion(copy);
 
-  const run = await hasRun(pgdata, promise, control, copy.pidFile);
-  const before = await wasPrepared(dataDir, promise.id);
+  const run = await hasRun(pgdata, claims, control, copy.pidFile);
+  const before = await wasPrepared(dataDir, claims.id);
   if (before && run !== null && !(await labelInPlace(copy)))
     return alreadyPrepared(aboutOf(copy, options));
-  if (promise.mode === 'open') await checkVolumes(pgdata, promise);
+  if (claims.mode === 'open') await checkVolumes(pgdata, claims);
   const running =
     (await runningServer(pgdata, copy.pidFile)) ??
-    (promise.mode === 'open' ? await runningOnWal(pgdata) : null);
+    (claims.mode === 'open' ? await runningOnWal(pgdata) : null);
   if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
   if (run !== null) throw dataPast(`A server has run on this copy: ${run}.`);
   if (!options.dryRun) await checkOwner(pgdata, folder);
-  if (promise.mode !== 'open') await checkLinks(dataDir, pgdata, restore.tablespaceMap);
+  if (claims.mode !== 'open') await checkLinks(dataDir, pgdata, restore.tablespaceMap);
   await checkForeignLabel(copy);
 
   let proof: CopyProof;
   try {
-    proof = await proveCopy(pgdata, promise, control, options, signal);
+    proof = await proveCopy(pgdata, claims, control, options, signal);
   } catch (error) {
     const past = error instanceof QuiesceError && error.code === 'RESTORE_DATA_PAST';
     if (past && before && !(await labelInPlace(copy)))
@@ -83,23 +83,23 @@ export async function prepareRestore(
     throw error;
   }
   signal.throwIfAborted();
-  if (coverage(promise, proof) === 'checkpoint' && copy.pidFile?.startedAt == null) {
+  if (coverage(claims, proof) === 'checkpoint' && copy.pidFile?.startedAt == null) {
     throw incomplete(
       'WAL no longer holds the marker, and without postmaster.pid it cannot be proven that the checkpoint behind it was made by the frozen server and not by one started on this copy.',
     );
   }
-  return await place(copy, proof, options);
+  return await placeFiles(copy, proof, options);
 }
 
-function aboutOf({ promise, pgdata }: Copy, { dryRun }: PrepareOptions) {
-  return { dryRun, id: promise.id, engine: 'postgres', dataDirectory: pgdata };
+function aboutOf({ claims, pgdata }: Copy, { dryRun }: PrepareOptions) {
+  return { dryRun, id: claims.id, engine: 'postgres', dataDirectory: pgdata };
 }
 
 /** The receipt's own copy of the label counts; the files beside it must say the same. */
 async function filesToPlace(
   folder: string,
   pgdata: string,
-  { mode, restore }: CopyPromise,
+  { mode, restore }: ReceiptClaims,
 ): Promise<ReadonlyMap<string, string>> {
   const wanted = [
     ['tablespace_map', TABLESPACE_MAP_FILE, restore.tablespaceMap],
@@ -120,11 +120,11 @@ async function filesToPlace(
   return files;
 }
 
-async function checkVersion({ pgdata, promise }: Copy): Promise<void> {
+async function checkVersion({ pgdata, claims }: Copy): Promise<void> {
   const major = await readMajor(pgdata);
-  if (major !== promise.major) {
+  if (major !== claims.major) {
     throw receiptInvalid(
-      `The receipt is of PostgreSQL ${promise.major}, but ${pgdata} is of ${major}.`,
+      `The receipt is of PostgreSQL ${claims.major}, but ${pgdata} is of ${major}.`,
     );
   }
 }
@@ -147,17 +147,17 @@ async function checkForeignLabel({ pgdata, files }: Copy): Promise<void> {
   }
 }
 
-async function place(
+async function placeFiles(
   copy: Copy,
   proof: CopyProof,
   options: PrepareOptions,
 ): Promise<PrepareOutcome> {
-  const { dataDir, pgdata, files, pidFile, promise } = copy;
+  const { dataDir, pgdata, files, pidFile, claims } = copy;
   const blocks = pidFile !== null && (await blocksStart(pgdata, pidFile));
   if (!options.dryRun) {
     for (const [name, content] of files) await putInPlace(pgdata, name, content);
     if (blocks) await removeDurably(join(pgdata, 'postmaster.pid'));
-    await keepPrepared(dataDir, preparedOf(promise, proof));
+    await keepPrepared(dataDir, preparedRecord(claims, proof));
   }
   return outcomeOf(aboutOf(copy, options), {
     placed: [...files.keys()],
@@ -174,7 +174,7 @@ async function putInPlace(pgdata: string, name: string, content: string): Promis
   await writeDurably(path, content, { mode: 0o600, ...(await ownerLike(pgdata)) });
 }
 
-function sentence({ promise, pgdata, files }: Copy, proof: CopyProof, dryRun: boolean): string {
+function sentence({ claims, pgdata, files }: Copy, proof: CopyProof, dryRun: boolean): string {
   const names = [...files.keys()].toReversed().join(' and ');
   const put =
     names === ''
@@ -182,16 +182,16 @@ function sentence({ promise, pgdata, files }: Copy, proof: CopyProof, dryRun: bo
       : dryRun
         ? `would get ${names}`
         : `has ${names} in place`;
-  const marker = promise.isStandby
+  const marker = claims.isStandby
     ? 'past the position promised'
     : proof.markerFound
       ? 'with the marker'
       : 'from a checkpoint behind the marker';
-  return `The copy of freeze ${promise.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pagesChecked} pages changed since is ahead of it.`;
+  return `The copy of freeze ${claims.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pagesChecked} pages changed since is ahead of it.`;
 }
 
 async function notesFor(
-  { promise, pgdata, pidFile, files }: Copy,
+  { claims, pgdata, pidFile, files }: Copy,
   blocks: boolean,
 ): Promise<string[]> {
   const notes: string[] = [];
@@ -204,11 +204,11 @@ async function notesFor(
       'It will start with a recovery from the archive, which needs restore_command and may go on past the freeze; remove recovery.signal to start it as it was frozen.',
     );
   }
-  if (promise.mode === 'crash-consistent') {
+  if (claims.mode === 'crash-consistent') {
     notes.push('The freeze was crash-consistent: the server recovers as after a crash.');
   }
   const map = files.get('tablespace_map');
-  if (map !== undefined && map !== promise.restore.tablespaceMap) {
+  if (map !== undefined && map !== claims.restore.tablespaceMap) {
     notes.push('tablespace_map names the tablespaces where the links in pg_tblspc lead now.');
   }
   if (blocks) {

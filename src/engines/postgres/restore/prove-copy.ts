@@ -6,7 +6,7 @@ import { WalEvidence } from '../wal/evidence.ts';
 import { locateWal } from '../wal/prove-marker.ts';
 import { printLsn, type WalLocation } from '../wal/segments.ts';
 import { firstRecordIn, type WalkResult, walkWal } from '../wal/walk.ts';
-import type { CopyPromise } from './receipt-claims.ts';
+import type { ReceiptClaims } from './receipt-claims.ts';
 import { dataPast, incomplete } from './errors.ts';
 
 export interface CopyProof {
@@ -36,24 +36,24 @@ const MTIME_SLACK_MS = 60_000;
  */
 export async function proveCopy(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<CopyProof> {
-  const walk = await readWal(pgdata, promise, control, options, signal);
-  const scan = await scanPages(pgdata, promise, control, walk, options, signal);
+  const walk = await readWal(pgdata, claims, control, options, signal);
+  const scan = await scanPages(pgdata, claims, control, walk, options, signal);
   return { ...summary(walk), pagesChecked: scan.pages };
 }
 
 /** The part of the proof that is about WAL alone: whole from the start to what is promised. */
 export async function proveWal(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   signal: AbortSignal,
 ): Promise<Omit<CopyProof, 'pagesChecked'>> {
-  return summary(await readWal(pgdata, promise, control, { dryRun: true }, signal));
+  return summary(await readWal(pgdata, claims, control, { dryRun: true }, signal));
 }
 
 function summary({ from, result, evidence }: Walk): Omit<CopyProof, 'pagesChecked'> {
@@ -67,19 +67,19 @@ function summary({ from, result, evidence }: Walk): Omit<CopyProof, 'pagesChecke
 
 async function readWal(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<Walk> {
-  checkControl(promise, control);
-  const location = await locate(pgdata, promise);
-  const walk = await walkFromStart(location, promise, control, options, signal);
-  checkWalk(promise, control, walk);
+  checkControl(claims, control);
+  const location = await locate(pgdata, claims);
+  const walk = await walkFromStart(location, claims, control, options, signal);
+  checkWalk(claims, control, walk);
   return walk;
 }
 
-function checkControl({ position, restore }: CopyPromise, control: ControlFile): void {
+function checkControl({ position, restore }: ReceiptClaims, control: ControlFile): void {
   if (control.walSegmentSize !== restore.wal.segmentSize) {
     throw incomplete(
       `pg_control names WAL segments of ${control.walSegmentSize} bytes, the receipt ${restore.wal.segmentSize}.`,
@@ -92,13 +92,13 @@ function checkControl({ position, restore }: CopyPromise, control: ControlFile):
   }
 }
 
-async function locate(pgdata: string, promise: CopyPromise): Promise<WalLocation> {
-  const { systemIdentifier, position, restore } = promise;
+async function locate(pgdata: string, claims: ReceiptClaims): Promise<WalLocation> {
+  const { systemIdentifier, position, restore } = claims;
   const { segmentSize } = restore.wal;
   try {
     const wanted = { timeline: position.timeline, systemIdentifier, segmentSize };
     // A running primary never changes its timeline.
-    const fixed = promise.isStandby ? {} : { serverTimeline: position.timeline };
+    const fixed = claims.isStandby ? {} : { serverTimeline: position.timeline };
     return await locateWal(pgdata, { ...wanted, ...fixed });
   } catch (error) {
     throw incomplete(
@@ -114,19 +114,19 @@ async function locate(pgdata: string, promise: CopyPromise): Promise<WalLocation
  */
 async function walkFromStart(
   location: WalLocation,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<Walk> {
-  const start = Number(parseLsn(promise.position.startLsn));
+  const start = Number(parseLsn(claims.position.startLsn));
   const walk = (from: number): Promise<Walk> =>
-    walkFrom(location, promise, control, from, options, signal);
+    walkFrom(location, claims, control, from, options, signal);
   const first = await walk(start);
   const redo = Number(control.redoLsn);
-  if (promise.mode !== 'crash-consistent' || first.result.records > 0 || redo <= start)
+  if (claims.mode !== 'crash-consistent' || first.result.records > 0 || redo <= start)
     return first;
-  const { markerLsn } = promise.position;
+  const { markerLsn } = claims.position;
   const marker = markerLsn === null ? Infinity : Number(parseLsn(markerLsn));
   if (redo < marker) return await walk(redo);
   const early = await firstRecordIn(location, marker - 1, signal);
@@ -136,13 +136,13 @@ async function walkFromStart(
 
 async function walkFrom(
   location: WalLocation,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   from: number,
   { onProgress }: PrepareOptions,
   signal: AbortSignal,
 ): Promise<Walk> {
-  const { id, position, isStandby } = promise;
+  const { id, position, isStandby } = claims;
   const start = Number(parseLsn(position.startLsn));
   const evidence = new WalEvidence({
     marker: position.markerLsn === null ? null : { id, lsn: Number(parseLsn(position.markerLsn)) },
@@ -161,14 +161,14 @@ async function walkFrom(
   return { from, result, evidence };
 }
 
-function checkWalk(promise: CopyPromise, control: ControlFile, walk: Walk): void {
+function checkWalk(claims: ReceiptClaims, control: ControlFile, walk: Walk): void {
   const { evidence, result } = walk;
   if (evidence.restart !== null) {
     throw dataPast(
       `A server was started anew on this data after the freeze: WAL says so at ${printLsn(evidence.restart)}.`,
     );
   }
-  for (const [lsn, what] of requiredPositions(promise, control)) {
+  for (const [lsn, what] of requiredPositions(claims, control)) {
     if (result.endLsn < Number(lsn)) {
       throw incomplete(
         `WAL ends at ${printLsn(result.endLsn)}, before ${what} at ${formatLsn(lsn)}: ${result.ended}.`,
@@ -182,16 +182,16 @@ function checkWalk(promise: CopyPromise, control: ControlFile, walk: Walk): void
       `The checkpoint that pg_control names, at ${at}, is not in WAL: ${result.ended}.`,
     );
   }
-  if (promise.isStandby) return;
-  if (promise.mode !== 'crash-consistent' && evidence.backupEnd === null) {
-    const at = promise.position.stopLsn;
+  if (claims.isStandby) return;
+  if (claims.mode !== 'crash-consistent' && evidence.backupEnd === null) {
+    const at = claims.position.stopLsn;
     throw incomplete(`${where}, and the end of the backup at ${at} is not in it.`);
   }
-  checkMarker(promise, control, walk, where);
+  checkMarker(claims, control, walk, where);
 }
 
 function checkMarker(
-  { position, restore }: CopyPromise,
+  { position, restore }: ReceiptClaims,
   control: ControlFile,
   { evidence, result, from }: Walk,
   where: string,
@@ -213,7 +213,7 @@ function checkMarker(
 }
 
 function requiredPositions(
-  { position, isStandby }: CopyPromise,
+  { position, isStandby }: ReceiptClaims,
   control: ControlFile,
 ): [bigint, string][] {
   const required: [bigint, string][] = [];
@@ -227,7 +227,7 @@ function requiredPositions(
 
 async function scanPages(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   { result }: Walk,
   { onProgress }: PrepareOptions,
@@ -237,7 +237,7 @@ async function scanPages(
     pgdata,
     {
       walEnd: result.endLsn,
-      modifiedSince: new Date(promise.frozenAt.getTime() - MTIME_SLACK_MS),
+      modifiedSince: new Date(claims.frozenAt.getTime() - MTIME_SLACK_MS),
       blockSize: control.blockSize,
     },
     signal,

@@ -11,7 +11,7 @@ import {
 import { incomplete, receiptInvalid } from './errors.ts';
 
 /** What a PostgreSQL receipt promises of a copy, checked for contradictions. */
-export interface CopyPromise {
+export interface ReceiptClaims {
   readonly id: string;
   readonly mode: (typeof MODES)[number];
   readonly isStandby: boolean;
@@ -36,7 +36,7 @@ const COPIES_OF: Readonly<Record<(typeof MODES)[number], readonly string[]>> = {
 };
 
 /** @throws QuiesceError `RESTORE_RECEIPT_INVALID`. */
-export function readPromise(receipt: Receipt): CopyPromise {
+export function readClaims(receipt: Receipt): ReceiptClaims {
   const schemas = { position: positionSchema, restore: restoreSchema };
   const { position, restore } = promisedIn(receipt, 'postgres', schemas, invalid);
   const mode = MODES.find((known) => known === receipt.mode);
@@ -54,7 +54,7 @@ export function readPromise(receipt: Receipt): CopyPromise {
   if (systemIdentifier === undefined || receipt.frozenAt === null) {
     throw receiptInvalid('The receipt does not say of which system it is, or when it was frozen.');
   }
-  const promise: CopyPromise = {
+  const claims: ReceiptClaims = {
     id: receipt.id,
     mode,
     isStandby: role === 'standby',
@@ -65,11 +65,11 @@ export function readPromise(receipt: Receipt): CopyPromise {
     position,
     restore,
   };
-  checkWhole(promise);
-  return promise;
+  checkWhole(claims);
+  return claims;
 }
 
-function checkWhole({ id, mode, isStandby, position, restore }: CopyPromise): void {
+function checkWhole({ id, mode, isStandby, position, restore }: ReceiptClaims): void {
   const { segmentSize } = restore.wal;
   if (segmentSize < 1 << 20 || segmentSize > 1 << 30 || (segmentSize & (segmentSize - 1)) !== 0) {
     throw receiptInvalid(`The receipt names an impossible WAL segment size: ${segmentSize}.`);

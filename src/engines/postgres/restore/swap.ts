@@ -12,7 +12,7 @@ import {
 import { isDenied, isForeign } from '../../shared/foreign-entries.ts';
 import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
 import { readRegular } from '../../../lib/regular-file.ts';
-import { preparedSchema } from '../receipt.ts';
+import { preparedRecordSchema } from '../receipt.ts';
 import { BASE, exists, SWAP, TORN } from '../freeze/staged/folder.ts';
 import { incomplete } from './errors.ts';
 
@@ -23,7 +23,7 @@ const swapSchema = z.object({
    */
   phase: z.enum(['clearing', 'filling', 'done']),
   /** What was proven of the staged backup before anything was moved. */
-  prepared: preparedSchema,
+  prepared: preparedRecordSchema,
 });
 export type Swap = z.infer<typeof swapSchema>;
 
@@ -82,8 +82,8 @@ async function moveAll(from: string, to: string, global: 'first' | 'last'): Prom
   const names: string[] = [];
   for (const name of await readdir(from)) if (!(await stays(from, name))) names.push(name);
   const others = names.filter((name) => name !== 'global');
-  const its = names.filter((name) => name === 'global');
-  const inOrder = global === 'first' ? [...its, ...others] : [...others, ...its];
+  const globalFolder = names.filter((name) => name === 'global');
+  const inOrder = global === 'first' ? [...globalFolder, ...others] : [...others, ...globalFolder];
   for (const name of inOrder) {
     if (await exists(join(to, name))) {
       if (await stays(to, name)) continue;

@@ -4,7 +4,7 @@ import { describeErrno } from '../../../lib/durable-files.ts';
 import { tablespaceEvidenceSchema } from '../receipt.ts';
 import { evidenceIn } from '../freeze/open/tablespace-evidence.ts';
 import { readIfThere } from '../../../lib/regular-file.ts';
-import type { CopyPromise } from './receipt-claims.ts';
+import type { ReceiptClaims } from './receipt-claims.ts';
 import { incomplete } from './errors.ts';
 
 /** One line of a tablespace map. */
@@ -46,8 +46,8 @@ export async function mapAsLinked(pgdata: string, map: string): Promise<string> 
  *
  * @throws QuiesceError `RESTORE_INCOMPLETE`.
  */
-export async function checkVolumes(pgdata: string, promise: CopyPromise): Promise<void> {
-  const { restore } = promise;
+export async function checkVolumes(pgdata: string, claims: ReceiptClaims): Promise<void> {
+  const { restore } = claims;
   const wal = join(pgdata, 'pg_wal');
   await realpath(wal).catch((error: unknown) => {
     throw incomplete(
@@ -57,7 +57,7 @@ export async function checkVolumes(pgdata: string, promise: CopyPromise): Promis
   });
   const mapped = parseMap(restore.tablespaceMap);
   for (const { oid, path } of mapped) {
-    await checkTablespace(promise, oid, (await linkOf(pgdata, oid)) ?? path);
+    await checkTablespace(claims, oid, (await linkOf(pgdata, oid)) ?? path);
   }
   const spaces = join(pgdata, 'pg_tblspc');
   for (const name of await readdir(spaces)) {
@@ -69,7 +69,7 @@ export async function checkVolumes(pgdata: string, promise: CopyPromise): Promis
 }
 
 async function checkTablespace(
-  { id, position }: CopyPromise,
+  { id, position }: ReceiptClaims,
   oid: string,
   path: string,
 ): Promise<void> {

@@ -15,7 +15,7 @@ export interface Replay {
   readonly witnesses: readonly { readonly timeline: number; readonly lsn: string }[];
 }
 
-export interface Evidence {
+export interface VerifyFacts {
   readonly replay: Replay;
   /** The postmaster is the one that ran at the freeze. */
   readonly sameRun: boolean;
@@ -77,8 +77,8 @@ export async function readReplay(session: Session, signal: AbortSignal): Promise
 }
 
 /** Is the server's history the one that the freeze lies on? */
-export function judgeTimeline(position: PostgresPosition, evidence: Evidence): VerifyCheck {
-  const { replay, sameRun, history } = evidence;
+export function judgeTimeline(position: PostgresPosition, facts: VerifyFacts): VerifyCheck {
+  const { replay, sameRun, history } = facts;
   const found = replay.timeline;
   const verdict = (ok: boolean, message: string): VerifyCheck => ({
     name: 'timeline',
@@ -124,8 +124,8 @@ function branchOf(
  * Does the server contain everything up to the freeze? A larger LSN alone proves nothing: a copy that
  * lost its last WAL reaches the same numbers again with other content.
  */
-export function judgePosition(position: PostgresPosition, evidence: Evidence): VerifyCheck {
-  const { replay, sameRun, proof } = evidence;
+export function judgePosition(position: PostgresPosition, facts: VerifyFacts): VerifyCheck {
+  const { replay, sameRun, proof } = facts;
   const wanted = parseLsn(position.lsn);
   const verdict = (ok: boolean, message: string): VerifyCheck => ({
     name: 'position',
@@ -141,7 +141,7 @@ export function judgePosition(position: PostgresPosition, evidence: Evidence): V
     );
   }
   if (sameRun) return verdict(true, 'Reached, by the same run of the server as at the freeze.');
-  if (replay.inRecovery && !evidence.needsLabel) return verdict(...judgeReplay(position, evidence));
+  if (replay.inRecovery && !facts.needsLabel) return verdict(...judgeReplay(position, facts));
   if (proof.found) return verdict(true, `Reached: ${proof.detail}`);
   return verdict(
     false,
@@ -152,7 +152,7 @@ export function judgePosition(position: PostgresPosition, evidence: Evidence): V
 /** Replay has no gaps, so a position passed on the right timeline was replayed. */
 function judgeReplay(
   position: PostgresPosition,
-  { replay, history }: Evidence,
+  { replay, history }: VerifyFacts,
 ): [ok: boolean, message: string] {
   const wanted = parseLsn(position.lsn);
   const left = history === undefined ? undefined : branchOf(position, history);

@@ -9,7 +9,7 @@ import { newestDescendant, timelineSpans } from './timeline.ts';
 import { firstRecordIn, type WalkResult, walkWal } from './walk.ts';
 
 /** The marker of one freeze, in the words of its receipt. */
-export interface MarkerClaim {
+export interface WantedMarker {
   /** The id of the freeze. */
   readonly id: string;
   readonly markerLsn: string;
@@ -65,43 +65,43 @@ export async function locateWal(
  */
 export async function proveMarker(
   pgdata: string,
-  claim: MarkerClaim,
+  wanted: WantedMarker,
   signal: AbortSignal,
 ): Promise<MarkerProof> {
-  const marker = Number(parseLsn(claim.markerLsn));
-  if (claim.serverLsn !== undefined && Number(parseLsn(claim.serverLsn)) <= marker) {
-    return no(`The server is at ${claim.serverLsn}, not past the marker at ${claim.markerLsn}.`);
+  const marker = Number(parseLsn(wanted.markerLsn));
+  if (wanted.serverLsn !== undefined && Number(parseLsn(wanted.serverLsn)) <= marker) {
+    return notFound(`The server is at ${wanted.serverLsn}, not past the marker at ${wanted.markerLsn}.`);
   }
   let location: WalLocation;
   try {
-    location = await locateWal(pgdata, claim);
+    location = await locateWal(pgdata, wanted);
   } catch (error) {
-    return no(`The WAL cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
+    return notFound(`The WAL cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
   }
-  const span = location.spans.find(({ timeline }) => timeline === claim.timeline);
+  const span = location.spans.find(({ timeline }) => timeline === wanted.timeline);
   if (!span || span.end <= marker) {
-    return no(
-      `The server is not on timeline ${claim.timeline} at ${claim.markerLsn}: it branched off before the marker.`,
+    return notFound(
+      `The server is not on timeline ${wanted.timeline} at ${wanted.markerLsn}: it branched off before the marker.`,
     );
   }
-  const fromStart = await walkTo(location, claim, Number(parseLsn(claim.startLsn)), signal);
-  if (fromStart.proof.found || fromStart.result.records > 0 || claim.serverLsn === undefined) {
+  const fromStart = await walkTo(location, wanted, Number(parseLsn(wanted.startLsn)), signal);
+  if (fromStart.proof.found || fromStart.result.records > 0 || wanted.serverLsn === undefined) {
     return fromStart.proof;
   }
   const first = await firstRecordIn(location, marker - 1, signal);
   if (first === undefined || first >= marker) return fromStart.proof;
-  return (await walkTo(location, claim, first, signal)).proof;
+  return (await walkTo(location, wanted, first, signal)).proof;
 }
 
 async function walkTo(
   location: WalLocation,
-  claim: MarkerClaim,
+  wanted: WantedMarker,
   start: number,
   signal: AbortSignal,
 ): Promise<{ proof: MarkerProof; result: WalkResult }> {
-  const lsn = Number(parseLsn(claim.markerLsn));
+  const lsn = Number(parseLsn(wanted.markerLsn));
   const evidence = new WalEvidence({
-    marker: { id: claim.id, lsn },
+    marker: { id: wanted.id, lsn },
     backupStart: -1,
     checkpoint: -1,
     restartsAfter: Infinity,
@@ -119,19 +119,19 @@ async function walkTo(
   );
   if (evidence.markerCommit !== null) {
     const commit = printLsn(evidence.markerCommit);
-    const detail = `The marker ends at ${claim.markerLsn} and its commit at ${commit}; WAL was read from ${printLsn(start)}, every checksum right.`;
+    const detail = `The marker ends at ${wanted.markerLsn} and its commit at ${commit}; WAL was read from ${printLsn(start)}, every checksum right.`;
     return { result, proof: { found: true, detail } };
   }
   if (evidence.markerSeen) {
-    return { result, proof: no(`The marker's commit is missing: ${result.ended}.`) };
+    return { result, proof: notFound(`The marker's commit is missing: ${result.ended}.`) };
   }
   const why =
     result.endLsn > lsn
       ? 'another record lies in its place'
       : `valid WAL from ${printLsn(start)} ends before it, in ${result.ended}`;
-  return { result, proof: no(`The marker at ${claim.markerLsn} is not there: ${why}.`) };
+  return { result, proof: notFound(`The marker at ${wanted.markerLsn} is not there: ${why}.`) };
 }
 
-function no(detail: string): MarkerProof {
+function notFound(detail: string): MarkerProof {
   return { found: false, detail };
 }

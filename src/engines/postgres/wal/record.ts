@@ -55,7 +55,7 @@ export class ReadRecord implements WalRecord {
 }
 
 /** Gathers the head and the checksum of a record that comes in parts. */
-export class Parts {
+export class RecordAssembler {
   readonly #scratch: Buffer;
   #length = 0;
   crc = CRC_START;

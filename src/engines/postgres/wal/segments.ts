@@ -115,7 +115,7 @@ export class SegmentReader {
   }
 
   /** The name of the file that holds a position, or should hold it. */
-  describe(position: number): string {
+  fileNameAt(position: number): string {
     const { segmentSize, spans } = this.#location;
     const segment = Math.floor(position / segmentSize);
     const span =

@@ -11,7 +11,7 @@ import {
   RM_XLOG,
   XLOG_SWITCH,
 } from './format.ts';
-import { HEAD, Parts, ReadRecord, type WalRecord } from './record.ts';
+import { HEAD, RecordAssembler, ReadRecord, type WalRecord } from './record.ts';
 import { EndOfWal, printLsn, SegmentReader, type WalLocation } from './segments.ts';
 
 export interface WalkResult {
@@ -113,7 +113,7 @@ class Walker {
     } catch (error) {
       if (!(error instanceof EndOfWal)) throw error;
       const at = printLsn(this.#position);
-      ended = `${this.#reader.describe(this.#position)} at ${at}: ${error.message}`;
+      ended = `${this.#reader.fileNameAt(this.#position)} at ${at}: ${error.message}`;
     }
     return { endLsn: this.#position, records, ended };
   }
@@ -174,8 +174,8 @@ class Walker {
     const at = this.#reader.offsetOf(this.#position);
     const length = this.#lengthAt(at);
     const first = this.#pageEnd - this.#position;
-    const parts = new Parts(this.#scratch);
-    parts.add(this.#reader.bytes, at, first);
+    const assembler = new RecordAssembler(this.#scratch);
+    assembler.add(this.#reader.bytes, at, first);
     let remaining = length - first;
     while (remaining > 0) {
       const pageStart = this.#pageEnd;
@@ -190,11 +190,11 @@ class Walker {
         );
       }
       const part = Math.min(remaining, blockSize - page.size);
-      parts.add(this.#reader.bytes, this.#reader.offsetOf(pageStart) + page.size, part);
+      assembler.add(this.#reader.bytes, this.#reader.offsetOf(pageStart) + page.size, part);
       remaining -= part;
       if (remaining === 0) {
         const end = align8(pageStart + page.size + part);
-        return this.#record(this.#scratch, 0, length, parts.crc, end);
+        return this.#record(this.#scratch, 0, length, assembler.crc, end);
       }
     }
     throw new EndOfWal('a record is empty');

@@ -11,7 +11,7 @@ import {
 } from '../../data-dir/volumes.ts';
 
 /** One part of the data and the device it lies on. */
-export interface Part {
+export interface DataPart {
   /** `data`, `wal`, `tablespace:NAME`. */
   readonly name: string;
   /** As seen from here. */
@@ -30,7 +30,7 @@ const ORDER =
   'The order is: the volumes of data and tablespaces while frozen, then thaw, then the volume of pg_wal.';
 
 /** Looks for every part of the data; refuses where one cannot be seen. */
-async function findParts(input: VolumeInput): Promise<Part[] | Refusal> {
+async function findDataParts(input: VolumeInput): Promise<DataPart[] | Refusal> {
   const { pgdata, dataDir } = input;
   const device = await deviceOf(dataDir ?? pgdata);
   const elsewhere = (what: string): Refusal => ({
@@ -42,7 +42,7 @@ async function findParts(input: VolumeInput): Promise<Part[] | Refusal> {
   if (folder) return folder;
   const wal = await findWal(input);
   if (isRefusal(wal)) return wal;
-  const parts: Part[] = [
+  const parts: DataPart[] = [
     { name: 'data', path: pgdata, device },
     { name: 'wal', path: wal, device: await deviceOf(wal) },
   ];
@@ -59,29 +59,29 @@ async function findParts(input: VolumeInput): Promise<Part[] | Refusal> {
  * of the backup, and everything else before: a volume that holds both cannot be cut soundly.
  */
 export async function planCuts(input: VolumeInput): Promise<CutPlan | Refusal> {
-  const parts = await findParts(input);
+  const parts = await findDataParts(input);
   if (isRefusal(parts)) return parts;
   const wal = parts.find(({ name }) => name === 'wal');
-  const rest = parts.filter((part) => part !== wal);
-  const shared = rest.filter(({ device }) => device === wal?.device);
-  if (wal === undefined || shared.length > 0) return refuseShared(rest, shared);
-  const devices = [...new Set(rest.map(({ device }) => device))];
+  const others = parts.filter((part) => part !== wal);
+  const shared = others.filter(({ device }) => device === wal?.device);
+  if (wal === undefined || shared.length > 0) return refuseShared(others, shared);
+  const devices = [...new Set(others.map(({ device }) => device))];
   const volumes = devices.map((device) =>
     volumeOf(
-      rest.filter((part) => part.device === device),
+      others.filter((part) => part.device === device),
       'while-frozen',
     ),
   );
   const links = input.tablespaces.filter(({ location }) => isAbsolute(location));
   const tablespaces = links.flatMap(({ name }) =>
-    rest.filter((part) => part.name === `tablespace:${name}`).map(({ path }) => path),
+    others.filter((part) => part.name === `tablespace:${name}`).map(({ path }) => path),
   );
   return { volumes: [...volumes, volumeOf([wal], 'after-thaw')], tablespaces };
 }
 
-function refuseShared(rest: readonly Part[], shared: readonly Part[]): Refusal {
+function refuseShared(others: readonly DataPart[], shared: readonly DataPart[]): Refusal {
   const names = shared.map(({ name }) => name).join(' and ');
-  if (shared.length === rest.length) {
+  if (shared.length === others.length) {
     return {
       message: `All of the data lies on one volume, pg_wal too: it would have to be cut while frozen and again after the thaw. ${ORDER}`,
       hint: 'Set QUIESCE_COPY=snapshot: one atomic snapshot of one volume.',
@@ -93,7 +93,7 @@ function refuseShared(rest: readonly Part[], shared: readonly Part[]): Refusal {
   };
 }
 
-function volumeOf(on: readonly Part[], cut: VolumeCut['cut']): VolumeCut {
+function volumeOf(on: readonly DataPart[], cut: VolumeCut['cut']): VolumeCut {
   return { holds: on.map(({ name }) => name), paths: on.map(({ path }) => path), cut };
 }
 
@@ -105,7 +105,7 @@ export function orderOf({ volumes }: CutPlan): ('thaw' | string[])[] {
 }
 
 /** The order as a sentence. */
-export function describeOrder({ volumes }: CutPlan): string {
+export function orderSentence({ volumes }: CutPlan): string {
   const list = (cut: VolumeCut['cut']): string =>
     volumes
       .filter((volume) => volume.cut === cut)

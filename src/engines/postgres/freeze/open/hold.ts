@@ -30,7 +30,7 @@ export interface OpenFacts {
   /** `OID location` of each tablespace, as {@link listTablespaces} gives them. */
   readonly tablespaces: readonly string[];
   /** Keeps a session, and so its slot, open for that long. */
-  readonly linger: (session: Session, ms: number) => Promise<void>;
+  readonly keepSession: (session: Session, ms: number) => Promise<void>;
 }
 
 /**
@@ -125,7 +125,7 @@ export class OpenHold extends StatedHold {
   }
 
   async #stop(signal: AbortSignal): Promise<Pick<HoldEnd, 'position' | 'restore'>> {
-    const { id, server, position, restore, linger } = this.#facts;
+    const { id, server, position, restore, keepSession } = this.#facts;
     const session = await this.#watch.take(signal);
     const markerLsn = await writeMarker(session, id, signal);
     const ended = await stopBackup(session, signal);
@@ -135,7 +135,7 @@ export class OpenHold extends StatedHold {
     }
     const last = walFileName(label.timeline, parseLsn(ended.lsn) - 1n, server.segmentSize);
     const keptUntil = new Date(Date.now() + KEEP_WAL_MS).toISOString();
-    await linger(session, KEEP_WAL_MS);
+    await keepSession(session, KEEP_WAL_MS);
     return {
       position: {
         lsn: ended.lsn,

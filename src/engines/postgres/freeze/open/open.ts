@@ -1,11 +1,11 @@
 import { QuiesceError } from '../../../../errors.ts';
 import { unlessAborted, withDeadline } from '../../../../lib/deadline.ts';
 import type { Hold } from '../../../engine.ts';
-import { beginBackup, type Begun } from '../../backup/backup.ts';
+import { beginBackup, type BegunBackup } from '../../backup/backup.ts';
 import { askLayout } from '../../data-dir/layout.ts';
 import { parseLsn, walFileName } from '../../lsn.ts';
 import { CLEAR_WITHIN_MS, KEEP_WAL_MS, listTablespaces, OpenHold } from './hold.ts';
-import { type CutPlan, describeOrder, orderOf, planCuts } from './cut-order.ts';
+import { type CutPlan, orderSentence, orderOf, planCuts } from './cut-order.ts';
 import { missingForSealed } from '../../privileges.ts';
 import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
 import { keepWal } from '../../backup/wal-slot.ts';
@@ -14,7 +14,7 @@ import { clearEvidence, evidenceIn, writeEvidence } from './tablespace-evidence.
 import { isRefusal } from '../../data-dir/volumes.ts';
 import { Watch } from '../watch.ts';
 import { listDatabases } from '../position.ts';
-import { type ModeInput, type Prepared, refuseLayout } from '../mode.ts';
+import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
 
 /**
  * `copy: volumes`, several volumes each cut atomically at moments of their own: a backup that stays open
@@ -25,7 +25,7 @@ import { type ModeInput, type Prepared, refuseLayout } from '../mode.ts';
  * The start (a fast checkpoint) blocks no writer. A slot must keep the WAL: without it the segment the
  * backup starts from is gone by its end (measured, 6 of 6 versions).
  */
-export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promise<Prepared> {
+export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promise<PreparedFreeze> {
   const { session, server, privileges, context } = input;
   if (server.inRecovery) {
     throw new QuiesceError(
@@ -49,7 +49,7 @@ export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promis
       { hint: `Run as a superuser: ${missing.join(' ')}` },
     );
   }
-  const plan = await planFor(input, signal);
+  const plan = await planCutsFor(input, signal);
   await requireSlot(input, signal);
   const begun = await beginBackup(session, `quiesce ${context.id}`, signal);
   return {
@@ -58,7 +58,7 @@ export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promis
   };
 }
 
-async function planFor(input: ModeInput, signal: AbortSignal): Promise<CutPlan> {
+async function planCutsFor(input: ModeInput, signal: AbortSignal): Promise<CutPlan> {
   const { session, server, layout, dataDir } = input;
   const { pgdata, relative } = layout;
   if (dataDir === undefined || pgdata === null || relative === null) {
@@ -91,13 +91,13 @@ async function requireSlot({ session, context }: ModeInput, signal: AbortSignal)
   }
 }
 
-interface Opening extends ModeInput {
+interface OpenInput extends ModeInput {
   readonly plan: CutPlan;
-  readonly begun: Begun;
+  readonly begun: BegunBackup;
 }
 
 /** What the receipt can say while the backup is open; evidence on the volumes of tablespaces, last. */
-async function open(input: Opening, signal: AbortSignal): Promise<Hold> {
+async function open(input: OpenInput, signal: AbortSignal): Promise<Hold> {
   const { session, context, plan, begun, layout } = input;
   const server = await readServer(session, signal);
   const tablespaces = await listTablespaces(session, signal);
@@ -115,11 +115,11 @@ async function open(input: Opening, signal: AbortSignal): Promise<Hold> {
   const evidence = plan.tablespaces.map(evidenceIn);
   const notes = [
     ...layout.notes,
-    `${describeOrder(plan)} WAL is kept for ${KEEP_WAL_MS / 1_000} s after the thaw.`,
+    `${orderSentence(plan)} WAL is kept for ${KEEP_WAL_MS / 1_000} s after the thaw.`,
   ];
   const { id } = context;
-  const { linger } = input;
-  const facts = { id, server, position, restore, notes, evidence, tablespaces, linger };
+  const { keepSession } = input;
+  const facts = { id, server, position, restore, notes, evidence, tablespaces, keepSession };
   // Files on the volumes of tablespaces outlive this process.
   if (evidence.length > 0) await context.remember({ evidence });
   const watch = await Watch.start(session, server, context.ttlMs, null, signal);
@@ -138,7 +138,7 @@ async function open(input: Opening, signal: AbortSignal): Promise<Hold> {
 }
 
 /** The label that stop returns has the last word on the checkpoint; another may have come since the start. */
-function positionOf(server: ServerFacts, begun: Begun): PostgresPosition {
+function positionOf(server: ServerFacts, begun: BegunBackup): PostgresPosition {
   return {
     lsn: begun.lsn,
     startLsn: begun.lsn,

@@ -4,7 +4,7 @@ import { ResumeSwitch } from './resume-switch.ts';
 type Open = (signal: AbortSignal) => Promise<Session>;
 
 /** The switch by which the server ends a pause by itself, from the hold to its release: there always is one. */
-export class Armed {
+export class ArmedSwitch {
   #switch: ResumeSwitch;
   #leaseEndsAt: number;
   readonly #open: Open;
@@ -30,7 +30,7 @@ export class Armed {
   }
 
   /** For what is left of the lease, where the session of the switch was ended by somebody else. */
-  async again(witness: Session, signal: AbortSignal): Promise<void> {
+  async rearm(witness: Session, signal: AbortSignal): Promise<void> {
     await this.#oneAtATime(async () => {
       if (this.#ended || !this.#switch.lost) return;
       const leftMs = Math.max(0, this.#leaseEndsAt - performance.now());
@@ -39,7 +39,7 @@ export class Armed {
   }
 
   /** Arms no other from here on. Resolves once the one that was being armed is known, and can be ended. */
-  async last(): Promise<void> {
+  async armNoMore(): Promise<void> {
     this.#ended = true;
     await this.#changing;
   }

@@ -19,25 +19,25 @@ export type Backend = z.infer<typeof backendSchema>;
  * outlives our session and our process, and is gone with the run of the server (documentation,
  * "Recovery Control Functions").
  */
-const claimSchema = z.object({
+const pauseRecordSchema = z.object({
   systemIdentifier: z.string(),
   serverStartedAt: z.string(),
   checkpointerStartedAt: z.string().nullable(),
   /** The backend that was told to pause; `null` once it has answered. */
   backend: backendSchema.nullable(),
 });
-export type PauseClaim = z.infer<typeof claimSchema>;
+export type PauseRecord = z.infer<typeof pauseRecordSchema>;
 
 /** As `pg_get_wal_replay_pause_state()` says it. */
 export type PauseState = 'not paused' | 'pause requested' | 'paused';
 
-/** The claim in a journal that `claimJournal` made; `null` where there is none. */
-export function claimIn(journal: JsonObject | null): PauseClaim | null {
-  return claimSchema.safeParse(journal?.['replayPause']).data ?? null;
+/** The claim in a journal that `journalOf` made; `null` where there is none. */
+export function pauseInJournal(journal: JsonObject | null): PauseRecord | null {
+  return pauseRecordSchema.safeParse(journal?.['replayPause']).data ?? null;
 }
 
-export function claimJournal(claim: PauseClaim): JsonObject {
-  return { replayPause: claim };
+export function journalOf(record: PauseRecord): JsonObject {
+  return { replayPause: record };
 }
 
 /** The server process behind a session. */
@@ -53,11 +53,11 @@ export async function thisBackend(session: Session, signal: AbortSignal): Promis
 }
 
 /** What is to be journaled before `pauseReplay` is called on this session. */
-export async function makeClaim(
+export async function recordPause(
   session: Session,
   server: ServerFacts,
   signal: AbortSignal,
-): Promise<PauseClaim> {
+): Promise<PauseRecord> {
   const backend = await thisBackend(session, signal);
   const { systemIdentifier, serverStartedAt, checkpointerStartedAt } = server;
   return { systemIdentifier, serverStartedAt, checkpointerStartedAt, backend };
@@ -124,22 +124,22 @@ export function pausedBefore(): QuiesceError {
  */
 export async function endPause(
   session: Session,
-  claim: PauseClaim,
+  record: PauseRecord,
   signal: AbortSignal,
 ): Promise<void> {
-  if (claim.backend) await endBackend(session, claim.backend, signal);
-  await resumeReplay(session, claim, signal);
+  if (record.backend) await endBackend(session, record.backend, signal);
+  await resumeReplay(session, record, signal);
   await endSwitches(session, signal);
 }
 
 /** As `endPause`, in a session of its own. Where the server is gone, so is the pause. */
 export async function endPauseThrough(
   open: (signal: AbortSignal) => Promise<Session>,
-  claim: PauseClaim,
+  record: PauseRecord,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await withSession(open(signal), (session) => endPause(session, claim, signal));
+    await withSession(open(signal), (session) => endPause(session, record, signal));
   } catch (error) {
     if (!nothingListens(error)) throw error;
   }
@@ -147,34 +147,34 @@ export async function endPauseThrough(
 
 async function resumeReplay(
   session: Session,
-  claim: PauseClaim,
+  record: PauseRecord,
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
-    if (!(await isSameRecovery(session, claim, signal))) return;
+    if (!(await isSameRecovery(session, record, signal))) return;
     if ((await readPauseState(session, signal)) === 'not paused') return;
     await session
       .query('SELECT pg_catalog.pg_wal_replay_resume()', [], signal)
       .catch(async (error: unknown) => {
         // A promotion may have come first; then there is nothing left to resume.
-        if (await isSameRecovery(session, claim, signal)) throw error;
+        if (await isSameRecovery(session, record, signal)) throw error;
       });
   }
 }
 
 async function isSameRecovery(
   session: Session,
-  claim: PauseClaim,
+  record: PauseRecord,
   signal: AbortSignal,
 ): Promise<boolean> {
   const now = await readServer(session, signal);
   const crashed =
-    claim.checkpointerStartedAt !== null &&
+    record.checkpointerStartedAt !== null &&
     now.checkpointerStartedAt !== null &&
-    claim.checkpointerStartedAt !== now.checkpointerStartedAt;
+    record.checkpointerStartedAt !== now.checkpointerStartedAt;
   const sameRun =
-    claim.systemIdentifier === now.systemIdentifier &&
-    claim.serverStartedAt === now.serverStartedAt;
+    record.systemIdentifier === now.systemIdentifier &&
+    record.serverStartedAt === now.serverStartedAt;
   return now.inRecovery && sameRun && !crashed;
 }
 

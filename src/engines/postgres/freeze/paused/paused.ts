@@ -9,10 +9,10 @@ import { type PrimaryReport, readPrimaryReport, waitForReplay } from './catch-up
 import { ResumeSwitch } from './resume-switch.ts';
 import { PausedHold } from './hold.ts';
 import {
-  claimJournal,
+  journalOf,
   endPauseThrough,
-  makeClaim,
-  type PauseClaim,
+  recordPause,
+  type PauseRecord,
   pausedBefore,
   pauseReplay,
   readPauseState,
@@ -20,14 +20,14 @@ import {
 import { readServer } from '../../server.ts';
 import { grantExecute } from '../../connection/sqlstate.ts';
 import { filesOf, listDatabases, positionOf, replayedTo, restoreOf } from '../position.ts';
-import { type ModeInput, type Prepared, refuseLayout } from '../mode.ts';
+import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
 
 const UNDO_WITHIN_MS = 8_000;
 const UNDO_AGAIN_AFTER_MS = 1_000;
 /** Less than the grace of the dead-man's switch. */
 const FREEZE_WITHIN_MS = 25_000;
 
-interface Caught {
+interface CaughtUp {
   readonly report: PrimaryReport;
   readonly waitMs: number;
 }
@@ -46,7 +46,7 @@ export async function preparePaused(
   input: ModeInput,
   signal: AbortSignal,
   onWait: (seconds: number) => void,
-): Promise<Prepared> {
+): Promise<PreparedFreeze> {
   const { session, layout, privileges, context } = input;
   if (layout.refusal) throw refuseLayout(layout.refusal);
   await checkGrants(input, signal);
@@ -62,9 +62,9 @@ export async function preparePaused(
   } finally {
     onWait((performance.now() - began) / 1_000);
   }
-  const caught = { report, waitMs: Math.round(performance.now() - began) };
+  const caughtUp = { report, waitMs: Math.round(performance.now() - began) };
   return {
-    hold: (until) => pause(input, caught, until),
+    hold: (until) => pause(input, caughtUp, until),
     close: () => session.close(),
   };
 }
@@ -96,25 +96,25 @@ async function checkGrants(
  * The claim is in the journal before replay is paused: whatever dies from here on, it is resumed.
  * The dead-man's switch follows at once; armed earlier, its snapshot would hold replay back.
  */
-async function pause(input: ModeInput, caught: Caught, signal: AbortSignal): Promise<Hold> {
+async function pause(input: ModeInput, caughtUp: CaughtUp, signal: AbortSignal): Promise<Hold> {
   const { session, context, open } = input;
-  let claim = await makeClaim(session, input.server, signal);
+  let record = await recordPause(session, input.server, signal);
   let resumeSwitch: ResumeSwitch | undefined;
-  await context.remember(claimJournal(claim));
+  await context.remember(journalOf(record));
   try {
     await pauseReplay(session, signal);
     resumeSwitch = await ResumeSwitch.arm(open, session, context.ttlMs, signal);
     const armed = performance.now();
-    claim = { ...claim, backend: null };
-    await context.remember(claimJournal(claim));
-    const facts = await describe(input, caught, signal);
+    record = { ...record, backend: null };
+    await context.remember(journalOf(record));
+    const facts = await sealWhilePaused(input, caughtUp, signal);
     if (performance.now() - armed > FREEZE_WITHIN_MS) throw tooSlow();
-    return await PausedHold.over(facts, claim, resumeSwitch, session, open, context.ttlMs, signal);
+    return await PausedHold.over(facts, record, resumeSwitch, session, open, context.ttlMs, signal);
   } catch (error) {
     if (error instanceof QuiesceError && error.code === 'ENGINE_REPLAY_PAUSED') {
       await context.remember({});
     } else {
-      await undo(claim, open, session, (sentence) => context.progress(sentence));
+      await undo(record, open, session, (sentence) => context.progress(sentence));
       await resumeSwitch?.close();
     }
     throw error;
@@ -136,9 +136,9 @@ function tooSlow(): QuiesceError {
  * While replay stands still: the restartpoint that a backup begins with, so that no other one
  * writes or recycles WAL during the copy; its label; and the proof that replay has not moved.
  */
-async function describe(
+async function sealWhilePaused(
   input: ModeInput,
-  { report, waitMs }: Caught,
+  { report, waitMs }: CaughtUp,
   signal: AbortSignal,
 ): Promise<HoldFacts> {
   const { session, context, layout } = input;
@@ -173,7 +173,7 @@ async function describe(
  * falls back further and further. The journal names the pause meanwhile.
  */
 async function undo(
-  claim: PauseClaim,
+  record: PauseRecord,
   open: ModeInput['open'],
   old: ModeInput['session'],
   progress: (sentence: string) => void,
@@ -182,7 +182,7 @@ async function undo(
   for (;;) {
     try {
       const signal = AbortSignal.timeout(UNDO_WITHIN_MS);
-      return await endPauseThrough(open, claim, signal);
+      return await endPauseThrough(open, record, signal);
     } catch (error) {
       progress(
         `replay may still be paused and is tried to be resumed: ${toQuiesceError(error).message}`,

@@ -40,7 +40,7 @@ export class ResumeSwitch {
       }
       const resumeSwitch = new ResumeSwitch(session, backend);
       resumeSwitch.#run((forMs + GRACE_MS) / 1_000);
-      await resumeSwitch.#seen(witness, signal).catch((error: unknown) => {
+      await resumeSwitch.#waitUntilRunning(witness, signal).catch((error: unknown) => {
         // Nobody would know of it any more: its statement is cancelled.
         resumeSwitch.#end.abort();
         throw error;
@@ -80,7 +80,7 @@ export class ResumeSwitch {
       .catch(() => undefined);
   }
 
-  async #seen(witness: Session, signal: AbortSignal): Promise<void> {
+  async #waitUntilRunning(witness: Session, signal: AbortSignal): Promise<void> {
     for (;;) {
       const rows = await witness.query(
         `SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'`,

@@ -1,14 +1,14 @@
 import type { Hold } from '../../../engine.ts';
-import { beginBackup, type Begun, sealBackup } from '../../backup/backup.ts';
+import { beginBackup, type BegunBackup, sealBackup } from '../../backup/backup.ts';
 import { PostgresHold } from './hold.ts';
 import { writeMarker } from '../../backup/marker.ts';
-import { retainWal } from '../../backup/wal-slot.ts';
+import { tryKeepWal } from '../../backup/wal-slot.ts';
 import { readServer } from '../../server.ts';
 import type { Session } from '../../connection/session.ts';
 import { Watch } from '../watch.ts';
 import { filesOf, listDatabases, positionOf, replayedTo, restoreOf } from '../position.ts';
-import { type ModeInput, type Prepared, refuseLayout } from '../mode.ts';
-import { planFreeze, type Plan } from '../plan.ts';
+import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
+import { planFreeze, type FreezePlan } from '../plan.ts';
 
 /**
  * `copy: snapshot`, one volume cut atomically: a sealed freeze, or crash-consistent where the server
@@ -17,14 +17,14 @@ import { planFreeze, type Plan } from '../plan.ts';
  * The slow half blocks nobody: the fast checkpoint, as the start of a backup where the plan allows
  * one. Writers feel its I/O once only, so there is no other checkpoint before it.
  */
-export async function prepareSealed(input: ModeInput, signal: AbortSignal): Promise<Prepared> {
+export async function prepareSealed(input: ModeInput, signal: AbortSignal): Promise<PreparedFreeze> {
   const { session, server, privileges, layout, context } = input;
   if (layout.refusal) throw refuseLayout(layout.refusal);
   const plan = planFreeze(server, privileges);
   const notes = [...plan.notes, ...layout.notes, ...layout.outside];
-  let begun: Begun | null = null;
+  let begun: BegunBackup | null = null;
   if (plan.mode === 'sealed') {
-    const notKept = await retainWal(session, context.ttlMs, signal);
+    const notKept = await tryKeepWal(session, context.ttlMs, signal);
     if (notKept !== null) notes.push(notKept);
     begun = await beginBackup(session, `quiesce ${context.id}`, signal);
   } else if (plan.checkpoint) {
@@ -36,9 +36,9 @@ export async function prepareSealed(input: ModeInput, signal: AbortSignal): Prom
   };
 }
 
-interface Sealing extends ModeInput {
-  readonly plan: Plan;
-  readonly begun: Begun | null;
+interface SealInput extends ModeInput {
+  readonly plan: FreezePlan;
+  readonly begun: BegunBackup | null;
   readonly notes: readonly string[];
 }
 
@@ -47,7 +47,7 @@ interface Sealing extends ModeInput {
  * On a standby there is no marker, for it cannot write; its position is what it has replayed, which
  * WAL on its own disk covers.
  */
-async function seal(input: Sealing, signal: AbortSignal): Promise<Hold> {
+async function seal(input: SealInput, signal: AbortSignal): Promise<Hold> {
   const { session, plan, context, begun } = input;
   const backup = begun ? await sealBackup(session, begun, signal) : null;
   if (backup) await context.keep(filesOf(backup));
@@ -67,7 +67,7 @@ async function seal(input: Sealing, signal: AbortSignal): Promise<Hold> {
   const again = async (signal: AbortSignal): Promise<Session> => {
     const next = await input.open(signal);
     try {
-      if (plan.mode === 'sealed') await retainWal(next, context.ttlMs, signal);
+      if (plan.mode === 'sealed') await tryKeepWal(next, context.ttlMs, signal);
       return next;
     } catch (error) {
       await next.close();

@@ -19,7 +19,7 @@ import type { Manifest } from './manifest.ts';
 import { ignoreGone } from './sources.ts';
 import type { Sources } from './sources.ts';
 import type { Space } from './space.ts';
-import { rest } from './throttle.ts';
+import { pace } from './throttle.ts';
 
 const CHUNK = 1 << 20;
 /** Dirty data is written in small lots: one big flush would hold up the server's own. */
@@ -106,14 +106,14 @@ export class Stager {
       const flags = shared ? constants.O_RDWR : constants.O_RDWR | constants.O_CREAT;
       const to = await open(target, flags | constants.O_NOFOLLOW, 0o600);
       try {
-        await this.#finish(path, shared ? to : from, to, mode & 0o7777, signal);
+        await this.#copyContents(path, shared ? to : from, to, mode & 0o7777, signal);
       } finally {
         await to.close();
       }
     } finally {
       await from.close();
     }
-    await rest(Math.min(performance.now() - began, 20), signal);
+    await pace(Math.min(performance.now() - began, 20), signal);
     return true;
   }
 
@@ -126,7 +126,7 @@ export class Stager {
     );
     try {
       await to.writeFile(content);
-      await this.#settle(to, 0o600, true);
+      await this.#finishFile(to, 0o600, true);
     } finally {
       await to.close();
     }
@@ -136,7 +136,7 @@ export class Stager {
   }
 
   /** What is in the manifest is what was read to be written, or what was read back of the shared. */
-  async #finish(
+  async #copyContents(
     path: string,
     from: FileHandle,
     to: FileHandle,
@@ -162,15 +162,15 @@ export class Stager {
         await to.datasync();
         flushed = size;
       }
-      if (bytesRead === CHUNK) await rest(performance.now() - began, signal);
+      if (bytesRead === CHUNK) await pace(performance.now() - began, signal);
       began = performance.now();
     }
     // A shared file has no data of its own to write; on btrfs each fsync would commit for itself.
-    await this.#settle(to, mode, from !== to);
+    await this.#finishFile(to, mode, from !== to);
     this.#files.push({ path, size, sha256: hash.digest('hex') });
   }
 
-  async #settle(to: FileHandle, mode: number, flush: boolean): Promise<void> {
+  async #finishFile(to: FileHandle, mode: number, flush: boolean): Promise<void> {
     await to.chmod(mode);
     if (this.#owner) await to.chown(this.#owner.uid, this.#owner.gid);
     if (flush) await to.sync();

@@ -71,10 +71,10 @@ export async function compareStaged(
     if (deep && (await hashFile(name, signal)) !== sha256) return `${name} has other content`;
     onBytes((done += size));
   }
-  return deep ? await findStranger(base, manifest) : null;
+  return deep ? await findUnlisted(base, manifest) : null;
 }
 
-async function findStranger(base: string, manifest: Manifest): Promise<string | null> {
+async function findUnlisted(base: string, manifest: Manifest): Promise<string | null> {
   const known = new Set([
     ...manifest.folders,
     ...manifest.files.map(({ path }) => path),

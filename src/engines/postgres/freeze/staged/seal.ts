@@ -13,11 +13,11 @@ import { writeMarker } from '../../backup/marker.ts';
 import { listDatabases, replayedTo } from '../position.ts';
 import type { Staging } from './staging.ts';
 import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
-import { type CopyPromise, readLabel } from '../../restore/receipt-claims.ts';
+import { type ReceiptClaims, readLabel } from '../../restore/receipt-claims.ts';
 import { proveWal } from '../../restore/prove-copy.ts';
 import { compareRuns, readServer, type ServerFacts } from '../../server.ts';
 
-interface Sealed {
+interface SealedFacts {
   readonly server: ServerFacts;
   readonly position: PostgresPosition;
   readonly restore: PostgresRestore;
@@ -28,7 +28,7 @@ interface Sealed {
  * then the end of the backup, its label, the marker, and all WAL from the start to the marker, which
  * is then read back record by record from where it was staged.
  */
-export async function sealStaged(staging: Staging, signal: AbortSignal): Promise<Sealed> {
+export async function sealStaged(staging: Staging, signal: AbortSignal): Promise<SealedFacts> {
   const { session, server, stager, context } = staging;
   await copyControl(staging, signal);
   const ended = await stopBackup(session, signal);
@@ -126,10 +126,10 @@ async function copyWal(
 
 async function prove(
   { folder, context, begun, notes }: Staging,
-  { server, position, restore }: Sealed,
+  { server, position, restore }: SealedFacts,
   signal: AbortSignal,
 ): Promise<void> {
-  const promise: CopyPromise = {
+  const claims: ReceiptClaims = {
     id: context.id,
     mode: 'staged',
     isStandby: server.inRecovery,
@@ -143,7 +143,7 @@ async function prove(
   const base = join(folder, 'base');
   try {
     if (begun.lsn !== position.startLsn) throw new Error('the label names another start');
-    await proveWal(base, promise, await readControlFile(base), signal);
+    await proveWal(base, claims, await readControlFile(base), signal);
   } catch (error) {
     signal.throwIfAborted();
     const why = error instanceof Error ? error.message : String(error);

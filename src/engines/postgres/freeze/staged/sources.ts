@@ -94,13 +94,13 @@ export async function listSources(pgdata: string): Promise<Sources> {
 }
 
 function isLeftOut(path: string, name: string, unlogged: ReadonlySet<string>): boolean {
-  if (LEFT_OUT.has(path) || isOutsiders(path) || PASSING.test(name)) return true;
+  if (LEFT_OUT.has(path) || isVolumeEntry(path) || PASSING.test(name)) return true;
   const relation = OTHER_FORK.exec(name)?.[1];
   return relation !== undefined && unlogged.has(relation);
 }
 
 /** At the root of the volume, where PGDATA is that. */
-function isOutsiders(path: string): boolean {
+function isVolumeEntry(path: string): boolean {
   return path === VOLUME_FOLDER || isForeign(path);
 }
 

@@ -17,7 +17,7 @@ export interface SpaceFacts {
 export class Space {
   readonly #dataDir: string;
   readonly #reserve: number;
-  #unseen = 0;
+  #sinceLook = 0;
 
   constructor(dataDir: string, segmentSize: number) {
     this.#dataDir = dataDir;
@@ -42,9 +42,9 @@ export class Space {
 
   /** Called with what was written. @throws QuiesceError COPY_UNSUPPORTED when the server's reserve is reached. */
   async wrote(bytes: number): Promise<void> {
-    this.#unseen += bytes;
-    if (this.#unseen < LOOK_EVERY_BYTES) return;
-    this.#unseen = 0;
+    this.#sinceLook += bytes;
+    if (this.#sinceLook < LOOK_EVERY_BYTES) return;
+    this.#sinceLook = 0;
     const available = await this.#available();
     if (available >= this.#reserve) return;
     throw new QuiesceError(

@@ -13,7 +13,7 @@ import type { RetryLater } from '../../../../lib/retry-later.ts';
 import { VOLUME_FOLDER } from '../../../../receipt/volume.ts';
 import type { Hold } from '../../../engine.ts';
 import { beginBackup } from '../../backup/backup.ts';
-import { retainWal } from '../../backup/wal-slot.ts';
+import { tryKeepWal } from '../../backup/wal-slot.ts';
 import { canShare, type Owner, Stager } from './copy.ts';
 import { BASE, MANIFEST, removeStaging, stagingName, sweepStaging } from './folder.ts';
 import { digest } from './manifest.ts';
@@ -23,7 +23,7 @@ import type { Staging } from './staging.ts';
 import { listSources } from './sources.ts';
 import { Space } from './space.ts';
 import { StagedHold } from './hold.ts';
-import { type ModeInput, type Prepared, refuseLayout } from '../mode.ts';
+import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
 import { planFreeze } from '../plan.ts';
 
 /**
@@ -33,13 +33,13 @@ import { planFreeze } from '../plan.ts';
  *
  * The slow half copies the data; the freeze itself ends the backup and adds its WAL.
  */
-export async function prepareStaged(input: ModeInput, signal: AbortSignal): Promise<Prepared> {
+export async function prepareStaged(input: ModeInput, signal: AbortSignal): Promise<PreparedFreeze> {
   const { session, context, server, layout } = input;
-  const { pgdata, dataDir, owner } = await place(input);
+  const { pgdata, dataDir, owner } = await checkPrerequisites(input);
   const notes = [...layout.notes];
   await input.retry.settle();
   await sweepStaging(dataDir);
-  const notKept = await retainWal(session, context.ttlMs, signal);
+  const notKept = await tryKeepWal(session, context.ttlMs, signal);
   if (notKept !== null) notes.push(notKept);
   const folder = join(dataDir, VOLUME_FOLDER, stagingName(context.id));
   const alive = keepAlive(session, signal);
@@ -76,7 +76,7 @@ export async function prepareStaged(input: ModeInput, signal: AbortSignal): Prom
 }
 
 /** What a staged backup needs of the server, the volume and this user; checked before anything begins. */
-async function place(
+async function checkPrerequisites(
   input: ModeInput,
 ): Promise<{ pgdata: string; dataDir: string; owner: Owner | undefined }> {
   const { layout, dataDir, server, privileges } = input;

@@ -1,4 +1,4 @@
-import type { Begun } from '../../backup/backup.ts';
+import type { BegunBackup } from '../../backup/backup.ts';
 import type { Stager } from './copy.ts';
 import type { ModeInput } from '../mode.ts';
 import type { Space } from './space.ts';
@@ -9,7 +9,7 @@ export interface Staging extends ModeInput {
   readonly folder: string;
   /** PGDATA as mounted here, and relative to the volume. */
   readonly pgdata: string;
-  readonly begun: Begun;
+  readonly begun: BegunBackup;
   readonly stager: Stager;
   readonly space: Space;
   readonly notes: readonly string[];
