@@ -292,7 +292,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       await rm(join(killed.pgdata, 'postmaster.pid'));
       const { code, message } = await refused(killed);
       expect(code).toBe('RESTORE_DATA_PAST');
-      expect(message).toMatch(/WAL says so at/);
+      expect(message).toMatch(/WAL shows it at/);
     });
 
     it('a copy whose label a server has used, without a record of an earlier run', async () => {
@@ -507,7 +507,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(await prepare(trimmed)).toMatchObject({
         outcome: 'prepared',
         proof: { markerFound: false },
-        message: expect.stringMatching(/from a checkpoint behind the marker/),
+        message: expect.stringMatching(/from a checkpoint after the marker/),
       });
 
       // Without the lock file of the frozen server the checkpoint could be anybody's.

@@ -32,7 +32,7 @@ import { verifyReceipt } from './verify/verify.ts';
 const PAUSES_NOTHING =
   'QUIESCE_REPLICA=pause changes nothing here: this server is a primary and was frozen as one.';
 
-/** PostgreSQL 13 and newer; by libpq's environment names. */
+/** PostgreSQL 13 and newer, configured by libpq's environment names. */
 export const { checkSettings, createEngine } = engineModule(
   parseSettings,
   (settings, options) => new PostgresEngine(settings, options),
@@ -70,22 +70,36 @@ class PostgresEngine implements Engine {
     await this.#freeze.prepare(open, (session) => this.#prepare(session, context, signal), signal);
   }
 
-  async #prepare(session: Session, context: FreezeContext, signal: AbortSignal): Promise<PreparedFreeze> {
+  async #prepare(
+    session: Session,
+    context: FreezeContext,
+    signal: AbortSignal,
+  ): Promise<PreparedFreeze> {
     const server = await readServer(session, signal);
     const privileges = await readPrivileges(session, signal);
     const mode =
       this.#pauses && server.inRecovery
         ? pausedModeFor(context.copy, this.#onReplicaWait)
         : modeFor(context.copy);
-    const seen = await inspectServerLayout(session, server, this.#dataDir, signal);
+    const found = await inspectServerLayout(session, server, this.#dataDir, signal);
     const idle = this.#pauses && !server.inRecovery;
-    const layout = idle ? { ...seen, notes: [...seen.notes, PAUSES_NOTHING] } : seen;
-    const open = (again: AbortSignal): Promise<Session> => this.#open(again);
+    const layout = idle ? { ...found, notes: [...found.notes, PAUSES_NOTHING] } : found;
+    const open = (until: AbortSignal): Promise<Session> => this.#open(until);
     const dataDir = this.#dataDir;
     const keepSession = this.#keptSession.keep;
     const retry = this.#retry;
-    const known = { session, server, privileges, layout, dataDir, context, open, keepSession, retry };
-    return await mode(known, signal);
+    const input = {
+      session,
+      server,
+      privileges,
+      layout,
+      dataDir,
+      context,
+      open,
+      keepSession,
+      retry,
+    };
+    return await mode(input, signal);
   }
 
   async hold(_context: FreezeContext, signal: AbortSignal): Promise<Hold> {
@@ -99,14 +113,14 @@ class PostgresEngine implements Engine {
   }
 
   /**
-   * Of a freeze three things outlive its session: a pause of replay, which the journal names before it
-   * is made; a staged backup on the volume; and the evidence of several volumes, which the journal
-   * names, too. The server ends an unfinished backup by itself.
+   * Three things outlive a freeze's session: a pause of replay, which the journal records before it
+   * is made; a staged backup on the volume; and the evidence files on the volumes of tablespaces,
+   * which the journal records too. The server ends an unfinished backup by itself.
    */
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     await this.#freeze.forget();
     const record = pauseInJournal(journal);
-    if (record) await endPauseThrough((again) => this.#open(again), record, signal);
+    if (record) await endPauseThrough((until) => this.#open(until), record, signal);
     await this.#sweep(signal);
     const paths = journal?.['evidence'];
     if (!Array.isArray(paths)) return;
@@ -114,7 +128,7 @@ class PostgresEngine implements Engine {
     if (left.length > 0) throw new QuiesceError('ENGINE_FAILED', left.join(' '));
   }
 
-  /** One at a time: on a volume that hangs each would keep a thread of its own. */
+  /** One sweep at a time: on a volume that hangs, each sweep would keep a thread. */
   async #sweep(signal: AbortSignal): Promise<void> {
     if (this.#dataDir === undefined) return;
     this.#sweeping ??= sweepStaging(this.#dataDir).finally(() => {

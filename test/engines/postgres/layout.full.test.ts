@@ -180,7 +180,7 @@ describe('one volume or several', () => {
     for (const name of await readdir(join(seen, 'data', 'pg_wal')))
       await rm(join(seen, 'data', 'pg_wal', name), { recursive: true });
     const { refusal } = await inspect(it, seen, '/var/lib/data');
-    expect(refusal?.message).toContain('another volume there');
+    expect(refusal?.message).toContain('another volume mounted there');
   });
 
   test('a tablespace on another volume is refused, one on the same is fine', async () => {

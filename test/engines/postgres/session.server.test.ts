@@ -96,7 +96,7 @@ describe.each(MAJORS)('a session with PostgreSQL %i', (major) => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     const begun = Date.now();
     controller.abort();
-    expect((await running).message).toContain('given up');
+    expect((await running).message).toContain('was cancelled');
     expect(Date.now() - begun).toBeLessThan(500);
     expect((await queued).code).toBe('ENGINE_UNREACHABLE');
     expect(session.lost.aborted).toBe(true);

@@ -3,12 +3,17 @@ import type { Session } from '../connection/session.ts';
 
 const SEND_WITHIN_MS = 5_000;
 
-/** At most one session that stays open for a while after its freeze, for its slot. */
+/**
+ * At most one session that stays open for a while after its freeze, to keep its replication slot.
+ */
 export class KeptSession {
   #session: Session | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** The server ends the session itself soon after that time, should this process fall silent. */
+  /**
+   * Keeps the session open for `ms`, and ends one kept before. The server ends it soon after that
+   * time if this process stops responding.
+   */
   readonly keep = async (session: Session, ms: number): Promise<void> => {
     await this.end();
     this.#session = session;

@@ -1,7 +1,7 @@
 import { missingForSealed, type Privileges } from '../privileges.ts';
 import type { ServerFacts } from '../server.ts';
 
-/** How strong a freeze of this server by this role can be, and why it is no stronger. */
+/** How strong a freeze of this server by this role can be, and why it is not stronger. */
 export interface FreezePlan {
   readonly mode: 'sealed' | 'crash-consistent';
   /** The role may `CHECKPOINT`. */
@@ -11,9 +11,9 @@ export interface FreezePlan {
 }
 
 /**
- * Sealed where the server and the grants allow it. Otherwise checkpoint and marker only: an atomic
- * copy of that restores by plain crash recovery, but a copy that lost its WAL tail starts without
- * complaint, so the receipt has to say which of the two it is.
+ * Sealed where the server and the grants allow it. Otherwise only a checkpoint and a marker: an
+ * atomic copy of that restores by plain crash recovery, but a copy that lost the end of its WAL
+ * starts without an error, so the receipt has to say which of the two it is.
  */
 export function planFreeze(server: ServerFacts, privileges: Privileges): FreezePlan {
   const reasons: string[] = [];

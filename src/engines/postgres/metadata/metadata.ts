@@ -7,13 +7,13 @@ import { readSettings } from './settings-report.ts';
 import { quote } from '../connection/sqlstate.ts';
 import { warningsFor } from './warnings.ts';
 
-/** A transaction open for longer is listed, and warned of. */
+/** A transaction open for longer is listed and causes a warning. */
 const LONG_TRANSACTION_SECONDS = 300;
 
 /**
- * What an operator needs beside the data, in one pass over one session. Keys are camelCase, times
- * ISO 8601 in UTC, LSNs as the server prints them, bytes numbers (text beyond 2^53). No password
- * hash, no query text and no credential is read or shown.
+ * What an operator needs in addition to the data, read in one pass over one session. Keys are
+ * camelCase, times ISO 8601 in UTC, LSNs as the server prints them, bytes numbers (text beyond
+ * 2^53). Reads and shows no password hash, no query text and no credential.
  *
  * @throws QuiesceError ENGINE_PRIVILEGE, with the statement, where the role is not in pg_monitor.
  */
@@ -74,7 +74,7 @@ async function rolesOf(session: Session, signal: AbortSignal): Promise<Row[]> {
   }));
 }
 
-/** Values that every new session gets, whatever this one has set. */
+/** The values that every new session gets, whatever this session has set. */
 async function readDefaults(
   session: Session,
   signal: AbortSignal,
@@ -103,7 +103,7 @@ interface Answers {
   readonly archiver: Row;
   readonly unlogged: Row[];
   readonly defaults: Record<string, string>;
-  /** Where pg_wal lies, if not on the volume of the data. */
+  /** The path of pg_wal, if it is not on the volume of the data. */
   readonly walOutside: string | null;
 }
 
@@ -151,7 +151,7 @@ function arrange(session: Session, server: Row, answers: Answers, longSeconds: n
     ...rest,
     extensions: {
       database: session.database,
-      note: 'Of the connected database only: extensions are installed per database.',
+      note: 'Extensions of the connected database only: they are installed per database.',
       installed: extensions,
     },
     warnings: warningsFor(factsFrom(session, server, answers, longSeconds)),
@@ -196,7 +196,7 @@ function factsFrom(
   };
 }
 
-/** Columns named …Bytes come as text: a number where it is exact. */
+/** Columns named …Bytes come as text. They become numbers where that is exact. */
 function toJson(value: unknown, key = ''): Json {
   if (Array.isArray(value)) return value.map((entry) => toJson(entry));
   if (typeof value === 'object' && value !== null) {

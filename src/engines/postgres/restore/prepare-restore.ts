@@ -24,21 +24,23 @@ import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { blocksStart, type PidFile, readPidFile, runningOnWal, runningServer } from './running.ts';
 import { prepareStagedCopy } from './staged-copy.ts';
 
-/** A copy under preparation. */
+/** A copy that is being prepared. */
 interface Copy {
   readonly claims: ReceiptClaims;
   readonly dataDir: string;
   readonly pgdata: string;
   readonly pidFile: PidFile | null;
-  /** Name in PGDATA → content: what must be there at the first start. The label comes last. */
+  /**
+   * Name in PGDATA → content: the files that must exist at the first start. The label comes last.
+   */
   readonly files: ReadonlyMap<string, string>;
 }
 
 /**
  * Prepares a restored PostgreSQL copy for its first start; see `RestoreModule` for the contract.
  *
- * A refusal has changed nothing. A write that fails midway leaves nothing but proven files, and the
- * next run takes it up.
+ * A refusal changes nothing. A write that fails midway leaves only proven files, and the next run
+ * continues from there.
  */
 export async function prepareRestore(
   receipt: Receipt,
@@ -85,7 +87,7 @@ export async function prepareRestore(
   signal.throwIfAborted();
   if (coverage(claims, proof) === 'checkpoint' && copy.pidFile?.startedAt == null) {
     throw incomplete(
-      'WAL no longer holds the marker, and without postmaster.pid it cannot be proven that the checkpoint behind it was made by the frozen server and not by one started on this copy.',
+      'WAL no longer holds the marker, and without postmaster.pid nothing proves that the frozen server, and not one started on this copy, made the checkpoint after it.',
     );
   }
   return await placeFiles(copy, proof, options);
@@ -95,7 +97,7 @@ function aboutOf({ claims, pgdata }: Copy, { dryRun }: PrepareOptions) {
   return { dryRun, id: claims.id, engine: 'postgres', dataDirectory: pgdata };
 }
 
-/** The receipt's own copy of the label counts; the files beside it must say the same. */
+/** The label in the receipt is the one that counts. The files on the volume must equal it. */
 async function filesToPlace(
   folder: string,
   pgdata: string,
@@ -124,7 +126,7 @@ async function checkVersion({ pgdata, claims }: Copy): Promise<void> {
   const major = await readMajor(pgdata);
   if (major !== claims.major) {
     throw receiptInvalid(
-      `The receipt is of PostgreSQL ${claims.major}, but ${pgdata} is of ${major}.`,
+      `The receipt is for PostgreSQL ${claims.major}, but ${pgdata} belongs to PostgreSQL ${major}.`,
     );
   }
 }
@@ -134,14 +136,17 @@ async function labelInPlace({ pgdata, files }: Copy): Promise<boolean> {
   return label !== undefined && (await readIfThere(join(pgdata, 'backup_label'))) === label;
 }
 
-/** A label of another backup would send recovery elsewhere; whose it is cannot be told here. */
+/**
+ * Refuses a label that is not the receipt's: it would send recovery elsewhere, and nothing here
+ * shows which backup it belongs to.
+ */
 async function checkForeignLabel({ pgdata, files }: Copy): Promise<void> {
   for (const name of ['backup_label', 'tablespace_map']) {
     const found = await readIfThere(join(pgdata, name));
     if (found !== null && found !== files.get(name)) {
       throw receiptInvalid(
-        `${join(pgdata, name)} is there already and is not the receipt's.`,
-        'Another backup tool left it in the copy. Remove it only if you know that it is not needed.',
+        `${join(pgdata, name)} already exists and is not the receipt's.`,
+        'Another backup tool left it in the copy. Remove it only if you know that nothing needs it.',
       );
     }
   }
@@ -178,15 +183,15 @@ function sentence({ claims, pgdata, files }: Copy, proof: CopyProof, dryRun: boo
   const names = [...files.keys()].toReversed().join(' and ');
   const put =
     names === ''
-      ? 'needs no file put in place'
+      ? 'needs no further file'
       : dryRun
         ? `would get ${names}`
         : `has ${names} in place`;
   const marker = claims.isStandby
-    ? 'past the position promised'
+    ? 'past the promised position'
     : proof.markerFound
       ? 'with the marker'
-      : 'from a checkpoint behind the marker';
+      : 'from a checkpoint after the marker';
   return `The copy of freeze ${claims.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pagesChecked} pages changed since is ahead of it.`;
 }
 
@@ -201,7 +206,7 @@ async function notesFor(
     );
   } else if (await exists(join(pgdata, 'recovery.signal'))) {
     notes.push(
-      'It will start with a recovery from the archive, which needs restore_command and may go on past the freeze; remove recovery.signal to start it as it was frozen.',
+      'It will start with a recovery from the archive, which needs restore_command and may go on past the freeze; remove recovery.signal to start it in the frozen state.',
     );
   }
   if (claims.mode === 'crash-consistent') {
@@ -209,11 +214,13 @@ async function notesFor(
   }
   const map = files.get('tablespace_map');
   if (map !== undefined && map !== claims.restore.tablespaceMap) {
-    notes.push('tablespace_map names the tablespaces where the links in pg_tblspc lead now.');
+    notes.push(
+      'tablespace_map has the paths of the tablespaces as the links in pg_tblspc now have them.',
+    );
   }
   if (blocks) {
     notes.push(
-      `postmaster.pid was copied with the data and names process ${pidFile?.pid}, which runs here and is no server of this data: it would keep the server from starting.`,
+      `postmaster.pid was copied with the data and names process ${pidFile?.pid}, which runs here but is not a server of this data: the file would stop the server from starting.`,
     );
   }
   return notes;

@@ -14,7 +14,7 @@ export interface CopyProof {
   /** The end of valid WAL in the copy. */
   readonly walEnd: string;
   readonly records: number;
-  /** False on a standby, and where the data files themselves already hold all of the promise. */
+  /** False on a standby, and where the data files already contain everything that is promised. */
   readonly markerFound: boolean;
   readonly pagesChecked: number;
 }
@@ -25,12 +25,12 @@ interface Walk {
   readonly evidence: WalEvidence;
 }
 
-/** Clocks of server and sidecar may differ a little, and file times may be written late. */
+/** The clocks of server and sidecar may differ a little, and file times may be written late. */
 const MTIME_SLACK_MS = 60_000;
 
 /**
- * Proves from files alone that recovery of this copy reaches what the receipt promises: WAL is whole
- * to there, no server has run on it, and no page is ahead of WAL.
+ * Proves from files alone that recovery of this copy reaches what the receipt promises: its WAL is
+ * complete up to there, no server has run on it, and no page is ahead of WAL.
  *
  * @throws QuiesceError `RESTORE_DATA_PAST` or `RESTORE_INCOMPLETE`.
  */
@@ -46,7 +46,9 @@ export async function proveCopy(
   return { ...summary(walk), pagesChecked: scan.pages };
 }
 
-/** The part of the proof that is about WAL alone: whole from the start to what is promised. */
+/**
+ * The part of the proof that concerns WAL alone: complete from the start to the promised position.
+ */
 export async function proveWal(
   pgdata: string,
   claims: ReceiptClaims,
@@ -82,7 +84,7 @@ async function readWal(
 function checkControl({ position, restore }: ReceiptClaims, control: ControlFile): void {
   if (control.walSegmentSize !== restore.wal.segmentSize) {
     throw incomplete(
-      `pg_control names WAL segments of ${control.walSegmentSize} bytes, the receipt ${restore.wal.segmentSize}.`,
+      `pg_control has WAL segments of ${control.walSegmentSize} bytes, the receipt ${restore.wal.segmentSize}.`,
     );
   }
   if (control.checkpointLsn < parseLsn(position.checkpointLsn)) {
@@ -108,8 +110,8 @@ async function locate(pgdata: string, claims: ReceiptClaims): Promise<WalLocatio
 }
 
 /**
- * With a label, recovery starts at the freeze's checkpoint. Without one it starts at pg_control's:
- * a checkpoint during the hold may have removed the WAL before it, and then the walk begins as
+ * With a label, recovery starts at the freeze's checkpoint. Without one it starts at pg_control's.
+ * A checkpoint during the hold may have removed the WAL before that one. The walk then begins as
  * early as the copy allows.
  */
 async function walkFromStart(
@@ -124,8 +126,7 @@ async function walkFromStart(
     walkFrom(location, claims, control, from, options, signal);
   const first = await walk(start);
   const redo = Number(control.redoLsn);
-  if (claims.mode !== 'crash-consistent' || first.result.records > 0 || redo <= start)
-    return first;
+  if (claims.mode !== 'crash-consistent' || first.result.records > 0 || redo <= start) return first;
   const { markerLsn } = claims.position;
   const marker = markerLsn === null ? Infinity : Number(parseLsn(markerLsn));
   if (redo < marker) return await walk(redo);
@@ -148,7 +149,7 @@ async function walkFrom(
     marker: position.markerLsn === null ? null : { id, lsn: Number(parseLsn(position.markerLsn)) },
     backupStart: start,
     checkpoint: Number(control.checkpointLsn),
-    // A standby's WAL is its primary's, which may restart as it likes.
+    // A standby's WAL is its primary's, and the primary may restart at any time.
     restartsAfter: isStandby ? Infinity : start,
   });
   const visit = (record: Parameters<WalEvidence['see']>[0]): boolean => {
@@ -165,7 +166,7 @@ function checkWalk(claims: ReceiptClaims, control: ControlFile, walk: Walk): voi
   const { evidence, result } = walk;
   if (evidence.restart !== null) {
     throw dataPast(
-      `A server was started anew on this data after the freeze: WAL says so at ${printLsn(evidence.restart)}.`,
+      `A server was started on this data after the freeze: WAL shows it at ${printLsn(evidence.restart)}.`,
     );
   }
   for (const [lsn, what] of requiredPositions(claims, control)) {
@@ -178,9 +179,7 @@ function checkWalk(claims: ReceiptClaims, control: ControlFile, walk: Walk): voi
   const where = `WAL was read from ${printLsn(walk.from)} to ${printLsn(result.endLsn)}`;
   if (control.checkpointLsn >= BigInt(walk.from) && !evidence.checkpointSeen) {
     const at = formatLsn(control.checkpointLsn);
-    throw incomplete(
-      `The checkpoint that pg_control names, at ${at}, is not in WAL: ${result.ended}.`,
-    );
+    throw incomplete(`The checkpoint in pg_control, at ${at}, is not in WAL: ${result.ended}.`);
   }
   if (claims.isStandby) return;
   if (claims.mode !== 'crash-consistent' && evidence.backupEnd === null) {
@@ -198,8 +197,8 @@ function checkMarker(
 ): void {
   if (evidence.markerCommit !== null || position.markerLsn === null) return;
   const marker = parseLsn(position.markerLsn);
-  // A checkpoint of the same run of the server, begun behind the marker, has put all before it into
-  // the data files; its WAL is no longer needed.
+  // A checkpoint of the same run of the server, begun after the marker, has put everything before
+  // it into the data files. That WAL is no longer needed.
   if (BigInt(from) > marker && control.redoLsn > marker) return;
   const segment = segmentFileName(
     position.timeline,
@@ -219,7 +218,7 @@ function requiredPositions(
   const required: [bigint, string][] = [];
   if (position.stopLsn !== null)
     required.push([parseLsn(position.stopLsn), 'the end of the backup']);
-  required.push([parseLsn(position.lsn), isStandby ? 'the position promised' : 'the marker']);
+  required.push([parseLsn(position.lsn), isStandby ? 'the promised position' : 'the marker']);
   required.push([control.checkpointLsn + 1n, "pg_control's checkpoint"]);
   required.push([control.minRecoveryPoint, "pg_control's minimum recovery point"]);
   return required;
@@ -246,7 +245,7 @@ async function scanPages(
   if (scan.worst === null) return scan;
   const { file, block, lsn } = scan.worst;
   throw incomplete(
-    `${scan.pagesAhead} pages are ahead of WAL, the furthest ${file} block ${block} at ${printLsn(lsn)}, while WAL ends at ${printLsn(result.endLsn)}: ${result.ended}.`,
+    `${scan.pagesAhead} pages are ahead of WAL, the furthest is ${file} block ${block} at ${printLsn(lsn)}, while WAL ends at ${printLsn(result.endLsn)}: ${result.ended}.`,
     'WAL is missing or the files were copied at different moments: use another backup.',
   );
 }

@@ -30,9 +30,9 @@ interface StagedCopy {
 }
 
 /**
- * Prepares a copy that was made file by file: its PGDATA was copied while the server wrote and is
- * worth nothing; the staged backup beside it is proven, file by file and record by record, and then
- * put in its place.
+ * Prepares a copy that was made file by file. Its PGDATA was copied while the server wrote and is
+ * worth nothing. The staged backup in the copy is proven, file by file and record by record, and
+ * then put in its place.
  *
  * @returns `null` where an earlier run has put it in place: PGDATA is then an ordinary copy.
  */
@@ -74,10 +74,12 @@ async function openCopy(claims: ReceiptClaims, dataDir: string): Promise<StagedC
   const named = dataDirectory ?? '';
   const name = basename(staged?.folder ?? '');
   if (staged?.folder !== `${VOLUME_FOLDER}/${name}` || !isStagingName(name)) {
-    throw receiptInvalid(`The receipt names a folder that is no staged backup: ${staged?.folder}.`);
+    throw receiptInvalid(
+      `The receipt names a folder that is not a staged backup: ${staged?.folder}.`,
+    );
   }
   if (named === '' || isAbsolute(named) || named.split(/[/\\]/).includes('..')) {
-    throw receiptInvalid(`The receipt names a data directory outside of the volume: ${named}.`);
+    throw receiptInvalid(`The receipt names a data directory outside the volume: ${named}.`);
   }
   const staging = join(dataDir, staged.folder);
   const wanted = join(dataDir, named);
@@ -93,9 +95,11 @@ async function openCopy(claims: ReceiptClaims, dataDir: string): Promise<StagedC
 }
 
 /**
- * Has a server been started on what was copied live? The frozen server may have been restarted while
- * the copy was made, so a later start alone says nothing: it must be one after the lease, or after
- * the copy's own files were made.
+ * Whether a server was started on the files that were copied live. The frozen server may have been
+ * restarted while the copy was made, so a later start alone proves nothing: it must be after the
+ * lease, or after the copy's own files were made.
+ *
+ * @returns why, or `null`.
  */
 async function serverHasRun(
   { pgdata, claims, pidFile, staging }: StagedCopy,
@@ -105,7 +109,7 @@ async function serverHasRun(
   const since = await startedSince(staging, claims, pidFile);
   if (since !== null) return since;
   if (pidFile !== null) return null;
-  // Without postmaster.pid the last server was shut down, or the copy has lost the file.
+  // Without postmaster.pid the last server was shut down, or the copy lost the file.
   try {
     const { state, systemIdentifier } = await readControlFile(pgdata);
     const ended = state === 'shut down' || state === 'shut down in recovery';
@@ -114,7 +118,7 @@ async function serverHasRun(
     }
     return null;
   } catch (error) {
-    // Copied live it may be torn, or missing.
+    // A pg_control that was copied live may be torn or missing.
     if (error instanceof ControlFileError || isErrno(error, 'ENOENT')) return null;
     throw error;
   }
@@ -126,7 +130,7 @@ async function proveStaged(
   signal: AbortSignal,
 ): Promise<CopyProof> {
   const hint =
-    'The copy was begun before the freeze or went on after the thaw, or was damaged: use another backup.';
+    'The copy began before the freeze, went on after the thaw, or was damaged: use another backup.';
   if (!(await isFolder(staging))) throw incomplete(`${staging} is missing.`, hint);
   const manifest = await readManifest(staging, manifestSha);
   if (typeof manifest === 'string') throw incomplete(`${manifest}.`, hint);
@@ -139,13 +143,18 @@ async function proveStaged(
   const control = await readOwnControl(base, claims.systemIdentifier);
   const major = await readMajor(base);
   if (major !== claims.major) {
-    throw receiptInvalid(`The receipt is of PostgreSQL ${claims.major}, but ${base} of ${major}.`);
+    throw receiptInvalid(
+      `The receipt is for PostgreSQL ${claims.major}, but ${base} belongs to PostgreSQL ${major}.`,
+    );
   }
   await checkLinks(dataDir, base, claims.restore.tablespaceMap);
   return await proveCopy(base, claims, control, options, signal);
 }
 
-/** `prepared.json` before the staging goes: at any moment one of the two says what was done. */
+/**
+ * Writes `prepared.json` before the staged backup is removed: at any moment one of the two shows
+ * what was done.
+ */
 async function putInPlace({ dataDir, pgdata, staging }: StagedCopy, swap: Swap): Promise<void> {
   await makeData(pgdata, staging);
   await swapIn(pgdata, staging, swap);
@@ -162,13 +171,13 @@ function outcome(
   const put = dryRun ? 'would be' : 'is';
   const proven =
     proof === null
-      ? 'an earlier run proved it and had begun to put it in place'
+      ? 'an earlier run proved it and began to put it in place'
       : `every file is as it was staged, and its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records)`;
   const copy = { dryRun, id: claims.id, engine: 'postgres', dataDirectory: pgdata };
   return outcomeOf(copy, {
     placed: [...label, 'backup_label'],
     proof: proof === null ? null : { ...proof },
-    notes: ['What was copied while the server wrote is removed.'],
+    notes: ['The files that were copied while the server wrote are removed.'],
     message: `The staged backup of freeze ${claims.id} (${basename(dirname(staging))}/${basename(staging)}) ${put} in place in ${pgdata}: ${proven}.`,
   });
 }

@@ -39,8 +39,8 @@ export interface VerifyContext {
 }
 
 /**
- * Does the running server contain what the receipt promises? A check that cannot be proven is not
- * `ok`. Reads only.
+ * Whether the running server contains what the receipt promises. A check that cannot be proven is
+ * not `ok`. Reads only.
  *
  * @throws QuiesceError INVALID_FIELD for a receipt of another engine or without a position; what
  * `Session.open` throws.
@@ -63,8 +63,8 @@ export async function verifyReceipt(
 interface VerifiableClaims {
   readonly id: string;
   /**
-   * Copies of several volumes are whole only through the label: that WAL holds the marker shows
-   * nothing of the data files of a server that was started without it.
+   * Copies of several volumes are whole only through the label. A marker in their WAL proves
+   * nothing about the data files of a server that was started without the label.
    */
   readonly needsLabel: boolean;
   readonly systemIdentifier: string;
@@ -93,7 +93,7 @@ async function checkAll(work: Work): Promise<VerifyCheck[]> {
   const identity = checkIdentity(claims.systemIdentifier, server.systemIdentifier);
   const databases = await checkDatabases(work);
   if (!identity.ok) {
-    const other = 'Not looked at: this is another server.';
+    const other = 'Not checked: this is another server.';
     return [
       identity,
       { name: 'timeline', ok: false, message: other },
@@ -114,13 +114,16 @@ async function checkAll(work: Work): Promise<VerifyCheck[]> {
 }
 
 /**
- * Files copied one by one while a server writes are no backup, whatever their WAL says: a copy made
- * in mode `staged` counts only where `prepare-restore` has put the staged backup in place.
+ * Files copied one by one while a server writes are not a backup, whatever their WAL shows: a copy
+ * made in mode `staged` counts only where `prepare-restore` has put the staged backup in place.
  */
-async function checkStaged({ context, claims }: Work, { sameRun }: VerifyFacts): Promise<VerifyCheck> {
+async function checkStaged(
+  { context, claims }: Work,
+  { sameRun }: VerifyFacts,
+): Promise<VerifyCheck> {
   const name = 'staged';
   if (sameRun) {
-    return { name, ok: true, message: 'The very server that was frozen: nothing was restored.' };
+    return { name, ok: true, message: 'This is the server that was frozen: nothing was restored.' };
   }
   const { id, systemIdentifier } = claims;
   const prepared = await readProof(context.dataDir);
@@ -129,7 +132,7 @@ async function checkStaged({ context, claims }: Work, { sameRun }: VerifyFacts):
     (await readVerified(context.dataDir, claims)) !== undefined;
   const message = ok
     ? 'The staged backup was proven and put in place before the first start.'
-    : 'That the server runs on the staged backup, and not on files that were copied live, cannot be proven: run prepare-restore on a copy before its first start.';
+    : 'Nothing proves that the server runs on the staged backup and not on files that were copied live: run prepare-restore on a copy before its first start.';
   return { name, ok, message };
 }
 
@@ -137,7 +140,7 @@ function checkIdentity(expected: string, found: string): VerifyCheck {
   const ok = expected === found;
   const message = ok
     ? 'The same system identifier.'
-    : `The server has system identifier ${found}; the receipt is of ${expected}.`;
+    : `The server has system identifier ${found}; the receipt is for ${expected}.`;
   return { name: 'system-identifier', ok, expected, found, message };
 }
 
@@ -178,7 +181,10 @@ async function gatherFacts(work: Work, server: ServerFacts, replay: Replay): Pro
   return { replay, sameRun, history, proof, needsLabel: work.claims.needsLabel };
 }
 
-/** What `prepare-restore` proved before the first start, else the marker in the WAL still on disk. */
+/**
+ * The proof that `prepare-restore` left before the first start, or else the marker in the WAL that
+ * is still on disk.
+ */
 async function findProof(
   { context, claims, signal }: Work,
   replay: Replay,
@@ -188,7 +194,7 @@ async function findProof(
   if (pgdata === null) {
     return {
       found: false,
-      detail: 'The data is not visible here: mount it and set QUIESCE_DATA_DIR.',
+      detail: 'The sidecar cannot see the data: mount it and set QUIESCE_DATA_DIR.',
     };
   }
   const known = await findKnown(context.dataDir, claims);
@@ -197,7 +203,7 @@ async function findProof(
     return {
       found: false,
       detail:
-        'This copy of several volumes was not prepared: without its label it starts and may be corrupt.',
+        'This copy of several volumes was not prepared: without its label a server starts on it and the data may be corrupt.',
     };
   }
   const { id, systemIdentifier, position } = claims;
@@ -224,8 +230,11 @@ async function findProof(
   );
 }
 
-/** What was proven on this volume before: by `prepare-restore`, or at its first start. */
-async function findKnown(dataDir: string | undefined, claims: VerifiableClaims): Promise<string | undefined> {
+/** What was proven on this volume earlier: by `prepare-restore`, or at its first start. */
+async function findKnown(
+  dataDir: string | undefined,
+  claims: VerifiableClaims,
+): Promise<string | undefined> {
   const { id, systemIdentifier, position } = claims;
   const prepared = await readProof(dataDir);
   if (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) {
@@ -254,7 +263,7 @@ const verifiedSchema = z.object({
   receipt: receiptSchema,
 });
 
-/** When this very volume was verified against the same receipt at its first start. */
+/** When this volume was verified against the same receipt at its first start. */
 async function readVerified(
   dataDir: string | undefined,
   claims: VerifiableClaims,

@@ -8,7 +8,7 @@ import { printLsn, type WalLocation } from './segments.ts';
 import { newestDescendant, timelineSpans } from './timeline.ts';
 import { firstRecordIn, type WalkResult, walkWal } from './walk.ts';
 
-/** The marker of one freeze, in the words of its receipt. */
+/** The marker of one freeze, as its receipt describes it. */
 export interface WantedMarker {
   /** The id of the freeze. */
   readonly id: string;
@@ -19,22 +19,25 @@ export interface WantedMarker {
   readonly segmentSize: number;
   readonly systemIdentifier: string;
   /**
-   * `pg_current_wal_flush_lsn()` (in recovery `pg_last_wal_replay_lsn()`) of the running server, read
-   * before the call. Without it the walk must begin at `startLsn`: a file alone does not show that
-   * the server's own WAL leads to it.
+   * `pg_current_wal_flush_lsn()` (in recovery `pg_last_wal_replay_lsn()`) of the running server,
+   * read before the call. Without it the walk must begin at `startLsn`: a file alone does not show
+   * that the server's own WAL leads to it.
    */
   readonly serverLsn?: string;
-  /** The timeline the running server is on; without it the files in `pg_wal` decide. */
+  /** The timeline of the running server. Without it the files in `pg_wal` decide. */
   readonly serverTimeline?: number;
 }
 
 export interface MarkerProof {
   readonly found: boolean;
-  /** One sentence: where it was found, or why it was not. */
+  /** One sentence: where it was found, or why not. */
   readonly detail: string;
 }
 
-/** How the WAL of a data directory must look, for a server on `timeline` or a descendant of it. */
+/**
+ * Where the WAL of a data directory is and how it must look, for a server on `timeline` or a
+ * descendant of it.
+ */
 export async function locateWal(
   pgdata: string,
   wanted: {
@@ -48,7 +51,7 @@ export async function locateWal(
   const major = Number.parseInt(await readRegular(join(pgdata, 'PG_VERSION')), 10);
   const magic = PAGE_MAGIC[major];
   if (magic === undefined) {
-    throw new Error(`the WAL of PostgreSQL ${major} is not known; known are 13 to 18`);
+    throw new Error(`quiesce cannot read the WAL of PostgreSQL ${major}, only of 13 to 18`);
   }
   const newest = wanted.serverTimeline ?? (await newestDescendant(pgdata, wanted.timeline));
   const spans = await timelineSpans(pgdata, newest);
@@ -57,11 +60,11 @@ export async function locateWal(
 }
 
 /**
- * Is the committed marker of a freeze in this data directory's WAL? Reads only, so it may run beside
- * the live server. Walks from the freeze's start; where that segment is gone, from the first record
- * of the marker's own segment.
+ * Looks for the committed marker of a freeze in this data directory's WAL. Reads only, so it may
+ * run while the server runs. Walks from the freeze's start or, where that segment is gone, from the
+ * first record of the marker's own segment.
  *
- * Rejects with the system's errors and the signal's reason only.
+ * Rejects only with the system's errors and the signal's reason.
  */
 export async function proveMarker(
   pgdata: string,
@@ -70,13 +73,17 @@ export async function proveMarker(
 ): Promise<MarkerProof> {
   const marker = Number(parseLsn(wanted.markerLsn));
   if (wanted.serverLsn !== undefined && Number(parseLsn(wanted.serverLsn)) <= marker) {
-    return notFound(`The server is at ${wanted.serverLsn}, not past the marker at ${wanted.markerLsn}.`);
+    return notFound(
+      `The server is at ${wanted.serverLsn}, not past the marker at ${wanted.markerLsn}.`,
+    );
   }
   let location: WalLocation;
   try {
     location = await locateWal(pgdata, wanted);
   } catch (error) {
-    return notFound(`The WAL cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
+    return notFound(
+      `The WAL cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
+    );
   }
   const span = location.spans.find(({ timeline }) => timeline === wanted.timeline);
   if (!span || span.end <= marker) {
@@ -119,7 +126,7 @@ async function walkTo(
   );
   if (evidence.markerCommit !== null) {
     const commit = printLsn(evidence.markerCommit);
-    const detail = `The marker ends at ${wanted.markerLsn} and its commit at ${commit}; WAL was read from ${printLsn(start)}, every checksum right.`;
+    const detail = `The marker ends at ${wanted.markerLsn} and its commit at ${commit}; WAL was read from ${printLsn(start)}, and every checksum matched.`;
     return { result, proof: { found: true, detail } };
   }
   if (evidence.markerSeen) {
@@ -127,7 +134,7 @@ async function walkTo(
   }
   const why =
     result.endLsn > lsn
-      ? 'another record lies in its place'
+      ? 'another record is in its place'
       : `valid WAL from ${printLsn(start)} ends before it, in ${result.ended}`;
   return { result, proof: notFound(`The marker at ${wanted.markerLsn} is not there: ${why}.`) };
 }

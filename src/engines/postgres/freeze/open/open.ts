@@ -17,20 +17,20 @@ import { listDatabases } from '../position.ts';
 import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
 
 /**
- * `copy: volumes`, several volumes each cut atomically at moments of their own: a backup that stays open
- * in one session from freeze to thaw. Cuts of data and tablespaces made meanwhile may be torn against
- * each other; recovery from the label mends that with the WAL from start to stop, whose volume is cut
- * after the thaw.
+ * `copy: volumes`, several volumes, each cut atomically at its own moment: a backup that stays open
+ * in one session from freeze to thaw. Cuts of data and tablespaces made meanwhile may be torn
+ * against each other. Recovery from the label repairs that with the WAL from start to stop, whose
+ * volume is cut after the thaw.
  *
- * The start (a fast checkpoint) blocks no writer. A slot must keep the WAL: without it the segment the
- * backup starts from is gone by its end (measured, 6 of 6 versions).
+ * The start (a fast checkpoint) blocks no writer. A slot must keep the WAL: without it the segment
+ * where the backup starts is gone by its end (measured, 6 of 6 versions).
  */
 export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promise<PreparedFreeze> {
   const { session, server, privileges, context } = input;
   if (server.inRecovery) {
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
-      'On a standby, copies of several volumes cannot be proven: nothing in its WAL says where the backup ends.',
+      'On a standby, copies of several volumes cannot be proven, because nothing in its WAL shows where the backup ends.',
       {
         hint: 'Freeze the primary, or keep all data on one volume and set QUIESCE_COPY=snapshot.',
       },
@@ -64,7 +64,7 @@ async function planCutsFor(input: ModeInput, signal: AbortSignal): Promise<CutPl
   if (dataDir === undefined || pgdata === null || relative === null) {
     throw refuseLayout({
       message:
-        'Which volume holds what cannot be told: PGDATA is not mounted here at QUIESCE_DATA_DIR.',
+        'The sidecar cannot tell which volume contains what: PGDATA is not mounted at QUIESCE_DATA_DIR.',
       hint: 'Mount the volumes of data, tablespaces and pg_wal and set QUIESCE_DATA_DIR, or keep all data on one volume and set QUIESCE_COPY=snapshot.',
     });
   }
@@ -96,7 +96,10 @@ interface OpenInput extends ModeInput {
   readonly begun: BegunBackup;
 }
 
-/** What the receipt can say while the backup is open; evidence on the volumes of tablespaces, last. */
+/**
+ * Takes the hold, with what the receipt can say while the backup is open. Writes the evidence on
+ * the volumes of tablespaces last.
+ */
 async function open(input: OpenInput, signal: AbortSignal): Promise<Hold> {
   const { session, context, plan, begun, layout } = input;
   const server = await readServer(session, signal);
@@ -120,7 +123,7 @@ async function open(input: OpenInput, signal: AbortSignal): Promise<Hold> {
   const { id } = context;
   const { keepSession } = input;
   const facts = { id, server, position, restore, notes, evidence, tablespaces, keepSession };
-  // Files on the volumes of tablespaces outlive this process.
+  // These files outlive this process, so the journal lists them first.
   if (evidence.length > 0) await context.remember({ evidence });
   const watch = await Watch.start(session, server, context.ttlMs, null, signal);
   const writing = writeEvidence(evidence, { id, startLsn: begun.lsn });
@@ -130,14 +133,17 @@ async function open(input: OpenInput, signal: AbortSignal): Promise<Hold> {
     return new OpenHold(facts, watch);
   } catch (error) {
     await watch.stop();
-    // What a volume that hangs does late is undone late.
+    // A volume that hangs may finish the write late. The removal follows it, even then.
     const clearing = writing.catch(() => undefined).then(() => clearEvidence(evidence));
     await withDeadline(CLEAR_WITHIN_MS, clearing).catch(() => undefined);
     throw error;
   }
 }
 
-/** The label that stop returns has the last word on the checkpoint; another may have come since the start. */
+/**
+ * The label that stop returns decides about the checkpoint; another one may have come since the
+ * start.
+ */
 function positionOf(server: ServerFacts, begun: BegunBackup): PostgresPosition {
   return {
     lsn: begun.lsn,

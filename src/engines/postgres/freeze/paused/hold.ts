@@ -14,8 +14,9 @@ const PROMOTION_LOOKS = 10;
 const PROMOTION_LOOK_EVERY_MS = 100;
 
 /**
- * A standby whose replay stands still. Beside the evidence of every hold: replay is still paused,
- * and has not moved by a byte. That is looked at all the time, for somebody else may resume it.
+ * A standby whose replay is paused. In addition to the evidence of every hold, replay is still
+ * paused and has not moved by a byte. This is checked all the time, because somebody else may
+ * resume it.
  */
 export class PausedHold extends PostgresHold {
   readonly #record: PauseRecord;
@@ -25,7 +26,7 @@ export class PausedHold extends PostgresHold {
   readonly #ending: { now: boolean };
 
   /**
-   * Watches a pause that is in place.
+   * Starts to watch a pause that is in place.
    *
    * @param ttlMs the lease that begins with the hold.
    */
@@ -66,11 +67,11 @@ export class PausedHold extends PostgresHold {
   override async check(signal: AbortSignal): Promise<readonly Breach[]> {
     const breaches = await super.check(signal);
     const session = await this.#watch.session(signal);
-    // What is said of another run of the server would only repeat it.
+    // After a restart or promotion, this check would only report the same again.
     return breaches.length > 0 ? breaches : await this.#checkReplay(session, signal);
   }
 
-  /** The server gets a new switch before the old one goes: at no moment there is none. */
+  /** The server gets a new switch before the old one is disarmed, so it always has one. */
   override async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
     await super.renew(ttlMs, signal);
     await this.#armed.renew(await this.#watch.session(signal), ttlMs, signal);
@@ -82,7 +83,7 @@ export class PausedHold extends PostgresHold {
     try {
       await endPause(await this.#watch.session(signal), this.#record, signal);
     } catch (error) {
-      // The pause was in the memory of a server that is no more.
+      // The pause was in the memory of a server that has ended.
       if (!nothingListens(error)) throw error;
     }
     await this.#armed.close();
@@ -108,16 +109,19 @@ async function compareReplay(
     return [{ code: 'role-changed', note: 'The standby was promoted during the hold.' }];
   }
   const where =
-    replayed === position.lsn ? '' : ` and has gone on from ${position.lsn} to ${replayed}`;
+    replayed === position.lsn ? '' : ` and has moved from ${position.lsn} to ${replayed}`;
   return [
     {
       code: 'replay-resumed',
-      note: `Replay on the standby is ${state}${where}: somebody resumed it during the hold, or is promoting this standby.`,
+      note: `Replay on the standby is ${state}${where}: another session resumed it during the hold, or is promoting this standby.`,
     },
   ];
 }
 
-/** A promotion ends the pause before it ends recovery; for the better word it is waited for a moment. */
+/**
+ * A promotion ends the pause before it ends recovery, so wait a moment in order to report the
+ * promotion.
+ */
 async function wasPromoted(session: Session, signal: AbortSignal): Promise<boolean> {
   for (let look = 0; look < PROMOTION_LOOKS; look += 1) {
     const [row] = await session.query<{ recovery: boolean }>(

@@ -11,13 +11,16 @@ import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
 import { planFreeze, type FreezePlan } from '../plan.ts';
 
 /**
- * `copy: snapshot`, one volume cut atomically: a sealed freeze, or crash-consistent where the server
- * or the grants allow no more.
+ * `copy: snapshot`, one volume cut atomically: a sealed freeze, or a crash-consistent one where the
+ * server or the grants allow no more.
  *
  * The slow half blocks nobody: the fast checkpoint, as the start of a backup where the plan allows
- * one. Writers feel its I/O once only, so there is no other checkpoint before it.
+ * one. There is no other checkpoint before it, so writers feel its I/O only once.
  */
-export async function prepareSealed(input: ModeInput, signal: AbortSignal): Promise<PreparedFreeze> {
+export async function prepareSealed(
+  input: ModeInput,
+  signal: AbortSignal,
+): Promise<PreparedFreeze> {
   const { session, server, privileges, layout, context } = input;
   if (layout.refusal) throw refuseLayout(layout.refusal);
   const plan = planFreeze(server, privileges);
@@ -43,9 +46,9 @@ interface SealInput extends ModeInput {
 }
 
 /**
- * The freeze itself: the backup is sealed and its label kept beside the data; then the marker, last.
- * On a standby there is no marker, for it cannot write; its position is what it has replayed, which
- * WAL on its own disk covers.
+ * The freeze itself: seals the backup and keeps its label with the data; then writes the marker,
+ * last. A standby cannot write a marker. Its position is what it has replayed, which the WAL on its
+ * own disk covers.
  */
 async function seal(input: SealInput, signal: AbortSignal): Promise<Hold> {
   const { session, plan, context, begun } = input;
@@ -59,12 +62,12 @@ async function seal(input: SealInput, signal: AbortSignal): Promise<Hold> {
   const notes = [...input.notes];
   if (backup && !backup.labelAsBuilt) {
     notes.push(
-      'The label the server returned differs from the one computed; the server’s is kept.',
+      'The label that the server returned differs from the computed one. The returned label is kept.',
     );
   }
   const restore = restoreOf(input.layout, server, position, backup, databases);
   const facts = { mode: plan.mode, server, position, restore, reasons: plan.reasons, notes };
-  const again = async (signal: AbortSignal): Promise<Session> => {
+  const reopen = async (signal: AbortSignal): Promise<Session> => {
     const next = await input.open(signal);
     try {
       if (plan.mode === 'sealed') await tryKeepWal(next, context.ttlMs, signal);
@@ -74,5 +77,5 @@ async function seal(input: SealInput, signal: AbortSignal): Promise<Hold> {
       throw error;
     }
   };
-  return new PostgresHold(facts, await Watch.start(session, server, context.ttlMs, again, signal));
+  return new PostgresHold(facts, await Watch.start(session, server, context.ttlMs, reopen, signal));
 }
