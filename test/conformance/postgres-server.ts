@@ -5,7 +5,7 @@ import { listProcesses } from '../../src/testbed/os.ts';
 import { killAll } from '../support/copies.ts';
 import { ROLE_PASSWORD } from '../support/postgres.ts';
 import type { Ledger, Load, ServerControl } from './fixture.ts';
-import { arrived } from './postgres-standby.ts';
+import { waitForArrival } from './postgres-standby.ts';
 
 export interface PostgresLedger extends Ledger {
   readonly acked: Acked;
@@ -26,14 +26,17 @@ const TRESPASSES = [
 ];
 
 const NO_RIGHT = '42501';
-/** On a standby nobody writes, whatever the rights. */
+/** On a standby no role may write, whatever its rights. */
 const READ_ONLY = '25006';
 
-/** @returns what the sidecar's role was able to do, or could not do for another reason than its rights. */
+/**
+ * @returns what the sidecar's role was able to do, or failed to do for another reason than its
+ * rights.
+ */
 export async function trespassOn(server: EmbeddedPostgres): Promise<string[]> {
   const client = new Client({ ...server.superuser(), user: 'quiesce', password: ROLE_PASSWORD });
   await client.connect();
-  // Somebody whose session it could end.
+  // A superuser's session that the role must not be able to end.
   const superuser = new Client(server.superuser());
   await superuser.connect();
   const able: string[] = [];
@@ -41,7 +44,7 @@ export async function trespassOn(server: EmbeddedPostgres): Promise<string[]> {
     await client.query(sql).then(
       () => able.push(`may ${sql}`),
       ({ code, message }: { code?: string; message: string }) => {
-        // Whatever else fails proves nothing about a right.
+        // Another failure proves nothing about rights.
         if (code !== NO_RIGHT && code !== READ_ONLY) able.push(`${sql}: ${message}`);
       },
     );
@@ -51,7 +54,9 @@ export async function trespassOn(server: EmbeddedPostgres): Promise<string[]> {
   return able;
 }
 
-/** Clients of the primary; what they were told counts once it has arrived at the server that is frozen. */
+/**
+ * Clients of the primary. Their acknowledged writes count once they have reached the frozen server.
+ */
 export function loadOf(
   primary: EmbeddedPostgres,
   frozen: EmbeddedPostgres,
@@ -63,7 +68,7 @@ export function loadOf(
     stop: () => load.stop(),
     acked: async () => {
       const acked = load.snapshotAcked();
-      if (primary !== frozen) await arrived(primary, frozen, 'receive');
+      if (primary !== frozen) await waitForArrival(primary, frozen, 'receive');
       return { count: countAcked(acked), acked };
     },
   };

@@ -4,14 +4,14 @@ import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts
 import { tool } from '../../src/testbed/os.ts';
 import { query } from '../support/superuser.ts';
 
-/** What a standby needs of its primary, but for the load; `dataDir` is on no volume of the test's. */
+/** Starts a primary for a standby, without a load; its data is not on a volume of the test. */
 export async function startPrimaryFor(major: number, dir: string): Promise<EmbeddedPostgres> {
   const primary = await EmbeddedPostgres.at({
     major,
     dataDir: join(dir, 'primary'),
     port: await freePort(),
     socketDir: join(dir, 'sp'),
-    // So that a standby that was away for a while finds all it has missed.
+    // A standby that was down for a while must find all the WAL it missed.
     settings: { fsync: 'off', wal_keep_size: '512MB' },
   });
   await primary.initdb();
@@ -19,7 +19,10 @@ export async function startPrimaryFor(major: number, dir: string): Promise<Embed
   return primary;
 }
 
-/** A standby on `standby.options.dataDir`, made from a primary that is stopped for it, and following it. */
+/**
+ * Makes a standby in `standby.options.dataDir` from a primary, which stops meanwhile, and lets it
+ * follow the primary.
+ */
 export async function startStandbyOf(
   primary: EmbeddedPostgres,
   standby: EmbeddedPostgres,
@@ -41,8 +44,8 @@ export async function startStandbyOf(
   await standby.start();
 }
 
-/** Waits until the standby has received, or has also replayed, what the primary has flushed by now. */
-export async function arrived(
+/** Waits until the standby has received (or replayed) what the primary has flushed by now. */
+export async function waitForArrival(
   primary: EmbeddedPostgres,
   standby: EmbeddedPostgres,
   how: 'receive' | 'replay',
@@ -59,7 +62,7 @@ export async function arrived(
     if (row?.there === true) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error(`the standby does not ${how} what its primary has written`);
+  throw new Error(`the standby did not ${how} in time what its primary has written`);
 }
 
 const ARRIVES_WITHIN_MS = 20_000;

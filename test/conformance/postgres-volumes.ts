@@ -10,10 +10,13 @@ import { type Backup, snapshotBackup, type StartOptions } from './fixture.ts';
 
 export type DataVolume = Pick<Volume, 'path' | 'snapshot' | 'dispose'>;
 
-/** What the server does between two steps of a copy, to make it worse. */
+/** What the server does between two steps of a copy, to make the copy worse. */
 type Between = () => Promise<unknown>;
 
-/** The volumes of one server: one, or with `copy: volumes` three, and how they are copied and restored. */
+/**
+ * The volumes of one server, and how to copy and restore them: one volume, or three with `copy:
+ * volumes`.
+ */
 export class PostgresVolumes {
   readonly data: DataVolume;
   /** With `copy: volumes`: pg_wal, and a tablespace. */
@@ -35,7 +38,7 @@ export class PostgresVolumes {
     postmaster: () => number | undefined,
   ): Promise<PostgresVolumes> {
     const { dir, copy } = options;
-    // A copy made file by file reads through the page cache: what is on the disk does not matter to it.
+    // A copy made file by file reads through the page cache, so the disk's content does not matter.
     if (copy === 'files') {
       return new PostgresVolumes(options, await makeVolume(dir, { postmaster }), undefined);
     }
@@ -56,7 +59,7 @@ export class PostgresVolumes {
     return join(this.data.path, 'pgdata');
   }
 
-  /** Where the tablespace lies, if there is one. */
+  /** The folder of the tablespace, if there is one. */
   get spaces(): readonly string[] {
     return this.#further ? [join(this.#further.space.path, 'space')] : [];
   }
@@ -65,7 +68,7 @@ export class PostgresVolumes {
     return this.#further ? [`--waldir=${join(this.#further.wal.path, 'pg_wal')}`] : [];
   }
 
-  /** Before `initdb`. */
+  /** Call it before `initdb`. */
   async giveTo(server: EmbeddedPostgres): Promise<void> {
     for (const { path } of this.#all) await server.own(path);
     for (const space of this.spaces) {
@@ -74,7 +77,7 @@ export class PostgresVolumes {
     }
   }
 
-  /** What was written without a sync is on the disk, as on any server in use. */
+  /** Writes to disk what was written without a sync, as on any server in use. */
   async sync(): Promise<void> {
     for (const { path } of this.#all) await tool('sync', '-f', path).catch(() => undefined);
   }
@@ -123,7 +126,7 @@ export class PostgresVolumes {
     };
   }
 
-  /** A copy of all of them; the caller sees to it that the server stands still. */
+  /** Copies all volumes. The caller must have stalled the server. */
   async copyNow(name: string): Promise<string> {
     const data = (await this.data.snapshot(name)).path;
     if (!this.#further) return data;
@@ -135,10 +138,10 @@ export class PostgresVolumes {
 
 type Cuts = Partial<Record<'data' | 'wal' | 'space', string>>;
 
-/** The copies beside each other, as on another machine: links lead to the copies. */
+/** Mounts the copies together, as on another machine: links lead to the copies. */
 async function mount({ data, wal, space }: Cuts): Promise<string> {
   if (data === undefined || wal === undefined || space === undefined) {
-    throw new Error('not all is cut');
+    throw new Error('not every volume was cut');
   }
   await relink(join(data, 'pgdata/pg_wal'), join(wal, 'pg_wal'));
   const links = join(data, 'pgdata/pg_tblspc');

@@ -7,15 +7,15 @@ import { ROLE_PASSWORD, roleSql } from '../support/postgres.ts';
 import { examine, query, roleEnv } from '../support/superuser.ts';
 import type { Backup, Restored, ServerControl, StartOptions, World } from './fixture.ts';
 import { controlOf, loadOf, type PostgresLedger, trespassOn } from './postgres-server.ts';
-import { arrived, startPrimaryFor, startStandbyOf } from './postgres-standby.ts';
+import { waitForArrival, startPrimaryFor, startStandbyOf } from './postgres-standby.ts';
 import { type DataVolume, PostgresVolumes } from './postgres-volumes.ts';
 
-interface Parts {
+interface Setup {
   readonly options: StartOptions;
   readonly volumes: PostgresVolumes;
-  /** Beside which the sidecar is. */
+  /** The server that the sidecar freezes. */
   readonly frozen: EmbeddedPostgres;
-  /** To which applications write: the same, or the primary of it. */
+  /** The server that applications write to: the same one, or its primary. */
   readonly primary: EmbeddedPostgres;
 }
 
@@ -26,13 +26,13 @@ export class PostgresWorld implements World<PostgresLedger> {
   readonly load: ReturnType<typeof loadOf>;
   readonly secrets = [ROLE_PASSWORD];
   readonly wrongCredentials = { PGPASSWORD: 'wrong-secret-4b1e' };
-  readonly #parts: Parts;
+  readonly #setup: Setup;
   readonly #undo: (() => Promise<unknown>)[] = [];
   #copies = 0;
 
-  private constructor(parts: Parts) {
-    const { volumes, frozen, primary } = parts;
-    this.#parts = parts;
+  private constructor(setup: Setup) {
+    const { volumes, frozen, primary } = setup;
+    this.#setup = setup;
     this.volume = volumes.data;
     this.marked = volumes.spaces;
     this.server = controlOf(frozen);
@@ -47,7 +47,7 @@ export class PostgresWorld implements World<PostgresLedger> {
 
   static async start(major: number, options: StartOptions): Promise<PostgresWorld> {
     const { frozen, volumes } = await serverOnVolumes(major, options);
-    return await new PostgresWorld({ options, volumes, frozen, primary: frozen }).#begun(
+    return await new PostgresWorld({ options, volumes, frozen, primary: frozen }).#ready(
       async () => {
         await frozen.initdb();
         await volumes.sync();
@@ -56,19 +56,19 @@ export class PostgresWorld implements World<PostgresLedger> {
     );
   }
 
-  /** A standby that streams from a primary, which has no sidecar. */
+  /** A standby that streams from a primary without a sidecar. */
   static async startStandby(major: number, options: StartOptions): Promise<PostgresWorld> {
     const { frozen, volumes } = await serverOnVolumes(major, options);
     const primary = await startPrimaryFor(major, options.dir);
     const world = new PostgresWorld({ options, volumes, frozen, primary });
-    return await world.#begun(async () => {
+    return await world.#ready(async () => {
       await startStandbyOf(primary, frozen);
       await volumes.sync();
     });
   }
 
-  async #begun(start: () => Promise<void>): Promise<this> {
-    const { primary, volumes } = this.#parts;
+  async #ready(start: () => Promise<void>): Promise<this> {
+    const { primary, volumes } = this.#setup;
     try {
       await start();
       await query(primary, await roleSql());
@@ -80,7 +80,7 @@ export class PostgresWorld implements World<PostgresLedger> {
         `CREATE TABLE app (n int)${space === undefined ? '' : ' TABLESPACE fast'}`,
       );
       await this.load.prepare();
-      await this.#onPrimary();
+      await this.#waitForStandby();
       return this;
     } catch (error) {
       await this.dispose();
@@ -88,22 +88,22 @@ export class PostgresWorld implements World<PostgresLedger> {
     }
   }
 
-  /** What the primary has been told is true of the server that is frozen, too. */
-  async #onPrimary(): Promise<void> {
-    const { primary, frozen } = this.#parts;
-    if (primary !== frozen) await arrived(primary, frozen, 'replay');
+  /** Waits until the frozen server has what was written on the primary. */
+  async #waitForStandby(): Promise<void> {
+    const { primary, frozen } = this.#setup;
+    if (primary !== frozen) await waitForArrival(primary, frozen, 'replay');
   }
 
   get env(): Readonly<Record<string, string>> {
-    return roleEnv(this.#parts.frozen);
+    return roleEnv(this.#setup.frozen);
   }
 
   async write(): Promise<void> {
-    await query(this.#parts.primary, 'INSERT INTO app VALUES (1)');
+    await query(this.#setup.primary, 'INSERT INTO app VALUES (1)');
   }
 
   async held(): Promise<readonly string[]> {
-    const { frozen } = this.#parts;
+    const { frozen } = this.#setup;
     const rows = await query<{ what: string }>(
       frozen,
       `SELECT 'the replication slot ' || slot_name AS what FROM pg_replication_slots
@@ -117,44 +117,44 @@ export class PostgresWorld implements World<PostgresLedger> {
     return left;
   }
 
-  /** None is ever changed. */
+  /** A freeze of PostgreSQL changes no setting. */
   changed(): Promise<readonly string[]> {
     return Promise.resolve([]);
   }
 
   async sessions(): Promise<number> {
     const sql = `SELECT pid FROM pg_stat_activity WHERE usename = 'quiesce'`;
-    return (await query(this.#parts.frozen, sql)).length;
+    return (await query(this.#setup.frozen, sql)).length;
   }
 
   async cutSessions(): Promise<void> {
     await query(
-      this.#parts.frozen,
+      this.#setup.frozen,
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'quiesce'`,
     );
   }
 
   async revoke(): Promise<void> {
-    const { primary } = this.#parts;
+    const { primary } = this.#setup;
     const call =
       primary.options.major >= 15
         ? 'pg_backup_start(text, boolean)'
         : 'pg_start_backup(text, boolean, boolean)';
     await query(primary, `REVOKE EXECUTE ON FUNCTION ${call} FROM quiesce`);
-    await this.#onPrimary();
+    await this.#waitForStandby();
   }
 
   async trespass(): Promise<readonly string[]> {
-    const { primary, frozen } = this.#parts;
+    const { primary, frozen } = this.#setup;
     const able: string[] = [];
-    // On a standby nobody can change anything: what is tried there must fail on its primary as well.
+    // A standby refuses every change, so each attempt must fail on its primary too.
     for (const server of new Set([primary, frozen])) able.push(...(await trespassOn(server)));
     return able;
   }
 
   backup(name: string): Backup {
-    const { volumes, primary, frozen } = this.#parts;
-    // The page writes and the recycling of a long freeze.
+    const { volumes, primary, frozen } = this.#setup;
+    // Page writes and recycling of WAL, as during a long freeze.
     return volumes.backup(name, async () => {
       await sleep(200);
       await query(primary, 'SELECT pg_switch_wal()');
@@ -166,14 +166,14 @@ export class PostgresWorld implements World<PostgresLedger> {
   async copyNow(name: string): Promise<string> {
     await this.server.stall();
     try {
-      return await this.#parts.volumes.copyNow(name);
+      return await this.#setup.volumes.copyNow(name);
     } finally {
       await this.server.resume();
     }
   }
 
   async restore(dataDir: string): Promise<Restored<PostgresLedger>> {
-    const { frozen, options } = this.#parts;
+    const { frozen, options } = this.#setup;
     this.#copies += 1;
     const server = await EmbeddedPostgres.at({
       major: frozen.options.major,
@@ -182,8 +182,8 @@ export class PostgresWorld implements World<PostgresLedger> {
       socketDir: join(options.dir, `s${this.#copies}`),
     });
     this.#undo.push(() => server.stop('immediate'));
-    // The one names the process of the source, which lives on this machine; by the other a standby would
-    // go on to follow its primary.
+    // postmaster.pid has the process of the source, which runs on this machine. With
+    // standby.signal, a standby would go on following its primary.
     for (const name of ['postmaster.pid', 'standby.signal']) {
       await rm(join(dataDir, 'pgdata', name), { force: true });
     }
@@ -207,7 +207,7 @@ export class PostgresWorld implements World<PostgresLedger> {
 async function serverOnVolumes(
   major: number,
   options: StartOptions,
-): Promise<Pick<Parts, 'frozen' | 'volumes'>> {
+): Promise<Pick<Setup, 'frozen' | 'volumes'>> {
   let server: EmbeddedPostgres | undefined;
   const volumes = await PostgresVolumes.make(options, () => server?.pid);
   try {

@@ -5,7 +5,7 @@ import { PostgresWorld } from './postgres-world.ts';
 
 export type PostgresMode = 'sealed' | 'open' | 'staged' | 'paused';
 
-/** A server of this major version, frozen in one of the ways; for `paused` it is a standby. */
+/** A server of this major version, frozen in one of the modes. For `paused` it is a standby. */
 export function postgres(major: number, mode: PostgresMode): Subject<PostgresLedger> {
   return {
     ...COMMON,
@@ -41,7 +41,7 @@ const SEALED: Differing = {
   withoutRight: 'weaker',
   right: /GRANT EXECUTE ON FUNCTION .*(pg_backup_start|pg_start_backup)/,
   reasons: { killed: 'server-lost', restarted: 'server-restarted' },
-  refusals: [{ where: 'where all data lies on one volume', copy: 'volumes', env: {} }],
+  refusals: [{ where: 'where all data is on one volume', copy: 'volumes', env: {} }],
 };
 
 const MODES: Readonly<Record<PostgresMode, Differing>> = {
@@ -65,8 +65,8 @@ const MODES: Readonly<Record<PostgresMode, Differing>> = {
         copy: 'volumes',
         env: { QUIESCE_DATA_DIR: undefined },
       },
-      { where: 'where the data lies on several volumes', copy: 'snapshot', env: {} },
-      { where: 'where the data lies on several volumes', copy: 'files', env: {} },
+      { where: 'where the data is on several volumes', copy: 'snapshot', env: {} },
+      { where: 'where the data is on several volumes', copy: 'files', env: {} },
     ],
   },
   staged: {
@@ -74,7 +74,7 @@ const MODES: Readonly<Record<PostgresMode, Differing>> = {
     mode: 'staged',
     copies: ['files'],
     copy: 'files',
-    // All that it holds is files.
+    // It holds only files.
     deadManMs: 0,
     seenInServer: false,
     outlivesServer: true,
@@ -95,6 +95,6 @@ const MODES: Readonly<Record<PostgresMode, Differing>> = {
     deadManMs: 30_000,
     remembers: true,
     withoutRight: 'ENGINE_PRIVILEGE',
-    refusals: [{ where: 'on a standby that stands still', copy: 'volumes', env: {} }],
+    refusals: [{ where: 'on a standby whose replay is paused', copy: 'volumes', env: {} }],
   },
 };

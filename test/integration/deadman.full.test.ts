@@ -14,20 +14,23 @@ afterEach(async () => {
   await rig.dispose();
 });
 
-/** What the server waits beyond the lease, and what a busy machine may add. */
+/** How long the server waits after the lease, plus what a busy machine may add. */
 const BEYOND_MS = 5_000 + 4_000;
 
-/** Packets can be dropped here; otherwise a proxy that falls silent without closing stands in. */
+/**
+ * Whether packets can be dropped here; otherwise a proxy that stops forwarding without closing
+ * stands in.
+ */
 const nft = (...args: string[]): boolean => spawnSync('/usr/sbin/nft', args).status === 0;
 const CAN_DROP = process.getuid?.() === 0 && nft('list', 'tables');
 const HOW = CAN_DROP ? 'packets dropped' : 'silent proxy, since packets cannot be dropped here';
 
 /**
- * To be called before the sidecar starts. The function it returns drops every packet from and to the
- * server's TCP port, both ways, without a FIN or RST: what is left of a connection when a host
- * vanishes. The test itself uses the Unix socket.
+ * Call it before the sidecar starts. The function it returns drops every packet from and to the
+ * server's TCP port, without a FIN or RST: what a connection looks like when a host vanishes. The
+ * test itself uses the Unix socket.
  */
-async function vanishing(): Promise<() => void> {
+async function prepareToVanish(): Promise<() => void> {
   const { port } = rig.server.options;
   if (!CAN_DROP) return await silentProxy(port);
   const table = `quiesce_test_${port}`;
@@ -67,7 +70,7 @@ interface Left {
   readonly sessions: number;
 }
 
-/** Connected over the Unix socket, so that it is not cut off. */
+/** Connects over the Unix socket, which stays connected. */
 async function observer(): Promise<() => Promise<Left>> {
   const { socketDir, port } = rig.server.options;
   const client = new Client({ host: socketDir, port, user: 'postgres', database: 'postgres' });
@@ -83,19 +86,19 @@ async function observer(): Promise<() => Promise<Left>> {
   };
 }
 
-async function until(look: () => Promise<Left>, within: number): Promise<number> {
+async function waitUntilReleased(look: () => Promise<Left>, withinMs: number): Promise<number> {
   const began = performance.now();
-  await expect.poll(look, { timeout: within, interval: 100 }).toEqual({ slots: 0, sessions: 0 });
+  await expect.poll(look, { timeout: withinMs, interval: 100 }).toEqual({ slots: 0, sessions: 0 });
   return performance.now() - began;
 }
 
 describe.each(MAJORS)('the dead-man’s switch of PostgreSQL %i', (major) => {
   it.each(['volumes', 'snapshot'])(
-    `copy: %s: a host that vanishes without a goodbye (${HOW}) keeps nothing past the lease`,
+    `copy: %s: a host that vanishes (${HOW}) holds nothing past the lease`,
     async (copy) => {
       const walWithData = copy === 'snapshot';
       rig = await VolumesRig.make({ major, walWithData, env: { QUIESCE_COPY: copy } });
-      const vanish = await vanishing();
+      const vanish = await prepareToVanish();
       await rig.sidecar.start();
       const look = await observer();
       const frozen = await rig.sidecar.cli('freeze', '--ttl', '4s');
@@ -103,13 +106,13 @@ describe.each(MAJORS)('the dead-man’s switch of PostgreSQL %i', (major) => {
       vanish();
       await sleep(2_000);
       expect(await look(), 'within the lease').toMatchObject({ slots: 1 });
-      await until(look, 2_000 + BEYOND_MS);
+      await waitUntilReleased(look, 2_000 + BEYOND_MS);
       const thaw = await rig.sidecar.cli('thaw');
       expect(thaw, thaw.stderr + rig.sidecar.output.slice(-3000)).toMatchObject({ code: 7 });
     },
   );
 
-  it('standing still for less than the lease loses nothing, and a renewal reaches the server', async () => {
+  it('a sidecar stopped for less than its lease keeps the hold, and a renewal reaches the server', async () => {
     rig = await VolumesRig.make({ major });
     await rig.sidecar.start();
     const look = await observer();
@@ -123,9 +126,9 @@ describe.each(MAJORS)('the dead-man’s switch of PostgreSQL %i', (major) => {
     await rig.sidecar.signal('SIGCONT');
     const thaw = await rig.sidecar.cli('thaw', '--id', 'kept');
     expect(thaw, thaw.stdout).toMatchObject({ code: 0 });
-    // Its slot stays for the cut of the WAL volume, and goes with the sidecar at the latest.
+    // The slot stays for the cut of the WAL volume, at most until the sidecar ends.
     expect(await look()).toMatchObject({ slots: 1 });
     await rig.sidecar.stop();
-    await until(look, 3_000);
+    await waitUntilReleased(look, 3_000);
   });
 });

@@ -14,7 +14,7 @@ afterEach(async () => {
   await rig.dispose();
 });
 
-/** What a freeze must never leave behind in a server, whoever died. */
+/** Checks what no freeze may leave in a server, whichever process died. */
 async function expectNothingLeft(): Promise<void> {
   await expect
     .poll(
@@ -40,7 +40,7 @@ describe.each(MAJORS)('PostgreSQL %i', (major) => {
     rig = await Rig.make({ major });
   });
 
-  it('kill -9 of the shim while it freezes rolls back; afterwards the lease holds on', async () => {
+  it('kill -9 of the shim rolls a freeze back while it freezes, and leaves the hold to its lease afterwards', async () => {
     await rig.load.start();
     await rig.sidecar.start();
     const seen: string[] = [];
@@ -61,7 +61,7 @@ describe.each(MAJORS)('PostgreSQL %i', (major) => {
       await expectNothingLeft();
     };
     await killedIn('thawed');
-    // It may be held in the very moment between the look and the kill.
+    // The freeze may complete between the look and the kill, so try again.
     const rolledBack = 'killed freezing, ends thawed';
     while (!seen.includes(rolledBack) && seen.length < 8) await killedIn('freezing');
     await killedIn('frozen');
@@ -69,10 +69,10 @@ describe.each(MAJORS)('PostgreSQL %i', (major) => {
     expect(seen.at(-1)).toBe('killed frozen, ends frozen');
   });
 
-  it('a backend killed with -9 restarts the server under the same postmaster: not consistent, and nothing is left', async () => {
+  it('a thaw after a backend was killed with -9 fails, although the postmaster is the same, and leaves nothing behind', async () => {
     await rig.load.start();
     await rig.sidecar.start();
-    // The watch connects again 300 ms after it has lost its session; a thaw before that does so itself.
+    // The watch reconnects 300 ms after it lost its session; an earlier thaw reconnects itself.
     const told = [230, 260, 290, 310, 1_500].map((ms) => ({
       ms,
       // A server that still recovers cannot be asked.
@@ -97,7 +97,7 @@ describe.each(MAJORS)('PostgreSQL %i', (major) => {
   });
 });
 
-it('a copy whose WAL tail is missing is refused; started all the same, it is reported and never verified', async () => {
+it('a copy without its last WAL is refused, and a server started on it anyway is reported as not verified', async () => {
   rig = await Rig.make({ major: 17 });
   await rig.sidecar.start();
   await rig.load.start();
@@ -118,8 +118,8 @@ it('a copy whose WAL tail is missing is refused; started all the same, it is rep
   expect(refused.stderr).toContain('RESTORE_INCOMPLETE');
   expect(existsSync(join(copy.path, 'pgdata/backup_label'))).toBe(false);
 
-  // Somebody starts it without the label: PostgreSQL itself does not complain.
-  // (The process its lock file names lives: it is the source, on the same machine here.)
+  // A server started without the label: PostgreSQL itself reports nothing. (The process in its lock
+  // file is alive: it is the source, on the same machine here.)
   await rm(join(copy.path, 'pgdata/postmaster.pid'));
   const server = await rig.serverOn(copy.path);
   await server.start();

@@ -34,7 +34,7 @@ afterEach(async () => {
   await rig.dispose();
 });
 
-/** A plain folder: no reflinks on the ext4 below it. */
+/** A plain folder, without reflinks. */
 const plain = (dir: string, postmaster: () => number | undefined): Promise<Volume> =>
   makeVolume(dir, { kind: 'stopped-copy', postmaster });
 
@@ -44,13 +44,13 @@ async function makeRig(options: Partial<Parameters<typeof Rig.make>[0]> = {}): P
 }
 
 const quiesce = (volume = rig.volume.path): string => join(volume, '.quiesce');
-/** What lies there but for the file of the claim, which stays. */
+/** The entries of `.quiesce`, except the claim, which stays. */
 const left = async (): Promise<string[]> => {
   const names = await readdir(quiesce()).catch((): string[] => []);
   return names.filter((name) => name !== 'claim').toSorted();
 };
 
-/** The file-by-file copy of the whole volume, with page writes forced while it is made. */
+/** Copies the whole volume file by file, with page writes forced meanwhile. */
 async function copyLive(name: string, seed = 1): Promise<string> {
   const to = join(rig.dir, name);
   const between = async (): Promise<void> => {
@@ -75,11 +75,16 @@ async function expectNothingLeft(): Promise<void> {
     .toEqual([]);
 }
 
-async function refuses(copy: string, code: string, names: string): Promise<void> {
+async function expectRefused(
+  copy: string,
+  code: string,
+  fragment: string,
+  exit = 7,
+): Promise<void> {
   const refused = await runCli(['prepare-restore', '--data', copy], {});
-  expect(refused, refused.stdout).toMatchObject({ code: 7 });
+  expect(refused, refused.stdout).toMatchObject({ code: exit });
   expect(refused.stderr).toContain(code);
-  expect(refused.stderr).toContain(names);
+  expect(refused.stderr).toContain(fragment);
 }
 
 describe.each(MAJORS)('PostgreSQL %i, copied file by file under write load', (major) => {
@@ -87,7 +92,7 @@ describe.each(MAJORS)('PostgreSQL %i, copied file by file under write load', (ma
     ['reflink', undefined],
     ['bytes', plain],
   ])(
-    'staged as %s: what was acknowledged before the freeze is restored from the staged backup alone',
+    'staged as %s: the staged backup alone restores every write acknowledged before the freeze',
     async (how, volume) => {
       await makeRig({ major, ...(volume && { volume }) });
       await rig.load.start();
@@ -101,7 +106,7 @@ describe.each(MAJORS)('PostgreSQL %i, copied file by file under write load', (ma
         writesBlocked: false,
         restore: { staged: { folder: '.quiesce/nightly', reflink: how === 'reflink' } },
       });
-      // Nothing is held open in the server any more.
+      // The server holds nothing open any more.
       expect(await rig.sql('SELECT slot_name FROM pg_replication_slots')).toEqual([]);
       const copies = [await copyLive('one', 1), await copyLive('two', 7)];
       const thawed = await rig.sidecar.cli('thaw', '-o', 'json');
@@ -137,7 +142,7 @@ describe.each(MAJORS)('PostgreSQL %i, copied file by file under write load', (ma
   );
 });
 
-it('unlogged tables, temporary files and what a running server keeps for itself are not staged', async () => {
+it('unlogged tables, temporary files and a running server’s own files are not staged', async () => {
   await makeRig();
   await rig.sql('CREATE UNLOGGED TABLE passing AS SELECT generate_series(1, 1000) AS n');
   const [row] = await rig.sql<{ path: string }>(`SELECT pg_relation_filepath('passing') AS path`);
@@ -161,7 +166,7 @@ it('unlogged tables, temporary files and what a running server keeps for itself 
 });
 
 it(
-  'live files without their staged backup are refused, and never verified by whoever starts them all the same',
+  'live files without their staged backup are refused, and a server started on them anyway is never verified',
   async () => {
     await makeRig();
     await rig.load.start();
@@ -171,13 +176,13 @@ it(
     expect(await rig.sidecar.cli('thaw')).toMatchObject({ code: 0 });
     await rig.load.stop();
     await rm(join(quiesce(copy), 'live'), { recursive: true });
-    await refuses(copy, 'RESTORE_INCOMPLETE', '.quiesce/live');
+    await expectRefused(copy, 'RESTORE_INCOMPLETE', '.quiesce/live');
     const server = await rig.serverOn(copy);
     const started = await server.start().then(
       () => true,
       () => false,
     );
-    // Torn as they are they may not even start; then the server itself says so.
+    // The torn files may not start at all; then the server itself reports why.
     if (!started) return expect(server.log).toMatch(/FATAL|PANIC/);
     const sidecar = await rig.sidecarOn(copy, server);
     await sidecar.start();
@@ -188,7 +193,7 @@ it(
   LONG,
 );
 
-it('a staged file that is missing, cut or changed is named and the copy refused', async () => {
+it('a copy with a missing, truncated or changed staged file is refused with the file’s name', async () => {
   await makeRig();
   await rig.load.start();
   await sleep(500);
@@ -216,7 +221,7 @@ it('a staged file that is missing, cut or changed is named and the copy refused'
     const path = join(staging, name);
     const whole = existsSync(path) ? await readFile(path) : null;
     await spoil(path);
-    await refuses(copy, 'RESTORE_INCOMPLETE', name);
+    await expectRefused(copy, 'RESTORE_INCOMPLETE', name);
     if (whole === null) await rm(path);
     else await writeFile(path, whole);
   }
@@ -224,7 +229,7 @@ it('a staged file that is missing, cut or changed is named and the copy refused'
   expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
 });
 
-it('PGDATA may itself be the root of the volume', async () => {
+it('PGDATA may be the root of the volume', async () => {
   rig = await Rig.make({ major: 17, env: FILES });
   const { dataDir } = rig.server.options;
   rig.sidecar.env['QUIESCE_DATA_DIR'] = dataDir;
@@ -248,7 +253,7 @@ it('PGDATA may itself be the root of the volume', async () => {
   expect(report.checks.filter((check) => !check.ok)).toEqual([]);
 });
 
-it('a staged file that goes during the hold makes the thaw fail', async () => {
+it('a thaw fails if a staged file disappeared during the hold', async () => {
   await makeRig();
   await freeze('gone');
   await rm(join(quiesce(), 'gone/base/global/pg_control'));
@@ -260,7 +265,7 @@ it('a staged file that goes during the hold makes the thaw fail', async () => {
   expect(await left()).toEqual([]);
 });
 
-it('a swap that was killed is finished by the next run', async () => {
+it('the next run finishes a swap that was killed', async () => {
   await makeRig();
   await rig.load.start();
   await sleep(500);
@@ -275,7 +280,8 @@ it('a swap that was killed is finished by the next run', async () => {
     '--data',
     copy,
   ]);
-  // Killed as soon as it has begun to move; if it was faster, the run below has nothing left to do.
+  // Killed as soon as it has begun to move entries. If it finished first, the run below has nothing
+  // to do.
   const swap = join(quiesce(copy), 'swapped/swap.json');
   while (child.exitCode === null && !existsSync(swap)) await sleep(1);
   child.kill('SIGKILL');
@@ -289,7 +295,7 @@ it('a swap that was killed is finished by the next run', async () => {
   expect(report.checks.filter((check) => !check.ok)).toEqual([]);
 });
 
-it('a server that has run on the copied live files keeps what it wrote', async () => {
+it('a copy is refused if a server runs or has run on its live files, whose writes would be lost', async () => {
   await makeRig();
   await freeze('used');
   const copy = await copyLive('used');
@@ -298,22 +304,16 @@ it('a server that has run on the copied live files keeps what it wrote', async (
   await rm(join(copy, 'pgdata/postmaster.pid'), { force: true });
   const server = await rig.serverOn(copy);
   await server.start();
-  await refuses2(copy, 5, 'RESTORE_SERVER_RUNNING');
+  await expectRefused(copy, 'RESTORE_SERVER_RUNNING', 'Process', 5);
   await server.kill();
   await sleep(300);
-  await refuses2(copy, 7, 'RESTORE_DATA_PAST');
+  await expectRefused(copy, 'RESTORE_DATA_PAST', 'A server has run on this copy');
 });
 
-async function refuses2(copy: string, exit: number, code: string): Promise<void> {
-  const refused = await runCli(['prepare-restore', '--data', copy], {});
-  expect(refused, refused.stdout).toMatchObject({ code: exit });
-  expect(refused.stderr).toContain(code);
-}
-
-it('kill -9 of the sidecar while it stages: the next start removes what there is', async () => {
+it('the next start removes what a sidecar killed while staging left behind', async () => {
   await makeRig({ volume: plain });
   await rig.load.start();
-  // Without the command line, which would freeze again by itself once the sidecar is back.
+  // Not through the command line, which would freeze again once the sidecar is back.
   const freezing = rig.sidecar.api('POST', '/v1/freeze', { id: 'killed' }).catch(() => undefined);
   const base = join(quiesce(), 'killed/base/base');
   await expect.poll(() => existsSync(base), { timeout: 20_000, interval: 5 }).toBe(true);
@@ -325,7 +325,7 @@ it('kill -9 of the sidecar while it stages: the next start removes what there is
   expect(await rig.sidecar.cli('thaw', '--id', 'killed')).toMatchObject({ code: 7 });
 }, 180_000);
 
-it('a journal that was lost with its pod: the next start removes the staged backup all the same', async () => {
+it('the next start removes the staged backup even if the journal was lost with its pod', async () => {
   await makeRig();
   await freeze('orphan');
   await rig.sidecar.signal('SIGKILL');
@@ -334,7 +334,7 @@ it('a journal that was lost with its pod: the next start removes the staged back
   await expect.poll(left, { timeout: 15_000 }).toEqual(['restored-orphan.json']);
 });
 
-it('a timeout, a thaw and a caller that leaves while files are copied leave nothing behind', async () => {
+it('a timeout or a thaw while files are copied leaves nothing behind', async () => {
   await makeRig({ volume: plain });
   await rig.load.start();
   const late = await rig.sidecar.cli('freeze', '--id', 'late', '--timeout', '700ms');
@@ -352,7 +352,7 @@ it('a timeout, a thaw and a caller that leaves while files are copied leave noth
   await expectNothingLeft();
 });
 
-it('a volume without the space is refused with numbers, and nothing is left on it', async () => {
+it('a volume without enough space is refused with the numbers, and nothing is left on it', async () => {
   const volume = async (dir: string): Promise<Volume> => {
     const point = join(dir, 'small');
     await mkdir(point);
@@ -373,13 +373,14 @@ it('a volume without the space is refused with numbers, and nothing is left on i
   await expectNothingLeft();
 });
 
-it('a volume that turns read-only while a backup is staged is named, and what was staged goes as soon as it can', async () => {
+it('a freeze fails if the volume turns read-only meanwhile, and the staged files are removed once it is writable', async () => {
   await makeRig();
   await mkdir(quiesce(), { recursive: true });
   const freezing = rig.sidecar.cli('freeze', '--id', 'stuck');
   const begun = join(quiesce(), 'stuck/base/PG_VERSION');
   await expect.poll(() => existsSync(begun), { timeout: 20_000, interval: 5 }).toBe(true);
-  // Made aside, so that nothing is open for writing there when it becomes read-only.
+  // The bind mount is made elsewhere, so that no file there is open for writing when it becomes
+  // read-only.
   const aside = await mkdtemp(join(tmpdir(), 'quiesce-aside-'));
   await run('mount', ['--bind', quiesce(), aside]);
   await run('mount', ['-o', 'remount,ro,bind', aside]);
@@ -392,14 +393,14 @@ it('a volume that turns read-only while a backup is staged is named, and what wa
     expect(refused.stderr).toMatch(/COPY_UNSUPPORTED.*EROFS/);
     expect(await left()).toContain('stuck');
   } finally {
-    // The sidecar looks in again and again, so it may be busy for a moment; for longer it must not be.
+    // The sidecar retries the removal, so the mount may be busy, but only for a moment.
     await expect.poll(() => run('umount', [quiesce()]), { timeout: 5_000 }).toBeTruthy();
   }
   await expect.poll(left, { timeout: 10_000 }).toEqual([]);
   expect(await freeze('stuck')).toMatchObject({ verdict: 'held' });
 });
 
-it('a volume that takes the staged backup but not the receipt fails the freeze: a restore would start the live files', async () => {
+it('a freeze fails if the volume takes the staged backup but not the receipt, because a restore would start the live files', async () => {
   await makeRig();
   await mkdir(join(quiesce(), 'receipt.json/in-the-way'), { recursive: true });
   const refused = await rig.sidecar.cli('freeze', '--id', 'no-receipt');
@@ -408,7 +409,7 @@ it('a volume that takes the staged backup but not the receipt fails the freeze: 
   expect(await left()).toEqual(['receipt.json']);
 });
 
-it('what cannot be staged is refused: no mounted data, a tablespace, a role without the grants', async () => {
+it('a freeze is refused without mounted data, with a tablespace, and for a role without the grants', async () => {
   rig = await Rig.make({ major: 17, env: FILES });
   const dataDir = rig.sidecar.env['QUIESCE_DATA_DIR'] ?? '';
   delete rig.sidecar.env['QUIESCE_DATA_DIR'];
@@ -434,7 +435,7 @@ it('what cannot be staged is refused: no mounted data, a tablespace, a role with
   await expectNothingLeft();
 });
 
-it('an id that is no safe file name is staged under a digest of it', async () => {
+it('an id that is not a safe file name is staged under a digest of it', async () => {
   await makeRig();
   for (const id of ['..', '.', 'receipt.json', 'a:b', 'x'.repeat(128)]) {
     const { restore } = await freeze(id);

@@ -15,7 +15,7 @@ afterEach(async () => {
   await rig.dispose();
 });
 
-/** Restores a copy as a user does: prepare-restore, start, and the sidecar beside it verifies. */
+/** Restores a copy as a user does: prepare-restore, then start. */
 async function restore(copy: string): Promise<Awaited<ReturnType<Rig['serverOn']>>> {
   const prepared = await runCli(['prepare-restore', '--data', copy], {});
   expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
@@ -26,7 +26,7 @@ async function restore(copy: string): Promise<Awaited<ReturnType<Rig['serverOn']
 }
 
 describe.each(MAJORS)('PostgreSQL %i under write load, sealed', (major) => {
-  it('the label kept beside the data is what the server returned, and none lies in PGDATA', async () => {
+  it('the label kept with the data equals the receipt’s, and PGDATA has no label', async () => {
     rig = await Rig.make({ major });
     await rig.sidecar.start();
     await rig.load.start();
@@ -45,7 +45,7 @@ describe.each(MAJORS)('PostgreSQL %i under write load, sealed', (major) => {
     }
   });
 
-  it('with synchronous_commit off, what was acknowledged before the freeze is on disk with it', async () => {
+  it('a freeze puts every write acknowledged before it on disk, even with synchronous_commit off', async () => {
     rig = await Rig.make({
       major,
       load: { synchronousCommit: 'off' },
@@ -64,7 +64,7 @@ describe.each(MAJORS)('PostgreSQL %i under write load, sealed', (major) => {
     expect(report.checks.filter((check) => !check.ok)).toEqual([]);
   });
 
-  it('PGDATA itself may be what is mounted', async () => {
+  it('PGDATA itself may be the mounted folder', async () => {
     rig = await Rig.make({ major });
     const { dataDir } = rig.server.options;
     rig.sidecar.env['QUIESCE_DATA_DIR'] = dataDir;
@@ -78,7 +78,7 @@ describe.each(MAJORS)('PostgreSQL %i under write load, sealed', (major) => {
     const copy = join((await rig.snapshot('in-pgdata')).path, 'pgdata');
     expect((await rig.sidecar.api('POST', '/v1/thaw')).status).toBe(200);
     await rig.load.stop();
-    // A server that crashes with .quiesce/ in its data directory starts as ever.
+    // A server that crashes with .quiesce/ in its data directory starts as usual.
     await rig.server.kill();
     await rig.server.start();
 

@@ -14,8 +14,11 @@ afterEach(async () => {
 
 type Hanging = 'volume' | 'state';
 
-/** A server that writers wait for, and a sidecar whose receipt or journal lies on a volume that can hang. */
-async function beside(which: Hanging, env: Readonly<Record<string, string>> = {}) {
+/**
+ * A Redis server, whose writers wait during a hold, and a sidecar whose receipt or journal is on a
+ * volume that can hang.
+ */
+async function startRig(which: Hanging, env: Readonly<Record<string, string>> = {}) {
   const { dir, remove } = await redisFolder();
   undo.push(remove);
   const data = join(dir, 'data');
@@ -26,7 +29,7 @@ async function beside(which: Hanging, env: Readonly<Record<string, string>> = {}
   });
   undo.push(() => server.kill());
   await mkdir(join(dir, 'q'));
-  // Only what the sidecar writes hangs, so that the server itself is able to go on.
+  // Only the sidecar's own files hang, so that the server can go on.
   const point = which === 'volume' ? join(data, '.quiesce') : join(dir, 'q/state');
   const volume = await HangingVolume.mount(join(dir, 'image'), point);
   const sidecar = new TestSidecar(join(dir, 'q'), {
@@ -45,15 +48,15 @@ async function beside(which: Hanging, env: Readonly<Record<string, string>> = {}
   return { server, sidecar, volume, receipt };
 }
 
-/** Resolves once writers wait no more; rejects where they still wait then. */
-async function written(server: RedisServer, withinMs: number): Promise<void> {
+/** Fails if writers still wait after this time. */
+async function expectWritable(server: RedisServer, withinMs: number): Promise<void> {
   const late = sleep(withinMs, true, { ref: false });
   expect(await Promise.race([writeOnce(server), late])).toBeUndefined();
 }
 
 describe('a volume that hangs', () => {
-  it('does not keep a thaw from releasing, which is no success, and the receipt goes once it can', async () => {
-    const { server, sidecar, volume, receipt } = await beside('volume');
+  it('does not stop a thaw from releasing; the thaw fails, and the receipt goes once the volume answers', async () => {
+    const { server, sidecar, volume, receipt } = await startRig('volume');
     expect(await sidecar.cli('freeze', '--id', 'a')).toMatchObject({ code: 0 });
     await volume.hang();
     const thaw = await sidecar.cli('thaw', '-o', 'json');
@@ -65,8 +68,8 @@ describe('a volume that hangs', () => {
         reasons: expect.arrayContaining(['receipt-not-removed']),
       },
     });
-    await written(server, 1_000);
-    // A copy would carry the receipt of the one before.
+    await expectWritable(server, 1_000);
+    // A copy would carry the receipt of the previous freeze.
     const next = await sidecar.cli('freeze', '--timeout', '1s');
     expect(next.code).toBe(6);
     await volume.wake();
@@ -78,44 +81,44 @@ describe('a volume that hangs', () => {
     expect(await sidecar.cli('thaw')).toMatchObject({ code: 0 });
   });
 
-  it('does not hold up the end of the lease', async () => {
-    const { server, sidecar, volume } = await beside('volume');
+  it('does not delay the end of the lease', async () => {
+    const { server, sidecar, volume } = await startRig('volume');
     expect((await sidecar.api('POST', '/v1/freeze', { id: 'a', ttl: '30s' })).status).toBe(200);
     await volume.hang();
     const renewal = { id: 'a', ttl: '1s', renew: true };
-    // The server's own switch does not shorten its pause: only the sidecar ends it this soon.
+    // Redis' own limit does not shorten its pause: only the sidecar ends it this soon.
     expect((await sidecar.api('POST', '/v1/freeze', renewal)).status).toBe(200);
-    await written(server, 9_000);
+    await expectWritable(server, 9_000);
     const [last] = (await sidecar.api('GET', '/v1/receipts')).body.receipts;
     expect(last.reasons).toEqual(['lease-expired', 'receipt-not-removed']);
   });
 
-  it('does not hold up the release at SIGTERM', async () => {
-    const { server, sidecar, volume } = await beside('volume');
+  it('does not delay the release at SIGTERM', async () => {
+    const { server, sidecar, volume } = await startRig('volume');
     expect((await sidecar.api('POST', '/v1/freeze', {})).status).toBe(200);
     await volume.hang();
     process.kill(sidecar.pid, 'SIGTERM');
-    await written(server, 9_000);
+    await expectWritable(server, 9_000);
     await volume.wake();
     await sidecar.signal('SIGTERM');
   });
 
-  it('does not hold up what a start releases', async () => {
-    const { server, sidecar, volume, receipt } = await beside('volume');
+  it('does not delay the release at the next start', async () => {
+    const { server, sidecar, volume, receipt } = await startRig('volume');
     expect((await sidecar.api('POST', '/v1/freeze', {})).status).toBe(200);
     await sidecar.signal('SIGKILL');
     await volume.hang();
     await sidecar.start('live');
-    await written(server, 9_000);
+    await expectWritable(server, 9_000);
     await volume.wake();
     await expect.poll(() => existsSync(receipt), { timeout: 5_000 }).toBe(false);
   });
 
-  it('fails a freeze by its timeout, with nothing held and no receipt afterwards', async () => {
-    const { server, sidecar, volume, receipt } = await beside('volume');
+  it('makes a freeze fail at its timeout, with nothing held and no receipt afterwards', async () => {
+    const { server, sidecar, volume, receipt } = await startRig('volume');
     await volume.hang();
     expect((await sidecar.cli('freeze', '--timeout', '2s')).code).toBe(6);
-    await written(server, 1_000);
+    await expectWritable(server, 1_000);
     await volume.wake();
     await expect
       .poll(async () => (await sidecar.status()).state, { timeout: 15_000 })
@@ -128,12 +131,12 @@ describe('a volume that hangs', () => {
 });
 
 describe('a state directory that hangs', () => {
-  it('does not keep a thaw from releasing and answering', async () => {
-    const { server, sidecar, volume } = await beside('state');
+  it('does not stop a thaw from releasing and answering', async () => {
+    const { server, sidecar, volume } = await startRig('state');
     expect(await sidecar.cli('freeze', '--id', 'a')).toMatchObject({ code: 0 });
     await volume.hang();
     expect(await sidecar.cli('thaw')).toMatchObject({ code: 0 });
-    await written(server, 1_000);
+    await expectWritable(server, 1_000);
     expect((await sidecar.cli('freeze', '--timeout', '1s')).code).toBe(6);
     await volume.wake();
     await expect

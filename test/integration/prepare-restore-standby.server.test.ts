@@ -47,7 +47,7 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('proves WAL to the position promised and starts alone with all that was replayed', async () => {
+  it('proves WAL up to the promised position, and the copy starts alone with everything that was replayed', async () => {
     const load = new WriterLoad({
       connection: primary.server.superuser(),
       clients: 2,

@@ -18,7 +18,7 @@ import { verifyLedger } from '../../src/testbed/postgres/ledger.ts';
 import { loadRestore } from '../../src/engines/index.ts';
 import { readControlFile } from '../../src/engines/postgres/data-dir/control-file.ts';
 import { parseLsn } from '../../src/engines/postgres/lsn.ts';
-import { preparedSchema } from '../../src/engines/postgres/receipt.ts';
+import { preparedRecordSchema } from '../../src/engines/postgres/receipt.ts';
 import { type PrepareOutcome, prepareRestore } from '../../src/restore/prepare-restore.ts';
 import {
   atomicCopy,
@@ -51,7 +51,7 @@ interface Refusal {
   readonly message: string;
 }
 
-/** Refused, and nothing was written anywhere. */
+/** The outcome or refusal of a run that must not have written anything. */
 async function refused(copy: Copy): Promise<Refusal> {
   const before = await fingerprintOf(copy.volume);
   const outcome = await prepare(copy).then(
@@ -62,8 +62,8 @@ async function refused(copy: Copy): Promise<Refusal> {
   return outcome;
 }
 
-/** The first record behind the commit of the marker begins here, or a little later. */
-const behindMarker = (receipt: PostgresReceipt): bigint =>
+/** The first record after the marker's commit begins here, or a little later. */
+const afterMarker = (receipt: PostgresReceipt): bigint =>
   parseLsn(receipt.position.markerLsn ?? '0/0') + 256n;
 
 describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
@@ -97,7 +97,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('a copy cut in the freeze is proven, gets its label and holds every acknowledged write', async () => {
+  it('a copy cut during the freeze is proven, gets its label and contains every acknowledged write', async () => {
     const copy = await fresh();
     const before = await fingerprintOf(copy.volume);
     const dry = await prepare(copy, true);
@@ -110,7 +110,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       id: 'backup-1',
       dataDirectory: copy.pgdata,
       placed: ['backup_label'],
-      // The source still runs, as the same user: its pid in the copy would block the start.
+      // The source still runs as the same user, so its pid in the copy would block the start.
       removed: ['postmaster.pid'],
       proof: { markerFound: true, walFrom: receipt.position.startLsn },
     });
@@ -118,7 +118,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     expect(await readFile(label, 'utf8')).toBe(receipt.restore.backupLabel);
     expect(await stat(label)).toMatchObject({ uid: (await stat(copy.pgdata)).uid });
     expect((await stat(label)).mode & 0o777).toBe(0o600);
-    const prepared = preparedSchema.parse(
+    const prepared = preparedRecordSchema.parse(
       JSON.parse(await readFile(join(copy.volume, '.quiesce/prepared.json'), 'utf8')),
     );
     expect(prepared).toMatchObject({ id: 'backup-1', coveredBy: 'marker' });
@@ -128,7 +128,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(server.log).toContain('consistent recovery state reached');
       const report = await verifyLedger(client, frozen.acked);
       expect(report.checks.filter(({ ok }) => !ok)).toEqual([]);
-      // Recovery went at least as far as the walk did.
+      // Recovery reached at least the end of the walk.
       const { rows } = await client.query<{ past: boolean }>(
         'SELECT pg_current_wal_lsn() >= $1::pg_lsn AS past',
         [prepared.walEnd],
@@ -136,26 +136,26 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(rows[0]?.past).toBe(true);
       expect(await prepare(copy), 'while it runs').toMatchObject({ outcome: 'already-prepared' });
     });
-    const settled = await fingerprintOf(copy.volume);
+    const unchanged = await fingerprintOf(copy.volume);
     expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared', placed: [] });
-    expect(await fingerprintOf(copy.volume)).toBe(settled);
+    expect(await fingerprintOf(copy.volume)).toBe(unchanged);
   });
 
-  it('the postmaster.pid it removes would have kept the server from starting', async () => {
+  it('the postmaster.pid that it removes would have stopped the server from starting', async () => {
     const copy = await fresh();
     await expect(onServer(copy, major, async () => undefined)).rejects.toThrow(
       /lock file "postmaster.pid" already exists/,
     );
   });
 
-  it('a run after kill -9 of the server says that the copy was prepared before', async () => {
+  it('a run after kill -9 of the server reports that the copy is already prepared', async () => {
     const copy = await fresh();
     await prepare(copy);
     await onServer(copy, major, async (client) => client.query('CREATE TABLE after()'), 'kill');
     expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared' });
   });
 
-  it('a signal file that changes what the server will do is told', async () => {
+  it('a note warns about a signal file that changes how the server starts', async () => {
     const copy = await fresh();
     await writeFile(join(copy.pgdata, 'recovery.signal'), '');
     expect((await prepare(copy, true)).notes.join(' ')).toContain('remove recovery.signal');
@@ -171,7 +171,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     expect(await refused(copy)).toMatchObject({ code: 'nothing-to-do' });
   });
 
-  it('the data directory is found where the receipt names none', async () => {
+  it('the data directory is found if the receipt does not name one', async () => {
     const copy = await fresh();
     await mkdir(join(copy.volume, 'a/b'), { recursive: true });
     await rename(copy.pgdata, join(copy.volume, 'a/b/data'));
@@ -196,26 +196,28 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(message).toMatch(/before the marker at .*: 0000000100000000000000\w\w at/);
     });
 
-    it('WAL that ends behind the marker, before what pg_control and pages need', async () => {
+    it('WAL that ends after the marker and before what pg_control and pages need', async () => {
       const copy = await fresh();
-      await loseWalFrom(copy, receipt, behindMarker(receipt));
+      await loseWalFrom(copy, receipt, afterMarker(receipt));
       expect(await refused(copy)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
     });
 
-    it('pages ahead of WAL, though WAL reaches the marker and the checkpoint', async () => {
+    it('pages ahead of WAL, although WAL reaches the marker and the checkpoint', async () => {
       const copy = await fresh();
       const { checkpointLsn } = await readControlFile(copy.pgdata);
-      // Behind the checkpoint record, which is well below 200 bytes.
+      // After the checkpoint record, which is well below 200 bytes.
       const end = checkpointLsn + 200n;
       await loseWalFrom(copy, receipt, end);
-      const file = join(copy.pgdata, await aTable(copy.pgdata));
+      const file = join(copy.pgdata, await largestTable(copy.pgdata));
       const lsn = Buffer.alloc(8);
       lsn.writeUInt32LE(Number((end + 4096n) >> 32n), 0);
       lsn.writeUInt32LE(Number((end + 4096n) & 0xffffffffn), 4);
       await overwrite(file, 0, lsn);
       const { code, message } = await refused(copy);
       expect(code).toBe('RESTORE_INCOMPLETE');
-      expect(message).toMatch(/pages? are ahead of WAL, the furthest base\/\d+\/\d+ block \d+ at/);
+      expect(message).toMatch(
+        /pages? are ahead of WAL, the furthest is base\/\d+\/\d+ block \d+ at/,
+      );
     });
 
     it('a copy without its first segment, and one without its last', async () => {
@@ -269,7 +271,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       await rm(join(torn.pgdata, 'pg_wal'), { recursive: true });
       await rename(join(dir, 'early-wal'), join(torn.pgdata, 'pg_wal'));
       expect(await refused(torn)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
-      // The same with an early pg_control: only the pages tell.
+      // The same with an early pg_control: only the pages show it.
       await writeFile(
         join(torn.pgdata, 'global/pg_control'),
         await readFile(join(frozen.copy.pgdata, 'global/pg_control')),
@@ -288,11 +290,11 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       await rm(join(killed.pgdata, 'postmaster.pid'));
       await onServer(killed, major, async (client) => client.query('CHECKPOINT'), 'kill');
       expect(await refused(killed)).toMatchObject({ code: 'RESTORE_DATA_PAST' });
-      // Without the file that names the later start, WAL tells.
+      // Without the file that has the later start, WAL shows it.
       await rm(join(killed.pgdata, 'postmaster.pid'));
       const { code, message } = await refused(killed);
       expect(code).toBe('RESTORE_DATA_PAST');
-      expect(message).toMatch(/WAL says so at/);
+      expect(message).toMatch(/WAL shows it at/);
     });
 
     it('a copy whose label a server has used, without a record of an earlier run', async () => {
@@ -310,7 +312,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(await readdir(source.pgdata)).not.toContain('backup_label');
     });
 
-    it('a receipt that cannot be read, or is of something else', async () => {
+    it('a receipt that cannot be read, or that belongs to something else', async () => {
       const copy = await fresh();
       const cases: [string, (r: PostgresReceipt) => object][] = [
         ['another kind', () => ({ kind: 'Recipe' })],
@@ -344,7 +346,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
           ({ position }) => ({ position: { ...position, lsn: position.startLsn } }),
         ],
         [
-          'no moment of the start',
+          'no start time of the server',
           ({ position }) => ({ position: { ...position, serverStartedAt: 'x' } }),
         ],
         ['no label', ({ restore }) => ({ restore: { ...restore, backupLabel: null } })],
@@ -366,7 +368,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
     });
 
-    it('a label that would keep the server from looking for the end of the backup', async () => {
+    it('a label that would stop the server from looking for the end of the backup', async () => {
       const copy = await fresh();
       await rm(join(copy.volume, '.quiesce/postgres.backup_label'));
       for (const method of ['BACKUP METHOD: pg_rewind', 'BACKUP METHOD: streamed\nMORE: x']) {
@@ -380,7 +382,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       }
     });
 
-    it('a kept label that differs from the receipt, and a label that is there already', async () => {
+    it('a kept label that differs from the receipt, and another label in PGDATA', async () => {
       const copy = await fresh();
       const kept = join(copy.volume, '.quiesce/postgres.backup_label');
       const label = receipt.restore.backupLabel ?? '';
@@ -391,7 +393,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(await refused(copy)).toMatchObject({ code: 'RESTORE_RECEIPT_INVALID' });
     });
 
-    it('a copy with something else under the name of a file, at once and by name', async () => {
+    it('a copy with something other than a file under a file’s name, at once and with that name', async () => {
       const names = [
         'pgdata/postmaster.pid',
         'pgdata/backup_label',
@@ -421,7 +423,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(await prepare(copy, true)).toMatchObject({ outcome: 'prepared' });
     });
 
-    it('a copy whose pg_control is cut, whose pg_wal is a file, or that lacks a folder', async () => {
+    it('a copy with a truncated pg_control, a file as pg_wal, or a missing folder', async () => {
       const spoil: [string, (pgdata: string) => Promise<unknown>][] = [
         ['pg_control', (pgdata) => writeFile(join(pgdata, 'global/pg_control'), 'cut')],
         ['pg_tblspc', (pgdata) => rm(join(pgdata, 'pg_tblspc'), { recursive: true })],
@@ -442,7 +444,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       }
     });
 
-    it('a data directory, WAL or tablespace that lies outside of the copy', async () => {
+    it('a data directory, WAL or tablespace that is outside the copy', async () => {
       const copy = await fresh();
       const wal = join(copy.pgdata, 'pg_wal');
       await rename(wal, join(dir, `outside-${major}`));
@@ -460,7 +462,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     });
   });
 
-  it('names what it may not read or write, and is taken up by the next run', async () => {
+  it('fails where it may not read or write, and the next run succeeds', async () => {
     const copy = await fresh();
     const { uid } = await stat(copy.pgdata);
     const asUser = async <T>(user: number, use: () => Promise<T>): Promise<T> => {
@@ -477,8 +479,8 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     expect(outcome).toMatchObject({ code: 'RESTORE_UNWRITABLE' });
     expect(await readdir(copy.pgdata)).not.toContain('backup_label');
     await chmod(copy.pgdata, 0o000);
-    const stranger = await asUser(65_533, () => prepare(copy).catch((error: Refusal) => error));
-    expect(stranger).toMatchObject({ code: 'RESTORE_UNWRITABLE' });
+    const otherUser = await asUser(65_533, () => prepare(copy).catch((error: Refusal) => error));
+    expect(otherUser).toMatchObject({ code: 'RESTORE_UNWRITABLE' });
     await chmod(copy.pgdata, 0o700);
     expect(await prepare(copy)).toMatchObject({ outcome: 'prepared' });
   });
@@ -507,10 +509,10 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(await prepare(trimmed)).toMatchObject({
         outcome: 'prepared',
         proof: { markerFound: false },
-        message: expect.stringMatching(/from a checkpoint behind the marker/),
+        message: expect.stringMatching(/from a checkpoint after the marker/),
       });
 
-      // Without the lock file of the frozen server the checkpoint could be anybody's.
+      // Without the frozen server's lock file, any server may have made the checkpoint.
       await rm(join(trimmed.volume, '.quiesce/prepared.json'));
       await rm(join(trimmed.pgdata, 'postmaster.pid'), { force: true });
       expect(await refused(trimmed)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
@@ -528,7 +530,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     }
   });
 
-  it('the copy of an idle server is proven, too', async () => {
+  it('the copy of an idle server is proven too', async () => {
     await freezeBySql(source, 'idle-1');
     const copy = await atomicCopy(source, join(dir, 'idle'));
     expect(await prepare(copy)).toMatchObject({
@@ -559,7 +561,7 @@ describe('quiesce prepare-restore', () => {
     }
   };
 
-  it('names a bad flag and exits 2, in the format asked for', async () => {
+  it('exits 2 for a bad flag or folder, with the error in the requested format', async () => {
     for (const args of [
       ['--dta', '/x'],
       ['--data'],
@@ -579,7 +581,7 @@ describe('quiesce prepare-restore', () => {
     expect(JSON.parse(out)).toMatchObject({ error: { code: 'USAGE', field: '--data' } });
   });
 
-  it('says in one line that there is nothing to do', async () => {
+  it('reports in one line that there is nothing to do', async () => {
     const dir = await makeTempDir();
     try {
       const { code, out } = await capture('--data', dir);
@@ -600,23 +602,23 @@ describe('quiesce prepare-restore', () => {
     }
   });
 
-  it('has a help that names every exit code', async () => {
+  it('has a help with its flags and exit codes', async () => {
     const { code, out } = await capture('--help');
     expect(code).toBe(0);
     for (const word of ['--data', '--dry-run', '  7  ']) expect(out).toContain(word);
   });
 });
 
-/** A relation file of the largest size, relative to PGDATA. */
-async function aTable(pgdata: string): Promise<string> {
+/** The largest relation file, relative to PGDATA. */
+async function largestTable(pgdata: string): Promise<string> {
   const base = join(pgdata, 'base');
-  let best = { path: '', size: 0 };
+  let largest = { path: '', size: 0 };
   for (const database of await readdir(base)) {
     for (const name of await readdir(join(base, database))) {
       const path = join(base, database, name);
       const { size } = await stat(path);
-      if (/^\d+$/.test(name) && size > best.size) best = { path, size };
+      if (/^\d+$/.test(name) && size > largest.size) largest = { path, size };
     }
   }
-  return join('base', best.path.slice(dirname(base).length + 6));
+  return join('base', largest.path.slice(dirname(base).length + 6));
 }

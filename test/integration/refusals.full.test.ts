@@ -26,7 +26,7 @@ async function server(options: TestServerOptions): Promise<TestServer> {
   return running;
 }
 
-/** A sidecar beside a server, as the least-privileged role. */
+/** A sidecar for a server, with the least-privileged role. */
 async function sidecarFor(
   running: TestServer,
   env: Record<string, string> = {},
@@ -42,7 +42,7 @@ async function sidecar(env: Record<string, string>): Promise<TestSidecar> {
 
 const isRoot = process.getuid?.() === 0;
 
-/** A small file system of its own. */
+/** Mounts a small file system. */
 async function tmpfs(options: string): Promise<string> {
   const dir = await makeTempDir('qt-');
   const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'quiesce', dir], {
@@ -53,7 +53,7 @@ async function tmpfs(options: string): Promise<string> {
   return dir;
 }
 
-/** A folder that takes no file, and the system's words for why. */
+/** A folder that takes no file, and the system's reason. */
 interface Unwritable {
   readonly what: string;
   readonly why: string;
@@ -76,7 +76,7 @@ const UNWRITABLE: readonly Unwritable[] = isRoot
     ]
   : [
       {
-        what: 'forbidden (a full one takes root)',
+        what: 'forbidden (only root can make a full one)',
         why: 'permission denied',
         make: async () => {
           const dir = await makeTempDir('qt-');
@@ -94,7 +94,10 @@ async function elsewhere(): Promise<string> {
   return dir;
 }
 
-/** The freeze is refused with this code, the thaw after it fails, and the sidecar lives. */
+/**
+ * Expects that the freeze is refused with this code, the thaw after it fails, and the sidecar
+ * lives.
+ */
 async function expectRefused(one: TestSidecar, code: string, exit: number): Promise<string> {
   const frozen = await one.cli('freeze', '--timeout', '5s', '-o', 'json');
   const { error } = JSON.parse(frozen.stdout) as {
@@ -110,7 +113,7 @@ async function expectRefused(one: TestSidecar, code: string, exit: number): Prom
 
 describe('where the grant or wal_level is missing', () => {
   it.each([13, 17])(
-    'PostgreSQL %i falls back to crash-consistent and names the grant',
+    'PostgreSQL %i falls back to crash-consistent, and a note has the grant',
     async (major) => {
       const pg = await server({ major });
       const call =
@@ -134,7 +137,7 @@ describe('where the grant or wal_level is missing', () => {
     },
   );
 
-  it('wal_level minimal falls back, and says why', async () => {
+  it('wal_level minimal falls back to crash-consistent, with the reason', async () => {
     const pg = await server({
       major: 17,
       settings: { wal_level: 'minimal', max_wal_senders: '0' },
@@ -145,7 +148,7 @@ describe('where the grant or wal_level is missing', () => {
     expect((await one.api('POST', '/v1/thaw')).status).toBe(200);
   });
 
-  it('without REPLICATION the receipt says that WAL is not kept, and a recycled start segment fails the thaw', async () => {
+  it('without REPLICATION the receipt warns that WAL is not kept, and a thaw fails after the start segment was recycled', async () => {
     const pg = await server({ major: 17, settings: { max_wal_size: '32MB' } });
     await pg.admin.query('ALTER ROLE quiesce NOREPLICATION');
     const one = await (await sidecarFor(pg)).start();
@@ -165,7 +168,7 @@ describe('where the grant or wal_level is missing', () => {
 });
 
 describe('a copy method that cannot keep the promise', () => {
-  it('a tablespace on another volume is refused by name', async () => {
+  it('a tablespace on another volume is refused with its name', async () => {
     const pg = await server({ major: 17 });
     const other = await elsewhere();
     const folder = join(other, 'ts');
@@ -179,7 +182,7 @@ describe('a copy method that cannot keep the promise', () => {
 });
 
 describe('a database that cannot be frozen', () => {
-  it('unreachable: the sidecar lives, is not ready, and becomes ready when the server comes', async () => {
+  it('unreachable: the sidecar lives, is not ready, and becomes ready once the server starts', async () => {
     const pg = await server({ major: 17 });
     const one = await sidecarFor(pg);
     await pg.server.stop();
@@ -211,7 +214,7 @@ describe('a database that cannot be frozen', () => {
       .toBe('ENGINE_STARTING');
   });
 
-  it('a version that was not measured', async () => {
+  it('an unsupported version', async () => {
     const pg = await server({ major: 12, role: false });
     const one = await (await sidecar(pg.server.env())).start('live');
     expect(await expectRefused(one, 'ENGINE_VERSION', 5)).toContain('12.');
@@ -238,7 +241,7 @@ describe('a database that cannot be frozen', () => {
 
 describe('places that cannot be written', () => {
   it.each(UNWRITABLE)(
-    'a $what data volume does not stop the freeze; the receipt says the file is not there',
+    'a $what data volume does not stop the freeze, and the receipt says that the volume has no file',
     async ({ make, why }) => {
       const pg = await server({ major: 17 });
       const one = await (await sidecarFor(pg, { QUIESCE_DATA_DIR: await make() })).start();
@@ -262,7 +265,7 @@ describe('places that cannot be written', () => {
     });
   });
 
-  it('a control socket path that is a regular file, and one where a sidecar lives', async () => {
+  it('the sidecar refuses a socket path that is a regular file or another sidecar’s', async () => {
     const pg = await server({ major: 17 });
     const one = await sidecarFor(pg);
     await writeFile(one.socket, 'precious');
@@ -293,7 +296,7 @@ describe('places that cannot be written', () => {
     expect(await living.cli('thaw')).toMatchObject({ code: 0 });
   });
 
-  it('an address that is taken is named', async () => {
+  it('the error for an address in use has the setting', async () => {
     const pg = await server({ major: 17 });
     const taken = createServer().listen(0, '127.0.0.1');
     undo.push(() => taken.close());
@@ -306,7 +309,7 @@ describe('places that cannot be written', () => {
     expect(existsSync(one.socket)).toBe(false);
   });
 
-  it('every bad setting is named at once, and no value of a secret', async () => {
+  it('all invalid settings are reported at once, without the value of a secret', async () => {
     const refused = await runCli(['sidecar'], {
       QUIESCE_ENGINE: 'postgres',
       QUIESCE_TTL: '10',

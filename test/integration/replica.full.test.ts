@@ -9,10 +9,10 @@ import type { Acked } from '../../src/testbed/postgres/load.ts';
 import { runCli } from '../../src/testbed/processes.ts';
 import { positionSchema, restoreSchema } from '../../src/engines/postgres/receipt.ts';
 import {
-  claimIn,
-  claimJournal,
+  pauseInJournal,
+  journalOf,
   endPause,
-  makeClaim,
+  recordPause,
 } from '../../src/engines/postgres/freeze/paused/pause.ts';
 import { readServer } from '../../src/engines/postgres/server.ts';
 import { Session } from '../../src/engines/postgres/connection/session.ts';
@@ -44,7 +44,7 @@ async function replay({ server }: Standby): Promise<Replay> {
   return row;
 }
 
-/** Replay goes on and reaches what the primary has flushed by now. */
+/** Expects that replay goes on and reaches what the primary has flushed by now. */
 async function expectFollowing(standby: Standby): Promise<void> {
   const [primary] = await rig.sql<{ lsn: string }>(
     'SELECT pg_current_wal_flush_lsn()::text AS lsn',
@@ -61,7 +61,7 @@ async function expectFollowing(standby: Standby): Promise<void> {
     .toEqual([{ paused: false, there: true }]);
 }
 
-/** Sessions of ours that sleep on the server. */
+/** The pids of our sessions that sleep on the server. */
 async function switches({ server }: Standby): Promise<number[]> {
   const rows = await query<{ pid: number }>(
     server,
@@ -80,7 +80,7 @@ async function freeze(standby: Standby, body: object = {}): Promise<Receipt> {
   return receiptSchema.parse(frozen.body);
 }
 
-/** Everything acknowledged by now is on the standby's disk. */
+/** The acknowledged writes, once all of them are on the standby's disk. */
 async function ackedAndSent(standby: Standby): Promise<Acked> {
   const acked = rig.load.snapshotAcked();
   const [primary] = await rig.sql<{ lsn: string }>(
@@ -100,19 +100,21 @@ async function restoreAndExamine(copy: string, acked: Acked): Promise<void> {
   await rm(join(copy, 'pgdata/standby.signal'));
   const restored = await rig.serverOn(copy);
   await restored.start();
-  const beside = await rig.sidecarOn(copy, restored);
-  await beside.start();
+  const verifier = await rig.sidecarOn(copy, restored);
+  await verifier.start();
   await expect
-    .poll(async () => (await beside.status()).restore?.verified, { timeout: 15_000 })
+    .poll(async () => (await verifier.status()).restore?.verified, { timeout: 15_000 })
     .toBe(true);
   const report = await examine(restored, acked);
   expect(report.checks.filter((check) => !check.ok)).toEqual([]);
   expect(report.amcheck).toEqual([]);
-  await beside.stop();
+  await verifier.stop();
   await restored.stop('fast');
 }
 
-/** The adversary: the primary writes and checkpoints, and both servers are told to write all they have. */
+/**
+ * The adversary: the primary writes and checkpoints, and both servers write everything they have.
+ */
 async function disturb(standby: Standby): Promise<void> {
   await sleep(600);
   await rig.sql('SELECT pg_switch_wal(); CHECKPOINT');
@@ -121,7 +123,7 @@ async function disturb(standby: Standby): Promise<void> {
 }
 
 describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (major) => {
-  it('catches up under load, stands still, restores from a snapshot, and follows again', async () => {
+  it('catches up under load, pauses, restores from a snapshot, and follows again', async () => {
     rig = await Rig.make({ major });
     await rig.load.start();
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
@@ -154,19 +156,19 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect((await replay(standby)).paused).toBe(false);
     expect(await resumeSwitches(standby)).toBe(0);
     await expectFollowing(standby);
-    // Writers on the primary wait for nothing of it.
+    // Writers on the primary do not wait for the freeze.
     const { longestGapMs } = rig.load.latencies.window(asked, performance.now());
     expect(longestGapMs).toBeLessThan(2_000);
     await rig.load.stop();
     await restoreAndExamine(copy.path, acked);
   });
 
-  it('resumes when the freeze misses its deadline', async () => {
+  it('resumes replay when the freeze misses its deadline', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     const { sidecar } = standby;
     await sidecar.start();
-    // A conflict holds replay back: it cannot stand still, or catch up, in time.
+    // A conflict holds replay back, so that it cannot pause, or catch up, in time.
     const blocker = await blockReplay(standby);
     const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'slow', timeout: '1s' });
     expect(frozen.status, JSON.stringify(frozen.body)).toBe(504);
@@ -176,7 +178,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect((await sidecar.api('POST', '/v1/thaw')).status).toBe(409);
   });
 
-  it('without any sidecar the server itself resumes soon after the lease', async () => {
+  it('resumes replay without any sidecar soon after the lease', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     await standby.sidecar.start();
@@ -192,7 +194,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect(await resumeSwitches(standby)).toBe(0);
   });
 
-  it('cut off from the sidecar the server soon has its own switch again', async () => {
+  it('gets a new switch soon after the sidecar’s sessions were terminated', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     await standby.sidecar.start();
@@ -209,7 +211,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect((await replay(standby)).paused).toBe(false);
   });
 
-  it('a startup process that does not answer: the freeze gives up and takes its pause back', async () => {
+  it('a freeze fails and takes its pause back if the startup process does not answer', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     await standby.sidecar.start();
@@ -221,7 +223,8 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     process.kill(startup?.pid ?? 0, 'SIGSTOP');
     try {
       const frozen = await standby.sidecar.api('POST', '/v1/freeze', { timeout: '1s' });
-      // Only 14 and newer wait for its word; on 13 it was seen between two records, where it stays.
+      // Only 14 and newer wait for its answer. On 13 it was seen between two records, where it
+      // stays.
       expect(frozen.status, JSON.stringify(frozen.body)).toBe(major >= 14 ? 504 : 200);
       if (major >= 14) expect((await replay(standby)).paused).toBe(false);
     } finally {
@@ -231,7 +234,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     await expectFollowing(standby);
   });
 
-  it('kill -9 in the moment the server’s switch is armed leaves no switch behind', async () => {
+  it('kill -9 while the switch is armed leaves no switch behind after the next start', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     const { sidecar } = standby;
@@ -250,7 +253,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     }
   });
 
-  it('somebody else’s pause is respected: no freeze, and never ended', async () => {
+  it('a freeze is refused during another session’s pause, which stays', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     const { sidecar } = standby;
@@ -265,7 +268,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect((await replay(standby)).paused).toBe(true);
   });
 
-  it('somebody who resumes during the hold ends it at once', async () => {
+  it('a resume during the hold ends the hold at once', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     await standby.sidecar.start();
@@ -280,7 +283,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect(existsSync(join(standby.volume.path, '.quiesce/receipt.json'))).toBe(false);
   });
 
-  it('a promotion during the hold is not consistent; the new primary is then frozen as one', async () => {
+  it('a thaw after a promotion fails, and the new primary can then be frozen', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     await standby.sidecar.start();
@@ -295,7 +298,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect((await standby.sidecar.api('POST', '/v1/thaw')).status).toBe(200);
   });
 
-  it('a primary that dies during the hold changes nothing on a standby that stands still', async () => {
+  it('a primary that dies during the hold changes nothing on the paused standby', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     await standby.sidecar.start();
@@ -307,7 +310,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect((await replay(standby)).paused).toBe(false);
   });
 
-  it('refuses without the grants, without a primary, and for several volumes', async () => {
+  it('refuses a freeze without the grants, without a primary, and for several volumes', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     const { sidecar } = standby;
@@ -333,7 +336,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     expect((await sidecar.cli('freeze')).stderr).toContain('COPY_UNSUPPORTED');
   });
 
-  it('waits for no commit that is not there: half a transaction on a quiet primary', async () => {
+  it('does not wait for the commit of an open transaction on an idle primary', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig, { QUIESCE_REPLICA: 'pause' });
     await standby.sidecar.start();
@@ -351,25 +354,25 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
     await open.end();
   });
 
-  it('a backend that is told to pause and sleeps is gone before the pause counts as ended', async () => {
+  it('a backend that was asked to pause and sleeps is gone before the pause counts as ended', async () => {
     rig = await Rig.make({ major });
     const standby = await makeStandby(rig);
     const { settings } = parseSettings(roleEnv(standby.server));
-    const within = (ms: number): AbortSignal => AbortSignal.timeout(ms);
-    const sleeper = await Session.open(settings, within(5_000));
-    const server = await readServer(sleeper, within(5_000));
-    const claim = await makeClaim(sleeper, server, within(5_000));
-    expect(claimIn(claimJournal(claim))).toEqual(claim);
-    const pid = claim.backend?.pid ?? 0;
+    const after = (ms: number): AbortSignal => AbortSignal.timeout(ms);
+    const sleeper = await Session.open(settings, after(5_000));
+    const server = await readServer(sleeper, after(5_000));
+    const record = await recordPause(sleeper, server, after(5_000));
+    expect(pauseInJournal(journalOf(record))).toEqual(record);
+    const pid = record.backend?.pid ?? 0;
     process.kill(pid, 'SIGSTOP');
-    const late = sleeper.query('SELECT pg_catalog.pg_wal_replay_pause()', [], within(500));
-    await expect(late).rejects.toThrow('given up');
-    const other = await Session.open(settings, within(5_000));
-    await expect(endPause(other, claim, within(700))).rejects.toThrow();
+    const late = sleeper.query('SELECT pg_catalog.pg_wal_replay_pause()', [], after(500));
+    await expect(late).rejects.toThrow('was cancelled');
+    const other = await Session.open(settings, after(5_000));
+    await expect(endPause(other, record, after(700))).rejects.toThrow();
     await other.close();
     process.kill(pid, 'SIGCONT');
-    const again = await Session.open(settings, within(5_000));
-    await endPause(again, claim, within(5_000));
+    const again = await Session.open(settings, after(5_000));
+    await endPause(again, record, after(5_000));
     await again.close();
     await sleep(500);
     expect((await replay(standby)).paused).toBe(false);
@@ -377,7 +380,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i with QUIESCE_REPLICA=pause', (
   });
 });
 
-/** A query on the standby that a cleanup from the primary has to wait for. */
+/** Starts a query on the standby for which a cleanup from the primary has to wait. */
 async function blockReplay({ server }: Standby): Promise<Client> {
   await rig.sql('CREATE TABLE IF NOT EXISTS conflict AS SELECT generate_series(1, 1000) AS n');
   const [at] = await rig.sql<{ lsn: string }>('SELECT pg_current_wal_flush_lsn()::text AS lsn');

@@ -17,7 +17,7 @@ afterEach(async () => {
 });
 
 describe.each(MAJORS)('a standby of PostgreSQL %i', (major) => {
-  it('is frozen while it replays; a copy holds all it had replayed, and restores', async () => {
+  it('is frozen while it replays, and its copy restores everything it had replayed', async () => {
     rig = await Rig.make({ major });
     await rig.load.start();
     const { server, volume, sidecar } = await makeStandby(rig);
@@ -65,17 +65,17 @@ describe.each(MAJORS)('a standby of PostgreSQL %i', (major) => {
     await rm(join(copy.path, 'pgdata/standby.signal'));
     const restored = await rig.serverOn(copy.path);
     await restored.start();
-    const beside = await rig.sidecarOn(copy.path, restored);
-    await beside.start();
+    const verifier = await rig.sidecarOn(copy.path, restored);
+    await verifier.start();
     await expect
-      .poll(async () => (await beside.status()).restore?.verified, { timeout: 15_000 })
+      .poll(async () => (await verifier.status()).restore?.verified, { timeout: 15_000 })
       .toBe(true);
     const report = await examine(restored, acked);
     expect(report.checks.filter((check) => !check.ok)).toEqual([]);
     expect(report.amcheck).toEqual([]);
   });
 
-  it('that is promoted during the hold is not consistent', async () => {
+  it('fails the thaw if it was promoted during the hold', async () => {
     rig = await Rig.make({ major });
     const { server, sidecar } = await makeStandby(rig);
     await sidecar.start();

@@ -9,8 +9,8 @@ import { RedisServer, redisFolder } from '../support/redis.ts';
 import { TestSidecar } from '../support/sidecar.ts';
 
 /*
- * What callers are told who do not know of each other: the built command, a real sidecar, a real Redis.
- * A number is an exit code; where a copy is cut is said, for nobody may be told 0 for one cut elsewhere.
+ * What callers get that do not know of each other: the built command, a real sidecar, a real Redis.
+ * A number is an exit code. Comments say where a copy is cut: no caller may get 0 for a copy cut elsewhere.
  */
 let dir: string;
 let remove: () => Promise<void>;
@@ -53,8 +53,8 @@ async function killSidecar(): Promise<void> {
   await sidecar.start();
 }
 
-describe('nobody is told success for a copy that was cut outside of its hold', () => {
-  it('a backup without an id is refused, and thaws before the other one’s copy is cut', async () => {
+describe('no caller gets success for a copy that was cut outside its hold', () => {
+  it('if a backup without an id is refused, and thaws before the other one’s copy is cut', async () => {
     expect(await freeze('--id', 'A')).toBe(0);
     expect(await freeze()).toBe(4);
     expect(await thaw()).toBe(7);
@@ -62,7 +62,7 @@ describe('nobody is told success for a copy that was cut outside of its hold', (
     expect(await thaw('--id', 'A')).toBe(7);
   });
 
-  it('two backups overlap with one static id', async () => {
+  it('if two backups overlap with one static id', async () => {
     expect(await freeze('--id', 'n')).toBe(0);
     expect(await freeze('--id', 'n')).toBe(4);
     expect(await thaw('--id', 'n')).toBe(7);
@@ -70,7 +70,7 @@ describe('nobody is told success for a copy that was cut outside of its hold', (
     expect(await thaw('--id', 'n')).toBe(7);
   });
 
-  it('with one static id, the first expires, the second freezes, the first thaws', async () => {
+  it('if, with one static id, the first expires, the second freezes and the first thaws', async () => {
     expect(await freeze('--id', 'n', '--ttl', '2s')).toBe(0);
     await expect.poll(async () => (await sidecar.status()).state).toBe('thawed');
     expect(await freeze('--id', 'n')).toBe(0);
@@ -84,17 +84,20 @@ describe('nobody is told success for a copy that was cut outside of its hold', (
     ['without', [], false],
     ['with its id, and the sidecar is killed in between', ['--id', 'A'], true],
     ['without, and the sidecar is killed in between', [], true],
-  ])('somebody thaws by hand, the copy is cut, and the post hook thaws %s', async (_, id, kill) => {
-    expect(await freeze('--id', 'A')).toBe(0);
-    expect(await thaw()).toBe(0);
-    if (kill) await killSidecar();
-    const late = await sidecar.cli('thaw', ...id);
-    expect(late.code).toBe(7);
-    expect(late.stderr).toContain('ALREADY_THAWED');
-    expect(late.stdout).toContain('"verdict":"consistent"');
-  });
+  ])(
+    'if an operator thaws by hand, the copy is cut, and the post hook thaws %s',
+    async (_, id, kill) => {
+      expect(await freeze('--id', 'A')).toBe(0);
+      expect(await thaw()).toBe(0);
+      if (kill) await killSidecar();
+      const late = await sidecar.cli('thaw', ...id);
+      expect(late.code).toBe(7);
+      expect(late.stderr).toContain('ALREADY_THAWED');
+      expect(late.stdout).toContain('"verdict":"consistent"');
+    },
+  );
 
-  it('a thaw with an id whose freeze never ran', async () => {
+  it('if a thaw has an id whose freeze never ran', async () => {
     expect(await freeze('--id', 'n')).toBe(0);
     expect(await thaw('--id', 'n')).toBe(0);
     expect(await thaw('--id', 'n')).toBe(7);
@@ -103,16 +106,16 @@ describe('nobody is told success for a copy that was cut outside of its hold', (
     expect(await thaw('--id', 'never')).toBe(7);
   });
 
-  it('what the freeze left on the volume is removed in the hold', async () => {
+  it('if the evidence on the volume is removed during the hold', async () => {
     expect(await freeze('--id', 'A')).toBe(0);
     await rm(join(dir, 'data/.quiesce'), { recursive: true });
     // The copy is cut.
-    const told = await sidecar.cli('thaw', '--id', 'A');
-    expect(told.code).toBe(7);
-    expect(told.stdout).toContain('evidence-lost');
+    const thawed = await sidecar.cli('thaw', '--id', 'A');
+    expect(thawed.code).toBe(7);
+    expect(thawed.stdout).toContain('evidence-lost');
   });
 
-  it('a second sidecar starts on the volume in the hold', async () => {
+  it('if a second sidecar starts on the volume during the hold, and only the first owns the hold', async () => {
     expect(await freeze('--id', 'A')).toBe(0);
     const second = await new TestSidecar(join(dir, 'second'), env('second')).start('live');
     try {
@@ -134,8 +137,8 @@ describe('nobody is told success for a copy that was cut outside of its hold', (
   });
 });
 
-describe('whoever keeps to the contract is told success', () => {
-  it('callers with ids of their own, though others are refused meanwhile', async () => {
+describe('a caller that keeps to the contract succeeds', () => {
+  it('with its own id, although other callers are refused meanwhile', async () => {
     expect(await freeze('--id', 'A')).toBe(0);
     expect(await freeze('--id', 'B')).toBe(4);
     expect(await freeze()).toBe(4);
@@ -145,7 +148,7 @@ describe('whoever keeps to the contract is told success', () => {
     expect(await thaw('--id', 'B')).toBe(0);
   });
 
-  it('one that waits for its turn, with the same static id', async () => {
+  it('after waiting for its turn, with the same static id', async () => {
     expect(await freeze('--id', 'n')).toBe(0);
     const second = freeze('--id', 'n', '--wait', '--timeout', '20s');
     await sleep(500);
@@ -154,7 +157,7 @@ describe('whoever keeps to the contract is told success', () => {
     expect(await thaw('--id', 'n')).toBe(0);
   });
 
-  it('one that waits in vain is refused', async () => {
+  it('unless it waits in vain, and then it is refused', async () => {
     expect(await freeze('--id', 'A')).toBe(0);
     const { code, stderr } = await sidecar.cli('freeze', '--wait', '--timeout', '1s');
     expect(code).toBe(4);
@@ -162,7 +165,7 @@ describe('whoever keeps to the contract is told success', () => {
     expect(await thaw('--id', 'A')).toBe(0);
   });
 
-  it('one that renews its own lease', async () => {
+  it('after renewing its own lease', async () => {
     expect(await freeze('--id', 'A', '--ttl', '2s')).toBe(0);
     expect(await freeze('--renew', '--id', 'A', '--ttl', '30s')).toBe(0);
     expect(await freeze('--renew', '--id', 'B')).toBe(4);
@@ -173,7 +176,7 @@ describe('whoever keeps to the contract is told success', () => {
     expect(await freeze('--renew')).toBe(2);
   });
 
-  it('somebody who abandons; the one whose freeze it was is told so', async () => {
+  it('when it abandons a freeze, whose own thaw then fails', async () => {
     expect(await thaw('--abandon')).toBe(0);
     expect(await freeze('--id', 'A')).toBe(0);
     expect(await thaw('--abandon', '--id', 'B')).toBe(0);
@@ -192,7 +195,7 @@ describe('whoever keeps to the contract is told success', () => {
   it.each([
     ['freeze', 'held'],
     ['thaw', 'consistent'],
-  ])('a program that sends the very same %s again', async (verb, verdict) => {
+  ])('when it sends the same %s again', async (verb, verdict) => {
     if (verb === 'thaw') expect(await freeze('--id', 'A')).toBe(0);
     const call = [verb, '--id', 'A', '--idempotency-key', 'k-1', '-o', 'json'];
     for (const _ of [1, 2]) {
@@ -211,7 +214,7 @@ describe('whoever keeps to the contract is told success', () => {
     if (verb === 'freeze') expect(await thaw('--id', 'A')).toBe(0);
   });
 
-  it('one whose sidecar is killed while it freezes: the command reconnects, and it is held', async () => {
+  it('if its sidecar is killed while it freezes: the command reconnects, and the freeze holds', async () => {
     await server.admin.call('CLIENT', 'PAUSE', '3000', 'ALL');
     const child = spawn(process.execPath, [cliPath(), 'freeze', '--id', 'A', '--timeout', '20s'], {
       env: { PATH: process.env['PATH'], QUIESCE_SOCKET: sidecar.socket },
@@ -226,7 +229,7 @@ describe('whoever keeps to the contract is told success', () => {
   });
 });
 
-it('a restored pod verifies against the receipt of its copy, also when its sidecar is started again', async () => {
+it('a restored pod verifies against the receipt of its copy, even after a restart of its sidecar', async () => {
   expect(await freeze('--id', 'copied')).toBe(0);
   const copy = join(dir, 'restored');
   await cp(join(dir, 'data'), copy, { recursive: true });
@@ -236,22 +239,22 @@ it('a restored pod verifies against the receipt of its copy, also when its sidec
   const config = ['appendonly yes', 'save ""'];
   const other = await RedisServer.start({ binary: 'redis-server', dir: copy, config });
   const settings = { ...env('restored-q'), QUIESCE_DATA_DIR: copy, REDIS_PORT: String(other.port) };
-  const beside = await new TestSidecar(join(dir, 'restored-q'), settings).start();
+  const verifier = await new TestSidecar(join(dir, 'restored-q'), settings).start();
   try {
     await expect
-      .poll(async () => (await beside.status()).restore, { timeout: 10_000 })
+      .poll(async () => (await verifier.status()).restore, { timeout: 10_000 })
       .toMatchObject({ id: 'copied', verified: true });
     for (const _ of ['first', 'again']) {
-      const { code, stdout, stderr } = await beside.cli('verify');
+      const { code, stdout, stderr } = await verifier.cli('verify');
       expect(code, stderr).toBe(0);
       expect(stdout).toContain('verified');
-      const kept = await beside.cli('receipts', 'copied', '-o', 'json');
+      const kept = await verifier.cli('receipts', 'copied', '-o', 'json');
       expect(JSON.parse(kept.stdout)).toMatchObject({ id: 'copied', verdict: 'held' });
-      await beside.stop();
-      await beside.start();
+      await verifier.stop();
+      await verifier.start();
     }
   } finally {
-    await beside.stop();
+    await verifier.stop();
     await other.kill();
   }
 });

@@ -20,13 +20,13 @@ interface Backup {
   readonly cuts: Cuts;
   /** Acknowledged before thaw was called. */
   readonly acked: Acked;
-  /** The file with what thaw printed. */
+  /** The file with the output of thaw. */
   readonly receipt: string;
   /** WAL cut while frozen: too early. */
   readonly earlyWal: string;
 }
 
-/** The whole order under load, with a checkpoint after every cut. */
+/** Makes a whole backup in order under load, with a checkpoint after every cut. */
 async function backup(id: string, tablespace: boolean): Promise<Backup> {
   const frozen = await rig.sidecar.cli('freeze', '--id', id);
   expect(frozen, frozen.stderr).toMatchObject({ code: 0 });
@@ -53,10 +53,10 @@ async function backup(id: string, tablespace: boolean): Promise<Backup> {
 const prepare = (data: string, ...more: string[]): ReturnType<typeof runCli> =>
   runCli(['prepare-restore', '--data', data, ...more], {});
 
-/** No backup mode, no slot, no session at work, no file. */
-async function expectNothingLeft(within = 10_000): Promise<void> {
+/** Expects no backup mode, no slot and no file. */
+async function expectNothingLeft(withinMs = 10_000): Promise<void> {
   await expect
-    .poll(() => rig.sql(`SELECT slot_name FROM pg_replication_slots`), { timeout: within })
+    .poll(() => rig.sql(`SELECT slot_name FROM pg_replication_slots`), { timeout: withinMs })
     .toEqual([]);
   if (rig.server.options.major < 15) {
     expect(await rig.sql('SELECT pg_is_in_backup() AS open')).toEqual([{ open: false }]);
@@ -92,20 +92,20 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
         const prepared = await prepare(data, '--receipt', receipt);
         expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
         expect(prepared.stdout).toContain('backup_label');
-        // From now on the copy carries the final receipt itself.
+        // From now on the copy contains the final receipt.
         expect(await prepare(data)).toMatchObject({ code: 0 });
         const server = await rig.serverOn(data);
         await server.start();
-        const beside = await rig.sidecarOn(data, server);
-        await beside.start();
+        const verifier = await rig.sidecarOn(data, server);
+        await verifier.start();
         await expect
-          .poll(async () => (await beside.status()).restore?.verified, { timeout: 15_000 })
+          .poll(async () => (await verifier.status()).restore?.verified, { timeout: 15_000 })
           .toBe(true);
         const report = await examine(server, acked);
         expect(report.checks.filter((check) => !check.ok)).toEqual([]);
         expect(report.amcheck).toEqual([]);
         expect(await prepare(data, '--receipt', receipt), 'a later run').toMatchObject({ code: 0 });
-        await beside.stop();
+        await verifier.stop();
         await server.stop('immediate');
       }
       await rig.sidecar.stop();
@@ -113,7 +113,7 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     },
   );
 
-  it('what cannot be restored is refused, and started all the same is never verified', async () => {
+  it('a copy that cannot be restored is refused, and a server started on it anyway is never verified', async () => {
     rig = await VolumesRig.make({ major, tablespace: true });
     await rig.sidecar.start();
     await rig.load.start();
@@ -151,13 +151,13 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     await rm(join(torn.wal ?? '', 'pg_wal', first));
     await refuse('start segment gone', torn, 'RESTORE_INCOMPLETE', /no such file/);
 
-    // A link that still leads to the original's WAL, which a server writes.
+    // A link that still leads to the original's WAL, which a running server writes.
     const { data: alone = '', ts } = await rig.again(cuts);
     await rig.link({ data: alone, ...(ts === undefined ? {} : { ts }) });
     const shared = await prepare(alone, '--receipt', receipt);
     expect(shared.stderr).toContain('RESTORE_SERVER_RUNNING');
 
-    // Somebody starts it without the label: PostgreSQL itself does not complain.
+    // A server started without the label: PostgreSQL itself reports nothing.
     await rm(join(bare, 'pgdata/postmaster.pid'));
     const server = await rig.serverOn(bare);
     const started = await server.start().then(
@@ -166,16 +166,16 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     );
     if (!started) expect(server.log).toMatch(/FATAL|PANIC/);
     else {
-      const beside = await rig.sidecarOn(bare, server);
-      await beside.start();
+      const verifier = await rig.sidecarOn(bare, server);
+      await verifier.start();
       await expect
-        .poll(async () => (await beside.status()).restore?.verified, { timeout: 15_000 })
+        .poll(async () => (await verifier.status()).restore?.verified, { timeout: 15_000 })
         .toBe(false);
-      const verify = await beside.api('POST', '/v1/verify', { receipt: json });
+      const verify = await verifier.api('POST', '/v1/verify', { receipt: json });
       expect(verify).toMatchObject({ status: 409, body: { error: { code: 'NOT_VERIFIED' } } });
     }
 
-    // The label without the WAL up to the end of the backup: PostgreSQL refuses, too.
+    // The label without the WAL up to the end of the backup: PostgreSQL refuses too.
     const forced = await rig.link(await rig.again(early));
     await rm(join(forced, 'pgdata/postmaster.pid'));
     const { backupLabel } = restoreSchema.parse((json as { restore: unknown }).restore);
@@ -185,7 +185,7 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     await expect((await rig.serverOn(forced)).start()).rejects.toThrow(/WAL ends before/);
   });
 
-  it('a volume that cannot take the receipt fails the freeze: a copy of it could not be proven', async () => {
+  it('a freeze fails if the volume cannot take the receipt, because its copy could not be proven', async () => {
     rig = await VolumesRig.make({ major });
     await rig.sidecar.start();
     await mkdir(join(rig.paths.data, '.quiesce/receipt.json/in-the-way'), { recursive: true });
@@ -195,7 +195,7 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     await expectNothingLeft();
   });
 
-  it('an expired lease ends the backup, and no receipt offers its label', async () => {
+  it('an expired lease ends the backup, and its receipt has no label', async () => {
     rig = await VolumesRig.make({ major, tablespace: true });
     await rig.sidecar.start();
     const frozen = await rig.sidecar.cli('freeze', '--id', 'late', '--ttl', '700ms');
@@ -206,7 +206,7 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     await expectNothingLeft();
   });
 
-  it('volumes whose order cannot be kept, and WAL that nothing keeps, are refused with the way out', async () => {
+  it('volumes that cannot be cut in order, and WAL that no slot keeps, are refused with a way to fix it', async () => {
     rig = await VolumesRig.make({ major, walWithData: true, tablespace: true });
     await rig.sidecar.start();
     const shared = await rig.sidecar.cli('freeze');
@@ -218,9 +218,9 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     rig = await VolumesRig.make({ major });
     await rig.sidecar.start();
     await rig.sql('ALTER ROLE quiesce NOREPLICATION');
-    const keepless = await rig.sidecar.cli('freeze');
-    expect(keepless.code).toBe(5);
-    expect(keepless.stderr).toMatch(/ENGINE_PRIVILEGE.*ALTER ROLE "quiesce" REPLICATION/);
+    const withoutRight = await rig.sidecar.cli('freeze');
+    expect(withoutRight.code).toBe(5);
+    expect(withoutRight.stderr).toMatch(/ENGINE_PRIVILEGE.*ALTER ROLE "quiesce" REPLICATION/);
     await rig.sql('ALTER ROLE quiesce REPLICATION');
     for (let n = 0; n < 10; n += 1) {
       await rig.sql(`SELECT pg_create_physical_replication_slot('taken_${n}')`);

@@ -15,13 +15,13 @@ import { unlessAborted } from '../../lib/deadline.ts';
 import { capabilitiesOf } from '../names.ts';
 import { engineModule, TwoStep } from '../shared/two-step.ts';
 import { withSession } from '../shared/with-session.ts';
-import { Linger } from './backup/kept-session.ts';
+import { KeptSession } from './backup/kept-session.ts';
 import { inspectServerLayout } from './data-dir/layout.ts';
 import { readMetadata } from './metadata/metadata.ts';
 import { modeFor, pausedModeFor } from './freeze/index.ts';
-import type { Prepared } from './freeze/mode.ts';
+import type { PreparedFreeze } from './freeze/mode.ts';
 import { readPrivileges } from './privileges.ts';
-import { claimIn, endPauseThrough } from './freeze/paused/pause.ts';
+import { pauseInJournal, endPauseThrough } from './freeze/paused/pause.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
 import { parseSettings, type PostgresSettings } from './connection/settings.ts';
@@ -32,7 +32,7 @@ import { verifyReceipt } from './verify/verify.ts';
 const PAUSES_NOTHING =
   'QUIESCE_REPLICA=pause changes nothing here: this server is a primary and was frozen as one.';
 
-/** PostgreSQL 13 and newer; by libpq's environment names. */
+/** PostgreSQL 13 and newer, configured by libpq's environment names. */
 export const { checkSettings, createEngine } = engineModule(
   parseSettings,
   (settings, options) => new PostgresEngine(settings, options),
@@ -45,8 +45,8 @@ class PostgresEngine implements Engine {
   readonly #dataDir: string | undefined;
   readonly #pauses: boolean;
   readonly #onReplicaWait: (seconds: number) => void;
-  readonly #linger = new Linger();
-  readonly #freeze = new TwoStep<Prepared>((prepared) => prepared.close());
+  readonly #keptSession = new KeptSession();
+  readonly #freeze = new TwoStep<PreparedFreeze>((prepared) => prepared.close());
   readonly #retry = new RetryLater();
   #sweeping: Promise<void> | undefined;
 
@@ -64,28 +64,42 @@ class PostgresEngine implements Engine {
   async prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
     if (!this.#pauses) modeFor(context.copy);
     const open = async (): Promise<Session> => {
-      await this.#linger.end();
+      await this.#keptSession.end();
       return await this.#open(signal);
     };
     await this.#freeze.prepare(open, (session) => this.#prepare(session, context, signal), signal);
   }
 
-  async #prepare(session: Session, context: FreezeContext, signal: AbortSignal): Promise<Prepared> {
+  async #prepare(
+    session: Session,
+    context: FreezeContext,
+    signal: AbortSignal,
+  ): Promise<PreparedFreeze> {
     const server = await readServer(session, signal);
     const privileges = await readPrivileges(session, signal);
     const mode =
       this.#pauses && server.inRecovery
         ? pausedModeFor(context.copy, this.#onReplicaWait)
         : modeFor(context.copy);
-    const seen = await inspectServerLayout(session, server, this.#dataDir, signal);
+    const found = await inspectServerLayout(session, server, this.#dataDir, signal);
     const idle = this.#pauses && !server.inRecovery;
-    const layout = idle ? { ...seen, notes: [...seen.notes, PAUSES_NOTHING] } : seen;
-    const open = (again: AbortSignal): Promise<Session> => this.#open(again);
+    const layout = idle ? { ...found, notes: [...found.notes, PAUSES_NOTHING] } : found;
+    const open = (until: AbortSignal): Promise<Session> => this.#open(until);
     const dataDir = this.#dataDir;
-    const linger = this.#linger.keep;
+    const keepSession = this.#keptSession.keep;
     const retry = this.#retry;
-    const known = { session, server, privileges, layout, dataDir, context, open, linger, retry };
-    return await mode(known, signal);
+    const input = {
+      session,
+      server,
+      privileges,
+      layout,
+      dataDir,
+      context,
+      open,
+      keepSession,
+      retry,
+    };
+    return await mode(input, signal);
   }
 
   async hold(_context: FreezeContext, signal: AbortSignal): Promise<Hold> {
@@ -99,14 +113,14 @@ class PostgresEngine implements Engine {
   }
 
   /**
-   * Of a freeze three things outlive its session: a pause of replay, which the journal names before it
-   * is made; a staged backup on the volume; and the evidence of several volumes, which the journal
-   * names, too. The server ends an unfinished backup by itself.
+   * Three things outlive a freeze's session: a pause of replay, which the journal records before it
+   * is made; a staged backup on the volume; and the evidence files on the volumes of tablespaces,
+   * which the journal records too. The server ends an unfinished backup by itself.
    */
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     await this.#freeze.forget();
-    const claim = claimIn(journal);
-    if (claim) await endPauseThrough((again) => this.#open(again), claim, signal);
+    const record = pauseInJournal(journal);
+    if (record) await endPauseThrough((until) => this.#open(until), record, signal);
     await this.#sweep(signal);
     const paths = journal?.['evidence'];
     if (!Array.isArray(paths)) return;
@@ -114,7 +128,7 @@ class PostgresEngine implements Engine {
     if (left.length > 0) throw new QuiesceError('ENGINE_FAILED', left.join(' '));
   }
 
-  /** One at a time: on a volume that hangs each would keep a thread of its own. */
+  /** One sweep at a time: on a volume that hangs, each sweep would keep a thread. */
   async #sweep(signal: AbortSignal): Promise<void> {
     if (this.#dataDir === undefined) return;
     this.#sweeping ??= sweepStaging(this.#dataDir).finally(() => {
@@ -138,7 +152,7 @@ class PostgresEngine implements Engine {
 
   async close(): Promise<void> {
     await this.#freeze.forget();
-    await this.#linger.end();
+    await this.#keptSession.end();
   }
 
   async #open(signal: AbortSignal): Promise<Session> {

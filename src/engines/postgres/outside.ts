@@ -8,8 +8,8 @@ import {
 } from './data-dir/volumes.ts';
 
 /**
- * What of the data does not lie below QUIESCE_DATA_DIR, though on the same device: a disk of which
- * several volumes are folders looks like this, and so does one volume mounted at several places.
+ * Warns about parts of the data outside QUIESCE_DATA_DIR but on the same device, as when several
+ * volumes are folders of one disk, or one volume is mounted twice.
  */
 export async function noteOutside(input: VolumeInput): Promise<string[]> {
   if (input.dataDir === undefined) return [];
@@ -22,13 +22,13 @@ export async function noteOutside(input: VolumeInput): Promise<string[]> {
   for (const { what, path } of parts) {
     if (isRefusal(path) || !(await isOutside(input.dataDir, path))) continue;
     notes.push(
-      `${what} (${path}) lies outside of QUIESCE_DATA_DIR ${input.dataDir}: a copy of that folder alone does not hold it, and prepare-restore refuses one that leads out of it. Set QUIESCE_DATA_DIR to a folder of the volume that holds both.`,
+      `${what} (${path}) is outside QUIESCE_DATA_DIR ${input.dataDir}: a copy of that folder alone does not contain it, and prepare-restore refuses a copy with links that lead outside. Set QUIESCE_DATA_DIR to a folder of the volume that contains both.`,
     );
   }
   return notes;
 }
 
-/** Links followed. */
+/** Follows links in both paths. */
 export async function isOutside(root: string, path: string): Promise<boolean> {
   return !within(await realpath(root), await realpath(path));
 }

@@ -1,16 +1,16 @@
 import type { Session } from './connection/session.ts';
 import { quote } from './connection/sqlstate.ts';
 
-/** What the role may do; decides how strong a freeze can be. */
+/** What the role may do. This decides how strong a freeze can be. */
 export interface Privileges {
   readonly role: string;
   readonly start: boolean;
   readonly stop: boolean;
-  /** `CHECKPOINT`: superusers, and from 15 on members of pg_checkpoint. */
+  /** `CHECKPOINT`: superusers, and from PostgreSQL 15 on members of pg_checkpoint. */
   readonly checkpoint: boolean;
-  /** `pg_ls_waldir()`: shows that the start segment is still on disk. Part of pg_monitor. */
+  /** `pg_ls_waldir()`, which shows that the start segment is still on disk. Part of pg_monitor. */
   readonly listWal: boolean;
-  /** Sees settings and other sessions. */
+  /** The role sees all settings and other users' sessions. */
   readonly monitor: boolean;
 }
 
@@ -41,11 +41,11 @@ export async function readPrivileges(session: Session, signal: AbortSignal): Pro
     [start, stop],
     signal,
   );
-  if (!row) throw new Error('the server described the role with no row');
+  if (!row) throw new Error('the query for the privileges of the role returned no row');
   return row;
 }
 
-/** The statements that would give the role what a sealed freeze needs. */
+/** The statements that grant the role what a sealed freeze needs and the role lacks. */
 export function missingForSealed(privileges: Privileges, major: number): string[] {
   const signatures = backupSignatures(major);
   const role = quote(privileges.role);

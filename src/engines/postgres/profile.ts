@@ -13,8 +13,8 @@ import {
 const ADMIN = 'postgres';
 
 /**
- * PostgreSQL's images. Names and ids are from the images' and operators' own sources; see "Where
- * operators keep things" in docs/engines/postgres-facts.md.
+ * PostgreSQL's images. Names and ids come from the sources of the images and the operators; see
+ * "Where operators keep things" in docs/engines/postgres-facts.md.
  */
 export const postgres: EngineProfile = {
   name: 'postgres',
@@ -35,14 +35,14 @@ export const postgres: EngineProfile = {
     ...place(input),
     { name: 'PGDATABASE', value: ADMIN },
   ],
-  // A Secret may hold any of libpq's names: these count where it does not.
+  // A Secret may set any of libpq's names. These values apply where it does not.
   address: (input) =>
     [{ name: 'PGUSER', value: ADMIN }, ...place(input), { name: 'PGDATABASE', value: ADMIN }].map(
       asDefault,
     ),
 };
 
-/** Their users have ids of their own, which differ from version to version. */
+/** Images whose user id differs from version to version. */
 const OWN_IDS = /^cgr\.dev\/|chainguard|supabase|kartoza/;
 
 function user(image: string): ImageUser | undefined {
@@ -53,7 +53,7 @@ function user(image: string): ImageUser | undefined {
     return { uid: 26, gid: 26 };
   }
   if (/timescaledb-ha/.test(image)) return { uid: 1000, gid: 1000 };
-  // Alpine's packages; TimescaleDB's plain image is built on it.
+  // The user id of Alpine's package. TimescaleDB's plain image is built on Alpine.
   if (/alpine|timescaledb/.test(lastPart(image))) return { uid: 70, gid: 70 };
   return { uid: 999, gid: 999 };
 }
@@ -68,7 +68,8 @@ function credentials({ env }: ConnectionInput): readonly PodEnvVar[] {
       { name: 'PGSSLMODE', value: 'require' },
     );
   }
-  // Bitnami's and Red Hat's, where an application has a user of its own: this is the superuser's.
+  // Bitnami and Red Hat: where the application has its own user, these hold the superuser's
+  // password.
   const superuser = env.take(
     'PGPASSWORD',
     'POSTGRES_POSTGRES_PASSWORD',
@@ -92,7 +93,7 @@ function credentials({ env }: ConnectionInput): readonly PodEnvVar[] {
     'PGPASSWORD',
   );
   if (!env.hasUnknown) return present(named ?? admin, password);
-  // Either may be in a ConfigMap or Secret that only the kubelet reads.
+  // User and password may be in a ConfigMap or Secret that only the kubelet reads.
   const unknown = [env.refer('PGUSER', 'POSTGRES_USER'), { name: 'PGUSER_DEFAULT', value: ADMIN }];
   return [
     ...(named === undefined ? unknown : [named]),
@@ -100,7 +101,10 @@ function credentials({ env }: ConnectionInput): readonly PodEnvVar[] {
   ];
 }
 
-/** The Unix socket where it is in a folder that both see, as operators arrange it; else loopback. */
+/**
+ * The Unix socket, if its folder is mounted in both containers, as operators arrange it; else
+ * loopback.
+ */
 function place(input: ConnectionInput): readonly PodEnvVar[] {
   const folder = input.env.plain('PGHOST');
   const host = folder?.startsWith('/') && input.shared(folder) ? folder : '127.0.0.1';
@@ -112,7 +116,7 @@ function place(input: ConnectionInput): readonly PodEnvVar[] {
   ];
 }
 
-/** `-p 5433`, `-c port=5433`, `--port=5433`, in words or in a line for a shell. */
+/** `-p 5433`, `-c port=5433` or `--port=5433`, as separate arguments or in a shell command line. */
 function portFlag({ command = [], args = [] }: PodContainer): string | undefined {
   const text = [...command, ...args].join('\n');
   return /(?:^|\s)(?:-p\s*|-c\s*port\s*=\s*|--port(?:=|\s+))(\d+)(?=\s|["']|$)/.exec(text)?.[1];

@@ -13,10 +13,13 @@ export const positionSchema = z.object({
    * end once it is thawed.
    */
   lsn,
-  /** The redo position of the freeze's checkpoint: recovery starts here. Start of the label, where there is one. */
+  /**
+   * The redo position of the freeze's checkpoint, where recovery starts. If there is a label, its
+   * start.
+   */
   startLsn: lsn,
   checkpointLsn: lsn,
-  /** End of the backup record; `null` without a label, and in mode `open` until the thaw. */
+  /** End of the backup record. `null` without a label, and in mode `open` until the thaw. */
   stopLsn: lsn.nullable(),
   /**
    * End of the marker record, a transactional logical message with prefix `quiesce` and the freeze's
@@ -25,26 +28,26 @@ export const positionSchema = z.object({
    */
   markerLsn: lsn.nullable(),
   timeline: z.number().int().positive(),
-  /** `pg_postmaster_start_time()`: the same value at a later look is the same run of the server. */
+  /** `pg_postmaster_start_time()`. The same value later means the same run of the server. */
   serverStartedAt: z.iso.datetime(),
-  /** Of a paused replica: what it was waited for. */
+  /** Paused replica only: what the freeze waited for. */
   replica: z
     .object({
-      /** The primary's position as it had last reported it when the freeze began: `lsn` is not before it. */
+      /** The primary's position as last reported when the freeze began. `lsn` is not before it. */
       primaryLsn: lsn,
-      /** When it reported it, on the standby's clock. */
+      /** When the primary reported it, on the standby's clock. */
       reportedAt: z.string(),
-      /** How long replay took to get there, in milliseconds. */
+      /** How long replay took to reach it, in milliseconds. */
       waitMs: z.number().nonnegative(),
     })
     .exactOptional(),
 });
 
-/** Mode `open`: one volume and when it must be cut. */
+/** Mode `open`: one volume, and when to cut it. */
 const volumeSchema = z.object({
   /** `data`, `wal`, `tablespace:NAME`. */
   holds: z.array(z.string()),
-  /** Where it was seen by the sidecar. */
+  /** Where the sidecar sees it. */
   paths: z.array(z.string()),
   cut: z.enum(['while-frozen', 'after-thaw']),
 });
@@ -52,23 +55,32 @@ export type VolumeCut = z.infer<typeof volumeSchema>;
 
 /** `restore` of a PostgreSQL receipt. */
 export const restoreSchema = z.object({
-  /** PGDATA relative to QUIESCE_DATA_DIR (`.` where it is the same); `null` where it is not mounted. */
+  /**
+   * PGDATA relative to QUIESCE_DATA_DIR (`.` where it is the same folder); `null` where PGDATA is
+   * not mounted in the sidecar.
+   */
   dataDirectory: z.string().nullable(),
-  /** Content of `backup_label`, to be put into PGDATA before the first start; `null` in crash-consistent mode, and in mode `open` until the thaw. */
+  /**
+   * Content of `backup_label`, which goes into PGDATA before the first start. `null` in
+   * crash-consistent mode, and in mode `open` until the thaw.
+   */
   backupLabel: z.string().nullable(),
-  /** Content of `tablespace_map`; `null` where there is none. */
+  /** Content of `tablespace_map`; `null` if there is none. */
   tablespaceMap: z.string().nullable(),
-  /** WAL that must be in the copy, as segment file names. */
+  /** WAL that the copy must contain, as segment file names. */
   wal: z.object({
     segmentSize: z.number().int().positive(),
     first: z.string(),
     last: z.string(),
-    /** Mode `open`, after the thaw: until when the server keeps this WAL for the cut of its volume. */
+    /**
+     * Mode `open`, after the thaw: how long the server keeps this WAL, so that its volume can be
+     * cut.
+     */
     keptUntil: z.string().exactOptional(),
   }),
-  /** Names of the databases at the freeze. */
+  /** Names of all databases at the freeze. */
   databases: z.array(z.string()),
-  /** Mode `staged`: the backup within the copy, in which label and WAL lie already. */
+  /** Mode `staged`: the backup inside the copy, which already contains label and WAL. */
   staged: z
     .object({
       /** Its folder, relative to QUIESCE_DATA_DIR. */
@@ -80,7 +92,10 @@ export const restoreSchema = z.object({
       reflink: z.boolean(),
     })
     .exactOptional(),
-  /** Mode `open`: the order of the cuts, `thaw` among them; what stands in one list may be cut in any order. */
+  /**
+   * Mode `open`: the order of the cuts, including `thaw`. Volumes in one list may be cut in any
+   * order.
+   */
   order: z.array(z.union([z.literal('thaw'), z.array(z.string())])).exactOptional(),
   /** Mode `open`. */
   volumes: z.array(volumeSchema).exactOptional(),
@@ -89,25 +104,28 @@ export const restoreSchema = z.object({
 export type PostgresPosition = z.infer<typeof positionSchema>;
 export type PostgresRestore = z.infer<typeof restoreSchema>;
 
-/** Names under `.quiesce/`: never `backup_label` itself, which a live server would take for its own. */
+/**
+ * Names under `.quiesce/`. Never `backup_label`: a live server would take a file of that name for
+ * its own.
+ */
 export const LABEL_FILE = 'postgres.backup_label';
 export const TABLESPACE_MAP_FILE = 'postgres.tablespace_map';
 
 /**
- * Mode `open`: `.quiesce/` in the folder of each tablespace, while the backup is open. A copy of a
- * volume without it was not cut while frozen.
+ * Mode `open`: the name under `.quiesce/` in the folder of each tablespace, while the backup is
+ * open. A copy of a volume without this file was not cut while frozen.
  */
 export const TABLESPACE_EVIDENCE_FILE = 'postgres.tablespace.json';
 export const tablespaceEvidenceSchema = z.object({ id: z.string(), startLsn: lsn });
 
-/** The logical message prefix of the marker. */
+/** The prefix of the marker's logical message. */
 export const MARKER_PREFIX = 'quiesce';
 
 /**
- * `.quiesce/prepared.json`: what `prepare-restore` proved on the copy before any server ran on it.
- * The verification at start trusts it for the id it names.
+ * `.quiesce/prepared.json`: what `prepare-restore` proved about the copy before any server ran on
+ * it. The verification at start trusts it for the freeze with that `id`.
  */
-export const preparedSchema = z.object({
+export const preparedRecordSchema = z.object({
   id: z.string(),
   preparedAt: z.string(),
   systemIdentifier: z.string(),
@@ -116,10 +134,11 @@ export const preparedSchema = z.object({
   /** … to here, the end of valid WAL in the copy. */
   walEnd: lsn,
   /**
-   * What shows that the promise is in the copy: the marker record among them; a checkpoint of the
-   * same run of the server behind the marker, with which the data files hold all before it; or, on a
-   * standby, WAL to the replayed position.
+   * How the proof shows that the copy contains what the receipt promises. `marker`: WAL contains
+   * the marker record. `checkpoint`: a checkpoint of the same run of the server after the marker,
+   * so the data files contain everything before it. `replay`, on a standby: WAL reaches the
+   * replayed position.
    */
   coveredBy: z.enum(['marker', 'checkpoint', 'replay']),
 });
-export type Prepared = z.infer<typeof preparedSchema>;
+export type PreparedRecord = z.infer<typeof preparedRecordSchema>;

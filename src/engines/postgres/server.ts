@@ -1,22 +1,22 @@
 import type { Breach, Probe } from '../engine.ts';
 import type { Session } from './connection/session.ts';
 
-/** What tells one run of one server from any other; the evidence of a hold is that it stays the same. */
+/** Facts that identify one run of one server. A hold is intact only if they stay the same. */
 export interface ServerFacts {
   /** e.g. `17.10`. */
   readonly version: string;
   readonly major: number;
   readonly inRecovery: boolean;
   readonly systemIdentifier: string;
-  /** Timeline of the last checkpoint (on a standby: restartpoint). */
+  /** Timeline of the last checkpoint; on a standby, of the last restartpoint. */
   readonly timeline: number;
   readonly redoLsn: string;
   readonly checkpointLsn: string;
   /** `pg_postmaster_start_time()`, in UTC with microseconds. */
   readonly serverStartedAt: string;
   /**
-   * When the checkpointer started, in the same form: it changes when the postmaster restarts its
-   * children after a crash, which leaves `serverStartedAt` as it was (measured: a backend killed
+   * When the checkpointer started, in the same format. It changes when the postmaster restarts its
+   * children after a crash, which leaves `serverStartedAt` unchanged (measured: a backend killed
    * with -9). `null` where the role may not see it.
    */
   readonly checkpointerStartedAt: string | null;
@@ -27,7 +27,10 @@ export interface ServerFacts {
 
 const UTC = `'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'`;
 
-/** Reads the facts in one statement; any LOGIN role may, `pg_monitor` sees all of them. */
+/**
+ * Reads the facts in one statement. Any LOGIN role may run it; only a member of `pg_monitor` sees
+ * all of them.
+ */
 export async function readServer(session: Session, signal: AbortSignal): Promise<ServerFacts> {
   const [row] = await session.query<
     Omit<ServerFacts, 'version' | 'major'> & { version: string; num: number }
@@ -50,7 +53,7 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
     [],
     signal,
   );
-  if (!row) throw new Error('the server described itself with no row');
+  if (!row) throw new Error('the query for the identity of the server returned no row');
   const { num, ...facts } = row;
   return {
     ...facts,
@@ -67,7 +70,7 @@ export function toProbe(facts: ServerFacts): Probe {
   };
 }
 
-/** Codes and sentences for what is no longer as it was when the hold was made; empty if all is. */
+/** One breach for each fact that has changed since the hold was made. */
 export function compareRuns(then: ServerFacts, now: ServerFacts): Breach[] {
   const differences: Breach[] = [];
   type Value = string | number | boolean | null;

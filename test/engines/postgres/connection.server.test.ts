@@ -12,7 +12,7 @@ import { MAJORS, ROLE_PASSWORD, startServer, type TestServer } from '../../suppo
 
 const never = new AbortController().signal;
 
-/** Whether the connection is encrypted, or the code of the error. */
+/** `encrypted` or `plain` for a connection that works, else the error's code and message. */
 async function outcome(env: Record<string, string>): Promise<string> {
   const { settings, issues } = parseSettings(env);
   if (issues.length > 0) return `issue ${issues.map(({ name }) => name).join()}`;
@@ -81,7 +81,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
   const ca = (): string => join(certs, 'ca.crt');
   const other = (): string => join(certs, 'otherca.crt');
 
-  test('sslmode means what libpq says, on a server with TLS', async () => {
+  test('each sslmode works as in libpq on a server with TLS', async () => {
     expect(await with_({ PGSSLMODE: 'disable' })).toBe('plain');
     expect(await with_({ PGSSLMODE: 'allow' })).toBe('plain');
     expect(await with_({})).toBe('encrypted');
@@ -100,7 +100,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     );
   });
 
-  test('require verifies the chain where there is a root certificate, prefer falls back', async () => {
+  test('require verifies the chain if there is a root certificate, and prefer falls back to no TLS', async () => {
     expect(await with_({ PGSSLMODE: 'require', PGSSLROOTCERT: other() })).toMatch(/^ENGINE_TLS/);
     expect(await with_({ PGSSLMODE: 'prefer', PGSSLROOTCERT: other() })).toBe('plain');
     expect(
@@ -108,7 +108,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     ).toMatch(/^ENGINE_TLS.*without TLS/);
   });
 
-  test('the host name counts in verify-full only, wildcards for one label', async () => {
+  test('only verify-full checks the host name, and a wildcard covers one label', async () => {
     const via = (PGHOST: string, PGSSLMODE: string): Promise<string> =>
       with_({ PGHOST, PGHOSTADDR: '127.0.0.1', PGSSLMODE, PGSSLROOTCERT: ca() });
     expect(await via('db.example.test', 'verify-full')).toBe('encrypted');
@@ -128,7 +128,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     ).toMatch(/^ENGINE_TLS.*PGHOST/);
   });
 
-  test('prefer and allow try the other way when the server wants it', async () => {
+  test('prefer and allow try the other way when the server refuses the first', async () => {
     expect(await with_({ PGDATABASE: 'plainonly' })).toBe('plain');
     expect(await with_({ PGDATABASE: 'plainonly', PGSSLMODE: 'require' })).toMatch(
       /^ENGINE_AUTH.*pg_hba/,
@@ -139,7 +139,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     );
   });
 
-  test('a server without TLS serves prefer and refuses require', async () => {
+  test('a server without TLS accepts prefer and fails require', async () => {
     const env = { ...plain.roleEnv, PGSSLROOTCERT: join(certs, 'none.crt') };
     expect(await outcome(env)).toBe('plain');
     expect(await outcome({ ...env, PGSSLMODE: 'require' })).toMatch(
@@ -156,7 +156,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     );
   });
 
-  test('sslrootcert=system verifies in full against the roots of the machine', async () => {
+  test('sslrootcert=system verifies the chain and the host name against the machine’s authorities', async () => {
     process.env['SSL_CERT_FILE'] = ca();
     try {
       expect(await with_({ PGSSLROOTCERT: 'system' })).toBe('encrypted');
@@ -171,7 +171,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     }
   });
 
-  test('a client certificate is offered, and its key must not be open to others', async () => {
+  test('a client certificate is offered, and a key that others may read is refused', async () => {
     const cert = {
       PGDATABASE: 'certs',
       PGSSLCERT: join(certs, 'client.crt'),
@@ -183,14 +183,14 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
       /^ENGINE_AUTH.*certificate/,
     );
     await chmod(cert.PGSSLKEY, 0o644);
-    expect(await with_(cert)).toMatch(/^ENGINE_TLS.*open to others/);
+    expect(await with_(cert)).toMatch(/^ENGINE_TLS.*accessible to others/);
     await chmod(cert.PGSSLKEY, 0o600);
     expect(await with_({ ...cert, PGSSLKEY: join(certs, 'none.key') })).toMatch(
       /^ENGINE_TLS.*no private key/,
     );
   });
 
-  test('a TLS version the server does not speak is a TLS error', async () => {
+  test('a TLS version that the server does not support is an ENGINE_TLS error', async () => {
     await tls.admin.query(`ALTER SYSTEM SET ssl_max_protocol_version = 'TLSv1.2'`);
     await tls.admin.query('SELECT pg_reload_conf()');
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -201,7 +201,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     await tls.admin.query('SELECT pg_reload_conf()');
   });
 
-  test('wrong password, unknown role, missing password, refused by pg_hba.conf: ENGINE_AUTH', async () => {
+  test('a wrong or missing password, an unknown role and a pg_hba.conf refusal are ENGINE_AUTH errors', async () => {
     expect(await with_({ PGPASSWORD: 'wrong-secret' })).toMatch(/^ENGINE_AUTH: (?!.*wrong-secret)/);
     expect(await with_({ PGUSER: 'nobody-here' })).toMatch(/^ENGINE_AUTH/);
     expect(await with_({ PGPASSWORD: '', PGPASSFILE: join(certs, 'none') })).toMatch(
@@ -210,7 +210,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     expect(await with_({ PGDATABASE: 'nowhere' })).toMatch(/^ENGINE_AUTH.*pg_hba\.conf/);
   });
 
-  test('the password file is used by line, and ignored where others may read it', async () => {
+  test('the first matching line of the password file counts, and a file that others may read is ignored', async () => {
     const file = join(certs, 'pgpass');
     await writeFile(
       file,
@@ -222,7 +222,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     expect(await with_({ PGPASSWORD: '', PGPASSFILE: file })).toMatch(/^ENGINE_AUTH.*0600/);
   });
 
-  test('an unknown database and a closed one are named', async () => {
+  test('the error for an unknown or a closed database has its name and the grant', async () => {
     expect(await with_({ PGDATABASE: 'nope' })).toMatch(
       /^ENGINE_UNREACHABLE.*"nope" does not exist/,
     );
@@ -233,7 +233,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     );
   });
 
-  test('too many connections is said with what to do', async () => {
+  test('the error for too many connections says what to do', async () => {
     await tls.admin.query('ALTER ROLE quiesce CONNECTION LIMIT 0');
     const failure = await Session.open(parseSettings(base).settings, never).catch(
       (error: unknown) => error,
@@ -253,7 +253,7 @@ describe('without a server', () => {
     ...env,
   });
 
-  test('a closed port, a missing socket and an unknown name are unreachable', async () => {
+  test('a closed port, a missing socket and an unknown host name are ENGINE_UNREACHABLE errors', async () => {
     const port = String(await freePort());
     expect(await outcome(settingsFor({ PGHOST: '127.0.0.1', PGPORT: port }))).toMatch(
       /^ENGINE_UNREACHABLE/,
@@ -273,7 +273,7 @@ describe('without a server', () => {
     );
   });
 
-  test('a server that is starting is ENGINE_STARTING', async () => {
+  test('a server that is starting causes ENGINE_STARTING', async () => {
     const port = await freePort();
     const text = 'SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0';
     const answer = Buffer.concat([Buffer.from('E'), Buffer.alloc(4), Buffer.from(text)]);
@@ -288,7 +288,7 @@ describe('without a server', () => {
     server.close();
   });
 
-  test('a port that accepts and says nothing is given up after PGCONNECT_TIMEOUT', async () => {
+  test('connecting to a port that accepts and sends nothing fails after PGCONNECT_TIMEOUT', async () => {
     const port = await freePort();
     const server = createServer(() => undefined).listen(port, '127.0.0.1');
     await once(server, 'listening');

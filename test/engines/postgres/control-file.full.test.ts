@@ -11,7 +11,7 @@ import { formatLsn } from '../../../src/engines/postgres/lsn.ts';
 import { startServer } from '../../support/postgres.ts';
 
 describe.each([13, 14, 15, 16, 17, 18])('pg_control of PostgreSQL %i', (major) => {
-  it('is read as the server itself reads it, running and shut down', async () => {
+  it('reads as the server itself reports it, running and shut down', async () => {
     const source = await startServer({ major, role: false, initdbArgs: ['-k', '--wal-segsize=4'] });
     try {
       await source.admin.query('CREATE TABLE t AS SELECT generate_series(1, 1000)');
@@ -48,7 +48,7 @@ describe.each([13, 14, 15, 16, 17, 18])('pg_control of PostgreSQL %i', (major) =
       for (let at = 0; at < 296; at += 1) {
         const damaged = Buffer.from(bytes);
         damaged[at] = (damaged[at] ?? 0) ^ 0x10;
-        // Behind the checksum, which 18 has 4 bytes later, nothing means anything.
+        // The bytes after the checksum, which is 4 bytes later in 18, mean nothing.
         if (at >= 292 && major < 18) continue;
         expect(() => parseControlFile(damaged), `byte ${at}`).toThrow(ControlFileError);
       }

@@ -55,7 +55,7 @@ async function warnings(it: TestServer): Promise<{ code: string; message: string
   }
 }
 
-/** A folder on another file system than /tmp, which every user may write to. */
+/** A folder on another file system than /tmp, which `it` may write to. */
 async function otherVolume(it?: TestServer['server']): Promise<string> {
   const dir = await mkdtemp('/dev/shm/q-');
   cleanups.unshift(() => rm(dir, { recursive: true, force: true }));
@@ -63,8 +63,8 @@ async function otherVolume(it?: TestServer['server']): Promise<string> {
   return dir;
 }
 
-describe('where the data lies', () => {
-  test('is found below QUIESCE_DATA_DIR, at it, and without it', async () => {
+describe('the location of the data', () => {
+  test('is found at QUIESCE_DATA_DIR, below it, and without it', async () => {
     const it = await start({ dataFolder: 'data' });
     expect(await inspect(it, it.dir)).toEqual({
       pgdata: it.dataDir,
@@ -86,7 +86,7 @@ describe('where the data lies', () => {
     });
   });
 
-  test('is found where the volume is mounted at another path than the server has it', async () => {
+  test('is found where the sidecar mounts the volume at another path than the server', async () => {
     const it = await start();
     const layout = await inspect(it, it.dir, '/var/lib/postgresql/data/pgdata');
     expect(layout).toMatchObject({ pgdata: it.dataDir, relative: 'data' });
@@ -111,7 +111,7 @@ describe('where the data lies', () => {
     });
   });
 
-  test('an old copy beside the live data is not taken for it', async () => {
+  test('an old copy next to the live data is not mistaken for it', async () => {
     const it = await start();
     await cp(it.dataDir, join(it.dir, 'aged'), { recursive: true });
     await rm(join(it.dir, 'aged', 'postmaster.pid'));
@@ -132,13 +132,13 @@ describe('one volume or several', () => {
       },
     });
     const { refusal } = await inspect(it, it.dir);
-    expect(refusal?.message).toMatch(/pg_wal .* lies on another volume/);
+    expect(refusal?.message).toMatch(/pg_wal .* is on another volume/);
     expect(refusal?.hint).toContain('one volume');
     const warned = (await warnings(it)).find(({ code }) => code === 'wal-outside');
     expect(warned?.message).toContain('/dev/shm/q-');
   });
 
-  test('pg_wal linked to the same volume is fine, also when mounted elsewhere', async () => {
+  test('pg_wal linked to a folder of the same volume is accepted', async () => {
     const it = await start({
       beforeStart: async (dataDir, server) => {
         await moveOut(join(dataDir, 'pg_wal'), join(dataDir, '..', 'wal'), server);
@@ -150,7 +150,7 @@ describe('one volume or several', () => {
     expect((await warnings(it)).map(({ code }) => code)).not.toContain('wal-outside');
   });
 
-  test('what is on the same device, but not below the folder of the volume, is noted', async () => {
+  test('data on the same device but outside the folder of the volume is noted', async () => {
     const elsewhere = await makeTempDir();
     cleanups.push(() => rm(elsewhere, { recursive: true }));
     const it = await start({
@@ -166,13 +166,13 @@ describe('one volume or several', () => {
     const layout = await inspect(it, it.dir);
     expect(layout.refusal).toBeUndefined();
     expect(layout.outside).toEqual([
-      expect.stringContaining(`pg_wal (${elsewhere}/wal) lies outside`),
+      expect.stringContaining(`pg_wal (${elsewhere}/wal) is outside`),
       expect.stringContaining('Tablespace beside'),
     ]);
     expect((await inspect(it, join(it.dir, '..'))).outside).toEqual([]);
   });
 
-  test('a pg_wal that only looks like one from here is refused', async () => {
+  test('a pg_wal without the running server’s WAL is refused', async () => {
     const it = await start();
     const seen = await makeTempDir();
     cleanups.push(() => rm(seen, { recursive: true }));
@@ -180,10 +180,10 @@ describe('one volume or several', () => {
     for (const name of await readdir(join(seen, 'data', 'pg_wal')))
       await rm(join(seen, 'data', 'pg_wal', name), { recursive: true });
     const { refusal } = await inspect(it, seen, '/var/lib/data');
-    expect(refusal?.message).toContain('another volume there');
+    expect(refusal?.message).toContain('another volume mounted there');
   });
 
-  test('a tablespace on another volume is refused, one on the same is fine', async () => {
+  test('a tablespace on another volume is refused, one on the same volume is accepted', async () => {
     const it = await start();
     const near = join(it.dir, 'near');
     await mkdir(near);
@@ -193,11 +193,11 @@ describe('one volume or several', () => {
     const far = await otherVolume(it.server);
     await it.admin.query(`CREATE TABLESPACE far LOCATION '${far}'`);
     expect((await inspect(it, it.dir)).refusal?.message).toMatch(
-      /Tablespace far .* lies on another volume/,
+      /Tablespace far .* is on another volume/,
     );
   });
 
-  test('a tablespace that cannot be seen from here is refused', async () => {
+  test('a tablespace that the sidecar cannot see is refused', async () => {
     const it = await start();
     const place = join(it.dir, 'ts');
     await mkdir(place);
@@ -215,13 +215,13 @@ describe('one volume or several', () => {
     await rename(`${place}-hidden`, place);
   });
 
-  test('an in-place tablespace is fine', async () => {
+  test('an in-place tablespace is accepted', async () => {
     const it = await start({ settings: { allow_in_place_tablespaces: 'on' } });
     await it.admin.query(`CREATE TABLESPACE inside LOCATION ''`);
     expect((await inspect(it, it.dir)).refusal).toBeUndefined();
   });
 
-  test('PGDATA, or a folder of it, on another volume than QUIESCE_DATA_DIR is refused', async () => {
+  test('a folder of PGDATA on another volume than QUIESCE_DATA_DIR is refused', async () => {
     const it = await start();
     const far = await otherVolume(it.server);
     const { server } = it;
@@ -229,11 +229,11 @@ describe('one volume or several', () => {
     await moveOut(join(it.dataDir, 'pg_multixact'), join(far, 'pg_multixact'), server);
     await server.start();
     expect((await inspect(it, it.dir)).refusal?.message).toMatch(
-      /pg_multixact lies on another volume/,
+      /pg_multixact is on another volume/,
     );
   });
 
-  test('logs, configuration and passing statistics on another volume are a note', async () => {
+  test('logs, configuration and temporary statistics on another volume cause a note', async () => {
     const it = await start();
     for (const name of ['log', 'conf.d', 'pg_stat_tmp']) {
       const far = await otherVolume(it.server);
@@ -243,11 +243,11 @@ describe('one volume or several', () => {
     const layout = await inspect(it, it.dir);
     expect(layout.refusal).toBeUndefined();
     for (const name of ['log', 'conf.d', 'pg_stat_tmp']) {
-      expect(layout.notes.join(' ')).toContain(`${join(it.dataDir, name)} lies on another volume`);
+      expect(layout.notes.join(' ')).toContain(`${join(it.dataDir, name)} is on another volume`);
     }
   });
 
-  test('a single file on another volume is a note', async () => {
+  test('a single file on another volume causes a note', async () => {
     const it = await start();
     const far = await otherVolume();
     await writeFile(join(far, 'custom.conf'), '');

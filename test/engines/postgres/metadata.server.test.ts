@@ -10,7 +10,7 @@ import { MAJORS, startServer, type TestServer } from '../../support/postgres.ts'
 
 const never = new AbortController().signal;
 
-/** What the tests look at; the rest is free-form. */
+/** The parts that the tests look at; the rest is free-form. */
 interface Metadata {
   readonly server: Record<string, unknown>;
   readonly position: Record<string, unknown>;
@@ -84,7 +84,7 @@ describe.each(MAJORS)('the metadata of PostgreSQL %i, as the least-privileged ro
     await it.stop();
   });
 
-  test('says what an operator needs', async () => {
+  test('contains what an operator needs', async () => {
     const open = await it.connect();
     await open.query(`BEGIN; SELECT 'hush8'`);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -125,7 +125,7 @@ describe.each(MAJORS)('the metadata of PostgreSQL %i, as the least-privileged ro
     await open.query('ROLLBACK');
   });
 
-  test('shows settings as everybody else has them, and where they come from', async () => {
+  test('shows settings as other sessions have them, and where they come from', async () => {
     const { settings } = await read(it.roleEnv);
     const byName = (name: string): Record<string, unknown> | undefined =>
       settings.find((entry) => entry['name'] === name);
@@ -147,12 +147,12 @@ describe.each(MAJORS)('the metadata of PostgreSQL %i, as the least-privileged ro
     }
   });
 
-  test('contains no secret, wherever one was put', async () => {
+  test('contains no secret, wherever the server has one', async () => {
     const text = JSON.stringify(await read(it.roleEnv, 0));
     expect(text).not.toMatch(/hush\d|SCRAM-SHA|md5[0-9a-f]{32}|rolpassword/);
   });
 
-  test('warns of what a restore would not hold', async () => {
+  test('warns about what a restore would lose or bring back', async () => {
     const { warnings } = await read(it.roleEnv);
     expect(warnings.map(({ code }) => code)).toEqual([
       'fsync-off',
@@ -179,14 +179,14 @@ describe.each(MAJORS)('the metadata of PostgreSQL %i, as the least-privileged ro
       { name: 'mirror', state: 'streaming', syncState: 'async' },
     ]);
     expect(typeof meta.replication.standbys[0]?.['replayLagBytes']).toBe('number');
-    const there = await read({ ...it.roleEnv, PGPORT: String(standby?.options.port) });
-    expect(there.server).toMatchObject({ role: 'standby' });
-    expect(there.replication.receiver).toMatchObject({ status: 'streaming', timeline: 1 });
-    expect(there.replication.replay).toMatchObject({ paused: false });
-    expect(JSON.stringify(there)).not.toMatch(/hush\d/);
+    const mirror = await read({ ...it.roleEnv, PGPORT: String(standby?.options.port) });
+    expect(mirror.server).toMatchObject({ role: 'standby' });
+    expect(mirror.replication.receiver).toMatchObject({ status: 'streaming', timeline: 1 });
+    expect(mirror.replication.replay).toMatchObject({ paused: false });
+    expect(JSON.stringify(mirror)).not.toMatch(/hush\d/);
   });
 
-  test('without pg_monitor it names the grant', async () => {
+  test('fails without pg_monitor, with the missing grant', async () => {
     await it.admin.query('REVOKE pg_monitor FROM quiesce');
     try {
       await expect(read(it.roleEnv)).rejects.toMatchObject({
@@ -199,7 +199,7 @@ describe.each(MAJORS)('the metadata of PostgreSQL %i, as the least-privileged ro
   });
 });
 
-/** A standby from the copy of the freshly made data directory. */
+/** A standby made from the copy of the fresh data directory. */
 async function startStandby(it: TestServer, major: number): Promise<EmbeddedPostgres> {
   const dataDir = `${it.dataDir}-standby`;
   const server = await EmbeddedPostgres.at({
@@ -215,7 +215,7 @@ async function startStandby(it: TestServer, major: number): Promise<EmbeddedPost
   await writeFile(join(dataDir, 'postgresql.auto.conf'), `primary_conninfo = '${conninfo}'\n`);
   await ownAll(dataDir, server);
   await server.start();
-  await replayed(it, server);
+  await waitForReplay(it, server);
   return server;
 }
 
@@ -226,7 +226,7 @@ async function ownAll(dataDir: string, server: EmbeddedPostgres): Promise<void> 
     await server.own(join(dataDir, name));
 }
 
-async function replayed(it: TestServer, standby: EmbeddedPostgres): Promise<void> {
+async function waitForReplay(it: TestServer, standby: EmbeddedPostgres): Promise<void> {
   const { Client } = await import('pg');
   const { rows } = await it.admin.query<{ lsn: string }>(
     'SELECT pg_current_wal_lsn()::text AS lsn',

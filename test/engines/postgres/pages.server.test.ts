@@ -37,7 +37,7 @@ describe('the search for a page ahead of WAL', () => {
   const scan = async (modifiedSince = new Date(0)): Promise<PageScanResult> =>
     await findPageAhead(dir, { walEnd: WAL_END, modifiedSince, blockSize: BLOCK }, never);
 
-  it('finds the worst one in any database, segment, tablespace and visibility map', async () => {
+  it('finds the furthest page in any database, segment, tablespace and visibility map', async () => {
     await mkdir(join(dir, 'elsewhere/PG_17_202406281'), { recursive: true });
     await mkdir(join(dir, 'pg_tblspc'));
     await symlink(join(dir, 'elsewhere'), join(dir, 'pg_tblspc/16400'));
@@ -59,12 +59,12 @@ describe('the search for a page ahead of WAL', () => {
     });
   });
 
-  it('takes the end of WAL itself for a page that WAL covers, and new pages for old ones', async () => {
+  it('accepts a page at the end of WAL, and a new page without an LSN', async () => {
     await put('base/5/16384', pages(WAL_END, 0, 1));
     expect(await scan()).toMatchObject({ worst: null, pagesAhead: 0, pages: 3 });
   });
 
-  it('leaves out unlogged and temporary relations, free space maps and other files', async () => {
+  it('skips unlogged and temporary relations, free space maps and other files', async () => {
     const ahead = pages(WAL_END + 8);
     for (const name of ['16390', '16390_init', '16390.1', '16390_vm', 't3_16400', '16384_fsm']) {
       await put(`base/5/${name}`, ahead);
@@ -74,7 +74,7 @@ describe('the search for a page ahead of WAL', () => {
     expect(await scan()).toMatchObject({ worst: null, files: 0 });
   });
 
-  it('leaves out files that were not modified since, and half a page at the end', async () => {
+  it('skips files that were not modified since, and half a page at the end', async () => {
     await put('base/5/16384', pages(WAL_END + 8));
     await utimes(join(dir, 'base/5/16384'), 1_000, 1_000);
     expect(await scan(new Date(2_000_000))).toMatchObject({ worst: null, files: 0 });
@@ -114,7 +114,7 @@ describe.each([13, 18])('pages of PostgreSQL %i', (major) => {
       const found = await findPageAhead(pgdata, request, never);
       expect(found).toMatchObject({ worst: null, pagesAhead: 0 });
       expect(found.pages).toBeGreaterThan(500);
-      // Were the end of WAL earlier, the newest pages would be told.
+      // With an earlier end of WAL, the newest pages are ahead of it.
       const short = { ...request, walEnd: request.walEnd - 200_000 };
       expect((await findPageAhead(pgdata, short, never)).pagesAhead).toBeGreaterThan(0);
     } finally {

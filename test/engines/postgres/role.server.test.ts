@@ -40,7 +40,7 @@ describe.each(MAJORS)('roles/postgres.sql on PostgreSQL %i', (major) => {
 
   const freeze = [`SELECT pg_catalog.${start}`, `SELECT lsn FROM pg_catalog.${stop}`];
 
-  test('gives what a freeze needs, and no more than that', async () => {
+  test('grants what a freeze needs, and no more', async () => {
     expect(await ask(...freeze)).toHaveLength(1);
     expect(await ask(`SELECT pg_catalog.current_setting('data_directory') AS dir`)).toEqual([
       { dir: it.dataDir },
@@ -66,7 +66,7 @@ describe.each(MAJORS)('roles/postgres.sql on PostgreSQL %i', (major) => {
   test.each([
     ['start', () => `FUNCTION pg_catalog.${startSignature}`],
     ['stop', () => `FUNCTION pg_catalog.${stopSignature}`],
-  ])('without EXECUTE on %s the error names the grant', async (_name, target) => {
+  ])('the error without EXECUTE on %s contains the grant', async (_name, target) => {
     await it.admin.query(`REVOKE EXECUTE ON ${target()} FROM quiesce`);
     const error = (await ask(...freeze)) as Error;
     const statement = `GRANT EXECUTE ON ${target()} TO "quiesce";`;
@@ -76,7 +76,7 @@ describe.each(MAJORS)('roles/postgres.sql on PostgreSQL %i', (major) => {
     expect(await ask(...freeze)).toHaveLength(1);
   });
 
-  test('without pg_monitor the error names the grant', async () => {
+  test('the error without pg_monitor contains the grant', async () => {
     await it.admin.query('REVOKE pg_monitor FROM quiesce');
     const error = (await ask(`SELECT pg_catalog.current_setting('data_directory')`)) as Error;
     expect(error).toMatchObject({ code: 'ENGINE_PRIVILEGE' });
@@ -87,7 +87,7 @@ describe.each(MAJORS)('roles/postgres.sql on PostgreSQL %i', (major) => {
     await it.admin.query('GRANT pg_monitor TO quiesce');
   });
 
-  test('without REPLICATION the error of a slot names the statement', async () => {
+  test('the error for a slot without REPLICATION contains the statement', async () => {
     const slot = `SELECT pg_catalog.pg_create_physical_replication_slot('q', true, true)`;
     expect(await ask(slot)).toHaveLength(1);
     await it.admin.query('ALTER ROLE quiesce NOREPLICATION');
@@ -97,7 +97,7 @@ describe.each(MAJORS)('roles/postgres.sql on PostgreSQL %i', (major) => {
     await it.admin.query('ALTER ROLE quiesce REPLICATION');
   });
 
-  test('CHECKPOINT alone is given from 15 on, and named where it is missing', async () => {
+  test('CHECKPOINT is granted from 15 on, and the error without it contains the grant', async () => {
     if (!fifteen) {
       expect(await ask('CHECKPOINT')).toMatchObject({ code: 'ENGINE_PRIVILEGE' });
       return;

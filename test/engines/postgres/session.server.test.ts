@@ -21,7 +21,7 @@ async function failure(promise: Promise<unknown>): Promise<QuiesceError> {
     () => undefined,
     (reason: unknown) => reason,
   );
-  if (!(error instanceof QuiesceError)) throw new Error(`no QuiesceError: ${String(error)}`);
+  if (!(error instanceof QuiesceError)) throw new Error(`not a QuiesceError: ${String(error)}`);
   expect(JSON.stringify(error.toBody())).not.toContain(ROLE_PASSWORD);
   return error;
 }
@@ -59,7 +59,7 @@ describe.each(MAJORS)('a session with PostgreSQL %i', (major) => {
     }
   });
 
-  test('is not ended by the timeouts of the server, nor misled by its search path', async () => {
+  test('survives the timeouts of the server and ignores its search path', async () => {
     const { admin } = it;
     await admin.query(`ALTER ROLE quiesce SET search_path = evil, pg_catalog`);
     await admin.query(`CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO quiesce`);
@@ -74,7 +74,7 @@ describe.each(MAJORS)('a session with PostgreSQL %i', (major) => {
     await admin.query(`ALTER ROLE quiesce RESET search_path; DROP SCHEMA evil CASCADE`);
   });
 
-  test('gives 64-bit numbers, LSNs and times as exact text', async () => {
+  test('returns 64-bit numbers, LSNs and times as exact text', async () => {
     const session = await open(it.roleEnv);
     const rows = await session.query(
       `SELECT 9007199254740993::int8 AS big, '0/1F'::pg_lsn AS lsn, '2026-01-02 03:04:05.678901+00'::timestamptz AS at, $1::int AS n`,
@@ -96,7 +96,7 @@ describe.each(MAJORS)('a session with PostgreSQL %i', (major) => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     const begun = Date.now();
     controller.abort();
-    expect((await running).message).toContain('given up');
+    expect((await running).message).toContain('was cancelled');
     expect(Date.now() - begun).toBeLessThan(500);
     expect((await queued).code).toBe('ENGINE_UNREACHABLE');
     expect(session.lost.aborted).toBe(true);
@@ -104,7 +104,7 @@ describe.each(MAJORS)('a session with PostgreSQL %i', (major) => {
     await session.close();
   });
 
-  test('an abort is prompt although the server is stopped and answers nothing', async () => {
+  test('an abort rejects promptly even if the server is stopped and does not answer', async () => {
     const session = await open(it.roleEnv);
     const { rows } = await it.admin.query<{ pid: number }>(
       'SELECT pg_catalog.pg_backend_pid() AS pid',
@@ -129,7 +129,7 @@ describe.each(MAJORS)('a session with PostgreSQL %i', (major) => {
     await expectGone(it, session.pid, 5_000);
   });
 
-  test('a session ended by the server is lost, and says why', async () => {
+  test('a session that the server ended is lost, with the reason', async () => {
     const session = await open(it.roleEnv);
     const lost = once(session.lost, 'abort');
     await it.admin.query('SELECT pg_terminate_backend($1)', [session.pid]);
@@ -163,7 +163,7 @@ async function expectGone(it: TestServer, pid: number, withinMs: number): Promis
   }
 }
 
-describe('what stands in for a server', () => {
+describe('something other than a supported server', () => {
   let it: TestServer;
   const poolers: Pooler[] = [];
 
@@ -193,7 +193,7 @@ describe('what stands in for a server', () => {
     },
   );
 
-  test('a version that was not measured is refused by name', async () => {
+  test('an unsupported version is refused, and the error contains it', async () => {
     const old = await startServer({ major: 12, role: false });
     try {
       const error = await failure(open(old.server.env()));
@@ -204,7 +204,7 @@ describe('what stands in for a server', () => {
     }
   });
 
-  test('something that is no database is unreachable, not an unhandled error', async () => {
+  test('an HTTP server causes ENGINE_UNREACHABLE, not an unhandled error', async () => {
     const port = await freePort();
     const server = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
     server.listen(port, '127.0.0.1');
@@ -220,7 +220,7 @@ describe('what stands in for a server', () => {
     server.close();
   });
 
-  test('a way to authenticate that is not known is an error, not a crash', async () => {
+  test('an unknown authentication method causes an error, not a crash', async () => {
     const port = await freePort();
     // AuthenticationGSS
     const server = createServer((socket) => {
@@ -232,7 +232,7 @@ describe('what stands in for a server', () => {
     const env = { PGHOST: '127.0.0.1', PGPORT: String(port), PGUSER: 'x', PGSSLMODE: 'disable' };
     const error = await failure(open(env));
     expect(error.code).toBe('ENGINE_AUTH');
-    expect(error.message).toContain('authenticate');
+    expect(error.message).toContain('authentication method');
     server.close();
   });
 });

@@ -21,7 +21,7 @@ describe('libpq’s environment names', () => {
     expect(parseSettings({ PGUSER: 'u' }).settings.database).toBe('u');
   });
 
-  test('an empty value is an unset one', () => {
+  test('an empty value counts as unset', () => {
     expect(parseSettings({ PGUSER: 'u', PGDATABASE: '', PGPORT: '', PGSSLMODE: '' })).toMatchObject(
       {
         settings: { database: 'u', port: 5432, ssl: { mode: 'prefer' } },
@@ -54,11 +54,11 @@ describe('libpq’s environment names', () => {
     [{ PGGSSENCMODE: 'require' }, 'PGGSSENCMODE'],
     [{ PGSSLCRL: '/crl' }, 'PGSSLCRL'],
     [{ PGTARGETSESSIONATTRS: 'read-write' }, 'PGTARGETSESSIONATTRS'],
-  ])('%j is an issue of %s', (env, name) => {
+  ])('%j is an issue with %s', (env, name) => {
     expect(names({ PGUSER: 'u', ...(env as Record<string, string>) })).toEqual([name]);
   });
 
-  test('values that ask for nothing are accepted', () => {
+  test('unsupported names are accepted with values that change nothing', () => {
     expect(
       names({
         PGCHANNELBINDING: 'prefer',
@@ -77,7 +77,7 @@ describe('libpq’s environment names', () => {
     }
   });
 
-  test('every bad name is reported at once', () => {
+  test('all invalid names are reported at once', () => {
     expect(names({ PGPORT: 'x', PGSSLMODE: 'y', PGSERVICE: 'z' }).sort()).toEqual([
       'PGPORT',
       'PGSERVICE',

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Prepared } from '../../../src/engines/postgres/receipt.ts';
+import type { PreparedRecord } from '../../../src/engines/postgres/receipt.ts';
 import { readSwap, swapIn } from '../../../src/engines/postgres/restore/swap.ts';
 import {
   isStagingName,
@@ -20,7 +20,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-const prepared: Prepared = {
+const prepared: PreparedRecord = {
   id: 'one',
   preparedAt: '2026-01-01T00:00:00Z',
   systemIdentifier: '1',
@@ -30,7 +30,10 @@ const prepared: Prepared = {
 };
 const NAMES = ['PG_VERSION', 'base', 'global', 'pg_wal'];
 
-/** A data directory that is the volume itself, its staged backup, and old or new in each entry. */
+/**
+ * A data directory at the root of its volume, with a staged backup; each entry says `live` or
+ * `staged`.
+ */
 async function makeCopy(): Promise<{ pgdata: string; staging: string }> {
   const pgdata = join(dir, 'vol');
   const staging = join(pgdata, '.quiesce/one');
@@ -58,7 +61,7 @@ async function expectSwapped(pgdata: string, staging: string): Promise<void> {
 }
 
 describe('a swap', () => {
-  it('puts the staged backup in place, and again changes nothing', async () => {
+  it('puts the staged backup in place, and a second run changes nothing', async () => {
     const { pgdata, staging } = await makeCopy();
     await swapIn(pgdata, staging, { phase: 'clearing', prepared });
     await expectSwapped(pgdata, staging);
@@ -67,32 +70,38 @@ describe('a swap', () => {
     await expectSwapped(pgdata, staging);
   });
 
-  it.each([0, 1, 2, 3, 4, 5])('cut after %i entries are out is finished', async (count) => {
-    const { pgdata, staging } = await makeCopy();
-    await mkdir(join(staging, 'torn'));
-    for (const name of [...NAMES, 'only-live'].slice(0, count)) {
-      await rename(join(pgdata, name), join(staging, 'torn', name));
-    }
-    const swap = { phase: 'clearing', prepared } as const;
-    await writeFile(join(staging, 'swap.json'), JSON.stringify(swap));
-    await swapIn(pgdata, staging, (await readSwap(staging)) ?? swap);
-    await expectSwapped(pgdata, staging);
-  });
+  it.each([0, 1, 2, 3, 4, 5])(
+    'interrupted after %i entries are out is finished by the next run',
+    async (count) => {
+      const { pgdata, staging } = await makeCopy();
+      await mkdir(join(staging, 'torn'));
+      for (const name of [...NAMES, 'only-live'].slice(0, count)) {
+        await rename(join(pgdata, name), join(staging, 'torn', name));
+      }
+      const swap = { phase: 'clearing', prepared } as const;
+      await writeFile(join(staging, 'swap.json'), JSON.stringify(swap));
+      await swapIn(pgdata, staging, (await readSwap(staging)) ?? swap);
+      await expectSwapped(pgdata, staging);
+    },
+  );
 
-  it.each([0, 1, 2, 3, 4])('cut after %i entries are in is finished', async (count) => {
-    const { pgdata, staging } = await makeCopy();
-    await rm(join(pgdata, 'only-live'));
-    for (const name of NAMES) await rm(join(pgdata, name), { recursive: true });
-    for (const name of NAMES.slice(0, count)) {
-      await rename(join(staging, 'base', name), join(pgdata, name));
-    }
-    const swap = { phase: 'filling', prepared } as const;
-    await writeFile(join(staging, 'swap.json'), JSON.stringify(swap));
-    await swapIn(pgdata, staging, (await readSwap(staging)) ?? swap);
-    await expectSwapped(pgdata, staging);
-  });
+  it.each([0, 1, 2, 3, 4])(
+    'interrupted after %i entries are in is finished by the next run',
+    async (count) => {
+      const { pgdata, staging } = await makeCopy();
+      await rm(join(pgdata, 'only-live'));
+      for (const name of NAMES) await rm(join(pgdata, name), { recursive: true });
+      for (const name of NAMES.slice(0, count)) {
+        await rename(join(staging, 'base', name), join(pgdata, name));
+      }
+      const swap = { phase: 'filling', prepared } as const;
+      await writeFile(join(staging, 'swap.json'), JSON.stringify(swap));
+      await swapIn(pgdata, staging, (await readSwap(staging)) ?? swap);
+      await expectSwapped(pgdata, staging);
+    },
+  );
 
-  it('never writes over what somebody put there meanwhile', async () => {
+  it('never overwrites an entry that appeared in PGDATA meanwhile', async () => {
     const { pgdata, staging } = await makeCopy();
     const swap = { phase: 'filling', prepared } as const;
     await expect(swapIn(pgdata, staging, swap)).rejects.toMatchObject({
@@ -103,7 +112,7 @@ describe('a swap', () => {
 });
 
 describe('the folder of a staged backup', () => {
-  it('has the name of the freeze, or a digest of it, and never one that leads elsewhere', () => {
+  it('is named after the freeze or a digest of its id, and never leads out of .quiesce', () => {
     expect(stagingName('nightly-2026')).toBe('nightly-2026');
     for (const id of ['.', '..', '.hidden', 'receipt.json', 'restored-x', 'postgres.backup_label'])
       expect(stagingName(id)).toMatch(/^staged-[0-9a-f]{24}$/);
@@ -125,7 +134,7 @@ describe('the folder of a staged backup', () => {
     expect(await readdir(precious)).toEqual(['data']);
   });
 
-  it('is left alone beside a receipt, and while its swap is under way', async () => {
+  it('is kept while a receipt is on the volume, and while its swap is in progress', async () => {
     const vol = join(dir, 'vol');
     await mkdir(join(vol, '.quiesce/one/base'), { recursive: true });
     await writeFile(join(vol, '.quiesce/receipt.json'), '{}');
@@ -140,7 +149,7 @@ describe('the folder of a staged backup', () => {
   });
 });
 
-it('data behind a link is refused, links to configuration are kept as links', async () => {
+it('data behind a link is refused, and links to configuration stay links', async () => {
   const pgdata = join(dir, 'pgdata');
   await mkdir(join(pgdata, 'pg_tblspc'), { recursive: true });
   await symlink('/etc/postgresql/pg_hba.conf', join(pgdata, 'pg_hba.conf'));

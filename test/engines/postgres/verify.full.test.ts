@@ -127,7 +127,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     return target;
   }
 
-  /** A second server on a copy; ended after the test. */
+  /** Starts a second server on a copy. It ends after the test. */
   async function startOn(
     dataDir: string,
     role: 'primary' | 'standby' = 'primary',
@@ -172,7 +172,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     ]);
   });
 
-  test('a restarted server is proven by the marker in its WAL, and not without seeing it', async () => {
+  test('a restarted server is proven by the marker in its WAL, and only where the WAL is visible', async () => {
     const receipt = await freeze(it.roleEnv, it.dir, 'restart');
     await it.server.stop('immediate');
     await it.server.start();
@@ -182,7 +182,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     });
     const hidden = await verify({ ...it.roleEnv }, '/nowhere', receipt);
     expect(hidden.verified).toBe(false);
-    expect(check(hidden, 'position').message).toMatch(/cannot be proven.*QUIESCE_DATA_DIR/);
+    expect(check(hidden, 'position').message).toMatch(/nothing proves.*QUIESCE_DATA_DIR/);
   });
 
   test('a copy without the last WAL fails, and still fails when new WAL has passed the position', async () => {
@@ -196,11 +196,11 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     const after = await verify(restored.env, join(copy, '..'), receipt);
     expect(after.verified).toBe(false);
     expect(check(after, 'position')).toMatchObject({ ok: false });
-    expect(check(after, 'position').message).toContain('cannot be proven');
+    expect(check(after, 'position').message).toContain('nothing proves');
     await restored.admin.end();
   });
 
-  test('what prepare-restore proved counts for its own id and position only', async () => {
+  test('the proof of prepare-restore counts only for its own id and position', async () => {
     const copy = await copyStopped('prepared');
     const receipt = await freeze(it.roleEnv, it.dir, 'prepared');
     const restored = await startOn(copy);
@@ -232,7 +232,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     await restored.admin.end();
   });
 
-  test('a standby is proven by its replay; promoted before the freeze it is not', async () => {
+  test('a standby is proven by its replay, but not if it was promoted before the freeze', async () => {
     const copy = await copyStopped('standby');
     const standby = await startOn(copy, 'standby');
     const receipt = await freeze(it.roleEnv, it.dir, 'standby');
@@ -254,7 +254,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     await standby.admin.end();
   });
 
-  test('names a missing database; one made since is fine', async () => {
+  test('a missing database fails with its name, and one created since is accepted', async () => {
     const receipt = await freeze(it.roleEnv, it.dir, 'databases');
     await it.admin.query('CREATE DATABASE newer');
     expect((await verify(it.roleEnv, it.dir, receipt)).verified).toBe(true);
@@ -264,7 +264,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     expect(check(result, 'databases')).toMatchObject({ ok: false, message: 'Missing: shop.' });
   });
 
-  test('another server’s receipt differs by system identifier; another engine’s is refused', async () => {
+  test('another server’s receipt fails by system identifier, and another engine’s is refused', async () => {
     const receipt = await freeze(it.roleEnv, it.dir, 'other');
     const foreign = {
       ...receipt,
@@ -288,7 +288,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
     }
   });
 
-  test('the deep check names what it needs, passes on sound data, and finds a corrupt index', async () => {
+  test('the deep check says which grant it lacks, passes on sound data, and finds a corrupt index', async () => {
     const receipt = await freeze(it.roleEnv, it.dir, 'deep');
     const deep = { deep: true, deepTimeoutMs: 60_000 };
     const { rows } = await it.admin.query<{ name: string }>(
@@ -337,7 +337,7 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
   }
 });
 
-describe('the judgement of a position', () => {
+describe('the check of a position', () => {
   const position = {
     lsn: '0/500',
     startLsn: '0/100',
@@ -349,7 +349,7 @@ describe('the judgement of a position', () => {
   };
   const proof = { found: false, detail: '' };
 
-  test('replay past it counts only on the timeline of the freeze', () => {
+  test('replay past the position counts only on the timeline of the freeze', () => {
     const at = (
       witnesses: { timeline: number; lsn: string }[],
       history?: { timeline: number; switchLsn: bigint }[],
@@ -381,7 +381,7 @@ describe('the judgement of a position', () => {
     ).toBe(true);
   });
 
-  test('a timeline that is older, unknown or unrelated is not that of the freeze', () => {
+  test('a timeline that is older, unknown or unrelated fails', () => {
     const on = (timeline: number, history?: { timeline: number; switchLsn: bigint }[]) => ({
       replay: { inRecovery: false, lsn: '0/900', timeline, witnesses: [] },
       sameRun: false,

@@ -7,7 +7,7 @@ import { formatLsn, parseLsn } from '../../../src/engines/postgres/lsn.ts';
 import { crc32c } from '../../../src/engines/postgres/wal/crc32c.ts';
 import {
   locateWal,
-  type MarkerClaim,
+  type WantedMarker,
   proveMarker,
 } from '../../../src/engines/postgres/wal/prove-marker.ts';
 import { parseHistory, readTimelineHistory } from '../../../src/engines/postgres/wal/timeline.ts';
@@ -28,7 +28,7 @@ import { makeTempDir } from '../../support/postgres.ts';
 
 const never = new AbortController().signal;
 
-function claimOf({ id, position, restore, engine }: PostgresReceipt): MarkerClaim {
+function markerOf({ id, position, restore, engine }: PostgresReceipt): WantedMarker {
   return {
     id,
     markerLsn: position.markerLsn ?? '',
@@ -56,7 +56,7 @@ it('the checksum is CRC-32C', () => {
 });
 
 describe.each([13, 14, 15, 16, 17, 18])('WAL of PostgreSQL %i', (major) => {
-  it('is read record by record to the position the server itself is at', async () => {
+  it('is read record by record up to the server’s own position', async () => {
     const source = await startSource(major, major === 16 ? 16 : 1);
     try {
       await source.admin.query('ALTER SYSTEM SET autovacuum = off');
@@ -67,12 +67,12 @@ describe.each([13, 14, 15, 16, 17, 18])('WAL of PostgreSQL %i', (major) => {
       const receipt = await freezeBySql(source, 'walk-1');
       await source.admin.query('SELECT pg_switch_wal()');
       await writeALot(source, 500);
-      const claim = claimOf(receipt);
-      const location = await locateWal(source.pgdata, claim);
+      const wanted = markerOf(receipt);
+      const location = await locateWal(source.pgdata, wanted);
       let switches = 0;
       let crossing = 0;
       const { redoLsn } = await readControlFile(source.pgdata);
-      // The server may still log a snapshot of running transactions: wait for a moment of rest.
+      // The server may still log a snapshot of running transactions, so wait until it is idle.
       await expect
         .poll(async () => {
           const visit = (record: {
@@ -90,22 +90,22 @@ describe.each([13, 14, 15, 16, 17, 18])('WAL of PostgreSQL %i', (major) => {
             'SELECT pg_current_wal_insert_lsn()::text AS lsn',
           );
           const now = parseLsn(rows[0]?.lsn ?? '');
-          // At the beginning of a page the server counts the page's header, too.
+          // At the beginning of a page the server counts the page's header too.
           const diff = Number(now) - walk.endLsn;
           return diff === 24 || diff === 40 ? 0 : diff;
         })
         .toBe(0);
       expect(switches).toBeGreaterThan(0);
       expect(crossing).toBeGreaterThan(0);
-      expect(await proveMarker(source.pgdata, claim, never)).toMatchObject({ found: true });
-      expect(await proveMarker(source.pgdata, { ...claim, id: 'walk-2' }, never)).toMatchObject({
+      expect(await proveMarker(source.pgdata, wanted, never)).toMatchObject({ found: true });
+      expect(await proveMarker(source.pgdata, { ...wanted, id: 'walk-2' }, never)).toMatchObject({
         found: false,
-        detail: expect.stringMatching(/another record lies in its place/),
+        detail: expect.stringMatching(/another record is in its place/),
       });
-      const early = formatLsn(parseLsn(claim.markerLsn) - 8n);
-      expect(await proveMarker(source.pgdata, { ...claim, markerLsn: early }, never)).toMatchObject(
-        { found: false },
-      );
+      const early = formatLsn(parseLsn(wanted.markerLsn) - 8n);
+      expect(
+        await proveMarker(source.pgdata, { ...wanted, markerLsn: early }, never),
+      ).toMatchObject({ found: false });
     } finally {
       await source.stop();
     }
@@ -115,7 +115,7 @@ describe.each([13, 14, 15, 16, 17, 18])('WAL of PostgreSQL %i', (major) => {
 describe('the proof of a marker', () => {
   let source: Source;
   let receipt: PostgresReceipt;
-  let claim: MarkerClaim;
+  let wanted: WantedMarker;
   let copy: Copy;
   let dir: string;
 
@@ -126,7 +126,7 @@ describe('the proof of a marker', () => {
     await source.admin.query('SELECT pg_reload_conf()');
     await writeALot(source, 500);
     receipt = await freezeBySql(source, 'proof-1');
-    claim = claimOf(receipt);
+    wanted = markerOf(receipt);
     await source.admin.query('CREATE TABLE after()');
     copy = await atomicCopy(source, join(dir, 'copy'));
   });
@@ -136,32 +136,32 @@ describe('the proof of a marker', () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('fails for another system, and where the server is not past it', async () => {
+  it('fails for another system, and for a server that is not past the marker', async () => {
     expect(
-      await proveMarker(copy.pgdata, { ...claim, systemIdentifier: '77' }, never),
+      await proveMarker(copy.pgdata, { ...wanted, systemIdentifier: '77' }, never),
     ).toMatchObject({ found: false });
-    const { markerLsn } = claim;
-    expect(await proveMarker(copy.pgdata, { ...claim, serverLsn: markerLsn }, never)).toMatchObject(
-      { found: false, detail: expect.stringMatching(/not past the marker/) },
-    );
-    expect(await proveMarker(copy.pgdata, { ...claim, timeline: 3 }, never)).toMatchObject({
+    const { markerLsn } = wanted;
+    expect(
+      await proveMarker(copy.pgdata, { ...wanted, serverLsn: markerLsn }, never),
+    ).toMatchObject({ found: false, detail: expect.stringMatching(/not past the marker/) });
+    expect(await proveMarker(copy.pgdata, { ...wanted, timeline: 3 }, never)).toMatchObject({
       found: false,
     });
-    expect(await proveMarker(join(dir, 'nowhere'), claim, never)).toMatchObject({ found: false });
+    expect(await proveMarker(join(dir, 'nowhere'), wanted, never)).toMatchObject({ found: false });
   });
 
-  it('starts in the segment of the marker where the first is gone, if the server is known to be past', async () => {
-    const first = segmentOf(copy, receipt, parseLsn(claim.startLsn));
-    const marker = segmentOf(copy, receipt, parseLsn(claim.markerLsn) - 1n);
+  it('starts in the marker’s segment if the first one is gone and the server is known to be past', async () => {
+    const first = segmentOf(copy, receipt, parseLsn(wanted.startLsn));
+    const marker = segmentOf(copy, receipt, parseLsn(wanted.markerLsn) - 1n);
     expect(first).not.toBe(marker);
     await rename(first, `${first}.away`);
     try {
-      expect(await proveMarker(copy.pgdata, claim, never)).toMatchObject({
+      expect(await proveMarker(copy.pgdata, wanted, never)).toMatchObject({
         found: false,
         detail: expect.stringMatching(/no such file/),
       });
-      const serverLsn = formatLsn(parseLsn(claim.markerLsn) + 8n);
-      expect(await proveMarker(copy.pgdata, { ...claim, serverLsn }, never)).toMatchObject({
+      const serverLsn = formatLsn(parseLsn(wanted.markerLsn) + 8n);
+      expect(await proveMarker(copy.pgdata, { ...wanted, serverLsn }, never)).toMatchObject({
         found: true,
       });
     } finally {
@@ -169,8 +169,8 @@ describe('the proof of a marker', () => {
     }
   });
 
-  it('finds where the first record of a segment begins, behind one that goes on from the last', async () => {
-    const location = await locateWal(source.pgdata, claim);
+  it('finds the first record of a segment, after one that continues from the previous segment', async () => {
+    const location = await locateWal(source.pgdata, wanted);
     const starts = new Set<number>();
     const firsts = new Map<number, number>();
     const { segmentSize } = location;
@@ -191,7 +191,7 @@ describe('the proof of a marker', () => {
     }
   });
 
-  it('holds on a later timeline, and fails on one that branched off before', async () => {
+  it('succeeds on a later timeline, and fails on one that branched off before', async () => {
     const promoted = await clone(copy.volume, join(dir, 'promoted'));
     await writeFile(join(promoted.pgdata, 'recovery.signal'), '');
     await rm(join(promoted.pgdata, 'postmaster.pid'));
@@ -202,19 +202,19 @@ describe('the proof of a marker', () => {
         .poll(async () => (await client.query('SELECT pg_is_in_recovery() AS r')).rows[0])
         .toEqual({ r: false });
       await client.query('CREATE TABLE on_two()');
-      expect(await proveMarker(promoted.pgdata, claim, never)).toMatchObject({ found: true });
+      expect(await proveMarker(promoted.pgdata, wanted, never)).toMatchObject({ found: true });
       const { rows } = await client.query<{ lsn: string }>(
         'SELECT pg_current_wal_flush_lsn()::text AS lsn',
       );
-      const live = { ...claim, serverLsn: rows[0]?.lsn ?? '', serverTimeline: 2 };
+      const live = { ...wanted, serverLsn: rows[0]?.lsn ?? '', serverTimeline: 2 };
       expect(await proveMarker(promoted.pgdata, live, never)).toMatchObject({ found: true });
     });
     const [first] = await readTimelineHistory(promoted.pgdata, 2);
     expect(first?.timeline).toBe(1);
-    expect(first?.switchLsn).toBeGreaterThan(parseLsn(claim.markerLsn));
+    expect(first?.switchLsn).toBeGreaterThan(parseLsn(wanted.markerLsn));
     const history = join(promoted.pgdata, 'pg_wal/00000002.history');
-    await writeFile(history, `1\t${claim.startLsn}\tearlier\n`);
-    expect(await proveMarker(promoted.pgdata, claim, never)).toMatchObject({
+    await writeFile(history, `1\t${wanted.startLsn}\tearlier\n`);
+    expect(await proveMarker(promoted.pgdata, wanted, never)).toMatchObject({
       found: false,
       detail: expect.stringMatching(/branched off before the marker/),
     });
@@ -223,10 +223,10 @@ describe('the proof of a marker', () => {
     expect(await readTimelineHistory(promoted.pgdata, 1)).toEqual([]);
   });
 
-  it('never throws on damaged WAL, and never finds a marker of which a byte was changed', async () => {
-    const location = await locateWal(copy.pgdata, claim);
-    const end = Number(parseLsn(claim.markerLsn));
-    const start = Number(parseLsn(claim.startLsn));
+  it('never throws on damaged WAL, and never finds a marker with a changed byte', async () => {
+    const location = await locateWal(copy.pgdata, wanted);
+    const end = Number(parseLsn(wanted.markerLsn));
+    const start = Number(parseLsn(wanted.startLsn));
     let marker = 0;
     await walkWal(
       location,
@@ -240,7 +240,7 @@ describe('the proof of a marker', () => {
       never,
     );
     expect(marker).toBeGreaterThan(0);
-    const { segmentSize } = claim;
+    const { segmentSize } = wanted;
     const base = start - (start % segmentSize);
     const span = Math.ceil((end - base) / segmentSize) * segmentSize;
     const markerFile = segmentOf(copy, receipt, BigInt(marker));
@@ -267,7 +267,7 @@ describe('the proof of a marker', () => {
           await overwrite(path, offset, Buffer.from(bytes.subarray(0, segmentSize - offset)));
         }
         const hit = !(await markerBytes()).equals(intact);
-        const proof = await proveMarker(copy.pgdata, claim, never);
+        const proof = await proveMarker(copy.pgdata, wanted, never);
         for (const [path, content] of originals) await writeFile(path, content);
         if (hit) {
           hits += 1;
@@ -278,19 +278,19 @@ describe('the proof of a marker', () => {
       { numRuns: 150 },
     );
     expect(hits).toBeGreaterThan(20);
-    expect((await proveMarker(copy.pgdata, claim, never)).found).toBe(true);
+    expect((await proveMarker(copy.pgdata, wanted, never)).found).toBe(true);
   });
 
-  it('says nothing of a segment that was never written', async () => {
+  it('finds no record in a segment that was never written', async () => {
     const name = (await readdir(join(copy.pgdata, 'pg_wal'))).find((entry) => entry.length === 24);
     expect(name).toBeDefined();
-    const location = await locateWal(copy.pgdata, claim);
-    expect(await firstRecordIn(location, 900 * claim.segmentSize, never)).toBeUndefined();
+    const location = await locateWal(copy.pgdata, wanted);
+    expect(await firstRecordIn(location, 900 * wanted.segmentSize, never)).toBeUndefined();
   });
 });
 
 describe('a timeline history', () => {
-  it('is read as the server writes it', () => {
+  it('parses as the server writes it', () => {
     const text = '1\t0/3000000\tno recovery target specified\n\n# note\n2\t1/A0\tafter\n';
     expect(parseHistory(text, 'x')).toEqual([
       { timeline: 1, switchLsn: 0x3000000n },

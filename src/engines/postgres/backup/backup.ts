@@ -3,21 +3,21 @@ import { buildLabel, sameLabel, sameTablespaceMap } from './label.ts';
 import { readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
-/** A backup that has begun and ended: everything a restore needs to start from it. */
+/** A backup that has ended: everything a restore needs to start from it. */
 export interface SealedBackup {
   readonly startLsn: string;
   readonly checkpointLsn: string;
   readonly stopLsn: string;
   readonly timeline: number;
-  /** As `pg_backup_stop` returned it: the server's own word, byte for byte. */
+  /** Byte for byte as `pg_backup_stop` returned it. */
   readonly label: string;
   readonly tablespaceMap: string | null;
-  /** The label and map built before the stop equal the ones it returned. */
+  /** Whether label and map, built before the stop, equal the ones that the stop returned. */
   readonly labelAsBuilt: boolean;
 }
 
-/** A backup that has begun. */
-export interface Begun {
+/** A backup that has begun and not ended. */
+export interface BegunBackup {
   readonly lsn: string;
   readonly startTime: string;
   readonly label: string;
@@ -38,15 +38,15 @@ export function backupFunctions(major: number): Functions {
 const ATTEMPTS = 5;
 
 /**
- * Begins a backup with a fast checkpoint: the slow half, which blocks no writer. It is ended by
- * `sealBackup`, or by the server when the session ends.
+ * Begins a backup with a fast checkpoint: the slow half, which blocks no writer. `sealBackup` ends
+ * it, or the server when the session ends.
  */
 export async function beginBackup(
   session: Session,
   label: string,
   signal: AbortSignal,
-): Promise<Begun> {
-  // The label's time is printed in log_timezone.
+): Promise<BegunBackup> {
+  // The server prints the label's time in log_timezone.
   await session.query(
     `SELECT pg_catalog.set_config('TimeZone', pg_catalog.current_setting('log_timezone'), false)`,
     [],
@@ -56,15 +56,17 @@ export async function beginBackup(
 }
 
 /**
- * Ends the backup that has begun, without waiting for the archiver: the sealed backup. Begins anew
- * when another checkpoint came between the start and the look at the control file, for then the two
- * do not describe the same one.
+ * Ends the backup without waiting for the archiver: the sealed backup. Begins again if another
+ * checkpoint came between the start and the look at the control file, because the two then describe
+ * different checkpoints.
  *
  * Always `stop(false)`: waiting for a failing archiver would lose the label.
+ *
+ * @throws QuiesceError ENGINE_FAILED if that happens five times in a row.
  */
 export async function sealBackup(
   session: Session,
-  first: Begun,
+  first: BegunBackup,
   signal: AbortSignal,
 ): Promise<SealedBackup> {
   let begun = first;
@@ -92,9 +94,9 @@ export async function sealBackup(
   );
 }
 
-async function start(session: Session, label: string, signal: AbortSignal): Promise<Begun> {
+async function start(session: Session, label: string, signal: AbortSignal): Promise<BegunBackup> {
   const call = backupFunctions(session.major).start;
-  const [row] = await session.query<Omit<Begun, 'label'>>(
+  const [row] = await session.query<Omit<BegunBackup, 'label'>>(
     `SELECT pg_catalog.${call}::text AS lsn,
             pg_catalog.to_char(pg_catalog.clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS TZ') AS "startTime"`,
     [label],
@@ -105,7 +107,7 @@ async function start(session: Session, label: string, signal: AbortSignal): Prom
   return { ...row, label };
 }
 
-/** Ends the backup begun in this very session, without waiting for the archiver. */
+/** Ends the backup that this session began, without waiting for the archiver. */
 export async function stopBackup(
   session: Session,
   signal: AbortSignal,
@@ -119,7 +121,7 @@ export async function stopBackup(
   return { ...row, map: row.map === '' ? null : row.map };
 }
 
-function labelFor(begun: Begun, facts: ServerFacts): string {
+function labelFor(begun: BegunBackup, facts: ServerFacts): string {
   return buildLabel({
     startLsn: begun.lsn,
     checkpointLsn: facts.checkpointLsn,
@@ -132,7 +134,9 @@ function labelFor(begun: Begun, facts: ServerFacts): string {
   });
 }
 
-/** `OID path` a line, for the tablespaces that are links; those made in place are not in the map. */
+/**
+ * One line `OID path` for each tablespace that is a link. In-place tablespaces are not in the map.
+ */
 async function tablespaceMap(session: Session, signal: AbortSignal): Promise<string | null> {
   const rows = await session.query<{ oid: string; path: string }>(
     `SELECT oid::text AS oid, pg_catalog.pg_tablespace_location(oid) AS path
@@ -145,7 +149,7 @@ async function tablespaceMap(session: Session, signal: AbortSignal): Promise<str
     : rows.map((row) => `${row.oid} ${escapeLink(row.path)}\n`).join('');
 }
 
-/** As the server writes it: newlines and backslashes of a path are escaped by a backslash. */
+/** As the server writes it: a backslash escapes newlines and backslashes of a path. */
 function escapeLink(path: string): string {
   return path.replace(/[\\\n\r]/g, (character) => `\\${character}`);
 }

@@ -16,9 +16,9 @@ export interface LabelFacts {
 }
 
 /**
- * The `backup_label` of a backup that has begun, known before it ends. Equal byte for byte to what
- * `pg_backup_stop` returns (measured on 13–18, primaries and standbys), but for the start time where
- * the second changed in between.
+ * The `backup_label` of a backup that has begun, known before the backup ends. Equal byte for byte
+ * to what `pg_backup_stop` returns (measured on 13–18, primaries and standbys), except for the
+ * start time if the second changed in between.
  */
 export function buildLabel(facts: LabelFacts): string {
   const file = walFileName(facts.timeline, parseLsn(facts.startLsn), facts.segmentSize);
@@ -35,13 +35,16 @@ export function buildLabel(facts: LabelFacts): string {
   ].join('\n');
 }
 
-/** Whether two labels say the same; the start time is for readers only and may differ by a second. */
+/**
+ * Whether two labels are equal. The start time is for human readers only and may differ by a
+ * second.
+ */
 export function sameLabel(one: string, other: string): boolean {
   const essence = (label: string): string => label.replace(/^START TIME: .*$/m, '');
   return essence(one) === essence(other);
 }
 
-/** Whether two tablespace maps name the same links, in whatever order. */
+/** Whether two tablespace maps list the same links, in any order. */
 export function sameTablespaceMap(one: string | null, other: string | null): boolean {
   const set = (map: string | null): string =>
     (map ?? '')

@@ -5,13 +5,14 @@ import type { Session } from '../connection/session.ts';
 
 /**
  * Writes the marker: a transactional logical message with the freeze's id, committed and flushed to
- * this server's disk. Every commit acknowledged before it was issued, also one with
- * `synchronous_commit = off`, is on disk with it.
+ * this server's disk. Any LOGIN role may write it. Every commit acknowledged before the call is
+ * then on disk too, even with `synchronous_commit = off`.
  *
  * `local`, not `on`: the promise is about this volume, and a synchronous standby that is down must
  * not stop a backup.
  *
- * @returns the end of the marker record. Any LOGIN role may write it.
+ * @returns the end of the marker record.
+ * @throws QuiesceError ENGINE_FAILED where the server has not flushed WAL past the marker.
  */
 export async function writeMarker(
   session: Session,
@@ -36,7 +37,7 @@ export async function writeMarker(
   if (!written || !flushed || parseLsn(flushed.lsn) <= parseLsn(written.lsn)) {
     throw new QuiesceError(
       'ENGINE_FAILED',
-      `The marker at ${written?.lsn} was committed, but WAL is flushed to ${flushed?.lsn} only.`,
+      `The marker at ${written?.lsn} was committed, but WAL is flushed only up to ${flushed?.lsn}.`,
     );
   }
   return written.lsn;

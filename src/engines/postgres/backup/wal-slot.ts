@@ -3,13 +3,13 @@ import type { Session } from '../connection/session.ts';
 import { quote } from '../connection/sqlstate.ts';
 
 /**
- * Keeps WAL from being removed while this session lives, by a temporary physical replication slot:
- * any checkpoint during the hold would otherwise recycle the segment from which the label starts
- * (measured on 13 and 17: a backup's stop switches segments, so the very next one does). The slot
- * goes with the session, and a copy of it vanishes when the restored server starts.
+ * Keeps WAL from being removed while this session lives, with a temporary physical replication
+ * slot. Without one, any checkpoint during the hold recycles the segment where the label starts
+ * (measured on 13 and 17: a backup's stop switches segments, so the very next checkpoint does). The
+ * slot goes with the session. A copy of it disappears when the restored server starts.
  *
- * To be called before the backup starts. A session that falls silent for longer than `ttlMs` is ended
- * by the server: a sidecar that stands still or whose host vanished must not keep WAL for ever.
+ * Call it before the backup starts. The server ends a session that is silent for longer than
+ * `ttlMs`, so that a sidecar that hangs or loses its host does not keep WAL for ever.
  *
  * @throws QuiesceError ENGINE_PRIVILEGE without the REPLICATION attribute, ENGINE_FAILED without a
  * free slot.
@@ -24,11 +24,11 @@ export async function keepWal(session: Session, ttlMs: number, signal: AbortSign
 }
 
 /**
- * As `keepWal`, for a freeze that can do without.
+ * As `keepWal`, for a freeze that works without a slot too.
  *
- * @returns why WAL is not kept; `null` when it is.
+ * @returns why the server does not keep the WAL; `null` when it does.
  */
-export async function retainWal(
+export async function tryKeepWal(
   session: Session,
   ttlMs: number,
   signal: AbortSignal,
@@ -39,6 +39,6 @@ export async function retainWal(
   } catch (error) {
     if (session.lost.aborted || signal.aborted) throw error;
     const why = error instanceof Error ? error.message : String(error);
-    return `WAL is not kept during the hold (${why}): a checkpoint may recycle the segment from which the label starts, and the thaw would then fail. ALTER ROLE ${quote(session.role)} REPLICATION; and a free replication slot mend that.`;
+    return `The server does not keep WAL during the hold (${why}): a checkpoint may recycle the segment where the label starts, and the thaw would then fail. To fix this, run ALTER ROLE ${quote(session.role)} REPLICATION; and make sure that a replication slot is free.`;
   }
 }

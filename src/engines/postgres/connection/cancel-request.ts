@@ -13,9 +13,9 @@ interface Encryption {
 }
 
 /**
- * The protocol's CancelRequest (PostgreSQL 18, section 54.2.8), encrypted where the connection is:
- * the key in it ends statements of the session. Best effort: never rejects, ends within two seconds,
- * and does not keep the process alive.
+ * The protocol's CancelRequest (PostgreSQL 18, section 54.2.8), encrypted where the connection is,
+ * because its key can end statements of the session. Best effort: never rejects, ends within two
+ * seconds, and does not keep the process alive.
  */
 export async function sendCancel(
   options: SocketConnectOpts,
@@ -26,7 +26,7 @@ export async function sendCancel(
   const socket = connect(options);
   socket.unref();
   socket.on('error', () => undefined);
-  // With an error: a connection that is only destroyed never ends the wait for its next event.
+  // With an error: after a plain destroy(), `once` would wait for ever.
   const timer = setTimeout(() => socket.destroy(new Error('no answer')), LIMIT_MS);
   timer.unref();
   try {
@@ -36,10 +36,10 @@ export async function sendCancel(
     const closed = once(socket, 'close');
     stream.end(int32(16, CANCEL_REQUEST, pid, key));
     stream.resume();
-    // The server answers nothing and closes when it has passed the request on.
+    // The server sends no answer. It closes the connection once it has passed the request on.
     await closed;
   } catch {
-    // Best effort: the server also notices the closed connection by itself.
+    // Best effort: the server also notices the closed connection.
   } finally {
     clearTimeout(timer);
     socket.destroy();

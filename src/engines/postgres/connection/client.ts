@@ -5,16 +5,19 @@ import { QuiesceError } from '../../../errors.ts';
 import { findPassword } from './passfile.ts';
 import type { PostgresSettings } from './settings.ts';
 
-/** Where to connect to. */
+/** Where to connect. */
 export interface Target {
   readonly options: SocketConnectOpts;
   readonly shown: string;
-  /** The name for TLS, where there is one. */
+  /** The host name for TLS, if there is one. */
   readonly host: string | undefined;
   readonly local: boolean;
 }
 
-/** node-postgres only knows host and port: this socket goes where it was told to at birth. */
+/**
+ * A socket that connects to the address given to its constructor: node-postgres knows only host and
+ * port.
+ */
 export class DirectedSocket extends Socket {
   readonly #options: SocketConnectOpts;
 
@@ -28,7 +31,10 @@ export class DirectedSocket extends Socket {
   }
 }
 
-/** A connection of node-postgres over this socket that fails where the library would throw in an event. */
+/**
+ * A node-postgres connection over this socket. It emits `error` where the library would throw
+ * inside an event.
+ */
 export function makeConnection(
   socket: Socket,
   ssl: ConnectionOptions | undefined,
@@ -43,7 +49,7 @@ export function makeConnection(
   } as unknown as ConnectionConfig);
   const inner = connection as unknown as { attachListeners(stream: Socket | TLSSocket): void };
   const attach = inner.attachListeners.bind(connection);
-  // The parser throws on messages it does not know, which inside a data event ends the process.
+  // The parser throws on unknown messages, which would end the process inside a data event.
   inner.attachListeners = (stream) =>
     attach(guarded(stream, (error) => connection.emit('error', error)));
   return connection;
@@ -62,7 +68,7 @@ function guarded(stream: Socket | TLSSocket, fail: (error: unknown) => void): So
   return { on } as unknown as Socket;
 }
 
-/** A client of node-postgres that takes nothing from this process's environment. */
+/** A node-postgres client that takes nothing from this process's environment. */
 export function makeClient(
   settings: PostgresSettings,
   target: Target,
@@ -74,7 +80,8 @@ export function makeClient(
     connection,
     ssl: ssl ?? false,
     sslnegotiation: settings.ssl.negotiation === 'direct' && ssl ? 'direct' : 'postgres',
-    // For a Unix socket the path is the socket's own; this only keeps node-postgres from TCP names.
+    // The socket already knows its path. For a Unix socket this only stops node-postgres from using
+    // TCP names.
     host: target.host ?? host ?? 'localhost',
     port: settings.port,
     user: settings.user,
@@ -94,14 +101,17 @@ export function makeClient(
     types: { getTypeParser },
   };
   const client = new Client(config as unknown as ClientConfig);
-  // node-postgres falls back to this process's PGOPTIONS and PGREPLICATION by itself.
+  // node-postgres would fall back to this process's PGOPTIONS and PGREPLICATION.
   const inner = client as unknown as { connectionParameters: Record<string, unknown> };
   inner.connectionParameters['options'] = undefined;
   inner.connectionParameters['replication'] = undefined;
   return client;
 }
 
-/** date, timestamp, timestamptz, interval: as the server prints them, for a Date loses microseconds. */
+/**
+ * date, timestamp, timestamptz, interval: kept as the server prints them, because a Date loses
+ * microseconds.
+ */
 const AS_TEXT: ReadonlySet<number> = new Set([1082, 1114, 1184, 1186]);
 
 function getTypeParser(oid: number, format?: 'text' | 'binary'): unknown {

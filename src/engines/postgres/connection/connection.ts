@@ -8,22 +8,22 @@ import { toEngineError } from './sqlstate.ts';
 import { tlsOptions } from './tls.ts';
 import { DirectedSocket, makeClient, makeConnection, type Target } from './client.ts';
 
-/** One authenticated connection to what answers at the configured address. */
+/** One authenticated connection to whatever answers at the configured address. */
 export interface Connected {
   readonly client: Client;
   readonly socket: Socket;
-  /** `server_version` as announced at the start, e.g. `17.10`. */
+  /** `server_version` as the server announced it when the connection began, e.g. `17.10`. */
   readonly version: string;
-  /** The process id of BackendKeyData: the server's own, unless somebody stands in between. */
+  /** The process id of BackendKeyData: the server's own, unless a pooler is in between. */
   readonly announcedPid: number;
   readonly encrypted: boolean;
-  /** Where to, for messages: `127.0.0.1:5432` or the path of the socket. */
+  /** The address, for messages: `127.0.0.1:5432` or the path of the socket. */
   readonly target: string;
   /** Asks the server to end the running statement; best effort, at most two seconds, never rejects. */
   cancel(): Promise<void>;
 }
 
-/** libpq's default is the folder compiled in; Debian's first, then upstream's, then TCP. */
+/** libpq uses the folder compiled into it. Here: Debian's first, then upstream's, then TCP. */
 const SOCKET_FOLDERS = ['/var/run/postgresql', '/tmp'];
 
 /**
@@ -54,7 +54,7 @@ function settingsContext({ user, database }: PostgresSettings): { role: string; 
   return { role: user, database };
 }
 
-/** `true` is with TLS. libpq: section 32.19.3, table "SSL Mode Descriptions". */
+/** Attempts in order; `true` is with TLS. libpq: section 32.19.3, table "SSL Mode Descriptions". */
 function attemptsFor({ ssl }: PostgresSettings, target: Target): readonly boolean[] {
   if (target.local || ssl.mode === 'disable') return [false];
   if (ssl.mode === 'allow') return [false, true];
@@ -62,7 +62,7 @@ function attemptsFor({ ssl }: PostgresSettings, target: Target): readonly boolea
 }
 
 function bothFailed(first: QuiesceError, second: QuiesceError, encrypted: boolean): QuiesceError {
-  // A server without TLS that refuses the password: TLS is not what went wrong.
+  // A server without TLS refused the password: then TLS is not the cause.
   const withoutTls = first.details['tlsOffered'] === false;
   const main = withoutTls || (encrypted && second.code !== 'ENGINE_TLS') ? second : first;
   const other = main === first ? second : first;
@@ -109,12 +109,12 @@ async function attempt(
   const socket = new DirectedSocket(target.options);
   const connection = makeConnection(socket, ssl, settings);
   const client = makeClient(settings, target, connection, ssl);
-  const seen = watch(connection, client);
+  const progress = followProgress(connection, client);
   try {
-    await withinTime(client, target, settings.connectTimeoutMs, signal);
+    await connectWithDeadline(client, target, settings.connectTimeoutMs, signal);
   } catch (error) {
     socket.destroy();
-    throw explain(error, seen, target);
+    throw explain(error, progress, target);
   }
   const { processID = 0, secretKey = 0 } = client as unknown as {
     processID?: number;
@@ -123,7 +123,7 @@ async function attempt(
   return {
     client,
     socket,
-    version: seen.version,
+    version: progress.version,
     announcedPid: processID,
     encrypted,
     target: target.shown,
@@ -137,34 +137,34 @@ async function attempt(
   };
 }
 
-interface Seen {
+interface ConnectProgress {
   version: string;
   tlsBegun: boolean;
   tlsDone: boolean;
 }
 
-/** What the events of the connection tell about how far it came. */
-function watch(connection: Connection, client: Client): Seen {
-  const seen: Seen = { version: '', tlsBegun: false, tlsDone: false };
-  // Without a listener a lost connection would end the process.
+/** Follows, through the connection's events, how far connecting got. */
+function followProgress(connection: Connection, client: Client): ConnectProgress {
+  const progress: ConnectProgress = { version: '', tlsBegun: false, tlsDone: false };
+  // Without this listener a lost connection would end the process.
   client.on('error', () => undefined);
   connection.on('parameterStatus', (message: { parameterName: string; parameterValue: string }) => {
-    if (message.parameterName === 'server_version') seen.version = message.parameterValue;
+    if (message.parameterName === 'server_version') progress.version = message.parameterValue;
   });
   connection.on('sslconnect', () => {
-    seen.tlsBegun = true;
+    progress.tlsBegun = true;
     connection.stream.once('secureConnect', () => {
-      seen.tlsDone = true;
+      progress.tlsDone = true;
     });
   });
-  return seen;
+  return progress;
 }
 
-function explain(error: unknown, seen: Seen, target: Target): unknown {
+function explain(error: unknown, progress: ConnectProgress, target: Target): unknown {
   if (error instanceof QuiesceError) return error;
   const message = (error as Error).message;
   const refused = /does not support SSL|error establishing an SSL/.test(message);
-  if (refused || (seen.tlsBegun && !seen.tlsDone)) {
+  if (refused || (progress.tlsBegun && !progress.tlsDone)) {
     const why = refused ? 'the server does not offer TLS' : `the handshake failed: ${message}`;
     return new QuiesceError('ENGINE_TLS', `connect to ${target.shown}: ${why}.`, {
       cause: error,
@@ -174,9 +174,9 @@ function explain(error: unknown, seen: Seen, target: Target): unknown {
   if (/Unknown authenticationOk message type/.test(message)) {
     return new QuiesceError(
       'ENGINE_AUTH',
-      `connect to ${target.shown}: the server wants a way to authenticate that quiesce does not know.`,
+      `connect to ${target.shown}: the server asks for an authentication method that quiesce does not support.`,
       {
-        hint: 'Let pg_hba.conf ask this role for scram-sha-256 or for a client certificate.',
+        hint: 'Configure scram-sha-256 or a client certificate for this role in pg_hba.conf.',
         cause: error,
       },
     );
@@ -184,8 +184,10 @@ function explain(error: unknown, seen: Seen, target: Target): unknown {
   return error;
 }
 
-/** Settles at once on success, failure, the time limit or the signal, whichever is first. */
-async function withinTime(
+/**
+ * Settles as soon as the connection succeeds or fails, the time limit passes, or the signal aborts.
+ */
+async function connectWithDeadline(
   client: Client,
   target: Target,
   limitMs: number,
@@ -198,7 +200,7 @@ async function withinTime(
       reject(
         new QuiesceError(
           'ENGINE_UNREACHABLE',
-          `connect to ${target.shown}: given up before the server answered.`,
+          `connect to ${target.shown}: the attempt was cancelled before the server answered.`,
           { cause: signal.reason },
         ),
       );

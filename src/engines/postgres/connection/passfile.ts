@@ -3,8 +3,8 @@ import type { PostgresSettings } from './settings.ts';
 
 /**
  * The password for a connection: PGPASSWORD, else the first line of the password file that matches
- * (PostgreSQL 18, section 32.16 "The Password File"). A file that others may read is ignored, as
- * libpq does; `detail` then says so.
+ * (PostgreSQL 18, section 32.16 "The Password File"). Like libpq, ignores a file that others may
+ * read. `detail` says where the password came from, or why there is none.
  */
 export async function findPassword(
   settings: PostgresSettings,
@@ -17,7 +17,7 @@ export async function findPassword(
   if ((info.mode & 0o077) !== 0) {
     return {
       password: undefined,
-      detail: `${passfile} is ignored, for others may read it: give it the permissions 0600`,
+      detail: `${passfile} is ignored because others may read it: set its permissions to 0600`,
     };
   }
   const text = await readFile(passfile, 'utf8').catch(() => undefined);
@@ -42,7 +42,9 @@ export async function findPassword(
   return { password: undefined, detail: `no line of ${passfile} matches` };
 }
 
-/** host:port:database:user:password, `\:` and `\\` escaped; the password may contain colons. */
+/**
+ * host:port:database:user:password, with `\:` and `\\` as escapes. The password may contain colons.
+ */
 function splitLine(line: string): string[] {
   if (line.startsWith('#')) return [];
   const fields: string[] = [];

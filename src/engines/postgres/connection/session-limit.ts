@@ -1,19 +1,23 @@
 import type { Session } from './session.ts';
 
-/** What the server waits beyond the lease, so that the sidecar's own end of it comes first. */
+/** How long the server waits after the lease, so that the sidecar ends the hold first. */
 const MARGIN_MS = 5_000;
-/** Probes of a silent TCP connection; `tcp_user_timeout` says when they have gone unanswered for too long. */
+/**
+ * Interval of the probes on a silent TCP connection. `tcp_user_timeout` decides when unanswered
+ * probes end the connection.
+ */
 const PROBE_AFTER_S = 10;
 
 /**
- * The server's own dead-man's switch on one session: when the sidecar, or its whole host, falls silent
- * without a goodbye, the server ends the session soon after the lease, and with it a backup or a
+ * The server's own dead-man's switch on one session. If the sidecar or its whole host vanishes
+ * without closing the session, the server ends it soon after the lease, and with it a backup or a
  * temporary slot.
  *
- * From 14 on by `idle_session_timeout`. 13 has only `idle_in_transaction_session_timeout`, so there
- * the session waits inside a transaction, which takes no snapshot and no lock (documentation,
- * "Statement Behavior"). On both `tcp_user_timeout` ends a TCP connection whose host is gone, also
- * where answers of the server are still on their way (documentation, "TCP Settings").
+ * PostgreSQL 14 and newer use `idle_session_timeout`. 13 has only
+ * `idle_in_transaction_session_timeout`, so there the session waits inside a transaction, which
+ * takes no snapshot and no lock (documentation, "Statement Behavior"). On all versions
+ * `tcp_user_timeout` ends a TCP connection whose host is gone, even while the server's answers are
+ * still in transit (documentation, "TCP Settings").
  */
 export class SessionLimit {
   readonly #session: Session;
@@ -26,18 +30,18 @@ export class SessionLimit {
     this.#deadline = performance.now() + ttlMs;
   }
 
-  /** Milliseconds of the lease that are left. */
+  /** Milliseconds left of the lease. */
   get remainingMs(): number {
     return Math.max(0, this.#deadline - performance.now());
   }
 
-  /** The lease now runs for `ttlMs` from here; `tell` tells the server. */
+  /** The lease now ends `ttlMs` from now. `send` passes that on to the server. */
   renew(ttlMs: number): void {
     this.#deadline = performance.now() + ttlMs;
   }
 
-  /** Tells the server how much of the lease is left. Light: made to be called every second. */
-  async tell(signal: AbortSignal): Promise<void> {
+  /** Tells the server how much of the lease is left. Cheap enough to be called every second. */
+  async send(signal: AbortSignal): Promise<void> {
     const statements = limits(this.#session.major, this.remainingMs);
     if (!this.#armed) statements.push(...probes());
     this.#armed = true;
@@ -48,7 +52,7 @@ export class SessionLimit {
     await this.#session.query(statements.join('; '), [], signal);
   }
 
-  /** Leaves the transaction, if there is one, so that the session can be worked with. */
+  /** Leaves the transaction, if there is one, so that the session can run other statements. */
   async leave(signal: AbortSignal): Promise<void> {
     if (!this.#inTransaction) return;
     this.#inTransaction = false;
@@ -56,7 +60,7 @@ export class SessionLimit {
   }
 }
 
-/** For a session at work whose lease has not begun. */
+/** The same settings, for a session that runs statements and whose lease has not begun. */
 export function sessionLimits(major: number, ttlMs: number): string {
   return [...limits(major, ttlMs), ...probes()].join('; ');
 }

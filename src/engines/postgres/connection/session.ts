@@ -3,18 +3,18 @@ import { type Connected, connect } from './connection.ts';
 import type { PostgresSettings } from './settings.ts';
 import { toEngineError } from './sqlstate.ts';
 
-/** The versions the engine was measured on. */
+/** The versions on which the engine was measured. */
 export const SUPPORTED_MAJORS = { from: 13, to: 18 } as const;
 
-/** How long a polite goodbye may take before the socket is cut. */
+/** How long a clean close may take before the socket is destroyed. */
 const CLOSE_WITHIN_MS = 1_000;
 
 /**
- * One direct connection to one server process, prepared so that nothing the server's configuration
- * says ends or misleads it. Statements run one after another.
+ * One direct connection to one server process. Its settings override any server configuration that
+ * would end it or change its results. Statements run one after another.
  *
- * Values arrive as node-postgres makes them, except: int8, numeric, pg_lsn and every date or time
- * are strings.
+ * Values arrive as node-postgres makes them, except that int8, numeric, pg_lsn and every date or
+ * time are strings.
  */
 export class Session {
   readonly serverVersionNum: number;
@@ -23,7 +23,7 @@ export class Session {
   readonly major: number;
   /** The server process; the same number as `pg_backend_pid()`. */
   readonly pid: number;
-  /** The role that privileges are asked of. */
+  /** The role whose privileges are checked. */
   readonly role: string;
   readonly database: string;
   readonly encrypted: boolean;
@@ -51,7 +51,7 @@ export class Session {
   }
 
   /**
-   * Connects, refuses a pooler and a version that was not measured, and prepares the session.
+   * Connects, refuses a pooler and an unsupported version, and prepares the session.
    *
    * @throws QuiesceError what `connect` throws, ENGINE_VERSION, ENGINE_POOLER.
    */
@@ -74,14 +74,15 @@ export class Session {
     }
   }
 
-  /** Aborts, with a `QuiesceError` as reason, when the session has ended other than by `close`. */
+  /** Aborts, with a `QuiesceError` as reason, when the session ends other than by `close`. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
 
   /**
-   * Runs one statement. When the signal aborts it rejects at once, asks the server to cancel the
-   * statement and cuts the connection, for its state is no longer known: the session is then lost.
+   * Runs one statement. When the signal aborts, it rejects at once, asks the server to cancel the
+   * statement, and destroys the connection, because its state is no longer known. The session is
+   * then lost.
    *
    * @throws QuiesceError an `ENGINE_…` code.
    */
@@ -105,12 +106,15 @@ export class Session {
       onAbort = () => {
         reject(givenUp(step, signal));
         this.#cut(
-          new QuiesceError('ENGINE_UNREACHABLE', `The connection was cut: ${step} was given up.`),
+          new QuiesceError(
+            'ENGINE_UNREACHABLE',
+            `The connection was closed because ${step} was cancelled.`,
+          ),
         );
       };
       signal.addEventListener('abort', onAbort, { once: true });
     });
-    // Without parameters the simple protocol is used, which takes several statements.
+    // Without parameters node-postgres uses the simple protocol, which accepts several statements.
     const values = params.length > 0 ? [...params] : undefined;
     const answered = this.#connected.client.query(sql, values);
     answered.catch(() => undefined);
@@ -124,7 +128,9 @@ export class Session {
     }
   }
 
-  /** Says goodbye; never throws and takes at most about two seconds, whatever the server does. */
+  /**
+   * Closes the session. Never throws, and takes at most about two seconds whatever the server does.
+   */
   async close(): Promise<void> {
     this.#closing = true;
     const { client, socket } = this.#connected;
@@ -171,7 +177,7 @@ export class Session {
     if (rows[0]?.pid !== announcedPid) throw poolerAt(target);
   }
 
-  /** `SET` needs no snapshot, so it works whatever isolation level is the default. */
+  /** `SET` needs no snapshot, so it works at any default isolation level. */
   async #prepare(signal: AbortSignal): Promise<void> {
     const off = ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout'];
     if (this.major >= 14) off.push('idle_session_timeout');
@@ -188,7 +194,8 @@ export class Session {
       `SET jit = off`,
     ];
     await this.query(statements.join('; '), [], signal);
-    // Ends a statement whose client has gone; the check needs a system call some platforms lack.
+    // Ends a statement whose client is gone. The check needs a system call that some platforms
+    // lack.
     if (this.major >= 14) {
       await this.query(`SET client_connection_check_interval = '1s'`, [], signal).catch(
         (error: unknown) => {
@@ -200,12 +207,12 @@ export class Session {
 }
 
 function givenUp(step: string, signal: AbortSignal): QuiesceError {
-  return new QuiesceError('ENGINE_FAILED', `${step} was given up before the server answered.`, {
+  return new QuiesceError('ENGINE_FAILED', `${step} was cancelled before the server answered.`, {
     cause: signal.reason,
   });
 }
 
-/** Names a statement by the function it calls, or by its first words. */
+/** A short name for a statement: the function it calls, or its first words. */
 function stepOf(sql: string): string {
   const called =
     /\b(pg_(?:backup|start_backup|stop_backup|logical_emit|wal_replay|create_)\w*)\s*\(/.exec(
@@ -217,9 +224,9 @@ function stepOf(sql: string): string {
 function poolerAt(target: string, cause?: unknown): QuiesceError {
   return new QuiesceError(
     'ENGINE_POOLER',
-    `A connection pooler answers at ${target}, not PostgreSQL itself.`,
+    `A connection pooler answers at ${target}, not a PostgreSQL server.`,
     {
-      hint: 'A freeze needs one server process of its own: set PGHOST and PGPORT to the server (5432), not to the pooler.',
+      hint: 'A freeze needs its own server process: set PGHOST and PGPORT to the server (5432), not to the pooler.',
       ...(cause === undefined ? {} : { cause }),
     },
   );
@@ -231,7 +238,7 @@ function versionNumber(announced: string, target: string): number {
   const [, major = '0', minor = '0'] = /^(\d+)(?:\.(\d+))?/.exec(announced) ?? [];
   const [from, to] = [SUPPORTED_MAJORS.from, SUPPORTED_MAJORS.to];
   if (Number(major) < from || Number(major) > to) {
-    const shown = announced === '' ? 'says no version' : `is PostgreSQL ${announced}`;
+    const shown = announced === '' ? 'does not announce its version' : `is PostgreSQL ${announced}`;
     throw new QuiesceError(
       'ENGINE_VERSION',
       `The server ${shown}; quiesce supports ${from} to ${to}.`,

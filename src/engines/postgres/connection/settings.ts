@@ -17,29 +17,29 @@ export type TlsVersion = (typeof TLS_VERSIONS)[number];
 
 /** How to reach the server, from libpq's environment names. */
 export interface PostgresSettings {
-  /** Name, address, or absolute folder of the Unix socket; `undefined`: looked for when connecting. */
+  /** Name, address, or absolute folder of the Unix socket. `undefined`: found when connecting. */
   readonly host: string | undefined;
-  /** PGHOSTADDR: where to connect to; `host` is then only the name to verify. */
+  /** PGHOSTADDR: where to connect. `host` is then only the name to verify. */
   readonly hostaddr: string | undefined;
   readonly port: number;
   readonly user: string;
   readonly password: string | undefined;
-  /** Looked up where there is no password; need not exist. */
+  /** Read if `password` is not set. Need not exist. */
   readonly passfile: string;
   readonly database: string;
   readonly applicationName: string;
-  /** For one attempt to connect; 0 is no limit. */
+  /** Limit for one attempt to connect; 0 means no limit. */
   readonly connectTimeoutMs: number;
   readonly ssl: SslSettings;
 }
 
-/** The paths need not exist: what a missing file means depends on the mode, as in libpq. */
+/** The paths need not exist. As in libpq, the mode decides what a missing file means. */
 export interface SslSettings {
   readonly mode: SslMode;
   readonly negotiation: 'postgres' | 'direct';
-  /** A file, or `system` for the roots that the machine trusts. */
+  /** A file, or `system` for the certificate authorities that the machine trusts. */
   readonly rootCert: string;
-  /** `undefined`: no client certificate is offered. */
+  /** `undefined`: offer no client certificate. */
   readonly cert: string | undefined;
   readonly key: string;
   readonly minVersion: TlsVersion;
@@ -49,8 +49,9 @@ export interface SslSettings {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * libpq's names that would change to whom or how we talk and are not implemented, with the values
- * that ask for nothing. The names: PostgreSQL 18, section 32.15, "Environment Variables".
+ * libpq names that are not implemented and would change which server answers or how the connection
+ * works, each with the values that change nothing. The names: PostgreSQL 18, section 32.15,
+ * "Environment Variables".
  */
 const UNSUPPORTED: Readonly<Record<string, readonly string[]>> = {
   PGSERVICE: [],
@@ -74,7 +75,10 @@ const UNSUPPORTED: Readonly<Record<string, readonly string[]>> = {
 /** quiesce's own default; libpq waits without limit. */
 const CONNECT_TIMEOUT_S = 10;
 
-/** Reads libpq's environment names; every bad or unsupported one is named, none is ignored silently. */
+/**
+ * Reads libpq's environment names. Every invalid or unsupported one becomes an issue; none is
+ * silently ignored.
+ */
 export function parseSettings(env: Environment): {
   settings: PostgresSettings;
   issues: SettingIssue[];
@@ -113,12 +117,12 @@ function readHost(reader: Reader): string | undefined {
   if (host?.startsWith('@')) {
     reader.issue(
       'PGHOST',
-      'is an abstract Unix socket, which is not supported: name the folder of the socket',
+      'is an abstract Unix socket, which is not supported: give the folder of the socket',
     );
   } else if (host?.includes(',')) {
     reader.issue(
       'PGHOST',
-      'lists several hosts, which is not supported: name the one server beside the sidecar',
+      'lists several hosts, which is not supported: give the one server that runs next to the sidecar',
     );
   } else if (host !== undefined && !host.startsWith('/') && /[\s/@]/.test(host)) {
     reader.issue(
@@ -141,8 +145,8 @@ function systemUser(reader: Reader): string {
   try {
     return userInfo().username;
   } catch {
-    // A container may run as a uid that /etc/passwd does not name.
-    reader.issue('PGUSER', 'must be set: the current user id has no name to take as default');
+    // A container may run as a uid that is not in /etc/passwd.
+    reader.issue('PGUSER', 'must be set: the current user id has no name to use as the default');
     return '';
   }
 }
@@ -175,7 +179,7 @@ function readSsl(reader: Reader, folder: string): SslSettings {
   };
 }
 
-/** Reads names one by one and collects what is wrong. An empty value is an unset one, as in libpq. */
+/** Reads names one by one and collects the issues. As in libpq, an empty value counts as unset. */
 class Reader {
   readonly issues: SettingIssue[] = [];
   readonly #env: Environment;
@@ -194,7 +198,9 @@ class Reader {
     return value === '' ? undefined : value;
   }
 
-  /** A value that error messages repeat: what may be a connection string with a password is refused. */
+  /**
+   * A value that error messages repeat. Refuses what may be a connection string with a password.
+   */
   plain(name: string): string | undefined {
     const value = this.text(name);
     if (value === undefined || !/:\/\/|password\s*=/i.test(value)) return value;

@@ -1,6 +1,6 @@
 import { type ErrorCode, QuiesceError } from '../../../errors.ts';
 
-/** What is known of the connection, to word an error; nothing of it is secret. */
+/** What is known about the connection, for error messages. Nothing in it is secret. */
 export interface ErrorContext {
   readonly role?: string;
   readonly database?: string;
@@ -12,13 +12,13 @@ interface ServerError {
   readonly detail?: string;
 }
 
-/** SQLSTATE of an error the server sent, also one wrapped in a QuiesceError. */
+/** SQLSTATE of an error that the server sent, even if wrapped in a QuiesceError. */
 export function sqlstateOf(error: unknown): string | undefined {
   if (error instanceof QuiesceError) return sqlstateOf(error.cause);
   return asServerError(error)?.code;
 }
 
-/** Appendix A of the documentation, "PostgreSQL Error Codes". Others are ENGINE_FAILED. */
+/** Appendix A of the documentation, "PostgreSQL Error Codes". Other codes become ENGINE_FAILED. */
 const BY_SQLSTATE: Readonly<Record<string, { code: ErrorCode; hint?: string }>> = {
   '28P01': { code: 'ENGINE_AUTH', hint: 'Check PGUSER and PGPASSWORD (or the password file).' },
   '28000': { code: 'ENGINE_AUTH', hint: 'Check PGUSER, and the rules for it in pg_hba.conf.' },
@@ -37,8 +37,8 @@ const BY_SQLSTATE: Readonly<Record<string, { code: ErrorCode; hint?: string }>> 
 };
 
 /**
- * Nothing listens there any more: the server has ended, and with it what it kept in its memory. One that
- * only does not answer, or is starting, is another matter.
+ * Whether nothing listens at the address any more: the server has ended, and its memory is gone.
+ * False for a server that does not answer or is starting.
  */
 export function nothingListens(error: unknown): boolean {
   if (error instanceof QuiesceError) return nothingListens(error.cause);
@@ -46,7 +46,7 @@ export function nothingListens(error: unknown): boolean {
   return code === 'ECONNREFUSED' || code === 'ENOENT';
 }
 
-/** Classes that mean the connection, not the statement, is at fault. */
+/** Codes that mean the connection failed, not the statement. */
 const CONNECTION_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -64,9 +64,9 @@ const CONNECTION_CODES = new Set([
 ]);
 
 /**
- * Makes any error of talking to the server one a user may see.
+ * Turns any error from talking to the server into one that a user may see.
  *
- * @param what the step that failed, e.g. `connect to 127.0.0.1:5432`: begins the message.
+ * @param what the step that failed, e.g. `connect to 127.0.0.1:5432`; the message begins with it.
  */
 export function toEngineError(
   error: unknown,
@@ -117,7 +117,7 @@ function privilegeError(server: ServerError, what: string, context: ErrorContext
   });
 }
 
-/** Functions whose EXECUTE is not PUBLIC's, with the signature a GRANT needs. */
+/** Functions that not every role may execute, with the signature that a GRANT needs. */
 const SIGNATURES: Readonly<Record<string, string>> = {
   pg_backup_start: 'text, boolean',
   pg_backup_stop: 'boolean',
@@ -127,7 +127,9 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   pg_wal_replay_resume: '',
 };
 
-/** The statement that gives what the server says is missing; `undefined` where that is not known. */
+/**
+ * The statement that grants what the server says is missing; `undefined` where that is not known.
+ */
 function grantFor(
   message: string,
   { role = 'quiesce', database }: ErrorContext,
@@ -151,7 +153,7 @@ function grantFor(
   return undefined;
 }
 
-/** `GRANT EXECUTE` with the signature of one of the functions a freeze needs. */
+/** `GRANT EXECUTE` on one of the functions a freeze needs, with its signature. */
 export function grantExecute(fn: string, role: string): string {
   return `GRANT EXECUTE ON FUNCTION pg_catalog.${fn}(${SIGNATURES[fn] ?? ''}) TO ${quote(role)};`;
 }
@@ -165,7 +167,7 @@ function sentence(message: string): string {
   return /[.!?]$/.test(message) ? message : `${message}.`;
 }
 
-/** node-postgres gives the server's errors as `DatabaseError`; they alone have a severity. */
+/** node-postgres reports the server's errors as `DatabaseError`; only they have a severity. */
 function asServerError(error: unknown): ServerError | undefined {
   const candidate = error as (Partial<ServerError> & { severity?: string }) | undefined;
   return candidate?.severity !== undefined && typeof candidate.code === 'string'

@@ -5,7 +5,9 @@ import type { ConnectionOptions, PeerCertificate } from 'node:tls';
 import { QuiesceError } from '../../../errors.ts';
 import type { SslSettings } from './settings.ts';
 
-/** Where Linux distributions keep the roots they trust, for `sslrootcert=system`. */
+/**
+ * Where Linux distributions keep the certificate authorities they trust, for `sslrootcert=system`.
+ */
 const SYSTEM_ROOTS = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/tls/certs/ca-bundle.crt',
@@ -14,8 +16,8 @@ const SYSTEM_ROOTS = [
 ];
 
 /**
- * TLS as libpq does it (PostgreSQL 18, section 32.19 "SSL Support"): the chain is verified in
- * **every** mode where there is a root certificate, the host name in `verify-full` only.
+ * TLS as libpq does it (PostgreSQL 18, section 32.19 "SSL Support"): if there is a root
+ * certificate, **every** mode verifies the chain; only `verify-full` verifies the host name.
  *
  * @param host the name to verify: PGHOST; `undefined` where only an address is known.
  * @throws QuiesceError ENGINE_TLS for a file that is missing, unreadable or too open.
@@ -42,7 +44,7 @@ export async function tlsOptions(
   };
 }
 
-/** PEM text; `none` where nothing is verified; `undefined` for the roots built into Node. */
+/** PEM text; `none` where nothing is verified; `undefined` for the authorities built into Node. */
 async function rootCertificates(ssl: SslSettings): Promise<string | undefined> {
   if (ssl.rootCert === 'system') {
     const named = process.env['SSL_CERT_FILE'];
@@ -74,10 +76,10 @@ async function clientCertificate(ssl: SslSettings): Promise<{ cert?: string; key
       `The client certificate ${ssl.cert} has no private key: ${ssl.key} is not a file.`,
     );
   }
-  // libpq's rule: 0600 of one's own, or 0640 of root's.
+  // libpq's rule: 0600, or 0640 if root owns the file.
   if ((info.mode & (info.uid === 0 ? 0o037 : 0o077)) !== 0) {
-    throw new QuiesceError('ENGINE_TLS', `The private key ${ssl.key} is open to others.`, {
-      hint: 'Give it the permissions 0600, or 0640 if root owns it.',
+    throw new QuiesceError('ENGINE_TLS', `The private key ${ssl.key} is accessible to others.`, {
+      hint: 'Set its permissions to 0600, or 0640 if root owns it.',
     });
   }
   const key = await readIfThere('PGSSLKEY', ssl.key);
@@ -103,8 +105,9 @@ async function readIfThere(name: string, path: string): Promise<string | undefin
 }
 
 /**
- * Does the certificate name this host? As libpq decides it, not as browsers do: a wildcard is only a
- * whole first label, and the common name counts where no alternative name is of the host's kind.
+ * An error if the certificate is not for this host. Follows libpq's rules, not a browser's: a
+ * wildcard is only a whole first label, and the common name counts if no alternative name is of the
+ * host's kind.
  */
 function hostMismatch(host: string, peer: PeerCertificate): Error | undefined {
   const names = alternativeNames(new X509Certificate(peer.raw).subjectAltName ?? '');
@@ -126,7 +129,7 @@ interface CertificateName {
 }
 
 function alternativeNames(text: string): CertificateName[] {
-  // Node quotes a name that contains what could be taken for a separator.
+  // Node quotes a name that contains something that looks like a separator.
   return [...text.matchAll(/(?:^|, )([\w ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g)].map(
     ([, kind = '', raw = '']) => ({
       kind,

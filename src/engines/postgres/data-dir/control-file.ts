@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openRegular } from '../../../lib/regular-file.ts';
 import { crc32c } from '../wal/crc32c.ts';
 
-/** `DBState` of pg_control.h, in its order and in `pg_controldata`'s words. */
+/** `DBState` of pg_control.h, in that order and in the words of `pg_controldata`. */
 const STATES = [
   'starting up',
   'shut down',
@@ -15,7 +15,10 @@ const STATES = [
 ] as const;
 export type ClusterState = (typeof STATES)[number];
 
-/** What `global/pg_control` says, checksum verified. LSNs are bytes since the beginning of the WAL. */
+/**
+ * The content of `global/pg_control`, with its checksum verified. LSNs are bytes since the
+ * beginning of the WAL.
+ */
 export interface ControlFile {
   readonly systemIdentifier: string;
   /** `pg_control_version`: 1300 for PostgreSQL 13–16, 1700 for 17, 1800 for 18. */
@@ -23,7 +26,7 @@ export interface ControlFile {
   readonly state: ClusterState;
   /** Start of the last checkpoint record (on a standby: the last restartpoint's). */
   readonly checkpointLsn: bigint;
-  /** Where recovery without a label begins. */
+  /** Where recovery begins without a label. */
   readonly redoLsn: bigint;
   /** `ThisTimeLineID` of that checkpoint. */
   readonly timeline: number;
@@ -41,22 +44,22 @@ export interface ControlFile {
   readonly dataChecksums: boolean;
 }
 
-/** `pg_control` is missing, torn, damaged or of a version whose layout is not known. */
+/** `pg_control` is cut short, torn, damaged, or of a version whose layout is unknown. */
 export class ControlFileError extends Error {
   override readonly name = 'ControlFileError';
 }
 
 /**
- * Offset of the trailing checksum by `pg_control_version`. All else that is read lies at the same
- * place in all: 18 added a flag behind `data_checksum_version` only (struct ControlFileData in
- * pg_control.h; compared with pg_control_*() on 13–18 by the tests).
+ * Offset of the trailing checksum, by `pg_control_version`. All other fields read here have the
+ * same offset in every version: 18 added a flag after `data_checksum_version` only (struct
+ * ControlFileData in pg_control.h; the tests compare with pg_control_*() on 13–18).
  */
 const CRC_OFFSET: Readonly<Record<number, number>> = { 1300: 288, 1700: 288, 1800: 292 };
 const LARGEST = 296;
 const TORN_RETRIES = 5;
 
 /**
- * Reads `global/pg_control`. Works beside a live server too: a read torn by an update is repeated.
+ * Reads `global/pg_control`, also of a live server: repeats a read that an update tore.
  *
  * @throws ControlFileError, or the system's error where the file cannot be opened.
  */
@@ -79,14 +82,15 @@ export function parseControlFile(bytes: Buffer): ControlFile {
   const crcOffset = CRC_OFFSET[version];
   if (crcOffset === undefined) {
     throw new ControlFileError(
-      `pg_control has version ${version}; known are ${Object.keys(CRC_OFFSET).join(', ')} (PostgreSQL 13–18)`,
+      `pg_control has version ${version}; quiesce knows ${Object.keys(CRC_OFFSET).join(', ')} (PostgreSQL 13–18)`,
     );
   }
   if (crc32c(bytes, 0, crcOffset) !== bytes.readUInt32LE(crcOffset)) {
     throw new ControlFileError('pg_control is damaged: its checksum does not match');
   }
   const state = STATES[bytes.readUInt32LE(16)];
-  if (state === undefined) throw new ControlFileError('pg_control names an unknown cluster state');
+  if (state === undefined)
+    throw new ControlFileError('pg_control contains an unknown cluster state');
   return {
     systemIdentifier: bytes.readBigUInt64LE(0).toString(),
     version,
@@ -107,8 +111,8 @@ export function parseControlFile(bytes: Buffer): ControlFile {
 }
 
 /**
- * The system identifier alone, from the first 8 bytes: they never change in the life of a cluster,
- * so no checksum is needed to compare them.
+ * The system identifier alone, from the first 8 bytes. They never change in the life of a cluster,
+ * so a comparison needs no checksum.
  */
 export async function readSystemIdentifier(pgdata: string): Promise<string> {
   return (await readHead(pgdata, 8)).readBigUInt64LE(0).toString();

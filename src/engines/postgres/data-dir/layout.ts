@@ -20,23 +20,26 @@ import {
   within,
 } from './volumes.ts';
 
-/** Where the data lies as seen from here, and whether one volume holds all of it. */
+/** Where the data is, as seen from the sidecar, and whether one volume contains all of it. */
 export interface Layout {
-  /** PGDATA as seen from here; `null` where it is not mounted, or not readable. */
+  /** PGDATA as seen from the sidecar; `null` where it is not mounted or not readable. */
   readonly pgdata: string | null;
-  /** PGDATA relative to QUIESCE_DATA_DIR (`.` where it is the same); `null` without both. */
+  /**
+   * PGDATA relative to QUIESCE_DATA_DIR (`.` where it is the same folder); `null` where either is
+   * unknown.
+   */
   readonly relative: string | null;
-  /** Why an atomic snapshot of one volume does not hold all of the data. */
+  /** Why an atomic snapshot of one volume does not contain all of the data. */
   readonly refusal?: Refusal;
-  /** What could not be checked. */
+  /** Sentences on what could not be checked. */
   readonly notes: readonly string[];
-  /** What is on the same device, and yet not below QUIESCE_DATA_DIR. */
+  /** Sentences on data that is on the same device but not below QUIESCE_DATA_DIR. */
   readonly outside: readonly string[];
 }
 
 const SCAN_DEPTH = 3;
 
-/** Asks the server where its data lies and inspects it. Reads only. */
+/** Asks the server where its data is, and inspects it. Reads only. */
 export async function inspectServerLayout(
   session: Session,
   server: ServerFacts,
@@ -47,7 +50,7 @@ export async function inspectServerLayout(
   return await unlessAborted(inspectLayout(asked), signal);
 }
 
-/** What the server says of where its data lies. */
+/** Asks the server where its data is. */
 export async function askLayout(
   session: Session,
   server: ServerFacts,
@@ -81,20 +84,21 @@ export async function inspectLayout(input: LayoutInput): Promise<Layout> {
   const notes: string[] = [];
   const pgdata = await findPgdata(input, notes);
   if (pgdata === null) {
-    notes.push(
-      'PGDATA is not visible here: whether pg_wal lies on the same volume was not checked.',
-    );
+    notes.push('PGDATA is not visible here: whether pg_wal is on the same volume was not checked.');
     return { pgdata, relative: null, notes, outside: [], ...refuseHidden(input) };
   }
   const relative =
     input.dataDir === undefined ? null : relativePath(await realpath(input.dataDir), pgdata) || '.';
-  const seen = { ...input, pgdata, relative, notes };
-  const refusal = await checkVolumes(seen);
+  const located = { ...input, pgdata, relative, notes };
+  const refusal = await checkVolumes(located);
   if (refusal) return { pgdata, relative, notes, outside: [], refusal };
-  return { pgdata, relative, notes, outside: await noteOutside(seen) };
+  return { pgdata, relative, notes, outside: await noteOutside(located) };
 }
 
-/** Where `pg_wal` lies, as seen from here, if that is not the volume of the data; `null` also where it cannot be seen. */
+/**
+ * Where `pg_wal` is, as seen from the sidecar, if not on the volume of the data. `null` also where
+ * it cannot be seen.
+ */
 export async function findWalOutside(
   session: Session,
   dataDir: string | undefined,
@@ -102,7 +106,7 @@ export async function findWalOutside(
 ): Promise<string | null> {
   const server = await readServer(session, signal);
   const asked = await askLayout(session, server, dataDir, signal);
-  // The data of another server, which only a freeze has to refuse.
+  // A failure here means another server's data, which only a freeze has to refuse.
   const layout = await inspectLayout(asked).catch(() => undefined);
   if (!layout?.pgdata) return null;
   const { pgdata, relative } = layout;
@@ -113,7 +117,7 @@ export async function findWalOutside(
   return apart || (await isOutside(root, path)) ? path : null;
 }
 
-/** With PGDATA out of sight only the server's word on tablespaces is left. */
+/** Where PGDATA is not visible, only the server's own list of tablespaces is known. */
 function refuseHidden({ tablespaces, reported }: LayoutInput): { refusal?: Refusal } {
   const outside = tablespaces.find(
     ({ location }) =>
@@ -122,7 +126,7 @@ function refuseHidden({ tablespaces, reported }: LayoutInput): { refusal?: Refus
   if (!outside) return {};
   return {
     refusal: {
-      message: `Tablespace ${outside.name} lies at ${outside.location}, outside PGDATA, and whether that is the same volume cannot be seen from here.`,
+      message: `Tablespace ${outside.name} is at ${outside.location}, outside PGDATA, and the sidecar cannot see whether that is the same volume.`,
       hint: 'Mount the data volume into the sidecar and set QUIESCE_DATA_DIR; keep tablespaces on that volume.',
     },
   };
@@ -147,14 +151,14 @@ async function findPgdata(input: LayoutInput, notes: string[]): Promise<string |
   const ours = await theLiveOne(found.filter((entry) => entry.identifier === systemIdentifier));
   if (ours.length > 1) {
     throw mismatch(
-      `several data directories of this server lie under QUIESCE_DATA_DIR: ${ours.map((entry) => entry.path).join(', ')}. Which is the live one cannot be told.`,
+      `several data directories of this server are under QUIESCE_DATA_DIR: ${ours.map((entry) => entry.path).join(', ')}. The sidecar cannot tell which one is live.`,
     );
   }
   if (ours[0]) return ours[0].path;
   const other = found[0];
   if (other) {
     throw mismatch(
-      `${other.path} belongs to the server with system identifier ${other.identifier}, but the one connected has ${systemIdentifier}.`,
+      `${other.path} belongs to the server with system identifier ${other.identifier}, but the connected server has ${systemIdentifier}.`,
     );
   }
   const why = blocked.length > 0 ? ` (${blocked.join(', ')} cannot be read by this user)` : '';
@@ -171,7 +175,7 @@ interface Found {
   readonly identifier: string;
 }
 
-/** Of several copies the one with a lock file is the one a server runs on. */
+/** Of several copies, the one with a lock file is the one that a server runs on. */
 async function theLiveOne(found: readonly Found[]): Promise<readonly Found[]> {
   if (found.length < 2) return found;
   const live: Found[] = [];
@@ -191,7 +195,7 @@ async function identify(path: string): Promise<Found | undefined> {
   }
 }
 
-/** Every PGDATA at most `depth` folders below; links are not followed, other volumes are. */
+/** Every PGDATA at most `depth` folders below. Does not follow links, but enters other volumes. */
 async function scan(folder: string, depth: number, blocked: string[]): Promise<Found[]> {
   const here = await identify(folder);
   if (here) return [here];

@@ -7,7 +7,7 @@ import { openRegular } from '../../../lib/regular-file.ts';
 export interface PageScan {
   /** The end of valid WAL in the copy. */
   readonly walEnd: number;
-  /** Files not modified since then are left out: they cannot hold a later page. */
+  /** Files not modified since then are skipped: they cannot contain a later page. */
   readonly modifiedSince: Date;
   /** Bytes, `BLCKSZ`. */
   readonly blockSize: number;
@@ -22,7 +22,7 @@ export interface PageAhead {
 }
 
 export interface PageScanResult {
-  /** The page furthest ahead; `null` where there is none. */
+  /** The page furthest ahead; `null` if there is none. */
   readonly worst: PageAhead | null;
   readonly pagesAhead: number;
   readonly files: number;
@@ -30,16 +30,18 @@ export interface PageScanResult {
 }
 
 const CHUNK = 1 << 20;
-/** Main fork and visibility map, with their segments; temporary relations (`t3_16385`) do not match. */
+/**
+ * Main fork and visibility map, including segments. Temporary relations (`t3_16385`) do not match.
+ */
 const RELATION_FILE = /^\d+(_vm)?(\.\d+)?$/;
 
 /**
- * Looks for a data page that is newer than the WAL beside it. WAL is written before the data it
- * describes (documentation, chapter "Write-Ahead Logging"), so an atomic copy has none, whatever
- * moment it was cut at; one found proves that WAL is missing or that the files were copied at
- * different moments. None found proves nothing by itself.
+ * Looks for a data page that is newer than the copy's WAL. PostgreSQL writes WAL before the data it
+ * describes (documentation, chapter "Write-Ahead Logging"), so an atomic copy never has such a
+ * page, whenever it was cut. One such page proves that WAL is missing or that the files were copied
+ * at different moments. The absence of one proves nothing.
  *
- * Left out: unlogged and temporary relations, whose pages carry no real LSNs, and free space maps,
+ * Skips unlogged and temporary relations, whose pages carry no real LSNs, and free space maps,
  * which are not WAL-logged.
  */
 export async function findPageAhead(
@@ -126,7 +128,7 @@ async function scanPages(file: FileHandle, scan: PageScan, buffer: Buffer): Prom
   for (let position = 0; ;) {
     const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
     const whole = bytesRead - (bytesRead % blockSize);
-    // What is left is less than a page: the file was being extended.
+    // Less than a page is left: the file was being extended.
     if (whole === 0) return result;
     for (let at = 0; at < whole; at += blockSize) {
       const lsn = readPageLsn(buffer, at);

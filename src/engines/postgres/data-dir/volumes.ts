@@ -10,11 +10,14 @@ export interface Refusal {
 export interface LayoutInput {
   /** QUIESCE_DATA_DIR. */
   readonly dataDir: string | undefined;
-  /** `data_directory`, in the server's own file system; `null` where the role may not read it. */
+  /**
+   * `data_directory`, a path in the server's own file system; `null` where the role may not read
+   * it.
+   */
   readonly reported: string | null;
   readonly systemIdentifier: string;
   readonly major: number;
-  /** The segment that recovery would begin with now: it must be visible in `pg_wal`. */
+  /** The segment where recovery would begin now. It must be visible in `pg_wal`. */
   readonly redoSegment: string;
   readonly tablespaces: readonly Tablespace[];
 }
@@ -29,12 +32,12 @@ export interface Tablespace {
 export interface VolumeInput extends LayoutInput {
   readonly pgdata: string;
   readonly relative: string | null;
-  /** What is worth knowing but no reason to refuse is added here. */
+  /** Collects findings that are worth a note but not a refusal. */
   readonly notes: string[];
 }
 
 const HINT =
-  'An atomic snapshot holds one volume: move this onto the volume of PGDATA. Or give pg_wal a volume of its own, set QUIESCE_COPY=volumes, and cut in this order: the volumes of data and tablespaces while frozen, then thaw, then the volume of pg_wal.';
+  'An atomic snapshot contains one volume: move this onto the volume of PGDATA. Or give pg_wal a volume of its own, set QUIESCE_COPY=volumes, and cut in this order: the volumes of data and tablespaces while frozen, then thaw, then the volume of pg_wal.';
 
 const HIDDEN_HINT =
   'Mount every volume of this server into the sidecar, at the same paths, and set QUIESCE_DATA_DIR.';
@@ -44,20 +47,21 @@ export function isRefusal(found: unknown): found is Refusal {
 }
 
 /**
- * Why one snapshot would not hold all of the data; `undefined` where it does. A part that lies
- * elsewhere *in the server's own mounts* only looks empty from here, so what must be in it is looked
- * for too. Two volumes on one file system (folders of one disk) cannot be told apart.
+ * Why one snapshot would not contain all of the data; `undefined` where it does. A part that is
+ * elsewhere *in the server's own mounts* only looks empty from the sidecar, so this also looks for
+ * what must be in it. Two volumes on one file system (folders of one disk) cannot be distinguished.
  */
 export async function checkVolumes(input: VolumeInput): Promise<Refusal | undefined> {
   const { pgdata, dataDir } = input;
   const device = await deviceOf(dataDir ?? pgdata);
   const elsewhere = (what: string): Refusal => ({
-    message: `${what} lies on another volume than ${dataDir ?? 'PGDATA'}.`,
+    message: `${what} is on another volume than ${dataDir ?? 'PGDATA'}.`,
     hint: HINT,
   });
   if ((await deviceOf(pgdata)) !== device) return elsewhere(`PGDATA ${pgdata}`);
-  const evidence = dataDir === undefined ? undefined : await deviceOf(join(dataDir, '.quiesce'));
-  if (evidence !== undefined && evidence !== device)
+  const receiptDevice =
+    dataDir === undefined ? undefined : await deviceOf(join(dataDir, '.quiesce'));
+  if (receiptDevice !== undefined && receiptDevice !== device)
     return elsewhere(join(dataDir ?? '', '.quiesce'));
   return (
     (await checkWal(input, device, elsewhere)) ??
@@ -78,13 +82,15 @@ async function checkWal(
   return (await deviceOf(path)) === device ? undefined : elsewhere(`pg_wal (${path})`);
 }
 
-/** `pg_wal` as seen from here; refuses where it is not the one the server writes. */
+/**
+ * `pg_wal` as seen from the sidecar, or a refusal where it is not the one that the server writes.
+ */
 export async function findWal(input: VolumeInput): Promise<string | Refusal> {
-  const path = await seenFromHere(input, join(input.pgdata, 'pg_wal'));
+  const path = await resolveHere(input, join(input.pgdata, 'pg_wal'));
   const names = path === undefined ? undefined : await readdir(path).catch(() => undefined);
   if (path === undefined || names === undefined) {
     return {
-      message: 'pg_wal cannot be seen from here, so on which volume it lies cannot be told.',
+      message: 'pg_wal cannot be seen from the sidecar, so its volume is unknown.',
       hint: HIDDEN_HINT,
     };
   }
@@ -92,17 +98,17 @@ export async function findWal(input: VolumeInput): Promise<string | Refusal> {
   const oldest = input.redoSegment.slice(8);
   if (names.some((name) => /^[0-9A-F]{24}$/.test(name) && name.slice(8) >= oldest)) return path;
   return {
-    message: `pg_wal (${path}) does not hold the WAL of the running server (${input.redoSegment} or later): the server has another volume there.`,
+    message: `pg_wal (${path}) does not contain the WAL of the running server (${input.redoSegment} or later): the server has another volume mounted there.`,
     hint: HIDDEN_HINT,
   };
 }
 
-/** Of the folders in PGDATA those that a server does not start without; `pg_wal` is looked at by itself. */
+/** The folders in PGDATA without which a server does not start. `pg_wal` is checked separately. */
 const DATA_FOLDER = /^(?:base|global|pg_(?!wal$|log$|stat_tmp$).*)$/;
 
 /**
- * Folders directly in PGDATA and in `base`. Single files elsewhere are only worth a note, and so are
- * folders of logs, of configuration, or of statistics on a RAM disk.
+ * Checks the folders directly in PGDATA and in `base`. Single files on another volume are only
+ * worth a note, and so are folders of logs, of configuration, or of statistics on a RAM disk.
  */
 export async function checkFolders(
   input: VolumeInput,
@@ -118,14 +124,14 @@ export async function checkFolders(
       if (info === undefined) {
         const target = await readlink(path).catch(() => undefined);
         if (target !== undefined && name !== 'pg_wal') {
-          notes.push(`${path} is a link to ${target}, which cannot be seen from here.`);
+          notes.push(`${path} is a link to ${target}, which cannot be seen from the sidecar.`);
         }
       } else if (info.dev === device || name === 'pg_wal') {
         continue;
       } else if (info.isDirectory() && (folder !== pgdata || DATA_FOLDER.test(name))) {
         return elsewhere(path);
       } else {
-        notes.push(`${path} lies on another volume and is not in a snapshot of this one.`);
+        notes.push(`${path} is on another volume and not in a snapshot of this one.`);
       }
     }
   }
@@ -147,29 +153,31 @@ async function checkTablespaces(
   return undefined;
 }
 
-/** The folder of a tablespace as seen from here; refuses where it is not the server's. */
+/**
+ * The folder of a tablespace as seen from the sidecar, or a refusal where it is not the server's.
+ */
 export async function findTablespace(
   input: VolumeInput,
   { oid, name, location }: Tablespace,
 ): Promise<string | Refusal> {
   const path = isAbsolute(location)
-    ? await seenFromHere(input, join(input.pgdata, 'pg_tblspc', oid))
+    ? await resolveHere(input, join(input.pgdata, 'pg_tblspc', oid))
     : join(input.pgdata, location);
   const names = path === undefined ? [] : await readdir(path).catch(() => []);
   if (path !== undefined && names.some((entry) => entry.startsWith(`PG_${input.major}_`))) {
     return path;
   }
   return {
-    message: `Tablespace ${name} (${location}) cannot be seen from here, so on which volume it lies cannot be told.`,
+    message: `Tablespace ${name} (${location}) cannot be seen from the sidecar, so its volume is unknown.`,
     hint: HIDDEN_HINT,
   };
 }
 
 /**
- * The folder itself or, for a link, where it leads as seen from here: its target is a path of the
- * server's file system, where the volume may be mounted at another place.
+ * The folder itself or, for a link, its target as seen from the sidecar. The target is a path of
+ * the server's file system, where the volume may be mounted elsewhere.
  */
-async function seenFromHere(input: VolumeInput, path: string): Promise<string | undefined> {
+async function resolveHere(input: VolumeInput, path: string): Promise<string | undefined> {
   const target = await readlink(path).catch(() => undefined);
   if (target === undefined) return (await deviceOf(path)) === undefined ? undefined : path;
   const { dataDir, relative, reported } = input;
@@ -183,19 +191,21 @@ async function seenFromHere(input: VolumeInput, path: string): Promise<string | 
   return (await deviceOf(absolute)) === undefined ? undefined : absolute;
 }
 
-/** Where the server has the volume: its PGDATA without what lies between the volume's root and it. */
+/**
+ * Where the server has the volume mounted: its PGDATA minus the path from the volume's root to it.
+ */
 function mountRoot(reported: string, relative: string): string | undefined {
   if (relative === '.') return reported;
   return reported.endsWith(`/${relative}`) ? reported.slice(0, -relative.length - 1) : undefined;
 }
 
-/** Is `path` the folder itself or below it? */
+/** Whether `path` is the folder itself or below it. */
 export function within(folder: string, path: string): boolean {
   const [outer, inner] = [resolve(folder), resolve(path)];
   return inner === outer || inner.startsWith(outer.endsWith(sep) ? outer : outer + sep);
 }
 
-/** The device a path lies on, links followed; `undefined` where it cannot be seen. */
+/** The device of a path, following links; `undefined` where the path cannot be seen. */
 export async function deviceOf(path: string): Promise<number | undefined> {
   return (await stat(path).catch(() => undefined))?.dev;
 }

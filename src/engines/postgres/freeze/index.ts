@@ -6,16 +6,17 @@ import { preparePaused } from './paused/paused.ts';
 import { prepareSealed } from './sealed/sealed.ts';
 import { prepareStaged } from './staged/staged.ts';
 
-/** The freeze that fits a copy method; it refuses by itself what it cannot keep. */
+/** The way to freeze for a copy method. It refuses volumes for which it cannot keep its promise. */
 export function modeFor(copy: CopyMethod): Mode {
   if (copy === 'snapshot') return prepareSealed;
   return copy === 'volumes' ? prepareOpen : prepareStaged;
 }
+
 /** The copy methods for which a standby whose replay is paused keeps the promise. */
 const PAUSED_COPIES = ['snapshot', 'files'] as const satisfies readonly CopyMethod[];
 
 /**
- * For a standby with QUIESCE_REPLICA=pause.
+ * The way to freeze a standby with QUIESCE_REPLICA=pause.
  *
  * @throws QuiesceError COPY_UNSUPPORTED
  */

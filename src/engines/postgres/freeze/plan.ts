@@ -1,8 +1,8 @@
 import { missingForSealed, type Privileges } from '../privileges.ts';
 import type { ServerFacts } from '../server.ts';
 
-/** How strong a freeze of this server by this role can be, and why it is no stronger. */
-export interface Plan {
+/** How strong a freeze of this server by this role can be, and why it is not stronger. */
+export interface FreezePlan {
   readonly mode: 'sealed' | 'crash-consistent';
   /** The role may `CHECKPOINT`. */
   readonly checkpoint: boolean;
@@ -11,11 +11,11 @@ export interface Plan {
 }
 
 /**
- * Sealed where the server and the grants allow it. Otherwise checkpoint and marker only: an atomic
- * copy of that restores by plain crash recovery, but a copy that lost its WAL tail starts without
- * complaint, so the receipt has to say which of the two it is.
+ * Sealed where the server and the grants allow it. Otherwise only a checkpoint and a marker: an
+ * atomic copy of that restores by plain crash recovery, but a copy that lost the end of its WAL
+ * starts without an error, so the receipt has to say which of the two it is.
  */
-export function planFreeze(server: ServerFacts, privileges: Privileges): Plan {
+export function planFreeze(server: ServerFacts, privileges: Privileges): FreezePlan {
   const reasons: string[] = [];
   const notes: string[] = [];
   if (server.walLevel === 'minimal') {

@@ -10,7 +10,7 @@ import type { SealedBackup } from '../backup/backup.ts';
 import type { ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
-/** The position of a receipt, from what the backup (if there is one) and the marker gave. */
+/** The position for the receipt, from the backup (if there is one) and the marker. */
 export function positionOf(
   server: ServerFacts,
   backup: SealedBackup | null,
@@ -28,7 +28,7 @@ export function positionOf(
   };
 }
 
-/** What a restore must put back and may expect. */
+/** What a restore must put in place, and what it may expect. */
 export function restoreOf(
   layout: Layout,
   server: ServerFacts,
@@ -68,11 +68,11 @@ export async function replayedTo(session: Session, signal: AbortSignal): Promise
     [],
     signal,
   );
-  if (!row) throw new Error('the standby told no replayed position');
+  if (!row) throw new Error('the standby reported no replayed position');
   return row.lsn;
 }
 
-/** What is kept beside the data of a backup. */
+/** The files to keep with the data of a backup. */
 export function filesOf(backup: SealedBackup): Record<string, string> {
   const files: Record<string, string> = { [LABEL_FILE]: backup.label };
   if (backup.tablespaceMap !== null) files[TABLESPACE_MAP_FILE] = backup.tablespaceMap;

@@ -12,32 +12,32 @@ import { SessionLimit } from '../connection/session-limit.ts';
 import { compareRuns, readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
-/** Asks the server for codes and sentences of what no longer holds. */
-type Still = (session: Session, signal: AbortSignal) => Promise<Breach[]>;
+/** A further check of the hold. Returns one breach for each thing that has changed. */
+type ExtraCheck = (session: Session, signal: AbortSignal) => Promise<Breach[]>;
 
 /**
- * Watches, during a hold, that the same run of the same server goes on, and tells the server each
- * second how much of the lease is left ({@link SessionLimit}). A server that only does not answer is not
- * gone: the evidence at thaw decides about that one.
+ * Watches during a hold that the same run of the same server goes on, and tells the server each
+ * second how much of the lease is left ({@link SessionLimit}). A server that only does not answer
+ * is not lost: the evidence at the thaw decides.
  *
- * Where the session itself may end (somebody terminates it), it connects again and compares. Where
- * the session is the hold, `open` is `null`: its end is the loss.
+ * Where the session may end (an administrator may terminate it), the watch connects again and
+ * compares. Where the session is the hold, `open` is `null`: the end of the session is the loss.
  *
- * `still` is asked all the time and gives codes and sentences for what no longer holds.
+ * `extraCheck` runs with every look.
  */
 export class Watch {
   readonly #then: ServerFacts;
   readonly #open: ((signal: AbortSignal) => Promise<Session>) | null;
-  readonly #still: Still;
+  readonly #extraCheck: ExtraCheck;
   readonly #stop = new AbortController();
   readonly #opened = new Set<Session>();
   #session: Session;
   #sessionLimit: SessionLimit;
-  /** They end with the watch, and where the session is taken over. */
+  /** The looks end with the watch, and where `take` hands the session over. */
   readonly #looks: Looks;
 
   /**
-   * The server knows its part of the lease when this resolves.
+   * Resolves once the server has its limit for the session.
    *
    * @param ttlMs the lease that begins with the hold.
    */
@@ -47,13 +47,13 @@ export class Watch {
     ttlMs: number,
     open: ((signal: AbortSignal) => Promise<Session>) | null,
     signal: AbortSignal,
-    still: Still = async () => [],
+    extraCheck: ExtraCheck = async () => [],
   ): Promise<Watch> {
-    const watch = new Watch(session, then, ttlMs, open, still);
+    const watch = new Watch(session, then, ttlMs, open, extraCheck);
     try {
-      await watch.#sessionLimit.tell(signal);
+      await watch.#sessionLimit.send(signal);
     } catch (error) {
-      // The session is still the caller's.
+      // The session still belongs to the caller.
       void watch.#looks.stop();
       throw error;
     }
@@ -66,46 +66,48 @@ export class Watch {
     then: ServerFacts,
     ttlMs: number,
     open: ((signal: AbortSignal) => Promise<Session>) | null,
-    still: Still,
+    extraCheck: ExtraCheck,
   ) {
     this.#session = session;
     this.#opened.add(session);
     this.#sessionLimit = new SessionLimit(session, ttlMs);
     this.#then = then;
     this.#open = open;
-    this.#still = still;
+    this.#extraCheck = extraCheck;
     this.#looks = new Looks({ firstAfterMs: LOOK_EVERY_MS, look: () => this.#look() });
   }
 
-  /** Aborts with a list of `Breach` as reason when the server ended or is no longer the same run. */
+  /**
+   * Aborts when the server ended or is no longer the same run. The reason is a list of `Breach`.
+   */
   get lost(): AbortSignal {
     return this.#looks.lost;
   }
 
-  /** A live session to the server, connected anew if need be. */
+  /** A live session to the server. Reconnects if necessary. */
   async session(signal: AbortSignal): Promise<Session> {
     if (this.#session.lost.aborted) await this.#reconnect(signal);
     await this.#sessionLimit.leave(signal);
     return this.#session;
   }
 
-  /** The lease now runs for `ttlMs` from here. Rejects when the server could not be told. */
+  /** The lease now ends `ttlMs` from now. Rejects where the server could not be told. */
   async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
     if (this.#session.lost.aborted) await this.#reconnect(signal);
     this.#sessionLimit.renew(ttlMs);
-    await this.#sessionLimit.tell(signal);
+    await this.#sessionLimit.send(signal);
   }
 
   /** Ends the watch and hands over its session, open and outside of any transaction. */
   async take(signal: AbortSignal): Promise<Session> {
-    // A look under way is not given up: with its statement the session would go.
+    // A look in progress is not cancelled: cancelling its statement would end the session.
     void this.#looks.stop();
     if (this.#session.lost.aborted) throw this.#session.lost.reason;
     await this.#sessionLimit.leave(signal);
     return this.#session;
   }
 
-  /** Closes every connection that was ever opened for this hold, and with them what they keep. */
+  /** Closes every connection that was opened for this hold, and with them the slots they keep. */
   async stop(): Promise<void> {
     this.#stop.abort();
     void this.#looks.stop();
@@ -116,7 +118,7 @@ export class Watch {
     if (!this.#open) throw this.#session.lost.reason;
     const session = await this.#open(signal);
     this.#opened.add(session);
-    // It may have arrived after the end: then nobody else would ever close it.
+    // The watch may have stopped meanwhile. Nothing else would then close this session.
     if (this.#stop.signal.aborted) return await session.close();
     this.#session = session;
     this.#sessionLimit = new SessionLimit(session, this.#sessionLimit.remainingMs);
@@ -134,12 +136,12 @@ export class Watch {
     };
   }
 
-  /** A statement of little weight: a connection through which nothing flows would hide that it is dead. */
+  /** Sends a cheap statement, because an idle connection would not show that it is dead. */
   async #look(): Promise<readonly Breach[]> {
     if (this.#session.lost.aborted) return [];
     const looked = this.#sessionLimit
-      .tell(this.#stop.signal)
-      .then(() => this.#still(this.#session, this.#stop.signal));
+      .send(this.#stop.signal)
+      .then(() => this.#extraCheck(this.#session, this.#stop.signal));
     return await withDeadline(ANSWER_WITHIN_MS, looked);
   }
 
@@ -156,7 +158,7 @@ export class Watch {
       return [
         {
           code: 'session-lost',
-          note: 'The connection of the freeze ended, and the role may not see whether the server crashed (GRANT pg_monitor).',
+          note: 'The connection of the freeze ended, and the role may not see whether the server crashed (grant it pg_monitor).',
         },
       ];
     }
@@ -174,7 +176,7 @@ export class Watch {
     return [
       {
         code: 'server-lost',
-        note: `The server ended the connection and is not back: ${problem.message}`,
+        note: `The server ended the connection and does not accept a new one: ${problem.message}`,
       },
     ];
   }

@@ -7,13 +7,13 @@ import { readSettings } from './settings-report.ts';
 import { quote } from '../connection/sqlstate.ts';
 import { warningsFor } from './warnings.ts';
 
-/** A transaction open for longer is listed, and warned of. */
+/** A transaction open for longer is listed and causes a warning. */
 const LONG_TRANSACTION_SECONDS = 300;
 
 /**
- * What an operator needs beside the data, in one pass over one session. Keys are camelCase, times
- * ISO 8601 in UTC, LSNs as the server prints them, bytes numbers (text beyond 2^53). No password
- * hash, no query text and no credential is read or shown.
+ * What an operator needs in addition to the data, read in one pass over one session. Keys are
+ * camelCase, times ISO 8601 in UTC, LSNs as the server prints them, bytes numbers (text beyond
+ * 2^53). Reads and shows no password hash, no query text and no credential.
  *
  * @throws QuiesceError ENGINE_PRIVILEGE, with the statement, where the role is not in pg_monitor.
  */
@@ -26,7 +26,7 @@ export async function readMetadata(
   const longSeconds = options.longTransactionSeconds ?? LONG_TRANSACTION_SECONDS;
   const [server = {}] = await ask(session, 'server', [], signal);
   const standby = server['inRecovery'] === true;
-  const parts = {
+  const answers = {
     standbys: await ask(session, 'standbys', [], signal),
     receiver: standby ? ((await ask(session, 'receiver', [], signal))[0] ?? null) : null,
     replay: standby ? ((await ask(session, 'replay', [], signal))[0] ?? null) : null,
@@ -43,7 +43,7 @@ export async function readMetadata(
     defaults: await readDefaults(session, signal),
     walOutside: await findWalOutside(session, options.dataDir, signal),
   };
-  return toJson(arrange(session, server, parts, longSeconds)) as JsonObject;
+  return toJson(arrange(session, server, answers, longSeconds)) as JsonObject;
 }
 
 async function requireMonitor(session: Session, signal: AbortSignal): Promise<void> {
@@ -74,7 +74,7 @@ async function rolesOf(session: Session, signal: AbortSignal): Promise<Row[]> {
   }));
 }
 
-/** Values that every new session gets, whatever this one has set. */
+/** The values that every new session gets, whatever this session has set. */
 async function readDefaults(
   session: Session,
   signal: AbortSignal,
@@ -88,7 +88,7 @@ async function readDefaults(
   return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
 }
 
-interface Parts {
+interface Answers {
   readonly standbys: Row[];
   readonly receiver: Row | null;
   readonly replay: Row | null;
@@ -103,11 +103,11 @@ interface Parts {
   readonly archiver: Row;
   readonly unlogged: Row[];
   readonly defaults: Record<string, string>;
-  /** Where pg_wal lies, if not on the volume of the data. */
+  /** The path of pg_wal, if it is not on the volume of the data. */
   readonly walOutside: string | null;
 }
 
-function arrange(session: Session, server: Row, parts: Parts, longSeconds: number): object {
+function arrange(session: Session, server: Row, answers: Answers, longSeconds: number): object {
   const {
     now,
     inRecovery,
@@ -130,7 +130,7 @@ function arrange(session: Session, server: Row, parts: Parts, longSeconds: numbe
     slots,
     extensions,
     ...rest
-  } = parts;
+  } = answers;
   return {
     collectedAt: now,
     server: {
@@ -151,22 +151,22 @@ function arrange(session: Session, server: Row, parts: Parts, longSeconds: numbe
     ...rest,
     extensions: {
       database: session.database,
-      note: 'Of the connected database only: extensions are installed per database.',
+      note: 'Extensions of the connected database only: they are installed per database.',
       installed: extensions,
     },
-    warnings: warningsFor(factsFrom(session, server, parts, longSeconds)),
+    warnings: warningsFor(factsFrom(session, server, answers, longSeconds)),
   };
 }
 
 function factsFrom(
   session: Session,
   server: Row,
-  parts: Parts,
+  answers: Answers,
   longSeconds: number,
 ): Parameters<typeof warningsFor>[0] {
-  const { defaults, slots } = parts;
+  const { defaults, slots } = answers;
   const dataDirectory = String(server['dataDirectory']);
-  const outside = parts.tablespaces.flatMap(({ name, location }) =>
+  const outside = answers.tablespaces.flatMap(({ name, location }) =>
     typeof location === 'string' &&
     location.startsWith('/') &&
     !location.startsWith(`${dataDirectory}/`)
@@ -183,20 +183,20 @@ function factsFrom(
     synchronousCommit: defaults['synchronous_commit'] ?? 'on',
     dataChecksums: server['dataChecksums'] === true,
     walLevel: String(server['walLevel']),
-    unloggedTables: Number(parts.unlogged[0]?.['count'] ?? 0),
-    preparedTransactions: parts.preparedTransactions.length,
-    longTransactions: parts.longTransactions.length,
+    unloggedTables: Number(answers.unlogged[0]?.['count'] ?? 0),
+    preparedTransactions: answers.preparedTransactions.length,
+    longTransactions: answers.longTransactions.length,
     longTransactionSeconds: longSeconds,
     persistentSlots: named((slot) => slot['temporary'] === false),
     lostSlots: named((slot) => slot['walStatus'] === 'lost'),
     tablespaces: outside,
-    walOutside: parts.walOutside,
-    archiverFailing: parts.archiver['failing'] === true,
-    replayPaused: parts.replay?.['paused'] === true,
+    walOutside: answers.walOutside,
+    archiverFailing: answers.archiver['failing'] === true,
+    replayPaused: answers.replay?.['paused'] === true,
   };
 }
 
-/** Columns named …Bytes come as text: a number where it is exact. */
+/** Columns named …Bytes come as text. They become numbers where that is exact. */
 function toJson(value: unknown, key = ''): Json {
   if (Array.isArray(value)) return value.map((entry) => toJson(entry));
   if (typeof value === 'object' && value !== null) {

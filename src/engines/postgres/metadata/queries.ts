@@ -4,15 +4,15 @@ import type { Session } from '../connection/session.ts';
 export const iso = (expression: string): string =>
   `CASE WHEN pg_catalog.isfinite(${expression}) THEN pg_catalog.to_char((${expression}) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END`;
 
-/** Where the server stands: what it wrote, or on a standby what it replayed. */
+/** The server's position: how far it has written, or on a standby how far it has replayed. */
 const HERE = `CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END`;
 
 const behind = (lsn: string): string => `pg_catalog.pg_wal_lsn_diff(${HERE}, ${lsn})::text`;
 const seconds = (interval: string): string => `EXTRACT(epoch FROM ${interval})::float8`;
 
 /**
- * The questions of the metadata, one statement each, for every supported version; all may be asked
- * by a member of pg_monitor. Columns that hold bytes come as text and end in `Bytes`.
+ * The queries of the metadata, one statement each, for every supported version. A member of
+ * pg_monitor may run them all. Columns of bytes come as text and end in `Bytes`.
  */
 export const QUERIES = {
   server: `
@@ -115,7 +115,7 @@ export const QUERIES = {
 
 export type Row = Record<string, unknown>;
 
-/** Runs one of the questions. */
+/** Runs one of the queries. */
 export async function ask(
   session: Session,
   name: keyof typeof QUERIES,

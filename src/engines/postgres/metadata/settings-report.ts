@@ -1,13 +1,13 @@
 import type { Session } from '../connection/session.ts';
 
-/** One setting whose value is not the one built in. */
+/** One setting whose value differs from the built-in one. */
 export interface ReportedSetting {
   readonly name: string;
   /** Redacted where it may carry a secret. */
   readonly value: string | null;
   readonly unit: string | null;
   readonly default: string | null;
-  /** As pg_settings says: `configuration file`, `command line`, `user`, `database`, … */
+  /** As in pg_settings: `configuration file`, `command line`, `user`, `database`, … */
   readonly source: string | null;
   readonly sourceFile: string | null;
   readonly sourceLine: number | null;
@@ -16,7 +16,7 @@ export interface ReportedSetting {
 
 const REDACTED = '(redacted)';
 
-/** Settings whose whole value may be a command or a connection with credentials in it. */
+/** Settings whose value may be a command or a connection string with credentials in it. */
 const COMMANDS = new Set([
   'archive_command',
   'restore_command',
@@ -27,8 +27,8 @@ const ALWAYS_REDACTED = new Set(['ssl_passphrase_command']);
 const SECRET_NAME = /secret|password|passwd|passphrase|token|credential|api_?key|private_?key/i;
 
 /**
- * The settings that differ from what is built in. The session's own `SET`s are undone for the
- * question, inside a transaction that is rolled back, so that the values are those of everybody else.
+ * The settings that differ from their built-in values. The session's own `SET`s are undone for the
+ * query, inside a transaction that is rolled back, so that the values are those of other sessions.
  */
 export async function readSettings(
   session: Session,
@@ -64,7 +64,7 @@ export async function readSettings(
   }
 }
 
-/** Text settings of extensions and applications hold whatever people put there, keys included. */
+/** Text settings of extensions and applications may contain anything, including keys. */
 function isOpaque(name: string, category: string): boolean {
   return category === 'Customized Options' || SECRET_NAME.test(name);
 }
@@ -77,7 +77,7 @@ export function redact(name: string, value: string | null): string | null {
   return maskCredentials(value);
 }
 
-/** Keeps the program of a command: its arguments may be credentials in any form. */
+/** Keeps only the program of a command: its arguments may be credentials in any form. */
 function redactCommand(command: string): string {
   const words = command.trim().split(/\s+/);
   const program = words.find((word) => !/^\w+=/.test(word)) ?? '';

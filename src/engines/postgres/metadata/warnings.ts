@@ -1,20 +1,23 @@
-/** What a backup of this server does not hold, or what will surprise whoever restores it. */
+/**
+ * Something that a backup of this server does not contain, or that may surprise the person who
+ * restores it.
+ */
 export interface Warning {
   readonly code: string;
   readonly message: string;
 }
 
-/** The facts that warnings are drawn from. */
+/** The facts that decide which warnings appear. */
 export interface WarningFacts {
   readonly database: string;
   readonly dataDirectory: string;
   readonly fsync: boolean;
   readonly fullPageWrites: boolean;
-  /** `synchronous_commit` as sessions get it by default. */
+  /** `synchronous_commit` as new sessions get it. */
   readonly synchronousCommit: string;
   readonly dataChecksums: boolean;
   readonly walLevel: string;
-  /** In the connected database only: others cannot be seen. */
+  /** In the connected database only: those of other databases cannot be seen. */
   readonly unloggedTables: number;
   readonly preparedTransactions: number;
   readonly longTransactions: number;
@@ -23,7 +26,7 @@ export interface WarningFacts {
   readonly persistentSlots: readonly string[];
   readonly lostSlots: readonly string[];
   readonly tablespaces: readonly { readonly name: string; readonly location: string }[];
-  /** Where pg_wal lies, if not on the volume of the data. */
+  /** The path of pg_wal, if it is not on the volume of the data. */
   readonly walOutside: string | null;
   readonly archiverFailing: boolean;
   readonly replayPaused: boolean;
@@ -44,13 +47,13 @@ const RULES: readonly Rule[] = [
       ? undefined
       : [
           'full-page-writes-off',
-          'full_page_writes is off: a page torn by a crash or in a copy cannot be mended.',
+          'full_page_writes is off: a page torn by a crash or in a copy cannot be repaired.',
         ],
   ({ synchronousCommit }) =>
     synchronousCommit === 'off'
       ? [
           'synchronous-commit-off',
-          'synchronous_commit is off: commits acknowledged while a freeze runs may be missing in its copy; those acknowledged before it was called are in.',
+          'synchronous_commit is off: commits acknowledged while a freeze runs may be missing from its copy; those acknowledged before the freeze was called are in it.',
         ]
       : undefined,
   ({ dataChecksums }) =>
@@ -58,7 +61,7 @@ const RULES: readonly Rule[] = [
       ? undefined
       : [
           'data-checksums-off',
-          'Data checksums are off: damage to a page is not noticed when it is read.',
+          'Data checksums are off: damage to a page goes unnoticed when it is read.',
         ],
   ({ walLevel }) =>
     walLevel === 'minimal'
@@ -71,21 +74,21 @@ const RULES: readonly Rule[] = [
     n > 0
       ? [
           'unlogged-tables',
-          `${n} unlogged ${n === 1 ? 'table' : 'tables'} in database ${database}: empty after a restore. Other databases were not looked at.`,
+          `${n} unlogged ${n === 1 ? 'table' : 'tables'} in database ${database}: empty after a restore. Other databases were not checked.`,
         ]
       : undefined,
   ({ preparedTransactions: n }) =>
     n > 0
       ? [
           'prepared-transactions',
-          `${n} prepared ${n === 1 ? 'transaction is' : 'transactions are'} in the copy too: whoever restores it must commit or roll back, for they hold locks.`,
+          `${n} prepared ${n === 1 ? 'transaction is' : 'transactions are'} in the copy too: after a restore, commit or roll back each one, because it holds locks.`,
         ]
       : undefined,
   ({ persistentSlots: names }) =>
     names.length > 0
       ? [
           'persistent-slots',
-          `Replication slots are in the copy too and keep WAL there until they are dropped: ${names.join(', ')}.`,
+          `Replication slots are in the copy too and keep WAL after a restore until they are dropped: ${names.join(', ')}.`,
         ]
       : undefined,
   ({ lostSlots: names }) =>
@@ -104,13 +107,13 @@ const RULES: readonly Rule[] = [
       ? undefined
       : [
           'wal-outside',
-          `pg_wal lies outside of the data volume, at ${path}: a snapshot of that volume alone does not hold it.`,
+          `pg_wal is outside the data volume, at ${path}: a snapshot of that volume alone does not contain it.`,
         ],
   ({ archiverFailing }) =>
     archiverFailing
       ? [
           'archiver-failing',
-          'The last attempt to archive WAL failed: WAL piles up in pg_wal, and point-in-time recovery ends there.',
+          'The last attempt to archive WAL failed: WAL accumulates in pg_wal, and point-in-time recovery ends there.',
         ]
       : undefined,
   ({ longTransactions: n, longTransactionSeconds: s }) =>

@@ -3,57 +3,60 @@ import { join } from 'node:path';
 import { readIfThere } from '../../../lib/regular-file.ts';
 import type { ClusterState, ControlFile } from '../data-dir/control-file.ts';
 import { parseLsn } from '../lsn.ts';
-import { type CopyPromise, readLabel } from './receipt-claims.ts';
+import { type ReceiptClaims, readLabel } from './receipt-claims.ts';
 import type { PidFile } from './running.ts';
 
-/** The states in which a copy cut during the hold can be, by the server's role then. */
+/**
+ * The cluster states that a copy cut during the hold can have, by the server's role at the freeze.
+ */
 const PRIMARY_STATES: readonly ClusterState[] = ['in production', 'shutting down'];
 const STANDBY_STATES: readonly ClusterState[] = ['in archive recovery'];
 
 /**
- * Has a server run on the copy since it was made, as far as its small files tell? What WAL tells
- * comes later. An ordinary checkpoint is no evidence: the live server may take one during the hold.
+ * Whether a server has run on the copy since it was made, judged by its small files; WAL is judged
+ * later. An ordinary checkpoint proves nothing: the live server may take one during the hold.
  *
  * @returns why, or `null`.
  */
 export async function hasRun(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   pidFile: PidFile | null,
 ): Promise<string | null> {
-  const { position, restore, isStandby } = promise;
+  const { position, restore, isStandby } = claims;
   const states = isStandby ? STANDBY_STATES : PRIMARY_STATES;
   if (!states.includes(control.state)) {
-    return `pg_control says "${control.state}", where a copy cut during the freeze says "${states[0]}"`;
+    return `pg_control says "${control.state}", but a copy cut during the freeze says "${states[0]}"`;
   }
   if (!isStandby && control.timeline !== position.timeline) {
-    return `pg_control is on timeline ${control.timeline}, the freeze was on ${position.timeline}`;
+    return `pg_control is on timeline ${control.timeline}, but the freeze was on ${position.timeline}`;
   }
   const started = Date.parse(position.serverStartedAt);
-  // A server writes the file before the moment that it calls its start, in whole seconds.
+  // A server writes this file before its recorded start time, in whole seconds.
   if (pidFile?.startedAt && pidFile.startedAt.getTime() > started + 1_000) {
-    return `postmaster.pid is of a server started at ${pidFile.startedAt.toISOString()}, the frozen one started at ${position.serverStartedAt}`;
+    return `postmaster.pid belongs to a server started at ${pidFile.startedAt.toISOString()}, but the frozen server started at ${position.serverStartedAt}`;
   }
   const used = await readIfThere(join(pgdata, 'backup_label.old'));
   if (used === null) return null;
   if (used === restore.backupLabel) return 'a server has already used the label (backup_label.old)';
   const start = readLabel(used)?.start;
   return start !== undefined && start > parseLsn(position.startLsn)
-    ? 'backup_label.old is of a later backup'
+    ? 'backup_label.old belongs to a later backup'
     : null;
 }
 
 /**
- * Was a server started on a copy made file by file? Its postmaster.pid is the frozen server's, which
- * may have been restarted during the hold; one started on the copy started after the lease's end, or
- * after the copy's own files were made.
+ * Whether a server was started on a copy made file by file. The copy's postmaster.pid is the frozen
+ * server's, which may have been restarted during the hold. A server started on the copy started
+ * after the lease's end, or after the copy's own files were made.
  *
  * @param staging a folder that came with the copy; a chown of the volume makes it look newer.
+ * @returns why, or `null`.
  */
 export async function startedSince(
   staging: string,
-  { position, expiresAt }: CopyPromise,
+  { position, expiresAt }: ReceiptClaims,
   pidFile: PidFile | null,
 ): Promise<string | null> {
   const started = pidFile?.startedAt?.getTime();
@@ -62,5 +65,5 @@ export async function startedSince(
   const during = expiresAt !== null && started <= expiresAt.getTime();
   // postmaster.pid has whole seconds.
   if (during && made !== undefined && started + 1_000 < made.ctimeMs) return null;
-  return `postmaster.pid is of a server started at ${new Date(started).toISOString()}, the frozen one started at ${position.serverStartedAt}`;
+  return `postmaster.pid belongs to a server started at ${new Date(started).toISOString()}, but the frozen server started at ${position.serverStartedAt}`;
 }

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { QuiesceError } from '../../../errors.ts';
 
-/** @throws QuiesceError RESTORE_UNWRITABLE where the server could not read what we put there. */
+/** @throws QuiesceError RESTORE_UNWRITABLE where the server could not read the files we write. */
 export async function checkOwner(pgdata: string, folder: string): Promise<void> {
   await access(pgdata, constants.R_OK | constants.W_OK | constants.X_OK);
   await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -11,7 +11,7 @@ export async function checkOwner(pgdata: string, folder: string): Promise<void> 
   if (self !== undefined && self !== 0 && self !== uid) {
     throw new QuiesceError(
       'RESTORE_UNWRITABLE',
-      `${pgdata} belongs to user ${uid} and this is user ${self}: the server could not read what is put there.`,
+      `${pgdata} belongs to user ${uid}, but prepare-restore runs as user ${self}: the server could not read the files written there.`,
       { hint: `Run prepare-restore as user ${uid}, or as root.` },
     );
   }

@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../../errors.ts';
 
-/** The receipt is damaged or of other data. */
+/** The receipt is damaged or belongs to other data. */
 export function receiptInvalid(message: string, hint?: string): QuiesceError {
   return new QuiesceError('RESTORE_RECEIPT_INVALID', message, hint === undefined ? {} : { hint });
 }

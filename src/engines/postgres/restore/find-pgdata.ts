@@ -14,8 +14,8 @@ import { incomplete, receiptInvalid } from './errors.ts';
 const SEARCH_DEPTH = 3;
 
 /**
- * PGDATA in a restored copy: where the receipt says, or, if it does not say, wherever under the
- * volume the data of this system lies. It never leads out of the volume.
+ * PGDATA in a restored copy: where the receipt says or, if it does not say, the one folder on the
+ * volume with this system's data. It is never outside the volume.
  */
 export async function locateData(
   dataDir: string,
@@ -24,12 +24,12 @@ export async function locateData(
 ): Promise<string> {
   if (named === null) return await search(dataDir, systemIdentifier);
   if (isAbsolute(named) || named.split(/[/\\]/).includes('..')) {
-    throw receiptInvalid(`The receipt names a data directory outside of the volume: ${named}`);
+    throw receiptInvalid(`The receipt names a data directory outside the volume: ${named}`);
   }
-  const pgdata = await inside(dataDir, join(dataDir, named), 'the data directory');
+  const pgdata = await requireInside(dataDir, join(dataDir, named), 'the data directory');
   if (!(await isData(pgdata))) {
     throw incomplete(
-      `${pgdata} is no PostgreSQL data directory: it lacks PG_VERSION or global/pg_control.`,
+      `${pgdata} is not a PostgreSQL data directory: it lacks PG_VERSION or global/pg_control.`,
     );
   }
   return pgdata;
@@ -42,7 +42,7 @@ async function search(dataDir: string, systemIdentifier: string): Promise<string
   for (let depth = 0; depth <= SEARCH_DEPTH; depth += 1) {
     const next: string[] = [];
     for (const folder of folders) {
-      // Of a folder where this user may not look, none is named: lost+found, for one, is for root alone.
+      // Skips a folder that this user may not read: only root may read lost+found, for example.
       if (!(await isData(folder).catch(unlessDenied))) next.push(...(await subfolders(folder)));
       else if ((await systemOf(folder)) === systemIdentifier) found.push(folder);
       else others += 1;
@@ -52,15 +52,15 @@ async function search(dataDir: string, systemIdentifier: string): Promise<string
   const [only] = found;
   if (only === undefined) {
     if (others > 0)
-      throw receiptInvalid(`No data under ${dataDir} is of system ${systemIdentifier}.`);
+      throw receiptInvalid(`No data under ${dataDir} belongs to system ${systemIdentifier}.`);
     throw incomplete(
       `There is no PostgreSQL data directory under ${dataDir}, down to ${SEARCH_DEPTH} folders deep.`,
     );
   }
   if (found.length > 1) {
     throw receiptInvalid(
-      `The receipt names no data directory, and several are of its system: ${found.join(', ')}.`,
-      'Point --data at the folder that holds only one of them and its .quiesce.',
+      `The receipt names no data directory, and several belong to its system: ${found.join(', ')}.`,
+      'Point --data at the folder that contains only one of them and its .quiesce.',
     );
   }
   return only;
@@ -95,8 +95,13 @@ async function isData(folder: string): Promise<boolean> {
   return true;
 }
 
-/** The real path, if it lies in the volume. */
-async function inside(dataDir: string, path: string, what: string): Promise<string> {
+/**
+ * The real path, which must be in the volume.
+ *
+ * @throws QuiesceError RESTORE_INCOMPLETE where nothing is there, RESTORE_RECEIPT_INVALID where it
+ * leads out of the volume.
+ */
+async function requireInside(dataDir: string, path: string, what: string): Promise<string> {
   let real: string;
   try {
     real = await realpath(path);
@@ -115,30 +120,31 @@ async function inside(dataDir: string, path: string, what: string): Promise<stri
 }
 
 /**
- * WAL and tablespaces must be in the copy too: a link that leads out of it leads to data of which
- * the receipt proves nothing, on the machine of the original to the original's own.
+ * WAL and tablespaces must be in the copy too. The receipt proves nothing about data behind a link
+ * that leads out of the copy. On the machine of the original, such a link leads to the original's
+ * own data.
  *
- * @param tablespaceMap content of the map the receipt holds; each line is `OID path`.
+ * @param tablespaceMap content of the map in the receipt; each line is `OID path`.
  */
 export async function checkLinks(
   dataDir: string,
   pgdata: string,
   tablespaceMap: string | null,
 ): Promise<void> {
-  await inside(dataDir, join(pgdata, 'pg_wal'), 'the WAL');
+  await requireInside(dataDir, join(pgdata, 'pg_wal'), 'the WAL');
   const spaces = join(pgdata, 'pg_tblspc');
   for (const name of await readdir(spaces)) {
     if ((await lstat(join(spaces, name))).isSymbolicLink()) {
-      await inside(dataDir, join(spaces, name), `tablespace ${name}`);
+      await requireInside(dataDir, join(spaces, name), `tablespace ${name}`);
     }
   }
   for (const line of tablespaceMap?.split('\n') ?? []) {
     const [, oid, path] = /^(\d+) (.+)$/.exec(line) ?? [];
-    if (path !== undefined) await inside(dataDir, path, `tablespace ${oid} of the map`);
+    if (path !== undefined) await requireInside(dataDir, path, `tablespace ${oid} of the map`);
   }
 }
 
-/** `pg_control`, which must be of the receipt's system. */
+/** Reads `pg_control`, which must belong to the receipt's system. */
 export async function readOwnControl(
   pgdata: string,
   systemIdentifier: string,
@@ -146,7 +152,7 @@ export async function readOwnControl(
   const found = await systemOf(pgdata);
   if (found !== systemIdentifier) {
     throw receiptInvalid(
-      `The receipt is of system ${systemIdentifier}, but ${pgdata} is of system ${found}.`,
+      `The receipt is for system ${systemIdentifier}, but ${pgdata} belongs to system ${found}.`,
     );
   }
   try {

@@ -17,28 +17,30 @@ import { checkVolumes, mapAsLinked } from './tablespace-links.ts';
 import { hasRun } from './already-started.ts';
 import { readIfThere } from '../../../lib/regular-file.ts';
 import { checkOwner } from './check-owner.ts';
-import { type CopyPromise, readPromise } from './receipt-claims.ts';
-import { coverage, preparedOf } from './prepared.ts';
+import { type ReceiptClaims, readClaims } from './receipt-claims.ts';
+import { coverage, preparedRecord } from './prepared.ts';
 import { type CopyProof, proveCopy } from './prove-copy.ts';
 import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { blocksStart, type PidFile, readPidFile, runningOnWal, runningServer } from './running.ts';
 import { prepareStagedCopy } from './staged-copy.ts';
 
-/** A copy under preparation. */
+/** A copy that is being prepared. */
 interface Copy {
-  readonly promise: CopyPromise;
+  readonly claims: ReceiptClaims;
   readonly dataDir: string;
   readonly pgdata: string;
   readonly pidFile: PidFile | null;
-  /** Name in PGDATA → content: what must be there at the first start. The label comes last. */
+  /**
+   * Name in PGDATA → content: the files that must exist at the first start. The label comes last.
+   */
   readonly files: ReadonlyMap<string, string>;
 }
 
 /**
  * Prepares a restored PostgreSQL copy for its first start; see `RestoreModule` for the contract.
  *
- * A refusal has changed nothing. A write that fails midway leaves nothing but proven files, and the
- * next run takes it up.
+ * A refusal changes nothing. A write that fails midway leaves only proven files, and the next run
+ * continues from there.
  */
 export async function prepareRestore(
   receipt: Receipt,
@@ -46,36 +48,36 @@ export async function prepareRestore(
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<PrepareOutcome> {
-  const promise = readPromise(receipt);
-  const { restore, systemIdentifier } = promise;
-  if (promise.mode === 'staged') {
-    const outcome = await prepareStagedCopy(promise, dataDir, options, signal);
+  const claims = readClaims(receipt);
+  const { restore, systemIdentifier } = claims;
+  if (claims.mode === 'staged') {
+    const outcome = await prepareStagedCopy(claims, dataDir, options, signal);
     if (outcome !== null) return outcome;
   }
   const pgdata = await locateData(dataDir, restore.dataDirectory, systemIdentifier);
   const control = await readOwnControl(pgdata, systemIdentifier);
   const folder = join(dataDir, VOLUME_FOLDER);
-  const files = await filesToPlace(folder, pgdata, promise);
-  const copy: Copy = { promise, dataDir, pgdata, files, pidFile: await readPidFile(pgdata) };
+  const files = await filesToPlace(folder, pgdata, claims);
+  const copy: Copy = { claims, dataDir, pgdata, files, pidFile: await readPidFile(pgdata) };
   await checkVersion(copy);
 
-  const run = await hasRun(pgdata, promise, control, copy.pidFile);
-  const before = await wasPrepared(dataDir, promise.id);
+  const run = await hasRun(pgdata, claims, control, copy.pidFile);
+  const before = await wasPrepared(dataDir, claims.id);
   if (before && run !== null && !(await labelInPlace(copy)))
     return alreadyPrepared(aboutOf(copy, options));
-  if (promise.mode === 'open') await checkVolumes(pgdata, promise);
+  if (claims.mode === 'open') await checkVolumes(pgdata, claims);
   const running =
     (await runningServer(pgdata, copy.pidFile)) ??
-    (promise.mode === 'open' ? await runningOnWal(pgdata) : null);
+    (claims.mode === 'open' ? await runningOnWal(pgdata) : null);
   if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
   if (run !== null) throw dataPast(`A server has run on this copy: ${run}.`);
   if (!options.dryRun) await checkOwner(pgdata, folder);
-  if (promise.mode !== 'open') await checkLinks(dataDir, pgdata, restore.tablespaceMap);
+  if (claims.mode !== 'open') await checkLinks(dataDir, pgdata, restore.tablespaceMap);
   await checkForeignLabel(copy);
 
   let proof: CopyProof;
   try {
-    proof = await proveCopy(pgdata, promise, control, options, signal);
+    proof = await proveCopy(pgdata, claims, control, options, signal);
   } catch (error) {
     const past = error instanceof QuiesceError && error.code === 'RESTORE_DATA_PAST';
     if (past && before && !(await labelInPlace(copy)))
@@ -83,23 +85,23 @@ export async function prepareRestore(
     throw error;
   }
   signal.throwIfAborted();
-  if (coverage(promise, proof) === 'checkpoint' && copy.pidFile?.startedAt == null) {
+  if (coverage(claims, proof) === 'checkpoint' && copy.pidFile?.startedAt == null) {
     throw incomplete(
-      'WAL no longer holds the marker, and without postmaster.pid it cannot be proven that the checkpoint behind it was made by the frozen server and not by one started on this copy.',
+      'WAL no longer holds the marker, and without postmaster.pid nothing proves that the frozen server, and not one started on this copy, made the checkpoint after it.',
     );
   }
-  return await place(copy, proof, options);
+  return await placeFiles(copy, proof, options);
 }
 
-function aboutOf({ promise, pgdata }: Copy, { dryRun }: PrepareOptions) {
-  return { dryRun, id: promise.id, engine: 'postgres', dataDirectory: pgdata };
+function aboutOf({ claims, pgdata }: Copy, { dryRun }: PrepareOptions) {
+  return { dryRun, id: claims.id, engine: 'postgres', dataDirectory: pgdata };
 }
 
-/** The receipt's own copy of the label counts; the files beside it must say the same. */
+/** The label in the receipt is the one that counts. The files on the volume must equal it. */
 async function filesToPlace(
   folder: string,
   pgdata: string,
-  { mode, restore }: CopyPromise,
+  { mode, restore }: ReceiptClaims,
 ): Promise<ReadonlyMap<string, string>> {
   const wanted = [
     ['tablespace_map', TABLESPACE_MAP_FILE, restore.tablespaceMap],
@@ -120,11 +122,11 @@ async function filesToPlace(
   return files;
 }
 
-async function checkVersion({ pgdata, promise }: Copy): Promise<void> {
+async function checkVersion({ pgdata, claims }: Copy): Promise<void> {
   const major = await readMajor(pgdata);
-  if (major !== promise.major) {
+  if (major !== claims.major) {
     throw receiptInvalid(
-      `The receipt is of PostgreSQL ${promise.major}, but ${pgdata} is of ${major}.`,
+      `The receipt is for PostgreSQL ${claims.major}, but ${pgdata} belongs to PostgreSQL ${major}.`,
     );
   }
 }
@@ -134,30 +136,33 @@ async function labelInPlace({ pgdata, files }: Copy): Promise<boolean> {
   return label !== undefined && (await readIfThere(join(pgdata, 'backup_label'))) === label;
 }
 
-/** A label of another backup would send recovery elsewhere; whose it is cannot be told here. */
+/**
+ * Refuses a label that is not the receipt's: it would send recovery elsewhere, and nothing here
+ * shows which backup it belongs to.
+ */
 async function checkForeignLabel({ pgdata, files }: Copy): Promise<void> {
   for (const name of ['backup_label', 'tablespace_map']) {
     const found = await readIfThere(join(pgdata, name));
     if (found !== null && found !== files.get(name)) {
       throw receiptInvalid(
-        `${join(pgdata, name)} is there already and is not the receipt's.`,
-        'Another backup tool left it in the copy. Remove it only if you know that it is not needed.',
+        `${join(pgdata, name)} already exists and is not the receipt's.`,
+        'Another backup tool left it in the copy. Remove it only if you know that nothing needs it.',
       );
     }
   }
 }
 
-async function place(
+async function placeFiles(
   copy: Copy,
   proof: CopyProof,
   options: PrepareOptions,
 ): Promise<PrepareOutcome> {
-  const { dataDir, pgdata, files, pidFile, promise } = copy;
+  const { dataDir, pgdata, files, pidFile, claims } = copy;
   const blocks = pidFile !== null && (await blocksStart(pgdata, pidFile));
   if (!options.dryRun) {
     for (const [name, content] of files) await putInPlace(pgdata, name, content);
     if (blocks) await removeDurably(join(pgdata, 'postmaster.pid'));
-    await keepPrepared(dataDir, preparedOf(promise, proof));
+    await keepPrepared(dataDir, preparedRecord(claims, proof));
   }
   return outcomeOf(aboutOf(copy, options), {
     placed: [...files.keys()],
@@ -174,24 +179,24 @@ async function putInPlace(pgdata: string, name: string, content: string): Promis
   await writeDurably(path, content, { mode: 0o600, ...(await ownerLike(pgdata)) });
 }
 
-function sentence({ promise, pgdata, files }: Copy, proof: CopyProof, dryRun: boolean): string {
+function sentence({ claims, pgdata, files }: Copy, proof: CopyProof, dryRun: boolean): string {
   const names = [...files.keys()].toReversed().join(' and ');
   const put =
     names === ''
-      ? 'needs no file put in place'
+      ? 'needs no further file'
       : dryRun
         ? `would get ${names}`
         : `has ${names} in place`;
-  const marker = promise.isStandby
-    ? 'past the position promised'
+  const marker = claims.isStandby
+    ? 'past the promised position'
     : proof.markerFound
       ? 'with the marker'
-      : 'from a checkpoint behind the marker';
-  return `The copy of freeze ${promise.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pagesChecked} pages changed since is ahead of it.`;
+      : 'from a checkpoint after the marker';
+  return `The copy of freeze ${claims.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pagesChecked} pages changed since is ahead of it.`;
 }
 
 async function notesFor(
-  { promise, pgdata, pidFile, files }: Copy,
+  { claims, pgdata, pidFile, files }: Copy,
   blocks: boolean,
 ): Promise<string[]> {
   const notes: string[] = [];
@@ -201,19 +206,21 @@ async function notesFor(
     );
   } else if (await exists(join(pgdata, 'recovery.signal'))) {
     notes.push(
-      'It will start with a recovery from the archive, which needs restore_command and may go on past the freeze; remove recovery.signal to start it as it was frozen.',
+      'It will start with a recovery from the archive, which needs restore_command and may go on past the freeze; remove recovery.signal to start it in the frozen state.',
     );
   }
-  if (promise.mode === 'crash-consistent') {
+  if (claims.mode === 'crash-consistent') {
     notes.push('The freeze was crash-consistent: the server recovers as after a crash.');
   }
   const map = files.get('tablespace_map');
-  if (map !== undefined && map !== promise.restore.tablespaceMap) {
-    notes.push('tablespace_map names the tablespaces where the links in pg_tblspc lead now.');
+  if (map !== undefined && map !== claims.restore.tablespaceMap) {
+    notes.push(
+      'tablespace_map has the paths of the tablespaces as the links in pg_tblspc now have them.',
+    );
   }
   if (blocks) {
     notes.push(
-      `postmaster.pid was copied with the data and names process ${pidFile?.pid}, which runs here and is no server of this data: it would keep the server from starting.`,
+      `postmaster.pid was copied with the data and names process ${pidFile?.pid}, which runs here but is not a server of this data: the file would stop the server from starting.`,
     );
   }
   return notes;

@@ -1,22 +1,22 @@
 import { preparedNow } from '../../shared/prepared-copy.ts';
-import type { Prepared } from '../receipt.ts';
+import type { PreparedRecord } from '../receipt.ts';
 import type { CopyProof } from './prove-copy.ts';
-import type { CopyPromise } from './receipt-claims.ts';
+import type { ReceiptClaims } from './receipt-claims.ts';
 
-/** What shows that the promise is in the copy. */
-export function coverage(promise: CopyPromise, proof: CopyProof): Prepared['coveredBy'] {
-  if (promise.isStandby) return 'replay';
+/** How the proof shows that the copy contains what the receipt promises. */
+export function coverage(claims: ReceiptClaims, proof: CopyProof): PreparedRecord['coveredBy'] {
+  if (claims.isStandby) return 'replay';
   return proof.markerFound ? 'marker' : 'checkpoint';
 }
 
-/** What is left for later runs and for the verification at start. */
-export function preparedOf(promise: CopyPromise, proof: CopyProof): Prepared {
+/** The record for later runs and for the verification at start. */
+export function preparedRecord(claims: ReceiptClaims, proof: CopyProof): PreparedRecord {
   const { walFrom, walEnd } = proof;
   return {
-    ...preparedNow(promise.id),
-    systemIdentifier: promise.systemIdentifier,
+    ...preparedNow(claims.id),
+    systemIdentifier: claims.systemIdentifier,
     walFrom,
     walEnd,
-    coveredBy: coverage(promise, proof),
+    coveredBy: coverage(claims, proof),
   };
 }

@@ -6,7 +6,7 @@ import { WalEvidence } from '../wal/evidence.ts';
 import { locateWal } from '../wal/prove-marker.ts';
 import { printLsn, type WalLocation } from '../wal/segments.ts';
 import { firstRecordIn, type WalkResult, walkWal } from '../wal/walk.ts';
-import type { CopyPromise } from './receipt-claims.ts';
+import type { ReceiptClaims } from './receipt-claims.ts';
 import { dataPast, incomplete } from './errors.ts';
 
 export interface CopyProof {
@@ -14,7 +14,7 @@ export interface CopyProof {
   /** The end of valid WAL in the copy. */
   readonly walEnd: string;
   readonly records: number;
-  /** False on a standby, and where the data files themselves already hold all of the promise. */
+  /** False on a standby, and where the data files already contain everything that is promised. */
   readonly markerFound: boolean;
   readonly pagesChecked: number;
 }
@@ -25,35 +25,37 @@ interface Walk {
   readonly evidence: WalEvidence;
 }
 
-/** Clocks of server and sidecar may differ a little, and file times may be written late. */
+/** The clocks of server and sidecar may differ a little, and file times may be written late. */
 const MTIME_SLACK_MS = 60_000;
 
 /**
- * Proves from files alone that recovery of this copy reaches what the receipt promises: WAL is whole
- * to there, no server has run on it, and no page is ahead of WAL.
+ * Proves from files alone that recovery of this copy reaches what the receipt promises: its WAL is
+ * complete up to there, no server has run on it, and no page is ahead of WAL.
  *
  * @throws QuiesceError `RESTORE_DATA_PAST` or `RESTORE_INCOMPLETE`.
  */
 export async function proveCopy(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<CopyProof> {
-  const walk = await readWal(pgdata, promise, control, options, signal);
-  const scan = await scanPages(pgdata, promise, control, walk, options, signal);
+  const walk = await readWal(pgdata, claims, control, options, signal);
+  const scan = await scanPages(pgdata, claims, control, walk, options, signal);
   return { ...summary(walk), pagesChecked: scan.pages };
 }
 
-/** The part of the proof that is about WAL alone: whole from the start to what is promised. */
+/**
+ * The part of the proof that concerns WAL alone: complete from the start to the promised position.
+ */
 export async function proveWal(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   signal: AbortSignal,
 ): Promise<Omit<CopyProof, 'pagesChecked'>> {
-  return summary(await readWal(pgdata, promise, control, { dryRun: true }, signal));
+  return summary(await readWal(pgdata, claims, control, { dryRun: true }, signal));
 }
 
 function summary({ from, result, evidence }: Walk): Omit<CopyProof, 'pagesChecked'> {
@@ -67,22 +69,22 @@ function summary({ from, result, evidence }: Walk): Omit<CopyProof, 'pagesChecke
 
 async function readWal(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<Walk> {
-  checkControl(promise, control);
-  const location = await locate(pgdata, promise);
-  const walk = await walkFromStart(location, promise, control, options, signal);
-  checkWalk(promise, control, walk);
+  checkControl(claims, control);
+  const location = await locate(pgdata, claims);
+  const walk = await walkFromStart(location, claims, control, options, signal);
+  checkWalk(claims, control, walk);
   return walk;
 }
 
-function checkControl({ position, restore }: CopyPromise, control: ControlFile): void {
+function checkControl({ position, restore }: ReceiptClaims, control: ControlFile): void {
   if (control.walSegmentSize !== restore.wal.segmentSize) {
     throw incomplete(
-      `pg_control names WAL segments of ${control.walSegmentSize} bytes, the receipt ${restore.wal.segmentSize}.`,
+      `pg_control has WAL segments of ${control.walSegmentSize} bytes, the receipt ${restore.wal.segmentSize}.`,
     );
   }
   if (control.checkpointLsn < parseLsn(position.checkpointLsn)) {
@@ -92,13 +94,13 @@ function checkControl({ position, restore }: CopyPromise, control: ControlFile):
   }
 }
 
-async function locate(pgdata: string, promise: CopyPromise): Promise<WalLocation> {
-  const { systemIdentifier, position, restore } = promise;
+async function locate(pgdata: string, claims: ReceiptClaims): Promise<WalLocation> {
+  const { systemIdentifier, position, restore } = claims;
   const { segmentSize } = restore.wal;
   try {
     const wanted = { timeline: position.timeline, systemIdentifier, segmentSize };
     // A running primary never changes its timeline.
-    const fixed = promise.isStandby ? {} : { serverTimeline: position.timeline };
+    const fixed = claims.isStandby ? {} : { serverTimeline: position.timeline };
     return await locateWal(pgdata, { ...wanted, ...fixed });
   } catch (error) {
     throw incomplete(
@@ -108,25 +110,24 @@ async function locate(pgdata: string, promise: CopyPromise): Promise<WalLocation
 }
 
 /**
- * With a label, recovery starts at the freeze's checkpoint. Without one it starts at pg_control's:
- * a checkpoint during the hold may have removed the WAL before it, and then the walk begins as
+ * With a label, recovery starts at the freeze's checkpoint. Without one it starts at pg_control's.
+ * A checkpoint during the hold may have removed the WAL before that one. The walk then begins as
  * early as the copy allows.
  */
 async function walkFromStart(
   location: WalLocation,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<Walk> {
-  const start = Number(parseLsn(promise.position.startLsn));
+  const start = Number(parseLsn(claims.position.startLsn));
   const walk = (from: number): Promise<Walk> =>
-    walkFrom(location, promise, control, from, options, signal);
+    walkFrom(location, claims, control, from, options, signal);
   const first = await walk(start);
   const redo = Number(control.redoLsn);
-  if (promise.mode !== 'crash-consistent' || first.result.records > 0 || redo <= start)
-    return first;
-  const { markerLsn } = promise.position;
+  if (claims.mode !== 'crash-consistent' || first.result.records > 0 || redo <= start) return first;
+  const { markerLsn } = claims.position;
   const marker = markerLsn === null ? Infinity : Number(parseLsn(markerLsn));
   if (redo < marker) return await walk(redo);
   const early = await firstRecordIn(location, marker - 1, signal);
@@ -136,19 +137,19 @@ async function walkFromStart(
 
 async function walkFrom(
   location: WalLocation,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   from: number,
   { onProgress }: PrepareOptions,
   signal: AbortSignal,
 ): Promise<Walk> {
-  const { id, position, isStandby } = promise;
+  const { id, position, isStandby } = claims;
   const start = Number(parseLsn(position.startLsn));
   const evidence = new WalEvidence({
     marker: position.markerLsn === null ? null : { id, lsn: Number(parseLsn(position.markerLsn)) },
     backupStart: start,
     checkpoint: Number(control.checkpointLsn),
-    // A standby's WAL is its primary's, which may restart as it likes.
+    // A standby's WAL is its primary's, and the primary may restart at any time.
     restartsAfter: isStandby ? Infinity : start,
   });
   const visit = (record: Parameters<WalEvidence['see']>[0]): boolean => {
@@ -161,14 +162,14 @@ async function walkFrom(
   return { from, result, evidence };
 }
 
-function checkWalk(promise: CopyPromise, control: ControlFile, walk: Walk): void {
+function checkWalk(claims: ReceiptClaims, control: ControlFile, walk: Walk): void {
   const { evidence, result } = walk;
   if (evidence.restart !== null) {
     throw dataPast(
-      `A server was started anew on this data after the freeze: WAL says so at ${printLsn(evidence.restart)}.`,
+      `A server was started on this data after the freeze: WAL shows it at ${printLsn(evidence.restart)}.`,
     );
   }
-  for (const [lsn, what] of requiredPositions(promise, control)) {
+  for (const [lsn, what] of requiredPositions(claims, control)) {
     if (result.endLsn < Number(lsn)) {
       throw incomplete(
         `WAL ends at ${printLsn(result.endLsn)}, before ${what} at ${formatLsn(lsn)}: ${result.ended}.`,
@@ -178,28 +179,26 @@ function checkWalk(promise: CopyPromise, control: ControlFile, walk: Walk): void
   const where = `WAL was read from ${printLsn(walk.from)} to ${printLsn(result.endLsn)}`;
   if (control.checkpointLsn >= BigInt(walk.from) && !evidence.checkpointSeen) {
     const at = formatLsn(control.checkpointLsn);
-    throw incomplete(
-      `The checkpoint that pg_control names, at ${at}, is not in WAL: ${result.ended}.`,
-    );
+    throw incomplete(`The checkpoint in pg_control, at ${at}, is not in WAL: ${result.ended}.`);
   }
-  if (promise.isStandby) return;
-  if (promise.mode !== 'crash-consistent' && evidence.backupEnd === null) {
-    const at = promise.position.stopLsn;
+  if (claims.isStandby) return;
+  if (claims.mode !== 'crash-consistent' && evidence.backupEnd === null) {
+    const at = claims.position.stopLsn;
     throw incomplete(`${where}, and the end of the backup at ${at} is not in it.`);
   }
-  checkMarker(promise, control, walk, where);
+  checkMarker(claims, control, walk, where);
 }
 
 function checkMarker(
-  { position, restore }: CopyPromise,
+  { position, restore }: ReceiptClaims,
   control: ControlFile,
   { evidence, result, from }: Walk,
   where: string,
 ): void {
   if (evidence.markerCommit !== null || position.markerLsn === null) return;
   const marker = parseLsn(position.markerLsn);
-  // A checkpoint of the same run of the server, begun behind the marker, has put all before it into
-  // the data files; its WAL is no longer needed.
+  // A checkpoint of the same run of the server, begun after the marker, has put everything before
+  // it into the data files. That WAL is no longer needed.
   if (BigInt(from) > marker && control.redoLsn > marker) return;
   const segment = segmentFileName(
     position.timeline,
@@ -213,13 +212,13 @@ function checkMarker(
 }
 
 function requiredPositions(
-  { position, isStandby }: CopyPromise,
+  { position, isStandby }: ReceiptClaims,
   control: ControlFile,
 ): [bigint, string][] {
   const required: [bigint, string][] = [];
   if (position.stopLsn !== null)
     required.push([parseLsn(position.stopLsn), 'the end of the backup']);
-  required.push([parseLsn(position.lsn), isStandby ? 'the position promised' : 'the marker']);
+  required.push([parseLsn(position.lsn), isStandby ? 'the promised position' : 'the marker']);
   required.push([control.checkpointLsn + 1n, "pg_control's checkpoint"]);
   required.push([control.minRecoveryPoint, "pg_control's minimum recovery point"]);
   return required;
@@ -227,7 +226,7 @@ function requiredPositions(
 
 async function scanPages(
   pgdata: string,
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   control: ControlFile,
   { result }: Walk,
   { onProgress }: PrepareOptions,
@@ -237,7 +236,7 @@ async function scanPages(
     pgdata,
     {
       walEnd: result.endLsn,
-      modifiedSince: new Date(promise.frozenAt.getTime() - MTIME_SLACK_MS),
+      modifiedSince: new Date(claims.frozenAt.getTime() - MTIME_SLACK_MS),
       blockSize: control.blockSize,
     },
     signal,
@@ -246,7 +245,7 @@ async function scanPages(
   if (scan.worst === null) return scan;
   const { file, block, lsn } = scan.worst;
   throw incomplete(
-    `${scan.pagesAhead} pages are ahead of WAL, the furthest ${file} block ${block} at ${printLsn(lsn)}, while WAL ends at ${printLsn(result.endLsn)}: ${result.ended}.`,
+    `${scan.pagesAhead} pages are ahead of WAL, the furthest is ${file} block ${block} at ${printLsn(lsn)}, while WAL ends at ${printLsn(result.endLsn)}: ${result.ended}.`,
     'WAL is missing or the files were copied at different moments: use another backup.',
   );
 }

@@ -10,8 +10,8 @@ import {
 } from '../receipt.ts';
 import { incomplete, receiptInvalid } from './errors.ts';
 
-/** What a PostgreSQL receipt promises of a copy, checked for contradictions. */
-export interface CopyPromise {
+/** What a PostgreSQL receipt promises about a copy, checked for contradictions. */
+export interface ReceiptClaims {
   readonly id: string;
   readonly mode: (typeof MODES)[number];
   readonly isStandby: boolean;
@@ -19,31 +19,31 @@ export interface CopyPromise {
   /** Major version of the server. */
   readonly major: number;
   readonly frozenAt: Date;
-  /** The end of the lease as the receipt on the volume has it, renewals left out. */
+  /** The end of the lease as the receipt on the volume has it, without renewals. */
   readonly expiresAt: Date | null;
   readonly position: PostgresPosition;
   readonly restore: PostgresRestore;
 }
 
-/** For which way to copy each mode keeps its promise. */
+/** The copy methods for which each mode keeps its promise. */
 const COPIES_OF: Readonly<Record<(typeof MODES)[number], readonly string[]>> = {
   sealed: ['snapshot'],
   'crash-consistent': ['snapshot'],
   staged: ['files'],
   open: ['volumes'],
-  // Files of a standby that stands still may be copied one by one, too.
+  // The files of a standby whose replay is paused may also be copied one by one.
   'replica-paused': ['snapshot', 'files'],
 };
 
 /** @throws QuiesceError `RESTORE_RECEIPT_INVALID`. */
-export function readPromise(receipt: Receipt): CopyPromise {
+export function readClaims(receipt: Receipt): ReceiptClaims {
   const schemas = { position: positionSchema, restore: restoreSchema };
   const { position, restore } = promisedIn(receipt, 'postgres', schemas, invalid);
   const mode = MODES.find((known) => known === receipt.mode);
   if (mode === undefined) throw receiptInvalid(`The receipt has an unknown mode: ${receipt.mode}.`);
   if (!COPIES_OF[mode].includes(receipt.copy)) {
     throw receiptInvalid(
-      `The receipt is for a copy made as "${receipt.copy}"; the mode ${mode} holds for a copy made as "${COPIES_OF[mode].join('" or "')}" only.`,
+      `The receipt is for a copy made as "${receipt.copy}"; the mode ${mode} is valid only for a copy made as "${COPIES_OF[mode].join('" or "')}".`,
     );
   }
   const { role, identity, version } = receipt.engine;
@@ -52,9 +52,11 @@ export function readPromise(receipt: Receipt): CopyPromise {
   }
   const { systemIdentifier } = identity;
   if (systemIdentifier === undefined || receipt.frozenAt === null) {
-    throw receiptInvalid('The receipt does not say of which system it is, or when it was frozen.');
+    throw receiptInvalid(
+      'The receipt does not say which system it belongs to, or when the system was frozen.',
+    );
   }
-  const promise: CopyPromise = {
+  const claims: ReceiptClaims = {
     id: receipt.id,
     mode,
     isStandby: role === 'standby',
@@ -65,34 +67,36 @@ export function readPromise(receipt: Receipt): CopyPromise {
     position,
     restore,
   };
-  checkWhole(promise);
-  return promise;
+  checkWhole(claims);
+  return claims;
 }
 
-function checkWhole({ id, mode, isStandby, position, restore }: CopyPromise): void {
+function checkWhole({ id, mode, isStandby, position, restore }: ReceiptClaims): void {
   const { segmentSize } = restore.wal;
   if (segmentSize < 1 << 20 || segmentSize > 1 << 30 || (segmentSize & (segmentSize - 1)) !== 0) {
-    throw receiptInvalid(`The receipt names an impossible WAL segment size: ${segmentSize}.`);
+    throw receiptInvalid(`The receipt has an impossible WAL segment size: ${segmentSize}.`);
   }
   if (mode === 'open' && restore.backupLabel === null) {
     throw incomplete(
-      `The receipt of ${id} on the volume was written while the backup was open: its label did not exist yet, and without the label this copy would start and be corrupt.`,
-      `Give the final receipt, the one that quiesce thaw printed (quiesce receipts keeps it, too): --receipt FILE`,
+      `The receipt of ${id} on the volume was written while the backup was open: its label did not exist yet, and without the label a server would start on this copy and its data would be corrupt.`,
+      `Give the final receipt, which quiesce thaw printed and quiesce receipts keeps: --receipt FILE`,
     );
   }
   if (!isStandby && position.markerLsn === null) {
-    throw receiptInvalid('The receipt is of a primary and names no marker.');
+    throw receiptInvalid('The receipt is for a primary and has no marker.');
   }
   if (mode === 'replica-paused' && !isStandby) {
-    throw receiptInvalid('The receipt is of a paused replica and says that it was a primary.');
+    throw receiptInvalid('The receipt is for a paused replica, but its role is primary.');
   }
   checkOrder(position, isStandby);
   if (mode === 'crash-consistent') return;
   if (restore.backupLabel === null || position.stopLsn === null) {
-    throw receiptInvalid(`The receipt is of a ${mode} freeze and lacks its label or its end.`);
+    throw receiptInvalid(
+      `The receipt is for a ${mode} freeze and lacks its label or its end position.`,
+    );
   }
   if (mode === 'staged' && (restore.staged === undefined || restore.dataDirectory === null)) {
-    throw receiptInvalid('The receipt does not say where its staged backup lies.');
+    throw receiptInvalid('The receipt does not say where its staged backup is.');
   }
   const label = readLabel(restore.backupLabel);
   const same =
@@ -105,7 +109,10 @@ function checkWhole({ id, mode, isStandby, position, restore }: CopyPromise): vo
   if (!same) throw receiptInvalid('The label in the receipt contradicts its position or role.');
 }
 
-/** As of any freeze: a receipt that names an earlier end would promise less than the freeze did. */
+/**
+ * The order that the positions of any freeze have. A receipt with an earlier end would promise less
+ * than the freeze did.
+ */
 function checkOrder(position: PostgresPosition, isStandby: boolean): void {
   const at = (lsn: string | null): bigint => parseLsn(lsn ?? position.lsn);
   const [start, end] = [at(position.startLsn), at(position.lsn)];
@@ -117,8 +124,8 @@ function checkOrder(position: PostgresPosition, isStandby: boolean): void {
 }
 
 /**
- * What a freeze writes, line by line. Another BACKUP METHOD would make the server start without
- * looking for the end of the backup, corrupt or not.
+ * The label that a freeze writes, line by line. Another BACKUP METHOD would make the server start
+ * without looking for the end of the backup, whether corrupt or not.
  */
 const WHOLE_LABEL =
   /^START WAL LOCATION: .+\nCHECKPOINT LOCATION: .+\nBACKUP METHOD: streamed\nBACKUP FROM: .+\nSTART TIME: .+\nLABEL: .*\nSTART TIMELINE: \d+\n$/;
@@ -130,7 +137,7 @@ export interface Label {
   readonly fromStandby: boolean;
 }
 
-/** The lines of a `backup_label` that recovery goes by; `undefined` where it is none. */
+/** The lines of a `backup_label` that recovery uses; `undefined` where the text is not a label. */
 export function readLabel(text: string): Label | undefined {
   const start = /^START WAL LOCATION: ([0-9A-F]{1,8}\/[0-9A-F]{1,8}) \(file [0-9A-F]{24}\)$/m.exec(
     text,

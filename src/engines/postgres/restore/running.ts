@@ -12,7 +12,10 @@ export interface PidFile {
   readonly startedAt: Date | null;
 }
 
-/** `null` where there is none: the last server was shut down, or the file was removed by hand. */
+/**
+ * `null` where there is no such file: the last server was shut down, or the file was removed by
+ * hand.
+ */
 export async function readPidFile(pgdata: string): Promise<PidFile | null> {
   const text = await readIfThere(join(pgdata, 'postmaster.pid'));
   if (text === null) return null;
@@ -25,11 +28,11 @@ export async function readPidFile(pgdata: string): Promise<PidFile | null> {
 }
 
 /**
- * Does a server run on this data directory? A copy of a live server always holds its postmaster.pid,
- * so that file alone says nothing: PostgreSQL's processes are told by their working directory, which
- * is PGDATA. Sees processes of its own PID namespace only.
+ * Whether a server runs on this data directory. A copy of a live server always contains its
+ * postmaster.pid, so that file alone proves nothing. PostgreSQL's processes are recognised by their
+ * working directory, which is PGDATA. Sees only processes of its own PID namespace.
  *
- * @returns a sentence naming the process, or `null`.
+ * @returns a sentence with the process, or `null`.
  */
 export async function runningServer(
   pgdata: string,
@@ -45,10 +48,10 @@ export async function runningServer(
         return `Process ${name} is a PostgreSQL server process that runs in ${pgdata}.`;
       }
     } catch (error) {
-      // Another user's process: only the one that postmaster.pid names is suspected.
+      // Another user's process: suspect only the one in postmaster.pid.
       if (!isErrno(error, 'EACCES') || Number(name) !== pidFile?.pid) continue;
       if (await mayBeOn(name, pgdata)) {
-        return `Process ${name}, which postmaster.pid names, is a PostgreSQL server that this user may not look into.`;
+        return `Process ${name}, which postmaster.pid names, is a PostgreSQL server that this user may not inspect.`;
       }
     }
   }
@@ -56,10 +59,11 @@ export async function runningServer(
 }
 
 /**
- * Does a server with another data directory write its WAL to the folder that `pg_wal` of this one leads
- * to? A copy whose link was not turned to the copy of the WAL volume leads to the original's own.
+ * Whether a server with another data directory writes its WAL to the folder that this `pg_wal`
+ * leads to. In a copy whose link was not changed to the copy of the WAL volume, it leads to the
+ * original's.
  *
- * @returns a sentence naming the process, or `null`.
+ * @returns a sentence with the process, or `null`.
  */
 export async function runningOnWal(pgdata: string): Promise<string | null> {
   if (!(await hasProc())) return null;
@@ -75,12 +79,12 @@ export async function runningOnWal(pgdata: string): Promise<string | null> {
 }
 
 /**
- * Would this postmaster.pid keep a new server from starting, though no server runs on the data? It
- * does where its pid is now another process of the same user (miscinit.c, CreateLockFile: a process
- * of another user is no conflict; measured on 13 and 17).
+ * Whether this postmaster.pid would stop a new server from starting although no server runs on the
+ * data. It would if its pid now belongs to another process of the same user (miscinit.c,
+ * CreateLockFile: a process of another user is not a conflict; measured on 13 and 17).
  */
 export async function blocksStart(pgdata: string, { pid }: PidFile): Promise<boolean> {
-  // Process 1 and our own are other processes in the server's container than they are in ours.
+  // In the server's container, process 1 and our own pids belong to other processes than here.
   if (pid === 1 || pid === process.pid || pid === process.ppid) return false;
   if (!isAlive(pid)) return false;
   const owner = (await stat(pgdata)).uid;
@@ -112,7 +116,10 @@ async function isPostgres(pid: string): Promise<boolean> {
   return /^(postgres|postmaster)\b/.test(name);
 }
 
-/** By its command line, which anyone may read: not on this data only if it names another. */
+/**
+ * Judges by the command line, which any user may read: not on this data only if it names other
+ * data.
+ */
 async function mayBeOn(pid: string, pgdata: string): Promise<boolean> {
   const args = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
   const at = args.findIndex((arg) => arg.startsWith('-D'));
@@ -121,7 +128,7 @@ async function mayBeOn(pid: string, pgdata: string): Promise<boolean> {
   return (await realpath(named).catch(() => named)) === pgdata;
 }
 
-/** Where there is no /proc (macOS): asks lsof for the working directory of postmaster.pid's process. */
+/** Without /proc (macOS): asks lsof for the working directory of the process in postmaster.pid. */
 async function runningByLsof(pgdata: string, pidFile: PidFile | null): Promise<string | null> {
   if (pidFile === null || !isAlive(pidFile.pid)) return null;
   const args = ['-a', '-p', String(pidFile.pid), '-d', 'cwd', '-Fcn'];
@@ -130,7 +137,7 @@ async function runningByLsof(pgdata: string, pidFile: PidFile | null): Promise<s
     () => undefined,
   );
   if (output === undefined) {
-    return `Process ${pidFile.pid}, which postmaster.pid names, is alive and its working directory cannot be told.`;
+    return `Process ${pidFile.pid}, which postmaster.pid names, is alive, and its working directory cannot be read.`;
   }
   const cwd = /^n(.*)$/m.exec(output)?.[1];
   const isServer = /^c(postgres|postmaster)/m.test(output);

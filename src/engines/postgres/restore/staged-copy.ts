@@ -11,8 +11,8 @@ import { compareStaged, readManifest } from '../freeze/staged/manifest.ts';
 import { within } from '../data-dir/volumes.ts';
 import { checkLinks, readMajor, readOwnControl } from './find-pgdata.ts';
 import { checkOwner } from './check-owner.ts';
-import { type CopyPromise } from './receipt-claims.ts';
-import { preparedOf } from './prepared.ts';
+import { type ReceiptClaims } from './receipt-claims.ts';
+import { preparedRecord } from './prepared.ts';
 import { type CopyProof, proveCopy } from './prove-copy.ts';
 import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { type PidFile, readPidFile, runningServer } from './running.ts';
@@ -20,7 +20,7 @@ import { makeData, readSwap, type Swap, swapIn } from './swap.ts';
 import { startedSince } from './already-started.ts';
 
 interface StagedCopy {
-  readonly promise: CopyPromise;
+  readonly claims: ReceiptClaims;
   readonly dataDir: string;
   readonly pgdata: string;
   /** `.quiesce/<name>`. */
@@ -30,23 +30,23 @@ interface StagedCopy {
 }
 
 /**
- * Prepares a copy that was made file by file: its PGDATA was copied while the server wrote and is
- * worth nothing; the staged backup beside it is proven, file by file and record by record, and then
- * put in its place.
+ * Prepares a copy that was made file by file. Its PGDATA was copied while the server wrote and is
+ * worth nothing. The staged backup in the copy is proven, file by file and record by record, and
+ * then put in its place.
  *
  * @returns `null` where an earlier run has put it in place: PGDATA is then an ordinary copy.
  */
 export async function prepareStagedCopy(
-  promise: CopyPromise,
+  claims: ReceiptClaims,
   dataDir: string,
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<PrepareOutcome | null> {
-  const copy = await openCopy(promise, dataDir);
+  const copy = await openCopy(claims, dataDir);
   const { pgdata, staging } = copy;
   const begun = await readSwap(staging);
   if (begun === null && !(await isFolder(staging))) {
-    if (await wasPrepared(dataDir, promise.id)) return null;
+    if (await wasPrepared(dataDir, claims.id)) return null;
   }
   const running = await runningServer(pgdata, copy.pidFile);
   if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
@@ -64,20 +64,22 @@ export async function prepareStagedCopy(
   signal.throwIfAborted();
   if (!options.dryRun) {
     await checkOwner(pgdata, join(dataDir, VOLUME_FOLDER));
-    await putInPlace(copy, { phase: 'clearing', prepared: preparedOf(promise, proof) });
+    await putInPlace(copy, { phase: 'clearing', prepared: preparedRecord(claims, proof) });
   }
   return outcome(copy, proof, options);
 }
 
-async function openCopy(promise: CopyPromise, dataDir: string): Promise<StagedCopy> {
-  const { staged, dataDirectory } = promise.restore;
+async function openCopy(claims: ReceiptClaims, dataDir: string): Promise<StagedCopy> {
+  const { staged, dataDirectory } = claims.restore;
   const named = dataDirectory ?? '';
   const name = basename(staged?.folder ?? '');
   if (staged?.folder !== `${VOLUME_FOLDER}/${name}` || !isStagingName(name)) {
-    throw receiptInvalid(`The receipt names a folder that is no staged backup: ${staged?.folder}.`);
+    throw receiptInvalid(
+      `The receipt names a folder that is not a staged backup: ${staged?.folder}.`,
+    );
   }
   if (named === '' || isAbsolute(named) || named.split(/[/\\]/).includes('..')) {
-    throw receiptInvalid(`The receipt names a data directory outside of the volume: ${named}.`);
+    throw receiptInvalid(`The receipt names a data directory outside the volume: ${named}.`);
   }
   const staging = join(dataDir, staged.folder);
   const wanted = join(dataDir, named);
@@ -89,44 +91,46 @@ async function openCopy(promise: CopyPromise, dataDir: string): Promise<StagedCo
     throw receiptInvalid(`${wanted}: the data directory leads out of the volume, to ${pgdata}.`);
   }
   const pidFile = await readPidFile(pgdata);
-  return { promise, dataDir, pgdata, staging, manifestSha: staged.manifest, pidFile };
+  return { claims, dataDir, pgdata, staging, manifestSha: staged.manifest, pidFile };
 }
 
 /**
- * Has a server been started on what was copied live? The frozen server may have been restarted while
- * the copy was made, so a later start alone says nothing: it must be one after the lease, or after
- * the copy's own files were made.
+ * Whether a server was started on the files that were copied live. The frozen server may have been
+ * restarted while the copy was made, so a later start alone proves nothing: it must be after the
+ * lease, or after the copy's own files were made.
+ *
+ * @returns why, or `null`.
  */
 async function serverHasRun(
-  { pgdata, promise, pidFile, staging }: StagedCopy,
+  { pgdata, claims, pidFile, staging }: StagedCopy,
   signal: AbortSignal,
 ): Promise<string | null> {
   signal.throwIfAborted();
-  const since = await startedSince(staging, promise, pidFile);
+  const since = await startedSince(staging, claims, pidFile);
   if (since !== null) return since;
   if (pidFile !== null) return null;
-  // Without postmaster.pid the last server was shut down, or the copy has lost the file.
+  // Without postmaster.pid the last server was shut down, or the copy lost the file.
   try {
     const { state, systemIdentifier } = await readControlFile(pgdata);
     const ended = state === 'shut down' || state === 'shut down in recovery';
-    if (ended && systemIdentifier === promise.systemIdentifier) {
+    if (ended && systemIdentifier === claims.systemIdentifier) {
       return `pg_control says "${state}" and there is no postmaster.pid`;
     }
     return null;
   } catch (error) {
-    // Copied live it may be torn, or missing.
+    // A pg_control that was copied live may be torn or missing.
     if (error instanceof ControlFileError || isErrno(error, 'ENOENT')) return null;
     throw error;
   }
 }
 
 async function proveStaged(
-  { staging, promise, manifestSha, dataDir }: StagedCopy,
+  { staging, claims, manifestSha, dataDir }: StagedCopy,
   options: PrepareOptions,
   signal: AbortSignal,
 ): Promise<CopyProof> {
   const hint =
-    'The copy was begun before the freeze or went on after the thaw, or was damaged: use another backup.';
+    'The copy began before the freeze, went on after the thaw, or was damaged: use another backup.';
   if (!(await isFolder(staging))) throw incomplete(`${staging} is missing.`, hint);
   const manifest = await readManifest(staging, manifestSha);
   if (typeof manifest === 'string') throw incomplete(`${manifest}.`, hint);
@@ -136,16 +140,21 @@ async function proveStaged(
   const difference = await compareStaged(staging, manifest, true, signal, report);
   if (difference !== null) throw incomplete(`${difference}.`, hint);
   const base = join(staging, BASE);
-  const control = await readOwnControl(base, promise.systemIdentifier);
+  const control = await readOwnControl(base, claims.systemIdentifier);
   const major = await readMajor(base);
-  if (major !== promise.major) {
-    throw receiptInvalid(`The receipt is of PostgreSQL ${promise.major}, but ${base} of ${major}.`);
+  if (major !== claims.major) {
+    throw receiptInvalid(
+      `The receipt is for PostgreSQL ${claims.major}, but ${base} belongs to PostgreSQL ${major}.`,
+    );
   }
-  await checkLinks(dataDir, base, promise.restore.tablespaceMap);
-  return await proveCopy(base, promise, control, options, signal);
+  await checkLinks(dataDir, base, claims.restore.tablespaceMap);
+  return await proveCopy(base, claims, control, options, signal);
 }
 
-/** `prepared.json` before the staging goes: at any moment one of the two says what was done. */
+/**
+ * Writes `prepared.json` before the staged backup is removed: at any moment one of the two shows
+ * what was done.
+ */
 async function putInPlace({ dataDir, pgdata, staging }: StagedCopy, swap: Swap): Promise<void> {
   await makeData(pgdata, staging);
   await swapIn(pgdata, staging, swap);
@@ -154,21 +163,21 @@ async function putInPlace({ dataDir, pgdata, staging }: StagedCopy, swap: Swap):
 }
 
 function outcome(
-  { promise, pgdata, staging }: StagedCopy,
+  { claims, pgdata, staging }: StagedCopy,
   proof: CopyProof | null,
   { dryRun }: PrepareOptions,
 ): PrepareOutcome {
-  const label = promise.restore.tablespaceMap === null ? [] : ['tablespace_map'];
+  const label = claims.restore.tablespaceMap === null ? [] : ['tablespace_map'];
   const put = dryRun ? 'would be' : 'is';
   const proven =
     proof === null
-      ? 'an earlier run proved it and had begun to put it in place'
+      ? 'an earlier run proved it and began to put it in place'
       : `every file is as it was staged, and its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records)`;
-  const copy = { dryRun, id: promise.id, engine: 'postgres', dataDirectory: pgdata };
+  const copy = { dryRun, id: claims.id, engine: 'postgres', dataDirectory: pgdata };
   return outcomeOf(copy, {
     placed: [...label, 'backup_label'],
     proof: proof === null ? null : { ...proof },
-    notes: ['What was copied while the server wrote is removed.'],
-    message: `The staged backup of freeze ${promise.id} (${basename(dirname(staging))}/${basename(staging)}) ${put} in place in ${pgdata}: ${proven}.`,
+    notes: ['The files that were copied while the server wrote are removed.'],
+    message: `The staged backup of freeze ${claims.id} (${basename(dirname(staging))}/${basename(staging)}) ${put} in place in ${pgdata}: ${proven}.`,
   });
 }

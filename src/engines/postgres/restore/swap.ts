@@ -12,25 +12,25 @@ import {
 import { isDenied, isForeign } from '../../shared/foreign-entries.ts';
 import { VOLUME_FOLDER } from '../../../receipt/volume.ts';
 import { readRegular } from '../../../lib/regular-file.ts';
-import { preparedSchema } from '../receipt.ts';
+import { preparedRecordSchema } from '../receipt.ts';
 import { BASE, exists, SWAP, TORN } from '../freeze/staged/folder.ts';
 import { incomplete } from './errors.ts';
 
 const swapSchema = z.object({
   /**
-   * `clearing`: what was copied live is moved out of PGDATA. `filling`: all of it is out, the staged
-   * backup is moved in. `done`: PGDATA is the staged backup.
+   * `clearing`: the files copied live are being moved out of PGDATA. `filling`: all of them are
+   * out, and the staged backup is being moved in. `done`: PGDATA is the staged backup.
    */
   phase: z.enum(['clearing', 'filling', 'done']),
-  /** What was proven of the staged backup before anything was moved. */
-  prepared: preparedSchema,
+  /** What was proven about the staged backup before anything was moved. */
+  prepared: preparedRecordSchema,
 });
 export type Swap = z.infer<typeof swapSchema>;
 
-/** What a server reads first of all, and must never read of the live files. */
+/** What a server reads first. It must never read these of the live files. */
 const DATA = /^(?:base|global|pg_.*|PG_VERSION)$/;
 
-/** How far an earlier run got; `null`: none has begun. */
+/** How far an earlier run got; `null` where none has begun. */
 export async function readSwap(staging: string): Promise<Swap | null> {
   const path = join(staging, SWAP);
   let text: string;
@@ -43,17 +43,17 @@ export async function readSwap(staging: string): Promise<Swap | null> {
   try {
     return swapSchema.parse(JSON.parse(text));
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw incomplete(`${path} cannot be understood: restore the volume again.`);
 }
 
 /**
- * Makes PGDATA the staged backup, by renames within it: it may itself be a mount point. Whenever it
- * is interrupted, calling it again with what {@link readSwap} gives takes it up; until it is done no
- * server starts on PGDATA, for pg_control is moved in last.
+ * Turns PGDATA into the staged backup, by renames inside PGDATA, which may itself be a mount point.
+ * To continue after an interruption, call it again with the result of {@link readSwap}. Until it is
+ * done, no server starts on PGDATA, because pg_control is moved in last.
  *
- * What lay there is in `torn/` afterwards.
+ * The old content of PGDATA is in `torn/` afterwards.
  */
 export async function swapIn(pgdata: string, staging: string, swap: Swap): Promise<void> {
   const torn = join(staging, TORN);
@@ -82,8 +82,8 @@ async function moveAll(from: string, to: string, global: 'first' | 'last'): Prom
   const names: string[] = [];
   for (const name of await readdir(from)) if (!(await stays(from, name))) names.push(name);
   const others = names.filter((name) => name !== 'global');
-  const its = names.filter((name) => name === 'global');
-  const inOrder = global === 'first' ? [...its, ...others] : [...others, ...its];
+  const globalFolder = names.filter((name) => name === 'global');
+  const inOrder = global === 'first' ? [...globalFolder, ...others] : [...others, ...globalFolder];
   for (const name of inOrder) {
     if (await exists(join(to, name))) {
       if (await stays(to, name)) continue;
@@ -98,8 +98,8 @@ async function moveAll(from: string, to: string, global: 'first' | 'last'): Prom
 }
 
 /**
- * Stays where it is: what lies at the root of a volume where PGDATA is that, and somebody else's folder,
- * which this user cannot move.
+ * Whether an entry stays where it is: it belongs to the root of the volume, where PGDATA is that
+ * root, or it is another user's folder, which this user cannot move.
  */
 async function stays(folder: string, name: string): Promise<boolean> {
   if (name === VOLUME_FOLDER || isForeign(name)) return true;
@@ -108,7 +108,7 @@ async function stays(folder: string, name: string): Promise<boolean> {
   return await access(path, constants.W_OK).then(() => false, isDenied);
 }
 
-/** PGDATA where the copy has none: the files in it may all have been passing ones. */
+/** Makes PGDATA where the copy has none: all files in it may have been temporary. */
 export async function makeData(pgdata: string, staging: string): Promise<void> {
   if (await exists(pgdata)) return;
   const { owner } = await ownerLike(staging);

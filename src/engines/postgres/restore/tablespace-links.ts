@@ -4,7 +4,7 @@ import { describeErrno } from '../../../lib/durable-files.ts';
 import { tablespaceEvidenceSchema } from '../receipt.ts';
 import { evidenceIn } from '../freeze/open/tablespace-evidence.ts';
 import { readIfThere } from '../../../lib/regular-file.ts';
-import type { CopyPromise } from './receipt-claims.ts';
+import type { ReceiptClaims } from './receipt-claims.ts';
 import { incomplete } from './errors.ts';
 
 /** One line of a tablespace map. */
@@ -13,7 +13,9 @@ interface Mapped {
   readonly path: string;
 }
 
-/** `OID path` a line; newlines and backslashes of a path are escaped by a backslash. */
+/**
+ * One line `OID path` for each tablespace; a backslash escapes newlines and backslashes of a path.
+ */
 function parseMap(map: string | null): Mapped[] {
   const lines = (map ?? '').match(/^\d+ (?:\\[^]|[^\\\n])+$/gm) ?? [];
   return lines.map((line) => {
@@ -27,9 +29,10 @@ async function linkOf(pgdata: string, oid: string): Promise<string | undefined> 
 }
 
 /**
- * The tablespace map with each tablespace where its link in the copy leads. The server makes the links
- * anew from the map at its first start, so a copy whose volumes are mounted elsewhere, and whose links
- * were turned there, would otherwise be led back to the original's.
+ * The tablespace map, with the path of each tablespace as its link in the copy has it. The server
+ * makes the links again from the map at its first start. Where the volumes of a copy are mounted
+ * elsewhere and the links were changed, the original map would lead back to the original's
+ * tablespaces.
  */
 export async function mapAsLinked(pgdata: string, map: string): Promise<string> {
   const lines: string[] = [];
@@ -41,23 +44,23 @@ export async function mapAsLinked(pgdata: string, map: string): Promise<string> 
 }
 
 /**
- * Mode `open`: pg_wal and tablespaces may lie on volumes of their own. Each tablespace must carry the
- * evidence that its volume was cut while this very backup was open; that of WAL is the walk.
+ * Mode `open`: pg_wal and tablespaces may be on their own volumes. Each tablespace must carry the
+ * evidence that its volume was cut while this backup was open. For WAL, the walk is the evidence.
  *
  * @throws QuiesceError `RESTORE_INCOMPLETE`.
  */
-export async function checkVolumes(pgdata: string, promise: CopyPromise): Promise<void> {
-  const { restore } = promise;
+export async function checkVolumes(pgdata: string, claims: ReceiptClaims): Promise<void> {
+  const { restore } = claims;
   const wal = join(pgdata, 'pg_wal');
   await realpath(wal).catch((error: unknown) => {
     throw incomplete(
       `${wal} leads nowhere (${describeErrno(error)}).`,
-      'Mount the copy of the WAL volume where the link leads, or turn the link.',
+      'Mount the copy of the WAL volume where the link leads, or change the link.',
     );
   });
   const mapped = parseMap(restore.tablespaceMap);
   for (const { oid, path } of mapped) {
-    await checkTablespace(promise, oid, (await linkOf(pgdata, oid)) ?? path);
+    await checkTablespace(claims, oid, (await linkOf(pgdata, oid)) ?? path);
   }
   const spaces = join(pgdata, 'pg_tblspc');
   for (const name of await readdir(spaces)) {
@@ -69,7 +72,7 @@ export async function checkVolumes(pgdata: string, promise: CopyPromise): Promis
 }
 
 async function checkTablespace(
-  { id, position }: CopyPromise,
+  { id, position }: ReceiptClaims,
   oid: string,
   path: string,
 ): Promise<void> {
@@ -81,9 +84,10 @@ async function checkTablespace(
     found = undefined;
   }
   if (found?.id === id && found.startLsn === position.startLsn) return;
-  const why = found === undefined ? 'carries no evidence of a freeze' : `is of freeze ${found.id}`;
+  const why =
+    found === undefined ? 'carries no evidence of a freeze' : `belongs to freeze ${found.id}`;
   throw incomplete(
     `The copy of tablespace ${oid} at ${path} ${why}, so it was not cut while ${id} was frozen.`,
-    'Mount the copy that was cut between freeze and thaw; if it is mounted elsewhere, turn the link in pg_tblspc there.',
+    'Mount the copy that was cut between freeze and thaw; if it is mounted elsewhere, change the link in pg_tblspc.',
   );
 }

@@ -5,16 +5,16 @@ import { Session } from '../connection/session.ts';
 import type { PostgresSettings } from '../connection/settings.ts';
 import { quote, sqlstateOf } from '../connection/sqlstate.ts';
 
-/** How many findings of one database are spelled out. */
+/** How many findings of one database are listed in full. */
 const SHOWN = 5;
-/** The server is given this long to end a statement by itself before the connection is cut. */
+/** How long the server may take to end a statement before the connection is closed. */
 const GRACE_MS = 2_000;
 
 /**
- * amcheck over every database that takes connections and is no template: every B-tree index against
- * its table, and from 14 on every table. One check a database. Needs the extension and EXECUTE on its
- * functions there (PostgreSQL 18, section F.1); what is missing is named. Ends within `timeoutMs`,
- * on the server too: on a corrupt copy a check can loop.
+ * Runs amcheck on every database that accepts connections and is not a template: every B-tree index
+ * against its table, and from 14 on every table. One check for each database. Needs the extension
+ * and EXECUTE on its functions there (PostgreSQL 18, section F.1); a failed check says what is
+ * missing. Ends within `timeoutMs`, on the server too: on a corrupt copy a check can loop.
  */
 export async function checkDeep(
   settings: PostgresSettings,
@@ -142,7 +142,9 @@ async function checkRelations(
   }
 }
 
-/** A finding is kept; a relation that was dropped meanwhile is none; all else ends the check. */
+/**
+ * Keeps a finding. Ignores a relation that was dropped meanwhile. Any other error ends the check.
+ */
 async function judgeFailure(
   session: Session,
   error: unknown,
@@ -162,7 +164,7 @@ async function judgeFailure(
   if (rows.length > 0) found.errors.push(`${name}: ${(error as Error).message}`);
 }
 
-/** The schema of the extension, quoted; rejects with the statement that is missing. */
+/** The schema of the extension, quoted. Rejects with the statement that grants what is missing. */
 async function requireAmcheck(session: Session, signal: AbortSignal): Promise<string> {
   const [extension] = await session.query<{ schema: string; usage: boolean }>(
     `SELECT n.nspname::text AS schema, pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS usage

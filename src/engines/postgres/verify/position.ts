@@ -4,32 +4,36 @@ import type { PostgresPosition } from '../receipt.ts';
 import type { Session } from '../connection/session.ts';
 import type { TimelineSwitch } from '../wal/timeline.ts';
 
-/** Where the server stands in the WAL. */
+/** The server's position in the WAL. */
 export interface Replay {
   readonly inRecovery: boolean;
   /** Flushed on a primary, replayed on a standby. */
   readonly lsn: string;
   /** The newest timeline that the server is known to be on. */
   readonly timeline: number;
-  /** On a standby: positions that were surely reached on these timelines. */
+  /** On a standby: positions that it certainly reached on these timelines. */
   readonly witnesses: readonly { readonly timeline: number; readonly lsn: string }[];
 }
 
-export interface Evidence {
+export interface VerifyFacts {
   readonly replay: Replay;
-  /** The postmaster is the one that ran at the freeze. */
+  /** The same postmaster ran at the freeze. */
   readonly sameRun: boolean;
-  /** Ancestors of the current timeline; `undefined` where the file cannot be read here. */
+  /** Ancestors of the current timeline; `undefined` where the file cannot be read. */
   readonly history: readonly TimelineSwitch[] | undefined;
-  /** For a server started since, not in recovery: was the WAL of the freeze seen in this very data? */
+  /**
+   * For a server started since and not in recovery: whether the WAL of the freeze was found in this
+   * data.
+   */
   readonly proof: { readonly found: boolean; readonly detail: string };
-  /** Only `proof` counts for a server other than the frozen one. */
+  /** For a server other than the frozen one, only `proof` counts. */
   readonly needsLabel?: boolean;
 }
 
 /**
- * Asks the server. The timeline of the last checkpoint lags behind after a promotion, so a primary is
- * asked for the name of its WAL file, and a standby for its receiver and its minimum recovery point.
+ * Asks the server. The timeline of the last checkpoint lags behind after a promotion, so a primary
+ * is asked for the name of its WAL file, and a standby for its receiver and its minimum recovery
+ * point.
  */
 export async function readReplay(session: Session, signal: AbortSignal): Promise<Replay> {
   const [row] = await session.query<{
@@ -53,7 +57,7 @@ export async function readReplay(session: Session, signal: AbortSignal): Promise
     [],
     signal,
   );
-  if (!row) throw new Error('the server described its position with no row');
+  if (!row) throw new Error('the query for the position of the server returned no row');
   const lsn = row.lsn ?? '0/0';
   if (!row.inRecovery) {
     return {
@@ -76,9 +80,9 @@ export async function readReplay(session: Session, signal: AbortSignal): Promise
   };
 }
 
-/** Is the server's history the one that the freeze lies on? */
-export function judgeTimeline(position: PostgresPosition, evidence: Evidence): VerifyCheck {
-  const { replay, sameRun, history } = evidence;
+/** Checks that the freeze is on the server's history. */
+export function judgeTimeline(position: PostgresPosition, facts: VerifyFacts): VerifyCheck {
+  const { replay, sameRun, history } = facts;
   const found = replay.timeline;
   const verdict = (ok: boolean, message: string): VerifyCheck => ({
     name: 'timeline',
@@ -99,7 +103,7 @@ export function judgeTimeline(position: PostgresPosition, evidence: Evidence): V
   if (history === undefined) {
     return verdict(
       false,
-      `The server is on timeline ${found}; where it branched off from ${position.timeline} cannot be read here, so it is not proven that the freeze is on its history. Mount the data and set QUIESCE_DATA_DIR.`,
+      `The server is on timeline ${found}; the sidecar cannot read where it branched off from ${position.timeline}, so nothing proves that the freeze is on its history. Mount the data and set QUIESCE_DATA_DIR.`,
     );
   }
   const left = branchOf(position, history);
@@ -121,11 +125,11 @@ function branchOf(
 }
 
 /**
- * Does the server contain everything up to the freeze? A larger LSN alone proves nothing: a copy that
- * lost its last WAL reaches the same numbers again with other content.
+ * Checks that the server contains everything up to the freeze. A larger LSN alone proves nothing: a
+ * copy that lost its last WAL reaches the same numbers again with other content.
  */
-export function judgePosition(position: PostgresPosition, evidence: Evidence): VerifyCheck {
-  const { replay, sameRun, proof } = evidence;
+export function judgePosition(position: PostgresPosition, facts: VerifyFacts): VerifyCheck {
+  const { replay, sameRun, proof } = facts;
   const wanted = parseLsn(position.lsn);
   const verdict = (ok: boolean, message: string): VerifyCheck => ({
     name: 'position',
@@ -137,22 +141,22 @@ export function judgePosition(position: PostgresPosition, evidence: Evidence): V
   if (parseLsn(replay.lsn) < wanted) {
     return verdict(
       false,
-      `The server is at ${replay.lsn}, before ${position.lsn}: what was written last before the freeze is missing.`,
+      `The server is at ${replay.lsn}, before ${position.lsn}: the last writes before the freeze are missing.`,
     );
   }
   if (sameRun) return verdict(true, 'Reached, by the same run of the server as at the freeze.');
-  if (replay.inRecovery && !evidence.needsLabel) return verdict(...judgeReplay(position, evidence));
+  if (replay.inRecovery && !facts.needsLabel) return verdict(...judgeReplay(position, facts));
   if (proof.found) return verdict(true, `Reached: ${proof.detail}`);
   return verdict(
     false,
-    `The server is past ${position.lsn}, but that it replayed the WAL of the freeze cannot be proven: ${proof.detail} Run prepare-restore on a copy before its first start.`,
+    `The server is past ${position.lsn}, but nothing proves that it replayed the WAL of the freeze: ${proof.detail} Run prepare-restore on a copy before its first start.`,
   );
 }
 
 /** Replay has no gaps, so a position passed on the right timeline was replayed. */
 function judgeReplay(
   position: PostgresPosition,
-  { replay, history }: Evidence,
+  { replay, history }: VerifyFacts,
 ): [ok: boolean, message: string] {
   const wanted = parseLsn(position.lsn);
   const left = history === undefined ? undefined : branchOf(position, history);
@@ -166,6 +170,6 @@ function judgeReplay(
     ? [true, 'Reached: this server is in recovery and replays without gaps.']
     : [
         false,
-        `Replay is past ${position.lsn}, but on which timeline it passed there is not proven yet: ask again when it streams from its primary, or after its next restartpoint.`,
+        `Replay is past ${position.lsn}, but nothing proves yet on which timeline it passed that position: ask again when it streams from its primary, or after its next restartpoint.`,
       ];
 }

@@ -15,15 +15,15 @@ import {
   type PostgresPosition,
   type PostgresRestore,
   positionSchema,
-  type Prepared,
-  preparedSchema,
+  type PreparedRecord,
+  preparedRecordSchema,
   restoreSchema,
 } from '../receipt.ts';
 import { readServer, type ServerFacts } from '../server.ts';
 import { Session } from '../connection/session.ts';
 import type { PostgresSettings } from '../connection/settings.ts';
 import {
-  type Evidence,
+  type VerifyFacts,
   judgePosition,
   judgeTimeline,
   readReplay,
@@ -39,8 +39,8 @@ export interface VerifyContext {
 }
 
 /**
- * Does the running server contain what the receipt promises? A check that cannot be proven is not
- * `ok`. Reads only.
+ * Whether the running server contains what the receipt promises. A check that cannot be proven is
+ * not `ok`. Reads only.
  *
  * @throws QuiesceError INVALID_FIELD for a receipt of another engine or without a position; what
  * `Session.open` throws.
@@ -51,20 +51,20 @@ export async function verifyReceipt(
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<VerifyResult> {
-  const claim = parseClaim(receipt);
+  const claims = readVerifiable(receipt);
   const checks = await withSession(Session.open(context.settings, signal), (session) =>
-    checkAll({ session, context, claim, signal }),
+    checkAll({ session, context, claims, signal }),
   );
   if (options.deep)
     checks.push(...(await checkDeep(context.settings, options.deepTimeoutMs, signal)));
   return { verified: checks.every(({ ok }) => ok), checks };
 }
 
-interface Claim {
+interface VerifiableClaims {
   readonly id: string;
   /**
-   * Copies of several volumes are whole only through the label: that WAL holds the marker shows
-   * nothing of the data files of a server that was started without it.
+   * Copies of several volumes are whole only through the label. A marker in their WAL proves
+   * nothing about the data files of a server that was started without the label.
    */
   readonly needsLabel: boolean;
   readonly systemIdentifier: string;
@@ -72,7 +72,7 @@ interface Claim {
   readonly restore: PostgresRestore;
 }
 
-function parseClaim(receipt: Receipt): Claim {
+function readVerifiable(receipt: Receipt): VerifiableClaims {
   const schemas = { position: positionSchema, restore: restoreSchema };
   const promised = promisedIn(receipt, 'postgres', schemas);
   const systemIdentifier = receipt.engine.identity['systemIdentifier'];
@@ -83,17 +83,17 @@ function parseClaim(receipt: Receipt): Claim {
 interface Work {
   readonly session: Session;
   readonly context: VerifyContext;
-  readonly claim: Claim;
+  readonly claims: VerifiableClaims;
   readonly signal: AbortSignal;
 }
 
 async function checkAll(work: Work): Promise<VerifyCheck[]> {
-  const { session, claim, signal } = work;
+  const { session, claims, signal } = work;
   const server = await readServer(session, signal);
-  const identity = checkIdentity(claim.systemIdentifier, server.systemIdentifier);
+  const identity = checkIdentity(claims.systemIdentifier, server.systemIdentifier);
   const databases = await checkDatabases(work);
   if (!identity.ok) {
-    const other = 'Not looked at: this is another server.';
+    const other = 'Not checked: this is another server.';
     return [
       identity,
       { name: 'timeline', ok: false, message: other },
@@ -102,34 +102,37 @@ async function checkAll(work: Work): Promise<VerifyCheck[]> {
     ];
   }
   const replay = await readReplay(session, signal);
-  const evidence = await gather(work, server, replay);
-  const staged = claim.restore.staged === undefined ? [] : [await checkStaged(work, evidence)];
+  const facts = await gatherFacts(work, server, replay);
+  const staged = claims.restore.staged === undefined ? [] : [await checkStaged(work, facts)];
   return [
     ...staged,
     identity,
-    judgeTimeline(claim.position, evidence),
-    judgePosition(claim.position, evidence),
+    judgeTimeline(claims.position, facts),
+    judgePosition(claims.position, facts),
     databases,
   ];
 }
 
 /**
- * Files copied one by one while a server writes are no backup, whatever their WAL says: a copy made
- * in mode `staged` counts only where `prepare-restore` has put the staged backup in place.
+ * Files copied one by one while a server writes are not a backup, whatever their WAL shows: a copy
+ * made in mode `staged` counts only where `prepare-restore` has put the staged backup in place.
  */
-async function checkStaged({ context, claim }: Work, { sameRun }: Evidence): Promise<VerifyCheck> {
+async function checkStaged(
+  { context, claims }: Work,
+  { sameRun }: VerifyFacts,
+): Promise<VerifyCheck> {
   const name = 'staged';
   if (sameRun) {
-    return { name, ok: true, message: 'The very server that was frozen: nothing was restored.' };
+    return { name, ok: true, message: 'This is the server that was frozen: nothing was restored.' };
   }
-  const { id, systemIdentifier } = claim;
+  const { id, systemIdentifier } = claims;
   const prepared = await readProof(context.dataDir);
   const ok =
     (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) ||
-    (await readVerified(context.dataDir, claim)) !== undefined;
+    (await readVerified(context.dataDir, claims)) !== undefined;
   const message = ok
     ? 'The staged backup was proven and put in place before the first start.'
-    : 'That the server runs on the staged backup, and not on files that were copied live, cannot be proven: run prepare-restore on a copy before its first start.';
+    : 'Nothing proves that the server runs on the staged backup and not on files that were copied live: run prepare-restore on a copy before its first start.';
   return { name, ok, message };
 }
 
@@ -137,27 +140,27 @@ function checkIdentity(expected: string, found: string): VerifyCheck {
   const ok = expected === found;
   const message = ok
     ? 'The same system identifier.'
-    : `The server has system identifier ${found}; the receipt is of ${expected}.`;
+    : `The server has system identifier ${found}; the receipt is for ${expected}.`;
   return { name: 'system-identifier', ok, expected, found, message };
 }
 
-async function checkDatabases({ session, claim, signal }: Work): Promise<VerifyCheck> {
+async function checkDatabases({ session, claims, signal }: Work): Promise<VerifyCheck> {
   const found = await listDatabases(session, signal);
-  const missing = claim.restore.databases.filter((name) => !found.includes(name));
+  const missing = claims.restore.databases.filter((name) => !found.includes(name));
   const message =
     missing.length === 0
-      ? `All ${claim.restore.databases.length} databases of the receipt are present.`
+      ? `All ${claims.restore.databases.length} databases of the receipt are present.`
       : `Missing: ${missing.join(', ')}.`;
   return {
     name: 'databases',
     ok: missing.length === 0,
-    expected: claim.restore.databases,
+    expected: claims.restore.databases,
     found,
     message,
   };
 }
 
-async function gather(work: Work, server: ServerFacts, replay: Replay): Promise<Evidence> {
+async function gatherFacts(work: Work, server: ServerFacts, replay: Replay): Promise<VerifyFacts> {
   const { session, context, signal } = work;
   const pgdata = await inspectServerLayout(session, server, context.dataDir, signal).then(
     (layout) => layout.pgdata,
@@ -170,37 +173,40 @@ async function gather(work: Work, server: ServerFacts, replay: Replay): Promise<
     pgdata === null
       ? undefined
       : await readTimelineHistory(pgdata, replay.timeline).catch(() => undefined);
-  const sameRun = server.serverStartedAt === work.claim.position.serverStartedAt;
+  const sameRun = server.serverStartedAt === work.claims.position.serverStartedAt;
   const proof =
-    sameRun || (replay.inRecovery && !work.claim.needsLabel)
+    sameRun || (replay.inRecovery && !work.claims.needsLabel)
       ? { found: false, detail: '' }
       : await findProof(work, replay, pgdata, server.segmentSize);
-  return { replay, sameRun, history, proof, needsLabel: work.claim.needsLabel };
+  return { replay, sameRun, history, proof, needsLabel: work.claims.needsLabel };
 }
 
-/** What `prepare-restore` proved before the first start, else the marker in the WAL still on disk. */
+/**
+ * The proof that `prepare-restore` left before the first start, or else the marker in the WAL that
+ * is still on disk.
+ */
 async function findProof(
-  { context, claim, signal }: Work,
+  { context, claims, signal }: Work,
   replay: Replay,
   pgdata: string | null,
   segmentSize: number,
-): Promise<Evidence['proof']> {
+): Promise<VerifyFacts['proof']> {
   if (pgdata === null) {
     return {
       found: false,
-      detail: 'The data is not visible here: mount it and set QUIESCE_DATA_DIR.',
+      detail: 'The sidecar cannot see the data: mount it and set QUIESCE_DATA_DIR.',
     };
   }
-  const known = await findKnown(context.dataDir, claim);
+  const known = await findKnown(context.dataDir, claims);
   if (known !== undefined) return { found: true, detail: known };
-  if (claim.needsLabel) {
+  if (claims.needsLabel) {
     return {
       found: false,
       detail:
-        'This copy of several volumes was not prepared: without its label it starts and may be corrupt.',
+        'This copy of several volumes was not prepared: without its label a server starts on it and the data may be corrupt.',
     };
   }
-  const { id, systemIdentifier, position } = claim;
+  const { id, systemIdentifier, position } = claims;
   if (position.markerLsn === null) {
     return {
       found: false,
@@ -224,28 +230,31 @@ async function findProof(
   );
 }
 
-/** What was proven on this volume before: by `prepare-restore`, or at its first start. */
-async function findKnown(dataDir: string | undefined, claim: Claim): Promise<string | undefined> {
-  const { id, systemIdentifier, position } = claim;
+/** What was proven on this volume earlier: by `prepare-restore`, or at its first start. */
+async function findKnown(
+  dataDir: string | undefined,
+  claims: VerifiableClaims,
+): Promise<string | undefined> {
+  const { id, systemIdentifier, position } = claims;
   const prepared = await readProof(dataDir);
   if (prepared?.id === id && prepared.systemIdentifier === systemIdentifier) {
-    const covered = claim.needsLabel
+    const covered = claims.needsLabel
       ? prepared.walFrom === position.startLsn
       : (prepared.coveredBy === 'replay') === (position.markerLsn === null);
     if (covered && parseLsn(prepared.walEnd) >= parseLsn(position.lsn)) {
       return `prepare-restore read the WAL of this copy up to ${prepared.walEnd} before its first start.`;
     }
   }
-  const verifiedAt = await readVerified(dataDir, claim);
+  const verifiedAt = await readVerified(dataDir, claims);
   return verifiedAt === undefined
     ? undefined
     : `verified on this volume when it was restored, at ${verifiedAt}.`;
 }
 
-async function readProof(dataDir: string | undefined): Promise<Prepared | undefined> {
+async function readProof(dataDir: string | undefined): Promise<PreparedRecord | undefined> {
   if (dataDir === undefined) return undefined;
   const prepared = await readPrepared(dataDir).catch(() => undefined);
-  return preparedSchema.safeParse(prepared).data;
+  return preparedRecordSchema.safeParse(prepared).data;
 }
 
 const verifiedSchema = z.object({
@@ -254,18 +263,18 @@ const verifiedSchema = z.object({
   receipt: receiptSchema,
 });
 
-/** When this very volume was verified against the same receipt at its first start. */
+/** When this volume was verified against the same receipt at its first start. */
 async function readVerified(
   dataDir: string | undefined,
-  claim: Claim,
+  claims: VerifiableClaims,
 ): Promise<string | undefined> {
   if (dataDir === undefined) return undefined;
   try {
-    const path = join(dataDir, '.quiesce', `restored-${claim.id}.json`);
+    const path = join(dataDir, '.quiesce', `restored-${claims.id}.json`);
     const { receipt, verifiedAt } = verifiedSchema.parse(JSON.parse(await readRegular(path)));
     const same =
-      receipt.engine.identity['systemIdentifier'] === claim.systemIdentifier &&
-      receipt.position?.['lsn'] === claim.position.lsn;
+      receipt.engine.identity['systemIdentifier'] === claims.systemIdentifier &&
+      receipt.position?.['lsn'] === claims.position.lsn;
     return same ? verifiedAt : undefined;
   } catch {
     return undefined;

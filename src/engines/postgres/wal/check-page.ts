@@ -1,13 +1,15 @@
 import type { PageHeader } from './format.ts';
 import { EndOfWal, printLsn, type WalLocation } from './segments.ts';
 
-/** The timelines a page may be of: none older than the page before, none newer than its file. */
+/**
+ * The timelines that a page may have: none older than the page before, none newer than its file.
+ */
 export interface TimelineBounds {
   readonly atLeast: number;
   readonly atMost: number;
 }
 
-/** @throws EndOfWal unless the header is what that page of this WAL must have. */
+/** @throws EndOfWal unless the header is the right one for that page of this WAL. */
 export function checkPage(
   page: PageHeader,
   pageStart: number,
@@ -19,22 +21,20 @@ export function checkPage(
   if (page.magic === 0) throw new EndOfWal(`${at} was never written`);
   if (page.magic !== magic) throw new EndOfWal(`${at} is not WAL of this server version`);
   if (page.address !== pageStart) {
-    throw new EndOfWal(
-      `${at} says that it is the one at ${printLsn(page.address)} (a recycled segment)`,
-    );
+    throw new EndOfWal(`${at} has the address ${printLsn(page.address)} (a recycled segment)`);
   }
   const known = spans.some(({ timeline }) => timeline === page.timeline);
   if (!known || page.timeline < bounds.atLeast || page.timeline > bounds.atMost) {
-    throw new EndOfWal(`${at} is of timeline ${page.timeline}, which does not belong here`);
+    throw new EndOfWal(`${at} has timeline ${page.timeline}, which does not belong here`);
   }
   if ((pageStart % segmentSize === 0) !== (page.long !== null)) {
     throw new EndOfWal(`${at} has the wrong kind of header`);
   }
   if (page.long === null) return;
   if (page.long.systemIdentifier !== systemIdentifier) {
-    throw new EndOfWal(`${at} is of system ${page.long.systemIdentifier}`);
+    throw new EndOfWal(`${at} belongs to system ${page.long.systemIdentifier}`);
   }
   if (page.long.segmentSize !== segmentSize || page.long.blockSize !== blockSize) {
-    throw new EndOfWal(`${at} names another segment or block size`);
+    throw new EndOfWal(`${at} has another segment or block size`);
   }
 }

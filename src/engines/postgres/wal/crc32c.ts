@@ -1,7 +1,9 @@
 /** CRC-32C (Castagnoli), reflected, as in `pg_crc32c.h`. */
 const POLYNOMIAL = 0x82f63b78;
 
-/** Slicing by 8: table k at offset 256 k gives the effect of a byte that is k bytes further back. */
+/**
+ * Slicing by 8: table k, at offset 256 k, gives the effect of a byte that is k bytes further back.
+ */
 const TABLES = makeTables();
 
 function makeTables(): Int32Array {
@@ -55,7 +57,7 @@ export function crcUpdate(
   return crc;
 }
 
-/** The checksum of what was fed, as an unsigned 32-bit number. */
+/** The checksum of all bytes fed, as an unsigned 32-bit number. */
 export function crcFinish(state: number): number {
   return ~state >>> 0;
 }

@@ -21,14 +21,16 @@ export interface MarkerIdentity {
   readonly lsn: number;
 }
 
-/** What is looked for among the records of a walk. */
+/** What to look for among the records of a walk. */
 export interface Wanted {
   readonly marker: MarkerIdentity | null;
-  /** Start position that the record of the backup's end must name. */
+  /** The start position that the record of the backup's end must contain. */
   readonly backupStart: number;
-  /** Start of the checkpoint record that pg_control names. */
+  /** Start of the checkpoint record to which pg_control points. */
   readonly checkpoint: number;
-  /** A shutdown checkpoint or an end of recovery behind this means that a server was started anew. */
+  /**
+   * A shutdown checkpoint or an end of recovery after this means that a server was started again.
+   */
   readonly restartsAfter: number;
 }
 
@@ -36,19 +38,22 @@ export interface Wanted {
 export class WalEvidence {
   readonly #wanted: Wanted;
   #markerXid = 0;
-  /** End of the marker's commit record: the marker is in a transaction that was committed. */
+  /**
+   * End of the marker's commit record. Not `null` means that the marker's transaction was
+   * committed.
+   */
   markerCommit: number | null = null;
   /** End of the record that ends the backup begun at `backupStart`. */
   backupEnd: number | null = null;
   checkpointSeen = false;
-  /** Where a server was first started anew. */
+  /** Where the WAL first shows that a server was started again. */
   restart: number | null = null;
 
   constructor(wanted: Wanted) {
     this.#wanted = wanted;
   }
 
-  /** The marker record itself was met; whether it counts, {@link markerCommit} says. */
+  /** The walk met the marker record itself. Whether it counts, {@link markerCommit} shows. */
   get markerSeen(): boolean {
     return this.#markerXid !== 0;
   }

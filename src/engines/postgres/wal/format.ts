@@ -13,7 +13,7 @@ export const PAGE_MAGIC: Readonly<Record<number, number>> = {
   18: 0xd118,
 };
 
-/** Positions beyond this are not exact as numbers; no cluster has written that much. */
+/** Positions beyond this are not exact as numbers. No cluster has written that much. */
 export const LSN_LIMIT = 2 ** 53 - 2 ** 40;
 
 const SHORT_HEADER = 24;
@@ -26,16 +26,16 @@ const FIRST_IS_OVERWRITE_CONTRECORD = 0x0008;
 export interface PageHeader {
   readonly magic: number;
   readonly timeline: number;
-  /** The LSN of the page's first byte: in a recycled segment it is an older one. */
+  /** The LSN of the page's first byte. In a recycled segment it is an older one. */
   readonly address: number;
-  /** Bytes of a record begun on an earlier page that are still to come, this page's included. */
+  /** Bytes still to come of a record begun on an earlier page, including those on this page. */
   readonly remaining: number;
   readonly continues: boolean;
-  /** The record begun on an earlier page was never finished: a crash came between. */
+  /** The record begun on an earlier page was never finished, because of a crash. */
   readonly overwrites: boolean;
   /** Bytes. */
   readonly size: number;
-  /** Of the first page of a segment. */
+  /** Only in the first page of a segment. */
   readonly long: LongHeader | null;
 }
 
@@ -78,7 +78,7 @@ export function align8(position: number): number {
 
 /** Bytes of `XLogRecord`. */
 export const RECORD_HEADER = 24;
-/** Where its checksum lies: computed over the data, then over the header up to here. */
+/** Offset of its checksum, which covers the data and then the header up to here. */
 export const RECORD_CRC = 20;
 
 export const RM_XLOG = 0;
@@ -101,8 +101,8 @@ const BLOCK_ID_ORIGIN = 253;
 const BLOCK_ID_TOPLEVEL_XID = 252;
 
 /**
- * The main data of a record that refers to no data page; `undefined` where it does or where it is
- * not wholly within `head`.
+ * The main data of a record that refers to no data page; `undefined` where the record does, or
+ * where its data is not completely in `head`.
  *
  * @param head the record from its first byte on.
  */
@@ -134,7 +134,7 @@ export interface LogicalMessage {
 export function readLogicalMessage(data: Buffer): LogicalMessage | undefined {
   const header = 24;
   if (data.length < header) return undefined;
-  // The prefix's size counts its closing zero byte.
+  // The size of the prefix includes its closing zero byte.
   const prefixEnd = header + Number(data.readBigUInt64LE(8));
   const end = prefixEnd + Number(data.readBigUInt64LE(16));
   if (prefixEnd <= header || end !== data.length) return undefined;

@@ -8,8 +8,8 @@ import { printLsn, type WalLocation } from './segments.ts';
 import { newestDescendant, timelineSpans } from './timeline.ts';
 import { firstRecordIn, type WalkResult, walkWal } from './walk.ts';
 
-/** The marker of one freeze, in the words of its receipt. */
-export interface MarkerClaim {
+/** The marker of one freeze, as its receipt describes it. */
+export interface WantedMarker {
   /** The id of the freeze. */
   readonly id: string;
   readonly markerLsn: string;
@@ -19,22 +19,25 @@ export interface MarkerClaim {
   readonly segmentSize: number;
   readonly systemIdentifier: string;
   /**
-   * `pg_current_wal_flush_lsn()` (in recovery `pg_last_wal_replay_lsn()`) of the running server, read
-   * before the call. Without it the walk must begin at `startLsn`: a file alone does not show that
-   * the server's own WAL leads to it.
+   * `pg_current_wal_flush_lsn()` (in recovery `pg_last_wal_replay_lsn()`) of the running server,
+   * read before the call. Without it the walk must begin at `startLsn`: a file alone does not show
+   * that the server's own WAL leads to it.
    */
   readonly serverLsn?: string;
-  /** The timeline the running server is on; without it the files in `pg_wal` decide. */
+  /** The timeline of the running server. Without it the files in `pg_wal` decide. */
   readonly serverTimeline?: number;
 }
 
 export interface MarkerProof {
   readonly found: boolean;
-  /** One sentence: where it was found, or why it was not. */
+  /** One sentence: where it was found, or why not. */
   readonly detail: string;
 }
 
-/** How the WAL of a data directory must look, for a server on `timeline` or a descendant of it. */
+/**
+ * Where the WAL of a data directory is and how it must look, for a server on `timeline` or a
+ * descendant of it.
+ */
 export async function locateWal(
   pgdata: string,
   wanted: {
@@ -48,7 +51,7 @@ export async function locateWal(
   const major = Number.parseInt(await readRegular(join(pgdata, 'PG_VERSION')), 10);
   const magic = PAGE_MAGIC[major];
   if (magic === undefined) {
-    throw new Error(`the WAL of PostgreSQL ${major} is not known; known are 13 to 18`);
+    throw new Error(`quiesce cannot read the WAL of PostgreSQL ${major}, only of 13 to 18`);
   }
   const newest = wanted.serverTimeline ?? (await newestDescendant(pgdata, wanted.timeline));
   const spans = await timelineSpans(pgdata, newest);
@@ -57,51 +60,55 @@ export async function locateWal(
 }
 
 /**
- * Is the committed marker of a freeze in this data directory's WAL? Reads only, so it may run beside
- * the live server. Walks from the freeze's start; where that segment is gone, from the first record
- * of the marker's own segment.
+ * Looks for the committed marker of a freeze in this data directory's WAL. Reads only, so it may
+ * run while the server runs. Walks from the freeze's start or, where that segment is gone, from the
+ * first record of the marker's own segment.
  *
- * Rejects with the system's errors and the signal's reason only.
+ * Rejects only with the system's errors and the signal's reason.
  */
 export async function proveMarker(
   pgdata: string,
-  claim: MarkerClaim,
+  wanted: WantedMarker,
   signal: AbortSignal,
 ): Promise<MarkerProof> {
-  const marker = Number(parseLsn(claim.markerLsn));
-  if (claim.serverLsn !== undefined && Number(parseLsn(claim.serverLsn)) <= marker) {
-    return no(`The server is at ${claim.serverLsn}, not past the marker at ${claim.markerLsn}.`);
+  const marker = Number(parseLsn(wanted.markerLsn));
+  if (wanted.serverLsn !== undefined && Number(parseLsn(wanted.serverLsn)) <= marker) {
+    return notFound(
+      `The server is at ${wanted.serverLsn}, not past the marker at ${wanted.markerLsn}.`,
+    );
   }
   let location: WalLocation;
   try {
-    location = await locateWal(pgdata, claim);
+    location = await locateWal(pgdata, wanted);
   } catch (error) {
-    return no(`The WAL cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
-  }
-  const span = location.spans.find(({ timeline }) => timeline === claim.timeline);
-  if (!span || span.end <= marker) {
-    return no(
-      `The server is not on timeline ${claim.timeline} at ${claim.markerLsn}: it branched off before the marker.`,
+    return notFound(
+      `The WAL cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
     );
   }
-  const fromStart = await walkTo(location, claim, Number(parseLsn(claim.startLsn)), signal);
-  if (fromStart.proof.found || fromStart.result.records > 0 || claim.serverLsn === undefined) {
+  const span = location.spans.find(({ timeline }) => timeline === wanted.timeline);
+  if (!span || span.end <= marker) {
+    return notFound(
+      `The server is not on timeline ${wanted.timeline} at ${wanted.markerLsn}: it branched off before the marker.`,
+    );
+  }
+  const fromStart = await walkTo(location, wanted, Number(parseLsn(wanted.startLsn)), signal);
+  if (fromStart.proof.found || fromStart.result.records > 0 || wanted.serverLsn === undefined) {
     return fromStart.proof;
   }
   const first = await firstRecordIn(location, marker - 1, signal);
   if (first === undefined || first >= marker) return fromStart.proof;
-  return (await walkTo(location, claim, first, signal)).proof;
+  return (await walkTo(location, wanted, first, signal)).proof;
 }
 
 async function walkTo(
   location: WalLocation,
-  claim: MarkerClaim,
+  wanted: WantedMarker,
   start: number,
   signal: AbortSignal,
 ): Promise<{ proof: MarkerProof; result: WalkResult }> {
-  const lsn = Number(parseLsn(claim.markerLsn));
+  const lsn = Number(parseLsn(wanted.markerLsn));
   const evidence = new WalEvidence({
-    marker: { id: claim.id, lsn },
+    marker: { id: wanted.id, lsn },
     backupStart: -1,
     checkpoint: -1,
     restartsAfter: Infinity,
@@ -119,19 +126,19 @@ async function walkTo(
   );
   if (evidence.markerCommit !== null) {
     const commit = printLsn(evidence.markerCommit);
-    const detail = `The marker ends at ${claim.markerLsn} and its commit at ${commit}; WAL was read from ${printLsn(start)}, every checksum right.`;
+    const detail = `The marker ends at ${wanted.markerLsn} and its commit at ${commit}; WAL was read from ${printLsn(start)}, and every checksum matched.`;
     return { result, proof: { found: true, detail } };
   }
   if (evidence.markerSeen) {
-    return { result, proof: no(`The marker's commit is missing: ${result.ended}.`) };
+    return { result, proof: notFound(`The marker's commit is missing: ${result.ended}.`) };
   }
   const why =
     result.endLsn > lsn
-      ? 'another record lies in its place'
+      ? 'another record is in its place'
       : `valid WAL from ${printLsn(start)} ends before it, in ${result.ended}`;
-  return { result, proof: no(`The marker at ${claim.markerLsn} is not there: ${why}.`) };
+  return { result, proof: notFound(`The marker at ${wanted.markerLsn} is not there: ${why}.`) };
 }
 
-function no(detail: string): MarkerProof {
+function notFound(detail: string): MarkerProof {
   return { found: false, detail };
 }

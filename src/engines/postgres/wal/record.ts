@@ -5,7 +5,7 @@ import { RECORD_HEADER } from './format.ts';
 export interface WalRecord {
   /** LSN of its first byte. */
   readonly start: number;
-  /** The LSN PostgreSQL gives out for it: the byte behind it, aligned to 8. */
+  /** The LSN that PostgreSQL reports for it: the byte after it, aligned to 8. */
   readonly end: number;
   readonly xid: number;
   readonly rmgr: number;
@@ -14,10 +14,10 @@ export interface WalRecord {
   readonly head: Buffer;
 }
 
-/** Enough for any record that is looked into: a marker with the longest id is below 250 bytes. */
+/** Enough for any record that is inspected: a marker with the longest id is below 250 bytes. */
 export const HEAD = 512;
 
-/** A record in the bytes it was read into. */
+/** A record inside the buffer it was read into. */
 export class ReadRecord implements WalRecord {
   readonly start: number;
   readonly end: number;
@@ -48,14 +48,14 @@ export class ReadRecord implements WalRecord {
     this.#length = length;
   }
 
-  /** Made when asked for: few records are looked into. */
+  /** Made on demand: few records are inspected. */
   get head(): Buffer {
     return this.#bytes.subarray(this.#at, this.#at + Math.min(this.#length, HEAD));
   }
 }
 
-/** Gathers the head and the checksum of a record that comes in parts. */
-export class Parts {
+/** Collects the head and the checksum of a record that arrives in parts. */
+export class RecordAssembler {
   readonly #scratch: Buffer;
   #length = 0;
   crc = CRC_START;

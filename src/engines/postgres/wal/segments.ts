@@ -5,7 +5,7 @@ import { openRegular } from '../../../lib/regular-file.ts';
 import { formatLsn, segmentFileName } from '../lsn.ts';
 import type { TimelineSpan } from './timeline.ts';
 
-/** Where the WAL of one server lies and how it must look. */
+/** Where the WAL of one server is and how it must look. */
 export interface WalLocation {
   readonly pgdata: string;
   readonly systemIdentifier: string;
@@ -19,14 +19,14 @@ export interface WalLocation {
   readonly spans: readonly TimelineSpan[];
 }
 
-/** Thrown inside the reader where valid WAL ends; never leaves it. */
+/** Thrown where valid WAL ends. Never leaves the walk. */
 export class EndOfWal extends Error {
   override readonly name = 'EndOfWal';
 }
 
 const CHUNK = 1 << 20;
 
-/** Reads WAL pages, segment by segment and a megabyte at a time. */
+/** Reads WAL pages, segment by segment, a megabyte at a time. */
 export class SegmentReader {
   readonly #location: WalLocation;
   readonly #chunk: Buffer;
@@ -41,7 +41,7 @@ export class SegmentReader {
     this.#chunk = Buffer.alloc(Math.min(CHUNK, location.segmentSize));
   }
 
-  /** The bytes last loaded; reused by the next load. */
+  /** The bytes loaded last. The next load reuses the buffer. */
   get bytes(): Buffer {
     return this.#chunk;
   }
@@ -55,12 +55,16 @@ export class SegmentReader {
     return position >= this.#chunkStart && position < this.#chunkEnd;
   }
 
-  /** Where in `bytes` this position lies; only while {@link holds}. */
+  /** The offset of this position in `bytes`. Valid only while {@link holds}. */
   offsetOf(position: number): number {
     return position - this.#chunkStart;
   }
 
-  /** Loads the megabyte around a position. @throws EndOfWal where there is no such WAL. */
+  /**
+   * Loads the megabyte around a position.
+   *
+   * @throws EndOfWal where there is no such WAL.
+   */
   async load(position: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const { segmentSize } = this.#location;
@@ -91,8 +95,8 @@ export class SegmentReader {
   }
 
   /**
-   * Of the timelines that reach into the segment, the newest whose file is there, as recovery
-   * chooses it: at a switch the new timeline begins with a copy of the old one's segment.
+   * Opens the segment of the newest timeline that reaches into it and has a file, as recovery does.
+   * At a switch the new timeline begins with a copy of the old one's segment.
    */
   async #openSegment(segment: number): Promise<void> {
     if (segment === this.#segment) return;
@@ -115,7 +119,7 @@ export class SegmentReader {
   }
 
   /** The name of the file that holds a position, or should hold it. */
-  describe(position: number): string {
+  fileNameAt(position: number): string {
     const { segmentSize, spans } = this.#location;
     const segment = Math.floor(position / segmentSize);
     const span =

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { readRegular } from '../../../lib/regular-file.ts';
 import { parseLsn } from '../lsn.ts';
 
-/** A timeline that another one branched off, and where. */
+/** A timeline from which another one branched off, and where. */
 export interface TimelineSwitch {
   readonly timeline: number;
   /** The first byte that no longer belongs to this timeline. */
@@ -19,10 +19,10 @@ export interface TimelineSpan {
 }
 
 /**
- * The ancestors of a timeline, oldest first, from `pg_wal/NNNNNNNN.history`; none for timeline 1.
+ * The ancestors of a timeline, oldest first, from `pg_wal/NNNNNNNN.history`. Timeline 1 has none.
  *
- * @throws the system's error where the file of a later timeline is missing, or `Error` where it
- * cannot be understood.
+ * @throws the system's error where the file of a later timeline is missing, or `Error` where it is
+ * malformed.
  */
 export async function readTimelineHistory(
   pgdata: string,
@@ -33,7 +33,10 @@ export async function readTimelineHistory(
   return parseHistory(await readRegular(join(pgdata, 'pg_wal', name)), name);
 }
 
-/** Decodes a history file: `timeline <tab> LSN <tab> reason` a line, `#` begins a comment. */
+/**
+ * Decodes a history file: one line `timeline <tab> LSN <tab> reason` for each switch; `#` begins a
+ * comment.
+ */
 export function parseHistory(text: string, name: string): TimelineSwitch[] {
   const switches: TimelineSwitch[] = [];
   for (const line of text.split('\n')) {
@@ -60,8 +63,8 @@ export async function timelineSpans(pgdata: string, timeline: number): Promise<T
 }
 
 /**
- * The newest timeline in `pg_wal` that descends from this one and has WAL of its own there: the one a
- * server that was promoted, or follows one that was, is on.
+ * The newest timeline in `pg_wal` that descends from this one and has WAL of its own there. A
+ * server that was promoted, or that follows a promoted one, is on that timeline.
  */
 export async function newestDescendant(pgdata: string, timeline: number): Promise<number> {
   const names = await readdir(join(pgdata, 'pg_wal'));

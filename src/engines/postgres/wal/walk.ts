@@ -11,11 +11,11 @@ import {
   RM_XLOG,
   XLOG_SWITCH,
 } from './format.ts';
-import { HEAD, Parts, ReadRecord, type WalRecord } from './record.ts';
+import { HEAD, RecordAssembler, ReadRecord, type WalRecord } from './record.ts';
 import { EndOfWal, printLsn, SegmentReader, type WalLocation } from './segments.ts';
 
 export interface WalkResult {
-  /** End of the last valid record; the start position where there was none. */
+  /** End of the last valid record; the start position if there was none. */
   readonly endLsn: number;
   readonly records: number;
   /** Why the walk ended, with segment file and LSN. */
@@ -27,17 +27,17 @@ interface WalkOptions {
   readonly start: number;
   /** Called for each record in order; `true` ends the walk. */
   readonly visit: (record: WalRecord) => boolean;
-  /** The position reached, now and then. */
+  /** Called now and then with the position reached. */
   readonly onProgress?: (position: number) => void;
 }
 
 /**
  * Reads records from a position to the end of valid WAL, as recovery would: page addresses,
- * timelines, links between records and every checksum must be right. Holds a megabyte, whatever the
- * size of WAL and records.
+ * timelines, links between records and every checksum must be right. Uses a megabyte of memory,
+ * whatever the size of WAL and records.
  *
- * Rejects only with the system's errors and the signal's reason: whatever is wrong with the WAL is
- * its end.
+ * Rejects only with the system's errors and the signal's reason. Anything wrong with the WAL counts
+ * as its end.
  */
 export async function walkWal(
   location: WalLocation,
@@ -53,8 +53,8 @@ export async function walkWal(
 }
 
 /**
- * The first record that begins in the segment of a position; `undefined` where its file is missing,
- * is not of this WAL, or holds only the middle of a record.
+ * The first record that begins in the segment of a position; `undefined` where the segment's file
+ * is missing, belongs to other WAL, or contains only the middle of a record.
  */
 export async function firstRecordIn(
   location: WalLocation,
@@ -77,13 +77,13 @@ class Walker {
   readonly #signal: AbortSignal;
   readonly #reader: SegmentReader;
   readonly #scratch = Buffer.alloc(HEAD);
-  /** The page entered last; its header is checked. */
+  /** The page entered last. Its header was checked. */
   #pageStart = -1;
   #pageEnd = -1;
   #page: PageHeader | undefined;
   #timeline = 0;
   #position = 0;
-  /** Start of the record before `#position`; -1 where it is not known. */
+  /** Start of the record before `#position`; -1 where it is unknown. */
   #previous = -1;
   #progress: ((position: number) => void) | undefined;
 
@@ -100,7 +100,7 @@ class Walker {
     let ended = '';
     try {
       for (;;) {
-        // Almost every record lies on the page at hand: those take no turn of the event loop.
+        // Almost every record is on the current page. Those take no turn of the event loop.
         const record = this.#onThisPage() ?? (await this.#next());
         records += 1;
         this.#previous = record.start;
@@ -113,7 +113,7 @@ class Walker {
     } catch (error) {
       if (!(error instanceof EndOfWal)) throw error;
       const at = printLsn(this.#position);
-      ended = `${this.#reader.describe(this.#position)} at ${at}: ${error.message}`;
+      ended = `${this.#reader.fileNameAt(this.#position)} at ${at}: ${error.message}`;
     }
     return { endLsn: this.#position, records, ended };
   }
@@ -141,13 +141,13 @@ class Walker {
     if (pageStart !== this.#pageStart) await this.#enter(pageStart);
     const header = this.#page?.size ?? 0;
     if (inPage === 0) {
-      if (this.#page?.continues) throw new EndOfWal('a record goes on here that never began');
+      if (this.#page?.continues) throw new EndOfWal('a record continues here that never began');
       this.#position += header;
     } else if (inPage < header || inPage % 8 !== 0) throw new EndOfWal('no record can begin here');
     return this.#onThisPage() ?? (await this.#across());
   }
 
-  /** The record at the position, if it lies on the current page and does not begin it. */
+  /** The record at the position, if it is on the current page and not at its beginning. */
   #onThisPage(): WalRecord | undefined {
     const room = this.#pageEnd - this.#position;
     if (room <= 0 || this.#position <= this.#pageStart) return undefined;
@@ -168,14 +168,14 @@ class Walker {
     return length;
   }
 
-  /** A record that goes on on later pages, perhaps in later segments. */
+  /** A record that continues on later pages, perhaps in later segments. */
   async #across(): Promise<WalRecord> {
     const { blockSize } = this.#location;
     const at = this.#reader.offsetOf(this.#position);
     const length = this.#lengthAt(at);
     const first = this.#pageEnd - this.#position;
-    const parts = new Parts(this.#scratch);
-    parts.add(this.#reader.bytes, at, first);
+    const assembler = new RecordAssembler(this.#scratch);
+    assembler.add(this.#reader.bytes, at, first);
     let remaining = length - first;
     while (remaining > 0) {
       const pageStart = this.#pageEnd;
@@ -186,15 +186,15 @@ class Walker {
       }
       if (!page.continues || page.remaining !== remaining) {
         throw new EndOfWal(
-          `a record of ${length} bytes begins here and does not go on at ${printLsn(pageStart)}`,
+          `a record of ${length} bytes begins here and does not continue at ${printLsn(pageStart)}`,
         );
       }
       const part = Math.min(remaining, blockSize - page.size);
-      parts.add(this.#reader.bytes, this.#reader.offsetOf(pageStart) + page.size, part);
+      assembler.add(this.#reader.bytes, this.#reader.offsetOf(pageStart) + page.size, part);
       remaining -= part;
       if (remaining === 0) {
         const end = align8(pageStart + page.size + part);
-        return this.#record(this.#scratch, 0, length, parts.crc, end);
+        return this.#record(this.#scratch, 0, length, assembler.crc, end);
       }
     }
     throw new EndOfWal('a record is empty');
@@ -214,7 +214,7 @@ class Walker {
     const previous = readLsn(bytes, at + 8);
     if (this.#previous === -1 ? previous >= this.#position : previous !== this.#previous) {
       throw new EndOfWal(
-        `the record follows one at ${printLsn(previous)}, not the one before it (it is of older WAL)`,
+        `the record follows one at ${printLsn(previous)}, not the one before it (it belongs to older WAL)`,
       );
     }
     const spanEnd = this.#reader.span?.end ?? 0;

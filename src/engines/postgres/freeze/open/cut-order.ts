@@ -10,39 +10,39 @@ import {
   type VolumeInput,
 } from '../../data-dir/volumes.ts';
 
-/** One part of the data and the device it lies on. */
-export interface Part {
+/** One part of the data and the device it is on. */
+export interface DataPart {
   /** `data`, `wal`, `tablespace:NAME`. */
   readonly name: string;
-  /** As seen from here. */
+  /** As seen from the sidecar. */
   readonly path: string;
   readonly device: number | undefined;
 }
 
-/** Which volume holds what, in the order in which they must be cut. */
+/** What each volume contains, in the order in which the volumes must be cut. */
 export interface CutPlan {
   readonly volumes: readonly VolumeCut[];
-  /** Folders of the tablespaces that are links, as seen from here. */
+  /** Folders of the tablespaces that are links, as seen from the sidecar. */
   readonly tablespaces: readonly string[];
 }
 
 const ORDER =
   'The order is: the volumes of data and tablespaces while frozen, then thaw, then the volume of pg_wal.';
 
-/** Looks for every part of the data; refuses where one cannot be seen. */
-async function findParts(input: VolumeInput): Promise<Part[] | Refusal> {
+/** Finds every part of the data. Refuses where one cannot be seen. */
+async function findDataParts(input: VolumeInput): Promise<DataPart[] | Refusal> {
   const { pgdata, dataDir } = input;
   const device = await deviceOf(dataDir ?? pgdata);
   const elsewhere = (what: string): Refusal => ({
-    message: `${what} lies on another volume than ${dataDir ?? 'PGDATA'}, and its cut could not be told from theirs.`,
-    hint: 'Only pg_wal and tablespaces may have volumes of their own.',
+    message: `${what} is on another volume than ${dataDir ?? 'PGDATA'}, and nothing would show when that volume was cut.`,
+    hint: 'Only pg_wal and tablespaces may have their own volumes.',
   });
   if ((await deviceOf(pgdata)) !== device) return elsewhere(`PGDATA ${pgdata}`);
   const folder = await checkFolders(input, device, elsewhere);
   if (folder) return folder;
   const wal = await findWal(input);
   if (isRefusal(wal)) return wal;
-  const parts: Part[] = [
+  const parts: DataPart[] = [
     { name: 'data', path: pgdata, device },
     { name: 'wal', path: wal, device: await deviceOf(wal) },
   ];
@@ -55,45 +55,46 @@ async function findParts(input: VolumeInput): Promise<Part[] | Refusal> {
 }
 
 /**
- * The order of the cuts for `copy: volumes`. WAL must be cut after the thaw, for it has to reach the end
- * of the backup, and everything else before: a volume that holds both cannot be cut soundly.
+ * The order of the cuts for `copy: volumes`. WAL must be cut after the thaw, because it has to
+ * reach the end of the backup, and everything else before. A volume that contains both cannot be
+ * cut correctly.
  */
 export async function planCuts(input: VolumeInput): Promise<CutPlan | Refusal> {
-  const parts = await findParts(input);
+  const parts = await findDataParts(input);
   if (isRefusal(parts)) return parts;
   const wal = parts.find(({ name }) => name === 'wal');
-  const rest = parts.filter((part) => part !== wal);
-  const shared = rest.filter(({ device }) => device === wal?.device);
-  if (wal === undefined || shared.length > 0) return refuseShared(rest, shared);
-  const devices = [...new Set(rest.map(({ device }) => device))];
+  const others = parts.filter((part) => part !== wal);
+  const shared = others.filter(({ device }) => device === wal?.device);
+  if (wal === undefined || shared.length > 0) return refuseShared(others, shared);
+  const devices = [...new Set(others.map(({ device }) => device))];
   const volumes = devices.map((device) =>
     volumeOf(
-      rest.filter((part) => part.device === device),
+      others.filter((part) => part.device === device),
       'while-frozen',
     ),
   );
   const links = input.tablespaces.filter(({ location }) => isAbsolute(location));
   const tablespaces = links.flatMap(({ name }) =>
-    rest.filter((part) => part.name === `tablespace:${name}`).map(({ path }) => path),
+    others.filter((part) => part.name === `tablespace:${name}`).map(({ path }) => path),
   );
   return { volumes: [...volumes, volumeOf([wal], 'after-thaw')], tablespaces };
 }
 
-function refuseShared(rest: readonly Part[], shared: readonly Part[]): Refusal {
+function refuseShared(others: readonly DataPart[], shared: readonly DataPart[]): Refusal {
   const names = shared.map(({ name }) => name).join(' and ');
-  if (shared.length === rest.length) {
+  if (shared.length === others.length) {
     return {
-      message: `All of the data lies on one volume, pg_wal too: it would have to be cut while frozen and again after the thaw. ${ORDER}`,
+      message: `All of the data, including pg_wal, is on one volume, which would have to be cut while frozen and again after the thaw. ${ORDER}`,
       hint: 'Set QUIESCE_COPY=snapshot: one atomic snapshot of one volume.',
     };
   }
   return {
-    message: `pg_wal lies on the same volume as ${names}, so WAL up to the end of the backup cannot be cut after the thaw without it. ${ORDER}`,
-    hint: 'Give pg_wal a volume of its own, or keep everything on one volume and set QUIESCE_COPY=snapshot.',
+    message: `pg_wal is on the same volume as ${names}, so WAL cannot be cut after the thaw without cutting ${names} then too. ${ORDER}`,
+    hint: 'Give pg_wal its own volume, or keep everything on one volume and set QUIESCE_COPY=snapshot.',
   };
 }
 
-function volumeOf(on: readonly Part[], cut: VolumeCut['cut']): VolumeCut {
+function volumeOf(on: readonly DataPart[], cut: VolumeCut['cut']): VolumeCut {
   return { holds: on.map(({ name }) => name), paths: on.map(({ path }) => path), cut };
 }
 
@@ -105,7 +106,7 @@ export function orderOf({ volumes }: CutPlan): ('thaw' | string[])[] {
 }
 
 /** The order as a sentence. */
-export function describeOrder({ volumes }: CutPlan): string {
+export function orderSentence({ volumes }: CutPlan): string {
   const list = (cut: VolumeCut['cut']): string =>
     volumes
       .filter((volume) => volume.cut === cut)

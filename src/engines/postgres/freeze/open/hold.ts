@@ -16,7 +16,7 @@ import type { Watch } from '../watch.ts';
 
 /** How long the WAL of the backup is kept after the thaw, so that its volume can be cut. */
 export const KEEP_WAL_MS = 60_000;
-/** How long the end waits for the volumes of tablespaces: one that hangs may never answer. */
+/** How long the release waits for the volumes of tablespaces: one that hangs may never answer. */
 export const CLEAR_WITHIN_MS = 5_000;
 
 export interface OpenFacts {
@@ -29,20 +29,20 @@ export interface OpenFacts {
   readonly evidence: readonly string[];
   /** `OID location` of each tablespace, as {@link listTablespaces} gives them. */
   readonly tablespaces: readonly string[];
-  /** Keeps a session, and so its slot, open for that long. */
-  readonly linger: (session: Session, ms: number) => Promise<void>;
+  /** Keeps a session, and so its slot, open for `ms`. */
+  readonly keepSession: (session: Session, ms: number) => Promise<void>;
 }
 
 /**
- * A backup that stays begun while it is held, in one session, which also holds a temporary slot. No
- * writer waits. When the session ends, the backup is over and nothing can bring it back: that is the
- * loss. The thaw ends the backup in the same session, and what only the end tells (label, tablespace
+ * A backup that stays open during the hold, in one session, which also has a temporary slot. No
+ * writer waits. When the session ends, the backup is over and cannot be brought back: that is the
+ * loss. The thaw ends the backup in the same session. What only the end reveals (label, tablespace
  * map, stop position) goes into the final receipt.
  */
 export class OpenHold extends StatedHold {
   readonly #facts: OpenFacts;
   readonly #watch: Watch;
-  /** The last check found that the hold held: only then is there a backup worth ending. */
+  /** The last check found that the hold held. Only then is the backup worth ending. */
   #proven = false;
   #end: HoldEnd | undefined;
 
@@ -76,14 +76,14 @@ export class OpenHold extends StatedHold {
     if (row?.there !== true) {
       found.push({
         code: 'wal-recycled',
-        note: `The WAL segment ${first}, from which the backup starts, is gone, though a slot kept it (max_slot_wal_keep_size?).`,
+        note: `The WAL segment ${first}, where the backup starts, is gone although a slot kept it (check max_slot_wal_keep_size).`,
       });
     }
     const spaces = await listTablespaces(session, signal);
     if (spaces.join('\n') !== this.#facts.tablespaces.join('\n')) {
       found.push({
         code: 'tablespaces-changed',
-        note: 'A tablespace was made, moved or dropped during the freeze: its volume was not in the order of the cuts.',
+        note: 'A tablespace was created, moved or dropped during the freeze, so its volume is not in the order of the cuts.',
       });
     }
     const { id, evidence, position } = this.#facts;
@@ -97,8 +97,8 @@ export class OpenHold extends StatedHold {
   }
 
   /**
-   * Ends the backup for its label where `check` found that it held; otherwise only closes the session,
-   * with which the server ends it. The evidence on the volumes goes first.
+   * Ends the backup for its label if `check` found that the hold held. Otherwise only closes the
+   * session, and the server then ends the backup. Removes the evidence on the volumes first.
    */
   async release(signal: AbortSignal): Promise<HoldEnd> {
     this.#end ??= await this.#finish(signal);
@@ -119,23 +119,23 @@ export class OpenHold extends StatedHold {
     } catch (error) {
       await this.#watch.stop();
       const { message } = toQuiesceError(error);
-      const note = `The backup could not be ended in the session that began it, so there is no label: ${message}`;
+      const note = `The backup could not be ended in the session that began it, so it has no label: ${message}`;
       return { breaches: [{ code: 'backup-lost', note }] };
     }
   }
 
   async #stop(signal: AbortSignal): Promise<Pick<HoldEnd, 'position' | 'restore'>> {
-    const { id, server, position, restore, linger } = this.#facts;
+    const { id, server, position, restore, keepSession } = this.#facts;
     const session = await this.#watch.take(signal);
     const markerLsn = await writeMarker(session, id, signal);
     const ended = await stopBackup(session, signal);
     const label = readLabel(ended.label);
     if (label?.start !== parseLsn(position.startLsn) || label.timeline !== position.timeline) {
-      throw new QuiesceError('ENGINE_FAILED', 'The label returned is of another backup.');
+      throw new QuiesceError('ENGINE_FAILED', 'The server returned the label of another backup.');
     }
     const last = walFileName(label.timeline, parseLsn(ended.lsn) - 1n, server.segmentSize);
     const keptUntil = new Date(Date.now() + KEEP_WAL_MS).toISOString();
-    await linger(session, KEEP_WAL_MS);
+    await keepSession(session, KEEP_WAL_MS);
     return {
       position: {
         lsn: ended.lsn,

@@ -1,11 +1,11 @@
 import { QuiesceError } from '../../../../errors.ts';
 import { unlessAborted, withDeadline } from '../../../../lib/deadline.ts';
 import type { Hold } from '../../../engine.ts';
-import { beginBackup, type Begun } from '../../backup/backup.ts';
+import { beginBackup, type BegunBackup } from '../../backup/backup.ts';
 import { askLayout } from '../../data-dir/layout.ts';
 import { parseLsn, walFileName } from '../../lsn.ts';
 import { CLEAR_WITHIN_MS, KEEP_WAL_MS, listTablespaces, OpenHold } from './hold.ts';
-import { type CutPlan, describeOrder, orderOf, planCuts } from './cut-order.ts';
+import { type CutPlan, orderSentence, orderOf, planCuts } from './cut-order.ts';
 import { missingForSealed } from '../../privileges.ts';
 import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
 import { keepWal } from '../../backup/wal-slot.ts';
@@ -14,23 +14,23 @@ import { clearEvidence, evidenceIn, writeEvidence } from './tablespace-evidence.
 import { isRefusal } from '../../data-dir/volumes.ts';
 import { Watch } from '../watch.ts';
 import { listDatabases } from '../position.ts';
-import { type ModeInput, type Prepared, refuseLayout } from '../mode.ts';
+import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
 
 /**
- * `copy: volumes`, several volumes each cut atomically at moments of their own: a backup that stays open
- * in one session from freeze to thaw. Cuts of data and tablespaces made meanwhile may be torn against
- * each other; recovery from the label mends that with the WAL from start to stop, whose volume is cut
- * after the thaw.
+ * `copy: volumes`, several volumes, each cut atomically at its own moment: a backup that stays open
+ * in one session from freeze to thaw. Cuts of data and tablespaces made meanwhile may be torn
+ * against each other. Recovery from the label repairs that with the WAL from start to stop, whose
+ * volume is cut after the thaw.
  *
- * The start (a fast checkpoint) blocks no writer. A slot must keep the WAL: without it the segment the
- * backup starts from is gone by its end (measured, 6 of 6 versions).
+ * The start (a fast checkpoint) blocks no writer. A slot must keep the WAL: without it the segment
+ * where the backup starts is gone by its end (measured, 6 of 6 versions).
  */
-export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promise<Prepared> {
+export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promise<PreparedFreeze> {
   const { session, server, privileges, context } = input;
   if (server.inRecovery) {
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
-      'On a standby, copies of several volumes cannot be proven: nothing in its WAL says where the backup ends.',
+      'On a standby, copies of several volumes cannot be proven, because nothing in its WAL shows where the backup ends.',
       {
         hint: 'Freeze the primary, or keep all data on one volume and set QUIESCE_COPY=snapshot.',
       },
@@ -49,7 +49,7 @@ export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promis
       { hint: `Run as a superuser: ${missing.join(' ')}` },
     );
   }
-  const plan = await planFor(input, signal);
+  const plan = await planCutsFor(input, signal);
   await requireSlot(input, signal);
   const begun = await beginBackup(session, `quiesce ${context.id}`, signal);
   return {
@@ -58,13 +58,13 @@ export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promis
   };
 }
 
-async function planFor(input: ModeInput, signal: AbortSignal): Promise<CutPlan> {
+async function planCutsFor(input: ModeInput, signal: AbortSignal): Promise<CutPlan> {
   const { session, server, layout, dataDir } = input;
   const { pgdata, relative } = layout;
   if (dataDir === undefined || pgdata === null || relative === null) {
     throw refuseLayout({
       message:
-        'Which volume holds what cannot be told: PGDATA is not mounted here at QUIESCE_DATA_DIR.',
+        'The sidecar cannot tell which volume contains what: PGDATA is not mounted at QUIESCE_DATA_DIR.',
       hint: 'Mount the volumes of data, tablespaces and pg_wal and set QUIESCE_DATA_DIR, or keep all data on one volume and set QUIESCE_COPY=snapshot.',
     });
   }
@@ -91,13 +91,16 @@ async function requireSlot({ session, context }: ModeInput, signal: AbortSignal)
   }
 }
 
-interface Opening extends ModeInput {
+interface OpenInput extends ModeInput {
   readonly plan: CutPlan;
-  readonly begun: Begun;
+  readonly begun: BegunBackup;
 }
 
-/** What the receipt can say while the backup is open; evidence on the volumes of tablespaces, last. */
-async function open(input: Opening, signal: AbortSignal): Promise<Hold> {
+/**
+ * Takes the hold, with what the receipt can say while the backup is open. Writes the evidence on
+ * the volumes of tablespaces last.
+ */
+async function open(input: OpenInput, signal: AbortSignal): Promise<Hold> {
   const { session, context, plan, begun, layout } = input;
   const server = await readServer(session, signal);
   const tablespaces = await listTablespaces(session, signal);
@@ -115,12 +118,12 @@ async function open(input: Opening, signal: AbortSignal): Promise<Hold> {
   const evidence = plan.tablespaces.map(evidenceIn);
   const notes = [
     ...layout.notes,
-    `${describeOrder(plan)} WAL is kept for ${KEEP_WAL_MS / 1_000} s after the thaw.`,
+    `${orderSentence(plan)} WAL is kept for ${KEEP_WAL_MS / 1_000} s after the thaw.`,
   ];
   const { id } = context;
-  const { linger } = input;
-  const facts = { id, server, position, restore, notes, evidence, tablespaces, linger };
-  // Files on the volumes of tablespaces outlive this process.
+  const { keepSession } = input;
+  const facts = { id, server, position, restore, notes, evidence, tablespaces, keepSession };
+  // These files outlive this process, so the journal lists them first.
   if (evidence.length > 0) await context.remember({ evidence });
   const watch = await Watch.start(session, server, context.ttlMs, null, signal);
   const writing = writeEvidence(evidence, { id, startLsn: begun.lsn });
@@ -130,15 +133,18 @@ async function open(input: Opening, signal: AbortSignal): Promise<Hold> {
     return new OpenHold(facts, watch);
   } catch (error) {
     await watch.stop();
-    // What a volume that hangs does late is undone late.
+    // A volume that hangs may finish the write late. The removal follows it, even then.
     const clearing = writing.catch(() => undefined).then(() => clearEvidence(evidence));
     await withDeadline(CLEAR_WITHIN_MS, clearing).catch(() => undefined);
     throw error;
   }
 }
 
-/** The label that stop returns has the last word on the checkpoint; another may have come since the start. */
-function positionOf(server: ServerFacts, begun: Begun): PostgresPosition {
+/**
+ * The label that stop returns decides about the checkpoint; another one may have come since the
+ * start.
+ */
+function positionOf(server: ServerFacts, begun: BegunBackup): PostgresPosition {
   return {
     lsn: begun.lsn,
     startLsn: begun.lsn,

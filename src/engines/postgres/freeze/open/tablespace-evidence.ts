@@ -18,17 +18,20 @@ type Evidence = z.infer<typeof tablespaceEvidenceSchema>;
 
 const READ_WITHIN_MS = 2_000;
 
-/** Where the evidence of one tablespace lies: beside the server's own folder, which it never enters. */
+/**
+ * The path of one tablespace's evidence: next to the server's own folder, which it never enters.
+ */
 export function evidenceIn(tablespace: string): string {
   return join(tablespace, '.quiesce', TABLESPACE_EVIDENCE_FILE);
 }
 
 /**
- * Marks the volume of each tablespace, durably, as the receipt marks that of the data: a copy cut
- * before this or after `clearEvidence` does not carry it, and could not be told from a good one
- * otherwise.
+ * Marks the volume of each tablespace, durably, as the receipt marks the volume of the data. A copy
+ * cut before this or after `clearEvidence` does not carry the mark. Without it, such a copy would
+ * look like a good one.
  *
- * @throws QuiesceError COPY_UNSUPPORTED where one cannot take it; none is then left behind.
+ * @throws QuiesceError COPY_UNSUPPORTED where a volume cannot take the file. No evidence is left
+ * then.
  */
 export async function writeEvidence(paths: readonly string[], evidence: Evidence): Promise<void> {
   try {
@@ -37,7 +40,7 @@ export async function writeEvidence(paths: readonly string[], evidence: Evidence
     await clearEvidence(paths);
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
-      `The volume of a tablespace cannot take the evidence of the freeze, without which its copy proves nothing: ${describeErrno(error)}.`,
+      `The volume of a tablespace cannot take the evidence file, and without that file its copy proves nothing: ${describeErrno(error)}.`,
       {
         hint: 'Mount it writable into the sidecar, for the user the sidecar runs as.',
         cause: error,
@@ -55,10 +58,10 @@ async function write(path: string, content: string): Promise<void> {
 }
 
 /**
- * Whether the evidence is where `writeEvidence` put it, unchanged: a cut made since may lack it.
+ * Checks that the evidence is unchanged where `writeEvidence` put it: a cut made since may lack it.
  *
- * @returns `evidence-lost` where it is gone or changed, `not-provable` where it cannot be read in time;
- * nothing where all is as it was.
+ * @returns `evidence-lost` for each file that is gone or changed, `not-provable` for each that
+ * cannot be read in time.
  */
 export async function inspectEvidence(
   paths: readonly string[],
@@ -68,10 +71,10 @@ export async function inspectEvidence(
   for (const path of paths) {
     try {
       if ((await withDeadline(READ_WITHIN_MS, readIfThere(path))) === textOf(evidence)) continue;
-      const note = `${path} was removed or changed while it was held: a copy of that volume may lack its proof.`;
+      const note = `${path} was removed or changed during the hold: a copy of that volume may lack its proof.`;
       found.push({ code: 'evidence-lost', note });
     } catch (error) {
-      const note = `Whether the copy of a tablespace carries its proof cannot be told, for ${path} cannot be read: ${describeErrno(error)}.`;
+      const note = `Whether the copy of a tablespace carries its proof is unknown, because ${path} cannot be read: ${describeErrno(error)}.`;
       found.push({ code: 'not-provable', note });
     }
   }
@@ -80,7 +83,11 @@ export async function inspectEvidence(
 
 const textOf = (evidence: Evidence): string => `${JSON.stringify(evidence)}\n`;
 
-/** Removes it. @returns a sentence for each that may still be there. */
+/**
+ * Removes the evidence.
+ *
+ * @returns a sentence for each file that may still exist.
+ */
 export async function clearEvidence(paths: readonly string[]): Promise<string[]> {
   const left: string[] = [];
   for (const path of paths) {

@@ -3,12 +3,15 @@ import { ResumeSwitch } from './resume-switch.ts';
 
 type Open = (signal: AbortSignal) => Promise<Session>;
 
-/** The switch by which the server ends a pause by itself, from the hold to its release: there always is one. */
-export class Armed {
+/**
+ * Keeps a resume switch armed on the server from the hold to its release, so that the server can
+ * always end the pause.
+ */
+export class ArmedSwitch {
   #switch: ResumeSwitch;
   #leaseEndsAt: number;
   readonly #open: Open;
-  /** One change at a time: a switch that nobody knows would fire into the lease. */
+  /** One change at a time: a switch that this object lost track of would fire during the lease. */
   #changing: Promise<unknown> = Promise.resolve();
   #ended = false;
 
@@ -19,7 +22,7 @@ export class Armed {
     this.#leaseEndsAt = performance.now() + ttlMs;
   }
 
-  /** For the lease as renewed. The server gets a new switch before the old one goes. */
+  /** Arms a switch for the renewed lease. The server gets it before the old one is disarmed. */
   async renew(witness: Session, ttlMs: number, signal: AbortSignal): Promise<void> {
     await this.#oneAtATime(async () => {
       const old = this.#switch;
@@ -29,8 +32,8 @@ export class Armed {
     });
   }
 
-  /** For what is left of the lease, where the session of the switch was ended by somebody else. */
-  async again(witness: Session, signal: AbortSignal): Promise<void> {
+  /** Arms a switch for the rest of the lease if the session of the old one has ended. */
+  async rearm(witness: Session, signal: AbortSignal): Promise<void> {
     await this.#oneAtATime(async () => {
       if (this.#ended || !this.#switch.lost) return;
       const leftMs = Math.max(0, this.#leaseEndsAt - performance.now());
@@ -38,13 +41,15 @@ export class Armed {
     });
   }
 
-  /** Arms no other from here on. Resolves once the one that was being armed is known, and can be ended. */
-  async last(): Promise<void> {
+  /**
+   * Arms no further switch. Resolves once a switch that was being armed is known and can be ended.
+   */
+  async armNoMore(): Promise<void> {
     this.#ended = true;
     await this.#changing;
   }
 
-  /** Closes our end of it, once the server's is gone. */
+  /** Closes our session, once the server's process is gone. */
   async close(): Promise<void> {
     await this.#switch.close();
   }

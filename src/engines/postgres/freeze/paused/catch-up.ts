@@ -3,25 +3,28 @@ import { lookUntil } from '../../../../lib/deadline.ts';
 import { parseLsn } from '../../lsn.ts';
 import type { Session } from '../../connection/session.ts';
 
-/** What the standby knows of its primary. */
+/** What the standby knows about its primary. */
 export interface PrimaryReport {
-  /** The primary's flushed position as it had last reported it, or further received since. */
+  /**
+   * The primary's flushed position as last reported, or the end of WAL received since if that is
+   * later.
+   */
   readonly lsn: string;
-  /** When it last reported anything, in UTC on the standby's clock. */
+  /** When the primary last reported anything, in UTC on the standby's clock. */
   readonly reportedAt: string;
   readonly ageMs: number;
 }
 
 const LOOK_EVERY_MS = 10;
-/** `wal_retrieve_retry_interval` is 5 s by default: a receiver that only restarts is back by then. */
+/** `wal_retrieve_retry_interval` is 5 s by default, so a receiver that restarts is back by then. */
 const RECEIVER_BACK_WITHIN_MS = 6_000;
-/** Looks in a row at a replay that waits for the rest of a record. */
-const LOOKS_AT_REST = 50;
+/** Looks in a row that find replay waiting for the rest of a record. */
+const LOOKS_WAITING = 50;
 
 /**
- * The primary's position as this standby knows it: `latest_end_lsn` is the end of flushed WAL that
- * every message of the primary carries (source: walsender.c, walreceiver.c; a primary without
- * writes says nothing for up to 30 s). On a standby of a standby it is the upstream's.
+ * The primary's position as this standby knows it: `latest_end_lsn` is the end of flushed WAL,
+ * which every message of the primary carries (source: walsender.c, walreceiver.c; a primary without
+ * writes sends nothing for up to 30 s). A standby of a standby knows its upstream's position.
  *
  * @throws QuiesceError ENGINE_NOT_STREAMING where no receiver streams.
  */
@@ -45,7 +48,7 @@ export async function readPrimaryReport(
     if (performance.now() > until) {
       throw new QuiesceError(
         'ENGINE_NOT_STREAMING',
-        `The standby has no WAL receiver that streams${row ? ` (it is ${row.status})` : ''}, so what its primary has committed by now is not known.`,
+        `The standby has no streaming WAL receiver${row ? ` (it is ${row.status})` : ''}, so what its primary has committed by now is unknown.`,
       );
     }
     return undefined;
@@ -56,9 +59,9 @@ export async function readPrimaryReport(
 /**
  * Waits until everything that was committed before `lsn` is replayed.
  *
- * A position at the end of a WAL page may lie inside a record whose rest the primary has not written
- * yet (a large transaction without a commit): nothing before it is left then but that record's
- * beginning, and replay waits for WAL.
+ * A position at the end of a WAL page may be inside a record whose rest the primary has not written
+ * yet (a large transaction without a commit). Only the beginning of that record is then left before
+ * the position, and replay waits for WAL.
  *
  * @param onBehind called at each look with the bytes still to replay.
  */
@@ -69,7 +72,7 @@ export async function waitForReplay(
   signal: AbortSignal,
 ): Promise<void> {
   const target = parseLsn(lsn);
-  let atRest = { at: '', looks: 0 };
+  let waiting = { at: '', looks: 0 };
   const look = async (): Promise<true | undefined> => {
     const [row] = await session.query<{ replayed: string; waits: boolean; pageSize: string }>(
       `SELECT pg_catalog.pg_last_wal_replay_lsn()::text AS replayed,
@@ -79,13 +82,13 @@ export async function waitForReplay(
       [],
       signal,
     );
-    if (!row) throw new Error('the standby told no replayed position');
+    if (!row) throw new Error('the standby reported no replayed position');
     const behind = target - parseLsn(row.replayed);
     if (behind <= 0n) return true;
     const inside = target % BigInt(row.pageSize) === 0n && row.waits;
-    const same = inside && row.replayed === atRest.at;
-    atRest = { at: inside ? row.replayed : '', looks: same ? atRest.looks + 1 : 0 };
-    if (atRest.looks >= LOOKS_AT_REST) return true;
+    const same = inside && row.replayed === waiting.at;
+    waiting = { at: inside ? row.replayed : '', looks: same ? waiting.looks + 1 : 0 };
+    if (waiting.looks >= LOOKS_WAITING) return true;
     onBehind(behind);
     return undefined;
   };

@@ -8,36 +8,39 @@ import { readServer, type ServerFacts } from '../../server.ts';
 import type { Session } from '../../connection/session.ts';
 
 const LOOK_EVERY_MS = 10;
-/** What a session is called that resumes replay by itself: known to whoever comes after this process. */
+/**
+ * The application name of the session that will resume replay. Any later process finds it by this
+ * name.
+ */
 export const RESUME_SWITCH = 'quiesce resume switch';
 
 const backendSchema = z.object({ pid: z.number().int(), startedAt: z.string() });
 export type Backend = z.infer<typeof backendSchema>;
 
 /**
- * A pause of replay that is ours, as the journal keeps it. A pause lives in the server's memory: it
- * outlives our session and our process, and is gone with the run of the server (documentation,
+ * A pause of replay that is ours, as the journal keeps it. A pause is in the server's memory: it
+ * outlives our session and our process, and ends with the run of the server (documentation,
  * "Recovery Control Functions").
  */
-const claimSchema = z.object({
+const pauseRecordSchema = z.object({
   systemIdentifier: z.string(),
   serverStartedAt: z.string(),
   checkpointerStartedAt: z.string().nullable(),
-  /** The backend that was told to pause; `null` once it has answered. */
+  /** The backend that was asked to pause; `null` once it has answered. */
   backend: backendSchema.nullable(),
 });
-export type PauseClaim = z.infer<typeof claimSchema>;
+export type PauseRecord = z.infer<typeof pauseRecordSchema>;
 
-/** As `pg_get_wal_replay_pause_state()` says it. */
+/** As `pg_get_wal_replay_pause_state()` returns it. */
 export type PauseState = 'not paused' | 'pause requested' | 'paused';
 
-/** The claim in a journal that `claimJournal` made; `null` where there is none. */
-export function claimIn(journal: JsonObject | null): PauseClaim | null {
-  return claimSchema.safeParse(journal?.['replayPause']).data ?? null;
+/** The pause in a journal made by `journalOf`; `null` where there is none. */
+export function pauseInJournal(journal: JsonObject | null): PauseRecord | null {
+  return pauseRecordSchema.safeParse(journal?.['replayPause']).data ?? null;
 }
 
-export function claimJournal(claim: PauseClaim): JsonObject {
-  return { replayPause: claim };
+export function journalOf(record: PauseRecord): JsonObject {
+  return { replayPause: record };
 }
 
 /** The server process behind a session. */
@@ -52,22 +55,22 @@ export async function thisBackend(session: Session, signal: AbortSignal): Promis
   return backend;
 }
 
-/** What is to be journaled before `pauseReplay` is called on this session. */
-export async function makeClaim(
+/** The record to write to the journal before `pauseReplay` is called on this session. */
+export async function recordPause(
   session: Session,
   server: ServerFacts,
   signal: AbortSignal,
-): Promise<PauseClaim> {
+): Promise<PauseRecord> {
   const backend = await thisBackend(session, signal);
   const { systemIdentifier, serverStartedAt, checkpointerStartedAt } = server;
   return { systemIdentifier, serverStartedAt, checkpointerStartedAt, backend };
 }
 
 /**
- * Does replay stand still? 14 and newer say so themselves. 13 only says that a pause was requested;
- * there the startup process shows it, by waiting between two records: for the pause to end, or for
- * WAL, behind which it would look at the request first (source: StartupXLOG, measured on 13.23).
- * A server that is not in recovery is not paused.
+ * Whether replay has stopped. PostgreSQL 14 and newer report it. 13 only reports that a pause was
+ * requested; there the startup process shows it, by waiting between two records: for the end of the
+ * pause, or for WAL, in which case it would check the request before replaying more (source:
+ * StartupXLOG, measured on 13.23). A server that is not in recovery is not paused.
  */
 export async function readPauseState(session: Session, signal: AbortSignal): Promise<PauseState> {
   const sql =
@@ -86,10 +89,10 @@ export async function readPauseState(session: Session, signal: AbortSignal): Pro
 }
 
 /**
- * Pauses replay, and waits until it stands still.
+ * Pauses replay, and waits until it has stopped.
  *
- * @throws QuiesceError ENGINE_REPLAY_PAUSED where it was paused already: that pause is not ours, and
- * `endPause` must not be called.
+ * @throws QuiesceError ENGINE_REPLAY_PAUSED where it was already paused. That pause is not ours, so
+ * do not call `endPause`.
  */
 export async function pauseReplay(session: Session, signal: AbortSignal): Promise<void> {
   const [row] = await session.query<{ ours: boolean }>(
@@ -103,7 +106,10 @@ export async function pauseReplay(session: Session, signal: AbortSignal): Promis
     const state = await readPauseState(session, signal);
     if (state === 'paused') return;
     if (state === 'not paused') {
-      throw new QuiesceError('ENGINE_FAILED', 'Somebody resumed replay while it was being paused.');
+      throw new QuiesceError(
+        'ENGINE_FAILED',
+        'Another session resumed replay while it was being paused.',
+      );
     }
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
@@ -112,34 +118,34 @@ export async function pauseReplay(session: Session, signal: AbortSignal): Promis
 export function pausedBefore(): QuiesceError {
   return new QuiesceError(
     'ENGINE_REPLAY_PAUSED',
-    'Replay on this standby was paused before the freeze, by somebody else; a thaw would end that pause.',
+    'Replay on this standby was already paused before the freeze. A thaw would end that pause, which the freeze did not make.',
   );
 }
 
 /**
- * Ends the pause that `claim` describes and proves that replay goes on. Does nothing where the pause
- * is gone by itself: another run of the server, or a promotion.
+ * Ends the pause that `record` describes and proves that replay goes on. Does nothing where the
+ * pause is already gone: another run of the server, or a promotion.
  *
- * @throws QuiesceError when replay may still be paused: to be called again.
+ * @throws QuiesceError when replay may still be paused. Call it again then.
  */
 export async function endPause(
   session: Session,
-  claim: PauseClaim,
+  record: PauseRecord,
   signal: AbortSignal,
 ): Promise<void> {
-  if (claim.backend) await endBackend(session, claim.backend, signal);
-  await resumeReplay(session, claim, signal);
+  if (record.backend) await endBackend(session, record.backend, signal);
+  await resumeReplay(session, record, signal);
   await endSwitches(session, signal);
 }
 
-/** As `endPause`, in a session of its own. Where the server is gone, so is the pause. */
+/** As `endPause`, in its own session. If the server is gone, so is the pause. */
 export async function endPauseThrough(
   open: (signal: AbortSignal) => Promise<Session>,
-  claim: PauseClaim,
+  record: PauseRecord,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await withSession(open(signal), (session) => endPause(session, claim, signal));
+    await withSession(open(signal), (session) => endPause(session, record, signal));
   } catch (error) {
     if (!nothingListens(error)) throw error;
   }
@@ -147,38 +153,41 @@ export async function endPauseThrough(
 
 async function resumeReplay(
   session: Session,
-  claim: PauseClaim,
+  record: PauseRecord,
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
-    if (!(await isSameRecovery(session, claim, signal))) return;
+    if (!(await isSameRecovery(session, record, signal))) return;
     if ((await readPauseState(session, signal)) === 'not paused') return;
     await session
       .query('SELECT pg_catalog.pg_wal_replay_resume()', [], signal)
       .catch(async (error: unknown) => {
-        // A promotion may have come first; then there is nothing left to resume.
-        if (await isSameRecovery(session, claim, signal)) throw error;
+        // After a promotion there is nothing left to resume.
+        if (await isSameRecovery(session, record, signal)) throw error;
       });
   }
 }
 
 async function isSameRecovery(
   session: Session,
-  claim: PauseClaim,
+  record: PauseRecord,
   signal: AbortSignal,
 ): Promise<boolean> {
   const now = await readServer(session, signal);
   const crashed =
-    claim.checkpointerStartedAt !== null &&
+    record.checkpointerStartedAt !== null &&
     now.checkpointerStartedAt !== null &&
-    claim.checkpointerStartedAt !== now.checkpointerStartedAt;
+    record.checkpointerStartedAt !== now.checkpointerStartedAt;
   const sameRun =
-    claim.systemIdentifier === now.systemIdentifier &&
-    claim.serverStartedAt === now.serverStartedAt;
+    record.systemIdentifier === now.systemIdentifier &&
+    record.serverStartedAt === now.serverStartedAt;
   return now.inRecovery && sameRun && !crashed;
 }
 
-/** Those of this role, by name: one that was armed in the very moment of a crash is in no journal. */
+/**
+ * Ends the switches of this role, by name: one that was armed at the moment of a crash is not in
+ * the journal.
+ */
 async function endSwitches(session: Session, signal: AbortSignal): Promise<void> {
   for (;;) {
     const rows = await session.query(
@@ -193,9 +202,9 @@ async function endSwitches(session: Session, signal: AbortSignal): Promise<void>
 }
 
 /**
- * Ends a backend and waits until it is gone: one that has not answered may still carry out the pause
- * it was told to make, long after (measured with one stopped by a signal). It is a session of our own
- * role, which may end it without any grant.
+ * Ends a backend and waits until it is gone. A backend that has not answered may still carry out
+ * the pause it was asked for, much later (measured with one stopped by a signal). The backend
+ * belongs to our own role, which may end it without any grant.
  */
 export async function endBackend(
   session: Session,

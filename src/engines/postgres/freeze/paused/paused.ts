@@ -9,10 +9,10 @@ import { type PrimaryReport, readPrimaryReport, waitForReplay } from './catch-up
 import { ResumeSwitch } from './resume-switch.ts';
 import { PausedHold } from './hold.ts';
 import {
-  claimJournal,
+  journalOf,
   endPauseThrough,
-  makeClaim,
-  type PauseClaim,
+  recordPause,
+  type PauseRecord,
   pausedBefore,
   pauseReplay,
   readPauseState,
@@ -20,56 +20,56 @@ import {
 import { readServer } from '../../server.ts';
 import { grantExecute } from '../../connection/sqlstate.ts';
 import { filesOf, listDatabases, positionOf, replayedTo, restoreOf } from '../position.ts';
-import { type ModeInput, type Prepared, refuseLayout } from '../mode.ts';
+import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
 
 const UNDO_WITHIN_MS = 8_000;
 const UNDO_AGAIN_AFTER_MS = 1_000;
-/** Less than the grace of the dead-man's switch. */
+/** Less than the grace period of the dead-man's switch. */
 const FREEZE_WITHIN_MS = 25_000;
 
-interface Caught {
+interface CaughtUp {
   readonly report: PrimaryReport;
   readonly waitMs: number;
 }
 
 /**
- * A standby whose replay is made to stand still, so that its files do too: for one volume cut
- * atomically, and for files copied one by one. What such a copy holds is proven as on any sealed
- * freeze: by a label, and WAL from its start to the position.
+ * A standby whose replay is paused, so that its files do not change: for one volume cut atomically,
+ * and for files copied one by one. Such a copy is proven like that of any sealed freeze: by a
+ * label, and WAL from its start to the position.
  *
- * The slow half waits until the standby has replayed what its primary had reported when the freeze
- * began. Nothing is paused yet.
+ * The slow half waits until the standby has replayed everything its primary had reported when the
+ * freeze began. Nothing is paused yet.
  *
- * @param onWait told how long that took, in seconds, also where the freeze was given up meanwhile.
+ * @param onWait called with the seconds that the wait took, also where it was cancelled.
  */
 export async function preparePaused(
   input: ModeInput,
   signal: AbortSignal,
   onWait: (seconds: number) => void,
-): Promise<Prepared> {
+): Promise<PreparedFreeze> {
   const { session, layout, privileges, context } = input;
   if (layout.refusal) throw refuseLayout(layout.refusal);
   await checkGrants(input, signal);
   if ((await readPauseState(session, signal)) !== 'not paused') throw pausedBefore();
-  // What is written now does not have to be while replay stands still.
+  // What is written now need not be written while replay is paused.
   if (privileges.checkpoint) await session.query('CHECKPOINT', [], signal);
   const report = await readPrimaryReport(session, signal);
   const began = performance.now();
   try {
-    const tell = (bytes: bigint): void =>
+    const onBehind = (bytes: bigint): void =>
       context.progress(`replay is ${bytes} bytes behind the primary's position ${report.lsn}`);
-    await waitForReplay(session, report.lsn, tell, signal);
+    await waitForReplay(session, report.lsn, onBehind, signal);
   } finally {
     onWait((performance.now() - began) / 1_000);
   }
-  const caught = { report, waitMs: Math.round(performance.now() - began) };
+  const caughtUp = { report, waitMs: Math.round(performance.now() - began) };
   return {
-    hold: (until) => pause(input, caught, until),
+    hold: (until) => pause(input, caughtUp, until),
     close: () => session.close(),
   };
 }
 
-/** All of it or nothing: without the end of the pause there is no freeze, and no weaker mode. */
+/** Requires all grants: without the right to end a pause there is no freeze, and no weaker mode. */
 async function checkGrants(
   { session, server, privileges }: ModeInput,
   signal: AbortSignal,
@@ -93,52 +93,54 @@ async function checkGrants(
 }
 
 /**
- * The claim is in the journal before replay is paused: whatever dies from here on, it is resumed.
- * The dead-man's switch follows at once; armed earlier, its snapshot would hold replay back.
+ * The journal has the record before replay is paused, so that replay is resumed whatever dies from
+ * here on. The dead-man's switch follows at once. Armed earlier, its snapshot would hold replay
+ * back.
  */
-async function pause(input: ModeInput, caught: Caught, signal: AbortSignal): Promise<Hold> {
+async function pause(input: ModeInput, caughtUp: CaughtUp, signal: AbortSignal): Promise<Hold> {
   const { session, context, open } = input;
-  let claim = await makeClaim(session, input.server, signal);
+  let record = await recordPause(session, input.server, signal);
   let resumeSwitch: ResumeSwitch | undefined;
-  await context.remember(claimJournal(claim));
+  await context.remember(journalOf(record));
   try {
     await pauseReplay(session, signal);
     resumeSwitch = await ResumeSwitch.arm(open, session, context.ttlMs, signal);
     const armed = performance.now();
-    claim = { ...claim, backend: null };
-    await context.remember(claimJournal(claim));
-    const facts = await describe(input, caught, signal);
+    record = { ...record, backend: null };
+    await context.remember(journalOf(record));
+    const facts = await sealWhilePaused(input, caughtUp, signal);
     if (performance.now() - armed > FREEZE_WITHIN_MS) throw tooSlow();
-    return await PausedHold.over(facts, claim, resumeSwitch, session, open, context.ttlMs, signal);
+    return await PausedHold.over(facts, record, resumeSwitch, session, open, context.ttlMs, signal);
   } catch (error) {
     if (error instanceof QuiesceError && error.code === 'ENGINE_REPLAY_PAUSED') {
       await context.remember({});
     } else {
-      await undo(claim, open, session, (sentence) => context.progress(sentence));
+      await undo(record, open, session, (sentence) => context.progress(sentence));
       await resumeSwitch?.close();
     }
     throw error;
   }
 }
 
-/** The server's own switch would cut the end of the lease off. */
+/** The server's own switch would end the pause before the lease ends. */
 function tooSlow(): QuiesceError {
   return new QuiesceError(
     'ENGINE_FAILED',
-    `Between the pause of replay and the end of the restartpoint passed more than ${FREEZE_WITHIN_MS / 1_000} s.`,
+    `More than ${FREEZE_WITHIN_MS / 1_000} s passed between the pause of replay and the end of the restartpoint.`,
     {
-      hint: 'Let restartpoints come more often (checkpoint_timeout, max_wal_size), or freeze when the standby is quieter.',
+      hint: 'Make restartpoints more frequent (checkpoint_timeout, max_wal_size), or freeze when the standby is less busy.',
     },
   );
 }
 
 /**
- * While replay stands still: the restartpoint that a backup begins with, so that no other one
- * writes or recycles WAL during the copy; its label; and the proof that replay has not moved.
+ * Takes, while replay is paused, the restartpoint that a backup begins with, so that no other one
+ * writes or recycles WAL during the copy; the backup's label; and the proof that replay has not
+ * moved.
  */
-async function describe(
+async function sealWhilePaused(
   input: ModeInput,
-  { report, waitMs }: Caught,
+  { report, waitMs }: CaughtUp,
   signal: AbortSignal,
 ): Promise<HoldFacts> {
   const { session, context, layout } = input;
@@ -153,7 +155,7 @@ async function describe(
   if (!server.inRecovery || state !== 'paused' || now !== lsn) {
     throw new QuiesceError(
       'ENGINE_FAILED',
-      `Replay did not stand still while the freeze was made: it is ${state}, at ${now} after ${lsn}.`,
+      `Replay moved during the freeze: it is ${state}, at ${now} after ${lsn}.`,
     );
   }
   const replica = { primaryLsn: report.lsn, reportedAt: report.reportedAt, waitMs };
@@ -161,19 +163,19 @@ async function describe(
   const notes = [
     ...layout.notes,
     ...layout.outside,
-    `A copy holds all that the primary had committed up to ${report.lsn}: its position as it had last reported it, ${Math.max(0, Math.round(report.ageMs))} ms before the freeze asked. The wait for replay took ${waitMs} ms.`,
-    'Replay stands still until the thaw: queries on this standby see no newer data, and WAL it receives piles up.',
+    `A copy contains everything that the primary had committed up to ${report.lsn}: its position as last reported, ${Math.max(0, Math.round(report.ageMs))} ms before the freeze asked. The wait for replay took ${waitMs} ms.`,
+    'Replay is paused until the thaw: queries on this standby see no newer data, and the WAL it receives accumulates.',
   ];
   const restore = restoreOf(layout, server, position, backup, databases);
   return { mode: 'replica-paused', server, position, restore, reasons: [], notes };
 }
 
 /**
- * Does not return before replay goes on: a freeze that failed must not leave a standby behind that
- * falls back further and further. The journal names the pause meanwhile.
+ * Does not return before replay goes on: a failed freeze must not leave a standby behind that lags
+ * further and further. The journal keeps the record of the pause meanwhile.
  */
 async function undo(
-  claim: PauseClaim,
+  record: PauseRecord,
   open: ModeInput['open'],
   old: ModeInput['session'],
   progress: (sentence: string) => void,
@@ -182,10 +184,10 @@ async function undo(
   for (;;) {
     try {
       const signal = AbortSignal.timeout(UNDO_WITHIN_MS);
-      return await endPauseThrough(open, claim, signal);
+      return await endPauseThrough(open, record, signal);
     } catch (error) {
       progress(
-        `replay may still be paused and is tried to be resumed: ${toQuiesceError(error).message}`,
+        `replay may still be paused; trying again to resume it: ${toQuiesceError(error).message}`,
       );
       await sleep(UNDO_AGAIN_AFTER_MS);
     }

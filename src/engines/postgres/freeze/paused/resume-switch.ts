@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Session } from '../../connection/session.ts';
 import { type Backend, endBackend, RESUME_SWITCH, thisBackend } from './pause.ts';
 
-/** How long after the lease the server resumes replay by itself. */
+/** How long after the end of the lease the server resumes replay. */
 const GRACE_MS = 30_000;
 const LOOK_EVERY_MS = 10;
 
 /**
- * The server's own dead-man's switch for a pause, which has none of its own: a second session whose
- * one statement sleeps past the lease and then resumes replay. It is told not to notice that its
- * client has gone, so it does that also when the sidecar or its whole host is no more.
+ * The server's own dead-man's switch for a pause, which PostgreSQL does not have: a second session
+ * whose one statement sleeps past the lease and then resumes replay. It is set not to notice that
+ * its client is gone, so it also fires when the sidecar or its whole host is gone.
  */
 export class ResumeSwitch {
   readonly #backend: Backend;
@@ -22,7 +22,7 @@ export class ResumeSwitch {
   }
 
   /**
-   * @param witness another session, through which the switch is seen to run.
+   * @param witness another session, which sees that the switch runs.
    * @param forMs from now until the end of the lease.
    */
   static async arm(
@@ -40,8 +40,8 @@ export class ResumeSwitch {
       }
       const resumeSwitch = new ResumeSwitch(session, backend);
       resumeSwitch.#run((forMs + GRACE_MS) / 1_000);
-      await resumeSwitch.#seen(witness, signal).catch((error: unknown) => {
-        // Nobody would know of it any more: its statement is cancelled.
+      await resumeSwitch.#waitUntilRunning(witness, signal).catch((error: unknown) => {
+        // Nothing would track this switch any more, so cancel its statement.
         resumeSwitch.#end.abort();
         throw error;
       });
@@ -52,23 +52,26 @@ export class ResumeSwitch {
     }
   }
 
-  /** Its session has ended other than by us, as where somebody terminates the sessions of our role. */
+  /**
+   * Its session ended other than by us, as when an administrator terminates the sessions of our
+   * role.
+   */
   get lost(): boolean {
     return this.#session.lost.aborted;
   }
 
-  /** Ends it on the server, for good: one that fired later would resume somebody else's pause. */
+  /** Ends it on the server for good: one that fired later would resume another session's pause. */
   async disarm(witness: Session, signal: AbortSignal): Promise<void> {
     await endBackend(witness, this.#backend, signal);
     await this.close();
   }
 
-  /** Closes our end of it, once the server's is gone. */
+  /** Closes our session, once the server's process is gone. */
   async close(): Promise<void> {
     await this.#session.close();
   }
 
-  /** One statement: between two the server would notice that nobody listens. */
+  /** One statement: between two, the server would notice that the client is gone. */
   #run(seconds: number): void {
     this.#session
       .query(
@@ -80,7 +83,7 @@ export class ResumeSwitch {
       .catch(() => undefined);
   }
 
-  async #seen(witness: Session, signal: AbortSignal): Promise<void> {
+  async #waitUntilRunning(witness: Session, signal: AbortSignal): Promise<void> {
     for (;;) {
       const rows = await witness.query(
         `SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'`,

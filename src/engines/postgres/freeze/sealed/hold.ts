@@ -15,9 +15,10 @@ export interface HoldFacts {
 }
 
 /**
- * A hold that is not held open: all is done when it is made, no writer waits, and there is nothing to
- * release. It ends with evidence that one run of one server went on throughout, and, where a label
- * is part of the promise, that the WAL it starts from was still on disk, so it was there at the cut.
+ * A hold with nothing to release: everything is done when it is made, and no writer waits. It ends
+ * with evidence that one run of one server went on throughout, and, where a label is part of the
+ * promise, that the WAL segment where the label starts is still on disk, so it was there at the
+ * cut.
  */
 export class PostgresHold extends StatedHold {
   readonly #facts: HoldFacts;
@@ -47,7 +48,7 @@ export class PostgresHold extends StatedHold {
       if (row?.there !== true) {
         found.push({
           code: 'wal-recycled',
-          note: `The WAL segment ${segment}, from which the label starts, was removed during the hold: a copy cut late may lack it. Give the role REPLICATION, so that a slot keeps it, or shorten the hold.`,
+          note: `The WAL segment ${segment}, where the label starts, was removed during the hold: a copy cut late may lack it. Give the role REPLICATION, so that a slot keeps the segment, or shorten the hold.`,
         });
       }
     }

@@ -1,30 +1,33 @@
 import type { Hold } from '../../../engine.ts';
-import { beginBackup, type Begun, sealBackup } from '../../backup/backup.ts';
+import { beginBackup, type BegunBackup, sealBackup } from '../../backup/backup.ts';
 import { PostgresHold } from './hold.ts';
 import { writeMarker } from '../../backup/marker.ts';
-import { retainWal } from '../../backup/wal-slot.ts';
+import { tryKeepWal } from '../../backup/wal-slot.ts';
 import { readServer } from '../../server.ts';
 import type { Session } from '../../connection/session.ts';
 import { Watch } from '../watch.ts';
 import { filesOf, listDatabases, positionOf, replayedTo, restoreOf } from '../position.ts';
-import { type ModeInput, type Prepared, refuseLayout } from '../mode.ts';
-import { planFreeze, type Plan } from '../plan.ts';
+import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
+import { planFreeze, type FreezePlan } from '../plan.ts';
 
 /**
- * `copy: snapshot`, one volume cut atomically: a sealed freeze, or crash-consistent where the server
- * or the grants allow no more.
+ * `copy: snapshot`, one volume cut atomically: a sealed freeze, or a crash-consistent one where the
+ * server or the grants allow no more.
  *
  * The slow half blocks nobody: the fast checkpoint, as the start of a backup where the plan allows
- * one. Writers feel its I/O once only, so there is no other checkpoint before it.
+ * one. There is no other checkpoint before it, so writers feel its I/O only once.
  */
-export async function prepareSealed(input: ModeInput, signal: AbortSignal): Promise<Prepared> {
+export async function prepareSealed(
+  input: ModeInput,
+  signal: AbortSignal,
+): Promise<PreparedFreeze> {
   const { session, server, privileges, layout, context } = input;
   if (layout.refusal) throw refuseLayout(layout.refusal);
   const plan = planFreeze(server, privileges);
   const notes = [...plan.notes, ...layout.notes, ...layout.outside];
-  let begun: Begun | null = null;
+  let begun: BegunBackup | null = null;
   if (plan.mode === 'sealed') {
-    const notKept = await retainWal(session, context.ttlMs, signal);
+    const notKept = await tryKeepWal(session, context.ttlMs, signal);
     if (notKept !== null) notes.push(notKept);
     begun = await beginBackup(session, `quiesce ${context.id}`, signal);
   } else if (plan.checkpoint) {
@@ -36,18 +39,18 @@ export async function prepareSealed(input: ModeInput, signal: AbortSignal): Prom
   };
 }
 
-interface Sealing extends ModeInput {
-  readonly plan: Plan;
-  readonly begun: Begun | null;
+interface SealInput extends ModeInput {
+  readonly plan: FreezePlan;
+  readonly begun: BegunBackup | null;
   readonly notes: readonly string[];
 }
 
 /**
- * The freeze itself: the backup is sealed and its label kept beside the data; then the marker, last.
- * On a standby there is no marker, for it cannot write; its position is what it has replayed, which
- * WAL on its own disk covers.
+ * The freeze itself: seals the backup and keeps its label with the data; then writes the marker,
+ * last. A standby cannot write a marker. Its position is what it has replayed, which the WAL on its
+ * own disk covers.
  */
-async function seal(input: Sealing, signal: AbortSignal): Promise<Hold> {
+async function seal(input: SealInput, signal: AbortSignal): Promise<Hold> {
   const { session, plan, context, begun } = input;
   const backup = begun ? await sealBackup(session, begun, signal) : null;
   if (backup) await context.keep(filesOf(backup));
@@ -59,20 +62,20 @@ async function seal(input: Sealing, signal: AbortSignal): Promise<Hold> {
   const notes = [...input.notes];
   if (backup && !backup.labelAsBuilt) {
     notes.push(
-      'The label the server returned differs from the one computed; the server’s is kept.',
+      'The label that the server returned differs from the computed one. The returned label is kept.',
     );
   }
   const restore = restoreOf(input.layout, server, position, backup, databases);
   const facts = { mode: plan.mode, server, position, restore, reasons: plan.reasons, notes };
-  const again = async (signal: AbortSignal): Promise<Session> => {
+  const reopen = async (signal: AbortSignal): Promise<Session> => {
     const next = await input.open(signal);
     try {
-      if (plan.mode === 'sealed') await retainWal(next, context.ttlMs, signal);
+      if (plan.mode === 'sealed') await tryKeepWal(next, context.ttlMs, signal);
       return next;
     } catch (error) {
       await next.close();
       throw error;
     }
   };
-  return new PostgresHold(facts, await Watch.start(session, server, context.ttlMs, again, signal));
+  return new PostgresHold(facts, await Watch.start(session, server, context.ttlMs, reopen, signal));
 }

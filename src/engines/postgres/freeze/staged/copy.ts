@@ -19,10 +19,10 @@ import type { Manifest } from './manifest.ts';
 import { ignoreGone } from './sources.ts';
 import type { Sources } from './sources.ts';
 import type { Space } from './space.ts';
-import { rest } from './throttle.ts';
+import { pace } from './throttle.ts';
 
 const CHUNK = 1 << 20;
-/** Dirty data is written in small lots: one big flush would hold up the server's own. */
+/** Dirty data is flushed in small amounts: one big flush would hold up the server's own. */
 const FLUSH_EVERY = 8 << 20;
 const WORKERS = 2;
 
@@ -31,7 +31,7 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** Copies files of a live PGDATA into the base of a staged backup and keeps the manifest of it. */
+/** Copies files of a live PGDATA into the base of a staged backup and keeps its manifest. */
 export class Stager {
   readonly #from: string;
   readonly #base: string;
@@ -41,7 +41,7 @@ export class Stager {
   readonly #links: Manifest['links'] = [];
   readonly #files: Manifest['files'] = [];
   #unflushed = false;
-  /** Whether the file system can share extents; settled by the first file. */
+  /** Whether the file system can share extents. The first file decides. */
   reflink: boolean;
   onBytes: (bytes: number) => void = () => undefined;
 
@@ -57,7 +57,10 @@ export class Stager {
     this.reflink = options.reflink;
   }
 
-  /** Folders, links and files; a file that has vanished is left out. Durable but for folders. */
+  /**
+   * Copies folders, links and files. Skips a file that has vanished. Files are durable afterwards,
+   * folders are not.
+   */
   async copyAll(sources: Sources, signal: AbortSignal): Promise<void> {
     for (const { path, mode } of sources.folders) await this.makeFolder(path, mode);
     for (const { path, target } of sources.links) {
@@ -77,7 +80,7 @@ export class Stager {
         throw error;
       }),
     );
-    // All of them end before this does: nothing writes into a folder that is being removed.
+    // Waits for all workers: none may write into a folder that is being removed.
     await Promise.allSettled(workers);
     await Promise.all(workers);
   }
@@ -92,7 +95,11 @@ export class Stager {
     if (!this.#folders.includes(path)) this.#folders.push(path);
   }
 
-  /** Copies one file as it is at this moment, from `source` where it is not at the same path. */
+  /**
+   * Copies one file in its present state, from `source` where that is another path.
+   *
+   * @returns false where the file has vanished.
+   */
   async copy(path: string, signal: AbortSignal, source = join(this.#from, path)): Promise<boolean> {
     signal.throwIfAborted();
     const began = performance.now();
@@ -106,14 +113,14 @@ export class Stager {
       const flags = shared ? constants.O_RDWR : constants.O_RDWR | constants.O_CREAT;
       const to = await open(target, flags | constants.O_NOFOLLOW, 0o600);
       try {
-        await this.#finish(path, shared ? to : from, to, mode & 0o7777, signal);
+        await this.#copyContents(path, shared ? to : from, to, mode & 0o7777, signal);
       } finally {
         await to.close();
       }
     } finally {
       await from.close();
     }
-    await rest(Math.min(performance.now() - began, 20), signal);
+    await pace(Math.min(performance.now() - began, 20), signal);
     return true;
   }
 
@@ -126,7 +133,7 @@ export class Stager {
     );
     try {
       await to.writeFile(content);
-      await this.#settle(to, 0o600, true);
+      await this.#finishFile(to, 0o600, true);
     } finally {
       await to.close();
     }
@@ -135,8 +142,10 @@ export class Stager {
     this.#files.push({ path, size: bytes.length, sha256 });
   }
 
-  /** What is in the manifest is what was read to be written, or what was read back of the shared. */
-  async #finish(
+  /**
+   * The manifest describes the bytes that were read for writing, or read back from a shared file.
+   */
+  async #copyContents(
     path: string,
     from: FileHandle,
     to: FileHandle,
@@ -162,15 +171,15 @@ export class Stager {
         await to.datasync();
         flushed = size;
       }
-      if (bytesRead === CHUNK) await rest(performance.now() - began, signal);
+      if (bytesRead === CHUNK) await pace(performance.now() - began, signal);
       began = performance.now();
     }
-    // A shared file has no data of its own to write; on btrfs each fsync would commit for itself.
-    await this.#settle(to, mode, from !== to);
+    // A shared file has no data of its own to write. On btrfs each fsync would commit separately.
+    await this.#finishFile(to, mode, from !== to);
     this.#files.push({ path, size, sha256: hash.digest('hex') });
   }
 
-  async #settle(to: FileHandle, mode: number, flush: boolean): Promise<void> {
+  async #finishFile(to: FileHandle, mode: number, flush: boolean): Promise<void> {
     await to.chmod(mode);
     if (this.#owner) await to.chown(this.#owner.uid, this.#owner.gid);
     if (flush) await to.sync();
@@ -178,8 +187,8 @@ export class Stager {
   }
 
   /**
-   * Makes everything durable. Shared files are flushed all at once where the system has `sync -f`;
-   * the fsync of each, which is the promise, then finds nothing to do.
+   * Makes everything durable. Flushes shared files all at once where the system has `sync -f`. The
+   * fsync of each file, which makes the promise, then has nothing left to do.
    */
   async flush(signal: AbortSignal): Promise<void> {
     if (this.#unflushed) {
@@ -206,7 +215,9 @@ async function syncFile(path: string): Promise<void> {
   }
 }
 
-/** A copy that shares the extents of the original; `false` where this file cannot be shared. */
+/**
+ * Makes a copy that shares the extents of the original; `false` where this file cannot be shared.
+ */
 async function share(source: string, target: string): Promise<boolean | 'gone'> {
   try {
     await copyFile(source, target, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
@@ -219,7 +230,7 @@ async function share(source: string, target: string): Promise<boolean | 'gone'> 
   }
 }
 
-/** Can the file system share extents between a file of the data and one of ours? */
+/** Whether the file system can share extents between a file of the data and a staged one. */
 export async function canShare(source: string, target: string): Promise<boolean> {
   const shared = await share(source, target);
   await rm(target, { force: true });

@@ -7,15 +7,15 @@ import { RECEIPT_FILE, VOLUME_FOLDER } from '../../../../receipt/volume.ts';
 /** Names within the folder of one staged backup. */
 export const BASE = 'base';
 export const MANIFEST = 'manifest.json';
-/** During a restore: what was copied live, moved out of PGDATA. */
+/** During a restore: the files that were copied live, moved out of PGDATA. */
 export const TORN = 'torn';
 /** During a restore: how far the swap has got. */
 export const SWAP = 'swap.json';
 const OURS = [TORN, BASE, MANIFEST, SWAP] as const;
 
 /**
- * The folder of a freeze's staged backup, within `.quiesce/`: the id itself where that is a file name
- * which no other file there can have, otherwise a digest of it (`..`, `receipt.json`, …).
+ * The folder of a freeze's staged backup in `.quiesce/`: the id itself if it is a file name that no
+ * other file there can have, otherwise a digest of the id (`..`, `receipt.json`, …).
  */
 export function stagingName(id: string): string {
   const plain = /^[A-Za-z0-9][A-Za-z0-9._:-]*$/.test(id);
@@ -24,14 +24,15 @@ export function stagingName(id: string): string {
   return `staged-${createHash('sha256').update(id).digest('hex').slice(0, 24)}`;
 }
 
-/** Is this a name that {@link stagingName} gives? Never leads out of `.quiesce/`. */
+/** Whether {@link stagingName} can return this name. Such a name never leads out of `.quiesce/`. */
 export function isStagingName(name: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/.test(name) && stagingName(name) === name;
 }
 
 /**
- * Removes one staged backup, durably: the entries that are ours and then the folder, if nothing else
- * lies in it. Follows no link. The big parts go first, so that an interrupted removal can be told.
+ * Removes one staged backup, durably: the entries that are ours, and then the folder if it is
+ * empty. Follows no link. Removes the big parts first, so that an interrupted removal can be
+ * recognised.
  */
 export async function removeStaging(folder: string): Promise<void> {
   if (!(await isFolder(folder))) return;
@@ -43,9 +44,9 @@ export async function removeStaging(folder: string): Promise<void> {
 }
 
 /**
- * Removes every staged backup that no freeze and no restore can still need. A volume with a receipt
- * is left alone: it is a restored copy, and its staged backup may be all that is good of it. So is
- * one whose swap was begun and has not ended.
+ * Removes every staged backup that no freeze and no restore can still need. Leaves a volume with a
+ * receipt alone: it is a restored copy, and its staged backup may be its only good part. Also
+ * leaves a staged backup whose swap has begun and not ended.
  */
 export async function sweepStaging(dataDir: string): Promise<void> {
   const root = join(dataDir, VOLUME_FOLDER);
@@ -57,7 +58,7 @@ export async function sweepStaging(dataDir: string): Promise<void> {
   }
 }
 
-/** A folder itself, not a link to one. */
+/** Whether the path is a folder, not a link to one. */
 export async function isFolder(path: string): Promise<boolean> {
   return await lstat(path).then(
     (info) => info.isDirectory(),

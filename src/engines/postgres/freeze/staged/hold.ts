@@ -15,8 +15,9 @@ interface StagedFacts {
 }
 
 /**
- * A staged backup, complete on the volume. Nothing is held in the server, and what becomes of it does
- * not matter: the hold is broken only if the staged files are not all there at its end.
+ * A staged backup, complete on the volume. Nothing is held in the server, so nothing that happens
+ * to the server breaks this hold. It is broken only if the staged files are not all there at its
+ * end.
  */
 export class StagedHold extends StatedHold {
   readonly lost = new AbortController().signal;
@@ -43,7 +44,7 @@ export class StagedHold extends StatedHold {
     return [{ code: 'staged-changed', note }];
   }
 
-  /** A big removal is not given up half way: it goes on to its end. */
+  /** Does not stop a big removal half way. */
   async release(): Promise<void> {
     await removeStaging(this.#facts.folder);
   }

@@ -1,12 +1,13 @@
 import type { Session } from '../../connection/session.ts';
 
-const SPEAK_EVERY_MS = 5_000;
+const SEND_EVERY_MS = 5_000;
 
 /**
- * Speaks on the session of a backup while files are copied: a session of which nothing is heard for
- * long is ended by the server, and one that has ended ends its backup.
+ * Sends a statement on the session of a backup now and then while files are copied. The server ends
+ * a session that is silent for too long, and the backup with it.
  *
- * @returns a signal that aborts with the session, or with the one given; `stop` ends the speaking.
+ * @returns a signal that aborts with the session, or with the one given; `stop` ends the
+ * statements.
  */
 export function keepAlive(
   session: Session,
@@ -15,7 +16,7 @@ export function keepAlive(
   const ended = new AbortController();
   const timer = setInterval(() => {
     session.query('SELECT 1', [], signal).catch((error: unknown) => ended.abort(error));
-  }, SPEAK_EVERY_MS);
+  }, SEND_EVERY_MS);
   return {
     signal: AbortSignal.any([signal, session.lost, ended.signal]),
     stop: () => clearInterval(timer),

@@ -14,14 +14,14 @@ const manifestSchema = z.object({
   /** Paths relative to `base/`; sizes in bytes; SHA-256 in hex. */
   files: z.array(z.object({ path: z.string(), size: z.number(), sha256: z.string() })),
 });
-/** Every entry of a staged backup. Its own SHA-256 stands in the receipt. */
+/** Every entry of a staged backup. The receipt has the manifest's own SHA-256. */
 export type Manifest = z.infer<typeof manifestSchema>;
 
 export function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** @returns the manifest, or a sentence on why there is none that the receipt names. */
+/** @returns the manifest that the receipt names, or a sentence on why it cannot be read. */
 export async function readManifest(staging: string, sha256: string): Promise<Manifest | string> {
   const path = join(staging, MANIFEST);
   let text: string;
@@ -31,19 +31,19 @@ export async function readManifest(staging: string, sha256: string): Promise<Man
     if (isMissing(error)) return `${path} is missing`;
     throw error;
   }
-  if (digest(text) !== sha256) return `${path} is not the one that the receipt names`;
+  if (digest(text) !== sha256) return `${path} is not the manifest in the receipt`;
   const parsed = manifestSchema.safeParse(JSON.parse(text));
   return parsed.success ? parsed.data : `${path} cannot be understood`;
 }
 
-/** Called now and then with the bytes compared so far. */
+/** Called after each file with the bytes compared so far. */
 type OnBytes = (done: number) => void;
 
 /**
- * Compares a staged backup with its manifest: presence, kind and size of every entry, with `deep`
- * every checksum, too, and that nothing else lies there.
+ * Compares a staged backup with its manifest: presence, kind and size of every entry. With `deep`
+ * also compares every checksum, and looks for entries that are not in the manifest.
  *
- * @returns the first difference as a sentence that names the file; `null` where there is none.
+ * @returns the first difference as a sentence with the file's name; `null` where there is none.
  */
 export async function compareStaged(
   staging: string,
@@ -71,10 +71,10 @@ export async function compareStaged(
     if (deep && (await hashFile(name, signal)) !== sha256) return `${name} has other content`;
     onBytes((done += size));
   }
-  return deep ? await findStranger(base, manifest) : null;
+  return deep ? await findUnlisted(base, manifest) : null;
 }
 
-async function findStranger(base: string, manifest: Manifest): Promise<string | null> {
+async function findUnlisted(base: string, manifest: Manifest): Promise<string | null> {
   const known = new Set([
     ...manifest.folders,
     ...manifest.files.map(({ path }) => path),
@@ -83,7 +83,7 @@ async function findStranger(base: string, manifest: Manifest): Promise<string | 
   for (const folder of ['', ...manifest.folders]) {
     for (const name of await readdir(join(base, folder))) {
       const path = folder === '' ? name : `${folder}/${name}`;
-      if (!known.has(path)) return `${join(base, path)} is not of the staged backup`;
+      if (!known.has(path)) return `${join(base, path)} is not part of the staged backup`;
     }
   }
   return null;

@@ -13,22 +13,22 @@ import { writeMarker } from '../../backup/marker.ts';
 import { listDatabases, replayedTo } from '../position.ts';
 import type { Staging } from './staging.ts';
 import type { PostgresPosition, PostgresRestore } from '../../receipt.ts';
-import { type CopyPromise, readLabel } from '../../restore/receipt-claims.ts';
+import { type ReceiptClaims, readLabel } from '../../restore/receipt-claims.ts';
 import { proveWal } from '../../restore/prove-copy.ts';
 import { compareRuns, readServer, type ServerFacts } from '../../server.ts';
 
-interface Sealed {
+interface SealedFacts {
   readonly server: ServerFacts;
   readonly position: PostgresPosition;
   readonly restore: PostgresRestore;
 }
 
 /**
- * Ends the backup whose data is copied: pg_control last, as the documentation demands of a standby;
- * then the end of the backup, its label, the marker, and all WAL from the start to the marker, which
- * is then read back record by record from where it was staged.
+ * Ends the backup whose data is copied. Copies pg_control last, as the documentation demands of a
+ * standby. Then ends the backup, writes its label and the marker, and copies all WAL from the start
+ * to the marker. Finally reads the staged WAL back, record by record.
  */
-export async function sealStaged(staging: Staging, signal: AbortSignal): Promise<Sealed> {
+export async function sealStaged(staging: Staging, signal: AbortSignal): Promise<SealedFacts> {
   const { session, server, stager, context } = staging;
   await copyControl(staging, signal);
   const ended = await stopBackup(session, signal);
@@ -85,7 +85,7 @@ function restoreFacts(
 
 const TORN_RETRIES = 10;
 
-/** A read that an update of the server tore is repeated. */
+/** Repeats a read that the server tore with an update. */
 async function copyControl({ pgdata, stager }: Staging, signal: AbortSignal): Promise<void> {
   const path = 'global/pg_control';
   for (let attempt = 1; ; attempt += 1) {
@@ -102,7 +102,7 @@ async function copyControl({ pgdata, stager }: Staging, signal: AbortSignal): Pr
   }
 }
 
-/** From the segment of the start to the one of the position, on every timeline, and the histories. */
+/** Copies the segments from the start to the position, on every timeline, and the history files. */
 async function copyWal(
   { pgdata, server, stager, begun }: Staging,
   position: PostgresPosition,
@@ -112,7 +112,7 @@ async function copyWal(
   const name = (lsn: string): string => walFileName(0, parseLsn(lsn), segmentSize).slice(8);
   const first = name(begun.lsn);
   const ends = [position.lsn, position.stopLsn ?? position.lsn].map(name);
-  // The marker's commit may lie in the segment behind it.
+  // The marker's commit may be in the next segment.
   const last = walFileName(0, parseLsn(position.lsn) + 8192n, segmentSize).slice(8);
   const until = [...ends, last].reduce((one, other) => (one > other ? one : other));
   await stager.makeFolder('pg_wal', 0o700);
@@ -126,10 +126,10 @@ async function copyWal(
 
 async function prove(
   { folder, context, begun, notes }: Staging,
-  { server, position, restore }: Sealed,
+  { server, position, restore }: SealedFacts,
   signal: AbortSignal,
 ): Promise<void> {
-  const promise: CopyPromise = {
+  const claims: ReceiptClaims = {
     id: context.id,
     mode: 'staged',
     isStandby: server.inRecovery,
@@ -142,14 +142,14 @@ async function prove(
   };
   const base = join(folder, 'base');
   try {
-    if (begun.lsn !== position.startLsn) throw new Error('the label names another start');
-    await proveWal(base, promise, await readControlFile(base), signal);
+    if (begun.lsn !== position.startLsn) throw new Error('the label has another start position.');
+    await proveWal(base, claims, await readControlFile(base), signal);
   } catch (error) {
     signal.throwIfAborted();
     const why = error instanceof Error ? error.message : String(error);
     throw new QuiesceError(
       'ENGINE_FAILED',
-      `The staged backup is not whole: ${why} ${notes.join(' ')}`.trim(),
+      `The staged backup is incomplete: ${why} ${notes.join(' ')}`.trim(),
       { cause: error },
     );
   }

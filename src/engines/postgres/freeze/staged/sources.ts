@@ -6,13 +6,13 @@ import { isErrno } from '../../../../lib/durable-files.ts';
 import { isDenied, isForeign, mayBeTheServers } from '../../../shared/foreign-entries.ts';
 import { VOLUME_FOLDER } from '../../../../receipt/volume.ts';
 
-/** What a base backup copies, relative to PGDATA; folders before what lies in them. */
+/** What a base backup copies, relative to PGDATA; a folder comes before its content. */
 export interface Sources {
   readonly folders: readonly { readonly path: string; readonly mode: number }[];
   readonly files: readonly { readonly path: string; readonly size: number }[];
   readonly links: readonly { readonly path: string; readonly target: string }[];
   readonly bytes: number;
-  /** What lies in PGDATA, is not the server's, and cannot be read. */
+  /** Entries in PGDATA that are not the server's and cannot be read. */
   readonly leftOut: readonly string[];
 }
 
@@ -27,7 +27,10 @@ const EMPTIED = new Set([
   'pg_subtrans',
   'pg_wal',
 ]);
-/** `excludeFiles` of basebackup.c and what an earlier backup's start left. Not pg_control: it is last. */
+/**
+ * `excludeFiles` of basebackup.c, and what the start of an earlier backup left. pg_control is here
+ * because it is copied last.
+ */
 const LEFT_OUT = new Set([
   'postmaster.pid',
   'postmaster.opts',
@@ -40,17 +43,17 @@ const LEFT_OUT = new Set([
   'backup_manifest',
   'global/pg_control',
 ]);
-/** A folder or file of a running sort, an open relation cache, a temporary relation. */
-const PASSING = /^pgsql_tmp|^pg_internal\.init|^t\d+_\d+(_\w+)?(\.\d+)?$/;
+/** Temporary: a folder or file of a running sort, the relation cache, a temporary relation. */
+const TEMPORARY = /^pgsql_tmp|^pg_internal\.init|^t\d+_\d+(_\w+)?(\.\d+)?$/;
 const UNLOGGED_INIT = /^(\d+)_init(\.\d+)?$/;
 const OTHER_FORK = /^(\d+)(_(?:fsm|vm))?(\.\d+)?$/;
 
 /**
- * Lists what to copy, as `pg_basebackup` would (basebackup.c, "Base Backup" of the documentation):
- * to be called after the backup has started. What vanishes meanwhile is left out.
+ * Lists what to copy, as `pg_basebackup` would (basebackup.c, "Base Backup" of the documentation).
+ * Call it after the backup has started. Skips what vanishes meanwhile.
  *
- * @throws QuiesceError COPY_UNSUPPORTED for a link where data lies: a copy cannot hold what is behind
- * it; the system's error for what cannot be read and may be the server's.
+ * @throws QuiesceError COPY_UNSUPPORTED for a link in place of data, because a copy cannot contain
+ * its target; the system's error for an entry that cannot be read and may be the server's.
  */
 export async function listSources(pgdata: string): Promise<Sources> {
   const found = {
@@ -94,13 +97,13 @@ export async function listSources(pgdata: string): Promise<Sources> {
 }
 
 function isLeftOut(path: string, name: string, unlogged: ReadonlySet<string>): boolean {
-  if (LEFT_OUT.has(path) || isOutsiders(path) || PASSING.test(name)) return true;
+  if (LEFT_OUT.has(path) || isVolumeEntry(path) || TEMPORARY.test(name)) return true;
   const relation = OTHER_FORK.exec(name)?.[1];
   return relation !== undefined && unlogged.has(relation);
 }
 
-/** At the root of the volume, where PGDATA is that. */
-function isOutsiders(path: string): boolean {
+/** Entries at the root of a volume, which are in PGDATA where PGDATA is that root. */
+function isVolumeEntry(path: string): boolean {
   return path === VOLUME_FOLDER || isForeign(path);
 }
 
@@ -117,7 +120,10 @@ function unloggedIn(entries: readonly Dirent[]): Set<string> {
   );
 }
 
-/** Links to configuration or logs are copied as links; data behind a link is not in the copy. */
+/**
+ * Whether the path holds data. Links to configuration or logs are copied as links; data behind a
+ * link would not be in the copy.
+ */
 function holdsData(path: string): boolean {
   if (path.includes('/')) return /^(base|global|pg_)/.test(path);
   return /^(base|global|pg_(?!hba\.conf$|ident\.conf$|log$))/.test(path);
@@ -127,7 +133,7 @@ function linked(path: string, target: string): QuiesceError {
   const what = path.startsWith('pg_tblspc/') ? 'A tablespace' : 'Data';
   return new QuiesceError(
     'COPY_UNSUPPORTED',
-    `${what} lies behind a link, ${path} to ${target}: a staged backup holds PGDATA itself only.`,
+    `${what} is behind a link, ${path} to ${target}: a staged backup contains only PGDATA itself.`,
     {
       hint: 'Move it into PGDATA, or use CSI snapshots and set QUIESCE_COPY=snapshot.',
       field: 'QUIESCE_COPY',
@@ -144,7 +150,7 @@ async function list(folder: string): Promise<Dirent[]> {
   }
 }
 
-/** A file dropped while we look: WAL replays what became of it. */
+/** For a file dropped meanwhile: WAL replays what became of it. */
 export function ignoreGone(error: unknown): undefined {
   if (isErrno(error, 'ENOENT')) return undefined;
   throw error;

@@ -1,9 +1,9 @@
 import { statfs } from 'node:fs/promises';
 import { QuiesceError } from '../../../../errors.ts';
 
-/** Left to the server, whatever happens: WAL that finds no space stops it. In segments of WAL. */
+/** Space always left to the server, which stops if WAL finds none. In segments of WAL. */
 const RESERVE_SEGMENTS = 8;
-/** For inodes, manifest and what writers change of shared extents. */
+/** For inodes, the manifest, and shared extents that writers change. */
 const OVERHEAD = 0.02;
 const LOOK_EVERY_BYTES = 32 << 20;
 
@@ -17,7 +17,7 @@ export interface SpaceFacts {
 export class Space {
   readonly #dataDir: string;
   readonly #reserve: number;
-  #unseen = 0;
+  #sinceLook = 0;
 
   constructor(dataDir: string, segmentSize: number) {
     this.#dataDir = dataDir;
@@ -29,10 +29,10 @@ export class Space {
     const needed = Math.ceil((reflink ? 0 : bytes) + bytes * OVERHEAD) + 2 * this.#reserve;
     const available = await this.#available();
     if (available >= needed) return;
-    const how = reflink ? 'as reflinks' : 'byte by byte, for this file system has no reflinks';
+    const how = reflink ? 'as reflinks' : 'byte by byte, because this file system has no reflinks';
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
-      `The volume has not enough space to stage a backup of ${megabytes(bytes)}: needed ${megabytes(needed)} (${how}), available ${megabytes(available)}.`,
+      `The volume does not have enough space to stage a backup of ${megabytes(bytes)}: needed ${megabytes(needed)} (${how}), available ${megabytes(available)}.`,
       {
         hint: 'Enlarge the volume, or use CSI snapshots and set QUIESCE_COPY=snapshot.',
         field: 'QUIESCE_COPY',
@@ -40,16 +40,20 @@ export class Space {
     );
   }
 
-  /** Called with what was written. @throws QuiesceError COPY_UNSUPPORTED when the server's reserve is reached. */
+  /**
+   * Counts the bytes written.
+   *
+   * @throws QuiesceError COPY_UNSUPPORTED when only the server's reserve is left.
+   */
   async wrote(bytes: number): Promise<void> {
-    this.#unseen += bytes;
-    if (this.#unseen < LOOK_EVERY_BYTES) return;
-    this.#unseen = 0;
+    this.#sinceLook += bytes;
+    if (this.#sinceLook < LOOK_EVERY_BYTES) return;
+    this.#sinceLook = 0;
     const available = await this.#available();
     if (available >= this.#reserve) return;
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
-      `The volume filled up while a backup was staged on it: ${megabytes(available)} are left, and the server needs ${megabytes(this.#reserve)} for WAL.`,
+      `The volume filled up while a backup was being staged on it: ${megabytes(available)} are left, and the server needs ${megabytes(this.#reserve)} for WAL.`,
       { hint: 'Enlarge the volume.', field: 'QUIESCE_COPY' },
     );
   }

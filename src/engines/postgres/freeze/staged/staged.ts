@@ -13,7 +13,7 @@ import type { RetryLater } from '../../../../lib/retry-later.ts';
 import { VOLUME_FOLDER } from '../../../../receipt/volume.ts';
 import type { Hold } from '../../../engine.ts';
 import { beginBackup } from '../../backup/backup.ts';
-import { retainWal } from '../../backup/wal-slot.ts';
+import { tryKeepWal } from '../../backup/wal-slot.ts';
 import { canShare, type Owner, Stager } from './copy.ts';
 import { BASE, MANIFEST, removeStaging, stagingName, sweepStaging } from './folder.ts';
 import { digest } from './manifest.ts';
@@ -23,23 +23,26 @@ import type { Staging } from './staging.ts';
 import { listSources } from './sources.ts';
 import { Space } from './space.ts';
 import { StagedHold } from './hold.ts';
-import { type ModeInput, type Prepared, refuseLayout } from '../mode.ts';
+import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
 import { planFreeze } from '../plan.ts';
 
 /**
- * `copy: files`, a volume copied file by file: a base backup of our own into `.quiesce/`, of which any
- * copy is good, for nothing in it changes during the hold. Nobody waits for it, and nothing stays
- * open once it is made.
+ * `copy: files`, a volume copied file by file: a base backup of our own in `.quiesce/`. Any copy of
+ * it is good, because nothing in it changes during the hold. No writer waits for it, and nothing
+ * stays open once it is made.
  *
- * The slow half copies the data; the freeze itself ends the backup and adds its WAL.
+ * The slow half copies the data. The freeze itself ends the backup and adds its WAL.
  */
-export async function prepareStaged(input: ModeInput, signal: AbortSignal): Promise<Prepared> {
+export async function prepareStaged(
+  input: ModeInput,
+  signal: AbortSignal,
+): Promise<PreparedFreeze> {
   const { session, context, server, layout } = input;
-  const { pgdata, dataDir, owner } = await place(input);
+  const { pgdata, dataDir, owner } = await checkPrerequisites(input);
   const notes = [...layout.notes];
   await input.retry.settle();
   await sweepStaging(dataDir);
-  const notKept = await retainWal(session, context.ttlMs, signal);
+  const notKept = await tryKeepWal(session, context.ttlMs, signal);
   if (notKept !== null) notes.push(notKept);
   const folder = join(dataDir, VOLUME_FOLDER, stagingName(context.id));
   const alive = keepAlive(session, signal);
@@ -75,14 +78,17 @@ export async function prepareStaged(input: ModeInput, signal: AbortSignal): Prom
   }
 }
 
-/** What a staged backup needs of the server, the volume and this user; checked before anything begins. */
-async function place(
+/**
+ * Checks, before anything begins, what a staged backup needs of the server, the volume and this
+ * user.
+ */
+async function checkPrerequisites(
   input: ModeInput,
 ): Promise<{ pgdata: string; dataDir: string; owner: Owner | undefined }> {
   const { layout, dataDir, server, privileges } = input;
   if (dataDir === undefined || layout.pgdata === null || layout.relative === null) {
     throw unsupported(
-      `A staged backup copies PGDATA from here, and it is not visible: ${layout.notes.join(' ') || 'QUIESCE_DATA_DIR is not set.'}`,
+      `A staged backup copies PGDATA through the sidecar's mount, and PGDATA is not visible there: ${layout.notes.join(' ') || 'QUIESCE_DATA_DIR is not set.'}`,
       'Mount the data volume into the sidecar and set QUIESCE_DATA_DIR to it; or use CSI snapshots and set QUIESCE_COPY=snapshot.',
     );
   }
@@ -91,15 +97,15 @@ async function place(
   if (plan.mode !== 'sealed') {
     throw unsupported(
       `A staged backup needs more than this server or role allows: ${plan.notes.join(' ')}`,
-      'Run roles/postgres.sql as a superuser; wal_level must be replica or logical.',
+      'Run roles/postgres.sql as a superuser, and set wal_level to replica or logical.',
     );
   }
   const { uid, gid } = await stat(layout.pgdata);
   const self = process.getuid?.();
   if (self !== undefined && self !== 0 && self !== uid) {
     throw unsupported(
-      `PGDATA ${layout.pgdata} belongs to user ${uid} and this is user ${self}: the server could not read what is staged.`,
-      `Run the sidecar as user ${uid} (runAsUser), the one the server runs as.`,
+      `PGDATA ${layout.pgdata} belongs to user ${uid}, but the sidecar runs as user ${self}: the server could not read the staged files.`,
+      `Run the sidecar as user ${uid} (runAsUser), as the server does.`,
     );
   }
   return { pgdata: layout.pgdata, dataDir, owner: self === 0 ? { uid, gid } : undefined };
@@ -113,10 +119,10 @@ async function makeStaging(
   const root = join(dataDir, VOLUME_FOLDER);
   const made = await makeFolder(root, 0o755);
   if (!(await lstat(root)).isDirectory()) {
-    throw unsupported(`${root} is no folder of the volume.`, 'Remove it.');
+    throw unsupported(`${root} is not a folder.`, 'Remove it.');
   }
   if (made && owner) await chown(root, owner.uid, owner.gid);
-  // Never into a folder that is there: it was swept, so what is left in it is not ours.
+  // Never into an existing folder: the sweep has run, so what is left in it is not ours.
   for (const path of [folder, join(folder, BASE)]) {
     await mkdir(path, { mode: 0o700 });
     if (owner) await chown(path, owner.uid, owner.gid);
@@ -139,11 +145,14 @@ async function copyData(staging: Staging, signal: AbortSignal): Promise<string[]
   await stager.copyAll(sources, signal);
   return sources.leftOut.map(
     (path) =>
-      `${join(pgdata, path)} is not in the backup: it is somebody else's, and closed to the server.`,
+      `${join(pgdata, path)} is not in the backup: it belongs to another user, and the server cannot read it.`,
   );
 }
 
-/** The freeze itself. Rejects with nothing held; the caller then closes, which removes the staging. */
+/**
+ * The freeze itself. Rejects with nothing held. The caller then closes, which removes the staged
+ * files.
+ */
 async function seal(staging: Staging, signal: AbortSignal): Promise<Hold> {
   const { session, folder, stager, context, layout } = staging;
   const sealed = await sealStaged(staging, signal);
@@ -153,7 +162,7 @@ async function seal(staging: Staging, signal: AbortSignal): Promise<Hold> {
   const owner = await ownerLike(join(folder, BASE));
   await writeDurably(join(folder, MANIFEST), text, { mode: 0o600, ...owner });
   signal.throwIfAborted();
-  // With the session its slot goes: nothing is held but files.
+  // The slot goes with the session: only files are held from here on.
   await session.close();
   signal.throwIfAborted();
   const staged = {
@@ -167,7 +176,7 @@ async function seal(staging: Staging, signal: AbortSignal): Promise<Hold> {
   return new StagedHold({ ...sealed, restore, folder, manifest, notes: staging.notes });
 }
 
-/** Never throws: what cannot be removed now is tried again, and swept by the next freeze. */
+/** Never throws. Retries later what cannot be removed now; the next freeze sweeps it too. */
 async function discard(folder: string, retry: RetryLater): Promise<void> {
   await removeStaging(folder).catch(() => retry.schedule(() => removeStaging(folder)));
 }
@@ -176,7 +185,7 @@ function unsupported(message: string, hint: string): QuiesceError {
   return new QuiesceError('COPY_UNSUPPORTED', message, { hint, field: 'QUIESCE_COPY' });
 }
 
-/** Names what the volume or the rights on it did not allow. */
+/** Turns an error of the volume, or of the rights on it, into one with the path and a hint. */
 function asUnsupported(error: unknown): unknown {
   const codes = ['EACCES', 'EPERM', 'ENOSPC', 'EDQUOT', 'EROFS', 'EEXIST'];
   if (!codes.some((code) => isErrno(error, code))) return error;

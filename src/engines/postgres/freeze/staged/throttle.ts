@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const LONGEST_REST_MS = 100;
+const LONGEST_PAUSE_MS = 100;
 
 /**
- * Rests as long as the work before took, so that staging takes at most half of the disk's time: where
- * writers make it slow, the rests grow with it. A rest ends at once when the freeze does.
+ * Waits as long as the work before it took, so that staging takes at most half of the disk's time.
+ * If writers slow the disk down, the waits grow too. A wait ends at once when the signal aborts.
  */
-export async function rest(workMs: number, signal: AbortSignal): Promise<void> {
+export async function pace(workMs: number, signal: AbortSignal): Promise<void> {
   if (workMs < 1) return;
-  await sleep(Math.min(workMs, LONGEST_REST_MS), undefined, { signal }).catch(() => undefined);
+  await sleep(Math.min(workMs, LONGEST_PAUSE_MS), undefined, { signal }).catch(() => undefined);
   signal.throwIfAborted();
 }
