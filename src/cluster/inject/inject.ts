@@ -58,12 +58,12 @@ export function inject(pod: Pod, config: InjectConfig): Injection {
 
   const additions = buildAdditions({ pod, database, settings, copy: settings.copy, config });
   const copy = chooseCopy(user, settings, additions);
-  const final =
+  const finalAdditions =
     copy === settings.copy ? additions : buildAdditions({ pod, database, settings, copy, config });
   const hookTimeoutMs = settings.hookTimeoutMs ?? config.hookTimeoutMs;
   const hooks = buildHooks(user, hookTimeoutMs);
   const own = buildAnnotations(user, database, copy, hooks.annotations);
-  const changed = assemble(pod, final, {
+  const changed = assemble(pod, finalAdditions, {
     ...user,
     ...own,
     [ANNOTATIONS.written]: JSON.stringify(own),
@@ -71,14 +71,14 @@ export function inject(pod: Pod, config: InjectConfig): Injection {
   const notices = [
     ...ignored.map(ignoredNotice),
     ...hooks.notices,
-    ...findWarnings(pod, { user, settings, additions: final, hookTimeoutMs }),
+    ...findWarnings(pod, { user, settings, additions: finalAdditions, hookTimeoutMs }),
   ];
   return { outcome: 'injected', patch: diff(pod, changed), pod: changed, notices };
 }
 
 /** Reports an ignored annotation. */
 export function ignoredNotice({ field, message }: FieldIssue): Notice {
-  return { code: 'AnnotationIgnored', message: `${field} ${message}: this annotation was ignored` };
+  return { code: 'AnnotationIgnored', message: `${field} ${message} (annotation ignored)` };
 }
 
 function skipReason(pod: Pod): { code: SkipCode; message: string } | undefined {

@@ -9,7 +9,7 @@ const HOUR = 3_600_000;
 const POLICY = { caLifetimeMs: 300 * HOUR, certificateLifetimeMs: 30 * HOUR, trustDelayMs: 60_000 };
 
 /** A fake in memory: one Secret and one configuration, with the API's optimistic concurrency. */
-class Store implements Cluster {
+class FakeCluster implements Cluster {
   secret: StoredSecret | undefined;
   trust: StoredTrust = { version: '1', bundles: ['', ''] };
   writes = 0;
@@ -60,7 +60,7 @@ class Store implements Cluster {
   }
 }
 
-let store: Store;
+let store: FakeCluster;
 const replica = (): SelfManagedCertificate =>
   new SelfManagedCertificate({
     cluster: store,
@@ -72,19 +72,19 @@ const replica = (): SelfManagedCertificate =>
   });
 
 beforeEach(() => {
-  store = new Store();
+  store = new FakeCluster();
   vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2026, 0, 1) });
 });
 afterEach(() => {
   vi.useRealTimers();
 });
 
-const later = (ms: number): void => void vi.setSystemTime(Date.now() + ms);
+const advance = (ms: number): void => void vi.setSystemTime(Date.now() + ms);
 
 /** Refreshes after each pause. Another replica may still serve a certificate of the previous authority. */
 async function rotateOver(pauses: readonly number[]): Promise<void> {
   vi.setSystemTime(Date.UTC(2026, 0, 1));
-  store = new Store();
+  store = new FakeCluster();
   const one = replica();
   for (const pause of pauses) {
     const [before = ''] = store.trust.bundles;
@@ -96,7 +96,7 @@ async function rotateOver(pauses: readonly number[]): Promise<void> {
       const { publicKey } = new X509Certificate(ca);
       expect(new X509Certificate(pair.certificate).verify(publicKey)).toBe(true);
     }
-    later(pause);
+    advance(pause);
   }
 }
 
@@ -123,9 +123,9 @@ describe('self-managed certificates', () => {
 
   it('are renewed when a third of their lifetime is left, and not before', async () => {
     const first = await replica().refresh();
-    later(19 * HOUR);
+    advance(19 * HOUR);
     expect(await replica().refresh()).toEqual(first);
-    later(2 * HOUR);
+    advance(2 * HOUR);
     const second = await replica().refresh();
     expect(second).not.toEqual(first);
     expect(store.trusts(second.certificate)).toBe(true);
@@ -140,15 +140,15 @@ describe('self-managed certificates', () => {
   it('are renewed after their authority if both are due at once', async () => {
     for (let hours = 0; hours < 190; hours += 19) {
       await replica().refresh();
-      later(19 * HOUR);
+      advance(19 * HOUR);
     }
     const before = (await replica().refresh()).certificate;
-    later(19 * HOUR);
+    advance(19 * HOUR);
     const [bundle = ''] = store.trust.bundles;
-    later(2 * HOUR);
+    advance(2 * HOUR);
     expect((await replica().refresh()).certificate).toBe(before);
     expect(store.trust.bundles[0]).not.toBe(bundle);
-    later(2 * POLICY.trustDelayMs);
+    advance(2 * POLICY.trustDelayMs);
     const renewed = (await replica().refresh()).certificate;
     expect(renewed).not.toBe(before);
     expect(store.trusts(renewed)).toBe(true);
@@ -158,7 +158,7 @@ describe('self-managed certificates', () => {
     const one = replica();
     for (let hours = 0; hours < 700; hours += 5) {
       await one.refresh();
-      later(5 * HOUR);
+      advance(5 * HOUR);
     }
     const count = store.secret?.data['ca.crt']?.match(/BEGIN/g)?.length ?? 0;
     expect(count).toBeLessThanOrEqual(2);
@@ -187,9 +187,9 @@ describe('self-managed certificates', () => {
   it('do not remove trust in an authority that another replica has just added', async () => {
     await replica().refresh();
     const old = store.secret;
-    later(201 * HOUR);
+    advance(201 * HOUR);
     await replica().refresh();
-    later(2 * 60_000);
+    advance(2 * 60_000);
     const newer = await replica().refresh();
     store.readSecret = () => Promise.resolve(old);
     vi.setSystemTime(Date.UTC(2026, 0, 1));

@@ -55,7 +55,7 @@ describe('the annotations of an application', () => {
     ['quiesce.dev/state', 'a=keep, a=discard', /both keep and discard for a/],
     ['quiesce.dev/freeze', 'false', /must be none/],
     ['quiesce.dev/verify-sql', '', /is empty/],
-    ['quiesce.dev/whatever', 'x', /is not an annotation of quiesce: this annotation was ignored/],
+    ['quiesce.dev/whatever', 'x', /is not an annotation of quiesce \(annotation ignored\)/],
     ['quiesce.dev/dependson', 'db', /did you mean quiesce\.dev\/depends-on\?/],
     ['quiesce.dev/Priority', 'high', /did you mean quiesce\.dev\/priority\?/],
   ])('%s=%s is reported, and the sidecar is still added', (name, value, message) => {
@@ -109,11 +109,11 @@ describe('an unknown annotation', () => {
 });
 
 describe('annotations of a workload in a manifest', () => {
-  const manifest = (above: object, template: object): string =>
+  const manifest = (workload: object, template: object): string =>
     JSON.stringify({
       apiVersion: 'apps/v1',
       kind: 'StatefulSet',
-      metadata: { name: 'db', annotations: above },
+      metadata: { name: 'db', annotations: workload },
       spec: {
         template: {
           metadata: { labels: { 'quiesce.dev/inject': 'true' }, annotations: template },
@@ -121,27 +121,29 @@ describe('annotations of a workload in a manifest', () => {
         },
       },
     });
-  const told = (above: object, template: object = {}) => {
-    const [report] = injectManifest(manifest(above, template), CONFIG).reports;
+  const noticesFor = (workload: object, template: object = {}) => {
+    const [report] = injectManifest(manifest(workload, template), CONFIG).reports;
     expect(report?.outcome).toBe('injected');
     return report?.notices ?? [];
   };
 
   it('are checked like those of the template', () => {
-    expect(told({ 'backup.recovery.priority': 'high', 'quiesce.dev/depends-on': 'db' })).toEqual(
-      [],
-    );
-    expect(told({ 'quiesce.dev/stage': 'db' })).toMatchObject([{ code: 'AnnotationIgnored' }]);
+    expect(
+      noticesFor({ 'backup.recovery.priority': 'high', 'quiesce.dev/depends-on': 'db' }),
+    ).toEqual([]);
+    expect(noticesFor({ 'quiesce.dev/stage': 'db' })).toMatchObject([
+      { code: 'AnnotationIgnored' },
+    ]);
   });
 
   it('apply if the template has different values, and the difference is reported', () => {
     const template = { 'quiesce.dev/order': '2', 'quiesce.dev/depends-on': 'a,b' };
-    const above = { 'backup.dependency.order': '1', 'quiesce.dev/depends-on': 'a, b' };
-    const notices = told(above, template);
+    const workload = { 'backup.dependency.order': '1', 'quiesce.dev/depends-on': 'a, b' };
+    const notices = noticesFor(workload, template);
     expect(notices.map(({ code }) => code)).toEqual(['AnnotationsDiffer']);
     expect(notices[0]?.message).toBe(
       'backup.dependency.order is "1" on the workload and "2" on its pod template (quiesce.dev/order): the workload\'s value applies',
     );
-    expect(told({ 'backup.dependency.order': '2' }, template)).toEqual([]);
+    expect(noticesFor({ 'backup.dependency.order': '2' }, template)).toEqual([]);
   });
 });

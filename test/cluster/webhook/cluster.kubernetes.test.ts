@@ -464,13 +464,13 @@ describe('behind a real API server', () => {
       `/api/v1/namespaces/${SYSTEM}/secrets/tls`,
     );
     expect(data['ca.key']).toBeDefined();
-    const poor = await startWebhook(
+    const unprivileged = await startWebhook(
       ['--service', 'hook', '--namespace', SYSTEM, '--secret', 'tls'],
       { KUBECONFIG: await plane.kubeconfig('nobody') },
     );
-    replicas.push(poor);
-    await poor.ready(false);
-    await expect.poll(() => poor.log(), { timeout: 30_000 }).toMatch(/cannot be refreshed/);
-    expect(poor.log()).not.toContain('PRIVATE KEY');
+    replicas.push(unprivileged);
+    await unprivileged.ready(false);
+    await expect.poll(() => unprivileged.log(), { timeout: 30_000 }).toMatch(/cannot be refreshed/);
+    expect(unprivileged.log()).not.toContain('PRIVATE KEY');
   });
 });
