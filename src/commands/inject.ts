@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { INJECT_FLAGS, readInjectConfig } from '../cluster/inject/flags.ts';
-import { describeReports, injectManifest } from '../cluster/inject/manifest.ts';
+import { formatReports, injectManifest } from '../cluster/inject/manifest.ts';
 import { QuiesceError } from '../errors.ts';
 import { text } from '../lib/flags.ts';
 import { verb } from './verb.ts';
@@ -30,7 +30,7 @@ no webhooks. What is not touched stays to the letter. Injecting the result again
   work: async (values, surface) => {
     const config = readInjectConfig('inject', values);
     const { text: manifest, reports } = injectManifest(await read(values.filename), config);
-    const summary = describeReports(reports);
+    const summary = formatReports(reports);
     // A pipeline that goes on with an unprotected manifest would take it for a protected one.
     if (reports.every(({ outcome }) => outcome === 'skipped')) {
       const sentence = summary.replaceAll('\n  ', ': ').replaceAll('\n', ' ');

@@ -16,7 +16,7 @@ import {
 
 cryptoProvider.set(webcrypto as never);
 
-/** What every TLS library of an API server knows. */
+/** An algorithm that every API server's TLS library supports. */
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 
 /** A certificate and its private key, in PEM. */
@@ -30,14 +30,14 @@ interface Validity {
   readonly notAfter: Date;
 }
 
-/** A new authority that signs itself. */
+/** Creates a self-signed authority. */
 export async function createAuthority(validity: Validity): Promise<Pair> {
   const keys = await newKeys();
   const serialNumber = newSerial();
   const certificate = await X509CertificateGenerator.createSelfSigned({
     ...validity,
     serialNumber,
-    // With a name of its own: API servers find the issuer of a certificate by name.
+    // A unique name: API servers find the issuer of a certificate by its name.
     name: `CN=quiesce webhook ${serialNumber.slice(0, 8)}`,
     keys,
     signingAlgorithm: ALGORITHM,
@@ -49,7 +49,7 @@ export async function createAuthority(validity: Validity): Promise<Pair> {
   return pairOf(certificate, keys);
 }
 
-/** A server's certificate for these DNS names, signed by an authority. */
+/** Issues a server certificate for these DNS names, signed by the authority. */
 export async function issueCertificate(
   authority: Pair,
   names: readonly string[],
@@ -79,7 +79,7 @@ function newKeys(): Promise<webcrypto.CryptoKeyPair> {
   return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
 }
 
-/** Random, and positive as RFC 5280 asks. */
+/** A random serial number, positive as RFC 5280 requires. */
 function newSerial(): string {
   return webcrypto.randomUUID().replaceAll('-', '').replace(/^./, '1');
 }

@@ -4,16 +4,16 @@ import type { Pair } from './authority.ts';
 import { expiryOf } from './rotation.ts';
 import type { CertificateSource } from './source.ts';
 
-const EVERY_MS = 10_000;
+const REFRESH_MS = 10_000;
 
-/** A mounted Secret: cert-manager's, or anybody's. Read again and again, for the kubelet replaces it. */
+/** A certificate from a mounted Secret, such as cert-manager's. Read repeatedly: the kubelet replaces it. */
 export class MountedCertificate implements CertificateSource {
-  readonly everyMs: number;
+  readonly refreshMs: number;
   readonly #dir: string;
 
-  constructor(dir: string, everyMs = EVERY_MS) {
+  constructor(dir: string, refreshMs = REFRESH_MS) {
     this.#dir = dir;
-    this.everyMs = everyMs;
+    this.refreshMs = refreshMs;
   }
 
   async refresh(): Promise<Pair> {

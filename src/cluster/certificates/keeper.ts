@@ -6,14 +6,14 @@ import type { CertificateSource } from './source.ts';
 export interface KeeperOptions {
   readonly source: CertificateSource;
   readonly logger: Logger;
-  /** Called with each new pair, also with the first. */
+  /** Called with each new pair, the first included. `expiresAt` is in milliseconds of the epoch. */
   readonly onChange: (pair: Pair, expiresAt: number) => void;
   readonly onFailure: () => void;
 }
 
 const RETRY_MS = 2_000;
 
-/** Keeps one certificate right for as long as the process lives; a failure never takes the old one. */
+/** Keeps a valid certificate until `stop`. After a failed refresh it keeps the previous one and tries again. */
 export class CertificateKeeper {
   readonly #options: KeeperOptions;
   #timer: NodeJS.Timeout | undefined;
@@ -25,9 +25,9 @@ export class CertificateKeeper {
     this.#options = options;
   }
 
-  /** Begins, and goes on by itself until `stop`. Resolves after the first attempt. */
+  /** Refreshes until `stop`. Resolves after the first attempt, successful or not. */
   async start(): Promise<void> {
-    await this.#turn();
+    await this.#refresh();
   }
 
   stop(): void {
@@ -35,37 +35,38 @@ export class CertificateKeeper {
     clearTimeout(this.#timer);
   }
 
-  /** Why nothing can be served now; `undefined`: it can. */
+  /** Why there is no valid certificate now; `undefined`: there is one. */
   get problem(): string | undefined {
     if (this.#current === undefined) return this.#lastFailure ?? 'there is no certificate yet';
     if (this.#current.expiresAt <= Date.now()) return 'the certificate has expired';
     return undefined;
   }
 
-  async #turn(): Promise<void> {
+  async #refresh(): Promise<void> {
     const { source, logger, onFailure } = this.#options;
-    let wait = source.everyMs;
+    let wait = source.refreshMs;
     try {
-      this.#take(await source.refresh());
-      if (this.#lastFailure !== undefined) logger.info('the certificate is kept again');
+      this.#adopt(await source.refresh());
+      if (this.#lastFailure !== undefined) logger.info('the certificate can be refreshed again');
       this.#lastFailure = undefined;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      if (reason !== this.#lastFailure) logger.warn({ reason }, 'the certificate cannot be kept');
+      if (reason !== this.#lastFailure)
+        logger.warn({ reason }, 'the certificate cannot be refreshed');
       this.#lastFailure = reason;
       wait = Math.min(RETRY_MS, wait);
       onFailure();
     }
-    if (!this.#stopped) this.#timer = setTimeout(() => void this.#turn(), wait);
+    if (!this.#stopped) this.#timer = setTimeout(() => void this.#refresh(), wait);
   }
 
-  #take(pair: Pair): void {
+  #adopt(pair: Pair): void {
     const before = this.#current?.pair;
     if (before?.certificate === pair.certificate && before.key === pair.key) return;
     const expiresAt = expiryOf(pair);
     if (expiresAt === undefined) throw new Error('the certificate does not belong to its key');
     this.#current = { pair, expiresAt };
-    this.#options.logger.info({ expiresAt: new Date(expiresAt) }, 'a certificate is in service');
+    this.#options.logger.info({ expiresAt: new Date(expiresAt) }, 'serving a new certificate');
     this.#options.onChange(pair, expiresAt);
   }
 }

@@ -4,71 +4,72 @@ import type { Pair } from './authority.ts';
 export interface RotationPolicy {
   readonly caLifetimeMs: number;
   readonly certificateLifetimeMs: number;
-  /** How long a new authority is trusted before anything it has signed is served. */
-  readonly settleMs: number;
+  /** How long the API server has trusted a new authority before a certificate it signed is served. */
+  readonly trustDelayMs: number;
 }
 
-/** What the replicas share. */
-export interface Held {
-  /** The authorities that are trusted, newest first, in PEM. */
+/** What the replicas share through a Secret. Everything is PEM. */
+export interface StoredCertificates {
+  /** The trusted authorities, newest first. */
   readonly bundle: string;
-  /** The key of the newest. */
+  /** The private key of the newest authority. */
   readonly caKey: string;
   readonly served: Pair;
 }
 
-export interface RotationStep {
+/** What to renew now. */
+export interface Renewal {
   readonly authority: boolean;
   readonly certificate: boolean;
 }
 
-/** Where clocks differ, what is new must not look as if it were not valid yet. */
-const MOST_SKEW_MS = 300_000;
+/** Where clocks differ, a new certificate must not appear to be not valid yet. */
+const MAX_SKEW_MS = 300_000;
 
-/** How far a new certificate is dated back. */
+/** How far a new certificate is backdated, in milliseconds. */
 export function backdate(lifetimeMs: number): number {
-  return Math.min(MOST_SKEW_MS, Math.round(lifetimeMs / 10));
+  return Math.min(MAX_SKEW_MS, Math.round(lifetimeMs / 10));
 }
 
 /**
- * What is to be renewed now: each when a third of its life is left, and a certificate, too, once an
- * authority newer than its own has been trusted long enough. At once what is missing, expired, for
- * other names, or does not fit together.
+ * What to renew now. Authority and certificate are each due when a third of their lifetime is left. The
+ * certificate is also due once a newer authority has been trusted for `trustDelayMs`. Due at once: what is
+ * missing, expired, for other names, or does not match its key or authority.
  */
-export function planRotation(
-  held: Held | undefined,
+export function dueRenewal(
+  stored: StoredCertificates | undefined,
   names: readonly string[],
   now: number,
   policy: RotationPolicy,
-): RotationStep {
-  const cas = held === undefined ? [] : readBundle(held.bundle);
+): Renewal {
+  const cas = stored === undefined ? [] : readBundle(stored.bundle);
   const [newest] = cas;
   if (
-    held === undefined ||
+    stored === undefined ||
     newest === undefined ||
-    !fits(newest, held.caKey) ||
+    !matchesKey(newest, stored.caKey) ||
     !isValid(newest, now)
   ) {
     return { authority: true, certificate: true };
   }
-  const authority = left(newest, now) < policy.caLifetimeMs / 3;
-  const served = read(held.served.certificate);
+  const authority = remainingMs(newest, now) < policy.caLifetimeMs / 3;
+  const served = parseCertificate(stored.served.certificate);
   const usable =
     served !== undefined &&
     isValid(served, now) &&
-    fits(served, held.served.key) &&
+    matchesKey(served, stored.served.key) &&
     names.every((name) => served.checkHost(name) !== undefined) &&
     cas.some((ca) => isValid(ca, now) && served.verify(ca.publicKey));
-  // One step at a time: what an authority made now would sign, nobody trusts yet.
+  // Never both: no API server would trust yet what an authority made now signs.
   if (!usable) return { authority: false, certificate: true };
   if (authority) return { authority, certificate: false };
   const due =
-    left(served, now) < policy.certificateLifetimeMs / 3 || !served.verify(newest.publicKey);
+    remainingMs(served, now) < policy.certificateLifetimeMs / 3 || !served.verify(newest.publicKey);
   const age = now - startOf(newest) - backdate(policy.caLifetimeMs);
-  return { authority: false, certificate: due && age >= policy.settleMs };
+  return { authority: false, certificate: due && age >= policy.trustDelayMs };
 }
 
-/** The bundle without what has expired. */
+/** The bundle without expired authorities. */
 export function trimBundle(bundle: string, now: number): string {
   return readBundle(bundle)
     .filter((ca) => endOf(ca) > now)
@@ -76,13 +77,13 @@ export function trimBundle(bundle: string, now: number): string {
     .join('');
 }
 
-/** Every certificate of a PEM text; what cannot be read is left out. */
+/** Every certificate of a PEM text. Unreadable ones are left out. */
 export function readBundle(pem: string): readonly X509Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  return blocks.map(read).filter((ca) => ca !== undefined);
+  return blocks.map(parseCertificate).filter((ca) => ca !== undefined);
 }
 
-function read(pem: string): X509Certificate | undefined {
+function parseCertificate(pem: string): X509Certificate | undefined {
   try {
     return new X509Certificate(pem);
   } catch {
@@ -90,7 +91,7 @@ function read(pem: string): X509Certificate | undefined {
   }
 }
 
-function fits(certificate: X509Certificate, key: string): boolean {
+function matchesKey(certificate: X509Certificate, key: string): boolean {
   try {
     return certificate.checkPrivateKey(createPrivateKey(key));
   } catch {
@@ -102,7 +103,7 @@ function isValid(certificate: X509Certificate, now: number): boolean {
   return startOf(certificate) <= now && now < endOf(certificate);
 }
 
-function left(certificate: X509Certificate, now: number): number {
+function remainingMs(certificate: X509Certificate, now: number): number {
   return endOf(certificate) - now;
 }
 
@@ -114,14 +115,14 @@ function endOf(certificate: X509Certificate): number {
   return Date.parse(certificate.validTo);
 }
 
-/** Whether whoever trusts `trusted` trusts every authority of `bundle`. */
+/** Whether the bundle `trusted` has every authority of `bundle`. */
 export function includesBundle(trusted: string, bundle: string): boolean {
   const prints = new Set(readBundle(trusted).map((ca) => ca.fingerprint256));
   return readBundle(bundle).every((ca) => prints.has(ca.fingerprint256));
 }
 
-/** When the pair ends to be valid, in milliseconds of the epoch; `undefined`: it is none. */
+/** When the pair expires, in milliseconds of the epoch; `undefined`: not a certificate and its key. */
 export function expiryOf(pair: Pair): number | undefined {
-  const certificate = read(pair.certificate);
-  return certificate && fits(certificate, pair.key) ? endOf(certificate) : undefined;
+  const certificate = parseCertificate(pair.certificate);
+  return certificate && matchesKey(certificate, pair.key) ? endOf(certificate) : undefined;
 }

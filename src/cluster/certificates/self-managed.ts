@@ -2,11 +2,11 @@ import type { Cluster } from '../api/client.ts';
 import { createAuthority, issueCertificate, type Pair } from './authority.ts';
 import {
   backdate,
-  type Held,
+  type StoredCertificates,
   includesBundle,
-  planRotation,
+  dueRenewal,
   type RotationPolicy,
-  type RotationStep,
+  type Renewal,
   trimBundle,
 } from './rotation.ts';
 import type { CertificateSource } from './source.ts';
@@ -15,25 +15,25 @@ export interface SelfManagedOptions {
   readonly cluster: Cluster;
   readonly namespace: string;
   readonly secret: string;
-  /** The MutatingWebhookConfiguration. */
+  /** The name of the MutatingWebhookConfiguration. */
   readonly configuration: string;
   readonly service: string;
   readonly policy: RotationPolicy;
 }
 
 const KEYS = { bundle: 'ca.crt', caKey: 'ca.key', certificate: 'tls.crt', key: 'tls.key' } as const;
-/** Two replicas meet at most a few times; more is a fault. */
-const TRIES = 5;
-const LONGEST_WAIT_MS = 60_000;
+/** Replicas collide a few times at most; more conflicts mean that something else writes. */
+const MAX_TRIES = 5;
+const MAX_REFRESH_MS = 60_000;
 
 /**
- * An authority of our own, shared through a Secret. Trust comes first: the API server is told of an
- * authority before its certificates are served, and keeps trusting the one before until it expires.
- * Replicas do not talk to each other: a write that is based on an old reading is refused, and then
- * what the other has written is taken.
+ * A certificate of our own authority, shared by all replicas through a Secret. Trust comes first: the API
+ * server gets an authority before any certificate of it is served, and trusts the previous one until that
+ * expires. Replicas do not talk to each other. The API server refuses a write based on an outdated read;
+ * the replica then takes what the other one wrote.
  */
 export class SelfManagedCertificate implements CertificateSource {
-  readonly everyMs: number;
+  readonly refreshMs: number;
   readonly #options: SelfManagedOptions;
   readonly #names: readonly string[];
 
@@ -45,24 +45,24 @@ export class SelfManagedCertificate implements CertificateSource {
       `${service}.${namespace}`,
       `${service}.${namespace}.svc.cluster.local`,
     ];
-    this.everyMs = Math.min(LONGEST_WAIT_MS, Math.round(policy.certificateLifetimeMs / 30));
+    this.refreshMs = Math.min(MAX_REFRESH_MS, Math.round(policy.certificateLifetimeMs / 30));
   }
 
   async refresh(): Promise<Pair> {
-    const held = await this.#agree();
-    await this.#trust(held.bundle);
-    return held.served;
+    const current = await this.#agree();
+    await this.#trust(current.bundle);
+    return current.served;
   }
 
-  /** What the Secret holds once nothing in it is due. */
-  async #agree(): Promise<Held> {
+  /** Renews what is due, then returns the content of the Secret. */
+  async #agree(): Promise<StoredCertificates> {
     const { cluster, namespace, secret, policy } = this.#options;
-    for (let tried = 0; tried < TRIES; tried += 1) {
+    for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
       const stored = await cluster.readSecret(namespace, secret);
-      const held = stored && heldIn(stored.data);
-      const step = planRotation(held, this.#names, Date.now(), policy);
-      if (held && !step.authority && !step.certificate) return held;
-      const renewed = await this.#renew(held, step);
+      const current = stored && storedIn(stored.data);
+      const renewal = dueRenewal(current, this.#names, Date.now(), policy);
+      if (current && !renewal.authority && !renewal.certificate) return current;
+      const renewed = await this.#renew(current, renewal);
       const written = await cluster.writeSecret(
         namespace,
         secret,
@@ -71,45 +71,48 @@ export class SelfManagedCertificate implements CertificateSource {
       );
       if (written) return renewed;
     }
-    throw new Error(
-      `the Secret ${namespace}/${secret} was written by others ${TRIES} times in a row`,
-    );
+    throw new Error(`the Secret ${namespace}/${secret} changed before each of ${MAX_TRIES} writes`);
   }
 
-  async #renew(held: Held | undefined, step: RotationStep): Promise<Held> {
+  async #renew(
+    current: StoredCertificates | undefined,
+    renewal: Renewal,
+  ): Promise<StoredCertificates> {
     const { policy } = this.#options;
     const now = Date.now();
     const authority =
-      step.authority || held === undefined
+      renewal.authority || current === undefined
         ? await createAuthority(validity(now, policy.caLifetimeMs))
-        : { certificate: held.bundle, key: held.caKey };
+        : { certificate: current.bundle, key: current.caKey };
     const bundle =
-      step.authority || held === undefined
-        ? authority.certificate + trimBundle(held?.bundle ?? '', now)
-        : trimBundle(held.bundle, now);
+      renewal.authority || current === undefined
+        ? authority.certificate + trimBundle(current?.bundle ?? '', now)
+        : trimBundle(current.bundle, now);
     const served =
-      step.certificate || held === undefined
+      renewal.certificate || current === undefined
         ? await issueCertificate(
             authority,
             this.#names,
             validity(now, policy.certificateLifetimeMs),
           )
-        : held.served;
+        : current.served;
     return { bundle, caKey: authority.key, served };
   }
 
   async #trust(bundle: string): Promise<void> {
     const { cluster, configuration } = this.#options;
-    for (let tried = 0; tried < TRIES; tried += 1) {
-      const trust = await cluster.readTrust(configuration);
-      if (trust === undefined) {
-        throw new Error(`there is no MutatingWebhookConfiguration called ${configuration}`);
+    for (let attempt = 0; attempt < MAX_TRIES; attempt += 1) {
+      const currentTrust = await cluster.readTrust(configuration);
+      if (currentTrust === undefined) {
+        throw new Error(`there is no MutatingWebhookConfiguration named ${configuration}`);
       }
-      // More than ours may be there: another replica may know of an authority that is newer still.
-      if (trust.bundles.every((one) => includesBundle(one, bundle))) return;
-      if (await cluster.writeTrust(configuration, trust, bundle)) return;
+      // The bundles may have more than ours: another replica may have added a newer authority.
+      if (currentTrust.bundles.every((one) => includesBundle(one, bundle))) return;
+      if (await cluster.writeTrust(configuration, currentTrust, bundle)) return;
     }
-    throw new Error(`${configuration} was written by others ${TRIES} times in a row`);
+    throw new Error(
+      `the MutatingWebhookConfiguration ${configuration} changed before each of ${MAX_TRIES} writes`,
+    );
   }
 }
 
@@ -117,13 +120,13 @@ function validity(now: number, lifetimeMs: number): { notBefore: Date; notAfter:
   return { notBefore: new Date(now - backdate(lifetimeMs)), notAfter: new Date(now + lifetimeMs) };
 }
 
-function heldIn(data: Readonly<Record<string, string>>): Held | undefined {
+function storedIn(data: Readonly<Record<string, string>>): StoredCertificates | undefined {
   const [bundle, caKey, certificate, key] = Object.values(KEYS).map((name) => data[name]);
   if (!bundle || !caKey || !certificate || !key) return undefined;
   return { bundle, caKey, served: { certificate, key } };
 }
 
-function dataOf({ bundle, caKey, served }: Held): Readonly<Record<string, string>> {
+function dataOf({ bundle, caKey, served }: StoredCertificates): Readonly<Record<string, string>> {
   return {
     [KEYS.bundle]: bundle,
     [KEYS.caKey]: caKey,

@@ -1,12 +1,12 @@
 import type { Pair } from './authority.ts';
 
-/** Where the certificate comes from that the webhook serves. */
+/** The source of the certificate that the webhook serves. */
 export interface CertificateSource {
   /**
-   * Brings everything up to date once: what is to be served may be served when this resolves.
-   * Rejects where it could not; what was served before goes on then.
+   * Renews what is due, once. The pair it resolves to may be served at once: the API server trusts it.
+   * If it rejects, the caller keeps serving the previous pair.
    */
   refresh(): Promise<Pair>;
-  /** How long to wait before the next `refresh`. */
-  readonly everyMs: number;
+  /** Time to wait before the next `refresh`, in milliseconds. */
+  readonly refreshMs: number;
 }

@@ -11,16 +11,16 @@ import type { PodSettings } from './settings.ts';
 import { securityContext } from './security-context.ts';
 import { type DataPlace, databaseMounts, findData, isMounted, OWN_MOUNTS } from './volumes.ts';
 
-/** What is added to a pod, before it is laid over what is already there. */
-export interface Parts {
+/** The containers to add to a pod, before they are merged with existing ones. */
+export interface Additions {
   readonly sidecar: Container;
-  /** `undefined`: there is no data to prepare. */
+  /** `undefined`: no data was found. */
   readonly prepareRestore: Container | undefined;
   readonly data: DataPlace | undefined;
   readonly mounts: readonly VolumeMount[];
 }
 
-export interface PartsInput {
+export interface AdditionsInput {
   readonly pod: Pod;
   readonly database: Database;
   readonly settings: PodSettings;
@@ -28,7 +28,10 @@ export interface PartsInput {
   readonly config: InjectConfig;
 }
 
-/** Whether what has the sidecar's name is one, of whatever version: an application may be called so, too. */
+/**
+ * Whether a container with the sidecar's name is a sidecar, of any version. An application may have that
+ * name as well.
+ */
 export function isSidecar({ image = '', command = [], args = [], env = [] }: Container): boolean {
   return (
     image === '' ||
@@ -38,7 +41,7 @@ export function isSidecar({ image = '', command = [], args = [], env = [] }: Con
   );
 }
 
-export function buildParts(input: PartsInput): Parts {
+export function buildAdditions(input: AdditionsInput): Additions {
   const { pod, database, config } = input;
   const env = new Environment(database.container);
   const mounts = databaseMounts(pod, database);
@@ -70,14 +73,17 @@ export function buildParts(input: PartsInput): Parts {
   return { sidecar, prepareRestore, data, mounts };
 }
 
-interface Pieces {
+interface SharedFields {
   readonly env: Environment;
   readonly mounts: readonly VolumeMount[];
   readonly data: DataPlace | undefined;
   readonly common: { readonly image: object; readonly rest: object };
 }
 
-function buildSidecar(input: PartsInput, { env, mounts, data, common }: Pieces): Container {
+function buildSidecar(
+  input: AdditionsInput,
+  { env, mounts, data, common }: SharedFields,
+): Container {
   const { pod, database, settings, copy } = input;
   const { container, profile } = database;
   const connection = { container, env, shared: (path: string) => isMounted(mounts, path) };
@@ -112,7 +118,7 @@ function buildSidecar(input: PartsInput, { env, mounts, data, common }: Pieces):
     ],
     ...(envFrom.length > 0 ? { envFrom } : {}),
     ports: [{ name: PORT, containerPort: metrics, protocol: 'TCP' }],
-    // Never a readiness probe: it would take the database out of its Service.
+    // Never add a readiness probe: if it failed, the database would leave its Service.
     livenessProbe: {
       httpGet: { path: '/healthz', port: PORT },
       initialDelaySeconds: 5,
@@ -124,7 +130,7 @@ function buildSidecar(input: PartsInput, { env, mounts, data, common }: Pieces):
   };
 }
 
-/** Optional throughout: a Secret that is missing must not keep the database's pod from starting. */
+/** References to the Secret, all optional: a missing Secret must not keep the database's pod from starting. */
 function secretLogin(
   name: string,
   login: { readonly username: string; readonly password: string },
@@ -136,8 +142,8 @@ function secretLogin(
 }
 
 /**
- * The port for metrics, and QUIESCE_CONTROL_ADDR where the default will not do. On the node's own
- * network loopback is everybody's: no control there but the socket.
+ * The port for metrics, and QUIESCE_CONTROL_ADDR (`undefined`: its default is free). On the node's network
+ * every process of the node shares loopback, so only the socket may serve control there.
  */
 function freePorts(pod: Pod): readonly [number, string | undefined] {
   const others = (pod.spec?.containers ?? []).filter(({ name }) => name !== CONTAINER);
@@ -152,7 +158,7 @@ function freePorts(pod: Pod): readonly [number, string | undefined] {
   return [free(METRICS_PORT), pod.spec?.hostNetwork === true ? 'off' : address];
 }
 
-/** What its owners call the application, for the label of the metrics. */
+/** The owners' name for the application, used as a label of the metrics. */
 function appOf(pod: Pod, container: Container): string {
   const labels = pod.metadata?.labels ?? {};
   const names = [

@@ -3,24 +3,24 @@ import { BadValue, duration, oneOf, value, type Values } from '../../lib/flags.t
 import { quote } from '../../lib/printable.ts';
 import { usage } from '../../lib/read-flags.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from './options.ts';
-import { amount } from './overlay.ts';
+import { parseQuantity } from './overlay.ts';
 
-const SHORTEST_HOOK_MS = 2_000;
+const MIN_HOOK_TIMEOUT_MS = 2_000;
 
-/** The flags that say what is injected. */
+/** The flags that configure injection. */
 export const INJECT_FLAGS = {
-  image: value('REF', 'image of the containers that are added', { required: true }, (given) => {
+  image: value('REF', 'image of the added containers', { required: true }, (given) => {
     if (/^[a-z0-9][\w./:@-]{0,511}$/i.test(given)) return given;
     throw new BadValue(`cannot be ${quote(given)}`);
   }),
-  'image-pull-policy': oneOf(['Always', 'IfNotPresent', 'Never'], 'of these containers', {
+  'image-pull-policy': oneOf(['Always', 'IfNotPresent', 'Never'], 'of the added containers', {
     takes: 'POLICY',
     otherwise: "the cluster's",
   }),
   'hook-timeout': duration(
-    "Velero's, where a pod names none",
+    "Velero's hook timeout if a pod sets none",
     { fallback: writeDuration(INJECT_DEFAULTS.hookTimeoutMs) },
-    SHORTEST_HOOK_MS,
+    MIN_HOOK_TIMEOUT_MS,
   ),
   'cpu-request': quantity('of the sidecar', INJECT_DEFAULTS.cpuRequest),
   'memory-request': quantity('of the sidecar', INJECT_DEFAULTS.memoryRequest),
@@ -29,17 +29,19 @@ export const INJECT_FLAGS = {
 
 function quantity<const F extends string>(about: string, fallback: F) {
   return value('QUANTITY', about, { fallback }, (given) => {
-    const number = amount(given);
+    const number = parseQuantity(given);
     if (number !== undefined && number > 0) return given;
     throw new BadValue('must be a quantity, such as 10m or 64Mi');
   });
 }
 
-/** @throws QuiesceError USAGE for values that do not go together */
+/** @throws QuiesceError USAGE if values contradict each other */
 export function readInjectConfig(verb: string, values: Values<typeof INJECT_FLAGS>): InjectConfig {
   const { 'memory-request': memoryRequest, 'memory-limit': memoryLimit } = values;
-  // An API server refuses the whole pod for such a container, whatever the failure policy.
-  if ((amount(memoryRequest) ?? 0) > (amount(memoryLimit) ?? Number.POSITIVE_INFINITY)) {
+  // An API server refuses the whole pod because of such a container, under any failure policy.
+  if (
+    (parseQuantity(memoryRequest) ?? 0) > (parseQuantity(memoryLimit) ?? Number.POSITIVE_INFINITY)
+  ) {
     throw usage(verb, '--memory-request must not be more than --memory-limit', '--memory-request');
   }
   return {

@@ -1,15 +1,15 @@
 import { FREEZE_TIMEOUT_MS, HOOK_TIMEOUT_MS } from '../../defaults.ts';
 import { CONTAINER } from '../objects/names.ts';
 
-/** Something that was not done, or may not be what its author wants: an Event and a warning. */
+/** Something injection left out, or that may not be intended. Becomes an Event and a warning. */
 export interface Notice {
-  /** In CamelCase: the reason of the Event. */
+  /** The reason of the Event, in CamelCase. */
   readonly code: string;
   readonly message: string;
 }
 
 export interface Hooks {
-  /** Annotations to write; those of the user are never among them. */
+  /** Annotations to add. The user's own are never among them. */
   readonly annotations: Readonly<Record<string, string>>;
   readonly notices: readonly Notice[];
 }
@@ -17,39 +17,39 @@ export interface Hooks {
 type Annotations = Readonly<Record<string, string>>;
 export type Phase = 'pre' | 'post';
 
-/** What an exec takes to begin and to end around the freeze; at most this much is kept free. */
-const MARGIN_MS = 5_000;
-/** In the name of every annotation of a backup hook. */
+/** The time reserved for an exec to begin and end around the freeze is at most this. */
+const MAX_MARGIN_MS = 5_000;
+/** Part of the name of every backup hook's annotations. */
 export const BACKUP_HOOK = '.hook.backup.velero.io/';
 export const VERBS = { pre: 'freeze', post: 'thaw' } as const;
 
 /**
- * The Velero annotations beside the user's own. A freeze gives up before its hook does: a hook that
- * timed out is abandoned, not stopped, and would freeze later. Pre hook `Continue`, because after a
- * pre hook that failed with `Fail` Velero skips the post hook and with it the thaw; the thaw fails
- * where nothing was frozen.
+ * The Velero annotations to add to the user's own. The freeze times out before its hook does: Velero
+ * abandons a late hook without stopping it, and the freeze would come afterwards. The pre hook's on-error
+ * is `Continue`: after a failure with `Fail`, Velero skips the post hook and thus the thaw. The thaw then
+ * fails if nothing was frozen.
  */
-export function planHooks(user: Annotations, timeoutMs: number): Hooks {
-  const foreign = (['pre', 'post'] as const).filter((phase) => isForeign(user, phase));
-  if (foreign.length > 0) {
-    const names = foreign.map((phase) => hookKey(phase, 'command')).join(' and ');
-    const message = `${names}: the user's own stays, so no hook of quiesce was added, so Velero freezes nothing here`;
+export function buildHooks(user: Annotations, timeoutMs: number): Hooks {
+  const otherHooks = (['pre', 'post'] as const).filter((phase) => hasOtherHook(user, phase));
+  if (otherHooks.length > 0) {
+    const names = otherHooks.map((phase) => hookKey(phase, 'command')).join(' and ');
+    const message = `${names}: this pod already has its own hook, which is kept; no quiesce hook was added, so Velero will not freeze it`;
     return { annotations: {}, notices: [{ code: 'HooksNotAdded', message }] };
   }
-  const plans = (['pre', 'post'] as const).map((phase) => planPhase(user, phase, timeoutMs));
+  const phases = (['pre', 'post'] as const).map((phase) => buildPhase(user, phase, timeoutMs));
   return {
-    annotations: Object.assign({}, ...plans.map((plan) => plan.annotations)) as Annotations,
-    notices: plans.flatMap((plan) => plan.notices),
+    annotations: Object.assign({}, ...phases.map((hooks) => hooks.annotations)) as Annotations,
+    notices: phases.flatMap((hooks) => hooks.notices),
   };
 }
 
-/** The annotation of one phase: `command`, `container`, `timeout`, `on-error`. */
+/** The name of a hook's annotation: `command`, `container`, `timeout` or `on-error`. */
 export function hookKey(phase: Phase, name: string): string {
   return `${phase}${BACKUP_HOOK}${name}`;
 }
 
-/** A hook of the user's that is no call of ours; one that is may keep flags of its own. */
-function isForeign(user: Annotations, phase: Phase): boolean {
+/** Whether the user has a hook that does not call quiesce. One that does may keep its own flags. */
+function hasOtherHook(user: Annotations, phase: Phase): boolean {
   const command = user[hookKey(phase, 'command')];
   const container = user[hookKey(phase, 'container')];
   if (command === undefined) return container !== undefined && container !== CONTAINER;
@@ -58,17 +58,17 @@ function isForeign(user: Annotations, phase: Phase): boolean {
   return !ours || (container !== undefined && container !== CONTAINER);
 }
 
-function planPhase(user: Annotations, phase: Phase, timeoutMs: number): Hooks {
+function buildPhase(user: Annotations, phase: Phase, timeoutMs: number): Hooks {
   const notices: Notice[] = [];
   const given = user[hookKey(phase, 'timeout')];
   const read = given === undefined ? timeoutMs : parseGoDuration(given);
   if (read === undefined) {
-    const message = `${hookKey(phase, 'timeout')} ${JSON.stringify(given)} is no duration that Velero can read: it waits 30s`;
+    const message = `${hookKey(phase, 'timeout')} ${JSON.stringify(given)} is not a duration that Velero can read, so Velero waits 30s`;
     notices.push({ code: 'HookTimeoutUnreadable', message });
   }
   const limit = read ?? HOOK_TIMEOUT_MS;
   const command = user[hookKey(phase, 'command')];
-  if (command !== undefined && phase === 'pre') notices.push(...contradiction(command, limit));
+  if (command !== undefined && phase === 'pre') notices.push(...timeoutConflict(command, limit));
   const wanted = {
     [hookKey(phase, 'container')]: CONTAINER,
     [hookKey(phase, 'command')]: JSON.stringify(
@@ -83,27 +83,27 @@ function planPhase(user: Annotations, phase: Phase, timeoutMs: number): Hooks {
   return { annotations: Object.fromEntries(missing), notices };
 }
 
-/** How long the freeze itself may take: a fifth less, at most five seconds less, than its hook. */
+/** The freeze's own timeout: a fifth shorter than its hook, by at least 0.5 s and at most 5 s. */
 function freezeTimeout(hookMs: number): number {
-  return hookMs - Math.min(MARGIN_MS, Math.max(500, Math.round(hookMs / 5)));
+  return hookMs - Math.min(MAX_MARGIN_MS, Math.max(500, Math.round(hookMs / 5)));
 }
 
-function contradiction(command: string, limit: number): readonly Notice[] {
+function timeoutConflict(command: string, limit: number): readonly Notice[] {
   const words = argv(command);
   const at = words.findIndex((word) => word === '--timeout' || word.startsWith('--timeout='));
   const value = words[at]?.split('=')[1] ?? words[at + 1];
   const ms = at < 0 ? FREEZE_TIMEOUT_MS : parseGoDuration(value ?? '');
   if (ms !== undefined && ms < limit) return [];
-  const message = `${hookKey('pre', 'command')} lets a freeze take as long as its hook or longer: Velero may give up first, and the freeze would come after`;
+  const message = `${hookKey('pre', 'command')} gives the freeze at least as much time as its hook: Velero may give up first, and the freeze would come afterwards`;
   return [{ code: 'HookTimeoutsContradict', message }];
 }
 
-/** Whether this word starts the program, by whatever path. */
+/** Whether this word of a command is quiesce, with or without a path. */
 export function isQuiesce(program: string | undefined): boolean {
   return /(?:^|\/)quiesce$/.test(program ?? '');
 }
 
-/** As Velero reads a command: a JSON array, or else one word. */
+/** The words of a command as Velero reads it: a JSON array, or else one word. */
 export function argv(command: string): readonly string[] {
   try {
     const parsed: unknown = JSON.parse(command);
@@ -114,7 +114,7 @@ export function argv(command: string): readonly string[] {
   return [command];
 }
 
-/** As Velero and the sidecar both read it. */
+/** A duration in a form that both Velero and the sidecar read. */
 export function durationText(ms: number): string {
   return ms % 1_000 === 0 ? `${ms / 1_000}s` : `${ms}ms`;
 }
@@ -129,7 +129,7 @@ const GO_UNITS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
-/** Go's time.ParseDuration, as Velero uses it; whole milliseconds, `undefined` where Go refuses. */
+/** Go's time.ParseDuration, which Velero uses, in whole milliseconds; `undefined`: Go refuses, or it is below 1 ms. */
 export function parseGoDuration(value: string): number | undefined {
   if (!/^(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h)|\.\d+(?:ns|us|µs|ms|s|m|h))+$/.test(value))
     return undefined;

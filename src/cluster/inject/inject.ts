@@ -1,9 +1,9 @@
 import type { CopyMethod } from '../../receipt/receipt.ts';
-import { buildParts, isSidecar, type Parts } from './container.ts';
-import { doubts, list } from './warnings.ts';
+import { buildAdditions, isSidecar, type Additions } from './container.ts';
+import { findWarnings, splitList } from './warnings.ts';
 import { type Database, findDatabase } from './find-database.ts';
-import { type Notice, planHooks } from './hooks.ts';
-import { layContainer, layVolumes } from './overlay.ts';
+import { type Notice, buildHooks } from './hooks.ts';
+import { overlayContainer, overlayVolumes } from './overlay.ts';
 import {
   ANNOTATIONS,
   CONTAINER,
@@ -25,11 +25,11 @@ import { OWN_VOLUMES } from './volumes.ts';
 
 export type { Notice } from './hooks.ts';
 
-/** What is to be done with a pod. */
+/** The decision about a pod. */
 export type Injection =
   | {
       readonly outcome: 'injected';
-      /** Makes `pod` of the pod that was given; empty where nothing is to be done. */
+      /** Turns the given pod into `pod`. Empty if the pod needs no change. */
       readonly patch: readonly Operation[];
       readonly pod: Pod;
       readonly notices: readonly Notice[];
@@ -42,28 +42,28 @@ export type SkipCode = 'NotOptedIn' | 'RunsToCompletion' | 'Windows' | 'NameTake
 type Annotations = Readonly<Record<string, string>>;
 
 /**
- * Decides what a pod needs to be backed up truly. A pure function: the same pod and configuration give
- * the same patch, and a pod that has been patched needs nothing more, also after the API server has put
- * in its defaults and after a restore. What is older is brought up to date, field by field.
+ * Decides what a pod needs for consistent backups. A pure function: the same pod and configuration give
+ * the same patch. A patched pod needs no second patch, even after the API server has set its defaults,
+ * or after a restore. An older injection is brought up to date field by field.
  */
 export function inject(pod: Pod, config: InjectConfig): Injection {
   const skip = skipReason(pod);
   if (skip) return { outcome: 'skipped', ...skip };
   const annotations = pod.metadata?.annotations ?? {};
-  const user = usersOwn(annotations);
+  const user = userAnnotations(annotations);
   const { settings, issues, ignored } = readSettings(user);
   if (issues.length > 0) return { outcome: 'invalid', issues };
   const database = findDatabase(pod, settings);
   if ('field' in database) return { outcome: 'invalid', issues: [database] };
 
-  const parts = buildParts({ pod, database, settings, copy: settings.copy, config });
-  const copy = copyOf(user, settings, parts);
-  const final =
-    copy === settings.copy ? parts : buildParts({ pod, database, settings, copy, config });
+  const additions = buildAdditions({ pod, database, settings, copy: settings.copy, config });
+  const copy = chooseCopy(user, settings, additions);
+  const finalAdditions =
+    copy === settings.copy ? additions : buildAdditions({ pod, database, settings, copy, config });
   const hookTimeoutMs = settings.hookTimeoutMs ?? config.hookTimeoutMs;
-  const hooks = planHooks(user, hookTimeoutMs);
-  const own = ownAnnotations(user, database, copy, hooks.annotations);
-  const changed = assemble(pod, final, {
+  const hooks = buildHooks(user, hookTimeoutMs);
+  const own = buildAnnotations(user, database, copy, hooks.annotations);
+  const changed = assemble(pod, finalAdditions, {
     ...user,
     ...own,
     [ANNOTATIONS.written]: JSON.stringify(own),
@@ -71,14 +71,14 @@ export function inject(pod: Pod, config: InjectConfig): Injection {
   const notices = [
     ...ignored.map(ignoredNotice),
     ...hooks.notices,
-    ...doubts(pod, { user, settings, parts: final, hookTimeoutMs }),
+    ...findWarnings(pod, { user, settings, additions: finalAdditions, hookTimeoutMs }),
   ];
   return { outcome: 'injected', patch: diff(pod, changed), pod: changed, notices };
 }
 
-/** Tells of an annotation that was left unread. */
+/** Reports an ignored annotation. */
 export function ignoredNotice({ field, message }: FieldIssue): Notice {
-  return { code: 'AnnotationIgnored', message: `${field} ${message}: it was left unread` };
+  return { code: 'AnnotationIgnored', message: `${field} ${message} (annotation ignored)` };
 }
 
 function skipReason(pod: Pod): { code: SkipCode; message: string } | undefined {
@@ -92,26 +92,26 @@ function skipReason(pod: Pod): { code: SkipCode; message: string } | undefined {
     labels['batch.kubernetes.io/job-name'] ??
     labels['job-name'];
   if (job !== undefined || (pod.spec?.restartPolicy ?? 'Always') !== 'Always') {
-    const message = 'The pod runs to its end, which a sidecar would keep it from.';
+    const message = 'The pod runs to completion, and a sidecar would keep it running.';
     return { code: 'RunsToCompletion', message };
   }
   if (pod.spec?.os?.name === 'windows') {
     return { code: 'Windows', message: 'The sidecar runs on Linux only.' };
   }
   if (pod.spec?.initContainers?.some(({ name }) => name === CONTAINER) === true) {
-    const message = `An init container is called ${CONTAINER}; Velero cannot run hooks in one.`;
+    const message = `An init container is named ${CONTAINER}, and Velero cannot run hooks in an init container.`;
     return { code: 'NameTaken', message };
   }
   if (pod.spec?.containers?.some((one) => one.name === CONTAINER && !isSidecar(one)) === true) {
-    const message = `A container of something else is called ${CONTAINER}; give it another name.`;
+    const message = `Another application's container is named ${CONTAINER}; rename it.`;
     return { code: 'NameTaken', message };
   }
   return undefined;
 }
 
-/** Every annotation but those that an earlier injection wrote and nobody has changed since. */
-function usersOwn(annotations: Annotations): Annotations {
-  const written = readWritten(annotations[ANNOTATIONS.written]);
+/** The user's own annotations: all but those that an earlier injection wrote and that still have its value. */
+function userAnnotations(annotations: Annotations): Annotations {
+  const written = parseWritten(annotations[ANNOTATIONS.written]);
   return Object.fromEntries(
     Object.entries(annotations).filter(
       ([key, value]) => key !== ANNOTATIONS.written && written[key] !== value,
@@ -119,7 +119,7 @@ function usersOwn(annotations: Annotations): Annotations {
   );
 }
 
-function readWritten(text: string | undefined): Readonly<Record<string, unknown>> {
+function parseWritten(text: string | undefined): Readonly<Record<string, unknown>> {
   try {
     const parsed: unknown = JSON.parse(text ?? '{}');
     return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {};
@@ -128,14 +128,18 @@ function readWritten(text: string | undefined): Readonly<Record<string, unknown>
   }
 }
 
-/** Velero's file-system backup of the data volume copies file by file, whatever else was meant. */
-function copyOf(user: Annotations, settings: PodSettings, { data }: Parts): CopyMethod | undefined {
+/** The user's copy method, else `files` if Velero's file-system backup copies the data volume. */
+function chooseCopy(
+  user: Annotations,
+  settings: PodSettings,
+  { data }: Additions,
+): CopyMethod | undefined {
   if (settings.copy !== undefined || data === undefined) return settings.copy;
-  return list(user[FILE_BACKUP]).includes(data.volume) ? 'files' : undefined;
+  return splitList(user[FILE_BACKUP]).includes(data.volume) ? 'files' : undefined;
 }
 
-/** What is written beside the user's own annotations; the guesses, too, so that they can be seen. */
-function ownAnnotations(
+/** The annotations to add to the user's own. They include guesses, so that users can see them. */
+function buildAnnotations(
   user: Annotations,
   { container, profile }: Database,
   copy: CopyMethod | undefined,
@@ -152,12 +156,12 @@ function ownAnnotations(
   return Object.fromEntries(Object.entries(wanted).filter(([key]) => user[key] === undefined));
 }
 
-function assemble(pod: Pod, parts: Parts, annotations: Annotations): Pod {
+function assemble(pod: Pod, additions: Additions, annotations: Annotations): Pod {
   const spec: PodSpec = pod.spec ?? {};
-  const volumes = layVolumes(spec, OWN_VOLUMES);
+  const volumes = overlayVolumes(spec, OWN_VOLUMES);
   const restored = pod.metadata?.labels?.[RESTORE_LABEL] !== undefined;
   const prepared = spec.initContainers?.some(({ name }) => name === INIT_CONTAINER) === true;
-  const init = restored || prepared ? parts.prepareRestore : undefined;
+  const init = restored || prepared ? additions.prepareRestore : undefined;
   return {
     ...pod,
     metadata: { ...pod.metadata, annotations },
@@ -165,8 +169,8 @@ function assemble(pod: Pod, parts: Parts, annotations: Annotations): Pod {
       ...spec,
       ...(init === undefined
         ? {}
-        : { initContainers: layContainer(spec.initContainers, init, volumes) }),
-      containers: layContainer(spec.containers, parts.sidecar, volumes),
+        : { initContainers: overlayContainer(spec.initContainers, init, volumes) }),
+      containers: overlayContainer(spec.containers, additions.sidecar, volumes),
       volumes,
     },
   };

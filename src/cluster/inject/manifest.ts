@@ -4,14 +4,14 @@ import { printDocument, readDocuments } from '../objects/yaml.ts';
 import { BACKUP_HOOK } from './hooks.ts';
 import { differences } from './application.ts';
 import { ignoredNotice, inject, type Notice } from './inject.ts';
-import { INJECT_LABEL, isOurs } from '../objects/names.ts';
+import { INJECT_LABEL, hasQuiescePrefix } from '../objects/names.ts';
 import type { InjectConfig } from './options.ts';
 import { keysOf, type Operation } from '../objects/json-patch.ts';
 import type { Pod } from '../objects/pod.ts';
-import { saneMetadata, sanePod } from '../objects/normalize.ts';
+import { normalizeMetadata, normalizePod } from '../objects/normalize.ts';
 import { readSettings } from './settings.ts';
 
-/** What became of one object of a manifest. */
+/** The result for one object of a manifest. */
 export interface ManifestReport {
   /** `StatefulSet/db`. */
   readonly object: string;
@@ -19,7 +19,7 @@ export interface ManifestReport {
   readonly notices: readonly Notice[];
 }
 
-/** Where the pod is in an object of each kind. */
+/** The path to the pod in an object of each kind. */
 const POD_AT: Readonly<Record<string, readonly string[]>> = {
   Pod: [],
   StatefulSet: ['spec', 'template'],
@@ -31,22 +31,22 @@ const POD_AT: Readonly<Record<string, readonly string[]>> = {
 
 type Path = readonly (string | number)[];
 
-interface Found {
+interface FoundPod {
   readonly kind: string;
   readonly name: string;
   readonly path: Path;
-  /** As it is written. */
+  /** The pod as the manifest has it. */
   readonly given: object;
-  /** Annotations of the workload itself; none where the object is a pod. */
-  readonly above: Readonly<Record<string, string>>;
+  /** The annotations of the workload itself; empty if the object is a pod. */
+  readonly workloadAnnotations: Readonly<Record<string, string>>;
 }
 
 /**
- * Injects every opted-in pod template of a manifest. What is not touched stays to the letter, comments
- * and order included.
+ * Injects into every opted-in pod template of a manifest. Text that needs no change stays byte for byte,
+ * comments and order included.
  *
- * @throws QuiesceError MANIFEST_INVALID where it is no YAML, or annotations cannot be followed: every
- * problem is named, and nothing is returned then.
+ * @throws QuiesceError MANIFEST_INVALID, with every problem, if the text is not YAML or an annotation is
+ * invalid. Nothing is injected then.
  */
 export function injectManifest(
   text: string,
@@ -72,8 +72,8 @@ export function injectManifest(
   return { text: printed + text.slice(begin), reports };
 }
 
-/** Objects, and objects in Lists. */
-function findPods(object: unknown, path: Path): readonly Found[] {
+/** The pods of an object, or of all objects in a List. */
+function findPods(object: unknown, path: Path): readonly FoundPod[] {
   if (typeof object !== 'object' || object === null) return [];
   const {
     kind = '',
@@ -93,19 +93,20 @@ function findPods(object: unknown, path: Path): readonly Found[] {
   for (const key of at) pod = (pod as Record<string, unknown> | undefined)?.[key];
   if (typeof pod !== 'object' || pod === null) return [];
   const name = metadata?.name ?? metadata?.generateName ?? '';
-  const above = at.length === 0 ? {} : (saneMetadata(metadata).annotations ?? {});
-  return [{ kind, name, path: [...path, ...at], given: pod, above }];
+  const workloadAnnotations =
+    at.length === 0 ? {} : (normalizeMetadata(metadata).annotations ?? {});
+  return [{ kind, name, path: [...path, ...at], given: pod, workloadAnnotations }];
 }
 
 function injectOne(
   document: Document.Parsed,
-  { kind, name, path, given, above }: Found,
+  { kind, name, path, given, workloadAnnotations }: FoundPod,
   config: InjectConfig,
   problems: string[],
 ): ManifestReport | undefined {
   const object = `${kind}/${name}`;
-  const pod = sanePod(given);
-  const refused = refusedOf(given, pod);
+  const pod = normalizePod(given);
+  const refused = findUnusable(given, pod);
   if (refused.length > 0) {
     for (const message of refused) problems.push(`${object}: ${message}`);
     return undefined;
@@ -123,19 +124,28 @@ function injectOne(
     };
   }
   try {
-    for (const operation of result.patch) change(document, path, operation);
+    for (const operation of result.patch) applyOperation(document, path, operation);
   } catch {
-    problems.push(`${object}: what is to be changed stands behind a YAML alias; write it out`);
+    problems.push(
+      `${object}: a field to change is behind a YAML alias; replace the alias with its content`,
+    );
     return undefined;
   }
   const outcome = result.patch.length > 0 ? 'injected' : 'unchanged';
-  return { object, outcome, notices: [...aboutWorkload(above, pod), ...result.notices] };
+  return {
+    object,
+    outcome,
+    notices: [...workloadNotices(workloadAnnotations, pod), ...result.notices],
+  };
 }
 
-/** What is said of the application may stand on the workload, where the webhook never sees it. */
-function aboutWorkload(above: Found['above'], pod: Pod): readonly Notice[] {
-  const { ignored } = readSettings(above);
-  const differing = differences(above, pod.metadata?.annotations ?? {});
+/** Checks the application's annotations on the workload, which the webhook never sees. */
+function workloadNotices(
+  workloadAnnotations: FoundPod['workloadAnnotations'],
+  pod: Pod,
+): readonly Notice[] {
+  const { ignored } = readSettings(workloadAnnotations);
+  const differing = differences(workloadAnnotations, pod.metadata?.annotations ?? {});
   return [
     ...ignored.map(ignoredNotice),
     ...differing.map(({ field, message }) => ({
@@ -145,18 +155,19 @@ function aboutWorkload(above: Found['above'], pod: Pod): readonly Notice[] {
   ];
 }
 
-/** What an API server would refuse of a pod that has opted in, and injection cannot work with. */
-function refusedOf(given: object, pod: Pod): readonly string[] {
+/** Problems of an opted-in pod that an API server would refuse, and that injection cannot work with. */
+function findUnusable(given: object, pod: Pod): readonly string[] {
   const { labels, annotations } = pod.metadata ?? {};
   if (labels?.[INJECT_LABEL] !== 'true') return [];
   const { metadata, spec } = given as { metadata?: Pod['metadata']; spec?: Pod['spec'] };
   const unquoted = [metadata?.labels, metadata?.annotations]
     .flatMap((all) => Object.entries(all ?? {}))
     .filter(
-      ([key, value]) => (isOurs(key) || key.includes(BACKUP_HOOK)) && typeof value !== 'string',
+      ([key, value]) =>
+        (hasQuiescePrefix(key) || key.includes(BACKUP_HOOK)) && typeof value !== 'string',
     )
     .map(
-      ([key]) => `${key} is ${labels[key] ?? annotations?.[key]}, without quotes: put it in quotes`,
+      ([key]) => `${key} is ${labels[key] ?? annotations?.[key]}, without quotes; put it in quotes`,
     );
   const nameless = (['containers', 'initContainers', 'volumes'] as const)
     .filter((list) => (spec?.[list]?.length ?? 0) !== (pod.spec?.[list]?.length ?? 0))
@@ -164,8 +175,8 @@ function refusedOf(given: object, pod: Pod): readonly string[] {
   return [...unquoted, ...nameless];
 }
 
-/** One operation of the patch, on the document's nodes. */
-function change(document: Document.Parsed, base: Path, operation: Operation): void {
+/** Applies one operation of the patch to the document's nodes. */
+function applyOperation(document: Document.Parsed, base: Path, operation: Operation): void {
   const path: (string | number)[] = [...base];
   for (const key of keysOf(operation.path)) {
     const parent = document.getIn(path, true) as Node | undefined;
@@ -178,19 +189,19 @@ function change(document: Document.Parsed, base: Path, operation: Operation): vo
   }
   const value = document.createNode(operation.value, { aliasDuplicateObjects: false });
   const parent = document.getIn(path.slice(0, -1), true);
-  // A list or map in one line would hold a container in one line.
+  // Otherwise an empty list or map on one line would put the whole container on that line.
   if ((isMap(parent) || isSeq(parent)) && parent.flow === true && parent.items.length === 0) {
     parent.flow = false;
   }
   document.setIn(path, value);
 }
 
-/** One line an object, for whoever runs it. */
-export function describeReports(reports: readonly ManifestReport[]): string {
+/** The summary for the user: one line for each object, and one for each notice. */
+export function formatReports(reports: readonly ManifestReport[]): string {
   const lines = reports.flatMap(({ object, outcome, notices }) => [
     `${object}: ${outcome}`,
     ...notices.map(({ message }) => `  ${message}`),
   ]);
   if (lines.length > 0) return lines.join('\n');
-  return `Nothing to inject: there is no pod or pod template with the label ${INJECT_LABEL}: "true".`;
+  return `Nothing to inject: no pod or pod template has the label ${INJECT_LABEL}: "true".`;
 }

@@ -1,19 +1,19 @@
 import { HOOK_TIMEOUT_MS } from '../../defaults.ts';
 
-/** What the operator of the webhook decides for all pods. */
+/** The operator's settings for all pods. */
 export interface InjectConfig {
-  /** The image of the containers that are added. */
+  /** The image of the added containers. */
   readonly image: string;
-  /** `undefined`: the cluster's own rule. */
+  /** `undefined`: Kubernetes' default for the image. */
   readonly imagePullPolicy?: string | undefined;
-  /** Velero's timeout of the hooks, in milliseconds, where the pod names none. */
+  /** Velero's timeout of the hooks, in milliseconds, for pods without the annotation. */
   readonly hookTimeoutMs: number;
   readonly cpuRequest: string;
   readonly memoryRequest: string;
   readonly memoryLimit: string;
 }
 
-/** Small enough for every node; the limit is several times what a freeze was measured to need. */
+/** The requests fit every node. The memory limit is several times the measured need of a freeze. */
 export const INJECT_DEFAULTS = {
   hookTimeoutMs: HOOK_TIMEOUT_MS,
   cpuRequest: '10m',

@@ -10,14 +10,14 @@ import type {
   VolumeMount,
 } from '../objects/pod.ts';
 
-/** Names in the sidecar's environment that are injection's alone: what is stale among them goes. */
-const OURS = new RegExp(`^(?:QUIESCE_|${ANY_SETTING})`);
+/** Variables of the sidecar that only injection sets. Stale ones are removed. */
+const OWN_SETTING = new RegExp(`^(?:QUIESCE_|${ANY_SETTING})`);
 
 /**
- * Lays a container over the one of its name, if there is one: every field that is stated is made so,
- * every other stays, whoever wrote it (the API server's defaults, limits, other webhooks).
+ * Adds a container, or merges it into the one of the same name. Fields that `wanted` sets are set. All
+ * others stay: they come from the API server's defaults, from users, or from other webhooks.
  */
-export function layContainer(
+export function overlayContainer(
   list: readonly Container[] | undefined,
   wanted: Container,
   volumes: readonly Volume[],
@@ -25,30 +25,34 @@ export function layContainer(
   const present = list ?? [];
   const found = present.find(({ name }) => name === wanted.name);
   if (found === undefined) return [...present, wanted];
-  const merged = overlay(found, wanted, volumes);
+  const merged = mergeContainer(found, wanted, volumes);
   return present.map((one) => (one === found ? merged : one));
 }
 
-function overlay(found: Container, wanted: Container, volumes: readonly Volume[]): Container {
+function mergeContainer(
+  found: Container,
+  wanted: Container,
+  volumes: readonly Volume[],
+): Container {
   const known = new Set(volumes.map(({ name }) => name));
-  const env = layEnv(found.env ?? [], wanted.env ?? []);
+  const env = mergeEnv(found.env ?? [], wanted.env ?? []);
   const { env: _env, envFrom: _from, ...rest } = found;
   return {
     ...rest,
     ...wanted,
     ...(env.length > 0 ? { env } : {}),
-    ...(wanted.ports ? { ports: layPorts(found.ports ?? [], wanted.ports) } : {}),
-    volumeMounts: layMounts(found.volumeMounts ?? [], wanted.volumeMounts ?? [], known),
-    resources: layResources(found.resources, wanted.resources),
+    ...(wanted.ports ? { ports: mergePorts(found.ports ?? [], wanted.ports) } : {}),
+    volumeMounts: mergeMounts(found.volumeMounts ?? [], wanted.volumeMounts ?? [], known),
+    resources: mergeResources(found.resources, wanted.resources),
     ...(wanted.livenessProbe === undefined
       ? {}
-      : { livenessProbe: lay(found.livenessProbe, wanted.livenessProbe) }),
-    securityContext: lay(found.securityContext, wanted.securityContext) as SecurityContext,
+      : { livenessProbe: mergeValues(found.livenessProbe, wanted.livenessProbe) }),
+    securityContext: mergeValues(found.securityContext, wanted.securityContext) as SecurityContext,
   };
 }
 
-/** Adds the volumes that are missing; one of the name from another source is replaced. */
-export function layVolumes(spec: PodSpec, wanted: readonly Volume[]): readonly Volume[] {
+/** Adds the missing volumes. A volume of the same name that is not an `emptyDir` is replaced. */
+export function overlayVolumes(spec: PodSpec, wanted: readonly Volume[]): readonly Volume[] {
   const present = spec.volumes ?? [];
   const byName = new Map(wanted.map((volume) => [volume.name, volume]));
   const names = new Set(present.map(({ name }) => name));
@@ -61,25 +65,25 @@ export function layVolumes(spec: PodSpec, wanted: readonly Volume[]): readonly V
   ];
 }
 
-function layEnv(found: readonly EnvVar[], wanted: readonly EnvVar[]): readonly EnvVar[] {
+function mergeEnv(found: readonly EnvVar[], wanted: readonly EnvVar[]): readonly EnvVar[] {
   const byName = new Map(wanted.map((entry) => [entry.name, entry]));
-  const kept = found.filter(({ name }) => byName.has(name) || !OURS.test(name));
+  const kept = found.filter(({ name }) => byName.has(name) || !OWN_SETTING.test(name));
   const merged = kept.map((entry) => {
     const ours = byName.get(entry.name);
-    return ours === undefined ? entry : layEntry(entry, ours);
+    return ours === undefined ? entry : mergeEntry(entry, ours);
   });
   const names = new Set(kept.map(({ name }) => name));
   const result = [...merged, ...wanted.filter(({ name }) => !names.has(name))];
-  // A reference counts only where what it names stands before it.
+  // The kubelet resolves a reference only to a variable earlier in the list.
   const order = result.map(({ name }) => name).filter((name) => byName.has(name));
   if (isDeepStrictEqual(order, [...byName.keys()])) return result;
   const others = merged.filter(({ name }) => !byName.has(name));
   return [...wanted, ...others];
 }
 
-/** The API server adds an apiVersion to a fieldRef, and nothing to a value. */
-function layEntry(found: EnvVar, wanted: EnvVar): EnvVar {
-  const merged = lay(found, wanted) as EnvVar;
+/** Keeps the apiVersion that the API server adds to a fieldRef. A change of the value's kind replaces the entry. */
+function mergeEntry(found: EnvVar, wanted: EnvVar): EnvVar {
+  const merged = mergeValues(found, wanted) as EnvVar;
   const kinds = (entry: EnvVar): string[] => [
     ...(entry.value === undefined || entry.value === '' ? [] : ['value']),
     ...Object.keys(entry.valueFrom ?? {}),
@@ -87,8 +91,8 @@ function layEntry(found: EnvVar, wanted: EnvVar): EnvVar {
   return isDeepStrictEqual(kinds(merged), kinds(wanted)) ? merged : wanted;
 }
 
-/** A mount is ours whole; others stay as long as their volume is there. */
-function layMounts(
+/** Mounts at our paths are replaced. Others stay as long as their volume exists. */
+function mergeMounts(
   found: readonly VolumeMount[],
   wanted: readonly VolumeMount[],
   volumes: ReadonlySet<string>,
@@ -104,24 +108,25 @@ function layMounts(
 
 type Ports = NonNullable<Container['ports']>;
 
-function layPorts(found: Ports, wanted: Ports): Ports {
+function mergePorts(found: Ports, wanted: Ports): Ports {
   const names = new Set(wanted.map(({ name }) => name));
   const kept = found.filter(({ name }) => names.has(name));
   return wanted.map(
     (port) =>
-      lay(
+      mergeValues(
         kept.find(({ name }) => name === port.name),
         port,
       ) as Ports[number],
   );
 }
 
-function layResources(found: Resources | undefined, wanted: Resources | undefined): Resources {
+function mergeResources(found: Resources | undefined, wanted: Resources | undefined): Resources {
   const merged: Record<string, Record<string, string>> = {};
   for (const kind of ['requests', 'limits'] as const) {
     const before = found?.[kind] ?? {};
     const after = Object.entries(wanted?.[kind] ?? {}).map(([name, quantity]) => {
-      const same = before[name] !== undefined && amount(before[name]) === amount(quantity);
+      const same =
+        before[name] !== undefined && parseQuantity(before[name]) === parseQuantity(quantity);
       return [name, same ? before[name] : quantity] as const;
     });
     merged[kind] = { ...before, ...Object.fromEntries(after) } as Record<string, string>;
@@ -148,18 +153,18 @@ const SUFFIXES: Readonly<Record<string, number>> = {
   Ei: 2 ** 60,
 };
 
-/** A quantity as a number: the API server writes `0.1` as `100m`. */
-export function amount(quantity: string): number | undefined {
+/** A quantity as a number, to compare by value: the API server rewrites `0.1` as `100m`. */
+export function parseQuantity(quantity: string): number | undefined {
   const match = /^([+-]?\d*\.?\d+(?:[eE][+-]?\d+)?)([numkMGTPE]|[KMGTPE]i)?$/.exec(quantity);
   const factor = SUFFIXES[match?.[2] ?? ''];
   return match?.[1] === undefined || factor === undefined ? undefined : Number(match[1]) * factor;
 }
 
-/** Object over object, key by key; anything else as it is wanted. */
-function lay(found: unknown, wanted: unknown): unknown {
+/** Merges objects key by key. Any other value of `wanted` replaces the one found. */
+function mergeValues(found: unknown, wanted: unknown): unknown {
   if (!isObject(found) || !isObject(wanted)) return wanted;
   const merged: Record<string, unknown> = { ...found };
-  for (const [key, value] of Object.entries(wanted)) merged[key] = lay(found[key], value);
+  for (const [key, value] of Object.entries(wanted)) merged[key] = mergeValues(found[key], value);
   return merged;
 }
 

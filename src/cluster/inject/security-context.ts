@@ -1,7 +1,7 @@
 import type { Database } from './find-database.ts';
 import type { Pod, SecurityContext } from '../objects/pod.ts';
 
-/** What "restricted" of the Pod Security Standards asks for, and a root file system nobody writes to. */
+/** The "restricted" level of the Pod Security Standards, and a read-only root file system. */
 const RESTRICTED = {
   readOnlyRootFilesystem: true,
   allowPrivilegeEscalation: false,
@@ -10,18 +10,18 @@ const RESTRICTED = {
 } as const;
 
 /**
- * The security context of what is added: restricted, as the user that owns the data. A server that is
- * started as root gives root up, so that the image's own user counts; `undefined` user where nothing
- * tells it, and the cluster decides.
+ * The security context of the added containers: restricted, as the user that owns the data. A server
+ * that starts as root switches to the image's user, so that user is taken. Without a known user the
+ * context has no `runAsUser`, and the cluster decides.
  */
 export function securityContext(pod: Pod, { container, profile }: Database): SecurityContext {
   const own = container.securityContext;
-  const shared = pod.spec?.securityContext;
-  const told = own?.runAsUser ?? shared?.runAsUser;
-  if (told !== undefined && told !== 0) {
-    const gid = own?.runAsGroup ?? shared?.runAsGroup;
+  const podContext = pod.spec?.securityContext;
+  const declaredUser = own?.runAsUser ?? podContext?.runAsUser;
+  if (declaredUser !== undefined && declaredUser !== 0) {
+    const gid = own?.runAsGroup ?? podContext?.runAsGroup;
     return {
-      runAsUser: told,
+      runAsUser: declaredUser,
       ...(gid === undefined ? {} : { runAsGroup: gid }),
       runAsNonRoot: true,
       ...RESTRICTED,
@@ -33,7 +33,7 @@ export function securityContext(pod: Pod, { container, profile }: Database): Sec
   return { runAsUser: image.uid, ...gid, runAsNonRoot: true, ...RESTRICTED };
 }
 
-/** Whether the server is started as root, and a volume's own folder may belong to root. */
+/** Whether the server starts as root, in which case the root folder of its volume may belong to root. */
 export function startsAsRoot(pod: Pod, { container }: Database): boolean {
   return (container.securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser ?? 0) === 0;
 }

@@ -7,7 +7,7 @@ import { readApplication } from './application.ts';
 import { ANNOTATIONS } from '../objects/names.ts';
 import { unknownAnnotations } from './unknown.ts';
 
-/** What a pod's annotations ask for; `undefined` where they say nothing. */
+/** The settings in a pod's annotations; `undefined`: not set. */
 export interface PodSettings {
   readonly engine: EngineName | undefined;
   readonly container: string | undefined;
@@ -19,22 +19,22 @@ export interface PodSettings {
 
 type Annotations = Readonly<Record<string, string>>;
 
-/** A hook that is shorter leaves the freeze no time before Velero gives up. */
-const SHORTEST_HOOK_MS = 2_000;
-const LONGEST_SECRET_NAME = 253;
+/** A shorter hook leaves no time for the freeze before Velero gives up. */
+const MIN_HOOK_TIMEOUT_MS = 2_000;
+const MAX_SECRET_NAME_LENGTH = 253;
 
-/** What the annotations of a pod say, and what is wrong with them. */
+/** The settings of a pod, and the problems of its annotations. */
 export interface ReadSettings {
   readonly settings: PodSettings;
-  /** What the sidecar needs and cannot follow: none is added. */
+  /** Problems of annotations that the sidecar needs. A pod with one gets no sidecar. */
   readonly issues: readonly FieldIssue[];
-  /** What is told and left unread: the sidecar does not depend on it. */
+  /** Problems of annotations that the sidecar does not need. They are reported, the annotations ignored. */
   readonly ignored: readonly FieldIssue[];
 }
 
-/** Reads the annotations; everything wrong is named, an unknown `quiesce.dev/` key, too. */
+/** Reads the annotations and collects every problem, unknown `quiesce.dev/` keys included. */
 export function readSettings(annotations: Annotations): ReadSettings {
-  const reader = new Reader(annotations);
+  const reader = new AnnotationReader(annotations);
   const engine = reader.text(ANNOTATIONS.engine);
   if (engine !== undefined && !isEngine(engine)) {
     reader.issue(ANNOTATIONS.engine, `must be one of ${ENGINE_NAMES.join(', ')}`);
@@ -47,21 +47,21 @@ export function readSettings(annotations: Annotations): ReadSettings {
     credentialsSecret: reader.matching(
       ANNOTATIONS.credentialsSecret,
       /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/,
-      { must: 'must be the name of a Secret', longest: LONGEST_SECRET_NAME },
+      { must: 'must be the name of a Secret', longest: MAX_SECRET_NAME_LENGTH },
     ),
     copy: reader.copy(),
     ttlMs: reader.duration(ANNOTATIONS.ttl, 1),
-    hookTimeoutMs: reader.duration(ANNOTATIONS.hookTimeout, SHORTEST_HOOK_MS),
+    hookTimeoutMs: reader.duration(ANNOTATIONS.hookTimeout, MIN_HOOK_TIMEOUT_MS),
   };
   const unknown = unknownAnnotations(Object.keys(annotations));
-  const told = (concerns: boolean): FieldIssue[] =>
+  const unknownIssues = (concerns: boolean): FieldIssue[] =>
     unknown
       .filter(({ concernsSidecar }) => concernsSidecar === concerns)
       .map(({ key, meant }) => ({ field: key, message: unknownText(meant) }));
   return {
     settings,
-    issues: [...reader.issues, ...told(true)],
-    ignored: [...readApplication(annotations), ...told(false)],
+    issues: [...reader.issues, ...unknownIssues(true)],
+    ignored: [...readApplication(annotations), ...unknownIssues(false)],
   };
 }
 
@@ -70,7 +70,7 @@ function unknownText(meant: string | undefined): string {
   return meant === undefined ? text : `${text}; did you mean ${meant}?`;
 }
 
-class Reader {
+class AnnotationReader {
   readonly issues: FieldIssue[] = [];
   readonly #annotations: Annotations;
 
@@ -84,7 +84,7 @@ class Reader {
 
   text(name: string): string | undefined {
     const value = this.#annotations[name];
-    if (value === '') this.issue(name, 'is empty; leave it out instead');
+    if (value === '') this.issue(name, 'is empty; remove it instead');
     return value === '' ? undefined : value;
   }
 

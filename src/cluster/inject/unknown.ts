@@ -1,15 +1,15 @@
-import { ANNOTATIONS, APPLICATION, INJECT_LABEL, isOurs } from '../objects/names.ts';
+import { ANNOTATIONS, APPLICATION, INJECT_LABEL, hasQuiescePrefix } from '../objects/names.ts';
 
-/** Whose typing error an unknown key is likely to be. */
-export interface Unknown {
+/** An unknown key with our prefix, and the annotation it was probably meant to be. */
+export interface UnknownAnnotation {
   readonly key: string;
-  /** `undefined`: it resembles none. */
+  /** `undefined`: it resembles no annotation. */
   readonly meant: string | undefined;
-  /** It asks something of the sidecar, as far as can be told. */
+  /** Whether it was probably meant for the sidecar. */
   readonly concernsSidecar: boolean;
 }
 
-const SIDECAR: readonly string[] = Object.values(ANNOTATIONS).filter(
+const SIDECAR_ANNOTATIONS: readonly string[] = Object.values(ANNOTATIONS).filter(
   (name) => name !== ANNOTATIONS.written,
 );
 const KNOWN = new Set<string>([
@@ -17,9 +17,9 @@ const KNOWN = new Set<string>([
   ...Object.values(APPLICATION),
   INJECT_LABEL,
 ]);
-/** The words of which the names of the sidecar's annotations are made, and what stands for them. */
+/** The words in the names of the sidecar's annotations, and their synonyms. */
 const WORDS = new Set([
-  ...SIDECAR.flatMap((name) => bare(name).split('-')),
+  ...SIDECAR_ANNOTATIONS.flatMap((name) => withoutPrefix(name).split('-')),
   'lease',
   'hooks',
   'credential',
@@ -28,46 +28,48 @@ const WORDS = new Set([
 ]);
 
 /**
- * What is under our prefix and not ours. What may be meant for the sidecar is told apart: left unread, a
- * mistyped `copy: files` would have a volume copied in a way for which the freeze promises nothing.
+ * The unknown keys with our prefix. Those meant for the sidecar are marked, since they must not be ignored:
+ * with a mistyped `copy: files`, a volume is copied in a way for which the freeze promises nothing.
  */
-export function unknownAnnotations(keys: readonly string[]): readonly Unknown[] {
+export function unknownAnnotations(keys: readonly string[]): readonly UnknownAnnotation[] {
   return keys
-    .filter((key) => isOurs(key) && !KNOWN.has(key))
+    .filter((key) => hasQuiescePrefix(key) && !KNOWN.has(key))
     .map((key) => {
       const meant = nearest(key);
-      const words = bare(key).toLowerCase().split(/[-_.]/);
+      const words = withoutPrefix(key).toLowerCase().split(/[-_.]/);
       const concernsSidecar =
-        meant === undefined ? words.some((word) => WORDS.has(word)) : SIDECAR.includes(meant);
+        meant === undefined
+          ? words.some((word) => WORDS.has(word))
+          : SIDECAR_ANNOTATIONS.includes(meant);
       return { key, meant, concernsSidecar };
     });
 }
 
-/** Does a sidecar's annotation stand here, were it mistyped? */
+/** Whether a key is an annotation for the sidecar, or a mistyped one. */
 export function concernsSidecar(key: string): boolean {
-  if (!isOurs(key)) return false;
+  if (!hasQuiescePrefix(key)) return false;
   if (KNOWN.has(key)) return !(Object.values(APPLICATION) as readonly string[]).includes(key);
   return unknownAnnotations([key]).some((one) => one.concernsSidecar);
 }
 
 function nearest(key: string): string | undefined {
-  const candidates = [...SIDECAR, ...Object.values(APPLICATION)]
-    .map((name) => ({ name, distance: distance(plain(key), plain(name)) }))
-    .filter(({ name, distance: far }) => far <= (plain(name).length > 5 ? 2 : 1))
+  const candidates = [...SIDECAR_ANNOTATIONS, ...Object.values(APPLICATION)]
+    .map((name) => ({ name, distance: distance(withoutSeparators(key), withoutSeparators(name)) }))
+    .filter(({ name, distance: far }) => far <= (withoutSeparators(name).length > 5 ? 2 : 1))
     .toSorted((a, b) => a.distance - b.distance);
   return candidates[0]?.name;
 }
 
-function bare(name: string): string {
+function withoutPrefix(name: string): string {
   return name.slice(name.indexOf('/') + 1);
 }
 
-/** Capitals and separators are the first to be mistyped. */
-function plain(name: string): string {
-  return bare(name).toLowerCase().replaceAll(/[-_.]/g, '');
+/** Ignores capitals and separators, the most frequent typing errors. */
+function withoutSeparators(name: string): string {
+  return withoutPrefix(name).toLowerCase().replaceAll(/[-_.]/g, '');
 }
 
-/** Letters added, left out, changed, or two exchanged (optimal string alignment). */
+/** Counts letters added, omitted, changed, or swapped with a neighbour (optimal string alignment). */
 function distance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, at) => at)];
   const cost = (row: number, column: number): number =>

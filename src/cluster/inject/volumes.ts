@@ -7,8 +7,8 @@ import type { Pod, Volume, VolumeMount } from '../objects/pod.ts';
 import { startsAsRoot } from './security-context.ts';
 
 const TOKEN_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** A mount here would hide the program itself from its container. */
-const OCCUPIED = new Set([
+/** A mount at one of these paths would hide the sidecar's own program. */
+const PROGRAM_PATHS = new Set([
   '/',
   '/bin',
   '/etc',
@@ -19,45 +19,45 @@ const OCCUPIED = new Set([
   '/usr/bin',
   '/usr/lib',
 ]);
-/** Sources that hold configuration, not data. */
+/** Volume sources that hold configuration, not data. */
 const CONFIGURATION = ['configMap', 'secret', 'projected', 'downwardAPI', 'image'];
 
-/** Where the data is, for the sidecar. */
+/** The location of the data, as the sidecar sees it. */
 export interface DataPlace {
   /** QUIESCE_DATA_DIR. */
   readonly path: string;
   readonly volume: string;
-  /** An `emptyDir`, which no snapshot holds. */
+  /** Whether it is an `emptyDir`, which no snapshot contains. */
   readonly ephemeral: boolean;
-  /** A `hostPath`, which Velero copies by no method. */
+  /** Whether it is a `hostPath`, which Velero cannot copy. */
   readonly onHost: boolean;
 }
 
-/** The volumes that are added: for the socket, and for the journal, which outlives the container. */
+/** The added volumes: one for the socket, one for the journal, which must outlive the container. */
 export const OWN_VOLUMES: readonly Volume[] = [RUN_VOLUME, STATE_VOLUME].map((name) => ({
   name,
   emptyDir: {},
 }));
 
-/** The mounts at our own places, and one that keeps the pod's API token away from the sidecar. */
+/** The mounts of our own volumes, and one that hides the pod's API token from the sidecar. */
 export const OWN_MOUNTS: readonly VolumeMount[] = [
   { name: RUN_VOLUME, mountPath: RUN_DIR },
   { name: STATE_VOLUME, mountPath: STATE_DIR },
   { name: RUN_VOLUME, mountPath: TOKEN_PATH, subPath: 'no-token', readOnly: true },
 ];
 
-/** The database's mounts without service-account tokens. */
+/** The database's mounts, without service-account tokens and paths that the sidecar needs itself. */
 export function databaseMounts(pod: Pod, { container }: Database): readonly VolumeMount[] {
   const own = new Set(OWN_MOUNTS.map(({ mountPath }) => mountPath));
   return (container.volumeMounts ?? [])
     .filter(({ name, mountPath }) => {
-      const path = clean(mountPath);
-      return !own.has(path) && !OCCUPIED.has(path) && !holdsToken(volumeOf(pod, name));
+      const path = cleanPath(mountPath);
+      return !own.has(path) && !PROGRAM_PATHS.has(path) && !holdsToken(volumeOf(pod, name));
     })
     .map(withoutPropagation);
 }
 
-/** Only a privileged container may pass mounts on to others. */
+/** Only a privileged container may use bidirectional propagation. */
 function withoutPropagation(mount: VolumeMount): VolumeMount {
   if (mount.mountPropagation !== 'Bidirectional') return mount;
   const { mountPropagation: _, ...rest } = mount;
@@ -73,7 +73,7 @@ function holdsToken(volume: Volume | undefined): boolean {
   return projected?.sources?.some((source) => 'serviceAccountToken' in source) ?? false;
 }
 
-/** Finds the data among the mounts: where the database says it is, else where its images keep it. */
+/** Finds the mount of the data: by the database's own settings, else by the usual paths of its images. */
 export function findData(
   pod: Pod,
   database: Database,
@@ -82,20 +82,21 @@ export function findData(
 ): DataPlace | undefined {
   const { container, profile } = database;
   const data = mounts.filter(({ name }) => !isConfiguration(volumeOf(pod, name)));
-  const told = profile.data(container, env);
+  const declared = profile.data(container, env);
   const mount =
-    mountAbove(data, told) ??
+    mountHolding(data, declared) ??
     profile.places
-      .map((place) => data.find(({ mountPath }) => clean(mountPath) === place))
+      .map((place) => data.find(({ mountPath }) => cleanPath(mountPath) === place))
       .find(Boolean) ??
-    profile.places.map((place) => mountAbove(data, place)).find(Boolean) ??
+    profile.places.map((place) => mountHolding(data, place)).find(Boolean) ??
     onlyPersistent(pod, data);
   if (mount === undefined) return undefined;
-  const root = clean(mount.mountPath);
-  const below = told === undefined ? undefined : clean(told);
-  // Without fsGroup the volume's own folder belongs to root; the server's folder in it does not.
+  const root = cleanPath(mount.mountPath);
+  const declaredPath = declared === undefined ? undefined : cleanPath(declared);
+  // Without fsGroup the volume's root folder belongs to root, but the server's folder in it does not.
   const ownFolder = pod.spec?.securityContext?.fsGroup === undefined && startsAsRoot(pod, database);
-  const path = below !== undefined && ownFolder && isWithin(below, root) ? below : root;
+  const path =
+    declaredPath !== undefined && ownFolder && isWithin(declaredPath, root) ? declaredPath : root;
   return {
     path,
     volume: mount.name,
@@ -108,18 +109,18 @@ function isConfiguration(volume: Volume | undefined): boolean {
   return volume !== undefined && CONFIGURATION.some((source) => volume[source] !== undefined);
 }
 
-/** The mount that holds a path: the deepest one at or above it. */
-function mountAbove(
+/** The mount that contains a path: the deepest one at or above it. */
+function mountHolding(
   mounts: readonly VolumeMount[],
   path: string | undefined,
 ): VolumeMount | undefined {
   if (path === undefined) return undefined;
   return mounts
-    .filter(({ mountPath }) => isWithin(clean(path), clean(mountPath)))
-    .toSorted((a, b) => clean(b.mountPath).length - clean(a.mountPath).length)[0];
+    .filter(({ mountPath }) => isWithin(cleanPath(path), cleanPath(mountPath)))
+    .toSorted((a, b) => cleanPath(b.mountPath).length - cleanPath(a.mountPath).length)[0];
 }
 
-/** A volume that the pod does not define comes from a claim template. */
+/** A volume that the pod does not define comes from a claim template, and is persistent. */
 function isPersistent(pod: Pod, { name }: VolumeMount): boolean {
   return volumeOf(pod, name)?.['emptyDir'] === undefined && !isConfiguration(volumeOf(pod, name));
 }
@@ -129,18 +130,18 @@ function onlyPersistent(pod: Pod, mounts: readonly VolumeMount[]): VolumeMount |
   return persistent.length === 1 ? persistent[0] : undefined;
 }
 
-/** How many volumes with a life of their own the database writes to. */
+/** The names of the volumes that the database writes to and that outlive the pod. */
 export function persistentVolumes(pod: Pod, mounts: readonly VolumeMount[]): readonly string[] {
   const writable = mounts.filter((mount) => mount.readOnly !== true && isPersistent(pod, mount));
   return [...new Set(writable.map(({ name }) => name))];
 }
 
-/** Whether a folder lies in something that is mounted. */
+/** Whether a path is inside one of the mounts. */
 export function isMounted(mounts: readonly VolumeMount[], path: string): boolean {
-  return mountAbove(mounts, path) !== undefined;
+  return mountHolding(mounts, path) !== undefined;
 }
 
-export function clean(path: string): string {
+export function cleanPath(path: string): string {
   const normal = posix.normalize(path);
   return normal.length > 1 ? normal.replace(/\/$/, '') : normal;
 }

@@ -1,4 +1,4 @@
-import type { Parts } from './container.ts';
+import type { Additions } from './container.ts';
 import { durationText, type Notice } from './hooks.ts';
 import {
   ANNOTATIONS,
@@ -11,79 +11,79 @@ import type { Pod } from '../objects/pod.ts';
 import type { PodSettings } from './settings.ts';
 import { persistentVolumes } from './volumes.ts';
 
-interface Input {
-  /** The annotations that are the user's own. */
+interface WarningInput {
+  /** The user's own annotations. */
   readonly user: Readonly<Record<string, string>>;
   readonly settings: PodSettings;
-  readonly parts: Parts;
+  readonly additions: Additions;
   readonly hookTimeoutMs: number;
 }
 
-/** What was done as well as it can be, and its owner should know. */
-export function doubts(pod: Pod, input: Input): readonly Notice[] {
+/** Notices about an injection that works but may not do what the pod's owner expects. */
+export function findWarnings(pod: Pod, input: WarningInput): readonly Notice[] {
   return [
-    ...aboutData(input),
-    ...aboutUser(input),
-    ...aboutCopy(pod, input),
-    ...aboutLease(input),
-    ...aboutState(input),
+    ...dataWarnings(input),
+    ...userWarnings(input),
+    ...copyWarnings(pod, input),
+    ...leaseWarnings(input),
+    ...stateWarnings(input),
   ];
 }
 
-/** The volumes in an annotation's list. */
-export function list(text: string | undefined): readonly string[] {
+/** The volume names in an annotation's list. */
+export function splitList(text: string | undefined): readonly string[] {
   return (text ?? '').split(',').map((one) => one.trim());
 }
 
-function* aboutData({ parts: { data } }: Input): Iterable<Notice> {
+function* dataWarnings({ additions: { data } }: WarningInput): Iterable<Notice> {
   if (data === undefined) {
     const message =
-      'no volume of the data was found: no proof is written beside the data, and a restore is not prepared';
+      'no volume with the data was found: freezes leave no receipt on the volume, and restores are not prepared';
     yield { code: 'DataNotFound', message };
   } else if (data.ephemeral) {
-    const message = `the data lies in the emptyDir ${data.volume}, which is in no backup`;
+    const message = `the data is in the emptyDir ${data.volume}, which no snapshot contains and which is lost with its pod`;
     yield { code: 'DataEphemeral', message };
   } else if (data.onHost) {
-    const message = `the data lies in the hostPath ${data.volume}, which Velero copies by no method`;
+    const message = `the data is in the hostPath ${data.volume}, which Velero cannot copy`;
     yield { code: 'DataOnHost', message };
   }
 }
 
-function* aboutUser({ parts: { sidecar } }: Input): Iterable<Notice> {
+function* userWarnings({ additions: { sidecar } }: WarningInput): Iterable<Notice> {
   if (sidecar.securityContext?.runAsUser !== undefined) return;
   const message =
-    'nothing tells the user of the database: set runAsUser, or the sidecar may not read the data';
+    "the database's user is unknown: set runAsUser, or the sidecar may be unable to read the data";
   yield { code: 'UserUnknown', message };
 }
 
-function* aboutCopy(pod: Pod, { user, settings, parts }: Input): Iterable<Notice> {
-  const { data, mounts } = parts;
-  const files = data !== undefined && list(user[FILE_BACKUP]).includes(data.volume);
+function* copyWarnings(pod: Pod, { user, settings, additions }: WarningInput): Iterable<Notice> {
+  const { data, mounts } = additions;
+  const files = data !== undefined && splitList(user[FILE_BACKUP]).includes(data.volume);
   if (files && settings.copy !== undefined && settings.copy !== 'files') {
     const message = `${FILE_BACKUP} copies ${data.volume} file by file, but ${ANNOTATIONS.copy} is ${settings.copy}`;
     yield { code: 'CopyContradicts', message };
   } else if (files && settings.copy === undefined) {
-    const message = `${FILE_BACKUP} copies ${data.volume} file by file: ${ANNOTATIONS.copy} was set to files`;
+    const message = `${FILE_BACKUP} copies ${data.volume} file by file, so ${ANNOTATIONS.copy} was set to files`;
     yield { code: 'CopyFiles', message };
   }
   const volumes = persistentVolumes(pod, mounts);
   if (!files && volumes.length > 1 && (settings.copy ?? 'snapshot') === 'snapshot') {
-    const message = `the database has several volumes (${volumes.join(', ')}): set ${ANNOTATIONS.copy} to volumes if data lies on more than one`;
+    const message = `the database has several volumes (${volumes.join(', ')}): set ${ANNOTATIONS.copy} to volumes if more than one has data`;
     yield { code: 'SeveralVolumes', message };
   }
 }
 
-function* aboutLease({ settings: { ttlMs }, hookTimeoutMs }: Input): Iterable<Notice> {
+function* leaseWarnings({ settings: { ttlMs }, hookTimeoutMs }: WarningInput): Iterable<Notice> {
   if (ttlMs === undefined || ttlMs >= hookTimeoutMs) return;
-  const message = `${ANNOTATIONS.ttl} is ${durationText(ttlMs)}, and the thaw's hook alone has ${durationText(hookTimeoutMs)}: the lease may end before the thaw`;
+  const message = `${ANNOTATIONS.ttl} is ${durationText(ttlMs)}, but the timeout of the thaw's hook is ${durationText(hookTimeoutMs)}: the lease may end before the thaw`;
   yield { code: 'TtlTooShort', message };
 }
 
-function* aboutState({ user }: Input): Iterable<Notice> {
+function* stateWarnings({ user }: WarningInput): Iterable<Notice> {
   const given = user[FILE_BACKUP_EXCLUDES];
-  const excluded = list(given);
+  const excluded = splitList(given);
   if (given === undefined || [RUN_VOLUME, STATE_VOLUME].every((one) => excluded.includes(one)))
     return;
-  const message = `${FILE_BACKUP_EXCLUDES} is the user's own and stays: add ${RUN_VOLUME},${STATE_VOLUME} to it`;
+  const message = `this pod already has ${FILE_BACKUP_EXCLUDES}, which is kept: add ${RUN_VOLUME},${STATE_VOLUME} to it`;
   yield { code: 'StateNotExcluded', message };
 }

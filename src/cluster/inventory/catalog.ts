@@ -1,4 +1,4 @@
-import { saneMetadata } from '../objects/normalize.ts';
+import { normalizeMetadata } from '../objects/normalize.ts';
 import type { Metadata, Pod } from '../objects/pod.ts';
 
 /** An object as the API server or a manifest has it; what a rule needs of it, the rule reads. */
@@ -117,7 +117,7 @@ export class Catalog {
     this.unseen = unseen;
     this.namespaces = namespaces;
     for (const given of objects) {
-      const object = { ...given, metadata: saneMetadata(given.metadata) };
+      const object = { ...given, metadata: normalizeMetadata(given.metadata) };
       this.#given.set(object, given);
       const kind = kindOf(object);
       const list = this.#byKind.get(kind) ?? [];

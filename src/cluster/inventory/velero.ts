@@ -2,7 +2,7 @@ import { repositoryName } from '../inject/find-database.ts';
 import { FILE_BACKUP, FILE_BACKUP_EXCLUDES } from '../objects/names.ts';
 import type { Container } from '../objects/pod.ts';
 import type { Facts } from './pod-facts.ts';
-import { sanePod } from '../objects/normalize.ts';
+import { normalizePod } from '../objects/normalize.ts';
 import {
   at,
   type Catalog,
@@ -57,7 +57,7 @@ export function veleroOf(catalog: Catalog): Velero {
 }
 
 function serverOf(deployment: KubeObject): Container | undefined {
-  const { spec } = sanePod(at(deployment, 'spec', 'template'));
+  const { spec } = normalizePod(at(deployment, 'spec', 'template'));
   return spec?.containers?.find(
     ({ name, image = '', args = [] }) =>
       SERVER.test(repositoryName(image)) || (name === 'velero' && args.includes('server')),

@@ -12,7 +12,7 @@ import {
   namespaceOf,
   textAt,
 } from './catalog.ts';
-import { sanePod } from '../objects/normalize.ts';
+import { normalizePod } from '../objects/normalize.ts';
 import { keysOfSelector, selects } from './selectors.ts';
 
 /** One webhook of a MutatingWebhookConfiguration that injects, and what stands behind it. */
@@ -77,7 +77,7 @@ function deploymentOf(catalog: Catalog, service: KubeObject): KubeObject | undef
 }
 
 function optionsOf(deployment: KubeObject): WebhookOptions | undefined {
-  const { spec } = sanePod(at(deployment, 'spec', 'template'));
+  const { spec } = normalizePod(at(deployment, 'spec', 'template'));
   const words = (spec?.containers ?? [])
     .map(({ command = [], args = [] }) => [...command, ...args])
     .map((all) => (isQuiesce(all[0]) ? all.slice(1) : all))

@@ -1,5 +1,5 @@
 import type { Pod } from '../objects/pod.ts';
-import { saneMetadata, sanePod } from '../objects/normalize.ts';
+import { normalizeMetadata, normalizePod } from '../objects/normalize.ts';
 import { at, type Catalog, type KubeObject, listAt, namespaceOf, textAt } from './catalog.ts';
 
 /** A pod of a subject, or the template that its pods are made of. */
@@ -50,7 +50,7 @@ export function subjectsOf(catalog: Catalog): readonly Subject[] {
     (object) => controllerOf(object)?.kind !== 'Deployment',
   );
   for (const object of catalog.all('Pod').filter(isRunning)) {
-    const view = { pod: sanePod(object), live: object.metadata?.name ?? '' };
+    const view = { pod: normalizePod(object), live: object.metadata?.name ?? '' };
     const owner = workloadOf(catalog, object);
     if (owner === 'ends') continue;
     if (owner === undefined) alone.push(object);
@@ -65,7 +65,11 @@ export function subjectsOf(catalog: Catalog): readonly Subject[] {
     ...alone
       .filter(scoped)
       .map((object) =>
-        subject(object, [{ pod: sanePod(object), live: nameIfLive(object) }], operatorOf(object)),
+        subject(
+          object,
+          [{ pod: normalizePod(object), live: nameIfLive(object) }],
+          operatorOf(object),
+        ),
       ),
   ];
 }
@@ -80,7 +84,7 @@ function nameIfLive(object: KubeObject): string | undefined {
 }
 
 function templated(object: KubeObject, live: readonly View[]): Subject {
-  const template = sanePod(at(object, 'spec', 'template'));
+  const template = normalizePod(at(object, 'spec', 'template'));
   const metadata = { ...template.metadata, namespace: namespaceOf(object) };
   const pod: Pod = { ...template, metadata };
   return subject(object, [{ pod, live: undefined }, ...live], operatorOf(object));
@@ -98,7 +102,7 @@ function subject(
     name: object.metadata?.name ?? object.metadata?.generateName ?? '',
     claimTemplates: listAt(object, 'spec', 'volumeClaimTemplates')
       .filter((one) => typeof one === 'object' && one !== null)
-      .map((one) => ({ ...one, metadata: saneMetadata(at(one, 'metadata')) })),
+      .map((one) => ({ ...one, metadata: normalizeMetadata(at(one, 'metadata')) })),
     operator,
     views,
   };

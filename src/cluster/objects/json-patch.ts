@@ -6,9 +6,9 @@ export type Operation =
   | { readonly op: 'remove'; readonly path: string };
 
 /**
- * The operations that make `after` of `before`. Lists of named things are changed element by element,
- * so that what others add at the same time is not lost; a list is replaced whole only where its
- * elements have no names or change places.
+ * The operations that turn `before` into `after`. A list of named elements changes element by element:
+ * another webhook's addition to the same list then survives. A list is replaced whole only if its
+ * elements have no unique names or their order changes.
  */
 export function diff(before: unknown, after: unknown, path = ''): readonly Operation[] {
   if (isDeepStrictEqual(before, after)) return [];
@@ -25,11 +25,11 @@ function diffObjects(
   const operations: Operation[] = [];
   for (const key of Object.keys(before)) {
     if (valueOf(after, key) === undefined)
-      operations.push({ op: 'remove', path: below(path, key) });
+      operations.push({ op: 'remove', path: pointerTo(path, key) });
   }
   for (const [key, value] of Object.entries(after)) {
     if (value === undefined) continue;
-    const at = below(path, key);
+    const at = pointerTo(path, key);
     const old = valueOf(before, key);
     if (old === undefined) operations.push({ op: 'add', path: at, value });
     else operations.push(...diff(old, value, at));
@@ -37,7 +37,7 @@ function diffObjects(
   return operations;
 }
 
-/** Not what every object inherits, such as `toString`. */
+/** The object's own value: a key such as `toString` must not find an inherited one. */
 function valueOf(object: Record<string, unknown>, key: string): unknown {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }
@@ -50,38 +50,38 @@ function diffLists(
   const [old, next] = [before.map(identity), after.map(identity)];
   const wanted = new Set(next);
   const kept = old.filter((key) => wanted.has(key));
-  const usable =
+  const matchableByName =
     !old.includes(undefined) &&
     !next.includes(undefined) &&
     new Set(old).size === old.length &&
     wanted.size === next.length &&
     isDeepStrictEqual(kept, next.slice(0, kept.length));
-  if (!usable) return [{ op: 'replace', path, value: after }];
+  if (!matchableByName) return [{ op: 'replace', path, value: after }];
   const removed = old
     .flatMap((key, index) => (wanted.has(key) ? [] : [index]))
     .toReversed()
-    .map((index): Operation => ({ op: 'remove', path: below(path, String(index)) }));
+    .map((index): Operation => ({ op: 'remove', path: pointerTo(path, String(index)) }));
   const changed = kept.flatMap((key, index) =>
-    diff(before[old.indexOf(key)], after[index], below(path, String(index))),
+    diff(before[old.indexOf(key)], after[index], pointerTo(path, String(index))),
   );
   const added = after
     .slice(kept.length)
-    .map((value): Operation => ({ op: 'add', path: below(path, '-'), value }));
+    .map((value): Operation => ({ op: 'add', path: pointerTo(path, '-'), value }));
   return [...removed, ...changed, ...added];
 }
 
-/** What tells one element of a list from the others. */
+/** The key that identifies an element within its list; `undefined`: it has none. */
 function identity(element: unknown): string | undefined {
   if (!isObject(element)) return undefined;
   const key = element['mountPath'] ?? element['name'] ?? element['containerPort'];
   return typeof key === 'string' || typeof key === 'number' ? String(key) : undefined;
 }
 
-function below(path: string, key: string): string {
+function pointerTo(path: string, key: string): string {
   return `${path}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
-/** The keys of a path: the reverse of what makes it. */
+/** The keys of a JSON Pointer, unescaped. */
 export function keysOf(path: string): readonly string[] {
   return path
     .split('/')

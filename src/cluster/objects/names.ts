@@ -1,30 +1,30 @@
-/** What users write, and what injection writes, on a pod. One prefix: unprefixed keys belong to users. */
+/** The prefix of every label and annotation of quiesce. Keys without it belong to users. */
 const PREFIX = 'quiesce.dev/';
 
 /** Opts a pod in, with the value `true`. */
 export const INJECT_LABEL = `${PREFIX}inject`;
 
-/** What the sidecar's pod asks of injection. One that cannot be followed keeps the sidecar out. */
+/** Annotations that configure the sidecar of a pod. If one is invalid, the pod gets no sidecar. */
 export const ANNOTATIONS = {
-  /** The engine; guessed from image and ports where it is not named, and then written down. */
+  /** The engine. Injection guesses it from image and ports if it is absent, and writes the guess here. */
   engine: `${PREFIX}engine`,
-  /** The container of the database; as `engine`. */
+  /** The container of the database. Guessed and written like `engine`. */
   container: `${PREFIX}container`,
-  /** A Secret in the pod's namespace, instead of the database's own environment. */
+  /** A Secret in the pod's namespace that replaces the credentials in the database's environment. */
   credentialsSecret: `${PREFIX}credentials-secret`,
   /** QUIESCE_COPY. */
   copy: `${PREFIX}copy`,
   /** QUIESCE_TTL. */
   ttl: `${PREFIX}ttl`,
-  /** Velero's timeout of both hooks; the freeze itself ends earlier. */
+  /** Velero's timeout of both hooks. The freeze's own timeout is shorter. */
   hookTimeout: `${PREFIX}hook-timeout`,
-  /** Written only: a JSON object of every annotation that injection wrote, with its value. */
+  /** Written by injection only: a JSON object with every annotation it wrote, and its value. */
   written: `${PREFIX}written`,
 } as const;
 
 /**
- * What is said of a workload as a part of its application, on the workload or its template. The sidecar
- * needs none of it: whatever their value, these never keep it out of a pod.
+ * Annotations that describe a workload as part of its application, on the workload or its pod template.
+ * The sidecar needs none of them, so an invalid value never keeps it out of a pod.
  */
 export const APPLICATION = {
   group: `${PREFIX}group`,
@@ -38,32 +38,31 @@ export const APPLICATION = {
   verifyHttp: `${PREFIX}verify-http`,
 } as const;
 
-/** Names without our prefix that are read where the prefixed one is absent, and never written. */
+/** Names without our prefix. They are read if the prefixed name is absent, and never written. */
 export const ALIASES: Readonly<Record<string, string>> = {
   [APPLICATION.order]: 'backup.dependency.order',
   [APPLICATION.priority]: 'backup.recovery.priority',
 };
 
 export const DEFAULT_CONTAINER = 'kubectl.kubernetes.io/default-container';
-/** Velero puts it on everything it restores. */
+/** Velero sets this label on every object it restores. */
 export const RESTORE_LABEL = 'velero.io/restore-name';
-/** Velero's file-system backup: volumes to copy file by file, and volumes never to copy so. */
+/** Velero's file-system backup: the volumes it copies file by file, and the volumes it must not. */
 export const FILE_BACKUP = 'backup.velero.io/backup-volumes';
 export const FILE_BACKUP_EXCLUDES = 'backup.velero.io/backup-volumes-excludes';
 
 export const CONTAINER = 'quiesce';
 export const INIT_CONTAINER = 'quiesce-prepare-restore';
-/** Name of the port with /metrics and /healthz. */
+/** The name of the port that serves /metrics and /healthz. */
 export const PORT = 'quiesce';
 export const RUN_VOLUME = 'quiesce-run';
 export const STATE_VOLUME = 'quiesce-state';
 
-/** Is this annotation ours to understand? */
-export function isOurs(key: string): boolean {
+export function hasQuiescePrefix(key: string): boolean {
   return key.startsWith(PREFIX);
 }
 
-/** One annotation that cannot be followed. */
+/** A problem of one annotation. The message continues the name: `must be one of …`. */
 export interface FieldIssue {
   readonly field: string;
   readonly message: string;

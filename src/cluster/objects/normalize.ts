@@ -3,113 +3,118 @@ import type { Container, Metadata, Pod, PodSpec } from './pod.ts';
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * A pod of the shape that the rules and the injection rely on, from whatever a manifest has there. An
- * API server refuses what is dropped here.
+ * Turns any value of a manifest into a pod of the shape that injection and the doctor's rules rely on.
+ * It drops only what an API server would refuse.
  */
-export function sanePod(value: unknown): Pod {
-  const { metadata, spec, ...rest } = fields(value);
-  const shaped = fields(spec);
-  const { securityContext } = shaped;
+export function normalizePod(value: unknown): Pod {
+  const { metadata, spec, ...rest } = fieldsOf(value);
+  const specFields = fieldsOf(spec);
+  const { securityContext } = specFields;
   return {
     ...rest,
-    metadata: saneMetadata(metadata),
+    metadata: normalizeMetadata(metadata),
     spec: {
-      ...shaped,
-      securityContext: fields(securityContext),
-      containers: named(shaped['containers']).map(saneContainer),
-      ...(shaped['initContainers'] === undefined
+      ...specFields,
+      securityContext: fieldsOf(securityContext),
+      containers: namedElements(specFields['containers']).map(normalizeContainer),
+      ...(specFields['initContainers'] === undefined
         ? {}
-        : { initContainers: named(shaped['initContainers']).map(saneContainer) }),
-      ...(shaped['volumes'] === undefined
+        : { initContainers: namedElements(specFields['initContainers']).map(normalizeContainer) }),
+      ...(specFields['volumes'] === undefined
         ? {}
-        : { volumes: named(shaped['volumes']).map(saneVolume) }),
+        : { volumes: namedElements(specFields['volumes']).map(normalizeVolume) }),
     } as unknown as PodSpec,
   };
 }
 
-/** Labels and annotations are texts: YAML makes numbers and booleans of what is not quoted. */
-export function saneMetadata(value: unknown): Metadata {
-  const { labels, annotations, ownerReferences, ...rest } = fields(value);
+/** Turns labels and annotations into strings: YAML reads unquoted values as numbers and booleans. */
+export function normalizeMetadata(value: unknown): Metadata {
+  const { labels, annotations, ownerReferences, ...rest } = fieldsOf(value);
   return {
     ...rest,
-    ...(labels === undefined ? {} : { labels: texts(labels) }),
-    ...(annotations === undefined ? {} : { annotations: texts(annotations) }),
-    ...(ownerReferences === undefined ? {} : { ownerReferences: named(ownerReferences) }),
+    ...(labels === undefined ? {} : { labels: asStrings(labels) }),
+    ...(annotations === undefined ? {} : { annotations: asStrings(annotations) }),
+    ...(ownerReferences === undefined ? {} : { ownerReferences: namedElements(ownerReferences) }),
   } as unknown as Metadata;
 }
 
-function saneVolume(volume: Fields): Fields {
+function normalizeVolume(volume: Fields): Fields {
   if (volume['projected'] === undefined) return volume;
-  const projected = fields(volume['projected']);
-  return { ...volume, projected: { ...projected, ...lists(projected, ['sources'], isObject) } };
+  const projected = fieldsOf(volume['projected']);
+  return {
+    ...volume,
+    projected: { ...projected, ...arrayFields(projected, ['sources'], isObject) },
+  };
 }
 
-function saneContainer(container: Fields): Container {
+function normalizeContainer(container: Fields): Container {
   const { securityContext, resources } = container;
   return {
     ...container,
     image: typeof container['image'] === 'string' ? container['image'] : '',
-    ...lists(container, ['command', 'args'], (one) => typeof one !== 'object'),
-    ...lists(container, ['env'], (one) => fields(one)['name'] !== undefined),
-    ...lists(container, ['envFrom', 'ports'], isObject),
-    ...lists(
+    ...arrayFields(container, ['command', 'args'], (one) => typeof one !== 'object'),
+    ...arrayFields(container, ['env'], (one) => fieldsOf(one)['name'] !== undefined),
+    ...arrayFields(container, ['envFrom', 'ports'], isObject),
+    ...arrayFields(
       container,
       ['volumeMounts'],
-      (one) => isNamed(one) && isText(fields(one)['mountPath']),
+      (one) => isNamed(one) && isString(fieldsOf(one)['mountPath']),
     ),
-    ...(securityContext === undefined ? {} : { securityContext: fields(securityContext) }),
-    ...(resources === undefined ? {} : { resources: fields(resources) }),
+    ...(securityContext === undefined ? {} : { securityContext: fieldsOf(securityContext) }),
+    ...(resources === undefined ? {} : { resources: fieldsOf(resources) }),
   } as unknown as Container;
 }
 
-function lists(
+function arrayFields(
   from: Fields,
   keys: readonly string[],
-  fits: (one: unknown) => boolean,
+  accepts: (one: unknown) => boolean,
 ): Record<string, readonly unknown[]> {
   const present = keys.filter((key) => from[key] !== undefined);
   return Object.fromEntries(
     present.map((key) => {
-      const list = Array.isArray(from[key]) ? (from[key] as unknown[]).filter(fits) : [];
-      return [key, list.map((one) => (isObject(one) ? saneEntry(one) : String(one)))];
+      const list = Array.isArray(from[key]) ? (from[key] as unknown[]).filter(accepts) : [];
+      return [key, list.map((one) => (isObject(one) ? normalizeEntry(one) : String(one)))];
     }),
   );
 }
 
-/** A variable's name and value are texts. */
-function saneEntry(entry: Fields): Fields {
-  const { name, value, ...rest } = fields(entry);
+/** Turns the name and value of a variable into strings. */
+function normalizeEntry(entry: Fields): Fields {
+  const { name, value, ...rest } = fieldsOf(entry);
   return {
     ...rest,
-    ...(name === undefined ? {} : { name: textOf(name) }),
-    ...(value === undefined ? {} : { value: textOf(value) }),
+    ...(name === undefined ? {} : { name: asString(name) }),
+    ...(value === undefined ? {} : { value: asString(value) }),
   };
 }
 
-function named(value: unknown): readonly Fields[] {
+function namedElements(value: unknown): readonly Fields[] {
   const list: readonly unknown[] = Array.isArray(value) ? (value as unknown[]) : [];
-  return list.map(fields).filter(isNamed);
+  return list.map(fieldsOf).filter(isNamed);
 }
 
-function texts(value: unknown): Record<string, string> {
-  return Object.fromEntries(Object.entries(fields(value)).map(([key, one]) => [key, textOf(one)]));
+function asStrings(value: unknown): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(fieldsOf(value)).map(([key, one]) => [key, asString(one)]),
+  );
 }
 
-function textOf(value: unknown): string {
+function asString(value: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
-/** What is null in YAML is not there. */
-function fields(value: unknown): Fields {
+/** The fields of an object without nulls: YAML reads an empty value as null, which means absent. */
+function fieldsOf(value: unknown): Fields {
   if (!isObject(value)) return {};
   return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== null));
 }
 
 function isNamed(value: unknown): boolean {
-  return isText(fields(value)['name']);
+  return isString(fieldsOf(value)['name']);
 }
 
-function isText(value: unknown): boolean {
+function isString(value: unknown): boolean {
   return typeof value === 'string';
 }
 

@@ -1,4 +1,4 @@
-/** The parts of a Kubernetes pod that injection reads or writes; everything else travels untouched. */
+/** The fields of a Kubernetes pod that injection reads or writes. All others pass through unchanged. */
 export interface Pod {
   readonly apiVersion?: string;
   readonly kind?: string;
@@ -77,7 +77,7 @@ export interface VolumeMount {
   readonly mountPropagation?: string;
 }
 
-/** A name and, beside it, one key that says where the volume comes from. */
+/** A name, and one more key that gives the volume's source. */
 export interface Volume {
   readonly name: string;
   readonly [source: string]: unknown;

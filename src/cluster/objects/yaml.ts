@@ -2,14 +2,14 @@ import { type Document, parseAllDocuments, type Scalar, type Tags } from 'yaml';
 import { QuiesceError } from '../../errors.ts';
 
 /**
- * The documents of a manifest, as kubectl and Helm read them: 0755 is an octal number, and yes a boolean.
+ * The documents of a manifest, read as kubectl and Helm do (YAML 1.1): `0755` is octal, `yes` a boolean.
  *
- * @throws QuiesceError MANIFEST_INVALID where it is no YAML
+ * @throws QuiesceError MANIFEST_INVALID if the text is not YAML
  */
 export function readDocuments(text: string): readonly Document.Parsed[] {
   const documents = parseAllDocuments(text, {
     version: '1.1',
-    customTags: asWritten,
+    customTags: keepSourceText,
   }) as unknown as Document.Parsed[];
   const broken = documents.flatMap(({ errors }) => errors)[0];
   if (broken) {
@@ -19,8 +19,8 @@ export function readDocuments(text: string): readonly Document.Parsed[] {
   return documents;
 }
 
-/** A number that is written anew may come out as another text: 1e3, or rounded. */
-function asWritten(tags: Tags): Tags {
+/** Prints scalars as the source has them: a number printed from its value may change (1e3) or be rounded. */
+function keepSourceText(tags: Tags): Tags {
   return tags.map((tag) => {
     if (typeof tag !== 'object' || !/:(?:int|float|bool|null)$/.test(tag.tag)) return tag;
     const { stringify } = tag as { stringify?: (node: Scalar, ...rest: unknown[]) => string };
@@ -32,16 +32,16 @@ function asWritten(tags: Tags): Tags {
   });
 }
 
-/** A document that was changed, in the manner of its source. */
+/** Prints a changed document in the style of its source: indentation, spaces, line ends, JSON or YAML. */
 export function printDocument(document: Document.Parsed, source: string): string {
-  const json = asJson(document, source);
+  const json = printJson(document, source);
   if (json !== undefined) return json;
   const text = document.toString({
     lineWidth: 0,
     indentSeq: !/^( *)["'\w./-]+:[ \t]*\r?\n(?:[ \t]*#.*\n)*\1- /m.test(source),
     flowCollectionPadding: count(source, /[[{] +[^\s\]}]/g) >= count(source, /[[{][^\s\]}]/g),
   });
-  // Of the blank lines around it, those before belong to an empty document, and neither are printed.
+  // The printer drops blank lines at both ends. Those before belong to an empty document.
   const before = /^(?:\r?\n)*/.exec(source)?.[0] ?? '';
   const after = /(?:\r?\n)*$/.exec(source)?.[0] ?? '';
   const body = text.replace(/\n+$/, '');
@@ -52,8 +52,8 @@ function count(text: string, pattern: RegExp): number {
   return text.match(pattern)?.length ?? 0;
 }
 
-/** JSON stays JSON, for whoever parses it as that; indented as it was. */
-function asJson(document: Document.Parsed, source: string): string | undefined {
+/** JSON stays JSON, since its consumer may parse nothing else, and keeps its indentation. */
+function printJson(document: Document.Parsed, source: string): string | undefined {
   try {
     JSON.parse(source);
   } catch {

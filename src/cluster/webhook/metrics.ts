@@ -1,10 +1,10 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ReviewResult } from './review.ts';
 
-/** What the webhook measures. */
+/** The metrics of the webhook. */
 export interface WebhookMetrics {
   request(result: ReviewResult, seconds: number): void;
-  /** A certificate was taken into service. */
+  /** A new certificate is served. `expiresAt` is in milliseconds of the epoch. */
   certificate(expiresAt: number): void;
   certificateError(): void;
   text(): Promise<string>;
@@ -17,29 +17,29 @@ export function createWebhookMetrics(): WebhookMetrics {
   const registers = [registry];
   const requests = new Counter({
     name: `${PREFIX}_requests_total`,
-    help: 'Admission requests by what was done',
+    help: 'Admission requests by result',
     labelNames: ['result'],
     registers,
   });
   const duration = new Histogram({
     name: `${PREFIX}_request_duration_seconds`,
-    help: 'How long an admission request took',
+    help: 'Duration of an admission request',
     buckets: [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 1],
     registers,
   });
   const expiry = new Gauge({
     name: `${PREFIX}_certificate_expiry_timestamp_seconds`,
-    help: 'When the certificate that is served expires',
+    help: 'When the served certificate expires',
     registers,
   });
   const renewals = new Counter({
     name: `${PREFIX}_certificate_renewals_total`,
-    help: 'Certificates taken into service after the first',
+    help: 'Certificates served after the first',
     registers,
   });
   const errors = new Counter({
     name: `${PREFIX}_certificate_errors_total`,
-    help: 'Attempts to keep certificate or trust right that failed',
+    help: 'Failed attempts to refresh the certificate or the trust in it',
     registers,
   });
   let served = false;

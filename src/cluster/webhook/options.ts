@@ -9,7 +9,7 @@ import { INJECT_FLAGS, readInjectConfig } from '../inject/flags.ts';
 import type { RotationPolicy } from '../certificates/rotation.ts';
 import { FAILURE_POLICIES, type FailurePolicy } from './review.ts';
 
-/** Where the certificate comes from. */
+/** The source of the certificate. */
 export type CertificateOptions =
   | {
       readonly mode: 'self-managed';
@@ -32,21 +32,21 @@ export interface WebhookOptions {
 }
 
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
-const MOST_SETTLE_MS = 60_000;
-const SHORTEST_LIFETIME_MS = 10_000;
+const MAX_TRUST_DELAY_MS = 60_000;
+const MIN_LIFETIME_MS = 10_000;
 
 /** The flags of `quiesce webhook`. */
 export const FLAGS = {
   ...INJECT_FLAGS,
-  'failure-policy': oneOf(FAILURE_POLICIES, 'what happens to pods with bad annotations', {
+  'failure-policy': oneOf(FAILURE_POLICIES, 'for pods with invalid annotations', {
     fallback: 'Ignore',
   }),
   addr: address('HTTPS for the API server', '0.0.0.0:9443'),
   'metrics-addr': address('metrics and health', METRICS_ADDRESS),
-  certificates: oneOf(['self-managed', 'files'], 'where the certificate comes from', {
+  certificates: oneOf(['self-managed', 'files'], 'source of the certificate', {
     fallback: 'self-managed',
   }),
-  service: name('self-managed: of the certificate', 'quiesce-webhook'),
+  service: name('self-managed: in the certificate', 'quiesce-webhook'),
   namespace: matching(
     'NAME',
     'self-managed: of Service and Secret',
@@ -54,20 +54,20 @@ export const FLAGS = {
     { pattern: NAME, form: 'must be the namespace of the Service' },
   ),
   secret: name('self-managed: shared by replicas', 'quiesce-webhook-tls'),
-  configuration: name('self-managed: whose caBundle is kept', 'quiesce'),
+  configuration: name('self-managed: whose caBundle to set', 'quiesce'),
   'certificate-lifetime': lifetime('2160h'),
   'ca-lifetime': lifetime('26280h'),
   'cert-dir': text('DIR', 'files: where tls.crt and tls.key are', {
     fallback: '/etc/quiesce/tls',
   }),
-  'shutdown-delay': duration('still serving after SIGTERM', { fallback: '5s' }, 0),
+  'shutdown-delay': duration('keep serving this long after SIGTERM', { fallback: '5s' }, 0),
   'log-level': oneOf(LOG_LEVELS, 'trace ... fatal, silent', {
     takes: 'LEVEL',
     fallback: LOG_LEVEL,
   }),
 } as const;
 
-/** Each with the text of its default; `''` is required or found elsewhere. */
+/** Each flag with the text of its default; `''`: the flag is required, or its default is not a constant. */
 export const WEBHOOK_FLAGS: Readonly<Record<string, string>> = Object.fromEntries(
   Object.entries(FLAGS).map(([flag, { fallback = '' }]: [string, { fallback?: string }]) => [
     flag,
@@ -75,7 +75,7 @@ export const WEBHOOK_FLAGS: Readonly<Record<string, string>> = Object.fromEntrie
   ]),
 );
 
-/** The variables of the environment that say the same as flags begin with it. */
+/** The prefix of the environment variables that stand for flags. */
 export const VARIABLES = 'QUIESCE_WEBHOOK_';
 
 function name<const F extends string>(about: string, fallback: F) {
@@ -86,7 +86,7 @@ function name<const F extends string>(about: string, fallback: F) {
 }
 
 function lifetime<const F extends string>(fallback: F) {
-  return duration('self-managed: renewed when a third is left', { fallback }, SHORTEST_LIFETIME_MS);
+  return duration('self-managed: renewed when a third is left', { fallback }, MIN_LIFETIME_MS);
 }
 
 function address<const F extends string>(about: string, fallback: F) {
@@ -99,9 +99,9 @@ function address<const F extends string>(about: string, fallback: F) {
 }
 
 /**
- * Reads flags, then the environment (`QUIESCE_WEBHOOK_...`), then the defaults.
+ * Reads flags first, then the environment (`QUIESCE_WEBHOOK_...`), then the defaults.
  *
- * @throws QuiesceError USAGE that names everything that is wrong
+ * @throws QuiesceError USAGE with every problem
  */
 export function readWebhookOptions(
   args: readonly string[],
@@ -112,7 +112,7 @@ export function readWebhookOptions(
   return optionsOf(values, podNamespace);
 }
 
-/** @throws QuiesceError USAGE for values that do not go together */
+/** @throws QuiesceError USAGE if values contradict each other */
 export function optionsOf(
   values: Values<typeof FLAGS>,
   podNamespace: string | undefined,
@@ -137,12 +137,12 @@ function selfManaged(values: Values<typeof FLAGS>, podNamespace: string | undefi
     const message = '--ca-lifetime must not be shorter than --certificate-lifetime';
     throw usage('webhook', message, '--ca-lifetime');
   }
-  const settleMs = Math.min(MOST_SETTLE_MS, Math.round(certificateLifetimeMs / 15));
+  const trustDelayMs = Math.min(MAX_TRUST_DELAY_MS, Math.round(certificateLifetimeMs / 15));
   const namespace = values.namespace ?? podNamespace ?? '';
   if (!NAME.test(namespace)) {
     throw usage('webhook', '--namespace must be the namespace of the Service', '--namespace');
   }
   const { service, secret, configuration } = values;
-  const policy = { certificateLifetimeMs, caLifetimeMs, settleMs };
+  const policy = { certificateLifetimeMs, caLifetimeMs, trustDelayMs };
   return { namespace, service, secret, configuration, policy };
 }

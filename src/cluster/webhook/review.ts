@@ -4,21 +4,21 @@ import type { InjectConfig } from '../inject/options.ts';
 import type { Pod } from '../objects/pod.ts';
 import { QuiesceError } from '../../errors.ts';
 
-/** What happens to a pod whose annotations cannot be followed. */
+/** For a pod with invalid annotations: admit it without a sidecar, or refuse it. */
 export const FAILURE_POLICIES = ['Ignore', 'Fail'] as const;
 export type FailurePolicy = (typeof FAILURE_POLICIES)[number];
 
 export type ReviewResult = 'injected' | 'unchanged' | 'skipped' | 'invalid' | 'error';
 
-/** The answer, and what is to be told beside it. */
-export interface Reviewed {
+/** The answer to the API server, and what to log and report with it. */
+export interface ReviewOutcome {
   readonly answer: AdmissionAnswer;
   readonly result: ReviewResult;
   readonly pod: Pod;
   readonly namespace: string;
-  /** Empty on a dry run: nothing outside the answer may happen then. */
+  /** Empty on a dry run, which must have no effect outside its answer. */
   readonly events: readonly Notice[];
-  /** The text of an unexpected failure, for the log. */
+  /** An unexpected failure, for the log. */
   readonly failure?: unknown;
 }
 
@@ -48,21 +48,25 @@ const review = z.object({
   }),
 });
 
-/** As long as an API server shows it whole. */
-const LONGEST_WARNING = 256;
+/** API servers cut off longer warnings. */
+const MAX_WARNING_LENGTH = 256;
 
 /**
- * Answers one AdmissionReview. Whatever fails inside is an answer, too: with `Ignore` the pod is
- * admitted as it came, and a warning says that it is not protected.
+ * Answers one AdmissionReview. A failure of the injection becomes an answer as well: with `Ignore` the pod
+ * is admitted unchanged, and a warning says that it is not protected.
  *
- * @throws QuiesceError INVALID_FIELD where the request is no AdmissionReview of v1
+ * @throws QuiesceError INVALID_FIELD if the request is not an AdmissionReview of v1
  */
-export function answerReview(body: unknown, config: InjectConfig, policy: FailurePolicy): Reviewed {
+export function answerReview(
+  body: unknown,
+  config: InjectConfig,
+  policy: FailurePolicy,
+): ReviewOutcome {
   const parsed = review.safeParse(body);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const field = issue?.path.join('.') || 'body';
-    throw new QuiesceError('INVALID_FIELD', `${field}: this is no AdmissionReview of v1.`, {
+    throw new QuiesceError('INVALID_FIELD', `${field}: this is not an AdmissionReview of v1.`, {
       field,
     });
   }
@@ -73,7 +77,7 @@ export function answerReview(body: unknown, config: InjectConfig, policy: Failur
     result: ReviewResult,
     response: Omit<AdmissionAnswer['response'], 'uid'>,
     events: readonly Notice[] = [],
-  ): Reviewed => ({
+  ): ReviewOutcome => ({
     answer: {
       apiVersion: 'admission.k8s.io/v1',
       kind: 'AdmissionReview',
@@ -92,7 +96,7 @@ export function answerReview(body: unknown, config: InjectConfig, policy: Failur
   } catch (failure) {
     const notice = {
       code: 'InjectionFailed',
-      message: 'the pod could not be read; the log of the webhook says more',
+      message: "the pod could not be read; the reason is in the webhook's log",
     };
     return { ...finish('error', refusalOrWarning(policy, 500, [notice]), [notice]), failure };
   }
@@ -102,9 +106,9 @@ type Finish = (
   result: ReviewResult,
   response: Omit<AdmissionAnswer['response'], 'uid'>,
   events?: readonly Notice[],
-) => Reviewed;
+) => ReviewOutcome;
 
-function answerFor(injection: Injection, policy: FailurePolicy, finish: Finish): Reviewed {
+function answerFor(injection: Injection, policy: FailurePolicy, finish: Finish): ReviewOutcome {
   if (injection.outcome === 'skipped') {
     if (injection.code === 'NotOptedIn') return finish('skipped', { allowed: true });
     const notice: Notice = {
@@ -139,11 +143,11 @@ function refusalOrWarning(
   const text = notices.map(({ message }) => message).join('; ');
   if (policy === 'Fail') return { allowed: false, status: { code, message: `quiesce: ${text}` } };
   const warnings = notices.map(({ code, message }) =>
-    warning({ code, message: `no sidecar was added, the pod is not protected: ${message}` }),
+    warning({ code, message: `no sidecar was added, and the pod is not protected: ${message}` }),
   );
   return { allowed: true, warnings };
 }
 
 function warning({ message }: Notice): string {
-  return `quiesce: ${message}`.slice(0, LONGEST_WARNING);
+  return `quiesce: ${message}`.slice(0, MAX_WARNING_LENGTH);
 }

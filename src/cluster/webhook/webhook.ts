@@ -23,7 +23,7 @@ import {
 
 const NAMESPACE_FILE = '/var/run/secrets/kubernetes.io/serviceaccount/namespace';
 
-/** The namespace of the pod this runs in; `undefined` outside of a cluster. */
+/** The namespace of the pod that runs this process; `undefined` outside a cluster. */
 export async function ownNamespace(): Promise<string | undefined> {
   return await readFile(NAMESPACE_FILE, 'utf8').then(
     (text) => text.trim(),
@@ -32,24 +32,32 @@ export async function ownNamespace(): Promise<string | undefined> {
 }
 
 export interface Webhook {
-  /** No longer ready, still serving for a while, then closed: nobody's pod waits for a timeout. */
+  /**
+   * Reports not ready, serves for `shutdownDelayMs`, then closes. Meanwhile the Service drops this replica,
+   * so the creation of a pod never waits for a timeout.
+   */
   stop(): Promise<void>;
 }
 
-/** Composition root: certificate → HTTPS server → readiness. Resolves once both ports are open. */
+/** Composition root: certificate → HTTPS server → readiness. Resolves after the first certificate attempt. */
 export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
   const logger = createLogger({ level: options.logLevel });
   const metrics = createWebhookMetrics();
   const cluster = connectCluster();
   let stopping = false;
   const events = new EventWriter(cluster, logger);
-  const door = new Door(options, { logger, metrics, events, leaving: () => stopping });
+  const listener = new AdmissionListener(options, {
+    logger,
+    metrics,
+    events,
+    stopping: () => stopping,
+  });
   const keeper = new CertificateKeeper({
     source: sourceOf(options, cluster),
     logger,
     onChange(pair, expiresAt) {
       metrics.certificate(expiresAt);
-      door.serve(pair);
+      listener.serve(pair);
     },
     onFailure: () => metrics.certificateError(),
   });
@@ -58,8 +66,8 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     live: () => ({ ok: true, message: 'alive' }),
     ready() {
       if (stopping) return { ok: false, message: 'stopping' };
-      const ok = keeper.problem === undefined && door.open;
-      return { ok, message: ok ? 'serving' : 'no certificate can be served; the log says why' };
+      const ok = keeper.problem === undefined && listener.open;
+      return { ok, message: ok ? 'serving' : 'not serving; the reason is in the log' };
     },
     logger,
   });
@@ -69,26 +77,26 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     async stop() {
       stopping = true;
       keeper.stop();
-      if (door.open) await sleep(options.shutdownDelayMs);
-      await door.close();
+      if (listener.open) await sleep(options.shutdownDelayMs);
+      await listener.close();
       await observability.close();
     },
   };
 }
 
-/** The HTTPS server, opened with the first certificate and given every later one. */
-class Door {
+/** The HTTPS server. It opens with the first certificate and takes each later one. */
+class AdmissionListener {
   readonly #options: WebhookOptions;
-  readonly #parts: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'leaving'>;
+  readonly #dependencies: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'stopping'>;
   #server: AdmissionServer | undefined;
   #listening = false;
 
   constructor(
     options: WebhookOptions,
-    parts: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'leaving'>,
+    dependencies: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'stopping'>,
   ) {
     this.#options = options;
-    this.#parts = parts;
+    this.#dependencies = dependencies;
   }
 
   get open(): boolean {
@@ -106,12 +114,12 @@ class Door {
 
   async #listen(pair: Pair): Promise<void> {
     const { inject: config, failurePolicy, address } = this.#options;
-    const { logger } = this.#parts;
-    this.#server = buildAdmissionServer({ pair, config, failurePolicy, ...this.#parts });
+    const { logger } = this.#dependencies;
+    this.#server = buildAdmissionServer({ pair, config, failurePolicy, ...this.#dependencies });
     try {
       await listen(this.#server, address);
       this.#listening = true;
-      logger.info({ address: `${address.host}:${address.port}` }, 'the webhook serves');
+      logger.info({ address: `${address.host}:${address.port}` }, 'the webhook is serving');
     } catch (error) {
       logger.fatal({ err: error }, 'the webhook cannot listen');
       process.exitCode = 2;

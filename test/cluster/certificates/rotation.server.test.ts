@@ -6,24 +6,24 @@ import { SelfManagedCertificate } from '../../../src/cluster/certificates/self-m
 import type { Cluster, StoredSecret, StoredTrust } from '../../../src/cluster/api/client.ts';
 
 const HOUR = 3_600_000;
-const POLICY = { caLifetimeMs: 300 * HOUR, certificateLifetimeMs: 30 * HOUR, settleMs: 60_000 };
+const POLICY = { caLifetimeMs: 300 * HOUR, certificateLifetimeMs: 30 * HOUR, trustDelayMs: 60_000 };
 
-/** One Secret and one configuration with the API's optimistic concurrency, in memory. */
-class Store implements Cluster {
+/** A fake in memory: one Secret and one configuration, with the API's optimistic concurrency. */
+class FakeCluster implements Cluster {
   secret: StoredSecret | undefined;
   trust: StoredTrust = { version: '1', bundles: ['', ''] };
   writes = 0;
-  /** Called between a reading and the writing that is based on it. */
-  meanwhile: (() => Promise<void>) | undefined;
+  /** Called once, between a read and the write that is based on it. */
+  beforeWrite: (() => Promise<void>) | undefined;
 
   readSecret(): Promise<StoredSecret | undefined> {
     return Promise.resolve(this.secret);
   }
 
   async writeSecret(_: string, __: string, data: Record<string, string>, version?: string) {
-    const meanwhile = this.meanwhile;
-    this.meanwhile = undefined;
-    await meanwhile?.();
+    const beforeWrite = this.beforeWrite;
+    this.beforeWrite = undefined;
+    await beforeWrite?.();
     if (this.secret?.version !== version) return false;
     this.writes += 1;
     this.secret = { version: String(Number(version ?? 0) + 1), data };
@@ -60,7 +60,7 @@ class Store implements Cluster {
   }
 }
 
-let store: Store;
+let store: FakeCluster;
 const replica = (): SelfManagedCertificate =>
   new SelfManagedCertificate({
     cluster: store,
@@ -72,19 +72,19 @@ const replica = (): SelfManagedCertificate =>
   });
 
 beforeEach(() => {
-  store = new Store();
+  store = new FakeCluster();
   vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2026, 0, 1) });
 });
 afterEach(() => {
   vi.useRealTimers();
 });
 
-const later = (ms: number): void => void vi.setSystemTime(Date.now() + ms);
+const advance = (ms: number): void => void vi.setSystemTime(Date.now() + ms);
 
-/** Refreshes after each pause; another replica may still serve what the authority before has signed. */
+/** Refreshes after each pause. Another replica may still serve a certificate of the previous authority. */
 async function rotateOver(pauses: readonly number[]): Promise<void> {
   vi.setSystemTime(Date.UTC(2026, 0, 1));
-  store = new Store();
+  store = new FakeCluster();
   const one = replica();
   for (const pause of pauses) {
     const [before = ''] = store.trust.bundles;
@@ -96,12 +96,12 @@ async function rotateOver(pauses: readonly number[]): Promise<void> {
       const { publicKey } = new X509Certificate(ca);
       expect(new X509Certificate(pair.certificate).verify(publicKey)).toBe(true);
     }
-    later(pause);
+    advance(pause);
   }
 }
 
 describe('self-managed certificates', () => {
-  it('are made once and shared', async () => {
+  it('are created once and shared', async () => {
     const [a, b] = [await replica().refresh(), await replica().refresh()];
     expect(b).toEqual(a);
     expect(store.writes).toBe(1);
@@ -111,60 +111,60 @@ describe('self-managed certificates', () => {
     expect(store.trusts(a.certificate)).toBe(true);
   });
 
-  it('are agreed on by two that begin at once', async () => {
+  it('are the same for two replicas that start at once', async () => {
     const [one, two] = [replica(), replica()];
     let other: unknown;
-    store.meanwhile = async () => {
+    store.beforeWrite = async () => {
       other = await two.refresh();
     };
     expect(await one.refresh()).toEqual(other);
     expect(store.writes).toBe(1);
   });
 
-  it('are renewed when a third of their life is left, and not before', async () => {
+  it('are renewed when a third of their lifetime is left, and not before', async () => {
     const first = await replica().refresh();
-    later(19 * HOUR);
+    advance(19 * HOUR);
     expect(await replica().refresh()).toEqual(first);
-    later(2 * HOUR);
+    advance(2 * HOUR);
     const second = await replica().refresh();
     expect(second).not.toEqual(first);
     expect(store.trusts(second.certificate)).toBe(true);
   });
 
-  it('never serve what a new authority has signed before it is trusted', async () => {
+  it('are never served before their new authority is trusted', async () => {
     const pause = fc.integer({ min: 40_000, max: 4 * HOUR });
     const pauses = fc.array(pause, { minLength: 150, maxLength: 150 });
     await fc.assert(fc.asyncProperty(pauses, rotateOver), { numRuns: 8 });
   });
 
-  it('are renewed after their authority where both are due at once', async () => {
+  it('are renewed after their authority if both are due at once', async () => {
     for (let hours = 0; hours < 190; hours += 19) {
       await replica().refresh();
-      later(19 * HOUR);
+      advance(19 * HOUR);
     }
     const before = (await replica().refresh()).certificate;
-    later(19 * HOUR);
+    advance(19 * HOUR);
     const [bundle = ''] = store.trust.bundles;
-    later(2 * HOUR);
+    advance(2 * HOUR);
     expect((await replica().refresh()).certificate).toBe(before);
     expect(store.trust.bundles[0]).not.toBe(bundle);
-    later(2 * POLICY.settleMs);
+    advance(2 * POLICY.trustDelayMs);
     const renewed = (await replica().refresh()).certificate;
     expect(renewed).not.toBe(before);
     expect(store.trusts(renewed)).toBe(true);
   });
 
-  it('forget an authority once it has expired', async () => {
+  it('drop an authority once it has expired', async () => {
     const one = replica();
     for (let hours = 0; hours < 700; hours += 5) {
       await one.refresh();
-      later(5 * HOUR);
+      advance(5 * HOUR);
     }
     const count = store.secret?.data['ca.crt']?.match(/BEGIN/g)?.length ?? 0;
     expect(count).toBeLessThanOrEqual(2);
   });
 
-  it('are made anew where the Secret is broken, foreign, or gone', async () => {
+  it('are created again if the Secret is broken, foreign, or gone', async () => {
     const first = await replica().refresh();
     const data = store.secret?.data ?? {};
     for (const broken of [
@@ -184,12 +184,12 @@ describe('self-managed certificates', () => {
     expect(store.trusts(last.certificate)).toBe(true);
   });
 
-  it('do not take trust from an authority that another replica has just added', async () => {
+  it('do not remove trust in an authority that another replica has just added', async () => {
     await replica().refresh();
     const old = store.secret;
-    later(201 * HOUR);
+    advance(201 * HOUR);
     await replica().refresh();
-    later(2 * 60_000);
+    advance(2 * 60_000);
     const newer = await replica().refresh();
     store.readSecret = () => Promise.resolve(old);
     vi.setSystemTime(Date.UTC(2026, 0, 1));

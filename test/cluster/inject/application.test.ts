@@ -16,7 +16,7 @@ const noticesOf = (annotations: Record<string, string>) => {
   return result.notices;
 };
 
-describe('what is said of an application', () => {
+describe('the annotations of an application', () => {
   it.each([
     ['quiesce.dev/priority', ['high', 'normal', 'low', '0', '-3', '100']],
     ['backup.recovery.priority', ['high', 'low', '7']],
@@ -35,7 +35,7 @@ describe('what is said of an application', () => {
     ['quiesce.dev/freeze', ['none']],
     ['quiesce.dev/verify-sql', ['select count(*) > 0 from orders']],
     ['quiesce.dev/verify-http', ['http://127.0.0.1:8080/healthz', '/healthz']],
-  ])('in %s is taken in every form: %j', (name, values) => {
+  ])('%s accepts every form: %j', (name, values) => {
     for (const value of values) expect([value, noticesOf({ [name]: value })]).toEqual([value, []]);
   });
 
@@ -46,26 +46,26 @@ describe('what is said of an application', () => {
     ['backup.dependency.order', 'first', /whole number/],
     ['quiesce.dev/group', 'a b', /label value/],
     ['quiesce.dev/stage', 'database', /infrastructure, databases, messaging, applications/],
-    ['quiesce.dev/depends-on', 'db; cache', /"db; cache" is none/],
-    ['quiesce.dev/depends-on', 'db,,cache', /"" is none/],
-    ['quiesce.dev/depends-on', 'a/b/c', /"a\/b\/c" is none/],
-    ['quiesce.dev/depends-on', 'Some_Ns/db', /is none/],
-    ['quiesce.dev/state', 'cache', /"cache" is none/],
-    ['quiesce.dev/state', 'cache=drop', /rebuild, discard, keep: "cache=drop" is none/],
-    ['quiesce.dev/state', 'a=keep, a=discard', /both keep and discard of a/],
+    ['quiesce.dev/depends-on', 'db; cache', /"db; cache" is not a name/],
+    ['quiesce.dev/depends-on', 'db,,cache', /"" is not a name/],
+    ['quiesce.dev/depends-on', 'a/b/c', /"a\/b\/c" is not a name/],
+    ['quiesce.dev/depends-on', 'Some_Ns/db', /is not a name/],
+    ['quiesce.dev/state', 'cache', /"cache" is invalid/],
+    ['quiesce.dev/state', 'cache=drop', /rebuild, discard, keep: "cache=drop" is invalid/],
+    ['quiesce.dev/state', 'a=keep, a=discard', /both keep and discard for a/],
     ['quiesce.dev/freeze', 'false', /must be none/],
     ['quiesce.dev/verify-sql', '', /is empty/],
-    ['quiesce.dev/whatever', 'x', /is not an annotation of quiesce: it was left unread/],
+    ['quiesce.dev/whatever', 'x', /is not an annotation of quiesce \(annotation ignored\)/],
     ['quiesce.dev/dependson', 'db', /did you mean quiesce\.dev\/depends-on\?/],
     ['quiesce.dev/Priority', 'high', /did you mean quiesce\.dev\/priority\?/],
-  ])('in %s=%s is told, and the sidecar added', (name, value, message) => {
+  ])('%s=%s is reported, and the sidecar is still added', (name, value, message) => {
     const notices = noticesOf({ [name]: value });
     expect(notices.map(({ code }) => code)).toEqual(['AnnotationIgnored']);
     expect(notices[0]?.message).toMatch(message);
     expect(notices[0]?.message).toContain(name);
   });
 
-  it('never keeps a sidecar out, whatever it is', () => {
+  it('never keep the sidecar out, whatever their values', () => {
     const value = fc.oneof(fc.string(), fc.constantFrom('', 'high', 'none', 'a=keep', 'db, x/y'));
     fc.assert(
       fc.property(fc.dictionary(fc.constantFrom(...NAMES), value), (annotations) => {
@@ -74,7 +74,7 @@ describe('what is said of an application', () => {
     );
   });
 
-  it('is told by the webhook, of a pod that is admitted with its sidecar', () => {
+  it('are reported by the webhook, which admits the pod with its sidecar', () => {
     const pod = postgresPod({ annotations: { 'backup.recovery.priority': 'urgent' } });
     const request = { uid: '1', kind: { kind: 'Pod' }, operation: 'CREATE', object: pod };
     const body = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', request };
@@ -99,7 +99,7 @@ describe('an unknown annotation', () => {
     ['quiesce.dev/credential', undefined],
     ['quiesce.dev/copy-method', undefined],
     ['quiesce.dev/freeze-timeout', undefined],
-  ])('that is meant for the sidecar is refused: %s', (key, meant) => {
+  ])('that was meant for the sidecar is refused: %s', (key, meant) => {
     const result = inject(postgresPod({ annotations: { [key]: 'files' } }), CONFIG);
     if (result.outcome !== 'invalid') throw new Error(JSON.stringify(result));
     const suggestion = meant === undefined ? '' : `; did you mean ${meant}?`;
@@ -109,11 +109,11 @@ describe('an unknown annotation', () => {
 });
 
 describe('annotations of a workload in a manifest', () => {
-  const manifest = (above: object, template: object): string =>
+  const manifest = (workload: object, template: object): string =>
     JSON.stringify({
       apiVersion: 'apps/v1',
       kind: 'StatefulSet',
-      metadata: { name: 'db', annotations: above },
+      metadata: { name: 'db', annotations: workload },
       spec: {
         template: {
           metadata: { labels: { 'quiesce.dev/inject': 'true' }, annotations: template },
@@ -121,27 +121,29 @@ describe('annotations of a workload in a manifest', () => {
         },
       },
     });
-  const told = (above: object, template: object = {}) => {
-    const [report] = injectManifest(manifest(above, template), CONFIG).reports;
+  const noticesFor = (workload: object, template: object = {}) => {
+    const [report] = injectManifest(manifest(workload, template), CONFIG).reports;
     expect(report?.outcome).toBe('injected');
     return report?.notices ?? [];
   };
 
-  it('are read as those of the template are', () => {
-    expect(told({ 'backup.recovery.priority': 'high', 'quiesce.dev/depends-on': 'db' })).toEqual(
-      [],
-    );
-    expect(told({ 'quiesce.dev/stage': 'db' })).toMatchObject([{ code: 'AnnotationIgnored' }]);
+  it('are checked like those of the template', () => {
+    expect(
+      noticesFor({ 'backup.recovery.priority': 'high', 'quiesce.dev/depends-on': 'db' }),
+    ).toEqual([]);
+    expect(noticesFor({ 'quiesce.dev/stage': 'db' })).toMatchObject([
+      { code: 'AnnotationIgnored' },
+    ]);
   });
 
-  it('count where the template says something else, which is told', () => {
+  it('apply if the template has different values, and the difference is reported', () => {
     const template = { 'quiesce.dev/order': '2', 'quiesce.dev/depends-on': 'a,b' };
-    const above = { 'backup.dependency.order': '1', 'quiesce.dev/depends-on': 'a, b' };
-    const notices = told(above, template);
+    const workload = { 'backup.dependency.order': '1', 'quiesce.dev/depends-on': 'a, b' };
+    const notices = noticesFor(workload, template);
     expect(notices.map(({ code }) => code)).toEqual(['AnnotationsDiffer']);
     expect(notices[0]?.message).toBe(
-      'backup.dependency.order is "1" on the workload and "2" on its pod template (quiesce.dev/order): the workload\'s counts',
+      'backup.dependency.order is "1" on the workload and "2" on its pod template (quiesce.dev/order): the workload\'s value applies',
     );
-    expect(told({ 'backup.dependency.order': '2' }, template)).toEqual([]);
+    expect(noticesFor({ 'backup.dependency.order': '2' }, template)).toEqual([]);
   });
 });

@@ -13,7 +13,7 @@ const secretFile = join(dir, 'secret');
 writeFileSync(secretFile, 'from-file\n');
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-/** The environment as a kubelet makes it: envFrom first, then references to what stands before. */
+/** The environment as a kubelet builds it: envFrom first, then references to earlier variables. */
 function resolve(container: Container, from: Record<string, string>, optional: boolean) {
   const env: Record<string, string> = container.envFrom ? { ...from } : {};
   for (const { name, value, valueFrom } of container.env ?? []) {
@@ -40,7 +40,7 @@ function sidecarOf(pod: Parameters<typeof inject>[0]): Container {
   return sidecar;
 }
 
-const THEIRS = {
+const CLUSTER_ENV = {
   POSTGRES_USER: 'shop',
   POSTGRES_PASSWORD: 'p',
   MONGODB_CLUSTER_ADMIN_USER: 'admin',
@@ -48,10 +48,10 @@ const THEIRS = {
 };
 
 describe.each(goldenNames)('the sidecar of %s', (name) => {
-  // One that is refused ends, and a container that ends takes its pod out of the Service.
-  it('starts with what it is given, whether or not the cluster has what is referred to', async () => {
+  // A sidecar that refuses its configuration exits, and an exited container takes its pod out of the Service.
+  it('accepts its configuration, whether or not the cluster has the Secrets it refers to', async () => {
     const sidecar = sidecarOf(goldenPod(name));
-    for (const from of [THEIRS, {}]) {
+    for (const from of [CLUSTER_ENV, {}]) {
       for (const optional of [true, false]) {
         await expect(read(resolve(sidecar, from, optional))).resolves.toBeDefined();
       }
@@ -60,14 +60,14 @@ describe.each(goldenNames)('the sidecar of %s', (name) => {
 });
 
 describe('the credentials of the sidecar', () => {
-  it('are those of a ConfigMap that only the kubelet reads', async () => {
+  it('come from a ConfigMap or Secret that only the kubelet reads', async () => {
     const { settings } = await read(
-      resolve(sidecarOf(goldenPod('official-postgres-envfrom')), THEIRS, true),
+      resolve(sidecarOf(goldenPod('official-postgres-envfrom')), CLUSTER_ENV, true),
     );
     expect(settings).toMatchObject({ PGUSER: 'shop', PGPASSWORD: 'p', PGDATABASE: 'postgres' });
   });
 
-  it('fall back to the image’s own user where it is not there', async () => {
+  it('fall back to the image’s own user if that is missing', async () => {
     const { settings } = await read(
       resolve(sidecarOf(goldenPod('official-postgres-envfrom')), {}, true),
     );
@@ -75,7 +75,7 @@ describe('the credentials of the sidecar', () => {
     expect(settings).not.toHaveProperty('PGPASSWORD');
   });
 
-  it('of a named Secret are read in both forms', async () => {
+  it('are read from a named Secret in both forms', async () => {
     const sidecar = sidecarOf(
       postgresPod({ annotations: { 'quiesce.dev/credentials-secret': 's' } }),
     );
@@ -91,7 +91,7 @@ describe('the credentials of the sidecar', () => {
     ['redis:7', 'REDIS_URL', 'redis://u:p@127.0.0.1:6379'],
     ['mongo:7', 'MONGODB_URI', 'mongodb://u:p@127.0.0.1:27017/'],
     ['postgres:17', 'PGHOST', 'localhost'],
-  ])('of %s may be a whole address: %s', async (image, name, value) => {
+  ])('for %s may be a whole address: %s', async (image, name, value) => {
     const pod = postgresPod({
       container: { image, ports: [], env: [] },
       annotations: { 'quiesce.dev/credentials-secret': 's' },

@@ -26,7 +26,7 @@ function envOf(container: Partial<Container>): Record<string, unknown> {
   return Object.fromEntries(entries) as Record<string, unknown>;
 }
 
-describe('how Redis is reached', () => {
+describe('the connection to Redis', () => {
   it.each([
     [
       ['--requirepass "$(cat /etc/secret/password)"'],
@@ -41,14 +41,14 @@ describe('how Redis is reached', () => {
     [['--requirepass "$(vault read -field=p db)"'], {}],
     [['--requirepass', '', '--appendonly', 'yes'], {}],
     [['--requirepass', 'plain', '--appendonly', 'yes'], { REDIS_PASSWORD: 'plain' }],
-  ])('with the password of %j', (words, password) => {
+  ])('uses the password in %j', (words, password) => {
     const env = [{ name: 'RP', valueFrom: secret('p') }];
     const found = envOf({ command: ['redis-server'], args: words, env });
     const passwords = Object.entries(found).filter(([name]) => name.startsWith('REDIS_PASSWORD'));
     expect(Object.fromEntries(passwords)).toEqual(password);
   });
 
-  it('with the flags that Redis Stack takes from its environment', () => {
+  it('uses the flags that Redis Stack takes from its environment', () => {
     const env = [
       { name: 'RP', valueFrom: secret('p') },
       { name: 'REDIS_ARGS', value: '--requirepass $(RP) --port 6380 --dir /data' },
@@ -59,7 +59,7 @@ describe('how Redis is reached', () => {
     });
   });
 
-  it('by TLS where flags leave it no other port', () => {
+  it('uses TLS if the flags leave no other port', () => {
     const tls = ['--tls-port', '6390', '--tls-ca-cert-file', '/etc/secret/ca.crt'];
     expect(envOf({ args: ['--port', '0', ...tls] })).toMatchObject({
       REDIS_PORT: '6390',
@@ -73,18 +73,18 @@ describe('how Redis is reached', () => {
   });
 });
 
-describe('how PostgreSQL is reached', () => {
+describe('the connection to PostgreSQL', () => {
   it.each([
     [['-c', 'max_connections=9', '-p', '5433'], '5433'],
     [['postgres', '-c', 'port=5434'], '5434'],
     [['postgres', '--port=5435'], '5435'],
     [['sh', '-c', 'exec docker-entrypoint.sh postgres -p 5436'], '5436'],
     [['-c', 'archive_command=cp %p /x'], '5432'],
-  ])('by the port of %j', (args, port) => {
+  ])('uses the port in %j', (args, port) => {
     expect(envOf({ image: 'postgres:17', args })).toMatchObject({ PGPORT: port });
   });
 
-  it('as the superuser whose password is given, not with that of an application', () => {
+  it('uses the superuser if its password is set, not the application’s user', () => {
     const env = ['POSTGRESQL_ADMIN_PASSWORD', 'POSTGRESQL_PASSWORD'].map((name) => ({
       name,
       valueFrom: secret(name),

@@ -10,19 +10,19 @@ describe.each(goldenNames)('the pod %s', (name) => {
   const result = inject(pod, CONFIG);
   if (result.outcome !== 'injected') throw new Error(JSON.stringify(result));
 
-  it('gets the patch on record', async () => {
+  it('gets the recorded patch', async () => {
     const { patch, notices } = result;
     const text = stringify({ patch, notices }, { lineWidth: 0, aliasDuplicateObjects: false });
     await expect(text).toMatchFileSnapshot(join(GOLDEN, `${name}.patch.yaml`));
   });
 
-  it('needs nothing more once it has been patched', () => {
+  it('needs no second patch', () => {
     const patched = applyPatch(pod, result.patch) as Pod;
     expect(patched).toEqual(result.pod);
     expect(inject(patched, CONFIG)).toMatchObject({ outcome: 'injected', patch: [] });
   });
 
-  it('has the sidecar last, plain, and no password that was not in it before', () => {
+  it('has the sidecar as its last, ordinary container, without a password in plain text', () => {
     const names = result.pod.spec?.containers?.map((one) => one.name);
     expect(names?.at(-1)).toBe('quiesce');
     expect(result.pod.spec?.initContainers?.map((one) => one.name) ?? []).not.toContain('quiesce');

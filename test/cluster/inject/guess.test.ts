@@ -21,23 +21,23 @@ const annotationsOf = (given: Pod) => {
   return result.outcome === 'injected' ? result.pod.metadata?.annotations : undefined;
 };
 
-describe('what is taken for a database', () => {
+describe('a guessed database', () => {
   it.each([
     ['registry.acme.example/backup-team/postgres:16', 'postgres'],
     ['ghcr.io/agentic-metrics/mongo:7', 'mongodb'],
     ['registry.example/express/redis:7.2@sha256:00', 'redis'],
     ['registry.redhat.io/rhel9/redis-7:1', 'redis'],
-  ])('is %s, whatever its registry is called', (image, engine) => {
+  ])('%s is recognised, whatever the name of its registry', (image, engine) => {
     expect(annotationsOf(pod({ image }))).toMatchObject({ 'quiesce.dev/engine': engine });
   });
 
-  it('is told by image and port together, whatever its container is called', () => {
+  it('is recognised by image and port together, whatever the name of its container', () => {
     const ports = [{ containerPort: 5432 }];
     const database = { name: 'metrics-store', image: 'postgres:16', ports };
     expect(annotationsOf(pod(database))).toMatchObject({
       'quiesce.dev/container': 'metrics-store',
     });
-    // Without a port it may be what dumps the database beside it.
+    // Without a port it may be a container that dumps the database next to it.
     expect(annotationsOf(pod({ name: 'backup', image: 'postgres:16' }))).toBeUndefined();
   });
 
@@ -49,7 +49,7 @@ describe('what is taken for a database', () => {
     ['gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.11', 5432],
     ['crate:5.8', 5432],
     ['ghcr.io/ferretdb/ferretdb:1.24', 27017],
-  ])('is not %s, which only speaks as one on port %i', (image, containerPort) => {
+  ])('is never %s, which only speaks the protocol on port %i', (image, containerPort) => {
     const ports = [{ containerPort }];
     expect(inject(pod({ image, ports }), CONFIG)).toMatchObject({
       outcome: 'invalid',
@@ -60,7 +60,17 @@ describe('what is taken for a database', () => {
     );
   });
 
-  it('is no Sentinel that a shell starts, and no arbiter', () => {
+  it('is refused if one container looks like two engines, and the issue names both', () => {
+    const ports = [{ containerPort: 5432 }, { containerPort: 6379 }];
+    const result = inject(
+      pod({ image: 'registry.example/team/data:1', ports, volumeMounts: [] }),
+      CONFIG,
+    );
+    const message = 'must be set, since db looks equally like postgres and redis';
+    expect(result).toMatchObject({ issues: [{ field: 'quiesce.dev/engine', message }] });
+  });
+
+  it('is never a Sentinel started by a shell, nor an arbiter', () => {
     const command = ['sh', '-c', 'exec redis-server /data/sentinel.conf --sentinel'];
     expect(annotationsOf(pod({ image: 'redis:7.2', command }))).toBeUndefined();
     const env = [{ name: 'MONGODB_REPLICA_SET_MODE', value: 'arbiter' }];

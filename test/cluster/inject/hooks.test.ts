@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { parseGoDuration, planHooks } from '../../../src/cluster/inject/hooks.ts';
+import { parseGoDuration, buildHooks } from '../../../src/cluster/inject/hooks.ts';
 
 const PRE = 'pre.hook.backup.velero.io';
 const POST = 'post.hook.backup.velero.io';
 const codes = (user: Record<string, string>) =>
-  planHooks(user, 30_000).notices.map(({ code }) => code);
+  buildHooks(user, 30_000).notices.map(({ code }) => code);
 
 describe('the Velero hooks', () => {
-  it('let a freeze give up before Velero does', () => {
+  it('make a freeze time out before Velero gives up', () => {
     for (const [ms, freeze] of [
       [2_000, '1500ms'],
       [10_000, '8s'],
       [30_000, '25s'],
       [600_000, '595s'],
     ] as const) {
-      const { annotations } = planHooks({}, ms);
+      const { annotations } = buildHooks({}, ms);
       expect(JSON.parse(annotations[`${PRE}/command`] ?? '')).toEqual([
         'quiesce',
         'freeze',
@@ -27,8 +27,8 @@ describe('the Velero hooks', () => {
     }
   });
 
-  it('always name on-error and container, and thaw with the verdict', () => {
-    expect(planHooks({}, 30_000).annotations).toMatchObject({
+  it('always set on-error and container, and fail the backup if the thaw fails', () => {
+    expect(buildHooks({}, 30_000).annotations).toMatchObject({
       [`${PRE}/on-error`]: 'Continue',
       [`${PRE}/container`]: 'quiesce',
       [`${POST}/on-error`]: 'Fail',
@@ -37,17 +37,17 @@ describe('the Velero hooks', () => {
     });
   });
 
-  it('go by a timeout that the user gave, which stays', () => {
-    const { annotations } = planHooks({ [`${PRE}/timeout`]: '1m30s' }, 30_000);
+  it('keep the user’s timeout, and fit the freeze into it', () => {
+    const { annotations } = buildHooks({ [`${PRE}/timeout`]: '1m30s' }, 30_000);
     expect(annotations).not.toHaveProperty([`${PRE}/timeout`]);
     expect(annotations[`${PRE}/command`]).toContain('"85s"');
   });
 
-  it('count with 30 s where Velero cannot read the timeout, and say so', () => {
+  it('assume 30 s if Velero cannot read the timeout, and report it', () => {
     expect(codes({ [`${PRE}/timeout`]: '90' })).toEqual(['HookTimeoutUnreadable']);
-    expect(planHooks({ [`${PRE}/timeout`]: '90' }, 60_000).annotations[`${PRE}/command`]).toContain(
-      '"25s"',
-    );
+    expect(
+      buildHooks({ [`${PRE}/timeout`]: '90' }, 60_000).annotations[`${PRE}/command`],
+    ).toContain('"25s"');
   });
 
   it.each([
@@ -56,22 +56,25 @@ describe('the Velero hooks', () => {
     [{ [`${PRE}/container`]: 'postgres' }],
     [{ [`${PRE}/command`]: '["quiesce","freeze"]', [`${PRE}/container`]: 'other' }],
     [{ [`${PRE}/command`]: '["quiesce","thaw"]' }],
-  ])('are none where the user has others (%j), for half of a pair is worse', (user) => {
-    expect(planHooks(user, 30_000).annotations).toEqual({});
-    expect(codes(user)).toEqual(['HooksNotAdded']);
-  });
+  ])(
+    'are not added if the user has one of the two (%j), since half a pair is worse than none',
+    (user) => {
+      expect(buildHooks(user, 30_000).annotations).toEqual({});
+      expect(codes(user)).toEqual(['HooksNotAdded']);
+    },
+  );
 
-  it('complete a call of quiesce that the user wrote', () => {
+  it('complete a quiesce hook that the user wrote', () => {
     const user = {
       [`${PRE}/command`]: '["/usr/bin/quiesce","freeze","--ttl","20m","--timeout","20s"]',
     };
-    const { annotations, notices } = planHooks(user, 30_000);
+    const { annotations, notices } = buildHooks(user, 30_000);
     expect(notices).toEqual([]);
     expect(annotations).not.toHaveProperty([`${PRE}/command`]);
     expect(annotations[`${POST}/command`]).toBe('["quiesce","thaw"]');
   });
 
-  it('say where the user’s timeouts contradict each other', () => {
+  it('report timeouts of the user that contradict each other', () => {
     const late = '["quiesce","freeze","--timeout","30s"]';
     expect(codes({ [`${PRE}/command`]: late })).toEqual(['HookTimeoutsContradict']);
     expect(codes({ [`${PRE}/command`]: late, [`${PRE}/timeout`]: '31s' })).toEqual([]);
@@ -81,16 +84,16 @@ describe('the Velero hooks', () => {
   });
 });
 
-describe('a duration of Go', () => {
+describe('a Go duration', () => {
   it.each([
     ['30s', 30_000],
     ['1m30s', 90_000],
     ['1.5h', 5_400_000],
     ['.5s', 500],
     ['1h2m3s4ms', 3_723_004],
-  ])('%s', (text, ms) => expect(parseGoDuration(text)).toBe(ms));
+  ])('%s is read', (text, ms) => expect(parseGoDuration(text)).toBe(ms));
 
-  it.each(['', '30', 's', '-1s', '0s', '1 m', '1d', '1..5s'])('is not %j', (text) =>
+  it.each(['', '30', 's', '-1s', '0s', '1 m', '1d', '1..5s'])('%j is refused', (text) =>
     expect(parseGoDuration(text)).toBeUndefined(),
   );
 });

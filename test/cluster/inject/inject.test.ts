@@ -22,15 +22,15 @@ const annotationsOf = (pod: Pod) => injected(pod).pod.metadata?.annotations ?? {
 const codes = (result: Injection) =>
   result.outcome === 'injected' ? result.notices.map(({ code }) => code) : [];
 
-describe('whether a pod is injected', () => {
-  it('leaves alone what has not opted in', () => {
+describe('the decision to inject', () => {
+  it('a pod that has not opted in is skipped', () => {
     for (const value of ['false', 'True', '']) {
       const result = inject(postgresPod({ labels: { 'quiesce.dev/inject': value } }), CONFIG);
       expect(result).toMatchObject({ outcome: 'skipped', code: 'NotOptedIn' });
     }
   });
 
-  it('never goes into a pod of a Job, or any that ends', () => {
+  it('a pod of a Job, or any that runs to completion, is skipped', () => {
     const job = { apiVersion: 'batch/v1', kind: 'Job', name: 'initdb', uid: '1', controller: true };
     const pod = postgresPod({});
     const owned = { ...pod, metadata: { ...pod.metadata, ownerReferences: [job] } };
@@ -41,14 +41,14 @@ describe('whether a pod is injected', () => {
     }
   });
 
-  it('refuses a name that an init container has, for Velero runs no hook in one', () => {
+  it('a pod with an init container named quiesce is skipped, since Velero runs no hooks in it', () => {
     const pod = postgresPod({
       spec: { initContainers: [{ name: 'quiesce', restartPolicy: 'Always' }] },
     });
     expect(inject(pod, CONFIG)).toMatchObject({ outcome: 'skipped', code: 'NameTaken' });
   });
 
-  it('leaves alone an application that is called quiesce, too', () => {
+  it('a pod whose application is named quiesce is skipped, but an older sidecar is updated', () => {
     const [database] = postgresPod({}).spec?.containers ?? [];
     const own = { name: 'quiesce', image: 'acme/quiesce-ui:3', command: ['/ui'] };
     const pod = postgresPod({ spec: { containers: [own, database] } });
@@ -60,7 +60,7 @@ describe('whether a pod is injected', () => {
 
   it.each([
     ['quiesce.dev/engine', 'oracle', /postgres, redis, mongodb/],
-    ['quiesce.dev/container', 'nobody', /names no container of this pod \(postgres\)/],
+    ['quiesce.dev/container', 'nobody', /is not the name of a container of this pod \(postgres\)/],
     ['quiesce.dev/copy', 'clone', /snapshot, volumes, files/],
     ['quiesce.dev/ttl', '10', /unit/],
     ['quiesce.dev/ttl', '25h', /24h/],
@@ -68,7 +68,7 @@ describe('whether a pod is injected', () => {
     ['quiesce.dev/hook-timeout', '', /empty/],
     ['quiesce.dev/credentials-secret', 'Not_A_Name', /Secret/],
     ['quiesce.dev/hook-timeuot', '30s', /not an annotation/],
-  ])('names the annotation %s=%s that it cannot follow', (key, value, message) => {
+  ])('an invalid annotation is reported by name: %s=%s', (key, value, message) => {
     const result = inject(postgresPod({ annotations: { [key]: value } }), CONFIG);
     if (result.outcome !== 'invalid') throw new Error(JSON.stringify(result));
     expect(result.issues).toHaveLength(1);
@@ -76,7 +76,7 @@ describe('whether a pod is injected', () => {
     expect(result.issues[0]?.message).toMatch(message);
   });
 
-  it('names all bad annotations at once', () => {
+  it('all invalid annotations are reported at once', () => {
     const annotations = {
       'quiesce.dev/engine': 'x',
       'quiesce.dev/copy': 'y',
@@ -90,14 +90,14 @@ describe('whether a pod is injected', () => {
     ]);
   });
 
-  it('prefers its own names to the aliases, and writes neither', () => {
+  it('an alias is not read if its prefixed name is present, and is never written', () => {
     const annotations = { 'quiesce.dev/order': '1', 'backup.dependency.order': 'nonsense' };
     expect(annotationsOf(postgresPod({ annotations }))['backup.dependency.order']).toBe('nonsense');
     expect(annotationsOf(postgresPod({}))).not.toHaveProperty('backup.dependency.order');
   });
 });
 
-describe('the database', () => {
+describe('the database of a pod', () => {
   const named = (image: string, more: object = {}): Pod =>
     postgresPod({ container: { image, ports: [], ...more } });
 
@@ -117,16 +117,19 @@ describe('the database', () => {
     ['mongo', 'mongodb'],
     ['mongodb/mongodb-community-server:7.0-ubi8', 'mongodb'],
     ['percona/percona-server-mongodb:7.0', 'mongodb'],
-  ])('%s is %s by its image, and that is written down', (image, engine) => {
-    const result = injected(named(image));
-    expect(result.pod.metadata?.annotations).toMatchObject({
-      'quiesce.dev/engine': engine,
-      'quiesce.dev/container': 'postgres',
-    });
-    expect(envOf(sidecarOf(named(image)))['QUIESCE_ENGINE']).toBe(engine);
-  });
+  ])(
+    '%s is recognised as %s by its image, and the pod is annotated with the guess',
+    (image, engine) => {
+      const result = injected(named(image));
+      expect(result.pod.metadata?.annotations).toMatchObject({
+        'quiesce.dev/engine': engine,
+        'quiesce.dev/container': 'postgres',
+      });
+      expect(envOf(sidecarOf(named(image)))['QUIESCE_ENGINE']).toBe(engine);
+    },
+  );
 
-  it('is told by its port where the image says nothing', () => {
+  it('is recognised by its port if the image is unknown', () => {
     const pod = named('registry.example/team/database:1', { ports: [{ containerPort: 27017 }] });
     expect(annotationsOf(pod)['quiesce.dev/engine']).toBe('mongodb');
   });
@@ -137,14 +140,14 @@ describe('the database', () => {
     'registry.example/app:1',
     'percona/percona-postgresql-operator:2.4.1-ppg16.3-pgbouncer1.22.1',
     'bitnami/redis-sentinel:7.2',
-  ])('is not %s', (image) => {
+  ])('is never %s', (image) => {
     expect(inject(named(image, { name: 'helper' }), CONFIG)).toMatchObject({
       outcome: 'invalid',
       issues: [{ field: 'quiesce.dev/engine' }],
     });
   });
 
-  it('is not guessed where two look alike', () => {
+  it('is not guessed if two containers look alike', () => {
     const [one] = postgresPod({}).spec?.containers ?? [];
     const containers = [one, { ...one, name: 'other' }];
     const pod = postgresPod({ spec: { containers } });
@@ -152,21 +155,21 @@ describe('the database', () => {
       outcome: 'invalid',
       issues: [{ field: 'quiesce.dev/container' }],
     });
-    const told = postgresPod({
+    const chosen = postgresPod({
       spec: { containers },
       annotations: { 'quiesce.dev/container': 'other' },
     });
-    expect(annotationsOf(told)['kubectl.kubernetes.io/default-container']).toBe('other');
+    expect(annotationsOf(chosen)['kubectl.kubernetes.io/default-container']).toBe('other');
   });
 
-  it('is a router nowhere', () => {
+  it('is never a MongoDB router', () => {
     const pod = named('percona/percona-server-mongodb:7.0', { args: ['mongos', '--configdb=x'] });
     expect(inject(pod, CONFIG)).toMatchObject({ outcome: 'invalid' });
   });
 });
 
-describe('what is added', () => {
-  it('runs restricted, as the user of the database', () => {
+describe('the added sidecar', () => {
+  it('runs with the restricted security context, as the database’s user', () => {
     const cases = [
       [{ securityContext: { runAsUser: 1234 } }, {}, 1234],
       [{}, { securityContext: { runAsUser: 5678 } }, 5678],
@@ -186,7 +189,7 @@ describe('what is added', () => {
     }
   });
 
-  it('says so where nothing tells the user', () => {
+  it('has no user if the database’s user is unknown, and a notice says so', () => {
     const pod = postgresPod({
       container: { image: 'registry.example/db:1', ports: [{ containerPort: 27017 }] },
     });
@@ -194,7 +197,7 @@ describe('what is added', () => {
     expect(sidecarOf(pod).securityContext).not.toHaveProperty('runAsUser');
   });
 
-  it('takes a named Secret instead of the database’s own credentials, and survives its absence', () => {
+  it('uses a named Secret instead of the database’s credentials, and starts without it as well', () => {
     const pod = postgresPod({ annotations: { 'quiesce.dev/credentials-secret': 'backup' } });
     const { env = [], envFrom = [] } = sidecarOf(pod);
     expect(envFrom).toEqual([{ secretRef: { name: 'backup', optional: true } }]);
@@ -204,7 +207,7 @@ describe('what is added', () => {
     expect(JSON.stringify(env)).not.toContain('"name":"db"');
   });
 
-  it('takes along what a value refers to, in an order in which it resolves', () => {
+  it('gets every variable that a value refers to, in an order in which they resolve', () => {
     const env = [
       { name: 'PREFIX', value: 'a' },
       { name: 'SECRET_NAME', value: '$(PREFIX)-b' },
@@ -219,7 +222,7 @@ describe('what is added', () => {
     expect(order).not.toContain(-1);
   });
 
-  it('ends where references go in a circle', () => {
+  it('is built even if variables refer to each other in a circle', () => {
     const env = [
       { name: 'A', value: '$(B)' },
       { name: 'B', value: '$(A)' },
@@ -228,7 +231,7 @@ describe('what is added', () => {
     expect(sidecarOf(postgresPod({ container: { env } }))).toBeDefined();
   });
 
-  it('gives the sidecar no token of the API, and no mount that hides its own files', () => {
+  it('gets no API token, and no mount that hides its own files', () => {
     const volumeMounts = [
       { name: 'data', mountPath: '/var/lib/postgresql/data' },
       { name: 'token', mountPath: '/var/run/secrets/kubernetes.io/serviceaccount' },
@@ -247,7 +250,7 @@ describe('what is added', () => {
     ]);
   });
 
-  it('keeps out of the way of ports that are taken, and off the node’s loopback', () => {
+  it('avoids ports in use, and does not listen on the node’s loopback', () => {
     const ports = [{ containerPort: 5432 }, { containerPort: 9095 }, { containerPort: 8095 }];
     const env = envOf(sidecarOf(postgresPod({ container: { ports } })));
     expect(env).toMatchObject({
@@ -259,7 +262,7 @@ describe('what is added', () => {
     });
   });
 
-  it('writes into the folder of the server where the volume’s own belongs to root', () => {
+  it('writes to the server’s folder if the root folder of the volume belongs to root', () => {
     const env = [{ name: 'PGDATA', value: '/var/lib/postgresql/data/pgdata' }];
     const dataDir = (spec: object): string | undefined =>
       envOf(sidecarOf(postgresPod({ container: { env }, spec })))['QUIESCE_DATA_DIR'];
@@ -268,7 +271,7 @@ describe('what is added', () => {
     expect(dataDir({ securityContext: { runAsUser: 999 } })).toBe('/var/lib/postgresql/data');
   });
 
-  it('says what it could not find', () => {
+  it('reports missing, ephemeral and host data', () => {
     const nowhere = postgresPod({ container: { volumeMounts: [] } });
     expect(codes(inject(nowhere, CONFIG))).toEqual(['DataNotFound']);
     const ephemeral = postgresPod({ spec: { volumes: [{ name: 'data', emptyDir: {} }] } });
@@ -279,7 +282,7 @@ describe('what is added', () => {
     expect(codes(inject(onHost, CONFIG))).toEqual(['DataOnHost']);
   });
 
-  it('says that a lease may end before its thaw', () => {
+  it('reports a lease that may end before its thaw', () => {
     const ttl = { 'quiesce.dev/ttl': '1m' };
     expect(codes(inject(postgresPod({ annotations: ttl }), CONFIG))).toEqual([]);
     const annotations = { ...ttl, 'quiesce.dev/hook-timeout': '5m' };
@@ -290,13 +293,13 @@ describe('what is added', () => {
 describe('the copy method', () => {
   const files = { 'backup.velero.io/backup-volumes': 'other, data' };
 
-  it('is files where Velero copies the data file by file', () => {
+  it('is files if Velero copies the data file by file', () => {
     const result = injected(postgresPod({ annotations: files }));
     expect(result.pod.metadata?.annotations?.['quiesce.dev/copy']).toBe('files');
     expect(codes(result)).toEqual(['CopyFiles']);
   });
 
-  it('is what the user says, and a contradiction is told', () => {
+  it('is the user’s choice, and a contradiction is reported', () => {
     const annotations = { ...files, 'quiesce.dev/copy': 'snapshot' };
     expect(envOf(sidecarOf(postgresPod({ annotations })))['QUIESCE_COPY']).toBe('snapshot');
     expect(codes(inject(postgresPod({ annotations }), CONFIG))).toEqual(['CopyContradicts']);
@@ -306,7 +309,7 @@ describe('the copy method', () => {
 describe('a restored pod', () => {
   const labels = { 'velero.io/restore-name': 'r1' };
 
-  it('gets an init container that prepares the copy, after Velero’s own', () => {
+  it('gets an init container that prepares the copy, after Velero’s init container', () => {
     const initContainers = [{ name: 'restore-wait', image: 'velero' }];
     const { pod } = injected(postgresPod({ labels, spec: { initContainers } }));
     expect(pod.spec?.initContainers?.map(({ name }) => name)).toEqual([
@@ -319,11 +322,11 @@ describe('a restored pod', () => {
     });
   });
 
-  it('is the only one that gets it', () => {
+  it('is the only kind of pod that gets this init container', () => {
     expect(injected(postgresPod({})).pod.spec).not.toHaveProperty('initContainers');
   });
 
-  it('that was injected before it was backed up gets nothing else', () => {
+  it('that had a sidecar when it was backed up gets only the init container', () => {
     const { pod } = injected(postgresPod({}));
     const restored = {
       ...pod,

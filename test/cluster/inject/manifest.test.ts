@@ -34,11 +34,11 @@ const refusal = (text: string): QuiesceError => {
   } catch (error) {
     return error as QuiesceError;
   }
-  throw new Error('was not refused');
+  throw new Error('the manifest was not refused');
 };
 
 describe('quiesce inject', () => {
-  it('adds to the template, keeps comments, and changes nothing the second time', () => {
+  it('adds the sidecar to the template, keeps comments, and changes nothing the second time', () => {
     const first = injectManifest(STATEFUL_SET, CONFIG);
     expect(first.text).toContain("# the shop's database");
     expect(first.text).toContain('name: shop-db # a name');
@@ -52,13 +52,13 @@ describe('quiesce inject', () => {
     expect(second.reports[0]?.outcome).toBe('unchanged');
   });
 
-  it('leaves every other object to the letter', () => {
+  it('keeps every other object byte for byte', () => {
     const other = 'apiVersion: v1\nkind: ConfigMap # keep me\ndata:\n  a: "1"\n';
     const { text } = injectManifest(`${other}---\n${STATEFUL_SET}`, CONFIG);
     expect(text.startsWith(`${other}---\n`)).toBe(true);
   });
 
-  it('reads and writes numbers and words as kubectl does', () => {
+  it('reads and writes numbers and booleans as kubectl does', () => {
     const modes = STATEFUL_SET.replace(
       'spec:\n      containers:',
       `spec:
@@ -76,7 +76,7 @@ describe('quiesce inject', () => {
     expect(text).not.toContain('%YAML');
   });
 
-  it('keeps documents that it does not change byte by byte', () => {
+  it('keeps documents without a change byte for byte, odd ones as well', () => {
     const odd =
       "# odd\n---\nkind:   ConfigMap\ndata: {a: 'x',\n  b: y}   # c\n\n\n---\n# only a comment\n";
     const { text } = injectManifest(`${odd}---\n${STATEFUL_SET}...\n---\n${odd}`, CONFIG);
@@ -84,7 +84,7 @@ describe('quiesce inject', () => {
     expect(text.endsWith(odd)).toBe(true);
   });
 
-  it('adds lines to a document, and rewrites none of it', () => {
+  it('adds lines to a document and rewrites none, whatever its style', () => {
     const compact = [
       '# Source: chart/templates/empty.yaml',
       '---',
@@ -117,7 +117,7 @@ describe('quiesce inject', () => {
     }
   });
 
-  it('takes what is empty for what is not there', () => {
+  it('treats empty fields as absent', () => {
     const empty = ['env:', 'ports:', 'args:', 'envFrom:', 'securityContext:', 'resources:'];
     const text = STATEFUL_SET.replace(
       'image: postgres:17',
@@ -130,7 +130,7 @@ describe('quiesce inject', () => {
     expect(spec.template.spec.containers.map(({ name }) => name)).toEqual(['postgres', 'quiesce']);
   });
 
-  it('names what an API server would refuse, instead of working around it', () => {
+  it('reports what an API server would refuse, instead of working around it', () => {
     const bare = STATEFUL_SET.replace('inject: "true"', 'inject: true');
     expect(refusal(bare).message).toMatch(
       /StatefulSet\/shop-db: quiesce\.dev\/inject is true, without quotes/,
@@ -144,7 +144,7 @@ describe('quiesce inject', () => {
     expect(refusal(nameless).message).toMatch(/spec\.containers has an element without a name/);
   });
 
-  it('says so where an alias is in the way', () => {
+  it('refuses to change a field behind a YAML alias, and says so', () => {
     const alias =
       STATEFUL_SET.replace(
         'containers:\n        - name: postgres',
@@ -155,7 +155,7 @@ describe('quiesce inject', () => {
     expect(refusal(alias).message).toMatch(/^Pod\/q: .* alias/);
   });
 
-  it('finds templates in a List and reads JSON', () => {
+  it('finds templates in a List, and reads JSON', () => {
     const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [parse(STATEFUL_SET)] });
     const { text, reports } = injectManifest(list, CONFIG);
     expect(reports[0]?.outcome).toBe('injected');
@@ -163,7 +163,7 @@ describe('quiesce inject', () => {
     expect(items[0]?.spec.template.spec.containers).toHaveLength(2);
   });
 
-  it('answers JSON with JSON, indented as it was', () => {
+  it('prints JSON for JSON, with the same indentation', () => {
     for (const indent of [undefined, 2, 4]) {
       const given = JSON.stringify(parse(STATEFUL_SET), null, indent);
       const { text } = injectManifest(`${given}\n`, CONFIG);
@@ -174,7 +174,7 @@ describe('quiesce inject', () => {
     }
   });
 
-  it('calls a pod without a name by what its name begins with', () => {
+  it('reports a pod without a name by its generateName', () => {
     const pod =
       'kind: Pod\nmetadata: { generateName: db-, labels: { quiesce.dev/inject: "false" } }\nspec: {}\n';
     expect(injectManifest(pod, CONFIG).reports[0]?.object).toBe('Pod/db-');
@@ -185,7 +185,7 @@ describe('quiesce inject', () => {
     expect(injectManifest(job, CONFIG).reports).toEqual([]);
   });
 
-  it('names every annotation that it cannot follow, and prints nothing then', () => {
+  it('reports every invalid annotation, and prints no manifest then', () => {
     const bad = STATEFUL_SET.replace(
       '      labels:',
       '      annotations: { quiesce.dev/copy: clone, quiesce.dev/ttl: "9" }\n      labels:',
@@ -198,16 +198,16 @@ describe('quiesce inject', () => {
     );
   });
 
-  it('refuses what is no YAML', () => {
+  it('refuses text that is not YAML', () => {
     expect(refusal('a: [1\nb: }').message).toMatch(/^The manifest is not YAML/);
   });
 
-  it('says what has not opted in', () => {
+  it('reports pods that have not opted in', () => {
     const { reports } = injectManifest(STATEFUL_SET.replace('"true"', '"false"'), CONFIG);
     expect(reports).toMatchObject([{ outcome: 'skipped', notices: [{ code: 'NotOptedIn' }] }]);
   });
 
-  it('survives objects of no known shape', () => {
+  it('ignores objects of any unknown shape', () => {
     for (const text of [
       '',
       '---\n---\n',
@@ -222,8 +222,8 @@ describe('quiesce inject', () => {
   });
 });
 
-describe('its flags', () => {
-  it('are given once: of two manifests one would be dropped', () => {
+describe('the flags of quiesce inject', () => {
+  it('may be given only once, since one of two manifests would be dropped', () => {
     const args = ['-f', 'a', '--filename', 'b'];
     const flags = { filename: text('FILE', '', { short: 'f' }) };
     expect(() => readFlags('inject', flags, args)).toThrow('-f is given more than once.');

@@ -11,7 +11,7 @@ function injected(pod: Pod, config = CONFIG) {
   return result;
 }
 
-/** What an API server and other webhooks do to a container after injection. */
+/** The container as an API server stores it after injection, with its defaults. */
 function asStored(container: Container): Container {
   return {
     ...container,
@@ -40,7 +40,7 @@ function asStored(container: Container): Container {
 }
 
 describe('a pod that was injected before', () => {
-  it.each(goldenNames)('%s, with the API server’s defaults: 0 operations', (name) => {
+  it.each(goldenNames)('%s needs no operation, even with the API server’s defaults', (name) => {
     const { pod } = injected(goldenPod(name));
     const stored = {
       ...pod,
@@ -49,7 +49,7 @@ describe('a pod that was injected before', () => {
     expect(injected(stored).patch).toEqual([]);
   });
 
-  it('keeps what others have put into the container since', () => {
+  it('keeps what others have added to the sidecar since', () => {
     const { pod } = injected(postgresPod({}));
     const containers = (pod.spec?.containers ?? []).map((one) =>
       one.name === 'quiesce'
@@ -85,7 +85,7 @@ describe('a pod that was injected before', () => {
     expect(injected(applyPatch(pod, patch) as Pod, newer).patch).toEqual([]);
   });
 
-  it('takes no quantity for another that is written otherwise', () => {
+  it('needs no operation for a quantity that is only written differently', () => {
     const { pod } = injected(postgresPod({}), {
       ...CONFIG,
       cpuRequest: '100m',
@@ -94,7 +94,7 @@ describe('a pod that was injected before', () => {
     expect(injected(pod, { ...CONFIG, cpuRequest: '0.1', memoryLimit: '256Mi' }).patch).toEqual([]);
   });
 
-  it('loses what is stale of ours', () => {
+  it('loses stale variables of quiesce', () => {
     const { pod } = injected(postgresPod({ annotations: { 'quiesce.dev/ttl': '1h' } }));
     const { 'quiesce.dev/ttl': _, ...annotations } = pod.metadata?.annotations ?? {};
     const { patch } = injected({ ...pod, metadata: { ...pod.metadata, annotations } });
@@ -103,7 +103,7 @@ describe('a pod that was injected before', () => {
     ]);
   });
 
-  it('changes its guess with the image, but never what its user says', () => {
+  it('gets a new guess with a new image, but the user’s own choice stays', () => {
     const { pod } = injected(postgresPod({}));
     const [database, ...others] = pod.spec?.containers ?? [];
     const moved = {
@@ -115,11 +115,11 @@ describe('a pod that was injected before', () => {
     };
     expect(injected(moved).pod.metadata?.annotations?.['quiesce.dev/engine']).toBe('mongodb');
     const annotations = { ...pod.metadata?.annotations, 'quiesce.dev/engine': 'redis' };
-    const said = { ...moved, metadata: { ...pod.metadata, annotations } };
-    expect(injected(said).pod.metadata?.annotations?.['quiesce.dev/engine']).toBe('redis');
+    const chosen = { ...moved, metadata: { ...pod.metadata, annotations } };
+    expect(injected(chosen).pod.metadata?.annotations?.['quiesce.dev/engine']).toBe('redis');
   });
 
-  it('survives a record of its annotations that somebody has broken', () => {
+  it('is injected again even if a user broke the record of its annotations', () => {
     for (const written of ['', 'null', '[]', '{', '"x"', '7']) {
       const pod = postgresPod({ annotations: { 'quiesce.dev/written': written } });
       const once = injected(pod).pod;
@@ -208,7 +208,7 @@ describe('for any pod', () => {
       }),
     );
 
-  it('the patch applies, and a second injection has 0 operations', () => {
+  it('the patch applies, and a second injection needs no operation', () => {
     fc.assert(
       fc.property(pods, (pod) => {
         const first = inject(pod, CONFIG);
@@ -221,7 +221,7 @@ describe('for any pod', () => {
     );
   });
 
-  it('no annotation of the user is changed or lost', () => {
+  it('no annotation of the user changes or disappears', () => {
     fc.assert(
       fc.property(pods, (pod) => {
         const result = inject(pod, CONFIG);
@@ -235,7 +235,7 @@ describe('for any pod', () => {
     );
   });
 
-  it('another configuration is reached by a patch that applies, and then stays', () => {
+  it('a new configuration is applied by one patch, and then needs no operation', () => {
     fc.assert(
       fc.property(pods, fc.integer({ min: 2_000, max: 600_000 }), (pod, hookTimeoutMs) => {
         const first = inject(pod, CONFIG);
@@ -260,7 +260,7 @@ describe('diff', () => {
   const key = fc.string().filter((text) => text !== '__proto__');
   const value = fc.dictionary(key, fc.oneof(leaf, named, fc.array(leaf), fc.dictionary(key, leaf)));
 
-  it('makes the one of the other', () => {
+  it('turns any value into any other', () => {
     fc.assert(
       fc.property(value, value, (before, after) => {
         expect(applyPatch(before, diff(before, after))).toEqual(after);

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await plane.namespace('shop');
   await plane.must('POST', `/api/v1/namespaces/${SYSTEM}/services`, {
     metadata: { name: 'hook' },
-    // There is no kube-proxy here: the API server reaches the replicas through the balancer.
+    // Without a kube-proxy here, the API server reaches the replicas through the balancer.
     spec: { type: 'ExternalName', externalName: 'localhost' },
   });
   await grant(plane);
@@ -45,7 +45,7 @@ afterEach(async () => {
   });
 });
 
-/** Exactly what docs/webhook.md says that it may do. */
+/** Grants exactly the rights in docs/webhook.md. */
 async function grant(to: ControlPlane): Promise<void> {
   const base = '/apis/rbac.authorization.k8s.io/v1';
   const subjects = [{ kind: 'User', name: 'webhook', apiGroup: 'rbac.authorization.k8s.io' }];
@@ -82,7 +82,7 @@ async function grant(to: ControlPlane): Promise<void> {
   });
 }
 
-/** As the chart makes it, in self-managed mode: without a caBundle. */
+/** Creates the configuration as the chart does in self-managed mode, without a caBundle. */
 async function configure(failurePolicy: 'Ignore' | 'Fail'): Promise<void> {
   await plane.must('POST', CONFIGURATION, {
     metadata: { name: 'quiesce' },
@@ -130,7 +130,10 @@ async function replica(...flags: readonly string[]): Promise<RunningWebhook> {
   return webhook;
 }
 
-/** Ready, with the API server known to have taken the trust: it hears of it by a watch. */
+/**
+ * Starts a replica and waits until the API server trusts its certificate. The API server learns of the
+ * caBundle by a watch, so that takes a moment after the replica is ready.
+ */
 async function serve(failurePolicy: 'Ignore' | 'Fail' = 'Ignore'): Promise<RunningWebhook> {
   await configure(failurePolicy);
   const webhook = await replica('--failure-policy', failurePolicy);
@@ -156,7 +159,7 @@ function pod(name: string, change: Parameters<typeof postgresPod>[0] = {}): Pod 
   return { ...made, metadata: { ...made.metadata, name, namespace: 'shop' } };
 }
 
-/** What a backup holds of a stored pod, and a restore creates again. */
+/** A stored pod as a backup contains it and a restore creates it again. */
 function asBackedUp(stored: Pod, labels: Record<string, string> = {}): Pod {
   const { metadata, spec } = structuredClone(stored) as Pod & { spec: { nodeName?: string } };
   delete spec.nodeName;
@@ -179,7 +182,7 @@ const counted = async (webhook: RunningWebhook, result: string): Promise<number>
   );
 
 describe('behind a real API server', () => {
-  it('a StatefulSet’s pods are injected, and a restored one is prepared once', async () => {
+  it('a StatefulSet’s pods are injected, and a restored pod gets one init container', async () => {
     const webhook = await serve();
     const { metadata, spec } = postgresPod({ spec: { volumes: [] } });
     await plane.must('POST', STATEFUL_SETS, {
@@ -213,7 +216,7 @@ describe('behind a real API server', () => {
       '/var/lib/quiesce',
       '/var/run/secrets/kubernetes.io/serviceaccount',
     ]);
-    // The service account's token goes to the database only, also after the API server's own plugins.
+    // Only the database gets the service account's token, even after the API server's own plugins.
     expect(sidecar?.volumeMounts?.at(-1)).toMatchObject({
       name: 'quiesce-run',
       subPath: 'no-token',
@@ -245,7 +248,7 @@ describe('behind a real API server', () => {
   });
 
   it.each(goldenNames)(
-    '%s is accepted, and created again from what was stored: 0 operations',
+    '%s is accepted, and needs no operation when created again as stored',
     async (name) => {
       const [webhook] = replicas.length > 0 ? replicas : [await serve()];
       const golden = goldenPod(name);
@@ -267,7 +270,7 @@ describe('behind a real API server', () => {
     },
   );
 
-  it('what is added passes the restricted Pod Security Standard', async () => {
+  it('an injected pod passes the restricted Pod Security Standard', async () => {
     await serve();
     await plane.namespace('strict', { 'pod-security.kubernetes.io/enforce': 'restricted' });
     const securityContext = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
@@ -293,7 +296,7 @@ describe('behind a real API server', () => {
     expect(answer.body.spec?.initContainers).toHaveLength(1);
   });
 
-  it('bad annotations: admitted without the sidecar, with a warning and an Event that name the field', async () => {
+  it('a pod with an invalid annotation is admitted without the sidecar; a warning and an Event give the name', async () => {
     await serve();
     const answer = await create(pod('bad', { annotations: { 'quiesce.dev/copy': 'clone' } }));
     expect(answer.status).toBe(201);
@@ -308,14 +311,14 @@ describe('behind a real API server', () => {
       .toMatch(/InvalidAnnotation.*|quiesce\.dev\/copy must be one of/);
   });
 
-  it('bad annotations with Fail: rejected, and the field is named', async () => {
+  it('a pod with an invalid annotation is refused with Fail, by the annotation’s name', async () => {
     await serve('Fail');
     const answer = await create(pod('bad', { annotations: { 'quiesce.dev/engine': 'oracle' } }));
     expect(answer.status).toBe(422);
     expect(JSON.stringify(answer.body)).toContain('quiesce.dev/engine');
   });
 
-  it('a user’s own hooks stay, and a warning and an Event say so', async () => {
+  it('a user’s own hooks are kept, and a warning and an Event say so', async () => {
     await serve();
     const own = { 'pre.hook.backup.velero.io/command': '["/bin/own"]' };
     const answer = await create(pod('own', { annotations: own }));
@@ -333,7 +336,7 @@ describe('behind a real API server', () => {
       .toContain('HooksNotAdded');
   });
 
-  it('no Event is written on a dry run', async () => {
+  it('a dry run writes no Event', async () => {
     await serve();
     const owner = { metadata: { name: 'dry-only', namespace: 'shop' } };
     const made = pod('dry-only', { annotations: { 'quiesce.dev/ttl': 'soon' } });
@@ -345,7 +348,7 @@ describe('behind a real API server', () => {
     expect(JSON.stringify(events)).not.toContain('dry-only');
   });
 
-  it('a webhook that was killed keeps no pod from starting', async () => {
+  it('a killed webhook does not keep pods from starting', async () => {
     const webhook = await serve();
     await webhook.stop('SIGKILL');
     const begun = Date.now();
@@ -355,7 +358,7 @@ describe('behind a real API server', () => {
     expect(Date.now() - begun).toBeLessThan(6_000);
   });
 
-  it('two replicas that begin at once agree on one certificate', async () => {
+  it('replicas that start at once agree on one certificate', async () => {
     await configure('Fail');
     const both = await Promise.all([replica(), replica(), replica()]);
     await Promise.all(both.map((one) => one.ready()));
@@ -376,7 +379,7 @@ describe('behind a real API server', () => {
     }
   });
 
-  it('two replicas rotate certificates and authorities under load: not one pod is refused', async () => {
+  it('two replicas rotate certificates and authorities under load, and no pod is refused', async () => {
     await configure('Fail');
     const lifetimes = ['--certificate-lifetime', '15s', '--ca-lifetime', '45s'];
     const both = await Promise.all([replica(...lifetimes), replica(...lifetimes)]);
@@ -424,7 +427,7 @@ describe('behind a real API server', () => {
     }
   }, 240_000);
 
-  it('stops without a refused pod while the other replica serves on', async () => {
+  it('a replica stops without a refused pod while the other one serves', async () => {
     await configure('Fail');
     const [one, other] = [await replica(), await replica()];
     await Promise.all([one.ready(), other.ready()]);
@@ -447,13 +450,13 @@ describe('behind a real API server', () => {
     expect(statuses.filter((status) => status !== 201)).toEqual([]);
   });
 
-  it('has no other right than those, and needs no more', async () => {
+  it('the documented rights are enough', async () => {
     const webhook = await serve();
     await create(pod('warned', { annotations: { 'quiesce.dev/ttl': 'soon' } }));
-    expect(webhook.log()).not.toMatch(/forbidden|cannot be kept|events cannot/);
+    expect(webhook.log()).not.toMatch(/forbidden|cannot be refreshed|cannot write Events/);
   });
 
-  it('without the right to write Events it serves all the same, and says so once', async () => {
+  it('a replica without rights is not ready, and logs why without a private key', async () => {
     await serve();
     await Promise.all(replicas.splice(0).map((one) => one.stop()));
     const { data } = await plane.must<{ data: Record<string, string> }>(
@@ -461,13 +464,13 @@ describe('behind a real API server', () => {
       `/api/v1/namespaces/${SYSTEM}/secrets/tls`,
     );
     expect(data['ca.key']).toBeDefined();
-    const poor = await startWebhook(
+    const unprivileged = await startWebhook(
       ['--service', 'hook', '--namespace', SYSTEM, '--secret', 'tls'],
       { KUBECONFIG: await plane.kubeconfig('nobody') },
     );
-    replicas.push(poor);
-    await poor.ready(false);
-    await expect.poll(() => poor.log(), { timeout: 30_000 }).toMatch(/cannot be kept/);
-    expect(poor.log()).not.toContain('PRIVATE KEY');
+    replicas.push(unprivileged);
+    await unprivileged.ready(false);
+    await expect.poll(() => unprivileged.log(), { timeout: 30_000 }).toMatch(/cannot be refreshed/);
+    expect(unprivileged.log()).not.toContain('PRIVATE KEY');
   });
 });

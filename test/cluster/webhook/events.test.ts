@@ -3,7 +3,7 @@ import type { Cluster, ClusterEvent } from '../../../src/cluster/api/client.ts';
 import { EventWriter } from '../../../src/cluster/webhook/events.ts';
 import type { Logger } from '../../../src/logger.ts';
 
-it('tells of each problem of a pod once, however many have the same reason', () => {
+it('writes one Event for each problem of a pod, even if problems share a reason', () => {
   const created: ClusterEvent[] = [];
   const cluster = {
     createEvent: (event: ClusterEvent) => Promise.resolve(void created.push(event)),
@@ -14,7 +14,7 @@ it('tells of each problem of a pod once, however many have the same reason', () 
     message,
   }));
   for (let again = 0; again < 3; again += 1) {
-    writer.tell({ metadata: { name: 'db-0' } }, 'shop', notices);
+    writer.report({ metadata: { name: 'db-0' } }, 'shop', notices);
   }
   expect(created.map(({ message }) => message)).toEqual(notices.map(({ message }) => message));
 });

@@ -38,7 +38,7 @@ describe('an AdmissionReview', () => {
     expect(again.answer.response).not.toHaveProperty('patch');
   });
 
-  it('with bad annotations is admitted with a warning that names the field, or refused with Fail', () => {
+  it('of a pod with invalid annotations is admitted with a warning, or refused with Fail', () => {
     const pod = postgresPod({ annotations: { 'quiesce.dev/copy': 'clone' } });
     const ignored = answerReview(review(pod), CONFIG, 'Ignore');
     expect(ignored.answer.response).toMatchObject({ allowed: true });
@@ -52,7 +52,7 @@ describe('an AdmissionReview', () => {
     expect(failed.answer.response.status?.message).toContain('quiesce.dev/copy');
   });
 
-  it('of a pod of a Job is admitted as it is, with a warning', () => {
+  it('of a Job’s pod is admitted unchanged, with a warning', () => {
     const { answer, result } = answerReview(
       review(postgresPod({ spec: { restartPolicy: 'Never' } })),
       CONFIG,
@@ -63,12 +63,12 @@ describe('an AdmissionReview', () => {
     expect(answer.response.warnings).toHaveLength(1);
   });
 
-  it('has no effect outside its answer on a dry run', () => {
+  it('of a dry run has no effect outside its answer', () => {
     const pod = postgresPod({ annotations: { 'quiesce.dev/copy': 'clone' } });
     expect(answerReview(review(pod, { dryRun: true }), CONFIG, 'Ignore').events).toEqual([]);
   });
 
-  it('never stops a pod because of what it is made of', () => {
+  it('of a malformed pod is admitted without a patch', () => {
     const labels = { 'quiesce.dev/inject': 'true' };
     const odd = [
       { metadata: { labels }, spec: { containers: 'x' } },
@@ -90,11 +90,11 @@ describe('an AdmissionReview', () => {
     [{}],
     [{ apiVersion: 'admission.k8s.io/v1beta1', kind: 'AdmissionReview', request: {} }],
     [{ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' }],
-  ])('is refused where it is none: %j', (body) => {
-    expect(() => answerReview(body, CONFIG, 'Ignore')).toThrow(/no AdmissionReview/);
+  ])('is refused if the body is something else: %j', (body) => {
+    expect(() => answerReview(body, CONFIG, 'Ignore')).toThrow(/is not an AdmissionReview/);
   });
 
-  it('of anything but the creation of a pod is admitted', () => {
+  it('of anything but the creation of a pod is admitted unchanged', () => {
     for (const more of [{ operation: 'UPDATE' }, { kind: { kind: 'Service' } }]) {
       const { answer } = answerReview(review(postgresPod({}), more), CONFIG, 'Fail');
       expect(answer.response).toEqual({ uid: 'u1', allowed: true });

@@ -9,7 +9,7 @@ import { Crowd, openFiles } from '../../support/crowd.ts';
 import { postgresPod } from '../../support/pods.ts';
 import { post, type RunningWebhook, startWebhook } from '../../support/webhook.ts';
 
-/** The one in the certificate. */
+/** The name in the certificate. */
 const NAME = 'localhost';
 let dir: string;
 let webhook: RunningWebhook | undefined;
@@ -42,7 +42,7 @@ const review = (object: unknown): string =>
   });
 
 describe('quiesce webhook with a mounted certificate', () => {
-  it('answers reviews over TLS, counts them, and stops when told', async () => {
+  it('answers reviews over TLS, counts them, and stops on SIGTERM', async () => {
     await mount('server');
     webhook = await start();
     await webhook.ready();
@@ -67,7 +67,7 @@ describe('quiesce webhook with a mounted certificate', () => {
     expect((await post(webhook.port, await ca(), review(postgresPod({})))).status).toBe(200);
   });
 
-  it('refuses what is no review, and other paths', async () => {
+  it('refuses other bodies and other paths', async () => {
     await mount('server');
     webhook = await start();
     await webhook.ready();
@@ -80,7 +80,7 @@ describe('quiesce webhook with a mounted certificate', () => {
     expect((await send(review(postgresPod({})))).status).toBe(200);
   });
 
-  it('lives without a certificate, is not ready, and serves as soon as there is one', async () => {
+  it('runs without a certificate but is not ready, and serves as soon as there is one', async () => {
     webhook = await start();
     await webhook.ready(false);
     expect((await fetch(`http://127.0.0.1:${webhook.metricsPort}/healthz`)).status).toBe(200);
@@ -89,7 +89,7 @@ describe('quiesce webhook with a mounted certificate', () => {
     expect((await post(webhook.port, await ca(), review(postgresPod({})))).status).toBe(200);
   });
 
-  it('serves a new certificate without a restart, and keeps the old one where the new is broken', async () => {
+  it('serves a new certificate without a restart, and keeps the old one if the new one is invalid', async () => {
     await mount('server');
     webhook = await start();
     await webhook.ready();
@@ -110,7 +110,7 @@ describe('quiesce webhook with a mounted certificate', () => {
     expect(second.fingerprint).not.toBe(first.fingerprint);
   });
 
-  it('answers in the one form of errors, and as the protocol wants it', async () => {
+  it('answers malformed requests with the standard error body and the right status', async () => {
     await mount('server');
     webhook = await start();
     await webhook.ready();
@@ -155,7 +155,7 @@ describe('quiesce webhook with a mounted certificate', () => {
     for (const crowd of crowds) crowd.leave();
   });
 
-  it('waits for no half a gigabyte of reviews that never end', async () => {
+  it('closes most of the connections whose reviews never end, so memory stays bounded', async () => {
     await mount('server');
     webhook = await start();
     await webhook.ready();
@@ -177,7 +177,7 @@ describe('quiesce webhook with a mounted certificate', () => {
     for (const socket of senders) socket.destroy();
   });
 
-  it('names every bad flag at once and exits with 2', async () => {
+  it('reports every invalid flag at once and exits with 2', async () => {
     webhook = await startWebhook([
       '--image',
       'BAD IMAGE',
@@ -194,7 +194,7 @@ describe('quiesce webhook with a mounted certificate', () => {
     }
   });
 
-  it('adds no container that an API server would refuse, and the pod with it', async () => {
+  it('refuses a memory request above the limit, since API servers would refuse every pod', async () => {
     await mount('server');
     webhook = await startWebhook(['--certificates', 'files', '--memory-request', '1Gi']);
     await expect.poll(() => webhook?.process.exitCode, { timeout: 30_000 }).toBe(2);

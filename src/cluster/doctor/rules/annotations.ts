@@ -1,6 +1,6 @@
 import { differences } from '../../inject/application.ts';
 import { BACKUP_HOOK } from '../../inject/hooks.ts';
-import { ALIASES, INJECT_LABEL, isOurs } from '../../objects/names.ts';
+import { ALIASES, INJECT_LABEL, hasQuiescePrefix } from '../../objects/names.ts';
 import { readSettings } from '../../inject/settings.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
 import { annotationsOf, at } from '../../inventory/catalog.ts';
@@ -80,7 +80,7 @@ export const annotationRules: readonly PodRule[] = [
       const aliases = Object.values(ALIASES);
       const all = new Set([given, pod]);
       for (const [key, value] of [...all].flatMap(labelsAndAnnotations)) {
-        const ours = isOurs(key) || aliases.includes(key) || key.includes(BACKUP_HOOK);
+        const ours = hasQuiescePrefix(key) || aliases.includes(key) || key.includes(BACKUP_HOOK);
         if (ours && typeof value !== 'string')
           yield `${key} is ${JSON.stringify(value)}, without quotes.`;
       }

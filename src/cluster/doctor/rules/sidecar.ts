@@ -5,7 +5,7 @@ import { isImageOf } from '../../inject/find-database.ts';
 import { ENGINE_NAMES } from '../../../engines/names.ts';
 import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
 import { securityContext } from '../../inject/security-context.ts';
-import { clean, isWithin } from '../../inject/volumes.ts';
+import { cleanPath, isWithin } from '../../inject/volumes.ts';
 import type { Facts } from '../../inventory/pod-facts.ts';
 import type { PodRule } from '../rule.ts';
 
@@ -46,13 +46,15 @@ function dataMounts({ sidecar, data }: Facts): readonly VolumeMount[] {
 /** Where the database's own mount of it is. */
 function databasePath({ mounts, data }: Facts): string | undefined {
   const found = mounts
-    .filter(({ name, mountPath }) => name === data?.volume && isWithin(data.path, clean(mountPath)))
-    .map(({ mountPath }) => clean(mountPath));
+    .filter(
+      ({ name, mountPath }) => name === data?.volume && isWithin(data.path, cleanPath(mountPath)),
+    )
+    .map(({ mountPath }) => cleanPath(mountPath));
   return found.toSorted((a, b) => b.length - a.length)[0];
 }
 
 function mountPaths({ sidecar }: Facts): readonly string[] {
-  return (sidecar?.volumeMounts ?? []).map(({ mountPath }) => clean(mountPath));
+  return (sidecar?.volumeMounts ?? []).map(({ mountPath }) => cleanPath(mountPath));
 }
 
 export const sidecarRules: readonly PodRule[] = [
@@ -182,8 +184,8 @@ export const sidecarRules: readonly PodRule[] = [
       const mounts = dataMounts(facts);
       const path = databasePath(facts);
       if (mounts.length === 0 || path === undefined) return;
-      const own = facts.mounts.find(({ mountPath }) => clean(mountPath) === path);
-      const same = mounts.find(({ mountPath }) => clean(mountPath) === path);
+      const own = facts.mounts.find(({ mountPath }) => cleanPath(mountPath) === path);
+      const same = mounts.find(({ mountPath }) => cleanPath(mountPath) === path);
       if (same === undefined) {
         yield `The volume ${facts.data?.volume} is at ${mounts[0]?.mountPath} in the sidecar, and at ${path} in ${facts.database?.container.name}.`;
       } else if ((same.subPath ?? '') !== (own?.subPath ?? '')) {
@@ -213,9 +215,9 @@ export const sidecarRules: readonly PodRule[] = [
     fix: 'Set QUIESCE_DATA_DIR to the mount of the data.',
     *check(facts) {
       const dir = facts.env.plain('QUIESCE_DATA_DIR');
-      const mounts = dataMounts(facts).map(({ mountPath }) => clean(mountPath));
+      const mounts = dataMounts(facts).map(({ mountPath }) => cleanPath(mountPath));
       if (dir === undefined || !posix.isAbsolute(dir) || mounts.length === 0) return;
-      if (mounts.some((mount) => isWithin(clean(dir), mount))) return;
+      if (mounts.some((mount) => isWithin(cleanPath(dir), mount))) return;
       yield `QUIESCE_DATA_DIR is ${dir}, and the volume ${facts.data?.volume} is at ${mounts.join(', ')} in the sidecar.`;
     },
   },
@@ -232,7 +234,7 @@ export const sidecarRules: readonly PodRule[] = [
       const socket = env.plain('QUIESCE_SOCKET');
       const run = socket === undefined ? RUN_DIR : posix.dirname(socket);
       const paths = mountPaths(facts);
-      for (const folder of [state, run].map(clean)) {
+      for (const folder of [state, run].map(cleanPath)) {
         if (!paths.some((path) => isWithin(folder, path))) {
           yield `No volume of the container ${sidecar.name} is mounted at ${folder}.`;
         }
