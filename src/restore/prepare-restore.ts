@@ -77,7 +77,7 @@ async function existingFolder(path: string): Promise<string> {
   try {
     if ((await stat(path)).isDirectory()) return await realpath(path);
   } catch (error) {
-    if (!isOther(error)) throw asRestoreError(error);
+    if (!isMissingOrWrongType(error)) throw asRestoreError(error);
   }
   throw new QuiesceError('USAGE', `--data: ${path} is not a folder.`, {
     field: '--data',
@@ -113,7 +113,7 @@ async function readReceipt(dataDir: string): Promise<Receipt | null> {
 
 /** The given receipt speaks of this very freeze, and that freeze held to its end. */
 function checkSame(own: Receipt, given: Receipt): void {
-  const differ = (what: string, here: unknown, there: unknown): void => {
+  const requireSame = (what: string, here: unknown, there: unknown): void => {
     if (JSON.stringify(here) === JSON.stringify(there)) return;
     throw new QuiesceError(
       'RESTORE_RECEIPT_INVALID',
@@ -121,11 +121,11 @@ function checkSame(own: Receipt, given: Receipt): void {
       { hint: `Give the receipt that the thaw of ${own.id} printed.`, field: '--receipt' },
     );
   };
-  differ('id', own.id, given.id);
-  differ('engine', own.engine, given.engine);
-  differ('mode', own.mode, given.mode);
-  differ('start', own.frozenAt, given.frozenAt);
-  differ('first position', own.position?.['startLsn'], given.position?.['startLsn']);
+  requireSame('id', own.id, given.id);
+  requireSame('engine', own.engine, given.engine);
+  requireSame('mode', own.mode, given.mode);
+  requireSame('start', own.frozenAt, given.frozenAt);
+  requireSame('first position', own.position?.['startLsn'], given.position?.['startLsn']);
   if (given.verdict !== 'consistent') {
     throw new QuiesceError(
       'RESTORE_RECEIPT_INVALID',
@@ -177,15 +177,15 @@ function invalid(path: string, why: string): QuiesceError {
 
 const UNREADABLE = ['EACCES', 'EPERM', 'EROFS', 'EIO', 'ENOSPC', 'EDQUOT'];
 /** What a system call says where a file or folder is missing, or something else lies under its name. */
-const OTHER = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO', 'EFTYPE'];
+const MISSING_OR_WRONG_TYPE = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO', 'EFTYPE'];
 
-function isOther(error: unknown): boolean {
-  return OTHER.some((code) => isErrno(error, code));
+function isMissingOrWrongType(error: unknown): boolean {
+  return MISSING_OR_WRONG_TYPE.some((code) => isErrno(error, code));
 }
 
 /** Names the error of a system call that the data did not allow. */
 export function asRestoreError(error: unknown): unknown {
-  if (isOther(error)) {
+  if (isMissingOrWrongType(error)) {
     const path = (error as NodeJS.ErrnoException).path ?? 'A file of the copy';
     return new QuiesceError(
       'RESTORE_INCOMPLETE',

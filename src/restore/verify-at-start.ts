@@ -56,13 +56,13 @@ export class RestoreCheck {
    */
   async start(openId: string | null, leftBehind: readonly string[] = []): Promise<void> {
     const looking = this.#deps.volume.receipt();
-    this.#running = looking.then((receipt) => this.#act(receipt, openId, leftBehind));
+    this.#running = looking.then((receipt) => this.#handleReceipt(receipt, openId, leftBehind));
     await withDeadline(LOOK_WITHIN_MS, looking).catch((error: unknown) => {
       this.#deps.logger.warn({ err: error }, 'the volume gives no answer');
     });
   }
 
-  async #act(
+  async #handleReceipt(
     receipt: Receipt | 'unreadable' | null,
     openId: string | null,
     leftBehind: readonly string[],
@@ -70,7 +70,7 @@ export class RestoreCheck {
     if (this.#stop.signal.aborted) return;
     if (receipt === null) {
       // No freeze is open and no copy is to be verified: whatever lies here has no owner any more.
-      if (openId === null) await this.#tidy();
+      if (openId === null) await this.#removeLeftovers();
       return;
     }
     if (receipt === 'unreadable') {
@@ -97,7 +97,7 @@ export class RestoreCheck {
   }
 
   /** Resolves when the files on the volume are no longer needed; rejects when the signal aborts. */
-  async settled(signal: AbortSignal): Promise<void> {
+  async waitUntilIdle(signal: AbortSignal): Promise<void> {
     await unlessAborted(this.#running, signal);
   }
 
@@ -114,7 +114,7 @@ export class RestoreCheck {
     const message = result.verified
       ? 'The running database contains what the receipt promises.'
       : wrong.join(' ');
-    await this.#keep(receipt, checkedAt, result);
+    await this.#recordResult(receipt, checkedAt, result);
     this.#report({ id: receipt.id, verified: result.verified, checkedAt, message }, result);
   }
 
@@ -129,7 +129,7 @@ export class RestoreCheck {
         const known = toQuiesceError(error);
         // A receipt that makes no sense to the engine will not make sense later either.
         if (!known.code.startsWith('ENGINE_')) return unverifiable(known.message);
-        this.#wait(receipt.id, known.message);
+        this.#reportWaiting(receipt.id, known.message);
       }
       await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_AFTER_MS));
     }
@@ -139,11 +139,11 @@ export class RestoreCheck {
   async #remove(id: string): Promise<void> {
     const problem = await this.#deps.volume.clear(id);
     this.#deps.logger.warn({ freeze: id, problem }, 'the receipt of an ended freeze was left here');
-    await this.#tidy();
+    await this.#removeLeftovers();
   }
 
   /** Has the engine remove what a freeze may have left whose journal was lost with its pod. */
-  async #tidy(): Promise<void> {
+  async #removeLeftovers(): Promise<void> {
     try {
       await this.#deps.engine.recover(null, this.#stop.signal);
     } catch (error) {
@@ -151,7 +151,7 @@ export class RestoreCheck {
     }
   }
 
-  #wait(id: string, problem: string): void {
+  #reportWaiting(id: string, problem: string): void {
     const message = `Not verified yet: ${problem}`;
     if (this.#view?.message === message) return;
     this.#view = { id, verified: null, checkedAt: null, message };
@@ -166,13 +166,13 @@ export class RestoreCheck {
     else this.#deps.logger.error(facts, 'the restored copy is NOT verified');
   }
 
-  async #keep(receipt: Receipt, verifiedAt: string, result: VerifyResult): Promise<void> {
+  async #recordResult(receipt: Receipt, verifiedAt: string, result: VerifyResult): Promise<void> {
     const content = { receipt, verifiedAt, verified: result.verified, checks: result.checks };
     try {
       const text = `${JSON.stringify(content, null, 2)}\n`;
       await this.#deps.volume.write(`${RESTORED_PREFIX}${receipt.id}.json`, text);
       await this.#deps.volume.clear(receipt.id);
-      await this.#tidy();
+      await this.#removeLeftovers();
     } catch (error) {
       // The receipt stays, so the next start verifies again: late, but never wrong.
       const problem = describeErrno(error);

@@ -16,7 +16,7 @@ import { unlessAborted } from '../../lib/deadline.ts';
 import { holdServer } from './freeze/freeze.ts';
 import { requireUnlocked } from './freeze/fsync-lock.ts';
 import { readMetadata } from './metadata/metadata.ts';
-import { type Prepared, prepareFreeze } from './freeze/prepare.ts';
+import { type PreparedFreeze, prepareFreeze } from './freeze/prepare.ts';
 import { recoverLock } from './freeze/recover.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
@@ -38,7 +38,7 @@ class MongoEngine implements Engine {
   #busy = false;
   /** One release at a time: the same lock must not be released twice. */
   #recovering: Promise<void> | undefined;
-  readonly #freeze = new TwoStep<Prepared>(({ session }) => {
+  readonly #freeze = new TwoStep<PreparedFreeze>(({ session }) => {
     this.#busy = false;
     return session.close();
   });
@@ -65,7 +65,7 @@ class MongoEngine implements Engine {
       return this.#open(signal, client);
     };
     const known = { client, settings: this.#settings, dataDir: this.#dataDir, context };
-    const work = (session: Session): Promise<Prepared> =>
+    const work = (session: Session): Promise<PreparedFreeze> =>
       prepareFreeze({ ...known, session }, signal);
     try {
       await this.#freeze.prepare(open, work, signal);

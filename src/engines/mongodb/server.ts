@@ -77,7 +77,7 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
   };
   checkVersion(version);
   const hello = await readHello(session, signal);
-  if (hello.role === 'router' || hello.role === 'arbiter') return { ...hello, ...nothing(version) };
+  if (hello.role === 'router' || hello.role === 'arbiter') return { ...hello, ...noFacts(version) };
   const sections = { repl: 0, metrics: 0, wiredTiger: 0, tcmalloc: 0, locks: 0 };
   const status = await session.admin(
     { serverStatus: 1, ...sections },
@@ -99,7 +99,7 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
   };
 }
 
-function nothing(version: string) {
+function noFacts(version: string) {
   const none = { pid: 0, startedAt: '', storageEngine: 'none', persistent: false };
   return { ...none, version, isShard: false, dataId: undefined };
 }

@@ -16,7 +16,7 @@ const positionSchema = z.looseObject({
 });
 
 /** A receipt is what somebody hands in: what it names must not lead out of the volume. */
-const inside = z
+const relativePath = z
   .string()
   .refine(
     (path) => !path.startsWith('/') && !path.split('/').includes('..'),
@@ -25,14 +25,16 @@ const inside = z
 
 const restoreSchema = z.looseObject({
   persistence: z.enum(['aof', 'aof+rdb', 'rdb']),
-  dir: inside.nullable(),
+  dir: relativePath.nullable(),
   dbfilename: z.string(),
   appendfilename: z.string(),
   appenddirname: z.string().nullable(),
-  files: z.array(z.object({ name: inside, size: z.number(), head: z.string(), tail: z.string() })),
+  files: z.array(
+    z.object({ name: relativePath, size: z.number(), head: z.string(), tail: z.string() }),
+  ),
 });
 
-export interface PromisedState {
+export interface ReceiptClaims {
   readonly position: z.infer<typeof positionSchema>;
   readonly restore: z.infer<typeof restoreSchema>;
 }
@@ -41,14 +43,14 @@ export interface PromisedState {
  * @param refuse makes the error where the receipt is of another engine, or of no hold; without it, that of
  * a verification.
  */
-export function promiseIn(
+export function claimsIn(
   receipt: Receipt,
   refuse?: Parameters<typeof promisedIn>[3],
-): PromisedState {
+): ReceiptClaims {
   return promisedIn(receipt, 'redis', { position: positionSchema, restore: restoreSchema }, refuse);
 }
 
-export function namesOf({ restore }: PromisedState): FileNames {
+export function namesOf({ restore }: ReceiptClaims): FileNames {
   const { dbfilename, appendfilename, appenddirname } = restore;
   return { dbfilename, appendfilename, appenddirname };
 }

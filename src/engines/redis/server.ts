@@ -108,7 +108,7 @@ export function rdbState(info: Info): JsonObject {
 }
 
 /** A child that writes RDB or AOF files, or is about to be started. */
-export function childAtWork(info: Info): string | null {
+export function runningChild(info: Info): string | null {
   const children: readonly (readonly [field: string, what: string])[] = [
     ['rdb_bgsave_in_progress', 'a background save'],
     ['aof_rewrite_in_progress', 'a rewrite of the AOF'],

@@ -6,7 +6,7 @@ import { tool } from '../../../src/testbed/os.ts';
 import {
   escapeName,
   findDataFolder,
-  requireOnePlace,
+  requireOneVolume,
 } from '../../../src/engines/mongodb/data-dir/data-dir.ts';
 import { ROOT, startStandalone } from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
@@ -39,7 +39,7 @@ async function data(...folders: readonly string[]): Promise<void> {
 const look = async (perDatabase = false): Promise<void> => {
   const folder = await findDataFolder(join(dir, 'data'), '/data/db');
   const names = { perDatabase, databases: ['my-app', 'local'] };
-  await requireOnePlace(folder, names, 'snapshot');
+  await requireOneVolume(folder, names, 'snapshot');
 };
 
 const link = (name: string): Promise<void> =>

@@ -115,7 +115,7 @@ describe('the majority without a member', () => {
     arbiter: state === 'ARBITER',
     delaySeconds: 0,
     opTime: undefined,
-    heardAt: undefined,
+    heartbeatAt: undefined,
     ...more,
   });
   const view = (...members: Member[]): SetView => ({

@@ -33,15 +33,15 @@ const TLS_CODES =
 export function toEngineError(error: unknown, context: ErrorContext): QuiesceError {
   if (error instanceof QuiesceError) return error;
   const { name = '', code } = error as DriverError;
-  const said = clean(wordsOf(error as DriverError), context.secrets);
+  const detail = clean(messageOf(error as DriverError), context.secrets);
   const where = `${context.doing} at ${context.target}`;
   const made = (known: ErrorCode, sentence: string, hint?: string): QuiesceError =>
     new QuiesceError(known, sentence, hint === undefined ? {} : { hint });
   if (code === AUTHENTICATION_FAILED || name === 'MongoMissingCredentialsError') {
-    return made('ENGINE_AUTH', `Cannot ${where}: ${said}.`);
+    return made('ENGINE_AUTH', `Cannot ${where}: ${detail}.`);
   }
   if (code === UNAUTHORIZED) {
-    const anonymous = /requires authentication/i.test(said);
+    const anonymous = /requires authentication/i.test(detail);
     return anonymous
       ? made(
           'ENGINE_AUTH',
@@ -50,22 +50,22 @@ export function toEngineError(error: unknown, context: ErrorContext): QuiesceErr
         )
       : made(
           'ENGINE_PRIVILEGE',
-          `Cannot ${where}: ${said}.`,
+          `Cannot ${where}: ${detail}.`,
           'Create the role of roles/mongodb.json as an administrator and grant it to this user.',
         );
   }
   if (typeof code === 'number' && STARTING.has(code)) {
-    return made('ENGINE_STARTING', `Cannot ${where}: ${said}.`);
+    return made('ENGINE_STARTING', `Cannot ${where}: ${detail}.`);
   }
-  if (isTls(error)) return made('ENGINE_TLS', `Cannot ${where}: ${said}.`);
+  if (isTls(error)) return made('ENGINE_TLS', `Cannot ${where}: ${detail}.`);
   if (
     /^Mongo(?:Network|ServerSelection|PoolCleared|TopologyClosed|ServerClosed|NotConnected|Operation)/.test(
       name,
     )
   ) {
-    return made('ENGINE_UNREACHABLE', `Cannot ${where}: ${said}.`);
+    return made('ENGINE_UNREACHABLE', `Cannot ${where}: ${detail}.`);
   }
-  return made('ENGINE_FAILED', `Cannot ${where}: ${said}.`);
+  return made('ENGINE_FAILED', `Cannot ${where}: ${detail}.`);
 }
 
 function isTls(error: unknown): boolean {
@@ -83,7 +83,7 @@ function firstServerError(reason: unknown): unknown {
   return servers instanceof Map ? [...servers.values()][0]?.error : undefined;
 }
 
-function wordsOf(error: DriverError): string {
+function messageOf(error: DriverError): string {
   const { message = 'unknown failure', codeName } = error;
   const first = message.split('\n')[0]?.trim().replace(/\.$/, '') ?? '';
   return typeof codeName === 'string' && !message.includes(codeName)

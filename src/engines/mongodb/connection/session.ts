@@ -9,7 +9,7 @@ const CLOSE_WITHIN_MS = 2_000;
 const SINGLE = { minPoolSize: 0, maxPoolSize: 1, serverMonitoringMode: 'poll' } as const;
 
 /** Which server, and as whom: the sidecar's own settings, or another member of its set. */
-export type Where =
+export type Destination =
   | {
       readonly settings: MongoSettings;
       /** What the server calls its connections by; default `quiesce`. */
@@ -39,7 +39,7 @@ export class Session {
    *
    * @throws QuiesceError ENGINE_UNREACHABLE, ENGINE_AUTH, ENGINE_TLS.
    */
-  static async open(where: Where, signal: AbortSignal): Promise<Session> {
+  static async open(where: Destination, signal: AbortSignal): Promise<Session> {
     const { settings } = where;
     const target = 'member' in where ? where.member : settings.target;
     signal.throwIfAborted();
@@ -110,7 +110,7 @@ export class Session {
   }
 }
 
-function makeClient(where: Where): MongoClient {
+function makeClient(where: Destination): MongoClient {
   const { settings } = where;
   if (!('member' in where)) {
     const { appName, single } = where;

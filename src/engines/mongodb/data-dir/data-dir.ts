@@ -34,7 +34,7 @@ export async function findDataFolder(dataDir: string, dbPath: string): Promise<D
   let denied: string | undefined;
   for (const end of ['', ...ends]) {
     const path = join(dataDir, end);
-    const found = await look(join(path, WIREDTIGER_FILE));
+    const found = await presenceOf(join(path, WIREDTIGER_FILE));
     if (found === 'there') return { path, relative: relative(dataDir, path) };
     if (found === 'denied') denied = path;
   }
@@ -51,7 +51,7 @@ export async function findDataFolder(dataDir: string, dbPath: string): Promise<D
  * @throws QuiesceError ENGINE_DATA_MISMATCH.
  */
 export async function requireBackupFile(folder: DataFolder, target: string): Promise<void> {
-  const found = await look(join(folder.path, BACKUP_FILE));
+  const found = await presenceOf(join(folder.path, BACKUP_FILE));
   if (found === 'there') return;
   if (found === 'denied') throw unreadable(folder.path);
   throw new QuiesceError(
@@ -82,7 +82,7 @@ const DEEPEST = 2;
  *
  * @throws QuiesceError COPY_UNSUPPORTED, and ENGINE_DATA_MISMATCH for data that cannot be read.
  */
-export async function requireOnePlace(
+export async function requireOneVolume(
   folder: DataFolder,
   names: FolderNames,
   copy: CopyMethod,
@@ -94,13 +94,13 @@ export async function requireOnePlace(
   ]);
   for (const entry of await list(folder.path)) {
     if (!DATA_FILE.test(entry.name) && !ours.has(entry.name)) continue;
-    for await (const path of within(join(folder.path, entry.name), DEEPEST)) {
-      await requireHere(path, dev, copy);
+    for await (const path of filesBelow(join(folder.path, entry.name), DEEPEST)) {
+      await requireOnVolume(path, dev, copy);
     }
   }
 }
 
-async function requireHere(path: string, dev: number, copy: CopyMethod): Promise<void> {
+async function requireOnVolume(path: string, dev: number, copy: CopyMethod): Promise<void> {
   const info = await lstat(path).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     if (isDenied(error)) throw unreadable(path);
@@ -116,12 +116,12 @@ async function requireHere(path: string, dev: number, copy: CopyMethod): Promise
 }
 
 /** The path itself, then what lies in it; links are not followed. */
-async function* within(path: string, depth: number): AsyncGenerator<string> {
+async function* filesBelow(path: string, depth: number): AsyncGenerator<string> {
   yield path;
   const info = depth === 0 ? undefined : await lstat(path).catch(() => undefined);
   if (info?.isDirectory() !== true) return;
   for (const { name } of await list(path)) {
-    if (!isForeign(name)) yield* within(join(path, name), depth - 1);
+    if (!isForeign(name)) yield* filesBelow(join(path, name), depth - 1);
   }
 }
 
@@ -145,7 +145,7 @@ export function escapeName(database: string): string {
     .join('');
 }
 
-async function look(path: string): Promise<'there' | 'absent' | 'denied'> {
+async function presenceOf(path: string): Promise<'there' | 'absent' | 'denied'> {
   try {
     await stat(path);
     return 'there';

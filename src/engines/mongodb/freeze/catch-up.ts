@@ -14,8 +14,8 @@ const PRIMARY_WITHIN_MS = 3_000;
 export interface PrimaryPoint {
   readonly primary: string;
   readonly opTime: OpTime;
-  /** `asked`: the primary itself said so; `heard`: the last heartbeat after the freeze began did. */
-  readonly how: 'asked' | 'heard';
+  /** `asked`: the primary itself said so; `heartbeat`: the last heartbeat after the freeze began did. */
+  readonly how: 'asked' | 'heartbeat';
 }
 
 /**
@@ -44,8 +44,8 @@ export async function readPrimaryPoint(
     const view = await readSet(session, signal);
     const member = view.members.find((one) => one.state === 'PRIMARY');
     // The server's own clock stamps a heartbeat: it runs on this machine or pod.
-    return member?.opTime && member.heardAt !== undefined && member.heardAt > since
-      ? { primary: member.host, opTime: member.opTime, how: 'heard' }
+    return member?.opTime && member.heartbeatAt !== undefined && member.heartbeatAt > since
+      ? { primary: member.host, opTime: member.opTime, how: 'heartbeat' }
       : undefined;
   };
   return await lookUntil(look, ASK_AGAIN_AFTER_MS, signal);

@@ -2,17 +2,17 @@ import { QuiesceError } from '../../../errors.ts';
 import type { Hold } from '../../engine.ts';
 import { journalOf, lockHold } from './hold.ts';
 import { awaitJournaled, isJournaled } from './durable-point.ts';
-import { readLock, releaseSurely, requireUnlocked, takeLock } from './fsync-lock.ts';
-import type { Prepared } from './prepare.ts';
+import { readLock, releaseUntilGone, requireUnlocked, takeLock } from './fsync-lock.ts';
+import type { PreparedFreeze } from './prepare.ts';
 import { readHello } from '../server.ts';
-import { changed, establish } from './under-lock.ts';
+import { serverChanged, readFactsUnderLock } from './under-lock.ts';
 
 /**
  * Takes the lock and proves what it holds; on any failure nothing stays locked. A primary is locked
  * again until the lock has caught it with everything journaled: see `isJournaled`.
  */
 export async function holdServer(
-  prepared: Prepared,
+  prepared: PreparedFreeze,
   signal: AbortSignal,
   onReleased: () => void,
 ): Promise<Hold> {
@@ -33,7 +33,7 @@ export async function holdServer(
 
 /** @returns `undefined`: something was not journaled yet, and the lock was given back. */
 async function tryHold(
-  prepared: Prepared,
+  prepared: PreparedFreeze,
   signal: AbortSignal,
   onReleased: () => void,
 ): Promise<Hold | undefined> {
@@ -45,7 +45,7 @@ async function tryHold(
   await context.remember({ step: 'asking', runId, client });
   let lockCount: number;
   try {
-    if ((await readHello(session, signal)).runId !== runId) throw changed(session);
+    if ((await readHello(session, signal)).runId !== runId) throw serverChanged(session);
     if (server.role === 'primary') await awaitJournaled(session, signal);
     lockCount = await takeLock(session, runId, signal);
   } catch (error) {
@@ -55,7 +55,7 @@ async function tryHold(
   let opId: number | undefined;
   const undo = async (): Promise<void> => {
     // With others' locks beside ours the thread is theirs as well: the count alone is taken back.
-    await releaseSurely(session, { runId, opId: lockCount === 1 ? opId : undefined });
+    await releaseUntilGone(session, { runId, opId: lockCount === 1 ? opId : undefined });
     await forget();
   };
   try {
@@ -70,7 +70,7 @@ async function tryHold(
       await undo();
       return undefined;
     }
-    const facts = await establish(prepared, opId, signal);
+    const facts = await readFactsUnderLock(prepared, opId, signal);
     await context.remember(journalOf(facts.position));
     signal.throwIfAborted();
     return lockHold(session, facts, onReleased);

@@ -89,11 +89,15 @@ async function undo(session: Session, locking: Promise<Document>, runId: string)
   if (lock.status === 'rejected' && isServerAnswer(lock.reason)) return;
   // Either the unlock overtook the lock, or the connection broke: then the server alone knows.
   const ended = unlock.status === 'fulfilled';
-  await settle(session, runId, ended);
+  await finishUndo(session, runId, ended);
 }
 
 /** Asks until nothing of a lock of ours is left, in place or on its way. */
-async function settle(session: Session, runId: string, alreadyUnlocked: boolean): Promise<void> {
+async function finishUndo(
+  session: Session,
+  runId: string,
+  alreadyUnlocked: boolean,
+): Promise<void> {
   for (let seen = 0; ;) {
     const signal = AbortSignal.timeout(5_000);
     try {
@@ -142,7 +146,7 @@ export async function releaseLock(
 }
 
 /** As `releaseLock`, tried again until nothing of ours can be left. Never rejects. */
-export async function releaseSurely(
+export async function releaseUntilGone(
   session: Session,
   ours: { readonly runId: string; readonly opId: number | undefined },
 ): Promise<void> {

@@ -72,7 +72,7 @@ export async function checkLock(
     return [{ code: 'server-restarted', note }];
   }
   const now = await readServer(session, signal);
-  if (now.pid !== position.pid || apart(now.startedAt, position.startedAt) > 2_000) {
+  if (now.pid !== position.pid || msBetween(now.startedAt, position.startedAt) > 2_000) {
     found.push({
       code: 'server-restarted',
       note: `The server is another process (${now.pid}) than the one locked.`,
@@ -113,6 +113,6 @@ export async function checkLock(
   return found;
 }
 
-function apart(a: string, b: string): number {
+function msBetween(a: string, b: string): number {
   return Math.abs(Date.parse(a) - Date.parse(b));
 }

@@ -4,14 +4,14 @@ import type { FreezeContext } from '../../engine.ts';
 import { capabilitiesOf } from '../../names.ts';
 import { findLocked, type PrimaryPoint, readPrimaryPoint, waitForPoint } from './catch-up.ts';
 import { listDatabases } from './document-counts.ts';
-import { type DataFolder, findDataFolder, requireOnePlace } from '../data-dir/data-dir.ts';
+import { type DataFolder, findDataFolder, requireOneVolume } from '../data-dir/data-dir.ts';
 import { requireUnlocked } from './fsync-lock.ts';
 import { readSet, requireMajority, type SetView } from './replica-set.ts';
 import { readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 import type { MongoSettings } from '../connection/settings.ts';
 
-export interface Known {
+export interface PrepareInput {
   readonly session: Session;
   /** What the server calls the session's connections by, and no others. */
   readonly client: string;
@@ -21,7 +21,7 @@ export interface Known {
 }
 
 /** Everything that is known before the lock. */
-export interface Prepared extends Known {
+export interface PreparedFreeze extends PrepareInput {
   readonly server: ServerFacts;
   readonly folder: DataFolder | undefined;
   readonly databases: readonly string[];
@@ -33,8 +33,11 @@ export interface Prepared extends Known {
  * Refuses what the lock could not promise, and waits until a secondary has what the primary had when
  * the freeze was asked for. Blocks nobody.
  */
-export async function prepareFreeze(known: Known, signal: AbortSignal): Promise<Prepared> {
-  const { session, settings, dataDir, context } = known;
+export async function prepareFreeze(
+  input: PrepareInput,
+  signal: AbortSignal,
+): Promise<PreparedFreeze> {
+  const { session, settings, dataDir, context } = input;
   const { copies } = capabilitiesOf('mongodb');
   if (!copies.includes(context.copy)) {
     throw new QuiesceError(
@@ -48,17 +51,17 @@ export async function prepareFreeze(known: Known, signal: AbortSignal): Promise<
   await requireUnlocked(session, signal);
   const databases = await listDatabases(session, signal);
   const folder =
-    dataDir === undefined ? undefined : await locate(known, dataDir, databases, signal);
+    dataDir === undefined ? undefined : await findData(input, dataDir, databases, signal);
   if (server.setName === undefined)
-    return { ...known, server, folder, databases, point: undefined };
+    return { ...input, server, folder, databases, point: undefined };
   const view = await readSet(session, signal);
   requireMajority(view, (await findLocked(settings, view, signal)).locked);
-  const point = await catchUp(known, server, view, signal);
-  return { ...known, server, folder, databases, point };
+  const point = await catchUp(input, server, view, signal);
+  return { ...input, server, folder, databases, point };
 }
 
 async function catchUp(
-  { session, settings, context }: Known,
+  { session, settings, context }: PrepareInput,
   server: ServerFacts,
   view: SetView,
   signal: AbortSignal,
@@ -95,8 +98,8 @@ function requireDisk({ storageEngine, persistent }: ServerFacts): void {
   );
 }
 
-async function locate(
-  { session, context }: Known,
+async function findData(
+  { session, context }: PrepareInput,
   dataDir: string,
   databases: readonly string[],
   signal: AbortSignal,
@@ -110,6 +113,6 @@ async function locate(
     perDatabase: storage.directoryPerDB === true,
     databases: [...databases, 'local'],
   };
-  await unlessAborted(requireOnePlace(folder, names, context.copy), signal);
+  await unlessAborted(requireOneVolume(folder, names, context.copy), signal);
   return folder;
 }

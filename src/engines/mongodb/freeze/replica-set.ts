@@ -17,7 +17,7 @@ export interface Member {
   readonly delaySeconds: number;
   readonly opTime: OpTime | undefined;
   /** When this server last heard of it; `undefined` for itself. */
-  readonly heardAt: Date | undefined;
+  readonly heartbeatAt: Date | undefined;
 }
 
 export interface SetView {
@@ -31,7 +31,7 @@ export interface SetView {
 
 /** `PRIMARY`, `SECONDARY`, `ARBITER`: states in which a member can vote. */
 const VOTING_STATES = new Set(['PRIMARY', 'SECONDARY', 'ARBITER']);
-const BEARING_STATES = new Set(['PRIMARY', 'SECONDARY']);
+const DATA_STATES = new Set(['PRIMARY', 'SECONDARY']);
 
 export async function readSet(session: Session, signal: AbortSignal): Promise<SetView> {
   const status = await session.admin({ replSetGetStatus: 1 }, 'read the status of the set', signal);
@@ -53,7 +53,7 @@ export function toSetView(status: Document, config: Document): SetView {
     committed: readOpTime(optimes?.['lastCommittedOpTime']),
     members: (status['members'] as Document[]).map((member) => {
       const own = configured.find((one) => Number(one['_id']) === Number(member['_id'])) ?? {};
-      const heard = member['lastHeartbeat'] as unknown;
+      const heartbeat = member['lastHeartbeat'] as unknown;
       return {
         id: Number(member['_id']),
         host: String(member['name']),
@@ -65,7 +65,7 @@ export function toSetView(status: Document, config: Document): SetView {
         arbiter: own['arbiterOnly'] === true,
         delaySeconds: Number(own['secondaryDelaySecs'] ?? own['slaveDelay'] ?? 0),
         opTime: readOpTime(member['optime']),
-        heardAt: heard instanceof Date ? heard : undefined,
+        heartbeatAt: heartbeat instanceof Date ? heartbeat : undefined,
       };
     }),
   };
@@ -98,16 +98,16 @@ export function majorityWithout(view: SetView, locked: ReadonlySet<string>): Maj
   const left = others.filter(({ state }) => VOTING_STATES.has(state)).length;
   const self = view.members.find((one) => one.self);
   const alone = view.members.length === 1;
-  const bearing = others.filter((one) => BEARING_STATES.has(one.state) && !one.arbiter).length;
+  const dataBearing = others.filter((one) => DATA_STATES.has(one.state) && !one.arbiter).length;
   // As the server's writeMajorityCount: no more than the members that can hold data.
-  const bearers = voters.filter((one) => !one.arbiter).length;
+  const dataBearers = voters.filter((one) => !one.arbiter).length;
   const kept = alone || (self?.votes === 0 && left >= needed) || left >= needed;
   const primaryElsewhere = view.members.some((one) => !one.self && one.state === 'PRIMARY');
   return {
     needed,
     left,
     kept,
-    writesGoOn: primaryElsewhere && bearing >= Math.min(needed, bearers),
+    writesGoOn: primaryElsewhere && dataBearing >= Math.min(needed, dataBearers),
     voteNeeded: (self?.votes ?? 0) > 0 && left - (primaryElsewhere ? 1 : 0) < needed,
   };
 }

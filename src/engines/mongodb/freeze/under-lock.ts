@@ -5,7 +5,7 @@ import { countDocuments } from './document-counts.ts';
 import { requireBackupFile } from '../data-dir/data-dir.ts';
 import { type Majority, readSet, requireMajority, type SetView } from './replica-set.ts';
 import { formatOpTime, type OpTime } from '../optime.ts';
-import type { Prepared } from './prepare.ts';
+import type { PreparedFreeze } from './prepare.ts';
 import type { MongoPosition, MongoRestore } from '../receipt.ts';
 import { readHello, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
@@ -27,8 +27,8 @@ export interface HoldFacts {
  * @throws QuiesceError where the server is not what it was when the freeze was prepared, or a majority does
  * not come to the position: the lock promises nothing then
  */
-export async function establish(
-  prepared: Prepared,
+export async function readFactsUnderLock(
+  prepared: PreparedFreeze,
   opId: number | undefined,
   signal: AbortSignal,
 ): Promise<HoldFacts> {
@@ -37,7 +37,7 @@ export async function establish(
   if (folder) await unlessAborted(requireBackupFile(folder, session.target), signal);
   const hello = await readHello(session, signal);
   if (hello.role !== server.role || hello.runId !== server.runId) {
-    throw changed(session);
+    throw serverChanged(session);
   }
   const now: ServerFacts = { ...server, ...hello };
   const set =
@@ -83,7 +83,7 @@ interface UnderMajority {
 
 /** Looks at the others once more: two sidecars may have locked two members in the same moment. */
 async function underMajority(
-  { session, settings }: Prepared,
+  { session, settings }: PreparedFreeze,
   opTime: OpTime | undefined,
   signal: AbortSignal,
 ): Promise<UnderMajority> {
@@ -112,7 +112,7 @@ function setOf(view: SetView) {
 
 /** What a reader of the receipt must know beside the promise itself. */
 function qualify(
-  { server, folder, point }: Prepared,
+  { server, folder, point }: PreparedFreeze,
   set: UnderMajority | undefined,
   uncounted: boolean,
 ): { reasons: string[]; notes: string[] } {
@@ -163,6 +163,6 @@ function qualify(
   return { reasons: found.map(([code]) => code), notes: found.map(([, note]) => note) };
 }
 
-export function changed({ target }: Session): QuiesceError {
+export function serverChanged({ target }: Session): QuiesceError {
   return new QuiesceError('ENGINE_FAILED', `${target} changed while the freeze was made.`);
 }

@@ -23,7 +23,7 @@ export function watchLock(session: Session, facts: HoldFacts): Looks {
     if (view === undefined || server.role === 'primary') return [];
     electionless = blocksElection(await readSet(session, signal)) ? electionless + 1 : 0;
     return electionless > 2
-      ? one(
+      ? breach(
           'election-blocked',
           'The set lost its primary and could elect none without the vote of this locked member: the lock was given up.',
         )
@@ -33,41 +33,44 @@ export function watchLock(session: Session, facts: HoldFacts): Looks {
     everyMs: LOOK_EVERY_MS,
     look: async (stop) => {
       const signal = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
-      const found = await changes(session, facts, signal);
+      const found = await breachesNow(session, facts, signal);
       return found.length > 0 ? found : await blocks(signal);
     },
     failed: (error) =>
-      isGone(error) ? one('server-gone', 'The server is gone, and its lock with it.') : [],
+      isGone(error) ? breach('server-gone', 'The server is gone, and its lock with it.') : [],
   });
 }
 
 /** What of the server is not as it was when it was locked. */
-async function changes(
+async function breachesNow(
   session: Session,
   { server, position }: HoldFacts,
   signal: AbortSignal,
 ): Promise<readonly Breach[]> {
   const hello = await readHello(session, signal);
   if (hello.runId !== position.runId) {
-    return one('server-restarted', 'The server was started anew, and its lock was gone with it.');
+    return breach(
+      'server-restarted',
+      'The server was started anew, and its lock was gone with it.',
+    );
   }
   if (server.role === 'primary' && hello.role !== 'primary') {
-    return one(
+    return breach(
       'stepdown',
       'The primary is to step down, which it cannot while it is locked: the lock was given up, or the server would have ended itself.',
     );
   }
   if (hello.role !== server.role) {
-    return one('role-changed', `The server was ${server.role} and is ${hello.role} now.`);
+    return breach('role-changed', `The server was ${server.role} and is ${hello.role} now.`);
   }
   const lock = await readLock(session, signal);
-  if (!lock.locked) return one('lock-gone', 'Somebody else has unlocked the server.');
+  if (!lock.locked) return breach('lock-gone', 'Somebody else has unlocked the server.');
   if (position.lockOpId !== null && lock.opId !== position.lockOpId) {
-    return one('lock-replaced', 'The lock that is there is another one than ours.');
+    return breach('lock-replaced', 'The lock that is there is another one than ours.');
   }
   return [];
 }
 
-function one(code: string, note: string): readonly Breach[] {
+function breach(code: string, note: string): readonly Breach[] {
   return [{ code, note }];
 }

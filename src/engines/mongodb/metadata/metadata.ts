@@ -75,7 +75,7 @@ const USERS: Listing = {
   show: ({ user, db, roles, mechanisms }) => ({
     user: String(user),
     db: String(db),
-    roles: named(roles),
+    roles: roleNames(roles),
     mechanisms: ((mechanisms ?? []) as unknown[]).map(String),
   }),
 };
@@ -85,7 +85,7 @@ const ROLES: Listing = {
   command: { rolesInfo: 1 },
   right: 'viewRole',
   grantedBy: 'roles/mongodb.json',
-  show: ({ role, db, roles }) => ({ role: String(role), db: String(db), roles: named(roles) }),
+  show: ({ role, db, roles }) => ({ role: String(role), db: String(db), roles: roleNames(roles) }),
 };
 
 interface Listed {
@@ -125,7 +125,7 @@ async function withUsers(session: Session, signal: AbortSignal): Promise<string[
   return [...databases.filter((name) => name !== 'config'), '$external'];
 }
 
-function named(roles: unknown): Json {
+function roleNames(roles: unknown): Json {
   return ((roles ?? []) as Document[]).map((one) => `${String(one['role'])}@${String(one['db'])}`);
 }
 

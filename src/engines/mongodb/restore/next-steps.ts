@@ -12,7 +12,7 @@ export const REPLAY_OPTIONS = [
  * What is left to be done by a person, in order. A member's tables lag behind its oplog: started
  * without the set and without the replay, a copy lacks acknowledged writes.
  */
-export function procedure(restore: MongoRestore): string[] {
+export function nextSteps(restore: MongoRestore): string[] {
   const { set } = restore;
   const shard = restore.shard
     ? ['This was one server of a sharded cluster: its copy alone is no backup of the cluster.']

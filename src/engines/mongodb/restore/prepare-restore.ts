@@ -14,7 +14,7 @@ import {
 } from '../../shared/prepared-copy.ts';
 import { BACKUP_FILE } from '../data-dir/data-dir.ts';
 import { holderOf } from '../data-dir/file-locks.ts';
-import { procedure } from './next-steps.ts';
+import { nextSteps } from './next-steps.ts';
 import { type MongoRestore, positionSchema, restoreSchema } from '../receipt.ts';
 
 const LOCK_FILE = 'mongod.lock';
@@ -53,7 +53,7 @@ export async function prepareRestore(
   if (!dryRun) await keepPrepared(dataDir, preparedNow(receipt.id));
   return outcomeOf(copy, {
     proof: { backupFile: true, tables, bytes },
-    notes: procedure(restore),
+    notes: nextSteps(restore),
     message: `The copy of freeze ${receipt.id} in ${path} was cut under the lock and is whole: ${tables} tables, ${bytes} bytes. No server has run on it.`,
   });
 }

@@ -18,7 +18,7 @@ import type { Session } from '../connection/session.ts';
 /** Nobody waits for a verification as writers wait under a lock. */
 const COUNT_WITHIN_MS = 60_000;
 
-interface Claim {
+interface ReceiptClaims {
   readonly dataId: string | undefined;
   readonly position: MongoPosition;
   readonly restore: MongoRestore;
@@ -36,27 +36,27 @@ export async function verifyReceipt(
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<VerifyResult> {
-  const claim = parseClaim(receipt);
+  const claims = readClaims(receipt);
   const server = await readServer(session, signal);
-  const counts = await checkDocuments(session, claim, signal);
-  const counted = counts.ok && claim.restore.documents !== null;
+  const counts = await checkDocuments(session, claims, signal);
+  const counted = counts.ok && claims.restore.documents !== null;
   const checks = [
-    checkData(claim, server),
-    checkSet(claim, server),
-    await checkPosition(session, claim, server, counted, signal),
+    checkData(claims, server),
+    checkSet(claims, server),
+    await checkPosition(session, claims, server, counted, signal),
     counts,
   ];
   if (options.deep) checks.push(await checkDeep(session, options.deepTimeoutMs, signal));
   return { verified: checks.every(({ ok }) => ok), checks };
 }
 
-function parseClaim(receipt: Receipt): Claim {
+function readClaims(receipt: Receipt): ReceiptClaims {
   const schemas = { position: positionSchema, restore: restoreSchema };
   const { dataId } = receipt.engine.identity;
   return { dataId, ...promisedIn(receipt, 'mongodb', schemas) };
 }
 
-function checkData({ dataId }: Claim, server: ServerFacts): VerifyCheck {
+function checkData({ dataId }: ReceiptClaims, server: ServerFacts): VerifyCheck {
   const name = 'data-id';
   const expected = dataId ?? null;
   const found = server.dataId ?? null;
@@ -67,7 +67,7 @@ function checkData({ dataId }: Claim, server: ServerFacts): VerifyCheck {
   return { name, ok, expected, found, message };
 }
 
-function checkSet({ restore }: Claim, server: ServerFacts): VerifyCheck {
+function checkSet({ restore }: ReceiptClaims, server: ServerFacts): VerifyCheck {
   const expected = restore.set?.name ?? null;
   const found = server.setName ?? null;
   const ok = found === expected || found === null;
@@ -88,7 +88,7 @@ function checkSet({ restore }: Claim, server: ServerFacts): VerifyCheck {
  */
 async function checkPosition(
   session: Session,
-  { position, restore }: Claim,
+  { position, restore }: ReceiptClaims,
   server: ServerFacts,
   counted: boolean,
   signal: AbortSignal,
@@ -121,7 +121,7 @@ async function checkPosition(
 
 async function checkDocuments(
   session: Session,
-  { restore }: Claim,
+  { restore }: ReceiptClaims,
   signal: AbortSignal,
 ): Promise<VerifyCheck> {
   const name = 'documents';

@@ -1,7 +1,7 @@
 import type { Session } from './session.ts';
 
 /** The connection of one freeze: opened anew where it was lost. Neither pause nor settings end with it. */
-export class Link {
+export class ReconnectingSession {
   readonly #open: (signal: AbortSignal) => Promise<Session>;
   readonly #closed = new AbortController();
   #session: Session;

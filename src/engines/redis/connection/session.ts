@@ -36,7 +36,7 @@ export class Session {
     const tls = settings.tls ? await tlsOptions(settings.tls, settings.host) : undefined;
     const session = new Session(new Redis(redisOptions(settings, tls)), settings);
     try {
-      await session.#within(session.#redis.connect(), signal, settings.connectTimeoutMs);
+      await session.#withDeadline(session.#redis.connect(), signal, settings.connectTimeoutMs);
       await session.#authenticate(settings, signal);
       return session;
     } catch (error) {
@@ -110,7 +110,7 @@ export class Session {
     signal.throwIfAborted();
     if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
     try {
-      return await this.#within(send(), signal);
+      return await this.#withDeadline(send(), signal);
     } catch (error) {
       if (error instanceof Error && error.name === 'ReplyError')
         throw toEngineError(error, name, this.user);
@@ -132,7 +132,7 @@ export class Session {
     }
   }
 
-  async #within<T>(work: Promise<T>, signal: AbortSignal, limitMs?: number): Promise<T> {
+  async #withDeadline<T>(work: Promise<T>, signal: AbortSignal, limitMs?: number): Promise<T> {
     work.catch(() => undefined);
     let timer: NodeJS.Timeout | undefined;
     let onAbort = (): void => undefined;
@@ -190,7 +190,7 @@ function redisOptions(settings: RedisSettings, tls: ConnectionOptions | undefine
 }
 
 /** Whether nothing listens where the server was: its process is gone, and with it what it held. */
-export function isNobodyThere(error: unknown): boolean {
+export function isServerGone(error: unknown): boolean {
   const cause = error instanceof QuiesceError ? error.cause : error;
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
   return code === 'ECONNREFUSED' || code === 'ENOENT';

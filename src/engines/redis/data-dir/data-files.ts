@@ -116,7 +116,7 @@ export async function findFolder(
   names: FileNames,
 ): Promise<string | null> {
   let denied: unknown;
-  for (const folder of await candidates(dataDir, reported)) {
+  for (const folder of await candidateFolders(dataDir, reported)) {
     try {
       if ((await readAof(folder, names)) ?? (await readRdb(folder, names))) return folder;
     } catch (error) {
@@ -129,20 +129,23 @@ export async function findFolder(
   return null;
 }
 
-async function candidates(dataDir: string, reported: string | null): Promise<readonly string[]> {
-  if (reported === null) return await below(dataDir, DEEPEST);
+async function candidateFolders(
+  dataDir: string,
+  reported: string | null,
+): Promise<readonly string[]> {
+  if (reported === null) return await foldersBelow(dataDir, DEEPEST);
   const inside = reported === dataDir || reported.startsWith(`${dataDir}${sep}`);
   const parts = reported.split(sep).filter((part) => part !== '');
   const tails = parts.map((_part, at) => join(dataDir, ...parts.slice(at)));
   return [...(inside ? [reported] : []), ...tails, dataDir];
 }
 
-async function below(folder: string, depth: number): Promise<string[]> {
+async function foldersBelow(folder: string, depth: number): Promise<string[]> {
   const found = [folder];
   if (depth === 0) return found;
   for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
     if (entry.isDirectory() && !entry.name.startsWith('.') && !isForeign(entry.name)) {
-      found.push(...(await below(join(folder, entry.name), depth - 1)));
+      found.push(...(await foldersBelow(join(folder, entry.name), depth - 1)));
     }
   }
   return found;

@@ -19,7 +19,7 @@ import type { ServerFacts } from '../server.ts';
 const EDGE_BYTES = 64 * 1024;
 
 /** What the receipt tells of one file, to be found again in the copy. */
-export interface FilePrint {
+export interface Fingerprint {
   /** Within the server's folder. */
   readonly name: string;
   readonly size: number;
@@ -30,7 +30,7 @@ export interface FilePrint {
 
 /** A file that was synced after it was looked at: as long as it is the same, it is on the disk. */
 export interface SyncedFile extends DataFile {
-  readonly print: FilePrint;
+  readonly fingerprint: Fingerprint;
 }
 
 /** The server's own files, on a volume that the sidecar sees as well. */
@@ -110,8 +110,8 @@ export class ServerFiles {
   async #sync(file: DataFile): Promise<SyncedFile> {
     const handle = await open(join(this.dir, file.name), 'r');
     try {
-      const [print] = await Promise.all([edges(handle, file), handle.datasync()]);
-      return { ...file, print };
+      const [fingerprint] = await Promise.all([readFingerprint(handle, file), handle.datasync()]);
+      return { ...file, fingerprint };
     } finally {
       await handle.close();
     }
@@ -201,19 +201,19 @@ function isSame(one: DataFile, other: DataFile | undefined): boolean {
 }
 
 /** @param size of the file as it was: what has been appended since is left out. */
-export async function printOf(dir: string, name: string, size: number): Promise<FilePrint> {
+export async function fingerprintOf(dir: string, name: string, size: number): Promise<Fingerprint> {
   const file = await open(join(dir, name), 'r');
   try {
-    return await edges(file, { name, size });
+    return await readFingerprint(file, { name, size });
   } finally {
     await file.close();
   }
 }
 
-async function edges(
+async function readFingerprint(
   file: FileHandle,
   { name, size }: Pick<DataFile, 'name' | 'size'>,
-): Promise<FilePrint> {
+): Promise<Fingerprint> {
   const edge = async (at: number): Promise<string> => {
     const buffer = Buffer.alloc(Math.min(EDGE_BYTES, size - at));
     const { bytesRead } = await file.read(buffer, 0, buffer.length, at);

@@ -32,7 +32,7 @@ export async function catchUp(
 ): Promise<CaughtUp> {
   const begun = performance.now();
   const replica = await readServer(session, signal);
-  requireLink(replica.info);
+  requireReplicationLink(replica.info);
   const { name, facts } = await askPrimary(replica, settings, signal);
   if (facts.replid !== replica.replid) {
     throw notStreaming(
@@ -41,7 +41,7 @@ export async function catchUp(
   }
   const look = async (): Promise<true | undefined> => {
     const now = await readServer(session, signal);
-    requireLink(now.info);
+    requireReplicationLink(now.info);
     const behind = facts.offset - (numberOf(now.info, 'slave_repl_offset') ?? 0);
     if (behind <= 0) return true;
     context.progress(`waiting for the replica: ${behind} bytes behind its primary`);
@@ -88,7 +88,7 @@ async function askSource(
   }
 }
 
-function requireLink(info: Info): void {
+function requireReplicationLink(info: Info): void {
   if (info.get('role') !== 'slave') throw notStreaming('it is a primary now');
   if (info.get('master_sync_in_progress') === '1')
     throw notStreaming('it is being filled by its primary (master_sync_in_progress)');

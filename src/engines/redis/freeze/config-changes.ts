@@ -38,28 +38,28 @@ export async function readSettings(
  * What a freeze has changed on the server, or is about to, as the journal keeps it. Both outlive our
  * connection and our process: the settings until somebody sets them again, the pause until its end.
  */
-const claimSchema = z.object({
+const changesSchema = z.object({
   runId: z.string(),
   /** Setting → what it was and what the freeze makes of it. */
   settings: z.record(z.string(), z.object({ was: z.string(), held: z.string() })),
 });
-export type Claim = z.infer<typeof claimSchema>;
+export type SettingChanges = z.infer<typeof changesSchema>;
 
-export function claimJournal(claim: Claim): JsonObject {
-  return { redis: claim };
+export function changesJournal(changes: SettingChanges): JsonObject {
+  return { redis: changes };
 }
 
-export function claimIn(journal: JsonObject | null): Claim | null {
-  return claimSchema.safeParse(journal?.['redis']).data ?? null;
+export function changesIn(journal: JsonObject | null): SettingChanges | null {
+  return changesSchema.safeParse(journal?.['redis']).data ?? null;
 }
 
 /** What a freeze changes: `auto-aof-rewrite-percentage` for all of it, the others for moments. */
-export function makeClaim(
+export function planChanges(
   runId: string,
   settings: ServerSettings | null,
   wanted: Readonly<Record<string, string>>,
-): Claim {
-  const changes: Claim['settings'] = {};
+): SettingChanges {
+  const changes: SettingChanges['settings'] = {};
   for (const [name, held] of Object.entries(wanted)) {
     const was = settings?.get(name);
     if (was !== undefined && was !== held) changes[name] = { was, held };
@@ -68,53 +68,53 @@ export function makeClaim(
 }
 
 /** What of a claim is left once the others are put back: what somebody makes of those then is theirs. */
-export function claimOf(claim: Claim, names: readonly string[]): Claim {
-  const left = Object.entries(claim.settings).filter(([name]) => names.includes(name));
-  return { ...claim, settings: Object.fromEntries(left) };
+export function onlyChanges(changes: SettingChanges, names: readonly string[]): SettingChanges {
+  const left = Object.entries(changes.settings).filter(([name]) => names.includes(name));
+  return { ...changes, settings: Object.fromEntries(left) };
 }
 
 /** Makes settings what the freeze wants, in this order and in one round trip: writers may wait for it. */
-export async function change(
+export async function applyChanges(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  await setAll(session, claim, names, 'held', signal);
+  await setAll(session, changes, names, 'held', signal);
 }
 
-/** Puts back at once what `change` has just made, in one round trip: writers wait for it. */
-export async function putBack(
+/** Puts back at once what `applyChanges` has just made, in one round trip: writers wait for it. */
+export async function revertChanges(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  await setAll(session, claim, names, 'was', signal);
+  await setAll(session, changes, names, 'was', signal);
 }
 
 async function setAll(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   names: readonly string[],
   to: 'was' | 'held',
   signal: AbortSignal,
 ): Promise<void> {
   const made = names.flatMap((name) => {
-    const setting = claim.settings[name];
+    const setting = changes.settings[name];
     return setting ? [session.call(signal, 'CONFIG', 'SET', name, setting[to])] : [];
   });
   await Promise.all(made);
 }
 
 /** What the settings of a claim are now, in one round trip. */
-export async function readClaimed(
+export async function readChanged(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   signal: AbortSignal,
 ): Promise<ServerSettings> {
   const replies = await Promise.all(
-    Object.keys(claim.settings).map((name) => session.call(signal, 'CONFIG', 'GET', name)),
+    Object.keys(changes.settings).map((name) => session.call(signal, 'CONFIG', 'GET', name)),
   );
   return new Map(replies.flatMap((reply) => [...parsePairs(reply)]));
 }
@@ -123,15 +123,15 @@ export async function readClaimed(
  * Puts settings back exactly as they were found, all at once, for writers wait for it. One that is no
  * longer what the freeze made of it was set by somebody else since: that one is left alone.
  *
- * @param now as `readClaimed` has found them.
+ * @param now as `readChanged` has found them.
  */
-export async function restore(
+export async function restoreSettings(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   now: ServerSettings,
   signal: AbortSignal,
 ): Promise<void> {
-  const changed = Object.entries(claim.settings).filter(
+  const changed = Object.entries(changes.settings).filter(
     ([name, { held }]) => now.get(name) === held,
   );
   await Promise.all(

@@ -1,7 +1,7 @@
 import type { Breach } from '../../engine.ts';
 import { callsBetween, type Evidence, wereReset } from './commands.ts';
 import { numberOf } from '../connection/replies.ts';
-import { childAtWork, keyCounts, type ServerFacts } from '../server.ts';
+import { runningChild, keyCounts, type ServerFacts } from '../server.ts';
 
 export type Differences = Breach[];
 
@@ -42,7 +42,7 @@ export function compare(then: Evidence, now: Evidence): Differences {
     ];
   }
   const found: Differences = [];
-  if (now.replid !== then.replid && !firstReplica(then, now)) {
+  if (now.replid !== then.replid && !isFirstReplica(then, now)) {
     found.push({
       code: 'replication-changed',
       note: `The data follows another history now (master_replid ${then.replid} then, ${now.replid} now): a failover during the hold.`,
@@ -155,7 +155,7 @@ export function compareLink(then: ServerFacts, now: ServerFacts): Differences {
 }
 
 /** A server that is found loading its data in the hold. @param sameRun is it still the process that was held? */
-export function isLoading(sameRun: boolean): Differences {
+export function loadingBreach(sameRun: boolean): Differences {
   return sameRun
     ? [
         {
@@ -198,7 +198,7 @@ function compareRdb(then: ServerFacts, now: ServerFacts): Differences {
   const saved = ['rdb_saves', 'rdb_last_save_time', 'total_forks'].some((field) =>
     differ(then, now, field),
   );
-  if (saved || childAtWork(now.info) !== null) {
+  if (saved || runningChild(now.info) !== null) {
     return [
       {
         code: 'saved-during-hold',
@@ -216,7 +216,7 @@ function compareRdb(then: ServerFacts, now: ServerFacts): Differences {
 }
 
 /** The first replica that ever attaches makes its primary begin a history (source: replication.c). */
-function firstReplica(then: ServerFacts, now: ServerFacts): boolean {
+function isFirstReplica(then: ServerFacts, now: ServerFacts): boolean {
   return (
     then.role === 'primary' &&
     then.info.get('repl_backlog_active') === '0' &&

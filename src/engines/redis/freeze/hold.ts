@@ -4,14 +4,19 @@ import type { Breach, JsonObject } from '../../engine.ts';
 import { StatedHold } from '../../shared/stated-hold.ts';
 import { ANSWER_WITHIN_MS, Looks, RECONNECT_TRIES } from '../../shared/watch.ts';
 import { type Evidence, readEvidence } from './commands.ts';
-import { compare, compareData, compareLink, type Differences, isLoading } from './evidence.ts';
+import { compare, compareData, compareLink, type Differences, loadingBreach } from './evidence.ts';
 import type { ServerFiles, SyncedFile } from '../data-dir/synced-files.ts';
-import type { Link } from '../connection/reconnecting.ts';
-import type { Pauser } from './write-pause.ts';
+import type { ReconnectingSession } from '../connection/reconnecting.ts';
+import type { WritePause } from './write-pause.ts';
 import { type ServerFacts, toProbe } from '../server.ts';
-import { isNobodyThere } from '../connection/session.ts';
-import { type Claim, claimJournal, readClaimed, type ServerSettings } from './config-changes.ts';
-import { endClaim } from './recover.ts';
+import { isServerGone } from '../connection/session.ts';
+import {
+  type SettingChanges,
+  changesJournal,
+  readChanged,
+  type ServerSettings,
+} from './config-changes.ts';
+import { undoChanges } from './recover.ts';
 
 export interface HoldFacts {
   readonly mode: 'paused-fsynced' | 'paused-saved';
@@ -20,7 +25,7 @@ export interface HoldFacts {
   /** Its files on the disk, where they are seen here. */
   readonly files: ServerFiles | null;
   readonly synced: readonly SyncedFile[];
-  readonly claim: Claim;
+  readonly changes: SettingChanges;
   readonly position: JsonObject;
   readonly restore: JsonObject;
   readonly reasons: readonly string[];
@@ -34,28 +39,28 @@ export interface HoldFacts {
  */
 export class RedisHold extends StatedHold {
   readonly #facts: HoldFacts;
-  readonly #link: Link;
-  readonly #pauser: Pauser;
+  readonly #connection: ReconnectingSession;
+  readonly #writePause: WritePause;
   readonly #looks: Looks;
   /** The settings as they were at the last look. */
   #found: ServerSettings | undefined;
 
-  constructor(facts: HoldFacts, link: Link, pauser: Pauser) {
+  constructor(facts: HoldFacts, connection: ReconnectingSession, writePause: WritePause) {
     const { server } = facts;
     super({
       ...facts,
       server: toProbe(server),
       writesBlocked: server.role === 'primary',
-      journal: claimJournal(facts.claim),
+      journal: changesJournal(facts.changes),
     });
     this.#facts = facts;
-    this.#link = link;
-    this.#pauser = pauser;
+    this.#connection = connection;
+    this.#writePause = writePause;
     this.#looks = new Looks({
       // Not ended by the release: a look that is given up takes the connection with it.
       look: () => this.#look(AbortSignal.timeout(ANSWER_WITHIN_MS)),
       failed: (error, failures) =>
-        isNobodyThere(error) && failures >= RECONNECT_TRIES
+        isServerGone(error) && failures >= RECONNECT_TRIES
           ? serverLost(toQuiesceError(error).message)
           : [],
     });
@@ -66,9 +71,9 @@ export class RedisHold extends StatedHold {
   }
 
   async check(signal: AbortSignal): Promise<readonly Breach[]> {
-    const expired = this.#pauser.expired;
+    const expired = this.#writePause.expired;
     const server = await this.#lastLook(signal).catch((error: unknown) => {
-      if (isNobodyThere(error)) return null;
+      if (isServerGone(error)) return null;
       throw error;
     });
     if (!server) return serverLost('nothing listens there any more');
@@ -99,13 +104,13 @@ export class RedisHold extends StatedHold {
   }
 
   async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
-    if (this.#pauser.expired) {
+    if (this.#writePause.expired) {
       throw new QuiesceError(
         'ENGINE_FAILED',
         'The pause of writers has run out already: it cannot be renewed without a gap.',
       );
     }
-    await this.#link.run(signal, (session) => this.#pauser.pause(session, ttlMs, signal));
+    await this.#connection.run(signal, (session) => this.#writePause.pause(session, ttlMs, signal));
   }
 
   async release(signal: AbortSignal): Promise<void> {
@@ -115,21 +120,21 @@ export class RedisHold extends StatedHold {
     // Only as long as it is fresh: a further try reads again.
     this.#found = undefined;
     try {
-      const paused = !this.#pauser.expired;
-      await this.#link.run(signal, (session) =>
-        endClaim(session, this.#facts.claim, paused, signal, found),
+      const paused = !this.#writePause.expired;
+      await this.#connection.run(signal, (session) =>
+        undoChanges(session, this.#facts.changes, paused, signal, found),
       );
     } catch (error) {
       // Its process is gone, and with it the pause and every setting that was changed.
-      if (!isNobodyThere(error)) throw error;
+      if (!isServerGone(error)) throw error;
     }
-    this.#link.close();
+    this.#connection.close();
   }
 
   /** With the settings that the release is to put back: writers wait for either, so in one round trip. */
   async #lastLook(signal: AbortSignal): Promise<Evidence> {
-    return await this.#link.run(signal, async (session) => {
-      const reading = readClaimed(session, this.#facts.claim, signal).catch(() => undefined);
+    return await this.#connection.run(signal, async (session) => {
+      const reading = readChanged(session, this.#facts.changes, signal).catch(() => undefined);
       const server = await readEvidence(session, signal);
       this.#found = await reading;
       return server;
@@ -138,12 +143,12 @@ export class RedisHold extends StatedHold {
 
   async #look(signal: AbortSignal): Promise<Differences> {
     const then = this.#facts.server;
-    return await this.#link.run(signal, async (session) => {
+    return await this.#connection.run(signal, async (session) => {
       try {
         return compare(then, await readEvidence(session, signal));
       } catch (error) {
         if (toQuiesceError(error).code !== 'ENGINE_STARTING') throw error;
-        return isLoading(session.runId === then.runId);
+        return loadingBreach(session.runId === then.runId);
       }
     });
   }

@@ -3,12 +3,12 @@ import { unlessAborted } from '../../../lib/deadline.ts';
 import type { FreezeContext } from '../../engine.ts';
 import { type Evidence, readEvidence } from './commands.ts';
 import type { SyncedFile } from '../data-dir/synced-files.ts';
-import type { Pauser } from './write-pause.ts';
-import { type Plan, quiet, SYNC_SETTINGS } from './prepare.ts';
+import type { WritePause } from './write-pause.ts';
+import { type FreezePlan, waitForChildren, SYNC_SETTINGS } from './prepare.ts';
 import { type Info, numberOf } from '../connection/replies.ts';
 import type { ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
-import { change, putBack } from './config-changes.ts';
+import { applyChanges, revertChanges } from './config-changes.ts';
 import { pause } from '../../../lib/deadline.ts';
 
 const LOOK_EVERY_MS = 5;
@@ -21,9 +21,9 @@ export interface Durable {
 }
 
 interface Step {
-  readonly plan: Plan;
+  readonly plan: FreezePlan;
   readonly session: Session;
-  readonly pauser: Pauser;
+  readonly writePause: WritePause;
   /** What of the files was synced before writers were paused. */
   readonly before: readonly SyncedFile[];
   readonly context: FreezeContext;
@@ -35,7 +35,7 @@ interface Step {
  * follow what keeps rewrites off.
  */
 export async function syncBefore(
-  { persistence, files }: Plan,
+  { persistence, files }: FreezePlan,
   signal: AbortSignal,
 ): Promise<readonly SyncedFile[]> {
   if (!files || persistence === 'rdb') return [];
@@ -51,22 +51,24 @@ export async function syncBefore(
  * @throws QuiesceError ENGINE_FAILED, ENGINE_DATA_MISMATCH, COPY_UNSUPPORTED
  */
 export async function makeDurable(step: Step): Promise<Durable> {
-  const { plan, session, pauser, signal, context } = step;
+  const { plan, session, writePause, signal, context } = step;
   // Not waited for: what follows it on the one connection is carried out after it.
-  const paused = pauser.pause(session, context.ttlMs, signal);
+  const paused = writePause.pause(session, context.ttlMs, signal);
   paused.catch(() => undefined);
   const durable = plan.persistence === 'rdb' ? await save(step, paused) : await flush(step, paused);
   // The lease begins with the answer, and the server's own switch with it.
-  await pauser.refresh(session, signal);
+  await writePause.refresh(session, signal);
   return durable;
 }
 
 /** The AOF: `appendfsync always` makes the server write and fsync before it answers. */
 async function flush(step: Step, paused: Promise<void>): Promise<Durable> {
-  const { plan, session, pauser, context, signal } = step;
+  const { plan, session, writePause, context, signal } = step;
   for (;;) {
     // Answered after the fsync, so what is read after the answer is of after it, too.
-    const syncing = plan.serverSyncs ? change(session, plan.claim, SYNC_SETTINGS, signal) : null;
+    const syncing = plan.serverSyncs
+      ? applyChanges(session, plan.changes, SYNC_SETTINGS, signal)
+      : null;
     await Promise.all([paused, syncing]);
     // With an answer, all is written by now: the files can be synced while the server is asked.
     const early = syncing && syncAof(step);
@@ -74,12 +76,12 @@ async function flush(step: Step, paused: Promise<void>): Promise<Durable> {
     // Back at once: nothing can be written before the thaw, and less is left behind by a crash.
     const [server] = await Promise.all([
       readEvidence(session, signal),
-      syncing && putBack(session, plan.claim, SYNC_SETTINGS, signal),
-      pauser.pause(session, context.ttlMs, signal),
+      syncing && revertChanges(session, plan.changes, SYNC_SETTINGS, signal),
+      writePause.pause(session, context.ttlMs, signal),
     ]);
     if (server.info.get('aof_last_write_status') !== 'ok')
       throw failed('write its AOF (aof_last_write_status)');
-    const left = unwritten(server.info);
+    const left = pendingWrite(server.info);
     if (left === null) {
       // A file system may hang: writers must not wait for it beyond the end of the freeze.
       const synced = await unlessAborted(early ?? syncAof(step), signal);
@@ -104,10 +106,10 @@ async function syncAof({ plan: { files }, context, before }: Step): Promise<read
 
 /** RDB only: a save of the data that no writer can change any more. */
 async function save(step: Step, paused: Promise<void>): Promise<Durable> {
-  const { session, pauser, context, signal } = step;
+  const { session, writePause, context, signal } = step;
   const begunAt = Date.now();
   await paused;
-  const before = await begin(step);
+  const before = await beginSave(step);
   for (;;) {
     const server = await readEvidence(session, signal);
     if (server.info.get('rdb_bgsave_in_progress') !== '1') {
@@ -116,7 +118,7 @@ async function save(step: Step, paused: Promise<void>): Promise<Durable> {
       return { server, synced };
     }
     context.progress(saveProgress(server.info));
-    await pauser.keep(session, signal);
+    await writePause.keep(session, signal);
     await pause(LOOK_EVERY_MS, signal);
   }
 }
@@ -132,9 +134,9 @@ async function syncSave(
   return await files.sync(found);
 }
 
-async function begin({ session, context, pauser, signal }: Step): Promise<ServerFacts> {
+async function beginSave({ session, context, writePause, signal }: Step): Promise<ServerFacts> {
   for (;;) {
-    const before = await quiet(session, context, signal);
+    const before = await waitForChildren(session, context, signal);
     try {
       await session.call(signal, 'BGSAVE');
       return before;
@@ -142,12 +144,12 @@ async function begin({ session, context, pauser, signal }: Step): Promise<Server
       // A child of somebody else came first, e.g. for a new replica.
       if (!(error instanceof QuiesceError) || !/in progress|Another child/i.test(error.message))
         throw error;
-      await pauser.keep(session, signal);
+      await writePause.keep(session, signal);
     }
   }
 }
 
-function unwritten(info: Info): string | null {
+function pendingWrite(info: Info): string | null {
   if (info.get('aof_buffer_length') !== '0') return 'the AOF buffer is written';
   if (info.get('aof_pending_bio_fsync') !== '0') return 'the fsync of the AOF has ended';
   if (info.get('aof_rewrite_in_progress') === '1') return 'a rewrite of the AOF has ended';

@@ -6,13 +6,18 @@ import { DEFAULT_NAMES, type FileNames } from '../data-dir/data-files.ts';
 import { numberOf, RefusedError } from '../connection/replies.ts';
 import type { Persistence } from '../receipt.ts';
 import { checkDisk, checkMemory } from '../data-dir/headroom.ts';
-import { atLeast, childAtWork, readServer, type ServerFacts } from '../server.ts';
+import { atLeast, runningChild, readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
-import { type Claim, makeClaim, readSettings, type ServerSettings } from './config-changes.ts';
+import {
+  type SettingChanges,
+  planChanges,
+  readSettings,
+  type ServerSettings,
+} from './config-changes.ts';
 import { pause } from '../../../lib/deadline.ts';
 
 /** What a freeze of this server will do, found before anything is held. */
-export interface Plan {
+export interface FreezePlan {
   readonly server: ServerFacts;
   readonly persistence: Persistence;
   readonly names: FileNames;
@@ -20,7 +25,7 @@ export interface Plan {
   readonly files: ServerFiles | null;
   /** The server itself can be made to fsync, and proves it by its answer. */
   readonly serverSyncs: boolean;
-  readonly claim: Claim;
+  readonly changes: SettingChanges;
   /** `save` as it is; `null` where the server does not tell. */
   readonly save: string | null;
   readonly reasons: readonly string[];
@@ -36,16 +41,16 @@ const LOOK_EVERY_MS = 50;
  * @throws QuiesceError ENGINE_NO_PERSISTENCE, ENGINE_VERSION, ENGINE_PRIVILEGE, ENGINE_RESOURCES,
  * ENGINE_DATA_MISMATCH, COPY_UNSUPPORTED, ENGINE_FAILED
  */
-export async function makePlan(
+export async function planFreeze(
   session: Session,
   dataDir: string | undefined,
   context: FreezeContext,
   signal: AbortSignal,
-): Promise<Plan> {
+): Promise<FreezePlan> {
   const found = await readSettings(session, signal);
   const refused = found instanceof RefusedError ? found : null;
   const settings = found instanceof RefusedError ? null : found;
-  const server = await quiet(session, context, signal);
+  const server = await waitForChildren(session, context, signal);
   const persistence = findPersistence(server, settings);
   requireHealth(server, persistence);
   const names = namesFrom(server, settings);
@@ -53,7 +58,7 @@ export async function makePlan(
   const serverSyncs =
     (persistence === 'rdb' || settings !== null) && fsyncsItself(server, persistence);
   if (!serverSyncs && !files) throw cannotProve(server, refused);
-  const claim = makeClaim(server.runId, settings, wantedFor(persistence, context, serverSyncs));
+  const changes = planChanges(server.runId, settings, wantedFor(persistence, context, serverSyncs));
   const memory = persistence === 'rdb' ? await checkMemory(server) : [];
   if (files) {
     const checking = checkDisk(server, persistence, files.dir, names.dbfilename);
@@ -67,7 +72,7 @@ export async function makePlan(
     names,
     files,
     serverSyncs,
-    claim,
+    changes,
     save: settings?.get('save') ?? null,
     reasons,
     notes: [...notes, ...memory],
@@ -75,14 +80,14 @@ export async function makePlan(
 }
 
 /** Waits until no child of the server is at work: one would write files under the copy. */
-export async function quiet(
+export async function waitForChildren(
   session: Session,
   context: FreezeContext,
   signal: AbortSignal,
 ): Promise<ServerFacts> {
   for (;;) {
     const server = await readServer(session, signal);
-    const child = childAtWork(server.info);
+    const child = runningChild(server.info);
     if (child === null) return server;
     context.progress(`waiting for ${child} to end`);
     await pause(LOOK_EVERY_MS, signal);

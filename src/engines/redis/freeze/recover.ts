@@ -1,7 +1,12 @@
 import { RefusedError } from '../connection/replies.ts';
 import { readServer } from '../server.ts';
 import type { Session } from '../connection/session.ts';
-import { type Claim, readClaimed, restore, type ServerSettings } from './config-changes.ts';
+import {
+  type SettingChanges,
+  readChanged,
+  restoreSettings,
+  type ServerSettings,
+} from './config-changes.ts';
 
 /**
  * Puts back every setting the freeze has changed, exactly as it was found, then lets the writers go. In
@@ -17,9 +22,9 @@ import { type Claim, readClaimed, restore, type ServerSettings } from './config-
  * @param found the settings, where they have just been read: all is then one round trip.
  * @throws QuiesceError when something may still be held: to be called again.
  */
-export async function endClaim(
+export async function undoChanges(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   paused: boolean,
   signal: AbortSignal,
   found?: ServerSettings,
@@ -27,12 +32,14 @@ export async function endClaim(
   // Writers wait: a connection that has told once which run it leads to is not asked again.
   const runId = session.runId ?? (await readServer(session, signal)).runId;
   const restoring = found
-    ? restore(session, claim, found, signal)
-    : readClaimed(session, claim, signal).then((now) => restore(session, claim, now, signal));
+    ? restoreSettings(session, changes, found, signal)
+    : readChanged(session, changes, signal).then((now) =>
+        restoreSettings(session, changes, now, signal),
+      );
   const done = restoring.catch(() => undefined);
   // Where nothing is to be read first both are sent in one go, and the server keeps the order.
   if (!found) await done;
-  const refused = runId === claim.runId ? await unpause(session, signal) : null;
+  const refused = runId === changes.runId ? await unpause(session, signal) : null;
   await restoring;
   if (refused && paused) throw refused;
 }

@@ -9,7 +9,7 @@ const FRESH_MS = GRACE_MS / 4;
  * The pause of writers, with the lease's own time as the server's dead-man's switch: `CLIENT PAUSE ms
  * WRITE` ends by itself. A longer pause extends one in place, a shorter one does not cut it (measured).
  */
-export class Pauser {
+export class WritePause {
   readonly #now: () => number;
   #until = 0;
   #ttlMs: number;

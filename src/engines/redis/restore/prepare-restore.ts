@@ -6,9 +6,9 @@ import type { Receipt } from '../../../receipt/receipt.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
 import { invalid } from '../../shared/promised.ts';
 import { keepPrepared, outcomeOf, preparedNow, wasPrepared } from '../../shared/prepared-copy.ts';
-import { type FilePrint, printOf } from '../data-dir/synced-files.ts';
+import { type Fingerprint, fingerprintOf } from '../data-dir/synced-files.ts';
 import { parseManifest, readAof } from '../data-dir/data-files.ts';
-import { namesOf, type PromisedState, promiseIn } from '../receipt.ts';
+import { namesOf, type ReceiptClaims, claimsIn } from '../receipt.ts';
 import { isSame } from '../verify/verify.ts';
 
 /**
@@ -24,7 +24,7 @@ export async function prepareRestore(
   { dryRun }: PrepareOptions,
   _signal: AbortSignal,
 ): Promise<PrepareOutcome> {
-  const promised = promiseIn(receipt, invalid);
+  const promised = claimsIn(receipt, invalid);
   const dir = join(dataDir, promised.restore.dir ?? '');
   const { files, persistence } = promised.restore;
   const before = await wasPrepared(dataDir, receipt.id);
@@ -45,7 +45,7 @@ export async function prepareRestore(
   });
 }
 
-async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
+async function proveFiles(promised: ReceiptClaims, dir: string): Promise<void> {
   const { files, persistence } = promised.restore;
   if (files.length === 0) {
     throw incomplete(
@@ -65,7 +65,7 @@ async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
       throw incomplete(`${then.name} has ${size} of its ${then.size} bytes.`);
     else if (size > then.size)
       throw past(`${then.name} has ${size} bytes, and had ${then.size} at the freeze.`);
-    else if (!isSame(then, await printOf(dir, then.name, then.size))) {
+    else if (!isSame(then, await fingerprintOf(dir, then.name, then.size))) {
       throw incomplete(
         `${then.name} is not the file of the freeze: it is as long, and has other content.`,
       );
@@ -77,9 +77,9 @@ async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
 
 /** A file of the AOF that is gone while a later one is there was rewritten by a server. */
 async function refuseMissing(
-  promised: PromisedState,
+  promised: ReceiptClaims,
   dir: string,
-  then: FilePrint,
+  then: Fingerprint,
 ): Promise<never> {
   const names = namesOf(promised);
   const now = promised.restore.persistence === 'rdb' ? null : await readAof(dir, names);
@@ -90,7 +90,7 @@ async function refuseMissing(
 }
 
 /** The manifest, proven the same above, names what the server will load: all of it was proven. */
-async function proveNothingMore({ restore }: PromisedState, dir: string): Promise<void> {
+async function proveNothingMore({ restore }: ReceiptClaims, dir: string): Promise<void> {
   const manifest = restore.files.find(({ name }) => name.endsWith('.manifest'));
   if (!manifest) return;
   const file = await open(join(dir, manifest.name), 'r');
@@ -122,7 +122,7 @@ async function proveRdb(dir: string, name: string): Promise<void> {
 }
 
 /** Told to use the other kind of persistence, the server begins EMPTY (or old) and saves over the copy. */
-async function startNotes({ restore }: PromisedState, dir: string): Promise<string[]> {
+async function startNotes({ restore }: ReceiptClaims, dir: string): Promise<string[]> {
   if (restore.persistence === 'rdb') {
     return [
       'START THE SERVER WITH appendonly no, as it was: with appendonly yes it begins EMPTY beside this RDB file, and its next save writes over it. To turn on the AOF, start it as it was and run CONFIG SET appendonly yes.',

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
-import { type FilePrint, printOf } from '../data-dir/synced-files.ts';
-import { type PromisedState, promiseIn } from '../receipt.ts';
+import { type Fingerprint, fingerprintOf } from '../data-dir/synced-files.ts';
+import { type ReceiptClaims, claimsIn } from '../receipt.ts';
 import { numberOf } from '../connection/replies.ts';
 import { digestOf } from '../freeze/key-sample.ts';
 import { keyCounts, readServer, type ServerFacts } from '../server.ts';
@@ -22,7 +22,7 @@ export async function verifyReceipt(
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<VerifyResult> {
-  const promised = promiseIn(receipt);
+  const promised = claimsIn(receipt);
   const server = await readServer(session, signal);
   const checks: VerifyCheck[] = [
     checkPersistence(promised, server),
@@ -36,7 +36,7 @@ export async function verifyReceipt(
 }
 
 /** A server that is told to use the other kind of persistence begins EMPTY, or with an old state. */
-function checkPersistence({ restore }: PromisedState, { info }: ServerFacts): VerifyCheck {
+function checkPersistence({ restore }: ReceiptClaims, { info }: ServerFacts): VerifyCheck {
   const expected = restore.persistence === 'rdb' ? 'no' : 'yes';
   const found = info.get('aof_enabled') === '1' ? 'yes' : 'no';
   const message =
@@ -46,7 +46,7 @@ function checkPersistence({ restore }: PromisedState, { info }: ServerFacts): Ve
   return { name: 'persistence', ok: expected === found, expected, found, message };
 }
 
-function checkKeys({ position }: PromisedState, { info }: ServerFacts): VerifyCheck[] {
+function checkKeys({ position }: ReceiptClaims, { info }: ServerFacts): VerifyCheck[] {
   const found = keyCounts(info);
   const names = Object.keys(position.databases);
   const empty = names.length > 0 && Object.keys(found).length === 0;
@@ -97,7 +97,7 @@ function keysMessage(name: string, { before, now, lasting, left }: Counts, empty
 
 /** Replication id and offset survive where the RDB (or the AOF's base) carries them; mostly they do not. */
 function checkHistory(
-  { position }: PromisedState,
+  { position }: ReceiptClaims,
   { info, replid, offset }: ServerFacts,
 ): VerifyCheck[] {
   const second = info.get('master_replid2');
@@ -112,7 +112,7 @@ function checkHistory(
   return [{ name: 'history', ok, expected: position.offset, found: at, message }];
 }
 
-function checkState({ restore }: PromisedState, { info }: ServerFacts): VerifyCheck {
+function checkState({ restore }: ReceiptClaims, { info }: ServerFacts): VerifyCheck {
   const fields =
     restore.persistence === 'rdb'
       ? ['rdb_last_bgsave_status']
@@ -129,7 +129,7 @@ function checkState({ restore }: PromisedState, { info }: ServerFacts): VerifyCh
 
 /** What was on the volume at the freeze is still there, byte for byte at its ends, with later writes behind it. */
 async function checkFiles(
-  promised: PromisedState,
+  promised: ReceiptClaims,
   { info }: ServerFacts,
   dataDir: string,
 ): Promise<VerifyCheck[]> {
@@ -141,7 +141,7 @@ async function checkFiles(
   const parts = restore.files.filter(({ name }) => !name.endsWith('.manifest'));
   const wrong: string[] = [];
   for (const part of parts) {
-    const now = await printOf(dir, part.name, part.size).catch((error: unknown) => {
+    const now = await fingerprintOf(dir, part.name, part.size).catch((error: unknown) => {
       if (isMissing(error)) return null;
       throw error;
     });
@@ -156,12 +156,12 @@ async function checkFiles(
   return [{ name: 'files', ok: wrong.length === 0, message }];
 }
 
-export function isSame(then: FilePrint, now: FilePrint): boolean {
+export function isSame(then: Fingerprint, now: Fingerprint): boolean {
   return then.head === now.head && then.tail === now.tail;
 }
 
 async function checkSample(
-  { position }: PromisedState,
+  { position }: ReceiptClaims,
   session: Session,
   signal: AbortSignal,
 ): Promise<VerifyCheck[]> {
