@@ -24,7 +24,7 @@ import { changesIn } from './freeze/config-changes.ts';
 import { undoChanges } from './freeze/recover.ts';
 import { verifyReceipt } from './verify/verify.ts';
 
-/** Redis 6.2 and newer, and Valkey; by the `REDIS_…` names. */
+/** Redis 6.2 and newer, and Valkey; configured by the `REDIS_…` settings. */
 export const { checkSettings, createEngine } = engineModule(
   parseSettings,
   (settings, options) => new RedisEngine(settings, options),
@@ -67,7 +67,7 @@ class RedisEngine implements Engine {
     return await this.#with(signal, (session) => readMetadata(session, signal));
   }
 
-  /** Ends the pause and puts back the settings that the journal names; without them nothing is known. */
+  /** Ends the pause and restores the settings listed in the journal. Does nothing without that list. */
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     await this.#freeze.forget();
     const changes = changesIn(journal);

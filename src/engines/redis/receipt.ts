@@ -3,10 +3,10 @@ import type { Receipt } from '../../receipt/receipt.ts';
 import { promisedIn } from '../shared/promised.ts';
 import type { FileNames } from './data-dir/data-files.ts';
 
-/** What a restart of the server would load. */
+/** The files that the server would load at a restart. */
 export type Persistence = 'aof' | 'aof+rdb' | 'rdb';
 
-/** What a freeze of Redis writes into `position` and `restore`, as far as it is read back. */
+/** The fields of `position` and `restore` that a verification or a restore reads back. */
 const positionSchema = z.looseObject({
   runId: z.string(),
   replid: z.string(),
@@ -15,7 +15,7 @@ const positionSchema = z.looseObject({
   sample: z.record(z.string(), z.string()).optional(),
 });
 
-/** A receipt is what somebody hands in: what it names must not lead out of the volume. */
+/** A receipt is untrusted input: its paths must not lead out of the volume. */
 const relativePath = z
   .string()
   .refine(
@@ -40,8 +40,8 @@ export interface ReceiptClaims {
 }
 
 /**
- * @param refuse makes the error where the receipt is of another engine, or of no hold; without it, that of
- * a verification.
+ * @param refuse makes the error for a receipt of another engine or of a freeze that was never in place.
+ * Default: the error of a verification.
  */
 export function claimsIn(
   receipt: Receipt,

@@ -3,7 +3,7 @@ import type { JsonObject } from '../../engine.ts';
 import { RefusedError, parsePairs } from '../connection/replies.ts';
 import type { Session } from '../connection/session.ts';
 
-/** The settings a freeze reads, and of which it may change some. */
+/** The settings that a freeze reads; it may change some of them. */
 const READ = [
   'dir',
   'dbfilename',
@@ -18,7 +18,7 @@ const READ = [
 
 export type ServerSettings = ReadonlyMap<string, string>;
 
-/** @returns the refusal itself where the server does not let us read its settings. */
+/** @returns the refusal where the server does not let us read its settings. */
 export async function readSettings(
   session: Session,
   signal: AbortSignal,
@@ -35,12 +35,12 @@ export async function readSettings(
 }
 
 /**
- * What a freeze has changed on the server, or is about to, as the journal keeps it. Both outlive our
- * connection and our process: the settings until somebody sets them again, the pause until its end.
+ * What a freeze has changed on the server or is about to change, as kept in the journal. The changes
+ * outlive our connection and process: settings until they are set again, the pause until it ends.
  */
 const changesSchema = z.object({
   runId: z.string(),
-  /** Setting → what it was and what the freeze makes of it. */
+  /** Setting → its value before the freeze and its value during it. */
   settings: z.record(z.string(), z.object({ was: z.string(), held: z.string() })),
 });
 export type SettingChanges = z.infer<typeof changesSchema>;
@@ -53,7 +53,7 @@ export function changesIn(journal: JsonObject | null): SettingChanges | null {
   return changesSchema.safeParse(journal?.['redis']).data ?? null;
 }
 
-/** What a freeze changes: `auto-aof-rewrite-percentage` for all of it, the others for moments. */
+/** The changes that a freeze will make. Settings that are unknown or already right are left out. */
 export function planChanges(
   runId: string,
   settings: ServerSettings | null,
@@ -67,13 +67,13 @@ export function planChanges(
   return { runId, settings: changes };
 }
 
-/** What of a claim is left once the others are put back: what somebody makes of those then is theirs. */
+/** Only the changes to these settings. The others are already restored; later changes to them are not ours. */
 export function onlyChanges(changes: SettingChanges, names: readonly string[]): SettingChanges {
   const left = Object.entries(changes.settings).filter(([name]) => names.includes(name));
   return { ...changes, settings: Object.fromEntries(left) };
 }
 
-/** Makes settings what the freeze wants, in this order and in one round trip: writers may wait for it. */
+/** Sets these settings for the freeze, in this order and in one round trip: writers may be waiting. */
 export async function applyChanges(
   session: Session,
   changes: SettingChanges,
@@ -83,7 +83,7 @@ export async function applyChanges(
   await setAll(session, changes, names, 'held', signal);
 }
 
-/** Puts back at once what `applyChanges` has just made, in one round trip: writers wait for it. */
+/** Reverts what `applyChanges` has just done, in one round trip: writers are waiting. */
 export async function revertChanges(
   session: Session,
   changes: SettingChanges,
@@ -107,7 +107,7 @@ async function setAll(
   await Promise.all(made);
 }
 
-/** What the settings of a claim are now, in one round trip. */
+/** The present values of the changed settings, read in one round trip. */
 export async function readChanged(
   session: Session,
   changes: SettingChanges,
@@ -120,10 +120,10 @@ export async function readChanged(
 }
 
 /**
- * Puts settings back exactly as they were found, all at once, for writers wait for it. One that is no
- * longer what the freeze made of it was set by somebody else since: that one is left alone.
+ * Restores the settings exactly as they were found, all at once: writers are waiting. A setting that no
+ * longer has the freeze's value was changed by another client since, and is left alone.
  *
- * @param now as `readChanged` has found them.
+ * @param now the present values, from `readChanged`.
  */
 export async function restoreSettings(
   session: Session,
