@@ -15,15 +15,14 @@ const UNDO_WITHIN_MS = 3_000;
 export interface PreparedFreeze {
   readonly plan: FreezePlan;
   readonly connection: ReconnectingSession;
-  /** On a replica. */
+  /** On a replica; `null` on a primary. */
   readonly caughtUp: CaughtUp | null;
   readonly sampleKeys: number;
 }
 
 /**
- * Guards against rewrites, pauses writers, makes durable what they were promised. Journals what it
- * will change before it changes it; what fails on the way is undone here, and where that fails, too,
- * by `recover`.
+ * Turns off rewrites of the AOF, pauses writers, and makes every acknowledged write durable. Journals
+ * each change before it makes it. A failure is undone here; if that fails too, `recover` undoes it.
  */
 export async function holdServer(
   prepared: PreparedFreeze,
@@ -41,7 +40,7 @@ export async function holdServer(
     const writePause = new WritePause(context.ttlMs);
     const durable = await makeDurable({ plan, session, writePause, before, context, signal });
     const sample = await readSample(session, sampleKeys, signal);
-    // Where that took its time: the lease begins now, and the server's own switch with it.
+    // Sampling takes time: restart the server's dead-man's switch, since the lease begins now.
     if (sample) await writePause.refresh(session, signal);
     signal.throwIfAborted();
     return new RedisHold(factsOf(prepared, durable, sample), connection, writePause);
@@ -70,7 +69,7 @@ function factsOf(
     databases: keyCounts(info),
     aof: aofState(info),
     rdb: rdbState(info),
-    // Whose fsync has put it on the disk: the server's own, the sidecar's, or both.
+    // Who synced the files to the disk: the server, the sidecar, or both.
     fsyncedBy: proofs,
     ...(caughtUp ? { primary: caughtUp.primary, primaryOffset: caughtUp.offset } : {}),
     ...(sample ? { sample } : {}),

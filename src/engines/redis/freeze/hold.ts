@@ -20,9 +20,9 @@ import { undoChanges } from './recover.ts';
 
 export interface HoldFacts {
   readonly mode: 'paused-fsynced' | 'paused-saved';
-  /** As the server was when all was on the disk: nothing may have moved since. */
+  /** The server when everything was on the disk: no counter may have moved since. */
   readonly server: Evidence;
-  /** Its files on the disk, where they are seen here. */
+  /** The server's files; `null` where the volume is not mounted here. */
   readonly files: ServerFiles | null;
   readonly synced: readonly SyncedFile[];
   readonly changes: SettingChanges;
@@ -33,16 +33,16 @@ export interface HoldFacts {
 }
 
 /**
- * Writers are paused and what they were promised is on the disk. The pause outlives connection and
- * process, and ends by itself with the lease. At once, and then each second, the server is asked
- * whether anything moved.
+ * Writers are paused and every acknowledged write is on the disk. The pause outlives the connection and
+ * this process, and ends by itself shortly after the lease. The server is asked immediately, and then
+ * every second, whether anything changed.
  */
 export class RedisHold extends StatedHold {
   readonly #facts: HoldFacts;
   readonly #connection: ReconnectingSession;
   readonly #writePause: WritePause;
   readonly #looks: Looks;
-  /** The settings as they were at the last look. */
+  /** The changed settings at the last look. */
   #found: ServerSettings | undefined;
 
   constructor(facts: HoldFacts, connection: ReconnectingSession, writePause: WritePause) {
@@ -57,7 +57,7 @@ export class RedisHold extends StatedHold {
     this.#connection = connection;
     this.#writePause = writePause;
     this.#looks = new Looks({
-      // Not ended by the release: a look that is given up takes the connection with it.
+      // Not aborted by the release: an aborted look closes the connection.
       look: () => this.#look(AbortSignal.timeout(ANSWER_WITHIN_MS)),
       failed: (error, failures) =>
         isServerGone(error) && failures >= RECONNECT_TRIES
@@ -76,20 +76,20 @@ export class RedisHold extends StatedHold {
       if (isServerGone(error)) return null;
       throw error;
     });
-    if (!server) return serverLost('nothing listens there any more');
+    if (!server) return serverLost('nothing listens at its address any more');
     const found = compare(this.#facts.server, server);
     if (found.length === 0) found.push(...(await unlessAborted(this.#unmoved(server), signal)));
     if (found.length === 0) found.push(...compareData(this.#facts.server, server));
     if (expired && found.length === 0) {
       found.push({
         code: 'pause-expired',
-        note: 'The time for which the server was told to pause writers had run out before the thaw.',
+        note: 'The pause of writers expired before the thaw.',
       });
     }
     return found;
   }
 
-  /** What no counter tells: whether what was made durable is still what lies on the disk. */
+  /** Checks what no counter shows: whether the files on the disk are still the ones made durable. */
   async #unmoved(server: ServerFacts): Promise<Differences> {
     const { files, synced } = this.#facts;
     if (!files) return server.role === 'replica' ? compareLink(this.#facts.server, server) : [];
@@ -98,7 +98,7 @@ export class RedisHold extends StatedHold {
     return [
       {
         code: 'files-replaced',
-        note: `Of the files ${names} not all are those of the freeze any more: somebody saved or put others in their place, or a primary filled its replica anew.`,
+        note: `Some of the files ${names} are no longer those of the freeze: a save or another process replaced them, or the primary synchronized this replica again.`,
       },
     ];
   }
@@ -107,17 +107,17 @@ export class RedisHold extends StatedHold {
     if (this.#writePause.expired) {
       throw new QuiesceError(
         'ENGINE_FAILED',
-        'The pause of writers has run out already: it cannot be renewed without a gap.',
+        'The pause of writers has already expired, so it cannot be renewed without a gap.',
       );
     }
     await this.#connection.run(signal, (session) => this.#writePause.pause(session, ttlMs, signal));
   }
 
   async release(signal: AbortSignal): Promise<void> {
-    // Not waited for: it may be the one that the server does not answer.
+    // Not awaited: the server may never answer the current look.
     void this.#looks.stop();
     const found = this.#found;
-    // Only as long as it is fresh: a further try reads again.
+    // Use it only while it is fresh: a retry reads the settings again.
     this.#found = undefined;
     try {
       const paused = !this.#writePause.expired;
@@ -125,13 +125,13 @@ export class RedisHold extends StatedHold {
         undoChanges(session, this.#facts.changes, paused, signal, found),
       );
     } catch (error) {
-      // Its process is gone, and with it the pause and every setting that was changed.
+      // The process is gone, and with it the pause and every changed setting.
       if (!isServerGone(error)) throw error;
     }
     this.#connection.close();
   }
 
-  /** With the settings that the release is to put back: writers wait for either, so in one round trip. */
+  /** Also reads the settings that the release will restore, in the same round trip: writers are waiting. */
   async #lastLook(signal: AbortSignal): Promise<Evidence> {
     return await this.#connection.run(signal, async (session) => {
       const reading = readChanged(session, this.#facts.changes, signal).catch(() => undefined);
