@@ -23,7 +23,7 @@ import { Session } from './connection/session.ts';
 import { type MongoSettings, parseSettings } from './connection/settings.ts';
 import { verifyReceipt } from './verify/verify.ts';
 
-/** MongoDB 4.4 and newer; by the `MONGODB_…` names. */
+/** MongoDB 4.4 and newer; configured by the `MONGODB_…` settings. */
 export const { checkSettings, createEngine } = engineModule(
   parseSettings,
   (settings, { dataDir }) => new MongoEngine(settings, dataDir),
@@ -34,9 +34,9 @@ class MongoEngine implements Engine {
   readonly capabilities = capabilitiesOf('mongodb');
   readonly #settings: MongoSettings;
   readonly #dataDir: string | undefined;
-  /** A freeze of ours is under way or held: the lock that is seen may be ours. */
+  /** A freeze of ours is in progress or held, so a lock on the server may be ours. */
   #busy = false;
-  /** One release at a time: the same lock must not be released twice. */
+  /** Only one recovery runs at a time: the same lock must not be released twice. */
   #recovering: Promise<void> | undefined;
   readonly #freeze = new TwoStep<PreparedFreeze>(({ session }) => {
     this.#busy = false;
@@ -52,7 +52,7 @@ class MongoEngine implements Engine {
     return await this.#ask(signal, async (session) => {
       const server = await readServer(session, signal);
       if (server.role === 'router' || server.role === 'arbiter') return toProbe(server);
-      // The lock of a freeze of ours stands in nobody's way.
+      // A lock of our own freeze does not make the server unready.
       if (!this.#busy && !this.#recovering) await requireUnlocked(session, signal);
       return toProbe(server);
     });

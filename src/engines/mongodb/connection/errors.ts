@@ -1,8 +1,8 @@
 import { type ErrorCode, QuiesceError } from '../../../errors.ts';
 
-/** What is known of the call that failed, for the sentence. */
+/** Describes the call that failed, for the error's sentence. */
 export interface ErrorContext {
-  /** `take the lock`, `read the status of the set`, … */
+  /** Completes "Cannot …": `lock the server`, `read the status of the set`, … */
   readonly doing: string;
   /** `host:port`. */
   readonly target: string;
@@ -27,8 +27,8 @@ const TLS_CODES =
   /^(?:ERR_(?:TLS|SSL|OSSL)|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|EPROTO)/;
 
 /**
- * An error of the driver or the server as one a user may see. The original never travels along: what
- * the driver attaches to its errors (options, topology) is not made to be shown.
+ * Turns an error of the driver or the server into one that may be shown to a user. It never includes the
+ * original: the driver attaches its options and topology, which can contain secrets.
  */
 export function toEngineError(error: unknown, context: ErrorContext): QuiesceError {
   if (error instanceof QuiesceError) return error;
@@ -45,8 +45,8 @@ export function toEngineError(error: unknown, context: ErrorContext): QuiesceErr
     return anonymous
       ? made(
           'ENGINE_AUTH',
-          `Cannot ${where}: the server asks for a user and password.`,
-          'Put them into MONGODB_URI, or set MONGODB_USERNAME and MONGODB_PASSWORD.',
+          `Cannot ${where}: the server requires a user and a password.`,
+          'Add them to MONGODB_URI, or set MONGODB_USERNAME and MONGODB_PASSWORD.',
         )
       : made(
           'ENGINE_PRIVILEGE',
@@ -77,7 +77,7 @@ function isTls(error: unknown): boolean {
   return false;
 }
 
-/** A failed search for the server keeps what went wrong in the description of that server. */
+/** The driver keeps the cause of a failed server selection in the description of that server. */
 function firstServerError(reason: unknown): unknown {
   const servers = (reason as { servers?: Map<string, { error?: unknown }> } | undefined)?.servers;
   return servers instanceof Map ? [...servers.values()][0]?.error : undefined;
@@ -91,7 +91,7 @@ function messageOf(error: DriverError): string {
     : first;
 }
 
-/** Without secrets, and without the ids that a driver adds to each command. */
+/** Removes secrets, and the session fields that the driver adds to each command. */
 function clean(words: string, secrets: readonly string[]): string {
   let text = words
     .replaceAll(/, lsid: \{.*?\}(?=[,\s])/g, '')

@@ -8,8 +8,8 @@ import { readHello } from '../server.ts';
 import { serverChanged, readFactsUnderLock } from './under-lock.ts';
 
 /**
- * Takes the lock and proves what it holds; on any failure nothing stays locked. A primary is locked
- * again until the lock has caught it with everything journaled: see `isJournaled`.
+ * Takes the lock and reads what it protects; after any failure nothing stays locked. A primary is locked
+ * again and again until everything was journaled at the moment of the lock; see `isJournaled`.
  */
 export async function holdServer(
   prepared: PreparedFreeze,
@@ -22,7 +22,7 @@ export async function holdServer(
       const hold = await tryHold(prepared, signal, onReleased);
       if (hold) return hold;
       prepared.context.progress(
-        'writes that nobody waits to see journaled (w: 1 without j) come without a pause, and the lock of a primary must not fall among them',
+        'waiting for a moment when all writes are journaled; a steady stream of writes with w: 1 and j: false prevents it',
       );
     }
   } catch (error) {
@@ -31,7 +31,7 @@ export async function holdServer(
   }
 }
 
-/** @returns `undefined`: something was not journaled yet, and the lock was given back. */
+/** @returns `undefined`: a write was not journaled yet, and the lock was released. */
 async function tryHold(
   prepared: PreparedFreeze,
   signal: AbortSignal,
@@ -39,7 +39,7 @@ async function tryHold(
 ): Promise<Hold | undefined> {
   const { session, client, context, server } = prepared;
   const { runId } = server;
-  // Nothing of ours is left: a lock that is seen from then on is somebody else's.
+  // Nothing of ours is left: any lock found from now on belongs to another client.
   const forget = (): Promise<void> =>
     context.remember({ step: 'released', runId }).catch(() => undefined);
   await context.remember({ step: 'asking', runId, client });
@@ -54,7 +54,7 @@ async function tryHold(
   }
   let opId: number | undefined;
   const undo = async (): Promise<void> => {
-    // With others' locks beside ours the thread is theirs as well: the count alone is taken back.
+    // With other clients' locks the thread is theirs as well, so only the count is reduced.
     await releaseUntilGone(session, { runId, opId: lockCount === 1 ? opId : undefined });
     await forget();
   };
@@ -63,7 +63,7 @@ async function tryHold(
     if (lockCount !== 1) {
       throw new QuiesceError(
         'ENGINE_LOCKED',
-        `${session.target} was locked by somebody else in the same moment; our lock was taken back.`,
+        `Another client locked ${session.target} at the same moment; our lock was released.`,
       );
     }
     if (server.role === 'primary' && !(await isJournaled(session, signal))) {
