@@ -7,7 +7,7 @@ import type { Ledger, Subject } from './fixture.ts';
 import { describeLease } from './lease.ts';
 import { describeOnce } from './once.ts';
 import { describeSecrecy } from './secrecy.ts';
-import { SharedStage } from './stage.ts';
+import { SharedRig } from './stage.ts';
 import { describeVolume } from './volume.ts';
 
 /** Promises have deadlines of their own; this one is for machines that do much else. */
@@ -22,7 +22,7 @@ export function describeConformance<L extends Ledger>(subjects: readonly Subject
     '%s',
     { timeout: PATIENCE_MS },
     (_, subject) => {
-      const shared = new SharedStage(subject);
+      const shared = new SharedRig(subject);
       afterAll(() => shared.close());
       describeContract(subject, shared);
       describeLease(subject, shared);

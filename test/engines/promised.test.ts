@@ -15,8 +15,8 @@ const restore = {
 const { engine } = aReceipt();
 const ofRedis = { engine: { ...engine, name: 'redis' }, position, restore };
 
-describe('what a receipt promises', () => {
-  it('is read from one of this engine', () => {
+describe('the promise of a receipt', () => {
+  it('is read from a receipt of this engine', () => {
     expect(claimsIn(aReceipt(ofRedis))).toEqual({ position, restore });
   });
 
@@ -27,7 +27,7 @@ describe('what a receipt promises', () => {
     ['without files', { ...ofRedis, restore: { persistence: 'rdb' } }, 'restore section'],
     ['with a folder elsewhere', { ...ofRedis, restore: { ...restore, dir: '../x' } }, 'dir'],
     [
-      'with a file elsewhere',
+      'with a file outside the volume',
       {
         ...ofRedis,
         restore: { ...restore, files: [{ ...restore.files[0], name: '/etc/passwd' }] },

@@ -68,7 +68,7 @@ describe('a copy of the data directory', () => {
     await expect(look(perDatabase)).rejects.toMatchObject({ code: 'COPY_UNSUPPORTED' });
   });
 
-  it('lacks nothing of the server where others keep links and volumes beside it', async () => {
+  it('lacks no data of the server when other programs keep links and volumes next to it', async () => {
     await data('journal', 'local/collection');
     for (const name of ['.snapshot', 'dumps', 'local/lost+found']) await volume(name);
     for (const name of ['old', 'dump.tar', 'other-app']) await link(name);
@@ -77,7 +77,7 @@ describe('a copy of the data directory', () => {
   });
 });
 
-it('the server names the folder of a database as we look for it', async () => {
+it('the server gives the folder of a database the name that we expect', async () => {
   const dbPath = join(dir, 'db');
   const server = await startStandalone(dbPath, ['--directoryperdb']);
   undo.push(() => server.stop());
