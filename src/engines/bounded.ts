@@ -12,10 +12,10 @@ import { OneAtATime } from '../lib/one-at-a-time.ts';
 import { SharedAnswer } from '../lib/shared-answer.ts';
 
 /**
- * An engine that never takes a database's connections, however much it is asked: readiness, metadata
- * and verification each go on once at a time, with one session each; askers of the same share the answer,
- * and verifications wait for each other. A freeze, its release and a recovery pass by: they have their
- * own sessions and wait for nobody. What that comes to in connections is in `docs/engines/`.
+ * Bounds the connections to a database, however often the engine is called. Readiness, metadata and
+ * verification each run once at a time, with one session. Concurrent calls for readiness or metadata share
+ * one answer; verifications wait for each other. A freeze, its release and a recovery are not bounded: they
+ * have their own sessions and never wait. `docs/engines/` gives the resulting numbers.
  */
 export class BoundedEngine implements Engine {
   readonly name;

@@ -2,7 +2,7 @@ import type { Breach, CopyMethod, Receipt } from '../receipt/receipt.ts';
 
 export type { Breach } from '../receipt/receipt.ts';
 
-/** What a freeze does to a replica: lets it follow its primary, or makes it stand still. */
+/** During a freeze a replica keeps following its primary (`run`) or stops applying changes (`pause`). */
 export const REPLICA_MODES = ['run', 'pause'] as const;
 export type ReplicaMode = (typeof REPLICA_MODES)[number];
 
@@ -10,7 +10,7 @@ export type Json =
   null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 export type JsonObject = Readonly<Record<string, Json>>;
 
-/** What is wrong with one setting; carries no value, for it could be a secret. */
+/** A problem with one setting. Never contains the value, which could be a secret. */
 export interface SettingIssue {
   readonly name: string;
   readonly message: string;
@@ -23,39 +23,39 @@ export interface Capabilities {
   readonly copies: readonly CopyMethod[];
 }
 
-/** What a server says of itself. */
+/** How a server identifies itself. */
 export interface Probe {
   /** As the server prints it, e.g. `17.10`. */
   readonly version: string;
-  /** The field's word: `primary`, `standby`, … */
+  /** In the usual term: `primary`, `standby`, … */
   readonly role: string;
-  /** What tells this server's data from any other's, e.g. `systemIdentifier`. */
+  /** Distinguishes this server's data from any other's, e.g. by `systemIdentifier`. */
   readonly identity: Readonly<Record<string, string>>;
 }
 
-/** What the coordinator lends an engine for one freeze. */
+/** What the coordinator gives to an engine for one freeze. */
 export interface FreezeContext {
   readonly id: string;
   readonly copy: CopyMethod;
-  /** The lease that will begin with the hold: what a server's own dead-man's switch is set by. */
+  /** The lease that begins with the hold. A server's own dead-man's switch is set to it. */
   readonly ttlMs: number;
-  /** Says where a long step is, for status and log: one short sentence. */
+  /** Reports the progress of a long step for status and log: one short sentence. */
   progress(sentence: string): void;
   /**
-   * Writes files a restore must put back to `.quiesce/` on the data volume: durable (fsync of file
-   * and directory) when it returns. Where there is no volume or it cannot take them, the receipt
-   * says so and the freeze goes on: it never throws for that.
+   * Writes the files that a restore must put in place to `.quiesce/` on the data volume. They are durable
+   * (fsync of file and directory) when it resolves. Never rejects for a missing volume or one that cannot
+   * take them: the receipt says so, and the freeze goes on.
    */
   keep(files: Readonly<Record<string, string>>): Promise<void>;
   /**
-   * Puts what `recover` needs into the journal, durably: to be awaited before anything is done to
-   * the server that outlives this process. Replaced by the hold's own `journal`. Where `hold` rejects
-   * after it, `recover` is called with it until that succeeds, whatever `hold` has undone itself.
+   * Writes the entry that `recover` needs to the journal, durably. Await it before any change to the server
+   * that outlives this process. The hold's own `journal` replaces it. If `hold` rejects afterwards,
+   * `recover` is called with this entry until it succeeds, whatever `hold` has undone itself.
    */
   remember(journal: JsonObject): Promise<void>;
 }
 
-/** What the end of a hold adds to what is known. */
+/** Facts that are known only at the end of a hold. */
 export interface HoldEnd {
   readonly breaches: readonly Breach[];
   /** Replaces these keys of the receipt's `position` and `restore`. */
@@ -63,23 +63,23 @@ export interface HoldEnd {
   readonly restore?: JsonObject;
 }
 
-/** A database that is held. Made by {@link Engine.hold}, ended by `release`, exactly once. */
+/** A database that is held. Made by {@link Engine.hold}; ended by `release`, exactly once. */
 export interface Hold {
-  /** `sealed`, `crash-consistent`, … : what a copy made during the hold is. */
+  /** What a copy made during the hold is: `sealed`, `crash-consistent`, … */
   readonly mode: string;
   readonly server: Probe;
   readonly writesBlocked: boolean;
   /** The position at the moment of the hold, in the engine's own terms. */
   readonly position: JsonObject;
-  /** What a restore must put back or may expect. No secrets. */
+  /** What a restore must put in place or may expect. No secrets. */
   readonly restore: JsonObject;
-  /** Codes that qualify the promise, e.g. why the mode is the weaker one. Not failures. */
+  /** Codes that qualify the promise, e.g. why the mode is a weaker one. Not failures. */
   readonly reasons: readonly string[];
-  /** Sentences for those who read the receipt. */
+  /** Sentences for the reader of the receipt. */
   readonly notes: readonly string[];
   /**
-   * A restore cannot tell a copy without this freeze's receipt from one that needs nothing, and would
-   * start it as it is: a volume that cannot take the receipt then fails the freeze.
+   * Without this freeze's receipt, a restore would start the copy unprepared, and wrongly. If true, a volume
+   * that cannot take the receipt fails the freeze.
    */
   readonly needsReceipt?: boolean;
   /** What `recover` needs to release this hold from another process. */
@@ -87,27 +87,27 @@ export interface Hold {
   /** Aborts, with a list of `Breach` as reason, when the hold is known to be broken. */
   readonly lost: AbortSignal;
   /**
-   * No lease of this hold, nor any renewal, runs for longer than this: set where holding on endangers
-   * more than the writers who wait.
+   * The longest time for which a lease of this hold or a renewal may run. Set where a long hold endangers
+   * more than the writers that wait.
    */
   readonly longestLeaseMs?: number;
   /**
-   * Asks the server whether the hold held since it was made; called before `release`.
+   * Asks the server whether the hold held since it was made. Called before `release`.
    *
-   * @returns what speaks against it; nothing: it held.
+   * @returns the breaches found; none: it held.
    */
   check(signal: AbortSignal): Promise<readonly Breach[]>;
   /**
-   * Tells the server that the lease now runs for `ttlMs` from here, where it has a dead-man's switch
-   * of its own. Rejects when the server could not be told: the lease is then not renewed.
+   * Extends the server's own dead-man's switch, where it has one, to a lease of `ttlMs` from now. Rejects if
+   * that fails: the lease is then not renewed.
    */
   renew?(ttlMs: number, signal: AbortSignal): Promise<void>;
   /**
-   * Lets the database go, and puts back every setting the hold has changed. Safe when the server is
-   * gone; throws only if something may still be held, and is then called again. What is left for a
-   * while on purpose (a slot that keeps WAL for a later cut) blocks nobody and ends with `close`.
+   * Releases the database, and restores every setting that the hold changed. Safe when the server is gone.
+   * Rejects only if something may still be held, and is then called again. What is kept for a while on
+   * purpose (a slot that keeps WAL for a later cut) blocks no client and ends with `close`.
    *
-   * @returns what only the end can tell: a backup that had to be ended with evidence of its own.
+   * @returns facts known only at the end, such as those of a backup that ended with the hold.
    */
   release(signal: AbortSignal): Promise<HoldEnd | void>;
 }
@@ -115,11 +115,11 @@ export interface Hold {
 /** One line of a verification. */
 export interface VerifyCheck {
   readonly name: string;
-  /** `true` proven, `false` differs or cannot be proven. */
+  /** `true`: proven. `false`: differs, or cannot be proven. */
   readonly ok: boolean;
   readonly expected?: Json;
   readonly found?: Json;
-  /** What differs, or why it could not be proven; or how it was proven. */
+  /** How it was proven, what differs, or why it could not be proven. */
   readonly message: string;
 }
 
@@ -130,40 +130,40 @@ export interface VerifyResult {
 }
 
 export interface VerifyOptions {
-  /** Run the engine's own deep check of the data too (PostgreSQL: amcheck). */
+  /** Also run the engine's own deep check of the data (PostgreSQL: amcheck). */
   readonly deep: boolean;
-  /** Ends the deep check, in milliseconds: on a corrupt copy it can loop for long. */
+  /** Time limit of the deep check, in milliseconds: on a corrupt copy it can loop for a long time. */
   readonly deepTimeoutMs: number;
 }
 
 /**
- * One database engine. Every method that takes a signal rejects soon after it aborts and leaves
- * nothing held behind. Errors are `QuiesceError`s with an `ENGINE_…` code or `COPY_UNSUPPORTED`.
+ * One database engine. Every method that takes a signal rejects soon after the signal aborts, and leaves
+ * nothing held. Errors are `QuiesceError`s with an `ENGINE_…` code or `COPY_UNSUPPORTED`.
  *
  * Order for a freeze: `prepare`, then `hold`; each at most once a freeze.
  */
 export interface Engine {
   readonly name: string;
   readonly capabilities: Capabilities;
-  /** Reaches the server and says who it is. Cheap: readiness is asked with it. */
+  /** Connects to the server and identifies it. Must be cheap: readiness uses it. */
   probe(signal: AbortSignal): Promise<Probe>;
-  /** The slow part that blocks nobody; refuses here what `hold` could not promise. */
+  /** Does the slow part, which blocks no client. Refuses a freeze whose promise `hold` could not keep. */
   prepare(context: FreezeContext, signal: AbortSignal): Promise<void>;
   /**
-   * Holds the database. Once the signal has aborted it must not end with a hold in place: one that
-   * arrives late is released before this rejects.
+   * Holds the database. Must not leave a hold in place once the signal has aborted: one that arrives late
+   * is released before this rejects.
    */
   hold(context: FreezeContext, signal: AbortSignal): Promise<Hold>;
-  /** What an operator needs beside the data. No secrets. */
+  /** What an operator needs in addition to the data. No secrets. */
   metadata(signal: AbortSignal): Promise<JsonObject>;
   /**
-   * Releases what a crashed sidecar may have left held. Idempotent, and harmless where nothing is held.
+   * Releases whatever a crashed sidecar may have left held. Idempotent, and harmless if nothing is held.
    *
-   * @param journal what `remember` or the hold's `journal` said last; `null`: nothing was ever done to
-   * the server, or the entry cannot be read. What others hold is not released on a guess.
+   * @param journal the latest entry of `remember` or of the hold's `journal`; `null`: nothing was done to the
+   * server, or the entry cannot be read. Never release other clients' holds on a guess.
    */
   recover(journal: JsonObject | null, signal: AbortSignal): Promise<void>;
-  /** Does this running server contain what the receipt promises? */
+  /** Checks that this running server contains what the receipt promises. */
   verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult>;
   close(): Promise<void>;
 }
@@ -177,13 +177,13 @@ export interface EngineOptions {
   readonly dataDir: string | undefined;
   /** QUIESCE_REPLICA, default `run`; an engine that cannot pause a replica ignores it. */
   readonly replica?: ReplicaMode;
-  /** Called with what a replica has taken to catch up with its primary, also when it did not. */
+  /** Called with the seconds that a replica waited to catch up with its primary, also if it failed to. */
   readonly onReplicaWait?: (seconds: number) => void;
 }
 
-/** What the `index.ts` of an engine exports. */
+/** The exports of an engine's `index.ts`. */
 export interface EngineModule {
-  /** What is wrong with the engine's own settings, by name. */
+  /** The problems with the engine's own settings, by name. */
   readonly checkSettings: (settings: Settings) => readonly SettingIssue[];
   readonly createEngine: (options: EngineOptions) => Engine;
 }

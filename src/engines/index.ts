@@ -10,7 +10,7 @@ interface Loaders {
   readonly restore: () => Promise<RestoreModule>;
 }
 
-/** How to load each: only the configured one is ever imported. */
+/** How to load each engine. Only the configured one is ever imported. */
 const engines: Readonly<Record<EngineName, Loaders>> = {
   postgres: {
     engine: () => import('./postgres/index.ts'),
@@ -27,7 +27,7 @@ const engines: Readonly<Record<EngineName, Loaders>> = {
 };
 
 /**
- * An engine that takes no more of a database's connections than `BoundedEngine` says.
+ * Loads an engine, bounded in its connections by `BoundedEngine`.
  *
  * @throws Error for a name that is not in `ENGINE_NAMES`.
  */
@@ -40,7 +40,7 @@ export async function loadEngine(name: string): Promise<EngineModule> {
   };
 }
 
-/** The part of an engine that works on a restored copy, without a server; `undefined`: it has none. */
+/** Loads the part that works on a restored copy without a server; `undefined` for an unknown engine. */
 export async function loadRestore(name: string): Promise<RestoreModule | undefined> {
   return isEngine(name) ? await engines[name].restore() : undefined;
 }

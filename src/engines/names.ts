@@ -1,41 +1,41 @@
 import type { CopyMethod } from '../receipt/receipt.ts';
 
-/** What is known of an engine without loading it. */
+/** Facts about an engine that are known without loading it. */
 interface EngineEntry {
-  /** A regular expression of the names of its settings, whole and without `_FILE` or `_DEFAULT`. */
+  /** A regular expression that matches the whole names of its settings, without `_FILE` or `_DEFAULT`. */
   readonly settings: string;
   /** Settings whose values are secret, or contain one. */
   readonly secrets: readonly string[];
-  /** Which of its settings make a login. */
+  /** The settings that make up a login. */
   readonly login: Login;
-  /** Says in `quiesce sidecar --help` how the server is reached; lines of 100 characters at most. */
+  /** Text for `quiesce sidecar --help`: how to reach the server. Lines of at most 100 characters. */
   readonly help: string;
-  /** Says in `quiesce prepare-restore --help` what it does with a copy; lines of 100 characters at most. */
+  /** Text for `quiesce prepare-restore --help`: what it does with a copy. Lines of up to 100 characters. */
   readonly restoreHelp: string;
-  /** The port of a server that is told nothing else. */
+  /** The server's default port. */
   readonly port: number;
-  /** A regular expression of what people call that port in a pod, whole. */
+  /** A regular expression that matches the whole of the names commonly given to that port in a pod. */
   readonly portName: string;
   /** Writers wait while a hold is in place. */
   readonly blocksWrites: boolean;
-  /** The copy methods for which it has a freeze that keeps its promise. */
+  /** The copy methods for which one of its freezes keeps its promise. */
   readonly copies: readonly CopyMethod[];
 }
 
 export interface Login {
   readonly username: string;
   readonly password: string;
-  /** Settings that may bring a password in place of `password`. */
+  /** Settings that may supply a password instead of `password`. */
   readonly others: readonly string[];
-  /** A connection string, which brings a password only where it names a user. */
+  /** A connection string, which supplies a password only if it has a user. */
   readonly url?: string;
-  /** Holds the folder of a Unix socket, over which a login may need no password. */
+  /** The setting that may hold the folder of a Unix socket, over which a login may need no password. */
   readonly socket?: string;
 }
 
 /**
- * Every engine. Whatever lists engines, or tells their settings from others, takes it from here: config,
- * log, injection, doctor, help. It imports nothing, so that all of them may load it.
+ * Every engine. All code that lists engines or recognizes their settings uses this table: config, log,
+ * injection, doctor, help. It imports only types, so that all of them may load it.
  */
 export const ENGINES = {
   postgres: {
@@ -47,8 +47,8 @@ export const ENGINES = {
       others: ['PGPASSFILE', 'PGSERVICEFILE'],
       socket: 'PGHOST',
     },
-    help: `PostgreSQL is reached by libpq's own names: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE,
-PGSSLMODE, PGSSLROOTCERT, ...`,
+    help: `PostgreSQL is reached through libpq's own variables: PGHOST, PGPORT, PGUSER, PGPASSWORD,
+PGDATABASE, PGSSLMODE, PGSSLROOTCERT, ...`,
     restoreHelp: `For PostgreSQL it
   - reads WAL record by record, with checksums, up to the marker of the freeze,
   - looks for data pages that are newer than that WAL (the copy was not atomic then),
@@ -68,14 +68,14 @@ PGSSLMODE, PGSSLROOTCERT, ...`,
       others: [],
       url: 'REDIS_URL',
     },
-    help: `Redis and Valkey are reached by REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
+    help: `Redis and Valkey are reached through REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
 REDIS_PASSWORD, REDIS_TLS, ...`,
     restoreHelp:
-      'For Redis it compares every file with the receipt, and says how the server must be started.',
+      'For Redis it compares every file with the receipt, and prints how to start the server.',
     port: 6379,
     portName: 'redis|valkey',
     blocksWrites: true,
-    // Everything stands still during a hold, so files may be copied one by one as well.
+    // Nothing changes during a hold, so files may also be copied one by one.
     copies: ['snapshot', 'volumes', 'files'],
   },
   mongodb: {
@@ -87,24 +87,24 @@ REDIS_PASSWORD, REDIS_TLS, ...`,
       others: [],
       url: 'MONGODB_URI',
     },
-    help: `MongoDB is reached by MONGODB_URI, with MONGODB_USERNAME, MONGODB_PASSWORD and
-MONGODB_AUTH_SOURCE as well.`,
-    restoreHelp: `For MongoDB it makes sure that the copy was cut under the lock and has every table of it,
-and prints what needs a running server: how to start it alone, or as a new set.`,
+    help: `MongoDB is reached through MONGODB_URI, optionally with MONGODB_USERNAME, MONGODB_PASSWORD
+and MONGODB_AUTH_SOURCE.`,
+    restoreHelp: `For MongoDB it makes sure that the copy was cut under the lock and that every table came
+along, and prints the steps that need a running server: how to start it alone, or as a new set.`,
     port: 27_017,
     portName: 'mongo(?:db|d)?',
     blocksWrites: true,
-    // That of several volumes was not measured.
+    // Copies of several volumes were not measured.
     copies: ['snapshot', 'files'],
   },
 } as const satisfies Readonly<Record<string, EngineEntry>>;
 
 export type EngineName = keyof typeof ENGINES;
 
-/** The names of QUIESCE_ENGINE. */
+/** The values of QUIESCE_ENGINE. */
 export const ENGINE_NAMES = Object.keys(ENGINES) as EngineName[];
 
-/** The name may be one that a receipt or a person gives, even that of a property of every object. */
+/** Safe for any untrusted name, including the name of a property that every object has. */
 export function isEngine(name: string): name is EngineName {
   return Object.hasOwn(ENGINES, name);
 }
@@ -118,21 +118,21 @@ export const SECRET_SETTINGS: readonly string[] = ENGINE_NAMES.flatMap(
   (name) => entryOf(name).secrets,
 );
 
-/** A regular expression of any engine's settings, in the form of `settings`. */
+/** A regular expression for the settings of all engines, in the form of `settings`. */
 export const ANY_SETTING = ENGINE_NAMES.map((name) => entryOf(name).settings).join('|');
 
 const WHOLE = new RegExp(`^(?:${ANY_SETTING})$`);
 
 /**
- * Whether this is a setting of that engine, or of any where none is named. A `_FILE` or `_DEFAULT` at
- * its end is the caller's to take off: libpq's names have no underscore.
+ * Whether this is a setting of `engine`, or of any engine if none is given. The caller removes a trailing
+ * `_FILE` or `_DEFAULT`: libpq's names have no underscore.
  */
 export function isEngineSetting(name: string, engine?: EngineName): boolean {
   if (engine === undefined) return WHOLE.test(name);
   return new RegExp(`^(?:${entryOf(engine).settings})$`).test(name);
 }
 
-/** What an engine claims, as its `capabilities`. */
+/** The `capabilities` of an engine. */
 export function capabilitiesOf(name: EngineName): Pick<EngineEntry, 'blocksWrites' | 'copies'> {
   const { blocksWrites, copies } = entryOf(name);
   return { blocksWrites, copies };

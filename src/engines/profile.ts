@@ -1,6 +1,6 @@
 import { ENGINES, type EngineName } from './names.ts';
 
-/** A container of a pod, as far as it says what runs in it; Kubernetes' own names. */
+/** The fields of a pod's container that show what runs in it, with Kubernetes' own names. */
 export interface PodContainer {
   readonly image?: string;
   readonly command?: readonly string[];
@@ -15,82 +15,82 @@ export interface PodEnvVar {
   readonly valueFrom?: Readonly<Record<string, unknown>>;
 }
 
-/** The environment of the database's container, from which a profile takes entries over. */
+/** The environment of the database's container, from which a profile copies entries. */
 export interface PodEnvironment {
-  /** Whether the pod's spec itself sets it, to something. */
+  /** Whether the pod's spec itself sets it to a non-empty value. */
   has(name: string): boolean;
-  /** The first that the spec has in plain text. */
+  /** The value of the first of these that the spec sets in plain text. */
   plain(...names: readonly string[]): string | undefined;
-  /** Its text as it is written, references to others included. */
+  /** Its text as written in the spec, including references to other variables. */
   written(name: string): string;
-  /** Whether there are names that only the cluster knows. */
+  /** Whether some names are known only to the cluster, as with `envFrom`. */
   readonly hasUnknown: boolean;
-  /** `target` with the value of the first of `names` that is set, itself or as a file. */
+  /** `target` with the value of the first of `names` that is set, directly or as a file. */
   take(target: string, ...names: readonly string[]): PodEnvVar | undefined;
-  /** `target` as a reference to `name`, which only the cluster knows. */
+  /** `target` as a reference to `name`, which is known only to the cluster. */
   refer(target: string, name: string): PodEnvVar;
 }
 
-/** A user id, and the group that goes with it. */
+/** A user id, and its group id. */
 export interface ImageUser {
   readonly uid: number;
   readonly gid?: number;
 }
 
 /**
- * What an engine knows of its images: how they are told from others, and what they expect. Loaded by
- * whatever looks at pods, so a profile imports no driver and nothing else of its engine.
+ * How to recognize an engine's images, and what they expect. Code that inspects pods loads all profiles,
+ * so a profile imports no driver and nothing else of its engine.
  */
 export interface EngineProfile {
   readonly name: EngineName;
   /** The last part of the image's repository. */
   readonly image: RegExp;
-  /** Tells a container of that image that is no database with data, such as a router. */
+  /** Whether a container of such an image is not a database with data, but e.g. a router. */
   readonly other?: (container: PodContainer) => boolean;
-  /** The user the image's server runs as where the pod names none, by the whole reference. */
+  /** The user of the image's server if the pod sets none. Takes the whole image reference. */
   user(image: string): ImageUser | undefined;
-  /** Where the data lies by the container's own words: flags, then environment. */
+  /** The data directory that the container configures: by flags, then by environment. */
   data(container: PodContainer, env: PodEnvironment): string | undefined;
-  /** Where the images keep data, most specific first. */
+  /** Folders where the images keep data, most specific first. */
   readonly places: readonly string[];
-  /** How the sidecar reaches the server in the same pod, by the database's own credentials. */
+  /** How the sidecar reaches the server in the same pod, with the database's own credentials. */
   connection(input: ConnectionInput): readonly PodEnvVar[];
-  /** The same with a Secret's: only what is no credential. */
+  /** The same for credentials from a Secret: everything except the credentials. */
   address(input: ConnectionInput): readonly PodEnvVar[];
 }
 
 export interface ConnectionInput {
   readonly container: PodContainer;
   readonly env: PodEnvironment;
-  /** A folder of the database's file system that the sidecar sees as well. */
+  /** Whether the sidecar mounts the folder at this path of the database's file system. */
   shared(path: string): boolean;
 }
 
-/** The value of `--name=value` or `--name value` in a container's command, args, or a text of flags. */
+/** The value of `--name=value` or `--name value` in a container's command, its args, or in `more`. */
 export function flag(container: PodContainer, name: string, more = ''): string | undefined {
   const words = [...(container.command ?? []), ...(container.args ?? []), more];
   const text = words.join('\n');
-  // Of two words the second is the value, were it empty: what comes after is the next flag.
+  // In `--name value` the second word is the value even if it is empty: the third is the next flag.
   const match = new RegExp(`(?:^|\\s|["'])--${name}(?:=|[^\\S\\n]+|\\n)["']?([^\\s"']+)`).exec(
     text,
   );
   return match?.[1];
 }
 
-/** `registry:5000/team/postgres:16@sha256:…` → `postgres:16`: registries and teams say nothing. */
+/** `registry:5000/team/postgres:16@sha256:…` → `postgres:16`. */
 export function lastPart(image: string): string {
   return image.replace(/@.*$/, '').split('/').at(-1) ?? '';
 }
 
-/** The port by environment, flag (`given`, or `--port`), and then what the container declares. */
+/** The port from the environment, a flag (`given`, or `--port`), or the container's declared ports. */
 export function portOf(
   { container, env }: ConnectionInput,
   names: readonly string[],
   engine: EngineName,
   given = flag(container, 'port'),
 ): string {
-  const told = [env.plain(...names), given].find((one) => /^[1-9]\d*$/.test(one ?? ''));
-  if (told !== undefined) return told;
+  const configured = [env.plain(...names), given].find((one) => /^[1-9]\d*$/.test(one ?? ''));
+  if (configured !== undefined) return configured;
   const { port: standard, portName } = ENGINES[engine];
   const ports = container.ports ?? [];
   if (ports.some((port) => port.containerPort === standard)) return String(standard);
@@ -99,12 +99,12 @@ export function portOf(
   return String(likely?.containerPort ?? standard);
 }
 
-/** The sidecar takes it where nothing else, such as a Secret, says `name`. */
+/** A value that the sidecar uses only if nothing else, such as a Secret, sets `name`. */
 export function asDefault({ name, value }: PodEnvVar): PodEnvVar {
   return { name: `${name}_DEFAULT`, ...(value === undefined ? {} : { value }) };
 }
 
-/** Drops what is not there. */
+/** Drops undefined entries. */
 export function present(...entries: readonly (PodEnvVar | undefined)[]): readonly PodEnvVar[] {
   return entries.filter((entry) => entry !== undefined);
 }

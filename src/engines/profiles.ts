@@ -6,7 +6,7 @@ import { redis } from './redis/profile.ts';
 
 const profiles: Readonly<Record<EngineName, EngineProfile>> = { postgres, redis, mongodb };
 
-/** What an engine knows of its images; without anything that reaches a server. */
+/** The profile of an engine's images. Loads no code that connects to a server. */
 export function profileOf(name: EngineName): EngineProfile {
   return profiles[name];
 }

@@ -1,6 +1,6 @@
 import type { Receipt } from '../receipt/receipt.ts';
 
-/** What is under way and how far, for a person who waits. `total` is 0 where it is not known. */
+/** Progress for a person who waits. `total` is 0 where it is unknown. */
 export interface PrepareProgress {
   readonly step: string;
   readonly done: number;
@@ -16,8 +16,8 @@ export interface PrepareOptions {
 
 export interface PrepareOutcome {
   /**
-   * `prepared`: proven, and what the receipt holds is in place (in a dry run: would be).
-   * `already-prepared`: an earlier run proved this copy and a server has run on it since.
+   * `prepared`: proven, and everything the receipt holds is in place (in a dry run: would be).
+   * `already-prepared`: an earlier run proved this copy, and a server has run on it since.
    * `nothing-to-do`: the data carries no receipt.
    */
   readonly outcome: 'prepared' | 'already-prepared' | 'nothing-to-do';
@@ -27,25 +27,25 @@ export interface PrepareOutcome {
   readonly engine: string | null;
   /** The engine's data directory, absolute. */
   readonly dataDirectory: string | null;
-  /** Files put in place, or found there with the right content; names within the data directory. */
+  /** Files put in place, or found in place with the right content; names within the data directory. */
   readonly placed: readonly string[];
-  /** Files removed because they would have kept the server from starting. */
+  /** Files removed because they would have prevented the server from starting. */
   readonly removed: readonly string[];
   /** What was proven, in the engine's own terms. */
   readonly proof: Readonly<Record<string, string | number | boolean | null>> | null;
-  /** What the person who restores must know. */
+  /** Sentences that the person who restores must read. */
   readonly notes: readonly string[];
   /** One sentence. */
   readonly message: string;
 }
 
-/** The part of an engine that prepares a restored copy: works on files, with no server. */
+/** The part of an engine that prepares a restored copy. Works on files, without a server. */
 export interface RestoreModule {
   /**
-   * Proves that the copy holds what its receipt promises and puts in place what the server needs at
-   * its first start. Idempotent. Rejects with a `RESTORE_…` error, and has then changed nothing.
+   * Proves that the copy holds what its receipt promises, and puts in place what the server needs at its
+   * first start. Idempotent. Rejects with a `RESTORE_…` error, and has then changed nothing.
    *
-   * @param dataDir what `QUIESCE_DATA_DIR` was at the freeze; absolute, without symbolic links.
+   * @param dataDir where the copy of `QUIESCE_DATA_DIR` is mounted; absolute, without symbolic links.
    */
   prepareRestore(
     receipt: Receipt,

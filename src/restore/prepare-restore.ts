@@ -10,19 +10,19 @@ import { LARGEST_RECEIPT, readGivenReceipt } from '../receipt/read.ts';
 
 export type { PrepareOutcome, PrepareProgress } from '../engines/restore-module.ts';
 
-/** Gives the module of an engine; `undefined` where there is no such engine. */
+/** Loads the module of an engine; `undefined` for an unknown engine. */
 export type LoadRestore = (engine: string) => Promise<RestoreModule | undefined>;
 
 interface PrepareRequest extends PrepareOptions {
   readonly dataDir: string;
-  /** The final receipt, for a freeze whose own receipt on the volume lacks what only its end told. */
+  /** The final receipt, for a freeze whose receipt on the volume lacks facts known only at its end. */
   readonly receiptFile?: string | undefined;
   readonly load: LoadRestore;
 }
 
 /**
- * Prepares a restored copy of the data for the first start of its server, by the receipt it carries
- * in `.quiesce/receipt.json`. Without one it changes nothing and says so.
+ * Prepares a restored copy of the data for the first start of its server, following the receipt in its
+ * `.quiesce/receipt.json`. Without a receipt it changes nothing and says so.
  */
 export async function prepareRestore(
   request: PrepareRequest,
@@ -43,7 +43,7 @@ export async function prepareRestore(
   if (!engine) {
     throw new QuiesceError(
       'RESTORE_RECEIPT_INVALID',
-      `The receipt is of the engine "${receipt.engine.name}", which this release does not know.`,
+      `The receipt is of the engine "${receipt.engine.name}", which this release does not support.`,
       { hint: 'Use the release of quiesce that made the backup, or a later one.' },
     );
   }
@@ -69,7 +69,7 @@ function nothingToDo({ dryRun, dataDir }: PrepareRequest): PrepareOutcome {
     removed: [],
     proof: null,
     notes: [],
-    message: `${dataDir} carries no ${VOLUME_FOLDER}/${RECEIPT_FILE}: nothing to prepare, nothing was changed or proven.`,
+    message: `${dataDir} has no ${VOLUME_FOLDER}/${RECEIPT_FILE}: there is nothing to prepare, and nothing was changed or proven.`,
   };
 }
 
@@ -77,11 +77,11 @@ async function existingFolder(path: string): Promise<string> {
   try {
     if ((await stat(path)).isDirectory()) return await realpath(path);
   } catch (error) {
-    if (!isOther(error)) throw asRestoreError(error);
+    if (!isMissingOrWrongType(error)) throw asRestoreError(error);
   }
   throw new QuiesceError('USAGE', `--data: ${path} is not a folder.`, {
     field: '--data',
-    hint: 'Name the mount path of the restored volume: what QUIESCE_DATA_DIR was.',
+    hint: 'Give the mount path of the restored volume: the value that QUIESCE_DATA_DIR had.',
   });
 }
 
@@ -92,7 +92,8 @@ async function readReceipt(dataDir: string): Promise<Receipt | null> {
     const folder = await lstat(dirname(path));
     if (!folder.isDirectory()) throw invalid(path, `${VOLUME_FOLDER} is not a folder`);
     const info = await lstat(path);
-    if (!info.isFile() || info.size > LARGEST_RECEIPT) throw invalid(path, 'it is no receipt file');
+    if (!info.isFile() || info.size > LARGEST_RECEIPT)
+      throw invalid(path, 'it is not a receipt file');
     text = await readRegular(path);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return null;
@@ -111,9 +112,9 @@ async function readReceipt(dataDir: string): Promise<Receipt | null> {
   throw invalid(path, `${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'not a receipt'}`);
 }
 
-/** The given receipt speaks of this very freeze, and that freeze held to its end. */
+/** Checks that the given receipt is of the same freeze, and that this freeze held to its end. */
 function checkSame(own: Receipt, given: Receipt): void {
-  const differ = (what: string, here: unknown, there: unknown): void => {
+  const requireSame = (what: string, here: unknown, there: unknown): void => {
     if (JSON.stringify(here) === JSON.stringify(there)) return;
     throw new QuiesceError(
       'RESTORE_RECEIPT_INVALID',
@@ -121,32 +122,32 @@ function checkSame(own: Receipt, given: Receipt): void {
       { hint: `Give the receipt that the thaw of ${own.id} printed.`, field: '--receipt' },
     );
   };
-  differ('id', own.id, given.id);
-  differ('engine', own.engine, given.engine);
-  differ('mode', own.mode, given.mode);
-  differ('start', own.frozenAt, given.frozenAt);
-  differ('first position', own.position?.['startLsn'], given.position?.['startLsn']);
+  requireSame('id', own.id, given.id);
+  requireSame('engine', own.engine, given.engine);
+  requireSame('mode', own.mode, given.mode);
+  requireSame('start', own.frozenAt, given.frozenAt);
+  requireSame('first position', own.position?.['startLsn'], given.position?.['startLsn']);
   if (given.verdict !== 'consistent') {
     throw new QuiesceError(
       'RESTORE_RECEIPT_INVALID',
-      `The receipt given for ${given.id} promises nothing: its verdict is ${given.verdict} (${given.reasons.join(', ') || 'it was not thawed yet'}).`,
+      `The given receipt of ${given.id} promises nothing: its verdict is ${given.verdict} (${given.reasons.join(', ') || 'it was not thawed yet'}).`,
       { hint: 'Use another backup.', field: '--receipt' },
     );
   }
 }
 
-/** A receipt proves nothing of a volume that does not carry it; one verified before needs it no more. */
+/** A receipt proves nothing about a volume that does not carry it, unless the volume was verified before. */
 async function refuseOutside(dataDir: string, given: Receipt): Promise<void> {
   const verified = join(dataDir, VOLUME_FOLDER, `restored-${given.id}.json`);
   if (await stat(verified).catch(() => undefined)) return;
   throw new QuiesceError(
     'RESTORE_INCOMPLETE',
-    `${dataDir} carries no ${VOLUME_FOLDER}/${RECEIPT_FILE}, so it was not cut between freeze and thaw of ${given.id}.`,
+    `${dataDir} has no ${VOLUME_FOLDER}/${RECEIPT_FILE}, so it was not cut between the freeze and the thaw of ${given.id}.`,
     { hint: 'Use another backup.' },
   );
 }
 
-/** From now on the copy carries its whole promise itself, for later runs and the verification at start. */
+/** Puts the whole promise into the copy, for later runs and for the verification at start. */
 async function replaceReceipt(dataDir: string, given: Receipt): Promise<void> {
   const folder = join(dataDir, VOLUME_FOLDER);
   const owner = await ownerLike(folder);
@@ -154,7 +155,7 @@ async function replaceReceipt(dataDir: string, given: Receipt): Promise<void> {
   await writeDurably(join(folder, RECEIPT_FILE), text, { mode: 0o644, ...owner });
 }
 
-/** A receipt on a volume is one of a hold in place: anything else promises nothing about the copy. */
+/** Refuses a receipt that is not of a hold in place: it promises nothing about the copy. */
 function checkPromise(receipt: Receipt): void {
   const why =
     receipt.verdict === 'inconsistent'
@@ -176,20 +177,20 @@ function invalid(path: string, why: string): QuiesceError {
 }
 
 const UNREADABLE = ['EACCES', 'EPERM', 'EROFS', 'EIO', 'ENOSPC', 'EDQUOT'];
-/** What a system call says where a file or folder is missing, or something else lies under its name. */
-const OTHER = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO', 'EFTYPE'];
+/** Error codes for a file or folder that is missing, or that is of another type. */
+const MISSING_OR_WRONG_TYPE = ['ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO', 'EFTYPE'];
 
-function isOther(error: unknown): boolean {
-  return OTHER.some((code) => isErrno(error, code));
+function isMissingOrWrongType(error: unknown): boolean {
+  return MISSING_OR_WRONG_TYPE.some((code) => isErrno(error, code));
 }
 
-/** Names the error of a system call that the data did not allow. */
+/** Turns a system error about the copy's files into a `RESTORE_…` error; returns any other unchanged. */
 export function asRestoreError(error: unknown): unknown {
-  if (isOther(error)) {
+  if (isMissingOrWrongType(error)) {
     const path = (error as NodeJS.ErrnoException).path ?? 'A file of the copy';
     return new QuiesceError(
       'RESTORE_INCOMPLETE',
-      `${path} is missing, or is not what it must be: ${(error as NodeJS.ErrnoException).code}.`,
+      `${path} is missing or of the wrong type: ${(error as NodeJS.ErrnoException).code}.`,
       { cause: error },
     );
   }

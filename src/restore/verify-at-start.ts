@@ -9,7 +9,7 @@ import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
 const TRY_AGAIN_AFTER_MS = 1_000;
 const ANSWER_WITHIN_MS = 30_000;
 const LOOK_WITHIN_MS = 2_000;
-/** The volume may hang, and then nothing ends that waits for it. */
+/** A hanging volume must not delay the stop for longer. */
 const STOP_WITHIN_MS = 5_000;
 
 export interface RestoreView {
@@ -27,10 +27,9 @@ export interface RestoreCheckDeps {
 }
 
 /**
- * The verification of a restored copy: a volume that carries a receipt of which this sidecar has no
- * open freeze was copied from elsewhere (or its pod moved while frozen). As soon as the server
- * answers it is verified against that receipt; the result is in the log, the status and the metric,
- * and the file becomes `restored-ID.json` with the result in it.
+ * Verifies a restored copy. A volume whose receipt is not of this sidecar's open freeze is a copy (or its
+ * pod moved while frozen). As soon as the server answers, it is verified against that receipt. The result
+ * goes to the log, the status and the metric, and `restored-ID.json` replaces the receipt on the volume.
  */
 export class RestoreCheck {
   readonly #deps: RestoreCheckDeps;
@@ -42,35 +41,35 @@ export class RestoreCheck {
     this.#deps = deps;
   }
 
-  /** `null` where the volume carried no receipt at start. */
+  /** `null` where the volume had no receipt at start. */
   get view(): RestoreView | null {
     return this.#view;
   }
 
   /**
-   * Looks at the volume, but waits for one that hangs only a moment: a freeze that is to be ended does
-   * not wait for it. Verifies in the background.
+   * Reads the receipt from the volume, then verifies in the background. Waits two seconds at most for a
+   * volume that hangs: the recovery of an open freeze must not wait for it.
    *
-   * @param openId the freeze this sidecar's own journal holds open: its receipt is no restore.
-   * @param leftBehind freezes that ended here while the volume did not let their receipt be removed.
+   * @param openId the freeze that is open in this sidecar's journal: its receipt is not of a restore.
+   * @param leftBehind freezes that ended here and whose receipt could not be removed from the volume.
    */
   async start(openId: string | null, leftBehind: readonly string[] = []): Promise<void> {
     const looking = this.#deps.volume.receipt();
-    this.#running = looking.then((receipt) => this.#act(receipt, openId, leftBehind));
+    this.#running = looking.then((receipt) => this.#handleReceipt(receipt, openId, leftBehind));
     await withDeadline(LOOK_WITHIN_MS, looking).catch((error: unknown) => {
-      this.#deps.logger.warn({ err: error }, 'the volume gives no answer');
+      this.#deps.logger.warn({ err: error }, 'the volume does not answer');
     });
   }
 
-  async #act(
+  async #handleReceipt(
     receipt: Receipt | 'unreadable' | null,
     openId: string | null,
     leftBehind: readonly string[],
   ): Promise<void> {
     if (this.#stop.signal.aborted) return;
     if (receipt === null) {
-      // No freeze is open and no copy is to be verified: whatever lies here has no owner any more.
-      if (openId === null) await this.#tidy();
+      // No freeze is open and no copy needs verification: anything left here has no owner.
+      if (openId === null) await this.#removeLeftovers();
       return;
     }
     if (receipt === 'unreadable') {
@@ -83,21 +82,21 @@ export class RestoreCheck {
       await this.#remove(receipt.id);
       return;
     }
-    const message = 'A restored copy: it is verified as soon as the server answers.';
+    const message = 'This is a restored copy. It is verified as soon as the server answers.';
     this.#view = { id: receipt.id, verified: null, checkedAt: null, message };
     await this.#verify(receipt);
   }
 
   /**
-   * The receipt of the copy that this volume was restored from last, by the result that was left beside
-   * it; `null` where none lies there, or the volume gives no answer.
+   * The receipt of the copy from which this volume was last restored, read from its verification result;
+   * `null` if there is none or the volume does not answer.
    */
   async lastRestored(): Promise<Receipt | null> {
     return await withDeadline(LOOK_WITHIN_MS, this.#deps.volume.lastRestored()).catch(() => null);
   }
 
-  /** Resolves when the files on the volume are no longer needed; rejects when the signal aborts. */
-  async settled(signal: AbortSignal): Promise<void> {
+  /** Resolves when this no longer needs the files on the volume; rejects when the signal aborts. */
+  async waitUntilIdle(signal: AbortSignal): Promise<void> {
     await unlessAborted(this.#running, signal);
   }
 
@@ -114,7 +113,7 @@ export class RestoreCheck {
     const message = result.verified
       ? 'The running database contains what the receipt promises.'
       : wrong.join(' ');
-    await this.#keep(receipt, checkedAt, result);
+    await this.#recordResult(receipt, checkedAt, result);
     this.#report({ id: receipt.id, verified: result.verified, checkedAt, message }, result);
   }
 
@@ -127,9 +126,9 @@ export class RestoreCheck {
         return await this.#deps.engine.verify(receipt, options, signal);
       } catch (error) {
         const known = toQuiesceError(error);
-        // A receipt that makes no sense to the engine will not make sense later either.
+        // The engine refused the receipt itself, so a retry would fail as well.
         if (!known.code.startsWith('ENGINE_')) return unverifiable(known.message);
-        this.#wait(receipt.id, known.message);
+        this.#reportWaiting(receipt.id, known.message);
       }
       await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_AFTER_MS));
     }
@@ -139,19 +138,22 @@ export class RestoreCheck {
   async #remove(id: string): Promise<void> {
     const problem = await this.#deps.volume.clear(id);
     this.#deps.logger.warn({ freeze: id, problem }, 'the receipt of an ended freeze was left here');
-    await this.#tidy();
+    await this.#removeLeftovers();
   }
 
-  /** Has the engine remove what a freeze may have left whose journal was lost with its pod. */
-  async #tidy(): Promise<void> {
+  /** Lets the engine remove what a freeze left if its journal was lost with its pod. */
+  async #removeLeftovers(): Promise<void> {
     try {
       await this.#deps.engine.recover(null, this.#stop.signal);
     } catch (error) {
-      this.#deps.logger.warn({ err: error }, 'what an earlier freeze left could not be removed');
+      this.#deps.logger.warn(
+        { err: error },
+        'the remains of an earlier freeze could not be removed',
+      );
     }
   }
 
-  #wait(id: string, problem: string): void {
+  #reportWaiting(id: string, problem: string): void {
     const message = `Not verified yet: ${problem}`;
     if (this.#view?.message === message) return;
     this.#view = { id, verified: null, checkedAt: null, message };
@@ -166,17 +168,20 @@ export class RestoreCheck {
     else this.#deps.logger.error(facts, 'the restored copy is NOT verified');
   }
 
-  async #keep(receipt: Receipt, verifiedAt: string, result: VerifyResult): Promise<void> {
+  async #recordResult(receipt: Receipt, verifiedAt: string, result: VerifyResult): Promise<void> {
     const content = { receipt, verifiedAt, verified: result.verified, checks: result.checks };
     try {
       const text = `${JSON.stringify(content, null, 2)}\n`;
       await this.#deps.volume.write(`${RESTORED_PREFIX}${receipt.id}.json`, text);
       await this.#deps.volume.clear(receipt.id);
-      await this.#tidy();
+      await this.#removeLeftovers();
     } catch (error) {
       // The receipt stays, so the next start verifies again: late, but never wrong.
       const problem = describeErrno(error);
-      this.#deps.logger.warn({ freeze: receipt.id, problem }, 'the result is not on the volume');
+      this.#deps.logger.warn(
+        { freeze: receipt.id, problem },
+        'the result could not be written to the volume',
+      );
     }
   }
 }

@@ -105,7 +105,7 @@ async function assemble(config: Config, logger: Logger, metrics: Metrics): Promi
     logger,
     observer: metrics,
     now: () => performance.now(),
-    volumeFree: (signal) => restoreCheck.settled(signal),
+    volumeFree: (signal) => restoreCheck.waitUntilIdle(signal),
     claimVolume: () => claim.require(true),
     defaults: {
       ttlMs: config.ttlMs ?? Math.min(ttlMs, config.ttlMaxMs),

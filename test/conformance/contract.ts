@@ -5,7 +5,7 @@ import { loadEngine } from '../../src/engines/index.ts';
 import { QuiesceError } from '../../src/errors.ts';
 import { giveUpAfter, giveUpInEachStep } from './abort.ts';
 import { type Ledger, type Subject } from './fixture.ts';
-import type { SharedStage, Stage } from './stage.ts';
+import type { SharedRig, Rig } from './rig.ts';
 
 const SOON_MS = 8_000;
 const never = (): AbortSignal => AbortSignal.timeout(60_000);
@@ -13,23 +13,23 @@ const never = (): AbortSignal => AbortSignal.timeout(60_000);
 /** What the interface itself says, asked of the engine without a sidecar. */
 export function describeContract<L extends Ledger>(
   subject: Subject<L>,
-  shared: SharedStage<L>,
+  shared: SharedRig<L>,
 ): void {
   describe('the engine itself', () => {
-    let stage: Stage<L>;
+    let rig: Rig<L>;
     let engine: Engine;
     let kept: Record<string, string>;
     let remembered: JsonObject[];
     let context: FreezeContext;
     beforeAll(async () => {
-      stage = await shared.get();
+      rig = await shared.get();
     });
     beforeEach(async () => {
       const module = await loadEngine(subject.engine);
-      expect(module.checkSettings(stage.world.env)).toEqual([]);
+      expect(module.checkSettings(rig.world.env)).toEqual([]);
       engine = module.createEngine({
-        settings: stage.world.env,
-        dataDir: stage.world.volume.path,
+        settings: rig.world.env,
+        dataDir: rig.world.volume.path,
         replica: subject.replica,
       });
       kept = {};
@@ -73,13 +73,13 @@ export function describeContract<L extends Ledger>(
       }
       // The volume takes plain names only: a path could lead out of its folder.
       for (const name of Object.keys(kept)) expect(name).toMatch(/^[\w.-]+$/);
-      await stage.expectWrites(subject.blocksWrites);
-      await stage.expectSeenInServer();
+      await rig.expectWrites(subject.blocksWrites);
+      await rig.expectSeenInServer();
       expect(await hold.check(never())).toEqual([]);
       expect(hold.lost.aborted).toBe(false);
       const end = await hold.release(never());
       expect(end?.breaches ?? []).toEqual([]);
-      await stage.expectServerFree('proof');
+      await rig.expectServerFree('proof');
       expect(hold.lost.aborted, 'a release is no loss').toBe(false);
     });
 
@@ -88,9 +88,9 @@ export function describeContract<L extends Ledger>(
       async (copy) => {
         for (const ms of [0, 2, 5, 10, 20, 40, 80]) {
           await giveUpAfter(engine, { ...context, copy }, ms);
-          await stage.expectServerFree();
+          await rig.expectServerFree();
         }
-        const free = (): Promise<void> => stage.expectServerFree();
+        const free = (): Promise<void> => rig.expectServerFree();
         await giveUpInEachStep(engine, { ...context, copy }, free);
       },
     );
@@ -111,7 +111,7 @@ export function describeContract<L extends Ledger>(
       expect(remembered.length > 0, 'it was to be remembered').toBe(subject.remembers);
       expect(hold === undefined, 'nothing is held').toBe(subject.remembers);
       await engine.recover(null, never());
-      await stage.expectServerFree();
+      await rig.expectServerFree();
     });
 
     it('recovers from any journal, again and again, where nothing is held', async () => {
@@ -122,11 +122,11 @@ export function describeContract<L extends Ledger>(
       for (const entry of [journal, journal, ...remembered, null, {}]) {
         await engine.recover(entry, never());
       }
-      await stage.expectServerFree();
+      await rig.expectServerFree();
     });
 
     it('answers soon after an abort while the server stalls', async () => {
-      await stage.world.server.stall();
+      await rig.world.server.stall();
       try {
         const calls: ((signal: AbortSignal) => Promise<unknown>)[] = [
           (signal) => engine.probe(signal),
@@ -139,15 +139,15 @@ export function describeContract<L extends Ledger>(
           expect(performance.now() - began).toBeLessThan(300 + SOON_MS);
         }
       } finally {
-        await stage.world.server.resume();
+        await rig.world.server.resume();
       }
-      await stage.expectServerFree();
+      await rig.expectServerFree();
     });
 
     it('says that a dead server is unreachable, and works again when it is back', async () => {
       await engine.prepare(context, never());
       const hold = await engine.hold(context, never());
-      await stage.world.server.kill();
+      await rig.world.server.kill();
       await expectLost(hold, !subject.outlivesServer);
       for (const call of [() => engine.probe(never()), () => engine.prepare(context, never())]) {
         const error: unknown = await call().catch((thrown: unknown) => thrown);
@@ -156,16 +156,16 @@ export function describeContract<L extends Ledger>(
       }
       const end = await hold.release(AbortSignal.timeout(8_000)).catch(() => undefined);
       if (subject.outlivesServer) expect(end?.breaches ?? []).toEqual([]);
-      await stage.world.server.start();
+      await rig.world.server.start();
       await engine.probe(never());
-      await stage.expectServerFree();
+      await rig.expectServerFree();
     });
 
     it('leaves no connection when it is closed', async () => {
       await engine.prepare(context, never());
       await engine.close();
-      await expect.poll(() => stage.world.sessions(), { timeout: 10_000 }).toBe(0);
-      await stage.expectServerFree();
+      await expect.poll(() => rig.world.sessions(), { timeout: 10_000 }).toBe(0);
+      await rig.expectServerFree();
     });
   });
 }

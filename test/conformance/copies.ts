@@ -6,7 +6,7 @@ import { runCli } from '../../src/testbed/processes.ts';
 import { COPY_METHODS, type CopyMethod } from '../../src/receipt/receipt.ts';
 import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import type { Ledger, Refusal, Subject } from './fixture.ts';
-import { readiness, type SharedStage, Stage } from './stage.ts';
+import { readiness, type SharedRig, Rig } from './rig.ts';
 
 /** How many backups of each method are made and restored; more with QUIESCE_TEST_TRIALS. */
 const TRIALS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 1);
@@ -14,36 +14,33 @@ const VERIFIED_WITHIN_MS = 60_000;
 const WITHIN_MS = 120_000 + TRIALS * 60_000;
 
 /** Each copy method claimed is restored with nothing missing; each other one is refused. */
-export function describeCopies<L extends Ledger>(
-  subject: Subject<L>,
-  shared: SharedStage<L>,
-): void {
+export function describeCopies<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
   describe('under write load', () => {
     it.each(subject.copies)(
       'copy: %s restores with nothing missing, and is verified by whoever starts beside it',
       async (copy) => {
-        const stage = await Stage.open(subject, copy);
-        onTestFinished(() => stage.close());
-        await stage.begin();
-        await stage.world.load.start();
+        const rig = await Rig.open(subject, copy);
+        onTestFinished(() => rig.close());
+        await rig.begin();
+        await rig.world.load.start();
         await sleep(400);
-        for (let trial = 0; trial < TRIALS; trial += 1) await tryOnce(stage, copy, `t-${trial}`);
+        for (let trial = 0; trial < TRIALS; trial += 1) await tryOnce(rig, copy, `t-${trial}`);
       },
       WITHIN_MS,
     );
 
     it('a copy cut before the freeze is never verified as one of it', async () => {
-      const stage = await shared.get();
-      await stage.begin();
-      await stage.world.load.start();
+      const rig = await shared.get();
+      await rig.begin();
+      await rig.world.load.start();
       await sleep(300);
-      const early = await stage.world.copyNow('early');
+      const early = await rig.world.copyNow('early');
       await sleep(300);
-      await stage.held({ id: 'later' });
-      const final = await stage.consistent('later');
-      await stage.world.load.stop();
-      const restored = await stage.world.restore(early);
-      const sidecar = await stage.beside(early, restored.env);
+      await rig.held({ id: 'later' });
+      const final = await rig.consistent('later');
+      await rig.world.load.stop();
+      const restored = await rig.world.restore(early);
+      const sidecar = await rig.beside(early, restored.env);
       const verify = await sidecar.api('POST', '/v1/verify', { receipt: final });
       expect(verify, JSON.stringify(verify.body)).toMatchObject({
         status: 409,
@@ -59,10 +56,10 @@ export function describeCopies<L extends Ledger>(
   ];
   if (refusals.length === 0) return;
   it('a copy method that cannot keep its promise is refused, and nothing is held', async () => {
-    const stage = await shared.get();
+    const rig = await shared.get();
     for (const { where, copy, env } of refusals) {
-      const sidecar = await stage.begin({ QUIESCE_COPY: copy, ...env });
-      const refused = await stage.freeze();
+      const sidecar = await rig.begin({ QUIESCE_COPY: copy, ...env });
+      const refused = await rig.freeze();
       expect(refused, `${copy}, ${where}: ${JSON.stringify(refused.body)}`).toMatchObject({
         status: 422,
         body: { error: { code: 'COPY_UNSUPPORTED' } },
@@ -70,7 +67,7 @@ export function describeCopies<L extends Ledger>(
       expect(refused.body.error.hint).toContain('QUIESCE_COPY');
       expect(await sidecar.cli('freeze')).toMatchObject({ code: 5 });
       expect(await sidecar.cli('thaw')).toMatchObject({ code: 7 });
-      await stage.expectNothingHeld();
+      await rig.expectNothingHeld();
     }
   });
 }
@@ -82,23 +79,19 @@ interface Copied<L> {
   readonly receipt: Receipt;
 }
 
-async function tryOnce<L extends Ledger>(
-  stage: Stage<L>,
-  copy: CopyMethod,
-  id: string,
-): Promise<void> {
-  const { ledger, dataDir, receipt } = await backUp(stage, copy, id);
+async function tryOnce<L extends Ledger>(rig: Rig<L>, copy: CopyMethod, id: string): Promise<void> {
+  const { ledger, dataDir, receipt } = await backUp(rig, copy, id);
   expect(ledger.count).toBeGreaterThan(0);
-  const file = await stage.keep(`${id}.json`, JSON.stringify(receipt));
+  const file = await rig.keep(`${id}.json`, JSON.stringify(receipt));
   // Of several volumes no copy has the final receipt on it: the person who restores brings it.
   const given = copy === 'volumes' ? ['--receipt', file] : [];
   const prepared = await runCli(['prepare-restore', '--data', dataDir, ...given], {});
   expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
-  const restored = await stage.world.restore(dataDir);
+  const restored = await rig.world.restore(dataDir);
   // The claim came with the copy, but not the lock on it: the source's sidecar lives, and is ready.
   expect(existsSync(join(dataDir, '.quiesce/claim'))).toBe(true);
-  const sidecar = await stage.beside(dataDir, restored.env);
-  expect(await readiness(stage.sidecar)).toMatchObject({ status: 200 });
+  const sidecar = await rig.beside(dataDir, restored.env);
+  expect(await readiness(rig.sidecar)).toMatchObject({ status: 200 });
   await expect
     .poll(async () => (await sidecar.status()).restore, { timeout: VERIFIED_WITHIN_MS })
     .toMatchObject({ id, verified: true });
@@ -113,18 +106,18 @@ async function tryOnce<L extends Ledger>(
 
 /** Freeze, copy, thaw by the real command line, while clients write. */
 async function backUp<L extends Ledger>(
-  stage: Stage<L>,
+  rig: Rig<L>,
   copy: CopyMethod,
   id: string,
 ): Promise<Copied<L>> {
-  const { load } = stage.world;
-  const backup = stage.world.backup(id);
+  const { load } = rig.world;
+  const backup = rig.world.backup(id);
   let ledger = await load.acked();
-  const frozen = await stage.sidecar.cli('freeze', '--id', id, '-o', 'json');
+  const frozen = await rig.sidecar.cli('freeze', '--id', id, '-o', 'json');
   expect(frozen, frozen.stderr).toMatchObject({ code: 0 });
   const held = receiptSchema.parse(JSON.parse(frozen.stdout));
   expect(held).toMatchObject({
-    mode: stage.subject.mode,
+    mode: rig.subject.mode,
     copy,
     verdict: 'held',
     evidence: { onVolume: true },
@@ -134,7 +127,7 @@ async function backUp<L extends Ledger>(
   await backup.during();
   // An open freeze ends with its thaw: its promise is about that moment.
   if (copy === 'volumes') ledger = await load.acked();
-  const thawed = await stage.sidecar.cli('thaw', '--id', id, '-o', 'json');
+  const thawed = await rig.sidecar.cli('thaw', '--id', id, '-o', 'json');
   expect(thawed, thawed.stdout + thawed.stderr).toMatchObject({ code: 0 });
   await backup.after();
   const receipt = receiptSchema.parse(JSON.parse(thawed.stdout));

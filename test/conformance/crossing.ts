@@ -3,37 +3,37 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Ledger } from './fixture.ts';
-import type { SharedStage, Stage } from './stage.ts';
+import type { SharedRig, Rig } from './rig.ts';
 
 /** Moments between the request of a thaw and the one that crosses it. */
 const APART_MS = [0, 1, 2, 3, 0, 1, 2, 3];
 
 /** What meets a thaw on its way: whoever comes first, each is told the truth. */
-export function describeCrossing<L extends Ledger>(shared: SharedStage<L>): void {
+export function describeCrossing<L extends Ledger>(shared: SharedRig<L>): void {
   describe('what crosses a thaw', () => {
-    let stage: Stage<L>;
+    let rig: Rig<L>;
     beforeAll(async () => {
-      stage = await shared.get();
+      rig = await shared.get();
     });
     beforeEach(async () => {
-      await stage.begin();
+      await rig.begin();
     });
-    const journal = (): string => join(stage.sidecar.env['QUIESCE_STATE_DIR'] ?? '', 'open.json');
+    const journal = (): string => join(rig.sidecar.env['QUIESCE_STATE_DIR'] ?? '', 'open.json');
 
     it('a renewal is refused or held, begins no freeze, and never stays in the journal', async () => {
       for (const [round, ms] of APART_MS.entries()) {
         const id = `crossed-${round}`;
-        await stage.held({ id });
+        await rig.held({ id });
         expect(existsSync(journal())).toBe(true);
-        const thaw = stage.thaw(id);
+        const thaw = rig.thaw(id);
         await sleep(ms);
-        const renewal = await stage.freeze({ id, renew: true });
+        const renewal = await rig.freeze({ id, renew: true });
         expect((await thaw).status).toBe(200);
         expect(renewal.body.verdict ?? renewal.body.error.code).toMatch(
           /^(held|NOT_FROZEN|FREEZE_ABORTED)$/,
         );
-        expect(await stage.state()).toBe('thawed');
-        await stage.alreadyThawed(id, id);
+        expect(await rig.state()).toBe('thawed');
+        await rig.alreadyThawed(id, id);
         expect(existsSync(journal())).toBe(false);
       }
     });
@@ -41,15 +41,15 @@ export function describeCrossing<L extends Ledger>(shared: SharedStage<L>): void
     it('a freeze of the same id is refused, or a hold of its own', async () => {
       for (const [round, ms] of APART_MS.entries()) {
         const id = `again-${round}`;
-        await stage.held({ id });
-        const thaw = stage.thaw(id);
+        await rig.held({ id });
+        const thaw = rig.thaw(id);
         await sleep(ms);
-        const again = await stage.freeze({ id });
+        const again = await rig.freeze({ id });
         const first = await thaw;
         // A freeze that was refused before the thaw came may thaw as well: by that id nobody can tell.
         const reasons = first.status === 200 ? first.body.reasons : first.body.receipt.reasons;
         expect(reasons).toEqual(first.status === 200 ? [] : ['thaw-ambiguous']);
-        const own = await stage.thaw(id);
+        const own = await rig.thaw(id);
         const outcome = [again.status, again.body.verdict ?? again.body.error.code, own.status];
         const possible = [
           [200, 'held', 200],

@@ -2,34 +2,34 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { receiptSchema } from '../../src/receipt/receipt.ts';
 import type { Ledger } from './fixture.ts';
-import type { SharedStage, Stage } from './stage.ts';
+import type { SharedRig, Rig } from './rig.ts';
 
 /** Moments between the request of a thaw and its answer. */
 const INTO_THE_THAW_MS = [0, 3, 8, 20, 50, 120, 300];
 
 /** A success is told once, whoever dies in between. */
-export function describeOnce<L extends Ledger>(shared: SharedStage<L>): void {
+export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
   describe('a success', () => {
-    let stage: Stage<L>;
+    let rig: Rig<L>;
     beforeAll(async () => {
-      stage = await shared.get();
+      rig = await shared.get();
     });
     beforeEach(async () => {
-      await stage.begin();
+      await rig.begin();
     });
 
     it.each([
       ['by its id', 'once'],
       ['without an id', undefined],
     ])('is told once to thaws %s, also over a kill -9', async (_, id) => {
-      await stage.held({ id: 'once' });
-      const first = await stage.consistent(id);
-      expect(await stage.alreadyThawed('once', id)).toEqual(first);
-      await stage.sidecar.signal('SIGKILL');
-      await stage.sidecar.start();
-      expect(await stage.alreadyThawed('once', id)).toEqual(first);
+      await rig.held({ id: 'once' });
+      const first = await rig.consistent(id);
+      expect(await rig.alreadyThawed('once', id)).toEqual(first);
+      await rig.sidecar.signal('SIGKILL');
+      await rig.sidecar.start();
+      expect(await rig.alreadyThawed('once', id)).toEqual(first);
       const given = id === undefined ? [] : ['--id', id];
-      const cli = await stage.sidecar.cli('thaw', ...given);
+      const cli = await rig.sidecar.cli('thaw', ...given);
       expect(cli).toMatchObject({ code: 7, stderr: expect.stringContaining('ALREADY_THAWED') });
       expect(cli.stderr).toContain(first.thawedAt);
       expect(cli.stderr).toContain(first.thawedBy);
@@ -39,51 +39,51 @@ export function describeOnce<L extends Ledger>(shared: SharedStage<L>): void {
       ['by its id', 'beside'],
       ['without an id', undefined],
     ])('is told to one of several thaws %s that come at once', async (_, id) => {
-      await stage.held({ id: 'beside' });
-      const answers = await Promise.all([1, 2, 3].map(() => stage.thaw(id)));
+      await rig.held({ id: 'beside' });
+      const answers = await Promise.all([1, 2, 3].map(() => rig.thaw(id)));
       expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
       for (const { status, body } of answers) {
         if (status !== 200) expect(body.error.code).toBe('ALREADY_THAWED');
       }
-      await stage.expectNothingHeld('proof');
+      await rig.expectNothingHeld('proof');
     });
 
     it('is told again to a retry of the very same call, also over a kill -9', async () => {
-      await stage.held({ id: 'retried' });
+      await rig.held({ id: 'retried' });
       const call = ['thaw', '--id', 'retried', '--idempotency-key', 'the-call', '-o', 'json'];
-      const first = await stage.sidecar.cli(...call);
+      const first = await rig.sidecar.cli(...call);
       expect(first, first.stderr).toMatchObject({ code: 0 });
-      await stage.sidecar.signal('SIGKILL');
-      await stage.sidecar.start();
-      const again = await stage.sidecar.cli(...call);
+      await rig.sidecar.signal('SIGKILL');
+      await rig.sidecar.start();
+      const again = await rig.sidecar.cli(...call);
       expect(again, again.stderr).toMatchObject({ code: 0 });
       expect(JSON.parse(again.stdout)).toEqual(JSON.parse(first.stdout));
-      const another = await stage.sidecar.cli('thaw', '--id', 'retried');
+      const another = await rig.sidecar.cli('thaw', '--id', 'retried');
       expect(another).toMatchObject({ code: 7 });
     });
 
     it('is never told for a hold that a kill -9 in the middle of its thaw has broken', async () => {
       for (const ms of INTO_THE_THAW_MS) {
         const id = `killed-after-${ms}`;
-        await stage.held({ id });
-        const from = stage.sidecar.output.length;
-        const thaw = stage.sidecar.cli('thaw', '--id', id, '-o', 'json');
+        await rig.held({ id });
+        const from = rig.sidecar.output.length;
+        const thaw = rig.sidecar.cli('thaw', '--id', id, '-o', 'json');
         await expect
-          .poll(() => stage.sidecar.output.slice(from), { interval: 1 })
+          .poll(() => rig.sidecar.output.slice(from), { interval: 1 })
           .toContain('thaw requested');
         await sleep(ms);
-        await stage.sidecar.signal('SIGKILL');
-        await stage.sidecar.start();
+        await rig.sidecar.signal('SIGKILL');
+        await rig.sidecar.start();
         const told = await thaw;
         // The command line has called again by itself, and has a verdict.
         const receipt = verdictIn(told.stdout);
         expect(receipt, told.stdout + told.stderr).toMatchObject({ id });
-        const { body } = await stage.sidecar.api('GET', `/v1/receipts/${id}`);
+        const { body } = await rig.sidecar.api('GET', `/v1/receipts/${id}`);
         expect(receiptSchema.parse(body)).toEqual(receipt);
         expect(told.code).toBe(receipt.verdict === 'consistent' ? 0 : 7);
-        if (receipt.verdict === 'consistent') await stage.alreadyThawed(id, id);
-        else await stage.inconsistent(/interrupted/, id);
-        await stage.expectNothingHeld();
+        if (receipt.verdict === 'consistent') await rig.alreadyThawed(id, id);
+        else await rig.inconsistent(/interrupted/, id);
+        await rig.expectNothingHeld();
       }
     });
   });

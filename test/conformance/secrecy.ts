@@ -2,80 +2,77 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Ledger, Subject } from './fixture.ts';
-import type { SharedStage, Stage } from './stage.ts';
+import type { SharedRig, Rig } from './rig.ts';
 
 const TOKEN = 'control-token-c3d9';
 
 /** The least privilege is enough and is the least; what is secret stays secret. Ends with a right taken away. */
-export function describeSecrecy<L extends Ledger>(
-  subject: Subject<L>,
-  shared: SharedStage<L>,
-): void {
+export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
   describe('the least-privileged user', () => {
-    let stage: Stage<L>;
+    let rig: Rig<L>;
     beforeAll(async () => {
-      stage = await shared.get();
+      rig = await shared.get();
     });
 
     it('needs nothing more, and its secrets are in no answer, log, file or argument', async () => {
-      await stage.begin({ QUIESCE_CONTROL_TOKEN: TOKEN });
-      const said = await everythingSaid(stage);
-      expectNoSecret(said, [...stage.world.secrets, TOKEN]);
+      await rig.begin({ QUIESCE_CONTROL_TOKEN: TOKEN });
+      const said = await everythingSaid(rig);
+      expectNoSecret(said, [...rig.world.secrets, TOKEN]);
     });
 
     it('may take its secrets from files', async () => {
-      const { env, secrets } = stage.world;
+      const { env, secrets } = rig.world;
       const files: Record<string, string | undefined> = {};
       for (const [name, value] of Object.entries(env)) {
         if (!secrets.some((secret) => value.includes(secret))) continue;
         files[name] = undefined;
-        files[`${name}_FILE`] = await stage.keep(`${name}.secret`, `${value}\n`);
+        files[`${name}_FILE`] = await rig.keep(`${name}.secret`, `${value}\n`);
       }
       expect(Object.keys(files)).not.toEqual([]);
-      await stage.begin(files);
-      await stage.held({ id: 'from-files' });
-      await stage.consistent('from-files');
+      await rig.begin(files);
+      await rig.held({ id: 'from-files' });
+      await rig.consistent('from-files');
     });
 
     it('can neither read nor change what applications keep', async () => {
-      expect(await stage.world.trespass()).toEqual([]);
+      expect(await rig.world.trespass()).toEqual([]);
     });
 
     it('refused by the server is said so, and what it tried with is printed nowhere', async () => {
-      const { wrongCredentials, secrets } = stage.world;
-      await stage.begin(wrongCredentials, 'live');
-      const refused = await stage.freeze();
+      const { wrongCredentials, secrets } = rig.world;
+      await rig.begin(wrongCredentials, 'live');
+      const refused = await rig.freeze();
       expect(refused).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_AUTH' } } });
-      const cli = await stage.sidecar.cli('freeze');
+      const cli = await rig.sidecar.cli('freeze');
       expect(cli.code).toBe(5);
-      const said = [JSON.stringify(refused.body), cli.stdout, cli.stderr, stage.sidecar.output];
-      said.push(JSON.stringify(await stage.sidecar.status()));
+      const said = [JSON.stringify(refused.body), cli.stdout, cli.stderr, rig.sidecar.output];
+      said.push(JSON.stringify(await rig.sidecar.status()));
       expectNoSecret(said, [...Object.values(wrongCredentials), ...secrets]);
-      await stage.expectNothingHeld();
+      await rig.expectNothingHeld();
     });
 
     const weaker = subject.withoutRight === 'weaker';
     it(`that lacks a right is told so: ${weaker ? 'the receipt says that the freeze is weaker' : 'the freeze is refused'}`, async () => {
-      await stage.world.revoke();
-      await stage.begin({}, 'live');
-      const { status, body } = await stage.freeze({ id: 'weak' });
+      await rig.world.revoke();
+      await rig.begin({}, 'live');
+      const { status, body } = await rig.freeze({ id: 'weak' });
       if (weaker) {
         expect(status, JSON.stringify(body)).toBe(200);
         expect(body.reasons).not.toEqual([]);
         expect(body.notes.join(' ')).toMatch(subject.right);
-        await stage.consistent('weak');
+        await rig.consistent('weak');
       } else {
         expect(body.error?.code, JSON.stringify(body)).toBe(subject.withoutRight);
         expect(`${body.error.message} ${body.error.hint}`).toMatch(subject.right);
       }
-      await stage.expectNothingHeld(weaker ? 'proof' : 'loss');
+      await rig.expectNothingHeld(weaker ? 'proof' : 'loss');
     });
   });
 }
 
 /** All that a whole freeze, and the looks at it, bring to light. */
-async function everythingSaid<L extends Ledger>(stage: Stage<L>): Promise<string[]> {
-  const { sidecar } = stage;
+async function everythingSaid<L extends Ledger>(rig: Rig<L>): Promise<string[]> {
+  const { sidecar } = rig;
   const said: string[] = [];
   const ask = async (method: string, path: string, body?: object): Promise<unknown> => {
     const reply = await sidecar.api(method, path, body);
@@ -83,7 +80,7 @@ async function everythingSaid<L extends Ledger>(stage: Stage<L>): Promise<string
     return reply.body;
   };
   await ask('POST', '/v1/freeze', { id: 'secret' });
-  said.push(...(await textsIn(join(stage.world.volume.path, '.quiesce'))));
+  said.push(...(await textsIn(join(rig.world.volume.path, '.quiesce'))));
   said.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')));
   said.push(await readFile(`/proc/${sidecar.pid}/cmdline`, 'utf8').catch(() => ''));
   await ask('GET', '/v1/status');

@@ -7,7 +7,7 @@ import type { Ledger, Subject } from './fixture.ts';
 import { describeLease } from './lease.ts';
 import { describeOnce } from './once.ts';
 import { describeSecrecy } from './secrecy.ts';
-import { SharedStage } from './stage.ts';
+import { SharedRig } from './rig.ts';
 import { describeVolume } from './volume.ts';
 
 /** The suite in two parts of about the same length, for files that run at the same time. */
@@ -30,7 +30,7 @@ export function describeConformance<L extends Ledger>(
     '%s',
     { timeout: PATIENCE_MS },
     (_, subject) => {
-      const shared = new SharedStage(subject);
+      const shared = new SharedRig(subject);
       afterAll(() => shared.close());
       if (parts.includes('holds')) {
         describeContract(subject, shared);

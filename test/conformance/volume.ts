@@ -4,49 +4,46 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { TestSidecar } from '../support/sidecar.ts';
 import type { Ledger, Subject } from './fixture.ts';
-import { readiness, type SharedStage, type Stage } from './stage.ts';
+import { readiness, type SharedRig, type Rig } from './rig.ts';
 
 const TAKES_OVER_WITHIN_MS = 10_000;
 
 /** The volume is one sidecar's, and what a freeze leaves there is still there at its thaw. */
-export function describeVolume<L extends Ledger>(
-  subject: Subject<L>,
-  shared: SharedStage<L>,
-): void {
-  let stage: Stage<L>;
+export function describeVolume<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
+  let rig: Rig<L>;
   beforeAll(async () => {
-    stage = await shared.get();
+    rig = await shared.get();
   });
 
   describe('what a freeze has left on the volume', () => {
     beforeEach(async () => {
-      await stage.begin();
+      await rig.begin();
     });
 
     it('removed with its folder while it is held: no success', async () => {
-      await stage.held({ id: 'tidied' });
-      await rm(stage.evidence, { recursive: true });
-      await stage.inconsistent(/evidence-lost/, 'tidied');
-      await stage.expectNothingHeld('proof');
-      await stage.held({ id: 'next' });
-      expect(await stage.onVolume()).toContain('receipt.json');
-      await stage.consistent('next');
+      await rig.held({ id: 'tidied' });
+      await rm(rig.evidence, { recursive: true });
+      await rig.inconsistent(/evidence-lost/, 'tidied');
+      await rig.expectNothingHeld('proof');
+      await rig.held({ id: 'next' });
+      expect(await rig.onVolume()).toContain('receipt.json');
+      await rig.consistent('next');
     });
 
     it('removed or changed in any one file of it: no success', async () => {
-      await stage.held({ id: 'looked-at' });
-      const names = await stage.onVolume();
+      await rig.held({ id: 'looked-at' });
+      const names = await rig.onVolume();
       expect(names).toContain('receipt.json');
-      await stage.consistent('looked-at');
+      await rig.consistent('looked-at');
       // Of a folder that bears the name of its freeze.
       const named = (name: string, id: string): string => (name === 'looked-at' ? id : name);
       for (const name of names) {
         for (const how of ['removed', 'changed'] as const) {
           const id = `${how}-${name}`;
-          await stage.held({ id });
-          await spoil(join(stage.evidence, named(name, id)), how);
-          await stage.inconsistent(/evidence-lost|staged-changed/, id);
-          await stage.expectNothingHeld('proof');
+          await rig.held({ id });
+          await spoil(join(rig.evidence, named(name, id)), how);
+          await rig.inconsistent(/evidence-lost|staged-changed/, id);
+          await rig.expectNothingHeld('proof');
         }
       }
     });
@@ -54,12 +51,12 @@ export function describeVolume<L extends Ledger>(
     if (!subject.marksFurtherVolumes) return;
     it('removed or changed on a further volume: no success', async () => {
       for (const how of ['removed', 'changed'] as const) {
-        await stage.held({ id: how });
-        const marks = stage.marks();
-        expect(marks).toHaveLength(stage.world.marked.length);
+        await rig.held({ id: how });
+        const marks = rig.marks();
+        expect(marks).toHaveLength(rig.world.marked.length);
         for (const mark of marks) await spoil(mark, how);
-        await stage.inconsistent(/evidence-lost/, how);
-        await stage.expectNothingHeld();
+        await rig.inconsistent(/evidence-lost/, how);
+        await rig.expectNothingHeld();
       }
     });
   });
@@ -67,17 +64,17 @@ export function describeVolume<L extends Ledger>(
   describe('a second sidecar on the volume', () => {
     let second: TestSidecar;
     beforeEach(async () => {
-      await stage.begin();
-      second = await stage.another();
+      await rig.begin();
+      second = await rig.another();
       onTestFinished(async () => {
         await second.signal('SIGKILL');
-        await stage.sidecar.signal('SIGCONT');
+        await rig.sidecar.signal('SIGCONT');
       });
     });
 
     it('is not ready while the first one lives, and touches nothing of it', async () => {
-      await stage.held({ id: 'mine' });
-      const before = await stage.onVolume();
+      await rig.held({ id: 'mine' });
+      const before = await rig.onVolume();
       await second.start('live');
       await expectInUse(second);
       for (const body of [{}, { id: 'mine' }, { id: 'mine', renew: true }, { wait: true }]) {
@@ -93,28 +90,28 @@ export function describeVolume<L extends Ledger>(
       await second.stop();
       await second.start('live');
       await expectInUse(second);
-      expect(await stage.onVolume()).toEqual(before);
-      expect(await stage.state()).toBe('frozen');
-      await stage.expectWrites(subject.blocksWrites);
-      await stage.consistent('mine');
+      expect(await rig.onVolume()).toEqual(before);
+      expect(await rig.state()).toBe('frozen');
+      await rig.expectWrites(subject.blocksWrites);
+      await rig.consistent('mine');
     });
 
     it('does not get it from one that stands still', async () => {
-      await stage.held({ id: 'still', ttl: '30s' });
-      await stage.sidecar.signal('SIGSTOP');
+      await rig.held({ id: 'still', ttl: '30s' });
+      await rig.sidecar.signal('SIGSTOP');
       await second.start('live');
       await sleep(4_000);
       await expectInUse(second);
-      expect(await stage.onVolume()).toContain('receipt.json');
-      await stage.sidecar.signal('SIGCONT');
-      await stage.consistent('still');
+      expect(await rig.onVolume()).toContain('receipt.json');
+      await rig.sidecar.signal('SIGCONT');
+      await rig.consistent('still');
     });
 
     it('takes over by itself from one that was killed, or has stopped', async () => {
       await second.start('live');
       for (const how of ['SIGKILL', 'SIGTERM'] as const) {
-        const first = how === 'SIGKILL' ? stage.sidecar : second;
-        const next = how === 'SIGKILL' ? second : stage.sidecar;
+        const first = how === 'SIGKILL' ? rig.sidecar : second;
+        const next = how === 'SIGKILL' ? second : rig.sidecar;
         await expectInUse(next);
         await first.signal(how);
         await expect

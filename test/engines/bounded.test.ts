@@ -6,7 +6,7 @@ import { unlessAborted } from '../../src/lib/deadline.ts';
 
 const never = (): AbortSignal => new AbortController().signal;
 
-/** A question that is answered when the test says so, and that counts how often it is asked. */
+/** A call that the test completes, and that counts how often it is made. */
 class ScriptedQuestion {
   asked = 0;
   atOnce = 0;
@@ -37,7 +37,7 @@ class ScriptedQuestion {
 }
 
 describe('a shared answer', () => {
-  it('is made once for all who ask meanwhile, and anew for who asks later', async () => {
+  it('is computed once for all concurrent callers, and again for a later one', async () => {
     const question = new ScriptedQuestion();
     const all = Promise.all(Array.from({ length: 60 }, () => question.shared.ask(never())));
     await sleep(5);
@@ -50,7 +50,7 @@ describe('a shared answer', () => {
     expect(await later).toBe('two');
   });
 
-  it('is made for the others when the one who asked first goes away', async () => {
+  it('still reaches the others when the first caller gives up', async () => {
     const question = new ScriptedQuestion();
     const first = new AbortController();
     const gone = question.shared.ask(first.signal);
@@ -62,7 +62,7 @@ describe('a shared answer', () => {
     expect(question.ended).toEqual([]);
   });
 
-  it('is given up when the last one goes away, and no second is made before that has ended', async () => {
+  it('is aborted when the last caller gives up, and not computed again before that has ended', async () => {
     const question = new ScriptedQuestion();
     const callers = [new AbortController(), new AbortController()];
     const asked = callers.map(({ signal }) => question.shared.ask(signal).catch(() => 'gone'));
@@ -79,7 +79,7 @@ describe('a shared answer', () => {
     expect(question.most).toBe(1);
   });
 
-  it('is not begun for a caller that is gone, nor waited for by one that goes', async () => {
+  it('is not begun for a caller that has given up, and rejects soon for one that gives up', async () => {
     const question = new ScriptedQuestion();
     await expect(question.shared.ask(AbortSignal.abort())).rejects.toMatchObject({
       code: 'ENGINE_UNREACHABLE',
@@ -87,7 +87,7 @@ describe('a shared answer', () => {
     expect(question.asked).toBe(0);
   });
 
-  it('fails for all who wait for it, and is tried anew for the next', async () => {
+  it('fails for all waiting callers, and is tried again for the next', async () => {
     let tries = 0;
     const shared = new SharedAnswer<number>(async () => {
       tries += 1;
@@ -102,7 +102,7 @@ describe('a shared answer', () => {
 });
 
 describe('one at a time', () => {
-  it('goes on in order, past work that fails and past who has given up waiting', async () => {
+  it('runs in order, past work that fails and past callers that gave up waiting', async () => {
     const line = new OneAtATime();
     const order: string[] = [];
     const work = (name: string) => async () => {

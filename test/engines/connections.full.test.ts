@@ -17,10 +17,10 @@ afterEach(async () => {
   for (const one of undo.splice(0).toReversed()) await one();
 });
 
-/** A server that takes fewer connections than there are callers of the sidecar. */
+/** A server that accepts fewer connections than the sidecar has callers. */
 interface Place {
   readonly env: Readonly<Record<string, string>>;
-  /** An application comes, asks something and goes; rejects where the server has no place for it. */
+  /** Connects as an application, runs a query and disconnects; rejects if the server has no free connection. */
   application(): Promise<unknown>;
   /** Connections of the sidecar's user. */
   sessions(): Promise<number>;
@@ -107,15 +107,15 @@ async function beside(place: Place): Promise<TestSidecar> {
 }
 
 describe.each([
-  // One each for readiness, metadata and verification, and the freeze's own.
+  // One each for readiness, metadata and verification, and those of the freeze.
   ['PostgreSQL', postgres, 4],
   ['Redis', () => redis('redis-server'), 4],
   ['Valkey', () => redis('valkey-server'), 4],
-  // The driver keeps a further one for each, two for the freeze, whose pool has up to six.
+  // The driver adds one for each, and two for the freeze, whose pool has up to six.
   ['MongoDB', mongodb, 14],
 ] as const)('%s', (_name, start, most) => {
   it(
-    'has places left however many ask the sidecar, and a thaw among them is answered at once',
+    'has free connections however many callers the sidecar has, and a thaw among them is answered immediately',
     { timeout: 120_000 },
     async () => {
       const place = await start();

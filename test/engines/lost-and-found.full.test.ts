@@ -36,10 +36,10 @@ afterEach(async () => {
   for (const one of undo.splice(0).toReversed()) await one();
 });
 
-/** A server as its unprivileged user, with its data on a volume or on a copy of it. */
+/** A server that runs as its unprivileged user, with its data on a volume or on a copy of it. */
 interface Server {
   readonly env: Readonly<Record<string, string>>;
-  /** How many things an application has written. */
+  /** How many rows, keys or documents an application has written. */
   count(): Promise<number>;
 }
 
@@ -52,11 +52,11 @@ interface Place {
 
 interface Subject {
   readonly name: string;
-  /** @param fresh an application has written ten things when it resolves. */
+  /** @param fresh an application has written ten of them when this resolves. */
   start(place: Place, fresh: boolean): Promise<Server>;
 }
 
-/** What root, a filer, a desktop and an administrator leave on a volume, closed to everybody else. */
+/** Creates the entries that root, a filer, a desktop and an administrator leave, closed to all other users. */
 async function litter(folder: string): Promise<void> {
   for (const name of ['.snapshot', '.Trash-1000', 'notes-of-somebody']) {
     await mkdir(join(folder, name), { mode: 0o700 });
@@ -69,7 +69,7 @@ async function litter(folder: string): Promise<void> {
 }
 
 /**
- * initdb takes no folder that holds anything: as people do, PGDATA is one below the mount; or it was
+ * initdb refuses a folder that is not empty. So PGDATA is one level below the mount, as is usual, or is
  * moved to the mount itself afterwards.
  */
 const postgres = (below: string, title: string): Subject => ({
@@ -161,7 +161,7 @@ const SUBJECTS = [
   mongodb(['--directoryperdb', '--wiredTigerDirectoryForIndexes'], ', a folder a database'),
   redis('redis-server', ['appendonly yes', 'save ""'], 'with an AOF'),
   redis('valkey-server', ['appendonly no', 'save 3600 1'], 'RDB only'),
-  // Without CONFIG the server does not say where its files are, and they are looked for.
+  // Without CONFIG the server does not report where its files are, so they are searched for.
   redis('redis-server', ['appendonly yes', 'save ""'], 'without CONFIG', {
     below: 'var/data',
     denied: '-config',
@@ -201,7 +201,7 @@ async function beside(
   return await sidecar.start();
 }
 
-/** As the init container does, as the server's own user. */
+/** Like the init container, as the server's own user. */
 async function prepare({ user, volume }: Place): Promise<string> {
   const args = [cliPath(), 'prepare-restore', '--data', volume];
   const { uid, gid } = user;
@@ -209,7 +209,7 @@ async function prepare({ user, volume }: Place): Promise<string> {
   return stdout;
 }
 
-it('a block volume carries lost+found, which is for root alone, and so do its copies', async () => {
+it('a block volume and its copies have lost+found, which only root may read', async () => {
   const { volumes } = await place();
   const { path } = await volumes.snapshot('copy');
   for (const root of [volumes.path, path]) {
@@ -222,7 +222,7 @@ describe.each(SUBJECTS.map((subject) => [subject.name, subject] as const))(
   '%s',
   (_name, subject) => {
     it.each(['snapshot', 'files'] as const)(
-      'is frozen, copied (%s), restored and verified beside what others left on the volume',
+      'is frozen, copied (%s), restored and verified despite foreign entries on the volume',
       { timeout: 120_000 },
       async (copy) => {
         const here = await place();
@@ -249,7 +249,7 @@ describe.each(SUBJECTS.map((subject) => [subject.name, subject] as const))(
         await expect
           .poll(async () => (await besides.status()).restore, { timeout: 30_000 })
           .toMatchObject({ id: 'one', verified: true });
-        // What others had left there is there still.
+        // The foreign entries are still there.
         await lstat(join(restored, 'lost+found'));
         await lstat(join(restored, 'notes-of-somebody/file'));
       },
@@ -257,10 +257,10 @@ describe.each(SUBJECTS.map((subject) => [subject.name, subject] as const))(
   },
 );
 
-it('PostgreSQL is found in a copy whose receipt does not say where it lies', async () => {
+it('PostgreSQL is found in a copy whose receipt does not say where it is', async () => {
   const here = await place();
   const server = await postgres('pgdata', '').start(here, true);
-  // A sidecar that may not enter PGDATA cannot say.
+  // A sidecar that may not enter PGDATA cannot know.
   await chmod(here.volume, 0o1777);
   const other = { name: 'other', uid: 64_000, gid: 64_000 };
   const sidecar = await beside({ ...here, user: other }, server, { QUIESCE_COPY: 'snapshot' });

@@ -10,7 +10,7 @@ import { createLogger } from '../../src/logger.ts';
 const ROOT = join(import.meta.dirname, '../..');
 const SRC = join(ROOT, 'src');
 
-/** Where an engine may be named, and why nobody has to come by when one joins. */
+/** Sources that may contain an engine's name, and why a new engine needs no change there. */
 const ALLOWED: readonly { readonly path: RegExp; readonly why: string }[] = [
   { path: /^src\/engines\/names\.ts$/, why: 'the table' },
   {
@@ -25,9 +25,9 @@ const ALLOWED: readonly { readonly path: RegExp; readonly why: string }[] = [
   { path: /^src\/cluster\/doctor\/rules\/(?:sidecar|probe)\.ts$/, why: 'advice, with examples' },
 ];
 
-/** Literals in a source that name an engine or one of its settings: comments may. */
+/** Finds literals in a source that name an engine or its settings. Comments may name them. */
 function namings(source: string): string[] {
-  // Of a setting what all of that engine begin with: `PG`, `REDIS_`.
+  // The common prefix of an engine's settings: `PG`, `REDIS_`.
   const prefixes = ENGINE_NAMES.map((name) => entryOf(name).settings.replace(/\[.*$/, ''));
   const word = new RegExp(`\\b(?:(?:${ENGINE_NAMES.join('|')})\\b|${prefixes.join('|')})`);
   const found: string[] = [];
@@ -58,7 +58,7 @@ function ofAnEngine(path: string): boolean {
 }
 
 describe('a new engine', () => {
-  it('touches its own folder and the table of engines, and no other source', () => {
+  it('changes only its own folder and the table of engines', () => {
     const places = sources()
       .filter((path) => !ofAnEngine(path) && !ALLOWED.some((one) => one.path.test(path)))
       .flatMap((path) =>
@@ -76,7 +76,7 @@ describe('a new engine', () => {
     expect(namings(`// redis may be named here\n${source}`)).toContain(text);
   });
 
-  it('needs no exception that is not used', () => {
+  it('has no unused exception', () => {
     for (const { path, why } of ALLOWED) {
       const used = sources().filter((one) => path.test(one));
       const named = used.some((one) => namings(readFileSync(join(ROOT, one), 'utf8')).length > 0);
@@ -89,7 +89,7 @@ describe.each(ENGINE_NAMES)('the entry of %s', (name) => {
   const entry = entryOf(name);
   const settings = new RegExp(`^(?:${entry.settings})$`);
 
-  it('names settings that it tells from all others', () => {
+  it('matches its own settings and no others', () => {
     const { username, password, others, url, socket } = entry.login;
     const named = [username, password, ...others, url, socket, ...entry.secrets];
     for (const one of named.filter((one) => one !== undefined)) expect(one).toMatch(settings);
@@ -99,7 +99,7 @@ describe.each(ENGINE_NAMES)('the entry of %s', (name) => {
     }
   });
 
-  it('has every value that makes its login taken out of the log', () => {
+  it('removes every credential of its login from the log', () => {
     const { password, url } = entry.login;
     for (const one of [password, ...(url === undefined ? [] : [url]), ...entry.secrets]) {
       expect(logged({ [one]: 'hunter2' })).not.toContain('hunter2');
@@ -107,7 +107,7 @@ describe.each(ENGINE_NAMES)('the entry of %s', (name) => {
     }
   });
 
-  it('goes with a profile of its images', () => {
+  it('has a profile of its images', () => {
     expect(profileOf(name).name).toBe(name);
     expect(profileOf(name).places.length).toBeGreaterThan(0);
   });

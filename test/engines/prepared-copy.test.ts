@@ -23,8 +23,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dataDir, { recursive: true, force: true }));
 
-describe('what prepare-restore leaves in a copy', () => {
-  it('is read again, with all that an engine has proven', async () => {
+describe('the record that prepare-restore leaves in a copy', () => {
+  it('is read back with everything that an engine has proven', async () => {
     const prepared = { ...preparedNow('f1'), walEnd: '0/3000158' };
     await keepPrepared(dataDir, prepared);
     expect(await readPrepared(dataDir)).toEqual(prepared);
@@ -46,25 +46,22 @@ describe('what prepare-restore leaves in a copy', () => {
     expect(await readPrepared(dataDir)).toMatchObject(JSON.parse(text) as object);
   });
 
-  it.each(['', '{', 'null', '[]', '{"id":7}'])(
-    'counts for nothing where it is %j',
-    async (text) => {
-      await writeFile(path, text);
-      expect(await readPrepared(dataDir)).toBeUndefined();
-    },
-  );
-
-  it('is not there in a copy that was never prepared', async () => {
+  it.each(['', '{', 'null', '[]', '{"id":7}'])('is ignored if it is %j', async (text) => {
+    await writeFile(path, text);
     expect(await readPrepared(dataDir)).toBeUndefined();
   });
 
-  it('is not waited for where something else lies under its name', async () => {
+  it('is absent from a copy that was never prepared', async () => {
+    expect(await readPrepared(dataDir)).toBeUndefined();
+  });
+
+  it('does not make the reader wait if its name belongs to something else', async () => {
     await promisify(execFile)('mkfifo', [path]);
     await expect(readPrepared(dataDir)).rejects.toMatchObject({ code: 'EFTYPE' });
   });
 });
 
-it('an outcome says nothing of what was not done', () => {
+it('an outcome lists only what was done', () => {
   const copy = { id: 'f1', engine: 'one', dataDirectory: '/data', dryRun: true };
   const nothing = { placed: [], removed: [], proof: null, notes: [] };
   const message = 'It is whole.';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { promiseIn } from '../../src/engines/redis/receipt.ts';
+import { claimsIn } from '../../src/engines/redis/receipt.ts';
 import { invalid } from '../../src/engines/shared/promised.ts';
 import { aReceipt } from '../support/fake-control.ts';
 
@@ -15,9 +15,9 @@ const restore = {
 const { engine } = aReceipt();
 const ofRedis = { engine: { ...engine, name: 'redis' }, position, restore };
 
-describe('what a receipt promises', () => {
-  it('is read from one of this engine', () => {
-    expect(promiseIn(aReceipt(ofRedis))).toEqual({ position, restore });
+describe('the promise of a receipt', () => {
+  it('is read from a receipt of this engine', () => {
+    expect(claimsIn(aReceipt(ofRedis))).toEqual({ position, restore });
   });
 
   it.each([
@@ -27,7 +27,7 @@ describe('what a receipt promises', () => {
     ['without files', { ...ofRedis, restore: { persistence: 'rdb' } }, 'restore section'],
     ['with a folder elsewhere', { ...ofRedis, restore: { ...restore, dir: '../x' } }, 'dir'],
     [
-      'with a file elsewhere',
+      'with a file outside the volume',
       {
         ...ofRedis,
         restore: { ...restore, files: [{ ...restore.files[0], name: '/etc/passwd' }] },
@@ -38,8 +38,8 @@ describe('what a receipt promises', () => {
     const receipt = aReceipt(changes);
     const message = expect.stringContaining(sentence) as string;
     const handedIn = { code: 'INVALID_FIELD', field: 'receipt', message };
-    expect(() => promiseIn(receipt)).toThrow(expect.objectContaining(handedIn));
+    expect(() => claimsIn(receipt)).toThrow(expect.objectContaining(handedIn));
     const carried = { code: 'RESTORE_RECEIPT_INVALID', message };
-    expect(() => promiseIn(receipt, invalid)).toThrow(expect.objectContaining(carried));
+    expect(() => claimsIn(receipt, invalid)).toThrow(expect.objectContaining(carried));
   });
 });

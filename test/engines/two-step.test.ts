@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Hold } from '../../src/engines/engine.ts';
 import { TwoStep } from '../../src/engines/shared/two-step.ts';
 
-/** A connection that only counts how often it is closed. */
+/** A fake connection that counts how often it is closed. */
 class ScriptedSession {
   closed = 0;
   close(): void {
@@ -28,8 +28,8 @@ beforeEach(() => {
   freeze = new TwoStep((prepared) => prepared.close());
 });
 
-describe('what prepare leaves for hold', () => {
-  it('is the hold’s from its beginning: nothing else closes it', async () => {
+describe('a prepared freeze', () => {
+  it('belongs to the hold once that begins: nothing else closes it', async () => {
     const first = new AbortController();
     await prepare(first.signal);
     const hold = freeze.hold(async (prepared) => {
@@ -44,7 +44,7 @@ describe('what prepare leaves for hold', () => {
     expect(session.closed).toBe(0);
   });
 
-  it('is closed once where the hold fails', async () => {
+  it('is closed once if the hold fails', async () => {
     await prepare(never());
     const failing = freeze.hold(() => Promise.reject(new Error('no')));
     await expect(failing).rejects.toThrow('no');
@@ -52,7 +52,7 @@ describe('what prepare leaves for hold', () => {
     expect(session.closed).toBe(1);
   });
 
-  it('is closed where the freeze ends in between', async () => {
+  it('is closed if the freeze ends before the hold', async () => {
     const signal = new AbortController();
     await prepare(signal.signal);
     signal.abort();
@@ -60,7 +60,7 @@ describe('what prepare leaves for hold', () => {
     await expect(freeze.hold(async () => HOLD)).rejects.toMatchObject({ code: 'INTERNAL' });
   });
 
-  it('is closed where the freeze ended while it was prepared', async () => {
+  it('is closed if the freeze ended during the preparation', async () => {
     const signal = new AbortController();
     const preparing = freeze.prepare(
       async () => session,
@@ -74,20 +74,20 @@ describe('what prepare leaves for hold', () => {
     expect(session.closed).toBe(1);
   });
 
-  it('is closed where the next freeze begins, and is not that one’s', async () => {
+  it('is closed when the next freeze begins, which does not use it', async () => {
     const first = new AbortController();
     await prepare(first.signal);
     const old = session;
     session = new ScriptedSession();
     await prepare(never());
     expect([old.closed, session.closed]).toEqual([1, 0]);
-    // The end of the first freeze is not the second's.
+    // The end of the first freeze does not end the second.
     first.abort();
     expect(session.closed).toBe(0);
     expect(await freeze.hold(async () => HOLD)).toBe(HOLD);
   });
 
-  it('is nothing where preparing failed, and the session is closed', async () => {
+  it('does not exist if preparing failed, and the session is closed', async () => {
     const failing = freeze.prepare(
       async () => session,
       () => Promise.reject(new Error('refused')),

@@ -6,7 +6,7 @@ import { Looks } from '../../src/engines/shared/watch.ts';
 const BREACH: readonly Breach[] = [{ code: 'server-lost', note: 'It is gone.' }];
 
 describe('looks at a held server', () => {
-  it('go on until one finds something, which is the reason of the loss', async () => {
+  it('continue until one finds a breach, which becomes the reason of the loss', async () => {
     let asked = 0;
     const looks = new Looks({
       everyMs: 5,
@@ -21,7 +21,7 @@ describe('looks at a held server', () => {
     expect(asked).toBe(3);
   });
 
-  it('take a look that failed for no loss, unless it is said to be one', async () => {
+  it('do not count a failed look as a loss, unless `failed` returns a breach', async () => {
     const seen: number[] = [];
     let asked = 0;
     const looks = new Looks({
@@ -40,7 +40,7 @@ describe('looks at a held server', () => {
     expect(seen).toEqual([1, 1, 2]);
   });
 
-  it('are no loss once they were stopped, and the last one is waited for', async () => {
+  it('declare no loss after a stop, which waits for the last one', async () => {
     let ended = false;
     const looks = new Looks({
       look: async () => {
@@ -56,7 +56,7 @@ describe('looks at a held server', () => {
     expect([looks.over, looks.lost.aborted]).toEqual([true, false]);
   });
 
-  it('begin later where that is asked for', async () => {
+  it('begin after the given delay', async () => {
     let asked = 0;
     const looks = new Looks({
       firstAfterMs: 60_000,

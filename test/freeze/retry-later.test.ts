@@ -92,7 +92,7 @@ it('a receipt that was left behind by an ended freeze is removed at start, not t
     restoreVerified: () => expect.unreachable('nothing was restored'),
   });
   await check.start(null, ['owed']);
-  await check.settled(AbortSignal.timeout(5_000));
+  await check.waitUntilIdle(AbortSignal.timeout(5_000));
   expect(check.view).toBeNull();
   expect(await readdir(join(root, '.quiesce'))).toEqual([]);
   await check.stop();

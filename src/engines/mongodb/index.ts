@@ -16,14 +16,14 @@ import { unlessAborted } from '../../lib/deadline.ts';
 import { holdServer } from './freeze/freeze.ts';
 import { requireUnlocked } from './freeze/fsync-lock.ts';
 import { readMetadata } from './metadata/metadata.ts';
-import { type Prepared, prepareFreeze } from './freeze/prepare.ts';
+import { type PreparedFreeze, prepareFreeze } from './freeze/prepare.ts';
 import { recoverLock } from './freeze/recover.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
 import { type MongoSettings, parseSettings } from './connection/settings.ts';
 import { verifyReceipt } from './verify/verify.ts';
 
-/** MongoDB 4.4 and newer; by the `MONGODB_…` names. */
+/** MongoDB 4.4 and newer; configured by the `MONGODB_…` settings. */
 export const { checkSettings, createEngine } = engineModule(
   parseSettings,
   (settings, { dataDir }) => new MongoEngine(settings, dataDir),
@@ -34,11 +34,11 @@ class MongoEngine implements Engine {
   readonly capabilities = capabilitiesOf('mongodb');
   readonly #settings: MongoSettings;
   readonly #dataDir: string | undefined;
-  /** A freeze of ours is under way or held: the lock that is seen may be ours. */
+  /** A freeze of ours is in progress or held, so a lock on the server may be ours. */
   #busy = false;
-  /** One release at a time: the same lock must not be released twice. */
+  /** Only one recovery runs at a time: the same lock must not be released twice. */
   #recovering: Promise<void> | undefined;
-  readonly #freeze = new TwoStep<Prepared>(({ session }) => {
+  readonly #freeze = new TwoStep<PreparedFreeze>(({ session }) => {
     this.#busy = false;
     return session.close();
   });
@@ -52,7 +52,7 @@ class MongoEngine implements Engine {
     return await this.#ask(signal, async (session) => {
       const server = await readServer(session, signal);
       if (server.role === 'router' || server.role === 'arbiter') return toProbe(server);
-      // The lock of a freeze of ours stands in nobody's way.
+      // A lock of our own freeze does not make the server unready.
       if (!this.#busy && !this.#recovering) await requireUnlocked(session, signal);
       return toProbe(server);
     });
@@ -65,7 +65,7 @@ class MongoEngine implements Engine {
       return this.#open(signal, client);
     };
     const known = { client, settings: this.#settings, dataDir: this.#dataDir, context };
-    const work = (session: Session): Promise<Prepared> =>
+    const work = (session: Session): Promise<PreparedFreeze> =>
       prepareFreeze({ ...known, session }, signal);
     try {
       await this.#freeze.prepare(open, work, signal);

@@ -1,6 +1,6 @@
 import { Timestamp } from 'mongodb';
 
-/** A position in the oplog: comparable within one set, and written as `seconds:increment:term`. */
+/** A position in the oplog, written as `seconds:increment:term`. Comparable only within one set. */
 export interface OpTime {
   readonly seconds: number;
   readonly increment: number;
@@ -13,7 +13,7 @@ export function readOpTime(value: unknown): OpTime | undefined {
   return { seconds: ts.t, increment: ts.i, term: Number(t ?? -1) };
 }
 
-/** Negative, zero or positive, as for `sort`. The term counts first, as in the server. */
+/** Returns a negative number, zero or a positive one, as for `sort`. Compares the term first, as the server does. */
 export function compareOpTimes(a: OpTime, b: OpTime): number {
   return a.term - b.term || a.seconds - b.seconds || a.increment - b.increment;
 }
@@ -22,7 +22,7 @@ export function formatOpTime({ seconds, increment, term }: OpTime): string {
   return `${seconds}:${increment}:${term}`;
 }
 
-/** `undefined` for what `formatOpTime` would not have written. */
+/** Reverses `formatOpTime`; `undefined` for any other text. */
 export function parseOpTime(text: string): OpTime | undefined {
   const match = /^(\d{1,10}):(\d{1,10}):(-?\d{1,15})$/.exec(text);
   if (!match) return undefined;

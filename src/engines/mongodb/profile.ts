@@ -9,12 +9,12 @@ import {
   present,
 } from '../profile.ts';
 
-/** MongoDB: the official images, Bitnami's, Percona's. */
+/** MongoDB: the official images, Bitnami's and Percona's. */
 export const mongodb: EngineProfile = {
   name: 'mongodb',
   image:
     /^(?:mongo|mongodb|mongodb-(?:community|enterprise)-server|mongodb-sharded|percona-server-mongodb)$/,
-  // A router has no data, nor has an arbiter.
+  // Routers and arbiters hold no data.
   other: ({ command = [], args = [], env = [] }) =>
     [...command, ...args].some((word) => /\bmongos\b/.test(word)) ||
     env.some(({ name, value }) => name === 'MONGODB_REPLICA_SET_MODE' && value === 'arbiter'),
@@ -45,9 +45,9 @@ function credentials({ container, env }: ConnectionInput): readonly PodEnvVar[] 
   return [user ?? env.refer(USERNAME, userName), official ?? env.refer(PASSWORD, passwordName)];
 }
 
-/** By which names the image's own start script finds its users in a Secret. */
+/** The names under which the image's start script expects its user and password in a Secret. */
 function unknownNames({ image = '' }: PodContainer): readonly [string, string] {
-  // The operator's cluster administrator has the rights to lock and to read the replica set's state.
+  // The cluster administrator of Percona's operator may lock and may read the state of the replica set.
   if (/percona/.test(image))
     return ['MONGODB_CLUSTER_ADMIN_USER', 'MONGODB_CLUSTER_ADMIN_PASSWORD'];
   if (/bitnami/.test(image)) return ['MONGODB_ROOT_USER', 'MONGODB_ROOT_PASSWORD'];
@@ -63,7 +63,7 @@ function address(input: ConnectionInput): readonly PodEnvVar[] {
   return [{ name: 'MONGODB_URI', value: `mongodb://127.0.0.1:${port}/${tlsOptions(input)}` }];
 }
 
-/** Only where the server refuses everything else; its own certificate serves as the client's. */
+/** TLS only where the server requires it. The server's own certificate serves as the client's. */
 function tlsOptions({ container, env }: ConnectionInput): string {
   const of = (name: string): string | undefined => flag(container, name, extraFlags(env));
   if (of('tlsMode') !== 'requireTLS') return '';

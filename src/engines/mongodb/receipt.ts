@@ -2,34 +2,34 @@ import { z } from 'zod';
 
 const opTime = z.string().regex(/^\d+:\d+:-?\d+$/);
 
-/** The `position` of a receipt of this engine. */
+/** The `position` in a receipt of this engine. */
 export const positionSchema = z.object({
-  /** Last write in the copy, `seconds:increment:term`; `null` for a server without a set. */
+  /** The last write in the copy, `seconds:increment:term`; `null` for a server outside a set. */
   opTime: opTime.nullable(),
-  /** What a majority had when the freeze was in place; at least `opTime`. */
+  /** The last write that a majority had when the freeze was in place; at least `opTime`. */
   majorityOpTime: opTime.nullable(),
-  /** What the primary had written when the freeze was asked for; at most `opTime`. */
+  /** The primary's last write when the freeze was requested; at most `opTime`. */
   primaryOpTime: opTime.nullable(),
   /** `host:port` of the primary. */
   primary: z.string().nullable(),
   term: z.number().nullable(),
-  /** Made anew at each start of the server. */
+  /** Changes at each start of the server. */
   runId: z.string(),
   pid: z.number(),
   startedAt: z.string(),
-  /** Locks on the server with ours: 1. */
+  /** Number of locks on the server, including ours: always 1. */
   lockCount: z.number(),
-  /** Of the server's thread that holds the lock; `null`: it shows none. */
+  /** Operation id of the server's thread that holds the lock; `null`: the server shows none. */
   lockOpId: z.number().nullable(),
 });
 export type MongoPosition = z.infer<typeof positionSchema>;
 
-/** The `restore` section of a receipt of this engine. */
+/** The `restore` section in a receipt of this engine. */
 export const restoreSchema = z.object({
-  /** From QUIESCE_DATA_DIR to the server's dbPath; `null`: the data was not mounted. */
+  /** Path from QUIESCE_DATA_DIR to the server's dbPath; `null`: the data was not mounted. */
   dataDirectory: z.string().nullable(),
   storageEngine: z.string(),
-  /** `null` for a server without a set. */
+  /** `null` for a server outside a set. */
   set: z
     .object({
       name: z.string(),
@@ -39,11 +39,11 @@ export const restoreSchema = z.object({
       ),
     })
     .nullable(),
-  /** The server belongs to a sharded cluster: this freeze speaks of it alone. */
+  /** The server belongs to a sharded cluster: this freeze covers only this server. */
   shard: z.boolean(),
-  /** Documents by database, by the server's own counters, under the lock; `null`: not counted. */
+  /** Documents per database, from the server's counters under the lock; `null`: not counted. */
   documents: z.record(z.string(), z.number()).nullable(),
-  /** All but `local`. */
+  /** All databases except `local`. */
   databases: z.array(z.string()),
 });
 export type MongoRestore = z.infer<typeof restoreSchema>;

@@ -6,17 +6,17 @@ import type { Session } from './connection/session.ts';
 
 export type Role = 'standalone' | 'primary' | 'secondary' | 'router' | 'arbiter' | 'other';
 
-/** What `hello` tells: needs no privilege and answers under a lock. */
+/** The answer to `hello`, which needs no privilege and works under a lock. */
 export interface Hello {
   readonly role: Role;
   readonly setName: string | undefined;
-  /** How this member is called in its set: `host:port`. */
+  /** This member's name in its set: `host:port`. */
   readonly me: string | undefined;
-  /** The primary as this member knows it; `undefined`: it knows none. */
+  /** The primary that this member knows; `undefined`: none. */
   readonly primary: string | undefined;
   readonly hidden: boolean;
   readonly configServer: boolean;
-  /** Made anew at each start of the server process. */
+  /** Changes at each start of the server process. */
   readonly runId: string;
   readonly opTime: OpTime | undefined;
   readonly majorityOpTime: OpTime | undefined;
@@ -30,11 +30,11 @@ export interface ServerFacts extends Hello {
   readonly storageEngine: string;
   /** The storage engine keeps its data on disk. */
   readonly persistent: boolean;
-  /** It belongs to a sharded cluster, as a shard or as the keeper of its configuration. */
+  /** It belongs to a sharded cluster, as a shard or as a config server. */
   readonly isShard: boolean;
   /**
-   * UUID of `admin.system.version`, which each data directory gets at its first start and hands to
-   * every member of its set: what tells this data from any other's.
+   * UUID of `admin.system.version`. A data directory gets it at its first start and passes it on to every
+   * member of its set, so it distinguishes this data from any other.
    */
   readonly dataId: string | undefined;
 }
@@ -77,7 +77,7 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
   };
   checkVersion(version);
   const hello = await readHello(session, signal);
-  if (hello.role === 'router' || hello.role === 'arbiter') return { ...hello, ...nothing(version) };
+  if (hello.role === 'router' || hello.role === 'arbiter') return { ...hello, ...noFacts(version) };
   const sections = { repl: 0, metrics: 0, wiredTiger: 0, tcmalloc: 0, locks: 0 };
   const status = await session.admin(
     { serverStatus: 1, ...sections },
@@ -93,13 +93,13 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
     startedAt: new Date(Math.round(started / 1_000) * 1_000).toISOString(),
     storageEngine: engine.name ?? 'unknown',
     persistent: engine.persistent === true,
-    // A config server has no such section (measured on 6.0.5).
+    // A config server reports no such section (measured on 6.0.5).
     isShard: hello.configServer || status['sharding'] !== undefined,
     dataId: await readDataId(session, signal),
   };
 }
 
-function nothing(version: string) {
+function noFacts(version: string) {
   const none = { pid: 0, startedAt: '', storageEngine: 'none', persistent: false };
   return { ...none, version, isShard: false, dataId: undefined };
 }
@@ -120,11 +120,11 @@ function checkVersion(version: string): void {
   if (!tooOld && major <= NEWEST_MAJOR) return;
   throw new QuiesceError(
     'ENGINE_VERSION',
-    `This is MongoDB ${version}; supported are ${OLDEST.join('.')} to ${NEWEST_MAJOR}.`,
+    `MongoDB ${version} is not supported; supported are ${OLDEST.join('.')} to ${NEWEST_MAJOR}.`,
   );
 }
 
-/** What the receipt and the status say of the server. */
+/** Describes the server for the receipt and the status. */
 export function toProbe(server: ServerFacts): Probe {
   const { setName, me, dataId, version, role } = server;
   return {

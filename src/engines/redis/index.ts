@@ -12,19 +12,19 @@ import type {
 import { capabilitiesOf } from '../names.ts';
 import { engineModule, TwoStep } from '../shared/two-step.ts';
 import { withSession } from '../shared/with-session.ts';
-import { holdServer, type Prepared } from './freeze/freeze.ts';
-import { Link } from './connection/reconnecting.ts';
+import { holdServer, type PreparedFreeze } from './freeze/freeze.ts';
+import { ReconnectingSession } from './connection/reconnecting.ts';
 import { readMetadata } from './metadata/metadata.ts';
-import { makePlan } from './freeze/prepare.ts';
+import { planFreeze } from './freeze/prepare.ts';
 import { catchUp } from './freeze/catch-up.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
 import { parseSettings, type RedisSettings } from './connection/settings.ts';
-import { claimIn } from './freeze/config-changes.ts';
-import { endClaim } from './freeze/recover.ts';
+import { changesIn } from './freeze/config-changes.ts';
+import { undoChanges } from './freeze/recover.ts';
 import { verifyReceipt } from './verify/verify.ts';
 
-/** Redis 6.2 and newer, and Valkey; by the `REDIS_…` names. */
+/** Redis 6.2 and newer, and Valkey; configured by the `REDIS_…` settings. */
 export const { checkSettings, createEngine } = engineModule(
   parseSettings,
   (settings, options) => new RedisEngine(settings, options),
@@ -35,7 +35,7 @@ class RedisEngine implements Engine {
   readonly capabilities = capabilitiesOf('redis');
   readonly #settings: RedisSettings;
   readonly #options: EngineOptions;
-  readonly #freeze = new TwoStep<Prepared>(({ link }) => link.close());
+  readonly #freeze = new TwoStep<PreparedFreeze>(({ connection }) => connection.close());
 
   constructor(settings: RedisSettings, options: EngineOptions) {
     this.#settings = settings;
@@ -48,13 +48,13 @@ class RedisEngine implements Engine {
 
   async prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
     const open = (again: AbortSignal): Promise<Session> => Session.open(this.#settings, again);
-    const work = async (session: Session): Promise<Prepared> => {
-      const plan = await makePlan(session, this.#options.dataDir, context, signal);
+    const work = async (session: Session): Promise<PreparedFreeze> => {
+      const plan = await planFreeze(session, this.#options.dataDir, context, signal);
       const replica = plan.server.role === 'replica';
       const caughtUp = replica ? await catchUp(session, this.#settings, context, signal) : null;
       if (caughtUp) this.#options.onReplicaWait?.(caughtUp.waitedMs / 1_000);
       const { sampleKeys } = this.#settings;
-      return { plan, caughtUp, sampleKeys, link: new Link(session, open) };
+      return { plan, caughtUp, sampleKeys, connection: new ReconnectingSession(session, open) };
     };
     await this.#freeze.prepare(() => open(signal), work, signal);
   }
@@ -67,11 +67,12 @@ class RedisEngine implements Engine {
     return await this.#with(signal, (session) => readMetadata(session, signal));
   }
 
-  /** Ends the pause and puts back the settings that the journal names; without them nothing is known. */
+  /** Ends the pause and restores the settings listed in the journal. Does nothing without that list. */
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {
     await this.#freeze.forget();
-    const claim = claimIn(journal);
-    if (claim) await this.#with(signal, (session) => endClaim(session, claim, false, signal));
+    const changes = changesIn(journal);
+    if (changes)
+      await this.#with(signal, (session) => undoChanges(session, changes, false, signal));
   }
 
   async verify(

@@ -11,7 +11,7 @@ import {
   present,
 } from '../profile.ts';
 
-/** Redis and Valkey, the official images and Bitnami's. */
+/** Redis and Valkey: the official images and Bitnami's. */
 export const redis: EngineProfile = {
   name: 'redis',
   image: /^(?:redis|valkey)(?:-cluster|-stack-server|-stack|-\d+)?$/,
@@ -45,7 +45,7 @@ function password(input: ConnectionInput): readonly PodEnvVar[] {
   if (named !== undefined) return [named];
   const given = flag(container, 'requirepass', moreFlags(env));
   if (given === undefined) return unknownPassword(container, env);
-  // $(NAME) is the kubelet's reference; $NAME, ${NAME} and ${NAME:-default} are the shell's.
+  // The kubelet expands $(NAME); the shell expands $NAME, ${NAME} and ${NAME:-default}.
   const variable = /^\$(?:\((\w+)\)|(\w+)|\{(\w+)(?::?[-?=][^}]*)?\})$/.exec(given);
   const name = variable?.slice(1).find((one) => one !== undefined);
   if (name !== undefined) {
@@ -56,7 +56,7 @@ function password(input: ConnectionInput): readonly PodEnvVar[] {
   const file = passwordFile(container);
   if (file !== undefined)
     return input.shared(file) ? [{ name: 'REDIS_PASSWORD_FILE', value: file }] : [];
-  // What a shell makes of the rest is known to that shell alone.
+  // Only the shell knows what any other expression expands to.
   return /[$`]/.test(given) ? [] : [{ name: 'REDIS_PASSWORD', value: given }];
 }
 
@@ -65,7 +65,7 @@ function unknownPassword({ image = '' }: PodContainer, env: PodEnvironment): rea
   return [env.refer('REDIS_PASSWORD', /valkey/.test(image) ? 'VALKEY_PASSWORD' : 'REDIS_PASSWORD')];
 }
 
-/** `--requirepass "$(cat FILE)"`, as a shell reads it. */
+/** The file in `--requirepass "$(cat FILE)"`, as a shell reads it. */
 function passwordFile({ command = [], args = [] }: PodContainer): string | undefined {
   const text = [...command, ...args].join('\n');
   return /--requirepass(?:=|\s+)["']?\$\((?:cat\s+|<\s*)["']?(\/[^\s"')]+)["']?\s*\)/.exec(
@@ -73,13 +73,13 @@ function passwordFile({ command = [], args = [] }: PodContainer): string | undef
   )?.[1];
 }
 
-/** Flags by environment, of Redis Stack, Bitnami and Valkey. */
+/** Flags that Redis Stack, Bitnami and Valkey images take from environment variables. */
 function moreFlags(env: PodEnvironment): string {
   const names = ['REDIS_ARGS', 'REDIS_EXTRA_FLAGS', 'VALKEY_EXTRA_FLAGS'];
   return names.map((name) => env.written(name)).join('\n');
 }
 
-/** Host and port always: Kubernetes sets REDIS_PORT=tcp://… for a Service called redis. */
+/** Always sets host and port: Kubernetes sets REDIS_PORT=tcp://… for a Service called redis. */
 function address(input: ConnectionInput): readonly PodEnvVar[] {
   const { tls, port } = listener(input);
   return [
@@ -89,7 +89,7 @@ function address(input: ConnectionInput): readonly PodEnvVar[] {
   ];
 }
 
-/** A Secret may hold REDIS_URL, beside which host and port would be refused. */
+/** A URL, since a Secret may hold REDIS_URL, and the sidecar refuses host and port together with it. */
 function defaultUrl(input: ConnectionInput): readonly PodEnvVar[] {
   const { tls, port } = listener(input);
   const url = { name: 'REDIS_URL', value: `${tls ? 'rediss' : 'redis'}://127.0.0.1:${port}` };
@@ -103,7 +103,7 @@ function listener(input: ConnectionInput): { readonly tls: boolean; readonly por
   const given = (name: string): string | undefined => flag(container, name, moreFlags(env));
   const tls =
     /^(?:yes|true|1)$/i.test(env.plain(...both('TLS_ENABLED')) ?? '') ||
-    // Beside a port for plain connections the sidecar needs no other.
+    // Where the server has a plain port too, the sidecar uses that one.
     (given('port') === '0' && given('tls-port') !== undefined);
   const names = tls
     ? [...both('TLS_PORT_NUMBER'), ...both('TLS_PORT')]
@@ -117,7 +117,7 @@ function tlsFiles({ container, env }: ConnectionInput): readonly PodEnvVar[] {
     return value === undefined ? undefined : { name: target, value };
   };
   return present(
-    // The chain is verified; the certificate names the Service, not 127.0.0.1.
+    // Verify the chain only: the certificate names the Service, not 127.0.0.1.
     { name: 'REDIS_TLS_VERIFY', value: 'ca' },
     file('REDIS_TLS_CA', 'TLS_CA_FILE', 'tls-ca-cert-file'),
     file('REDIS_TLS_CERT', 'TLS_CERT_FILE', 'tls-cert-file'),

@@ -3,10 +3,10 @@ import type { Receipt } from '../../receipt/receipt.ts';
 import { promisedIn } from '../shared/promised.ts';
 import type { FileNames } from './data-dir/data-files.ts';
 
-/** What a restart of the server would load. */
+/** The files that the server would load at a restart. */
 export type Persistence = 'aof' | 'aof+rdb' | 'rdb';
 
-/** What a freeze of Redis writes into `position` and `restore`, as far as it is read back. */
+/** The fields of `position` and `restore` that a verification or a restore reads back. */
 const positionSchema = z.looseObject({
   runId: z.string(),
   replid: z.string(),
@@ -15,8 +15,8 @@ const positionSchema = z.looseObject({
   sample: z.record(z.string(), z.string()).optional(),
 });
 
-/** A receipt is what somebody hands in: what it names must not lead out of the volume. */
-const inside = z
+/** A receipt is untrusted input: its paths must not lead out of the volume. */
+const relativePath = z
   .string()
   .refine(
     (path) => !path.startsWith('/') && !path.split('/').includes('..'),
@@ -25,30 +25,32 @@ const inside = z
 
 const restoreSchema = z.looseObject({
   persistence: z.enum(['aof', 'aof+rdb', 'rdb']),
-  dir: inside.nullable(),
+  dir: relativePath.nullable(),
   dbfilename: z.string(),
   appendfilename: z.string(),
   appenddirname: z.string().nullable(),
-  files: z.array(z.object({ name: inside, size: z.number(), head: z.string(), tail: z.string() })),
+  files: z.array(
+    z.object({ name: relativePath, size: z.number(), head: z.string(), tail: z.string() }),
+  ),
 });
 
-export interface PromisedState {
+export interface ReceiptClaims {
   readonly position: z.infer<typeof positionSchema>;
   readonly restore: z.infer<typeof restoreSchema>;
 }
 
 /**
- * @param refuse makes the error where the receipt is of another engine, or of no hold; without it, that of
- * a verification.
+ * @param refuse makes the error for a receipt of another engine or of a freeze that was never in place.
+ * Default: the error of a verification.
  */
-export function promiseIn(
+export function claimsIn(
   receipt: Receipt,
   refuse?: Parameters<typeof promisedIn>[3],
-): PromisedState {
+): ReceiptClaims {
   return promisedIn(receipt, 'redis', { position: positionSchema, restore: restoreSchema }, refuse);
 }
 
-export function namesOf({ restore }: PromisedState): FileNames {
+export function namesOf({ restore }: ReceiptClaims): FileNames {
   const { dbfilename, appendfilename, appenddirname } = restore;
   return { dbfilename, appendfilename, appenddirname };
 }

@@ -3,7 +3,7 @@ import type { JsonObject, Probe } from '../engine.ts';
 import { type Info, numberOf, parseInfo } from './connection/replies.ts';
 import type { Session } from './connection/session.ts';
 
-/** What one INFO says: all of it of one moment, for the server is single-threaded. */
+/** The fields of one INFO reply. All are of one moment, because the server is single-threaded. */
 export interface ServerFacts {
   readonly flavor: 'redis' | 'valkey';
   readonly version: string;
@@ -12,7 +12,7 @@ export interface ServerFacts {
   readonly mode: string;
   /** Changes with every start of the process. */
   readonly runId: string;
-  /** Names the history of the data; changes with a failover, and mostly with a restart. */
+  /** Identifies the history of the data; changes at a failover, and at most restarts. */
   readonly replid: string;
   readonly offset: number;
   readonly info: Info;
@@ -25,14 +25,21 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
   const version = valkey ?? info.get('redis_version') ?? '';
   const flavor = valkey === undefined ? 'redis' : 'valkey';
   if (info.get('redis_mode') === 'sentinel' || info.get('server_mode') === 'sentinel') {
-    throw new QuiesceError('ENGINE_FAILED', `${session.target} is a Sentinel: it keeps no data.`, {
-      hint: 'Point REDIS_HOST and REDIS_PORT at the data server beside the sidecar.',
-    });
+    throw new QuiesceError(
+      'ENGINE_FAILED',
+      `${session.target} is a Sentinel, which keeps no data.`,
+      {
+        hint: 'Point REDIS_HOST and REDIS_PORT at the data server in the same pod.',
+      },
+    );
   }
   const role = info.get('role');
   const runId = info.get('run_id');
   if (version === '' || role === undefined || runId === undefined) {
-    throw new QuiesceError('ENGINE_FAILED', `${session.target} does not tell in INFO who it is.`);
+    throw new QuiesceError(
+      'ENGINE_FAILED',
+      `${session.target} does not identify itself in INFO (version, role or run_id is missing).`,
+    );
   }
   session.runId = runId;
   if (info.get('loading') === '1') {
@@ -51,7 +58,7 @@ export async function readServer(session: Session, signal: AbortSignal): Promise
   if (!atLeast(facts, 6, 2, 0)) {
     throw new QuiesceError(
       'ENGINE_VERSION',
-      `Redis ${version} cannot pause writers alone (CLIENT PAUSE … WRITE came with 6.2).`,
+      `Redis ${version} cannot pause only writers: CLIENT PAUSE … WRITE needs 6.2 or newer.`,
     );
   }
   return facts;
@@ -71,7 +78,7 @@ export function toProbe({ flavor, version, role, mode, replid }: ServerFacts): P
   return { version, role, identity };
 }
 
-/** Keys and keys with a time to live, by database, as the server counts them. */
+/** The server's counts of keys, and of keys with a time to live, by database. */
 export function keyCounts(info: Info): Record<string, { keys: number; expires: number }> {
   const counts: Record<string, { keys: number; expires: number }> = {};
   for (const [name, value] of info) {
@@ -107,8 +114,8 @@ export function rdbState(info: Info): JsonObject {
   };
 }
 
-/** A child that writes RDB or AOF files, or is about to be started. */
-export function childAtWork(info: Info): string | null {
+/** Describes a child process that runs or is scheduled: it may write RDB or AOF files. `null`: none. */
+export function runningChild(info: Info): string | null {
   const children: readonly (readonly [field: string, what: string])[] = [
     ['rdb_bgsave_in_progress', 'a background save'],
     ['aof_rewrite_in_progress', 'a rewrite of the AOF'],

@@ -1,9 +1,8 @@
 import { isErrno } from '../../lib/durable-files.ts';
 
 /**
- * What file systems, their tools and desktops put at the root of a volume: ext's `lost+found`, the
- * snapshots of NFS filers and of btrfs and ZFS, trash cans, tables of quotas. No database's, whoever may
- * read it.
+ * Entries that file systems, their tools and desktops create at the root of a volume: ext's `lost+found`,
+ * the snapshots of NFS filers, btrfs and ZFS, trash cans, quota tables. They never belong to a database.
  */
 const NAMES = new Set([
   'lost+found',
@@ -21,7 +20,7 @@ export function isForeign(name: string): boolean {
   return NAMES.has(name) || PATTERN.test(name);
 }
 
-/** This user may not look there. */
+/** Whether this user lacks the permission. */
 export function isDenied(error: unknown): boolean {
   return isErrno(error, 'EACCES') || isErrno(error, 'EPERM');
 }
@@ -32,8 +31,8 @@ interface Owned {
 }
 
 /**
- * May the server use something that this user may not read? Only its owner, its group and everybody can
- * be given rights, so what belongs to somebody else and opens to nobody is not the server's.
+ * Whether the server may use an entry that this user may not read. An entry that belongs to another user
+ * and gives no rights to its group or to others is not the server's.
  *
  * @param server the owner of the server's data.
  */

@@ -5,21 +5,22 @@ import { readIfThere } from '../../lib/regular-file.ts';
 import { VOLUME_FOLDER } from '../../receipt/volume.ts';
 import type { PrepareOutcome } from '../restore-module.ts';
 
-/** In `.quiesce/` of a copy: says that `prepare-restore` proved it before any server ran on it. */
+/** In `.quiesce/` of a copy: records that `prepare-restore` proved it before any server ran on it. */
 const PREPARED_FILE = 'prepared.json';
 
 /**
- * One format for all engines; what an engine has proven follows these keys. A copy carries it until its
- * first start, so that a later release reads what an earlier one wrote: Redis' said `proven` and no time.
+ * The format is the same for all engines; an engine adds what it has proven after these keys. A copy keeps
+ * the file until its first start, so a later release must read what an earlier one wrote: for Redis that
+ * was `proven` and no time.
  */
 const preparedSchema = z.looseObject({ id: z.string(), preparedAt: z.string().optional() });
 
 export type PreparedCopy = z.infer<typeof preparedSchema>;
 
 /**
- * What an earlier run proved; `undefined` where none did, or what it left cannot be understood.
+ * Reads what an earlier run proved; `undefined` if none did, or if its record cannot be read.
  *
- * @param dataDir what `QUIESCE_DATA_DIR` was.
+ * @param dataDir where the copy of `QUIESCE_DATA_DIR` is mounted.
  */
 export async function readPrepared(dataDir: string): Promise<PreparedCopy | undefined> {
   const text = await readIfThere(pathOf(dataDir));
@@ -35,7 +36,7 @@ export async function wasPrepared(dataDir: string, id: string): Promise<boolean>
   return (await readPrepared(dataDir))?.id === id;
 }
 
-/** @param prepared what was proven; for an engine that says no more, `preparedNow` alone. */
+/** @param prepared what was proven; `preparedNow` for an engine that adds nothing. */
 export async function keepPrepared(dataDir: string, prepared: PreparedCopy): Promise<void> {
   await writeDurably(pathOf(dataDir), `${JSON.stringify(prepared, null, 2)}\n`, {
     mode: 0o644,
@@ -43,7 +44,7 @@ export async function keepPrepared(dataDir: string, prepared: PreparedCopy): Pro
   });
 }
 
-/** What every engine says of a copy that it has just proven. */
+/** The keys that every engine records for a copy that it has just proven. */
 export function preparedNow(id: string): { readonly id: string; readonly preparedAt: string } {
   return { id, preparedAt: new Date().toISOString() };
 }
@@ -53,10 +54,10 @@ function pathOf(dataDir: string): string {
 }
 
 type Copy = Pick<PrepareOutcome, 'id' | 'engine' | 'dataDirectory' | 'dryRun'>;
-type Said = Pick<PrepareOutcome, 'message'> & Partial<PrepareOutcome>;
+type Changes = Pick<PrepareOutcome, 'message'> & Partial<PrepareOutcome>;
 
-/** An outcome in which nothing was put in place, removed or proven but what is said. */
-export function outcomeOf(copy: Copy, said: Said): PrepareOutcome {
+/** An outcome in which nothing was placed, removed or proven except what `changes` lists. */
+export function outcomeOf(copy: Copy, changes: Changes): PrepareOutcome {
   return {
     outcome: 'prepared',
     ...copy,
@@ -64,14 +65,14 @@ export function outcomeOf(copy: Copy, said: Said): PrepareOutcome {
     removed: [],
     proof: null,
     notes: [],
-    ...said,
+    ...changes,
   };
 }
 
-/** For a copy that cannot be proven again, since a server has run on it, and was proven before. */
+/** For a copy that was proven before and cannot be proven again, since a server has run on it. */
 export function alreadyPrepared(copy: Copy): PrepareOutcome {
   return outcomeOf(copy, {
     outcome: 'already-prepared',
-    message: `The copy of freeze ${copy.id} in ${copy.dataDirectory} was prepared before and a server has run on it since: nothing was changed.`,
+    message: `The copy of freeze ${copy.id} in ${copy.dataDirectory} was already prepared, and a server has run on it since: nothing was changed.`,
   });
 }

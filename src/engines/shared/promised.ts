@@ -8,20 +8,21 @@ interface Promised<P, R> {
   readonly restore: R;
 }
 
-/** Of a receipt that is handed in for a verification. @param what completes "The receipt …". */
+/** The error for a receipt given for a verification. @param what completes "The receipt …". */
 export function unusable(what: string): QuiesceError {
   return new QuiesceError('INVALID_FIELD', `The receipt ${what}.`, { field: 'receipt' });
 }
 
-/** Of the receipt that a copy carries. @param what completes "The receipt …". */
+/** The error for the receipt that a copy carries. @param what completes "The receipt …". */
 export function invalid(what: string): QuiesceError {
   return new QuiesceError('RESTORE_RECEIPT_INVALID', `The receipt ${what}.`);
 }
 
 /**
- * What a receipt promises, in the terms of this engine.
+ * Reads what a receipt promises, in the terms of this engine.
  *
- * @param refuse makes the error for a receipt of another engine, of no hold, or that cannot be read.
+ * @param refuse makes the error for a receipt of another engine, of a freeze that was never in place, or
+ * that cannot be read.
  * @throws QuiesceError as `refuse` makes it
  */
 export function promisedIn<P, R>(

@@ -1,6 +1,6 @@
 import type { Breach, Hold, HoldEnd, JsonObject, Probe } from '../engine.ts';
 
-/** What a hold says of itself, once and for all. */
+/** The properties of a hold that never change. */
 export type Statement = Pick<
   Hold,
   | 'mode'
@@ -14,7 +14,7 @@ export type Statement = Pick<
   | 'needsReceipt'
 >;
 
-/** A hold that says what it was made with, so that an engine's own is about check and release alone. */
+/** A hold with fixed properties, so that an engine's own class implements only check and release. */
 export abstract class StatedHold implements Hold {
   readonly mode: string;
   readonly server: Probe;

@@ -8,7 +8,7 @@ import type {
   Settings,
 } from '../engine.ts';
 
-/** An engine's module, by how it reads its settings and what it makes of them. */
+/** Makes an engine's module from its parser of settings and its constructor. */
 export function engineModule<S>(
   parse: (env: Settings) => { readonly settings: S; readonly issues: readonly SettingIssue[] },
   create: (settings: S, options: EngineOptions) => Engine,
@@ -20,8 +20,9 @@ export function engineModule<S>(
 }
 
 /**
- * What `prepare` leaves for `hold`, one thing at a time. Until `hold` takes it over it ends with the
- * signal of its freeze, with the next freeze, or by `forget`: nobody else would close its connection.
+ * Keeps what `prepare` leaves for `hold`, for one freeze at a time. Until `hold` takes it over, it is closed
+ * when the signal of its freeze aborts, at the next freeze, or by `forget`. Nothing else would close its
+ * connection.
  */
 export class TwoStep<P> {
   readonly #close: (prepared: P) => unknown;
@@ -29,12 +30,12 @@ export class TwoStep<P> {
   #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => void this.forget();
 
-  /** @param close gives up what was prepared; never throws. */
+  /** @param close releases what was prepared; never throws. */
   constructor(close: (prepared: P) => unknown) {
     this.#close = close;
   }
 
-  /** Where `work` fails, the session is closed here. */
+  /** Closes the session if `work` fails. */
   async prepare<S extends { close(): unknown }>(
     open: () => Promise<S>,
     work: (session: S) => Promise<P>,
@@ -58,7 +59,7 @@ export class TwoStep<P> {
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
-  /** From here on it is the hold's; where `work` fails, it is closed here. */
+  /** Hands over to the hold what was prepared, and closes it if `work` fails. */
   async hold(work: (prepared: P) => Promise<Hold>): Promise<Hold> {
     const prepared = this.#take();
     if (prepared === undefined) {

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Breach } from '../engine.ts';
 
 export const LOOK_EVERY_MS = 1_000;
-/** A server that does not answer for so long is asked again. */
+/** A server that does not answer for this long is asked again. */
 export const ANSWER_WITHIN_MS = 5_000;
-/** A server to which nobody could connect so often is gone. */
+/** A server that refuses this many connections in a row is gone. */
 export const RECONNECT_TRIES = 3;
 export const RECONNECT_AFTER_MS = 300;
 
@@ -12,24 +12,24 @@ type Found = readonly Breach[];
 
 interface Looking {
   readonly everyMs?: number;
-  /** Until the first look; default: none. */
+  /** Delay before the first look; default 0. */
   readonly firstAfterMs?: number;
   /**
-   * Asks the server for what no longer holds. It ends by itself.
+   * Asks the server what no longer holds. It must end by itself within a bounded time.
    *
-   * @param stop aborts with the watch, for a look that may be given up.
+   * @param stop aborts when the watch stops, for a look that may be abandoned.
    */
   look(stop: AbortSignal): Promise<Found>;
   /**
-   * What a look that failed means. A server that only does not answer is not gone: the evidence at thaw
-   * decides about that one.
+   * Decides what a failed look means. A server that merely does not answer is not gone: the evidence at the
+   * thaw decides.
    *
-   * @param failures in a row, with this one.
+   * @param failures the number of failures in a row, including this one.
    */
   failed?(error: unknown, failures: number): Found;
 }
 
-/** Looks at a held server again and again, until the hold is known to be broken or the watch is stopped. */
+/** Looks at a held server repeatedly, until the hold is known to be broken or the watch is stopped. */
 export class Looks {
   readonly #looking: Looking;
   readonly #lost = new AbortController();
@@ -50,12 +50,12 @@ export class Looks {
     return this.#stop.signal.aborted || this.#lost.signal.aborted;
   }
 
-  /** Tells what was found, here or by others; once it is stopped nothing is a loss any more. */
+  /** Declares the hold lost if there are breaches. After a stop or a first loss it does nothing. */
   declare(found: Found): void {
     if (found.length > 0 && !this.over) this.#lost.abort(found);
   }
 
-  /** At once; resolves when no look is under way any more. */
+  /** Stops the watch immediately; resolves when no look is in progress any more. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;

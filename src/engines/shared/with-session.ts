@@ -1,4 +1,4 @@
-/** Works on a session once it is open, and closes it, also where the work fails. */
+/** Runs `work` on a session once it is open, and closes the session even if the work fails. */
 export async function withSession<S extends { close(): unknown }, T>(
   opening: Promise<S>,
   work: (session: S) => Promise<T>,

@@ -13,7 +13,7 @@ import { type Mongod, MongoSet, mongoEnv, ROLE, until } from '../../support/mong
 import { makeTempDir } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
-/** Members that apply nothing for a while: the server's own switch for tests of a set. */
+/** Makes members apply nothing for a while, with the server's own fail point. */
 const SWITCHABLE = ['--setParameter=enableTestCommands=1'];
 
 let dir: string;
@@ -56,7 +56,7 @@ async function sidecarBeside(member: Mongod, env = {}): Promise<TestSidecar> {
   return await sidecar.start();
 }
 
-/** A module with which these ports cannot be reached from the process that loads it. */
+/** A module that keeps the process that loads it from connecting to these ports. */
 function unreachable(ports: readonly number[]): string {
   return `import { Socket } from 'node:net';
 const { connect } = Socket.prototype;
@@ -69,7 +69,7 @@ Socket.prototype.connect = function (...args) {
 `;
 }
 
-/** Acknowledged by the primary alone. */
+/** A write that only the primary acknowledges. */
 async function write(): Promise<void> {
   const things = client.db('app').collection('things');
   await things.insertOne({ n: 1 }, { writeConcern: { w: 1 } });
@@ -82,14 +82,14 @@ function at(position: unknown): OpTime {
 }
 
 describe('a secondary that is behind', () => {
-  test('is waited for until it has what the primary had, and only then locked', async () => {
+  test('is locked only once it has every write that the primary had', async () => {
     const sidecar = await sidecarBeside(set.member(1));
     await applies(set.member(1), false);
     await write();
     const freezing = sidecar.api('POST', '/v1/freeze', { id: 'behind', timeout: '60s' });
     await until(async () => {
       const { lease } = await sidecar.status();
-      return /^waiting for this secondary to have .*; it has/.test(lease?.progress ?? '');
+      return /^waiting for this secondary to reach .*; it is at/.test(lease?.progress ?? '');
     }, 15_000);
     await sleep(1_000);
     expect((await sidecar.status()).state).toBe('freezing');
@@ -105,7 +105,7 @@ describe('a secondary that is behind', () => {
     );
   });
 
-  test('takes the position of its primary from a heartbeat where it cannot be reached, and says who could not be asked', async () => {
+  test('takes the position of an unreachable primary from a heartbeat, and lists the members not asked', async () => {
     const others = [set.first, set.member(2)];
     const blocker = join(dir, 'blocker.mjs');
     await writeFile(blocker, unreachable(others.map(({ port }) => port)));
@@ -123,7 +123,7 @@ describe('a secondary that is behind', () => {
     expect((await sidecar.api('POST', '/v1/thaw', { id: 'heard' })).status).toBe(200);
   });
 
-  test('is waited for no longer than the freeze may take, and never locked', async () => {
+  test('fails the freeze at its timeout, and is never locked', async () => {
     const sidecar = await sidecarBeside(set.member(1));
     await applies(set.member(1), false);
     await write();
@@ -131,7 +131,7 @@ describe('a secondary that is behind', () => {
     expect(status).toBe(504);
     expect(body.error).toMatchObject({
       code: 'FREEZE_TIMEOUT',
-      message: expect.stringContaining('waiting for this secondary to have'),
+      message: expect.stringContaining('waiting for this secondary to reach'),
     });
     expect((await sidecar.status()).state).toBe('thawed');
     await applies(set.member(1), true);
@@ -140,8 +140,8 @@ describe('a secondary that is behind', () => {
   });
 });
 
-describe('a primary that a majority is behind of', () => {
-  test('is held once they have what it has', async () => {
+describe('a primary ahead of its majority', () => {
+  test('is held once a majority has its writes', async () => {
     const sidecar = await sidecarBeside(set.first);
     for (const index of [1, 2]) await applies(set.member(index), false);
     await write();
@@ -156,7 +156,7 @@ describe('a primary that a majority is behind of', () => {
     expect((await sidecar.api('POST', '/v1/thaw', { id: 'ahead' })).status).toBe(200);
   });
 
-  test('is held for no longer than the freeze may take when they never do', async () => {
+  test('fails the freeze at its timeout when the majority never catches up', async () => {
     const sidecar = await sidecarBeside(set.first);
     for (const index of [1, 2]) await applies(set.member(index), false);
     await write();

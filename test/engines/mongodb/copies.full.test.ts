@@ -17,12 +17,12 @@ import {
 import { makeTempDir } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
-/** QUIESCE_TEST_TRIALS=20 for a long run. */
+/** Set QUIESCE_TEST_TRIALS=20 for a long run. */
 const TRIALS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 2);
-/** So many copies without a freeze are made at most to see one broken. */
+/** At most this many copies are made without a freeze to see one broken. */
 const BARE_TRIALS = 8;
 const TRIAL_WITHIN_MS = 120_000;
-/** A checkpoint each second, so that files change under a copy that takes no lock. */
+/** A checkpoint each second, so that files change during a copy without a lock. */
 const CHECKPOINTS = ['--syncdelay', '1'];
 
 const STREAM = { ...WEAK, name: 'stream' };
@@ -34,12 +34,12 @@ interface Place {
   readonly volume: BlockVolume;
 }
 
-/** Servers on block volumes, of which some are frozen. */
+/** Servers on block volumes; some of them are frozen. */
 interface Rig {
   readonly places: readonly Place[];
-  /** Of the applications: follows the primary. */
+  /** The applications' client, which follows the primary. */
   readonly client: MongoClient;
-  /** The procedure of the documentation, up to a server that can be asked. */
+  /** Follows the documented steps up to a server that answers. */
   restore(server: Mongod): Promise<Mongod>;
   stop(): Promise<void>;
 }
@@ -50,7 +50,7 @@ interface Ledgers {
   readonly stream: Acked;
 }
 
-/** Applications, and an adversary: tables come and go, and the server's list of its files with them. */
+/** Applications and an adversary that creates and drops tables, so that the server's list of files changes. */
 class Storm {
   readonly #client: MongoClient;
   readonly #strong: MongoLoad;
@@ -63,7 +63,7 @@ class Storm {
   constructor(client: MongoClient) {
     this.#client = client;
     this.#strong = new MongoLoad(client);
-    // With pauses: a stream of these without one keeps a primary from being frozen at all.
+    // With pauses: a steady stream of these keeps a primary from being frozen at all.
     this.#weak = new MongoLoad(client, 2, 40, WEAK);
     this.#stream = new MongoLoad(client, 2, 0, STREAM);
   }
@@ -73,7 +73,7 @@ class Storm {
     return { strong, weak, stream: this.#stream.acked() };
   }
 
-  /** @param streaming with writers that never pause for a journal. */
+  /** @param streaming include writers that never wait for the journal. */
   async rise(streaming = false): Promise<void> {
     this.#calm = false;
     this.#strong.start();
@@ -99,7 +99,7 @@ class Storm {
         await table.createIndex({ n: 1 });
         if (this.#tables > 3) await db.collection(`c${this.#tables - 3}`).drop();
       } catch {
-        // While it is locked, it waits.
+        // Waits while the server is locked.
       }
     }
   }
@@ -155,7 +155,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
   let storm: Storm;
   let sidecar: TestSidecar | undefined;
 
-  // One that failed in the middle lets its server go.
+  // A test that failed midway must still release its server.
   afterEach(() => sidecar?.stop());
 
   beforeAll(async () => {
@@ -170,7 +170,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  /** File by file in the worst order: half of the files, a checkpoint if the server can, the others. */
+  /** A file-by-file copy in the worst order: half of the files, a checkpoint if possible, then the others. */
   async function copyOf(
     { volume }: Place,
     copy: Copy,
@@ -225,7 +225,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
     }
 
     test(
-      `between freeze and thaw lack none of the writes acknowledged, ${TRIALS} times of ${TRIALS}`,
+      `made between freeze and thaw lack no acknowledged write, in ${TRIALS} of ${TRIALS} trials`,
       { timeout: TRIAL_WITHIN_MS * TRIALS },
       async () => {
         const started = await beside(place(), copy);
@@ -234,7 +234,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
         for (let trial = 0; trial < TRIALS; trial += 1) {
           await storm.rise();
           const id = `${role}-${copy}-${trial}`;
-          // A secondary promises what was acknowledged before it was asked.
+          // A secondary promises the writes acknowledged before the freeze was requested.
           const before = storm.acked();
           const frozen = await started.api('POST', '/v1/freeze', { id, timeout: '60s' });
           expect(frozen.status, JSON.stringify(frozen.body)).toBe(200);
@@ -254,7 +254,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
     );
 
     test(
-      'without a freeze are broken by the same load',
+      'made without a freeze are broken by the same load',
       { timeout: TRIAL_WITHIN_MS * BARE_TRIALS },
       async () => {
         let found: string[] = [];
@@ -266,7 +266,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
           found = await examine(path, promised);
           await discard(path);
         }
-        // A stand-in for a block volume would keep the page cache, and so what no server has synced.
+        // A stand-in for a block volume would include the page cache, and so writes that no server synced.
         if (copy === 'snapshot') expect(place().volume.kind).toBe('block');
         expect(found).not.toEqual([]);
       },

@@ -6,7 +6,7 @@ import { tool } from '../../../src/testbed/os.ts';
 import {
   escapeName,
   findDataFolder,
-  requireOnePlace,
+  requireOneVolume,
 } from '../../../src/engines/mongodb/data-dir/data-dir.ts';
 import { ROOT, startStandalone } from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
@@ -39,7 +39,7 @@ async function data(...folders: readonly string[]): Promise<void> {
 const look = async (perDatabase = false): Promise<void> => {
   const folder = await findDataFolder(join(dir, 'data'), '/data/db');
   const names = { perDatabase, databases: ['my-app', 'local'] };
-  await requireOnePlace(folder, names, 'snapshot');
+  await requireOneVolume(folder, names, 'snapshot');
 };
 
 const link = (name: string): Promise<void> =>
@@ -68,7 +68,7 @@ describe('a copy of the data directory', () => {
     await expect(look(perDatabase)).rejects.toMatchObject({ code: 'COPY_UNSUPPORTED' });
   });
 
-  it('lacks nothing of the server where others keep links and volumes beside it', async () => {
+  it('lacks no data of the server when other programs keep links and volumes next to it', async () => {
     await data('journal', 'local/collection');
     for (const name of ['.snapshot', 'dumps', 'local/lost+found']) await volume(name);
     for (const name of ['old', 'dump.tar', 'other-app']) await link(name);
@@ -77,7 +77,7 @@ describe('a copy of the data directory', () => {
   });
 });
 
-it('the server names the folder of a database as we look for it', async () => {
+it('the server gives the folder of a database the name that we expect', async () => {
   const dbPath = join(dir, 'db');
   const server = await startStandalone(dbPath, ['--directoryperdb']);
   undo.push(() => server.stop());

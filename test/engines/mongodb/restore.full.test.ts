@@ -27,7 +27,7 @@ let set: MongoSet;
 let acked: Acked;
 let receipt: Receipt;
 let keyFile: string;
-/** The copy as it came from the backup; each test works on a copy of it. */
+/** The copy from the backup; each test works on a copy of it. */
 let pristine: string;
 const servers: Mongod[] = [];
 let count = 0;
@@ -93,7 +93,7 @@ async function sidecarBeside(server: Mongod, data: string): Promise<TestSidecar>
 }
 
 describe('prepare-restore', () => {
-  test('proves a whole copy, changes nothing in it, and prints what is left to do', async () => {
+  test('proves a complete copy, changes nothing in it, and prints the remaining steps', async () => {
     const data = await copy();
     const done = await prepare(data, '-o', 'json');
     expect(done.code, done.stderr).toBe(0);
@@ -132,7 +132,7 @@ describe('prepare-restore', () => {
     expect(done.stderr).toContain('RESTORE_DATA_PAST');
   });
 
-  test('refuses while a server runs on the copy, and afterwards, for it is past the freeze', async () => {
+  test('refuses a copy while a server runs on it, and afterwards, because it is past the freeze', async () => {
     const data = await copy();
     const server = await serverOn(data).start();
     expect((await prepare(data)).stderr).toContain('RESTORE_SERVER_RUNNING');
@@ -140,7 +140,7 @@ describe('prepare-restore', () => {
     expect((await prepare(data)).stderr).toContain('RESTORE_DATA_PAST');
   });
 
-  test('knows a copy again that it had proven before a server ran on it', async () => {
+  test('recognizes a copy that it proved before a server ran on it', async () => {
     const data = await copy();
     await prepare(data);
     const server = await serverOn(data).start();
@@ -150,9 +150,9 @@ describe('prepare-restore', () => {
   });
 });
 
-describe('the procedure it prints', () => {
+describe('the steps it prints', () => {
   test(
-    'makes a server alone, then a new set, which lack nothing and are verified',
+    'make a server alone, then a new set, which lack nothing and are verified',
     { timeout: 180_000 },
     async () => {
       const data = await copy();
@@ -185,7 +185,7 @@ describe('the procedure it prints', () => {
   );
 
   test(
-    'may not leave out its first step when the oplog is ahead: verify then says so',
+    'need their first one when the oplog is ahead: without it verify fails',
     { timeout: 180_000 },
     async () => {
       const data = await copy();
@@ -194,34 +194,30 @@ describe('the procedure it prints', () => {
       const lost = await missing(plain.client({ auth: ROOT }), acked);
       const beside = await sidecarBeside(plain, data);
       const verified = await beside.api('POST', '/v1/verify', { receipt });
-      // Whether something is lost is up to the moment of the last checkpoint; that it is told is not.
+      // Whether a write is lost depends on the last checkpoint. If one is, verify must report it.
       expect(verified.status).toBe(lost.length === 0 ? 200 : 409);
       await beside.stop();
       await plain.stop();
     },
   );
 
-  test(
-    'as the same member, the copy replays its oplog by itself',
-    { timeout: 120_000 },
-    async () => {
-      const data = await copy();
-      await prepare(data);
-      const member = serverOn(data, 'rs0');
-      member.port = set.first.port;
-      await member.start();
-      await until(async () => (await member.ask({ hello: 1 }))['secondary'] === true);
-      expect(await missing(member.client({ auth: ROOT }), acked)).toEqual([]);
-      const beside = await sidecarBeside(member, data);
-      await until(async () => (await beside.status()).restore?.verified === true, 30_000);
-      await beside.stop();
-      await member.stop();
-    },
-  );
+  test('let the same member replay its oplog by itself', { timeout: 120_000 }, async () => {
+    const data = await copy();
+    await prepare(data);
+    const member = serverOn(data, 'rs0');
+    member.port = set.first.port;
+    await member.start();
+    await until(async () => (await member.ask({ hello: 1 }))['secondary'] === true);
+    expect(await missing(member.client({ auth: ROOT }), acked)).toEqual([]);
+    const beside = await sidecarBeside(member, data);
+    await until(async () => (await beside.status()).restore?.verified === true, 30_000);
+    await beside.stop();
+    await member.stop();
+  });
 });
 
 describe('verify', () => {
-  test('tells other data, and a receipt of another engine', { timeout: 120_000 }, async () => {
+  test('rejects other data, and a receipt of another engine', { timeout: 120_000 }, async () => {
     const other = new Mongod({ dbPath: join(dir, 'other') });
     servers.push(other);
     await other.start();
@@ -230,14 +226,14 @@ describe('verify', () => {
     const beside = await sidecarBeside(other, other.dbPath);
     const verified = await beside.api('POST', '/v1/verify', { receipt });
     expect(verified.status).toBe(409);
-    expect(JSON.stringify(verified.body)).toContain('The data is another');
+    expect(JSON.stringify(verified.body)).toContain('This is other data');
     const foreign = { ...receipt, engine: { ...receipt.engine, name: 'postgres' } };
     expect((await beside.api('POST', '/v1/verify', { receipt: foreign })).status).toBe(422);
     await beside.stop();
   });
 
   test(
-    'proves nothing outside of the set by a receipt without counts',
+    'proves nothing outside the set from a receipt without counts',
     { timeout: 120_000 },
     async () => {
       const data = await copy();

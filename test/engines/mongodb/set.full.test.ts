@@ -63,7 +63,7 @@ async function ended(sidecar: TestSidecar, withinMs = 15_000): Promise<void> {
 }
 
 describe('a primary', () => {
-  test('names itself, its set, its term and its members, and what a majority has', async () => {
+  test('reports itself, its set, its term, its members and the position of a majority', async () => {
     const sidecar = await sidecarBeside(set.first);
     const { body, status } = await sidecar.api('POST', '/v1/freeze', { id: 'p' });
     expect(status).toBe(200);
@@ -101,7 +101,7 @@ describe('a primary', () => {
     await sidecar.api('POST', '/v1/thaw', { id: 'short' });
   });
 
-  test('that is to step down is let go at once: it steps down and lives', async () => {
+  test('that is to step down is released immediately: it steps down and survives', async () => {
     const sidecar = await sidecarBeside(set.first);
     await sidecar.api('POST', '/v1/freeze', { id: 'down' });
     const command = { replSetStepDown: 5, secondaryCatchUpPeriodSecs: 2, force: true };
@@ -126,7 +126,7 @@ describe('a primary', () => {
     await write();
   });
 
-  test('is refused when a member is down: with it locked nobody could be elected', async () => {
+  test('is refused when a member is down: with it locked no primary could be elected', async () => {
     const sidecar = await sidecarBeside(set.first);
     await set.member(1).signal('SIGKILL');
     await until(async () => (await set.states())[1] !== 'SECONDARY');
@@ -143,7 +143,7 @@ describe('a primary', () => {
     expect(frozen.body.error.message).toContain(`${set.member(2).address} locked`);
   });
 
-  test('in whose set an open transaction holds up the lock lets everybody go again', async () => {
+  test('lets writers go on after a freeze that an open transaction held up', async () => {
     const sidecar = await sidecarBeside(set.first);
     const session = client.startSession();
     session.startTransaction();
@@ -160,7 +160,7 @@ describe('a primary', () => {
 });
 
 describe('a secondary', () => {
-  test('has what the primary had when it is frozen, and lets writers go on', async () => {
+  test('has every write of the primary when it is frozen, and lets writers go on', async () => {
     const sidecar = await sidecarBeside(set.member(2));
     await write();
     const { body } = await sidecar.api('POST', '/v1/freeze', { id: 's' });
@@ -178,7 +178,7 @@ describe('a secondary', () => {
     expect((await sidecar.api('POST', '/v1/thaw', { id: 's' })).body.verdict).toBe('consistent');
   });
 
-  test('that is delayed on purpose is refused: it never has what the primary has', async () => {
+  test('with a configured delay is refused: it never has the newest writes', async () => {
     const delay = async (seconds: number): Promise<void> => {
       const { config } = await set.first.admin({ replSetGetConfig: 1 });
       config.version += 1;
@@ -198,7 +198,7 @@ describe('a secondary', () => {
     }
   });
 
-  test('is let go when the primary dies and its vote is needed', async () => {
+  test('is released when the primary dies and its vote is needed', async () => {
     const sidecar = await sidecarBeside(set.member(2));
     await sidecar.api('POST', '/v1/freeze', { id: 'vote', ttl: '60s' });
     await set.first.signal('SIGKILL');
@@ -209,7 +209,7 @@ describe('a secondary', () => {
     await write();
   });
 
-  test('whose set elects another primary meanwhile goes on, and the thaw says that the term is another', async () => {
+  test('stays held when its set elects another primary, and the thaw reports the changed term', async () => {
     const sidecar = await sidecarBeside(set.member(2));
     const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'term', ttl: '60s' });
     expect(frozen.body.position.term).toEqual(expect.any(Number));
@@ -232,7 +232,7 @@ describe('a secondary', () => {
   });
 });
 
-test('two sidecars that freeze two members in one moment never both hold', async () => {
+test('two sidecars that freeze two members at the same moment never both hold', async () => {
   const beside = [await sidecarBeside(set.member(1)), await sidecarBeside(set.member(2))];
   const answers = await Promise.all(beside.map((sidecar) => sidecar.api('POST', '/v1/freeze')));
   expect(answers.filter(({ status }) => status === 200).length).toBeLessThan(2);
@@ -240,7 +240,7 @@ test('two sidecars that freeze two members in one moment never both hold', async
   await write();
 });
 
-test('metadata tells the members, their lag and how far the oplog reaches', async () => {
+test('metadata shows the members, their lag and how far back the oplog reaches', async () => {
   const sidecar = await sidecarBeside(set.member(1));
   const { body } = await sidecar.api('GET', '/v1/metadata');
   expect(body).toMatchObject({

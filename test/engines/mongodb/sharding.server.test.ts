@@ -12,7 +12,7 @@ let shard: MongoSet;
 let count = 0;
 const sidecars: TestSidecar[] = [];
 
-/** A real cluster of one shard; what a mongos would ask of the config server is asked by hand. */
+/** A real cluster of one shard. The test itself sends the config server the commands of a mongos. */
 beforeAll(async () => {
   dir = await makeTempDir();
   configs = await startMember('configs', '--configsvr', { configsvr: true });
@@ -70,7 +70,7 @@ test.each([
   expect((await sidecar.api('GET', '/v1/metadata')).body).toMatchObject({ shard: true });
 });
 
-test('a mongos is refused for what it is, and asked for no lock', async () => {
+test('a mongos is refused by its role, without a request for a lock', async () => {
   const mongos = await FakeMongos.listen();
   try {
     const sidecar = await sidecarWith({ MONGODB_URI: `mongodb://${mongos.address}/` });

@@ -64,7 +64,7 @@ async function writes(): Promise<'done' | 'blocked'> {
   );
 }
 
-/** A transaction is not to be had without a set: a large, slow write holds up the lock as well. */
+/** Without a set there are no transactions: a large, slow write holds up the lock as well. */
 function slowWrite(ms: number): Promise<unknown> {
   const slow = `function () { sleep(${ms}); return true; }`;
   return root
@@ -74,7 +74,7 @@ function slowWrite(ms: number): Promise<unknown> {
 }
 
 describe('a freeze', () => {
-  test('blocks writers, names server and position, and lets them go at the thaw', async () => {
+  test('blocks writers, reports server and position, and releases writers at the thaw', async () => {
     const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'one' });
     expect(frozen.status).toBe(200);
     expect(frozen.body).toMatchObject({
@@ -103,14 +103,14 @@ describe('a freeze', () => {
     expect(await writes()).toBe('done');
   });
 
-  test('takes a lease of a minute, for writers wait', async () => {
+  test('has a lease of one minute, because writers wait', async () => {
     const { body } = await sidecar.api('POST', '/v1/freeze');
     const lease = Date.parse(body.expiresAt) - Date.parse(body.frozenAt);
     expect(lease).toBe(60_000);
     await sidecar.api('POST', '/v1/thaw');
   });
 
-  test('is refused while somebody else holds the lock, which stays as it is', async () => {
+  test('is refused while another client holds the lock, which is left unchanged', async () => {
     await server.admin(LOCK);
     const frozen = await sidecar.api('POST', '/v1/freeze');
     expect(frozen).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_LOCKED' } } });
@@ -118,7 +118,7 @@ describe('a freeze', () => {
     expect(await server.locked()).toBe(false);
   });
 
-  test('is not ready to be made while somebody else holds the lock', async () => {
+  test('is impossible, and the sidecar not ready, while another client holds the lock', async () => {
     await server.admin(LOCK);
     await until(
       async () => (await sidecar.status()).engine.message?.startsWith('ENGINE_LOCKED') === true,
@@ -126,7 +126,7 @@ describe('a freeze', () => {
     );
   });
 
-  test('releases its own lock only: one that was put on top of it stays', async () => {
+  test('releases only its own lock: one taken on top of it stays', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'own' });
     await server.admin(LOCK);
     const thawed = await sidecar.api('POST', '/v1/thaw', { id: 'own' });
@@ -138,7 +138,7 @@ describe('a freeze', () => {
     expect(Number((await server.admin(UNLOCK))['lockCount'])).toBe(0);
   });
 
-  test('is lost when somebody else unlocks the server, and the thaw says so', async () => {
+  test('is lost when another client unlocks the server, and the thaw says so', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'robbed' });
     await server.admin(UNLOCK);
     await until(async () => (await sidecar.status()).state === 'thawed', 20_000);
@@ -147,7 +147,7 @@ describe('a freeze', () => {
     expect(thawed.body.receipt.reasons).toContain('lock-gone');
   });
 
-  test('is not fooled by a lock that took the place of its own, and leaves that one alone', async () => {
+  test('detects a lock that replaced its own, and leaves that one alone', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'swapped' });
     await sidecar.signal('SIGSTOP');
     await server.admin(UNLOCK);
@@ -191,8 +191,8 @@ describe('a freeze', () => {
   });
 });
 
-describe('a lock that comes too late', () => {
-  test('is undone the moment it comes, and until then the freeze is not over', async () => {
+describe('a lock that is granted too late', () => {
+  test('is undone as soon as it is granted, and only then does the freeze end', async () => {
     const slow = slowWrite(3_000);
     await sleep(300);
     const frozen = await sidecar.api('POST', '/v1/freeze', { id: 'late', timeout: '1s' });
@@ -235,7 +235,7 @@ describe('a sidecar that is killed while it holds the lock', () => {
     expect(await writes()).toBe('done');
   });
 
-  test('leaves alone what somebody else has locked since', async () => {
+  test('does not release a lock that another client has taken since', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'orphan' });
     await sidecar.signal('SIGKILL');
     await server.admin(UNLOCK);
@@ -245,7 +245,7 @@ describe('a sidecar that is killed while it holds the lock', () => {
     expect(await server.locked()).toBe(true);
   });
 
-  test('releases exactly one lock where others lie on top', async () => {
+  test('releases exactly one lock when others are on top', async () => {
     await sidecar.api('POST', '/v1/freeze', { id: 'orphan' });
     await server.admin(LOCK);
     await sidecar.signal('SIGKILL');
@@ -255,7 +255,7 @@ describe('a sidecar that is killed while it holds the lock', () => {
   });
 });
 
-test('a server that was started anew between the preparation and the lock is not held, and not locked', async () => {
+test('a server that was restarted between the preparation and the lock is not held and not locked', async () => {
   const { MONGODB_URI } = mongoEnv(server);
   const engine = createEngine({ settings: { MONGODB_URI }, dataDir: undefined });
   const context: FreezeContext = {
@@ -279,7 +279,7 @@ test('a server that was started anew between the preparation and the lock is not
   }
 });
 
-test('a stalled server is released once it goes on', async () => {
+test('a stalled server is released once it resumes', async () => {
   await sidecar.api('POST', '/v1/freeze', { id: 'stalled', ttl: '2s' });
   await server.signal('SIGSTOP');
   await sleep(3_000);
@@ -316,7 +316,7 @@ describe('metadata', () => {
     return body as Record<string, unknown>;
   }
 
-  test('tells roles and settings, and says that users are not listed and for want of which right', async () => {
+  test('shows roles and settings, and says which right is missing to list users', async () => {
     expect(await metadata()).toMatchObject({
       role: 'standalone',
       storageEngine: 'wiredTiger',
@@ -331,7 +331,7 @@ describe('metadata', () => {
     });
   });
 
-  test('tells users without credentials where the role for that is granted, which would show them', async () => {
+  test('shows users without credentials if the role that could read them is granted', async () => {
     const role = await createRole(root, 'mongodb-users');
     await server.admin({ grantRolesToUser: ROLE.username, roles: [role] });
     try {
@@ -350,7 +350,7 @@ describe('metadata', () => {
     }
   });
 
-  test('names the databases whose users it may not list', async () => {
+  test('lists the databases whose users it may not list', async () => {
     const privileges = [{ resource: { db: 'admin', collection: '' }, actions: ['viewUser'] }];
     await server.admin({ createRole: 'someUsers', privileges, roles: [] });
     await server.admin({ grantRolesToUser: ROLE.username, roles: ['someUsers'] });
@@ -367,7 +367,7 @@ describe('metadata', () => {
 });
 
 describe('secrets', () => {
-  test('never show when the server refuses them', async () => {
+  test('are never printed when the server refuses them', async () => {
     await sidecar.stop();
     const secret = 'wr0ng/sec:ret';
     sidecar.env['MONGODB_URI'] =
@@ -382,7 +382,7 @@ describe('secrets', () => {
   });
 });
 
-test('a lock that a dead sidecar had asked for, and that comes after the next one looked, is released', async () => {
+test('a lock requested by a dead sidecar and granted after the next one looked is released', async () => {
   const { MONGODB_URI } = mongoEnv(server);
   const engine = createEngine({ settings: { MONGODB_URI }, dataDir: undefined });
   const { topologyVersion } = await server.ask({ hello: 1 });
@@ -393,7 +393,7 @@ test('a lock that a dead sidecar had asked for, and that comes after the next on
   const connected = { currentOp: 1, $all: true, appName };
   expect((await server.admin(connected))['inprog']).not.toEqual([]);
   const journal = { step: 'asking', runId, client: appName };
-  // The recovery looks first, and the lock comes then: the client is there until it has come.
+  // The recovery looks first, then the lock is granted: the client stays connected until then.
   let recovered = false;
   const recovering = engine.recover(journal, AbortSignal.timeout(30_000)).then(() => {
     recovered = true;

@@ -46,17 +46,17 @@ async function freeze(
   }
 }
 
-test('TLS with the right authority freezes', async () => {
+test('a freeze succeeds over TLS with the right authority', async () => {
   const { status, body } = await freeze(`&tls=true&tlsCAFile=${join(dir, 'tls', 'ca.crt')}`);
   expect(status, JSON.stringify(body)).toBe(200);
 });
 
-test('TLS with another authority is refused as such', async () => {
+test('TLS with another authority fails with its own error code', async () => {
   const { body } = await freeze(`&tls=true&tlsCAFile=${join(dir, 'tls', 'otherca.crt')}`);
   expect(body.error?.code).toBe('ENGINE_TLS');
 });
 
-test('without TLS a server that asks for it is not reached', async () => {
+test('a server that requires TLS is not reachable without it', async () => {
   const { body } = await freeze('');
   expect(body.error?.code).toMatch(/ENGINE_(?:UNREACHABLE|TLS)/);
 });

@@ -11,7 +11,7 @@ import { tablesIn } from '../../../src/engines/mongodb/restore/prepare-restore.t
 import { parseSettings } from '../../../src/engines/mongodb/connection/settings.ts';
 
 describe('settings', () => {
-  test('without any, the server is the one on this machine', () => {
+  test('select the server on this machine by default', () => {
     const { settings, issues } = parseSettings({});
     expect(issues).toEqual([]);
     expect(settings.target).toBe('127.0.0.1:27017');
@@ -33,15 +33,15 @@ describe('settings', () => {
     expect(issues[0]?.message).not.toContain('p@ss');
   });
 
-  test('a user without a password is named', () => {
+  test('report a user without a password', () => {
     const { issues } = parseSettings({ MONGODB_USERNAME: 'me' });
     expect(issues.map(({ name }) => name)).toEqual(['MONGODB_PASSWORD']);
   });
 
-  test('a password without a user is named', () => {
+  test('report a password without a user', () => {
     const { issues } = parseSettings({ MONGODB_PASSWORD: 's3cret' });
     expect(issues).toEqual([
-      { name: 'MONGODB_PASSWORD', message: 'needs MONGODB_USERNAME beside it' },
+      { name: 'MONGODB_PASSWORD', message: 'needs MONGODB_USERNAME as well' },
     ]);
   });
 });
@@ -53,7 +53,7 @@ describe('errors', () => {
     secrets: ['s3cret', 'mongodb://u:s3cret@a:1/'],
   };
 
-  test('carry no secret and no object of the driver', () => {
+  test('contain no secret and no object of the driver', () => {
     const original = Object.assign(new Error('bad auth for mongodb://u:s3cret@a:1/ with s3cret'), {
       code: 18,
     });
@@ -89,7 +89,7 @@ describe('errors', () => {
 });
 
 describe('positions', () => {
-  test('are written and read alike', () => {
+  test('are read back as they were written', () => {
     const opTime = { seconds: 1_700_000_000, increment: 7, term: 3 };
     expect(parseOpTime(formatOpTime(opTime))).toEqual(opTime);
     expect(parseOpTime('1:2')).toBeUndefined();
@@ -115,7 +115,7 @@ describe('the majority without a member', () => {
     arbiter: state === 'ARBITER',
     delaySeconds: 0,
     opTime: undefined,
-    heardAt: undefined,
+    heartbeatAt: undefined,
     ...more,
   });
   const view = (...members: Member[]): SetView => ({
@@ -151,7 +151,7 @@ describe('the majority without a member', () => {
       true,
     ],
     [
-      'a member without a vote beside two',
+      'a member without a vote next to two',
       [member(0, 'SECONDARY', { votes: 0 }), member(1, 'PRIMARY'), member(2, 'SECONDARY')],
       none,
       true,
@@ -180,7 +180,7 @@ describe('the majority without a member', () => {
   });
 });
 
-test('settings are shown without what is called like a secret', () => {
+test('settings that are named like a secret are redacted', () => {
   const shown = redact({
     net: { tls: { certificateKeyFilePassword: 'x', mode: 'requireTLS' } },
     list: [{ token: 'y' }],
@@ -191,7 +191,7 @@ test('settings are shown without what is called like a secret', () => {
   });
 });
 
-test('the tables of a backup are the files it names', () => {
+test('the tables of a backup are the files listed in it', () => {
   const text =
     'colgroup:a\nsource="file:collection-1.wt"\nfile:collection-1.wt\nx=y\nfile:index-2.wt\nz\nfile:../evil.wt\n';
   expect(tablesIn(text)).toEqual(['collection-1.wt', 'index-2.wt']);

@@ -43,7 +43,7 @@ async function cycle(sidecar: TestSidecar): Promise<unknown> {
   return (await sidecar.api('POST', '/v1/thaw', {})).body.verdict;
 }
 
-/** The commands a line of rules allows, sorted. */
+/** The commands that a line of ACL rules allows, sorted. */
 function rulesIn(line: string): string[] {
   return [...line.matchAll(/ ?\+(\S+)/g)].map(([, name = '']) => name).toSorted();
 }
@@ -53,7 +53,7 @@ describe.each(SERVERS)('%s', (binary) => {
     ['an AOF', AOF],
     ['RDB only', ['appendonly no', 'save 3600 1']],
   ])(
-    'the user of roles/redis.acl may do all a freeze needs and nothing to the data, with %s',
+    'the user of roles/redis.acl may do everything a freeze needs and cannot touch the data, with %s',
     async (_name, config) => {
       const { server, sidecar } = await beside(
         { binary, config: [...config, await aclLine()] },
@@ -94,13 +94,13 @@ describe.each(SERVERS)('%s', (binary) => {
       for (const [, name = ''] of stats.matchAll(/^cmdstat_([^:]+):/gm)) sent.add(name);
       expect(await server.admin.call('ACL', 'LOG')).toEqual([]);
     }
-    // Signing in needs no rule; resetting the statistics was the test's own.
+    // Signing in needs no rule; the test itself reset the statistics.
     sent.delete('auth');
     sent.delete('config|resetstat');
     expect([...sent].toSorted()).toEqual(allowed);
   });
 
-  it('what sampling keys needs beyond that is what the documentation says', async () => {
+  it('sampling keys needs exactly the additional rights in the documentation', async () => {
     const guide = await readFile('docs/engines/redis.md', 'utf8');
     const more = /REDIS_SAMPLE_KEYS`\s+wants\s+`([^`]+)`/.exec(guide)?.[1] ?? '';
     const { server, sidecar } = await beside(
@@ -131,7 +131,7 @@ describe.each(SERVERS)('%s', (binary) => {
     for (const rule of rulesIn(more)) expect(stats).toContain(`cmdstat_${rule}:`);
   });
 
-  it('a server with a password only', async () => {
+  it('a server with only a password is frozen, and the password is not printed', async () => {
     const { sidecar } = await beside(
       { binary, config: [...AOF, `requirepass ${PASSWORD}`], password: PASSWORD },
       (server) => ({ ...server.env(), REDIS_PASSWORD: PASSWORD }),
@@ -140,7 +140,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(JSON.stringify((await sidecar.api('GET', '/v1/metadata')).body)).not.toContain(PASSWORD);
   });
 
-  it('a URL carries user and password', async () => {
+  it('a URL supplies user and password', async () => {
     const { sidecar } = await beside({ binary, config: [...AOF, await aclLine()] }, (server) => ({
       QUIESCE_ENGINE: 'redis',
       REDIS_URL: `redis://quiesce:${PASSWORD}@127.0.0.1:${server.port}`,
@@ -148,7 +148,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await cycle(sidecar)).toBe('consistent');
   });
 
-  it('a server that does not know AUTH repeats the password to us, and we to nobody', async () => {
+  it('a password echoed by a server that does not know AUTH is never printed', async () => {
     const { sidecar } = await beside(
       { binary, config: [...AOF, 'rename-command AUTH ""'] },
       (server) => server.env({ name: 'quiesce', password: PASSWORD }),
@@ -162,7 +162,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(sidecar.output + JSON.stringify(body)).not.toContain(PASSWORD);
   });
 
-  it('a server whose CONFIG is disabled is frozen by the sidecar’s own fsync, and says what is not guarded', async () => {
+  it('a server without CONFIG is frozen with the sidecar’s own fsync, and the receipt says what is not guarded', async () => {
     const { sidecar } = await beside(
       { binary, config: [...AOF, 'rename-command CONFIG ""'] },
       (server, dir) => ({ ...server.env(), QUIESCE_DATA_DIR: join(dir, 'data') }),
@@ -176,7 +176,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
   });
 
-  it('a server whose CONFIG is disabled and whose volume is not mounted is refused', async () => {
+  it('a server without CONFIG whose volume is not mounted is refused', async () => {
     const { sidecar } = await beside(
       { binary, config: [...AOF, 'rename-command CONFIG ""'] },
       (server) => server.env(),
@@ -184,7 +184,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await cycle(sidecar)).toMatchObject({ error: { code: 'ENGINE_PRIVILEGE' } });
   });
 
-  it('commands with other names are found by REDIS_RENAMED_COMMANDS', async () => {
+  it('REDIS_RENAMED_COMMANDS gives the names of renamed commands', async () => {
     const { sidecar } = await beside(
       { binary, config: [...AOF, 'rename-command CONFIG c-7f', 'rename-command CLIENT k-2e'] },
       (server) => ({ ...server.env(), REDIS_RENAMED_COMMANDS: 'CONFIG=c-7f,CLIENT=k-2e' }),
@@ -192,7 +192,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await cycle(sidecar)).toBe('consistent');
   });
 
-  it('a server that cannot pause is refused, and left as it was', async () => {
+  it('a server that cannot pause writers is refused and left unchanged', async () => {
     const { server, sidecar } = await beside(
       { binary, config: [...AOF, 'rename-command CLIENT ""'] },
       (server) => server.env(),
@@ -201,7 +201,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
   });
 
-  it('TLS is verified against the given authority, and refused against another', async () => {
+  it('TLS is verified against the given authority, and a server of another authority is refused', async () => {
     const { dir, remove } = await redisFolder();
     undo.push(remove);
     await rm(dir, { recursive: true });

@@ -46,11 +46,11 @@ const context: FreezeContext = {
 };
 
 describe.each(SERVERS)('%s', (binary) => {
-  it('a hold that is given up while the server hangs leaves neither a pause nor a changed setting', async () => {
+  it('a hold that is aborted while the server hangs leaves neither a pause nor a changed setting', async () => {
     const { server, engine } = await beside(binary);
     const before = await settingsOf(server);
     const abort = new AbortController();
-    // What is sent from here on is carried out after it was given up.
+    // The server executes what is sent from here on after the abort.
     let hangs = false;
     const remember = async (): Promise<void> => {
       if (!hangs) await server.signal('SIGSTOP');
@@ -69,7 +69,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await pauseOf(server)).toEqual([]);
   });
 
-  it('a connection that was cut a moment ago is made anew: the hold is proven and released', async () => {
+  it('a connection that was just cut is reopened, and the hold is proven and released', async () => {
     const { server, engine } = await beside(binary);
     const before = await settingsOf(server);
     await engine.prepare(context, soon());
@@ -84,7 +84,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await pauseOf(server)).toEqual([]);
   });
 
-  it('a server that was killed a moment ago is called lost', async () => {
+  it('a server that was just killed is reported as lost', async () => {
     const { server, engine } = await beside(binary);
     await engine.prepare(context, soon());
     const hold = await engine.hold(context, soon());
@@ -94,7 +94,7 @@ describe.each(SERVERS)('%s', (binary) => {
   });
 });
 
-/** Ends all connections while this process sees nothing of it: it stands still meanwhile. */
+/** Ends all connections while this process is blocked and cannot notice it. */
 function cutUnseen({ options, port }: RedisServer): void {
   const client = options.binary.replace(/-server$/, '-cli');
   execFileSync(client, ['-p', String(port), 'CLIENT', 'KILL', 'TYPE', 'normal']);

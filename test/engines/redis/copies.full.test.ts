@@ -14,10 +14,10 @@ import { makeBlockVolume } from '../../support/block-volume.ts';
 import { copyFileByFile } from '../../support/file-copy.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 
-/** QUIESCE_TEST_TRIALS=20 for a long run. */
+/** Set QUIESCE_TEST_TRIALS=20 for a long run. */
 const TRIALS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 2);
 const WITHIN_MS = 60_000 + TRIALS * 10_000;
-/** How far apart volumes are cut, and the halves of a copy that goes file by file. */
+/** Delay between the cuts of two volumes, and between the halves of a file-by-file copy. */
 const APART_MS = 200;
 
 const undo: (() => unknown)[] = [];
@@ -39,7 +39,7 @@ async function world(
   const { dir, remove } = await redisFolder();
   undo.push(remove);
   const volume = await makeBlockVolume(dir);
-  // With a stand-in the page cache is in the copy, and it would prove nothing.
+  // With a stand-in the copy includes the page cache, and would prove nothing.
   expect(volume.reason).toBeUndefined();
   undo.push(() => volume.dispose());
   const server = await RedisServer.start({ binary, dir: join(volume.path, 'data'), config });
@@ -56,7 +56,7 @@ async function world(
   undo.push(() => load.stop());
   load.start();
   await sleep(300);
-  /** @returns what is mounted as the volume where a copy is restored; each for itself must do. */
+  /** @returns the volumes to restore from; each must be complete on its own. */
   const cut = async (name: string): Promise<string[]> => {
     if (copy === 'files') {
       const to = join(dir, name);
@@ -65,14 +65,14 @@ async function world(
     }
     const first = await volume.snapshot(name);
     if (copy === 'snapshot') return [first.path];
-    // All files of a server lie on one volume: those of other volumes are cut before it or after it.
+    // All files of a server are on one volume: the other volumes are cut before or after it.
     await sleep(APART_MS);
     return [first.path, (await volume.snapshot(`${name}-late`)).path];
   };
   return { volume, server, sidecar, load, cut };
 }
 
-/** Before 7.0.11 a server does not prove by its answer that it has synced. */
+/** Before 7.0.11 a server's reply does not prove that it has synced. */
 async function isOld(server: RedisServer): Promise<boolean> {
   const [major = 0, minor = 0, patch = 0] = (await server.info('redis_version'))
     .split('.')
@@ -102,7 +102,7 @@ describe.each(SERVERS)('%s', (binary) => {
       ['block-level copies at two moments, for other volumes', { copy: 'volumes' }],
       ['a copy file by file', { copy: 'files' }],
     ])(
-      '%s: between freeze and thaw it misses no acknowledged write',
+      '%s: a copy made between freeze and thaw lacks no acknowledged write',
       async (_how, setup) => {
         const { server, sidecar, load, cut } = await world(binary, config, setup);
         for (let trial = 0; trial < TRIALS; trial += 1) {
@@ -131,11 +131,11 @@ describe.each(SERVERS)('%s', (binary) => {
     );
   });
 
-  it('the same copy without a freeze misses some, so the copies show what a freeze is for', async () => {
+  it('the same copy without a freeze lacks some, which shows that these copies can fail', async () => {
     const config = POLICIES['AOF no'];
     const { volume, load } = await world(binary, config);
     let missing = 0;
-    // Where the kernel has just written by itself what it kept, a copy may lack nothing.
+    // A copy may lack nothing if the kernel has just flushed its cache by itself.
     for (let trial = 0; missing === 0 && trial < 5; trial += 1) {
       const acked = [...load.acked];
       const { path: copy } = await volume.snapshot(`cut-${trial}`);

@@ -71,7 +71,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
   });
 
-  it('the receipt lies on the volume during the hold alone', async () => {
+  it('the receipt is on the volume only during the hold', async () => {
     const { dir, sidecar } = await setup(binary);
     await freeze(sidecar, { id: 'one' });
     const path = join(dir, 'data/.quiesce/receipt.json');
@@ -83,7 +83,7 @@ describe.each(SERVERS)('%s', (binary) => {
     await expect(stat(path)).rejects.toThrow('ENOENT');
   });
 
-  it('settings come back exactly as they were found', async () => {
+  it('settings are restored exactly as they were found', async () => {
     const odd = [
       'appendonly yes',
       'save 7777 3 60 11',
@@ -112,24 +112,21 @@ describe.each(SERVERS)('%s', (binary) => {
 
   it.each([
     ['auto-aof-rewrite-percentage', '55'],
-    // What the freeze itself makes of it for a moment, before the hold begins.
+    // The value that the freeze itself sets for a moment before the hold begins.
     ['appendfsync', 'always'],
-  ])(
-    '%s that somebody else set to %s during the hold is left as they made it',
-    async (name, value) => {
-      const { server, sidecar } = await setup(binary);
-      await freeze(sidecar);
-      await server.admin.call('CONFIG', 'SET', name, value);
-      expect((await thaw(sidecar)).body.verdict).toBe('consistent');
-      expect(await server.config(name)).toBe(value);
-    },
-  );
+  ])('%s that another client set to %s during the hold is left unchanged', async (name, value) => {
+    const { server, sidecar } = await setup(binary);
+    await freeze(sidecar);
+    await server.admin.call('CONFIG', 'SET', name, value);
+    expect((await thaw(sidecar)).body.verdict).toBe('consistent');
+    expect(await server.config(name)).toBe(value);
+  });
 
   it.each([
     ['an AOF', AOF],
     ['RDB only', RDB],
   ])(
-    'a pause that somebody ended during the hold is found by the writes that went in, with %s',
+    'a pause that another client ended during the hold is detected by the writes that went in, with %s',
     async (_name, config) => {
       const { server, sidecar } = await setup(binary, { config });
       await freeze(sidecar);
@@ -151,7 +148,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(ended.body.receipt?.reasons).toContain('rewritten-during-hold');
   });
 
-  it('a server that became a replica during the hold is told by its role', async () => {
+  it('a server that became a replica during the hold is detected by its role', async () => {
     const { dir, server, sidecar, load } = await setup(binary);
     const other = await RedisServer.start({ binary, dir: join(dir, 'other'), config: AOF });
     undo.push(() => other.kill());
@@ -162,7 +159,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(ended.body.receipt.reasons).toContain('role-changed');
   });
 
-  it('a sidecar that is told to stop twice still lets the server go before it ends', async () => {
+  it('a sidecar that gets SIGTERM twice still releases the server before it exits', async () => {
     const { server, sidecar, load } = await setup(binary);
     expect((await freeze(sidecar)).status).toBe(200);
     process.kill(server.pid, 'SIGSTOP');
@@ -177,12 +174,12 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(await server.config('auto-aof-rewrite-percentage')).toBe('100');
   });
 
-  it('a server without persistence is refused: there is nothing to restore', async () => {
+  it('a server without persistence is refused: its copy could not be restored', async () => {
     const { sidecar, load } = await setup(binary, { config: ['appendonly no', 'save ""'] });
     const refused = await freeze(sidecar);
     expect(refused.status).toBe(502);
     expect(refused.body.error).toMatchObject({ code: 'ENGINE_NO_PERSISTENCE' });
-    expect(refused.body.error.message).toContain('nothing to restore');
+    expect(refused.body.error.message).toContain('could not be restored');
     expect(await stalled(load, 300)).toBe(false);
   });
 

@@ -18,7 +18,7 @@ const AOF = ['appendonly yes', 'save ""'];
 async function setup(binary: string, config: readonly string[], mounted: boolean) {
   const { dir, remove } = await redisFolder();
   undo.push(remove);
-  // Before 7.0 DEBUG is always there, and the setting is unknown.
+  // Before 7.0 DEBUG is always enabled, and the setting is unknown.
   const debug = ['enable-debug-command yes'];
   const options = { binary, dir: join(dir, 'data') };
   const server = await RedisServer.start({ ...options, config: [...config, ...debug] }).catch(() =>
@@ -36,13 +36,13 @@ async function setup(binary: string, config: readonly string[], mounted: boolean
   return { server, sidecar };
 }
 
-/** A second's first moment, so that all that follows is within that second. */
+/** Waits for the beginning of a second, so that everything that follows is within that second. */
 async function atSecond(): Promise<void> {
   await sleep(1_005 - (Date.now() % 1_000));
 }
 
-/** Freezes, does that, and thaws, all within one second of the server's clock. */
-async function within(
+/** Freezes, runs the commands, and thaws, all within one second of the server's clock. */
+async function withinOneSecond(
   { server, sidecar }: Awaited<ReturnType<typeof setup>>,
   commands: readonly (readonly string[])[],
 ): Promise<Receipt> {
@@ -79,7 +79,7 @@ describe.each(SERVERS)('%s', (binary) => {
         'saved-during-hold',
       ],
       [
-        'a write that is saved at once, RDB only',
+        'a write that is saved immediately, RDB only',
         RDB,
         [
           ['CLIENT', 'UNPAUSE'],
@@ -101,7 +101,7 @@ describe.each(SERVERS)('%s', (binary) => {
       ],
       ['CONFIG RESETSTAT', RDB, [['CONFIG', 'RESETSTAT']], 'counters-reset'],
     ])('%s is seen', async (_name, config, commands, reason) => {
-      const found = await within(await setup(binary, config, mounted), commands);
+      const found = await withinOneSecond(await setup(binary, config, mounted), commands);
       expect(found).toMatchObject({ verdict: 'inconsistent' });
       expect(found.reasons).toContain(reason);
     });
@@ -110,7 +110,7 @@ describe.each(SERVERS)('%s', (binary) => {
       ['RDB only', RDB],
       ['an AOF', AOF],
     ])('reads, and what INFO tells, break nothing, with %s', async (_name, config) => {
-      const found = await within(await setup(binary, config, mounted), [
+      const found = await withinOneSecond(await setup(binary, config, mounted), [
         ['GET', 'key:1'],
         ['INFO', 'everything'],
         ['CONFIG', 'GET', '*'],
@@ -121,18 +121,18 @@ describe.each(SERVERS)('%s', (binary) => {
     });
   });
 
-  it('counters that were set back before the hold are told from those set back in it', async () => {
+  it('counters reset before the hold are distinguished from counters reset during it', async () => {
     const rig = await setup(binary, RDB, true);
     await rig.server.admin.call('CONFIG', 'RESETSTAT');
-    expect(await within(rig, [['GET', 'key:1']])).toMatchObject({ verdict: 'consistent' });
-    expect(await within(rig, [['CONFIG', 'RESETSTAT']])).toMatchObject({
+    expect(await withinOneSecond(rig, [['GET', 'key:1']])).toMatchObject({ verdict: 'consistent' });
+    expect(await withinOneSecond(rig, [['CONFIG', 'RESETSTAT']])).toMatchObject({
       verdict: 'inconsistent',
       reasons: ['counters-reset'],
     });
   });
 });
 
-it('a count that fell tells of a reset, whatever else was counted since', () => {
+it('a count that fell shows a reset, whatever was counted since', () => {
   const with_ = (counts: Record<string, number>): Evidence =>
     ({ commands: new Map(Object.entries(counts)) }) as unknown as Evidence;
   const then = with_({ info: 40, get: 7, 'config|resetstat': 1 });

@@ -44,7 +44,7 @@ describe.each(SERVERS)('%s', (binary) => {
     ['an AOF', AOF],
     ['RDB only', ['appendonly no', 'save 3600 1', 'repl-diskless-sync-delay 0']],
   ])(
-    'a frozen replica has what its primary had acknowledged, stands still, and stalls no writer, with %s',
+    'a frozen replica has every write its primary acknowledged, does not change, and stalls no writer, with %s',
     async (_name, config) => {
       const { replica, sidecar, load } = await pair(binary, config);
       const acked = load.total;
@@ -72,7 +72,7 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
-  it('a replica of a replica waits for what the primary has, not for what lies between', async () => {
+  it('a replica of a replica waits for the primary’s position, not for that of the replica in between', async () => {
     const { dir, replica: between, load } = await pair(binary);
     const replicaOf = `replicaof 127.0.0.1 ${between.port}`;
     const config = [...AOF, replicaOf];
@@ -96,7 +96,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
   });
 
-  it('a replica that is cut off from its primary is refused', async () => {
+  it('a replica disconnected from its primary is refused', async () => {
     const { primary, sidecar, load } = await pair(binary);
     await load.stop();
     await primary.kill();
@@ -108,7 +108,7 @@ describe.each(SERVERS)('%s', (binary) => {
     ['mounted', true, 'files-replaced'],
     ['not mounted', false, 'replication-interrupted'],
   ])(
-    'a replica with RDB only that is filled anew during the hold is told by %s files',
+    'a full synchronization of a replica with RDB only during the hold is detected, with %s files',
     async (_name, mounted, reason) => {
       const config = ['appendonly no', 'save 3600 1', 'repl-diskless-sync-delay 0'];
       const { primary, replica, sidecar, load } = await pair(binary, [
@@ -130,7 +130,7 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
-  it('a replica that is seen loading what its primary fills it with was not restarted', async () => {
+  it('a replica that loads data from its primary is not reported as restarted', async () => {
     const slow = ['key-load-delay 50000', 'loading-process-events-interval-bytes 1024'];
     const { primary, replica, sidecar, load } = await pair(binary, [
       ...AOF,
@@ -150,7 +150,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(body.reasons).not.toContain('server-restarted');
   });
 
-  it('a replica without its volume stands still while its primary sends much', async () => {
+  it('a replica without its volume is consistent while its primary sends a lot of data', async () => {
     const { sidecar } = await pair(binary, [
       'appendonly no',
       'save 3600 1',
@@ -164,7 +164,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect((await sidecar.api('POST', '/v1/thaw', {})).body.verdict).toBe('consistent');
   });
 
-  it('a replica that is promoted during the hold is told by its role', async () => {
+  it('a replica that is promoted during the hold is detected by its role', async () => {
     const { replica, sidecar } = await pair(binary);
     await sidecar.api('POST', '/v1/freeze', {});
     await replica.admin.call('REPLICAOF', 'NO', 'ONE');
@@ -172,7 +172,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(ended.body.receipt.reasons).toContain('role-changed');
   });
 
-  it('metadata tells the lag on both sides', async () => {
+  it('metadata shows the lag on both sides', async () => {
     const { primary, sidecar, load } = await pair(binary);
     await load.stop();
     const { body } = await sidecar.api('GET', '/v1/metadata');
@@ -183,7 +183,7 @@ describe.each(SERVERS)('%s', (binary) => {
     expect(body.server.role).toBe('replica');
   });
 
-  it('a primary that a Sentinel watches says what a long hold would lead to', async () => {
+  it('the receipt of a primary watched by a Sentinel warns of a long hold', async () => {
     const { dir, primary, load } = await pair(binary);
     await load.stop();
     const sentinel = join(dir, 'sentinel');

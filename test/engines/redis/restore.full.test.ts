@@ -103,7 +103,7 @@ describe.each(SERVERS)('%s', (binary) => {
     ['an AOF', CONFIGS.aof],
     ['RDB only', CONFIGS.rdb],
   ])(
-    'a copy made file by file is proven, starts, misses nothing and is verified, with %s',
+    'a file-by-file copy is proven, starts, lacks nothing and is verified, with %s',
     async (_name, config) => {
       const made = await copied(binary, config, { REDIS_SAMPLE_KEYS: '50' });
       const prepared = await prepare(made.copy);
@@ -131,13 +131,13 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
-  it('files whose names the manifest has to quote are found, and proven in the copy', async () => {
+  it('files whose names are quoted in the manifest are found and proven in the copy', async () => {
     const names = ['appendfilename "à b.aof"', 'appenddirname "dossier é"'];
     const made = await copied(binary, [...CONFIGS.aof, ...names]);
     expect(await prepare(made.copy)).toMatchObject({ code: 0, body: { outcome: 'prepared' } });
   });
 
-  it('an AOF that lacks its end is refused before the server cuts it off', async () => {
+  it('a truncated AOF is refused before the server truncates it further', async () => {
     const made = await copied(binary, CONFIGS.aof);
     await truncate(await incrementOf(made.copy), 100);
     expect(await prepare(made.copy)).toMatchObject({
@@ -154,7 +154,7 @@ describe.each(SERVERS)('%s', (binary) => {
     });
   });
 
-  it('a copy on which a server has written is refused, and one that was proven before is not', async () => {
+  it('a copy that a server has written to is refused, unless it was proven before', async () => {
     const made = await copied(binary, CONFIGS.aof);
     const other = join(made.dir, 'other');
     await cp(made.copy, other, { recursive: true });
@@ -179,7 +179,7 @@ describe.each(SERVERS)('%s', (binary) => {
     ['an AOF', CONFIGS.aof, CONFIGS.rdb],
     ['RDB only', CONFIGS.rdb, CONFIGS.aof],
   ])(
-    'a server that starts EMPTY beside a copy, for it uses the other persistence, is not verified, with %s',
+    'a server that starts EMPTY because it uses the other persistence is not verified, with %s',
     async (_name, config, wrong) => {
       const made = await copied(binary, config);
       const server = await RedisServer.start({ binary, dir: made.copy, config: wrong });
@@ -191,7 +191,7 @@ describe.each(SERVERS)('%s', (binary) => {
     },
   );
 
-  it('keys that may all have expired are missed all the same where the server has seen none expire', async () => {
+  it('an empty server that reports no expired keys is not verified, even if all keys could have expired', async () => {
     const { dir, remove } = await redisFolder();
     undo.push(remove);
     const beside = async (name: string): Promise<{ server: RedisServer; sidecar: TestSidecar }> => {
@@ -230,8 +230,8 @@ describe.each(SERVERS)('%s', (binary) => {
   });
 });
 
-describe('what does not suffice is refused before anything is held', () => {
-  it('a volume without room for a save', async () => {
+describe('too few resources are refused before anything is held', () => {
+  it('a volume without space for a save', async () => {
     const { dir, remove } = await redisFolder();
     undo.push(remove);
     const data = join(dir, 'data');

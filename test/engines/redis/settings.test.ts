@@ -5,14 +5,14 @@ const names = (env: Record<string, string>): string[] =>
   parseSettings(env).issues.map(({ name }) => name);
 
 describe('the settings of Redis', () => {
-  it('nothing set means the server on this machine', () => {
+  it('without settings the server is the one on this machine', () => {
     expect(parseSettings({})).toMatchObject({
       settings: { host: '127.0.0.1', port: 6379, username: undefined, tls: undefined },
       issues: [],
     });
   });
 
-  it('a URL gives host, port, user, password and TLS', () => {
+  it('a URL supplies host, port, user, password and TLS', () => {
     const { settings, issues } = parseSettings({
       REDIS_URL: 'rediss://me:p%40ss@db.example:7000/0',
     });
@@ -27,7 +27,7 @@ describe('the settings of Redis', () => {
     expect(parseSettings({ REDIS_URL: 'redis://db.example' }).settings.tls).toBeUndefined();
   });
 
-  it('the variables that Kubernetes makes of a Service called redis are no settings', () => {
+  it('the variables that Kubernetes sets for a Service called redis are not settings', () => {
     const env = {
       REDIS_PORT: 'tcp://10.0.0.7:6379',
       REDIS_SERVICE_HOST: '10.0.0.7',
@@ -57,7 +57,7 @@ describe('the settings of Redis', () => {
     expect(names(env as Record<string, string>)).toEqual([name]);
   });
 
-  it('no message repeats a value', () => {
+  it('no message contains a value', () => {
     const { issues } = parseSettings({
       REDIS_URL: 'secret-1',
       REDIS_PORT: 'secret-2',

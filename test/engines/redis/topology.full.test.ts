@@ -29,7 +29,7 @@ async function started(
   more: readonly string[] = [],
 ): Promise<RedisServer> {
   const config = [...AOF, ...more];
-  // CONFIG REWRITE, which a failover runs, needs a file.
+  // A failover runs CONFIG REWRITE, which needs a file.
   const server = await RedisServer.start({ binary, dir, config, file: true });
   undo.push(() => server.kill());
   return server;
@@ -45,7 +45,7 @@ async function sidecarOf(server: RedisServer, dir: string): Promise<TestSidecar>
   return await sidecar.start();
 }
 
-/** Watches the primary, and is quick to take it for dead. @returns what it has said. */
+/** Watches the primary, and soon considers it down. @returns its output. */
 async function sentinelOf(
   binary: string,
   primary: RedisServer,
@@ -77,7 +77,7 @@ async function sentinelOf(
 
 describe.each(SERVERS)('%s', (binary) => {
   it(
-    'a Sentinel that replaces a held primary finds no setting of the freeze to make last',
+    'a Sentinel that replaces a held primary makes no setting of the freeze permanent',
     PATIENCE,
     async () => {
       const dir = await folder();
@@ -94,10 +94,10 @@ describe.each(SERVERS)('%s', (binary) => {
       const held = await sidecar.api('POST', '/v1/freeze', { ttl: '120s' });
       expect(held.body).toMatchObject({ verdict: 'held', reasons: ['sentinel-watches'] });
       await expect.poll(() => replica.info('role'), SOON).toBe('master');
-      // The command waits in the pause, as every write does.
+      // The command waits in the pause, like every write.
       await expect.poll(said, SOON).toContain('+convert-to-slave');
       const thawed = await sidecar.api('POST', '/v1/thaw', {});
-      // No write went in before: the copy is whole, and it is the old primary's.
+      // No write went in before: the copy is complete, and is the old primary's.
       expect(thawed.body).toMatchObject({ verdict: 'consistent' });
       await expect.poll(() => primary.info('role'), SOON).toBe('slave');
       const written = async (): Promise<string> =>
@@ -109,7 +109,7 @@ describe.each(SERVERS)('%s', (binary) => {
   );
 
   it(
-    'each shard of a cluster is held by itself, and says that no point in time holds across them',
+    'each shard of a cluster is held alone, and its receipt says that shards share no point in time',
     PATIENCE,
     async () => {
       const dir = await folder();

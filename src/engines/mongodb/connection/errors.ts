@@ -1,8 +1,8 @@
 import { type ErrorCode, QuiesceError } from '../../../errors.ts';
 
-/** What is known of the call that failed, for the sentence. */
+/** Describes the call that failed, for the error's sentence. */
 export interface ErrorContext {
-  /** `take the lock`, `read the status of the set`, … */
+  /** Completes "Cannot …": `lock the server`, `read the status of the set`, … */
   readonly doing: string;
   /** `host:port`. */
   readonly target: string;
@@ -27,45 +27,45 @@ const TLS_CODES =
   /^(?:ERR_(?:TLS|SSL|OSSL)|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|EPROTO)/;
 
 /**
- * An error of the driver or the server as one a user may see. The original never travels along: what
- * the driver attaches to its errors (options, topology) is not made to be shown.
+ * Turns an error of the driver or the server into one that may be shown to a user. It never includes the
+ * original: the driver attaches its options and topology, which can contain secrets.
  */
 export function toEngineError(error: unknown, context: ErrorContext): QuiesceError {
   if (error instanceof QuiesceError) return error;
   const { name = '', code } = error as DriverError;
-  const said = clean(wordsOf(error as DriverError), context.secrets);
+  const detail = clean(messageOf(error as DriverError), context.secrets);
   const where = `${context.doing} at ${context.target}`;
   const made = (known: ErrorCode, sentence: string, hint?: string): QuiesceError =>
     new QuiesceError(known, sentence, hint === undefined ? {} : { hint });
   if (code === AUTHENTICATION_FAILED || name === 'MongoMissingCredentialsError') {
-    return made('ENGINE_AUTH', `Cannot ${where}: ${said}.`);
+    return made('ENGINE_AUTH', `Cannot ${where}: ${detail}.`);
   }
   if (code === UNAUTHORIZED) {
-    const anonymous = /requires authentication/i.test(said);
+    const anonymous = /requires authentication/i.test(detail);
     return anonymous
       ? made(
           'ENGINE_AUTH',
-          `Cannot ${where}: the server asks for a user and password.`,
-          'Put them into MONGODB_URI, or set MONGODB_USERNAME and MONGODB_PASSWORD.',
+          `Cannot ${where}: the server requires a user and a password.`,
+          'Add them to MONGODB_URI, or set MONGODB_USERNAME and MONGODB_PASSWORD.',
         )
       : made(
           'ENGINE_PRIVILEGE',
-          `Cannot ${where}: ${said}.`,
+          `Cannot ${where}: ${detail}.`,
           'Create the role of roles/mongodb.json as an administrator and grant it to this user.',
         );
   }
   if (typeof code === 'number' && STARTING.has(code)) {
-    return made('ENGINE_STARTING', `Cannot ${where}: ${said}.`);
+    return made('ENGINE_STARTING', `Cannot ${where}: ${detail}.`);
   }
-  if (isTls(error)) return made('ENGINE_TLS', `Cannot ${where}: ${said}.`);
+  if (isTls(error)) return made('ENGINE_TLS', `Cannot ${where}: ${detail}.`);
   if (
     /^Mongo(?:Network|ServerSelection|PoolCleared|TopologyClosed|ServerClosed|NotConnected|Operation)/.test(
       name,
     )
   ) {
-    return made('ENGINE_UNREACHABLE', `Cannot ${where}: ${said}.`);
+    return made('ENGINE_UNREACHABLE', `Cannot ${where}: ${detail}.`);
   }
-  return made('ENGINE_FAILED', `Cannot ${where}: ${said}.`);
+  return made('ENGINE_FAILED', `Cannot ${where}: ${detail}.`);
 }
 
 function isTls(error: unknown): boolean {
@@ -77,13 +77,13 @@ function isTls(error: unknown): boolean {
   return false;
 }
 
-/** A failed search for the server keeps what went wrong in the description of that server. */
+/** The driver keeps the cause of a failed server selection in the description of that server. */
 function firstServerError(reason: unknown): unknown {
   const servers = (reason as { servers?: Map<string, { error?: unknown }> } | undefined)?.servers;
   return servers instanceof Map ? [...servers.values()][0]?.error : undefined;
 }
 
-function wordsOf(error: DriverError): string {
+function messageOf(error: DriverError): string {
   const { message = 'unknown failure', codeName } = error;
   const first = message.split('\n')[0]?.trim().replace(/\.$/, '') ?? '';
   return typeof codeName === 'string' && !message.includes(codeName)
@@ -91,7 +91,7 @@ function wordsOf(error: DriverError): string {
     : first;
 }
 
-/** Without secrets, and without the ids that a driver adds to each command. */
+/** Removes secrets, and the session fields that the driver adds to each command. */
 function clean(words: string, secrets: readonly string[]): string {
   let text = words
     .replaceAll(/, lsid: \{.*?\}(?=[,\s])/g, '')

@@ -5,23 +5,23 @@ import { toEngineError } from './errors.ts';
 import type { MongoSettings } from './settings.ts';
 
 const CLOSE_WITHIN_MS = 2_000;
-/** A monitor that polls needs one connection; one that listens keeps a second to measure with. */
+/** A polling monitor needs one connection; a streaming one needs a second to measure round trips. */
 const SINGLE = { minPoolSize: 0, maxPoolSize: 1, serverMonitoringMode: 'poll' } as const;
 
-/** Which server, and as whom: the sidecar's own settings, or another member of its set. */
-export type Where =
+/** Which server to connect to, and as whom: the configured one, or another member of its set. */
+export type Destination =
   | {
       readonly settings: MongoSettings;
-      /** What the server calls its connections by; default `quiesce`. */
+      /** The name under which the server lists these connections; default `quiesce`. */
       readonly appName?: string;
-      /** For questions asked one after the other: one connection for them, and one of the driver's own. */
+      /** For commands that run one after the other: one connection for them, and one for the driver's monitor. */
       readonly single?: boolean;
     }
   | { readonly settings: MongoSettings; readonly member: string; readonly anonymous: boolean };
 
 /**
- * Some authenticated connections to one server. They stay open for as long as the session: nothing
- * about a lock ever depends on a connection that must be made while the lock is held.
+ * Authenticated connections to one server. They stay open for the whole session, so that no work on a
+ * lock ever needs a new connection while the lock is held.
  */
 export class Session {
   readonly target: string;
@@ -35,18 +35,18 @@ export class Session {
   }
 
   /**
-   * Connects and authenticates. Rejects soon after the signal aborts, with everything closed.
+   * Connects and authenticates. When the signal aborts it closes everything and rejects soon after.
    *
    * @throws QuiesceError ENGINE_UNREACHABLE, ENGINE_AUTH, ENGINE_TLS.
    */
-  static async open(where: Where, signal: AbortSignal): Promise<Session> {
+  static async open(where: Destination, signal: AbortSignal): Promise<Session> {
     const { settings } = where;
     const target = 'member' in where ? where.member : settings.target;
     signal.throwIfAborted();
     const session = new Session(makeClient(where), settings, target);
     try {
       await session.#race('connect', signal, () => session.#client.connect());
-      // The driver makes connections when they are first used: these are made, and logged in, now.
+      // The driver connects lazily: these commands make it open and authenticate the connections now.
       const ping = (): Promise<Document> => session.admin({ ping: 1 }, 'connect', signal);
       const one = 'member' in where || where.single === true;
       await Promise.all(one ? [ping()] : [ping(), ping(), ping()]);
@@ -57,13 +57,13 @@ export class Session {
     }
   }
 
-  /** One command on the admin database. */
+  /** Runs one command on the admin database. */
   admin(command: Document, doing: string, signal: AbortSignal): Promise<Document> {
     return this.command('admin', command, doing, signal);
   }
 
   /**
-   * One command. Rejects as soon as the signal aborts; the server may go on with it.
+   * Runs one command. Rejects as soon as the signal aborts; the server may still execute the command.
    *
    * @param doing completes "Cannot …".
    */
@@ -76,7 +76,7 @@ export class Session {
     return this.#race(doing, signal, () => this.#client.db(database).command(command));
   }
 
-  /** As `admin`, but to its end, whatever happens meanwhile: for what must not be left half known. */
+  /** Like `admin`, but always waits for the end: for commands whose outcome must be known. */
   async adminToItsEnd(command: Document, doing: string): Promise<Document> {
     try {
       return await this.#client.db('admin').command(command);
@@ -89,7 +89,7 @@ export class Session {
     return toEngineError(error, { doing, target: this.target, secrets: this.#settings.secrets });
   }
 
-  /** Never rejects, never hangs. */
+  /** Never rejects. Returns after two seconds at most. */
   async close(): Promise<void> {
     await withDeadline(CLOSE_WITHIN_MS, this.#client.close()).catch(() => undefined);
   }
@@ -105,12 +105,12 @@ export class Session {
 
   #tooLate(doing: string, { reason }: AbortSignal): QuiesceError {
     const timedOut = reason instanceof Error && reason.name === 'TimeoutError';
-    const why = timedOut ? 'it did not answer in time' : 'the work was ended';
+    const why = timedOut ? 'it did not answer in time' : 'the request was aborted';
     return new QuiesceError('ENGINE_UNREACHABLE', `Cannot ${doing} at ${this.target}: ${why}.`);
   }
 }
 
-function makeClient(where: Where): MongoClient {
+function makeClient(where: Destination): MongoClient {
   const { settings } = where;
   if (!('member' in where)) {
     const { appName, single } = where;
@@ -132,7 +132,7 @@ function makeClient(where: Where): MongoClient {
   return new MongoClient(uriOf(where.settings.uri, where.member, where.anonymous), options);
 }
 
-/** The same string (so the same TLS, the same user) for another member of the set. */
+/** The same string, with the same TLS options and user, for another member of the set. */
 function uriOf(uri: string, member: string, anonymous: boolean): string {
   const parts = /^mongodb:\/\/([^/]*@)?[^/?]*(.*)$/s.exec(uri);
   const user = anonymous ? '' : (parts?.[1] ?? '');

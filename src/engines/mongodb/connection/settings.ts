@@ -1,13 +1,13 @@
 import { MongoClient, type MongoClientOptions } from 'mongodb';
 import type { SettingIssue } from '../../engine.ts';
 
-/** How to reach the one server beside the sidecar, from the `MONGODB_…` names. */
+/** How to reach the server in the same pod, from the `MONGODB_…` settings. */
 export interface MongoSettings {
-  /** With credentials: never to be logged or put into an error. */
+  /** Includes credentials: never log it or put it into an error. */
   readonly uri: string;
-  /** `host:port` or the path of a Unix socket, for messages. */
+  /** `host:port`, or the path of a Unix socket, for messages. */
   readonly target: string;
-  /** What overrides the string, and what is always so. */
+  /** Options that override those in the string, and fixed ones. */
   readonly options: MongoClientOptions;
   /** Everything that must never leave this process. */
   readonly secrets: readonly string[];
@@ -19,8 +19,8 @@ const DEFAULT_URI = 'mongodb://127.0.0.1:27017/';
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /**
- * Always so. A direct connection never follows an election to another member, and what failed is
- * never sent twice by the driver itself: a lock that is sent twice is held twice.
+ * Fixed options. A direct connection never follows an election to another member. The driver never
+ * retries a command, because a lock that is sent twice is held twice.
  */
 const FIXED = {
   appName: 'quiesce',
@@ -28,16 +28,16 @@ const FIXED = {
   retryReads: false,
   retryWrites: false,
   connectTimeoutMS: CONNECT_TIMEOUT_MS,
-  // Below every deadline of our own, so that what is wrong is known before the time is up.
+  // Shorter than all our deadlines, so that the cause of a failure is known before one passes.
   serverSelectionTimeoutMS: 3_000,
   heartbeatFrequencyMS: 2_000,
-  // One waits for the lock, one for the release, and the others still can ask how the server is.
+  // One waits for the lock and one for the release; the others can still read the server's state.
   minPoolSize: 3,
   maxPoolSize: 6,
   monitorCommands: false,
 } as const satisfies MongoClientOptions;
 
-/** Reads the `MONGODB_…` names; every bad one is named, none is ignored silently. */
+/** Reads the `MONGODB_…` settings. Reports every invalid one; ignores none silently. */
 export function parseSettings(env: Environment): {
   settings: MongoSettings;
   issues: SettingIssue[];
@@ -52,7 +52,7 @@ export function parseSettings(env: Environment): {
     return { settings: { uri: DEFAULT_URI, target: '', options: FIXED, secrets: [] }, issues };
   }
   try {
-    // The constructor reads the string and every option in it, and connects to nobody.
+    // The constructor parses the string and all its options, and does not connect.
     const { hosts, credentials } = new MongoClient(uri, options).options;
     const target = hosts.map((host) => host.toString()).join(',');
     const secrets = [
@@ -71,7 +71,7 @@ export function parseSettings(env: Environment): {
   }
 }
 
-/** What stands in the string as it is, percent-encoded or not. */
+/** The password exactly as written in the string, percent-encoded or not. */
 function rawPassword(uri: string): string | undefined {
   return /^mongodb:\/\/[^:@/]*:([^@/]+)@/.exec(uri)?.[1];
 }
@@ -89,13 +89,13 @@ function readAuth(env: Environment, issues: SettingIssue[]): MongoClientOptions 
       MONGODB_PASSWORD: password,
       MONGODB_AUTH_SOURCE: authSource,
     })) {
-      if (value !== undefined) issues.push({ name, message: 'needs MONGODB_USERNAME beside it' });
+      if (value !== undefined) issues.push({ name, message: 'needs MONGODB_USERNAME as well' });
     }
     return {};
   }
   if (password === undefined) {
     const message =
-      'is missing beside MONGODB_USERNAME; a user without one is named in MONGODB_URI';
+      'is missing: MONGODB_USERNAME needs it; put a user without a password into MONGODB_URI';
     issues.push({ name: 'MONGODB_PASSWORD', message });
     return {};
   }
@@ -105,27 +105,27 @@ function readAuth(env: Environment, issues: SettingIssue[]): MongoClientOptions 
   };
 }
 
-/** What the driver would take and this engine cannot use. */
+/** Explains why this engine cannot use a string that the driver might accept. */
 function problemOf(uri: string): string | undefined {
   if (uri.startsWith('mongodb+srv://')) {
-    return 'must not be a mongodb+srv string, which names a whole set: name the one server beside the sidecar, such as mongodb://127.0.0.1:27017/';
+    return 'must not be a mongodb+srv string, which names a whole set: name the server in the same pod, such as mongodb://127.0.0.1:27017/';
   }
   if (!uri.startsWith('mongodb://')) return 'must begin with mongodb://';
   const hosts = /^mongodb:\/\/(?:[^/]*@)?([^/?]*)/.exec(uri)?.[1] ?? '';
   if (hosts.includes(',')) {
-    return 'names several servers: name the one beside the sidecar, for the lock is taken there';
+    return 'names several servers: name only the server in the same pod, where the lock is taken';
   }
   if (/[?&]directConnection=false/i.test(uri)) {
-    return 'must not say directConnection=false: the lock is taken on the server beside the sidecar';
+    return 'must not set directConnection=false: the lock is taken on the server in the same pod';
   }
-  if (/[?&]loadBalanced=true/i.test(uri)) return 'must not say loadBalanced=true';
+  if (/[?&]loadBalanced=true/i.test(uri)) return 'must not set loadBalanced=true';
   return undefined;
 }
 
-/** The driver's own words name the option, and sometimes repeat the string: only the name is kept. */
+/** Keeps only the option's name of the driver's message, which may repeat the string and its password. */
 function explain(error: unknown): string {
   const message = error instanceof Error ? error.message : '';
   const option = /option[s]? "?([A-Za-z]{3,40})"?/.exec(message)?.[1];
   const about = option === undefined || option === 'is' ? '' : ` (option ${option})`;
-  return `is not a connection string that the driver accepts${about}; special characters in user and password must be percent-encoded`;
+  return `is not a connection string that the driver accepts${about}; percent-encode special characters in user and password`;
 }

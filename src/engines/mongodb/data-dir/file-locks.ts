@@ -2,10 +2,10 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { isErrno } from '../../../lib/durable-files.ts';
 
 /**
- * The process that holds a lock on a file, as far as it can be seen from here; `undefined`: none.
+ * The process that holds a lock on a file; `undefined`: none that is visible from here.
  *
- * The kernel lists locks by the number of the inode, which a copy on another volume has as well: it
- * counts only if that process has this very file open.
+ * The kernel lists locks by inode number, and a copy on another volume can have the same one. A lock
+ * counts only if its process has this very file open.
  */
 export async function holderOf(path: string): Promise<number | undefined> {
   const file = await stat(path).catch((error: unknown) => {
@@ -20,7 +20,7 @@ export async function holderOf(path: string): Promise<number | undefined> {
   return undefined;
 }
 
-/** A line: `1: POSIX ADVISORY WRITE 4711 fe:00:131 0 EOF`. proc_locks(5). */
+/** Reads lines such as `1: POSIX ADVISORY WRITE 4711 fe:00:131 0 EOF`; see proc_locks(5). */
 export function pidsOf(locks: string, inode: number): number[] {
   const fields = locks.split('\n').map((line) => line.trim().split(/\s+/));
   const ours = fields.filter((line) => line.some((field) => field.endsWith(`:${inode}`)));

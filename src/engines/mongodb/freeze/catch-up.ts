@@ -10,17 +10,17 @@ import type { MongoSettings } from '../connection/settings.ts';
 const ASK_AGAIN_AFTER_MS = 100;
 const PRIMARY_WITHIN_MS = 3_000;
 
-/** What the primary had written when the freeze began. */
+/** The primary's last write when the freeze began. */
 export interface PrimaryPoint {
   readonly primary: string;
   readonly opTime: OpTime;
-  /** `asked`: the primary itself said so; `heard`: the last heartbeat after the freeze began did. */
-  readonly how: 'asked' | 'heard';
+  /** `asked`: the primary itself reported it; `heartbeat`: a heartbeat after the freeze began did. */
+  readonly how: 'asked' | 'heartbeat';
 }
 
 /**
- * What the primary has written by now. It is asked itself, without credentials; where it cannot be
- * reached from here, the next heartbeat between the members tells it.
+ * Reads the primary's last write. Asks the primary itself, without credentials. If it cannot be reached
+ * from here, waits for the next heartbeat between the members, which carries the same.
  *
  * @throws QuiesceError ENGINE_BEHIND where the set has no primary.
  */
@@ -34,7 +34,7 @@ export async function readPrimaryPoint(
   if (primary === undefined) {
     throw new QuiesceError(
       'ENGINE_BEHIND',
-      `The set ${server.setName} has no primary, so what this secondary lacks cannot be known.`,
+      `The set ${server.setName} has no primary, so this secondary may lack acknowledged writes.`,
     );
   }
   const asked = await askPrimary(settings, primary, signal);
@@ -43,9 +43,9 @@ export async function readPrimaryPoint(
   const look = async (): Promise<PrimaryPoint | undefined> => {
     const view = await readSet(session, signal);
     const member = view.members.find((one) => one.state === 'PRIMARY');
-    // The server's own clock stamps a heartbeat: it runs on this machine or pod.
-    return member?.opTime && member.heardAt !== undefined && member.heardAt > since
-      ? { primary: member.host, opTime: member.opTime, how: 'heard' }
+    // The server stamps heartbeats with its own clock, which is this machine's.
+    return member?.opTime && member.heartbeatAt !== undefined && member.heartbeatAt > since
+      ? { primary: member.host, opTime: member.opTime, how: 'heartbeat' }
       : undefined;
   };
   return await lookUntil(look, ASK_AGAIN_AFTER_MS, signal);
@@ -70,7 +70,7 @@ async function askPrimary(
   }
 }
 
-/** Waits until this member has what the primary had. Ends only by success or by the signal. */
+/** Waits until this member has the primary's writes up to `point`. Ends only by success or by the signal. */
 export async function waitForPoint(
   session: Session,
   point: PrimaryPoint,
@@ -80,9 +80,9 @@ export async function waitForPoint(
   const look = async (): Promise<true | undefined> => {
     const { opTime } = await readHello(session, signal);
     if (opTime !== undefined && compareOpTimes(opTime, point.opTime) >= 0) return true;
-    const at = opTime === undefined ? 'nothing' : formatOpTime(opTime);
+    const at = opTime === undefined ? 'no position' : formatOpTime(opTime);
     context.progress(
-      `waiting for this secondary to have ${formatOpTime(point.opTime)} of ${point.primary}; it has ${at}`,
+      `waiting for this secondary to reach ${formatOpTime(point.opTime)} of ${point.primary}; it is at ${at}`,
     );
     return undefined;
   };
@@ -90,8 +90,8 @@ export async function waitForPoint(
 }
 
 /**
- * Waits, under the lock, until a majority has what this member has: until then a restored copy may
- * hold writes that the set itself would still roll back.
+ * Waits, under the lock, until a majority has every write of this member. Before that, a restored copy
+ * may hold writes that the set itself could still roll back.
  *
  * @returns the majority's position. Ends only by success or by the signal.
  */
@@ -102,8 +102,8 @@ export async function waitForMajority(
   signal: AbortSignal,
 ): Promise<OpTime> {
   const voters = view.members.filter(({ votes }) => votes > 0);
-  // Alone it is the majority, and the lock has put everything on its disk. 4.4 does not move its
-  // majority point under the lock (measured).
+  // A single voter is the majority, and the lock has written everything to its disk. 4.4 does not
+  // advance its majority point under the lock (measured).
   if (voters.length === 1 && voters[0]?.self === true) return promised;
   const look = async (): Promise<OpTime | undefined> => {
     const { majorityOpTime } = await readHello(session, signal);
@@ -114,7 +114,7 @@ export async function waitForMajority(
   return await lookUntil(look, ASK_AGAIN_AFTER_MS / 2, signal);
 }
 
-/** Which of the other members that could vote are locked; `unknown`: could not be asked. */
+/** Finds which of the other voting members are locked; `unknown`: those that could not be asked. */
 export async function findLocked(
   settings: MongoSettings,
   view: SetView,

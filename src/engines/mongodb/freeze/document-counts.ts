@@ -3,9 +3,9 @@ import type { Session } from '../connection/session.ts';
 
 /** Counting must not stall writers for longer than this. */
 const COUNT_WITHIN_MS = 1_000;
-/** Belongs to each member alone, and is not the application's. */
+/** Databases that belong to one member and not to the application. */
 const NOT_COPIED = new Set(['local']);
-/** Written by the server itself, at any time. */
+/** Databases that the server itself may write to at any time. */
 const NOT_COUNTED = new Set(['local', 'config', 'admin']);
 
 export async function listDatabases(session: Session, signal: AbortSignal): Promise<string[]> {
@@ -16,7 +16,7 @@ export async function listDatabases(session: Session, signal: AbortSignal): Prom
 }
 
 /**
- * Documents by database, as the server's own counters say.
+ * Counts the documents of each database, from the server's own counters.
  *
  * @returns `null` where counting took too long.
  */

@@ -3,16 +3,16 @@ import { compareOpTimes, readOpTime } from '../optime.ts';
 import type { Session } from '../connection/session.ts';
 
 const LOOK_AFTER_MS = 1;
-/** Then the lock is tried all the same: it may catch a moment that no look did. */
+/** After this long the lock is tried anyway: it may hit a moment that no look did. */
 const LOOK_FOR_MS = 500;
 
 /**
- * Everything that this member has applied is in its journal.
+ * Whether everything that this member has applied is in its journal.
  *
- * After a crash, and so in a copy, a primary cuts its oplog off behind the last write it had journaled
- * by itself: the lock's own flush does not count there, and no journal is written under it. Measured:
- * of a lock taken at any moment, copies of the block device lacked the last write of each of eight
- * writers.
+ * After a crash, and so in a copy, a primary truncates its oplog after the last write that it had
+ * journaled by itself. The lock's own flush does not count for that, and no journal is written under the
+ * lock. Measured: with a lock taken at an arbitrary moment, copies of the block device lacked the last
+ * write of each of eight writers.
  */
 export async function isJournaled(session: Session, signal: AbortSignal): Promise<boolean> {
   const status = await session.admin({ replSetGetStatus: 1 }, 'read the status of the set', signal);
@@ -22,8 +22,8 @@ export async function isJournaled(session: Session, signal: AbortSignal): Promis
 }
 
 /**
- * Waits, while writers go on, for a moment in which everything is journaled: the next write ends it, so
- * the lock is to be asked for at once. Resolves after half a second without one, too.
+ * Waits, while writers go on, for a moment when everything is journaled. The next write ends that moment,
+ * so ask for the lock immediately. Also resolves after half a second without such a moment.
  */
 export async function awaitJournaled(session: Session, signal: AbortSignal): Promise<void> {
   const until = performance.now() + LOOK_FOR_MS;

@@ -2,17 +2,17 @@ import { QuiesceError } from '../../../errors.ts';
 import type { Hold } from '../../engine.ts';
 import { journalOf, lockHold } from './hold.ts';
 import { awaitJournaled, isJournaled } from './durable-point.ts';
-import { readLock, releaseSurely, requireUnlocked, takeLock } from './fsync-lock.ts';
-import type { Prepared } from './prepare.ts';
+import { readLock, releaseUntilGone, requireUnlocked, takeLock } from './fsync-lock.ts';
+import type { PreparedFreeze } from './prepare.ts';
 import { readHello } from '../server.ts';
-import { changed, establish } from './under-lock.ts';
+import { serverChanged, readFactsUnderLock } from './under-lock.ts';
 
 /**
- * Takes the lock and proves what it holds; on any failure nothing stays locked. A primary is locked
- * again until the lock has caught it with everything journaled: see `isJournaled`.
+ * Takes the lock and reads what it protects; after any failure nothing stays locked. A primary is locked
+ * again and again until everything was journaled at the moment of the lock; see `isJournaled`.
  */
 export async function holdServer(
-  prepared: Prepared,
+  prepared: PreparedFreeze,
   signal: AbortSignal,
   onReleased: () => void,
 ): Promise<Hold> {
@@ -22,7 +22,7 @@ export async function holdServer(
       const hold = await tryHold(prepared, signal, onReleased);
       if (hold) return hold;
       prepared.context.progress(
-        'writes that nobody waits to see journaled (w: 1 without j) come without a pause, and the lock of a primary must not fall among them',
+        'waiting for a moment when all writes are journaled; a steady stream of writes with w: 1 and j: false prevents it',
       );
     }
   } catch (error) {
@@ -31,21 +31,21 @@ export async function holdServer(
   }
 }
 
-/** @returns `undefined`: something was not journaled yet, and the lock was given back. */
+/** @returns `undefined`: a write was not journaled yet, and the lock was released. */
 async function tryHold(
-  prepared: Prepared,
+  prepared: PreparedFreeze,
   signal: AbortSignal,
   onReleased: () => void,
 ): Promise<Hold | undefined> {
   const { session, client, context, server } = prepared;
   const { runId } = server;
-  // Nothing of ours is left: a lock that is seen from then on is somebody else's.
+  // Nothing of ours is left: any lock found from now on belongs to another client.
   const forget = (): Promise<void> =>
     context.remember({ step: 'released', runId }).catch(() => undefined);
   await context.remember({ step: 'asking', runId, client });
   let lockCount: number;
   try {
-    if ((await readHello(session, signal)).runId !== runId) throw changed(session);
+    if ((await readHello(session, signal)).runId !== runId) throw serverChanged(session);
     if (server.role === 'primary') await awaitJournaled(session, signal);
     lockCount = await takeLock(session, runId, signal);
   } catch (error) {
@@ -54,8 +54,8 @@ async function tryHold(
   }
   let opId: number | undefined;
   const undo = async (): Promise<void> => {
-    // With others' locks beside ours the thread is theirs as well: the count alone is taken back.
-    await releaseSurely(session, { runId, opId: lockCount === 1 ? opId : undefined });
+    // With other clients' locks the thread is theirs as well, so only the count is reduced.
+    await releaseUntilGone(session, { runId, opId: lockCount === 1 ? opId : undefined });
     await forget();
   };
   try {
@@ -63,14 +63,14 @@ async function tryHold(
     if (lockCount !== 1) {
       throw new QuiesceError(
         'ENGINE_LOCKED',
-        `${session.target} was locked by somebody else in the same moment; our lock was taken back.`,
+        `Another client locked ${session.target} at the same moment; our lock was released.`,
       );
     }
     if (server.role === 'primary' && !(await isJournaled(session, signal))) {
       await undo();
       return undefined;
     }
-    const facts = await establish(prepared, opId, signal);
+    const facts = await readFactsUnderLock(prepared, opId, signal);
     await context.remember(journalOf(facts.position));
     signal.throwIfAborted();
     return lockHold(session, facts, onReleased);

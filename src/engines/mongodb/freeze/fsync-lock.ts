@@ -4,15 +4,15 @@ import { QuiesceError } from '../../../errors.ts';
 import { readHello } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
-/** `fsyncLock` as `currentOp` shows it. */
+/** The state of `fsyncLock` as `currentOp` reports it. */
 export interface LockState {
-  /** Somebody has taken or asked for the lock. */
+  /** A client holds the lock or waits for it. */
   readonly locked: boolean;
-  /** It was asked for and is not in place: the server says `fsyncLock: true` even so (measured). */
+  /** The lock is requested but not in place yet: the server reports `fsyncLock: true` even so (measured). */
   readonly pending: boolean;
   /**
-   * Of the server's own thread that holds it: made by the first lock, ended by the last unlock, so it
-   * tells this lock from any other. `undefined`: the server shows no such thread.
+   * Operation id of the server's thread that holds the lock. The first lock starts the thread and the last
+   * unlock ends it, so the id identifies this lock. `undefined`: the server shows no such thread.
    */
   readonly opId: number | undefined;
 }
@@ -33,25 +33,25 @@ export async function readLock(session: Session, signal: AbortSignal): Promise<L
   };
 }
 
-/** @throws QuiesceError ENGINE_LOCKED where somebody else holds, or waits for, the lock. */
+/** @throws QuiesceError ENGINE_LOCKED where another client holds the lock or waits for it. */
 export async function requireUnlocked(session: Session, signal: AbortSignal): Promise<void> {
   const { locked, pending } = await readLock(session, signal);
   if (!locked) return;
   throw new QuiesceError(
     'ENGINE_LOCKED',
-    `Somebody else ${pending ? 'waits for' : 'holds'} the fsync lock of ${session.target}: it is not ours to count on or to release.`,
+    `Another client ${pending ? 'waits for' : 'holds'} the fsync lock of ${session.target}; the sidecar neither relies on it nor releases it.`,
   );
 }
 
 /**
- * Locks the server against writes: `fsync` with `lock`, which first puts everything on the disk.
+ * Locks the server against writes with `fsync` and `lock`, which first writes everything to the disk.
  *
- * The server waits for the lock without limit and cannot be told to stop: when the signal aborts
- * first, the lock is undone the moment it arrives, and only then this rejects. The undoing is queued
- * on the server itself, behind the lock, and so happens even if this process dies meanwhile.
+ * The server waits for the lock without limit, and the wait cannot be cancelled. If the signal aborts
+ * first, the lock is undone as soon as it is in place, and only then does this reject. The unlock is
+ * queued on the server behind the lock, so it happens even if this process dies meanwhile.
  *
- * @param runId of the server that is to be locked: of any other nothing is undone.
- * @returns how many locks are held on the server now, ours included.
+ * @param runId of the server to lock: on any other server nothing is undone.
+ * @returns the number of locks on the server now, including ours.
  */
 export async function takeLock(
   session: Session,
@@ -69,7 +69,7 @@ export async function takeLock(
     const first = await Promise.race([locking, aborted]);
     if (first !== 'aborted' && !signal.aborted) return Number(first['lockCount'] ?? 1);
   } catch (error) {
-    // Sent, and no answer: it may still come to be.
+    // Sent but not answered: the lock may still be granted.
     if (!isServerAnswer(error)) await undo(session, locking, runId);
     throw error;
   } finally {
@@ -78,7 +78,7 @@ export async function takeLock(
   await undo(session, locking, runId);
   throw new QuiesceError(
     'ENGINE_FAILED',
-    `The lock of ${session.target} was not in place in time; it was undone as soon as it came.`,
+    `The lock of ${session.target} was not in place in time; it was released as soon as it was granted.`,
   );
 }
 
@@ -87,24 +87,28 @@ async function undo(session: Session, locking: Promise<Document>, runId: string)
   const [lock, unlock] = await Promise.allSettled([locking, queued]);
   if (lock.status === 'fulfilled' && unlock.status === 'fulfilled') return;
   if (lock.status === 'rejected' && isServerAnswer(lock.reason)) return;
-  // Either the unlock overtook the lock, or the connection broke: then the server alone knows.
+  // The unlock overtook the lock, or the connection broke: only the server knows the outcome.
   const ended = unlock.status === 'fulfilled';
-  await settle(session, runId, ended);
+  await finishUndo(session, runId, ended);
 }
 
-/** Asks until nothing of a lock of ours is left, in place or on its way. */
-async function settle(session: Session, runId: string, alreadyUnlocked: boolean): Promise<void> {
+/** Polls, and unlocks if necessary, until no lock of ours is in place or pending. */
+async function finishUndo(
+  session: Session,
+  runId: string,
+  alreadyUnlocked: boolean,
+): Promise<void> {
   for (let seen = 0; ;) {
     const signal = AbortSignal.timeout(5_000);
     try {
       const { runId: now } = await readHello(session, signal);
-      // A lock does not survive its server.
+      // A lock does not survive its server process.
       if (now !== runId) return;
       const state = await readLock(session, signal);
       if (!state.locked) return;
       seen = state.pending ? 0 : seen + 1;
       if (seen > 0 && alreadyUnlocked) return;
-      // An unlock that was queued before the connection broke goes first.
+      // Give an unlock that was queued before the connection broke time to take effect.
       if (seen > 2) {
         await session.adminToItsEnd({ fsyncUnlock: 1 }, 'unlock the server');
         return;
@@ -117,9 +121,9 @@ async function settle(session: Session, runId: string, alreadyUnlocked: boolean)
 }
 
 /**
- * Takes back one lock of ours.
+ * Releases one lock of ours.
  *
- * @returns how many locks of others are left, or `undefined` where ours had gone already.
+ * @returns the number of other clients' locks that are left; `undefined` where ours was already gone.
  * @throws QuiesceError when the lock may still be there.
  */
 export async function releaseLock(
@@ -141,8 +145,8 @@ export async function releaseLock(
   }
 }
 
-/** As `releaseLock`, tried again until nothing of ours can be left. Never rejects. */
-export async function releaseSurely(
+/** Calls `releaseLock` until it succeeds or the server is gone. Never rejects. */
+export async function releaseUntilGone(
   session: Session,
   ours: { readonly runId: string; readonly opId: number | undefined },
 ): Promise<void> {
@@ -157,12 +161,12 @@ export async function releaseSurely(
   }
 }
 
-/** The server has said no; otherwise nobody knows what became of the command. */
+/** Whether the server refused the command. Without an answer the outcome is unknown. */
 function isServerAnswer(error: unknown): boolean {
   return error instanceof QuiesceError && error.code !== 'ENGINE_UNREACHABLE';
 }
 
-/** Nothing listens there any more, so no lock is held there either. */
+/** Whether nothing listens at the server's address: then its lock is gone too. */
 export function isGone(error: unknown): boolean {
   return error instanceof Error && /ECONNREFUSED|ENOENT/.test(error.message);
 }

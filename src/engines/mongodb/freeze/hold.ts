@@ -9,17 +9,17 @@ import type { Session } from '../connection/session.ts';
 import type { HoldFacts } from './under-lock.ts';
 import { watchLock } from './watch.ts';
 
-/** The longest lease on a primary that others could take over from; see `Hold.longestLeaseMs`. */
+/** The longest lease on a primary whose set has other members; see `Hold.longestLeaseMs`. */
 export const PRIMARY_LEASE_MS = 30_000;
 
 const RELEASE_WITHIN_MS = 5_000;
 
-/** What `recover` needs, once the lock is in place. */
+/** The journal entry that `recover` needs once the lock is in place. */
 export function journalOf({ runId, lockOpId }: MongoPosition): JsonObject {
   return { step: 'locked', runId, lockOpId };
 }
 
-/** The lock as a hold. It owns the session and closes it after the release. */
+/** Makes a hold of the lock. It owns the session and closes it after the release. */
 export function lockHold(session: Session, facts: HoldFacts, onReleased: () => void): Hold {
   const { server, view, position, restore } = facts;
   const watch = watchLock(session, facts);
@@ -40,10 +40,10 @@ export function lockHold(session: Session, facts: HoldFacts, onReleased: () => v
     release: async (signal) => {
       await watch.stop();
       const ours = { runId: position.runId, opId: position.lockOpId ?? undefined };
-      // A release under way is waited for, never sent a second time.
+      // Wait for a release in progress; never send a second one.
       releasing ??= releaseLock(session, ours, AbortSignal.timeout(RELEASE_WITHIN_MS))
         .catch((error: unknown) => {
-          // A server that is gone holds nothing.
+          // A server that is gone holds no lock.
           if (isGone(error)) return undefined;
           throw error;
         })
@@ -59,7 +59,7 @@ export function lockHold(session: Session, facts: HoldFacts, onReleased: () => v
   };
 }
 
-/** The server's own evidence that nothing was written since the lock. */
+/** Compares the server with its state under the lock. Nothing found proves that nothing was written since. */
 export async function checkLock(
   session: Session,
   { server, view, position }: HoldFacts,
@@ -68,29 +68,29 @@ export async function checkLock(
   const found: Breach[] = [];
   const hello = await readHello(session, signal);
   if (hello.runId !== position.runId) {
-    const note = 'The server was started anew during the freeze, and a lock does not survive that.';
+    const note = 'The server was restarted during the freeze, and its lock was lost.';
     return [{ code: 'server-restarted', note }];
   }
   const now = await readServer(session, signal);
-  if (now.pid !== position.pid || apart(now.startedAt, position.startedAt) > 2_000) {
+  if (now.pid !== position.pid || msBetween(now.startedAt, position.startedAt) > 2_000) {
     found.push({
       code: 'server-restarted',
-      note: `The server is another process (${now.pid}) than the one locked.`,
+      note: `The server is now another process (${now.pid}) than the one that was locked.`,
     });
   }
   const lock = await readLock(session, signal);
   if (!lock.locked || lock.pending) {
     found.push({
       code: 'lock-gone',
-      note: 'Somebody else has unlocked the server during the freeze.',
+      note: 'Another client unlocked the server during the freeze.',
     });
   } else if (position.lockOpId !== null && lock.opId !== position.lockOpId) {
-    found.push({ code: 'lock-replaced', note: 'The lock that is there is another one than ours.' });
+    found.push({ code: 'lock-replaced', note: 'The present lock is not ours.' });
   }
   if (now.role !== server.role) {
     found.push({
       code: 'role-changed',
-      note: `The server was ${server.role} and is ${now.role} now.`,
+      note: `The server was ${server.role} and is now ${now.role}.`,
     });
   }
   const promised = position.opTime === null ? undefined : parseOpTime(position.opTime);
@@ -98,7 +98,7 @@ export async function checkLock(
     const at = formatOpTime(now.opTime);
     found.push({
       code: 'written-while-held',
-      note: `The server stood at ${position.opTime} and is at ${at} now.`,
+      note: `The server was at ${position.opTime} and is now at ${at}.`,
     });
   }
   if (view) {
@@ -106,13 +106,13 @@ export async function checkLock(
     if (term !== position.term) {
       found.push({
         code: 'term-changed',
-        note: `The set voted during the freeze: term ${position.term}, now ${term}.`,
+        note: `The set held an election during the freeze: the term was ${position.term} and is now ${term}.`,
       });
     }
   }
   return found;
 }
 
-function apart(a: string, b: string): number {
+function msBetween(a: string, b: string): number {
   return Math.abs(Date.parse(a) - Date.parse(b));
 }

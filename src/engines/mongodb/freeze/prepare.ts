@@ -4,42 +4,45 @@ import type { FreezeContext } from '../../engine.ts';
 import { capabilitiesOf } from '../../names.ts';
 import { findLocked, type PrimaryPoint, readPrimaryPoint, waitForPoint } from './catch-up.ts';
 import { listDatabases } from './document-counts.ts';
-import { type DataFolder, findDataFolder, requireOnePlace } from '../data-dir/data-dir.ts';
+import { type DataFolder, findDataFolder, requireOneVolume } from '../data-dir/data-dir.ts';
 import { requireUnlocked } from './fsync-lock.ts';
 import { readSet, requireMajority, type SetView } from './replica-set.ts';
 import { readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 import type { MongoSettings } from '../connection/settings.ts';
 
-export interface Known {
+export interface PrepareInput {
   readonly session: Session;
-  /** What the server calls the session's connections by, and no others. */
+  /** The name under which the server lists this session's connections and no others. */
   readonly client: string;
   readonly settings: MongoSettings;
   readonly dataDir: string | undefined;
   readonly context: FreezeContext;
 }
 
-/** Everything that is known before the lock. */
-export interface Prepared extends Known {
+/** Everything that `hold` needs to know before it takes the lock. */
+export interface PreparedFreeze extends PrepareInput {
   readonly server: ServerFacts;
   readonly folder: DataFolder | undefined;
   readonly databases: readonly string[];
-  /** `undefined` for a server without a set. */
+  /** `undefined` for a primary and for a server outside a set. */
   readonly point: PrimaryPoint | undefined;
 }
 
 /**
- * Refuses what the lock could not promise, and waits until a secondary has what the primary had when
- * the freeze was asked for. Blocks nobody.
+ * Refuses a freeze whose promise the lock could not keep. On a secondary, waits until it has every write
+ * that the primary had when the freeze was requested. Blocks no client.
  */
-export async function prepareFreeze(known: Known, signal: AbortSignal): Promise<Prepared> {
-  const { session, settings, dataDir, context } = known;
+export async function prepareFreeze(
+  input: PrepareInput,
+  signal: AbortSignal,
+): Promise<PreparedFreeze> {
+  const { session, settings, dataDir, context } = input;
   const { copies } = capabilitiesOf('mongodb');
   if (!copies.includes(context.copy)) {
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
-      `A MongoDB freeze promises nothing for QUIESCE_COPY=${context.copy}: only for ${copies.join(' and ')}.`,
+      `A freeze of MongoDB does not support QUIESCE_COPY=${context.copy}, only ${copies.join(' and ')}.`,
     );
   }
   const server = await readServer(session, signal);
@@ -48,17 +51,17 @@ export async function prepareFreeze(known: Known, signal: AbortSignal): Promise<
   await requireUnlocked(session, signal);
   const databases = await listDatabases(session, signal);
   const folder =
-    dataDir === undefined ? undefined : await locate(known, dataDir, databases, signal);
+    dataDir === undefined ? undefined : await findData(input, dataDir, databases, signal);
   if (server.setName === undefined)
-    return { ...known, server, folder, databases, point: undefined };
+    return { ...input, server, folder, databases, point: undefined };
   const view = await readSet(session, signal);
   requireMajority(view, (await findLocked(settings, view, signal)).locked);
-  const point = await catchUp(known, server, view, signal);
-  return { ...known, server, folder, databases, point };
+  const point = await catchUp(input, server, view, signal);
+  return { ...input, server, folder, databases, point };
 }
 
 async function catchUp(
-  { session, settings, context }: Known,
+  { session, settings, context }: PrepareInput,
   server: ServerFacts,
   view: SetView,
   signal: AbortSignal,
@@ -68,7 +71,7 @@ async function catchUp(
   if (delaySeconds > 0) {
     throw new QuiesceError(
       'ENGINE_BEHIND',
-      `This secondary is delayed by ${delaySeconds} s on purpose, so a copy of it lacks what was acknowledged since.`,
+      `This secondary is configured with a delay of ${delaySeconds} s, so a copy of it lacks the newest acknowledged writes.`,
       { hint: 'Freeze a member that is not delayed.' },
     );
   }
@@ -80,9 +83,9 @@ async function catchUp(
 function requireRole({ role, setName }: ServerFacts): void {
   if (role === 'standalone' || role === 'primary' || role === 'secondary') return;
   const what = {
-    router: 'a mongos, which holds no data: run a sidecar beside each shard’s members instead',
+    router: 'a mongos, which holds no data: add a sidecar to the members of each shard instead',
     arbiter: 'an arbiter, which holds no data',
-    other: `a member of ${setName ?? 'a set'} that is neither primary nor secondary now`,
+    other: `a member of ${setName ?? 'a set'} that is currently neither primary nor secondary`,
   }[role];
   throw new QuiesceError('ENGINE_ROLE', `This server is ${what}.`);
 }
@@ -91,17 +94,17 @@ function requireDisk({ storageEngine, persistent }: ServerFacts): void {
   if (persistent && storageEngine === 'wiredTiger') return;
   throw new QuiesceError(
     'COPY_UNSUPPORTED',
-    `The storage engine is ${storageEngine}${persistent ? ', which was not measured' : ', which keeps nothing on disk'}: no copy of its files is worth anything.`,
+    `The storage engine is ${storageEngine}, ${persistent ? 'which was not tested, so a copy of its files may not be restorable' : 'which keeps nothing on disk, so there is nothing to copy'}.`,
   );
 }
 
-async function locate(
-  { session, context }: Known,
+async function findData(
+  { session, context }: PrepareInput,
   dataDir: string,
   databases: readonly string[],
   signal: AbortSignal,
 ): Promise<DataFolder> {
-  const answer = await session.admin({ getCmdLineOpts: 1 }, 'ask where the data lies', signal);
+  const answer = await session.admin({ getCmdLineOpts: 1 }, 'ask for the data directory', signal);
   const { storage = {} } = answer['parsed'] as {
     storage?: { dbPath?: string; directoryPerDB?: boolean };
   };
@@ -110,6 +113,6 @@ async function locate(
     perDatabase: storage.directoryPerDB === true,
     databases: [...databases, 'local'],
   };
-  await unlessAborted(requireOnePlace(folder, names, context.copy), signal);
+  await unlessAborted(requireOneVolume(folder, names, context.copy), signal);
   return folder;
 }

@@ -8,15 +8,15 @@ import type { Session } from '../connection/session.ts';
 const ASK_AGAIN_AFTER_MS = 100;
 
 /**
- * Releases the lock that a sidecar which is gone may have left. The journal was written before the
- * lock was asked for (`step: asking`) and again when it was in place (`step: locked`, with the
- * thread that holds it). A lock of another server process, or of another thread, is not ours.
+ * Releases the lock that a dead sidecar may have left. The sidecar journals before it asks for the lock
+ * (`step: asking`), and again when the lock is in place (`step: locked`, with the thread that holds it).
+ * A lock of another server process or another thread is not ours.
  *
- * With `asking` alone a lock that is there now was asked for by us or, in the moment between, by
- * somebody else: it is released, for a lock that nobody ends stops all writes for good.
+ * After `asking` alone, a lock that is in place now was requested by us or, in the moment between, by
+ * another client. It is released, because an abandoned lock stops all writes for good.
  *
- * What a dead sidecar has sent the server still carries out: with `asking` it is waited for until its
- * connections have ended, or its lock could come when nobody is left to release it.
+ * The server still executes the commands of a dead sidecar. After `asking`, this therefore waits until the
+ * connections of that sidecar have ended: its lock could otherwise be granted later, and stay.
  *
  * @throws QuiesceError when the lock may still be there.
  */
@@ -39,11 +39,11 @@ export async function recoverLock(
   await releaseLock(session, { runId: hello.runId, opId }, signal);
 }
 
-/** Until that client has no connection left, or somebody's lock is there. */
+/** Waits until that client has no connection left, or a lock is in place. */
 async function waitForEnd(session: Session, client: string, signal: AbortSignal): Promise<void> {
   const command = { currentOp: 1, $all: true, appName: client };
   for (;;) {
-    // In this order: a lock may come between the two.
+    // In this order: a lock may be granted between the two commands.
     const answer = await session.admin(command, 'ask who is connected', signal);
     if ((answer['inprog'] as Document[]).length === 0) return;
     if ((await readLock(session, signal)).locked) return;

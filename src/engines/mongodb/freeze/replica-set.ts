@@ -3,11 +3,11 @@ import { QuiesceError } from '../../../errors.ts';
 import { type OpTime, readOpTime } from '../optime.ts';
 import type { Session } from '../connection/session.ts';
 
-/** One member of the set, from its configuration and from what this server last heard of it. */
+/** One member of the set, from the configuration and from this server's last heartbeat with it. */
 export interface Member {
   readonly id: number;
   readonly host: string;
-  /** As the server says: `PRIMARY`, `SECONDARY`, `(not reachable/healthy)`, … */
+  /** The server's word: `PRIMARY`, `SECONDARY`, `(not reachable/healthy)`, … */
   readonly state: string;
   readonly healthy: boolean;
   readonly self: boolean;
@@ -16,8 +16,8 @@ export interface Member {
   readonly arbiter: boolean;
   readonly delaySeconds: number;
   readonly opTime: OpTime | undefined;
-  /** When this server last heard of it; `undefined` for itself. */
-  readonly heardAt: Date | undefined;
+  /** When this server last received a heartbeat from it; `undefined` for itself. */
+  readonly heartbeatAt: Date | undefined;
 }
 
 export interface SetView {
@@ -25,13 +25,13 @@ export interface SetView {
   readonly term: number;
   readonly replicaSetId: string;
   readonly members: readonly Member[];
-  /** What is known to be on the disks of a majority. */
+  /** The last write known to be on the disks of a majority. */
   readonly committed: OpTime | undefined;
 }
 
-/** `PRIMARY`, `SECONDARY`, `ARBITER`: states in which a member can vote. */
+/** States in which a member can vote. */
 const VOTING_STATES = new Set(['PRIMARY', 'SECONDARY', 'ARBITER']);
-const BEARING_STATES = new Set(['PRIMARY', 'SECONDARY']);
+const DATA_STATES = new Set(['PRIMARY', 'SECONDARY']);
 
 export async function readSet(session: Session, signal: AbortSignal): Promise<SetView> {
   const status = await session.admin({ replSetGetStatus: 1 }, 'read the status of the set', signal);
@@ -53,7 +53,7 @@ export function toSetView(status: Document, config: Document): SetView {
     committed: readOpTime(optimes?.['lastCommittedOpTime']),
     members: (status['members'] as Document[]).map((member) => {
       const own = configured.find((one) => Number(one['_id']) === Number(member['_id'])) ?? {};
-      const heard = member['lastHeartbeat'] as unknown;
+      const heartbeat = member['lastHeartbeat'] as unknown;
       return {
         id: Number(member['_id']),
         host: String(member['name']),
@@ -65,29 +65,29 @@ export function toSetView(status: Document, config: Document): SetView {
         arbiter: own['arbiterOnly'] === true,
         delaySeconds: Number(own['secondaryDelaySecs'] ?? own['slaveDelay'] ?? 0),
         opTime: readOpTime(member['optime']),
-        heardAt: heard instanceof Date ? heard : undefined,
+        heartbeatAt: heartbeat instanceof Date ? heartbeat : undefined,
       };
     }),
   };
 }
 
-/** What is left of the set while this member is locked. */
+/** What the set can still do while this member is locked. */
 export interface Majority {
-  /** Votes that a majority takes. */
+  /** Votes needed for a majority. */
   readonly needed: number;
-  /** Votes of healthy members that would not be locked. */
+  /** Votes of the healthy members that are not locked. */
   readonly left: number;
-  /** With this member locked, the others can still elect a primary; or there is nobody else. */
+  /** The others can still elect a primary, or there are no others. */
   readonly kept: boolean;
-  /** With this member locked, a write with `w: majority` can still be acknowledged. */
+  /** A write with `w: majority` can still be acknowledged. */
   readonly writesGoOn: boolean;
-  /** The set would need this member's vote to elect a primary. */
+  /** The others cannot elect a primary without this member's vote. */
   readonly voteNeeded: boolean;
 }
 
 /**
- * A locked member neither acknowledges writes nor votes: its vote is a write (measured: with one
- * member of three locked and the primary dead, nobody is elected until the lock ends).
+ * A locked member neither acknowledges writes nor votes, because a vote is a write (measured: with one
+ * member of three locked and the primary dead, no primary is elected until the lock ends).
  *
  * @param locked hosts of other members that are known to be locked.
  */
@@ -98,16 +98,16 @@ export function majorityWithout(view: SetView, locked: ReadonlySet<string>): Maj
   const left = others.filter(({ state }) => VOTING_STATES.has(state)).length;
   const self = view.members.find((one) => one.self);
   const alone = view.members.length === 1;
-  const bearing = others.filter((one) => BEARING_STATES.has(one.state) && !one.arbiter).length;
-  // As the server's writeMajorityCount: no more than the members that can hold data.
-  const bearers = voters.filter((one) => !one.arbiter).length;
+  const dataBearing = others.filter((one) => DATA_STATES.has(one.state) && !one.arbiter).length;
+  // Like the server's writeMajorityCount: at most the number of members that hold data.
+  const dataBearers = voters.filter((one) => !one.arbiter).length;
   const kept = alone || (self?.votes === 0 && left >= needed) || left >= needed;
   const primaryElsewhere = view.members.some((one) => !one.self && one.state === 'PRIMARY');
   return {
     needed,
     left,
     kept,
-    writesGoOn: primaryElsewhere && bearing >= Math.min(needed, bearers),
+    writesGoOn: primaryElsewhere && dataBearing >= Math.min(needed, dataBearers),
     voteNeeded: (self?.votes ?? 0) > 0 && left - (primaryElsewhere ? 1 : 0) < needed,
   };
 }
@@ -121,11 +121,11 @@ export function requireMajority(view: SetView, locked: ReadonlySet<string>): Maj
     .join(', ');
   throw new QuiesceError(
     'ENGINE_MAJORITY',
-    `With this member locked the set ${view.name} would have ${majority.left} of the ${majority.needed} votes a majority takes (${states}).`,
+    `With this member locked the set ${view.name} would have only ${majority.left} of the ${majority.needed} votes that a majority needs (${states}).`,
   );
 }
 
-/** The set could not elect a primary without this member's vote, and has none. */
+/** The set has no primary, and cannot elect one without this member's vote. */
 export function blocksElection(view: SetView): boolean {
   const primary = view.members.some((one) => one.state === 'PRIMARY' && one.healthy);
   return !primary && majorityWithout(view, new Set()).voteNeeded;

@@ -5,12 +5,12 @@ import { countDocuments } from './document-counts.ts';
 import { requireBackupFile } from '../data-dir/data-dir.ts';
 import { type Majority, readSet, requireMajority, type SetView } from './replica-set.ts';
 import { formatOpTime, type OpTime } from '../optime.ts';
-import type { Prepared } from './prepare.ts';
+import type { PreparedFreeze } from './prepare.ts';
 import type { MongoPosition, MongoRestore } from '../receipt.ts';
 import { readHello, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
-/** What is known of a locked server: of it the hold is made. */
+/** The facts about a locked server from which the hold is made. */
 export interface HoldFacts {
   readonly server: ServerFacts;
   readonly view: SetView | undefined;
@@ -22,22 +22,22 @@ export interface HoldFacts {
 }
 
 /**
- * What is true under the lock.
+ * Reads the facts about the server under the lock. Waits until a majority has the position.
  *
- * @throws QuiesceError where the server is not what it was when the freeze was prepared, or a majority does
- * not come to the position: the lock promises nothing then
+ * @throws QuiesceError where the server changed since the freeze was prepared, or the set would lose its
+ * majority: the lock promises nothing then.
  */
-export async function establish(
-  prepared: Prepared,
+export async function readFactsUnderLock(
+  prepared: PreparedFreeze,
   opId: number | undefined,
   signal: AbortSignal,
 ): Promise<HoldFacts> {
   const { session, folder, databases, point, server } = prepared;
-  // The volume may hang: the lock must not wait for it beyond the end of the freeze.
+  // The volume may hang: the lock must not wait for it after the freeze has ended.
   if (folder) await unlessAborted(requireBackupFile(folder, session.target), signal);
   const hello = await readHello(session, signal);
   if (hello.role !== server.role || hello.runId !== server.runId) {
-    throw changed(session);
+    throw serverChanged(session);
   }
   const now: ServerFacts = { ...server, ...hello };
   const set =
@@ -81,16 +81,16 @@ interface UnderMajority {
   readonly unknown: readonly string[];
 }
 
-/** Looks at the others once more: two sidecars may have locked two members in the same moment. */
+/** Checks the others again: two sidecars may have locked two members at the same moment. */
 async function underMajority(
-  { session, settings }: Prepared,
+  { session, settings }: PreparedFreeze,
   opTime: OpTime | undefined,
   signal: AbortSignal,
 ): Promise<UnderMajority> {
   if (opTime === undefined) {
     throw new QuiesceError(
       'ENGINE_FAILED',
-      `${session.target} names no position of its last write.`,
+      `${session.target} does not report the position of its last write.`,
     );
   }
   const view = await readSet(session, signal);
@@ -110,9 +110,9 @@ function setOf(view: SetView) {
   return { name: view.name, replicaSetId: view.replicaSetId, members };
 }
 
-/** What a reader of the receipt must know beside the promise itself. */
+/** Limits of the promise that a reader of the receipt must know. */
 function qualify(
-  { server, folder, point }: Prepared,
+  { server, folder, point }: PreparedFreeze,
   set: UnderMajority | undefined,
   uncounted: boolean,
 ): { reasons: string[]; notes: string[] } {
@@ -122,13 +122,13 @@ function qualify(
     const better = (others.find(({ hidden }) => hidden) ?? others[0])?.host;
     found.push([
       'primary-locked',
-      `The primary was locked, so every writer of the set waited; its lease is short. A freeze of ${better ?? 'a secondary'} would let them go on.`,
+      `The primary was locked, so all writers of the set waited, and its lease is short. Freeze ${better ?? 'a secondary'} instead to let them go on.`,
     ]);
   }
   if (point) {
     found.push([
       'secondary',
-      `A copy holds every write up to ${formatOpTime(point.opTime)}, where the primary ${point.primary} stood when the freeze was asked for; writes acknowledged later may not be in it.`,
+      `A copy holds every write up to ${formatOpTime(point.opTime)}, the position of the primary ${point.primary} when the freeze was requested; it may lack writes acknowledged later.`,
     ]);
   }
   if (set && server.role === 'secondary' && !set.majority.writesGoOn) {
@@ -140,29 +140,32 @@ function qualify(
   if (set && set.unknown.length > 0) {
     found.push([
       'others-not-asked',
-      `Whether these members are locked by somebody else is not known: ${set.unknown.join(', ')}.`,
+      `These members could not be asked whether another client has locked them: ${set.unknown.join(', ')}.`,
     ]);
   }
   if (server.isShard) {
     found.push([
       'shard-alone',
-      'This server belongs to a sharded cluster: the freeze speaks of it alone. Copies of several shards are not of one point in time, and chunks that move between them may be lost or doubled.',
+      'This server belongs to a sharded cluster, and the freeze covers only this server. Copies of several shards are not of one point in time, and chunks that move between shards may be lost or duplicated.',
     ]);
   }
   if (!folder) {
     found.push([
       'layout-not-checked',
-      'The data is not mounted here (QUIESCE_DATA_DIR), so whether one volume holds all of it was not checked.',
+      'The data is not mounted here (QUIESCE_DATA_DIR), so it was not checked that one volume holds all of it.',
     ]);
   }
   if (uncounted)
     found.push([
       'documents-not-counted',
-      'Counting the documents would have held writers for too long.',
+      'Counting the documents would have delayed writers for too long.',
     ]);
   return { reasons: found.map(([code]) => code), notes: found.map(([, note]) => note) };
 }
 
-export function changed({ target }: Session): QuiesceError {
-  return new QuiesceError('ENGINE_FAILED', `${target} changed while the freeze was made.`);
+export function serverChanged({ target }: Session): QuiesceError {
+  return new QuiesceError(
+    'ENGINE_FAILED',
+    `${target} restarted or changed its role during the freeze.`,
+  );
 }

@@ -6,15 +6,15 @@ import { blocksElection, readSet } from './replica-set.ts';
 import { readHello } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
-/** An election must not wait for a lock that is of no use. */
+/** More often than the default: an election must not wait for a lock that has become useless. */
 const LOOK_EVERY_MS = 500;
 
 /**
- * Looks at a locked server twice a second. A server that does not answer is asked again: its lock
- * does not depend on us. The lock is given up
- * - on a primary that is to step down: it cannot while it is locked, and after 30 seconds of waiting
- *   the server ends itself (measured on 6.0: SIGABRT, message 5675600);
- * - on a member without whose vote the set can elect no primary, when it has none.
+ * Looks at a locked server twice a second. A server that does not answer is asked again, since its lock
+ * does not depend on us. The hold is declared lost, so that the lock is released,
+ * - on a primary that is to step down: it cannot while it is locked, and after waiting for 30 seconds the
+ *   server terminates itself (measured on 6.0: SIGABRT, message 5675600);
+ * - on a member whose vote the set needs to elect a primary, when the set has none.
  */
 export function watchLock(session: Session, facts: HoldFacts): Looks {
   const { server, view } = facts;
@@ -23,9 +23,9 @@ export function watchLock(session: Session, facts: HoldFacts): Looks {
     if (view === undefined || server.role === 'primary') return [];
     electionless = blocksElection(await readSet(session, signal)) ? electionless + 1 : 0;
     return electionless > 2
-      ? one(
+      ? breach(
           'election-blocked',
-          'The set lost its primary and could elect none without the vote of this locked member: the lock was given up.',
+          'The set lost its primary and could not elect one without the vote of this locked member: the lock was released.',
         )
       : [];
   };
@@ -33,41 +33,41 @@ export function watchLock(session: Session, facts: HoldFacts): Looks {
     everyMs: LOOK_EVERY_MS,
     look: async (stop) => {
       const signal = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
-      const found = await changes(session, facts, signal);
+      const found = await breachesNow(session, facts, signal);
       return found.length > 0 ? found : await blocks(signal);
     },
     failed: (error) =>
-      isGone(error) ? one('server-gone', 'The server is gone, and its lock with it.') : [],
+      isGone(error) ? breach('server-gone', 'The server is gone, and its lock with it.') : [],
   });
 }
 
-/** What of the server is not as it was when it was locked. */
-async function changes(
+/** Compares the server with its state when it was locked. */
+async function breachesNow(
   session: Session,
   { server, position }: HoldFacts,
   signal: AbortSignal,
 ): Promise<readonly Breach[]> {
   const hello = await readHello(session, signal);
   if (hello.runId !== position.runId) {
-    return one('server-restarted', 'The server was started anew, and its lock was gone with it.');
+    return breach('server-restarted', 'The server was restarted, and its lock was lost.');
   }
   if (server.role === 'primary' && hello.role !== 'primary') {
-    return one(
+    return breach(
       'stepdown',
-      'The primary is to step down, which it cannot while it is locked: the lock was given up, or the server would have ended itself.',
+      'The primary was asked to step down, which it cannot do while locked: the lock was released, because the server would otherwise have terminated itself.',
     );
   }
   if (hello.role !== server.role) {
-    return one('role-changed', `The server was ${server.role} and is ${hello.role} now.`);
+    return breach('role-changed', `The server was ${server.role} and is now ${hello.role}.`);
   }
   const lock = await readLock(session, signal);
-  if (!lock.locked) return one('lock-gone', 'Somebody else has unlocked the server.');
+  if (!lock.locked) return breach('lock-gone', 'Another client unlocked the server.');
   if (position.lockOpId !== null && lock.opId !== position.lockOpId) {
-    return one('lock-replaced', 'The lock that is there is another one than ours.');
+    return breach('lock-replaced', 'The present lock is not ours.');
   }
   return [];
 }
 
-function one(code: string, note: string): readonly Breach[] {
+function breach(code: string, note: string): readonly Breach[] {
   return [{ code, note }];
 }

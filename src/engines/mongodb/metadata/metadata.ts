@@ -11,8 +11,9 @@ const REDACTED = '(redacted)';
 const SECRET_NAME = /password|passwd|passphrase|secret|token|credential|querypassword|apikey/i;
 
 /**
- * What an operator needs beside the data. Role names, no credentials; see `redact`. Users, and roles,
- * that the server does not let us list are `null`; `notAllowed` names the right, `notes` say the rest.
+ * What an operator needs in addition to the data. Role names but no credentials; see `redact`. Users or
+ * roles that the server does not let us list are `null`; `notAllowed` lists the missing right, and `notes`
+ * explain it.
  */
 export async function readMetadata(session: Session, signal: AbortSignal): Promise<JsonObject> {
   const server = await readServer(session, signal);
@@ -57,11 +58,11 @@ async function readDatabases(session: Session, signal: AbortSignal): Promise<Jso
   }));
 }
 
-/** Something that is listed database by database: all at once takes a right on the whole cluster. */
+/** Something that is listed per database: listing all at once needs a right on the whole cluster. */
 interface Listing {
   readonly what: 'users' | 'roles';
   readonly command: Document;
-  /** The action that allows it. */
+  /** The privilege action that allows it. */
   readonly right: string;
   readonly grantedBy: string;
   readonly show: (found: Document) => Json;
@@ -75,7 +76,7 @@ const USERS: Listing = {
   show: ({ user, db, roles, mechanisms }) => ({
     user: String(user),
     db: String(db),
-    roles: named(roles),
+    roles: roleNames(roles),
     mechanisms: ((mechanisms ?? []) as unknown[]).map(String),
   }),
 };
@@ -85,11 +86,11 @@ const ROLES: Listing = {
   command: { rolesInfo: 1 },
   right: 'viewRole',
   grantedBy: 'roles/mongodb.json',
-  show: ({ role, db, roles }) => ({ role: String(role), db: String(db), roles: named(roles) }),
+  show: ({ role, db, roles }) => ({ role: String(role), db: String(db), roles: roleNames(roles) }),
 };
 
 interface Listed {
-  /** `null`: nowhere were we allowed to ask. */
+  /** `null`: we were not allowed to ask in any database. */
   readonly found: Json[] | null;
   readonly notAllowed: readonly string[];
   readonly notes: readonly string[];
@@ -115,33 +116,33 @@ async function list(
   if (refused.length === 0) return { found, notAllowed: [], notes: [] };
   const nowhere = refused.length === places.length;
   const of = nowhere ? '' : ` of ${refused.join(', ')}`;
-  const note = `The ${what}${of} are not listed: that takes the right ${right}, which quiesce does without. It is granted by ${grantedBy}.`;
+  const note = `The ${what}${of} are not listed: that needs the right ${right}, which quiesce does not require. To grant it, use ${grantedBy}.`;
   return { found: nowhere ? null : found, notAllowed: [right], notes: [note] };
 }
 
-/** `$external` holds the users of certificates and directories, and is never listed. */
+/** Adds `$external`, which holds users of certificates and directories and is never listed as a database. */
 async function withUsers(session: Session, signal: AbortSignal): Promise<string[]> {
   const databases = await listDatabases(session, signal);
   return [...databases.filter((name) => name !== 'config'), '$external'];
 }
 
-function named(roles: unknown): Json {
+function roleNames(roles: unknown): Json {
   return ((roles ?? []) as Document[]).map((one) => `${String(one['role'])}@${String(one['db'])}`);
 }
 
-/** What the command line and the configuration file set: everything else is as built in. */
+/** The settings from the command line and the configuration file; all others have their defaults. */
 async function readParameters(session: Session, signal: AbortSignal): Promise<Json> {
   const answer = await session.admin({ getCmdLineOpts: 1 }, 'read the configuration', signal);
   return redact(answer['parsed'] ?? {});
 }
 
-/** Plain JSON, with the value of everything that is called like a secret left out. */
+/** Plain JSON, in which the value of every key that is named like a secret is replaced. */
 export function redact(value: unknown, name = ''): Json {
   if (SECRET_NAME.test(name)) return REDACTED;
   if (Array.isArray(value)) return value.map((one) => redact(one, name));
   if (value === null || typeof value === 'boolean' || typeof value === 'number') return value;
   if (typeof value === 'object') {
-    // Numbers and ids of BSON write themselves.
+    // Numbers and ids of BSON have their own JSON form.
     if (value.constructor !== Object) return JSON.stringify(value);
     return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, redact(one, key)]));
   }
@@ -169,7 +170,7 @@ function replication(server: ServerFacts, view: SetView): Json {
   };
 }
 
-/** How far back the oplog reaches: a copy older than that cannot join the set again. */
+/** How far back the oplog reaches: an older copy cannot rejoin the set. */
 async function readOplog(session: Session, signal: AbortSignal): Promise<Json> {
   const status = await session.admin(
     { serverStatus: 1, oplog: 1 },

@@ -14,7 +14,7 @@ import {
 } from '../../shared/prepared-copy.ts';
 import { BACKUP_FILE } from '../data-dir/data-dir.ts';
 import { holderOf } from '../data-dir/file-locks.ts';
-import { procedure } from './next-steps.ts';
+import { nextSteps } from './next-steps.ts';
 import { type MongoRestore, positionSchema, restoreSchema } from '../receipt.ts';
 
 const LOCK_FILE = 'mongod.lock';
@@ -22,10 +22,10 @@ const LOCK_FILE = 'mongod.lock';
 /**
  * Checks a restored MongoDB copy before its first start; see `RestoreModule` for the contract.
  *
- * Nothing needs to be put in place: the copy was cut under a lock, and `WiredTiger.backup` in it makes
- * the server start from that lock's checkpoint. That the file is there, that no server has run on the
- * copy (it removes the file), and that every table named in it came along is what is checked. What
- * needs a running server is in the notes, step by step.
+ * Nothing needs to be put in place: the copy was cut under a lock, and its `WiredTiger.backup` makes the
+ * server start from the checkpoint of that lock. This checks that the file is there, which also shows
+ * that no server has run on the copy, since a server removes it; and that every table listed in it was
+ * copied. The notes describe, step by step, what needs a running server.
  */
 export async function prepareRestore(
   receipt: Receipt,
@@ -45,7 +45,7 @@ export async function prepareRestore(
     if (before) return alreadyPrepared(copy);
     throw new QuiesceError(
       'RESTORE_DATA_PAST',
-      `${path} has no ${BACKUP_FILE}: either a server has run on this copy, which removes it, or the copy was not cut under the lock of ${receipt.id}.`,
+      `${path} has no ${BACKUP_FILE}: either a server has run on this copy and removed it, or the copy was not cut under the lock of ${receipt.id}.`,
     );
   }
   const { tables, bytes } = await requireTables(path, backup, options, signal);
@@ -53,8 +53,8 @@ export async function prepareRestore(
   if (!dryRun) await keepPrepared(dataDir, preparedNow(receipt.id));
   return outcomeOf(copy, {
     proof: { backupFile: true, tables, bytes },
-    notes: procedure(restore),
-    message: `The copy of freeze ${receipt.id} in ${path} was cut under the lock and is whole: ${tables} tables, ${bytes} bytes. No server has run on it.`,
+    notes: nextSteps(restore),
+    message: `The copy of freeze ${receipt.id} in ${path} was cut under the lock and is complete: ${tables} tables, ${bytes} bytes. No server has run on it.`,
   });
 }
 
@@ -63,10 +63,10 @@ function readRestore(receipt: Receipt): MongoRestore {
   const { restore } = promisedIn(receipt, 'mongodb', schemas, invalid);
   const { dataDirectory } = restore;
   if (dataDirectory === null) {
-    throw invalid('does not say where the data lies: it was not mounted at the freeze');
+    throw invalid('does not say where the data is: the data was not mounted at the freeze');
   }
   if (dataDirectory.startsWith('/') || dataDirectory.split('/').includes('..')) {
-    throw invalid('names a data directory outside of the volume');
+    throw invalid('has a data directory outside the volume');
   }
   return restore;
 }
@@ -84,7 +84,7 @@ async function requireNoServer(path: string): Promise<void> {
   const file = join(path, LOCK_FILE);
   const pid = await holderOf(file);
   if (pid === undefined) return;
-  const message = `Process ${pid} runs on ${path}: it holds the lock on ${LOCK_FILE}.`;
+  const message = `Process ${pid} uses ${path}: it holds the lock on ${LOCK_FILE}.`;
   throw new QuiesceError('RESTORE_SERVER_RUNNING', message);
 }
 
@@ -93,11 +93,11 @@ async function readBackup(path: string): Promise<string | undefined> {
   if (text === undefined || text.includes('file:')) return text;
   throw new QuiesceError(
     'RESTORE_INCOMPLETE',
-    `${join(path, BACKUP_FILE)} names no table: it was not copied whole.`,
+    `${join(path, BACKUP_FILE)} lists no table: it was not copied completely.`,
   );
 }
 
-/** Every table in the backup's list must be there, and none may be empty. */
+/** Checks that every table in the backup's list is present and not empty. */
 async function requireTables(
   path: string,
   backup: string,
@@ -113,22 +113,22 @@ async function requireTables(
     }
     const info = await lstat(join(path, name)).catch(absent);
     if (info?.isFile() !== true || info.size === 0) {
-      const what = info === undefined ? 'is missing' : 'is empty or no file';
+      const what = info === undefined ? 'is missing' : 'is empty or not a regular file';
       throw new QuiesceError(
         'RESTORE_INCOMPLETE',
-        `${join(path, name)} ${what}, and ${BACKUP_FILE} names it.`,
+        `${join(path, name)} ${what}, but ${BACKUP_FILE} lists it.`,
       );
     }
     bytes += info.size;
   }
   if (names.length === 0) {
-    throw new QuiesceError('RESTORE_INCOMPLETE', `${BACKUP_FILE} names no table of the data.`);
+    throw new QuiesceError('RESTORE_INCOMPLETE', `${BACKUP_FILE} lists no table of the data.`);
   }
   await requireJournal(path, backup);
   return { tables: names.length, bytes };
 }
 
-/** Lines that begin with `file:` name a table's file; everything else is about it. */
+/** Reads the lines that begin with `file:`, each the name of a table's file. Other lines are its metadata. */
 export function tablesIn(backup: string): string[] {
   const names = backup
     .split('\n')
@@ -137,7 +137,7 @@ export function tablesIn(backup: string): string[] {
   return [...new Set(names)].filter((name) => name.endsWith('.wt') && !name.includes('..'));
 }
 
-/** Where the server keeps a journal its files travel with the data. */
+/** If the server keeps a journal, the copy must hold its files. */
 async function requireJournal(path: string, backup: string): Promise<void> {
   if (!/log=\(enabled=true/.test(backup)) return;
   const files = await readdir(join(path, 'journal')).catch(absent);

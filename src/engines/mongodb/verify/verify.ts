@@ -15,18 +15,18 @@ import {
 import { readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
-/** Nobody waits for a verification as writers wait under a lock. */
+/** A verification may count for longer than a freeze, since no writer waits for it. */
 const COUNT_WITHIN_MS = 60_000;
 
-interface Claim {
+interface ReceiptClaims {
   readonly dataId: string | undefined;
   readonly position: MongoPosition;
   readonly restore: MongoRestore;
 }
 
 /**
- * Does the running server contain what the receipt promises? A check that cannot be proven is not
- * `ok`. Reads only.
+ * Checks that the running server contains what the receipt promises. A check that cannot be proven is not
+ * `ok`. Only reads.
  *
  * @throws QuiesceError INVALID_FIELD for a receipt of another engine or without a position.
  */
@@ -36,66 +36,70 @@ export async function verifyReceipt(
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<VerifyResult> {
-  const claim = parseClaim(receipt);
+  const claims = readClaims(receipt);
   const server = await readServer(session, signal);
-  const counts = await checkDocuments(session, claim, signal);
-  const counted = counts.ok && claim.restore.documents !== null;
+  const counts = await checkDocuments(session, claims, signal);
+  const counted = counts.ok && claims.restore.documents !== null;
   const checks = [
-    checkData(claim, server),
-    checkSet(claim, server),
-    await checkPosition(session, claim, server, counted, signal),
+    checkData(claims, server),
+    checkSet(claims, server),
+    await checkPosition(session, claims, server, counted, signal),
     counts,
   ];
   if (options.deep) checks.push(await checkDeep(session, options.deepTimeoutMs, signal));
   return { verified: checks.every(({ ok }) => ok), checks };
 }
 
-function parseClaim(receipt: Receipt): Claim {
+function readClaims(receipt: Receipt): ReceiptClaims {
   const schemas = { position: positionSchema, restore: restoreSchema };
   const { dataId } = receipt.engine.identity;
   return { dataId, ...promisedIn(receipt, 'mongodb', schemas) };
 }
 
-function checkData({ dataId }: Claim, server: ServerFacts): VerifyCheck {
+function checkData({ dataId }: ReceiptClaims, server: ServerFacts): VerifyCheck {
   const name = 'data-id';
   const expected = dataId ?? null;
   const found = server.dataId ?? null;
   const ok = dataId !== undefined && dataId === server.dataId;
   const message = ok
-    ? 'The same data: admin.system.version has the same UUID.'
-    : `The data is another: its id is ${found}, the receipt's ${expected}.`;
+    ? 'This is the same data: admin.system.version has the same UUID.'
+    : `This is other data: its id is ${found}, the receipt's is ${expected}.`;
   return { name, ok, expected, found, message };
 }
 
-function checkSet({ restore }: Claim, server: ServerFacts): VerifyCheck {
+function checkSet({ restore }: ReceiptClaims, server: ServerFacts): VerifyCheck {
   const expected = restore.set?.name ?? null;
   const found = server.setName ?? null;
   const ok = found === expected || found === null;
   const message =
     found === expected
       ? expected === null
-        ? 'A server without a set, as at the freeze.'
-        : `A member of the set ${expected}, as at the freeze.`
+        ? 'The server is outside a set, as at the freeze.'
+        : `The server is a member of the set ${expected}, as at the freeze.`
       : ok
-        ? `It runs without a set; at the freeze it was a member of ${expected}.`
-        : `It is a member of ${found}; at the freeze it was ${expected === null ? 'in no set' : `a member of ${expected}`}.`;
+        ? `The server is outside a set; at the freeze it was a member of ${expected}.`
+        : `The server is a member of ${found}; at the freeze it was ${expected === null ? 'outside a set' : `a member of ${expected}`}.`;
   return { name: 'set', ok, expected, found, message };
 }
 
 /**
- * Positions compare within one set only: a set that was made anew has a history of its own, however
- * late its clock. There the documents are all that can be compared.
+ * Positions are comparable only within one set: a new set has its own history, however late its clock.
+ * For any other server only the documents can be compared.
  */
 async function checkPosition(
   session: Session,
-  { position, restore }: Claim,
+  { position, restore }: ReceiptClaims,
   server: ServerFacts,
   counted: boolean,
   signal: AbortSignal,
 ): Promise<VerifyCheck> {
   const name = 'position';
   if (server.runId === position.runId) {
-    return { name, ok: true, message: 'The very server that was frozen: nothing was restored.' };
+    return {
+      name,
+      ok: true,
+      message: 'This is the same server process that was frozen: nothing was restored.',
+    };
   }
   const promised = position.opTime === null ? undefined : parseOpTime(position.opTime);
   const set = server.setName === undefined ? undefined : await readSet(session, signal);
@@ -105,23 +109,23 @@ async function checkPosition(
     const ok = found !== undefined && compareOpTimes(found, promised) >= 0;
     const at = found === undefined ? null : formatOpTime(found);
     const message = ok
-      ? `The set stands at ${at}, at or past the position promised.`
-      : `The set stands at ${at}, before the position promised, ${position.opTime}.`;
+      ? `The set is at ${at}, at or past the promised position.`
+      : `The set is at ${at}, before the promised position ${position.opTime}.`;
     return { name, ok, expected: position.opTime, found: at, message };
   }
   const why =
     promised === undefined
-      ? 'A server without a set has no position'
-      : 'The server is not in the set of the receipt any more, so positions do not compare';
+      ? 'A server outside a set has no position'
+      : 'The server is no longer in the set of the receipt, so positions are not comparable';
   const proof = counted
-    ? 'every database has the documents counted under the lock'
-    : 'and the documents prove nothing either';
+    ? 'every database has at least the documents counted under the lock'
+    : 'the documents prove nothing either';
   return { name, ok: counted, expected: position.opTime, message: `${why}: ${proof}.` };
 }
 
 async function checkDocuments(
   session: Session,
-  { restore }: Claim,
+  { restore }: ReceiptClaims,
   signal: AbortSignal,
 ): Promise<VerifyCheck> {
   const name = 'documents';
@@ -132,7 +136,7 @@ async function checkDocuments(
   }
   const expected = restore.documents;
   if (expected === null) {
-    const message = 'The receipt holds no counts of documents; all its databases are present.';
+    const message = 'The receipt has no document counts; all its databases are present.';
     return { name, ok: restore.set !== null, message };
   }
   const found = await countDocuments(session, Object.keys(expected), signal, COUNT_WITHIN_MS);
@@ -143,11 +147,11 @@ async function checkDocuments(
   const message =
     fewer.length === 0
       ? 'Each database has at least the documents counted under the lock.'
-      : `Fewer documents than under the lock in ${fewer.map(([db, count]) => `${db} (${found[db] ?? 0} of ${count})`).join(', ')}.`;
+      : `There are fewer documents than under the lock in ${fewer.map(([db, count]) => `${db} (${found[db] ?? 0} of ${count})`).join(', ')}.`;
   return { name, ok: fewer.length === 0, expected, found, message };
 }
 
-/** The server's own `validate` of every collection of the application, as far as the time allows. */
+/** Runs the server's own `validate` on every collection of the application, within the time limit. */
 async function checkDeep(
   session: Session,
   timeoutMs: number,
@@ -179,16 +183,18 @@ async function checkDeep(
     const known = error as QuiesceError;
     const why =
       soon.aborted || /time ?limit|MaxTimeMS/i.test(known.message)
-        ? `not done within ${timeoutMs} ms`
+        ? `not finished within ${timeoutMs} ms`
         : known.message;
     return {
       name,
       ok: false,
-      message: `validate of all collections: ${why} (${done} were validated).`,
+      message: `validate of all collections: ${why} (${done} validated).`,
     };
   }
   const message =
-    bad.length === 0 ? `${done} collections are valid.` : `Not valid: ${bad.join(', ')}.`;
+    bad.length === 0
+      ? `All ${done} collections are valid.`
+      : `These collections are not valid: ${bad.join(', ')}.`;
   return { name, ok: bad.length === 0, message };
 }
 
@@ -206,6 +212,6 @@ async function listCollections(
   const answer = await session.command(database, command, 'list the collections', signal);
   const batch = (answer['cursor'] as { firstBatch: Document[] }).firstBatch;
   const names = batch.map((one) => String(one['name']));
-  // A grant for a whole database leaves out what begins like this.
+  // A grant on a whole database does not include the system collections.
   return names.filter((name) => !name.startsWith('system.'));
 }

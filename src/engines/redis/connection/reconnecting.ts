@@ -1,7 +1,7 @@
 import type { Session } from './session.ts';
 
-/** The connection of one freeze: opened anew where it was lost. Neither pause nor settings end with it. */
-export class Link {
+/** The connection of one freeze, reopened when lost. The pause and the settings outlive a connection. */
+export class ReconnectingSession {
   readonly #open: (signal: AbortSignal) => Promise<Session>;
   readonly #closed = new AbortController();
   #session: Session;
@@ -20,8 +20,8 @@ export class Link {
   }
 
   /**
-   * Does the work on the connection, and once more on a new one where the connection is lost meanwhile:
-   * that it is gone may not be known before it is used. For work that may be done twice.
+   * Does the work, and repeats it once on a new connection if the connection is lost meanwhile: a lost
+   * connection may show only when it is used. Only for work that may be done twice.
    */
   async run<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {
     const session = await this.session(signal);

@@ -1,6 +1,6 @@
 import { type ErrorCode, QuiesceError } from '../../../errors.ts';
 
-/** The server refused one command: by its ACL, or because it is renamed, disabled or unknown. */
+/** The server refused a command: its ACL forbids it, or it is renamed, disabled or unknown. */
 export class RefusedError extends QuiesceError {
   /** `CONFIG SET`, … */
   readonly command: string;
@@ -11,7 +11,7 @@ export class RefusedError extends QuiesceError {
   }
 }
 
-/** First word of an error reply → code. Source: Redis documentation, "Redis serialization protocol". */
+/** First word of an error reply → error code. Source: Redis documentation, "Redis serialization protocol". */
 const BY_PREFIX: Readonly<Record<string, ErrorCode>> = {
   LOADING: 'ENGINE_STARTING',
   MASTERDOWN: 'ENGINE_NOT_STREAMING',
@@ -24,10 +24,10 @@ const REFUSED =
 const NO_PASSWORD = /^ERR (?:AUTH .* called without any password|invalid password)/i;
 
 /**
- * Makes any error of talking to the server one a user may see.
+ * Turns any error of a command into one that may be shown to a user.
  *
- * @param command what was sent, without arguments that could be secret.
- * @param user whose ACL is to be mended.
+ * @param command the command sent, without arguments that could be secret.
+ * @param user the user whose ACL must allow the command.
  */
 export function toEngineError(error: unknown, command: string, user: string): QuiesceError {
   if (error instanceof QuiesceError) return error;
@@ -37,16 +37,16 @@ export function toEngineError(error: unknown, command: string, user: string): Qu
     const rule = `+${command.toLowerCase().replace(' ', '|')}`;
     return new RefusedError(
       command,
-      `${command}: the ACL of the user "${user}" does not allow it: ${sentence(message)}`,
-      `Run as an administrator: ACL SETUSER ${user} ${rule} (or take the whole of roles/redis.acl).`,
+      `The ACL does not allow ${command} for the user "${user}": ${sentence(message)}`,
+      `Run as an administrator: ACL SETUSER ${user} ${rule} (or apply all of roles/redis.acl).`,
       error,
     );
   }
   if (REFUSED.test(message)) {
     return new RefusedError(
       command,
-      `${command}: the server does not offer it: ${sentence(message)}`,
-      'Where rename-command gave it another name, name that in REDIS_RENAMED_COMMANDS (CONFIG=name,CLIENT=name).',
+      `The server does not offer ${command}: ${sentence(message)}`,
+      'If rename-command gave it another name, set REDIS_RENAMED_COMMANDS (CONFIG=name,CLIENT=name).',
       error,
     );
   }
@@ -58,7 +58,7 @@ function failed(code: ErrorCode, command: string, message: string, cause: unknow
   return new QuiesceError(code, `${command}: ${sentence(message)}`, { cause });
 }
 
-/** An unknown command is repeated with its arguments, of which one is the password where it is AUTH. */
+/** Drops the arguments that the server echoes for an unknown command: those of AUTH hold the password. */
 function sentence(text: string): string {
   const line =
     text
@@ -80,13 +80,13 @@ export function parseInfo(text: string): Info {
   return fields;
 }
 
-/** A whole number; `null` where the server does not tell the field. */
+/** A whole number; `null` where the server does not report the field. */
 export function numberOf(info: Info, field: string): number | null {
   const value = info.get(field);
   return value !== undefined && /^-?\d+$/.test(value) ? Number(value) : null;
 }
 
-/** `k1,v1,k2,v2` of CONFIG GET. */
+/** Reads the flat list `name, value, name, value, …` that CONFIG GET returns. */
 export function parsePairs(reply: unknown): ReadonlyMap<string, string> {
   const items = Array.isArray(reply) ? reply.map(String) : [];
   const pairs = new Map<string, string>();

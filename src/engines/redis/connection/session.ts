@@ -6,15 +6,15 @@ import { RefusedError, toEngineError } from './replies.ts';
 import type { RedisSettings, RedisTls } from './settings.ts';
 
 /**
- * One direct connection to one server: no reconnect, no queue, no resending. What was sent and not
- * answered may have been carried out.
+ * One direct connection to one server: no reconnect, no queue, no resending. The server may have
+ * executed a command that was sent but not answered.
  */
 export class Session {
-  /** Whose ACL the commands run under. */
+  /** The user whose ACL applies to the commands. */
   readonly user: string;
   /** `host:port` or the path of the socket. */
   readonly target: string;
-  /** Which run of the server this leads to, once asked: a connection does not outlive its process. */
+  /** The server's run_id, once read. It stays true, since a connection does not outlive the process. */
   runId: string | undefined;
   readonly #redis: Redis;
   readonly #renamed: ReadonlyMap<string, string>;
@@ -36,7 +36,7 @@ export class Session {
     const tls = settings.tls ? await tlsOptions(settings.tls, settings.host) : undefined;
     const session = new Session(new Redis(redisOptions(settings, tls)), settings);
     try {
-      await session.#within(session.#redis.connect(), signal, settings.connectTimeoutMs);
+      await session.#withDeadline(session.#redis.connect(), signal, settings.connectTimeoutMs);
       await session.#authenticate(settings, signal);
       return session;
     } catch (error) {
@@ -52,10 +52,10 @@ export class Session {
   }
 
   /**
-   * Sends one command and gives its reply. When the signal aborts the connection is closed, for
-   * nobody knows then whether the command was carried out.
+   * Sends one command and returns its reply. An abort closes the connection, because it is then
+   * unknown whether the server executed the command.
    *
-   * @throws RefusedError where the server does not let this user run it.
+   * @throws RefusedError where the server does not let this user run the command.
    */
   async call(
     signal: AbortSignal,
@@ -70,7 +70,7 @@ export class Session {
     return await this.#send(name, signal, () => this.#redis.call(sent, ...args));
   }
 
-  /** As `call`; `null` where the server refuses the command. */
+  /** Like `call`, but returns `null` where the server refuses the command. */
   async ask(
     signal: AbortSignal,
     command: string,
@@ -84,7 +84,7 @@ export class Session {
     }
   }
 
-  /** As `call`, for values that need not be text: a byte is one character. */
+  /** Like `call`, for values that may be binary: each byte becomes one character. */
   async bytes(signal: AbortSignal, command: string, ...args: readonly string[]): Promise<unknown> {
     const reply = await this.#send(command, signal, () => this.#redis.callBuffer(command, ...args));
     const plain = (value: unknown): unknown =>
@@ -97,7 +97,7 @@ export class Session {
   }
 
   close(): void {
-    // Lost from here on: the client says so only later, and would be used again until then.
+    // Marked lost now: the client reports it only later, and would be used again until then.
     this.#lose(new Error('the connection was closed'));
     this.#redis.disconnect();
   }
@@ -110,11 +110,11 @@ export class Session {
     signal.throwIfAborted();
     if (this.#lost.signal.aborted) throw this.#lost.signal.reason;
     try {
-      return await this.#within(send(), signal);
+      return await this.#withDeadline(send(), signal);
     } catch (error) {
       if (error instanceof Error && error.name === 'ReplyError')
         throw toEngineError(error, name, this.user);
-      // Without a reply the connection is of no use any more, whatever the client calls it.
+      // Without a reply the connection is unusable, whatever state the client reports.
       const given = error instanceof QuiesceError;
       if (!given) this.#lose(error);
       throw given ? error : this.#lost.signal.reason;
@@ -126,13 +126,13 @@ export class Session {
     try {
       await this.call(signal, 'AUTH', ...(username === undefined ? [] : [username]), password);
     } catch (error) {
-      // A server that asks for none lets everybody in: what it then refuses is said there.
+      // A server without a password accepts every client; commands that it refuses fail on their own.
       const message = error instanceof QuiesceError ? error.message : '';
       if (username !== undefined || !/without any password configured/.test(message)) throw error;
     }
   }
 
-  async #within<T>(work: Promise<T>, signal: AbortSignal, limitMs?: number): Promise<T> {
+  async #withDeadline<T>(work: Promise<T>, signal: AbortSignal, limitMs?: number): Promise<T> {
     work.catch(() => undefined);
     let timer: NodeJS.Timeout | undefined;
     let onAbort = (): void => undefined;
@@ -141,7 +141,7 @@ export class Session {
         reject(
           new QuiesceError(
             'ENGINE_UNREACHABLE',
-            `${this.target}: given up before the server answered.`,
+            `${this.target} did not answer before the command was given up.`,
             {
               cause: signal.reason,
             },
@@ -176,7 +176,7 @@ function redisOptions(settings: RedisSettings, tls: ConnectionOptions | undefine
     ...(tls ? { tls } : {}),
     connectTimeout: connectTimeoutMs,
     lazyConnect: true,
-    // HELLO, CLIENT SETINFO and SELECT would each want a further grant.
+    // HELLO, CLIENT SETINFO and SELECT would each need another grant.
     protocol: 2 as const,
     disableClientInfo: true,
     enableReadyCheck: false,
@@ -189,8 +189,8 @@ function redisOptions(settings: RedisSettings, tls: ConnectionOptions | undefine
   };
 }
 
-/** Whether nothing listens where the server was: its process is gone, and with it what it held. */
-export function isNobodyThere(error: unknown): boolean {
+/** Whether nothing listens at the server's address: the process is gone, and so is its hold. */
+export function isServerGone(error: unknown): boolean {
   const cause = error instanceof QuiesceError ? error.cause : error;
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
   return code === 'ECONNREFUSED' || code === 'ENOENT';
@@ -226,7 +226,7 @@ async function tlsOptions(tls: RedisTls, host: string): Promise<ConnectionOption
   };
 }
 
-/** PEM text, given as such (`NAME_FILE` is resolved to it) or by the path of its file. */
+/** PEM text, given directly (`NAME_FILE` is already resolved) or as the path of a file. */
 async function pem(name: string, value: string | undefined): Promise<string | undefined> {
   if (value === undefined || value.includes('-----BEGIN')) return value;
   try {

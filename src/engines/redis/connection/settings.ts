@@ -1,12 +1,12 @@
 import type { SettingIssue } from '../../engine.ts';
 
-/** How to reach the server beside the sidecar, from the `REDIS_…` names. */
+/** How to reach the server in the same pod, from the `REDIS_…` settings. */
 export interface RedisSettings {
   readonly host: string;
   readonly port: number;
   /** REDIS_SOCKET: a Unix socket instead of host and port. */
   readonly socket: string | undefined;
-  /** `undefined`: the user `default`, with a password only. */
+  /** `undefined`: log in as `default`, with the password only. */
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly connectTimeoutMs: number;
@@ -14,7 +14,7 @@ export interface RedisSettings {
   readonly tls: RedisTls | undefined;
   /** Command in lower case → the name that `rename-command` gave it. */
   readonly renamed: ReadonlyMap<string, string>;
-  /** How many keys are sampled at each freeze; 0 is none. */
+  /** How many keys each freeze samples; 0: none. */
   readonly sampleKeys: number;
 }
 
@@ -23,7 +23,7 @@ export interface RedisTls {
   readonly ca: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;
-  /** The name to verify where it is not the host. */
+  /** The name to verify if it differs from the host. */
   readonly serverName: string | undefined;
   readonly verify: 'full' | 'ca' | 'none';
 }
@@ -36,7 +36,7 @@ const MOST_SAMPLES = 1_000;
 const VERIFY = ['full', 'ca', 'none'] as const;
 const RENAMABLE = ['auth', 'info', 'config', 'client', 'bgsave', 'pubsub', 'acl', 'module'];
 
-/** Reads the `REDIS_…` names; every bad one is named, none is ignored silently. */
+/** Reads the `REDIS_…` settings. Reports every invalid one; ignores none silently. */
 export function parseSettings(env: Environment): {
   settings: RedisSettings;
   issues: SettingIssue[];
@@ -57,23 +57,23 @@ export function parseSettings(env: Environment): {
     REDIS_PASSWORD: text('REDIS_PASSWORD') !== undefined && url?.password !== undefined,
   })) {
     if (url && given)
-      issue(name, 'is set beside REDIS_URL, which says the same; give one of the two');
+      issue(name, 'is set together with REDIS_URL, which includes it; set only one of them');
   }
   const socket = text('REDIS_SOCKET');
   if (socket !== undefined && !socket.startsWith('/'))
     issue('REDIS_SOCKET', 'must be an absolute path');
   if (socket !== undefined && text('REDIS_HOST') !== undefined) {
-    issue('REDIS_SOCKET', 'is set beside REDIS_HOST; give one of the two');
+    issue('REDIS_SOCKET', 'is set together with REDIS_HOST; set only one of them');
   }
   if (socket !== undefined && port !== undefined)
-    issue('REDIS_PORT', 'is set beside REDIS_SOCKET; give one of the two');
+    issue('REDIS_PORT', 'is set together with REDIS_SOCKET; set only one of them');
   const host = url?.host ?? text('REDIS_HOST') ?? '127.0.0.1';
   if (/[\s/@,[\]]/.test(host))
-    issue('REDIS_HOST', 'must be one host name or address, that of IPv6 without brackets');
+    issue('REDIS_HOST', 'must be one host name or address; write an IPv6 address without brackets');
   const username = url?.username ?? text('REDIS_USERNAME');
   const password = url?.password ?? text('REDIS_PASSWORD');
   if (username !== undefined && password === undefined) {
-    issue('REDIS_PASSWORD', 'is missing beside REDIS_USERNAME');
+    issue('REDIS_PASSWORD', 'is missing: REDIS_USERNAME needs it');
   }
   const settings = {
     host,
@@ -111,8 +111,9 @@ function readUrl(value: string | undefined, issue: Issue): UrlParts | undefined 
       throw new Error('not a Redis URL');
     }
     if (url.search !== '' || url.hash !== '')
-      issue('REDIS_URL', 'must not carry options after the path');
-    if (!/^\/?\d*$/.test(url.pathname)) issue('REDIS_URL', 'has a path that is no database number');
+      issue('REDIS_URL', 'must not have options after the path');
+    if (!/^\/?\d*$/.test(url.pathname))
+      issue('REDIS_URL', 'has a path that is not a database number');
     return {
       host: url.hostname.replace(/^\[|\]$/g, ''),
       port: url.port === '' ? DEFAULT_PORT : Number(url.port),
@@ -123,13 +124,13 @@ function readUrl(value: string | undefined, issue: Issue): UrlParts | undefined 
   } catch {
     issue(
       'REDIS_URL',
-      'must look like redis://USER:PASSWORD@HOST:PORT, or rediss:// for TLS; a Unix socket is named by REDIS_SOCKET',
+      'must look like redis://USER:PASSWORD@HOST:PORT, or rediss:// for TLS; for a Unix socket set REDIS_SOCKET',
     );
     return undefined;
   }
 }
 
-/** Kubernetes sets REDIS_PORT=tcp://… in every pod where a Service is called redis: that is none. */
+/** Ignores REDIS_PORT=tcp://…, which Kubernetes sets in every pod where a Service is called redis. */
 function readPort(value: string | undefined, issue: Issue): number | undefined {
   if (value === undefined || /^(?:tcp|udp):\/\//.test(value)) return undefined;
   const port = Number(value);
@@ -156,11 +157,11 @@ function readTls(
     issue('REDIS_TLS', 'must be true or false');
   }
   if (asked === 'false' && byUrl === true)
-    issue('REDIS_TLS', 'is false beside a rediss:// REDIS_URL');
+    issue('REDIS_TLS', 'is false, but REDIS_URL begins with rediss://');
   const on = asked === 'true' || byUrl === true;
   const options = ['CA', 'CERT', 'KEY', 'SERVERNAME', 'VERIFY'].map((part) => `REDIS_TLS_${part}`);
   for (const name of options) {
-    if (!on && text(name) !== undefined) issue(name, 'is set, but TLS is not: set REDIS_TLS=true');
+    if (!on && text(name) !== undefined) issue(name, 'is set, but TLS is off: set REDIS_TLS=true');
   }
   const verify = VERIFY.find((one) => one === (text('REDIS_TLS_VERIFY') ?? 'full'));
   if (verify === undefined) issue('REDIS_TLS_VERIFY', `must be one of ${VERIFY.join(', ')}`);
@@ -168,7 +169,7 @@ function readTls(
   if ((cert === undefined) !== (key === undefined)) {
     issue(
       cert === undefined ? 'REDIS_TLS_CERT' : 'REDIS_TLS_KEY',
-      'is missing beside the other of the two',
+      'is missing: certificate and key go together',
     );
   }
   if (!on) return undefined;
@@ -176,7 +177,7 @@ function readTls(
   return { ca, cert, key, serverName, verify: verify ?? 'full' };
 }
 
-/** `CONFIG=abc,CLIENT=def`: what the server's `rename-command` made of them. */
+/** `CONFIG=abc,CLIENT=def`: the names that the server's `rename-command` gave to commands. */
 function readRenamed(value: string | undefined, issue: Issue): ReadonlyMap<string, string> {
   const renamed = new Map<string, string>();
   for (const pair of value?.split(',') ?? []) {
@@ -185,7 +186,7 @@ function readRenamed(value: string | undefined, issue: Issue): ReadonlyMap<strin
     else
       issue(
         'REDIS_RENAMED_COMMANDS',
-        `must be COMMAND=NAME, separated by commas, with a command of ${RENAMABLE.join(', ')}`,
+        `must be COMMAND=NAME, separated by commas; COMMAND is one of ${RENAMABLE.join(', ')}`,
       );
   }
   return renamed;

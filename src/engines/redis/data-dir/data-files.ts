@@ -3,11 +3,11 @@ import { join, sep } from 'node:path';
 import { isDenied, isForeign } from '../../shared/foreign-entries.ts';
 import { isMissing } from '../../../lib/durable-files.ts';
 
-/** The names of the files a server keeps its data in. */
+/** The names of the files in which a server keeps its data. */
 export interface FileNames {
   readonly dbfilename: string;
   readonly appendfilename: string;
-  /** The folder of a multi-part AOF (Redis 7 and newer, Valkey); `null`: one file, as before. */
+  /** The folder of a multi-part AOF (Redis 7 and newer, Valkey); `null`: the AOF is one file. */
   readonly appenddirname: string | null;
 }
 
@@ -26,13 +26,13 @@ export interface DataFile {
   readonly device: number;
 }
 
-/** How deep below the volume the server's folder is looked for. */
+/** How many levels below the volume the server's folder is searched for. */
 const DEEPEST = 4;
 
 /**
- * The parts of the AOF, without those that a rewrite has made history; the manifest last.
+ * The parts of the AOF, without those that a rewrite has superseded. The manifest comes last.
  *
- * @returns `null` where there is no AOF of these names, or where a file that the manifest names is missing.
+ * @returns `null` where there is no AOF of these names, or a file listed in the manifest is missing.
  */
 export async function readAof(dir: string, names: FileNames): Promise<readonly DataFile[] | null> {
   const { appenddirname, appendfilename } = names;
@@ -57,7 +57,7 @@ export async function dataFiles(
   dir: string,
   names: readonly string[],
 ): Promise<readonly DataFile[] | null> {
-  // At once: writers may wait for it.
+  // All at once: writers may be waiting.
   const files = await Promise.all(names.map((name) => dataFile(dir, name)));
   return files.every((file) => file !== null) ? files : null;
 }
@@ -74,7 +74,7 @@ async function dataFile(dir: string, name: string): Promise<DataFile | null> {
   }
 }
 
-/** `file NAME seq N type b|i|h …`, a line each (source: aof.c). @returns the base and the increments. */
+/** Lines of `file NAME seq N type b|i|h …` (source: aof.c). @returns the base and the increments. */
 export function parseManifest(text: string): readonly string[] | null {
   const parts: string[] = [];
   for (const line of text.split('\n')) {
@@ -95,7 +95,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   b: '\b',
 };
 
-/** A name with a blank or anything beyond ASCII: `\xc3` is a byte, of which several are a letter (source: sds.c). */
+/** A name with a space or non-ASCII characters: `\xc3` is one byte of a letter (source: sds.c). */
 function unquote(quoted: string): string {
   const bytes = quoted
     .slice(1, -1)
@@ -106,9 +106,10 @@ function unquote(quoted: string): string {
 }
 
 /**
- * Where the server's folder lies in our own file system.
+ * Finds the server's folder in our own file system.
  *
- * @param reported `CONFIG GET dir`, in the server's file system; `null` where it may not be asked.
+ * @param reported `CONFIG GET dir`, a path in the server's file system; `null` where we may not ask.
+ * @throws the error of a folder that this user may not read, unless the files are in another one.
  */
 export async function findFolder(
   dataDir: string,
@@ -116,11 +117,11 @@ export async function findFolder(
   names: FileNames,
 ): Promise<string | null> {
   let denied: unknown;
-  for (const folder of await candidates(dataDir, reported)) {
+  for (const folder of await candidateFolders(dataDir, reported)) {
     try {
       if ((await readAof(folder, names)) ?? (await readRdb(folder, names))) return folder;
     } catch (error) {
-      // Told below, where the files lie nowhere else.
+      // Thrown below, unless the files are in another folder.
       if (!isDenied(error)) throw error;
       denied = error;
     }
@@ -129,20 +130,23 @@ export async function findFolder(
   return null;
 }
 
-async function candidates(dataDir: string, reported: string | null): Promise<readonly string[]> {
-  if (reported === null) return await below(dataDir, DEEPEST);
+async function candidateFolders(
+  dataDir: string,
+  reported: string | null,
+): Promise<readonly string[]> {
+  if (reported === null) return await foldersBelow(dataDir, DEEPEST);
   const inside = reported === dataDir || reported.startsWith(`${dataDir}${sep}`);
   const parts = reported.split(sep).filter((part) => part !== '');
   const tails = parts.map((_part, at) => join(dataDir, ...parts.slice(at)));
   return [...(inside ? [reported] : []), ...tails, dataDir];
 }
 
-async function below(folder: string, depth: number): Promise<string[]> {
+async function foldersBelow(folder: string, depth: number): Promise<string[]> {
   const found = [folder];
   if (depth === 0) return found;
   for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
     if (entry.isDirectory() && !entry.name.startsWith('.') && !isForeign(entry.name)) {
-      found.push(...(await below(join(folder, entry.name), depth - 1)));
+      found.push(...(await foldersBelow(join(folder, entry.name), depth - 1)));
     }
   }
   return found;

@@ -6,15 +6,15 @@ import { numberOf } from '../connection/replies.ts';
 import type { ServerFacts } from '../server.ts';
 
 const MIB = 2 ** 20;
-/** What a save may need of memory while writers wait: few pages are copied then. */
+/** Share of the memory that a save may copy while writers wait: few pages change then. */
 const COPIED_SHARE = 0.05;
-/** A page-table entry of 8 bytes for each page of 4 KiB is copied by fork. */
+/** Fork copies a page-table entry of 8 bytes for each page of 4 KiB. */
 const PAGE_TABLE_SHARE = 8 / 4_096;
 
 /**
- * Is there memory for the fork of a save?
+ * Checks that there is enough memory to fork for a save.
  *
- * @returns notes, where that cannot be told.
+ * @returns notes, where this cannot be checked.
  * @throws QuiesceError ENGINE_RESOURCES
  */
 export async function checkMemory({ info }: ServerFacts): Promise<string[]> {
@@ -23,7 +23,7 @@ export async function checkMemory({ info }: ServerFacts): Promise<string[]> {
   const total = numberOf(info, 'total_system_memory') ?? 0;
   if (!machine || Math.abs(total - machine.total) > machine.total * 0.01) {
     return [
-      'Whether there is memory for the fork of a save could not be checked: the server tells of another machine than this one.',
+      'The memory for the fork of a save could not be checked: the server reports the memory of another machine.',
     ];
   }
   const copied = Math.max(rss * COPIED_SHARE, numberOf(info, 'rdb_last_cow_size') ?? 0);
@@ -31,7 +31,7 @@ export async function checkMemory({ info }: ServerFacts): Promise<string[]> {
   const lacks = (what: string, free: number, hint: string): QuiesceError =>
     new QuiesceError(
       'ENGINE_RESOURCES',
-      `There is not enough memory to fork a save: ${what} is ${mib(free)}, and it may need ${mib(needed)}.`,
+      `There is not enough memory to fork for a save: ${what} is ${mib(free)}, and the save may need ${mib(needed)}.`,
       { hint },
     );
   if (machine.available < needed) {
@@ -44,7 +44,7 @@ export async function checkMemory({ info }: ServerFacts): Promise<string[]> {
   const left = machine.commitLimit - machine.committed;
   if (machine.overcommit === 2 && left < rss) {
     throw lacks(
-      'what may still be committed',
+      'the memory that may still be committed',
       left,
       'Set vm.overcommit_memory to 1, as the Redis documentation advises.',
     );
@@ -52,7 +52,7 @@ export async function checkMemory({ info }: ServerFacts): Promise<string[]> {
   return [];
 }
 
-/** @throws QuiesceError ENGINE_RESOURCES where the volume has no room for what a freeze writes */
+/** @throws QuiesceError ENGINE_RESOURCES where the volume has too little space for what a freeze writes */
 export async function checkDisk(
   { info }: ServerFacts,
   persistence: Persistence,
@@ -63,15 +63,15 @@ export async function checkDisk(
   const free = bavail * bsize;
   const last = await stat(join(dir, dbfilename)).catch(() => undefined);
   const dataset = numberOf(info, 'used_memory_dataset') ?? numberOf(info, 'used_memory') ?? 0;
-  // A save is written beside the file it replaces. Before the first one only its upper bound is known.
+  // A save is written next to the file it replaces. Before the first save only an upper bound is known.
   const save = last ? Math.max(last.size * 1.25, Math.min(dataset, last.size * 4)) : dataset;
   const buffered = numberOf(info, 'aof_buffer_length') ?? 0;
   const needed = Math.round(MIB + (persistence === 'rdb' ? save : buffered));
   if (free >= needed) return;
   throw new QuiesceError(
     'ENGINE_RESOURCES',
-    `The volume of ${dir} has ${mib(free)} free, and a freeze may write ${mib(needed)} to it.`,
-    { hint: 'Free space on the volume, or make it larger.' },
+    `The volume of ${dir} has ${mib(free)} free, but a freeze may write ${mib(needed)} to it.`,
+    { hint: 'Free space on the volume, or enlarge it.' },
   );
 }
 

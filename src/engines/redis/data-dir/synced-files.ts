@@ -15,12 +15,12 @@ import {
 import { numberOf } from '../connection/replies.ts';
 import type { ServerFacts } from '../server.ts';
 
-/** What is hashed of each end of a file: enough to tell it from another one, and quick. */
+/** How much of each end of a file is hashed: quick, and enough to tell it from another file. */
 const EDGE_BYTES = 64 * 1024;
 
-/** What the receipt tells of one file, to be found again in the copy. */
-export interface FilePrint {
-  /** Within the server's folder. */
+/** Identifies one file in the receipt, so that the copy can be checked for it. */
+export interface Fingerprint {
+  /** The path within the server's folder. */
   readonly name: string;
   readonly size: number;
   /** SHA-256 of its first and of its last 64 KiB (of all of it where it is smaller). */
@@ -28,12 +28,12 @@ export interface FilePrint {
   readonly tail: string;
 }
 
-/** A file that was synced after it was looked at: as long as it is the same, it is on the disk. */
+/** A file that was synced after its state was read. As long as it stays the same, it is on the disk. */
 export interface SyncedFile extends DataFile {
-  readonly print: FilePrint;
+  readonly fingerprint: Fingerprint;
 }
 
-/** The server's own files, on a volume that the sidecar sees as well. */
+/** The server's own files, on a volume that is mounted in the sidecar as well. */
 export class ServerFiles {
   /** The server's folder, in our file system. */
   readonly dir: string;
@@ -52,7 +52,7 @@ export class ServerFiles {
   }
 
   /**
-   * Finds them. A server that has saved nothing yet has none: then its folder must be the one it reports.
+   * Finds the files. A server that has not saved yet has none: its folder is then the one it reports.
    *
    * @throws QuiesceError ENGINE_DATA_MISMATCH where the volume holds nothing of this server.
    */
@@ -74,15 +74,15 @@ export class ServerFiles {
       throw unreadable(dataDir, error);
     }
     throw mismatch(
-      `${dataDir} holds neither an AOF nor an RDB file of this server (it keeps them in ${reported ?? 'a folder it does not tell'})`,
+      `${dataDir} holds neither an AOF nor an RDB file of this server (its dir is ${reported ?? 'not reported'})`,
     );
   }
 
   /**
-   * Writes what the kernel still keeps in memory of these files to the disk, whoever has written it,
-   * and the names of the folders, too: fdatasync and fsync, of which the server's own word is no part.
+   * Writes to the disk everything that the kernel still caches of these files (fdatasync) and of the
+   * names in their folders (fsync). It does not depend on what the server reports.
    *
-   * @param before what was synced already: one that is still the same is not touched again.
+   * @param before files synced earlier: one that is unchanged is not synced again.
    */
   async sync(
     files: readonly DataFile[],
@@ -110,17 +110,17 @@ export class ServerFiles {
   async #sync(file: DataFile): Promise<SyncedFile> {
     const handle = await open(join(this.dir, file.name), 'r');
     try {
-      const [print] = await Promise.all([edges(handle, file), handle.datasync()]);
-      return { ...file, print };
+      const [fingerprint] = await Promise.all([readFingerprint(handle, file), handle.datasync()]);
+      return { ...file, fingerprint };
     } finally {
       await handle.close();
     }
   }
 
   /**
-   * The AOF, once it is proven to be this server's by `requireWritten`.
+   * The files of the AOF. Only `requireWritten` proves that they are this server's.
    *
-   * @param before its files as they were: as long as the manifest is the same, so is their list.
+   * @param before its files at the last look: while the manifest is unchanged, so is their list.
    */
   async aof(before: readonly DataFile[] = []): Promise<readonly DataFile[]> {
     const files = await this.#read(async () => {
@@ -136,11 +136,11 @@ export class ServerFiles {
     return files;
   }
 
-  /** @throws QuiesceError ENGINE_DATA_MISMATCH where these are not as many bytes as the server says it has written. */
+  /** @throws QuiesceError ENGINE_DATA_MISMATCH where their size differs from what the server reports as written. */
   requireWritten(files: readonly DataFile[], facts: ServerFacts): void {
     const parts = files.filter(({ name }) => !name.endsWith('.manifest'));
     const total = parts.reduce((sum, { size }) => sum + size, 0);
-    // The base that a new server begins with is not in its count (measured, 7.0 to 9.1).
+    // The server's count leaves out the base file that a new server begins with (measured, 7.0 to 9.1).
     const withoutBase = total - (parts.length > 1 ? (parts[0]?.size ?? 0) : 0);
     const counted = numberOf(facts.info, 'aof_current_size');
     if (counted === total || counted === withoutBase) return;
@@ -149,12 +149,12 @@ export class ServerFiles {
     );
   }
 
-  /** The RDB file, proven to be of this save: not older than its beginning on the server's clock. */
+  /** The RDB file, proven to be of this save: it is not older than the beginning of the save. */
   async rdbOf(facts: ServerFacts, begunAtMs: number): Promise<readonly DataFile[]> {
     const file = await this.#read(() => readRdb(this.dir, this.names));
     if (file === null)
       throw mismatch(`${this.dir} holds no ${this.names.dbfilename}, but the server has saved one`);
-    // A file system stamps with a coarse clock: some milliseconds behind.
+    // File systems stamp with a coarse clock that lags by some milliseconds.
     if (file.mtimeMs < begunAtMs - 1_000) {
       throw mismatch(
         `${join(this.dir, file.name)} is older than the save that ${facts.flavor} has just made`,
@@ -163,21 +163,21 @@ export class ServerFiles {
     return [file];
   }
 
-  /** Whether these are the very files that were synced: what was put in the place of one is not. */
+  /** Whether these are still the files that were synced, unchanged and not replaced. */
   async areStill(synced: readonly SyncedFile[]): Promise<boolean> {
     const names = synced.map(({ name }) => name);
     const now = await this.#read(() => dataFiles(this.dir, names));
     return now?.every((file, at) => isSame(file, synced[at])) ?? false;
   }
 
-  /** @throws QuiesceError COPY_UNSUPPORTED where a snapshot of the one volume would lack some of them. */
+  /** @throws QuiesceError COPY_UNSUPPORTED where a snapshot of one volume would lack some of the files. */
   async requireOneVolume(files: readonly DataFile[], copy: CopyMethod): Promise<void> {
     const { dev } = await stat(this.dataDir);
     const elsewhere = files.find(({ device }) => device !== dev);
     if (copy !== 'snapshot' || elsewhere === undefined) return;
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
-      `${join(this.dir, elsewhere.name)} does not lie on the volume of ${this.dataDir}: a snapshot of that volume would lack it.`,
+      `${join(this.dir, elsewhere.name)} is not on the volume of ${this.dataDir}: a snapshot of that volume would lack it.`,
       { hint: 'Keep all files of the server on one volume, or set QUIESCE_COPY=volumes.' },
     );
   }
@@ -200,20 +200,20 @@ function isSame(one: DataFile, other: DataFile | undefined): boolean {
   );
 }
 
-/** @param size of the file as it was: what has been appended since is left out. */
-export async function printOf(dir: string, name: string, size: number): Promise<FilePrint> {
+/** @param size of the file at the freeze: bytes appended since are left out. */
+export async function fingerprintOf(dir: string, name: string, size: number): Promise<Fingerprint> {
   const file = await open(join(dir, name), 'r');
   try {
-    return await edges(file, { name, size });
+    return await readFingerprint(file, { name, size });
   } finally {
     await file.close();
   }
 }
 
-async function edges(
+async function readFingerprint(
   file: FileHandle,
   { name, size }: Pick<DataFile, 'name' | 'size'>,
-): Promise<FilePrint> {
+): Promise<Fingerprint> {
   const edge = async (at: number): Promise<string> => {
     const buffer = Buffer.alloc(Math.min(EDGE_BYTES, size - at));
     const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
@@ -237,7 +237,7 @@ function unreadable(path: string, error: unknown): QuiesceError {
       cause: error,
       ...(denied
         ? {
-            hint: "Run the sidecar as the server's user or in its group (runAsUser, fsGroup), or leave out QUIESCE_DATA_DIR.",
+            hint: "Run the sidecar as the server's user or in its group (runAsUser, fsGroup), or unset QUIESCE_DATA_DIR.",
           }
         : {}),
     },

@@ -7,20 +7,20 @@ import type { RedisSettings } from '../connection/settings.ts';
 import { lookUntil } from '../../../lib/deadline.ts';
 
 const LOOK_EVERY_MS = 10;
-/** Of replicas of replicas: two that follow each other have no end. */
+/** Longest chain of replicas that is followed: two that follow each other would never end. */
 const LONGEST_CHAIN = 8;
 
-/** Where the primary was when it was asked, and that the replica has come there since. */
+/** The primary's offset when it was asked. The replica has reached it since. */
 export interface CaughtUp {
   readonly primary: string;
-  /** The primary's replication offset when it was asked: every write acknowledged before is below it. */
+  /** The primary's replication offset when it was asked; every write acknowledged before then is below it. */
   readonly offset: number;
   readonly waitedMs: number;
 }
 
 /**
- * Asks the primary how far it is and waits until this replica has come there. The deadline is the
- * freeze's own timeout. The primary is asked under the same user and with the same TLS as the replica.
+ * Asks the primary for its offset and waits until this replica has reached it. The freeze's timeout is
+ * the deadline. The primary is asked as the same user and with the same TLS settings as the replica.
  *
  * @throws QuiesceError ENGINE_NOT_STREAMING where the link is down or the primary cannot be asked.
  */
@@ -32,16 +32,16 @@ export async function catchUp(
 ): Promise<CaughtUp> {
   const begun = performance.now();
   const replica = await readServer(session, signal);
-  requireLink(replica.info);
+  requireReplicationLink(replica.info);
   const { name, facts } = await askPrimary(replica, settings, signal);
   if (facts.replid !== replica.replid) {
     throw notStreaming(
-      `the primary ${name} has another history (master_replid ${facts.replid}) than this replica (${replica.replid})`,
+      `the primary ${name} and this replica have different histories (master_replid ${facts.replid} and ${replica.replid})`,
     );
   }
   const look = async (): Promise<true | undefined> => {
     const now = await readServer(session, signal);
-    requireLink(now.info);
+    requireReplicationLink(now.info);
     const behind = facts.offset - (numberOf(now.info, 'slave_repl_offset') ?? 0);
     if (behind <= 0) return true;
     context.progress(`waiting for the replica: ${behind} bytes behind its primary`);
@@ -51,7 +51,7 @@ export async function catchUp(
   return { primary: name, offset: facts.offset, waitedMs: performance.now() - begun };
 }
 
-/** Follows a chain of replicas to its end: one in between may lack what the primary has acknowledged. */
+/** Follows a chain of replicas up to the primary: one in between may lack writes that it acknowledged. */
 async function askPrimary(
   replica: ServerFacts,
   settings: RedisSettings,
@@ -63,7 +63,7 @@ async function askPrimary(
     if (facts.role === 'primary') return { name, facts };
     below = facts;
   }
-  throw notStreaming(`after ${LONGEST_CHAIN} replicas, each of the next, there is no primary yet`);
+  throw notStreaming(`a chain of ${LONGEST_CHAIN} replicas leads to no primary`);
 }
 
 async function askSource(
@@ -84,14 +84,16 @@ async function askSource(
   } catch (error) {
     if (signal.aborted) throw error;
     const why = error instanceof QuiesceError ? error.message : 'it did not answer.';
-    throw notStreaming(`its primary cannot be asked how far it is: ${why.replace(/\.$/, '')}`);
+    throw notStreaming(`its primary cannot be asked for its offset: ${why.replace(/\.$/, '')}`);
   }
 }
 
-function requireLink(info: Info): void {
+function requireReplicationLink(info: Info): void {
   if (info.get('role') !== 'slave') throw notStreaming('it is a primary now');
   if (info.get('master_sync_in_progress') === '1')
-    throw notStreaming('it is being filled by its primary (master_sync_in_progress)');
+    throw notStreaming(
+      'it is in a full synchronization with its primary (master_sync_in_progress)',
+    );
   if (info.get('master_link_status') === 'up') return;
   throw notStreaming(
     `the link to its primary is ${info.get('master_link_status')}, since ${info.get('master_link_down_since_seconds') ?? 'some'} s`,
@@ -101,9 +103,9 @@ function requireLink(info: Info): void {
 function notStreaming(why: string): QuiesceError {
   return new QuiesceError(
     'ENGINE_NOT_STREAMING',
-    `Whether this replica has what its primary acknowledged cannot be known: ${why}.`,
+    `This replica may lack writes that its primary acknowledged: ${why}.`,
     {
-      hint: 'Mend replication, and let the sidecar reach the primary with the same user and password; or freeze the primary.',
+      hint: 'Repair replication, and let the sidecar reach the primary with the same user and password; or freeze the primary.',
     },
   );
 }

@@ -2,15 +2,15 @@ import { parseInfo } from '../connection/replies.ts';
 import { readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
 
-/** A look at a server with how often each command was carried out: what a hold is compared by. */
+/** The state of a server and its command counts: two of these are compared to prove that a hold held. */
 export interface Evidence extends ServerFacts {
-  /** `debug`, `config|resetstat`, … → calls, rejected ones left out. */
+  /** `debug`, `config|resetstat`, … → number of calls, without rejected ones. */
   readonly commands: ReadonlyMap<string, number>;
 }
 
 /**
- * Reads both in one round trip. The counts come first: a command that runs between the two is then
- * counted at the next look, never taken for one from before the hold.
+ * Reads both in one round trip. The counts are read first: the next look then counts a command that
+ * runs between the two, and does not mistake it for one from before the hold.
  */
 export async function readEvidence(session: Session, signal: AbortSignal): Promise<Evidence> {
   const counting = session.call(signal, 'INFO', 'commandstats');
@@ -19,7 +19,7 @@ export async function readEvidence(session: Session, signal: AbortSignal): Promi
   return { ...server, commands: countsIn(String(await counting)) };
 }
 
-/** `cmdstat_NAME:calls=N,usec=…`, a line each; from 7.0 on a subcommand has a line of its own. */
+/** Lines of `cmdstat_NAME:calls=N,usec=…`; from 7.0 on each subcommand has its own line. */
 export function countsIn(text: string): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const [field, value] of parseInfo(text)) {
@@ -30,14 +30,14 @@ export function countsIn(text: string): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** How often a command was carried out between two looks; negative: the counts began anew. */
+/** How often a command ran between two looks; negative: the counts were reset. */
 export function callsBetween(then: Evidence, now: Evidence, command: string): number {
   return (now.commands.get(command) ?? 0) - (then.commands.get(command) ?? 0);
 }
 
 /**
- * Did somebody set the server's counters back (CONFIG RESETSTAT)? A count that fell says so, and that
- * of the command itself, which is the first one counted again (measured, 7.0.15 and Valkey 8.0.1).
+ * Whether the server's counters were reset (CONFIG RESETSTAT). A count that fell shows it. So does the
+ * count of that command, which is the first one counted again (measured, 7.0.15 and Valkey 8.0.1).
  */
 export function wereReset(then: Evidence, now: Evidence): boolean {
   const fell = [...then.commands.keys()].some((command) => callsBetween(then, now, command) < 0);

@@ -3,7 +3,7 @@ import type { JsonObject } from '../../engine.ts';
 import { RefusedError, parsePairs } from '../connection/replies.ts';
 import type { Session } from '../connection/session.ts';
 
-/** The settings a freeze reads, and of which it may change some. */
+/** The settings that a freeze reads; it may change some of them. */
 const READ = [
   'dir',
   'dbfilename',
@@ -18,7 +18,7 @@ const READ = [
 
 export type ServerSettings = ReadonlyMap<string, string>;
 
-/** @returns the refusal itself where the server does not let us read its settings. */
+/** @returns the refusal where the server does not let us read its settings. */
 export async function readSettings(
   session: Session,
   signal: AbortSignal,
@@ -35,31 +35,31 @@ export async function readSettings(
 }
 
 /**
- * What a freeze has changed on the server, or is about to, as the journal keeps it. Both outlive our
- * connection and our process: the settings until somebody sets them again, the pause until its end.
+ * What a freeze has changed on the server or is about to change, as kept in the journal. The changes
+ * outlive our connection and process: settings until they are set again, the pause until it ends.
  */
-const claimSchema = z.object({
+const changesSchema = z.object({
   runId: z.string(),
-  /** Setting → what it was and what the freeze makes of it. */
+  /** Setting → its value before the freeze and its value during it. */
   settings: z.record(z.string(), z.object({ was: z.string(), held: z.string() })),
 });
-export type Claim = z.infer<typeof claimSchema>;
+export type SettingChanges = z.infer<typeof changesSchema>;
 
-export function claimJournal(claim: Claim): JsonObject {
-  return { redis: claim };
+export function changesJournal(changes: SettingChanges): JsonObject {
+  return { redis: changes };
 }
 
-export function claimIn(journal: JsonObject | null): Claim | null {
-  return claimSchema.safeParse(journal?.['redis']).data ?? null;
+export function changesIn(journal: JsonObject | null): SettingChanges | null {
+  return changesSchema.safeParse(journal?.['redis']).data ?? null;
 }
 
-/** What a freeze changes: `auto-aof-rewrite-percentage` for all of it, the others for moments. */
-export function makeClaim(
+/** The changes that a freeze will make. Settings that are unknown or already right are left out. */
+export function planChanges(
   runId: string,
   settings: ServerSettings | null,
   wanted: Readonly<Record<string, string>>,
-): Claim {
-  const changes: Claim['settings'] = {};
+): SettingChanges {
+  const changes: SettingChanges['settings'] = {};
   for (const [name, held] of Object.entries(wanted)) {
     const was = settings?.get(name);
     if (was !== undefined && was !== held) changes[name] = { was, held };
@@ -67,71 +67,71 @@ export function makeClaim(
   return { runId, settings: changes };
 }
 
-/** What of a claim is left once the others are put back: what somebody makes of those then is theirs. */
-export function claimOf(claim: Claim, names: readonly string[]): Claim {
-  const left = Object.entries(claim.settings).filter(([name]) => names.includes(name));
-  return { ...claim, settings: Object.fromEntries(left) };
+/** Only the changes to these settings. The others are already restored; later changes to them are not ours. */
+export function onlyChanges(changes: SettingChanges, names: readonly string[]): SettingChanges {
+  const left = Object.entries(changes.settings).filter(([name]) => names.includes(name));
+  return { ...changes, settings: Object.fromEntries(left) };
 }
 
-/** Makes settings what the freeze wants, in this order and in one round trip: writers may wait for it. */
-export async function change(
+/** Sets these settings for the freeze, in this order and in one round trip: writers may be waiting. */
+export async function applyChanges(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  await setAll(session, claim, names, 'held', signal);
+  await setAll(session, changes, names, 'held', signal);
 }
 
-/** Puts back at once what `change` has just made, in one round trip: writers wait for it. */
-export async function putBack(
+/** Reverts what `applyChanges` has just done, in one round trip: writers are waiting. */
+export async function revertChanges(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
-  await setAll(session, claim, names, 'was', signal);
+  await setAll(session, changes, names, 'was', signal);
 }
 
 async function setAll(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   names: readonly string[],
   to: 'was' | 'held',
   signal: AbortSignal,
 ): Promise<void> {
   const made = names.flatMap((name) => {
-    const setting = claim.settings[name];
+    const setting = changes.settings[name];
     return setting ? [session.call(signal, 'CONFIG', 'SET', name, setting[to])] : [];
   });
   await Promise.all(made);
 }
 
-/** What the settings of a claim are now, in one round trip. */
-export async function readClaimed(
+/** The present values of the changed settings, read in one round trip. */
+export async function readChanged(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   signal: AbortSignal,
 ): Promise<ServerSettings> {
   const replies = await Promise.all(
-    Object.keys(claim.settings).map((name) => session.call(signal, 'CONFIG', 'GET', name)),
+    Object.keys(changes.settings).map((name) => session.call(signal, 'CONFIG', 'GET', name)),
   );
   return new Map(replies.flatMap((reply) => [...parsePairs(reply)]));
 }
 
 /**
- * Puts settings back exactly as they were found, all at once, for writers wait for it. One that is no
- * longer what the freeze made of it was set by somebody else since: that one is left alone.
+ * Restores the settings exactly as they were found, all at once: writers are waiting. A setting that no
+ * longer has the freeze's value was changed by another client since, and is left alone.
  *
- * @param now as `readClaimed` has found them.
+ * @param now the present values, from `readChanged`.
  */
-export async function restore(
+export async function restoreSettings(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   now: ServerSettings,
   signal: AbortSignal,
 ): Promise<void> {
-  const changed = Object.entries(claim.settings).filter(
+  const changed = Object.entries(changes.settings).filter(
     ([name, { held }]) => now.get(name) === held,
   );
   await Promise.all(

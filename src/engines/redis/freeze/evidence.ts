@@ -1,20 +1,20 @@
 import type { Breach } from '../../engine.ts';
 import { callsBetween, type Evidence, wereReset } from './commands.ts';
 import { numberOf } from '../connection/replies.ts';
-import { childAtWork, keyCounts, type ServerFacts } from '../server.ts';
+import { runningChild, keyCounts, type ServerFacts } from '../server.ts';
 
 export type Differences = Breach[];
 
 /**
- * What proves that no write went in between two looks at a server: counters that every write moves.
- * The pause itself proves nothing, for it can end (somebody's UNPAUSE, a jump of the server's clock)
- * and begin again.
+ * Compares two looks at a server. No difference proves that no write went in between them, because
+ * every write moves a counter. The pause itself proves nothing: it can end (another client's UNPAUSE, a
+ * jump of the server's clock) and begin again.
  *
- * With an AOF: every write is appended to it, so its size and buffer stand still, and it was not
- * rewritten. Without: `rdb_changes_since_last_save` counts every change and only a save takes it back.
- * Deletions by expiry and eviction have counters of their own. What replaces the data and moves none of
- * these, or moves them back within the second that `rdb_last_save_time` has for its unit, is told by the
- * counts of commands and of keys.
+ * With an AOF, every write is appended to it: its size must be unchanged, its buffer empty, and it must
+ * not have been rewritten. Without one, `rdb_changes_since_last_save` counts every change, and only a
+ * save resets it. Expiry and eviction have counters of their own. A command may replace the data and
+ * move none of these, or reset them within the one-second resolution of `rdb_last_save_time`. The counts
+ * of commands and of keys show it.
  */
 export function compare(then: Evidence, now: Evidence): Differences {
   if (now.runId !== then.runId) {
@@ -29,7 +29,7 @@ export function compare(then: Evidence, now: Evidence): Differences {
     return [
       {
         code: 'role-changed',
-        note: `The server was a ${then.role} and is a ${now.role} now: a failover during the hold. A Sentinel may have written the settings of the freeze to its configuration file (CONFIG REWRITE): look at auto-aof-rewrite-percentage there.`,
+        note: `The server was a ${then.role} and is now a ${now.role}: a failover happened during the hold. A Sentinel may have written the settings of the freeze to its configuration file (CONFIG REWRITE): check auto-aof-rewrite-percentage there.`,
       },
     ];
   }
@@ -37,15 +37,15 @@ export function compare(then: Evidence, now: Evidence): Differences {
     return [
       {
         code: 'counters-reset',
-        note: "The server's counters were set back during the hold (CONFIG RESETSTAT), and nothing proves any more that no write went in.",
+        note: "The server's counters were reset during the hold (CONFIG RESETSTAT), so it cannot be proven that no write went in.",
       },
     ];
   }
   const found: Differences = [];
-  if (now.replid !== then.replid && !firstReplica(then, now)) {
+  if (now.replid !== then.replid && !isFirstReplica(then, now)) {
     found.push({
       code: 'replication-changed',
-      note: `The data follows another history now (master_replid ${then.replid} then, ${now.replid} now): a failover during the hold.`,
+      note: `The data now follows another history (master_replid ${then.replid} then, ${now.replid} now): a failover happened during the hold.`,
     });
   }
   if (differ(then, now, 'aof_enabled')) {
@@ -64,7 +64,7 @@ export function compare(then: Evidence, now: Evidence): Differences {
   if (then.info.get('paused_actions') !== undefined && paused !== then.info.get('paused_actions')) {
     found.push({
       code: 'pause-ended',
-      note: `Writers are no longer paused (paused_actions: ${paused}): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
+      note: `Writers are no longer paused (paused_actions: ${paused}): another client ran CLIENT UNPAUSE, or the server's clock jumped.`,
     });
   }
   return found;
@@ -82,7 +82,7 @@ function compareLostKeys(then: Evidence, now: Evidence): Differences {
   }));
 }
 
-/** Commands that replace the data, or what lies on the disk, and need no write to do so. */
+/** Finds commands that replace the data or the files on the disk without a write. */
 function compareCommands(then: Evidence, now: Evidence): Differences {
   const ran = (commands: readonly string[]): string | undefined =>
     commands.find((command) => callsBetween(then, now, command) > 0);
@@ -98,26 +98,26 @@ function compareCommands(then: Evidence, now: Evidence): Differences {
   if (unseen !== undefined) {
     found.push({
       code: 'data-reloaded',
-      note: `${shownCommand(unseen)} was run during the hold: it can reload or change the data without a write, so what the server holds is not known to be what was frozen.`,
+      note: `${shownCommand(unseen)} was run during the hold: it can reload or change the data without a write, so the server may no longer hold the frozen data.`,
     });
   }
   return found;
 }
 
-/** FLUSHALL saves at once, and counts no change after it (measured, 7.0.15 and Valkey 8.0.1). */
+/** FLUSHALL saves immediately and then reports no changes (measured, 7.0.15 and Valkey 8.0.1). */
 const SAVING = ['save', 'bgsave', 'flushall'] as const;
-/** Of DEBUG the server does not count which of its commands ran. */
+/** The server does not count the subcommands of DEBUG separately, so any of them counts here. */
 const UNSEEN = ['debug', 'module|load', 'module|loadex', 'module|unload'] as const;
 
 function shownCommand(command: string): string {
   return command.replace('|', ' ').toUpperCase();
 }
 
-/** The data itself, as far as the server counts it: for the thaw, after all that tells more of why. */
+/** Compares the server's counts of the data. Called last at thaw: the other checks explain more. */
 export function compareData(then: ServerFacts, now: ServerFacts): Differences {
   const loaded = ['rdb_last_load_keys_loaded', 'rdb_last_load_keys_expired'];
   if (loaded.some((field) => differ(then, now, field))) {
-    return [{ code: 'data-reloaded', note: 'The server has loaded an RDB file during the hold.' }];
+    return [{ code: 'data-reloaded', note: 'The server loaded an RDB file during the hold.' }];
   }
   const [before, after] = [keyCounts(then.info), keyCounts(now.info)];
   const names = new Set([...Object.keys(before), ...Object.keys(after)]);
@@ -136,9 +136,9 @@ export function compareData(then: ServerFacts, now: ServerFacts): Differences {
 }
 
 /**
- * A replica that keeps RDB files only and was filled anew by its primary: that moves none of the other
- * counters. Every byte of an unbroken link is counted twice, as input and as what was read of the
- * history; of a link made anew the two differ (measured, 7.0.15 and Valkey 8.0.1).
+ * Detects that a replica with RDB files only was synchronized again by its primary, which moves none of
+ * the other counters. On an unbroken link every byte is counted twice: as input, and as history read.
+ * After a reconnection the two counts differ (measured, 7.0.15 and Valkey 8.0.1).
  */
 export function compareLink(then: ServerFacts, now: ServerFacts): Differences {
   if (then.info.get('aof_enabled') === '1') return [];
@@ -149,18 +149,18 @@ export function compareLink(then: ServerFacts, now: ServerFacts): Differences {
   return [
     {
       code: 'replication-interrupted',
-      note: 'The link to the primary was made anew during the hold, and with it the primary may have put another file in the place of the one saved. With QUIESCE_DATA_DIR the file itself tells.',
+      note: 'The link to the primary was reestablished during the hold, so the saved file may have been replaced by one from the primary. With QUIESCE_DATA_DIR the file itself is checked.',
     },
   ];
 }
 
-/** A server that is found loading its data in the hold. @param sameRun is it still the process that was held? */
-export function isLoading(sameRun: boolean): Differences {
+/** For a server that loads its data during the hold. @param sameRun it is still the process that was held. */
+export function loadingBreach(sameRun: boolean): Differences {
   return sameRun
     ? [
         {
           code: 'data-reloaded',
-          note: 'The server is loading its data anew, as a replica does that is filled by its primary: what it held is gone.',
+          note: 'The server is loading its data again, as a replica does in a full synchronization: the frozen data is gone.',
         },
       ]
     : [
@@ -180,7 +180,7 @@ function compareAof(then: ServerFacts, now: ServerFacts): Differences {
     return [
       {
         code: 'rewritten-during-hold',
-        note: 'The AOF was rewritten during the hold, so it cannot be proven that no write went in, and copied files may not belong together.',
+        note: 'The AOF was rewritten during the hold, so it cannot be proven that no write went in, and the copied files may not match each other.',
       },
     ];
   }
@@ -189,7 +189,7 @@ function compareAof(then: ServerFacts, now: ServerFacts): Differences {
   return [
     {
       code: 'writes-went-in',
-      note: `The AOF has grown during the hold (${shown(then, now, 'aof_current_size')} bytes): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
+      note: `The AOF grew during the hold (${shown(then, now, 'aof_current_size')} bytes): another client ran CLIENT UNPAUSE, or the server's clock jumped.`,
     },
   ];
 }
@@ -198,7 +198,7 @@ function compareRdb(then: ServerFacts, now: ServerFacts): Differences {
   const saved = ['rdb_saves', 'rdb_last_save_time', 'total_forks'].some((field) =>
     differ(then, now, field),
   );
-  if (saved || childAtWork(now.info) !== null) {
+  if (saved || runningChild(now.info) !== null) {
     return [
       {
         code: 'saved-during-hold',
@@ -210,13 +210,13 @@ function compareRdb(then: ServerFacts, now: ServerFacts): Differences {
   return [
     {
       code: 'writes-went-in',
-      note: `Data was changed during the hold (rdb_changes_since_last_save ${shown(then, now, 'rdb_changes_since_last_save')}): somebody else ran CLIENT UNPAUSE, or the server's clock jumped.`,
+      note: `Data was changed during the hold (rdb_changes_since_last_save ${shown(then, now, 'rdb_changes_since_last_save')}): another client ran CLIENT UNPAUSE, or the server's clock jumped.`,
     },
   ];
 }
 
-/** The first replica that ever attaches makes its primary begin a history (source: replication.c). */
-function firstReplica(then: ServerFacts, now: ServerFacts): boolean {
+/** The first replica that ever attaches makes its primary start a new history (source: replication.c). */
+function isFirstReplica(then: ServerFacts, now: ServerFacts): boolean {
   return (
     then.role === 'primary' &&
     then.info.get('repl_backlog_active') === '0' &&

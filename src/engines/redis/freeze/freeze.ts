@@ -1,63 +1,62 @@
 import type { FreezeContext, Hold, JsonObject } from '../../engine.ts';
 import { type Durable, makeDurable, syncBefore } from './make-durable.ts';
 import { type HoldFacts, RedisHold } from './hold.ts';
-import type { Link } from '../connection/reconnecting.ts';
-import { Pauser } from './write-pause.ts';
-import { HELD_SETTINGS, type Plan, quiet } from './prepare.ts';
+import type { ReconnectingSession } from '../connection/reconnecting.ts';
+import { WritePause } from './write-pause.ts';
+import { HELD_SETTINGS, type FreezePlan, waitForChildren } from './prepare.ts';
 import type { CaughtUp } from './catch-up.ts';
 import { readSample } from './key-sample.ts';
 import { aofState, keyCounts, rdbState } from '../server.ts';
-import { change, claimJournal, claimOf } from './config-changes.ts';
-import { endClaim } from './recover.ts';
+import { applyChanges, changesJournal, onlyChanges } from './config-changes.ts';
+import { undoChanges } from './recover.ts';
 
 const UNDO_WITHIN_MS = 3_000;
 
-export interface Prepared {
-  readonly plan: Plan;
-  readonly link: Link;
-  /** On a replica. */
+export interface PreparedFreeze {
+  readonly plan: FreezePlan;
+  readonly connection: ReconnectingSession;
+  /** On a replica; `null` on a primary. */
   readonly caughtUp: CaughtUp | null;
   readonly sampleKeys: number;
 }
 
 /**
- * Guards against rewrites, pauses writers, makes durable what they were promised. Journals what it
- * will change before it changes it; what fails on the way is undone here, and where that fails, too,
- * by `recover`.
+ * Turns off rewrites of the AOF, pauses writers, and makes every acknowledged write durable. Journals
+ * each change before it makes it. A failure is undone here; if that fails too, `recover` undoes it.
  */
 export async function holdServer(
-  prepared: Prepared,
+  prepared: PreparedFreeze,
   context: FreezeContext,
   signal: AbortSignal,
 ): Promise<Hold> {
-  const { plan, link, sampleKeys } = prepared;
-  await context.remember(claimJournal(plan.claim));
+  const { plan, connection, sampleKeys } = prepared;
+  await context.remember(changesJournal(plan.changes));
   try {
-    const session = await link.session(signal);
-    await change(session, plan.claim, HELD_SETTINGS, signal);
-    await quiet(session, context, signal);
+    const session = await connection.session(signal);
+    await applyChanges(session, plan.changes, HELD_SETTINGS, signal);
+    await waitForChildren(session, context, signal);
     const before = await syncBefore(plan, signal);
     signal.throwIfAborted();
-    const pauser = new Pauser(context.ttlMs);
-    const durable = await makeDurable({ plan, session, pauser, before, context, signal });
+    const writePause = new WritePause(context.ttlMs);
+    const durable = await makeDurable({ plan, session, writePause, before, context, signal });
     const sample = await readSample(session, sampleKeys, signal);
-    // Where that took its time: the lease begins now, and the server's own switch with it.
-    if (sample) await pauser.refresh(session, signal);
+    // Sampling takes time: restart the server's dead-man's switch, since the lease begins now.
+    if (sample) await writePause.refresh(session, signal);
     signal.throwIfAborted();
-    return new RedisHold(describe(prepared, durable, sample), link, pauser);
+    return new RedisHold(factsOf(prepared, durable, sample), connection, writePause);
   } catch (error) {
-    const within = AbortSignal.timeout(UNDO_WITHIN_MS);
-    await link
-      .run(within, (session) => endClaim(session, plan.claim, false, within))
+    const deadline = AbortSignal.timeout(UNDO_WITHIN_MS);
+    await connection
+      .run(deadline, (session) => undoChanges(session, plan.changes, false, deadline))
       .then(() => context.remember({}))
       .catch(() => undefined);
-    link.close();
+    connection.close();
     throw error;
   }
 }
 
-function describe(
-  { plan, caughtUp }: Prepared,
+function factsOf(
+  { plan, caughtUp }: PreparedFreeze,
   { server, synced }: Durable,
   sample: JsonObject | null,
 ): HoldFacts {
@@ -70,7 +69,7 @@ function describe(
     databases: keyCounts(info),
     aof: aofState(info),
     rdb: rdbState(info),
-    // Whose fsync has put it on the disk: the server's own, the sidecar's, or both.
+    // Who synced the files to the disk: the server, the sidecar, or both.
     fsyncedBy: proofs,
     ...(caughtUp ? { primary: caughtUp.primary, primaryOffset: caughtUp.offset } : {}),
     ...(sample ? { sample } : {}),
@@ -83,14 +82,14 @@ function describe(
     dbfilename: plan.names.dbfilename,
     appendfilename: plan.names.appendfilename,
     appenddirname: plan.names.appenddirname,
-    files: synced.map(({ print }) => ({ ...print })),
+    files: synced.map(({ fingerprint }) => ({ ...fingerprint })),
   };
   return {
     mode: plan.persistence === 'rdb' ? 'paused-saved' : 'paused-fsynced',
     server,
     files: plan.files,
     synced,
-    claim: claimOf(plan.claim, HELD_SETTINGS),
+    changes: onlyChanges(plan.changes, HELD_SETTINGS),
     position,
     restore,
     reasons: plan.reasons,

@@ -4,23 +4,28 @@ import type { Breach, JsonObject } from '../../engine.ts';
 import { StatedHold } from '../../shared/stated-hold.ts';
 import { ANSWER_WITHIN_MS, Looks, RECONNECT_TRIES } from '../../shared/watch.ts';
 import { type Evidence, readEvidence } from './commands.ts';
-import { compare, compareData, compareLink, type Differences, isLoading } from './evidence.ts';
+import { compare, compareData, compareLink, type Differences, loadingBreach } from './evidence.ts';
 import type { ServerFiles, SyncedFile } from '../data-dir/synced-files.ts';
-import type { Link } from '../connection/reconnecting.ts';
-import type { Pauser } from './write-pause.ts';
+import type { ReconnectingSession } from '../connection/reconnecting.ts';
+import type { WritePause } from './write-pause.ts';
 import { type ServerFacts, toProbe } from '../server.ts';
-import { isNobodyThere } from '../connection/session.ts';
-import { type Claim, claimJournal, readClaimed, type ServerSettings } from './config-changes.ts';
-import { endClaim } from './recover.ts';
+import { isServerGone } from '../connection/session.ts';
+import {
+  type SettingChanges,
+  changesJournal,
+  readChanged,
+  type ServerSettings,
+} from './config-changes.ts';
+import { undoChanges } from './recover.ts';
 
 export interface HoldFacts {
   readonly mode: 'paused-fsynced' | 'paused-saved';
-  /** As the server was when all was on the disk: nothing may have moved since. */
+  /** The server when everything was on the disk: no counter may have moved since. */
   readonly server: Evidence;
-  /** Its files on the disk, where they are seen here. */
+  /** The server's files; `null` where the volume is not mounted here. */
   readonly files: ServerFiles | null;
   readonly synced: readonly SyncedFile[];
-  readonly claim: Claim;
+  readonly changes: SettingChanges;
   readonly position: JsonObject;
   readonly restore: JsonObject;
   readonly reasons: readonly string[];
@@ -28,34 +33,34 @@ export interface HoldFacts {
 }
 
 /**
- * Writers are paused and what they were promised is on the disk. The pause outlives connection and
- * process, and ends by itself with the lease. At once, and then each second, the server is asked
- * whether anything moved.
+ * Writers are paused and every acknowledged write is on the disk. The pause outlives the connection and
+ * this process, and ends by itself shortly after the lease. The server is asked immediately, and then
+ * every second, whether anything changed.
  */
 export class RedisHold extends StatedHold {
   readonly #facts: HoldFacts;
-  readonly #link: Link;
-  readonly #pauser: Pauser;
+  readonly #connection: ReconnectingSession;
+  readonly #writePause: WritePause;
   readonly #looks: Looks;
-  /** The settings as they were at the last look. */
+  /** The changed settings at the last look. */
   #found: ServerSettings | undefined;
 
-  constructor(facts: HoldFacts, link: Link, pauser: Pauser) {
+  constructor(facts: HoldFacts, connection: ReconnectingSession, writePause: WritePause) {
     const { server } = facts;
     super({
       ...facts,
       server: toProbe(server),
       writesBlocked: server.role === 'primary',
-      journal: claimJournal(facts.claim),
+      journal: changesJournal(facts.changes),
     });
     this.#facts = facts;
-    this.#link = link;
-    this.#pauser = pauser;
+    this.#connection = connection;
+    this.#writePause = writePause;
     this.#looks = new Looks({
-      // Not ended by the release: a look that is given up takes the connection with it.
+      // Not aborted by the release: an aborted look closes the connection.
       look: () => this.#look(AbortSignal.timeout(ANSWER_WITHIN_MS)),
       failed: (error, failures) =>
-        isNobodyThere(error) && failures >= RECONNECT_TRIES
+        isServerGone(error) && failures >= RECONNECT_TRIES
           ? serverLost(toQuiesceError(error).message)
           : [],
     });
@@ -66,25 +71,25 @@ export class RedisHold extends StatedHold {
   }
 
   async check(signal: AbortSignal): Promise<readonly Breach[]> {
-    const expired = this.#pauser.expired;
+    const expired = this.#writePause.expired;
     const server = await this.#lastLook(signal).catch((error: unknown) => {
-      if (isNobodyThere(error)) return null;
+      if (isServerGone(error)) return null;
       throw error;
     });
-    if (!server) return serverLost('nothing listens there any more');
+    if (!server) return serverLost('nothing listens at its address any more');
     const found = compare(this.#facts.server, server);
     if (found.length === 0) found.push(...(await unlessAborted(this.#unmoved(server), signal)));
     if (found.length === 0) found.push(...compareData(this.#facts.server, server));
     if (expired && found.length === 0) {
       found.push({
         code: 'pause-expired',
-        note: 'The time for which the server was told to pause writers had run out before the thaw.',
+        note: 'The pause of writers expired before the thaw.',
       });
     }
     return found;
   }
 
-  /** What no counter tells: whether what was made durable is still what lies on the disk. */
+  /** Checks what no counter shows: whether the files on the disk are still the ones made durable. */
   async #unmoved(server: ServerFacts): Promise<Differences> {
     const { files, synced } = this.#facts;
     if (!files) return server.role === 'replica' ? compareLink(this.#facts.server, server) : [];
@@ -93,43 +98,43 @@ export class RedisHold extends StatedHold {
     return [
       {
         code: 'files-replaced',
-        note: `Of the files ${names} not all are those of the freeze any more: somebody saved or put others in their place, or a primary filled its replica anew.`,
+        note: `Some of the files ${names} are no longer those of the freeze: a save or another process replaced them, or the primary synchronized this replica again.`,
       },
     ];
   }
 
   async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
-    if (this.#pauser.expired) {
+    if (this.#writePause.expired) {
       throw new QuiesceError(
         'ENGINE_FAILED',
-        'The pause of writers has run out already: it cannot be renewed without a gap.',
+        'The pause of writers has already expired, so it cannot be renewed without a gap.',
       );
     }
-    await this.#link.run(signal, (session) => this.#pauser.pause(session, ttlMs, signal));
+    await this.#connection.run(signal, (session) => this.#writePause.pause(session, ttlMs, signal));
   }
 
   async release(signal: AbortSignal): Promise<void> {
-    // Not waited for: it may be the one that the server does not answer.
+    // Not awaited: the server may never answer the current look.
     void this.#looks.stop();
     const found = this.#found;
-    // Only as long as it is fresh: a further try reads again.
+    // Use it only while it is fresh: a retry reads the settings again.
     this.#found = undefined;
     try {
-      const paused = !this.#pauser.expired;
-      await this.#link.run(signal, (session) =>
-        endClaim(session, this.#facts.claim, paused, signal, found),
+      const paused = !this.#writePause.expired;
+      await this.#connection.run(signal, (session) =>
+        undoChanges(session, this.#facts.changes, paused, signal, found),
       );
     } catch (error) {
-      // Its process is gone, and with it the pause and every setting that was changed.
-      if (!isNobodyThere(error)) throw error;
+      // The process is gone, and with it the pause and every changed setting.
+      if (!isServerGone(error)) throw error;
     }
-    this.#link.close();
+    this.#connection.close();
   }
 
-  /** With the settings that the release is to put back: writers wait for either, so in one round trip. */
+  /** Also reads the settings that the release will restore, in the same round trip: writers are waiting. */
   async #lastLook(signal: AbortSignal): Promise<Evidence> {
-    return await this.#link.run(signal, async (session) => {
-      const reading = readClaimed(session, this.#facts.claim, signal).catch(() => undefined);
+    return await this.#connection.run(signal, async (session) => {
+      const reading = readChanged(session, this.#facts.changes, signal).catch(() => undefined);
       const server = await readEvidence(session, signal);
       this.#found = await reading;
       return server;
@@ -138,12 +143,12 @@ export class RedisHold extends StatedHold {
 
   async #look(signal: AbortSignal): Promise<Differences> {
     const then = this.#facts.server;
-    return await this.#link.run(signal, async (session) => {
+    return await this.#connection.run(signal, async (session) => {
       try {
         return compare(then, await readEvidence(session, signal));
       } catch (error) {
         if (toQuiesceError(error).code !== 'ENGINE_STARTING') throw error;
-        return isLoading(session.runId === then.runId);
+        return loadingBreach(session.runId === then.runId);
       }
     });
   }

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import type { JsonObject } from '../../engine.ts';
 import type { Session } from '../connection/session.ts';
 
-/** Elements of one value that are read at most: sampling must not keep writers waiting. */
+/** At most this many elements of a value are read: sampling must not keep writers waiting. */
 const LARGEST = 1_000;
 const PAGE = 100;
 
-/** How a type's whole value is read, and whether its elements have an order of their own. */
+/** How to read a whole value of each type. `sorted`: its elements come in no order, so they are sorted. */
 const READ: Readonly<Record<string, { size: string; read: readonly string[]; sorted: boolean }>> = {
   string: { size: 'STRLEN', read: ['GETRANGE', '0', '-1'], sorted: false },
   list: { size: 'LLEN', read: ['LRANGE', '0', '-1'], sorted: false },
@@ -17,8 +17,10 @@ const READ: Readonly<Record<string, { size: string; read: readonly string[]; sor
 };
 
 /**
- * A digest of each of some keys of database 0, on request (REDIS_SAMPLE_KEYS): the first that SCAN
- * meets. Keys with a time to live and large values are left out. Key names stand in the receipt.
+ * Digests of up to `count` keys of database 0 (REDIS_SAMPLE_KEYS): the first that SCAN returns. Skips
+ * keys with a time to live and large values. The key names appear in the receipt.
+ *
+ * @returns key → digest; `null` where `count` is 0.
  */
 export async function readSample(
   session: Session,
@@ -40,7 +42,7 @@ export async function readSample(
   return sample;
 }
 
-/** SHA-256 over type and value, the same whatever the encoding; `null` for what is not sampled. */
+/** SHA-256 of type and value, whatever the encoding; `null` for a key that is not sampled. */
 export async function digestOf(
   session: Session,
   key: string,
@@ -58,7 +60,7 @@ export async function digestOf(
     .digest('hex');
 }
 
-/** Sets and hashes come in any order: elements, or pairs of field and value, by their bytes. */
+/** Sorts the elements of a set, or the pairs of a hash, by their bytes: the server returns them in any order. */
 function ordered(type: string, value: unknown): unknown {
   const items = (value as unknown[]).map(String);
   if (type === 'set') return items.sort();

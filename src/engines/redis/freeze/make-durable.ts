@@ -3,39 +3,39 @@ import { unlessAborted } from '../../../lib/deadline.ts';
 import type { FreezeContext } from '../../engine.ts';
 import { type Evidence, readEvidence } from './commands.ts';
 import type { SyncedFile } from '../data-dir/synced-files.ts';
-import type { Pauser } from './write-pause.ts';
-import { type Plan, quiet, SYNC_SETTINGS } from './prepare.ts';
+import type { WritePause } from './write-pause.ts';
+import { type FreezePlan, waitForChildren, SYNC_SETTINGS } from './prepare.ts';
 import { type Info, numberOf } from '../connection/replies.ts';
 import type { ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
-import { change, putBack } from './config-changes.ts';
+import { applyChanges, revertChanges } from './config-changes.ts';
 import { pause } from '../../../lib/deadline.ts';
 
 const LOOK_EVERY_MS = 5;
 
-/** A server whose acknowledged writes are on the disk, and the files that hold them. */
+/** A server whose acknowledged writes are all on the disk, and the files that hold them. */
 export interface Durable {
-  /** Read before the files were: what the hold is compared with until its end. */
+  /** Read before the files were. Every later look is compared with it. */
   readonly server: Evidence;
   readonly synced: readonly SyncedFile[];
 }
 
 interface Step {
-  readonly plan: Plan;
+  readonly plan: FreezePlan;
   readonly session: Session;
-  readonly pauser: Pauser;
-  /** What of the files was synced before writers were paused. */
+  readonly writePause: WritePause;
+  /** The files that were synced before writers were paused. */
   readonly before: readonly SyncedFile[];
   readonly context: FreezeContext;
   readonly signal: AbortSignal;
 }
 
 /**
- * Syncs the AOF as it is, while nobody waits: under the pause there is then little left to sync. Must
- * follow what keeps rewrites off.
+ * Syncs the AOF while writers still go on, so that little is left to sync under the pause. Call it after
+ * rewrites are turned off.
  */
 export async function syncBefore(
-  { persistence, files }: Plan,
+  { persistence, files }: FreezePlan,
   signal: AbortSignal,
 ): Promise<readonly SyncedFile[]> {
   if (!files || persistence === 'rdb') return [];
@@ -44,44 +44,46 @@ export async function syncBefore(
 }
 
 /**
- * Pauses writers, brings everything the server has acknowledged to the disk, and proves it: by
- * the server's own fsync where its answer means something, and by our own where the files are mounted.
- * Writers wait from its beginning on: few round trips, and all that can be done at once is.
+ * Pauses writers, writes everything the server has acknowledged to the disk, and proves it: by the
+ * server's fsync where its reply proves that, and by our own where the files are mounted. Writers wait
+ * from the beginning, so it makes few round trips and works in parallel.
  *
  * @throws QuiesceError ENGINE_FAILED, ENGINE_DATA_MISMATCH, COPY_UNSUPPORTED
  */
 export async function makeDurable(step: Step): Promise<Durable> {
-  const { plan, session, pauser, signal, context } = step;
-  // Not waited for: what follows it on the one connection is carried out after it.
-  const paused = pauser.pause(session, context.ttlMs, signal);
+  const { plan, session, writePause, signal, context } = step;
+  // Not awaited: the server executes later commands of this connection after it.
+  const paused = writePause.pause(session, context.ttlMs, signal);
   paused.catch(() => undefined);
   const durable = plan.persistence === 'rdb' ? await save(step, paused) : await flush(step, paused);
-  // The lease begins with the answer, and the server's own switch with it.
-  await pauser.refresh(session, signal);
+  // The lease begins when this returns: restart the server's dead-man's switch with it.
+  await writePause.refresh(session, signal);
   return durable;
 }
 
 /** The AOF: `appendfsync always` makes the server write and fsync before it answers. */
 async function flush(step: Step, paused: Promise<void>): Promise<Durable> {
-  const { plan, session, pauser, context, signal } = step;
+  const { plan, session, writePause, context, signal } = step;
   for (;;) {
-    // Answered after the fsync, so what is read after the answer is of after it, too.
-    const syncing = plan.serverSyncs ? change(session, plan.claim, SYNC_SETTINGS, signal) : null;
+    // The server replies after the fsync, so everything read after the reply is later than the fsync.
+    const syncing = plan.serverSyncs
+      ? applyChanges(session, plan.changes, SYNC_SETTINGS, signal)
+      : null;
     await Promise.all([paused, syncing]);
-    // With an answer, all is written by now: the files can be synced while the server is asked.
+    // After the reply everything is written: sync the files while the server is being asked.
     const early = syncing && syncAof(step);
     early?.catch(() => undefined);
-    // Back at once: nothing can be written before the thaw, and less is left behind by a crash.
+    // Revert immediately: nothing can be written before the thaw, and a crash leaves less behind.
     const [server] = await Promise.all([
       readEvidence(session, signal),
-      syncing && putBack(session, plan.claim, SYNC_SETTINGS, signal),
-      pauser.pause(session, context.ttlMs, signal),
+      syncing && revertChanges(session, plan.changes, SYNC_SETTINGS, signal),
+      writePause.pause(session, context.ttlMs, signal),
     ]);
     if (server.info.get('aof_last_write_status') !== 'ok')
       throw failed('write its AOF (aof_last_write_status)');
-    const left = unwritten(server.info);
+    const left = pendingWrite(server.info);
     if (left === null) {
-      // A file system may hang: writers must not wait for it beyond the end of the freeze.
+      // A file system may hang: writers must not wait for it after the freeze has ended.
       const synced = await unlessAborted(early ?? syncAof(step), signal);
       plan.files?.requireWritten(synced, server);
       return { server, synced };
@@ -91,7 +93,7 @@ async function flush(step: Step, paused: Promise<void>): Promise<Durable> {
   }
 }
 
-/** Its sizes are read before it is synced: as many bytes as the server has written, and all are on the disk. */
+/** Reads the sizes before it syncs: all bytes counted in them are then on the disk. */
 async function syncAof({ plan: { files }, context, before }: Step): Promise<readonly SyncedFile[]> {
   if (!files) return [];
   const found = await files.aof(before);
@@ -102,12 +104,12 @@ async function syncAof({ plan: { files }, context, before }: Step): Promise<read
   return synced;
 }
 
-/** RDB only: a save of the data that no writer can change any more. */
+/** RDB only: saves the data, which no writer can change any more. */
 async function save(step: Step, paused: Promise<void>): Promise<Durable> {
-  const { session, pauser, context, signal } = step;
+  const { session, writePause, context, signal } = step;
   const begunAt = Date.now();
   await paused;
-  const before = await begin(step);
+  const before = await beginSave(step);
   for (;;) {
     const server = await readEvidence(session, signal);
     if (server.info.get('rdb_bgsave_in_progress') !== '1') {
@@ -116,7 +118,7 @@ async function save(step: Step, paused: Promise<void>): Promise<Durable> {
       return { server, synced };
     }
     context.progress(saveProgress(server.info));
-    await pauser.keep(session, signal);
+    await writePause.keep(session, signal);
     await pause(LOOK_EVERY_MS, signal);
   }
 }
@@ -132,22 +134,22 @@ async function syncSave(
   return await files.sync(found);
 }
 
-async function begin({ session, context, pauser, signal }: Step): Promise<ServerFacts> {
+async function beginSave({ session, context, writePause, signal }: Step): Promise<ServerFacts> {
   for (;;) {
-    const before = await quiet(session, context, signal);
+    const before = await waitForChildren(session, context, signal);
     try {
       await session.call(signal, 'BGSAVE');
       return before;
     } catch (error) {
-      // A child of somebody else came first, e.g. for a new replica.
+      // Another child process started first, e.g. for a new replica.
       if (!(error instanceof QuiesceError) || !/in progress|Another child/i.test(error.message))
         throw error;
-      await pauser.keep(session, signal);
+      await writePause.keep(session, signal);
     }
   }
 }
 
-function unwritten(info: Info): string | null {
+function pendingWrite(info: Info): string | null {
   if (info.get('aof_buffer_length') !== '0') return 'the AOF buffer is written';
   if (info.get('aof_pending_bio_fsync') !== '0') return 'the fsync of the AOF has ended';
   if (info.get('aof_rewrite_in_progress') === '1') return 'a rewrite of the AOF has ended';
@@ -174,12 +176,14 @@ function proveSaved(before: ServerFacts, after: ServerFacts): void {
   if (!advanced || savedAt(after) < savedAt(before))
     throw failed(`save: ${counter} did not advance`);
   if (info.get('rdb_changes_since_last_save') !== '0') {
-    throw failed('keep still: data was changed while it saved, although writers are paused');
+    throw failed(
+      'keep its data unchanged: data changed during the save, although writers are paused',
+    );
   }
 }
 
 function failed(what: string): QuiesceError {
   return new QuiesceError('ENGINE_FAILED', `The server could not ${what}.`, {
-    hint: "Look into the server's log: a full disk, or no memory for a fork. After a save that failed the server may refuse writes (stop-writes-on-bgsave-error) until BGSAVE succeeds.",
+    hint: "Check the server's log for a full disk or too little memory for a fork. After a failed save the server may refuse writes (stop-writes-on-bgsave-error) until BGSAVE succeeds.",
   });
 }

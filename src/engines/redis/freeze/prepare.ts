@@ -6,22 +6,27 @@ import { DEFAULT_NAMES, type FileNames } from '../data-dir/data-files.ts';
 import { numberOf, RefusedError } from '../connection/replies.ts';
 import type { Persistence } from '../receipt.ts';
 import { checkDisk, checkMemory } from '../data-dir/headroom.ts';
-import { atLeast, childAtWork, readServer, type ServerFacts } from '../server.ts';
+import { atLeast, runningChild, readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
-import { type Claim, makeClaim, readSettings, type ServerSettings } from './config-changes.ts';
+import {
+  type SettingChanges,
+  planChanges,
+  readSettings,
+  type ServerSettings,
+} from './config-changes.ts';
 import { pause } from '../../../lib/deadline.ts';
 
-/** What a freeze of this server will do, found before anything is held. */
-export interface Plan {
+/** How to freeze this server, decided before anything is held. */
+export interface FreezePlan {
   readonly server: ServerFacts;
   readonly persistence: Persistence;
   readonly names: FileNames;
-  /** `null`: the volume is not mounted here, so only the server's own fsync is to be had. */
+  /** `null`: the volume is not mounted here, so only the server itself can fsync. */
   readonly files: ServerFiles | null;
-  /** The server itself can be made to fsync, and proves it by its answer. */
+  /** The server can be made to fsync, and its reply proves that it did. */
   readonly serverSyncs: boolean;
-  readonly claim: Claim;
-  /** `save` as it is; `null` where the server does not tell. */
+  readonly changes: SettingChanges;
+  /** The setting `save`; `null` where the server does not report it. */
   readonly save: string | null;
   readonly reasons: readonly string[];
   readonly notes: readonly string[];
@@ -30,22 +35,22 @@ export interface Plan {
 const LOOK_EVERY_MS = 50;
 
 /**
- * Looks at everything a freeze needs and waits until no child of the server writes files. Changes
- * nothing.
+ * Checks everything that a freeze needs, and waits until no child process of the server writes files.
+ * Changes nothing.
  *
  * @throws QuiesceError ENGINE_NO_PERSISTENCE, ENGINE_VERSION, ENGINE_PRIVILEGE, ENGINE_RESOURCES,
  * ENGINE_DATA_MISMATCH, COPY_UNSUPPORTED, ENGINE_FAILED
  */
-export async function makePlan(
+export async function planFreeze(
   session: Session,
   dataDir: string | undefined,
   context: FreezeContext,
   signal: AbortSignal,
-): Promise<Plan> {
+): Promise<FreezePlan> {
   const found = await readSettings(session, signal);
   const refused = found instanceof RefusedError ? found : null;
   const settings = found instanceof RefusedError ? null : found;
-  const server = await quiet(session, context, signal);
+  const server = await waitForChildren(session, context, signal);
   const persistence = findPersistence(server, settings);
   requireHealth(server, persistence);
   const names = namesFrom(server, settings);
@@ -53,7 +58,7 @@ export async function makePlan(
   const serverSyncs =
     (persistence === 'rdb' || settings !== null) && fsyncsItself(server, persistence);
   if (!serverSyncs && !files) throw cannotProve(server, refused);
-  const claim = makeClaim(server.runId, settings, wantedFor(persistence, context, serverSyncs));
+  const changes = planChanges(server.runId, settings, wantedFor(persistence, context, serverSyncs));
   const memory = persistence === 'rdb' ? await checkMemory(server) : [];
   if (files) {
     const checking = checkDisk(server, persistence, files.dir, names.dbfilename);
@@ -67,22 +72,22 @@ export async function makePlan(
     names,
     files,
     serverSyncs,
-    claim,
+    changes,
     save: settings?.get('save') ?? null,
     reasons,
     notes: [...notes, ...memory],
   };
 }
 
-/** Waits until no child of the server is at work: one would write files under the copy. */
-export async function quiet(
+/** Waits until the server has no child process: one would write files during the copy. */
+export async function waitForChildren(
   session: Session,
   context: FreezeContext,
   signal: AbortSignal,
 ): Promise<ServerFacts> {
   for (;;) {
     const server = await readServer(session, signal);
-    const child = childAtWork(server.info);
+    const child = runningChild(server.info);
     if (child === null) return server;
     context.progress(`waiting for ${child} to end`);
     await pause(LOOK_EVERY_MS, signal);
@@ -95,26 +100,26 @@ function findPersistence(server: ServerFacts, settings: ServerSettings | null): 
   if (points !== '') return 'rdb';
   throw new QuiesceError(
     'ENGINE_NO_PERSISTENCE',
-    'There is nothing to restore: this server keeps neither an AOF (appendonly no) nor RDB files (save "").',
+    'This server keeps neither an AOF (appendonly no) nor RDB files (save ""), so a copy could not be restored.',
   );
 }
 
 function requireHealth({ info }: ServerFacts, persistence: Persistence): void {
   const wrong = (what: string, hint: string): QuiesceError =>
-    new QuiesceError('ENGINE_FAILED', `${what}, so what it has on disk is not known to be whole.`, {
+    new QuiesceError('ENGINE_FAILED', `${what}, so its files on the disk may be incomplete.`, {
       hint,
     });
   if (persistence === 'rdb') return;
   if (info.get('aof_last_write_status') !== 'ok') {
     throw wrong(
-      'The server could not write its AOF the last time (aof_last_write_status)',
-      'Free disk space for the server and look into its log.',
+      'The last write to the AOF failed (aof_last_write_status)',
+      'Free disk space for the server and check its log.',
     );
   }
   if (info.get('aof_last_bgrewrite_status') !== 'ok') {
     throw wrong(
       'The last rewrite of the AOF failed (aof_last_bgrewrite_status)',
-      "Look into the server's log; BGREWRITEAOF tries again.",
+      "Check the server's log; BGREWRITEAOF tries again.",
     );
   }
 }
@@ -141,8 +146,8 @@ async function findFiles(
 }
 
 /**
- * Does the server fsync before it answers? The AOF: CONFIG SET appendfsync always does from 7.0.11 on
- * (measured). An RDB file: 7.0.1 and newer also sync the folder after the rename (release notes).
+ * Whether the server has synced its files when it replies. AOF: CONFIG SET appendfsync always does so
+ * from 7.0.11 on (measured). RDB: 7.0.1 and newer also sync the folder after the rename (release notes).
  */
 function fsyncsItself(server: ServerFacts, persistence: Persistence): boolean {
   if (server.flavor === 'valkey') return true;
@@ -151,11 +156,11 @@ function fsyncsItself(server: ServerFacts, persistence: Persistence): boolean {
 
 function cannotProve(server: ServerFacts, refused: RefusedError | null): QuiesceError {
   const hint =
-    'Mount the data volume into the sidecar and set QUIESCE_DATA_DIR: it then syncs the files itself.';
+    'Mount the data volume into the sidecar and set QUIESCE_DATA_DIR: the sidecar then syncs the files itself.';
   if (refused) {
     return new QuiesceError(
       'ENGINE_PRIVILEGE',
-      `${refused.message} Without it the server cannot be made to write its AOF to the disk.`,
+      `${refused.message} Without this right the sidecar cannot make the server write its AOF to the disk.`,
       {
         hint: `${refused.hint} Or: ${hint}`,
         cause: refused,
@@ -164,7 +169,7 @@ function cannotProve(server: ServerFacts, refused: RefusedError | null): Quiesce
   }
   return new QuiesceError(
     'ENGINE_VERSION',
-    `Redis ${server.version} does not prove that what it acknowledged is on the disk (7.0.11 and newer do), and its files are not mounted here.`,
+    `Redis ${server.version} does not prove that acknowledged writes are on the disk (7.0.11 and newer do), and its files are not mounted here.`,
     { hint },
   );
 }
@@ -177,17 +182,17 @@ function wantedFor(
   if (persistence === 'rdb') return {};
   return {
     'auto-aof-rewrite-percentage': '0',
-    // A save during the hold would put a new dump.rdb under a copy that goes file by file.
+    // A save during the hold would replace dump.rdb in the middle of a file-by-file copy.
     ...(persistence === 'aof+rdb' && copy === 'files' ? { save: '' } : {}),
     ...(serverSyncs ? { 'no-appendfsync-on-rewrite': 'no', appendfsync: 'always' } : {}),
   };
 }
 
-/** The settings that stay changed during the hold; the others are put back before it begins. */
+/** The settings that stay changed during the hold. The others are restored before it begins. */
 export const HELD_SETTINGS = ['auto-aof-rewrite-percentage', 'save'] as const;
 export const SYNC_SETTINGS = ['no-appendfsync-on-rewrite', 'appendfsync'] as const;
 
-/** A save that took longer than the whole lease the last time will not be quicker with writers waiting. */
+/** Refuses a lease shorter than the last save: the next one will not be faster while writers wait. */
 function requireTime(
   { info }: ServerFacts,
   persistence: Persistence,
@@ -197,8 +202,10 @@ function requireTime(
   if (persistence !== 'rdb' || seconds * 1_000 < context.ttlMs) return;
   throw new QuiesceError(
     'ENGINE_RESOURCES',
-    `The last save took ${seconds} s, which is longer than the lease of ${context.ttlMs / 1_000} s for which writers may wait.`,
-    { hint: 'Turn on the AOF (appendonly yes), freeze a replica, or give a longer lease (--ttl).' },
+    `The last save took ${seconds} s, which is longer than the lease of ${context.ttlMs / 1_000} s, the time that writers may wait.`,
+    {
+      hint: 'Turn on the AOF (appendonly yes), freeze a replica, or ask for a longer lease (--ttl).',
+    },
   );
 }
 
@@ -210,7 +217,7 @@ async function qualify(
 ): Promise<{ reasons: string[]; notes: string[] }> {
   const reasons: string[] = [];
   const notes: string[] = [];
-  const say = (code: string, note: string): void => {
+  const add = (code: string, note: string): void => {
     reasons.push(code);
     notes.push(note);
   };
@@ -218,28 +225,28 @@ async function qualify(
   if (paused !== undefined && paused !== 'none') {
     throw new QuiesceError(
       'ENGINE_FAILED',
-      `Somebody else has paused clients of this server already (paused_actions: ${paused}); a thaw would end that pause, too.`,
+      `Another client has already paused this server (paused_actions: ${paused}), and a thaw would end that pause too.`,
       {
         hint: 'Wait until that pause ends, or end it with CLIENT UNPAUSE.',
       },
     );
   }
   if (server.mode === 'cluster') {
-    say(
+    add(
       'no-cross-shard-point',
-      'One node of a cluster, by itself: there is no point in time that holds across shards, however their freezes overlap.',
+      'This is one node of a cluster: even with overlapping freezes, the shards share no consistent point in time.',
     );
   }
   if (refused) {
-    say(
+    add(
       'rewrites-not-guarded',
-      `Rewrites of the AOF could not be put off, for the server does not let us: ${refused.message} One during the hold makes the verdict inconsistent.`,
+      `The server does not let the sidecar turn off rewrites of the AOF: ${refused.message} A rewrite during the hold makes the verdict inconsistent.`,
     );
   }
   if (server.role === 'primary' && (await sentinelsWatch(session, signal))) {
-    say(
+    add(
       'sentinel-watches',
-      'A Sentinel watches this primary, and takes it for dead when writers are paused for longer than down-after-milliseconds (its own PUBLISH waits, too): keep the hold shorter, or freeze a replica.',
+      'A Sentinel watches this primary and considers it down when writers are paused for longer than down-after-milliseconds (its own PUBLISH waits too): keep the hold shorter, or freeze a replica.',
     );
   }
   return { reasons, notes };

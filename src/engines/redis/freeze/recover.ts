@@ -1,38 +1,45 @@
 import { RefusedError } from '../connection/replies.ts';
 import { readServer } from '../server.ts';
 import type { Session } from '../connection/session.ts';
-import { type Claim, readClaimed, restore, type ServerSettings } from './config-changes.ts';
+import {
+  type SettingChanges,
+  readChanged,
+  restoreSettings,
+  type ServerSettings,
+} from './config-changes.ts';
 
 /**
- * Puts back every setting the freeze has changed, exactly as it was found, then lets the writers go. In
- * this order because of what waits in the pause: the commands with which a Sentinel demotes the server
- * end with CONFIG REWRITE, which would make a setting of the freeze last. A setting that cannot be put
- * back does not keep writers waiting.
+ * Restores every setting that the freeze changed, exactly as it was found, then lets writers go on. The
+ * order matters, because commands may be waiting in the pause: those with which a Sentinel demotes the
+ * server end with CONFIG REWRITE, which would make a setting of the freeze permanent. A setting that
+ * cannot be restored does not keep writers waiting.
  *
- * Idempotent. The pause is ended only in the run of the server in which it was made; the settings in
- * any, for CONFIG REWRITE may have carried them over a restart.
+ * Idempotent. Ends the pause only in the server process in which it began. Restores the settings in any
+ * process, because CONFIG REWRITE may have carried them over a restart.
  *
- * @param paused is a pause known to be in place? Otherwise a server that refuses CLIENT UNPAUSE has
- * most likely refused CLIENT PAUSE as well, and a pause ends by itself at the latest with its lease.
- * @param found the settings, where they have just been read: all is then one round trip.
- * @throws QuiesceError when something may still be held: to be called again.
+ * @param paused a pause is known to be in place. Otherwise a refused CLIENT UNPAUSE is no error: the
+ * server most likely refused CLIENT PAUSE as well, and a pause ends by itself.
+ * @param found the settings, if they have just been read: then one round trip does everything.
+ * @throws QuiesceError when something may still be held; call it again.
  */
-export async function endClaim(
+export async function undoChanges(
   session: Session,
-  claim: Claim,
+  changes: SettingChanges,
   paused: boolean,
   signal: AbortSignal,
   found?: ServerSettings,
 ): Promise<void> {
-  // Writers wait: a connection that has told once which run it leads to is not asked again.
+  // Writers are waiting: do not ask again for a run_id that this connection already knows.
   const runId = session.runId ?? (await readServer(session, signal)).runId;
   const restoring = found
-    ? restore(session, claim, found, signal)
-    : readClaimed(session, claim, signal).then((now) => restore(session, claim, now, signal));
+    ? restoreSettings(session, changes, found, signal)
+    : readChanged(session, changes, signal).then((now) =>
+        restoreSettings(session, changes, now, signal),
+      );
   const done = restoring.catch(() => undefined);
-  // Where nothing is to be read first both are sent in one go, and the server keeps the order.
+  // With `found` nothing must be read first: both are sent together, and the server keeps the order.
   if (!found) await done;
-  const refused = runId === claim.runId ? await unpause(session, signal) : null;
+  const refused = runId === changes.runId ? await unpause(session, signal) : null;
   await restoring;
   if (refused && paused) throw refused;
 }

@@ -4,7 +4,7 @@ import { aofState, keyCounts, rdbState, readServer, type ServerFacts } from '../
 import type { Session } from '../connection/session.ts';
 
 /**
- * The settings that matter to whoever rebuilds a server, with their defaults (redis.conf of 6.2 to 8,
+ * The settings that matter when a server is rebuilt, with their defaults (redis.conf of 6.2 to 8,
  * valkey.conf). Never a setting that holds a secret.
  */
 const DEFAULTS: Readonly<Record<string, string>> = {
@@ -48,8 +48,8 @@ const DEFAULTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * What an operator needs beside the data. What the ACL does not let us ask is `null` and named in
- * `notAllowed`. No password, no hash of one, no key and no value is read into it.
+ * What an operator needs in addition to the data. Sections that the ACL does not let us read are `null`
+ * and listed in `notAllowed`. It contains no passwords or their hashes, no keys and no values.
  */
 export async function readMetadata(session: Session, signal: AbortSignal): Promise<JsonObject> {
   const server = await readServer(session, signal);
@@ -163,7 +163,7 @@ function differing(settings: ReadonlyMap<string, string>): JsonObject {
   return pick(settings, names);
 }
 
-/** `user NAME on #HASH ~* +@all`: its passwords are only counted. */
+/** Reads `user NAME on #HASH ~* +@all`. Passwords are only counted. */
 function withoutSecrets(line: unknown): JsonObject {
   const [, name = '', ...rules] = String(line).split(' ');
   const secret = (rule: string): boolean => /^[#>!<]/.test(rule);

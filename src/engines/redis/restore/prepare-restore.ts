@@ -6,15 +6,15 @@ import type { Receipt } from '../../../receipt/receipt.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
 import { invalid } from '../../shared/promised.ts';
 import { keepPrepared, outcomeOf, preparedNow, wasPrepared } from '../../shared/prepared-copy.ts';
-import { type FilePrint, printOf } from '../data-dir/synced-files.ts';
+import { type Fingerprint, fingerprintOf } from '../data-dir/synced-files.ts';
 import { parseManifest, readAof } from '../data-dir/data-files.ts';
-import { namesOf, type PromisedState, promiseIn } from '../receipt.ts';
+import { namesOf, type ReceiptClaims, claimsIn } from '../receipt.ts';
 import { isSame } from '../verify/verify.ts';
 
 /**
- * Proves that the copy has every file that the server needs, as long as it was at the freeze and the
- * same at both ends, and that no server has written to it since. Redis needs nothing put in place: it
- * starts from these files, if it is told to use the same kind of persistence.
+ * Proves that the copy has every file that the server needs, with the same length and the same content
+ * at both ends as at the freeze, and that no server has written to it since. Nothing has to be put in
+ * place: Redis starts from these files, if it is configured with the same kind of persistence.
  *
  * @throws QuiesceError RESTORE_INCOMPLETE, RESTORE_DATA_PAST, RESTORE_SERVER_RUNNING
  */
@@ -24,7 +24,7 @@ export async function prepareRestore(
   { dryRun }: PrepareOptions,
   _signal: AbortSignal,
 ): Promise<PrepareOutcome> {
-  const promised = promiseIn(receipt, invalid);
+  const promised = claimsIn(receipt, invalid);
   const dir = join(dataDir, promised.restore.dir ?? '');
   const { files, persistence } = promised.restore;
   const before = await wasPrepared(dataDir, receipt.id);
@@ -40,16 +40,16 @@ export async function prepareRestore(
     proof: { files: files.length, bytes, persistence },
     notes: await startNotes(promised, dir),
     message: before
-      ? `An earlier run has proven this copy of the freeze ${receipt.id}; a server may have run on it since.`
-      : `The copy holds the ${files.length} files of the freeze ${receipt.id}, whole; nothing had to be put in place.`,
+      ? `An earlier run proved this copy of freeze ${receipt.id}; a server may have run on it since.`
+      : `The copy holds all ${files.length} files of freeze ${receipt.id}, complete; nothing had to be put in place.`,
   });
 }
 
-async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
+async function proveFiles(promised: ReceiptClaims, dir: string): Promise<void> {
   const { files, persistence } = promised.restore;
   if (files.length === 0) {
     throw incomplete(
-      'The receipt tells of no files, for the volume was not mounted at the freeze: from the copy alone nothing can be proven.',
+      'The receipt lists no files, because the volume was not mounted at the freeze, so the copy cannot be proven.',
     );
   }
   for (const then of files) {
@@ -62,12 +62,12 @@ async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
     );
     if (size === null) await refuseMissing(promised, dir, then);
     else if (size < then.size)
-      throw incomplete(`${then.name} has ${size} of its ${then.size} bytes.`);
+      throw incomplete(`${then.name} has only ${size} of ${then.size} bytes.`);
     else if (size > then.size)
-      throw past(`${then.name} has ${size} bytes, and had ${then.size} at the freeze.`);
-    else if (!isSame(then, await printOf(dir, then.name, then.size))) {
+      throw past(`${then.name} has ${size} bytes; it had ${then.size} at the freeze.`);
+    else if (!isSame(then, await fingerprintOf(dir, then.name, then.size))) {
       throw incomplete(
-        `${then.name} is not the file of the freeze: it is as long, and has other content.`,
+        `${then.name} is not the file of the freeze: it has the same length but other content.`,
       );
     }
   }
@@ -75,11 +75,11 @@ async function proveFiles(promised: PromisedState, dir: string): Promise<void> {
   else await proveNothingMore(promised, dir);
 }
 
-/** A file of the AOF that is gone while a later one is there was rewritten by a server. */
+/** If a file of the AOF is missing and an unknown one is present, a server has rewritten the AOF. */
 async function refuseMissing(
-  promised: PromisedState,
+  promised: ReceiptClaims,
   dir: string,
-  then: FilePrint,
+  then: Fingerprint,
 ): Promise<never> {
   const names = namesOf(promised);
   const now = promised.restore.persistence === 'rdb' ? null : await readAof(dir, names);
@@ -89,8 +89,8 @@ async function refuseMissing(
   throw incomplete(`${then.name} is missing.`);
 }
 
-/** The manifest, proven the same above, names what the server will load: all of it was proven. */
-async function proveNothingMore({ restore }: PromisedState, dir: string): Promise<void> {
+/** The manifest, already proven unchanged, lists what the server will load: each of these must be proven. */
+async function proveNothingMore({ restore }: ReceiptClaims, dir: string): Promise<void> {
   const manifest = restore.files.find(({ name }) => name.endsWith('.manifest'));
   if (!manifest) return;
   const file = await open(join(dir, manifest.name), 'r');
@@ -99,13 +99,13 @@ async function proveNothingMore({ restore }: PromisedState, dir: string): Promis
     const known = new Set(restore.files.map(({ name }) => name));
     const more = parts.find((part) => !known.has(join(restore.appenddirname ?? '', part)));
     if (more !== undefined)
-      throw incomplete(`The manifest names ${more}, of which the receipt tells nothing.`);
+      throw incomplete(`The manifest lists ${more}, which is not in the receipt.`);
   } finally {
     await file.close();
   }
 }
 
-/** An RDB file ends with the byte 0xFF and its checksum (source: rdb.c): cut off, it would not. */
+/** A complete RDB file ends with the byte 0xFF and a checksum (source: rdb.c); a truncated one does not. */
 async function proveRdb(dir: string, name: string): Promise<void> {
   const file = await open(join(dir, name), 'r');
   try {
@@ -115,30 +115,30 @@ async function proveRdb(dir: string, name: string): Promise<void> {
     await file.read(start, 0, 9, 0);
     await file.read(end, 0, 9, Math.max(0, size - 9));
     const magic = /^(?:REDIS\d{4}|VALKEY\d{3})$/.test(start.toString('latin1'));
-    if (!magic || end[0] !== 0xff) throw incomplete(`${name} is no whole RDB file.`);
+    if (!magic || end[0] !== 0xff) throw incomplete(`${name} is not a complete RDB file.`);
   } finally {
     await file.close();
   }
 }
 
-/** Told to use the other kind of persistence, the server begins EMPTY (or old) and saves over the copy. */
-async function startNotes({ restore }: PromisedState, dir: string): Promise<string[]> {
+/** With the other kind of persistence the server starts EMPTY (or with old data) and overwrites the copy. */
+async function startNotes({ restore }: ReceiptClaims, dir: string): Promise<string[]> {
   if (restore.persistence === 'rdb') {
     return [
-      'START THE SERVER WITH appendonly no, as it was: with appendonly yes it begins EMPTY beside this RDB file, and its next save writes over it. To turn on the AOF, start it as it was and run CONFIG SET appendonly yes.',
+      'START THE SERVER WITH appendonly no, as before: with appendonly yes it ignores this RDB file, starts EMPTY, and overwrites the file at its next save. To turn on the AOF, start it as before and run CONFIG SET appendonly yes.',
     ];
   }
   const old = await stat(join(dir, restore.dbfilename)).then(
     () => true,
     () => false,
   );
-  const otherwise = old ? `loads the older ${restore.dbfilename}` : 'begins EMPTY';
+  const otherwise = old ? `loads the older ${restore.dbfilename}` : 'starts EMPTY';
   return [
-    `START THE SERVER WITH appendonly yes, as it was: with appendonly no it ${otherwise} and does not see this AOF.`,
+    `START THE SERVER WITH appendonly yes, as before: with appendonly no it ${otherwise} and ignores this AOF.`,
   ];
 }
 
-/** A server's working directory is its data directory; seen only where its processes are. */
+/** A server's working directory is its data directory. Finds only servers whose processes are visible here. */
 async function refuseRunning(dir: string): Promise<void> {
   for (const pid of await readdir('/proc').catch(() => [])) {
     if (!/^\d+$/.test(pid)) continue;
@@ -155,5 +155,5 @@ function incomplete(why: string): QuiesceError {
 }
 
 function past(why: string): QuiesceError {
-  return new QuiesceError('RESTORE_DATA_PAST', `A server has written to this copy already: ${why}`);
+  return new QuiesceError('RESTORE_DATA_PAST', `A server has already written to this copy: ${why}`);
 }

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
-import { type FilePrint, printOf } from '../data-dir/synced-files.ts';
-import { type PromisedState, promiseIn } from '../receipt.ts';
+import { type Fingerprint, fingerprintOf } from '../data-dir/synced-files.ts';
+import { type ReceiptClaims, claimsIn } from '../receipt.ts';
 import { numberOf } from '../connection/replies.ts';
 import { digestOf } from '../freeze/key-sample.ts';
 import { keyCounts, readServer, type ServerFacts } from '../server.ts';
@@ -10,10 +10,11 @@ import type { Session } from '../connection/session.ts';
 import { isMissing } from '../../../lib/durable-files.ts';
 
 /**
- * Does the running server contain what the receipt promises? It may have gone on since: more keys are
- * no difference, fewer are.
+ * Checks that the running server contains what the receipt promises. The server may have taken writes
+ * since: additional keys are accepted, missing ones are not.
  *
- * @throws QuiesceError INVALID_FIELD for a receipt of another engine or of no hold; ENGINE_…
+ * @throws QuiesceError INVALID_FIELD for a receipt of another engine or of a freeze that was never in place;
+ * ENGINE_…
  */
 export async function verifyReceipt(
   session: Session,
@@ -22,7 +23,7 @@ export async function verifyReceipt(
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<VerifyResult> {
-  const promised = promiseIn(receipt);
+  const promised = claimsIn(receipt);
   const server = await readServer(session, signal);
   const checks: VerifyCheck[] = [
     checkPersistence(promised, server),
@@ -35,22 +36,22 @@ export async function verifyReceipt(
   return { verified: checks.every(({ ok }) => ok), checks };
 }
 
-/** A server that is told to use the other kind of persistence begins EMPTY, or with an old state. */
-function checkPersistence({ restore }: PromisedState, { info }: ServerFacts): VerifyCheck {
+/** With the other kind of persistence the server starts EMPTY, or with old data. */
+function checkPersistence({ restore }: ReceiptClaims, { info }: ServerFacts): VerifyCheck {
   const expected = restore.persistence === 'rdb' ? 'no' : 'yes';
   const found = info.get('aof_enabled') === '1' ? 'yes' : 'no';
   const message =
     expected === found
-      ? `appendonly is ${found}, as it was.`
-      : `appendonly was ${expected} and is ${found} now: the server has not loaded the data of this backup. Stop it without a save (SHUTDOWN NOSAVE), restore the volume again, and start it with appendonly ${expected}.`;
+      ? `appendonly is ${found}, as at the freeze.`
+      : `appendonly was ${expected} at the freeze and is now ${found}: the server has not loaded the data of this backup. Stop it without a save (SHUTDOWN NOSAVE), restore the volume again, and start it with appendonly ${expected}.`;
   return { name: 'persistence', ok: expected === found, expected, found, message };
 }
 
-function checkKeys({ position }: PromisedState, { info }: ServerFacts): VerifyCheck[] {
+function checkKeys({ position }: ReceiptClaims, { info }: ServerFacts): VerifyCheck[] {
   const found = keyCounts(info);
   const names = Object.keys(position.databases);
   const empty = names.length > 0 && Object.keys(found).length === 0;
-  // Those that expire before a start are counted apart, from 7.0 on.
+  // From 7.0 on, keys that expired before the start are counted separately.
   const expired =
     (numberOf(info, 'expired_keys') ?? 0) + (numberOf(info, 'rdb_last_load_keys_expired') ?? 0);
   if (names.length === 0) {
@@ -59,10 +60,10 @@ function checkKeys({ position }: PromisedState, { info }: ServerFacts): VerifyCh
   return names.map((name) => {
     const before = position.databases[name] ?? { keys: 0, expires: 0 };
     const now = found[name] ?? { keys: 0, expires: 0 };
-    // Those with a time to live may have gone by themselves since.
+    // Keys with a time to live may have expired since.
     const lasting = before.keys - before.expires;
     const left = now.keys - now.expires;
-    // That all have expired is believed only of a server that has seen some expire.
+    // An empty server is accepted only if it reports that some keys expired.
     const ok = left >= lasting && !(empty && before.keys > 0 && expired === 0);
     return {
       name: `keys ${name}`,
@@ -83,36 +84,36 @@ interface Counts {
 
 function keysMessage(name: string, { before, now, lasting, left }: Counts, empty: boolean): string {
   if (empty) {
-    return `The server is EMPTY; ${name} had ${before.keys} keys. Stop it without a save (SHUTDOWN NOSAVE) before it writes over what was restored.`;
+    return `The server is EMPTY; ${name} had ${before.keys} keys. Stop it without a save (SHUTDOWN NOSAVE) before it overwrites the restored data.`;
   }
   if (left < lasting)
-    return `${name} lacks ${lasting - left} of ${lasting} keys without a time to live: they are missing, or were deleted since.`;
+    return `${name} lacks ${lasting - left} of ${lasting} keys without a time to live: they are missing from the copy, or were deleted since.`;
   const gone = before.keys - now.keys;
   if (left > lasting)
-    return `${name} has all ${lasting} keys without a time to live, or as many, and ${left - lasting} more.`;
+    return `${name} has at least as many keys without a time to live as at the freeze: ${lasting}, and ${left - lasting} more.`;
   return gone > 0
-    ? `${name} has its ${lasting} keys without a time to live; ${gone} with one have expired.`
+    ? `${name} has its ${lasting} keys without a time to live; ${gone} keys with one have expired.`
     : `${name} has its ${now.keys} keys.`;
 }
 
-/** Replication id and offset survive where the RDB (or the AOF's base) carries them; mostly they do not. */
+/** Compares replication id and offset, if they survived: the RDB or the AOF's base seldom carries them. */
 function checkHistory(
-  { position }: PromisedState,
+  { position }: ReceiptClaims,
   { info, replid, offset }: ServerFacts,
 ): VerifyCheck[] {
   const second = info.get('master_replid2');
   const end = second === position.replid ? (numberOf(info, 'second_repl_offset') ?? 0) - 1 : null;
   const at = replid === position.replid ? offset : end;
   if (at === null) return [];
-  // A base of the AOF carries the offset of its rewrite, which was before the freeze.
+  // The base of an AOF carries the offset of its rewrite, which is older than the freeze.
   const ok = at >= position.offset || info.get('aof_enabled') === '1';
   const message = ok
-    ? `The history of the freeze (${position.replid}) goes on at ${at}.`
+    ? `The history of the freeze (${position.replid}) continues at ${at}.`
     : `The history of the freeze (${position.replid}) ends at ${at}, before its offset ${position.offset}.`;
   return [{ name: 'history', ok, expected: position.offset, found: at, message }];
 }
 
-function checkState({ restore }: PromisedState, { info }: ServerFacts): VerifyCheck {
+function checkState({ restore }: ReceiptClaims, { info }: ServerFacts): VerifyCheck {
   const fields =
     restore.persistence === 'rdb'
       ? ['rdb_last_bgsave_status']
@@ -127,41 +128,41 @@ function checkState({ restore }: PromisedState, { info }: ServerFacts): VerifyCh
   return { name: 'state', ok: wrong.length === 0, message };
 }
 
-/** What was on the volume at the freeze is still there, byte for byte at its ends, with later writes behind it. */
+/** Checks that the files of the freeze still begin and end with the same bytes, later writes appended. */
 async function checkFiles(
-  promised: PromisedState,
+  promised: ReceiptClaims,
   { info }: ServerFacts,
   dataDir: string,
 ): Promise<VerifyCheck[]> {
   const { restore } = promised;
   const saves = numberOf(info, 'rdb_saves') ?? numberOf(info, 'total_forks') ?? 1;
-  // A save since the start has replaced the file.
+  // A save since the start has replaced the RDB file.
   if (restore.files.length === 0 || (restore.persistence === 'rdb' && saves > 0)) return [];
   const dir = join(dataDir, restore.dir ?? '');
   const parts = restore.files.filter(({ name }) => !name.endsWith('.manifest'));
   const wrong: string[] = [];
   for (const part of parts) {
-    const now = await printOf(dir, part.name, part.size).catch((error: unknown) => {
+    const now = await fingerprintOf(dir, part.name, part.size).catch((error: unknown) => {
       if (isMissing(error)) return null;
       throw error;
     });
-    // Rewritten since: what it held is in other files, of which the receipt tells nothing.
+    // Rewritten since: its content is now in files that the receipt does not list.
     if (now === null) return [];
     if (!isSame(part, now)) wrong.push(part.name);
   }
   const message =
     wrong.length === 0
-      ? `${parts.map(({ name }) => name).join(', ')}: as at the freeze, with what was written since behind.`
-      : `${wrong.join(', ')}: not as at the freeze.`;
+      ? `${parts.map(({ name }) => name).join(', ')}: unchanged since the freeze, apart from appended writes.`
+      : `${wrong.join(', ')}: changed since the freeze.`;
   return [{ name: 'files', ok: wrong.length === 0, message }];
 }
 
-export function isSame(then: FilePrint, now: FilePrint): boolean {
+export function isSame(then: Fingerprint, now: Fingerprint): boolean {
   return then.head === now.head && then.tail === now.tail;
 }
 
 async function checkSample(
-  { position }: PromisedState,
+  { position }: ReceiptClaims,
   session: Session,
   signal: AbortSignal,
 ): Promise<VerifyCheck[]> {
@@ -171,8 +172,7 @@ async function checkSample(
       {
         name: 'sample',
         ok: false,
-        message:
-          'The freeze took no sample of keys (REDIS_SAMPLE_KEYS), so their values cannot be compared.',
+        message: 'The freeze sampled no keys (REDIS_SAMPLE_KEYS), so values cannot be compared.',
       },
     ];
   }
@@ -182,7 +182,7 @@ async function checkSample(
   }
   const message =
     differing.length === 0
-      ? `All ${keys.length} sampled keys have the values they had.`
+      ? `All ${keys.length} sampled keys have the same values as at the freeze.`
       : `${differing.length} of ${keys.length} sampled keys differ: ${differing.slice(0, 5).join(', ')}.`;
   return [{ name: 'sample', ok: differing.length === 0, message }];
 }

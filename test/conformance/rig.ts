@@ -14,7 +14,7 @@ const WRITE_WITHIN_MS = 15_000;
 const BLOCKED_FOR_MS = 600;
 
 /** A world and its sidecar, with what the promises are told in. */
-export class Stage<L extends Ledger> {
+export class Rig<L extends Ledger> {
   readonly subject: Subject<L>;
   readonly world: World<L>;
   readonly dir: string;
@@ -33,10 +33,10 @@ export class Stage<L extends Ledger> {
   static async open<L extends Ledger>(
     subject: Subject<L>,
     copy: CopyMethod = subject.copy,
-  ): Promise<Stage<L>> {
+  ): Promise<Rig<L>> {
     const dir = await makeTempDir();
     const world = await subject.start({ dir, copy });
-    return new Stage(subject, world, dir, copy);
+    return new Rig(subject, world, dir, copy);
   }
 
   /** A new sidecar with a state of its own, ready; the one before it is stopped. */
@@ -214,23 +214,23 @@ export class Stage<L extends Ledger> {
   }
 }
 
-/** One stage for several groups of promises, none of which spoils it for the next. */
-export class SharedStage<L extends Ledger> {
+/** One rig for several groups of promises, none of which spoils it for the next. */
+export class SharedRig<L extends Ledger> {
   readonly #subject: Subject<L>;
-  #stage: Promise<Stage<L>> | undefined;
+  #rig: Promise<Rig<L>> | undefined;
 
   constructor(subject: Subject<L>) {
     this.#subject = subject;
   }
 
   /** Opened at its first use. */
-  async get(): Promise<Stage<L>> {
-    this.#stage ??= Stage.open(this.#subject);
-    return await this.#stage;
+  async get(): Promise<Rig<L>> {
+    this.#rig ??= Rig.open(this.#subject);
+    return await this.#rig;
   }
 
   async close(): Promise<void> {
-    await (await this.#stage)?.close();
+    await (await this.#rig)?.close();
   }
 }
 
