@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BlockVolume, makeBlockVolume } from '../src/testbed/volume/block-volume.ts';
 import { tool } from '../src/testbed/os.ts';
-import { startSidecarBeside } from '../src/testbed/processes.ts';
+import { startSidecarIn } from '../src/testbed/processes.ts';
 import { missingOn, RedisLoad } from '../src/testbed/redis/load.ts';
 import { RedisServer } from '../src/testbed/redis/server.ts';
 import type { Workspace } from '../src/testbed/workspace.ts';
@@ -84,7 +84,7 @@ async function makeBed(
   const started = await RedisServer.start({ binary, dir: join(volume.path, 'data'), config });
   server = started;
   await workspace.defer(() => started.kill());
-  const sidecar = await startSidecarBeside(workspace, `sc-${name}`, {
+  const sidecar = await startSidecarIn(workspace, `sc-${name}`, {
     engine: 'redis',
     dataDir: volume.path,
     app: 'bench',

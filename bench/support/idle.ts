@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type SidecarProcess, startSidecarBeside } from '../../src/testbed/processes.ts';
+import { type SidecarProcess, startSidecarIn } from '../../src/testbed/processes.ts';
 import { RedisServer } from '../../src/testbed/redis/server.ts';
 import { startSidecar } from '../../src/demo/source.ts';
 import type { Workspace } from '../../src/testbed/workspace.ts';
@@ -31,7 +31,7 @@ async function beside(bed: Bed, workspace: Workspace): Promise<ReadonlyMap<strin
   const other =
     (engine: keyof typeof volumes, connection: Readonly<Record<string, string>>): Start =>
     (name) =>
-      startSidecarBeside(workspace, name, {
+      startSidecarIn(workspace, name, {
         engine,
         dataDir: volumes[engine],
         app: 'bench',
