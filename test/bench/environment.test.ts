@@ -42,8 +42,8 @@ describe('the environment of a benchmark', () => {
     await writeFile(
       program,
       `import { execFileSync } from 'node:child_process';
-       import { startedAnew } from '${process.cwd()}/bench/support/environment.ts';
-       const ended = await startedAnew();
+       import { restartCleanly } from '${process.cwd()}/bench/support/environment.ts';
+       const ended = await restartCleanly();
        if (ended === undefined) {
          const child = execFileSync(process.execPath, ['-p', 'JSON.stringify(Object.keys(process.env))']);
          const seen = [Object.keys(process.env), JSON.parse(child.toString()), process.argv.slice(2)];
