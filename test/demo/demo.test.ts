@@ -15,12 +15,12 @@ afterEach(async () => {
 
 interface Demo {
   readonly child: ChildProcess;
-  /** The TMPDIR of this run: all it makes lies in there. */
+  /** The TMPDIR of this run: everything that it creates is in there. */
   readonly tmp: string;
   readonly ended: Promise<number | null>;
   text(): string;
-  /** Resolves when the output contains this. */
-  saw(text: string): Promise<void>;
+  /** Resolves when the output contains the text. */
+  printed(text: string): Promise<void>;
 }
 
 const start = (...args: string[]): Promise<Demo> => startWith({}, ...args);
@@ -39,22 +39,22 @@ async function startWith(
     await closed;
   });
   let text = '';
-  const heard = (chunk: Buffer): void => void (text += chunk.toString());
-  child.stdout.on('data', heard);
-  child.stderr.on('data', heard);
-  const saw = async (wanted: string): Promise<void> => {
+  const collect = (chunk: Buffer): void => void (text += chunk.toString());
+  child.stdout.on('data', collect);
+  child.stderr.on('data', collect);
+  const printed = async (wanted: string): Promise<void> => {
     while (!text.includes(wanted)) {
       if (child.exitCode !== null) throw new Error(`ended without '${wanted}': ${text}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
-  return { child, tmp: dir, ended: closed.then(([code]) => code), text: () => text, saw };
+  return { child, tmp: dir, ended: closed.then(([code]) => code), text: () => text, printed };
 }
 
 const workspaces = async (tmp: string): Promise<string[]> =>
   (await readdir(tmp)).filter((name) => name.startsWith('quiesce-demo-'));
 
-/** Fingerprints of what a demo started, in order: source, its sidecar, the restored pair. */
+/** Fingerprints of the demo's processes, in order: source, its sidecar, the restored pair. */
 async function processesOf({ tmp }: Demo): Promise<string[]> {
   const [name] = await workspaces(tmp);
   const text = await readFile(join(tmp, name ?? '', 'processes'), 'utf8');
@@ -72,7 +72,7 @@ const kill = (print: string | undefined): void => {
 };
 
 describe('quiesce demo', () => {
-  it('ends with every check held, as one JSON document, and leaves nothing behind', async () => {
+  it('passes every check, prints one JSON document and leaves nothing behind', async () => {
     const demo = await start('-o', 'json');
     expect(await demo.ended).toBe(0);
     const report = JSON.parse(demo.text()) as DemoReport;
@@ -92,7 +92,7 @@ describe('quiesce demo', () => {
     await expectNothingLeft(demo, []);
   });
 
-  it('says without a terminal what it does in plain lines, at most 80 columns in the summary', async () => {
+  it('prints plain lines without a terminal, and a summary of at most 80 columns', async () => {
     const demo = await start('--postgres', '13');
     expect(await demo.ended).toBe(0);
     expect(demo.text()).toContain('✓ quiesce freeze: held, sealed at');
@@ -102,7 +102,7 @@ describe('quiesce demo', () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
-  it('holds the writers of Redis, restores every write they were told of, and leaves nothing behind', async () => {
+  it('holds the writers of Redis, restores every acknowledged write and leaves nothing behind', async () => {
     const demo = await start('--engine', 'redis', '--server', 'redis-server', '-o', 'json');
     expect(await demo.ended).toBe(0);
     const report = JSON.parse(demo.text()) as DemoReport;
@@ -118,45 +118,45 @@ describe('quiesce demo', () => {
     await expectNothingLeft(demo, []);
   });
 
-  it('names the line that installs a server where there is no Redis and no Valkey', async () => {
+  it('prints the command that installs a server if neither Redis nor Valkey is installed', async () => {
     const demo = await startWith({ PATH: '/nowhere' }, '--engine', 'redis');
     expect(await demo.ended).toBe(2);
     expect(demo.text()).toMatch(/neither redis-server nor valkey-server .*apt-get install redis/s);
     expect(await workspaces(demo.tmp)).toEqual([]);
   });
 
-  it('fails by name when the server dies while it is frozen', async () => {
+  it('names the failed check when the server dies while it is frozen', async () => {
     const demo = await start();
-    await demo.saw('quiesce freeze: held');
+    await demo.printed('quiesce freeze: held');
     const prints = await processesOf(demo);
     kill(prints[0]);
     expect(await demo.ended).toBe(7);
-    expect(demo.text()).toMatch(/NOT VERIFIED {2}check '(hold|snapshot|thaw)' did not hold/);
+    expect(demo.text()).toMatch(/NOT VERIFIED {2}check '(hold|snapshot|thaw)' failed/);
     expect(demo.text()).not.toMatch(/^ *VERIFIED/m);
     await expectNothingLeft(demo, prints);
   });
 
-  it('fails by name when the sidecar dies while it holds the freeze', async () => {
+  it('names the failed check when the sidecar dies while it holds the freeze', async () => {
     const demo = await start();
-    await demo.saw('quiesce freeze: held');
+    await demo.printed('quiesce freeze: held');
     const prints = await processesOf(demo);
     kill(prints[1]);
     expect(await demo.ended).toBe(7);
-    expect(demo.text()).toContain("NOT VERIFIED  check 'thaw' did not hold");
+    expect(demo.text()).toContain("NOT VERIFIED  check 'thaw' failed");
     expect(demo.text()).toContain('SIDECAR_UNREACHABLE');
     await expectNothingLeft(demo, prints);
   });
 
   it('cleans up when it is interrupted', async () => {
     const demo = await start();
-    await demo.saw('quiesce freeze: held');
+    await demo.printed('quiesce freeze: held');
     const prints = await processesOf(demo);
     demo.child.kill('SIGINT');
     expect(await demo.ended).toBe(130);
     await expectNothingLeft(demo, prints);
   });
 
-  it('keeps everything running on request, until it is told to stop', async () => {
+  it('keeps everything running with --keep, until --stop', async () => {
     const demo = await start('--keep', '-o', 'json');
     expect(await demo.ended).toBe(0);
     const { running } = JSON.parse(demo.text()) as DemoReport;
@@ -172,9 +172,9 @@ describe('quiesce demo', () => {
     await expectNothingLeft(demo, prints);
   });
 
-  it('cleans up after one that was killed with -9', async () => {
+  it('cleans up after a demo that was killed with SIGKILL', async () => {
     const demo = await start();
-    await demo.saw('quiesce freeze: held');
+    await demo.printed('quiesce freeze: held');
     const prints = await processesOf(demo);
     demo.child.kill('SIGKILL');
     await demo.ended;
