@@ -1,16 +1,16 @@
-// What src/ consists of, and what each part may import: the one list from which the import rules
-// (.dependency-cruiser.mjs) and the table in docs/ARCHITECTURE.md are made.
+// The parts of src/ and what each may import. The import rules (.dependency-cruiser.mjs) and the table in
+// docs/ARCHITECTURE.md are generated from this list.
 
 /** Every part may import itself and these. */
 const GROUND = ['src/lib/', 'src/defaults.ts', 'src/errors.ts', 'src/logger.ts', 'src/version.ts'];
 
 /**
  * @typedef {object} Part
- * @property {string[]} at folders (ending in a slash) and files; the longest one that fits a file decides
+ * @property {string[]} at folders (ending in a slash) and files; the longest match decides a file's part
  * @property {string} what one line for the table
  * @property {string[]} [may] folders, files, or other parts by their first place, in addition to the ground floor
  * @property {string[]} [types] the same, but only their types
- * @property {boolean} [bare] not even the ground floor: only what `may` names
+ * @property {boolean} [bare] may not import the ground floor: only `may` counts
  */
 
 /** @type {Part[]} */
@@ -21,7 +21,7 @@ export const PARTS = [
   },
   {
     at: ['src/receipt/'],
-    what: 'the receipt, its reader, and what lies of it on the volume; the claim of the volume',
+    what: 'the receipt, its reader, its files on the volume; the claim of the volume',
   },
   {
     at: ['src/cli.ts'],
@@ -31,26 +31,26 @@ export const PARTS = [
   },
   {
     at: ['src/shim/'],
-    what: 'the shim; one bundled script with the router, with an HTTP client of its own (`response.ts`)',
+    what: 'the shim, bundled with the router into one script; it has its own HTTP client (`response.ts`)',
     bare: true,
     may: ['src/errors.ts', 'src/version.ts', 'src/lib/duration.ts'],
     types: ['src/receipt/'],
   },
   {
     at: ['src/engines/engine.ts', 'src/engines/bounded.ts', 'src/engines/index.ts'],
-    what: 'what every engine promises; the bound on connections to a database; name → dynamic import, the only importer of engine folders',
+    what: 'the contract of every engine; the limit on connections to a database; name → dynamic import, the only importer of engine folders',
     may: ['src/receipt/', 'src/engines/'],
     types: ['src/restore/prepare-restore.ts'],
   },
   {
     at: ['src/engines/shared/'],
-    what: 'what engines share',
+    what: 'code that engines share',
     may: ['src/receipt/'],
     types: ['src/engines/engine.ts'],
   },
   {
     at: ['src/engines/'],
-    what: 'one folder of one shape an engine: `connection/`, `data-dir/`, `freeze/`, `metadata/`, `verify/`, `restore/`; `freeze/` of PostgreSQL has a folder for each way to freeze. No engine imports another',
+    what: 'one folder for each engine, all of the same shape: `connection/`, `data-dir/`, `freeze/`, `metadata/`, `verify/`, `restore/`; PostgreSQL’s `freeze/` has a folder for each way to freeze. No engine imports another',
     may: ['src/receipt/', 'src/engines/shared/'],
     types: ['src/engines/engine.ts', 'src/restore/prepare-restore.ts'],
   },
@@ -68,7 +68,7 @@ export const PARTS = [
   },
   {
     at: ['src/http/'],
-    what: 'fastify apps, zod schemas, error answers, the `Control` they serve; `listener.ts` and `connections.ts` bound what anybody can hold open, `message.ts` refuses what is not a well-formed request',
+    what: 'fastify apps, zod schemas, error answers, the `Control` they serve; `listener.ts` and `connections.ts` limit open connections, `message.ts` refuses malformed requests',
     may: ['src/receipt/receipt.ts'],
     types: ['src/engines/engine.ts', 'src/freeze/requests.ts', 'src/restore/verify-at-start.ts'],
   },
@@ -100,7 +100,7 @@ export const PARTS = [
   },
   {
     at: ['src/cluster/inject/'],
-    what: 'pod → patch or reason, a pure function; `engines/` has one file of image knowledge an engine',
+    what: 'pod → patch or reason, a pure function; `engines/` has one file for each engine about its images',
     may: ['src/cluster/objects/', 'src/receipt/receipt.ts'],
     types: ['src/config/'],
   },
@@ -117,7 +117,7 @@ export const PARTS = [
   },
   {
     at: ['src/cluster/doctor/'],
-    what: 'objects → findings, a pure function (`examine.ts`); `rules/` has one entry a finding, with its words for `docs/doctor.md`',
+    what: 'objects → findings, a pure function (`examine.ts`); `rules/` has one entry for each finding, with its text for `docs/doctor.md`',
     may: [
       'src/cluster/client.ts',
       'src/cluster/objects/',
@@ -131,7 +131,7 @@ export const PARTS = [
   },
   {
     at: ['src/testbed/'],
-    what: 'servers, volumes and loads that demo, tests and benchmarks share; not in the image',
+    what: 'servers, volumes and loads that the demo, tests and benchmarks share; not in the image',
   },
   {
     at: ['src/demo/'],
@@ -141,7 +141,7 @@ export const PARTS = [
   },
   {
     at: ['src/commands/'],
-    what: 'the verbs that are not the shim, loaded by verb',
+    what: 'the verbs outside the shim, each loaded on demand',
     may: [
       'src/config/',
       'src/demo/',
@@ -154,19 +154,19 @@ export const PARTS = [
   },
 ];
 
-/** The part a file belongs to: the one with the longest place that fits. */
+/** The part that a file belongs to: the one with the longest matching place. */
 export function partOf(file, parts = PARTS) {
   let found;
   for (const part of parts) {
     for (const place of part.at) {
-      const fits = place.endsWith('/') ? file.startsWith(place) : file === place;
-      if (fits && place.length > (found?.length ?? 0)) found = { part, length: place.length };
+      const matches = place.endsWith('/') ? file.startsWith(place) : file === place;
+      if (matches && place.length > (found?.length ?? 0)) found = { part, length: place.length };
     }
   }
   return found?.part;
 }
 
-/** Two rules a part: what it must not import, and what it may import the types of only. */
+/** Two rules for each part: what it must not import, and of what it may import only types. */
 export function importRules(parts = PARTS) {
   return parts.flatMap((part) => {
     const name = part.at.find((place) => place.endsWith('/')) ?? part.at[0];
@@ -174,7 +174,7 @@ export function importRules(parts = PARTS) {
     const may = [...from.path, ...[...(part.bare ? [] : GROUND), ...(part.may ?? [])].map(pattern)];
     const types = (part.types ?? []).map(pattern);
     const severity = 'error';
-    const comment = 'scripts/architecture.mjs says what each part may import.';
+    const comment = 'scripts/architecture.mjs lists what each part may import.';
     return [
       {
         name: `${name} imports too much`,
@@ -194,13 +194,13 @@ export function importRules(parts = PARTS) {
   });
 }
 
-/** A place as a pattern for paths. */
+/** The pattern that matches the paths of a place. */
 function pattern(place) {
   const escaped = place.replaceAll('.', '\\.');
   return place.endsWith('/') ? `^${escaped}` : `^${escaped}$`;
 }
 
-/** The same without what other parts have of that folder. */
+/** The same pattern, without the subfolders and files that belong to other parts. */
 function own(place, parts) {
   if (!place.endsWith('/')) return pattern(place);
   const others = parts
@@ -210,7 +210,7 @@ function own(place, parts) {
   return others.length === 0 ? pattern(place) : `${pattern(place)}(?!${others.join('|')})`;
 }
 
-/** The table for people. */
+/** The table for docs/ARCHITECTURE.md. */
 export function partsTable(parts = PARTS) {
   const rows = parts.map((part) => {
     const may = [

@@ -235,7 +235,11 @@ async function checkWritable(server: RedisServer): Promise<DemoCheck> {
   }
   const ok = (await server.info('aof_last_bgrewrite_status')) === 'ok';
   const good = 'the restored server accepts writes and a BGREWRITEAOF';
-  return { name: 'writable', ok, message: ok ? good : 'the BGREWRITEAOF of the restored server failed' };
+  return {
+    name: 'writable',
+    ok,
+    message: ok ? good : 'the BGREWRITEAOF of the restored server failed',
+  };
 }
 
 function clientOf(binary: string): string {

@@ -59,8 +59,7 @@ export class LatencyLog {
    */
   window(from: number, to: number, except?: Span): LatencyWindow {
     const chosen = this.#select(
-      (sample) =>
-        sample.begun >= from && sample.begun < to && !(except && touches(sample, except)),
+      (sample) => sample.begun >= from && sample.begun < to && !(except && touches(sample, except)),
     );
     const parts: Span[] = except
       ? [

@@ -352,7 +352,7 @@ test('a summary names the pod, or the app if it protects apps, and a readable du
   await replay(
     'QuiesceCertificateExpiring',
     { [`${certificate}{${labels(target)}}`]: '87600x60' },
-    [['20m', [target], 'The certificate of the quiesce webhook ends in 1d 0h 0m 0s']],
+    [['20m', [target], 'The certificate of the quiesce webhook expires in 1d 0h 0m 0s']],
   );
 });
 

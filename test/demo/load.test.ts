@@ -113,7 +113,9 @@ describe('a writer load', () => {
     await expect.poll(() => load.losses.length, { timeout: 10_000 }).toBe(1);
     await load.stop();
     expect(load.losses).toEqual([
-      expect.stringMatching(/^client 0: transaction \d+ was acknowledged, but the server's last is/),
+      expect.stringMatching(
+        /^client 0: transaction \d+ was acknowledged, but the server's last is/,
+      ),
     ]);
   });
 });

@@ -87,7 +87,9 @@ describe('a stopped copy', () => {
   it('is refused if the server does not run', async () => {
     const dir = await folder();
     const volume = await makeVolume(dir, { kind: 'stopped-copy', postmaster: () => 4_190_000 });
-    await expect(volume.snapshot('copy')).rejects.toThrow('the server process 4190000 does not run');
+    await expect(volume.snapshot('copy')).rejects.toThrow(
+      'the server process 4190000 does not run',
+    );
   });
 
   it('stops grandchildren too, then resumes all processes', async () => {

@@ -43,7 +43,8 @@ export function parseOptions(args: readonly string[]): MatrixOptions {
   if (output !== 'text' && output !== 'json') throw new Error('--output: must be text or json');
   const majors = values.postgres.split(',').map((part) => {
     const major = MAJORS.find((known) => String(known) === part.trim());
-    if (major === undefined) throw new Error(`--postgres: must be one or more of ${MAJORS.join(', ')}`);
+    if (major === undefined)
+      throw new Error(`--postgres: must be one or more of ${MAJORS.join(', ')}`);
     return major;
   });
   const cells = CELLS.filter(
@@ -52,7 +53,8 @@ export function parseOptions(args: readonly string[]): MatrixOptions {
       cell.role === (role ?? cell.role) &&
       cell.copy === (copy ?? cell.copy),
   );
-  if (cells.length === 0) throw new Error('--mode, --role, --copy: no supported combination matches');
+  if (cells.length === 0)
+    throw new Error('--mode, --role, --copy: no supported combination matches');
   const [restores, jobs] = [whole('--restores', values.restores), whole('--jobs', values.jobs)];
   return { majors, cells, restores, jobs, output };
 }

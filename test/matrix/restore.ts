@@ -109,8 +109,11 @@ function prepare({ data, flags }: SpoiltCopy): ReturnType<typeof runCli> {
 }
 
 /** Starts a sidecar for a restored server. @returns `true` if it verifies the copy, otherwise why not. */
-async function verifyWithSidecar(data: string, server: EmbeddedPostgres): Promise<boolean | string> {
-  if (!existsSync(join(data, '.quiesce/receipt.json'))) return 'there is no receipt';
+async function verifyWithSidecar(
+  data: string,
+  server: EmbeddedPostgres,
+): Promise<boolean | string> {
+  if (!existsSync(join(data, '.quiesce/receipt.json'))) return 'the copy has no receipt';
   const dir = await mkdtemp(join(server.options.socketDir, 'q'));
   const sidecar = new TestSidecar(dir, { ...roleEnv(server), QUIESCE_DATA_DIR: data });
   try {

@@ -213,7 +213,7 @@ class OneVolume implements CellRig {
   /** The writes that a freeze from now on must contain. On a standby, waits until it has them. */
   async #acknowledgedHere(): Promise<Acked> {
     const acked = this.load.snapshotAcked();
-    // A paused replica itself waits to replay what it received; any other freezes what it has replayed.
+    // A freeze of a paused replica waits for the primary's position itself; others freeze what is replayed.
     await this.#awaitStandby(this.#cell.mode === 'replica-paused' ? 'receive' : 'replay');
     return acked;
   }
@@ -230,7 +230,9 @@ class OneVolume implements CellRig {
       if (row?.reached === true) return;
       await sleep(20);
     }
-    throw new Error(`the standby did not ${how} the WAL of the primary up to ${primary?.lsn} in 60 s`);
+    throw new Error(
+      `the standby did not ${how} the WAL of the primary up to ${primary?.lsn} in 60 s`,
+    );
   }
 
   async #disturb(): Promise<void> {

@@ -162,8 +162,7 @@ function checkCounts({ shape, upTo }: Acked, rows: readonly ClientRows[]): Ledge
   });
   const total = rows.reduce((sum, row) => sum + row.count, 0);
   const expected = rows.reduce((sum, row) => sum + Math.max(row.max, upTo[row.client] ?? 0), 0);
-  if (wrong.length === 0 && total !== expected)
-    wrong.push(`${total} rows, expected ${expected}`);
+  if (wrong.length === 0 && total !== expected) wrong.push(`${total} rows, expected ${expected}`);
   const message = wrong.length === 0 ? `${total} ledger rows, each once` : wrong.join('; ');
   return { name: 'counts', ok: wrong.length === 0, message };
 }

@@ -72,14 +72,16 @@ async function stopProcessTree(root: number): Promise<number[]> {
         for (const { pid, parent } of processes) if (tree.has(parent)) tree.add(pid);
       }
       const members = processes.filter(({ pid, state }) => tree.has(pid) && state !== 'Z');
-      if (!members.some(({ pid }) => pid === root)) throw new Error(`the server process ${root} does not run`);
+      if (!members.some(({ pid }) => pid === root))
+        throw new Error(`the server process ${root} does not run`);
       const moving = members.filter(({ state }) => state !== 'T');
       if (moving.length === 0) return [...signalled];
       for (const { pid } of moving) {
         if (!signalled.has(pid)) send(pid, 'SIGSTOP');
         signalled.add(pid);
       }
-      if (performance.now() > deadline) throw new Error(`the server processes did not stop within ${STOP_WITHIN_MS / 1_000} s`);
+      if (performance.now() > deadline)
+        throw new Error(`the server processes did not stop within ${STOP_WITHIN_MS / 1_000} s`);
       await sleep(1);
     }
   } catch (error) {
