@@ -23,7 +23,7 @@ object: \`apiVersion\`, \`kind: Diagnosis\`, \`source\`, \`scope\`, \`complete\`
 | state of a workload | |
 |---|---|
 | \`protected\` | it has its sidecar, and the doctor found no error |
-| \`opted-in\` | it will be protected once the webhook adds the sidecar; for templates without a running pod |
+| \`opted-in\` | no error, and protected once the webhook adds the sidecar: for templates without a running pod |
 | \`half\` | it is meant to be protected but has an error |
 | \`unprotected\` | a database with volumes that nothing freezes |
 | \`left-out\` | excluded by the label \`quiesce.dev/inject: "false"\` or the annotation \`quiesce.dev/freeze: none\` |

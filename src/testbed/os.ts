@@ -65,7 +65,7 @@ export async function fingerprint(pid: number): Promise<string> {
 }
 
 /** Whether the same process that {@link fingerprint} saw still runs. */
-export async function isAlive(print: string): Promise<boolean> {
-  const [pid, startedAt] = print.trim().split(' ');
+export async function isAlive(recorded: string): Promise<boolean> {
+  const [pid, startedAt] = recorded.trim().split(' ');
   return startedAt !== undefined && (await processStart(Number(pid))) === startedAt;
 }

@@ -101,17 +101,17 @@ export async function stopWorkspaces({ kept }: { readonly kept: boolean }): Prom
 
 async function endProcesses(dir: string): Promise<void> {
   const text = await readFile(join(dir, PROCESSES), 'utf8').catch(() => '');
-  const prints = text.split('\n').filter(Boolean);
+  const fingerprints = text.split('\n').filter(Boolean);
   for (const signal of ['SIGTERM', 'SIGQUIT', 'SIGKILL'] as const) {
-    for (const print of prints) {
-      if (await isAlive(print)) process.kill(Number(print.split(' ')[0]), signal);
+    for (const recorded of fingerprints) {
+      if (await isAlive(recorded)) process.kill(Number(recorded.split(' ')[0]), signal);
     }
-    for (let waited = 0; waited < 20 && (await anyAlive(prints)); waited += 1) await sleep(50);
+    for (let waited = 0; waited < 20 && (await anyAlive(fingerprints)); waited += 1) await sleep(50);
   }
 }
 
-async function anyAlive(prints: readonly string[]): Promise<boolean> {
-  return (await Promise.all(prints.map(isAlive))).some(Boolean);
+async function anyAlive(fingerprints: readonly string[]): Promise<boolean> {
+  return (await Promise.all(fingerprints.map(isAlive))).some(Boolean);
 }
 
 /** Marks a kept volume as ownerless, so that the sweep unmounts it. */
