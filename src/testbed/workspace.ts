@@ -106,7 +106,8 @@ async function endProcesses(dir: string): Promise<void> {
     for (const recorded of fingerprints) {
       if (await isAlive(recorded)) process.kill(Number(recorded.split(' ')[0]), signal);
     }
-    for (let waited = 0; waited < 20 && (await anyAlive(fingerprints)); waited += 1) await sleep(50);
+    for (let waited = 0; waited < 20 && (await anyAlive(fingerprints)); waited += 1)
+      await sleep(50);
   }
 }
 
