@@ -1,13 +1,13 @@
 /**
- * Runs all benchmarks, one after the other, and writes bench/results.md and bench/results.svg.
+ * Runs all benchmarks one after the other, and writes results.md, results.svg and results.json.
  *
  * node scripts/run-ts.mjs bench/all.ts [--quick] [--postgres 17] [--freezes N] [--only PART,PART]
  * [--lock FILE] [--out FOLDER]
  *
- * `--only` measures these parts anew (none with '') and takes the others from results.json in FOLDER. `--lock`: what needs a
- * quiet machine takes this file's exclusive lock (flock) while it runs, and where others keep it for
- * longer than `--patience` seconds, measures beside them; the results say so. Exits 1 where a goal was
- * missed, 2 where something could not be measured.
+ * `--only` measures only these parts (none with '') and takes the others from results.json in FOLDER.
+ * `--lock`: a part that needs a quiet machine takes this file's exclusive lock (flock) while it runs.
+ * If other processes hold the lock for longer than `--patience` seconds, the part runs next to them, and
+ * the results say so. Exits 1 if a goal was missed, 2 if a part could not be measured.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -33,11 +33,11 @@ const { values } = parseArgs({
 });
 
 interface Step {
-  /** What `--only` calls it. */
+  /** The part's name in `--only`. */
   readonly part: string;
   readonly name: string;
   readonly args?: readonly string[];
-  /** Others may work meanwhile without changing what is measured. */
+  /** Other work on the machine does not change the result. */
   readonly shared?: boolean;
 }
 
@@ -68,9 +68,9 @@ const STEPS: readonly Step[] = [
 
 interface Measured {
   readonly report: Report & { readonly machine: string };
-  /** When, to the minute, UTC. */
+  /** When the part was measured: UTC, to the minute. */
   readonly at: string;
-  /** Processes that wanted to run just before: what others did. */
+  /** The load average just before: the work of other processes. */
   readonly load: number | null;
   readonly alone: boolean;
 }
@@ -97,13 +97,13 @@ async function output([command, ...args]: readonly [string, ...string[]]) {
 async function measure(step: Step): Promise<Measured> {
   const [at, load] = [new Date().toISOString().slice(0, 16), loadavg()[0] ?? 0];
   const { lock, patience } = values;
-  const beside = lock === undefined ? [] : ['flock', '-s', lock];
-  const only = ['flock', '-x', '-w', patience, '-E', String(LOCK_IS_HELD), lock ?? ''];
+  const shared = lock === undefined ? [] : ['flock', '-s', lock];
+  const exclusive = ['flock', '-x', '-w', patience, '-E', String(LOCK_IS_HELD), lock ?? ''];
   let alone = lock !== undefined && !step.shared;
-  let { code, text } = await output(commandOf(step, alone ? only : beside));
+  let { code, text } = await output(commandOf(step, alone ? exclusive : shared));
   if (alone && code === LOCK_IS_HELD) {
     alone = false;
-    ({ code, text } = await output(commandOf(step, beside)));
+    ({ code, text } = await output(commandOf(step, shared)));
   }
   if (code !== 0 && code !== 1) throw new Error(`${step.part} ended with ${code}`);
   return { report: JSON.parse(text) as Measured['report'], at, load, alone };
@@ -119,17 +119,17 @@ async function readKept(): Promise<Kept> {
 async function measuredOrKept(step: Step, wanted: boolean, all: Kept): Promise<Measured> {
   const before = all[step.part];
   if (!wanted && before) return before;
-  if (!wanted) throw new Error(`${step.part} has not been measured yet: leave out --only`);
+  if (!wanted) throw new Error(`${step.part} was never measured: run without --only`);
   const measured = await measure(step);
   all[step.part] = measured;
-  // At once: what follows may fail, and this took its time.
+  // Written now: a later part may fail, and this one took long to measure.
   await writeFile(KEPT, `${JSON.stringify(all, null, 1)}\n`);
   return measured;
 }
 
-/** Where and when a part was measured, and beside what. */
+/** One line: when and on which machine a part was measured, and whether it ran alone. */
 function circumstances({ report, at, load, alone }: Measured): string {
-  const others = alone ? 'alone on the machine' : 'beside whatever else ran';
+  const others = alone ? 'alone on the machine' : 'next to other work';
   const before =
     load === null ? 'load average not recorded' : `load average ${load.toFixed(1)} before`;
   return `_${at} UTC, ${others} (${before}): ${report.machine}._`;
@@ -143,14 +143,14 @@ function results(parts: readonly Measured[]): string {
     open.length === 0
       ? `All ${goals.length} goals are met.`
       : `${open.length} of ${goals.length} goals ${open.length === 1 ? 'is' : 'are'} missed.`;
-  const quick = values.quick ? '\n\nThis was a quick run: its numbers mean little.' : '';
+  const quick = values.quick ? '\n\nThis was a quick run: its numbers are not meaningful.' : '';
   const list = goals.map((goal) => `- ${goalLine(goal).replace(/^(\w+)/, '**$1**')}`).join('\n');
   const sections = parts.map((part) => `${markdownOf(part.report)}\n${circumstances(part)}\n`);
   return `# Benchmarks
 
-Written by \`npm run bench\`. Only ratios of one run are claims: each is measured against its alternative in
-turn, on the same machine, in the same minutes, and \`nothing\`, where it stands among the treatments, shows
-what the machine does by itself. Milliseconds are of this machine. Below each part stand the machine and the
+Written by \`npm run bench\`. Only ratios within one run are claims: the alternatives are measured in turn, on
+the same machine, within the same minutes. Where the treatment \`nothing\` is listed, it shows the noise of the
+machine. Milliseconds hold for this machine only. A line below each part describes the machine and the
 environment of its processes.${quick}
 
 ${verdict}
@@ -165,7 +165,7 @@ ${sections.join('\n')}`.trimEnd();
 async function main(): Promise<number> {
   const only = values.only?.split(',').filter((part) => part !== '');
   const unknown = only?.filter((part) => !STEPS.some((step) => step.part === part)) ?? [];
-  if (unknown.length > 0) throw new Error(`there is no part ${unknown.join(', ')}`);
+  if (unknown.length > 0) throw new Error(`--only: unknown part ${unknown.join(', ')}`);
   await mkdir(folder, { recursive: true });
   const [parts, all]: [Measured[], Kept] = [[], await readKept()];
   for (const step of STEPS) {
@@ -177,7 +177,7 @@ async function main(): Promise<number> {
   await writeFile(join(folder, 'results.svg'), drawCharts(charts));
   const open = parts.flatMap(({ report }) => missed(report));
   for (const goal of open) process.stderr.write(`${goalLine(goal)}\n`);
-  process.stdout.write(`${join(values.out, 'results.md')} is written\n`);
+  process.stdout.write(`Wrote ${join(values.out, 'results.md')}\n`);
   return open.length > 0 ? 1 : 0;
 }
 

@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import { tool } from '../src/testbed/os.ts';
 import { DATABASE, withClient } from '../src/demo/source.ts';
 import type { Workspace } from '../src/testbed/workspace.ts';
-import { type Bed, makeBed, quiesce } from './support/bed.ts';
+import { type Rig, makeRig, quiesce } from './support/rig.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
 import { psql } from './support/psql.ts';
 import { figure, type Report, times } from './support/report.ts';
@@ -14,7 +14,7 @@ const MIN_SHARED_BUFFERS_MB = 256;
 const benchmark: Benchmark = {
   name: 'dirty',
   summary:
-    'How long a freeze takes by how much the server has not yet written, against psql -c CHECKPOINT\nof the same.',
+    'The time of a freeze by the amount of data that the server has not yet written, against\npsql -c CHECKPOINT with the same amount.',
   settings: {
     sizes: { help: 'dirty data in MB', value: '10,30,100,300,1000', quick: '10,50' },
     rounds: { help: 'freezes and checkpoints of each size', value: 3, quick: 1 },
@@ -22,7 +22,7 @@ const benchmark: Benchmark = {
   run,
 };
 
-/** One row a page, so that updating n rows dirties n pages. */
+/** One row per page, so that updating n rows dirties n pages. */
 const FILL = (pages: number): string => `
   CREATE EXTENSION IF NOT EXISTS pg_buffercache;
   CREATE TABLE pages (id int PRIMARY KEY, n int NOT NULL, payload text NOT NULL) WITH (fillfactor = 45);
@@ -36,9 +36,9 @@ interface Sample {
   readonly checkpointMs: number;
 }
 
-/** @returns how many MB the server's own account says are dirty. */
+/** Dirties `mb` MB of pages. @returns how many MB are dirty according to pg_buffercache. */
 async function dirty(client: Client, mb: number): Promise<number> {
-  // By the index: a sequential scan of a large table writes its pages out on its way.
+  // Through the index: a sequential scan of a large table writes pages out as it goes.
   await client.query('SET enable_seqscan = off; SET enable_bitmapscan = off');
   await client.query('UPDATE pages SET n = n + 1 WHERE id <= $1', [mb * PAGES_A_MB]);
   const { rows } = await client.query<{ mb: number }>(
@@ -53,18 +53,18 @@ async function timed(work: () => Promise<void>): Promise<number> {
   return performance.now() - begun;
 }
 
-async function sample(bed: Bed, client: Client, mb: number): Promise<Sample> {
-  const settle = async (): Promise<number> => {
+async function sample(rig: Rig, client: Client, mb: number): Promise<Sample> {
+  const makeDirty = async (): Promise<number> => {
     const found = await dirty(client, mb);
-    // The WAL of the updates is not what is measured.
-    await tool('sync', '-f', bed.volume).catch(() => undefined);
+    // The WAL of the updates must not count in the measurement.
+    await tool('sync', '-f', rig.volume).catch(() => undefined);
     return found;
   };
-  const first = await settle();
-  const freezeMs = await timed(() => quiesce(bed, 'freeze'));
-  await quiesce(bed, 'thaw');
-  const second = await settle();
-  const checkpointMs = await timed(() => psql(bed.target, 'CHECKPOINT'));
+  const first = await makeDirty();
+  const freezeMs = await timed(() => quiesce(rig, 'freeze'));
+  await quiesce(rig, 'thaw');
+  const second = await makeDirty();
+  const checkpointMs = await timed(() => psql(rig.target, 'CHECKPOINT'));
   return { mb: (first + second) / 2, freezeMs, checkpointMs };
 }
 
@@ -73,9 +73,9 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const sizes = args.text('sizes').split(',').map(Number);
   const most = Math.max(...sizes);
   const buffers = Math.max(MIN_SHARED_BUFFERS_MB, Math.ceil(most * 1.4));
-  const bed = await makeBed(workspace, {
+  const rig = await makeRig(workspace, {
     postgres: args.postgres,
-    // Nothing but what is measured writes pages out.
+    // Only the freeze and the checkpoint may write pages out.
     serverSettings: {
       shared_buffers: `${buffers}MB`,
       max_wal_size: '32GB',
@@ -84,17 +84,17 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
       autovacuum: 'off',
     },
   });
-  const results = await withClient(bed.target, DATABASE, async (client) => {
+  const results = await withClient(rig.target, DATABASE, async (client) => {
     for (const statement of FILL(most * PAGES_A_MB).split(';')) {
       if (statement.trim() !== '') await client.query(statement);
     }
     await client.query('CHECKPOINT');
-    await tool('sync', '-f', bed.volume).catch(() => undefined);
+    await tool('sync', '-f', rig.volume).catch(() => undefined);
     const found: { readonly size: number; readonly samples: Sample[] }[] = [];
     for (const size of sizes) {
       const samples: Sample[] = [];
       for (let round = 0; round < args.number('rounds'); round += 1) {
-        samples.push(await sample(bed, client, size));
+        samples.push(await sample(rig, client, size));
       }
       progress(`  ${size} MB: ${samples.map((one) => figure(one.freezeMs)).join(', ')} ms`);
       found.push({ size, samples });
@@ -116,7 +116,7 @@ function report(
   };
   return {
     title: 'Freeze time by dirty data',
-    method: `PostgreSQL ${args.postgres}, medians of ${args.text('rounds')}; the dirty data is what pg_buffercache counts just before. Milliseconds, with the start of the command.`,
+    method: `PostgreSQL ${args.postgres}, medians of ${args.text('rounds')}; the dirty data is counted by pg_buffercache just before. Milliseconds, including the start of the command.`,
     tables: [
       {
         head: [

@@ -1,5 +1,5 @@
 import type { Workspace } from '../src/testbed/workspace.ts';
-import { type Bed, makeBed, makeLoad, quiesce } from './support/bed.ts';
+import { type Rig, makeRig, makeLoad, quiesce } from './support/rig.ts';
 import { groupsOf, stallChart, tableOf } from './support/compare.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
 import { psql, PsqlSession } from './support/psql.ts';
@@ -9,7 +9,7 @@ import { runTrials, type Treatment } from './support/trial.ts';
 const benchmark: Benchmark = {
   name: 'hooks',
   summary:
-    'Freeze and thaw against the same done by hand in one session of psql, against a hook that locks\nall tables IN SHARE MODE, and against psql -c CHECKPOINT: how long they take, what writers feel.',
+    'Freeze and thaw against a backup started and stopped by hand in one psql session, against a hook that\nlocks all tables IN SHARE MODE, and against psql -c CHECKPOINT: their durations and the effect on writers.',
   settings: {
     rounds: { help: 'trials of each hook', value: 4, quick: 1 },
     hold: { help: 'seconds between freeze and thaw', value: 3, quick: 1 },
@@ -19,8 +19,8 @@ const benchmark: Benchmark = {
   run,
 };
 
-/** A backup begun and ended by hand, in the one session that both must be in. */
-function byHand(bed: Bed, postgres: number): Treatment {
+/** A backup started and stopped by hand, in one session as PostgreSQL requires. */
+function byHand(rig: Rig, postgres: number): Treatment {
   const [start, stop] =
     postgres >= 15
       ? [`SELECT pg_backup_start('by hand', true);`, 'SELECT * FROM pg_backup_stop(false);']
@@ -28,7 +28,7 @@ function byHand(bed: Bed, postgres: number): Treatment {
           `SELECT pg_start_backup('by hand', true, false);`,
           'SELECT * FROM pg_stop_backup(false, false);',
         ];
-  return inSession(bed, 'psql: start … stop', start, stop);
+  return inSession(rig, 'psql: start … stop', start, stop);
 }
 
 const LOCK_ALL = `BEGIN;
@@ -38,12 +38,12 @@ DO $$ DECLARE t regclass; BEGIN
 END $$;
 CHECKPOINT;`;
 
-function inSession(bed: Bed, name: string, freeze: string, thaw: string): Treatment {
+function inSession(rig: Rig, name: string, freeze: string, thaw: string): Treatment {
   let session: PsqlSession | undefined;
   return {
     name,
     freeze: async () => {
-      session = new PsqlSession(bed.target);
+      session = new PsqlSession(rig.target);
       await session.run(freeze);
     },
     thaw: async () => {
@@ -55,17 +55,17 @@ function inSession(bed: Bed, name: string, freeze: string, thaw: string): Treatm
 
 async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const [clients, thinkMs] = [args.number('clients'), args.number('think')];
-  const making = makeLoad(workspace, { clients, thinkMs });
+  const tables = makeLoad(workspace, { clients, thinkMs });
   progress('hooks');
-  const bed = await makeBed(workspace, { postgres: args.postgres }, making.fill);
-  const load = await making.start();
+  const rig = await makeRig(workspace, { postgres: args.postgres }, tables.fill);
+  const load = await tables.start();
   const treatments: Treatment[] = [
-    { name: 'quiesce', freeze: () => quiesce(bed, 'freeze'), thaw: () => quiesce(bed, 'thaw') },
-    byHand(bed, args.postgres),
-    inSession(bed, 'LOCK … IN SHARE MODE', LOCK_ALL, 'COMMIT;'),
+    { name: 'quiesce', freeze: () => quiesce(rig, 'freeze'), thaw: () => quiesce(rig, 'thaw') },
+    byHand(rig, args.postgres),
+    inSession(rig, 'LOCK … IN SHARE MODE', LOCK_ALL, 'COMMIT;'),
     {
       name: 'psql -c CHECKPOINT',
-      freeze: () => psql(bed.target, 'CHECKPOINT'),
+      freeze: () => psql(rig.target, 'CHECKPOINT'),
       thaw: async () => undefined,
     },
   ];
@@ -74,12 +74,12 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const groups = groupsOf(treatments, trials);
   return {
     title: 'Against hooks by hand',
-    method: `PostgreSQL ${args.postgres}, ${clients} writers with pauses of ${thinkMs} ms, ${rounds} rounds of each hook, hold ${args.text('hold')} s. Milliseconds; medians of freeze and thaw; the stall is the longest time without any commit. Ratios against quiesce.`,
+    method: `PostgreSQL ${args.postgres}, ${clients} writers with pauses of ${thinkMs} ms, ${rounds} rounds of each hook, hold ${args.text('hold')} s. Milliseconds; freeze and thaw are medians; the stall is the longest time without a commit. Ratios are against quiesce.`,
     tables: [tableOf(groups)],
     goals: [],
     charts: [stallChart('Longest time without any commit, from freeze to thaw', groups)],
     notes: [
-      'By hand nothing is proven, nothing ends by itself and no label is kept; the lock is not a freeze of the files either, for the server goes on writing them.',
+      'The hooks by hand prove nothing, do not expire and keep no label. The lock does not freeze the files either: the server continues to write them.',
     ],
   };
 }

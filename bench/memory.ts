@@ -1,17 +1,17 @@
 import { Agent, request } from 'node:http';
 import type { Workspace } from '../src/testbed/workspace.ts';
-import { makeBed } from './support/bed.ts';
+import { makeRig } from './support/rig.ts';
 import { type Idle, measureIdle } from './support/idle.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
 import { figure, type Goal, type Report, type Table, times } from './support/report.ts';
 import { resident, startEmpty } from './support/resident.ts';
 import { median } from './support/stats.ts';
 
-/** Of an idle sidecar, whatever its engine, over an empty HTTP server. */
+/** The most that an idle sidecar of any engine may use, as a multiple of an empty HTTP server. */
 const IDLE_LIMIT = 1.4;
 /**
- * Of the last tenth of all freezes over what it was when half of them were done. V8 lets a heap swing
- * by 3 %, that of an empty server too.
+ * The most that memory in the last tenth of all freezes may be, as a multiple of memory half-way. V8
+ * lets a heap vary by 3 %, that of an empty server too.
  */
 const GROWTH_LIMIT = 1.05;
 const SAMPLES = 40;
@@ -19,12 +19,12 @@ const SAMPLES = 40;
 const benchmark: Benchmark = {
   name: 'memory',
   summary:
-    'Resident memory of an idle sidecar of each engine, and of one of PostgreSQL that has frozen and\nthawed a real server many times, against an empty Node HTTP server, idle and after as many requests.',
+    'Resident memory of an idle sidecar of each engine, and of a PostgreSQL sidecar that has frozen and\nthawed a real server many times, against an empty Node HTTP server, idle and after as many requests.',
   settings: {
     freezes: { help: 'freezes, each thawed', value: 10_000, quick: 200 },
     starts: { help: 'sidecars and servers started for the idle figure', value: 5, quick: 2 },
-    // V8 collects what starting left behind once it finds itself idle, up to ten seconds later.
-    idle: { help: 'seconds they are left alone before they are measured', value: 30, quick: 15 },
+    // V8 collects the garbage of the start once it is idle, up to ten seconds later.
+    idle: { help: 'seconds without a request before the measurement', value: 30, quick: 15 },
   },
   run,
 };
@@ -50,17 +50,17 @@ function post(where: Where, path: string): Promise<void> {
   });
 }
 
-interface Worn {
+interface Usage {
   readonly label: string;
   readonly points: (readonly [freezes: number, mb: number])[];
 }
 
-/** Calls twice for each freeze, and looks at the memory from time to time. */
-async function wear(
+/** Sends two requests for each freeze, and reads the memory at regular intervals. */
+async function freezeRepeatedly(
   label: string,
   { pid, where }: { readonly pid: number | undefined; readonly where: Where },
   freezes: number,
-): Promise<Worn & { readonly seconds: number }> {
+): Promise<Usage & { readonly seconds: number }> {
   const points: (readonly [number, number])[] = [[0, await resident(pid)]];
   const every = Math.max(1, Math.round(freezes / SAMPLES));
   const begun = performance.now();
@@ -75,22 +75,22 @@ async function wear(
 
 async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   progress('memory');
-  const bed = await makeBed(workspace, {
+  const rig = await makeRig(workspace, {
     postgres: args.postgres,
-    // Only memory is looked at: the server need not wait for its disk, nor fill 16 MB a freeze.
+    // Only memory counts here: the server need not wait for its disk, or fill 16 MB for each freeze.
     serverSettings: { fsync: 'off' },
     initdbArgs: ['--wal-segsize=1'],
   });
-  const at = await measureIdle(bed, workspace, args);
+  const at = await measureIdle(rig, workspace, args);
   const freezes = args.number('freezes');
-  const { sidecar } = bed;
-  const own = await wear(
+  const { sidecar } = rig;
+  const own = await freezeRepeatedly(
     'quiesce',
     { pid: sidecar.pid, where: { socketPath: sidecar.socket } },
     freezes,
   );
   const server = await startEmpty(workspace);
-  const empty = await wear('empty server', server, freezes);
+  const empty = await freezeRepeatedly('empty server', server, freezes);
   const goals: Goal[] = [
     ...[...at.engines].map(([engine, mb]) => ({
       what: `RSS of an idle sidecar of ${engine} over an empty HTTP server`,
@@ -106,8 +106,8 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const each = (own.seconds * 1_000) / freezes;
   return {
     title: 'Memory',
-    method: `Idle: medians of ${args.text('starts')} starts, ${args.text('idle')} s after each, all having answered a request and each sidecar connected to a real server. Then PostgreSQL ${args.postgres}: ${freezes} freezes and thaws of a real server over the socket (${figure(each)} ms a pair; fsync off), and twice as many requests to the empty server. Resident set in MB, from /proc.`,
-    tables: [idleTable(at), wornTable(own, empty, freezes)],
+    method: `Idle: medians of ${args.text('starts')} starts, ${args.text('idle')} s after each; all have answered a request, and each sidecar is connected to a real server. Then PostgreSQL ${args.postgres}: ${freezes} freezes and thaws of a real server over the socket (${figure(each)} ms per pair; fsync off), and twice as many requests to the empty server. Resident set in MB, from /proc.`,
+    tables: [idleTable(at), usageTable(own, empty, freezes)],
     goals,
     charts: [
       {
@@ -123,9 +123,9 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   };
 }
 
-const last = ({ points }: Worn): number => points.at(-1)?.[1] ?? Number.NaN;
+const last = ({ points }: Usage): number => points.at(-1)?.[1] ?? Number.NaN;
 
-function growth({ points }: Worn): number {
+function growth({ points }: Usage): number {
   const mb = points.map(([, value]) => value);
   const tenth = Math.max(1, Math.round(mb.length / 10));
   const half = Math.floor(mb.length / 2);
@@ -145,15 +145,15 @@ function idleTable({ engines, empty }: Idle): Table {
   };
 }
 
-function wornTable(own: Worn, empty: Worn, freezes: number): Table {
-  const first = (worn: Worn): number => worn.points[0]?.[1] ?? Number.NaN;
-  const peak = (worn: Worn): number => Math.max(...worn.points.map(([, mb]) => mb));
-  const row = (name: string, worn: Worn): string[] => [
+function usageTable(own: Usage, empty: Usage, freezes: number): Table {
+  const first = (usage: Usage): number => usage.points[0]?.[1] ?? Number.NaN;
+  const peak = (usage: Usage): number => Math.max(...usage.points.map(([, mb]) => mb));
+  const row = (name: string, usage: Usage): string[] => [
     name,
-    figure(first(worn)),
-    figure(last(worn)),
-    figure(peak(worn)),
-    times(growth(worn)),
+    figure(first(usage)),
+    figure(last(usage)),
+    figure(peak(usage)),
+    times(growth(usage)),
   ];
   return {
     title: 'Over many freezes',

@@ -12,7 +12,7 @@ import { runTrials, type Treatment } from './support/trial.ts';
 const benchmark: Benchmark = {
   name: 'mongodb',
   summary:
-    'Freeze and thaw of MongoDB against fsyncLock and fsyncUnlock by hand, on a connection that is open\nalready, and against nothing at all: how long they take, how long writers stand still.',
+    'Freeze and thaw of MongoDB against fsyncLock and fsyncUnlock by hand, over an open connection, and\nagainst nothing: their durations and how long writers wait.',
   settings: {
     rounds: { help: 'trials of each', value: 4, quick: 1 },
     hold: { help: 'seconds between freeze and thaw', value: 3, quick: 1 },
@@ -22,7 +22,7 @@ const benchmark: Benchmark = {
   run,
 };
 
-/** @throws when it did not succeed: what is measured is what works. */
+/** @throws when the command fails: only successful calls are measured. */
 async function call(sidecar: TestSidecar, ...args: string[]): Promise<void> {
   const { code, stderr } = await sidecar.cli(...args);
   if (code !== 0) throw new Error(`quiesce ${args[0]} exited ${code}: ${stderr}`);
@@ -64,12 +64,12 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const version = String((await server.ask({ buildInfo: 1 }))['version']);
   return {
     title: 'MongoDB against its lock by hand',
-    method: `MongoDB ${version} alone, ${clients} writers (w: majority, j: true) with pauses of ${thinkMs} ms, ${rounds} rounds of each, hold ${args.text('hold')} s. Milliseconds; medians of freeze and thaw; the stall, which holds the hold, is the longest time without any commit. Ratios against quiesce.`,
+    method: `MongoDB ${version} alone, ${clients} writers (w: majority, j: true) with pauses of ${thinkMs} ms, ${rounds} rounds of each, hold ${args.text('hold')} s. Milliseconds; freeze and thaw are medians; the stall, which includes the hold, is the longest time without a commit. Ratios are against quiesce.`,
     tables: [tableOf(groups)],
     goals: [],
     charts: [stallChart('MongoDB: longest time without any commit, from freeze to thaw', groups)],
     notes: [
-      'By hand the command goes over a connection that is open already, which no hook has; nothing is proven, nothing ends by itself, and whose lock it is nobody knows.',
+      'By hand, the commands use an open connection, which a hook does not have. The lock by hand proves nothing, does not expire, and has no known owner.',
     ],
   };
 }

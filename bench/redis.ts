@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BlockVolume, makeBlockVolume } from '../src/testbed/volume/block-volume.ts';
 import { tool } from '../src/testbed/os.ts';
-import { startSidecarBeside } from '../src/testbed/processes.ts';
+import { startSidecarIn } from '../src/testbed/processes.ts';
 import { missingOn, RedisLoad } from '../src/testbed/redis/load.ts';
 import { RedisServer } from '../src/testbed/redis/server.ts';
 import type { Workspace } from '../src/testbed/workspace.ts';
@@ -16,11 +16,11 @@ import type { Treatment } from './support/trial.ts';
 const benchmark: Benchmark = {
   name: 'redis',
   summary:
-    'What writers of Redis wait for a freeze and what a block-level copy made in it lacks: quiesce\nagainst a pause and an fsync by hand, against CLIENT PAUSE alone, and against a BGSAVE waited for.',
+    'How long writers of Redis wait for a freeze, and which writes a block-level copy made during it lacks:\nquiesce against a pause and an fsync by hand, against CLIENT PAUSE alone, and against a completed BGSAVE.',
   settings: {
-    server: { help: 'name on PATH, or path', value: 'redis-server' },
-    rounds: { help: 'trials of each treatment, of each hold', value: 8, quick: 2 },
-    copies: { help: 'further trials of each, which make a copy', value: 3, quick: 1 },
+    server: { help: 'a name on PATH, or a path', value: 'redis-server' },
+    rounds: { help: 'trials of each treatment with each hold', value: 8, quick: 2 },
+    copies: { help: 'further trials of each treatment that make a copy', value: 3, quick: 1 },
     hold: { help: 'the longer of two holds, in ms; the other is 0', value: 1_000 },
     clients: { help: 'writers', value: 8 },
     think: { help: 'mean pause of a writer between writes, in ms', value: 2 },
@@ -33,14 +33,14 @@ const POLICIES = {
   'RDB only': ['appendonly no', 'save 3600 1'],
 } as const;
 
-const SETTLE_MS = 300;
-/** Nothing is measured of these: what runs for the first time is slow. */
+const PAUSE_BETWEEN_MS = 300;
+/** Rounds that do not count: the first run of anything is slow. */
 const WARM_UP_ROUNDS = 1;
-/** A writer's stall over that of the same done by hand. */
+/** The most that a writer's stall may be, as a multiple of the stall of the same steps by hand. */
 const LIMIT = 1.2;
 
 /** One server on a block device, its writers, and the ways to freeze it. */
-interface Bed {
+interface Rig {
   readonly policy: string;
   readonly config: readonly string[];
   readonly binary: string;
@@ -51,31 +51,31 @@ interface Bed {
 }
 
 interface Loss {
-  /** Acknowledged before the copy was begun and not in it. */
+  /** Writes acknowledged before the copy began that are not in it. */
   readonly missing: number;
-  /** A server that finds the end of its AOF damaged refuses to start: then all of it is missing. */
+  /** A server whose AOF ends damaged refuses to start: then all writes are missing. */
   readonly starts: boolean;
 }
 
 interface Outcome {
   readonly policy: string;
   readonly treatment: string;
-  /** What was asked for between freeze and thaw; `null`: the time of a copy. */
+  /** The pause between freeze and thaw; `null`: the time of a copy. */
   readonly holdMs: number | null;
-  /** The longest that a write waited, in milliseconds. */
+  /** The longest wait of a write, in milliseconds. */
   readonly stallMs: number;
-  /** Of that, what freeze and thaw have cost: without the time between them. */
+  /** The part of that which freeze and thaw cost: without the time between them. */
   readonly beyondMs: number;
   readonly freezeMs: number;
   readonly thawMs: number;
   readonly loss: Loss | null;
 }
 
-async function makeBed(
+async function makeRig(
   workspace: Workspace,
   policy: keyof typeof POLICIES,
   args: Arguments,
-): Promise<Bed> {
+): Promise<Rig> {
   const [config, binary] = [POLICIES[policy], args.text('server')];
   const name = policy.replaceAll(/\W/g, '');
   let server: RedisServer | undefined;
@@ -84,7 +84,7 @@ async function makeBed(
   const started = await RedisServer.start({ binary, dir: join(volume.path, 'data'), config });
   server = started;
   await workspace.defer(() => started.kill());
-  const sidecar = await startSidecarBeside(workspace, `sc-${name}`, {
+  const sidecar = await startSidecarIn(workspace, `sc-${name}`, {
     engine: 'redis',
     dataDir: volume.path,
     app: 'bench',
@@ -109,10 +109,10 @@ async function makeBed(
   return { policy, config, binary, volume, load, pairs, treatments };
 }
 
-/** @param hold how long, in milliseconds; or the name of the copy that is made meanwhile. */
-async function tryOnce(bed: Bed, treatment: Treatment, hold: number | string): Promise<Outcome> {
-  const { policy, load, volume } = bed;
-  await sleep(SETTLE_MS);
+/** @param hold the time between freeze and thaw in milliseconds, or the name of a copy to make then. */
+async function tryOnce(rig: Rig, treatment: Treatment, hold: number | string): Promise<Outcome> {
+  const { policy, load, volume } = rig;
+  await sleep(PAUSE_BETWEEN_MS);
   const begun = performance.now();
   await treatment.freeze();
   const frozen = performance.now();
@@ -122,25 +122,25 @@ async function tryOnce(bed: Bed, treatment: Treatment, hold: number | string): P
   const released = performance.now();
   await treatment.thaw();
   const thawed = performance.now();
-  await sleep(SETTLE_MS);
+  await sleep(PAUSE_BETWEEN_MS);
   const { max } = load.latencies.touching({ from: begun, to: thawed });
   return {
     policy,
     treatment: treatment.name,
     holdMs: typeof hold === 'number' ? hold : null,
     stallMs: max,
-    // One that does not hold writers has nothing beyond it either.
+    // A treatment that does not hold writers has a stall shorter than its hold.
     beyondMs: Math.max(0, max - (released - frozen)),
     freezeMs: frozen - begun,
     thawMs: thawed - released,
-    loss: made && (await lossIn(bed, made.path, acked)),
+    loss: made && (await lossIn(rig, made.path, acked)),
   };
 }
 
-async function lossIn(bed: Bed, copy: string, acked: readonly number[]): Promise<Loss> {
+async function lossIn(rig: Rig, copy: string, acked: readonly number[]): Promise<Loss> {
   const dir = join(copy, 'data');
   await mkdir(dir, { recursive: true });
-  const { binary, config } = bed;
+  const { binary, config } = rig;
   const restored = await RedisServer.start({ binary, dir, config }).catch(() => null);
   if (!restored) return { missing: acked.reduce((sum, count) => sum + count, 0), starts: false };
   try {
@@ -150,15 +150,18 @@ async function lossIn(bed: Bed, copy: string, acked: readonly number[]): Promise
   }
 }
 
-/** Each hold in turn, each treatment in turn, in another order each round, so that none always follows the same other. */
-async function runBed(bed: Bed, args: Arguments): Promise<Outcome[]> {
+/**
+ * Runs each hold and each treatment in turn. The order changes each round, so that no treatment always
+ * follows the same other one.
+ */
+async function runRig(rig: Rig, args: Arguments): Promise<Outcome[]> {
   const [rounds, copies] = [args.number('rounds') + WARM_UP_ROUNDS, args.number('copies')];
   const outcomes: Outcome[] = [];
   const round = async (at: number, holdOf: (i: number) => number | string): Promise<void> => {
-    for (const [i] of bed.treatments.entries()) {
-      const treatment = bed.treatments[(i + at) % bed.treatments.length];
+    for (const [i] of rig.treatments.entries()) {
+      const treatment = rig.treatments[(i + at) % rig.treatments.length];
       if (!treatment) continue;
-      const outcome = await tryOnce(bed, treatment, holdOf(i));
+      const outcome = await tryOnce(rig, treatment, holdOf(i));
       if (at >= WARM_UP_ROUNDS) outcomes.push(outcome);
     }
   };
@@ -169,35 +172,35 @@ async function runBed(bed: Bed, args: Arguments): Promise<Outcome[]> {
   for (let at = 0; at < copies; at += 1) {
     await round(at + rounds, (i) => `cut-${at}-${i}`);
   }
-  await bed.load.stop();
-  if (bed.load.errors.length > 0) throw new Error(`a writer failed: ${bed.load.errors[0]}`);
+  await rig.load.stop();
+  if (rig.load.errors.length > 0) throw new Error(`a writer failed: ${rig.load.errors[0]}`);
   return outcomes;
 }
 
 async function run(args: Arguments, workspace: Workspace): Promise<Report> {
-  const parts: { bed: Bed; outcomes: Outcome[] }[] = [];
+  const parts: { rig: Rig; outcomes: Outcome[] }[] = [];
   for (const policy of ['AOF everysec', 'RDB only'] as const) {
     progress(`redis: ${policy}`);
-    const bed = await makeBed(workspace, policy, args);
-    parts.push({ bed, outcomes: await runBed(bed, args) });
+    const rig = await makeRig(workspace, policy, args);
+    parts.push({ rig, outcomes: await runRig(rig, args) });
   }
-  const { kind, reason } = parts[0]?.bed.volume ?? { kind: 'block', reason: undefined };
+  const { kind, reason } = parts[0]?.rig.volume ?? { kind: 'block', reason: undefined };
   const version = (await tool(args.text('server'), '--version')).split(' ').slice(0, 3).join(' ');
   const copy = kind === 'block' ? 'block device, without the page cache' : 'folder';
   const hold = args.number('hold');
   return {
     title: 'Redis: against hooks by hand',
-    method: `${version}, ${args.text('clients')} writers with pauses of ${args.text('think')} ms. Milliseconds, medians of ${args.text('rounds')} freezes and thaws with 0 and with ${hold} ms between them; the stall is the longest that a write waited, beyond is that without the time between. Missing: acknowledged before the copy was begun and not in it, in ${args.text('copies')} further trials that copy the ${copy}.`,
-    tables: parts.map(({ bed, outcomes }) => tableOf(bed, outcomes, hold)),
-    goals: parts.flatMap(({ bed, outcomes }) => goalsOf(bed, outcomes, hold)),
+    method: `${version}, ${args.text('clients')} writers with pauses of ${args.text('think')} ms. Milliseconds, medians of ${args.text('rounds')} freezes and thaws with 0 and with ${hold} ms between them. The stall is the longest wait of a write; beyond is the stall without the time between freeze and thaw. Missing: writes acknowledged before the copy began that are not in it, in ${args.text('copies')} further trials that copy the ${copy}.`,
+    tables: parts.map(({ rig, outcomes }) => tableOf(rig, outcomes, hold)),
+    goals: parts.flatMap(({ rig, outcomes }) => goalsOf(rig, outcomes, hold)),
     charts: [],
     notes: [
-      'Over an open connection quiesce is called on its Unix socket, and the server by a client that stays connected; as hooks both are programs, started anew for freeze and thaw: the start of the thaw’s lies in the stall.',
-      'Beyond the hold, quiesce puts its journal and its receipt on the disk and takes the receipt off again, each durable before it goes on; its engine alone does neither.',
-      'By hand nothing is proven: neither that the fsync happened, nor that no write went in, nor that the pause did not end early.',
+      'Over an open connection, quiesce is called on its Unix socket, and the server by a client that stays connected. As hooks, both are programs that start for each freeze and each thaw; the start of the thaw’s program is part of the stall.',
+      'Apart from the hold, quiesce writes its journal and its receipt to the disk and removes the receipt again, each step durable before the next. Its engine alone does neither.',
+      'The steps by hand prove nothing: not that the fsync happened, not that no write got in, and not that the pause lasted long enough.',
       ...(reason === undefined
         ? []
-        : [`No block device here, so copies hold the page cache: ${reason}`]),
+        : [`No block device here, so copies include the page cache: ${reason}`]),
     ],
   };
 }
@@ -214,7 +217,7 @@ const middle = (
       .map((one) => one[what]),
   );
 
-function goalsOf({ policy, pairs }: Bed, outcomes: readonly Outcome[], hold: number): Goal[] {
+function goalsOf({ policy, pairs }: Rig, outcomes: readonly Outcome[], hold: number): Goal[] {
   return pairs.flatMap(({ quiesce, byHand }) =>
     [0, hold].map((holdMs) => {
       const [own, hand] = [quiesce, byHand].map(({ name }) =>
@@ -230,7 +233,7 @@ function goalsOf({ policy, pairs }: Bed, outcomes: readonly Outcome[], hold: num
 }
 
 function tableOf(
-  { policy, pairs, treatments }: Bed,
+  { policy, pairs, treatments }: Rig,
   outcomes: readonly Outcome[],
   hold: number,
 ): Table {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { cleanEnv, cliPath } from '../src/testbed/processes.ts';
 import type { Workspace } from '../src/testbed/workspace.ts';
-import { makeBed } from './support/bed.ts';
+import { makeRig } from './support/rig.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
 import { psqlEnv } from './support/psql.ts';
 import { figure, type Report, times } from './support/report.ts';
@@ -16,7 +16,7 @@ const LIMIT = 1.5;
 const benchmark: Benchmark = {
   name: 'shim',
   summary:
-    'Processor time (user and system) of what a hook execs, against an empty Node script and against\npsql -c ‘select 1’. The sidecar runs and answers.',
+    'Processor time (user and system) of the commands that a hook execs, against an empty Node script and\nagainst psql -c ‘select 1’. The sidecar runs and answers.',
   settings: {
     rounds: { help: 'batches of each command', value: 15, quick: 2 },
     batch: { help: 'calls in a batch', value: 20, quick: 5 },
@@ -24,7 +24,7 @@ const benchmark: Benchmark = {
   run,
 };
 
-/** Milliseconds of processor time and of wall time of one call. */
+/** The processor time and the wall time of one call, in milliseconds. */
 interface Cost {
   readonly cpu: number;
   readonly wall: number;
@@ -35,7 +35,7 @@ type Command = readonly string[];
 const quoted = (command: Command): string =>
   command.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ');
 
-/** The shell's own account of its children, over a batch because it counts in hundredths of a second. */
+/** Reads the shell's `times` for its children. Over a batch, as the shell counts in 1/100 s. */
 async function cost(
   commands: readonly Command[],
   batch: number,
@@ -51,21 +51,21 @@ async function cost(
   const seconds = [...children.matchAll(/(\d+)m([\d.]+)s/g)].map(
     ([, minutes, rest]) => Number(minutes) * 60 + Number(rest),
   );
-  if (seconds.length !== 2) throw new Error(`times said: ${stdout}`);
+  if (seconds.length !== 2) throw new Error(`cannot read the output of times: ${stdout}`);
   return { cpu: (seconds.reduce((a, b) => a + b, 0) * 1_000) / count, wall };
 }
 
 async function run(args: Arguments, workspace: Workspace): Promise<Report> {
-  const bed = await makeBed(workspace, { postgres: args.postgres });
+  const rig = await makeRig(workspace, { postgres: args.postgres });
   const empty = join(workspace.dir, 'empty.cjs');
   await writeFile(empty, '');
-  const env = cleanEnv({ ...psqlEnv(bed.target), ...bed.sidecar.env });
+  const env = cleanEnv({ ...psqlEnv(rig.target), ...rig.sidecar.env });
   const node = process.execPath;
   const commands: Readonly<Record<string, readonly Command[]>> = {
     'an empty Node script': [[node, empty]],
     'psql -c ‘select 1’': [['psql', '-X', '-c', 'select 1']],
     'quiesce status': [[node, cliPath(), 'status']],
-    // Real ones: each freeze is thawed before the next.
+    // Real freezes: each is thawed before the next.
     'quiesce freeze, quiesce thaw': [
       [node, cliPath(), 'freeze', '--id', 'bench', '--timeout', '2m'],
       [node, cliPath(), 'thaw', '--id', 'bench'],
@@ -90,7 +90,7 @@ function report(
 ): Report {
   const [base = [], other = []] = [...costs.values()];
   const cpu = (of: readonly Cost[]): number => median(of.map((one) => one.cpu));
-  // The floor moves with the machine: each batch is compared with that of its own round.
+  // The machine's speed drifts, so each batch is compared with the baseline of its own round.
   const over = (mine: readonly Cost[], theirs: readonly Cost[]): number[] =>
     mine.map((one, i) => one.cpu / (theirs[i]?.cpu ?? Number.NaN));
   const rows = [...costs].map(([name, mine]) => {
@@ -107,7 +107,7 @@ function report(
   const verbs = [...costs].filter(([name]) => name.startsWith('quiesce '));
   return {
     title: 'What a hook costs',
-    method: `${rounds} batches of ${batch} calls of each, in turn; milliseconds of a call, medians. Processor time is user and system.`,
+    method: `${rounds} batches of ${batch} calls of each, in turn; milliseconds per call, medians. Processor time is user plus system.`,
     tables: [
       { head: ['command', 'CPU', 'wall', '/ empty script', '90 % interval', '/ psql'], rows },
     ],

@@ -1,5 +1,5 @@
 import type { Workspace } from '../src/testbed/workspace.ts';
-import { type Bed, makeBed, makeLoad, quiesce } from './support/bed.ts';
+import { type Rig, makeRig, makeLoad, quiesce } from './support/rig.ts';
 import { type Arguments, type Benchmark, program, progress } from './support/program.ts';
 import { psql } from './support/psql.ts';
 import { figure, type Goal, type Report, times } from './support/report.ts';
@@ -14,20 +14,20 @@ import {
   worst,
 } from './support/trial.ts';
 
-/** The ways to freeze, by what the sidecar is told. */
+/** The sidecar's settings for each way to freeze. */
 const MODES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   sealed: { QUIESCE_COPY: 'snapshot' },
   open: { QUIESCE_COPY: 'volumes' },
   staged: { QUIESCE_COPY: 'files' },
   paused: { QUIESCE_COPY: 'snapshot', QUIESCE_REPLICA: 'pause' },
 };
-/** Of p99 during over before, where it is promised that writers feel nothing. */
+/** The most that p99 during over p99 before may be, in modes that promise not to slow writers. */
 const GOALS: Readonly<Record<string, number>> = { sealed: 1.1, paused: 1.1 };
 
 const benchmark: Benchmark = {
   name: 'writers',
   summary:
-    'What writers feel of a freeze: latencies before, during and after it, against psql -c CHECKPOINT\nas a hook and against nothing at all, which shows the noise of the machine.',
+    'The effect of a freeze on writers: latencies before, during and after it, against psql -c CHECKPOINT\nas a hook and against nothing, which shows the noise of the machine.',
   settings: {
     mode: { help: `how to freeze: ${Object.keys(MODES).join(', ')}`, value: 'sealed' },
     rounds: { help: 'trials of each treatment', value: 2, quick: 1 },
@@ -38,11 +38,11 @@ const benchmark: Benchmark = {
   run,
 };
 
-function treatmentsOn(bed: Bed, mode: string): Treatment[] {
+function treatmentsOn(rig: Rig, mode: string): Treatment[] {
   const nothing = async (): Promise<void> => undefined;
   return [
-    { name: mode, freeze: () => quiesce(bed, 'freeze'), thaw: () => quiesce(bed, 'thaw') },
-    { name: 'CHECKPOINT', freeze: () => psql(bed.target, 'CHECKPOINT'), thaw: nothing },
+    { name: mode, freeze: () => quiesce(rig, 'freeze'), thaw: () => quiesce(rig, 'thaw') },
+    { name: 'CHECKPOINT', freeze: () => psql(rig.target, 'CHECKPOINT'), thaw: nothing },
     { name: 'nothing', freeze: nothing, thaw: nothing },
   ];
 }
@@ -50,16 +50,16 @@ function treatmentsOn(bed: Bed, mode: string): Treatment[] {
 async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const mode = args.text('mode');
   const sidecar = MODES[mode];
-  if (!sidecar) throw new Error(`--mode is one of ${Object.keys(MODES).join(', ')}`);
+  if (!sidecar) throw new Error(`--mode must be one of ${Object.keys(MODES).join(', ')}`);
   const [clients, thinkMs] = [args.number('clients'), args.number('think')];
-  const making = makeLoad(workspace, { clients, thinkMs });
+  const tables = makeLoad(workspace, { clients, thinkMs });
   const standby = mode === 'paused';
   progress(`writers: ${mode}`);
   const { postgres } = args;
   const walApart = mode === 'open';
-  const bed = await makeBed(workspace, { postgres, sidecar, standby, walApart }, making.fill);
-  const load = await making.start();
-  const treatments = treatmentsOn(bed, mode);
+  const rig = await makeRig(workspace, { postgres, sidecar, standby, walApart }, tables.fill);
+  const load = await tables.start();
+  const treatments = treatmentsOn(rig, mode);
   const holdMs = args.number('hold') * 1_000;
   const rounds = args.number('rounds');
   const trials = await runTrials(load, treatments, { rounds, holdMs });
@@ -70,7 +70,7 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const where = standby ? 'the standby; the writers write to its primary' : 'the writers’ server';
   return {
     title: `What writers feel: ${mode}`,
-    method: `PostgreSQL ${args.postgres}, ${clients} writers with pauses of ${thinkMs} ms, ${rounds} rounds of each treatment, hold ${args.text('hold')} s, on ${where}. Milliseconds; the gap is the longest time without any commit.`,
+    method: `PostgreSQL ${args.postgres}, ${clients} writers with pauses of ${thinkMs} ms, ${rounds} rounds of each treatment, hold ${args.text('hold')} s, on ${where}. Milliseconds; the gap is the longest time without a commit.`,
     tables: [latencies(groups), ratios(groups)],
     goals: goalsOf(mode, groups[0]?.trials ?? []),
     charts: [

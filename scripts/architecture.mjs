@@ -1,16 +1,16 @@
-// What src/ consists of, and what each part may import: the one list from which the import rules
-// (.dependency-cruiser.mjs) and the table in docs/ARCHITECTURE.md are made.
+// The parts of src/ and what each may import. The import rules (.dependency-cruiser.mjs) and the table in
+// docs/ARCHITECTURE.md are generated from this list.
 
 /** Every part may import itself and these. */
 const GROUND = ['src/lib/', 'src/defaults.ts', 'src/errors.ts', 'src/version.ts'];
 
 /**
  * @typedef {object} Part
- * @property {string[]} at folders (ending in a slash) and files; the longest one that fits a file decides
+ * @property {string[]} at folders (ending in a slash) and files; the longest match decides a file's part
  * @property {string} what one line for the table
  * @property {string[]} [may] folders, files, or other parts by their first place, in addition to the ground floor
  * @property {string[]} [types] the same, but only their types
- * @property {boolean} [bare] not even the ground floor: only what `may` names
+ * @property {boolean} [bare] may not import the ground floor: only `may` counts
  */
 
 /** @type {Part[]} */
@@ -21,7 +21,7 @@ export const PARTS = [
   },
   {
     at: ['src/receipt/'],
-    what: 'the receipt, its reader, and what lies of it on the volume; the claim of the volume',
+    what: 'the receipt, its reader, its files on the volume; the claim of the volume',
   },
   {
     at: ['src/cli.ts'],
@@ -30,7 +30,7 @@ export const PARTS = [
   },
   {
     at: ['src/shim/'],
-    what: 'the shim; one bundled script with the router, of `node:` imports only, with an HTTP client of its own (`response.ts`)',
+    what: 'the shim, bundled with the router into one script of `node:` imports; it has its own HTTP client (`response.ts`)',
     types: ['src/receipt/'],
   },
   {
@@ -41,34 +41,34 @@ export const PARTS = [
   },
   {
     at: ['src/logger.ts'],
-    what: 'the log, which takes secrets out by the names in the table',
+    what: 'the log; it redacts secrets by the names in the table',
     may: ['src/engines/names.ts'],
   },
   {
     at: ['src/engines/profile.ts', 'src/engines/profiles.ts'],
-    what: 'what the images of an engine are called and expect; each engine has its own in `NAME/profile.ts`. No driver',
+    what: 'names and conventions of an engine’s images; each engine has its own in `NAME/profile.ts`. No driver',
     may: ['src/engines/names.ts', 'src/engines/'],
   },
   {
     at: ['src/engines/engine.ts', 'src/engines/restore-module.ts'],
-    what: 'what every engine promises, live and of a restored copy',
+    what: 'the contract of every engine: a live server, and a restored copy',
     types: ['src/receipt/', 'src/engines/names.ts'],
   },
   {
     at: ['src/engines/index.ts', 'src/engines/bounded.ts'],
-    what: 'name → dynamic import, the only importer of engine folders; the bound on connections to a database',
+    what: 'name → dynamic import, the only importer of engine folders; the limit on connections to a database',
     may: ['src/receipt/', 'src/engines/', 'src/engines/names.ts'],
     types: ['src/engines/engine.ts'],
   },
   {
     at: ['src/engines/shared/'],
-    what: 'what engines do alike',
+    what: 'code that engines share',
     may: ['src/receipt/', 'src/engines/engine.ts', 'src/engines/names.ts'],
     types: ['src/engines/restore-module.ts'],
   },
   {
     at: ['src/engines/'],
-    what: 'one folder of one shape an engine: `connection/`, `data-dir/`, `freeze/`, `metadata/`, `verify/`, `restore/`; `freeze/` of PostgreSQL has a folder for each way to freeze. No engine imports another',
+    what: 'one folder for each engine, all of the same shape: `connection/`, `data-dir/`, `freeze/`, `metadata/`, `verify/`, `restore/`; PostgreSQL’s `freeze/` has a folder for each way to freeze. No engine imports another',
     may: [
       'src/receipt/',
       'src/engines/engine.ts',
@@ -92,7 +92,7 @@ export const PARTS = [
   },
   {
     at: ['src/http/'],
-    what: 'fastify apps, zod schemas, error answers, the `Control` they serve; `listener.ts` and `connections.ts` bound what anybody can hold open, `message.ts` refuses what is not a well-formed request',
+    what: 'fastify apps, zod schemas, error answers, the `Control` they serve; `listener.ts` and `connections.ts` limit open connections, `message.ts` refuses malformed requests',
     may: ['src/receipt/receipt.ts'],
     types: [
       'src/engines/engine.ts',
@@ -165,7 +165,7 @@ export const PARTS = [
   },
   {
     at: ['src/cluster/inventory/'],
-    what: 'what there is: the objects of a cluster or of manifests, workloads and their pods, selectors, what Velero and the webhook do with them',
+    what: 'the objects of a cluster or of manifests; workloads and their pods; selectors; what Velero and the webhook do with them',
     may: [
       'src/cluster/api/',
       'src/cluster/objects/',
@@ -177,7 +177,7 @@ export const PARTS = [
   },
   {
     at: ['src/cluster/doctor/'],
-    what: 'inventory → findings, a pure function (`examine.ts`); `rules/` has one entry a finding, with its words for `docs/doctor.md`',
+    what: 'inventory → findings, a pure function (`examine.ts`); `rules/` has one entry for each finding, with its text for `docs/doctor.md`',
     may: [
       'src/cluster/api/',
       'src/cluster/objects/',
@@ -193,7 +193,7 @@ export const PARTS = [
   },
   {
     at: ['src/testbed/'],
-    what: 'servers, volumes and loads that demo, tests and benchmarks share; not in the image',
+    what: 'servers, volumes and loads that the demo, tests and benchmarks share; not in the image',
   },
   {
     at: ['src/demo/'],
@@ -203,7 +203,7 @@ export const PARTS = [
   },
   {
     at: ['src/commands/'],
-    what: 'the verbs that are not the shim, loaded by verb',
+    what: 'the verbs outside the shim, each loaded on demand',
     may: [
       'src/config/',
       'src/demo/',
@@ -217,19 +217,19 @@ export const PARTS = [
   },
 ];
 
-/** The part a file belongs to: the one with the longest place that fits. */
+/** The part that a file belongs to: the one with the longest matching place. */
 export function partOf(file, parts = PARTS) {
   let found;
   for (const part of parts) {
     for (const place of part.at) {
-      const fits = place.endsWith('/') ? file.startsWith(place) : file === place;
-      if (fits && place.length > (found?.length ?? 0)) found = { part, length: place.length };
+      const matches = place.endsWith('/') ? file.startsWith(place) : file === place;
+      if (matches && place.length > (found?.length ?? 0)) found = { part, length: place.length };
     }
   }
   return found?.part;
 }
 
-/** Two rules a part: what it must not import, and what it may import the types of only. */
+/** Two rules for each part: what it must not import, and of what it may import only types. */
 export function importRules(parts = PARTS) {
   return parts.flatMap((part) => {
     const name = part.at.find((place) => place.endsWith('/')) ?? part.at[0];
@@ -237,7 +237,7 @@ export function importRules(parts = PARTS) {
     const may = [...from.path, ...[...(part.bare ? [] : GROUND), ...(part.may ?? [])].map(pattern)];
     const types = (part.types ?? []).map(pattern);
     const severity = 'error';
-    const comment = 'scripts/architecture.mjs says what each part may import.';
+    const comment = 'scripts/architecture.mjs lists what each part may import.';
     return [
       {
         name: `${name} imports too much`,
@@ -257,13 +257,13 @@ export function importRules(parts = PARTS) {
   });
 }
 
-/** A place as a pattern for paths. */
+/** The pattern that matches the paths of a place. */
 function pattern(place) {
   const escaped = place.replaceAll('.', '\\.');
   return place.endsWith('/') ? `^${escaped}` : `^${escaped}$`;
 }
 
-/** The same without what other parts have of that folder. */
+/** The same pattern, without the subfolders and files that belong to other parts. */
 function own(place, parts) {
   if (!place.endsWith('/')) return pattern(place);
   const others = parts
@@ -273,7 +273,7 @@ function own(place, parts) {
   return others.length === 0 ? pattern(place) : `${pattern(place)}(?!${others.join('|')})`;
 }
 
-/** The table for people. */
+/** The table for docs/ARCHITECTURE.md. */
 export function partsTable(parts = PARTS) {
   const rows = parts.map((part) => {
     const may = [

@@ -1,4 +1,4 @@
-// Builds dist/: cli.js, one file that loads node: only, and commands/*.mjs, loaded by verb.
+// Builds dist/: cli.js, one file that imports only node:, and commands/*.mjs, one for each verb.
 // node scripts/build.mjs [--outdir DIR] [--cli-only]
 import { build } from 'esbuild';
 import { copyFile, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -11,10 +11,10 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const flag = process.argv.indexOf('--outdir');
 const outdir = flag > 0 ? resolve(process.argv[flag + 1]) : join(root, 'dist');
 
-/** Where the verbs are that are not part of the shim, one file each. */
+/** The folder of the verbs outside the shim, one file each. */
 const COMMANDS = 'src/commands';
 
-// No charset: one letter beyond Latin-1 would make a whole bundle take twice its size in memory.
+// No charset: esbuild then escapes letters beyond Latin-1, one of which would double a bundle in memory.
 const shared = {
   absWorkingDir: root,
   bundle: true,
@@ -34,13 +34,13 @@ const commandsAreElsewhere = {
       if (kind !== 'dynamic-import') return undefined;
       const file = relative(root, resolve(resolveDir, path));
       const name = file.startsWith(`${COMMANDS}/`) ? basename(file, '.ts') : undefined;
-      if (!name) return { errors: [{ text: `cli.ts may load commands only, not ${file}` }] };
+      if (!name) return { errors: [{ text: `cli.ts may load only commands, not ${file}` }] };
       return { path: `./commands/${name}.mjs`, external: true };
     });
   },
 };
 
-/** zod carries its messages in some fifty languages; one is spoken here, and memory is counted. */
+/** zod has its messages in some fifty languages. Only English is used; the others cost memory. */
 const englishOnly = {
   name: 'english-only',
   setup({ onLoad }) {
@@ -50,17 +50,17 @@ const englishOnly = {
   },
 };
 
-/** What fastify would load if it were given no compilers; src/http/base.ts gives its own. */
+/** Replaces the compilers that fastify loads by default; src/http/base.ts passes its own. */
 const noOtherCompilers = {
   name: 'no-other-compilers',
   setup({ onLoad }) {
     const filter = /@fastify\/(?:ajv-compiler|fast-json-stringify-compiler)\/index\.js$/;
-    const contents = "throw new Error('fastify was given no compilers');";
+    const contents = "throw new Error('no compilers were passed to fastify');";
     onLoad({ filter }, () => ({ contents }));
   },
 };
 
-/** Node knows international host names itself; the table that this package brings takes a megabyte. */
+/** Node itself converts international host names; the table in this package takes a megabyte. */
 const nodeReadsHostNames = {
   name: 'node-reads-host-names',
   setup({ onLoad }) {
@@ -73,8 +73,8 @@ const nodeReadsHostNames = {
 };
 
 /**
- * MongoDB's driver prepares passwords by tables of Unicode that take some MB. Printable ASCII comes out
- * of them as it was (RFC 4013), so they are loaded for other passwords only.
+ * MongoDB's driver prepares passwords with Unicode tables that take some MB. They leave printable ASCII
+ * unchanged (RFC 4013), so they are loaded only for other passwords.
  */
 const saslprepWhenNeeded = {
   name: 'saslprep-when-needed',
@@ -92,7 +92,7 @@ const saslprepWhenNeeded = {
   },
 };
 
-/** prom-client's own metrics of a process could export by it; src/sidecar/metrics.ts has others. */
+/** prom-client needs it only for its own process metrics; src/sidecar/metrics.ts does not use those. */
 const noTelemetry = {
   name: 'no-telemetry',
   setup({ onResolve, onLoad }) {
@@ -103,7 +103,7 @@ const noTelemetry = {
   },
 };
 
-/** What MongoDB's driver does without, the Kubernetes client loads at once. */
+/** `socks` is external for MongoDB's driver, where it is optional; the Kubernetes client requires it. */
 const proxiesAreBundled = {
   name: 'proxies-are-bundled',
   setup({ onResolve }) {
@@ -114,10 +114,10 @@ const proxiesAreBundled = {
   },
 };
 
-/** Plugins that have found nothing to replace so far. */
+/** Plugins that have replaced nothing yet. */
 const unused = new Set();
 
-/** Notes that a plugin was of use: one whose package has moved its files would do nothing, in silence. */
+/** Records that a plugin replaced something. If its package moves its files, it would silently do nothing. */
 function watched({ name, setup }) {
   unused.add(name);
   const noting = (on) => (options, callback) =>
@@ -138,7 +138,7 @@ async function buildCli() {
     ...shared,
     entryPoints: { cli: 'src/cli.ts' },
     outdir,
-    // A hook pays for every start, and Node's loader of ES modules takes a fifth of an empty one.
+    // Every hook pays for a start, and Node's ES module loader takes a fifth of the start of an empty script.
     format: 'cjs',
     minify: true,
     plugins: [commandsAreElsewhere],
@@ -168,12 +168,12 @@ async function buildCommands(names) {
     entryPoints: names.map((name) => `${COMMANDS}/${name}.ts`),
     outdir: join(outdir, 'commands'),
     outExtension: { '.js': '.mjs' },
-    // One chunk an engine: only the configured one is loaded.
+    // One chunk for each engine: only the configured one is loaded.
     splitting: true,
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'eof',
-    // What drivers load where it is installed, and do without where it is not.
+    // Optional dependencies of the drivers.
     external: [
       'pg-native',
       'kerberos',
@@ -185,7 +185,7 @@ async function buildCommands(names) {
       '@aws-sdk/credential-providers',
       '@aws-sdk/credential-provider-node',
     ],
-    // pg makes a Response to see whether it runs at Cloudflare, which loads all of Node's fetch: 5 MB.
+    // pg creates a Response to find out whether it runs at Cloudflare; that loads Node's fetch: 5 MB.
     define: { Response: 'undefined' },
     plugins: [
       englishOnly,
@@ -206,11 +206,12 @@ async function buildCommands(names) {
       ].join('\n'),
     },
   });
-  if (unused.size > 0) throw new Error(`nothing to replace was found by ${[...unused].join(', ')}`);
+  if (unused.size > 0)
+    throw new Error(`plugins that found nothing to replace: ${[...unused].join(', ')}`);
   return result.outputFiles;
 }
 
-/** By rename, so that a command that starts during a build never reads half a file. */
+/** Writes a file by rename, so that a command that starts during a build never reads half of it. */
 async function put({ path, contents }, mode = 0o644) {
   await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${process.pid}`;
@@ -218,7 +219,7 @@ async function put({ path, contents }, mode = 0o644) {
   await rename(temporary, path);
 }
 
-/** Node has no call for a file lock: a small addon has, for each platform that has a sidecar. */
+/** Copies the addon for file locks, which Node lacks, for each platform that a sidecar runs on. */
 async function copyAddons() {
   const { resolve: find } = createRequire(import.meta.url);
   const prebuilds = join(dirname(find('fs-native-extensions/package.json')), 'prebuilds');
@@ -245,7 +246,7 @@ async function checkVersion() {
   const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
   const source = await readFile(join(root, 'src/version.ts'), 'utf8');
   if (!source.includes(`VERSION = '${version}'`)) {
-    throw new Error(`src/version.ts does not say ${version}, which package.json does`);
+    throw new Error(`src/version.ts must have the version of package.json, ${version}`);
   }
 }
 
@@ -260,7 +261,7 @@ try {
   if (commands) await removeStale(commands);
   if (commands) await copyAddons();
 } catch (error) {
-  // esbuild has printed its own messages.
+  // esbuild has already printed its own messages.
   if (!error.errors) process.stderr.write(`build: ${error.message}\n`);
   process.exitCode = 1;
 }

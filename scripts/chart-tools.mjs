@@ -1,10 +1,10 @@
-// Brings what the tests of the chart need from the Go module proxy, and prints where it is as one line
-// of JSON; a second call finds it there (~/.cache/quiesce; QUIESCE_CACHE moves it):
+// Gets the tools for the tests of the chart from the Go module proxy, and prints their paths as one line
+// of JSON. A second call finds them in the cache (~/.cache/quiesce; QUIESCE_CACHE moves it):
 //
 //   node scripts/chart-tools.mjs     {"helm": "…/bin/helm-4.3.1", "crds": "…/crds-…"}
 //
-// helm is built, which takes minutes; the definitions of the monitors and of cert-manager's
-// Certificate are files of their projects' own modules.
+// helm is built, which takes minutes. The CustomResourceDefinitions of the monitors and of cert-manager
+// are files in their projects' own modules.
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { cache, goInstall, goModule } from './go.mjs';
@@ -30,7 +30,7 @@ try {
   process.exitCode = 1;
 }
 
-/** The folder with the definitions, as their projects publish them. */
+/** The folder with the CustomResourceDefinitions, as their projects publish them. */
 function definitions() {
   const versions = Object.keys(CRDS).map((module) => module.split('@v')[1]);
   const folder = join(cache, `crds-${versions.join('-')}`);

@@ -2,9 +2,9 @@ const INTRO = `# Commands and settings
 
 <!-- Generated from the commands' own help by npm run generate. -->
 
-What \`quiesce --help\` and \`quiesce VERB --help\` print. What each error code means:
-[errors.md](errors.md). The settings of each engine: [engines/](engines/). The flags of the webhook
-with their defaults: [webhook.md](webhook.md#running-it).
+The output of \`quiesce --help\` and \`quiesce VERB --help\`. See also the [error codes](errors.md),
+the settings of each [engine](engines/), and the [flags of the webhook](webhook.md#running-it) with
+their defaults.
 `;
 
 /** docs/commands.md: the help of every verb, as the command line prints it. */

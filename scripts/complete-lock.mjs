@@ -1,5 +1,5 @@
-// Completes package-lock.json after `npm install`: a registry that does not serve the packages of some
-// platforms makes npm leave them out of the lock, and newer npms then refuse `npm ci` on it.
+// Completes package-lock.json after `npm install`. If a registry lacks the packages of some platforms,
+// npm leaves them out of the lock, and newer npms then refuse `npm ci` with that lock.
 import { readFile, writeFile } from 'node:fs/promises';
 
 const PATH = 'package-lock.json';
@@ -8,8 +8,8 @@ const CPU = ['arm64', 'arm', 'x64', 'ia32', 'ppc64', 'riscv64', 's390x'];
 
 const lock = JSON.parse(await readFile(PATH, 'utf8'));
 
-/** Platform packages say in their name what they are for: `@scope/binding-linux-x64-gnu`. */
-function describe(name, version, engines) {
+/** The lock entry of a platform package, from its name: `@scope/binding-linux-x64-gnu`. */
+function entryFor(name, version, engines) {
   const parts = name
     .split('/')
     .pop()
@@ -17,7 +17,7 @@ function describe(name, version, engines) {
     .split('-');
   const os = OS.find((known) => known === parts[0]);
   const cpu = CPU.find((known) => known === parts[1]);
-  if (!os || !cpu) throw new Error(`cannot tell the platform of ${name}`);
+  if (!os || !cpu) throw new Error(`cannot derive the platform of ${name} from its name`);
   const libc = parts[2]?.startsWith('gnu') ? 'glibc' : parts[2]?.startsWith('musl') ? 'musl' : '';
   return {
     version,
@@ -37,7 +37,7 @@ for (const [path, entry] of Object.entries(lock.packages)) {
     const known =
       lock.packages[`node_modules/${name}`] ?? lock.packages[`${path}/node_modules/${name}`];
     if (known) continue;
-    lock.packages[`node_modules/${name}`] = describe(name, version, entry.engines);
+    lock.packages[`node_modules/${name}`] = entryFor(name, version, entry.engines);
     added += 1;
   }
 }

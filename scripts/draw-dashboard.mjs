@@ -1,9 +1,9 @@
-// Draws the chart's dashboard from the answers of a real Prometheus, to look at it where there is no
-// Grafana: same panels, queries, units, thresholds and places, drawn by this script and not by Grafana.
+// Draws the chart's dashboard from the answers of a real Prometheus, without Grafana. Panels, queries,
+// units, thresholds and positions are those of the dashboard.
 //
 //   node scripts/draw-dashboard.mjs --prometheus http://127.0.0.1:9090 --minutes 15 --out docs/dashboard.png
 //
-// The picture needs chromium (Debian: apt-get install chromium).
+// Needs chromium for the picture (Debian: apt-get install chromium).
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -46,12 +46,12 @@ for (const panel of dashboard.panels) {
 const rows = Math.max(...dashboard.panels.map(({ gridPos: { y, h } }) => y + h));
 shoot(`<!doctype html><meta charset="utf-8"><style>${STYLE}</style><body>${parts.join('')}`);
 
-/** The series of one target, as Grafana would ask for them. */
+/** Queries the series of one target as Grafana does. */
 async function ask({ expr, instant, legendFormat }, panel) {
   const query = expr
     .replaceAll(/\$(?:namespace|app)\b/g, '.*')
     .replaceAll('$__interval', panel.interval === undefined ? '1m' : '30s');
-  // An interval of its own is also the distance of the points, as in Grafana.
+  // A panel's own interval is also the step between its points, as in Grafana.
   const step = panel.interval === undefined ? range.step : 30;
   const params = instant ? { query, time: end } : { query, ...range, step };
   const path = instant ? 'query' : 'query_range';

@@ -1,7 +1,7 @@
-// Writes what is generated: docs/openapi.json, docs/receipt.schema.json, docs/errors.md, docs/doctor.md and
-// docs/commands.md from the code, the table of docs/ARCHITECTURE.md from the list of parts,
-// charts/quiesce/README.md from the values' comments.
-// With --check it writes nothing and fails, naming the files that are out of date.
+// Writes the generated files: docs/openapi.json, docs/receipt.schema.json, docs/errors.md, docs/doctor.md
+// and docs/commands.md from the code, the table in docs/ARCHITECTURE.md from the list of parts, and
+// charts/quiesce/README.md from the comments in values.yaml.
+// With --check it writes nothing, and fails with the list of files that are out of date.
 import { build } from 'esbuild';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -16,7 +16,7 @@ const TABLE_STARTS = '<!-- Generated from scripts/architecture.mjs by npm run ge
 const TABLE_ENDS = '<!-- /Generated -->';
 const RECEIPT_ID = 'https://quiesce.dev/schemas/receipt-v1.json';
 
-/** What every operation can answer: whatever was asked, and of whatever it consists. */
+/** The error codes that every operation can answer with. */
 const ANYWHERE = [
   'BAD_REQUEST',
   'UNAUTHORIZED',
@@ -44,14 +44,14 @@ const CONFLICTS = {
 };
 const HEADERS = {
   401: { 'www-authenticate': header('Always Bearer.') },
-  405: { allow: header('The methods that the path takes.') },
+  405: { allow: header('The methods that the path accepts.') },
 };
 
 function header(description) {
   return { description, required: true, schema: { type: 'string' } };
 }
 
-/** The document under generation is empty while the routes are loaded. */
+/** The routes import the document that is being generated; they get an empty one. */
 const withoutOpenapi = {
   name: 'without-openapi',
   setup({ onLoad }) {
@@ -76,7 +76,7 @@ export { SHIM_VERBS } from './src/shim/args.ts';
 export { COMMANDS } from './src/commands/index.ts';
 `;
 
-/** Bundled into a file inside the checkout, so that packages resolve as they do everywhere. */
+/** Bundles the sources into a file inside the checkout, so that packages resolve as usual. */
 async function loadSources() {
   const outfile = join(root, 'node_modules', `.quiesce-generate-${process.pid}.mjs`);
   try {
@@ -122,7 +122,7 @@ async function openapi(sources) {
     transform: sources.jsonSchemaTransform,
     transformObject: sources.jsonSchemaTransformObject,
   });
-  // Declaring routes calls nothing of the control behind them.
+  // Declaring routes does not call the control behind them, so an empty object will do.
   await app.register(async (scope) => sources.addRoutes(scope, {}, 'socket'));
   await app.ready();
   const document = app.swagger();
@@ -134,7 +134,7 @@ async function openapi(sources) {
   return json(document);
 }
 
-/** A body may be left out, and every refusal names the codes it can carry. */
+/** Makes bodies optional except for verify, and lists the error codes of each status. */
 function describeAnswers(operation, catalogue) {
   const { operationId: id, requestBody, responses } = operation;
   if (requestBody) requestBody.required = id === 'verify';
@@ -161,7 +161,7 @@ function failure() {
   return { content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } };
 }
 
-/** The provider declares every named schema twice, for input and output; one is enough where unused. */
+/** The provider declares every named schema twice, for input and output: drops the unused ones. */
 function dropUnreferenced(document) {
   const { schemas } = document.components;
   for (let before = -1; before !== Object.keys(schemas).length;) {
@@ -191,7 +191,7 @@ function errorsPage({ catalogue }) {
 
 <!-- Generated from src/errors.ts by npm run generate. -->
 
-Every error has a code, a message and a hint. The HTTP API answers \`{"error": {"code", "message", "hint", "field"?}}\`, with \`receipt\` or \`checks\` beside \`error\` where there is one; the command line prints \`quiesce: CODE: message Hint: hint\` on stderr and ends with the exit code.
+Every error has a code, a message and a hint. The HTTP API answers \`{"error": {"code", "message", "hint", "field"?}}\`, with \`receipt\` or \`checks\` next to \`error\` where there is one; the command line prints \`quiesce: CODE: message Hint: hint\` on stderr and ends with the exit code.
 
 Exit codes: 0 done · 1 unexpected · 2 usage or configuration · 3 sidecar not reachable · 4 held by another freeze · 5 engine failed (rolled back) · 6 timeout (rolled back) · 7 not consistent, not verified or nothing frozen.
 
@@ -202,11 +202,12 @@ ${rows.join('\n')}
 ${sections.join('\n')}`;
 }
 
-/** The page as it is, with its table made again. */
+/** The existing page with its table regenerated. */
 async function architecturePage() {
   const page = await readFile(join(root, 'docs/ARCHITECTURE.md'), 'utf8');
   const [before, after] = [page.indexOf(TABLE_STARTS), page.indexOf(TABLE_ENDS)];
-  if (before < 0 || after < 0) throw new Error('docs/ARCHITECTURE.md has no place for its table');
+  if (before < 0 || after < 0)
+    throw new Error('docs/ARCHITECTURE.md lacks the markers around its table');
   const head = page.slice(0, before + TABLE_STARTS.length);
   return `${head}\n\n${partsTable()}\n\n${page.slice(after)}`;
 }

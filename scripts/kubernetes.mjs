@@ -1,9 +1,9 @@
 // Builds etcd, kube-apiserver and kube-controller-manager from the Go module proxy, for the tests that
-// need a real API server. Prints the folder with the three programs; a second call finds them there.
+// need a real API server. Prints the folder of the three programs; a second call does not build again.
 //
 //   node scripts/kubernetes.mjs            ~/.cache/quiesce/kubernetes-VERSION (QUIESCE_CACHE moves it)
 //
-// Needs no root. It takes 10 to 30 minutes once, at low priority.
+// Needs no root. The build runs at low priority and takes 10 to 30 minutes.
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cache, go } from './go.mjs';
@@ -26,7 +26,7 @@ function build(names) {
   mkdirSync(source, { recursive: true });
   writeModule(source);
   for (const name of names) {
-    process.stderr.write(`Building ${name} ${VERSION}; this is needed once.\n`);
+    process.stderr.write(`Building ${name} ${VERSION}; this happens once.\n`);
     const made = join(folder, `.${name}.${process.pid}`);
     go(
       { cwd: source },
@@ -44,7 +44,7 @@ function build(names) {
   rmSync(source, { recursive: true, force: true });
 }
 
-/** The published staging modules stand in for the folders that Kubernetes' own go.mod points to. */
+/** Writes Kubernetes' own go.mod, with the published staging modules in place of its local folders. */
 function writeModule(source) {
   writeFileSync(join(source, 'go.mod'), 'module quiesce.dev/kubernetes\n');
   const { GoMod } = JSON.parse(

@@ -1,4 +1,4 @@
-// Runs a program of this repository that is written in TypeScript, on any supported Node:
+// Runs a TypeScript program of this repository on any supported Node:
 // node scripts/run-ts.mjs bench/writers.ts --rounds 10
 import { build } from 'esbuild';
 import { spawn } from 'node:child_process';
@@ -12,8 +12,8 @@ if (!file?.endsWith('.ts')) {
   process.stderr.write('Usage: node scripts/run-ts.mjs FILE.ts [arguments]\n');
   process.exit(2);
 }
-// Inside the checkout, so that packages and dist/cli.js are found from there; by process, so that two
-// runs at a time do not replace each other's program.
+// Inside the checkout, so that the program finds packages and dist/cli.js. The name has the process id,
+// so that two simultaneous runs do not overwrite each other's program.
 const outfile = join(root, '.cache/run-ts', `${basename(file, '.ts')}-${process.pid}.mjs`);
 await build({
   entryPoints: [resolve(file)],

@@ -18,7 +18,7 @@ export function groupsOf(
   }));
 }
 
-/** The longest time without any commit during each treatment. */
+/** A chart of the longest time without a commit during each treatment. */
 export function stallChart(title: string, groups: readonly Group[]): Report['charts'][number] {
   const bars = groups.map(({ name, trials }) => ({
     label: name,
@@ -27,7 +27,7 @@ export function stallChart(title: string, groups: readonly Group[]): Report['cha
   return { kind: 'bars', title, unit: 'ms', mark: 0, bars };
 }
 
-/** Freeze, thaw and stall of each treatment, with ratios against the first. */
+/** A table of freeze, thaw and stall of each treatment, with ratios against the first. */
 export function tableOf(groups: readonly Group[]): Table {
   const measured = groups.map(({ name, trials }) => ({
     name,
@@ -35,7 +35,7 @@ export function tableOf(groups: readonly Group[]): Table {
     thaw: median(trials.map(({ thawMs }) => thawMs)),
     p99: quantileOf(trials, 'during', 0.99) / quantileOf(trials, 'before', 0.99),
     stall: worst(trials, 'during', 'longestGapMs'),
-    calm: worst(trials, 'before', 'longestGapMs'),
+    stallBefore: worst(trials, 'before', 'longestGapMs'),
   }));
   const [own] = measured;
   const against = (mine: number | undefined, theirs: number): string =>
@@ -52,7 +52,7 @@ export function tableOf(groups: readonly Group[]): Table {
       '/ quiesce',
       'stall before',
     ],
-    rows: measured.map(({ name, freeze, thaw, p99, stall, calm }) => [
+    rows: measured.map(({ name, freeze, thaw, p99, stall, stallBefore }) => [
       name,
       figure(freeze),
       against(own?.freeze, freeze),
@@ -61,7 +61,7 @@ export function tableOf(groups: readonly Group[]): Table {
       times(p99),
       figure(stall),
       against(own?.stall, stall),
-      figure(calm),
+      figure(stallBefore),
     ]),
   };
 }

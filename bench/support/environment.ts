@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
-/** What a program needs to find tools, caches and a place to work in, and the language it speaks. */
+/** The variables with which a program finds its tools, caches, folders, language and time zone. */
 const KEPT = [
   'PATH',
   'HOME',
@@ -15,15 +15,15 @@ const KEPT = [
   'MONGOMS_SYSTEM_BINARY',
 ] as const;
 
-/** Set for a program that was started anew, and taken out again before it starts others. */
+/** Set for a restarted program, which removes it before it starts others. */
 const MARK = 'BENCH_STARTED_ANEW';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * What every process of a benchmark gets. The rest of a shell's settings are nobody's hook:
- * NODE_EXTRA_CA_CERTS alone doubles the time that an empty script takes, and so halves what a command
- * costs over it.
+ * The environment of every process of a benchmark. A hook does not have the rest of a shell's settings,
+ * and they distort ratios: NODE_EXTRA_CA_CERTS alone doubles the time of an empty script, and so halves
+ * the cost of a command relative to it.
  */
 export function cleanEnvironment(from: Environment = process.env): Record<string, string> {
   return Object.fromEntries(
@@ -34,26 +34,27 @@ export function cleanEnvironment(from: Environment = process.env): Record<string
   );
 }
 
-/** One phrase for the results. */
+/** One phrase that lists the variables, for the results. */
 export function describeEnvironment(from: Environment = process.env): string {
   const clean = cleanEnvironment(from);
   const others = Object.keys(from).filter((name) => !(name in clean));
-  const beside = others.length === 0 ? '' : ` and ${others.toSorted().join(', ')}`;
-  return `environment of ${Object.keys(clean).toSorted().join(', ')}${beside}`;
+  const rest = others.length === 0 ? '' : ` and ${others.toSorted().join(', ')}`;
+  return `environment of ${Object.keys(clean).toSorted().join(', ')}${rest}`;
 }
 
 /**
- * Starts this program anew where its own environment is not clean: what it starts inherits from it, and
- * flags and settings of Node change the process that measures.
+ * Restarts this program in a clean environment if its own is not clean. Its children inherit its
+ * environment, and flags and settings of Node change the process that measures.
  *
- * @returns the exit code of the one that ran, or `undefined` in the one that shall go on
+ * @returns the exit code of the restarted program, or `undefined` if this process is to continue
  */
-export async function startedAnew(): Promise<number | undefined> {
+export async function restartCleanly(): Promise<number | undefined> {
   const clean = cleanEnvironment();
   const marked = process.env[MARK] !== undefined;
   delete process.env[MARK];
   const foreign = Object.keys(process.env).some((name) => !(name in clean));
-  // Some systems put a variable into every process: the second start goes on with it, and says so.
+  // Some systems put a variable into every process: the second start continues with it, and the results
+  // list it.
   if (marked || (!foreign && process.execArgv.length === 0)) return undefined;
   const child = spawn(process.execPath, process.argv.slice(1), {
     env: { ...clean, [MARK]: '1' },

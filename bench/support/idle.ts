@@ -1,17 +1,17 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type SidecarProcess, startSidecarBeside } from '../../src/testbed/processes.ts';
+import { type SidecarProcess, startSidecarIn } from '../../src/testbed/processes.ts';
 import { RedisServer } from '../../src/testbed/redis/server.ts';
 import { startSidecar } from '../../src/demo/source.ts';
 import type { Workspace } from '../../src/testbed/workspace.ts';
 import { mongoEnv, startStandalone } from '../../test/support/mongod.ts';
-import type { Bed } from './bed.ts';
+import type { Rig } from './rig.ts';
 import { type Arguments, progress } from './program.ts';
 import { figure } from './report.ts';
 import { resident, startEmpty } from './resident.ts';
 import { median } from './stats.ts';
 
-/** Resident MB of idle sidecars by engine, and of an empty server beside them: medians. */
+/** Resident memory in MB, medians: of idle sidecars by engine, and of an empty HTTP server. */
 export interface Idle {
   readonly engines: ReadonlyMap<string, number>;
   readonly empty: number;
@@ -19,8 +19,8 @@ export interface Idle {
 
 type Start = (name: string) => Promise<SidecarProcess>;
 
-/** One sidecar of each engine beside a real server that it reaches. */
-async function beside(bed: Bed, workspace: Workspace): Promise<ReadonlyMap<string, Start>> {
+/** Starts a real server of each engine. @returns for each engine, how to start a sidecar for it. */
+async function sidecarStarts(rig: Rig, workspace: Workspace): Promise<ReadonlyMap<string, Start>> {
   const volumes = { redis: join(workspace.dir, 'redis'), mongodb: join(workspace.dir, 'mongodb') };
   const dir = join(volumes.redis, 'data');
   const redis = await RedisServer.start({ binary: 'redis-server', dir });
@@ -31,22 +31,22 @@ async function beside(bed: Bed, workspace: Workspace): Promise<ReadonlyMap<strin
   const other =
     (engine: keyof typeof volumes, connection: Readonly<Record<string, string>>): Start =>
     (name) =>
-      startSidecarBeside(workspace, name, {
+      startSidecarIn(workspace, name, {
         engine,
         dataDir: volumes[engine],
         app: 'bench',
         connection,
       });
   return new Map([
-    ['postgres', (name) => startSidecar(workspace, name, bed.target, bed.volume, bed.role)],
+    ['postgres', (name) => startSidecar(workspace, name, rig.target, rig.volume, rig.role)],
     ['redis', other('redis', { REDIS_HOST: '127.0.0.1', REDIS_PORT: String(redis.port) })],
     ['mongodb', other('mongodb', mongoEnv(mongod))],
   ]);
 }
 
-/** All are idle at the same time, each start after the other. */
-export async function measureIdle(bed: Bed, workspace: Workspace, args: Arguments): Promise<Idle> {
-  const starts = await beside(bed, workspace);
+/** Starts all processes, lets them idle at the same time, reads their memory; then starts them again. */
+export async function measureIdle(rig: Rig, workspace: Workspace, args: Arguments): Promise<Idle> {
+  const starts = await sidecarStarts(rig, workspace);
   const found = new Map<string, number[]>([...starts.keys(), 'empty'].map((name) => [name, []]));
   for (let round = 0; round < args.number('starts'); round += 1) {
     const running: { name: string; pid: number | undefined; stop: () => unknown }[] = [];
@@ -62,8 +62,8 @@ export async function measureIdle(bed: Bed, workspace: Workspace, args: Argument
     const line = [...found].map(([name, mb]) => `${name} ${figure(mb.at(-1) ?? 0)} MB`);
     progress(`  start ${round + 1}: ${line.join(', ')}`);
   }
-  const middle = new Map([...found].map(([name, mb]) => [name, median(mb)]));
-  const empty = middle.get('empty') ?? Number.NaN;
-  middle.delete('empty');
-  return { engines: middle, empty };
+  const medians = new Map([...found].map(([name, mb]) => [name, median(mb)]));
+  const empty = medians.get('empty') ?? Number.NaN;
+  medians.delete('empty');
+  return { engines: medians, empty };
 }

@@ -2,7 +2,7 @@ import { cpus, totalmem } from 'node:os';
 import { tool } from '../../src/testbed/os.ts';
 import { describeEnvironment } from './environment.ts';
 
-/** One line on the machine: ratios travel, milliseconds do not. */
+/** One line that describes the machine, for which alone milliseconds hold. */
 export async function describeMachine(dir: string): Promise<string> {
   const [cpu] = cpus();
   const fs = await tool('stat', '-f', '-c', '%T', dir).catch(() => 'an unknown file system');

@@ -1,12 +1,12 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { Workspace } from '../../src/testbed/workspace.ts';
-import { startedAnew } from './environment.ts';
+import { restartCleanly } from './environment.ts';
 import { describeMachine } from './machine.ts';
 import { missed, type Report, textOf } from './report.ts';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
-/** What every benchmark understands, beside its own. */
+/** The flags of every benchmark, in addition to its own settings. */
 const COMMON = {
   quick: { type: 'boolean', default: false },
   postgres: { type: 'string', default: '17' },
@@ -15,16 +15,16 @@ const COMMON = {
 } as const satisfies Options;
 
 export interface Arguments {
-  /** A look at whether it runs: too short for numbers that mean anything. */
+  /** Only checks that the benchmark runs: too short for meaningful numbers. */
   readonly quick: boolean;
   /** The major version of the servers. */
   readonly postgres: number;
   readonly text: (name: string) => string;
-  /** A number given by name; otherwise, or where `--quick` shortens it, the default. */
+  /** The number given by this flag; otherwise the default, or its `--quick` value. */
   readonly number: (name: string) => number;
 }
 
-/** A setting of a benchmark, with what `--quick` makes of it. */
+/** A setting of a benchmark: its default, and its default with `--quick`. */
 export interface Setting {
   readonly help: string;
   readonly value: string | number;
@@ -34,20 +34,20 @@ export interface Setting {
 export interface Benchmark {
   /** `node scripts/run-ts.mjs bench/NAME.ts` */
   readonly name: string;
-  /** What is measured, and against what. */
+  /** What is measured, and the alternatives that it is measured against. */
   readonly summary: string;
   readonly settings: Readonly<Record<string, Setting>>;
   run(args: Arguments, workspace: Workspace): Promise<Report>;
 }
 
-/** Says on stderr what is going on. */
+/** Prints a line of progress on stderr. */
 export function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Runs it as a program. Exit codes: 0 all goals met, 1 a goal missed, 2 it could not be measured. */
+/** Runs a benchmark as a program. Exit codes: 0 all goals met, 1 a goal missed, 2 not measured. */
 export async function program(benchmark: Benchmark): Promise<void> {
-  const ended = await startedAnew();
+  const ended = await restartCleanly();
   if (ended !== undefined) {
     process.exitCode = ended;
     return;
@@ -55,7 +55,7 @@ export async function program(benchmark: Benchmark): Promise<void> {
   const workspace = await Workspace.create();
   let stopping: Promise<never> | undefined;
   const stop = (code: number): Promise<never> => {
-    // What was cut short by a signal fails, too: that must not end the process before all is undone.
+    // Work that a signal interrupts fails too: that must not end the process before the clean-up.
     stopping ??= workspace.dispose().then(() => process.exit(code));
     return stopping;
   };
@@ -91,7 +91,7 @@ function parse({ settings }: Benchmark) {
   };
   const number = (name: string): number => {
     const value = Number(text(name));
-    if (!(value >= 0)) throw new Error(`--${name} takes a number`);
+    if (!(value >= 0)) throw new Error(`--${name} must be a number, 0 or more`);
     return value;
   };
   const args: Arguments = { quick, postgres: Number(given['postgres']), text, number };

@@ -4,7 +4,7 @@ import type { EmbeddedPostgres } from '../../src/testbed/postgres/server.ts';
 import { cleanEnv } from '../../src/testbed/processes.ts';
 import { DATABASE } from '../../src/demo/source.ts';
 
-/** Debian's psql, with nothing from the caller's own settings. */
+/** The environment of psql, without the caller's own settings. */
 export function psqlEnv(server: EmbeddedPostgres): Record<string, string> {
   return cleanEnv({ ...server.env(), PGDATABASE: DATABASE });
 }
@@ -17,30 +17,30 @@ export async function psql(server: EmbeddedPostgres, sql: string): Promise<void>
   await session.ended();
 }
 
-/** A psql that is fed through its standard input and stays until `end`. */
+/** A psql session that takes statements until `end`. */
 export class PsqlSession {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #closed: Promise<unknown[]>;
-  #said = '';
-  #complained = '';
+  #output = '';
+  #errors = '';
   #steps = 0;
 
   constructor(server: EmbeddedPostgres, args: readonly string[] = []) {
     this.#child = spawn('psql', [...QUIET, ...args], { env: psqlEnv(server) });
     this.#closed = once(this.#child, 'close');
-    this.#child.stdout.on('data', (chunk: Buffer) => (this.#said += chunk.toString()));
-    this.#child.stderr.on('data', (chunk: Buffer) => (this.#complained += chunk.toString()));
-    // A psql that has ended says why in what it wrote.
+    this.#child.stdout.on('data', (chunk: Buffer) => (this.#output += chunk.toString()));
+    this.#child.stderr.on('data', (chunk: Buffer) => (this.#errors += chunk.toString()));
+    // When psql has ended, its stderr says why.
     this.#child.stdin.on('error', () => undefined);
   }
 
-  /** Resolves when the server has carried it out. */
+  /** Resolves when the server has executed the statements. */
   async run(sql: string): Promise<void> {
     this.#steps += 1;
     const mark = `step-${this.#steps}-done`;
     this.#child.stdin.write(`${sql}\n\\echo ${mark}\n`);
-    while (!this.#said.includes(mark)) {
-      if (this.#child.exitCode !== null) throw new Error(`psql: ${this.#complained}`);
+    while (!this.#output.includes(mark)) {
+      if (this.#child.exitCode !== null) throw new Error(`psql: ${this.#errors}`);
       await Promise.race([once(this.#child.stdout, 'data'), this.#closed]);
     }
   }
@@ -52,6 +52,6 @@ export class PsqlSession {
 
   async ended(): Promise<void> {
     const [code] = await this.#closed;
-    if (code !== 0) throw new Error(`psql exited ${String(code)}: ${this.#complained}`);
+    if (code !== 0) throw new Error(`psql exited ${String(code)}: ${this.#errors}`);
   }
 }

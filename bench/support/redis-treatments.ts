@@ -11,7 +11,7 @@ import type { Treatment } from './trial.ts';
 /** How the data is made durable by hand: the AOF by an fsync, RDB files by a save. */
 export type Durability = 'fsync' | 'save';
 
-/** Two ways of doing the same over the same kind of call: quiesce and by hand. */
+/** The same steps over the same kind of call, by quiesce and by hand. */
 export interface Pair {
   readonly how: string;
   readonly quiesce: Treatment;
@@ -28,7 +28,7 @@ export interface Place {
 const PAUSE_MS = 60_000;
 const LOOK_EVERY_MS = 5;
 
-/** One pair for each way to call: a program that is connected already, and hooks that start programs. */
+/** One pair for each kind of call: over an open connection, and by hooks that start programs. */
 export function pairsAt(place: Place): readonly Pair[] {
   const name = place.durability === 'save' ? 'pause + BGSAVE' : 'pause + fsync';
   return [
@@ -71,7 +71,7 @@ function commandLine({ env }: SidecarProcess): Treatment {
   };
 }
 
-/** What people write into programs. */
+/** The steps as people write them in programs. */
 function connected({ server, durability }: Place, name: string): Treatment {
   const call = async (...words: string[]): Promise<unknown> =>
     await server.admin.call(words[0] ?? '', ...words.slice(1));
@@ -93,7 +93,7 @@ function connected({ server, durability }: Place, name: string): Treatment {
   };
 }
 
-/** What people write into hooks. */
+/** The steps as people write them in hooks. */
 function script({ server, durability }: Place, name: string): Treatment {
   const cli = `redis-cli -p ${server.port}`;
   const fsync = `${cli} CONFIG SET appendfsync always && ${cli} CONFIG SET appendfsync everysec`;
@@ -112,7 +112,7 @@ function bgsave(cli: string): string {
   return `${cli} BGSAVE && while ${saving}; do sleep 0.0${LOOK_EVERY_MS}; done`;
 }
 
-/** Quicker than a backup can be: they lose writes. */
+/** Treatments that are faster than a true backup can be: they lose writes. */
 export function lossyAt({ server }: Place): readonly Treatment[] {
   return [
     {
@@ -128,7 +128,7 @@ export function lossyAt({ server }: Place): readonly Treatment[] {
   ];
 }
 
-/** The engine in this process: what of a stall is its own, without sidecar, journal and receipt. */
+/** The engine in this process: its own part of a stall, without sidecar, journal and receipt. */
 export function engineAlone({ server, dataDir }: Place): Treatment {
   const settings = { REDIS_HOST: '127.0.0.1', REDIS_PORT: String(server.port) };
   const engine = createEngine({ settings, dataDir });

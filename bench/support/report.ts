@@ -5,7 +5,7 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** Something measured that must not be more than a limit. */
+/** A measured ratio that must not exceed a limit. */
 export interface Goal {
   readonly what: string;
   readonly measured: number;
@@ -30,14 +30,14 @@ export type Chart =
       readonly kind: 'bars';
       readonly title: string;
       readonly unit: string;
-      /** Draws a line at this value: what the others are compared with. */
+      /** The value that the bars are compared with, drawn as a line. */
       readonly mark: number;
       readonly bars: readonly { readonly label: string; readonly value: number }[];
     };
 
 export interface Report {
   readonly title: string;
-  /** What was done, with its numbers, and against what. */
+  /** The method: what was measured against what, and how often. */
   readonly method: string;
   readonly tables: readonly Table[];
   readonly goals: readonly Goal[];
@@ -45,7 +45,7 @@ export interface Report {
   readonly notes: readonly string[];
 }
 
-/** Three digits at most before the unit stops to matter: 0.84, 8.4, 84, 840. */
+/** Two decimals below 10, one below 100, otherwise none: 0.84, 8.40, 84.0, 840. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return '–';
   return value.toFixed(value >= 99.5 ? 0 : value >= 9.95 ? 1 : 2);
@@ -72,7 +72,7 @@ function aligned(cells: readonly string[], width: readonly number[]): string[] {
   );
 }
 
-/** For a terminal. */
+/** The report as text for a terminal. */
 export function textOf(report: Report): string {
   const tables = report.tables.map((table) => {
     const width = widths(table);
@@ -86,7 +86,7 @@ export function textOf(report: Report): string {
   return `${report.title}\n${report.method}\n\n${tables.join('\n')}\n${notes}${goals}`;
 }
 
-/** A section of a Markdown file. */
+/** The report as a section of a Markdown file. */
 export function markdownOf(report: Report): string {
   const tables = report.tables.map((table) => {
     const width = widths(table);

@@ -11,13 +11,13 @@ const EMPTY_SERVER = `import { createServer } from 'node:http';
 createServer((request, response) => response.end('{}')).listen(Number(process.argv[2]), '127.0.0.1');
 `;
 
-/** MB, as the kernel counts it. */
+/** The resident memory of a process in MB, as the kernel counts it. */
 export async function resident(pid: number | undefined): Promise<number> {
   const text = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]) / 1_024;
 }
 
-/** An HTTP server that does nothing, after its first answer. */
+/** Starts an HTTP server that does nothing; resolves after its first answer. */
 export async function startEmpty(workspace: Workspace) {
   const script = join(workspace.dir, 'empty.mjs');
   await writeFile(script, EMPTY_SERVER);

@@ -1,12 +1,12 @@
 import { quantile } from '../../src/testbed/latency.ts';
 
-/** Bins grow by this share: what a quantile is exact to. */
+/** Each bin is 0.5 % wider than the one before: the precision of a quantile. */
 const STEP = Math.log(1.005);
 const LOWEST_MS = 0.01;
 const BINS = 3_300;
 const RESAMPLES = 400;
 
-/** Durations counted in bins, so that windows are joined and drawn again at no cost. */
+/** Durations counted in bins, so that joining and resampling windows is cheap. */
 export class Histogram {
   readonly #counts = new Uint32Array(BINS);
   #count = 0;
@@ -49,7 +49,10 @@ export class Histogram {
 export const median = (values: readonly number[]): number =>
   quantile(Float64Array.from(values).sort(), 0.5);
 
-/** The middle 90 % of a statistic over rounds drawn with replacement: rounds differ more than samples. */
+/**
+ * The 90 % interval of a statistic, by bootstrap. Draws rounds, not samples, with replacement: rounds
+ * differ more than samples.
+ */
 export function interval<T>(
   rounds: readonly T[],
   statistic: (drawn: readonly T[]) => number,

@@ -61,7 +61,7 @@ function linesPanel(chart: Extract<Chart, { kind: 'lines' }>): Panel {
     const path = placed.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ');
     const [endX, endY] = placed.at(-1) ?? [0, 0];
     const value = figure(points.at(-1)?.[1] ?? 0);
-    // Lines that end together would have their names on one another.
+    // The labels of lines that end at one point must not overlap.
     const nameY = endY + (i === 0 ? -2 : 14);
     return `<polyline points="${path}" fill="none" stroke="${color}" stroke-width="2"/>${text(endX + 6, nameY, `${label} ${value}`, `fill="${color}"`)}`;
   });
@@ -78,7 +78,7 @@ function linesPanel(chart: Extract<Chart, { kind: 'lines' }>): Panel {
   return { height: PLOT + 74, body: `${text(0, 16, title, 'class="t"')}${axes}${lines.join('')}` };
 }
 
-/** All charts below each other, as one SVG that needs nothing else. */
+/** Draws all charts below each other, as one self-contained SVG. */
 export function drawCharts(charts: readonly Chart[]): string {
   let y = 16;
   const panels = charts.map((chart) => {

@@ -3,14 +3,14 @@ import type { LatencyLog, LatencyWindow, Span } from '../../src/testbed/latency.
 import { progress } from './program.ts';
 import { Histogram } from './stats.ts';
 
-/** One way to bring a database to rest and to let it go again. */
+/** One way to freeze a database and to thaw it. */
 export interface Treatment {
   readonly name: string;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
 }
 
-/** Writers that run until they are stopped, and log how long each commit took. */
+/** Writers that run until they are stopped, and log the latency of each commit. */
 export interface MeasuredLoad {
   readonly latencies: LatencyLog;
   readonly errors: readonly string[];
@@ -28,15 +28,15 @@ interface Trial {
   readonly thawMs: number;
 }
 
-const SETTLE_MS = 700;
+const PAUSE_BETWEEN_MS = 700;
 const WARM_UP_MS = 3_000;
 
 export const WINDOWS = ['before', 'during', 'after'] as const;
 export type WindowName = (typeof WINDOWS)[number];
 
-/** A treated window, and an untouched one as long as its hold before and after it. */
+/** Applies a treatment once, with an untreated window as long as the hold before and after it. */
 async function tryOnce(treatment: Treatment, holdMs: number): Promise<Trial> {
-  await sleep(SETTLE_MS);
+  await sleep(PAUSE_BETWEEN_MS);
   const from = performance.now();
   await sleep(holdMs);
   const begun = performance.now();
@@ -69,8 +69,8 @@ export type MeasuredTrial = Readonly<Record<WindowName, MeasuredWindow>> & {
 };
 
 /**
- * Applies all treatments in turn, in another order each round, so that none always follows the same
- * other. Nothing is summed up until the last has ended: the load runs in this process.
+ * Applies all treatments in turn. The order changes each round, so that no treatment always follows the
+ * same other one. Summarizes only after the last trial: the load runs in this process.
  */
 export async function runTrials(
   load: MeasuredLoad,
@@ -86,7 +86,7 @@ export async function runTrials(
     }
     progress(`  round ${round + 1}/${rounds}`);
   }
-  await sleep(SETTLE_MS);
+  await sleep(PAUSE_BETWEEN_MS);
   await load.stop();
   if (load.errors.length > 0) throw new Error(`a writer failed: ${load.errors[0]}`);
   const measure = ({ from, to }: Span): MeasuredWindow => ({
@@ -101,7 +101,7 @@ export async function runTrials(
   }));
 }
 
-/** A quantile over all rounds. */
+/** The quantile `q` of a window over all rounds. */
 export function quantileOf(
   trials: readonly MeasuredTrial[],
   window: WindowName,
@@ -110,7 +110,7 @@ export function quantileOf(
   return Histogram.join(trials.map((trial) => trial[window].latencies)).quantile(q);
 }
 
-/** The worst of all rounds. */
+/** The largest value of all rounds. */
 export function worst(
   trials: readonly MeasuredTrial[],
   window: WindowName,
@@ -119,7 +119,7 @@ export function worst(
   return Math.max(...trials.map((trial) => trial[window].summary[what]));
 }
 
-/** `during` over `before`. */
+/** The ratio of the quantile `q` during the treatment to that before it. */
 export function ratioOf(trials: readonly MeasuredTrial[], q: number): number {
   return quantileOf(trials, 'during', q) / quantileOf(trials, 'before', q);
 }

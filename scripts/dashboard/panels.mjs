@@ -1,4 +1,4 @@
-// How each kind of panel looks: an approximation of Grafana's, from the panel's own settings.
+// Draws each kind of panel from its settings, as an approximation of Grafana's own drawing.
 const COLORS = {
   green: '#37872d',
   red: '#c4162a',
@@ -10,10 +10,10 @@ const LINES = ['#3274d9', '#37872d', '#e0752d', '#8f3bb8', '#c4162a', '#0a97a6']
 const NONE = '<div class="none">No data</div>';
 const AXIS = { left: 56, right: 10, top: 6, bottom: 18 };
 
-/** The inside of a panel as HTML; `answers` has one list of series a target. */
+/** The content of a panel as HTML; `answers` has one list of series for each target. */
 export function drawPanel(panel, answers, box) {
   const draw = { stat, table, 'state-timeline': timeline, timeseries: graph }[panel.type];
-  if (!draw) throw new Error(`no way to draw a panel of type ${panel.type}`);
+  if (!draw) throw new Error(`cannot draw a panel of type ${panel.type}`);
   return draw(panel, answers, box);
 }
 
@@ -147,7 +147,7 @@ function byThreshold({ steps }, value) {
   return COLORS[reached.at(-1).color] ?? '#5e6c84';
 }
 
-/** A round number not below, so that the axis is readable. */
+/** The next round number at or above the value, for a readable axis. */
 function nice(value, whole) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));

@@ -11,15 +11,16 @@ const LABEL = 16;
 const BAR = 24;
 const NUMBER = 9;
 
-/** `0.84 ms`, `8.4 ms`, `84 ms`, `1.2 s`: three digits at most, always with the unit. */
+/** `0.84 ms`, `8.4 ms`, `84 ms`, `1.2 s`: two or three digits, always with the unit. */
 export function formatLatency(ms: number): string {
   if (ms >= 999.5) return `${(ms / 1_000).toFixed(ms >= 9_950 ? 0 : 1)} s`;
   return `${ms.toFixed(ms >= 9.95 ? 0 : ms >= 0.995 ? 1 : 2)} ms`;
 }
 
 /**
- * Latencies as bars on one scale: solid to the median, shaded to the 99th percentile; a bar cut off
- * because it is far beyond the first row's ends in `▸`. Lines are at most 80 columns wide.
+ * Draws latencies as bars on one scale: solid to the median, shaded to the 99th percentile. A bar more
+ * than four times as long as the first row's is cut off and ends in `▸`. Lines are at most 80 columns
+ * wide.
  */
 export function latencyChart(
   rows: readonly ChartRow[],
@@ -68,8 +69,8 @@ export interface Marks {
 const LEVELS = '▁▂▃▄▅▆▇█';
 
 /**
- * Commits over time as one line of small bars, an empty one where nothing was committed, and below
- * it the span of the freeze and the moment of the snapshot. One column a count.
+ * Draws commits over time as one line of small bars, one column for each count, with a blank where
+ * nothing was committed. Lines below it show the span of the freeze and the moment of the snapshot.
  */
 export function timeline(
   counts: readonly number[],

@@ -1,12 +1,12 @@
-/** One thing the demo proves. */
+/** One fact that the demo checks. */
 export interface DemoCheck {
   readonly name: string;
   readonly ok: boolean;
-  /** One sentence: what was proven, or what is wrong. */
+  /** One sentence: the proven fact, or the fault. */
   readonly message: string;
 }
 
-/** A check that did not hold and after which nothing further can be shown. */
+/** Ends the demo: a check failed, and the next steps need it. */
 export class CheckFailed extends Error {
   override readonly name = 'CheckFailed';
   readonly check: string;
@@ -17,7 +17,7 @@ export class CheckFailed extends Error {
   }
 }
 
-/** Collects checks; the first that fails names the outcome. */
+/** Collects checks. */
 export class Checks {
   readonly list: DemoCheck[] = [];
 
@@ -26,11 +26,12 @@ export class Checks {
     return ok;
   }
 
-  /** As `add`, but goes no further where it does not hold. */
+  /** As `add`. @throws CheckFailed when the check failed. */
   require(name: string, ok: boolean, message: string): void {
     if (!this.add(name, ok, message)) throw new CheckFailed(name, message);
   }
 
+  /** The first check that failed. */
   get failed(): DemoCheck | undefined {
     return this.list.find(({ ok }) => !ok);
   }

@@ -4,30 +4,30 @@ import type { LatencyLog } from '../testbed/latency.ts';
 import type { SidecarProcess } from '../testbed/processes.ts';
 import type { Workspace } from '../testbed/workspace.ts';
 
-/** What the writers had been told by one moment: a copy cut later must contain all of it. */
+/** The writes acknowledged by one moment: a copy cut later must contain all of them. */
 export interface Acknowledged {
   readonly count: number;
 }
 
-/** What a server holds, beside what the writers had been told. */
+/** A server's data compared with acknowledged writes. */
 export interface Comparison {
   readonly checks: readonly DemoCheck[];
-  /** What the writers wrote and is there. */
+  /** The number of the writers' writes that are present. */
   readonly found: number;
-  /** How much of that they had not been told of by then. */
+  /** How many of those were not yet acknowledged by that moment. */
   readonly beyond: number;
 }
 
-/** Applications that write to the source, each under a sequence of its own. */
+/** Applications that write to the source, each with its own sequence. */
 export interface DemoLoad {
   readonly clients: number;
   readonly latencies: LatencyLog;
-  /** Makes what they write to, and lets the new server come to rest. */
+  /** Creates what the writers write to, and brings the new server into the state of a running one. */
   prepare(): Promise<void>;
   start(): Promise<void>;
   stop(withinMs?: number): Promise<void>;
   acknowledged(): Acknowledged;
-  /** Errors met, and acknowledged writes that a client found missing: sentences. */
+  /** Errors of the writers, and acknowledged writes that a writer found missing: sentences. */
   trouble(): readonly string[];
 }
 
@@ -35,46 +35,46 @@ export interface DemoLoad {
 export interface DemoServer {
   readonly port: number;
   readonly load: DemoLoad;
-  /** A line that opens the database's own shell on it. */
+  /** The command that opens the database's own shell on this server. */
   readonly shell: string;
-  /** How much data there is: `112 MB in 4 databases`. */
+  /** The amount of data: `112 MB in 4 databases`. */
   describeData(): Promise<string>;
   compare(acknowledged: Acknowledged): Promise<Comparison>;
-  /** The engine's own check of the data, and a write: what a restored copy must pass. */
+  /** Runs the engine's own check of the data, then writes: a restored copy must pass both. */
   examine(): Promise<readonly DemoCheck[]>;
-  /** What a finished freeze must not leave in the live data: names of what is there. */
+  /** Files and changed settings that a finished freeze left in the live data; there must be none. */
   leftovers(): Promise<readonly string[]>;
-  /** A sidecar beside it, stopped with the workspace. Not yet ready. */
+  /** Starts a sidecar for this server, which the workspace stops. It may not be ready yet. */
   startSidecar(name: string): Promise<SidecarProcess>;
-  /** Lets this process end while the server runs on. */
+  /** Lets this process exit while the server keeps running. */
   leave(): void;
 }
 
-/** How one speaks of the database's writers. */
+/** The words for the database's writers in the demo's output. */
 export interface DemoWords {
-  /** What they do: `move money`. */
+  /** What the writers do: `move money`. */
   readonly writers: string;
-  /** What of it is counted: `transactions`. */
+  /** What the demo counts: `transactions`. */
   readonly writes: string;
-  /** What of it is seen over time: `commits`. */
+  /** What the timeline shows: `commits`. */
   readonly commits: string;
-  /** How fast, in at most 8 characters: `tx/s`. */
+  /** The unit of the rate, in at most 8 characters: `tx/s`. */
   readonly rate: string;
 }
 
 /** The database that the demo freezes. */
 export interface DemoDatabase {
-  /** As in QUIESCE_ENGINE. */
+  /** The value of QUIESCE_ENGINE. */
   readonly engine: string;
   /** `PostgreSQL`. */
   readonly product: string;
-  /** As it is started: `an embedded PostgreSQL 17`. */
+  /** The server that is started: `an embedded PostgreSQL 17`. */
   readonly title: string;
   readonly words: DemoWords;
-  /** The process id of the source, once it runs. */
+  /** The process id of the source once it runs. */
   readonly pid: number | undefined;
-  /** An empty server with its data on a volume, and the least-privileged user of the sidecar. */
+  /** Starts an empty server with its data on a volume, and creates the sidecar's least-privileged user. */
   start(workspace: Workspace, volume: string): Promise<DemoServer>;
-  /** A second server on a copy that was prepared, with the settings that its receipt names. */
+  /** Starts a second server on a prepared copy, with the settings that the receipt lists. */
   startOn(workspace: Workspace, copy: string, receipt: Receipt): Promise<DemoServer>;
 }

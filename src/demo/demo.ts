@@ -6,25 +6,25 @@ import { makePaint, wantsColor } from './paint.ts';
 import { makeProgress, silent } from './progress.ts';
 import { type DemoReport, type Running, summary } from './report.ts';
 import { type Restored, restoreAndVerify } from './restore.ts';
-import { freezeAndCopy, setUp, type Source, type Stage } from './scenario.ts';
+import { type DemoRun, freezeAndCopy, setUp, type Source } from './scenario.ts';
 import type { DemoDatabase, DemoServer } from './database.ts';
 import type { SidecarProcess } from '../testbed/processes.ts';
 import { stopWorkspaces, Workspace } from '../testbed/workspace.ts';
 
 const NOT_CONSISTENT = 7;
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
-/** How long a step may go on after Ctrl-C before what it started is taken from under it. */
-const SETTLE_MS = 3_000;
+/** How long a step may continue after Ctrl-C before the servers that it uses are stopped. */
+const INTERRUPT_GRACE_MS = 3_000;
 
 /**
- * `quiesce demo`: the main job on this machine, through the real command line.
+ * `quiesce demo`: shows the main job on this machine, through the real command line.
  *
- * @returns 0 only when every check held; 7 where one did not, and it is named; 128 plus the signal's
- *   number when interrupted. Whatever the outcome, everything started is stopped and removed, unless
- *   `--keep` was given.
+ * @returns the exit code. 0 only if every check passed; 7 if a check failed, and the output names it;
+ *   128 plus the signal's number if interrupted. Except with `--keep`, everything that was started is
+ *   stopped and removed, whatever the outcome.
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
-  // A reader that goes away (a pipe to head) must not end the clean-up.
+  // A reader that exits early (a pipe to head) must not end the clean-up.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   if (options.stop) return await stopKept(options);
   const database = await findDatabase(options);
@@ -39,7 +39,7 @@ async function stopKept({ output }: DemoOptions): Promise<number> {
   return 0;
 }
 
-/** Only the client of the database that is asked for is loaded. */
+/** Loads only the client of the requested database. */
 async function findDatabase({ engine, postgres, server }: DemoOptions): Promise<DemoDatabase> {
   if (engine === 'postgres') {
     if (!embeddedMajors().includes(postgres)) throw withoutServer(postgres);
@@ -60,7 +60,7 @@ async function perform(options: DemoOptions, database: DemoDatabase): Promise<nu
   const begun = performance.now();
   const stream = options.output === 'json' ? process.stderr : process.stdout;
   const quiet = options.output === 'json' && !process.stderr.isTTY;
-  const stage: Stage = {
+  const demo: DemoRun = {
     options,
     database,
     workspace: await Workspace.create(),
@@ -71,34 +71,34 @@ async function perform(options: DemoOptions, database: DemoDatabase): Promise<nu
   };
   const interrupt = watchSignals();
   try {
-    const running = await interrupt.race(play({ ...stage, signal: interrupt.signal }));
-    const report = finish(stage, running, performance.now() - begun);
-    show(report, options);
+    const running = await interrupt.race(runSteps({ ...demo, signal: interrupt.signal }));
+    const report = makeReport(demo, running, performance.now() - begun);
+    printReport(report, options);
     return report.failed ? NOT_CONSISTENT : 0;
   } catch (error) {
     if (interrupt.exit === undefined) throw error;
     return interrupt.exit;
   } finally {
-    stage.progress.close();
-    const failures = await stage.workspace.dispose();
+    demo.progress.close();
+    const failures = await demo.workspace.dispose();
     for (const failure of failures) process.stderr.write(`quiesce demo: clean-up: ${failure}\n`);
     interrupt.release();
   }
 }
 
-/** Runs all steps; a check that stops them is in `checks` afterwards, not thrown. */
-async function play(stage: Stage): Promise<Running | null> {
+/** Runs all steps. A check that ends the run is recorded in `checks`, not thrown. */
+async function runSteps(demo: DemoRun): Promise<Running | null> {
   let source: Source | undefined;
   let restored: Restored | undefined;
   try {
-    source = await setUp(stage);
-    const taken = await freezeAndCopy(stage, source);
-    restored = await restoreAndVerify(stage, taken);
+    source = await setUp(demo);
+    const copy = await freezeAndCopy(demo, source);
+    restored = await restoreAndVerify(demo, copy);
   } catch (error) {
     if (!(error instanceof CheckFailed)) throw error;
   }
-  if (!stage.options.keep || !source) return null;
-  return await leaveRunning(stage.workspace, source, restored);
+  if (!demo.options.keep || !source) return null;
+  return await leaveRunning(demo.workspace, source, restored);
 }
 
 async function leaveRunning(
@@ -122,7 +122,11 @@ async function leaveRunning(
   };
 }
 
-function finish({ checks, facts }: Stage, running: Running | null, tookMs: number): DemoReport {
+function makeReport(
+  { checks, facts }: DemoRun,
+  running: Running | null,
+  tookMs: number,
+): DemoReport {
   const failed = checks.failed ?? null;
   return {
     verdict: failed ? 'failed' : 'verified',
@@ -139,7 +143,7 @@ function finish({ checks, facts }: Stage, running: Running | null, tookMs: numbe
   };
 }
 
-function show(report: DemoReport, { output }: DemoOptions): void {
+function printReport(report: DemoReport, { output }: DemoOptions): void {
   const text =
     output === 'json'
       ? JSON.stringify(report, null, 2)
@@ -147,7 +151,7 @@ function show(report: DemoReport, { output }: DemoOptions): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Turns the first signal into an abort and waits for the step in progress; more are ignored. */
+/** Turns the first signal into an abort that waits for the step in progress. Ignores later signals. */
 function watchSignals() {
   const controller = new AbortController();
   let exit: number | undefined;
@@ -166,7 +170,7 @@ function watchSignals() {
     async race<T>(work: Promise<T>): Promise<T> {
       const late = new Promise<never>((_, reject) => {
         controller.signal.addEventListener('abort', () => {
-          setTimeout(() => reject(new Error('interrupted')), SETTLE_MS);
+          setTimeout(() => reject(new Error('interrupted')), INTERRUPT_GRACE_MS);
         });
       });
       return await Promise.race([work, late]);

@@ -1,4 +1,4 @@
-/** Terminal styles; every one returns its text unchanged where colour is off. */
+/** Terminal styles. Each returns its text unchanged if colour is off. */
 export interface Paint {
   readonly bold: (text: string) => string;
   readonly dim: (text: string) => string;
@@ -19,7 +19,7 @@ export function makePaint(color: boolean): Paint {
   };
 }
 
-/** Colour belongs on a terminal whose user has not asked for none (no-color.org). */
+/** Whether the stream is a terminal whose user has not turned colour off (no-color.org). */
 export function wantsColor(stream: { readonly isTTY?: boolean }): boolean {
   return stream.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
 }

@@ -20,10 +20,10 @@ import {
 import type { Workspace } from '../testbed/workspace.ts';
 
 const RECYCLED_SEGMENTS = 4;
-/** So that eight writers leave the processors of a small machine some air. */
+/** Keeps eight writers from saturating the processors of a small machine. */
 const THINK_MS = 8;
 
-interface Told extends Acknowledged {
+interface PostgresAcknowledged extends Acknowledged {
   readonly acked: Acked;
 }
 
@@ -105,8 +105,8 @@ class PostgresServer implements DemoServer {
     });
   }
 
-  async compare(told: Acknowledged): Promise<Comparison> {
-    const { acked } = told as Told;
+  async compare(acknowledged: Acknowledged): Promise<Comparison> {
+    const { acked } = acknowledged as PostgresAcknowledged;
     const report = await withClient(this.#server, DATABASE, (c) => verifyLedger(c, acked));
     return { checks: report.checks, found: report.rows, beyond: report.beyond };
   }
@@ -123,7 +123,7 @@ class PostgresServer implements DemoServer {
       await client.query(`INSERT INTO bank.ledger_0 VALUES (-1, 1, 1, 1, 0, '')`);
       await client.query('VACUUM');
     });
-    const writable = 'the restored server takes writes and a VACUUM';
+    const writable = 'the restored server accepts writes and a VACUUM';
     return [
       { name: 'amcheck', ok, message },
       { name: 'writable', ok: true, message: writable },
@@ -153,11 +153,11 @@ function makeLoad(server: EmbeddedPostgres, volume: string): DemoLoad {
     latencies: load.latencies,
     prepare: async () => {
       await load.prepare();
-      await settle(server, volume);
+      await age(server, volume);
     },
     start: () => load.start(),
     stop: (withinMs) => load.stop(withinMs),
-    acknowledged: (): Told => {
+    acknowledged: (): PostgresAcknowledged => {
       const acked = load.snapshotAcked();
       return { count: countAcked(acked), acked };
     },
@@ -166,11 +166,11 @@ function makeLoad(server: EmbeddedPostgres, volume: string): DemoLoad {
 }
 
 /**
- * Brings the new server to where one is that has run for a while: everything written out, and WAL
- * segments to recycle. Otherwise the freeze would be measured writing what making the server left in
- * memory, and filling new segments with zeros.
+ * Brings the new server into the state of one that has run for a while: everything written out, and
+ * WAL segments to recycle. Otherwise the measured freeze would write what `initdb` and the load left
+ * in memory, and fill new segments with zeros.
  */
-async function settle(server: EmbeddedPostgres, volume: string): Promise<void> {
+async function age(server: EmbeddedPostgres, volume: string): Promise<void> {
   await withClient(server, DATABASE, async (client) => {
     for (let segment = 0; segment < RECYCLED_SEGMENTS; segment += 1) {
       await client.query(`SELECT pg_logical_emit_message(false, 'demo', ''), pg_switch_wal()`);

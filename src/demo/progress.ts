@@ -1,12 +1,12 @@
 import { formatDuration } from '../lib/duration.ts';
 import { makePaint, wantsColor } from './paint.ts';
 
-/** Shows steps while they happen. */
+/** Shows the steps of the demo as they run. */
 export interface Progress {
   begin(title: string): void;
-  /** @param detail what came of it. */
+  /** @param detail the result of the step. */
   end(ok: boolean, detail: string): void;
-  /** Leaves no half-drawn line behind. */
+  /** Clears a half-drawn line. */
   close(): void;
 }
 
@@ -17,7 +17,7 @@ const FRAME_MS = 120;
 
 export const silent: Progress = { begin() {}, end() {}, close() {} };
 
-/** A spinner and the seconds on a terminal, plain lines elsewhere. */
+/** Shows a spinner and the elapsed time on a terminal, plain lines elsewhere. */
 export function makeProgress(stream: Stream): Progress {
   return stream.isTTY && process.env['TERM'] !== 'dumb' ? live(stream) : plain(stream);
 }

@@ -7,8 +7,9 @@ import { valueOf } from '../testbed/redis/load.ts';
 const BATCH = 1_000;
 
 /**
- * Checks a server against what a load that keeps every write had been told: each acknowledged write
- * is there, no writer's sequence has a gap, and every value is what was written. Reads all keys.
+ * Checks a server against the acknowledgements of a load with `keep: 'every'`. Each acknowledged write
+ * must be present, no writer's sequence may have a gap, and every value must be what was written.
+ * Reads all keys.
  */
 export async function verifyWrites(admin: Redis, acked: readonly number[]): Promise<Comparison> {
   const found = await readSequences(admin, acked.length);
@@ -20,17 +21,17 @@ export async function verifyWrites(admin: Redis, acked: readonly number[]): Prom
     return numbersTo(last).filter((seq) => seq > upTo && !found[writer]?.has(seq));
   });
   const wrong = await readWrong(admin, found);
-  const told = acked.reduce((sum, upTo) => sum + upTo, 0);
-  const there = found.reduce((sum, numbers) => sum + numbers.size, 0);
+  const acknowledged = acked.reduce((sum, upTo) => sum + upTo, 0);
+  const present = found.reduce((sum, numbers) => sum + numbers.size, 0);
   const known = acked.map((upTo, writer) => [...(found[writer] ?? [])].filter((n) => n <= upTo));
-  const beyond = there - known.reduce((sum, numbers) => sum + numbers.length, 0);
+  const beyond = present - known.reduce((sum, numbers) => sum + numbers.length, 0);
   const gapless = lost === '' && gaps === '';
   const checks: DemoCheck[] = [
     check(
       'acknowledged',
       lost === '',
-      `all ${told} acknowledged writes are there`,
-      `acknowledged and missing: ${lost}`,
+      `all ${acknowledged} acknowledged writes are present`,
+      `acknowledged but missing: ${lost}`,
     ),
     check(
       'no-gap',
@@ -41,11 +42,11 @@ export async function verifyWrites(admin: Redis, acked: readonly number[]): Prom
     check(
       'values',
       wrong.length === 0,
-      `each of ${there} values is what was written`,
+      `all ${present} values are as written`,
       `values differ: ${wrong.slice(0, 5).join(', ')}`,
     ),
   ];
-  return { checks, found: there, beyond };
+  return { checks, found: present, beyond };
 }
 
 function check(name: string, ok: boolean, good: string, bad: string): DemoCheck {
@@ -67,7 +68,7 @@ function describeEach(
     .join('; ');
 }
 
-/** The numbers of each writer's keys. */
+/** The sequence numbers in each writer's keys. */
 async function readSequences(admin: Redis, writers: number): Promise<Set<number>[]> {
   const found = Array.from({ length: writers }, () => new Set<number>());
   let cursor = '0';
@@ -82,7 +83,7 @@ async function readSequences(admin: Redis, writers: number): Promise<Set<number>
   return found;
 }
 
-/** The keys whose values are not what was written. */
+/** The keys whose values differ from what was written. */
 async function readWrong(admin: Redis, found: readonly ReadonlySet<number>[]): Promise<string[]> {
   const wrong: string[] = [];
   for (const [writer, numbers] of found.entries()) {

@@ -9,7 +9,7 @@ import type { Receipt } from '../receipt/receipt.ts';
 import type { DemoCheck } from './checks.ts';
 import type { Acknowledged, Comparison, DemoDatabase, DemoLoad, DemoServer } from './database.ts';
 import { tool } from '../testbed/os.ts';
-import { aclPath, startSidecarBeside, type SidecarProcess } from '../testbed/processes.ts';
+import { aclPath, startSidecarIn, type SidecarProcess } from '../testbed/processes.ts';
 import { verifyWrites } from './redis-ledger.ts';
 import { RedisLoad } from '../testbed/redis/load.ts';
 import { RedisServer } from '../testbed/redis/server.ts';
@@ -18,15 +18,15 @@ import type { Workspace } from '../testbed/workspace.ts';
 const NAMES = ['redis-server', 'valkey-server'] as const;
 const DATA = 'data';
 const DEFAULTS = ['appendonly yes', 'appendfsync everysec', 'save ""'] as const;
-/** So that eight writers leave the processors of a small machine some air. */
+/** Keeps eight writers from saturating the processors of a small machine. */
 const THINK_MS = 6;
 const WRITERS = 8;
-const EXAMINED_WITHIN_MS = 30_000;
+const REWRITE_WITHIN_MS = 30_000;
 
-/** The user of the sidecar, made as an administrator would with roles/redis.acl. */
+/** The sidecar's user, created as an administrator would with roles/redis.acl. */
 interface User {
   readonly name: 'quiesce';
-  /** The line for the configuration; holds the password. */
+  /** The line for the configuration; contains the password. */
   readonly acl: string;
   readonly passwordFile: string;
 }
@@ -48,23 +48,23 @@ export class RedisDemo implements DemoDatabase {
   }
 
   /**
-   * @param wanted a server's name on PATH, or its path; default: whichever is there.
-   * @throws QuiesceError `USAGE` where there is none, with the line that installs one.
+   * @param wanted a server's name on PATH, or its path; default: redis-server, else valkey-server.
+   * @throws QuiesceError `USAGE` if none is found, with the command that installs one.
    */
   static async find(wanted: string | undefined): Promise<RedisDemo> {
     for (const name of wanted === undefined ? NAMES : [wanted]) {
       const path = await onPath(name);
-      const said = path === undefined ? '' : await tool(path, '--version').catch(() => '');
-      const match = /^(Redis|Valkey) server v=(\S+)/.exec(said);
+      const version = path === undefined ? '' : await tool(path, '--version').catch(() => '');
+      const match = /^(Redis|Valkey) server v=(\S+)/.exec(version);
       if (path !== undefined && match) return new RedisDemo(path, match[1] ?? '', match[2] ?? '');
     }
-    const lacks =
+    const reason =
       wanted === undefined
-        ? 'there is neither redis-server nor valkey-server on PATH'
-        : `'${wanted}' is no Redis or Valkey server that can be run here`;
+        ? 'neither redis-server nor valkey-server is on PATH'
+        : `'${wanted}' is not a Redis or Valkey server that runs here`;
     throw new QuiesceError(
       'USAGE',
-      `${wanted === undefined ? '--engine redis' : '--server'}: ${lacks}.`,
+      `${wanted === undefined ? '--engine redis' : '--server'}: ${reason}.`,
       {
         field: wanted === undefined ? '--engine' : '--server',
         hint: 'Install one: apt-get install redis-server (or valkey-server); dnf install valkey; brew install redis.',
@@ -83,10 +83,10 @@ export class RedisDemo implements DemoDatabase {
     return made;
   }
 
-  /** Told to load another kind of file than the copy holds, it would begin empty. */
+  /** Takes the settings of the receipt: a server set to load files that the copy lacks starts empty. */
   async startOn(workspace: Workspace, copy: string, { restore }: Receipt): Promise<DemoServer> {
-    const named = ['appendonly', 'save', 'dbfilename', 'appendfilename', 'appenddirname'];
-    const config = named.flatMap((name) => {
+    const names = ['appendonly', 'save', 'dbfilename', 'appendfilename', 'appenddirname'];
+    const config = names.flatMap((name) => {
       const value = restore?.[name];
       return typeof value === 'string' ? [`${name} ${value === '' ? '""' : value}`] : [];
     });
@@ -132,7 +132,7 @@ class RedisDemoServer implements DemoServer {
   }
 
   startSidecar(name: string): Promise<SidecarProcess> {
-    return startSidecarBeside(this.#workspace, name, {
+    return startSidecarIn(this.#workspace, name, {
       engine: 'redis',
       dataDir: this.#volume,
       app: 'demo',
@@ -151,8 +151,8 @@ class RedisDemoServer implements DemoServer {
     return `${(bytes / 2 ** 20).toFixed(1)} MB in ${keys} keys`;
   }
 
-  compare(told: Acknowledged): Promise<Comparison> {
-    return verifyWrites(this.server.admin, (told as Told).acked);
+  compare(acknowledged: Acknowledged): Promise<Comparison> {
+    return verifyWrites(this.server.admin, (acknowledged as RedisAcknowledged).acked);
   }
 
   async examine(): Promise<readonly DemoCheck[]> {
@@ -161,7 +161,7 @@ class RedisDemoServer implements DemoServer {
 
   async leftovers(): Promise<readonly string[]> {
     const receipt = join(this.#volume, '.quiesce/receipt.json');
-    const there = await stat(receipt).catch(() => undefined);
+    const found = await stat(receipt).catch(() => undefined);
     const expected = { 'auto-aof-rewrite-percentage': '100', appendfsync: 'everysec', save: '' };
     const settings = await Promise.all(
       Object.entries(expected).map(async ([name, was]) => {
@@ -169,7 +169,7 @@ class RedisDemoServer implements DemoServer {
         return now === was ? [] : [`${name} ${now}`];
       }),
     );
-    return [...(there ? [receipt] : []), ...settings.flat()];
+    return [...(found ? [receipt] : []), ...settings.flat()];
   }
 
   leave(): void {
@@ -177,7 +177,7 @@ class RedisDemoServer implements DemoServer {
   }
 }
 
-interface Told extends Acknowledged {
+interface RedisAcknowledged extends Acknowledged {
   readonly acked: readonly number[];
 }
 
@@ -189,7 +189,7 @@ function makeLoad(server: RedisServer): DemoLoad {
     prepare: () => Promise.resolve(),
     start: async () => load.start(),
     stop: (withinMs = 5_000) => load.stop(withinMs),
-    acknowledged: (): Told => ({ count: load.total, acked: [...load.acked] }),
+    acknowledged: (): RedisAcknowledged => ({ count: load.total, acked: [...load.acked] }),
     trouble: () => load.errors,
   };
 }
@@ -203,18 +203,18 @@ async function makeUser(workspace: Workspace): Promise<User> {
   return { name: 'quiesce', acl: line.replace('<password>', password), passwordFile };
 }
 
-/** `redis-check-aof` is the server itself under another name (its argv[0] decides). */
+/** Runs `redis-check-aof`: the server's own binary under that name, as its argv[0] decides. */
 async function checkAof(server: RedisServer): Promise<DemoCheck> {
   const { binary, dir } = server.options;
   const checker = `${/valkey/i.test(basename(binary)) ? 'valkey' : 'redis'}-check-aof`;
-  const parts = join(dir, 'appendonlydir', 'appendonly.aof.manifest');
-  const several = (await stat(parts).catch(() => undefined)) !== undefined;
-  const file = several ? parts : join(dir, 'appendonly.aof');
+  const manifest = join(dir, 'appendonlydir', 'appendonly.aof.manifest');
+  const multiPart = (await stat(manifest).catch(() => undefined)) !== undefined;
+  const file = multiPart ? manifest : join(dir, 'appendonly.aof');
   const child = spawn(binary, [file], { argv0: checker, stdio: ['ignore', 'pipe', 'ignore'] });
-  let said = '';
-  child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const [code] = (await once(child, 'close')) as [number | null];
-  const why = said.trim().split('\n').at(-1) ?? '';
+  const why = output.trim().split('\n').at(-1) ?? '';
   const message = code === 0 ? `${basename(file)} is valid` : `exit ${code}: ${why}`;
   return { name: 'check-aof', ok: code === 0, message: `${checker}: ${message}` };
 }
@@ -223,7 +223,7 @@ async function checkWritable(server: RedisServer): Promise<DemoCheck> {
   const { admin } = server;
   await admin.set('written-after-restore', '1');
   await admin.call('BGREWRITEAOF');
-  const deadline = performance.now() + EXAMINED_WITHIN_MS;
+  const deadline = performance.now() + REWRITE_WITHIN_MS;
   for (;;) {
     const [running, scheduled] = [
       await server.info('aof_rewrite_in_progress'),
@@ -234,8 +234,12 @@ async function checkWritable(server: RedisServer): Promise<DemoCheck> {
     await sleep(20);
   }
   const ok = (await server.info('aof_last_bgrewrite_status')) === 'ok';
-  const good = 'the restored server takes writes and a BGREWRITEAOF';
-  return { name: 'writable', ok, message: ok ? good : 'its BGREWRITEAOF failed' };
+  const good = 'the restored server accepts writes and a BGREWRITEAOF';
+  return {
+    name: 'writable',
+    ok,
+    message: ok ? good : 'the BGREWRITEAOF of the restored server failed',
+  };
 }
 
 function clientOf(binary: string): string {

@@ -7,20 +7,20 @@ import type { LatencyWindow } from '../testbed/latency.ts';
 import type { Paint } from './paint.ts';
 import type { Snapshot, VolumeKind } from '../testbed/volume/volume.ts';
 
-export interface WriterStory {
+export interface WriterSummary {
   readonly clients: number;
   readonly transactions: number;
   readonly before: LatencyWindow;
-  /** While freezing and held, without the snapshot where that stopped the server. */
+  /** From freeze to thaw, without the snapshot if that stopped the server. */
   readonly frozen: LatencyWindow;
-  /** While the snapshot was made, where that stopped the server; else `null`. */
+  /** During the snapshot, if that stopped the server; otherwise `null`. */
   readonly snapshot: LatencyWindow | null;
-  /** What waited for a hold that blocks writers; else `null`. */
+  /** The writes that waited for a hold that blocks writers; otherwise `null`. */
   readonly held: LatencyWindow | null;
-  /** Acknowledged while such a hold was in place: none may be. */
+  /** Writes acknowledged during such a hold, which must be 0; otherwise `null`. */
   readonly heldWrites: number | null;
   readonly after: LatencyWindow;
-  /** Commits over time, and what happened when. */
+  /** Commits over time, with the freeze and the snapshot marked. */
   readonly timeline: {
     readonly counts: readonly number[];
     readonly columnMs: number;
@@ -28,7 +28,7 @@ export interface WriterStory {
   };
 }
 
-/** Where to find what `--keep` left running. */
+/** Where the servers and sidecars that `--keep` left running are found. */
 export interface Running {
   readonly dir: string;
   readonly source: RunningPair;
@@ -36,7 +36,7 @@ export interface Running {
 }
 
 interface RunningPair {
-  /** Opens the database's own shell. */
+  /** The command that opens the database's own shell. */
   readonly shell: string;
   readonly port: number;
   readonly socket: string;
@@ -46,19 +46,19 @@ interface RunningPair {
 
 export interface DemoReport {
   readonly verdict: 'verified' | 'failed';
-  /** The first check that did not hold. */
+  /** The first check that failed. */
   readonly failed: DemoCheck | null;
   readonly checks: readonly DemoCheck[];
   readonly database:
     | (DemoWords & {
         /** `PostgreSQL`. */
         readonly product: string;
-        /** How much there was at the freeze: `112 MB in 4 databases`. */
+        /** The amount of data at the freeze: `112 MB in 4 databases`. */
         readonly data: string;
       })
     | null;
   readonly receipt: Receipt | null;
-  /** The `quiesce freeze` and `quiesce thaw` processes from start to end, and between them. */
+  /** The durations of the `quiesce freeze` and `quiesce thaw` processes, and of the time between them. */
   readonly commandsMs: {
     readonly freeze: number;
     readonly held: number;
@@ -67,19 +67,19 @@ export interface DemoReport {
   readonly acknowledgedBeforeFreeze: number | null;
   readonly snapshot:
     (Snapshot & { readonly kind: VolumeKind; readonly reason: string | null }) | null;
-  readonly writers: WriterStory | null;
+  readonly writers: WriterSummary | null;
   readonly running: Running | null;
   readonly tookMs: number;
 }
 
 const LABEL = 10;
 
-/** The end of the demo, for a person: at most 80 columns, lines without the final newline. */
+/** The report as lines of text, without newlines. At most 80 columns wide, except for paths. */
 export function summary(report: DemoReport, paint: Paint): string[] {
   const lines = ['', ...about(report, paint), ''];
   if (report.writers) lines.push(...writers(report.writers, report, paint), '');
   lines.push(...checks(report, paint), '', verdict(report, paint));
-  if (report.running) lines.push('', ...playground(report.running, paint));
+  if (report.running) lines.push('', ...runningServers(report.running, paint));
   return lines;
 }
 
@@ -113,32 +113,32 @@ function about(report: DemoReport, paint: Paint): string[] {
   return lines;
 }
 
-function writers(story: WriterStory, report: DemoReport, paint: Paint): string[] {
+function writers(summed: WriterSummary, report: DemoReport, paint: Paint): string[] {
   const rows = [
-    { label: 'before', window: story.before },
-    { label: 'freeze and hold', window: story.frozen },
-    ...(story.held ? [{ label: 'wait while held', window: story.held }] : []),
-    ...(story.snapshot ? [{ label: 'stopped to copy', window: story.snapshot }] : []),
-    { label: 'after', window: story.after },
+    { label: 'before', window: summed.before },
+    { label: 'freeze and hold', window: summed.frozen },
+    ...(summed.held ? [{ label: 'wait while held', window: summed.held }] : []),
+    ...(summed.snapshot ? [{ label: 'stopped to copy', window: summed.snapshot }] : []),
+    { label: 'after', window: summed.after },
   ];
-  const { counts, columnMs, marks } = story.timeline;
+  const { counts, columnMs, marks } = summed.timeline;
   const commits = report.database?.commits ?? 'writes';
   const shown = commits === writesOf(report) ? ',' : `; ${commits}`;
-  const head = `${story.clients} writers, ${thousands(story.transactions)} ${writesOf(report)}${shown} in columns of ${Math.round(columnMs)} ms:`;
-  const gap = `longest time without ${commits}: before ${formatDuration(story.before.longestGapMs)}, frozen ${formatDuration(story.frozen.longestGapMs)}`;
+  const head = `${summed.clients} writers, ${thousands(summed.transactions)} ${writesOf(report)}${shown} in columns of ${Math.round(columnMs)} ms:`;
+  const gap = `longest time without ${commits}: before ${formatDuration(summed.before.longestGapMs)}, frozen ${formatDuration(summed.frozen.longestGapMs)}`;
   const stop =
-    report.snapshot?.stalledMs && !story.held
+    report.snapshot?.stalledMs && !summed.held
       ? [
           paint.dim(
-            `writers stood still ${formatDuration(report.snapshot.stalledMs)} for the copy, not for the freeze`,
+            `the copy, not the freeze, stopped the writers for ${formatDuration(report.snapshot.stalledMs)}`,
           ),
         ]
       : [];
-  const longest = Math.max(story.frozen.max, story.held?.max ?? 0);
-  const wait = story.held
+  const longest = Math.max(summed.frozen.max, summed.held?.max ?? 0);
+  const wait = summed.held
     ? [
         paint.dim(
-          `while frozen writers wait, here up to ${formatDuration(longest)}: a short hold is a short wait`,
+          `writers wait while frozen, here up to ${formatDuration(longest)}: a short hold is a short wait`,
         ),
       ]
     : [];
@@ -165,7 +165,7 @@ function checks(report: DemoReport, paint: Paint): string[] {
 function verdict(report: DemoReport, paint: Paint): string {
   const took = paint.dim(`(${formatDuration(report.tookMs)})`);
   if (report.failed) {
-    return `  ${paint.bold(paint.red('NOT VERIFIED'))}  check '${report.failed.name}' did not hold ${took}`;
+    return `  ${paint.bold(paint.red('NOT VERIFIED'))}  check '${report.failed.name}' failed ${took}`;
   }
   const count = thousands(report.acknowledgedBeforeFreeze ?? 0);
   return `  ${paint.bold(paint.green('VERIFIED'))}  ${count} of ${count} ${writesOf(report)} acknowledged before the freeze ${took}`;
@@ -175,7 +175,7 @@ function writesOf({ database }: DemoReport): string {
   return database?.writes ?? 'writes';
 }
 
-function playground({ dir, source, restored }: Running, paint: Paint): string[] {
+function runningServers({ dir, source, restored }: Running, paint: Paint): string[] {
   const pair = (
     title: string,
     { shell, socket, controlPort, metricsPort }: RunningPair,
@@ -192,21 +192,21 @@ function playground({ dir, source, restored }: Running, paint: Paint): string[] 
     `curl -s http://127.0.0.1:${source.controlPort}/v1/receipts`,
   ];
   return [
-    ...pair('Still running: the source, and its sidecar', source),
+    ...pair('Still running: the source and its sidecar', source),
     ...play,
     '',
-    ...(restored ? [...pair('The restored copy, and its sidecar', restored), ''] : []),
+    ...(restored ? [...pair('The restored copy and its sidecar', restored), ''] : []),
     `${paint.bold('Logs')}  ${dir}`,
     `${paint.bold('Stop')}  npm run demo -- --stop`,
   ].map((line) => (line ? `  ${line}` : ''));
 }
 
-/** `12 345`, with thin gaps a number reads easily by. */
+/** `12 345`: groups the digits by thousands. */
 export function thousands(count: number): string {
   return String(count).replaceAll(/\B(?=(\d{3})+$)/g, ' ');
 }
 
-/** Breaks at spaces; a word longer than the width, such as a path, stays whole. */
+/** Wraps text at spaces. A word longer than the width, such as a path, is not broken. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(/\s+/).filter(Boolean)) {

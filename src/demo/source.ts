@@ -3,14 +3,14 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client, type ClientConfig } from 'pg';
 import { EmbeddedPostgres, freePort } from '../testbed/postgres/server.ts';
-import { roleSqlPath, type SidecarProcess, startSidecarBeside } from '../testbed/processes.ts';
+import { roleSqlPath, type SidecarProcess, startSidecarIn } from '../testbed/processes.ts';
 import type { Workspace } from '../testbed/workspace.ts';
 
 /** The database the writers use. */
 export const DATABASE = 'bank';
 const PGDATA = 'pgdata';
 
-/** A server in the workspace, stopped with it. */
+/** Prepares a server, which the workspace stops. Does not create its data or start it. */
 export async function makeServer(
   workspace: Workspace,
   name: string,
@@ -28,13 +28,13 @@ export async function makeServer(
   return server;
 }
 
-/** Starts it, recorded for whoever has to clean up. */
+/** Starts the server and records its process, so that a later run can clean up. */
 export async function startServer(workspace: Workspace, server: EmbeddedPostgres): Promise<void> {
   await server.start();
   await workspace.record(server.pid);
 }
 
-/** A connection of the superuser. */
+/** Settings for a superuser connection. */
 export function connectionTo(server: EmbeddedPostgres, database: string): ClientConfig {
   return { ...server.superuser(database), application_name: 'quiesce demo' };
 }
@@ -45,7 +45,7 @@ export async function withClient<T>(
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
   const client = new Client(connectionTo(server, database));
-  // The server may be stopped while it is idle; the query in progress reports it.
+  // The server may stop while the connection is idle; the next query reports that.
   client.on('error', () => undefined);
   await client.connect();
   try {
@@ -56,10 +56,10 @@ export async function withClient<T>(
 }
 
 /**
- * Makes the database of the writers and the least-privileged role of the sidecar, as an
- * administrator would with the SQL file.
+ * Creates the writers' database and the sidecar's least-privileged role, as an administrator would with
+ * the SQL file.
  *
- * @returns libpq's settings for the role; its password lies in a file.
+ * @returns libpq's settings for the role; the password is in a file.
  */
 export async function makeRole(
   workspace: Workspace,
@@ -77,7 +77,7 @@ export async function makeRole(
   return { PGUSER: 'quiesce', PGPASSWORD_FILE: file };
 }
 
-/** A sidecar for a server and its volume, stopped with the workspace. Not yet ready. */
+/** Starts a sidecar for a server and its volume. The workspace stops it; it may not be ready yet. */
 export async function startSidecar(
   workspace: Workspace,
   name: string,
@@ -85,7 +85,7 @@ export async function startSidecar(
   volumePath: string,
   role: Readonly<Record<string, string>>,
 ): Promise<SidecarProcess> {
-  return await startSidecarBeside(workspace, name, {
+  return await startSidecarIn(workspace, name, {
     engine: 'postgres',
     dataDir: volumePath,
     app: 'demo',

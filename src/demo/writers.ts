@@ -1,40 +1,40 @@
 import type { Span } from '../testbed/latency.ts';
 import type { DemoLoad } from './database.ts';
-import type { WriterStory } from './report.ts';
+import type { WriterSummary } from './report.ts';
 
-/** When things happened, on the clock of `performance.now()`. */
+/** The moments of a run, on the clock of `performance.now()`. */
 export interface Moments {
-  /** The writers were warm. */
+  /** When the writers were warm and the measurement began. */
   readonly measured: number;
-  /** `quiesce freeze` was called. */
+  /** When `quiesce freeze` was called. */
   readonly frozen: number;
-  /** `quiesce thaw` had ended. */
+  /** When `quiesce thaw` ended. */
   readonly thawed: number;
-  /** The snapshot. */
-  readonly span: Span;
+  readonly snapshot: Span;
   /**
-   * The same, where the server stood still for it: that is told apart, since it comes from how this
-   * machine copies and not from the freeze.
+   * The snapshot if the server was stopped for it, otherwise `null`. It is reported separately: that
+   * wait comes from how this machine copies, not from the freeze.
    */
-  readonly copied: Span | null;
-  /** From the end of the freeze to the call of the thaw, where writers wait for that long. */
+  readonly stopped: Span | null;
+  /** From the end of the freeze to the call of the thaw, if writers wait that long; otherwise `null`. */
   readonly held: Span | null;
+  /** When the measurement ended. */
   readonly ended: number;
 }
 
 const COLUMNS = 72;
 
-/** The writers' latencies before, during and after. */
-export function tellWriters(load: DemoLoad, moments: Moments): WriterStory {
-  const { measured, frozen, thawed, span, copied, held, ended } = moments;
+/** Summarizes the writers' latencies before, during and after the freeze. */
+export function summarizeWriters(load: DemoLoad, moments: Moments): WriterSummary {
+  const { measured, frozen, thawed, snapshot, stopped, held, ended } = moments;
   const log = load.latencies;
   const share = (moment: number): number => (moment - measured) / (ended - measured);
   return {
     clients: load.clients,
     transactions: load.acknowledged().count,
     before: log.window(measured, frozen),
-    frozen: log.window(frozen, thawed, copied ?? undefined),
-    snapshot: copied && log.touching(copied),
+    frozen: log.window(frozen, thawed, stopped ?? undefined),
+    snapshot: stopped && log.touching(stopped),
     held: held && log.touching(held),
     heldWrites: held ? (log.histogram(held.from, held.to, 1)[0] ?? 0) : null,
     after: log.window(thawed, ended),
@@ -44,7 +44,7 @@ export function tellWriters(load: DemoLoad, moments: Moments): WriterStory {
       marks: {
         frozenFrom: share(frozen),
         frozenTo: share(thawed),
-        snapshot: share((span.from + span.to) / 2),
+        snapshot: share((snapshot.from + snapshot.to) / 2),
       },
     },
   };

@@ -1,6 +1,6 @@
-/** What a set of transactions looked like between two moments. Durations in milliseconds. */
+/** A summary of the transactions between two moments. Durations are in milliseconds. */
 export interface LatencyWindow {
-  /** Transactions begun in the window. */
+  /** Transactions that began in the window. */
   readonly count: number;
   /** Commits per second over the window. */
   readonly perSecond: number;
@@ -8,13 +8,13 @@ export interface LatencyWindow {
   readonly p99: number;
   readonly max: number;
   /**
-   * The longest time without a commit of any client: a stall shows here even where it hides in the
-   * percentiles, because a client that waits takes no further samples.
+   * The longest time in which no client committed. A stall shows here even where the percentiles hide
+   * it: a client that waits takes no further samples.
    */
   readonly longestGapMs: number;
 }
 
-/** From, inclusive, to, exclusive; on the clock of `performance.now()`. */
+/** `from` is inclusive, `to` exclusive; both on the clock of `performance.now()`. */
 export interface Span {
   readonly from: number;
   readonly to: number;
@@ -25,7 +25,7 @@ interface Sample {
   readonly took: number;
 }
 
-/** The value below which the share `q` of sorted values lies (nearest rank); 0 for none. */
+/** The quantile `q`, from 0 to 1, of sorted values (nearest rank); 0 if there are none. */
 export function quantile(sorted: ArrayLike<number>, q: number): number {
   if (sorted.length === 0) return 0;
   const rank = Math.min(sorted.length - 1, Math.max(0, Math.ceil(q * sorted.length) - 1));
@@ -46,34 +46,33 @@ export class LatencyLog {
     return this.#took.length;
   }
 
-  /** The latencies of transactions begun in [from, to), unsorted. */
+  /** The latencies of transactions that began in [from, to), unsorted. */
   between(from: number, to: number): number[] {
     return this.#select(({ begun }) => begun >= from && begun < to).map(({ took }) => took);
   }
 
   /**
-   * Sums up [from, to). Transactions begun in the window count with their whole length, so ask when
-   * those have ended.
+   * Summarizes [from, to). A transaction that began in the window counts with its whole length, so call
+   * this after those have ended.
    *
-   * @param without a part of the window that is left out, with all transactions that touch it.
+   * @param except a part of the window to leave out, with all transactions that overlap it.
    */
-  window(from: number, to: number, without?: Span): LatencyWindow {
+  window(from: number, to: number, except?: Span): LatencyWindow {
     const chosen = this.#select(
-      (sample) =>
-        sample.begun >= from && sample.begun < to && !(without && touches(sample, without)),
+      (sample) => sample.begun >= from && sample.begun < to && !(except && touches(sample, except)),
     );
-    const parts: Span[] = without
+    const parts: Span[] = except
       ? [
-          { from, to: without.from },
-          { from: without.to, to },
+          { from, to: except.from },
+          { from: except.to, to },
         ]
       : [{ from, to }];
-    return this.#sumUp(chosen, parts);
+    return this.#summarize(chosen, parts);
   }
 
-  /** Sums up all transactions that touch [from, to), also those begun before. */
+  /** Summarizes all transactions that overlap [from, to), including those that began before it. */
   touching(span: Span): LatencyWindow {
-    return this.#sumUp(
+    return this.#summarize(
       this.#select((sample) => touches(sample, span)),
       [span],
     );
@@ -89,7 +88,7 @@ export class LatencyLog {
     return counts;
   }
 
-  #sumUp(samples: readonly Sample[], parts: readonly Span[]): LatencyWindow {
+  #summarize(samples: readonly Sample[], parts: readonly Span[]): LatencyWindow {
     const sorted = Float64Array.from(samples, ({ took }) => took).sort();
     const commits = parts.map((part) => this.#commits(part));
     const length = parts.reduce((sum, { from, to }) => sum + (to - from), 0);

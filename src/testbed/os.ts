@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 
 const execFileAsync = promisify(execFile);
 
-/** Runs a tool of the system; rejects with its own words. */
+/** Runs a system tool and returns its output; rejects with what it wrote to stderr. */
 export async function tool(command: string, ...args: string[]): Promise<string> {
   try {
     return (await execFileAsync(command, args)).stdout;
@@ -21,7 +21,7 @@ export interface ProcessInfo {
   readonly state: string;
 }
 
-/** All processes of the system; from /proc where there is one, else from ps. */
+/** Lists all processes of the system: from /proc on Linux, otherwise from ps. */
 export async function listProcesses(): Promise<ProcessInfo[]> {
   if (process.platform !== 'linux') {
     const lines = (await tool('ps', '-axo', 'pid=,ppid=,state=')).trim().split('\n');
@@ -46,7 +46,10 @@ async function statFields(
   return { info, startedAt: fields[19] ?? '' };
 }
 
-/** What tells a process from a later one with the same id; `undefined` when there is none. */
+/**
+ * The start time of a process, which tells it from a later process with the same id; `undefined` when
+ * no such process runs.
+ */
 export async function processStart(pid: number): Promise<string | undefined> {
   if (process.platform === 'linux') {
     const entry = await statFields(pid);
@@ -56,13 +59,13 @@ export async function processStart(pid: number): Promise<string | undefined> {
   return text.trim().replaceAll(/\s+/g, '_') || undefined;
 }
 
-/** `PID START`, to be kept in a file and asked later with {@link isAlive}. */
+/** `PID START`: identifies a process for a later {@link isAlive}, also across runs. */
 export async function fingerprint(pid: number): Promise<string> {
   return `${pid} ${(await processStart(pid)) ?? 'gone'}`;
 }
 
-/** Whether the very process of a {@link fingerprint} still runs. */
-export async function isAlive(print: string): Promise<boolean> {
-  const [pid, startedAt] = print.trim().split(' ');
+/** Whether the same process that {@link fingerprint} saw still runs. */
+export async function isAlive(recorded: string): Promise<boolean> {
+  const [pid, startedAt] = recorded.trim().split(' ');
   return startedAt !== undefined && (await processStart(Number(pid))) === startedAt;
 }

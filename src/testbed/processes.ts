@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { freePort } from './postgres/server.ts';
 import type { Workspace } from './workspace.ts';
 
-/** Finds a file of the package, from wherever this code was bundled to. */
+/** Finds a file of the package in the folders above this code, which may be bundled. */
 function packageFile(...candidates: string[]): string {
   let dir = dirname(fileURLToPath(import.meta.url));
   for (;;) {
@@ -40,12 +40,12 @@ export interface Finished {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** When it was started and when it had ended, on the clock of `performance.now()`. */
+  /** When it started and when it ended, on the clock of `performance.now()`. */
   readonly begunAt: number;
   readonly endedAt: number;
 }
 
-/** Runs the real command line, as a person or a hook would. */
+/** Runs the real command line, as a user or a hook does. `signal` sends it SIGTERM. */
 export async function runCli(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -74,7 +74,7 @@ export interface Answer {
   readonly body: string;
 }
 
-/** One GET, over a Unix socket or a loopback port. */
+/** Sends one GET over a Unix socket or to a loopback port; rejects after 5 s without an answer. */
 export async function get(
   where: { readonly socketPath: string } | { readonly host: string; readonly port: number },
   path: string,
@@ -93,20 +93,20 @@ export async function get(
 }
 
 export interface SidecarOptions {
-  /** The folder for socket, journal and log. Must exist; keep it short. */
+  /** The folder for socket, journal and log. Must exist; keep it short, as socket paths are limited. */
   readonly dir: string;
-  /** The mounted data, `QUIESCE_DATA_DIR`. */
+  /** Where the data is mounted: `QUIESCE_DATA_DIR`. */
   readonly dataDir: string;
-  /** As in QUIESCE_ENGINE. */
+  /** The value of QUIESCE_ENGINE. */
   readonly engine: string;
-  /** The engine's names for the connection; other settings of the sidecar may stand beside them. */
+  /** The engine's connection settings; other settings of the sidecar may be among them. */
   readonly connection: Readonly<Record<string, string>>;
   readonly app: string;
 }
 
 const READY_WITHIN_MS = 20_000;
 
-/** A real `quiesce sidecar`, in a session of its own, its log in `sidecar.log`. */
+/** A real `quiesce sidecar` in its own session, with its log in `sidecar.log`. */
 export class SidecarProcess {
   readonly socket: string;
   readonly controlPort: number;
@@ -122,7 +122,7 @@ export class SidecarProcess {
     this.metricsPort = metricsPort;
   }
 
-  /** Starts one; it may not be ready yet. */
+  /** Starts a sidecar; wait for {@link ready} before use. */
   static async start(options: SidecarOptions): Promise<SidecarProcess> {
     const { dir, dataDir, engine, connection, app } = options;
     const [controlPort, metricsPort] = [await freePort(), await freePort()];
@@ -154,12 +154,15 @@ export class SidecarProcess {
     return this.#child.pid;
   }
 
-  /** What the command line needs to reach it. */
+  /** The settings with which the command line reaches it. */
   get env(): Record<string, string> {
     return { QUIESCE_SOCKET: this.socket };
   }
 
-  /** Resolves when `/readyz` says so; rejects with the end of its log when it ends or takes too long. */
+  /**
+   * Resolves when `/readyz` answers 200; rejects with the end of the log when the sidecar ends or is not
+   * ready after 20 s.
+   */
   async ready(signal?: AbortSignal): Promise<void> {
     const deadline = performance.now() + READY_WITHIN_MS;
     const where = { host: '127.0.0.1', port: this.metricsPort };
@@ -181,12 +184,12 @@ export class SidecarProcess {
     return text.trimEnd().split('\n').slice(-lines).join('\n');
   }
 
-  /** Lets this process end while the sidecar runs on. */
+  /** Lets this process exit while the sidecar keeps running. */
   leave(): void {
     this.#child.unref();
   }
 
-  /** Asks it to thaw and end; kills it when it does not. */
+  /** Sends SIGTERM, on which it thaws and exits; kills it after 8 s. */
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const closed = once(this.#child, 'close');
@@ -197,8 +200,8 @@ export class SidecarProcess {
   }
 }
 
-/** A sidecar in a folder of its own in the workspace, stopped with it. Not yet ready. */
-export async function startSidecarBeside(
+/** Starts a sidecar in its own folder of the workspace, which stops it. It may not be ready yet. */
+export async function startSidecarIn(
   workspace: Workspace,
   name: string,
   options: Omit<SidecarOptions, 'dir'>,

@@ -23,8 +23,8 @@ const MOUNT = 'quiesce-volume';
 type Cleanup = () => Promise<unknown>;
 
 /**
- * A temporary folder with all that a demo starts: what was deferred is undone in reverse order, and
- * a record of processes lets a later run clean up after one that was killed.
+ * A temporary folder for everything that a demo starts. Deferred clean-ups run in reverse order. A
+ * record of processes lets a later run clean up after one that was killed.
  */
 export class Workspace {
   readonly dir: string;
@@ -37,32 +37,32 @@ export class Workspace {
 
   static async create(): Promise<Workspace> {
     const dir = await mkdtemp(join(tmpdir(), PREFIX));
-    // The server's user, another one when this is root, must reach its data in here.
+    // The server runs as another user if this process is root, and must reach its data in here.
     await chmod(dir, 0o755);
     await writeFile(join(dir, OWNER), await fingerprint(process.pid));
     return new Workspace(dir);
   }
 
-  /** To be undone at the end; at once where the end has already come. */
+  /** Runs the clean-up at the end, or now if the workspace is already closed. */
   async defer(cleanup: Cleanup): Promise<void> {
     if (this.#closed) await cleanup();
     else this.#cleanups.push(cleanup);
   }
 
-  /** Records a process, for a run that comes after this one was killed. */
+  /** Records a process, so that a later run can end it if this one is killed. */
   async record(pid: number | undefined): Promise<void> {
     if (pid === undefined) return;
     await appendFile(join(this.dir, PROCESSES), `${await fingerprint(pid)}\n`);
   }
 
-  /** Nothing is undone: the folder and its processes stay until {@link stopWorkspaces}. */
+  /** Drops all clean-ups: the folder and its processes stay until {@link stopWorkspaces}. */
   async keep(): Promise<void> {
     this.#closed = true;
     this.#cleanups.length = 0;
     await writeFile(join(this.dir, OWNER), KEPT);
   }
 
-  /** Undoes everything, whatever fails on the way. @returns what failed. */
+  /** Runs all clean-ups, also after one failed, and removes the folder. @returns the failures. */
   async dispose(): Promise<string[]> {
     if (this.#closed) return [];
     this.#closed = true;
@@ -78,8 +78,8 @@ export class Workspace {
 }
 
 /**
- * Ends what demos left behind: those that were killed, and with `kept` also those that were asked to
- * leave everything running. Only folders and processes of this user.
+ * Ends the processes and removes the folders of demos that were killed, and with `kept` also of those
+ * that ran with `--keep`. Only folders and processes of this user.
  *
  * @returns the folders removed.
  */
@@ -101,20 +101,21 @@ export async function stopWorkspaces({ kept }: { readonly kept: boolean }): Prom
 
 async function endProcesses(dir: string): Promise<void> {
   const text = await readFile(join(dir, PROCESSES), 'utf8').catch(() => '');
-  const prints = text.split('\n').filter(Boolean);
+  const fingerprints = text.split('\n').filter(Boolean);
   for (const signal of ['SIGTERM', 'SIGQUIT', 'SIGKILL'] as const) {
-    for (const print of prints) {
-      if (await isAlive(print)) process.kill(Number(print.split(' ')[0]), signal);
+    for (const recorded of fingerprints) {
+      if (await isAlive(recorded)) process.kill(Number(recorded.split(' ')[0]), signal);
     }
-    for (let waited = 0; waited < 20 && (await anyAlive(prints)); waited += 1) await sleep(50);
+    for (let waited = 0; waited < 20 && (await anyAlive(fingerprints)); waited += 1)
+      await sleep(50);
   }
 }
 
-async function anyAlive(prints: readonly string[]): Promise<boolean> {
-  return (await Promise.all(prints.map(isAlive))).some(Boolean);
+async function anyAlive(fingerprints: readonly string[]): Promise<boolean> {
+  return (await Promise.all(fingerprints.map(isAlive))).some(Boolean);
 }
 
-/** A kept volume belongs to nobody any more: hand it to the sweep. */
+/** Marks a kept volume as ownerless, so that the sweep unmounts it. */
 async function removeMounts(dir: string): Promise<void> {
   await writeFile(join(dir, `${MOUNT}.owner`), 'gone');
   await sweepMounts();

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cleanEnvironment, describeEnvironment } from '../../bench/support/environment.ts';
 
-const LOUD = {
+const SHELL = {
   PATH: '/bin',
   HOME: '/root',
   TMPDIR: '',
@@ -25,25 +25,25 @@ let folder: string | undefined;
 afterEach(() => folder && rm(folder, { recursive: true, force: true }));
 
 describe('the environment of a benchmark', () => {
-  it('keeps what finds tools and drops what changes how programs run', () => {
-    expect(cleanEnvironment(LOUD)).toEqual({ PATH: '/bin', HOME: '/root' });
+  it('keeps the variables that locate tools and drops those that change how programs run', () => {
+    expect(cleanEnvironment(SHELL)).toEqual({ PATH: '/bin', HOME: '/root' });
   });
 
-  it('is told in the results, with whatever else is there', () => {
+  it('is listed in the results, together with any other variable', () => {
     expect(describeEnvironment({ PATH: '/bin', HOME: '/' })).toBe('environment of HOME, PATH');
     expect(describeEnvironment({ PATH: '/bin', NODE_OPTIONS: 'x', A: 'b' })).toBe(
       'environment of PATH and A, NODE_OPTIONS',
     );
   });
 
-  it('is that of the process which measures and of its children, whatever the shell had', async () => {
+  it('is clean for the measuring process and its children, whatever the shell sets', async () => {
     folder = await mkdtemp(join(tmpdir(), 'quiesce-bench-'));
     const program = join(folder, 'program.ts');
     await writeFile(
       program,
       `import { execFileSync } from 'node:child_process';
-       import { startedAnew } from '${process.cwd()}/bench/support/environment.ts';
-       const ended = await startedAnew();
+       import { restartCleanly } from '${process.cwd()}/bench/support/environment.ts';
+       const ended = await restartCleanly();
        if (ended === undefined) {
          const child = execFileSync(process.execPath, ['-p', 'JSON.stringify(Object.keys(process.env))']);
          const seen = [Object.keys(process.env), JSON.parse(child.toString()), process.argv.slice(2)];
@@ -52,7 +52,7 @@ describe('the environment of a benchmark', () => {
        } else process.exitCode = ended;`,
     );
     const env = {
-      ...LOUD,
+      ...SHELL,
       PATH: process.env['PATH'],
       NODE_OPTIONS: '--no-warnings',
       LD_PRELOAD: '',

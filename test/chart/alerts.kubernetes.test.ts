@@ -9,7 +9,7 @@ import { BUILD_TIMEOUT_MS, one, realHelm } from '../support/helm.ts';
 
 const run = promisify(execFile);
 
-// A day of samples is replayed in seconds, on a busy machine in many.
+// Replaying a day of samples takes seconds, and a busy machine multiplies that.
 vi.setConfig({ testTimeout: 240_000 });
 
 interface Rule {
@@ -23,7 +23,7 @@ interface Groups {
   readonly groups: readonly { readonly name: string; readonly rules: readonly Rule[] }[];
 }
 
-/** Samples a minute apart, in promtool's notation, from minute 0. */
+/** Samples in promtool's notation, one a minute from minute 0. */
 type Series = Readonly<Record<string, string>>;
 
 let dir: string;
@@ -50,7 +50,7 @@ afterAll(async () => {
 
 const rules = (groups: Groups): Rule[] => groups.groups.flatMap((group) => [...group.rules]);
 
-/** When which labels fire; with a summary, the sentence a person reads is asserted, too. */
+/** The labels with which the alert fires at each time, and optionally the summary to expect. */
 type Expected = readonly (readonly [
   at: string,
   labels: readonly Readonly<Record<string, string>>[],
@@ -58,8 +58,8 @@ type Expected = readonly (readonly [
 ])[];
 
 /**
- * Replays the samples through the rules with promtool and asserts at which times the alert fires, and
- * with which labels beside its severity.
+ * Replays the samples through the rules with promtool. Asserts at which times the alert fires, and with
+ * which labels in addition to its severity.
  */
 async function replay(
   alert: string,
@@ -68,11 +68,11 @@ async function replay(
   groups: Groups = spec,
 ): Promise<void> {
   const rule = rules(groups).find((found) => found.alert === alert);
-  if (!rule) throw new Error(`no alert is called ${alert}`);
+  if (!rule) throw new Error(`there is no alert ${alert}`);
   const folder = await mkdtemp(join(dir, `${alert}-`));
-  const spoken = expected.some(([, , summary]) => summary !== undefined);
+  const withSummary = expected.some(([, , summary]) => summary !== undefined);
   const asserted = ({ annotations: { summary }, ...rest }: Rule): object =>
-    spoken ? { ...rest, annotations: { summary } } : rest;
+    withSummary ? { ...rest, annotations: { summary } } : rest;
   const trimmed = groups.groups.map((group) => ({ ...group, rules: group.rules.map(asserted) }));
   await writeFile(join(folder, 'rules.yaml'), stringify({ groups: trimmed }));
   const tests = {
@@ -111,7 +111,7 @@ const labels = (own: Readonly<Record<string, string>>): string =>
 const of = (metric: string, more: Readonly<Record<string, string>> = {}): string =>
   `${metric}{${labels({ ...POD, ...more })}}`;
 
-test('the rules are what Prometheus takes', async () => {
+test('Prometheus accepts the rules', async () => {
   for (const groups of [spec, perApp]) {
     const file = join(dir, 'check.yaml');
     await writeFile(file, stringify(groups));
@@ -130,16 +130,16 @@ describe('QuiesceBackupInconsistent', () => {
       ['9m', [POD]],
       ['10m', []],
     ]));
-  test('says nothing before the first freeze', () =>
+  test('does not fire before the first freeze', () =>
     replay(name, { [of('stateful_backup_frozen')]: '0x60' }, [['30m', []]]));
-  test('stands when the sidecar is started anew, until its next freeze is proven', () =>
+  test('keeps firing after a restart of the sidecar, until its next freeze is proven', () =>
     replay(name, { [of('stateful_backup_consistency_check')]: '0x4 _x120 1x4' }, [
       ['4m', [POD]],
       ['60m', [POD]],
       ['124m', [POD]],
       ['125m', []],
     ]));
-  test('a good verdict that was forgotten stays good', () =>
+  test('a good verdict stays good after a restart of the sidecar', () =>
     replay(name, { [of('stateful_backup_consistency_check')]: '1x4 _x120' }, [['60m', []]]));
 });
 
@@ -163,14 +163,14 @@ describe('QuiesceSnapshotFailed', () => {
       ['140m', labelled],
       ['160m', []],
     ]));
-  test('sees the failure of a counter that was born with it', () =>
+  test('fires on a counter whose first sample is already a failure', () =>
     replay('QuiesceSnapshotFailed', { [metric]: '_x30 1x200' }, [
       ['29m', []],
       ['31m', labelled],
       ['89m', labelled],
       ['95m', []],
     ]));
-  test('a counter that stands still is no failure', () =>
+  test('does not fire on a counter that does not change', () =>
     replay('QuiesceSnapshotFailed', { [metric]: '7x300' }, [['200m', []]]));
 });
 
@@ -185,37 +185,37 @@ describe('QuiesceFrozenTooLong', () => {
       ['15m', [POD]],
       ['16m', []],
     ]));
-  test('a freeze as long as its lease is no alarm', () =>
+  test('does not fire for a freeze as long as its lease', () =>
     replay(name, { [frozen]: '1x10 0x10', [since]: '0x10 stale' }, [
       ['10m', []],
       ['12m', []],
     ]));
-  test('fires when the sidecar is gone and the hold may still be there', () =>
+  test('fires when the sidecar is gone and may have left the hold in place', () =>
     replay(name, { [frozen]: '1x4 stale', [since]: '0x4 stale' }, [
       ['8m', []],
       ['13m', [POD]],
       ['40m', [POD]],
     ]));
-  test('clears when a new sidecar has released what the old one left', () =>
+  test('clears when a new sidecar has released the hold of the old one', () =>
     replay(name, { [frozen]: '1x4 _x10 0x20', [since]: '0x4 stale' }, [
       ['14m', [POD]],
       ['15m', []],
       ['30m', []],
     ]));
-  test('a sidecar that went away thawed leaves no alarm', () =>
+  test('does not fire for a sidecar that ended while thawed', () =>
     replay(name, { [frozen]: '1x4 0x2 stale', [since]: '0x4 stale' }, [['30m', []]]));
 });
 
 describe('QuiesceAutoThaw', () => {
   const metric = of('stateful_backup_auto_thaw_total');
-  test('fires when a lease ended by itself and clears an hour later', () =>
+  test('fires when a lease expired and clears an hour later', () =>
     replay('QuiesceAutoThaw', { [metric]: '0x90 1x120' }, [
       ['90m', []],
       ['93m', [POD]],
       ['140m', [POD]],
       ['160m', []],
     ]));
-  test('sees a lease that ended before the first scrape', () =>
+  test('fires for a lease that expired before the first scrape', () =>
     replay('QuiesceAutoThaw', { [metric]: '_x30 1x120' }, [
       ['31m', [POD]],
       ['95m', []],
@@ -251,23 +251,23 @@ describe('QuiesceNoSuccessfulBackup', () => {
         ['30h5m', []],
       ],
     ));
-  test('fires for a pod that never had one, a day and two hours after it came', () =>
+  test('fires for a pod without a success 26 hours after it appeared', () =>
     replay(name, { [build]: `1x${30 * HOUR}` }, [
       ['25h', []],
       ['26h10m', [POD]],
     ]));
-  test('a success that the sidecar forgot by a restart counts', () =>
+  test('counts a success from before a restart of the sidecar', () =>
     replay(name, { [build]: `1x${60 * HOUR}`, [success]: `_x${10 * HOUR} 36000x60 stale` }, [
       ['30h', []],
       ['35h50m', []],
       ['36h10m', [POD]],
     ]));
-  test('a pod that is gone is not missed', () =>
+  test('clears when the pod is gone', () =>
     replay(name, { [build]: `1x${27 * HOUR} stale` }, [
       ['26h30m', [POD]],
       ['28h', []],
     ]));
-  test('counts every pod, or one of an app where the values say so', async () => {
+  test('expects a success of every pod, or of one pod per app if the values say so', async () => {
     const second = { ...POD, pod: 'db-1' };
     const series = {
       [build]: `1x${30 * HOUR}`,
@@ -289,7 +289,7 @@ describe('QuiesceSidecarDown', () => {
       ['25m', [target]],
       ['38m', []],
     ]));
-  test('a restart is no alarm, nor is a pod that is gone', () =>
+  test('does not fire for a restart or for a pod that is gone', () =>
     replay('QuiesceSidecarDown', { [scraped]: '1x5 0x3 1x5 0x3 stale' }, [
       ['9m', []],
       ['40m', []],
@@ -309,7 +309,7 @@ describe('the webhook', () => {
     ]));
   test('QuiesceWebhookDown fires when nothing is scraped at all', () =>
     replay('QuiesceWebhookDown', { 'up{job="other"}': '1x20' }, [['10m', [here]]]));
-  test('QuiescePodNotInjected names the first pod that went without, and forgets it in an hour', () =>
+  test('QuiescePodNotInjected fires on the first pod that was not injected and clears after an hour', () =>
     replay(
       'QuiescePodNotInjected',
       {
@@ -322,7 +322,7 @@ describe('the webhook', () => {
         ['90m', []],
       ],
     ));
-  test('QuiesceCertificateExpiring fires a week before the end and clears with a new one', () => {
+  test('QuiesceCertificateExpiring fires a week before the expiry and clears with a new certificate', () => {
     const metric = `quiesce_webhook_certificate_expiry_timestamp_seconds{${first}}`;
     const end = 7 * 86_400 + 1_800;
     return replay('QuiesceCertificateExpiring', { [metric]: `${end}x60 ${end * 10}x20` }, [
@@ -333,7 +333,7 @@ describe('the webhook', () => {
   });
 });
 
-test('the sentences name the pod, or the app where no pod is meant, and a duration a person reads', async () => {
+test('a summary names the pod, or the app if it protects apps, and a readable duration', async () => {
   const hook = of('stateful_backup_hook_duration_seconds', { hook: 'thaw' });
   await replay('QuiesceHookTooLong', { [hook]: '400x5' }, [
     ['1m', [{ ...POD, hook: 'thaw' }], 'The last thaw of shop/db-0 took 6m 40s'],
@@ -352,11 +352,11 @@ test('the sentences name the pod, or the app where no pod is meant, and a durati
   await replay(
     'QuiesceCertificateExpiring',
     { [`${certificate}{${labels(target)}}`]: '87600x60' },
-    [['20m', [target], 'The certificate of the quiesce webhook ends in 1d 0h 0m 0s']],
+    [['20m', [target], 'The certificate of the quiesce webhook expires in 1d 0h 0m 0s']],
   );
 });
 
-test('every alert can be switched off, has a severity and a threshold where it needs one', async () => {
+test('every alert can be switched off and has a severity, and a threshold can be set', async () => {
   const helm = await realHelm();
   const names = [
     'inconsistent',

@@ -69,18 +69,18 @@ interface PolicyRule {
 const rulesOf = (manifest: Manifest): readonly PolicyRule[] => manifest['rules'] as PolicyRule[];
 
 describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
-  test('lint finds nothing', async () => {
+  test('helm lint finds no error and no warning', async () => {
     const { code, stdout, stderr } = await helm.run('lint', '--strict', CHART, ...args);
     expect(`${stdout}${stderr}`).not.toMatch(/\[(?:ERROR|WARNING)\]/);
     expect(code).toBe(0);
   });
 
-  test('two renderings are equal: nothing random, nothing asked of a cluster', async () => {
+  test('two renderings are equal: the chart uses no random value and no lookup in a cluster', async () => {
     const [first, second] = await Promise.all([helm.template(...args), helm.template(...args)]);
     expect(second).toEqual(first);
   });
 
-  test('every object says whose it is, and where it lives', async () => {
+  test('every object has the labels of the release and an explicit namespace', async () => {
     const clusterWide = /^(?:ClusterRole|ClusterRoleBinding|MutatingWebhookConfiguration)$/;
     for (const { kind, metadata } of await helm.template(...args)) {
       expect(metadata.labels, `${kind}/${metadata.name}`).toMatchObject({
@@ -95,7 +95,7 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
     }
   });
 
-  test('no right is given that the webhook does not need', async () => {
+  test('the webhook gets no wildcard, no list and no access to Secrets across namespaces', async () => {
     const manifests = await helm.template(...args);
     const roles = manifests.filter(
       ({ kind, metadata }) => /^(?:Cluster)?Role$/.test(kind) && !metadata.name.endsWith('-doctor'),
@@ -112,22 +112,22 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
     }
   });
 
-  test('the doctor reads lists, and no Secret', async () => {
+  test('the doctor may list and get what it reads, and no Secret', async () => {
     const manifests = await helm.template(...args, '--set', 'doctor.rbac=true');
     const rules = rulesOf(one(manifests, 'ClusterRole', /-doctor$/));
     expect(new Set(rules.flatMap(({ verbs }) => verbs))).toEqual(new Set(['list', 'get']));
     const resources = rules.flatMap((rule) =>
       rule.resources.map((name) => [name, ...rule.apiGroups].filter(Boolean).join('.')),
     );
-    const beside = ['services', 'endpointslices.discovery.k8s.io', 'namespaces'];
-    expect(new Set(resources)).toEqual(new Set([...RESOURCES.map(resourceName), ...beside]));
+    const others = ['services', 'endpointslices.discovery.k8s.io', 'namespaces'];
+    expect(new Set(resources)).toEqual(new Set([...RESOURCES.map(resourceName), ...others]));
     const bound = manifests.filter(
       ({ kind, metadata }) => kind === 'ClusterRoleBinding' && metadata.name.endsWith('-doctor'),
     );
     expect(bound.length).toBe(args.some((one) => one.startsWith('doctor.subjects')) ? 1 : 0);
   });
 
-  test('its pods fit the restricted Pod Security Standard', async () => {
+  test('the pods meet the restricted Pod Security Standard', async () => {
     const manifests = await helm.template(...args);
     const { pod } = deployment(manifests);
     const tested = one(manifests, 'Pod')['spec'] as PodSpec;
@@ -154,7 +154,7 @@ describe('by default', () => {
     manifests = await helm.template();
   });
 
-  test('the webhook sees labelled pods only, never those of kube-system and its own namespace', () => {
+  test('the webhook gets only labelled pods, and none of kube-system or its own namespace', () => {
     expect(webhook(manifests)).toMatchObject({
       admissionReviewVersions: ['v1'],
       failurePolicy: 'Ignore',
@@ -177,20 +177,20 @@ describe('by default', () => {
     expect(webhook(manifests)['sideEffects']).toMatch(/^None(?:OnDryRun)?$/);
   });
 
-  test('caBundle is left to the webhook, so that no upgrade takes it away', () => {
+  test('the chart does not set caBundle, so an upgrade does not remove what the webhook wrote', () => {
     expect(webhook(manifests).clientConfig).toEqual({
       service: { name: 'quiesce-webhook', namespace: 'quiesce-system', path: '/mutate', port: 443 },
     });
   });
 
-  test('two replicas keep off one node and are not evicted together', () => {
+  test('two replicas prefer different nodes and are not evicted together', () => {
     const { replicas, pod } = deployment(manifests);
     expect(replicas).toBe(2);
     expect(JSON.stringify(pod.affinity)).toContain('podAntiAffinity');
     expect(one(manifests, 'PodDisruptionBudget')['spec']).toMatchObject({ maxUnavailable: 1 });
   });
 
-  test('the names in the flags are those of the objects', () => {
+  test('the names in the flags match the names of the objects', () => {
     const { args } = deployment(manifests);
     const names = Object.fromEntries(
       [...args.matchAll(/--([a-z-]+)=(\S+)/g)].map(([, flag, value]) => [flag, value]),
@@ -200,29 +200,29 @@ describe('by default', () => {
       namespace: 'quiesce-system',
       configuration: one(manifests, 'MutatingWebhookConfiguration').metadata.name,
     });
-    const named = rulesOf(one(manifests, 'Role')).flatMap(
+    const secrets = rulesOf(one(manifests, 'Role')).flatMap(
       ({ resourceNames = [] }) => resourceNames,
     );
-    expect(named).toEqual([names['secret']]);
-    const cluster = rulesOf(one(manifests, 'ClusterRole')).flatMap(
+    expect(secrets).toEqual([names['secret']]);
+    const configurations = rulesOf(one(manifests, 'ClusterRole')).flatMap(
       ({ resourceNames = [] }) => resourceNames,
     );
-    expect(cluster).toEqual([names['configuration']]);
+    expect(configurations).toEqual([names['configuration']]);
   });
 
-  test('monitors wait for a cluster that knows them', async () => {
+  test('monitors are installed only in a cluster that has their API', async () => {
     const kinds = (found: readonly Manifest[]): string[] => found.map(({ kind }) => kind);
     const monitoring = ['PodMonitor', 'PrometheusRule', 'ServiceMonitor'];
     expect(kinds(manifests).filter((kind) => monitoring.includes(kind))).toEqual([]);
-    const there = await helm.template('--api-versions', 'monitoring.coreos.com/v1');
+    const monitored = await helm.template('--api-versions', 'monitoring.coreos.com/v1');
     expect(
-      kinds(there)
+      kinds(monitored)
         .filter((kind) => monitoring.includes(kind))
         .sort(),
     ).toEqual(monitoring);
   });
 
-  test('a second release in another namespace shares no cluster-wide name, however long both are', async () => {
+  test('releases in two namespaces share no cluster-wide name, however long their names are', async () => {
     const wide = (found: readonly Manifest[]): string[] =>
       found.filter(({ metadata }) => metadata.namespace === undefined).map((m) => m.metadata.name);
     const namespaces = [
@@ -243,7 +243,7 @@ describe('by default', () => {
 });
 
 describe('certificates', () => {
-  test('of cert-manager are mounted, and no right on Secrets is left', async () => {
+  test('of cert-manager are mounted, and the webhook has no access to Secrets', async () => {
     const manifests = await helm.template('--set', 'certificates.mode=cert-manager');
     const { secretName, dnsNames } = one(manifests, 'Certificate', /webhook$/)['spec'] as {
       secretName: string;
@@ -261,7 +261,7 @@ describe('certificates', () => {
     expect(deployment(manifests).args).toContain('--certificates=files');
   });
 
-  test('of cert-manager are signed by an authority that stays when they are renewed', async () => {
+  test('of cert-manager are signed by a CA that stays the same when they are renewed', async () => {
     const manifests = await helm.template('--set', 'certificates.mode=cert-manager');
     const served = one(manifests, 'Certificate', /webhook$/)['spec'];
     const authority = one(manifests, 'Certificate', /-ca$/);
@@ -277,7 +277,7 @@ describe('certificates', () => {
     expect(secretName).not.toBe((served as { secretName: string }).secretName);
   });
 
-  test('of an issuer of yours make no other issuer', async () => {
+  test('of an existing issuer do not create another issuer', async () => {
     await expect(
       helm.template(
         '--set',
@@ -294,7 +294,7 @@ describe('certificates', () => {
     });
   });
 
-  test('in a Secret of yours come with the CA that signed them', async () => {
+  test('in an existing Secret need the CA that signed them', async () => {
     const manifests = await helm.template(
       '--set',
       'certificates.mode=secret,certificates.secret.name=mine,certificates.secret.caBundle=Q0E=',
@@ -310,52 +310,52 @@ describe('certificates', () => {
 describe('the schema refuses', () => {
   test.each([
     ['an unknown key', 'replica=2', /replica/],
-    ['an unknown key below', 'webhook.failurPolicy=Fail', /failurPolicy/],
+    ['an unknown nested key', 'webhook.failurPolicy=Fail', /failurPolicy/],
     ['an unknown alert', 'prometheusRule.alerts.inconsistant.enabled=true', /inconsistant/],
     ['a policy that does not exist', 'webhook.failurePolicy=ignore', /failurePolicy/],
-    ['no replica', 'replicas=0', /replicas/],
+    ['zero replicas', 'replicas=0', /replicas/],
     ['a timeout the API server refuses', 'webhook.timeoutSeconds=31', /timeoutSeconds/],
     ['a duration without a unit', 'sidecar.hookTimeout=30', /hookTimeout/],
-    ['a mode of certificates that does not exist', 'certificates.mode=vault', /certificates/],
-    ['a digest that is none', 'image.digest=latest', /digest/],
+    ['a certificates mode that does not exist', 'certificates.mode=vault', /certificates/],
+    ['an invalid digest', 'image.digest=latest', /digest/],
     ['a port that needs root', 'webhook.port=443', /port/],
-    ['a CIDR that is none', 'networkPolicy.apiServer={anywhere}', /apiServer/],
+    ['an invalid CIDR', 'networkPolicy.apiServer={anywhere}', /apiServer/],
     ['a CPU limit for the sidecars', 'sidecar.resources.limits.cpu=1', /limits/],
-    ['a threshold that is a text', 'prometheusRule.alerts.noSuccess.hours=a day', /hours/],
+    ['a threshold that is not a number', 'prometheusRule.alerts.noSuccess.hours=a day', /hours/],
     ['a name no object can have', 'fullnameOverride=My_Release', /fullnameOverride/],
-    ['an image that is none', 'image.repository=a b', /repository/],
-    ['a label Prometheus does not know', 'prometheusRule.alertLabels.a-b=c', /a-b/],
+    ['an invalid image repository', 'image.repository=a b', /repository/],
+    ['an invalid Prometheus label', 'prometheusRule.alertLabels.a-b=c', /a-b/],
     ['an unknown key of a toleration', 'tolerations[0].efect=NoSchedule', /efect/],
     ['an unknown kind of affinity', 'affinity.podAntiafinity.a=b', /podAntiafinity/],
     ['an unknown resource', 'resources.limits.memroy=1Gi', /memroy/],
     ['an unknown key of a spread', 'topologySpreadConstraints[0].topologKey=a', /topologKey/],
     ['an unknown key of a peer', 'networkPolicy.metricsFrom[0].namespace=a', /namespace/],
     ['an unknown key of a subject', 'doctor.subjects[0].nam=a', /nam/],
-    ['a section that is taken away', 'sidecar=null', /missing property 'sidecar'/],
-    ['a value it needs that is taken away', 'sidecar.resources.limits=null', /missing.*'limits'/],
+    ['a section set to null', 'sidecar=null', /missing property 'sidecar'/],
+    ['a required value set to null', 'sidecar.resources.limits=null', /missing.*'limits'/],
   ])('%s', async (_, value, named) => {
     await expect(helm.template('--set', value)).rejects.toThrow(named);
   });
 
-  test('not what a parent chart passes to every chart', async () => {
+  test('not the global values that a parent chart passes to every chart', async () => {
     await expect(helm.template('--set', 'global.region=eu')).resolves.not.toHaveLength(0);
   });
 });
 
 test.each([
-  ['webhook.port=9095', 'webhook.port and webhook.metricsPort must be two ports'],
+  ['webhook.port=9095', 'webhook.port and webhook.metricsPort must differ'],
   ['sidecar.hookTimeout=1999ms', 'sidecar.hookTimeout must be at least 2s'],
   ['certificates.selfManaged.lifetime=9s', 'selfManaged.lifetime must be at least 10s'],
   ['certificates.selfManaged.caLifetime=2159h', 'caLifetime must not be shorter than'],
-  ['networkPolicy.apiServer={10.0.0.1/33}', '10.0.0.1/33 is no CIDR'],
-  ['networkPolicy.apiServer={10.0.256.1/32}', '10.0.256.1/32 is no CIDR'],
-  ['networkPolicy.apiServer={fd00::1/129}', 'fd00::1/129 is no CIDR'],
-])('%s is refused in a sentence: %s', async (value, sentence) => {
+  ['networkPolicy.apiServer={10.0.0.1/33}', '10.0.0.1/33 is not a CIDR'],
+  ['networkPolicy.apiServer={10.0.256.1/32}', '10.0.256.1/32 is not a CIDR'],
+  ['networkPolicy.apiServer={fd00::1/129}', 'fd00::1/129 is not a CIDR'],
+])('%s is refused with the sentence: %s', async (value, sentence) => {
   await expect(helm.template('--set', value)).rejects.toThrow(sentence);
 });
 
 test.each(['commonLabels', 'podLabels', 'dashboard.labels'])(
-  '%s cannot replace what selects the pods; other labels of the chart they can',
+  '%s cannot replace the labels that select the pods, but can replace other labels of the chart',
   async (at) => {
     const own = ['--set', `${at}.app\\.kubernetes\\.io/instance=other`];
     await expect(helm.template(...own)).rejects.toThrow(
@@ -370,7 +370,7 @@ test.each([
   ['123', '456'],
   ['1st.release', '1e3'],
   ['true', 'null'],
-])('a release called %s in a namespace called %s has names and labels of text', async (...of) => {
+])('release %s in namespace %s gets names and labels that YAML reads as strings', async (...of) => {
   const [name, namespace] = of;
   const line = ['template', name, CHART, '--namespace', namespace, '--set', 'doctor.rbac=true'];
   const { code, stdout } = await helm.run(...line, ...EVERYTHING);
@@ -387,7 +387,7 @@ test.each([
   );
 });
 
-test('a map or list that is null is empty, and no field of an object is', async () => {
+test('a map or list set to null counts as empty, and no object gets a null field', async () => {
   const sets = [
     'resources',
     'affinity',
@@ -410,7 +410,7 @@ test('a map or list that is null is empty, and no field of an object is', async 
   expect(JSON.stringify(objects)).not.toContain('null');
 });
 
-test('without any alert there is no rule, and without those of the webhook no empty group', async () => {
+test('without alerts there is no PrometheusRule, and without webhook alerts no empty group', async () => {
   const { groups } = one(await helm.template(...EVERYTHING), 'PrometheusRule')['spec'] as {
     groups: { name: string }[];
   };
@@ -430,7 +430,7 @@ test('without any alert there is no rule, and without those of the webhook no em
   expect(none.map(({ kind }) => kind)).not.toContain('PrometheusRule');
 });
 
-test('text that YAML would read otherwise arrives as it was written', async () => {
+test('text that YAML would misread arrives unchanged', async () => {
   const text = `it's "a": b # c`;
   const name = ['--set-string', `priorityClassName=${text}`];
   const severity = ['--set-string', `prometheusRule.alerts.autoThaw.severity=${text}`];
@@ -447,7 +447,7 @@ test('text that YAML would read otherwise arrives as it was written', async () =
   expect(JSON.stringify(one(manifests, 'PrometheusRule'))).toContain(JSON.stringify(text));
 });
 
-test('a threshold of a million is written as a person writes it', async () => {
+test('a threshold of a million is not written in scientific notation', async () => {
   const manifests = await helm.template(
     ...EVERYTHING,
     '--set',
@@ -456,14 +456,14 @@ test('a threshold of a million is written as a person writes it', async () => {
   expect(JSON.stringify(one(manifests, 'PrometheusRule'))).toContain('longer than 1000000 s');
 });
 
-test('a cluster older than the oldest that is supported is refused before anything is installed', async () => {
+test('a cluster older than the oldest supported version is refused before anything is installed', async () => {
   await expect(helm.template('--kube-version', '1.26')).rejects.toThrow(/requires kubeVersion/);
   for (const version of ['1.27', 'v1.31.4-gke.100', '1.40']) {
     await expect(helm.template('--kube-version', version)).resolves.not.toHaveLength(0);
   }
 });
 
-test('an API server named by address is the only one let in and out, the test apart', async () => {
+test('with apiServer set, the network policy allows only those addresses and the helm test', async () => {
   const manifests = await helm.template('--set', 'networkPolicy.apiServer={10.0.0.1/32}');
   const { ingress, egress } = one(manifests, 'NetworkPolicy')['spec'] as {
     ingress: { from?: object[] }[];
@@ -474,12 +474,12 @@ test('an API server named by address is the only one let in and out, the test ap
   expect(egress[1]?.to).toEqual([{ ipBlock: { cidr: '10.0.0.1/32' } }]);
 });
 
-test('one replica has no disruption budget: it would keep its node from being drained', async () => {
+test('a single replica has no disruption budget, which would block the drain of its node', async () => {
   const kinds = (await helm.template('--set', 'replicas=1')).map(({ kind }) => kind);
   expect(kinds).not.toContain('PodDisruptionBudget');
 });
 
-test('a tag and a digest reach the webhook and the sidecars alike', async () => {
+test('a tag and a digest apply to the webhook and to the sidecars', async () => {
   const digest = `sha256:${'a'.repeat(64)}`;
   const image = `registry.example/quiesce:1.2.3@${digest}`;
   const manifests = await helm.template(
@@ -491,7 +491,7 @@ test('a tag and a digest reach the webhook and the sidecars alike', async () => 
   expect(args).toContain(`--image=${image}`);
 });
 
-test('what is installed says what to do next, what an uninstall leaves, and that no alert is there', async () => {
+test('the notes say what to do next, what an uninstall leaves, and that no alerts are installed', async () => {
   const line = ['install', 'quiesce', CHART, '-n', 'quiesce-system', '--dry-run=client'];
   const { stdout } = await helm.run(...line);
   const notes = stdout.slice(stdout.indexOf('NOTES:'));
@@ -503,7 +503,7 @@ test('what is installed says what to do next, what an uninstall leaves, and that
   expect(monitored.stdout.slice(monitored.stdout.indexOf('NOTES:'))).not.toContain('WARNING');
 });
 
-test('each alert has its page, and each page its alert', async () => {
+test('each alert has a runbook page, and each page an alert', async () => {
   const { groups } = one(await helm.template(...EVERYTHING), 'PrometheusRule')['spec'] as {
     groups: { rules: { alert: string; annotations: Record<string, string> }[] }[];
   };
@@ -525,13 +525,13 @@ interface Schema {
   readonly additionalProperties?: unknown;
 }
 
-test('the schema knows every value, and no other', async () => {
+test('the schema lists every value and no other', async () => {
   const [values, schema] = await Promise.all(
     ['values.yaml', 'values.schema.json'].map(
       async (name) => parse(await readFile(join(CHART, name), 'utf8')) as object,
     ),
   );
-  /** Down to where users may write what they like, such as labels. */
+  /** Stops at free-form values, such as labels. */
   const compare = (
     value: unknown,
     { properties, additionalProperties }: Schema,

@@ -10,7 +10,7 @@ interface Answer {
   readonly text: string;
 }
 
-/** A real API server, as `kubectl apply` speaks to it. */
+/** A client of a real API server that applies objects as `kubectl apply --server-side` does. */
 export class ClusterClient {
   readonly #config = new KubeConfig();
 
@@ -18,7 +18,7 @@ export class ClusterClient {
     this.#config.loadFromFile(kubeconfig);
   }
 
-  /** What the server says of an object that it is asked to take but not to keep; `null`: it takes it. */
+  /** Applies an object as a dry run. @returns the server's refusal, or `null` if it accepts the object. */
   async refusal(manifest: Manifest): Promise<string | null> {
     const { status, text } = await this.#apply(manifest, { dryRun: 'All' });
     return status < 300 ? null : `${manifest.kind}/${manifest.metadata.name}: ${status} ${text}`;
@@ -29,7 +29,7 @@ export class ClusterClient {
     if (status >= 300) throw new Error(`${manifest.kind}/${manifest.metadata.name}: ${text}`);
   }
 
-  /** `undefined` where there is none. */
+  /** @returns `undefined` if the object does not exist. */
   async get(path: string): Promise<Manifest | undefined> {
     const { status, text } = await this.#call('GET', path);
     if (status === 404) return undefined;
@@ -37,7 +37,7 @@ export class ClusterClient {
     return JSON.parse(text) as Manifest;
   }
 
-  /** Whether the server would let this user do it (`resourceAttributes` of a SubjectAccessReview). */
+  /** Whether the server allows the user this access (`resourceAttributes` of a SubjectAccessReview). */
   async mayDo(user: string, access: Readonly<Record<string, string>>): Promise<boolean> {
     const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
     const body = {
@@ -55,7 +55,7 @@ export class ClusterClient {
     return (JSON.parse(text) as { status: { allowed: boolean } }).status.allowed;
   }
 
-  /** Installs definitions of resources, and waits until the server serves them. */
+  /** Installs the CustomResourceDefinitions of a folder, and waits until the server serves them. */
   async define(folder: string): Promise<void> {
     for (const name of await readdir(folder)) {
       for (const document of parseAllDocuments(await readFile(join(folder, name), 'utf8'))) {
@@ -79,7 +79,7 @@ export class ClusterClient {
       }
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
-    throw new Error(`${manifest.metadata.name} is not served`);
+    throw new Error(`the server does not serve ${manifest.metadata.name} after 30 s`);
   }
 
   async #apply(manifest: Manifest, more: Readonly<Record<string, string>>): Promise<Answer> {
@@ -112,7 +112,7 @@ export class ClusterClient {
 
 const PLURALS: Readonly<Record<string, string>> = { NetworkPolicy: 'networkpolicies' };
 
-/** Where the API keeps an object. */
+/** The path of an object in the API. */
 export function pathOf({ apiVersion, kind, metadata }: Manifest): string {
   const root = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
   const place = metadata.namespace === undefined ? '' : `/namespaces/${metadata.namespace}`;

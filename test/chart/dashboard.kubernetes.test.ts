@@ -24,8 +24,8 @@ interface Panel {
   readonly targets?: readonly { readonly expr: string }[];
 }
 
-/** Of others than the sidecar: the webhook, the exporter of snapshots, Prometheus itself. */
-const OTHERS =
+/** Metrics that the sidecar does not export: of the webhook, the snapshot exporter and Prometheus itself. */
+const NOT_OF_THE_SIDECAR =
   /^(?:quiesce_webhook_(?:requests_total|certificate_expiry_timestamp_seconds)|volume_snapshot_(?:attempts|failed)_total|up)$/;
 const METRIC = /\b(?:stateful_backup|volume_snapshot|quiesce_webhook|process)_\w+|\bup\b/g;
 
@@ -41,9 +41,9 @@ beforeAll(async () => {
 const unknownIn = (expr: string): string[] =>
   [...expr.matchAll(METRIC)]
     .map(([name]) => name)
-    .filter((name) => !exported.has(name) && !OTHERS.test(name));
+    .filter((name) => !exported.has(name) && !NOT_OF_THE_SIDECAR.test(name));
 
-test('every query is PromQL', async () => {
+test('every query is valid PromQL', async () => {
   const rules = panels.flatMap(({ id, targets = [] }) =>
     targets.map(({ expr }, at) => ({
       record: `panel:${id}:${at}`,
@@ -59,14 +59,14 @@ test('every query is PromQL', async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-test('every query is about metrics that are exported', () => {
+test('every query uses exported metrics', () => {
   for (const { title, targets = [] } of panels) {
     for (const { expr } of targets) expect(unknownIn(expr), title).toEqual([]);
   }
 });
 
 test(
-  'every alert is about metrics that are exported',
+  'every alert uses exported metrics',
   async () => {
     const helm = await realHelm();
     const { groups } = one(await helm.template(...EVERYTHING), 'PrometheusRule')['spec'] as {
@@ -80,7 +80,7 @@ test(
   BUILD_TIMEOUT_MS,
 );
 
-test('no two panels cover one another, and none leaves the grid', () => {
+test('no two panels overlap, and none is wider than the grid', () => {
   const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
     Array.from({ length: w * h }, (_, i) => `${x + (i % w)},${y + Math.floor(i / w)}`),
   );

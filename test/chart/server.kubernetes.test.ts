@@ -30,7 +30,7 @@ let kubeconfig: string;
 let tools: ChartTools;
 let cluster: ClusterClient;
 
-/** The pod that a Deployment would make, by an account that is there before the release is. */
+/** The pod that a Deployment would create, with an account that exists before the release does. */
 function podOf(deployment: Manifest): Manifest {
   const { template } = deployment['spec'] as { template: Omit<Manifest, 'apiVersion' | 'kind'> };
   const metadata = { ...(template['metadata'] as object), name: 'webhook', namespace: NAMESPACE };
@@ -42,7 +42,7 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'q-chart-'));
   tools = await chartTools();
   control = await startControlPlane();
-  // helm speaks as an administrator whom it finds in a file.
+  // helm authenticates as an administrator from a kubeconfig file.
   kubeconfig = await control.kubeconfig('nobody');
   await control.must('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
     metadata: { name: 'helm' },
@@ -61,7 +61,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-describe('a real API server takes every rendered object', () => {
+describe('a real API server accepts every rendered object', () => {
   test.each(Object.entries(VALUE_SETS))('with values: %s', async (_, args) => {
     const manifests = await tools.helm.template(...args);
     expect(manifests.length).toBeGreaterThan(3);
@@ -69,7 +69,7 @@ describe('a real API server takes every rendered object', () => {
     expect(refusals.filter((refusal) => refusal !== null)).toEqual([]);
   });
 
-  test('its pods may run in a namespace that enforces the restricted Pod Security Standard', async () => {
+  test('the pods may run in a namespace that enforces the restricted Pod Security Standard', async () => {
     const manifests = await tools.helm.template();
     const webhook = podOf(one(manifests, 'Deployment'));
     expect(await cluster.refusal(webhook)).toBeNull();
@@ -79,13 +79,13 @@ describe('a real API server takes every rendered object', () => {
     expect(await cluster.refusal(root)).toMatch(/violates PodSecurity/);
   });
 
-  test('and would have refused a field that does not exist', async () => {
+  test('and refuses a field that does not exist', async () => {
     const [first] = (await tools.helm.template()).filter(({ kind }) => kind === 'Deployment');
     const wrong = { ...(first as Manifest), spec: { ...(first?.['spec'] as object), replica: 2 } };
     expect(await cluster.refusal(wrong)).toMatch(/replica/);
   });
 
-  test('the database of the docs, too', async () => {
+  test('and the example database of the docs', async () => {
     const text = await readFile(join(CHART, '../../docs/examples/postgres.yaml'), 'utf8');
     const manifests = parseAllDocuments(text).map((document) => document.toJS() as Manifest);
     expect(manifests.length).toBeGreaterThan(0);
@@ -119,7 +119,7 @@ describe('a release', () => {
     return webhook?.clientConfig.caBundle;
   };
 
-  /** What the webhook's account may and may not do, by the server's own word. */
+  /** Asserts, by the server's own decision, what the webhook's account may and may not do. */
   const expectRights = async (): Promise<void> => {
     const admission = 'admissionregistration.k8s.io';
     const configurations = 'mutatingwebhookconfigurations';
@@ -156,7 +156,7 @@ describe('a release', () => {
     }
   };
 
-  /** The webhook as the chart runs it: its flags, and no right but those of its account. */
+  /** Starts the webhook as the chart runs it: with its flags, and only the rights of its account. */
   const startAsInstalled = async (): Promise<RunningWebhook> => {
     const { status } = await control.must<{ status: { token: string } }>(
       'POST',
@@ -172,12 +172,12 @@ describe('a release', () => {
     };
     const [verb, ...flags] = containers[0]?.args ?? [];
     expect(verb).toBe('webhook');
-    // Where it listens, and the image it adds, are this machine's.
+    // The addresses and the image are set by this machine.
     const own = flags.filter((flag) => !/^--(?:addr|metrics-addr|image)=/.test(flag));
     return startWebhook(own, { KUBECONFIG: file });
   };
 
-  /** Runs what `helm test` runs in its pod, with the real curl. */
+  /** Runs the command of the `helm test` pod with the real curl. */
   const helmTest = async (port: number, path = ''): Promise<{ code: number; stdout: string }> => {
     const { containers } = one(await tools.helm.template(), 'Pod')['spec'] as {
       containers: { command: string[]; env: { name: string; value: string }[] }[];
@@ -199,7 +199,7 @@ describe('a release', () => {
     );
   };
 
-  test('is installed, serves, keeps its trust through an upgrade, and leaves pods alone', async () => {
+  test('serves after the install, keeps its CA through an upgrade, and never changes running pods', async () => {
     await cluster.apply(database);
     const before = (await cluster.get(podPath))?.metadata as { uid?: string };
 
@@ -233,7 +233,7 @@ describe('a release', () => {
 
     await helm('uninstall', 'quiesce');
     expect(await cluster.get(CONFIGURATION)).toBeUndefined();
-    // The notes say that it stays, and how to remove it.
+    // The notes say that the Secret stays, and how to remove it.
     expect(await cluster.get(secretPath)).toBeDefined();
     const left = await cluster.get(podPath);
     expect(left?.metadata).toMatchObject({ uid: before.uid });

@@ -1,7 +1,7 @@
 const set = (values: Readonly<Record<string, string>>): string[] =>
   Object.entries(values).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
 
-/** Everything that can be on at once. */
+/** Switches on everything that can be on at the same time. */
 export const EVERYTHING = set({
   'podMonitor.enabled': 'true',
   'serviceMonitor.enabled': 'true',
@@ -28,12 +28,12 @@ export const EVERYTHING = set({
   'topologySpreadConstraints[0].labelSelector.matchLabels.a': 'b',
 });
 
-/** What is rendered, linted and sent to a real API server. */
+/** The sets of values that are rendered, linted and sent to a real API server. */
 export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
   defaults: [],
   everything: EVERYTHING,
   'cert-manager': [...EVERYTHING, ...set({ 'certificates.mode': 'cert-manager' })],
-  'a Secret of yours': [
+  'an existing Secret': [
     ...EVERYTHING,
     ...set({
       'certificates.mode': 'secret',
@@ -48,7 +48,7 @@ export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
     'doctor.subjects[0].namespace': 'quiesce-system',
     fullnameOverride: 'n'.repeat(63),
   }),
-  'one label in several places': [
+  'the same label in several places': [
     ...EVERYTHING,
     ...set({
       'commonLabels.release': 'backup',
@@ -62,7 +62,7 @@ export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
     }),
   ],
   'the longest names': [...EVERYTHING, ...set({ fullnameOverride: 'n'.repeat(63) })],
-  'the least': set({
+  'as little as possible': set({
     replicas: '1',
     'networkPolicy.enabled': 'false',
     'dashboard.enabled': 'false',

@@ -40,7 +40,7 @@ it('a copy holds what was synced, and of what was only written what the volumeâ€
     expect(copy).toMatchObject({ stalledMs: 0, how: expect.stringContaining('without the page') });
   } else {
     expect(volume.reason).toBeDefined();
-    expect(copy.how).toContain('the page cache is in it');
+    expect(copy.how).toContain('includes the page cache');
   }
 });
 

@@ -18,7 +18,7 @@ const rows = [
 ];
 
 describe('the latency chart', () => {
-  it('puts all rows on one scale, solid to the median and shaded to the 99th percentile', () => {
+  it('draws all rows on one scale, solid to the median and shaded to the 99th percentile', () => {
     expect(latencyChart(rows)).toEqual([
       '                █ p50  ▒ p99                 tx/s      p50      p99      max',
       'before          ████████▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒     1000   4.0 ms    12 ms    31 ms',
@@ -27,20 +27,20 @@ describe('the latency chart', () => {
     ]);
   });
 
-  it('cuts a bar that is far beyond the first, so that the others stay readable', () => {
+  it('cuts off a bar that is far longer than the first, so that the others stay readable', () => {
     const lines = latencyChart([...rows, { label: 'snapshot', window: window(500, 900, 900) }]);
     expect(lines[1]).toContain('██▒▒▒▒ ');
     expect(lines.at(-1)).toContain('███████████████████████▸');
   });
 
-  it('says nothing where there was nothing to measure', () => {
+  it('shows no latency where nothing was measured', () => {
     const none = { count: 0, perSecond: 0, p50: 0, p99: 0, max: 0, longestGapMs: 100 };
     expect(latencyChart([{ label: 'snapshot', window: none }])[1]).toMatch(
       /^snapshot +0 +– +– +–$/,
     );
   });
 
-  it('stays within 80 columns and aligned, whatever the numbers', () => {
+  it('stays aligned and within 80 columns, whatever the numbers', () => {
     const wild = [0.001, 0.99, 9.97, 99.6, 999.6, 12_345, 600_000].map((ms, i) => ({
       label: 'fifteen letters',
       window: window(ms / 2, ms, ms * 3, 10 ** i),
@@ -50,7 +50,7 @@ describe('the latency chart', () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
-  it('carries colour only when asked', () => {
+  it('is coloured only on request', () => {
     expect(latencyChart(rows).join('')).not.toContain('\u001b');
     expect(latencyChart(rows, makePaint(true)).join('')).toContain('\u001b[36m');
   });
@@ -70,7 +70,7 @@ describe('a latency', () => {
 });
 
 describe('the timeline', () => {
-  it('shows commits, a stall as an empty place, the freeze and the snapshot', () => {
+  it('shows commits, a stall as a gap, the freeze and the snapshot', () => {
     const counts = [5, 5, 5, 5, 4, 4, 5, 5, 0, 1, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5];
     expect(timeline(counts, { frozenFrom: 0.1, frozenTo: 0.7, snapshot: 0.4 })).toEqual([
       '████▇▇██ ▂██████████',
@@ -79,13 +79,13 @@ describe('the timeline', () => {
     ]);
   });
 
-  it('keeps the name of a late snapshot within its width', () => {
+  it('keeps the label of a late snapshot within its width', () => {
     const lines = timeline(Array(20).fill(1), { frozenFrom: 0.5, frozenTo: 1, snapshot: 0.95 });
     expect(lines[2]).toBe('          snapshot ▲');
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(20);
   });
 
-  it('has a place for a freeze shorter than a column', () => {
+  it('shows a freeze shorter than a column', () => {
     const lines = timeline([1, 1], { frozenFrom: 0.1, frozenTo: 0.2, snapshot: 0.15 });
     expect(lines[1]).toBe('┼');
   });

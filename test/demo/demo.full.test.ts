@@ -17,7 +17,7 @@ describe('quiesce demo', () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
-  it('holds the writers of Redis, restores every write they were told of, and leaves nothing behind', async () => {
+  it('holds the writers of Redis, restores every acknowledged write and leaves nothing behind', async () => {
     const demo = await start('--engine', 'redis', '--server', 'redis-server', '-o', 'json');
     expect(await demo.ended).toBe(0);
     const report = JSON.parse(demo.text()) as DemoReport;
@@ -35,36 +35,36 @@ describe('quiesce demo', () => {
 
   it('fails by name when the server dies while it is frozen', async () => {
     const demo = await start();
-    await demo.saw('quiesce freeze: held');
+    await demo.printed('quiesce freeze: held');
     const prints = await processesOf(demo);
     kill(prints[0]);
     expect(await demo.ended).toBe(7);
-    expect(demo.text()).toMatch(/NOT VERIFIED {2}check '(hold|snapshot|thaw)' did not hold/);
+    expect(demo.text()).toMatch(/NOT VERIFIED {2}check '(hold|snapshot|thaw)' failed/);
     expect(demo.text()).not.toMatch(/^ *VERIFIED/m);
     await expectNothingLeft(demo, prints);
   });
 
-  it('fails by name when the sidecar dies while it holds the freeze', async () => {
+  it('names the failed check when the sidecar dies while it holds the freeze', async () => {
     const demo = await start();
-    await demo.saw('quiesce freeze: held');
+    await demo.printed('quiesce freeze: held');
     const prints = await processesOf(demo);
     kill(prints[1]);
     expect(await demo.ended).toBe(7);
-    expect(demo.text()).toContain("NOT VERIFIED  check 'thaw' did not hold");
+    expect(demo.text()).toContain("NOT VERIFIED  check 'thaw' failed");
     expect(demo.text()).toContain('SIDECAR_UNREACHABLE');
     await expectNothingLeft(demo, prints);
   });
 
   it('cleans up when it is interrupted', async () => {
     const demo = await start();
-    await demo.saw('quiesce freeze: held');
+    await demo.printed('quiesce freeze: held');
     const prints = await processesOf(demo);
     demo.child.kill('SIGINT');
     expect(await demo.ended).toBe(130);
     await expectNothingLeft(demo, prints);
   });
 
-  it('keeps everything running on request, until it is told to stop', async () => {
+  it('keeps everything running with --keep, until --stop', async () => {
     const demo = await start('--keep', '-o', 'json');
     expect(await demo.ended).toBe(0);
     const { running } = JSON.parse(demo.text()) as DemoReport;
@@ -80,9 +80,9 @@ describe('quiesce demo', () => {
     await expectNothingLeft(demo, prints);
   });
 
-  it('cleans up after one that was killed with -9', async () => {
+  it('cleans up after a demo that was killed with SIGKILL', async () => {
     const demo = await start();
-    await demo.saw('quiesce freeze: held');
+    await demo.printed('quiesce freeze: held');
     const prints = await processesOf(demo);
     demo.child.kill('SIGKILL');
     await demo.ended;

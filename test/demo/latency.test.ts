@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LatencyLog, quantile } from '../../src/testbed/latency.ts';
 
 describe('a latency log', () => {
-  it('takes the nearest rank as quantile, and 0 of nothing', () => {
+  it('takes the nearest rank as the quantile, and 0 if there are no values', () => {
     const values = Array.from({ length: 100 }, (_, i) => i + 1);
     expect([quantile(values, 0.5), quantile(values, 0.99), quantile(values, 1)]).toEqual([
       50, 99, 100,
@@ -10,7 +10,7 @@ describe('a latency log', () => {
     expect(quantile([], 0.5)).toBe(0);
   });
 
-  it('counts a transaction where it begun, with its whole length', () => {
+  it('counts a transaction in the window where it began, with its whole length', () => {
     const log = new LatencyLog();
     log.add(10, 5);
     log.add(19, 50);
@@ -29,7 +29,7 @@ describe('a latency log', () => {
     expect(log.window(2_000, 3_000).longestGapMs).toBe(1_000);
   });
 
-  it('leaves out a part with every transaction that touches it, and shows that part by itself', () => {
+  it('can leave out a part with every transaction that overlaps it, and summarize that part alone', () => {
     const log = new LatencyLog();
     for (const [begun, took] of [
       [10, 5],
@@ -44,7 +44,7 @@ describe('a latency log', () => {
     expect(log.touching(stop)).toMatchObject({ count: 2, max: 40 });
   });
 
-  it('spreads commits over equal parts of a window', () => {
+  it('counts commits in equal parts of a window', () => {
     const log = new LatencyLog();
     for (const end of [0, 1, 5, 9.9, 10]) log.add(end, 0);
     expect(log.histogram(0, 10, 2)).toEqual([2, 2]);

@@ -47,7 +47,7 @@ async function refuted(acked: Acked, sql: string): Promise<Record<string, string
 }
 
 describe('a writer load', () => {
-  it('is verified when nothing was lost, with every acknowledged row counted exactly', async () => {
+  it('is verified if nothing was lost, with every acknowledged row counted exactly', async () => {
     const { load, acked } = await writeFor(700, { tables: 3, payloadBytes: 100 });
     const report = await verify(acked);
     expect(report.checks.filter(({ ok }) => !ok)).toEqual([]);
@@ -60,7 +60,7 @@ describe('a writer load', () => {
     expect(load.shape.payloadRepeats).toBe(4);
   });
 
-  it('survives a server killed with -9: nothing acknowledged is lost, the rest is settled', async () => {
+  it('survives a SIGKILL of the server: no acknowledged commit is lost, and no commit stays in doubt', async () => {
     await withClient(server, (client) => client.query('DROP SCHEMA IF EXISTS bank CASCADE'));
     const load = new WriterLoad({ connection: server.superuser() });
     await load.prepare();
@@ -81,7 +81,7 @@ describe('a writer load', () => {
     expect(report.rows).toBe(countAcked(acked));
   });
 
-  it('leaves a commit in doubt unknown when the server does not come back', async () => {
+  it('reports a commit in doubt as unknown if the server does not come back', async () => {
     const load = new WriterLoad({ connection: server.superuser(), clients: 4 });
     await withClient(server, (client) => client.query('DROP SCHEMA IF EXISTS bank CASCADE'));
     await load.prepare();
@@ -96,14 +96,14 @@ describe('a writer load', () => {
     expect(report.beyond).toBeLessThanOrEqual(acked.unknown.length);
   });
 
-  it('says so when a client finds its acknowledged commits gone', async () => {
+  it('reports a loss when a client finds its acknowledged commits missing', async () => {
     const load = new WriterLoad({ connection: server.superuser(), clients: 1, thinkMs: 5 });
     await withClient(server, (client) => client.query('DROP SCHEMA IF EXISTS bank CASCADE'));
     await load.prepare();
     await load.start();
     await sleep(300);
     await withClient(server, async (client) => {
-      // Under the lock nothing is written between the loss and the end of the connection.
+      // The lock keeps clients from writing between the loss and the end of their connections.
       await client.query('BEGIN; LOCK bank.ledger_0; DELETE FROM bank.ledger_0');
       await client.query(
         'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL',
@@ -113,13 +113,15 @@ describe('a writer load', () => {
     await expect.poll(() => load.losses.length, { timeout: 10_000 }).toBe(1);
     await load.stop();
     expect(load.losses).toEqual([
-      expect.stringMatching(/^client 0: transaction \d+ was acknowledged, the server has/),
+      expect.stringMatching(
+        /^client 0: transaction \d+ was acknowledged, but the server's last is/,
+      ),
     ]);
   });
 });
 
 describe('the verification of a ledger', () => {
-  it('names exactly the acknowledged rows that are missing at the end', async () => {
+  it('lists exactly the acknowledged rows that are missing at the end', async () => {
     const { acked } = await writeFor(400);
     const last = acked.upTo[2] ?? 0;
     const found = await refuted(
@@ -127,13 +129,13 @@ describe('the verification of a ledger', () => {
       `DELETE FROM bank.ledger_0 WHERE client = 2 AND seq > ${last - 3}`,
     );
     expect(found['acknowledged']).toBe(
-      `acknowledged and missing: client 2 lacks ${last - 2}–${last} of ${last}`,
+      `acknowledged but missing: client 2 lacks ${last - 2}–${last} of ${last}`,
     );
     expect(found['no-gap']).toBeUndefined();
     expect(found['balances']).toMatch(/balances differ/);
   });
 
-  it('names a gap even where nothing acknowledged is beyond it', async () => {
+  it('reports a gap even among rows that were not acknowledged', async () => {
     const { acked } = await writeFor(400);
     const earlier: Acked = { ...acked, upTo: acked.upTo.map(() => 1) };
     const found = await refuted(
@@ -144,32 +146,32 @@ describe('the verification of a ledger', () => {
     expect(found['no-gap']).toBe(`gaps in sequences: client 5 lacks 2–3, 5 below ${acked.upTo[5]}`);
   });
 
-  it('names a client of which nothing is there', async () => {
+  it('reports a client without any row', async () => {
     const { acked } = await writeFor(300);
     const found = await refuted(acked, 'DELETE FROM bank.ledger_0 WHERE client = 7');
     expect(found['acknowledged']).toContain(`client 7 lacks 1–${acked.upTo[7]}`);
     expect(found['counts']).toBeUndefined();
   });
 
-  it('sees money that appeared, a balance that moved and a payload that changed', async () => {
+  it('detects a wrong sum, a wrong balance and a changed payload', async () => {
     const { acked } = await writeFor(300);
     const found = await refuted(
       acked,
       `UPDATE bank.accounts SET balance = balance + 1 WHERE id = 10;
        UPDATE bank.ledger_0 SET payload = overlay(payload placing 'X' from 7) WHERE client = 1 AND seq = 1`,
     );
-    expect(found['sum']).toBe('1000 accounts hold 10000001; 1000 with 10000000 belong');
+    expect(found['sum']).toBe('1000 accounts hold 10000001; expected 1000 with 10000000');
     expect(found['balances']).toMatch(/^1 balances differ: account 10 holds/);
     expect(found['payload']).toBe('payloads differ: client 1 seq 1');
   });
 
-  it('sees an account that is missing', async () => {
+  it('detects a missing account', async () => {
     const { acked } = await writeFor(300);
     const found = await refuted(acked, 'DELETE FROM bank.accounts WHERE id = 77');
     expect(found['sum']).toMatch(/^999 accounts hold/);
   });
 
-  it('allows rows committed after the acknowledgements were noted', async () => {
+  it('allows rows committed after the acknowledgements were read', async () => {
     const { acked } = await writeFor(400);
     const earlier: Acked = { ...acked, upTo: acked.upTo.map((seq) => seq - 1) };
     const report = await verify(earlier);
@@ -177,7 +179,7 @@ describe('the verification of a ledger', () => {
     expect(report.beyond).toBe(8);
   });
 
-  it('does not pass an empty database', async () => {
+  it('fails on an empty database', async () => {
     const { acked } = await writeFor(200);
     const found = await refuted(acked, 'TRUNCATE bank.ledger_0, bank.accounts');
     expect(Object.keys(found)).toEqual(expect.arrayContaining(['acknowledged', 'sum']));

@@ -9,7 +9,7 @@ function refusal(...args: string[]): QuiesceError {
     if (error instanceof QuiesceError) return error;
     throw error;
   }
-  throw new Error('it was accepted');
+  throw new Error('the options were accepted');
 }
 
 describe('the command line of the demo', () => {
@@ -24,7 +24,7 @@ describe('the command line of the demo', () => {
     });
   });
 
-  it('takes every flag', () => {
+  it('accepts every flag', () => {
     const args = [
       '--engine',
       'postgres',
@@ -64,7 +64,7 @@ describe('the command line of the demo', () => {
     [['--keep=yes'], '--keep'],
     [['--keep', '--stop'], '--stop'],
     [['leftover'], 'leftover'],
-  ])('%j is refused with exit 2 and names what is wrong', (args, named) => {
+  ])('%j is refused with exit code 2, naming the flag at fault', (args, named) => {
     const error = refusal(...args);
     expect([error.code, error.exit]).toEqual(['USAGE', 2]);
     expect(error.message).toContain(named);

@@ -20,7 +20,7 @@ export interface Demo {
   readonly ended: Promise<number | null>;
   text(): string;
   /** Resolves when the output contains this. */
-  saw(text: string): Promise<void>;
+  printed(text: string): Promise<void>;
 }
 
 export const start = (...args: string[]): Promise<Demo> => startWith({}, ...args);
@@ -42,13 +42,13 @@ export async function startWith(
   const heard = (chunk: Buffer): void => void (text += chunk.toString());
   child.stdout.on('data', heard);
   child.stderr.on('data', heard);
-  const saw = async (wanted: string): Promise<void> => {
+  const printed = async (wanted: string): Promise<void> => {
     while (!text.includes(wanted)) {
       if (child.exitCode !== null) throw new Error(`ended without '${wanted}': ${text}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
-  return { child, tmp: dir, ended: closed.then(([code]) => code), text: () => text, saw };
+  return { child, tmp: dir, ended: closed.then(([code]) => code), text: () => text, printed };
 }
 
 export const workspaces = async (tmp: string): Promise<string[]> =>

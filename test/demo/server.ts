@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
 
-/** A folder of its own that any user may enter. */
+/** Creates a temporary folder that any user may enter. */
 export async function tempDir(): Promise<{ dir: string; remove: () => Promise<void> }> {
   const dir = await mkdtemp(join(tmpdir(), 'qdemo-'));
   await chmod(dir, 0o755);
   return { dir, remove: () => rm(dir, { recursive: true, force: true }) };
 }
 
-/** A server on `dataDir`, not yet initialised. */
+/** Prepares a server on `dataDir`; call `initdb` and `start` next. */
 export async function serverAt(dataDir: string, socketDir: string): Promise<EmbeddedPostgres> {
   return EmbeddedPostgres.at({ major: 17, dataDir, port: await freePort(), socketDir });
 }

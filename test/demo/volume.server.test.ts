@@ -25,7 +25,7 @@ async function folder(): Promise<string> {
 
 const mounts = () => readFile('/proc/self/mounts', 'utf8').catch(() => '');
 
-/** What this machine can make: a btrfs where it can, and a stopped copy anywhere. */
+/** The kinds of volume that this machine can make. */
 async function kinds(): Promise<VolumeKind[]> {
   const dir = await mkdtemp(join(tmpdir(), 'qdemo-'));
   const volume = await makeVolume(dir);
@@ -35,7 +35,7 @@ async function kinds(): Promise<VolumeKind[]> {
 }
 
 describe.each(await kinds())('a %s volume', (kind) => {
-  it('gives a copy of a server under load, from which one starts with nothing acknowledged lost', async () => {
+  it('copies a server under load so that the copy starts with every acknowledged commit', async () => {
     const dir = await folder();
     let pid: number | undefined;
     const volume = await makeVolume(dir, { kind, postmaster: () => pid });
@@ -84,13 +84,15 @@ describe.each(await kinds())('a %s volume', (kind) => {
 });
 
 describe('a stopped copy', () => {
-  it('is refused, with every process running again, where there is no such server', async () => {
+  it('is refused if the server does not run', async () => {
     const dir = await folder();
     const volume = await makeVolume(dir, { kind: 'stopped-copy', postmaster: () => 4_190_000 });
-    await expect(volume.snapshot('copy')).rejects.toThrow('no server process 4190000');
+    await expect(volume.snapshot('copy')).rejects.toThrow(
+      'the server process 4190000 does not run',
+    );
   });
 
-  it('stops grandchildren too and lets all go on', async () => {
+  it('stops grandchildren too, then resumes all processes', async () => {
     const dir = await folder();
     const parent = spawn('sh', ['-c', 'sh -c "sleep 60; true" & wait'], {
       stdio: 'ignore',
@@ -101,15 +103,15 @@ describe('a stopped copy', () => {
     const volume = await makeVolume(dir, { kind: 'stopped-copy', postmaster: () => parent.pid });
     const copy = await volume.snapshot('copy');
     expect(copy.how).toContain('3 server processes were stopped');
-    const family = (await listProcesses()).filter(({ pid }) => pid === parent.pid);
-    expect(family.map(({ state }) => state)).not.toContain('T');
+    const resumed = (await listProcesses()).filter(({ pid }) => pid === parent.pid);
+    expect(resumed.map(({ state }) => state)).not.toContain('T');
     process.kill(-Number(parent.pid), 'SIGKILL');
     await ended;
   });
 });
 
-describe('a process', () => {
-  it('is told from a later one with the same id', async () => {
+describe('a fingerprint', () => {
+  it('tells a process from a later one with the same id', async () => {
     const print = await fingerprint(process.pid);
     expect(await isAlive(print)).toBe(true);
     expect(await isAlive(`${process.pid} 1`)).toBe(false);
@@ -118,7 +120,7 @@ describe('a process', () => {
 });
 
 describe('a mount left behind by a killed process', () => {
-  it('is swept when the next volume is made, and a living one stays', async () => {
+  it('is removed when the next volume is made, while the mount of a running process stays', async () => {
     const [first] = await kinds();
     const [stale, living] = [await folder(), await folder()];
     if (first !== 'btrfs') {

@@ -11,12 +11,12 @@ export type ModeName = (typeof MODE_NAMES)[number];
 export type CopyName = 'snapshot' | 'volumes' | 'files';
 export type Role = 'primary' | 'standby';
 
-/** One way to freeze and copy, of a server in one role. */
+/** One way to freeze and copy a server in one role. */
 export interface Cell {
   readonly mode: ModeName;
   readonly copy: CopyName;
   readonly role: Role;
-  /** The orders of the adversary, by turns; none where the copy is atomic. */
+  /** The adversary's copy orders, used in turn; none if the copy is atomic. */
   readonly orders: readonly FileOrder[];
   /** Settings of the sidecar. */
   readonly env: Readonly<Record<string, string>>;
@@ -26,7 +26,7 @@ const BOTH = ['A1', 'A2'] as const;
 const FILES = { QUIESCE_COPY: 'files', QUIESCE_FREEZE_TIMEOUT: '120s' };
 const PAUSE = { QUIESCE_REPLICA: 'pause' };
 
-/** Every promise that is made. What is not here must be refused: {@link refusalsOf}. */
+/** Every supported combination. {@link refusalsOf} lists combinations that must be refused. */
 export const CELLS: readonly Cell[] = [
   { mode: 'sealed', copy: 'snapshot', role: 'primary', orders: [], env: {} },
   { mode: 'sealed', copy: 'snapshot', role: 'standby', orders: [], env: {} },
@@ -45,14 +45,14 @@ export const CELLS: readonly Cell[] = [
   },
 ];
 
-/** A freeze that must be refused, before anything is copied. */
+/** A freeze that must be refused before anything is copied. */
 export interface Refusal {
   readonly name: string;
   readonly env: Readonly<Record<string, string>>;
   readonly code: string;
 }
 
-/** Promises that cannot be kept where the server of the cell lies. */
+/** The freezes that must be refused for the server of this cell: their promises cannot be kept there. */
 export function refusalsOf({ mode, role }: Cell): readonly Refusal[] {
   const code = 'COPY_UNSUPPORTED';
   if (mode === 'open') {

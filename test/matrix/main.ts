@@ -2,7 +2,7 @@ import { type MatrixOptions, parseOptions, USAGE } from './options.ts';
 import { type CellResult, playCell } from './play.ts';
 import { isGood, render, sum } from './report.ts';
 
-// What hangs in a cell that was given up must not keep this process.
+// A cell that was abandoned may still hang; that must not keep this process alive.
 process.exit(await main());
 
 async function main(): Promise<number> {
@@ -31,7 +31,7 @@ async function main(): Promise<number> {
   return ok ? 0 : 1;
 }
 
-/** In the order of the table, some of them at the same time. */
+/** Runs the cells, `jobs` at a time. @returns their results in the order of the table. */
 async function playAll(
   { majors, cells, restores, jobs }: MatrixOptions,
   stopped: () => boolean,
@@ -44,14 +44,14 @@ async function playAll(
       const { major, cell } = all[at] as (typeof all)[number];
       const result = await playCell(cell, major, restores);
       results[at] = result;
-      tell(result, Object.keys(results).length, all.length);
+      printProgress(result, Object.keys(results).length, all.length);
     }
   };
   await Promise.all(Array.from({ length: jobs }, work));
   return results.filter((result) => result !== undefined);
 }
 
-function tell(
+function printProgress(
   { major, cell, restores, negatives, findings, seconds }: CellResult,
   done: number,
   of: number,

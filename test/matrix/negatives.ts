@@ -6,22 +6,22 @@ import { copyAt, loseWalFrom, type PostgresReceipt, segmentOf } from '../support
 import type { Cell, ModeName } from './cells.ts';
 import type { Backup } from './subject.ts';
 
-/** A copy that `prepare-restore` must refuse. */
-export interface Spoilt {
+/** A damaged copy, which `prepare-restore` must refuse. */
+export interface SpoiltCopy {
   readonly data: string;
   readonly flags: readonly string[];
 }
 
 export interface Negative {
   readonly name: string;
-  /** The code of the refusal. */
+  /** The error code of the refusal. */
   readonly code: string;
   /**
-   * The spoilt copy is started all the same, as somebody would who does not ask quiesce: `bare` as it
-   * lies there, `labelled` with the backup's label put in by hand, which the server must then refuse.
+   * How the spoilt copy is then started, as by a user who ignores the refusal: `bare` as it is,
+   * `labelled` with the backup's label put in place by hand, which the server must then refuse.
    */
   readonly anyway?: 'bare' | 'labelled';
-  spoil(backup: Backup): Promise<Spoilt>;
+  spoil(backup: Backup): Promise<SpoiltCopy>;
 }
 
 type Change = (
@@ -29,8 +29,8 @@ type Change = (
   receipt: PostgresReceipt,
 ) => Promise<unknown>;
 
-/** Where the files lie that a restore would use: of a staged backup, in its folder. */
-function placeOf({ receipt }: Backup, data: string): { volume: string; pgdata: string } {
+/** The folders that a restore would use; for a staged backup, the staging folder. */
+function foldersOf({ receipt }: Backup, data: string): { volume: string; pgdata: string } {
   const staged = receipt.restore.staged;
   return staged === undefined
     ? copyAt(data)
@@ -40,12 +40,12 @@ function placeOf({ receipt }: Backup, data: string): { volume: string; pgdata: s
 function changed(change: Change): Negative['spoil'] {
   return async (backup) => {
     const data = await backup.fresh();
-    await change(placeOf(backup, data), backup.receipt);
+    await change(foldersOf(backup, data), backup.receipt);
     return { data, flags: backup.flags };
   };
 }
 
-/** A little before the end of what the receipt promises. */
+/** A position just before the end of the WAL that the receipt promises. */
 function tailOf({ mode, position }: PostgresReceipt): bigint {
   if (mode === 'open') return parseLsn(position.stopLsn ?? '') - 24n;
   return parseLsn(position.lsn) - (position.markerLsn === null ? 64n : 24n);
@@ -56,7 +56,7 @@ async function segments(pgdata: string): Promise<string[]> {
   return names.filter((name) => /^[0-9A-F]{24}$/.test(name)).toSorted();
 }
 
-/** As the server recycles: the file gets the name of a segment to come. */
+/** Recycles the segment as the server does: gives it the name of a future segment. */
 const recycleStart: Change = async (copy, receipt) => {
   const first = segmentOf(copy, receipt, parseLsn(receipt.position.startLsn));
   const last = (await segments(copy.pgdata)).at(-1) ?? '';
@@ -78,7 +78,7 @@ const removeLabel: Change = async ({ volume }) => {
   await rm(join(volume, '.quiesce/postgres.backup_label'));
 };
 
-/** Without a label recovery begins at pg_control's checkpoint; what lies before may be gone by right. */
+/** Without a label, recovery starts at pg_control's checkpoint: only WAL after that is needed. */
 const loseBehindCheckpoint: Change = async (copy, receipt) =>
   loseWalFrom(copy, receipt, (await readControlFile(copy.pgdata)).redoLsn + 24n);
 

@@ -6,9 +6,9 @@ import { type Cell, CELLS, MODE_NAMES } from './cells.ts';
 export interface MatrixOptions {
   readonly majors: readonly number[];
   readonly cells: readonly Cell[];
-  /** Backups taken and restored a cell. */
+  /** Backups taken and restored in each cell. */
   readonly restores: number;
-  /** Cells tried at the same time. */
+  /** Cells that run at the same time. */
   readonly jobs: number;
   readonly output: 'text' | 'json';
 }
@@ -17,13 +17,14 @@ export const USAGE = `npm run test:matrix -- [--postgres 13,17] [--mode ${MODE_N
                        [--role primary|standby] [--copy snapshot|volumes|files]
                        [--restores N] [--jobs N] [-o text|json]
 
-Backups under write load in every mode of every version, of primaries and of standbys, with an adversary
-where a copy is not atomic; each is restored and compared with what the writers were told, and copies that
-are spoilt must be refused. Without flags all of it.
+Takes backups under write load in every mode of every version, of primaries and of standbys, with an
+adversary where a copy is not atomic. Restores each backup and compares it with the acknowledged writes;
+spoilt copies must be refused. Runs all of it without flags.
 
-Exit codes: 0 every restore whole and every refusal loud, 1 not so or stopped, 2 bad flags.`;
+Exit codes: 0 every restore was complete and every spoilt copy refused, 1 otherwise or if stopped,
+2 bad flags.`;
 
-/** @throws Error that names the flag at fault. */
+/** @throws Error with a sentence that names the flag at fault. */
 export function parseOptions(args: readonly string[]): MatrixOptions {
   const { values } = parseArgs({
     args: [...args],
@@ -42,7 +43,8 @@ export function parseOptions(args: readonly string[]): MatrixOptions {
   if (output !== 'text' && output !== 'json') throw new Error('--output: must be text or json');
   const majors = values.postgres.split(',').map((part) => {
     const major = MAJORS.find((known) => String(known) === part.trim());
-    if (major === undefined) throw new Error(`--postgres: must be of ${MAJORS.join(', ')}`);
+    if (major === undefined)
+      throw new Error(`--postgres: must be one or more of ${MAJORS.join(', ')}`);
     return major;
   });
   const cells = CELLS.filter(
@@ -51,7 +53,8 @@ export function parseOptions(args: readonly string[]): MatrixOptions {
       cell.role === (role ?? cell.role) &&
       cell.copy === (copy ?? cell.copy),
   );
-  if (cells.length === 0) throw new Error('--mode, --role, --copy: there is no such cell');
+  if (cells.length === 0)
+    throw new Error('--mode, --role, --copy: no supported combination matches');
   const [restores, jobs] = [whole('--restores', values.restores), whole('--jobs', values.jobs)];
   return { majors, cells, restores, jobs, output };
 }

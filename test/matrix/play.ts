@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cell, refusalsOf } from './cells.ts';
 import { negativesOf } from './negatives.ts';
 import { refuse, restore, startAnyway, tail } from './restore.ts';
-import { type Backup, makeSubject, type Subject, tryFreeze } from './subject.ts';
+import { type Backup, type CellRig, makeCellRig, tryFreeze } from './subject.ts';
 
 const CELL_WITHIN_MS = 600_000;
 
-/** How often it came out as it must, of how often it was tried. */
+/** How many of the tries had the required outcome. */
 export interface Score {
   good: number;
   tried: number;
@@ -15,18 +15,18 @@ export interface Score {
 export interface CellResult {
   readonly major: number;
   readonly cell: Pick<Cell, 'mode' | 'copy' | 'role'>;
-  /** Restored with everything that was promised. */
+  /** Backups that were restored with everything that their receipts promise. */
   readonly restores: Score;
-  /** Refused, loudly, as it must be. */
+  /** Copies and freezes that were refused with the required code. */
   readonly negatives: Score;
-  /** Copies that were started without what quiesce puts in place, and were not whole or did not start. */
+  /** Copies that, started without quiesce's preparation, did not start or were incomplete. */
   readonly spoilt: Score;
-  /** What is wrong with the cell; nothing where every promise was kept. */
+  /** The broken promises of the cell; empty if every promise was kept. */
   readonly findings: string[];
   readonly seconds: number;
 }
 
-/** Takes backups under load, then restores each of them, spoils copies of them, and asks for the impossible. */
+/** Takes backups under load, restores each, spoils copies of them, and tries freezes that must be refused. */
 export async function playCell(cell: Cell, major: number, restores: number): Promise<CellResult> {
   const begun = performance.now();
   const score = (): Score => ({ good: 0, tried: 0 });
@@ -39,14 +39,14 @@ export async function playCell(cell: Cell, major: number, restores: number): Pro
     spoilt: score(),
     findings: [] as string[],
   };
-  let subject: Subject | undefined;
+  let rig: CellRig | undefined;
   try {
-    subject = await makeSubject(cell, major);
-    await Promise.race([playOn(subject, cell, result, restores), tooLate()]);
+    rig = await makeCellRig(cell, major);
+    await Promise.race([playOn(rig, cell, result, restores), deadline()]);
   } catch (error) {
     result.findings.push(tail(error));
   } finally {
-    await subject?.dispose();
+    await rig?.dispose();
   }
   if (result.restores.tried < restores) {
     result.findings.push(`only ${result.restores.tried} of ${restores} restores were tried`);
@@ -57,16 +57,16 @@ export async function playCell(cell: Cell, major: number, restores: number): Pro
   return { ...result, seconds: Math.round((performance.now() - begun) / 100) / 10 };
 }
 
-/** A cell that hangs is a finding, and the others go on. */
-async function tooLate(): Promise<never> {
+/** Rejects after {@link CELL_WITHIN_MS}: a cell that hangs is a finding, and the others continue. */
+async function deadline(): Promise<never> {
   await sleep(CELL_WITHIN_MS, undefined, { ref: false });
-  throw new Error('the cell does not end');
+  throw new Error(`the cell did not end within ${CELL_WITHIN_MS / 1_000} s`);
 }
 
 type Unfinished = Omit<CellResult, 'seconds'>;
 
 async function playOn(
-  subject: Subject,
+  rig: CellRig,
   cell: Cell,
   result: Unfinished,
   restores: number,
@@ -74,19 +74,19 @@ async function playOn(
   const { major } = result;
   const backups: Backup[] = [];
   for (let n = 0; n < restores; n += 1) {
-    backups.push(await subject.take(`${cell.mode}-${n}`, cell.orders[n % cell.orders.length]));
+    backups.push(await rig.take(`${cell.mode}-${n}`, cell.orders[n % cell.orders.length]));
   }
   const unfrozen =
     cell.mode === 'replica-paused' && cell.orders[0] !== undefined
-      ? await subject.takeUnfrozen?.(cell.orders[0])
+      ? await rig.takeUnfrozen?.(cell.orders[0])
       : undefined;
-  await subject.load.stop();
+  await rig.load.stop();
   for (const [n, backup] of backups.entries()) {
     const wrong = await restore(backup, major);
     const what = `restore ${n + 1}${backup.order ? ` (${backup.order})` : ''}`;
     count(result.restores, wrong, result.findings, what);
   }
-  // The first of each order: the rest would only repeat it.
+  // Only the first backup of each order: the others would repeat the same tests.
   for (const backup of backups.slice(0, Math.max(1, cell.orders.length))) {
     await playNegatives(backup, cell, result);
   }
@@ -95,9 +95,9 @@ async function playOn(
     count(result.spoilt, fate === 'whole' ? ['whole'] : [], [], '');
   }
   for (const { name, env, code } of refusalsOf(cell)) {
-    const done = await tryFreeze(subject, env);
-    const loud = done.code === 5 && done.said.includes(code);
-    const wrong = loud ? [] : [`freeze: ${done.code} ${done.said}, not 5 and ${code}`];
+    const done = await tryFreeze(rig, env);
+    const refused = done.code === 5 && done.output.includes(code);
+    const wrong = refused ? [] : [`freeze: ${done.code} ${done.output}, not 5 and ${code}`];
     count(result.negatives, wrong, result.findings, name);
   }
 }

@@ -17,7 +17,7 @@ export function sum(results: readonly CellResult[]): Record<'restores' | 'negati
   return { restores: add(({ restores }) => restores), negatives: add((r) => r.negatives) };
 }
 
-/** Versions by mode: one line a cell, then what is wrong. */
+/** The table as text: one line for each cell, then all findings. */
 export function render(results: readonly CellResult[], seconds: number): string {
   const rows = results.map((result) => [
     String(result.major),
@@ -44,7 +44,7 @@ export function render(results: readonly CellResult[], seconds: number): string 
     ...rows.map(line),
     '',
     `  restored with everything promised: ${text(restores)}   refused as they must be: ${text(negatives)}   ${Math.round(seconds)} s`,
-    '  spoilt: copies started without what quiesce puts in place that did not start or were not whole',
+    '  spoilt: copies that, started without quiesce’s preparation, did not start or were incomplete',
     ...wrong,
     '',
   ].join('\n');

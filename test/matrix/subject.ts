@@ -12,83 +12,85 @@ import { makeStandby, type Standby } from '../support/standby.ts';
 import { type Cuts, type VolumeName, VolumesRig } from '../support/volumes.ts';
 import type { Cell } from './cells.ts';
 
-/** Which of the copies of the WAL volume a restore gets; the last is the one that belongs to it. */
+/** Which copy of the WAL volume a restore gets. `last`, cut after the thaw, is the right one. */
 export type WalCut = 'first' | 'with-data' | 'last';
 
-/** A copy made under load, with what it must hold. */
+/** A copy made under load, with the writes that it must contain. */
 export interface Backup {
   readonly order: FileOrder | undefined;
   readonly acked: Acked;
-  /** What thaw printed. */
+  /** The receipt that the thaw printed. */
   readonly receipt: PostgresReceipt;
-  /** Flags of `prepare-restore` beside `--data`. */
+  /** Flags of `prepare-restore` in addition to `--data`. */
   readonly flags: readonly string[];
-  /** A copy of the copy, to be restored or spoilt. @returns the root of its (data) volume. */
+  /** Copies the copy, to be restored or spoilt. @returns the root of its data volume. */
   fresh(wal?: WalCut): Promise<string>;
 }
 
-/** The server of one cell under load, and the sidecar beside it. */
-export interface Subject {
+/** The server of one cell under load, with its sidecar. */
+export interface CellRig {
   readonly server: EmbeddedPostgres;
   readonly load: WriterLoad;
   readonly sidecar: TestSidecar;
   take(id: string, order: FileOrder | undefined): Promise<Backup>;
-  /** The same copy without any freeze: what the adversary does to it. */
+  /** Makes the same copy without a freeze, to show the damage that the adversary does. */
   takeUnfrozen?(order: FileOrder): Promise<{ readonly copy: string; readonly acked: Acked }>;
   dispose(): Promise<void>;
 }
 
 const LOAD = { clients: 6, thinkMs: 2, accounts: 400 };
-/** Small segments: every hold crosses and recycles some. */
+/** Small segments, so that every hold crosses and recycles some. */
 const INITDB = ['--wal-segsize=4', '--data-checksums'];
 const SETTINGS = { max_wal_size: '64MB', min_wal_size: '32MB', wal_keep_size: '64MB' };
-/** A hook gives up sooner; a busy machine needs longer to stage a backup. */
+/** Longer than a hook waits: a busy machine needs longer to stage a backup. */
 const PATIENT = ['--timeout', '120s'];
 const PRESSURE = { transactions: 250, ms: 400, withinMs: 60_000 };
 
-/** Everything is up, and writers write. */
-export async function makeSubject(cell: Cell, major: number): Promise<Subject> {
-  const subject =
+/** Starts server, writers and sidecar. */
+export async function makeCellRig(cell: Cell, major: number): Promise<CellRig> {
+  const rig =
     cell.copy === 'volumes' ? await onVolumes(cell, major) : await onOneVolume(cell, major);
   try {
-    await subject.load.start();
-    await press(subject.load);
-    await subject.sidecar.start();
-    return subject;
+    await rig.load.start();
+    await awaitWrites(rig.load);
+    await rig.sidecar.start();
+    return rig;
   } catch (error) {
-    await subject.dispose();
+    await rig.dispose();
     throw error;
   }
 }
 
-/** Lets the writers acknowledge enough to change pages everywhere. */
-async function press(load: WriterLoad): Promise<void> {
+/** Waits until the writers have changed pages everywhere. */
+async function awaitWrites(load: WriterLoad): Promise<void> {
   const [begun, before] = [performance.now(), countAcked(load.snapshotAcked())];
   for (;;) {
     await sleep(25);
     const ms = performance.now() - begun;
     const done = countAcked(load.snapshotAcked()) - before >= PRESSURE.transactions;
     if (done && ms >= PRESSURE.ms) return;
-    if (ms > PRESSURE.withinMs) throw new Error('the writers do not go on');
+    if (ms > PRESSURE.withinMs) {
+      throw new Error(`the writers made too few commits in ${PRESSURE.withinMs / 1_000} s`);
+    }
   }
 }
 
-async function called(sidecar: TestSidecar, ...args: string[]): Promise<string> {
+async function mustRun(sidecar: TestSidecar, ...args: string[]): Promise<string> {
   const done = await sidecar.cli(...args, '-o', 'json');
   if (done.code === 0) return done.stdout;
   throw new Error(`quiesce ${args.join(' ')}: ${done.code} ${done.stdout}${done.stderr}`);
 }
 
-async function thawed(sidecar: TestSidecar, cell: Cell): Promise<PostgresReceipt> {
-  const receipt = JSON.parse(await called(sidecar, 'thaw')) as PostgresReceipt;
+async function thaw(sidecar: TestSidecar, cell: Cell): Promise<PostgresReceipt> {
+  const receipt = JSON.parse(await mustRun(sidecar, 'thaw')) as PostgresReceipt;
   const { mode, copy, verdict, engine } = receipt;
-  const said = `${mode}, ${copy}, ${engine.role}: ${verdict}`;
+  const found = `${mode}, ${copy}, ${engine.role}: ${verdict}`;
   const wanted = `${cell.mode}, ${cell.copy}, ${cell.role}: consistent`;
-  if (said !== wanted) throw new Error(`the receipt says "${said}", not "${wanted}"`);
+  if (found !== wanted) throw new Error(`the receipt says "${found}", not "${wanted}"`);
   return receipt;
 }
 
-async function onVolumes(cell: Cell, major: number): Promise<Subject> {
+async function onVolumes(cell: Cell, major: number): Promise<CellRig> {
   const rig = await VolumesRig.make({
     major,
     tablespace: true,
@@ -98,22 +100,22 @@ async function onVolumes(cell: Cell, major: number): Promise<Subject> {
   });
   const { server, load, sidecar } = rig;
   const disturb = async (): Promise<void> => {
-    await press(load);
+    await awaitWrites(load);
     await rig.sql('CHECKPOINT');
   };
   const take = async (id: string, order: FileOrder | undefined): Promise<Backup> => {
-    // The heap lies in the tablespace, its indexes and pg_control with the data.
+    // The heap is in the tablespace; its indexes and pg_control are with the data.
     const [one, other]: VolumeName[] = order === 'A1' ? ['data', 'ts'] : ['ts', 'data'];
     const wal: Partial<Record<WalCut, string>> = { first: await rig.cut('wal') };
     await disturb();
-    await called(sidecar, 'freeze', '--id', id, ...PATIENT);
+    await mustRun(sidecar, 'freeze', '--id', id, ...PATIENT);
     const cuts: Cuts = { [one as VolumeName]: await rig.cut(one as VolumeName) };
     await disturb();
     cuts[other as VolumeName] = await rig.cut(other as VolumeName);
     wal['with-data'] = await rig.cut('wal');
     await disturb();
     const acked = load.snapshotAcked();
-    const receipt = await thawed(sidecar, cell);
+    const receipt = await thaw(sidecar, cell);
     await disturb();
     wal.last = await rig.cut('wal');
     const flags = ['--receipt', await rig.keep(JSON.stringify(receipt))];
@@ -124,7 +126,7 @@ async function onVolumes(cell: Cell, major: number): Promise<Subject> {
   return { server, load, sidecar, take, dispose: () => rig.dispose() };
 }
 
-async function onOneVolume(cell: Cell, major: number): Promise<Subject> {
+async function onOneVolume(cell: Cell, major: number): Promise<CellRig> {
   const options = { initdbArgs: INITDB, settings: SETTINGS, load: LOAD };
   const rig = await Rig.make({ major, ...options, env: cell.env });
   try {
@@ -143,8 +145,8 @@ function revokeStart(major: number): string {
   return `REVOKE EXECUTE ON FUNCTION ${start} FROM quiesce`;
 }
 
-/** All of the server on one volume: copied at once or file by file, from a primary or its standby. */
-class OneVolume implements Subject {
+/** A server on one volume, a primary or its standby. Copies are snapshots or made file by file. */
+class OneVolume implements CellRig {
   readonly #cell: Cell;
   readonly #rig: Rig;
   readonly #standby: Standby | undefined;
@@ -173,10 +175,10 @@ class OneVolume implements Subject {
   }
 
   async take(id: string, order: FileOrder | undefined): Promise<Backup> {
-    const acked = await this.#settled();
-    await called(this.sidecar, 'freeze', '--id', id, ...PATIENT);
+    const acked = await this.#acknowledgedHere();
+    await mustRun(this.sidecar, 'freeze', '--id', id, ...PATIENT);
     const copy = order === undefined ? await this.#snapshot() : await this.#byFile(order);
-    const receipt = await thawed(this.sidecar, this.#cell);
+    const receipt = await thaw(this.sidecar, this.#cell);
     const fresh = async (): Promise<string> => {
       this.#copies += 1;
       return (await clone(copy, `${copy}-${this.#copies}`)).volume;
@@ -185,7 +187,7 @@ class OneVolume implements Subject {
   }
 
   async takeUnfrozen(order: FileOrder): Promise<{ copy: string; acked: Acked }> {
-    const acked = await this.#settled();
+    const acked = await this.#acknowledgedHere();
     return { copy: await this.#byFile(order), acked };
   }
 
@@ -208,51 +210,53 @@ class OneVolume implements Subject {
     return to;
   }
 
-  /** What a freeze called from now on must hold: on a standby, once it has arrived there. */
-  async #settled(): Promise<Acked> {
+  /** The writes that a freeze from now on must contain. On a standby, waits until it has them. */
+  async #acknowledgedHere(): Promise<Acked> {
     const acked = this.load.snapshotAcked();
-    // A paused replica waits for the primary by itself; any other holds what it has replayed.
-    await this.#arrived(this.#cell.mode === 'replica-paused' ? 'receive' : 'replay');
+    // A freeze of a paused replica waits for the primary's position itself; others freeze what is replayed.
+    await this.#awaitStandby(this.#cell.mode === 'replica-paused' ? 'receive' : 'replay');
     return acked;
   }
 
-  async #arrived(how: 'receive' | 'replay'): Promise<void> {
+  async #awaitStandby(how: 'receive' | 'replay'): Promise<void> {
     const standby = this.#standby;
     if (!standby) return;
     const [primary] = await this.#rig.sql<{ lsn: string }>(
       'SELECT pg_current_wal_flush_lsn()::text AS lsn',
     );
-    const asked = `SELECT pg_last_wal_${how}_lsn() >= '${primary?.lsn}' AS there`;
+    const sql = `SELECT pg_last_wal_${how}_lsn() >= '${primary?.lsn}' AS reached`;
     for (const deadline = performance.now() + 60_000; performance.now() < deadline;) {
-      const [row] = await query<{ there: boolean | null }>(standby.server, asked);
-      if (row?.there === true) return;
+      const [row] = await query<{ reached: boolean | null }>(standby.server, sql);
+      if (row?.reached === true) return;
       await sleep(20);
     }
-    throw new Error(`the standby does not ${how} what the primary has flushed`);
+    throw new Error(
+      `the standby did not ${how} the WAL of the primary up to ${primary?.lsn} in 60 s`,
+    );
   }
 
   async #disturb(): Promise<void> {
-    await press(this.load);
+    await awaitWrites(this.load);
     await this.#rig.sql('SELECT pg_switch_wal(); CHECKPOINT');
     if (!this.#standby) return;
-    await this.#arrived('receive');
+    await this.#awaitStandby('receive');
     await sleep(200);
     await query(this.#standby.server, 'CHECKPOINT');
   }
 }
 
-/** A freeze of this server by a sidecar set otherwise. @returns what it said where it was refused. */
+/** Freezes this server with other settings of the sidecar. @returns the exit code and the output. */
 export async function tryFreeze(
-  { sidecar }: Subject,
+  { sidecar }: CellRig,
   env: Readonly<Record<string, string>>,
-): Promise<{ readonly code: number | null; readonly said: string }> {
+): Promise<{ readonly code: number | null; readonly output: string }> {
   await sidecar.stop();
   const before = { ...sidecar.env };
   Object.assign(sidecar.env, env);
   try {
     await sidecar.start();
     const done = await sidecar.cli('freeze');
-    return { code: done.code, said: done.stdout + done.stderr };
+    return { code: done.code, output: done.stdout + done.stderr };
   } finally {
     await sidecar.stop();
     for (const key of Object.keys(sidecar.env)) delete sidecar.env[key];

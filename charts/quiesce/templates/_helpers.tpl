@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* A Service's name begins with a letter and has no dots; a release's may be otherwise. */}}
+{{/* A Service's name must start with a letter and have no dots; a release's need not. */}}
 {{- define "quiesce.fullname" -}}
 {{- $name := include "quiesce.name" . }}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
@@ -16,7 +16,7 @@
 {{ include "quiesce.fullname" . }}-webhook
 {{- end }}
 
-{{/* Cluster-wide objects carry the namespace too: two releases of one name must not share them. */}}
+{{/* Cluster-wide names include the namespace: two releases of the same name must not share objects. */}}
 {{- define "quiesce.clusterName" -}}
 {{- $name := include "quiesce.webhookName" . }}
 {{- if eq .Release.Namespace (include "quiesce.fullname" .) }}
@@ -41,7 +41,7 @@ app.kubernetes.io/component: webhook
 {{ include "quiesce.labelsAnd" (dict "root" .) }}
 {{- end }}
 
-{{/* Merged, not written one after the other: a key that stands there twice is refused by strict parsers. */}}
+{{/* Merged, not concatenated: strict parsers refuse a key that occurs twice. */}}
 {{- define "quiesce.labelsAnd" -}}
 {{- $component := default "webhook" .component }}
 {{- $own := dict
@@ -54,7 +54,7 @@ app.kubernetes.io/component: webhook
 {{- $given := merge (dict) (default dict .more) (default dict .root.Values.commonLabels) }}
 {{- range $key, $_ := $given }}
 {{- if hasKey $own $key }}
-{{- fail (printf "the label %s cannot be set: it is how the chart and Helm find their objects" $key) }}
+{{- fail (printf "the label %s cannot be set: the chart and Helm find their objects by it" $key) }}
 {{- end }}
 {{- end }}
 {{- toYaml (merge $own $given $defaults) }}
@@ -77,7 +77,7 @@ app.kubernetes.io/component: webhook
 {{- end }}
 {{- end }}
 
-{{/* A switch that is true, false or auto: auto is where the cluster knows the monitoring API. */}}
+{{/* A switch that is true, false or auto: auto means on if the cluster has the monitoring API. */}}
 {{- define "quiesce.on" -}}
 {{- if eq (toString .switch) "auto" }}
 {{- if .root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1" }}true{{ end }}
@@ -110,11 +110,11 @@ runbook: {{ printf "docs/runbooks/%s.md" .page | quote }}
 {{- mul (regexFind "^[0-9]+" . | int64) (get $units (regexFind "[a-z]+$" .)) }}
 {{- end }}
 
-{{/* What a schema cannot compare, and what the webhook would refuse at its start, in a sentence. */}}
+{{/* Checks that a schema cannot express, of values that the webhook would refuse at its start. */}}
 {{- define "quiesce.check" -}}
 {{- $webhook := .Values.webhook }}
 {{- if eq (int $webhook.port) (int $webhook.metricsPort) }}
-{{- fail "webhook.port and webhook.metricsPort must be two ports" }}
+{{- fail "webhook.port and webhook.metricsPort must differ" }}
 {{- end }}
 {{- if lt (include "quiesce.milliseconds" .Values.sidecar.hookTimeout | int64) 2000 }}
 {{- fail "sidecar.hookTimeout must be at least 2s" }}
@@ -131,7 +131,7 @@ runbook: {{ printf "docs/runbooks/%s.md" .page | quote }}
 {{- $v4 := printf `^(%s\.){3}%s/(3[0-2]|[12]?[0-9])$` $part $part }}
 {{- range .Values.networkPolicy.apiServer }}
 {{- if not (or (regexMatch $v4 .) (regexMatch `:.*/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$` .)) }}
-{{- fail (printf "networkPolicy.apiServer: %s is no CIDR, such as 10.0.0.1/32" .) }}
+{{- fail (printf "networkPolicy.apiServer: %s is not a CIDR such as 10.0.0.1/32" .) }}
 {{- end }}
 {{- end }}
 {{- end }}

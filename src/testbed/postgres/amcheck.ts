@@ -3,15 +3,15 @@ import type { ClientBase } from 'pg';
 export interface AmcheckReport {
   readonly indexes: number;
   readonly tables: number;
-  /** What amcheck found, in its own words, with the relation's name. */
+  /** amcheck's own messages, each with the relation's name. */
   readonly problems: readonly string[];
 }
 
 /**
  * Checks every B-tree index of the connected database against its table (`bt_index_parent_check`
- * with `heapallindexed`) and, on 14 and later, every table (`verify_heapam`). Needs a superuser;
- * makes the extension where it is missing. On a corrupt copy a check can loop, so each relation gets
- * `timeoutMs`, and running out of it is a problem found.
+ * with `heapallindexed`) and, on 14 and later, every table (`verify_heapam`). Needs a superuser, and
+ * creates the extension if it is missing. On a corrupt copy a check can loop, so each relation gets
+ * `timeoutMs`; a check that exceeds it is reported as a problem.
  */
 export async function amcheck(client: ClientBase, timeoutMs = 30_000): Promise<AmcheckReport> {
   await client.query('SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS amcheck');

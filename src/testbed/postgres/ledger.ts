@@ -5,7 +5,7 @@ import { type Acked, countAcked, type LedgerShape } from './load.ts';
 export interface LedgerCheck {
   readonly name: 'acknowledged' | 'no-gap' | 'counts' | 'sum' | 'balances' | 'payload';
   readonly ok: boolean;
-  /** What was proven, or exactly what is missing or differs. */
+  /** One sentence: the fact that was proven, or exactly what is missing or differs. */
   readonly message: string;
 }
 
@@ -14,7 +14,7 @@ export interface LedgerReport {
   readonly checks: readonly LedgerCheck[];
   /** Ledger rows found. */
   readonly rows: number;
-  /** Rows beyond those acknowledged: committed between the acknowledgement and the copy. */
+  /** Rows beyond those acknowledged: committed after the acknowledgements were read. */
   readonly beyond: number;
 }
 
@@ -29,12 +29,12 @@ interface ClientRows {
 const LISTED = 5;
 
 /**
- * Checks a database against what a {@link WriterLoad} had been told: every acknowledged transaction
- * is there, no client's sequence has a gap or a double, the sum of all accounts is what it was at
- * the beginning, each balance is what the ledger says, and every payload is what was written. Reads
- * the tables, not their indexes, in one read-only snapshot, so it may run beside writers.
+ * Checks a database against the acknowledgements of a {@link WriterLoad}. Every acknowledged transaction
+ * must be present. No client's sequence may have a gap or a duplicate. The sum of all accounts must equal
+ * the initial sum, each balance must follow from the ledger, and every payload must be what was written.
+ * Reads the tables, not their indexes, in one read-only snapshot, so writers may run at the same time.
  *
- * @throws what the server throws: a database that cannot be read proves nothing.
+ * @throws the server's error: a database that cannot be read proves nothing.
  */
 export async function verifyLedger(client: pg.ClientBase, acked: Acked): Promise<LedgerReport> {
   await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
@@ -62,7 +62,7 @@ export async function verifyLedger(client: pg.ClientBase, acked: Acked): Promise
   }
 }
 
-/** All ledger tables as one, in SQL. */
+/** A SQL expression for all ledger tables as one. */
 function ledger({ tables }: LedgerShape): string {
   const parts = Array.from({ length: tables }, (_, n) => `SELECT * FROM bank.ledger_${n}`);
   return `(${parts.join(' UNION ALL ')}) AS ledger`;
@@ -82,7 +82,7 @@ async function readClients(client: pg.ClientBase, shape: LedgerShape): Promise<C
   }));
 }
 
-/** The numbers from 1 to `upTo` of one client that are not in the ledger. */
+/** The sequence numbers from 1 to `upTo` of one client that the ledger lacks. */
 async function missing(
   client: pg.ClientBase,
   shape: LedgerShape,
@@ -97,7 +97,7 @@ async function missing(
   return result.rows.map((row) => Number(row.seq));
 }
 
-/** `1–4, 9, 12–13`; at most a few parts. */
+/** `1–4, 9, 12–13`; at most five ranges, then `and N more`. */
 export function describeRanges(sorted: readonly number[]): string {
   const parts: [number, number][] = [];
   for (const value of sorted) {
@@ -124,12 +124,12 @@ async function checkAcknowledged(
   }
   const message =
     lost.length === 0
-      ? `all ${countAcked(acked)} acknowledged transactions are there`
-      : `acknowledged and missing: ${lost.join('; ')}`;
+      ? `all ${countAcked(acked)} acknowledged transactions are present`
+      : `acknowledged but missing: ${lost.join('; ')}`;
   return { name: 'acknowledged', ok: lost.length === 0, message };
 }
 
-/** Rows 1 … max without gap, and max reaches `upTo`. */
+/** Whether rows 1 … max have no gap and max reaches `upTo`. */
 function isWhole(row: ClientRows | undefined, upTo: number): boolean {
   return row !== undefined && row.min === 1 && row.distinct === row.max && row.max >= upTo;
 }
@@ -152,18 +152,17 @@ async function checkGaps(
   return { name: 'no-gap', ok: gaps.length === 0, message };
 }
 
-/** No doubles, and no client that never wrote. */
+/** Checks that no row is duplicated and that every client is one of the load's. */
 function checkCounts({ shape, upTo }: Acked, rows: readonly ClientRows[]): LedgerCheck {
   const wrong = rows.flatMap((row) => {
     if (row.client < 0 || row.client >= shape.clients) return [`unknown client ${row.client}`];
     return row.count === row.distinct
       ? []
-      : [`client ${row.client} has ${row.count - row.distinct} doubles`];
+      : [`client ${row.client} has ${row.count - row.distinct} duplicates`];
   });
   const total = rows.reduce((sum, row) => sum + row.count, 0);
   const expected = rows.reduce((sum, row) => sum + Math.max(row.max, upTo[row.client] ?? 0), 0);
-  if (wrong.length === 0 && total !== expected)
-    wrong.push(`${total} rows where ${expected} belong`);
+  if (wrong.length === 0 && total !== expected) wrong.push(`${total} rows, expected ${expected}`);
   const message = wrong.length === 0 ? `${total} ledger rows, each once` : wrong.join('; ');
   return { name: 'counts', ok: wrong.length === 0, message };
 }
@@ -176,8 +175,8 @@ async function checkSum(client: pg.ClientBase, shape: LedgerShape): Promise<Ledg
   const expected = shape.accounts * shape.initialBalance;
   const ok = found === shape.accounts && sum === expected;
   const message = ok
-    ? `${found} accounts hold ${sum}, as at the beginning`
-    : `${found} accounts hold ${sum}; ${shape.accounts} with ${expected} belong`;
+    ? `${found} accounts hold ${sum}, as at the start`
+    : `${found} accounts hold ${sum}; expected ${shape.accounts} with ${expected}`;
   return { name: 'sum', ok, message };
 }
 
@@ -197,7 +196,7 @@ async function checkBalances(client: pg.ClientBase, shape: LedgerShape): Promise
     .map((row) => `account ${row.id} holds ${row.balance}, the ledger says ${row.expected}`);
   const message =
     rows.length === 0
-      ? 'every balance is what the ledger says'
+      ? 'every balance matches the ledger'
       : `${rows.length} balances differ: ${some.join('; ')}`;
   return { name: 'balances', ok: rows.length === 0, message };
 }
@@ -210,6 +209,6 @@ async function checkPayload(client: pg.ClientBase, shape: LedgerShape): Promise<
   );
   const some = rows.slice(0, LISTED).map((row) => `client ${row.client} seq ${row.seq}`);
   const message =
-    rows.length === 0 ? 'every payload is what was written' : `payloads differ: ${some.join('; ')}`;
+    rows.length === 0 ? 'every payload is as written' : `payloads differ: ${some.join('; ')}`;
   return { name: 'payload', ok: rows.length === 0, message };
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
 import { LatencyLog } from '../latency.ts';
 
-/** What the tables hold: the load writes it and the ledger's verification expects it. */
+/** The shape of the tables: the load writes it, and `verifyLedger` expects it. */
 export interface LedgerShape {
   readonly clients: number;
   readonly accounts: number;
@@ -15,34 +15,34 @@ export interface LedgerShape {
 }
 
 export interface LoadOptions {
-  /** The database to write to; its schema `bank` is made by {@link WriterLoad.prepare}. */
+  /** The database to write to; {@link WriterLoad.prepare} creates its schema `bank`. */
   readonly connection: ClientConfig;
   /** Default 8. */
   readonly clients?: number;
   /** Default 1000. */
   readonly accounts?: number;
-  /** Bytes of payload a ledger row, rounded up to 32; default 256. */
+  /** Payload bytes per ledger row, rounded up to a multiple of 32; default 256. */
   readonly payloadBytes?: number;
   /** Default 1. */
   readonly tables?: number;
   /** Mean pause of a client between transactions, in milliseconds; default 0. */
   readonly thinkMs?: number;
-  /** Default `on`. With `off` an acknowledged commit may be lost by a crash, as PostgreSQL documents. */
+  /** Default `on`. With `off` a crash may lose acknowledged commits, as PostgreSQL documents. */
   readonly synchronousCommit?: 'on' | 'off' | 'local' | 'remote_write' | 'remote_apply';
 }
 
-/** What had been acknowledged at one moment: a copy cut later must contain all of it. */
+/** The commits acknowledged by one moment: a copy cut later must contain all of them. */
 export interface Acked {
   readonly shape: LedgerShape;
   /** On the clock of `performance.now()`. */
   readonly at: number;
-  /** The highest acknowledged sequence number of each client; 1 up to it are acknowledged. */
+  /** The highest acknowledged sequence number of each client; all from 1 to it are acknowledged. */
   readonly upTo: readonly number[];
-  /** A commit whose answer never came: it may or may not be there, and either is right. */
+  /** Commits whose answer never came: each may be present or absent, and either is right. */
   readonly unknown: readonly { readonly client: number; readonly seq: number }[];
 }
 
-/** How many transactions a snapshot of acknowledgements covers. */
+/** The number of acknowledged transactions. */
 export function countAcked(acked: Acked): number {
   return acked.upTo.reduce((sum, seq) => sum + seq, 0);
 }
@@ -54,10 +54,10 @@ const UNIQUE_VIOLATION = '23505';
 
 /**
  * Clients that move money between accounts and write each transfer to a ledger under their own
- * sequence (1, 2, 3 …, one a transaction). A transaction counts as acknowledged only after its
- * COMMIT returned. Connection errors are survived: the client comes back, finds out whether the
- * commit in doubt is there, and goes on with the next or the same number, so that a gap is always
- * the server's loss.
+ * sequence (1, 2, 3 …, one per transaction). A transaction counts as acknowledged only after its
+ * COMMIT returned. A client survives connection errors: it reconnects, looks whether the commit in
+ * doubt is present, and continues with the next or the same number. So a gap always means that the
+ * server lost a commit.
  */
 export class WriterLoad {
   readonly shape: LedgerShape;
@@ -76,7 +76,7 @@ export class WriterLoad {
     };
   }
 
-  /** Makes the tables and the accounts. Once a database, before `start`. */
+  /** Creates the tables and the accounts. Call it once per database, before `start`. */
   async prepare(): Promise<void> {
     const client = new Client(this.#options.connection);
     await client.connect();
@@ -87,9 +87,9 @@ export class WriterLoad {
     }
   }
 
-  /** Connects all clients and lets them write; rejects if one cannot connect. */
+  /** Connects all clients and starts writing; rejects if a client cannot connect. */
   async start(): Promise<void> {
-    if (this.#writers.length > 0) throw new Error('The load has been started before.');
+    if (this.#writers.length > 0) throw new Error('The load was already started.');
     this.#writers = Array.from(
       { length: this.shape.clients },
       (_, index) => new Writer(index, this.shape, this.#options, this.latencies),
@@ -98,7 +98,7 @@ export class WriterLoad {
     for (const writer of this.#writers) writer.run();
   }
 
-  /** Lets every client end its transaction; those that hang longer are cut off, outcome unknown. */
+  /** Lets every client finish its transaction. After `withinMs` it is cut off, its outcome unknown. */
   async stop(withinMs = 5_000): Promise<void> {
     await Promise.all(this.#writers.map((writer) => writer.stop(withinMs)));
   }
@@ -114,12 +114,12 @@ export class WriterLoad {
     };
   }
 
-  /** Sentences on acknowledged commits that a client found missing when it came back. */
+  /** One sentence for each acknowledged commit that a client found missing when it reconnected. */
   get losses(): readonly string[] {
     return this.#writers.flatMap((writer) => (writer.loss === undefined ? [] : [writer.loss]));
   }
 
-  /** Errors met and survived, latest last. */
+  /** Errors that the clients survived, in order for each client. */
   get errors(): readonly string[] {
     return this.#writers.flatMap((writer) => writer.errors);
   }
@@ -166,7 +166,7 @@ class Writer {
     this.#random = index + 1;
   }
 
-  /** Connects and settles the commit in doubt, if there is one. */
+  /** Connects, then finds out whether the commit in doubt, if any, took place. */
   async connect(): Promise<void> {
     const socket = new Socket();
     const client = new Client({
@@ -175,7 +175,7 @@ class Writer {
       stream: () => socket,
     });
     this.#socket = socket;
-    // Unhandled, the loss of an idle connection would end the process; the next query reports it.
+    // Without a handler, losing an idle connection would end the process; the next query reports it.
     client.on('error', () => undefined);
     this.#client = client;
     await client.connect();
@@ -184,12 +184,12 @@ class Writer {
       `SELECT coalesce(max(seq), 0) AS seq FROM ${this.#table} WHERE client = $1`,
       [this.index],
     );
-    this.#settle(Number(found.rows[0]?.seq));
+    this.#resolveDoubt(Number(found.rows[0]?.seq));
   }
 
-  #settle(found: number): void {
+  #resolveDoubt(found: number): void {
     if (found < this.acked) {
-      this.loss = `client ${this.index}: transaction ${this.acked} was acknowledged, the server has ${found}`;
+      this.loss = `client ${this.index}: transaction ${this.acked} was acknowledged, but the server's last is ${found}`;
       this.#stopping = true;
     }
     if (this.inDoubt !== undefined && found === this.inDoubt) this.acked = found;
@@ -238,7 +238,7 @@ class Writer {
     const amount = 1 + this.#below(100);
     const begun = performance.now();
     await client.query('BEGIN');
-    // Always the lower account first: two transfers can wait for each other but not both ways.
+    // Always the lower account first: two transfers that lock in one order cannot deadlock.
     for (const id of [Math.min(from, to), Math.max(from, to)]) {
       await client.query({
         name: 'move',
@@ -263,7 +263,7 @@ class Writer {
         values: [...values],
       });
     } catch (error) {
-      // The commit in doubt was still on its way when this client had come back and looked.
+      // The commit in doubt was still in progress when this client reconnected and looked for it.
       if ((error as { code?: string }).code === UNIQUE_VIOLATION) this.acked = Number(values[1]);
       throw error;
     }
@@ -280,7 +280,7 @@ class Writer {
     return [from + 1, (other >= from ? other + 1 : other) + 1];
   }
 
-  /** A repeatable pseudo-random whole number in [0, limit) (mulberry32). */
+  /** A repeatable pseudo-random integer in [0, limit) (mulberry32). */
   #below(limit: number): number {
     this.#random = (this.#random + 0x6d2b79f5) | 0;
     let t = Math.imul(this.#random ^ (this.#random >>> 15), 1 | this.#random);

@@ -21,14 +21,14 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { ClientConfig } from 'pg';
 
-/** The user a server runs as: PostgreSQL refuses to run as root. */
+/** The user that a server runs as: PostgreSQL refuses to run as root. */
 export interface ServerUser {
   readonly name: string;
   readonly uid: number;
   readonly gid: number;
 }
 
-/** The unprivileged user for servers when this process is root; `undefined` when it is not. */
+/** The unprivileged user for servers if this process is root; otherwise `undefined`. */
 export async function serverUser(): Promise<ServerUser | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const passwd = await readFile('/etc/passwd', 'utf8');
@@ -37,13 +37,15 @@ export async function serverUser(): Promise<ServerUser | undefined> {
     const [name, , uid, gid] = line?.split(':') ?? [];
     if (name && Number(uid) > 0) return { name, uid: Number(uid), gid: Number(gid) };
   }
-  throw new Error('This is root and /etc/passwd has no unprivileged user to run PostgreSQL as.');
+  throw new Error(
+    'This process is root, and /etc/passwd has no unprivileged user that PostgreSQL could run as.',
+  );
 }
 
 /**
- * Makes the platform package's binaries runnable by `serverUser()`: a copy outside the checkout
- * (which may lie where only root may enter), with the library links that the package's install
- * script makes (npm may have been told to skip scripts).
+ * Makes the platform package's binaries runnable by `serverUser()`. Copies them out of the checkout,
+ * which may be in a folder that only root may enter, and makes the library links that the package's
+ * install script makes, as npm may be configured to skip scripts.
  *
  * @returns the folder that holds `bin/`, `lib/`, `share/`.
  */
@@ -65,7 +67,7 @@ export async function stageBinaries(major: number): Promise<string> {
   try {
     await rename(staging, target);
   } catch {
-    // Another process staged the same version first, or the name is somebody else's.
+    // Another process staged the same version first, or another user owns the name.
     if (!(await isOurs(target))) return join(staging, 'native');
     await rm(staging, { recursive: true, force: true });
   }
@@ -76,7 +78,7 @@ function resolvePackage(name: string): string | undefined {
   try {
     return createRequire(import.meta.url).resolve(`${name}/package.json`);
   } catch {
-    // `exports` of the package hides its manifest from resolve(): look where npm puts it.
+    // The package's `exports` hides its manifest from resolve(), so look where npm puts it.
     for (const base of createRequire(import.meta.url).resolve.paths(name) ?? []) {
       try {
         return createRequire(import.meta.url).resolve(join(base, name, 'package.json'));
@@ -100,7 +102,7 @@ async function linkLibraries(root: string): Promise<void> {
   }
 }
 
-/** A TCP port on 127.0.0.1 that was free a moment ago. */
+/** A TCP port on 127.0.0.1 that was free just now; another process may still take it. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -114,24 +116,24 @@ export async function freePort(): Promise<number> {
 export interface EmbeddedOptions {
   /** 13 … 18 (12 for tests of refusals). */
   readonly major: number;
-  /** Where PGDATA is, or will be made. Its parent must exist. */
+  /** PGDATA, which `initdb` creates. Its parent must exist. */
   readonly dataDir: string;
   readonly port: number;
-  /** Folder for the Unix socket, made when missing; keep it short. */
+  /** Folder for the Unix socket, created if missing; keep it short, as socket paths are limited. */
   readonly socketDir: string;
-  /** Lines for postgresql.conf, on top of the defaults; given to the server at each start. */
+  /** Settings of postgresql.conf that the server gets as arguments at each start. */
   readonly settings?: Readonly<Record<string, string>>;
   readonly initdbArgs?: readonly string[];
   /**
-   * Where the server writes what it says, instead of to this process. It then runs in a session of
-   * its own: Ctrl-C does not reach it, and it outlives this process unless it is stopped.
+   * A file for the server's output, instead of this process. The server then runs in its own session:
+   * Ctrl-C does not reach it, and it outlives this process unless it is stopped.
    */
   readonly logFile?: string;
 }
 
 const READY_WITHIN_MS = 30_000;
 
-/** A real PostgreSQL from the npm platform packages; superuser `postgres`, password `postgres`. */
+/** A real PostgreSQL from the npm platform packages. Superuser `postgres`, password `postgres`. */
 export class EmbeddedPostgres {
   readonly options: EmbeddedOptions;
   readonly native: string;
@@ -157,12 +159,12 @@ export class EmbeddedPostgres {
     return server;
   }
 
-  /** Gives a path to the server's user, where that is another one. */
+  /** Makes the server's user the owner of a path, if that is another user. */
   async own(path: string): Promise<void> {
     if (this.user) await chown(path, this.user.uid, this.user.gid);
   }
 
-  /** What the server and its tools printed so far. */
+  /** The output of the server and its tools so far; at most the last 200,000 characters of each. */
   get log(): string {
     const { logFile } = this.options;
     if (logFile === undefined || !existsSync(logFile)) return this.#log;
@@ -174,7 +176,7 @@ export class EmbeddedPostgres {
     return this.#child?.pid;
   }
 
-  /** libpq's environment for a connection, over TCP unless `socket` is asked for. */
+  /** libpq's environment for a superuser connection. */
   env(over: 'tcp' | 'socket' = 'tcp'): Record<string, string> {
     const { port, socketDir } = this.options;
     return {
@@ -186,13 +188,13 @@ export class EmbeddedPostgres {
     };
   }
 
-  /** A connection of the superuser over TCP. */
+  /** Settings for a superuser connection over TCP. */
   superuser(database = 'postgres'): ClientConfig {
     const { port } = this.options;
     return { host: '127.0.0.1', port, user: 'postgres', password: 'postgres', database };
   }
 
-  /** Makes a new cluster. Local connections are trusted; TCP wants SCRAM passwords. */
+  /** Creates a new cluster. Local connections are trusted; TCP connections need a SCRAM password. */
   async initdb(): Promise<void> {
     const { dataDir, initdbArgs = [] } = this.options;
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
@@ -216,7 +218,10 @@ export class EmbeddedPostgres {
     if (code !== 0) throw new Error(`initdb failed (${code}): ${this.#log.slice(-2_000)}`);
   }
 
-  /** Starts the server and waits until it accepts connections; rejects with its log if it ends. */
+  /**
+   * Starts the server and waits until it accepts connections. Rejects with the end of its log if it
+   * exits or is not ready after 30 s.
+   */
   async start(): Promise<void> {
     const { dataDir, port, socketDir, settings = {} } = this.options;
     const args = [
@@ -253,24 +258,24 @@ export class EmbeddedPostgres {
     return Number(lines[0]) === this.#child?.pid && /^(ready|standby)/.test(lines[7] ?? '');
   }
 
-  /** Lets this process end while the server runs on; takes a `logFile`. */
+  /** Lets this process exit while the server keeps running; needs a `logFile`. */
   leave(): void {
     this.#child?.unref();
   }
 
-  /** Stops the server as `pg_ctl stop -m MODE` does, and waits until it is gone. */
+  /** Stops the server as `pg_ctl stop -m MODE` does, and waits until it has exited. */
   async stop(mode: 'smart' | 'fast' | 'immediate' = 'fast'): Promise<void> {
-    await this.#end(
+    await this.#endWith(
       { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' }[mode] as NodeJS.Signals,
     );
   }
 
-  /** Kills the postmaster with -9; its children follow by themselves. */
+  /** Kills the postmaster with SIGKILL; its children then exit by themselves. */
   async kill(): Promise<void> {
-    await this.#end('SIGKILL');
+    await this.#endWith('SIGKILL');
   }
 
-  async #end(signal: NodeJS.Signals): Promise<void> {
+  async #endWith(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const closed = once(child, 'close');
@@ -286,7 +291,7 @@ export class EmbeddedPostgres {
     try {
       const options: SpawnOptions = { detached: true, stdio: ['ignore', output.fd, output.fd] };
       return spawn(join(this.native, 'bin', 'postgres'), args, {
-        ...this.#surroundings(),
+        ...this.#spawnOptions(),
         ...options,
       });
     } finally {
@@ -294,7 +299,7 @@ export class EmbeddedPostgres {
     }
   }
 
-  #surroundings(): SpawnOptions {
+  #spawnOptions(): SpawnOptions {
     const owner = this.user ? { uid: this.user.uid, gid: this.user.gid } : {};
     const path = process.env['PATH'] ?? '';
     const env = { PATH: path, LD_LIBRARY_PATH: join(this.native, 'lib'), LC_ALL: 'C', TZ: 'UTC' };
@@ -303,7 +308,7 @@ export class EmbeddedPostgres {
 
   #spawn(tool: 'initdb' | 'postgres', args: readonly string[]): ChildProcess {
     const child = spawn(join(this.native, 'bin', tool), args, {
-      ...this.#surroundings(),
+      ...this.#spawnOptions(),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const collect = (chunk: Buffer): void => {

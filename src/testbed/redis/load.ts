@@ -6,8 +6,8 @@ import type { RedisServer } from './server.ts';
 
 export interface RedisLoadOptions {
   /**
-   * What a writer leaves: `last` overwrites the one key `writer:N`, so that any load fits in memory;
-   * `every` makes a key `writer:N:SEQ` of each write, so that a gap shows. Default `last`.
+   * `last`: a writer overwrites its one key `writer:N`, so any load fits in memory. `every`: each write
+   * creates a key `writer:N:SEQ`, so a gap shows. Default `last`.
    */
   readonly keep?: 'last' | 'every';
   /** Mean pause of a writer between writes, in milliseconds; default 0. */
@@ -17,22 +17,22 @@ export interface RedisLoadOptions {
 const DIGEST_REPEATS = 4;
 const RETRY_AFTER_MS = 10;
 
-/** What writer `writer` writes as its write number `seq`: known to whoever checks it later. */
+/** The value of write number `seq` of writer `writer`; a check can compute it again. */
 export function valueOf(writer: number, seq: number): string {
   const digest = createHash('md5').update(`${writer}:${seq}`).digest('hex');
   return `${seq}:${digest.repeat(DIGEST_REPEATS)}`;
 }
 
 /**
- * Writers that count up, each under a sequence of its own (1, 2, 3 …, one a write). A write counts as
- * acknowledged only after its OK; one that failed is sent again under the same number, so that a gap
- * is always the server's loss.
+ * Writers that count up, each with its own sequence (1, 2, 3 …, one per write). A write counts as
+ * acknowledged only after its OK. A failed write is sent again under the same number, so a gap always
+ * means that the server lost a write.
  */
 export class RedisLoad {
-  /** The highest acknowledged number of each writer; 1 up to it are acknowledged. */
+  /** The highest acknowledged number of each writer; all from 1 to it are acknowledged. */
   readonly acked: number[];
   readonly latencies = new LatencyLog();
-  /** Errors met and survived once a writer was connected. */
+  /** Errors that writers survived after their first acknowledged write. */
   readonly errors: string[] = [];
   readonly #server: Pick<RedisServer, 'connect'>;
   readonly #options: RedisLoadOptions;
@@ -51,7 +51,7 @@ export class RedisLoad {
     this.#done = Promise.all(this.acked.map((_none, writer) => this.#write(writer)));
   }
 
-  /** Lets every writer have its answer; those that wait longer are cut off, outcome unknown. */
+  /** Waits for every writer's answer. After `withinMs` they are cut off, their outcomes unknown. */
   async stop(withinMs = 500): Promise<void> {
     this.#running = false;
     await Promise.race([this.#done, sleep(withinMs, undefined, { ref: false })]);
@@ -65,7 +65,7 @@ export class RedisLoad {
 
   async #write(writer: number): Promise<void> {
     const { keep = 'last', thinkMs = 0 } = this.#options;
-    // Without a queue: what is not sent at once fails at once.
+    // Without a queue, a write that cannot be sent now fails now.
     const client = this.#server.connect({ queue: false });
     this.#clients.push(client);
     while (this.#running) {
@@ -86,7 +86,7 @@ export class RedisLoad {
   }
 }
 
-/** How many acknowledged writes a server lacks, for a load that keeps the last of each writer. */
+/** The number of acknowledged writes that a server lacks, for a load with `keep: 'last'`. */
 export async function missingOn(server: RedisServer, acked: readonly number[]): Promise<number> {
   let missing = 0;
   for (const [writer, count] of acked.entries()) {

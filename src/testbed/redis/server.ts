@@ -7,20 +7,20 @@ import { Redis } from 'ioredis';
 import { freePort } from '../postgres/server.ts';
 
 export interface RedisServerOptions {
-  /** Name on PATH, or path. */
+  /** A name on PATH, or a path. */
   readonly binary: string;
   readonly dir: string;
-  /** Lines of the configuration file, after those of the fixture. */
+  /** Lines of configuration, after this class's own. */
   readonly config?: readonly string[];
   readonly port?: number;
-  /** With a configuration file, as CONFIG REWRITE needs one: `redis.conf` in `dir`. */
+  /** Reads the configuration from `redis.conf` in `dir`, as CONFIG REWRITE needs a file. */
   readonly file?: boolean;
-  /** Password of the user `default`, for the admin connection. */
+  /** The password of the user `default`, for the admin connection. */
   readonly password?: string;
   readonly tls?: { readonly ca: string };
   /**
-   * Where the server writes what it says, instead of to this process. It then runs in a session of
-   * its own: Ctrl-C does not reach it, and it outlives this process unless it is stopped.
+   * A file for the server's output, instead of this process. The server then runs in its own session:
+   * Ctrl-C does not reach it, and it outlives this process unless it is stopped.
    */
   readonly logFile?: string;
 }
@@ -49,32 +49,35 @@ export class RedisServer {
         await server.start();
         return server;
       } catch (error) {
-        // A port that was free a moment ago may be somebody else's by now.
-        const taken = /address already in use/i.test(await server.#said());
+        // Another process may have taken the port since it was found free.
+        const taken = /address already in use/i.test(await server.#allOutput());
         if (options.port !== undefined || attempt === START_ATTEMPTS || !taken) throw error;
         server.#port = await freePort();
       }
     }
   }
 
-  /** Fixed once it has started: a restart keeps it. */
+  /** Fixed after the first start: a restart keeps it. */
   get port(): number {
     return this.#port;
   }
 
-  /** 0: it does not run. */
+  /** 0 while the server does not run. */
   get pid(): number {
     const child = this.#child;
     return child?.exitCode === null && child.signalCode === null ? (child.pid ?? 0) : 0;
   }
 
-  /** As the superuser. Opened anew after a restart. */
+  /** A superuser connection, opened again at each start. */
   get admin(): Redis {
     if (!this.#admin) throw new Error('the server is not running');
     return this.#admin;
   }
 
-  /** Starts it and waits until it has loaded its data; rejects with what it said if it ends. */
+  /**
+   * Starts the server and waits until it has loaded its data. Rejects with the end of its output if it
+   * exits or is not ready after 60 s.
+   */
   async start(): Promise<void> {
     const { binary, dir, config = [] } = this.options;
     const port = this.options.tls ? [`port 0`, `tls-port ${this.port}`] : [`port ${this.port}`];
@@ -86,20 +89,20 @@ export class RedisServer {
     this.#child = child;
     child.on('error', (error) => (this.output += error.message));
     child.stdin?.on('error', () => undefined);
-    // Not as arguments: the configuration may hold a user with a password.
+    // Not as arguments, which other users can see: the configuration may contain a password.
     child.stdin?.end(`${lines.join('\n')}\n`);
     this.#admin?.disconnect();
     this.#admin = this.connect();
     const deadline = Date.now() + READY_WITHIN_MS;
     for (;;) {
       const answer = await this.#admin.info().catch(() => '');
-      // Not one of somebody else, who was quicker to take the port.
+      // Another server may have taken the port first: accept only the answer of this process.
       const ours = answer.includes(`process_id:${child.pid}\r`);
       if (ours && /^loading:0/m.test(answer)) return;
       if (child.exitCode !== null || Date.now() > deadline) {
         this.#admin.disconnect();
         child.kill('SIGKILL');
-        throw new Error(`${binary} does not start: ${(await this.#said()).slice(-2_000)}`);
+        throw new Error(`${binary} does not start: ${(await this.#allOutput()).slice(-2_000)}`);
       }
       await sleep(20);
     }
@@ -123,13 +126,13 @@ export class RedisServer {
     return child;
   }
 
-  async #said(): Promise<string> {
+  async #allOutput(): Promise<string> {
     const { logFile } = this.options;
     const logged = logFile === undefined ? '' : await readFile(logFile, 'utf8').catch(() => '');
     return this.output + logged;
   }
 
-  /** A connection as the superuser; it connects again by itself. */
+  /** A superuser connection that reconnects by itself. */
   connect(options: { readonly queue?: boolean } = {}): Redis {
     const { password, tls } = this.options;
     const redis = new Redis({
@@ -170,13 +173,13 @@ export class RedisServer {
     await this.signal('SIGKILL');
   }
 
-  /** Lets this process end while the server runs on; takes a `logFile`. */
+  /** Lets this process exit while the server keeps running; needs a `logFile`. */
   leave(): void {
     this.#admin?.disconnect();
     this.#child?.unref();
   }
 
-  /** The environment of a sidecar beside it. */
+  /** The environment of a sidecar for this server. */
   env(user?: { readonly name: string; readonly password: string }): Record<string, string> {
     return {
       QUIESCE_ENGINE: 'redis',

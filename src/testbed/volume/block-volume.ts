@@ -9,33 +9,34 @@ import type { Volume } from './volume.ts';
 
 const SIZE_BYTES = 4 * 2 ** 30;
 const MOUNT_NAME = 'quiesce-block';
-/** Written by the btrfs below, in the same folder. */
+/** Written by the underlying btrfs volume, in the same folder. */
 const OWNER_NAME = 'quiesce-volume.owner';
 
 /**
- * A volume as a storage system has it: a block device of its own, with ext4. `snapshot` copies the
- * device, at one moment and without stopping anybody, as CSI snapshots do: what the kernel still has
- * in its page cache is not in the copy. A server's write is there only once it was synced or the
- * kernel wrote it back.
+ * A volume as a storage system provides it: its own block device, with ext4. `snapshot` copies the
+ * device atomically and without stopping a process, as CSI snapshots do, so the copy lacks what is
+ * only in the kernel's page cache. It contains a server's write only if that was synced, or if the
+ * kernel had written it back.
  */
 export interface BlockVolume extends Pick<Volume, 'path' | 'snapshot' | 'dispose'> {
-  /** `stopped-copy`: a folder, copied while the server stands still, with the page cache. */
+  /** `stopped-copy`: a folder, copied while the server is stopped; the copy includes the page cache. */
   readonly kind: 'block' | 'stopped-copy';
-  /** Why it is not a block volume. */
+  /** Why it is not a block volume; `undefined` if it is. */
   readonly reason: string | undefined;
 }
 
 export interface BlockVolumeOptions {
-  /** A name for the folder under `dir`; default `volume`. Several volumes need several. */
+  /** The name of the folder under `dir`; default `volume`. Each volume needs its own. */
   readonly name?: string;
-  /** The process id of the server on it: for the stand-in, which stops it to copy. */
+  /** The process id of the server on it, which a `stopped-copy` stops while it copies. */
   readonly postmaster?: () => number | undefined;
 }
 
 /**
- * Makes a block volume under `dir`: an ext4 on a file, whose atomic copies are reflinks on the btrfs it
- * lies on (on a sparse file). Copies are mounted beside it, with the owners and modes of the original.
- * Where this is not root the stand-in is a folder, and `reason` and each copy's `how` say so.
+ * Makes a block volume under `dir`: an ext4 in a file on a btrfs, which is itself in a sparse file.
+ * Atomic copies are reflinks on that btrfs. Each copy is mounted next to the volume, with the owners
+ * and modes of the original. If the block volume cannot be made (it needs root), a `stopped-copy`
+ * folder is used instead; `reason` and each copy's `how` say so.
  */
 export async function makeBlockVolume(
   dir: string,
@@ -59,15 +60,15 @@ export async function makeBlockVolume(
       dispose: () => volume.dispose(),
       snapshot: async (as) => {
         const copy = await volume.snapshot(as);
-        return { ...copy, how: `${copy.how}; the page cache is in it, since: ${reason}` };
+        return { ...copy, how: `${copy.how}; it includes the page cache, because: ${reason}` };
       },
     };
   }
 }
 
 async function onDevice(root: string): Promise<BlockVolume> {
-  const below = await makeBtrfsVolume(root);
-  const device = join(below.path, 'device');
+  const btrfs = await makeBtrfsVolume(root);
+  const device = join(btrfs.path, 'device');
   const points: string[] = [];
   const mount = async (image: string, point: string): Promise<void> => {
     await mkdir(point);
@@ -80,7 +81,7 @@ async function onDevice(root: string): Promise<BlockVolume> {
       await unmount(point);
       await rm(point, { recursive: true, force: true });
     }
-    await below.dispose();
+    await btrfs.dispose();
   };
   const path = join(root, MOUNT_NAME);
   try {
@@ -98,7 +99,7 @@ async function onDevice(root: string): Promise<BlockVolume> {
     reason: undefined,
     dispose,
     snapshot: async (as) => {
-      const image = join(below.path, as);
+      const image = join(btrfs.path, as);
       const begun = performance.now();
       await copyFile(device, image, constants.COPYFILE_FICLONE_FORCE | constants.COPYFILE_EXCL);
       const ms = performance.now() - begun;
@@ -110,7 +111,7 @@ async function onDevice(root: string): Promise<BlockVolume> {
   };
 }
 
-/** Unmounts the block volumes, and their copies, of processes that were killed before they could. */
+/** Unmounts the block volumes, and their copies, that killed processes left behind. */
 export async function sweepBlockVolumes(): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const points = (await mountPoints()).filter((point) => point.includes(`/${MOUNT_NAME}`));

@@ -8,7 +8,10 @@ const MOUNT_NAME = 'quiesce-volume';
 const SIZE_BYTES = 8 * 2 ** 30;
 const KEPT = 'kept';
 
-/** A btrfs on a sparse file under `dir`, its data a subvolume. Rejects where the system cannot. */
+/**
+ * Makes a btrfs in a sparse file under `dir`, with a subvolume for the data. Rejects where the system
+ * cannot: it needs Linux, root, `mkfs.btrfs` and a loop device.
+ */
 export async function makeBtrfsVolume(dir: string): Promise<Volume> {
   if (process.platform !== 'linux') throw new Error('btrfs needs Linux');
   if (process.getuid?.() !== 0) throw new Error('a btrfs mount needs root');
@@ -54,9 +57,9 @@ async function snapshot(point: string, name: string): Promise<Snapshot> {
 }
 
 /**
- * Unmounts the volumes of processes that were killed before they could: those whose owner file names
- * a process that is gone. Kept volumes stay. Best effort: a mount still in use by a living server is
- * unmounted lazily.
+ * Unmounts the volumes that killed processes left behind: those whose owner file names a process that
+ * no longer runs. Kept volumes stay. Best effort: a mount that a running server still uses is unmounted
+ * lazily.
  */
 export async function sweepMounts(): Promise<void> {
   if (process.getuid?.() !== 0) return;

@@ -3,11 +3,10 @@ import { makeStoppedCopyVolume } from './stopped-copy.ts';
 import type { Volume, VolumeOptions } from './volume.ts';
 
 /**
- * Makes a volume under `dir`, which must exist. btrfs lies on a sparse file, loop-mounted; that
- * takes root, `mkfs.btrfs` and a loop device. Mounts that a killed process left behind are removed
- * first.
+ * Makes a volume under `dir`, which must exist. A btrfs is in a loop-mounted sparse file; it needs
+ * root, `mkfs.btrfs` and a loop device. Mounts that killed processes left behind are removed first.
  *
- * @throws when `kind` is asked for and cannot be made.
+ * @throws when `options.kind` is set and that kind cannot be made.
  */
 export async function makeVolume(dir: string, options: VolumeOptions = {}): Promise<Volume> {
   await sweepMounts();

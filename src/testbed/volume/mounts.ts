@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tool } from '../os.ts';
 
-/** Mount points of this process, for the moment it ends without having unmounted them. */
+/** Mount points that this process must unmount when it exits. */
 const mounted = new Set<string>();
 let watching = false;
 
-/** Unmounts it, lazily, should this process end first. Those mounted last go first. */
+/** Unmounts the point lazily if this process exits before {@link unmount}; last mounted, first out. */
 export function unmountAtExit(point: string): void {
   mounted.add(point);
   if (watching) return;
@@ -17,12 +17,12 @@ export function unmountAtExit(point: string): void {
   });
 }
 
-/** Leaves it mounted when this process ends. */
+/** Keeps the point mounted when this process exits. */
 export function leaveMounted(point: string): void {
   mounted.delete(point);
 }
 
-/** All mount points of the system; none where there is no /proc. */
+/** All mount points of the system; none on a system without /proc. */
 export async function mountPoints(): Promise<string[]> {
   const text = await readFile('/proc/self/mounts', 'utf8').catch(() => '');
   return text
@@ -34,11 +34,11 @@ export async function mountPoints(): Promise<string[]> {
     );
 }
 
-/** Unmounts, waiting a moment for processes that are just ending; lazily when they do not end. */
+/** Unmounts the point. Waits about a second for processes that still use it, then unmounts lazily. */
 export async function unmount(point: string): Promise<void> {
   for (let attempt = 0; (await mountPoints()).includes(point); attempt += 1) {
     await tool('umount', ...(attempt < 20 ? [] : ['--lazy']), point).catch(() => sleep(50));
-    if (attempt > 40) throw new Error(`${point} cannot be unmounted`);
+    if (attempt > 40) throw new Error(`cannot unmount ${point}`);
   }
   mounted.delete(point);
 }

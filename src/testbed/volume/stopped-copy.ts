@@ -17,7 +17,7 @@ import type { Snapshot, Volume, VolumeOptions } from './volume.ts';
 
 const STOP_WITHIN_MS = 5_000;
 
-/** A plain folder; its copies are atomic because the server's processes are stopped meanwhile. */
+/** A plain folder. Its copies are atomic because the server's processes are stopped meanwhile. */
 export async function makeStoppedCopyVolume(
   dir: string,
   { postmaster }: VolumeOptions,
@@ -42,7 +42,7 @@ async function snapshot(
   postmaster: number | undefined,
 ): Promise<Snapshot> {
   const begun = performance.now();
-  const stopped = postmaster === undefined ? [] : await stopFamily(postmaster);
+  const stopped = postmaster === undefined ? [] : await stopProcessTree(postmaster);
   try {
     await copyTree(from, to);
   } finally {
@@ -52,34 +52,36 @@ async function snapshot(
   const how =
     stopped.length > 0
       ? `copied while ${stopped.length} server ${stopped.length === 1 ? 'process was' : 'processes were'} stopped (SIGSTOP)`
-      : 'copied while no server ran';
+      : 'copied while no server was running';
   return { path: to, how, ms, stalledMs: stopped.length > 0 ? ms : 0 };
 }
 
 /**
- * Stops a process and all its descendants; returns once every one of them is seen stopped: SIGSTOP
- * reaches a process in a write only when that has ended, and until then a copy is not atomic.
+ * Stops a process and all its descendants, and returns once each of them is seen stopped. SIGSTOP
+ * takes effect in a process that is writing only after the write; until then a copy is not atomic.
  */
-async function stopFamily(root: number): Promise<number[]> {
+async function stopProcessTree(root: number): Promise<number[]> {
   const signalled = new Set<number>();
   const deadline = performance.now() + STOP_WITHIN_MS;
   try {
     for (;;) {
       const processes = await listProcesses();
-      const family = new Set([root]);
-      for (let size = 0; size !== family.size;) {
-        size = family.size;
-        for (const { pid, parent } of processes) if (family.has(parent)) family.add(pid);
+      const tree = new Set([root]);
+      for (let size = 0; size !== tree.size;) {
+        size = tree.size;
+        for (const { pid, parent } of processes) if (tree.has(parent)) tree.add(pid);
       }
-      const members = processes.filter(({ pid, state }) => family.has(pid) && state !== 'Z');
-      if (!members.some(({ pid }) => pid === root)) throw new Error(`no server process ${root}`);
+      const members = processes.filter(({ pid, state }) => tree.has(pid) && state !== 'Z');
+      if (!members.some(({ pid }) => pid === root))
+        throw new Error(`the server process ${root} does not run`);
       const moving = members.filter(({ state }) => state !== 'T');
       if (moving.length === 0) return [...signalled];
       for (const { pid } of moving) {
         if (!signalled.has(pid)) send(pid, 'SIGSTOP');
         signalled.add(pid);
       }
-      if (performance.now() > deadline) throw new Error('the server processes do not stop');
+      if (performance.now() > deadline)
+        throw new Error(`the server processes did not stop within ${STOP_WITHIN_MS / 1_000} s`);
       await sleep(1);
     }
   } catch (error) {
@@ -100,7 +102,7 @@ function send(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Copies a folder with owners and modes; by reflink where the file system can. */
+/** Copies a folder with owners and modes, by reflink where the file system can. */
 async function copyTree(from: string, to: string): Promise<void> {
   const info = await lstat(from);
   if (info.isDirectory()) {

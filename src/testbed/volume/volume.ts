@@ -2,33 +2,33 @@ export type VolumeKind = 'btrfs' | 'stopped-copy';
 
 /** A finished copy of the volume. */
 export interface Snapshot {
-  /** Where the copy lies: a folder that a second server can start in. */
+  /** The folder of the copy, in which a second server can start. */
   readonly path: string;
-  /** One sentence on how it was made. */
+  /** One phrase: how it was made. */
   readonly how: string;
-  /** How long it took, in milliseconds. */
+  /** How long the copy took, in milliseconds. */
   readonly ms: number;
-  /** How long the server's processes stood still for it, in milliseconds; 0 for btrfs. */
+  /** How long the server's processes were stopped for it, in milliseconds; 0 for btrfs. */
   readonly stalledMs: number;
 }
 
-/** A folder for a server's data that can be copied atomically, as of one moment. */
+/** A folder for a server's data that can be copied atomically. */
 export interface Volume {
   readonly kind: VolumeKind;
-  /** The root of the volume: what a pod would mount. */
+  /** The root of the volume: the folder that a pod would mount. */
   readonly path: string;
-  /** Why it is not btrfs; `undefined` when it is, or when the kind was asked for. */
+  /** Why it is not a btrfs; `undefined` if it is, or if the caller chose the kind. */
   readonly reason: string | undefined;
-  /** @param name of the copy, one a call; letters, digits and dashes. */
+  /** @param name the copy's name, unique for each call: letters, digits and dashes. */
   snapshot(name: string): Promise<Snapshot>;
-  /** Leaves the volume in place when this process ends. */
+  /** Leaves the volume in place when this process exits. */
   keep(): Promise<void>;
-  /** Removes volume and copies. Stop the servers on them first. Idempotent. */
+  /** Removes the volume and its copies. Stop the servers on them first. Idempotent. */
   dispose(): Promise<void>;
 }
 
 export interface VolumeOptions {
-  /** Default: btrfs where this process can make one, otherwise the copy of a stopped server. */
+  /** Default: `btrfs` if this process can make one, otherwise `stopped-copy`. */
   readonly kind?: VolumeKind;
   /** The process id of the server on the volume: `stopped-copy` stops it and all its children. */
   readonly postmaster?: () => number | undefined;

@@ -15,23 +15,23 @@ import {
 import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
 import type { Workspace } from '../../src/testbed/workspace.ts';
 
-export interface BedOptions {
+export interface RigOptions {
   readonly postgres: number;
   readonly serverSettings?: Readonly<Record<string, string>>;
   readonly initdbArgs?: readonly string[];
-  /** Settings of the sidecar, `QUIESCE_…`. */
+  /** Settings of the sidecar: `QUIESCE_…`. */
   readonly sidecar?: Readonly<Record<string, string>>;
-  /** pg_wal on a volume of its own. */
+  /** Puts pg_wal on its own volume. */
   readonly walApart?: boolean;
-  /** The sidecar and what is frozen stand beside a streaming standby. */
+  /** Adds a streaming standby; the sidecar freezes that instead of the primary. */
   readonly standby?: boolean;
 }
 
-/** Real servers and a real sidecar, gone with the workspace. */
-export interface Bed {
-  /** Where writers write. */
+/** Real servers with a real sidecar, which the workspace stops and removes. */
+export interface Rig {
+  /** The server that writers write to. */
   readonly primary: EmbeddedPostgres;
-  /** What is frozen: the primary, or its standby. */
+  /** The server that is frozen: the primary, or its standby. */
   readonly target: EmbeddedPostgres;
   readonly volume: string;
   readonly sidecar: SidecarProcess;
@@ -47,7 +47,7 @@ interface ServerPlace {
 async function makeServer(
   workspace: Workspace,
   { name, volume }: ServerPlace,
-  { postgres, serverSettings = {}, initdbArgs = [] }: BedOptions,
+  { postgres, serverSettings = {}, initdbArgs = [] }: RigOptions,
 ): Promise<EmbeddedPostgres> {
   const server = await EmbeddedPostgres.at({
     major: postgres,
@@ -62,12 +62,12 @@ async function makeServer(
   return server;
 }
 
-/** @param fill called with the primary before anything is cloned or frozen. */
-export async function makeBed(
+/** @param fill called with the primary before it is cloned or frozen. */
+export async function makeRig(
   workspace: Workspace,
-  options: BedOptions,
+  options: RigOptions,
   fill: (primary: EmbeddedPostgres) => Promise<void> = async () => undefined,
-): Promise<Bed> {
+): Promise<Rig> {
   const { data, wal } = await makeFolders(workspace, options.walApart ?? false);
   const place = { name: 'primary', volume: data };
   const initdbArgs = wal === null ? [] : [`--waldir=${wal}/pg_wal`];
@@ -90,7 +90,7 @@ export async function makeBed(
   return { primary, target, volume, sidecar, role };
 }
 
-/** Two volumes are two btrfs subvolumes, or without root a folder and one in memory. */
+/** Two volumes are two btrfs subvolumes; without btrfs, a folder and one in memory. */
 async function makeFolders(
   workspace: Workspace,
   walApart: boolean,
@@ -112,12 +112,12 @@ async function makeFolders(
   return { data: volume.path, wal };
 }
 
-/** A copy of the stopped primary that follows it. */
+/** Makes a standby from a copy of the stopped primary, then starts both. */
 async function makeStandby(
   workspace: Workspace,
   primary: EmbeddedPostgres,
   from: ServerPlace,
-  options: BedOptions,
+  options: RigOptions,
 ) {
   const place = { name: 'standby', volume: join(workspace.dir, 'standby-volume') };
   await primary.stop('fast');
@@ -135,7 +135,7 @@ async function makeStandby(
   return { server, volume: place.volume };
 }
 
-/** Makes the tables of a load; `start` lets it write until the workspace is gone. */
+/** A load whose `fill` creates its tables; after `start` it writes until the workspace is disposed. */
 export function makeLoad(
   workspace: Workspace,
   options: { readonly clients: number; readonly thinkMs: number },
@@ -156,12 +156,12 @@ export function makeLoad(
   };
 }
 
-/** What a hook calls. @throws when it did not succeed: what is measured is what works. */
+/** Runs the command that a hook execs. @throws when it fails: only successful calls are measured. */
 export async function quiesce(
-  { sidecar }: Pick<Bed, 'sidecar'>,
+  { sidecar }: Pick<Rig, 'sidecar'>,
   verb: 'freeze' | 'thaw',
 ): Promise<void> {
-  // Longer than a hook would wait: on a busy machine it is late rather than not measured.
+  // Longer than a hook would wait: on a busy machine a late freeze is still measured.
   const args = verb === 'freeze' ? ['--timeout', '2m'] : [];
   const { code, stderr } = await runCli([verb, ...args], sidecar.env);
   if (code !== 0) throw new Error(`quiesce ${verb} exited ${code}: ${stderr}`);
