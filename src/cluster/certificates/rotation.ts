@@ -4,7 +4,10 @@ import type { Pair } from './authority.ts';
 export interface RotationPolicy {
   readonly caLifetimeMs: number;
   readonly certificateLifetimeMs: number;
-  /** How long the API server has trusted a new authority before a certificate it signed is served. */
+  /**
+   * How long a new authority must be trusted before it replaces the certificate of the previous one.
+   * A certificate that cannot be served is replaced without this delay.
+   */
   readonly trustDelayMs: number;
 }
 

@@ -41,14 +41,14 @@ describe('the decision to inject', () => {
     }
   });
 
-  it('a pod with an init container named quiesce is skipped, since Velero runs no hooks in it', () => {
+  it('a pod with an init container podWith quiesce is skipped, since Velero runs no hooks in it', () => {
     const pod = postgresPod({
       spec: { initContainers: [{ name: 'quiesce', restartPolicy: 'Always' }] },
     });
     expect(inject(pod, CONFIG)).toMatchObject({ outcome: 'skipped', code: 'NameTaken' });
   });
 
-  it('a pod whose application is named quiesce is skipped, but an older sidecar is updated', () => {
+  it('a pod whose application is podWith quiesce is skipped, but an older sidecar is updated', () => {
     const [database] = postgresPod({}).spec?.containers ?? [];
     const own = { name: 'quiesce', image: 'acme/quiesce-ui:3', command: ['/ui'] };
     const pod = postgresPod({ spec: { containers: [own, database] } });
@@ -98,7 +98,7 @@ describe('the decision to inject', () => {
 });
 
 describe('the database of a pod', () => {
-  const named = (image: string, more: object = {}): Pod =>
+  const podWith = (image: string, more: object = {}): Pod =>
     postgresPod({ container: { image, ports: [], ...more } });
 
   it.each([
@@ -120,17 +120,17 @@ describe('the database of a pod', () => {
   ])(
     '%s is recognised as %s by its image, and the pod is annotated with the guess',
     (image, engine) => {
-      const result = injected(named(image));
+      const result = injected(podWith(image));
       expect(result.pod.metadata?.annotations).toMatchObject({
         'quiesce.dev/engine': engine,
         'quiesce.dev/container': 'postgres',
       });
-      expect(envOf(sidecarOf(named(image)))['QUIESCE_ENGINE']).toBe(engine);
+      expect(envOf(sidecarOf(podWith(image)))['QUIESCE_ENGINE']).toBe(engine);
     },
   );
 
   it('is recognised by its port if the image is unknown', () => {
-    const pod = named('registry.example/team/database:1', { ports: [{ containerPort: 27017 }] });
+    const pod = podWith('registry.example/team/database:1', { ports: [{ containerPort: 27017 }] });
     expect(annotationsOf(pod)['quiesce.dev/engine']).toBe('mongodb');
   });
 
@@ -141,7 +141,7 @@ describe('the database of a pod', () => {
     'percona/percona-postgresql-operator:2.4.1-ppg16.3-pgbouncer1.22.1',
     'bitnami/redis-sentinel:7.2',
   ])('is never %s', (image) => {
-    expect(inject(named(image, { name: 'helper' }), CONFIG)).toMatchObject({
+    expect(inject(podWith(image, { name: 'helper' }), CONFIG)).toMatchObject({
       outcome: 'invalid',
       issues: [{ field: 'quiesce.dev/engine' }],
     });
@@ -163,7 +163,7 @@ describe('the database of a pod', () => {
   });
 
   it('is never a MongoDB router', () => {
-    const pod = named('percona/percona-server-mongodb:7.0', { args: ['mongos', '--configdb=x'] });
+    const pod = podWith('percona/percona-server-mongodb:7.0', { args: ['mongos', '--configdb=x'] });
     expect(inject(pod, CONFIG)).toMatchObject({ outcome: 'invalid' });
   });
 });
@@ -197,7 +197,7 @@ describe('the added sidecar', () => {
     expect(sidecarOf(pod).securityContext).not.toHaveProperty('runAsUser');
   });
 
-  it('uses a named Secret instead of the database’s credentials, and starts without it as well', () => {
+  it('uses a podWith Secret instead of the database’s credentials, and starts without it as well', () => {
     const pod = postgresPod({ annotations: { 'quiesce.dev/credentials-secret': 'backup' } });
     const { env = [], envFrom = [] } = sidecarOf(pod);
     expect(envFrom).toEqual([{ secretRef: { name: 'backup', optional: true } }]);
