@@ -4,7 +4,7 @@ import {
   findWal,
   isRefusal,
   type VolumeInput,
-  within,
+  isInside,
 } from './data-dir/volumes.ts';
 
 /**
@@ -30,5 +30,5 @@ export async function noteOutside(input: VolumeInput): Promise<string[]> {
 
 /** Follows links in both paths. */
 export async function isOutside(root: string, path: string): Promise<boolean> {
-  return !within(await realpath(root), await realpath(path));
+  return !isInside(await realpath(path), await realpath(root));
 }

@@ -14,7 +14,7 @@ export interface Privileges {
   readonly monitor: boolean;
 }
 
-/** Signatures as `has_function_privilege` wants them. */
+/** Signatures in the form that `has_function_privilege` expects. */
 export function backupSignatures(major: number): { start: string; stop: string } {
   return major >= 15
     ? {

@@ -33,7 +33,7 @@ export interface ControlFile {
   /** Recovery must reach this before the data is consistent; 0 on a primary. */
   readonly minRecoveryPoint: bigint;
   readonly minRecoveryPointTimeline: number;
-  /** 0 unless recovery from a label is under way. */
+  /** 0 unless recovery from a label is in progress. */
   readonly backupStartLsn: bigint;
   readonly backupEndLsn: bigint;
   readonly backupEndRequired: boolean;

@@ -17,7 +17,7 @@ import {
   type LayoutInput,
   type Refusal,
   type Tablespace,
-  within,
+  isInside,
 } from './volumes.ts';
 
 /** Where the data is, as seen from the sidecar, and whether one volume contains all of it. */
@@ -144,7 +144,7 @@ async function findPgdata(input: LayoutInput, notes: string[]): Promise<string |
     return null;
   }
   const preferred = reported === null ? undefined : await identify(reported);
-  if (preferred?.identifier === systemIdentifier && within(root, preferred.path))
+  if (preferred?.identifier === systemIdentifier && isInside(preferred.path, root))
     return preferred.path;
   const blocked: string[] = [];
   const found = await scan(root, SCAN_DEPTH, blocked);

@@ -184,7 +184,7 @@ async function resolveHere(input: VolumeInput, path: string): Promise<string | u
   const parent = relativePath(input.pgdata, dirname(path));
   const absolute = resolve(join(reported ?? input.pgdata, parent), target);
   const root = relative === null || reported === null ? undefined : mountRoot(reported, relative);
-  if (dataDir !== undefined && root !== undefined && within(root, absolute)) {
+  if (dataDir !== undefined && root !== undefined && isInside(absolute, root)) {
     const mapped = join(dataDir, absolute.slice(root.length));
     if ((await deviceOf(mapped)) !== undefined) return mapped;
   }
@@ -200,7 +200,7 @@ function mountRoot(reported: string, relative: string): string | undefined {
 }
 
 /** Whether `path` is the folder itself or below it. */
-export function within(folder: string, path: string): boolean {
+export function isInside(path: string, folder: string): boolean {
   const [outer, inner] = [resolve(folder), resolve(path)];
   return inner === outer || inner.startsWith(outer.endsWith(sep) ? outer : outer + sep);
 }

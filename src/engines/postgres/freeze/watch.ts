@@ -91,7 +91,7 @@ export class Watch {
     return this.#session;
   }
 
-  /** The lease now ends `ttlMs` from now. Rejects where the server could not be told. */
+  /** The lease now ends `ttlMs` from now. Rejects where the server did not get it. */
   async renew(ttlMs: number, signal: AbortSignal): Promise<void> {
     if (this.#session.lost.aborted) await this.#reconnect(signal);
     this.#sessionLimit.renew(ttlMs);
@@ -132,7 +132,7 @@ export class Watch {
     const { message } = toQuiesceError(this.#session.lost.reason);
     return {
       code: 'backup-lost',
-      note: `The session in which the backup was begun has ended, and the server ended the backup with it: ${message}`,
+      note: `The session that began the backup has ended, and the server ended the backup with it: ${message}`,
     };
   }
 

@@ -79,7 +79,7 @@ function checkWhole({ id, mode, isStandby, position, restore }: ReceiptClaims): 
   if (mode === 'open' && restore.backupLabel === null) {
     throw incomplete(
       `The receipt of ${id} on the volume was written while the backup was open: its label did not exist yet, and without the label a server would start on this copy and its data would be corrupt.`,
-      `Give the final receipt, which quiesce thaw printed and quiesce receipts keeps: --receipt FILE`,
+      `Give the final receipt with --receipt FILE: quiesce thaw printed it, and quiesce receipts keeps it.`,
     );
   }
   if (!isStandby && position.markerLsn === null) {

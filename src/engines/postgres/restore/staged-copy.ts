@@ -8,7 +8,7 @@ import { keepPrepared, outcomeOf, wasPrepared } from '../../shared/prepared-copy
 import { ControlFileError, readControlFile } from '../data-dir/control-file.ts';
 import { BASE, isFolder, isStagingName, removeStaging } from '../freeze/staged/folder.ts';
 import { compareStaged, readManifest } from '../freeze/staged/manifest.ts';
-import { within } from '../data-dir/volumes.ts';
+import { isInside } from '../data-dir/volumes.ts';
 import { checkLinks, readMajor, readOwnControl } from './find-pgdata.ts';
 import { checkOwner } from './check-owner.ts';
 import { type ReceiptClaims } from './receipt-claims.ts';
@@ -87,7 +87,7 @@ async function openCopy(claims: ReceiptClaims, dataDir: string): Promise<StagedC
     if (isErrno(error, 'ENOENT')) return wanted;
     throw error;
   });
-  if (!within(dataDir, pgdata) || within(join(dataDir, VOLUME_FOLDER), pgdata)) {
+  if (!isInside(pgdata, dataDir) || isInside(pgdata, join(dataDir, VOLUME_FOLDER))) {
     throw receiptInvalid(`${wanted}: the data directory leads out of the volume, to ${pgdata}.`);
   }
   const pidFile = await readPidFile(pgdata);

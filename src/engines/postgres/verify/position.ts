@@ -113,7 +113,7 @@ export function judgeTimeline(position: PostgresPosition, facts: VerifyFacts): V
     ? verdict(true, `Timeline ${found} branched off from ${position.timeline} after the freeze.`)
     : verdict(
         false,
-        `Timeline ${found} branched off from ${position.timeline} before ${position.lsn}: what was written up to the freeze is not on it.`,
+        `Timeline ${found} branched off from ${position.timeline} before ${position.lsn}, so it lacks the last writes before the freeze.`,
       );
 }
 

@@ -223,13 +223,17 @@ class Walker {
     const rmgr = bytes.readUInt8(at + 17);
     const isSwitch = rmgr === RM_XLOG && (info & 0xf0) === XLOG_SWITCH;
     const { segmentSize } = this.#location;
-    // The rest of the segment behind a switch is not used.
+    // The rest of the segment after a switch is unused.
     const end = isSwitch ? Math.ceil(alignedEnd / segmentSize) * segmentSize : alignedEnd;
     const xid = bytes.readUInt32LE(at + 4);
     return new ReadRecord(this.#position, end, xid, rmgr, info, bytes, at, length);
   }
 
-  /** Makes a page the current one. @throws EndOfWal unless its header is what it must be. */
+  /**
+   * Makes a page the current one.
+   *
+   * @throws EndOfWal unless its header is the right one for that page.
+   */
   async #enter(pageStart: number): Promise<PageHeader> {
     if (!this.#reader.holds(pageStart)) {
       await this.#reader.load(pageStart, this.#signal);

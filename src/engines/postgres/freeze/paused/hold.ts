@@ -15,7 +15,7 @@ const PROMOTION_LOOK_EVERY_MS = 100;
 
 /**
  * A standby whose replay is paused. In addition to the evidence of every hold, replay is still
- * paused and has not moved by a byte. This is checked all the time, because somebody else may
+ * paused and has not moved by a byte. This is checked all the time, because another session may
  * resume it.
  */
 export class PausedHold extends PostgresHold {

@@ -93,9 +93,9 @@ async function checkGrants(
 }
 
 /**
- * The journal has the record before replay is paused, so that replay is resumed whatever dies from
- * here on. The dead-man's switch follows at once. Armed earlier, its snapshot would hold replay
- * back.
+ * The journal has the record before replay is paused, so that replay is resumed whichever process
+ * dies from here on. The dead-man's switch follows at once. Armed earlier, its snapshot would hold
+ * replay back.
  */
 async function pause(input: ModeInput, caughtUp: CaughtUp, signal: AbortSignal): Promise<Hold> {
   const { session, context, open } = input;

@@ -14,7 +14,7 @@ import { planFreeze, type FreezePlan } from '../plan.ts';
  * `copy: snapshot`, one volume cut atomically: a sealed freeze, or a crash-consistent one where the
  * server or the grants allow no more.
  *
- * The slow half blocks nobody: the fast checkpoint, as the start of a backup where the plan allows
+ * The slow half blocks no writer: the fast checkpoint, as the start of a backup where the plan allows
  * one. There is no other checkpoint before it, so writers feel its I/O only once.
  */
 export async function prepareSealed(

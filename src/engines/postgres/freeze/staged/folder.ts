@@ -9,7 +9,7 @@ export const BASE = 'base';
 export const MANIFEST = 'manifest.json';
 /** During a restore: the files that were copied live, moved out of PGDATA. */
 export const TORN = 'torn';
-/** During a restore: how far the swap has got. */
+/** During a restore: the progress of the swap. */
 export const SWAP = 'swap.json';
 const OURS = [TORN, BASE, MANIFEST, SWAP] as const;
 
