@@ -1,10 +1,10 @@
 import { type CommandName, COMMANDS } from './commands/index.ts';
 import { QuiesceError } from './errors.ts';
-import { reportFailure, writeTo } from './lib/failure.ts';
-import { didYouMean } from './lib/nearest.ts';
-import { quote } from './lib/printable.ts';
-import { asksForHelp, formatAsked } from './lib/read-flags.ts';
-import { demoCanRun } from './lib/demo-servers.ts';
+import { reportFailure, writeTo } from './lib/command-line/failure.ts';
+import { didYouMean } from './lib/command-line/nearest.ts';
+import { quote } from './lib/command-line/printable.ts';
+import { asksForHelp, formatAsked } from './lib/command-line/read-flags.ts';
+import { demoCanRun } from './lib/command-line/demo-servers.ts';
 import { helpFor, overview } from './shim/help.ts';
 import { SHIM_VERBS, runShim, type ShimVerb } from './shim/shim.ts';
 import { VERSION } from './version.ts';

@@ -9,9 +9,9 @@ import { readCluster } from '../cluster/inventory/read-cluster.ts';
 import { readInventory } from '../cluster/inventory/read-manifests.ts';
 import { survey } from '../cluster/inventory/survey.ts';
 import { QuiesceError } from '../errors.ts';
-import { BadValue, list, oneOf, text, toggle, type Values } from '../lib/flags.ts';
-import { quote } from '../lib/printable.ts';
-import { usage } from '../lib/read-flags.ts';
+import { BadValue, list, oneOf, text, toggle, type Values } from '../lib/command-line/flags.ts';
+import { quote } from '../lib/command-line/printable.ts';
+import { usage } from '../lib/command-line/read-flags.ts';
 import { type Surface, verb } from './verb.ts';
 
 const FLAGS = {

@@ -3,7 +3,7 @@ import { text as readAll } from 'node:stream/consumers';
 import { INJECT_FLAGS, readInjectConfig } from '../cluster/inject/flags.ts';
 import { describeReports, injectManifest } from '../cluster/inject/manifest.ts';
 import { QuiesceError } from '../errors.ts';
-import { text } from '../lib/flags.ts';
+import { text } from '../lib/command-line/flags.ts';
 import { verb } from './verb.ts';
 
 export const run = verb({

@@ -1,5 +1,5 @@
 import { loadRestore } from '../engines/index.ts';
-import { text, toggle } from '../lib/flags.ts';
+import { text, toggle } from '../lib/command-line/flags.ts';
 import {
   type PrepareOutcome,
   type PrepareProgress,

@@ -1,4 +1,4 @@
-import { writeTo } from '../lib/failure.ts';
+import { writeTo } from '../lib/command-line/failure.ts';
 
 /** Work that is over by then shows no progress. */
 const QUIET_MS = 2_000;

@@ -3,7 +3,7 @@ import { readConfig } from '../config/config.ts';
 import * as defaults from '../defaults.ts';
 import { ENGINE_NAMES, loadEngine } from '../engines/index.ts';
 import { writeDuration } from '../lib/duration.ts';
-import { text } from '../lib/flags.ts';
+import { text } from '../lib/command-line/flags.ts';
 import { startSidecar } from '../sidecar/sidecar.ts';
 import { verb } from './verb.ts';
 

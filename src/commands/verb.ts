@@ -1,8 +1,8 @@
 import { QuiesceError } from '../errors.ts';
-import { reportFailure, writeTo } from '../lib/failure.ts';
-import { describeFlags, wrap } from '../lib/flag-help.ts';
-import { type Flag, type Flags, oneOf, type Values } from '../lib/flags.ts';
-import { asksForHelp, formatAsked, readFlags } from '../lib/read-flags.ts';
+import { reportFailure, writeTo } from '../lib/command-line/failure.ts';
+import { describeFlags, wrap } from '../lib/command-line/flag-help.ts';
+import { type Flag, type Flags, oneOf, type Values } from '../lib/command-line/flags.ts';
+import { asksForHelp, formatAsked, readFlags } from '../lib/command-line/read-flags.ts';
 import { Interrupt } from './interrupt.ts';
 import { ProgressLine } from './progress-line.ts';
 

@@ -8,6 +8,7 @@ import { isEngineSetting } from '../engines/names.ts';
 import type { ReplicaMode } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
 import { QuiesceError } from '../errors.ts';
+import { distance } from '../lib/command-line/nearest.ts';
 import type { LogLevel } from '../logger.ts';
 
 export type { Address } from './schema.ts';
@@ -138,18 +139,9 @@ function shown(name: string, value: string | undefined): string {
 
 function unknownKey(name: string, known: ReadonlySet<string>): string {
   const near = [...known].find(
-    (key) => key.replaceAll('_', '') === name.replaceAll('_', '') || distanceOne(key, name),
+    (key) => key.replaceAll('_', '') === name.replaceAll('_', '') || distance(key, name) === 1,
   );
   return near === undefined ? 'unknown key' : `unknown key; did you mean ${near}?`;
-}
-
-/** One letter added, left out or changed. */
-function distanceOne(a: string, b: string): boolean {
-  if (Math.abs(a.length - b.length) > 1) return false;
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start += 1;
-  const [restA, restB] = [a.slice(start), b.slice(start)];
-  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1);
 }
 
 function invalid(issues: readonly ConfigIssue[]): QuiesceError {

@@ -1,6 +1,6 @@
 import { CONTROL_SOCKET, DEEP_TIMEOUT_MS, FREEZE_TIMEOUT_MS, TTL_MS } from '../defaults.ts';
 import { writeDuration } from '../lib/duration.ts';
-import { describeFlags } from '../lib/flag-help.ts';
+import { describeFlags } from '../lib/command-line/flag-help.ts';
 import { FLAGS, type ShimVerb } from './args.ts';
 
 const EXIT_CODES = `Exit codes: 0 done, 1 unexpected, 2 usage, 3 sidecar not reachable, 4 held by another freeze,

@@ -1,6 +1,6 @@
 import { formatDuration } from '../lib/duration.ts';
 import type { Receipt } from '../receipt/receipt.ts';
-import { oneLine } from '../lib/printable.ts';
+import { oneLine } from '../lib/command-line/printable.ts';
 import { asList, asRecord, asText, table } from './table.ts';
 
 type Body = Readonly<Record<string, unknown>>;

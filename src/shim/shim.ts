@@ -3,8 +3,8 @@ import { CONTROL_SOCKET, DEEP_TIMEOUT_MS, FREEZE_TIMEOUT_MS } from '../defaults.
 import type { ErrorBody } from '../errors.ts';
 import { QuiesceError, catalogue } from '../errors.ts';
 import { parseDuration } from '../lib/duration.ts';
-import { errorLine, reportFailure as reportError, writeTo } from '../lib/failure.ts';
-import { formatAsked } from '../lib/read-flags.ts';
+import { errorLine, reportFailure as reportError, writeTo } from '../lib/command-line/failure.ts';
+import { formatAsked } from '../lib/command-line/read-flags.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import type { Arguments, ShimVerb } from './args.ts';
 import { parseArguments } from './args.ts';

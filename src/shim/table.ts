@@ -1,4 +1,4 @@
-import { oneLine } from '../lib/printable.ts';
+import { oneLine } from '../lib/command-line/printable.ts';
 
 type Body = Readonly<Record<string, unknown>>;
 

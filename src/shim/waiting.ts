@@ -1,5 +1,5 @@
 import { isatty } from 'node:tty';
-import { writeTo } from '../lib/failure.ts';
+import { writeTo } from '../lib/command-line/failure.ts';
 import type { ShimVerb } from './args.ts';
 
 /** A signal closes the connection, by which the sidecar knows that its caller has gone. */

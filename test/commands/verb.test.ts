@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parse } from 'yaml';
 import { verb } from '../../src/commands/verb.ts';
 import { QuiesceError } from '../../src/errors.ts';
-import { text } from '../../src/lib/flags.ts';
+import { text } from '../../src/lib/command-line/flags.ts';
 
 afterEach(() => vi.restoreAllMocks());
 

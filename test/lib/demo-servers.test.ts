@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { demoCanRun, embeddedMajors } from '../../src/lib/demo-servers.ts';
+import { demoCanRun, embeddedMajors } from '../../src/lib/command-line/demo-servers.ts';
 
 let dir: string;
 let program: string;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { QuiesceError } from '../../src/errors.ts';
-import { describeFlags } from '../../src/lib/flag-help.ts';
-import { duration, durationText, list, oneOf, text, toggle } from '../../src/lib/flags.ts';
-import { asksForHelp, formatAsked, readFlags } from '../../src/lib/read-flags.ts';
+import { describeFlags } from '../../src/lib/command-line/flag-help.ts';
+import { duration, durationText, list, oneOf, text, toggle } from '../../src/lib/command-line/flags.ts';
+import { asksForHelp, formatAsked, readFlags } from '../../src/lib/command-line/read-flags.ts';
 
 const FLAGS = {
   name: text('NAME', 'who', { required: true, short: 'n' }),

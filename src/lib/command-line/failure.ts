@@ -1,4 +1,4 @@
-import { type ErrorBody, toQuiesceError } from '../errors.ts';
+import { type ErrorBody, toQuiesceError } from '../../errors.ts';
 import { oneLine } from './printable.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { QuiesceError } from '../errors.ts';
+import { QuiesceError } from '../../errors.ts';
 import { BadValue, type Flag, type Flags, type Values } from './flags.ts';
 import { didYouMean } from './nearest.ts';
 import { printable, quote } from './printable.ts';

@@ -1,4 +1,4 @@
-import { durationProblem, parseDuration } from './duration.ts';
+import { durationProblem, parseDuration } from '../duration.ts';
 import { quote } from './printable.ts';
 
 /** A flag of a verb: what it takes, what help says of it, and how its text is read. */
