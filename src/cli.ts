@@ -26,7 +26,7 @@ function isShimVerb(word: string): word is ShimVerb {
   return (SHIM_VERBS as readonly string[]).includes(word);
 }
 
-/** The demo needs a database server, which the image lacks. */
+/** Hides the demo where it cannot run: it needs a database server, and the image has none. */
 function shownCommands(): readonly (readonly [string, string])[] {
   return Object.entries(COMMANDS)
     .filter(([name]) => name !== 'demo' || demoCanRun())
@@ -46,7 +46,7 @@ function say(text: string): number {
 }
 
 const words = process.argv.slice(2);
-// Not awaited at the top: Node starts a script twice as fast as a module, and a script has no such await.
+// No top-level await: the bundle is a script, which Node starts twice as fast as a module.
 void main(words).then(
   (code) => (process.exitCode = code),
   (thrown: unknown) => (process.exitCode = reportFailure(thrown, formatAsked(words))),
