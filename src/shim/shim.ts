@@ -131,7 +131,7 @@ async function verify(args: Arguments, send: Send): Promise<Answer> {
 async function lastReceipt(send: Send): Promise<unknown> {
   const { ok, body } = await read('receipts', send);
   const kept = ok && Array.isArray(body['receipts']) ? body['receipts'].map(asRecord) : [];
-  // Skip freezes that were never in place: their receipts promise nothing.
+  // Skip freezes that failed or are not yet in place: their receipts promise nothing.
   const last = kept.find((one) => typeof one['frozenAt'] === 'string');
   const receipt = last ?? (ok ? body['restored'] : undefined) ?? undefined;
   if (receipt !== undefined) return receipt;

@@ -81,7 +81,7 @@ export function exitOf({ findings, complete }: Diagnosis, failOn: Severity): num
 }
 
 /** For people: one finding after the other, what to do beneath it, and what was looked at. */
-export function describe(diagnosis: Diagnosis): string {
+export function describeDiagnosis(diagnosis: Diagnosis): string {
   const { findings, summary, source, scope } = diagnosis;
   const width = Math.max(...findings.map(({ code }) => code.length), 4);
   const blocks = findings.map((finding) => block(finding, width));
