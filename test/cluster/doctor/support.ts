@@ -20,7 +20,7 @@ export function load(paths: readonly string[], whole = false): Promise<Inventory
 }
 
 export function inventory(objects: readonly object[], more: Partial<Inventory> = {}): Inventory {
-  return { objects: objects as KubeObject[], scope: 'part', unseen: [], now: NOW, ...more };
+  return { objects: objects as KubeObject[], scope: 'part', unexamined: [], now: NOW, ...more };
 }
 
 export function findingsOf(objects: readonly object[], more: Partial<Inventory> = {}) {

@@ -13,15 +13,15 @@ export const annotationRules: readonly PodRule[] = [
     title: 'Annotations of the sidecar or of hooks on the workload instead of its pod template',
     why: 'The sidecar’s settings and Velero’s hooks are read from the pod; on the workload they do nothing.',
     fix: 'Move them to spec.template.metadata.annotations.',
-    *check({ subject, view }) {
-      if (subject.kind === 'Pod' || view.live !== undefined) return;
-      const keys = Object.keys(annotationsOf(subject.object)).filter(
+    *check({ workload, view }) {
+      if (workload.kind === 'Pod' || view.live !== undefined) return;
+      const keys = Object.keys(annotationsOf(workload.object)).filter(
         (key) =>
           (concernsSidecar(key) || key.includes(BACKUP_HOOK)) &&
           key !== INJECT_LABEL &&
           annotationsOf(view.pod)[key] === undefined,
       );
-      if (keys.length > 0) yield `The ${subject.kind} itself has ${keys.join(', ')}.`;
+      if (keys.length > 0) yield `The ${workload.kind} itself has ${keys.join(', ')}.`;
     },
   },
   {
@@ -45,12 +45,12 @@ export const annotationRules: readonly PodRule[] = [
     why: 'It is left unread: order, dependencies and what a restore brings back are not what its author means. The sidecar does not depend on it.',
     fix: 'Mend or remove the annotation; docs/webhook.md lists them with their values.',
     always: true,
-    *check({ subject, view, ignored }) {
+    *check({ workload, view, ignored }) {
       for (const { field, message } of ignored) yield `${field} ${message}.`;
-      if (subject.kind === 'Pod' || view.live !== undefined) return;
-      const above = readSettings(annotationsOf(subject.object)).ignored;
+      if (workload.kind === 'Pod' || view.live !== undefined) return;
+      const above = readSettings(annotationsOf(workload.object)).ignored;
       for (const { field, message } of above) {
-        yield `${field} on the ${subject.kind} itself ${message}.`;
+        yield `${field} on the ${workload.kind} itself ${message}.`;
       }
     },
   },
@@ -61,9 +61,9 @@ export const annotationRules: readonly PodRule[] = [
     why: 'The workload’s counts, and whoever reads the template believes something else.',
     fix: 'Remove one of the two, or make them say the same.',
     always: true,
-    *check({ subject, view }) {
-      if (subject.kind === 'Pod' || view.live !== undefined) return;
-      const found = differences(annotationsOf(subject.object), annotationsOf(view.pod));
+    *check({ workload, view }) {
+      if (workload.kind === 'Pod' || view.live !== undefined) return;
+      const found = differences(annotationsOf(workload.object), annotationsOf(view.pod));
       for (const { field, message } of found) yield `${field} ${message}.`;
     },
   },
@@ -73,10 +73,10 @@ export const annotationRules: readonly PodRule[] = [
     title: 'A label or an annotation that is no text',
     why: 'YAML makes a number or a boolean of what is not quoted, and a list of what looks like one: the API server refuses the object.',
     fix: 'Put the value in quotes.',
-    *check({ subject, view }, { catalog }) {
+    *check({ workload, view }, { catalog }) {
       if (view.live !== undefined) return;
-      const given = catalog.given(subject.object);
-      const pod = subject.kind === 'Pod' ? given : at(given, 'spec', 'template');
+      const given = catalog.given(workload.object);
+      const pod = workload.kind === 'Pod' ? given : at(given, 'spec', 'template');
       const aliases = Object.values(ALIASES);
       const all = new Set([given, pod]);
       for (const [key, value] of [...all].flatMap(labelsAndAnnotations)) {

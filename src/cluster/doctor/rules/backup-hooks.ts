@@ -1,15 +1,15 @@
 import { hookKey, VERBS } from '../../inject/hooks.ts';
-import { backupCalls, type Call, repeated, verbOf } from '../backup-hooks.ts';
-import type { Facts } from '../../inventory/pod-facts.ts';
-import { GOOD, hooksOf, ownHooks } from '../hooks.ts';
+import { backupCalls, type QuiesceCall, repeated, verbOf } from '../backup-hooks.ts';
+import type { PodFacts } from '../../inventory/pod-facts.ts';
+import { CORRECT_COMMANDS, hooksOf, ownHooks } from '../hooks.ts';
 import type { PodRule } from '../rule.ts';
 import type { Velero } from '../../inventory/velero.ts';
 
 /** The backups that take the pod and do not call this; `undefined`: none takes it. */
-function lacking(
+function backupsLacking(
   velero: Velero,
-  facts: Facts,
-  isCalled: (call: Call) => boolean,
+  facts: PodFacts,
+  isCalled: (call: QuiesceCall) => boolean,
 ): readonly string[] | undefined {
   const backups = backupCalls(velero, facts);
   if (backups.length === 0) return undefined;
@@ -17,12 +17,12 @@ function lacking(
 }
 
 /** Some backups may bring hooks of their own, and these do not. */
-function nor(names: readonly string[] = []): string {
+function norIn(names: readonly string[] = []): string {
   return names.length === 0 ? '' : ` Nor has spec.hooks of ${names.join(', ')}.`;
 }
 
 /** Of the backups that bring both hooks themselves, those that bring only one of them. */
-function* halfBackups(velero: Velero, facts: Facts): Iterable<string> {
+function* halfBackups(velero: Velero, facts: PodFacts): Iterable<string> {
   for (const { name, calls } of backupCalls(velero, facts)) {
     const real = calls.filter(({ harmless }) => !harmless);
     const verbs = new Set(real.map(({ verb }) => verb));
@@ -40,12 +40,12 @@ export const backupHookRules: readonly PodRule[] = [
     severity: 'error',
     title: 'A sidecar without Velero hooks',
     why: 'Nobody tells it to freeze: the volume is copied while the server writes.',
-    fix: `Add the hook annotations to the pod template (${GOOD}), or let the webhook or quiesce inject do it.`,
+    fix: `Add the hook annotations to the pod template (${CORRECT_COMMANDS}), or let the webhook or quiesce inject do it.`,
     *check(facts, { velero }) {
       if (facts.sidecar === undefined || hooksOf(facts).length > 0) return;
-      const without = lacking(velero, facts, () => true);
+      const without = backupsLacking(velero, facts, () => true);
       if (without?.length === 0) return;
-      yield `It has the sidecar, and neither ${hookKey('pre', 'command')} nor ${hookKey('post', 'command')}.${nor(without)}`;
+      yield `It has the sidecar, and neither ${hookKey('pre', 'command')} nor ${hookKey('post', 'command')}.${norIn(without)}`;
     },
   },
   {
@@ -53,20 +53,20 @@ export const backupHookRules: readonly PodRule[] = [
     severity: 'error',
     title: 'One of the two hooks is missing',
     why: 'A freeze without a thaw ends by its lease, and its backup is not consistent; a thaw without a freeze always fails.',
-    fix: `Add the other: ${GOOD}.`,
+    fix: `Add the other: ${CORRECT_COMMANDS}.`,
     *check(facts, { velero }) {
       const annotated = hooksOf(facts);
       if (facts.sidecar !== undefined && annotated.length === 0) yield* halfBackups(velero, facts);
       const [own] = ownHooks(facts);
       if (own === undefined || annotated.length !== 1) return;
       const other = own.phase === 'pre' ? 'post' : 'pre';
-      const without = lacking(
+      const without = backupsLacking(
         velero,
         facts,
         ({ verb, harmless }) => verb === VERBS[other] && !harmless,
       );
       if (without?.length === 0) return;
-      yield `It has ${hookKey(own.phase, 'command')}, and no ${hookKey(other, 'command')}.${nor(without)}`;
+      yield `It has ${hookKey(own.phase, 'command')}, and no ${hookKey(other, 'command')}.${norIn(without)}`;
     },
   },
   {

@@ -1,6 +1,6 @@
 import { entryOf } from '../../../engines/names.ts';
 import { FILE_BACKUP_EXCLUDES, RUN_VOLUME, STATE_VOLUME } from '../../objects/names.ts';
-import type { Facts } from '../../inventory/pod-facts.ts';
+import type { PodFacts } from '../../inventory/pod-facts.ts';
 import {
   type Catalog,
   type KubeObject,
@@ -21,20 +21,20 @@ interface Claim {
 }
 
 /** The claims behind the volumes of a pod, as far as they can be seen. */
-function claimsOf({ subject, view, pod }: Facts, catalog: Catalog): readonly Claim[] {
+function claimsOf({ workload, view, pod }: PodFacts, catalog: Catalog): readonly Claim[] {
   const kind = 'PersistentVolumeClaim';
   const direct = (pod.spec?.volumes ?? []).flatMap((volume): Claim[] => {
     const name = textAt(volume, 'persistentVolumeClaim', 'claimName');
-    const object = name === undefined ? undefined : catalog.get(kind, subject.namespace, name);
+    const object = name === undefined ? undefined : catalog.get(kind, workload.namespace, name);
     return object === undefined ? [] : [{ volume: volume.name, name: name ?? '', object }];
   });
   if (view.live !== undefined) return direct;
-  const templates = subject.claimTemplates.flatMap((object): Claim[] => {
+  const templates = workload.claimTemplates.flatMap((object): Claim[] => {
     const volume = object.metadata?.name ?? '';
-    const pattern = new RegExp(`^${volume}-${subject.name}-\\d+$`);
+    const pattern = new RegExp(`^${volume}-${workload.name}-\\d+$`);
     const made = catalog
       .all(kind)
-      .filter((one) => namespaceOf(one) === subject.namespace)
+      .filter((one) => namespaceOf(one) === workload.namespace)
       .filter((one) => pattern.test(one.metadata?.name ?? ''))
       .map((one) => ({ volume, name: one.metadata?.name ?? '', object: one }));
     return [{ volume, name: `${volume} (template)`, object }, ...made];
@@ -43,7 +43,7 @@ function claimsOf({ subject, view, pod }: Facts, catalog: Catalog): readonly Cla
 }
 
 /** All of these volumes are cut as one group, at one moment. */
-function areOneGroup(facts: Facts, catalog: Catalog): boolean {
+function areOneGroup(facts: PodFacts, catalog: Catalog): boolean {
   const claims = claimsOf(facts, catalog);
   const groups = facts.volumes.map((volume) => {
     const own = claims.filter((claim) => claim.volume === volume);
@@ -127,16 +127,16 @@ export const copyRules: readonly PodRule[] = [
     fix: `Remove the label ${EXCLUDE}, or leave the workload out on purpose with quiesce.dev/inject: "false".`,
     *check(facts, { catalog }) {
       if (facts.sidecar === undefined) return;
-      const { subject, pod, data } = facts;
+      const { workload, pod, data } = facts;
       const claims = claimsOf(facts, catalog).filter(({ volume }) => volume === data?.volume);
       for (const { name, object } of claims) {
         if (labelsOf(object)[EXCLUDE] === 'true')
           yield `Its claim ${name} has the label ${EXCLUDE}.`;
       }
       if (labelsOf(pod)[EXCLUDE] === 'true') yield `Its pods have the label ${EXCLUDE}.`;
-      const namespace = catalog.getGlobal('Namespace', subject.namespace);
+      const namespace = catalog.getGlobal('Namespace', workload.namespace);
       if (labelsOf(namespace)[EXCLUDE] === 'true') {
-        yield `Its namespace ${subject.namespace} has the label ${EXCLUDE}.`;
+        yield `Its namespace ${workload.namespace} has the label ${EXCLUDE}.`;
       }
     },
   },

@@ -2,7 +2,7 @@ import { entryOf, isEngineSetting, type Login } from '../../../engines/names.ts'
 import { Environment } from '../../inject/environment.ts';
 import type { EnvVar } from '../../objects/pod.ts';
 import { isWithin } from '../../inject/volumes.ts';
-import type { Facts } from '../../inventory/pod-facts.ts';
+import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
 import type { PodRule } from '../rule.ts';
 
@@ -20,7 +20,7 @@ export interface SecretUse {
 }
 
 /** The Secrets of a sidecar. */
-export function secretUses({ sidecar, database, settings }: Facts): readonly SecretUse[] {
+export function secretUses({ sidecar, database, settings }: PodFacts): readonly SecretUse[] {
   const shared = new Set(
     [...(database?.container.env ?? []), ...(database?.container.envFrom ?? [])].flatMap(
       (one) => secretOf(one)?.name ?? [],
@@ -74,7 +74,7 @@ export const credentialRules: readonly PodRule[] = [
     why: 'The sidecar starts without a login (ENGINE_AUTH), or its container does not start.',
     fix: 'Create the Secret in the pod’s namespace, or name the right one.',
     *check(facts, { catalog }) {
-      const { namespace } = facts.subject;
+      const { namespace } = facts.workload;
       for (const use of secretUses(facts)) {
         if (exists(catalog, namespace, use) === false) {
           const where =
@@ -93,7 +93,7 @@ export const credentialRules: readonly PodRule[] = [
     *check(facts, { catalog }) {
       const engine = facts.database?.profile.name;
       for (const use of secretUses(facts)) {
-        const secret = catalog.get('Secret', facts.subject.namespace, use.name);
+        const secret = catalog.get('Secret', facts.workload.namespace, use.name);
         if (secret === undefined) continue;
         const keys = keysOf(secret);
         if (use.key !== undefined) {
@@ -149,13 +149,13 @@ export const credentialRules: readonly PodRule[] = [
 ];
 
 /** A login over the server's own socket may need no password. */
-function usesSocket({ env }: Facts, { socket }: Login): boolean {
+function usesSocket({ env }: PodFacts, { socket }: Login): boolean {
   if (socket === undefined) return false;
   return env.plain(socket, `${socket}_DEFAULT`)?.startsWith('/') === true;
 }
 
 /** A connection string in plain text that names no user brings none. */
-function bringsPassword({ env }: Facts, { password, others, url }: Login): boolean {
+function bringsPassword({ env }: PodFacts, { password, others, url }: Login): boolean {
   const given = (name: string): boolean =>
     ['', '_FILE', '_DEFAULT'].some((form) => env.has(`${name}${form}`));
   if ([password, ...others].some(given)) return true;

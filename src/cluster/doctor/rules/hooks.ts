@@ -5,26 +5,33 @@ import { CONTAINER } from '../../objects/names.ts';
 import { parseDuration } from '../../../lib/duration.ts';
 import { QuiesceError } from '../../../errors.ts';
 import { type Arguments, parseArguments } from '../../../shim/args.ts';
-import type { Facts } from '../../inventory/pod-facts.ts';
-import { GOOD, type Hook, hooksOf, isOneWord, ownHooks, PHASES } from '../hooks.ts';
+import type { PodFacts } from '../../inventory/pod-facts.ts';
+import {
+  CORRECT_COMMANDS,
+  type HookAnnotations,
+  hooksOf,
+  isOneWord,
+  ownHooks,
+  PHASES,
+} from '../hooks.ts';
 import type { PodRule } from '../rule.ts';
 
 /** How long a freeze lasts at the least, a volume: Velero looks for a snapshot every five seconds. */
 const POLL_MS = 5_000;
 
 /** Those whose command can be run as it is. */
-function sound(facts: Facts): readonly Hook[] {
+function runnable(facts: PodFacts): readonly HookAnnotations[] {
   return ownHooks(facts).filter(
     (hook) => !isOneWord(hook.command) && problemOf(hook) === undefined,
   );
 }
 
-function flagsOf({ phase, words }: Hook): Arguments {
+function flagsOf({ phase, words }: HookAnnotations): Arguments {
   return parseArguments(VERBS[phase], words.slice(2));
 }
 
 /** What quiesce would say of its command line. */
-function problemOf(hook: Hook): string | undefined {
+function problemOf(hook: HookAnnotations): string | undefined {
   const { phase, words } = hook;
   if (words[1] !== VERBS[phase]) {
     return `runs quiesce ${words[1] ?? ''}, and must run quiesce ${VERBS[phase]}`.replace(
@@ -48,7 +55,7 @@ function problemOf(hook: Hook): string | undefined {
 }
 
 /** How long Velero waits for it. */
-function limitOf({ timeout }: Hook): number {
+function limitOf({ timeout }: HookAnnotations): number {
   return (timeout === undefined ? undefined : parseGoDuration(timeout)) ?? HOOK_TIMEOUT_MS;
 }
 
@@ -71,7 +78,7 @@ export const hookRules: readonly PodRule[] = [
     severity: 'error',
     title: 'The command of a hook is no JSON array',
     why: 'Velero takes it as the name of one program, blanks and all; no shell splits it.',
-    fix: `Write a JSON array: ${GOOD}.`,
+    fix: `Write a JSON array: ${CORRECT_COMMANDS}.`,
     *check(facts) {
       for (const { phase, command } of ownHooks(facts)) {
         if (isOneWord(command)) yield `${hookKey(phase, 'command')} is ${shorten(command)}.`;
@@ -83,7 +90,7 @@ export const hookRules: readonly PodRule[] = [
     severity: 'error',
     title: 'A hook calls quiesce in a way that it refuses, or for something else',
     why: 'The hook fails in every backup.',
-    fix: `Write ${GOOD}; quiesce freeze --help lists the flags.`,
+    fix: `Write ${CORRECT_COMMANDS}; quiesce freeze --help lists the flags.`,
     *check(facts) {
       for (const hook of ownHooks(facts)) {
         const problem = isOneWord(hook.command) ? undefined : problemOf(hook);
@@ -173,11 +180,11 @@ export const hookRules: readonly PodRule[] = [
     why: 'Velero abandons a late hook without stopping it: the database could freeze after everybody has left.',
     fix: 'Keep the freeze’s --timeout (or QUIESCE_FREEZE_TIMEOUT) some seconds below the hook’s timeout; quiesce.dev/hook-timeout sets both.',
     *check(facts) {
-      const pre = sound(facts).find(({ phase }) => phase === 'pre');
+      const pre = runnable(facts).find(({ phase }) => phase === 'pre');
       if (pre === undefined) return;
       const flag = flagsOf(pre).timeout;
-      const told = facts.env.plain('QUIESCE_FREEZE_TIMEOUT');
-      const ms = parseDuration(flag ?? told ?? '') ?? FREEZE_TIMEOUT_MS;
+      const configured = facts.env.plain('QUIESCE_FREEZE_TIMEOUT');
+      const ms = parseDuration(flag ?? configured ?? '') ?? FREEZE_TIMEOUT_MS;
       const limit = limitOf(pre);
       if (ms < limit) return;
       const by = flag === undefined ? 'QUIESCE_FREEZE_TIMEOUT' : '--timeout';
@@ -192,7 +199,7 @@ export const hookRules: readonly PodRule[] = [
     why: 'It ends while the volumes are being copied or the thaw is still on its way: the backup is not consistent.',
     fix: 'Make quiesce.dev/ttl longer, or leave it out: 10m where writers go on, 60s where they wait.',
     *check(facts) {
-      const hooks = sound(facts);
+      const hooks = runnable(facts);
       const pre = hooks.find(({ phase }) => phase === 'pre');
       const post = hooks.find(({ phase }) => phase === 'post');
       const flag = pre === undefined ? undefined : flagsOf(pre).ttl;

@@ -1,4 +1,4 @@
-import type { ObjectRef, Unseen } from '../../inventory/catalog.ts';
+import type { ObjectRef, Unexamined } from '../../inventory/catalog.ts';
 import type { Finding, RuleText } from '../rule.ts';
 
 export const NOT_LOOKED_AT = {
@@ -10,7 +10,7 @@ export const NOT_LOOKED_AT = {
 } as const satisfies RuleText;
 
 /** Never silence: what was not seen is said. What only some checks need is worth knowing, no more. */
-export function unseenFinding({ resource, namespace, reason, optional }: Unseen): Finding {
+export function notExaminedFinding({ resource, namespace, reason, optional }: Unexamined): Finding {
   const object: ObjectRef =
     namespace === undefined
       ? { kind: 'Resource', name: resource }

@@ -1,7 +1,7 @@
 import { ANNOTATIONS, CONTAINER, INJECT_LABEL } from '../../objects/names.ts';
 import { hookKey } from '../../inject/hooks.ts';
 import { inject } from '../../inject/inject.ts';
-import type { Facts } from '../../inventory/pod-facts.ts';
+import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { keysOf } from '../../objects/json-patch.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
 import { annotationsOf, labelsOf, listAt, textAt } from '../../inventory/catalog.ts';
@@ -9,7 +9,7 @@ import type { PodRule } from '../rule.ts';
 
 const LABEL = `${INJECT_LABEL}: "true"`;
 /** Is protection of this pod asked for, or given, in any way? */
-function isMeant({ optIn, sidecar, native, annotations }: Facts): boolean {
+function isMeant({ optIn, sidecar, native, annotations }: PodFacts): boolean {
   return (
     optIn !== undefined ||
     sidecar !== undefined ||
@@ -18,13 +18,14 @@ function isMeant({ optIn, sidecar, native, annotations }: Facts): boolean {
   );
 }
 
-function isMisplaced({ subject, optIn }: Facts): boolean {
-  const elsewhere = subject.kind !== 'Pod' && labelsOf(subject.object)[INJECT_LABEL] !== undefined;
+function isMisplaced({ workload, optIn }: PodFacts): boolean {
+  const elsewhere =
+    workload.kind !== 'Pod' && labelsOf(workload.object)[INJECT_LABEL] !== undefined;
   return optIn === undefined && elsewhere;
 }
 
-function whereToLabel({ subject }: Facts): string {
-  const { operator, kind } = subject;
+function whereToLabel({ workload }: PodFacts): string {
+  const { operator, kind } = workload;
   if (operator !== undefined) {
     return `Give its pods the label ${LABEL} through ${operator}, from which the operator makes them (CloudNativePG: spec.inheritedMetadata.labels), or ${INJECT_LABEL}: "false" to leave it out on purpose.`;
   }
@@ -37,13 +38,13 @@ function volumesText(volumes: readonly string[]): string {
 }
 
 /** A database that nobody has said anything about. */
-function isForgotten(facts: Facts): boolean {
+function isForgotten(facts: PodFacts): boolean {
   const said = facts.unfrozen || isMeant(facts) || isMisplaced(facts);
   return keptOn(facts).length > 0 && !said;
 }
 
 /** The volumes with a life of their own, were it only a folder of the node. */
-function keptOn({ persistent, data }: Facts): readonly string[] {
+function keptOn({ persistent, data }: PodFacts): readonly string[] {
   return persistent.length === 0 && data?.onHost === true ? [data.volume] : persistent;
 }
 
@@ -87,8 +88,8 @@ export const protectionRules: readonly PodRule[] = [
     why: 'quiesce cannot freeze it. If it keeps data, its backup is crash-consistent.',
     fix: `Back it up by its own means. If it is a database that quiesce knows under another name, set ${ANNOTATIONS.engine}; ${INJECT_LABEL}: "false" says that you know.`,
     *check(facts) {
-      const { subject, resembles, annotations } = facts;
-      const kept = subject.kind === 'StatefulSet' || subject.operator !== undefined;
+      const { workload, resembles, annotations } = facts;
+      const kept = workload.kind === 'StatefulSet' || workload.operator !== undefined;
       const handled = annotations[hookKey('pre', 'command')] !== undefined;
       if (!isForgotten(facts) || resembles || !kept || handled) return;
       yield `It has the ${volumesText(keptOn(facts))}, and neither images nor ports tell an engine that quiesce knows.`;
@@ -118,14 +119,14 @@ export const protectionRules: readonly PodRule[] = [
     why: 'The webhook sees labels of pods. On the StatefulSet itself, or as an annotation, it does nothing.',
     fix: `Move ${LABEL} to spec.template.metadata.labels.`,
     *check(facts) {
-      const { subject, optIn, annotations } = facts;
+      const { workload, optIn, annotations } = facts;
       if (optIn !== undefined) return;
       if (isMisplaced(facts)) {
-        yield `The label ${INJECT_LABEL} is on the ${subject.kind} itself, not on its pod template.`;
+        yield `The label ${INJECT_LABEL} is on the ${workload.kind} itself, not on its pod template.`;
       } else if (annotations[INJECT_LABEL] !== undefined) {
         yield `${INJECT_LABEL} is an annotation of its pods, and must be a label.`;
-      } else if (annotationsOf(subject.object)[INJECT_LABEL] !== undefined) {
-        yield `${INJECT_LABEL} is an annotation of the ${subject.kind}, and must be a label of its pod template.`;
+      } else if (annotationsOf(workload.object)[INJECT_LABEL] !== undefined) {
+        yield `${INJECT_LABEL} is an annotation of the ${workload.kind}, and must be a label of its pod template.`;
       }
     },
   },
@@ -195,8 +196,8 @@ export const protectionRules: readonly PodRule[] = [
     title: 'The sidecar is not what the webhook would add today',
     why: 'It was added by another version or with other settings; what has been changed since does not reach it.',
     fix: 'Create the pods anew: kubectl rollout restart.',
-    *check({ view, pod, annotations, sidecar, optIn }, { hooks, config }) {
-      const known = hooks.some(({ options }) => options !== undefined);
+    *check({ view, pod, annotations, sidecar, optIn }, { webhooks, config }) {
+      const known = webhooks.some(({ options }) => options !== undefined);
       const injected = annotations[ANNOTATIONS.written] !== undefined;
       if (!known || !injected || view.live === undefined || optIn !== 'true') return;
       if (versionOf(sidecar?.image) !== versionOf(config.image)) {

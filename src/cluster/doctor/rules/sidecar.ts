@@ -6,7 +6,7 @@ import { ENGINE_NAMES } from '../../../engines/names.ts';
 import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
 import { securityContext } from '../../inject/security-context.ts';
 import { clean, isWithin } from '../../inject/volumes.ts';
-import type { Facts } from '../../inventory/pod-facts.ts';
+import type { PodFacts } from '../../inventory/pod-facts.ts';
 import type { PodRule } from '../rule.ts';
 
 const OURS = 'QUIESCE_';
@@ -14,7 +14,7 @@ const OURS = 'QUIESCE_';
 const INDIRECT = /_FILE$/;
 
 /** What is wrong with the settings of the sidecar that stand in the pod in plain text. */
-function configIssues({ sidecar, env }: Facts): readonly string[] {
+function configIssues({ sidecar, env }: PodFacts): readonly string[] {
   const given = (sidecar?.env ?? []).filter(({ name }) => name.startsWith(OURS));
   const { shape } = baseSchema(ENGINE_NAMES);
   const values: Record<string, unknown> = {};
@@ -39,19 +39,19 @@ function configIssues({ sidecar, env }: Facts): readonly string[] {
 }
 
 /** The sidecar's mounts of the volume with the data. */
-function dataMounts({ sidecar, data }: Facts): readonly VolumeMount[] {
+function dataMounts({ sidecar, data }: PodFacts): readonly VolumeMount[] {
   return (sidecar?.volumeMounts ?? []).filter(({ name }) => name === data?.volume);
 }
 
 /** Where the database's own mount of it is. */
-function databasePath({ mounts, data }: Facts): string | undefined {
+function databasePath({ mounts, data }: PodFacts): string | undefined {
   const found = mounts
     .filter(({ name, mountPath }) => name === data?.volume && isWithin(data.path, clean(mountPath)))
     .map(({ mountPath }) => clean(mountPath));
   return found.toSorted((a, b) => b.length - a.length)[0];
 }
 
-function mountPaths({ sidecar }: Facts): readonly string[] {
+function mountPaths({ sidecar }: PodFacts): readonly string[] {
   return (sidecar?.volumeMounts ?? []).map(({ mountPath }) => clean(mountPath));
 }
 

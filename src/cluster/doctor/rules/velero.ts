@@ -1,5 +1,5 @@
 import { at, type KubeObject, labelsOf, refOf, textAt } from '../../inventory/catalog.ts';
-import type { Surroundings } from '../../inventory/survey.ts';
+import type { ClusterFacts } from '../../inventory/survey.ts';
 import type { ClusterRule, PodRule } from '../rule.ts';
 import { fileBackupOf, schedulesFor, type VeleroServer } from '../../inventory/velero.ts';
 
@@ -22,7 +22,7 @@ const DRIVERS_KNOW: Readonly<Record<string, RegExp>> = {
 const SNAPSHOTTER_KNOWS = /^csi\.storage\.k8s\.io\//;
 
 /** Is there anything here that Velero should back up, or of Velero itself? */
-function isExpected({ catalog, facts, velero }: Surroundings): boolean {
+function isExpected({ catalog, facts, velero }: ClusterFacts): boolean {
   const stateful = facts.some(({ persistent }) => persistent.length > 0);
   if (catalog.scope === 'cluster') return true;
   return velero.schedules.length > 0 || (catalog.scope === 'set' && stateful);
@@ -33,8 +33,8 @@ function isTooOld({ version }: VeleroServer): boolean {
   return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
 }
 
-function about(object: KubeObject, said: string) {
-  return { object: refOf(object), said };
+function about(object: KubeObject, report: string) {
+  return { object: refOf(object), report };
 }
 
 export const veleroRules: readonly ClusterRule[] = [
@@ -46,10 +46,10 @@ export const veleroRules: readonly ClusterRule[] = [
     fix: 'Install Velero 1.14 or newer (docs/velero.md has the settings that matter).',
     *check(around) {
       const { velero, catalog } = around;
-      if (velero.servers.length > 0 || velero.promised || !isExpected(around)) return;
+      if (velero.servers.length > 0 || velero.willBeInstalled || !isExpected(around)) return;
       if (!catalog.sees('deployments.apps')) return;
       const object = { kind: 'Deployment', name: 'velero', namespace: 'velero' };
-      yield { object, said: 'No Deployment runs a Velero server.' };
+      yield { object, report: 'No Deployment runs a Velero server.' };
     },
   },
   {
@@ -178,7 +178,7 @@ export const veleroRules: readonly ClusterRule[] = [
         const all = objects.map(({ metadata }) => metadata?.name).join(', ');
         const severity = objects.length > 1 ? 'warning' : 'info';
         const message = `No class of ${driver} (${all}) has the label ${CLASS_LABEL}: "true".`;
-        yield { object: refOf(first), said: { message, severity } };
+        yield { object: refOf(first), report: { message, severity } };
       }
     },
   },
@@ -202,7 +202,7 @@ export const backupRules: readonly PodRule[] = [
       if (catalog.scope === 'part' || !catalog.sees('schedules.velero.io')) return;
       if (velero.schedules.length === 0 || schedulesFor(velero, facts).length > 0) return;
       const names = velero.schedules.map(({ metadata }) => metadata?.name).slice(0, 5);
-      yield `None of the Schedules (${names.join(', ')}) covers its pods in ${facts.subject.namespace}.`;
+      yield `None of the Schedules (${names.join(', ')}) covers its pods in ${facts.workload.namespace}.`;
     },
   },
   {

@@ -12,24 +12,27 @@ import {
 } from '../../inventory/catalog.ts';
 import type { ClusterRule, PodRule } from '../rule.ts';
 import { selects } from '../../inventory/selectors.ts';
-import type { Surroundings } from '../../inventory/survey.ts';
-import { calls, type Hook, servingSecret } from '../../inventory/webhook.ts';
+import type { ClusterFacts } from '../../inventory/survey.ts';
+import { isCalledFor, type InjectingWebhook, servingSecret } from '../../inventory/webhook.ts';
 
 const DAY_MS = 86_400_000;
 /** Whatever renews certificates has done it by then: the webhook and cert-manager with a third left. */
 const SOON_MS = 21 * DAY_MS;
 const CONFIGURATIONS = 'mutatingwebhookconfigurations.admissionregistration.k8s.io';
 
-function caOf({ entry }: Hook): readonly X509Certificate[] {
+function caOf({ entry }: InjectingWebhook): readonly X509Certificate[] {
   const text = textAt(entry, 'clientConfig', 'caBundle') ?? '';
   return readBundle(Buffer.from(text, 'base64').toString('utf8'));
 }
 
 /** The certificate that is served, where its Secret is among the objects. */
-function servedOf({ catalog }: Surroundings, hook: Hook): X509Certificate | undefined {
-  const name = servingSecret(hook);
+function servedOf(
+  { catalog }: ClusterFacts,
+  webhook: InjectingWebhook,
+): X509Certificate | undefined {
+  const name = servingSecret(webhook);
   const secret =
-    name === undefined ? undefined : catalog.get('Secret', hook.serviceNamespace, name);
+    name === undefined ? undefined : catalog.get('Secret', webhook.serviceNamespace, name);
   const encoded = textAt(secret, 'data', 'tls.crt') ?? '';
   const plain = textAt(secret, 'stringData', 'tls.crt');
   return readBundle(plain ?? Buffer.from(encoded, 'base64').toString('utf8'))[0];
@@ -44,28 +47,31 @@ function dayOf(ms: number): string {
 }
 
 /** The end of what can be trusted, and of what is served. */
-function ends(around: Surroundings, hook: Hook): readonly { what: string; end: number }[] {
-  const cas = caOf(hook);
-  const served = servedOf(around, hook);
+function ends(
+  around: ClusterFacts,
+  webhook: InjectingWebhook,
+): readonly { what: string; end: number }[] {
+  const cas = caOf(webhook);
+  const served = servedOf(around, webhook);
   return [
     ...(cas.length === 0
       ? []
       : [{ what: 'The CA that the API server trusts', end: Math.max(...cas.map(endOf)) }]),
     ...(served === undefined
       ? []
-      : [{ what: `The certificate in the Secret ${servingSecret(hook)}`, end: endOf(served) }]),
+      : [{ what: `The certificate in the Secret ${servingSecret(webhook)}`, end: endOf(served) }]),
   ];
 }
 
-function* each(around: Surroundings, say: (hook: Hook) => string | undefined) {
-  for (const hook of around.hooks) {
-    const said = say(hook);
-    if (said !== undefined) yield { object: refOf(hook.configuration), said };
+function* each(around: ClusterFacts, say: (webhook: InjectingWebhook) => string | undefined) {
+  for (const webhook of around.webhooks) {
+    const report = say(webhook);
+    if (report !== undefined) yield { object: refOf(webhook.configuration), report };
   }
 }
 
 /** Pods that depend on the webhook, because nobody else gives them their sidecar. */
-function waiting({ facts }: Surroundings): boolean {
+function waiting({ facts }: ClusterFacts): boolean {
   return facts.some(({ injection }) => injection !== undefined);
 }
 
@@ -77,11 +83,11 @@ export const webhookRules: readonly ClusterRule[] = [
     why: 'Nobody adds the sidecar: they start unprotected.',
     fix: 'Install the chart (docs/install.md), or write the sidecar into the manifest with quiesce inject.',
     *check(around) {
-      const { catalog, hooks } = around;
-      if (hooks.length > 0 || catalog.scope === 'part' || !catalog.sees(CONFIGURATIONS)) return;
+      const { catalog, webhooks } = around;
+      if (webhooks.length > 0 || catalog.scope === 'part' || !catalog.sees(CONFIGURATIONS)) return;
       if (!waiting(around)) return;
       const object = { kind: 'MutatingWebhookConfiguration', name: 'quiesce' };
-      yield { object, said: `No MutatingWebhookConfiguration is for the label ${INJECT_LABEL}.` };
+      yield { object, report: `No MutatingWebhookConfiguration is for the label ${INJECT_LABEL}.` };
     },
   },
   {
@@ -106,8 +112,8 @@ export const webhookRules: readonly ClusterRule[] = [
     why: 'Pods that are created now start unprotected, or with failurePolicy Fail not at all.',
     fix: 'docs/runbooks/QuiesceWebhookDown.md; afterwards create anew the pods that missed it.',
     *check(around) {
-      yield* each(around, (hook) =>
-        hook.service === undefined ? undefined : whyDown(around, hook),
+      yield* each(around, (webhook) =>
+        webhook.service === undefined ? undefined : whyDown(around, webhook),
       );
     },
   },
@@ -118,12 +124,12 @@ export const webhookRules: readonly ClusterRule[] = [
     why: 'It trusts nobody’s certificate, so the webhook is never heard.',
     fix: 'Self-managed: see the webhook’s log, which says why it could not write caBundle. cert-manager: see that its CA injector runs.',
     *check(around) {
-      yield* each(around, (hook) => {
-        const text = textAt(hook.entry, 'clientConfig', 'caBundle') ?? '';
+      yield* each(around, (webhook) => {
+        const text = textAt(webhook.entry, 'clientConfig', 'caBundle') ?? '';
         // In a manifest it is left out on purpose: the webhook or cert-manager writes it.
-        const live = hook.configuration.metadata?.uid !== undefined;
+        const live = webhook.configuration.metadata?.uid !== undefined;
         if (text === '' && !live) return undefined;
-        return caOf(hook).length > 0 ? undefined : 'Its caBundle holds no certificate.';
+        return caOf(webhook).length > 0 ? undefined : 'Its caBundle holds no certificate.';
       });
     },
   },
@@ -134,8 +140,8 @@ export const webhookRules: readonly ClusterRule[] = [
     why: 'The API server refuses it: pods start unprotected, or with failurePolicy Fail not at all.',
     fix: 'docs/runbooks/QuiesceCertificateExpiring.md.',
     *check(around) {
-      yield* each(around, (hook) => {
-        const over = ends(around, hook).filter(({ end }) => end <= around.catalog.now);
+      yield* each(around, (webhook) => {
+        const over = ends(around, webhook).filter(({ end }) => end <= around.catalog.now);
         return over.length === 0
           ? undefined
           : over.map(({ what, end }) => `${what} expired on ${dayOf(end)}.`).join(' ');
@@ -150,8 +156,8 @@ export const webhookRules: readonly ClusterRule[] = [
     fix: 'docs/runbooks/QuiesceCertificateExpiring.md.',
     *check(around) {
       const { now } = around.catalog;
-      yield* each(around, (hook) => {
-        const soon = ends(around, hook).filter(({ end }) => end > now && end <= now + SOON_MS);
+      yield* each(around, (webhook) => {
+        const soon = ends(around, webhook).filter(({ end }) => end > now && end <= now + SOON_MS);
         return soon.length === 0
           ? undefined
           : soon.map(({ what, end }) => `${what} expires on ${dayOf(end)}.`).join(' ');
@@ -165,10 +171,10 @@ export const webhookRules: readonly ClusterRule[] = [
     why: 'It is signed by another CA, or for another name: the webhook is never heard.',
     fix: 'Put the CA that signed it into caBundle, and see that the certificate is for SERVICE.NAMESPACE.svc.',
     *check(around) {
-      yield* each(around, (hook) => {
-        const [cas, served] = [caOf(hook), servedOf(around, hook)];
+      yield* each(around, (webhook) => {
+        const [cas, served] = [caOf(webhook), servedOf(around, webhook)];
         if (served === undefined || cas.length === 0) return undefined;
-        const host = `${hook.serviceName}.${hook.serviceNamespace}.svc`;
+        const host = `${webhook.serviceName}.${webhook.serviceNamespace}.svc`;
         if (served.checkHost(host) === undefined) return `What it serves is not for ${host}.`;
         const trusted = cas.some(
           (ca) => served.verify(ca.publicKey) || served.fingerprint256 === ca.fingerprint256,
@@ -202,18 +208,18 @@ export const webhookPodRules: readonly PodRule[] = [
     title: 'The webhook is not called for a pod with the label',
     why: 'The selectors of its configuration leave out the namespace or the pod: it starts unprotected.',
     fix: 'Take the namespace out of webhook.excludedNamespaces, or give it the labels of webhook.namespaceMatchExpressions.',
-    *check(facts, { hooks, catalog }) {
-      if (facts.injection?.outcome !== 'injected' || hooks.length === 0) return;
-      const answers = hooks.map((hook) => calls(catalog, hook, facts));
+    *check(facts, { webhooks, catalog }) {
+      if (facts.injection?.outcome !== 'injected' || webhooks.length === 0) return;
+      const answers = webhooks.map((webhook) => isCalledFor(catalog, webhook, facts));
       if (answers.some((answer) => answer !== false)) return;
-      const names = hooks.map(({ configuration }) => configuration.metadata?.name).join(', ');
-      yield `${names} leaves out its namespace ${facts.subject.namespace}, or its labels.`;
+      const names = webhooks.map(({ configuration }) => configuration.metadata?.name).join(', ');
+      yield `${names} leaves out its namespace ${facts.workload.namespace}, or its labels.`;
     },
   },
 ];
 
-function whyDown({ catalog }: Surroundings, hook: Hook): string | undefined {
-  const { serviceNamespace, serviceName, deployment, service } = hook;
+function whyDown({ catalog }: ClusterFacts, webhook: InjectingWebhook): string | undefined {
+  const { serviceNamespace, serviceName, deployment, service } = webhook;
   const place = `${serviceNamespace}/${serviceName}`;
   const slices = catalog
     .all('EndpointSlice.discovery.k8s.io')
