@@ -10,8 +10,9 @@ export const annotationRules: readonly PodRule[] = [
   {
     code: 'ANNOTATION_MISPLACED',
     severity: 'warning',
-    title: 'Annotations of the sidecar or of hooks on the workload instead of its pod template',
-    why: 'The sidecar’s settings and Velero’s hooks are read from the pod; on the workload they do nothing.',
+    title:
+      'Annotations for the sidecar or for hooks are on the workload instead of its pod template',
+    why: 'The webhook and Velero read these annotations from the pod. On the workload they have no effect.',
     fix: 'Move them to spec.template.metadata.annotations.',
     *check({ workload, view }) {
       if (workload.kind === 'Pod' || view.live !== undefined) return;
@@ -27,9 +28,9 @@ export const annotationRules: readonly PodRule[] = [
   {
     code: 'ANNOTATION_INVALID',
     severity: 'error',
-    title: 'An annotation for the sidecar that cannot be followed',
-    why: 'The webhook adds no sidecar then: the pod starts unprotected, or with failurePolicy Fail not at all.',
-    fix: 'Mend the annotation on the pod template; docs/webhook.md lists them.',
+    title: 'An annotation for the sidecar is invalid',
+    why: 'The webhook then adds no sidecar: the pod starts unprotected, or does not start if failurePolicy is Fail.',
+    fix: 'Correct the annotation on the pod template; docs/webhook.md lists them.',
     *check({ injection, issues, optIn, sidecar }) {
       if (optIn === 'false') return;
       const found = injection?.outcome === 'invalid' ? injection.issues : [];
@@ -41,9 +42,9 @@ export const annotationRules: readonly PodRule[] = [
   {
     code: 'ANNOTATION_IGNORED',
     severity: 'warning',
-    title: 'An annotation with a value that says nothing, or that nobody knows',
-    why: 'It is left unread: order, dependencies and what a restore brings back are not what its author means. The sidecar does not depend on it.',
-    fix: 'Mend or remove the annotation; docs/webhook.md lists them with their values.',
+    title: 'An annotation is unknown, or its value is invalid',
+    why: 'It is ignored: order, dependencies and the extent of a restore are not what its author intended. The sidecar does not depend on it.',
+    fix: 'Correct or remove the annotation; docs/webhook.md lists them with their values.',
     always: true,
     *check({ workload, view, ignored }) {
       for (const { field, message } of ignored) yield `${field} ${message}.`;
@@ -57,9 +58,9 @@ export const annotationRules: readonly PodRule[] = [
   {
     code: 'ANNOTATIONS_DIFFER',
     severity: 'warning',
-    title: 'A workload and its pod template say different things of the application',
-    why: 'The workload’s counts, and whoever reads the template believes something else.',
-    fix: 'Remove one of the two, or make them say the same.',
+    title: 'A workload and its pod template describe the application differently',
+    why: 'The annotation of the workload applies, and the one on the template misleads its readers.',
+    fix: 'Remove one of the two annotations, or give both the same value.',
     always: true,
     *check({ workload, view }) {
       if (workload.kind === 'Pod' || view.live !== undefined) return;
@@ -70,9 +71,9 @@ export const annotationRules: readonly PodRule[] = [
   {
     code: 'VALUE_NOT_TEXT',
     severity: 'error',
-    title: 'A label or an annotation that is no text',
-    why: 'YAML makes a number or a boolean of what is not quoted, and a list of what looks like one: the API server refuses the object.',
-    fix: 'Put the value in quotes.',
+    title: 'A label or an annotation is not a string',
+    why: 'YAML turns unquoted text into a number, a boolean or a list, and the API server refuses the object.',
+    fix: 'Quote the value.',
     *check({ workload, view }, { catalog }) {
       if (view.live !== undefined) return;
       const given = catalog.given(workload.object);
