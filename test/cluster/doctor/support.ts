@@ -10,7 +10,7 @@ export const CLEAN = resolve('test/cluster/doctor/fixtures/clean');
 
 export const NOW = Date.parse('2026-06-01T00:00:00Z');
 
-/** Names of the files in a folder, without their ending. */
+/** Names of the manifests in a folder, without their extension. */
 export function namesIn(folder: string): readonly string[] {
   return readdirSync(folder).map((name) => basename(name, '.yaml'));
 }

@@ -18,7 +18,9 @@ function backupsLacking(
 
 /** A sentence about the backups whose own hooks do not call quiesce either. */
 function norIn(names: readonly string[] = []): string {
-  return names.length === 0 ? '' : ` Nor does spec.hooks of ${names.join(', ')} have it.`;
+  return names.length === 0
+    ? ''
+    : ` Nor does spec.hooks of ${names.join(', ')} run such a command.`;
 }
 
 /** The backups whose own hooks call only one of freeze and thaw. */
