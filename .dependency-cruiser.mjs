@@ -26,7 +26,7 @@ export default {
         dynamic: false,
         dependencyTypesNot: ['core', 'type-only'],
         pathNot:
-          '^src/(errors|version|defaults)\\.ts$|^src/shim/|^src/commands/index\\.ts$|^src/lib/(duration|flags|read-flags|flag-help|printable|nearest|failure|demo-servers)\\.ts$',
+          '^src/(errors|version|defaults)\\.ts$|^src/shim/|^src/commands/index\\.ts$|^src/lib/duration\\.ts$|^src/lib/command-line/',
       },
     },
     {

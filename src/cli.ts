@@ -1,10 +1,10 @@
 import { type CommandName, COMMANDS } from './commands/index.ts';
 import { QuiesceError } from './errors.ts';
-import { reportFailure, writeTo } from './lib/failure.ts';
-import { didYouMean } from './lib/nearest.ts';
-import { quote } from './lib/printable.ts';
-import { asksForHelp, formatAsked } from './lib/read-flags.ts';
-import { demoCanRun } from './lib/demo-servers.ts';
+import { reportFailure, writeTo } from './lib/command-line/failure.ts';
+import { didYouMean } from './lib/command-line/nearest.ts';
+import { quote } from './lib/command-line/printable.ts';
+import { asksForHelp, formatAsked } from './lib/command-line/read-flags.ts';
+import { demoCanRun } from './lib/command-line/demo-servers.ts';
 import { helpFor, overview } from './shim/help.ts';
 import { SHIM_VERBS, runShim, type ShimVerb } from './shim/shim.ts';
 import { VERSION } from './version.ts';
@@ -26,7 +26,7 @@ function isShimVerb(word: string): word is ShimVerb {
   return (SHIM_VERBS as readonly string[]).includes(word);
 }
 
-/** The demo needs a database server, which the image lacks. */
+/** Hides the demo where it cannot run: it needs a database server, and the image has none. */
 function shownCommands(): readonly (readonly [string, string])[] {
   return Object.entries(COMMANDS)
     .filter(([name]) => name !== 'demo' || demoCanRun())
@@ -46,7 +46,7 @@ function say(text: string): number {
 }
 
 const words = process.argv.slice(2);
-// Not awaited at the top: Node starts a script twice as fast as a module, and a script has no such await.
+// No top-level await: the bundle is a script, which Node starts twice as fast as a module.
 void main(words).then(
   (code) => (process.exitCode = code),
   (thrown: unknown) => (process.exitCode = reportFailure(thrown, formatAsked(words))),

@@ -1,69 +1,68 @@
 /**
- * Defaults and bounds that several places share: the shim, the sidecar's settings, the HTTP API, the
- * injector, the webhook, the doctor, and the help texts. It imports nothing, so that a hook's shim can
- * load it.
+ * Defaults and bounds shared by the shim, the sidecar's settings, the HTTP API, the injector, the
+ * webhook, the doctor and the help texts. This file imports nothing, so that the shim loads fast.
  */
 
-/** The folder of the control socket, which the containers of a pod share. */
+/** The folder of the control socket. The containers of a pod share it. */
 export const RUN_DIR = '/run/quiesce';
 
 /** QUIESCE_SOCKET. */
 export const CONTROL_SOCKET = `${RUN_DIR}/control.sock`;
 
-/** `sun_path` on Linux holds 108 bytes with the final zero. */
+/** In bytes. `sun_path` on Linux holds 108, with the final zero. */
 export const LONGEST_SOCKET_PATH = 107;
 
 /** QUIESCE_STATE_DIR: journal and receipts. */
 export const STATE_DIR = '/var/lib/quiesce';
 
-/** Port of QUIESCE_CONTROL_ADDR, on loopback only: whoever reaches it can freeze the database. */
+/** Port of QUIESCE_CONTROL_ADDR, on loopback only: any client that reaches it can freeze the database. */
 export const CONTROL_PORT = 8095;
 
 /** QUIESCE_CONTROL_ADDR. */
 export const CONTROL_ADDRESS = `127.0.0.1:${CONTROL_PORT}`;
 
-/** Port of QUIESCE_METRICS_ADDR, of the sidecar and of the webhook. */
+/** Port of QUIESCE_METRICS_ADDR, for the sidecar and the webhook. */
 export const METRICS_PORT = 9095;
 
 /** QUIESCE_METRICS_ADDR: metrics and health, for Prometheus and the kubelet. */
 export const METRICS_ADDRESS = `0.0.0.0:${METRICS_PORT}`;
 
-/** QUIESCE_COPY: one volume, copied atomically. */
+/** QUIESCE_COPY: one volume, snapshotted atomically. */
 export const COPY = 'snapshot';
 
-/** QUIESCE_LOG_LEVEL, and the webhook's. */
+/** QUIESCE_LOG_LEVEL, and the webhook's log level. */
 export const LOG_LEVEL = 'info';
 
-/** QUIESCE_TTL: leases where writers go on, and where they wait. */
+/** QUIESCE_TTL: the lease of a freeze during which writes continue, and of one that blocks them. */
 export const TTL_MS = { flowing: 10 * 60_000, blocked: 60_000 } as const;
 
 /** QUIESCE_TTL_MAX: the longest lease a caller may ask for. */
 export const TTL_MAX_MS = 3_600_000;
 
-/** QUIESCE_FREEZE_TIMEOUT: with what a hook needs around it, it ends before Velero's own timeout. */
+/** QUIESCE_FREEZE_TIMEOUT. Leaves a hook enough time to start and end within Velero's own timeout. */
 export const FREEZE_TIMEOUT_MS = 25_000;
 
-/** Velero's timeout of a hook that names none, or one that Velero cannot read. */
+/** Velero's timeout for a hook that sets none, or sets one that Velero cannot parse. */
 export const HOOK_TIMEOUT_MS = 30_000;
 
-/** What the deep check of a verification may take. */
+/** How long the deep check of a verification may take. */
 export const DEEP_TIMEOUT_MS = 5 * 60_000;
 
-/** What a daemon may take to stop: less than the 30 seconds after which the kubelet kills it. */
+/** How long a daemon may take to stop: less than the 30 s after which the kubelet kills it. */
 export const STOP_WITHIN_MS = 25_000;
 
-/** The longest lease or timeout anybody may ask for; a lease is bounded further by QUIESCE_TTL_MAX. */
+/** The longest lease or timeout a caller may ask for. QUIESCE_TTL_MAX bounds leases further. */
 export const LONGEST_MS = 24 * 3_600_000;
 
-/** What a duration must be, in the words of an error. */
+/** What a duration must be. Error messages put the name of the setting before it. */
 export const DURATION_FORM = 'must be a duration with a unit, such as 500ms, 30s or 10m';
 export const DURATION_TOO_SHORT = 'must be longer than zero';
 export const DURATION_TOO_LONG = `must not be longer than ${LONGEST_MS / 3_600_000}h`;
 
-/** The id of a freeze. */
+/** The id of a freeze, and its form in words. */
 export const ID_PATTERN = /^[A-Za-z0-9._:-]{1,128}$/;
 export const ID_FORM = '1–128 of A-Za-z0-9._:-';
 
-/** The idempotency key of one call, a header's value. */
+/** The idempotency key of one call, which is sent as a header, and its form in words. */
 export const KEY_PATTERN = /^[\u0021-\u007E]{1,255}$/;
 export const KEY_FORM = '1–255 visible ASCII characters';

@@ -35,14 +35,14 @@ async function file(name: string, content: string): Promise<string> {
   return path;
 }
 
-describe('names that a pod refers to', () => {
-  it('count as unset where Kubernetes could not resolve them', async () => {
+describe('references of a pod to optional keys', () => {
+  it('count as unset if Kubernetes could not resolve them', async () => {
     const { settings } = await read({ PGPASSWORD: '$(POSTGRES_PASSWORD)', PGHOST: 'db' });
     expect(settings).not.toHaveProperty('PGPASSWORD');
     expect(settings['PGHOST']).toBe('db');
   });
 
-  it('take NAME_DEFAULT where neither NAME nor NAME_FILE is set, and only then', async () => {
+  it('use NAME_DEFAULT if neither NAME nor NAME_FILE is set, and only then', async () => {
     const user = async (env: Record<string, string>) =>
       (await read({ PGUSER_DEFAULT: 'postgres', ...env })).settings;
     expect((await user({}))['PGUSER']).toBe('postgres');
@@ -52,7 +52,7 @@ describe('names that a pod refers to', () => {
     expect(await user({})).not.toHaveProperty('PGUSER_DEFAULT');
   });
 
-  it('are the engines’ only', async () => {
+  it('exist only for keys of engines', async () => {
     const error = await refusal({ QUIESCE_COPY_DEFAULT: 'files' });
     expect(error.message).toContain('QUIESCE_COPY_DEFAULT');
     expect((await refusal({ QUIESCE_DATA_DIR: '$(X)' })).message).toContain('QUIESCE_DATA_DIR');
@@ -60,7 +60,7 @@ describe('names that a pod refers to', () => {
 });
 
 describe('readConfig', () => {
-  it('needs the engine only, and has a default for the rest', async () => {
+  it('requires only the engine, and has a default for the rest', async () => {
     const config = await read({ PGHOST: 'db', PATH: '/bin' });
     expect(config).toMatchObject({
       engine: 'postgres',
@@ -80,7 +80,7 @@ describe('readConfig', () => {
     expect(config.settings['PGHOST']).toBe('db');
   });
 
-  it('takes every key', async () => {
+  it('reads every key', async () => {
     const config = await read({
       QUIESCE_DATA_DIR: '/data',
       QUIESCE_STATE_DIR: '/state',
@@ -107,7 +107,7 @@ describe('readConfig', () => {
     });
   });
 
-  it('names everything that is wrong at once, and no secret', async () => {
+  it('reports all problems at once, without any secret', async () => {
     const error = await refusal({
       QUIESCE_ENGINE: 'oracle',
       QUIESCE_TTL: '10',
@@ -165,7 +165,7 @@ describe('readConfig', () => {
     expect(error.field).toBe(name);
   });
 
-  it('says which engines there are when none is named', async () => {
+  it('lists the engines if none is set', async () => {
     const error = await readConfig({ env: {}, engines: ['postgres', 'redis'] }).catch(
       (e: unknown) => e,
     );
@@ -174,7 +174,7 @@ describe('readConfig', () => {
     );
   });
 
-  it('keeps the journal off the data volume', async () => {
+  it('refuses a journal on the data volume', async () => {
     const error = await refusal({
       QUIESCE_DATA_DIR: '/data',
       QUIESCE_STATE_DIR: '/data/../data/q',
@@ -183,7 +183,7 @@ describe('readConfig', () => {
     await read({ QUIESCE_DATA_DIR: '/data', QUIESCE_STATE_DIR: '/data-state' });
   });
 
-  it('is not disturbed by the variables of a Kubernetes Service called quiesce', async () => {
+  it('ignores the variables of a Kubernetes Service called quiesce', async () => {
     const beside = await read({
       QUIESCE_SERVICE_HOST: '10.0.0.1',
       QUIESCE_SERVICE_PORT: '443',
@@ -199,7 +199,7 @@ describe('readConfig', () => {
 });
 
 describe('NAME_FILE', () => {
-  it('reads ours and the engine’s, without the last line break', async () => {
+  it('is read for quiesce’s keys and the engine’s, without the last line break', async () => {
     const config = await read({
       QUIESCE_CONTROL_TOKEN_FILE: await file('token', 't0ken\n'),
       QUIESCE_TTL_FILE: await file('ttl', '30s'),
@@ -219,12 +219,12 @@ describe('NAME_FILE', () => {
     expect(config.settings['PGPASSWORD_FILE']).toBeUndefined();
   });
 
-  it('counts beside an empty NAME, which is an unset one', async () => {
+  it('is read if NAME is empty, which counts as unset', async () => {
     const config = await read({ PGPASSWORD: '', PGPASSWORD_FILE: await file('pw', 'a1b2c3\n') });
     expect(config.settings['PGPASSWORD']).toBe('a1b2c3');
   });
 
-  it('is refused beside NAME, and where the file cannot be read or is empty', async () => {
+  it('is refused if NAME is set, too, or if the file cannot be read or is empty', async () => {
     const error = await refusal({
       PGPASSWORD: 'x1y2z3',
       PGPASSWORD_FILE: await file('pw', 'a1b2c3'),
@@ -232,7 +232,7 @@ describe('NAME_FILE', () => {
       QUIESCE_ENGINE_FILE: dir,
       QUIESCE_TTL_FILE: await file('empty', '\n'),
     });
-    expect(error.message).toContain('PGPASSWORD_FILE: is set beside PGPASSWORD');
+    expect(error.message).toContain('PGPASSWORD_FILE: is set as well as PGPASSWORD');
     expect(error.message).toMatch(/QUIESCE_CONTROL_TOKEN_FILE: .*ENOENT/);
     expect(error.message).toContain('QUIESCE_ENGINE_FILE: ');
     expect(error.message).toContain('QUIESCE_TTL_FILE: names an empty file');
@@ -247,7 +247,7 @@ describe('NAME_FILE', () => {
 });
 
 describe('--config', () => {
-  it('takes KEY=VALUE lines; the environment wins, in either form', async () => {
+  it('reads KEY=VALUE lines, which the environment overrides in either form', async () => {
     const path = await file(
       'env',
       [
@@ -273,14 +273,14 @@ describe('--config', () => {
     });
   });
 
-  it('takes a JSON object', async () => {
+  it('reads a JSON object', async () => {
     const path = await file('c.json', '{"QUIESCE_TTL": "20s", "PGPORT": 5433}');
     const config = await read({}, { file: path });
     expect(config.ttlMs).toBe(20_000);
     expect(config.settings['PGPORT']).toBe('5433');
   });
 
-  it('names unknown keys, bad lines and doubles', async () => {
+  it('reports unknown keys, malformed lines and duplicates', async () => {
     const path = await file(
       'env',
       'FOO=1\nQUIESCE_TLL=1s\nnonsense\nPGHOST=a\nPGHOST=b\nPGUSER="x\n',
@@ -297,7 +297,7 @@ describe('--config', () => {
     }
   });
 
-  it('asks the engine which of its keys it knows, and what is wrong with them', async () => {
+  it('lets the engine check its own keys', async () => {
     const path = await file('env', 'PGHOST=a\nPGHSOT=b\n');
     const error = await refusal(
       { QUIESCE_TTL: '1' },
@@ -315,7 +315,7 @@ describe('--config', () => {
   });
 
   it.each([
-    ['{"QUIESCE_TTL": ', /like JSON/],
+    ['{"QUIESCE_TTL": ', /not valid JSON/],
     ['{"QUIESCE_APP": {"a":1}}', /QUIESCE_APP: must be text/],
   ])('refuses %s', async (content, message) => {
     expect((await refusal({}, { file: await file('c', content) })).message).toMatch(message);

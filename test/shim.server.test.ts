@@ -85,7 +85,7 @@ describe('the bundle', () => {
     expect(loads).toContain('node:net');
   });
 
-  it('loads neither an HTTP client nor what Node needs for ES modules alone', async () => {
+  it('loads neither an HTTP client nor Node’s loader for ES modules', async () => {
     const list = join(dir, 'loaded.json');
     const spy = join(dir, 'spy.cjs');
     const write = `require('node:fs').writeFileSync(${JSON.stringify(list)}, JSON.stringify(process.moduleLoadList))`;
@@ -108,7 +108,7 @@ describe('the bundle', () => {
 });
 
 describe('freeze', () => {
-  it('prints one line that says what is held, how long and under which id', async () => {
+  it('prints one line with the server, the lease and the id', async () => {
     const { code, stdout, stderr } = await quiesce(['freeze', '--id', 'b1', '--ttl=10m']);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(oneLine);
@@ -119,7 +119,7 @@ describe('freeze', () => {
     expect(control.freezes[0]?.by).toBe('socket (quiesce-cli/0.1.0)');
   });
 
-  it('fails where the lease is over by the time that its answer is read', async () => {
+  it('fails if the lease has expired when the answer is read', async () => {
     control.onFreeze = () =>
       Promise.resolve(aReceipt({ id: 'b1', expiresAt: new Date(Date.now() - 1).toISOString() }));
     const { code, stdout, stderr } = await quiesce(['freeze', '--id', 'b1']);
@@ -127,7 +127,7 @@ describe('freeze', () => {
     expect(stderr).toMatch(/^quiesce: NOT_CONSISTENT: Freeze b1 was held, but its lease ended at /);
   });
 
-  it('says what weakens the promise', async () => {
+  it('prints every note that qualifies the promise', async () => {
     control.onFreeze = () =>
       Promise.resolve(
         aReceipt({
@@ -192,15 +192,18 @@ describe('freeze', () => {
     [['-o', 'yaml'], '-o'],
     [['extra'], 'extra'],
     [['--password=hunter2'], '--password'],
-  ])('refuses %j, names it, exits 2 and calls nobody', async (args, named) => {
-    const { code, stdout, stderr } = await quiesce(['freeze', ...args]);
-    expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toMatch(oneLine);
-    expect(stderr).toMatch(/^quiesce: USAGE: /);
-    expect(stderr).toContain(named);
-    expect(stderr).not.toContain('hunter2');
-    expect(control.freezes).toEqual([]);
-  });
+  ])(
+    'refuses %j with exit code 2 and a message about it, and makes no call',
+    async (args, named) => {
+      const { code, stdout, stderr } = await quiesce(['freeze', ...args]);
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toMatch(oneLine);
+      expect(stderr).toMatch(/^quiesce: USAGE: /);
+      expect(stderr).toContain(named);
+      expect(stderr).not.toContain('hunter2');
+      expect(control.freezes).toEqual([]);
+    },
+  );
 
   it('does not believe a success that the answer does not contain', async () => {
     for (const answer of [consistent(), aReceipt({ id: 'other' }), {} as never, [] as never]) {
@@ -244,7 +247,7 @@ describe('thaw', () => {
     expect(await quiesce(['thaw'])).toMatchObject({ code: 7, stdout: '' });
   });
 
-  it('gives its exit code also when nobody reads its output', async () => {
+  it('exits with its code even if its output is a closed pipe', async () => {
     const child = spawn(process.execPath, [cli, 'thaw'], {
       env: { QUIESCE_SOCKET: socket },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -256,7 +259,7 @@ describe('thaw', () => {
 });
 
 describe('status, metadata, receipts and verify', () => {
-  it('are readable as text and exact as JSON', async () => {
+  it('print text for people, and the exact answer as JSON', async () => {
     control.kept = [consistent({ id: 'b2' }), consistent({ id: 'b1' })];
     expect((await quiesce(['status'])).stdout).toMatch(
       /^thawed; postgres 17\.10 primary, reachable; copy snapshot; last receipt b2: consistent; .+\n$/,
@@ -280,7 +283,10 @@ describe('status, metadata, receipts and verify', () => {
     const file = join(dir, 'r.json');
     await writeFile(file, JSON.stringify({ error: {}, receipt: consistent({ id: 'wrapped' }) }));
     const first = await quiesce(['verify']);
-    expect([first.code, first.stdout]).toEqual([0, 'verified: 1 checks hold: system-identifier\n']);
+    expect([first.code, first.stdout]).toEqual([
+      0,
+      'verified: 1 checks passed: system-identifier\n',
+    ]);
     await quiesce(['verify', file, '--amcheck', '--amcheck-timeout', '7s']);
     await quiesce(['verify', '-'], {}, JSON.stringify(aReceipt({ id: 'piped' })));
     expect(control.verifications.map(({ receipt }) => receipt.id)).toEqual([
@@ -297,7 +303,7 @@ describe('status, metadata, receipts and verify', () => {
     ]);
   });
 
-  it('verify names what differs and exits 7', async () => {
+  it('verify reports the failed checks and exits 7', async () => {
     control.kept = [consistent()];
     control.onVerify = () =>
       Promise.resolve({
@@ -313,7 +319,7 @@ describe('status, metadata, receipts and verify', () => {
     expect(stderr).toMatch(/^quiesce: NOT_VERIFIED: /);
   });
 
-  it('verify refuses what is no receipt', async () => {
+  it('verify refuses a file that is not a receipt', async () => {
     expect(await quiesce(['verify'])).toMatchObject({ code: 7, stdout: '' });
     expect(await quiesce(['verify', join(dir, 'none')])).toMatchObject({ code: 2 });
     expect(await quiesce(['verify', '-'], {}, '{')).toMatchObject({ code: 2 });
@@ -326,7 +332,7 @@ describe('status, metadata, receipts and verify', () => {
 });
 
 describe('a sidecar that does not answer', () => {
-  it('is exit code 3, whatever lies at the path', async () => {
+  it('is exit code 3, whatever is at the path of the socket', async () => {
     await writeFile(join(dir, 'file'), '');
     for (const path of [join(dir, 'none'), join(dir, 'file'), dir, `/${'x'.repeat(300)}`]) {
       const { code, stdout, stderr } = await quiesce(['freeze'], { QUIESCE_SOCKET: path });
@@ -350,7 +356,7 @@ describe('a sidecar that does not answer', () => {
     await gone;
   });
 
-  it('is told by a signal that the caller has gone', async () => {
+  it('sees from a signal to the shim that the caller has gone', async () => {
     const aborted = new Promise<void>((resolve) => {
       control.onFreeze = (request) =>
         new Promise(() => request.gone?.addEventListener('abort', () => resolve()));
@@ -368,7 +374,7 @@ describe('a sidecar that does not answer', () => {
     }
   });
 
-  it('is not confused with something else that listens there', async () => {
+  it('is not mistaken for another program that listens there', async () => {
     const path = join(dir, 'other.sock');
     let answer = 'hello';
     const server = createServer((_request, response) => response.end(answer)).listen(path);
@@ -380,7 +386,7 @@ describe('a sidecar that does not answer', () => {
     server.close();
   });
 
-  it('that dies in the middle leaves no success behind', async () => {
+  it('that dies in the middle of a call leaves no success behind', async () => {
     const path = join(dir, 'dies.sock');
     const server = createServer((request) => request.socket.destroy()).listen(path);
     await once(server, 'listening');
@@ -392,7 +398,7 @@ describe('a sidecar that does not answer', () => {
 });
 
 describe('a call', () => {
-  it('says what it is: a renewal, a turn in the queue, a release without a success', async () => {
+  it('carries --renew, --wait and --abandon in its body', async () => {
     await quiesce(['freeze', '--renew', '--id', 'a', '--ttl', '1m']);
     await quiesce(['freeze', '--wait']);
     expect(control.freezes).toMatchObject([
@@ -413,7 +419,7 @@ describe('a call', () => {
     expect(control.thaws).toEqual([]);
   });
 
-  it('that comes too late for the success does not look like one', async () => {
+  it('that comes after the success of another thaw does not look like a success', async () => {
     control.onThaw = () =>
       Promise.reject(
         new QuiesceError('ALREADY_THAWED', 'It was told.', { details: { receipt: consistent() } }),
@@ -424,7 +430,7 @@ describe('a call', () => {
     expect(stderr).toContain('ALREADY_THAWED');
   });
 
-  it('has a key of its own in each run, or the one that is given', async () => {
+  it('has a new key in each run, or the key that is given', async () => {
     for (const args of [
       ['freeze'],
       ['freeze'],
@@ -438,7 +444,7 @@ describe('a call', () => {
     expect(new Set(keys).size).toBe(4);
   });
 
-  it('is sent again with the same key where the connection breaks, until it is answered', async () => {
+  it('is sent again with the same key if the connection breaks, until it is answered', async () => {
     const path = join(dir, 'breaks.sock');
     const seen: unknown[] = [];
     const server = createServer((request, response) => {
@@ -455,7 +461,7 @@ describe('a call', () => {
     server.close();
   });
 
-  it('outlives a sidecar that is started again on the same path', async () => {
+  it('survives a restart of the sidecar on the same path', async () => {
     const path = join(dir, 'again.sock');
     const first = createServer((request) => {
       first.close();
@@ -474,7 +480,7 @@ describe('a call', () => {
 });
 
 describe('the router', () => {
-  it('explains itself', async () => {
+  it('prints help and the version', async () => {
     expect(await quiesce(['--version'])).toMatchObject({ code: 0, stdout: '0.1.0\n' });
     const help = await quiesce(['--help']);
     expect(help.code).toBe(0);
@@ -498,7 +504,7 @@ describe('the router', () => {
     },
   );
 
-  it('suggests the verb or the flag that was meant', async () => {
+  it('suggests the closest verb or flag', async () => {
     const melt = await quiesce(['freze']);
     expect(melt.stderr).toContain('Did you mean freeze? quiesce --help lists the verbs.');
     const flag = await quiesce(['freeze', '--time-out', '5s', '-o', 'json']);
@@ -507,7 +513,7 @@ describe('the router', () => {
     });
   });
 
-  it('names the demo where it has a server to run, and only there', async () => {
+  it('lists the demo only if it has a server to run', async () => {
     const here = await quiesce(['--help'], { PATH: '' });
     expect(here.stdout).toContain('\n  doctor ');
     expect(here.stdout).not.toContain('\n  demo ');

@@ -3,35 +3,36 @@ import { text as readAll } from 'node:stream/consumers';
 import { INJECT_FLAGS, readInjectConfig } from '../cluster/inject/flags.ts';
 import { formatReports, injectManifest } from '../cluster/inject/manifest.ts';
 import { QuiesceError } from '../errors.ts';
-import { text } from '../lib/flags.ts';
+import { text } from '../lib/command-line/flags.ts';
 import { verb } from './verb.ts';
 
 export const run = verb({
   name: 'inject',
   usage: ['-f FILE --image REF [flags]'],
   about: `
-Prints a manifest with the sidecar, its volumes and the Velero annotations in every pod template that
-has the label quiesce.dev/inject: "true": what the webhook adds, for GitOps and for clusters that allow
-no webhooks. What is not touched stays to the letter. Injecting the result again changes nothing.`,
+Adds the sidecar, its volumes and the Velero annotations to every pod template with the label
+quiesce.dev/inject: "true", and prints the manifest. It adds the same as the webhook, for GitOps and for
+clusters that do not allow webhooks. All other text stays exactly as it is. Injecting the result again
+changes nothing.`,
   flags: {
-    filename: text('FILE', 'YAML or JSON, one or more objects; - reads standard input', {
+    filename: text('FILE', 'YAML or JSON with one or more objects; - reads standard input', {
       short: 'f',
       required: true,
     }),
     ...INJECT_FLAGS,
   },
   variables: 'QUIESCE_INJECT_',
-  notes: 'What was done, and what its owner should know, is told on standard error.',
+  notes: 'A report of the changes, with warnings for the owner, goes to standard error.',
   exits: {
     0: 'at least one pod has all it needs',
-    2: 'bad flags, manifest or annotations, or nothing to inject in it (then nothing is printed)',
+    2: 'bad flags, manifest or annotations, or nothing to inject into (then nothing is printed)',
     1: 'unexpected',
   },
   work: async (values, surface) => {
     const config = readInjectConfig('inject', values);
     const { text: manifest, reports } = injectManifest(await read(values.filename), config);
     const summary = formatReports(reports);
-    // A pipeline that goes on with an unprotected manifest would take it for a protected one.
+    // Fail, or a pipeline would go on with an unprotected manifest in the belief that it is protected.
     if (reports.every(({ outcome }) => outcome === 'skipped')) {
       const sentence = summary.replaceAll('\n  ', ': ').replaceAll('\n', ' ');
       throw new QuiesceError('MANIFEST_INVALID', sentence);

@@ -1,11 +1,11 @@
-/** What is told to stop and does not, ends after this. */
+/** How long the work may take to stop after a signal. Then the process exits. */
 const GIVE_UP_AFTER_MS = 5_000;
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /**
- * Ctrl-C, and a container that is ended, stop the work between two steps. A disk that does not answer
- * would hold that up for ever: after a while, or at the second signal, the process just ends. A verb
- * that never asks for the signal keeps the defaults of the process.
+ * Turns SIGINT and SIGTERM into an abort, so that the work stops between two steps. A disk that does not
+ * answer could delay that for ever, so the process exits after a while, or at the second signal. Signals
+ * keep their default effect until `signal` is first read.
  */
 export class Interrupt {
   readonly #controller = new AbortController();

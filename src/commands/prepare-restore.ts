@@ -1,6 +1,6 @@
 import { loadRestore } from '../engines/index.ts';
 import { ENGINE_NAMES, entryOf } from '../engines/names.ts';
-import { text, toggle } from '../lib/flags.ts';
+import { text, toggle } from '../lib/command-line/flags.ts';
 import {
   type PrepareOutcome,
   type PrepareProgress,
@@ -16,18 +16,18 @@ Prepares a restored copy of a database for its first start. Run it after the vol
 was restored and before the server starts: by hand, or as an init container.
 
 It reads DIR/.quiesce/receipt.json, which a freeze left on the volume, proves from the
-files alone that the copy holds what the receipt promises, and puts in place what the
-server needs.
+files alone that the copy contains what the receipt promises, and writes the files that
+the server needs.
 ${ENGINE_NAMES.map((name) => entryOf(name).restoreHelp).join('\n')}
-Without a receipt it changes nothing, says so and exits 0. Run again, it does no harm.`,
+Without a receipt it changes nothing, says so and exits 0. It is safe to run again.`,
   flags: {
-    data: text('DIR', 'where the volume is mounted: what QUIESCE_DATA_DIR was', { required: true }),
+    data: text('DIR', 'where the volume is mounted, as QUIESCE_DATA_DIR was', { required: true }),
     receipt: text(
       'FILE',
-      'the final receipt, which quiesce thaw printed: JSON, or its whole line. Needed for copies of several volumes (QUIESCE_COPY=volumes), whose label did not exist yet when the volumes were cut',
+      'the final receipt, which quiesce thaw printed: the JSON, or the whole line. Needed for copies of several volumes (QUIESCE_COPY=volumes), whose label did not exist yet when the volumes were copied',
       {},
     ),
-    'dry-run': toggle('prove everything, write nothing'),
+    'dry-run': toggle('prove everything, but write nothing'),
   },
   formats: ['text', 'json'],
   compact: true,
@@ -36,7 +36,7 @@ Without a receipt it changes nothing, says so and exits 0. Run again, it does no
     1: 'unexpected',
     2: 'bad flags',
     5: 'a server runs on the data, or the data cannot be read or written',
-    7: 'the copy does not hold what its receipt promises, or a server has run on it',
+    7: 'the copy does not contain what its receipt promises, or a server has run on it',
   },
   work: async ({ data, receipt, 'dry-run': dryRun }, surface) => {
     const { signal, progress } = surface;
@@ -50,12 +50,12 @@ Without a receipt it changes nothing, says so and exits 0. Run again, it does no
       },
       signal,
     );
-    await surface.print(outcome, describe(outcome));
+    await surface.print(outcome, describeOutcome(outcome));
     return 0;
   },
 });
 
-function describe({ outcome, dryRun, message, notes }: PrepareOutcome): string {
+function describeOutcome({ outcome, dryRun, message, notes }: PrepareOutcome): string {
   const dry = dryRun ? ' (dry run: nothing was written)' : '';
   return `${outcome}${dry}: ${[message, ...notes].join(' ')}`;
 }

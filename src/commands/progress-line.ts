@@ -1,10 +1,10 @@
-import { writeTo } from '../lib/failure.ts';
+import { writeTo } from '../lib/command-line/failure.ts';
 
-/** Work that is over by then shows no progress. */
+/** Shorter work shows no progress. */
 const QUIET_MS = 2_000;
 const REDRAW_MS = 200;
 
-/** One line on a terminal's stderr, for work that takes longer than two seconds. */
+/** A line on stderr that is redrawn, on a terminal only, for work that takes longer than two seconds. */
 export class ProgressLine {
   readonly #begun = performance.now();
   #drawn = 0;

@@ -4,7 +4,7 @@ import * as defaults from '../defaults.ts';
 import { loadEngine } from '../engines/index.ts';
 import { ENGINE_NAMES, entryOf } from '../engines/names.ts';
 import { writeDuration } from '../lib/duration.ts';
-import { text } from '../lib/flags.ts';
+import { text } from '../lib/command-line/flags.ts';
 import { startSidecar } from '../sidecar/sidecar.ts';
 import { verb } from './verb.ts';
 
@@ -12,19 +12,19 @@ const { flowing, blocked } = defaults.TTL_MS;
 
 const SETTINGS = [
   ['QUIESCE_ENGINE', `${ENGINE_NAMES.join(' | ')} (required)`],
-  ['QUIESCE_DATA_DIR', 'the mounted data; without it no receipt is written to the volume'],
-  ['QUIESCE_STATE_DIR', `journal and receipts (${defaults.STATE_DIR})`],
+  ['QUIESCE_DATA_DIR', 'where the data is mounted; if unset, no receipt is written to the volume'],
+  ['QUIESCE_STATE_DIR', `folder of the journal and the receipts (${defaults.STATE_DIR})`],
   ['QUIESCE_SOCKET', `control socket, mode 0600 (${defaults.CONTROL_SOCKET})`],
-  ['QUIESCE_CONTROL_ADDR', `control on loopback, or off (${defaults.CONTROL_ADDRESS})`],
-  ['QUIESCE_METRICS_ADDR', `metrics and health, or off (${defaults.METRICS_ADDRESS})`],
+  ['QUIESCE_CONTROL_ADDR', `control address on loopback, or off (${defaults.CONTROL_ADDRESS})`],
+  ['QUIESCE_METRICS_ADDR', `address of metrics and health, or off (${defaults.METRICS_ADDRESS})`],
   ['QUIESCE_COPY', `snapshot | volumes | files (${defaults.COPY})`],
-  ['QUIESCE_REPLICA', 'run | pause: whether a freeze pauses replay on a standby (run)'],
+  ['QUIESCE_REPLICA', 'run | pause: pause makes a freeze pause replay on a standby (run)'],
   [
     'QUIESCE_TTL',
-    `lease of a freeze (${writeDuration(flowing)}; ${writeDuration(blocked)} where writers wait)`,
+    `lease of a freeze (${writeDuration(flowing)}, or ${writeDuration(blocked)} if it blocks writers)`,
   ],
   ['QUIESCE_TTL_MAX', `longest lease a caller may ask for (${writeDuration(defaults.TTL_MAX_MS)})`],
-  ['QUIESCE_FREEZE_TIMEOUT', `deadline of a freeze (${writeDuration(defaults.FREEZE_TIMEOUT_MS)})`],
+  ['QUIESCE_FREEZE_TIMEOUT', `timeout of a freeze (${writeDuration(defaults.FREEZE_TIMEOUT_MS)})`],
   ['QUIESCE_CONTROL_TOKEN', 'bearer token for the loopback port'],
   ['QUIESCE_APP', 'the app label of the metrics'],
   ['QUIESCE_LOG_LEVEL', `trace ... fatal, silent (${defaults.LOG_LEVEL})`],
@@ -36,18 +36,18 @@ export const run = verb({
   name: 'sidecar',
   usage: ['[--config FILE]'],
   about: `
-Runs beside a database and offers freeze, thaw and metadata over a Unix socket and on loopback.
-It is configured by environment variables, or by the same keys in FILE (KEY=VALUE lines or a JSON
-object; the environment wins). NAME_FILE reads any of them from a file.
+Runs next to a database and offers freeze, thaw and metadata over a Unix socket and on loopback.
+Configure it with environment variables, or with the same keys in FILE (KEY=VALUE lines or a JSON
+object; the environment overrides it). NAME_FILE reads any of the keys from a file.
 
 ${SETTINGS.map(([name, about]) => `  ${name.padEnd(24)}${about}`).join('\n')}
 
 ${ENGINE_NAMES.map((name) => entryOf(name).help).join('\n')}`,
-  flags: { config: text('FILE', 'keys that the environment does not set', {}) },
-  notes: 'SIGTERM thaws first, then closes.',
+  flags: { config: text('FILE', 'a file with keys that the environment does not set', {}) },
+  notes: 'On SIGTERM the sidecar first releases the database, then exits.',
   exits: { 0: 'stopped', 2: 'bad flags or configuration', 1: 'unexpected' },
   work: async ({ config: file }) => {
-    // What the sidecar writes is nobody else's business; files on the volume get their own mode.
+    // Keep other users from the sidecar's files. Files on the volume are given modes of their own.
     process.umask(0o077);
     const config = await readConfig({
       env: process.env,
@@ -59,10 +59,10 @@ ${ENGINE_NAMES.map((name) => entryOf(name).help).join('\n')}`,
   },
 });
 
-/** Never resolves by itself: the process ends when it has been told to and all is released. */
+/** Never resolves: the process exits when a signal has arrived and the sidecar has released everything. */
 function untilStopped(sidecar: Awaited<ReturnType<typeof startSidecar>>): Promise<number> {
   return new Promise(() => {
-    let why: string | undefined;
+    let reason: string | undefined;
     const options = {
       delay: defaults.STOP_WITHIN_MS,
       logger: false as const,
@@ -70,14 +70,14 @@ function untilStopped(sidecar: Awaited<ReturnType<typeof startSidecar>>): Promis
     };
     const { close } = closeWithGrace(options, async ({ signal, err }) => {
       if (err) sidecar.logger.fatal({ err }, 'unexpected failure');
-      why ??= signal ?? 'unexpected failure';
-      await sidecar.stop(why);
+      reason ??= signal ?? 'unexpected failure';
+      await sidecar.stop(reason);
     });
     for (const name of STOP_SIGNALS) {
       process.on(name, () => {
-        // A further one would cut off the release that the first has begun.
-        if (why !== undefined) return;
-        why = name;
+        // A second signal must not cut off the release that the first one started.
+        if (reason !== undefined) return;
+        reason = name;
         close();
       });
     }

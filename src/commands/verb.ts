@@ -1,55 +1,55 @@
 import { QuiesceError } from '../errors.ts';
-import { reportFailure, writeTo } from '../lib/failure.ts';
-import { describeFlags, wrap } from '../lib/flag-help.ts';
-import { type Flag, type Flags, oneOf, type Values } from '../lib/flags.ts';
-import { asksForHelp, formatAsked, readFlags } from '../lib/read-flags.ts';
+import { reportFailure, writeTo } from '../lib/command-line/failure.ts';
+import { describeFlags, wrap } from '../lib/command-line/flag-help.ts';
+import { type Flag, type Flags, oneOf, type Values } from '../lib/command-line/flags.ts';
+import { asksForHelp, formatAsked, readFlags } from '../lib/command-line/read-flags.ts';
 import { Interrupt } from './interrupt.ts';
 import { ProgressLine } from './progress-line.ts';
 
-/** How a result can be printed. */
+/** The formats of a result. */
 export type Format = 'text' | 'json' | 'yaml' | 'table';
 
-/** What a verb is given beside its flags. */
+/** What a verb gets besides its flags. */
 export interface Surface {
-  /** Words of the command line that are no flags. */
+  /** Words of the command line that are not flags. */
   readonly operands: readonly string[];
   readonly format: Format;
-  /** Aborted by Ctrl-C and SIGTERM from the first look at it on: the verb then ends by itself. */
+  /** Aborts on SIGINT and SIGTERM, from the first time it is read: the verb must then end the work itself. */
   readonly signal: AbortSignal;
-  /** On a terminal, where the work takes long: one line on stderr that is replaced, and gone at the end. */
+  /** On a terminal, for long work: one line on stderr, redrawn, and erased at the end. */
   readonly progress: ProgressLine;
-  /** The result, on stdout. `text` is for people; a machine gets the document. */
+  /** Prints the result on stdout: `text` for people, or the document in the format asked for. */
   print(document: unknown, text: string | (() => string)): Promise<void>;
-  /** A line for whoever looks on, on stderr. */
+  /** Prints a line for people on stderr. */
   say(line: string): void;
 }
 
 export interface VerbSpec<F extends Flags> {
   readonly name: string;
-  /** What follows the name, a line for each way to use it. */
+  /** What follows the name: one line for each way to use the verb. */
   readonly usage: readonly string[];
-  /** What it does: paragraphs. */
+  /** The description in its help. */
   readonly about: string;
   readonly flags: F;
-  /** Each flag may be a variable of the environment, too, with this prefix. */
+  /** Lets environment variables with this prefix set the flags. */
   readonly variables?: string;
-  /** How many words that are no flags it takes. */
+  /** How many operands it accepts; none by default. */
   readonly operands?: number;
-  /** Text is the first. With any other the verb has `-o`, and errors come as documents, too. */
+  /** Gives the verb the flag `-o`, with the first format as default. Errors use the format, too. */
   readonly formats?: readonly [Format, ...Format[]];
-  /** JSON on one line, for a verb whose output ends in a log. */
+  /** Prints JSON on one line, for a verb whose output goes to a log. */
   readonly compact?: boolean;
-  /** Paragraphs after the flags. */
+  /** Text after the flags in its help. */
   readonly notes?: string;
-  /** What its exit codes mean. */
+  /** The meaning of each exit code. */
   readonly exits: Readonly<Record<number, string>>;
   /** @returns the exit code */
   work(values: Values<F>, surface: Surface): Promise<number>;
 }
 
 /**
- * One way to run a verb: its flags are read, `--help` is made from them, errors are told and become
- * exit codes.
+ * The one way to run a verb: reads its flags, answers `--help`, reports errors and turns them into exit
+ * codes.
  *
  * @returns what `src/commands/index.ts` runs
  */
@@ -83,7 +83,7 @@ export function verb<const F extends Flags>(
 
 function withOutput({ flags, formats }: VerbSpec<Flags>): Flags {
   if (formats === undefined) return flags;
-  const output: Flag<Format> = oneOf(formats, 'how the result is printed', {
+  const output: Flag<Format> = oneOf(formats, 'the format of the result', {
     short: 'o',
     fallback: formats[0],
   });
@@ -142,6 +142,6 @@ function helpOf(spec: VerbSpec<Flags>, flags: Flags): string {
 
 function interrupted(name: string): QuiesceError {
   return new QuiesceError('INTERNAL', `Interrupted before ${name} was done.`, {
-    hint: 'Run it again; it takes up where it was.',
+    hint: 'Run it again; it continues where it stopped.',
   });
 }

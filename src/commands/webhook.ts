@@ -8,11 +8,11 @@ export const run = verb({
   name: 'webhook',
   usage: ['--image REF [flags]'],
   about: `
-A mutating admission webhook: adds the sidecar, its volumes and the Velero annotations to every pod
-with the label quiesce.dev/inject: "true". docs/webhook.md has the whole.`,
+Runs a mutating admission webhook, which adds the sidecar, its volumes and the Velero annotations to
+every pod with the label quiesce.dev/inject: "true". docs/webhook.md has the details.`,
   flags: FLAGS,
   variables: VARIABLES,
-  notes: `Each may be an environment variable: ${VARIABLES}IMAGE, ...; the flag wins.`,
+  notes: `An environment variable can set each flag: ${VARIABLES}IMAGE, ...; the flag overrides it.`,
   exits: { 0: 'stopped', 2: 'bad flags or an address in use', 1: 'unexpected' },
   work: async (values) => {
     const options = optionsOf(values, await ownNamespace());
@@ -20,7 +20,7 @@ with the label quiesce.dev/inject: "true". docs/webhook.md has the whole.`,
   },
 });
 
-/** Never resolves: the process ends when it was told to. */
+/** Never resolves: the process exits when it gets a signal. */
 function untilStopped(webhook: Webhook): Promise<number> {
   return new Promise(() => {
     closeWithGrace({ delay: STOP_WITHIN_MS, logger: false }, async ({ err }) => {

@@ -8,15 +8,16 @@ import { isEngineSetting } from '../engines/names.ts';
 import type { ReplicaMode } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
 import { QuiesceError } from '../errors.ts';
+import { distance } from '../lib/command-line/nearest.ts';
 import type { LogLevel } from '../logger.ts';
 
 export type { Address } from './schema.ts';
 export type { ConfigIssue, Settings } from './sources.ts';
 
-/** The configuration of the sidecar; durations in milliseconds, `null` addresses are off. */
+/** The configuration of the sidecar. Durations are in milliseconds; a `null` address is off. */
 export interface Config {
   readonly engine: string;
-  /** The mounted data; `undefined`: nothing is written to the volume. */
+  /** Where the data is mounted; `undefined`: nothing is written to the volume. */
   readonly dataDir: string | undefined;
   readonly stateDir: string;
   readonly socket: string;
@@ -31,19 +32,19 @@ export interface Config {
   readonly controlToken: string | undefined;
   readonly app: string | undefined;
   readonly logLevel: LogLevel;
-  /** Environment and file merged, `NAME_FILE` read: what the engine takes its own keys from. */
+  /** Environment and file, merged, with every `NAME_FILE` resolved. The engine reads its keys from here. */
   readonly settings: Settings;
 }
 
 export interface ReadConfigOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** The file named by `--config`; the environment wins over it. */
+  /** The file given with `--config`; the environment overrides it. */
   readonly file?: string | undefined;
-  /** The names QUIESCE_ENGINE may have. */
+  /** The values that QUIESCE_ENGINE accepts. */
   readonly engines: readonly string[];
-  /** The engine's own keys; without it a file may hold any key with a prefix of an engine. */
+  /** The engine's own keys. Without it, a file may hold any key with an engine's prefix. */
   readonly engineKeys?: (engine: string) => Promise<readonly string[]> | readonly string[];
-  /** What the engine finds wrong with its own keys. */
+  /** The engine's check of its own keys. */
   readonly engineIssues?: (
     engine: string,
     settings: Settings,
@@ -56,9 +57,9 @@ const SECRET = /PASSWORD|TOKEN|SECRET|_URI$|_URL$/;
 const OURS = 'QUIESCE_';
 
 /**
- * Reads the configuration once.
+ * Reads and checks the configuration.
  *
- * @throws QuiesceError CONFIG_INVALID: one for everything that is wrong, each by name
+ * @throws QuiesceError CONFIG_INVALID: a single error that lists every problem by the name of its key
  */
 export async function readConfig(options: ReadConfigOptions): Promise<Config> {
   const issues: ConfigIssue[] = [];
@@ -84,7 +85,7 @@ export async function readConfig(options: ReadConfigOptions): Promise<Config> {
   return toConfig(schema.parse(own), settings);
 }
 
-/** Each key by itself, so that one bad key hides no other, then the keys together. */
+/** Checks each key alone, so that one bad key hides no other, then the keys together. */
 function checkValues(
   schema: Schema,
   own: Settings,
@@ -93,7 +94,7 @@ function checkValues(
   const issues: ConfigIssue[] = [];
   const values: Record<string, unknown> = {};
   for (const [name, type] of Object.entries(schema.shape)) {
-    // A key that is empty, or whose file could not be read, has been reported already.
+    // Skip a key that is empty or whose file could not be read: it has been reported already.
     if (reported.some((one) => one.name === name || one.name === `${name}_FILE`)) continue;
     const parsed = type.safeParse(own[name]);
     if (parsed.success) values[name] = parsed.data;
@@ -110,8 +111,8 @@ function mergeSources(options: ReadConfigOptions, issues: ConfigIssue[]) {
   for (const [name, value] of Object.entries(options.env)) {
     if (value !== undefined) env[name] = value;
   }
-  // All of them, an engine's prefix or not, and before any name is read as NAME_FILE: a Service called
-  // redis with a port called file makes REDIS_SERVICE_PORT_FILE.
+  // Drop all Service links, with or without an engine's prefix, before any name is read as NAME_FILE: a
+  // Service called redis with a port called file creates REDIS_SERVICE_PORT_FILE.
   const links = Object.keys(env).filter((name) => isServiceLink(name, env));
   for (const name of links) delete env[name];
   const fromEnv = resolveFiles(resolveDefaults(env), issues);
@@ -120,7 +121,7 @@ function mergeSources(options: ReadConfigOptions, issues: ConfigIssue[]) {
     const text = readSmallFile(options.file);
     if (typeof text === 'string') fromFile = parseSettings(text, issues);
     else issues.push({ name: '--config', message: text.problem });
-    // What the environment sets is not read from the file, in either form.
+    // The environment overrides the file, whichever of the two forms each uses.
     for (const name of Object.keys(fromFile)) {
       const base = name.replace(/_FILE$/, '');
       if (fromEnv[base] !== undefined || fromEnv[name] !== undefined) delete fromFile[name];
@@ -130,7 +131,7 @@ function mergeSources(options: ReadConfigOptions, issues: ConfigIssue[]) {
   return { settings: { ...fromFile, ...fromEnv }, fromFile: Object.keys(fromFile) };
 }
 
-/** The value, where it helps and is no secret. */
+/** The value, for an error message; empty if it is absent or may be a secret. */
 function shown(name: string, value: string | undefined): string {
   if (value === undefined || SECRET.test(name)) return '';
   return `${JSON.stringify(value.slice(0, 60))} `;
@@ -138,18 +139,9 @@ function shown(name: string, value: string | undefined): string {
 
 function unknownKey(name: string, known: ReadonlySet<string>): string {
   const near = [...known].find(
-    (key) => key.replaceAll('_', '') === name.replaceAll('_', '') || distanceOne(key, name),
+    (key) => key.replaceAll('_', '') === name.replaceAll('_', '') || distance(key, name) === 1,
   );
   return near === undefined ? 'unknown key' : `unknown key; did you mean ${near}?`;
-}
-
-/** One letter added, left out or changed. */
-function distanceOne(a: string, b: string): boolean {
-  if (Math.abs(a.length - b.length) > 1) return false;
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start += 1;
-  const [restA, restB] = [a.slice(start), b.slice(start)];
-  return restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1);
 }
 
 function invalid(issues: readonly ConfigIssue[]): QuiesceError {

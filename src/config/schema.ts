@@ -7,7 +7,7 @@ import { LOG_LEVELS } from '../logger.ts';
 import * as defaults from '../defaults.ts';
 import type { ConfigIssue } from './sources.ts';
 
-/** Where to listen. */
+/** An address to listen on. */
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -46,10 +46,10 @@ const address = z.string().transform((text, context): Address | null => {
 
 const loopback = address.refine(
   (found) => found === null || /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/.test(found.host),
-  'must be a loopback address: whoever reaches it can freeze the database',
+  'must be a loopback address: any client that reaches it can freeze the database',
 );
 
-/** Every key of the sidecar, its default and its bounds. */
+/** Every key of the sidecar, with its default and its bounds. */
 export function baseSchema(engines: readonly string[]) {
   return z.object({
     QUIESCE_ENGINE: oneOf(engines),
@@ -80,7 +80,7 @@ export function baseSchema(engines: readonly string[]) {
   });
 }
 
-/** What single keys may be, before it is known that all of them can be read. */
+/** The keys that are checked together. A key that could not be parsed is absent. */
 export interface Values {
   readonly QUIESCE_DATA_DIR?: unknown;
   readonly QUIESCE_STATE_DIR?: unknown;
@@ -90,7 +90,7 @@ export interface Values {
   readonly QUIESCE_TTL_MAX?: unknown;
 }
 
-/** What two keys can get wrong only together; keys that could not be read are left out. */
+/** Checks keys that must agree with one another. Ignores keys that could not be parsed. */
 export function checkTogether(values: Values): ConfigIssue[] {
   const issues: ConfigIssue[] = [];
   const ttl = values.QUIESCE_TTL as number | undefined;
@@ -104,12 +104,12 @@ export function checkTogether(values: Values): ConfigIssue[] {
     const message = 'must not have the port of QUIESCE_CONTROL_ADDR';
     issues.push({ name: 'QUIESCE_METRICS_ADDR', message });
   }
-  // A journal on the data volume would be in every copy, and a sidecar beside a restored copy would
-  // take it for its own.
+  // A journal on the data volume would be in every copy, and a sidecar of a restored copy would take it
+  // for its own.
   const data = values.QUIESCE_DATA_DIR as string | undefined;
   const state = values.QUIESCE_STATE_DIR as string | undefined;
   if (data !== undefined && state !== undefined && within(state, data)) {
-    issues.push({ name: 'QUIESCE_STATE_DIR', message: 'must not lie under QUIESCE_DATA_DIR' });
+    issues.push({ name: 'QUIESCE_STATE_DIR', message: 'must not be inside QUIESCE_DATA_DIR' });
   }
   return issues;
 }

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { Settings } from './sources.ts';
 
-/** A form of name that Kubernetes makes of a Service, and the value that goes with it. */
+/** A form of variable name that Kubernetes makes from a Service, and the values that go with it. */
 interface Form {
   readonly name: RegExp;
   fits(value: string, parts: readonly string[]): boolean;
@@ -10,9 +10,9 @@ interface Form {
 const PROTOCOLS = 'TCP|UDP|SCTP';
 
 /**
- * The variables that the kubelet puts into every container for each Service of the namespace that has
- * an IP (Kubernetes, pkg/kubelet/envvars, FromServices). A name fits more than one form where a Service
- * is called `a-port-80-tcp`: the value decides.
+ * The variables that the kubelet sets in every container, for each Service of the namespace that has an
+ * IP (Kubernetes, pkg/kubelet/envvars, FromServices). The name of a Service such as `a-port-80-tcp` makes
+ * a variable match more than one form; the value then decides.
  */
 const FORMS: readonly Form[] = [
   { name: /^.+_SERVICE_HOST$/, fits: (value) => isIP(value) !== 0 },
@@ -38,13 +38,13 @@ const FORMS: readonly Form[] = [
   },
 ];
 
-/** Begins the names of a Service's ports; a port's own name may follow, and end in anything. */
+/** Precedes the port in a variable's name. A port's own name may follow it, with any ending. */
 const SERVICE_PORT = '_SERVICE_PORT';
 
 /**
- * Whether this is a link to a Service: not a setting of anybody's, and not somebody's typing error. Name
- * and value must both fit, so that a setting in the pod's own environment, which takes the place of a
- * link of its name, is never taken for one.
+ * Whether this variable is a link to a Service, rather than a setting or a misspelt one. Name and value
+ * must both match: a setting in the pod's own environment overrides a link of the same name, and must
+ * never be mistaken for one.
  */
 export function isServiceLink(name: string, env: Settings): boolean {
   const value = env[name] ?? '';
@@ -55,7 +55,7 @@ export function isServiceLink(name: string, env: Settings): boolean {
   return fits || isServicePort(name, value, env);
 }
 
-/** `X_SERVICE_PORT` and `X_SERVICE_PORT_NAME` hold a bare number: only the host beside it tells a link. */
+/** `X_SERVICE_PORT…` holds a bare number: only the presence of `X_SERVICE_HOST` shows that it is a link. */
 function isServicePort(name: string, value: string, env: Settings): boolean {
   if (!isPort(value)) return false;
   for (let at = name.indexOf(SERVICE_PORT); at > 0; at = name.indexOf(SERVICE_PORT, at + 1)) {

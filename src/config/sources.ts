@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isEngineSetting } from '../engines/names.ts';
 
-/** One thing wrong with the configuration. The message never carries the value of a secret. */
+/** One problem with the configuration. The message never contains the value of a secret. */
 export interface ConfigIssue {
   readonly name: string;
   readonly message: string;
@@ -11,27 +11,27 @@ export type Settings = Readonly<Record<string, string>>;
 
 const LARGEST_FILE = 64 * 1024;
 
-/** Keys whose `NAME_FILE` form is resolved: ours and the engines'. */
+/** Whether `NAME_FILE` is resolved for this key: for quiesce's own keys and the engines'. */
 function isResolvable(name: string): boolean {
   return /^QUIESCE_[A-Z0-9_]+$/.test(name) || isEngineSetting(name);
 }
 
-/** What Kubernetes leaves of `$(NAME)` where NAME is not set. */
+/** A reference that Kubernetes leaves as it is, because its variable is not set. */
 const UNRESOLVED = /^\$\([A-Za-z_.-][A-Za-z0-9_.-]*\)$/;
 
 /**
- * Leaves out what is only an unresolved reference, and gives an engine's own name the value of
- * `NAME_DEFAULT` where neither `NAME` nor `NAME_FILE` is set. So a pod can say "as the database's
- * ConfigMap has it, and else this" without anybody reading that ConfigMap.
+ * Removes engine keys whose value is only an unresolved reference, then sets each engine key from
+ * `NAME_DEFAULT` if neither `NAME` nor `NAME_FILE` is set. So a pod can refer to an optional key of the
+ * database's ConfigMap and give a default, and the injector need not read that ConfigMap.
  */
 export function resolveDefaults(source: Settings): Record<string, string> {
   const resolved: Record<string, string> = { ...source };
   for (const [key, value] of Object.entries(source)) {
-    if (isEngines(key) && UNRESOLVED.test(value)) delete resolved[key];
+    if (isEngineKey(key) && UNRESOLVED.test(value)) delete resolved[key];
   }
   for (const [key, value] of Object.entries(source)) {
     const name = key.endsWith('_DEFAULT') ? key.slice(0, -'_DEFAULT'.length) : '';
-    if (!isEngines(name)) continue;
+    if (!isEngineKey(name)) continue;
     delete resolved[key];
     const given = [name, `${name}_FILE`].some((one) => (resolved[one] ?? '') !== '');
     if (!given) resolved[name] = value;
@@ -39,13 +39,13 @@ export function resolveDefaults(source: Settings): Record<string, string> {
   return resolved;
 }
 
-function isEngines(name: string): boolean {
+function isEngineKey(name: string): boolean {
   return isEngineSetting(name.replace(/_FILE$/, ''));
 }
 
 /**
  * Replaces every `NAME_FILE` by `NAME` with the content of that file, without its last line break.
- * Issues: both forms given, unreadable, empty or too large file.
+ * Adds an issue where both forms are given, and where the file is unreadable, empty or too large.
  */
 export function resolveFiles(source: Settings, issues: ConfigIssue[]): Record<string, string> {
   const resolved: Record<string, string> = { ...source };
@@ -54,7 +54,7 @@ export function resolveFiles(source: Settings, issues: ConfigIssue[]): Record<st
     if (!isResolvable(name)) continue;
     delete resolved[key];
     if ((source[name] ?? '') !== '') {
-      issues.push({ name: key, message: `is set beside ${name}; give one of the two` });
+      issues.push({ name: key, message: `is set as well as ${name}; set only one of them` });
       continue;
     }
     const content = readSmallFile(path);
@@ -91,7 +91,7 @@ function parseJson(text: string, issues: ConfigIssue[]): Record<string, string> 
       else issues.push({ name: key, message: 'must be text, a number or a boolean' });
     }
   } catch {
-    issues.push({ name: '--config', message: 'the file begins like JSON but is not' });
+    issues.push({ name: '--config', message: 'the file begins with { but is not valid JSON' });
   }
   return settings;
 }
@@ -115,7 +115,7 @@ function parseLines(text: string, issues: ConfigIssue[]): Record<string, string>
   return settings;
 }
 
-/** `undefined` where a quote is not closed. Unquoted: ` #` begins a comment. */
+/** `undefined` if a quote is not closed. In an unquoted value, ` #` begins a comment. */
 function unquote(text: string): string | undefined {
   const quote = text[0];
   if (quote !== '"' && quote !== "'") return text.replace(/\s+#.*$/, '').trim();

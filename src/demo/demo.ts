@@ -1,5 +1,5 @@
 import { QuiesceError } from '../errors.ts';
-import { embeddedMajors } from '../lib/demo-servers.ts';
+import { embeddedMajors } from '../lib/command-line/demo-servers.ts';
 import { CheckFailed, Checks } from './checks.ts';
 import type { DemoOptions } from './options.ts';
 import { makePaint, wantsColor } from './paint.ts';

@@ -1,6 +1,6 @@
-import { BadValue, oneOf, text, toggle, value, type Values } from '../lib/flags.ts';
-import { quote } from '../lib/printable.ts';
-import { readFlags, usage } from '../lib/read-flags.ts';
+import { BadValue, oneOf, text, toggle, value, type Values } from '../lib/command-line/flags.ts';
+import { quote } from '../lib/command-line/printable.ts';
+import { readFlags, usage } from '../lib/command-line/read-flags.ts';
 
 const ENGINES = ['postgres', 'redis'] as const;
 const FORMATS = ['text', 'json'] as const;

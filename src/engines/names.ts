@@ -51,7 +51,7 @@ export const ENGINES = {
 PGDATABASE, PGSSLMODE, PGSSLROOTCERT, ...`,
     restoreHelp: `For PostgreSQL it
   - reads WAL record by record, with checksums, up to the marker of the freeze,
-  - looks for data pages that are newer than that WAL (the copy was not atomic then),
+  - looks for data pages that are newer than that WAL (then the copy was not atomic),
   - makes sure that no server runs or has run on the copy,
   - writes backup_label (and tablespace_map) into the data directory.`,
     port: 5432,
@@ -89,8 +89,8 @@ REDIS_PASSWORD, REDIS_TLS, ...`,
     },
     help: `MongoDB is reached through MONGODB_URI, optionally with MONGODB_USERNAME, MONGODB_PASSWORD
 and MONGODB_AUTH_SOURCE.`,
-    restoreHelp: `For MongoDB it makes sure that the copy was cut under the lock and that every table came
-along, and prints the steps that need a running server: how to start it alone, or as a new set.`,
+    restoreHelp: `For MongoDB it makes sure that the copy was made under the lock and has all its
+tables, and prints the steps that need a running server: how to start it alone, or as a new set.`,
     port: 27_017,
     portName: 'mongo(?:db|d)?',
     blocksWrites: true,

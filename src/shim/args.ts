@@ -1,12 +1,12 @@
 import { DEEP_TIMEOUT_MS, ID_FORM, ID_PATTERN, KEY_FORM, KEY_PATTERN } from '../defaults.ts';
 import { writeDuration } from '../lib/duration.ts';
-import { durationText, type Flags, matching, oneOf, toggle } from '../lib/flags.ts';
-import { readFlags, usage } from '../lib/read-flags.ts';
+import { durationText, type Flags, matching, oneOf, toggle } from '../lib/command-line/flags.ts';
+import { readFlags, usage } from '../lib/command-line/read-flags.ts';
 
 export const SHIM_VERBS = ['freeze', 'thaw', 'status', 'metadata', 'receipts', 'verify'] as const;
 export type ShimVerb = (typeof SHIM_VERBS)[number];
 
-/** A command line that was understood. Durations are texts with a unit that were checked. */
+/** A parsed command line. Durations are checked texts with a unit. */
 export interface Arguments {
   readonly json: boolean;
   readonly id?: string;
@@ -15,7 +15,7 @@ export interface Arguments {
   readonly renew: boolean;
   readonly wait: boolean;
   readonly abandon: boolean;
-  /** Of this very call; one is made where it is absent. */
+  /** Key of this one call; generated if absent. */
   readonly idempotencyKey?: string;
   readonly deep: boolean;
   readonly deepTimeout?: string;
@@ -33,22 +33,25 @@ const output = oneOf(['text', 'json'], 'text, or one line of JSON', {
 const FREEZE = {
   id: matching(
     'ID',
-    `${ID_FORM}; made where absent. Give each backup its own: nobody else's thaw then gets its success, and its thaw nobody else's`,
+    `${ID_FORM}; generated if absent. Give each backup its own id, so that no other thaw can take its success and its thaw cannot take another's`,
     {},
     id,
   ),
-  ttl: durationText('how long the lease lasts before the sidecar thaws by itself', {}),
+  ttl: durationText(
+    'how long the lease lasts; when it expires, the sidecar releases the database',
+    {},
+  ),
   timeout: durationText(
-    "the hold is in place by then or is rolled back; keep it below the timeout of the hook. Without it the sidecar's own (QUIESCE_FREEZE_TIMEOUT) counts",
+    "how long the freeze may take before it is rolled back; keep it below the timeout of the hook. The sidecar's own (QUIESCE_FREEZE_TIMEOUT) applies by default",
     {},
   ),
   wait: toggle(
-    'where another freeze is held, wait for its end until the timeout, instead of exit code 4 at once: for backups that may overlap',
+    'for backups that may overlap: if another freeze is held, wait until it ends or the timeout is over, instead of exiting with code 4 at once',
   ),
-  renew: toggle('renew the lease of the freeze with this --id, and freeze nothing'),
+  renew: toggle('renew the lease of the freeze with this --id; freezes nothing'),
   'idempotency-key': matching(
     'KEY',
-    'of this very call, for programs that send it again themselves: a new one each time, so never in a hook. One is made where absent',
+    'key of this one call, for programs that retry calls themselves; generated if absent. Each call needs a new key, so never set it in a hook',
     {},
     key,
   ),
@@ -58,17 +61,17 @@ const FREEZE = {
 const THAW = {
   id: matching('ID', 'thaw only this freeze', {}, id),
   abandon: toggle(
-    'release, and take no success: for a person who ends a freeze by hand. Its backup fails. Exit code 0 also where nothing is held',
+    'end a freeze by hand: release the database without a success, so the backup fails. Exit code 0 even if nothing is held',
   ),
-  'idempotency-key': matching('KEY', 'of this very call, as for freeze', {}, key),
+  'idempotency-key': matching('KEY', 'key of this one call, as for freeze', {}, key),
   output,
 } as const satisfies Flags;
 
 const VERIFY = {
-  deep: toggle("run the engine's own deep check of the data, too (PostgreSQL: amcheck)", {
+  deep: toggle("also run the engine's own deep check of the data (PostgreSQL: amcheck)", {
     alias: 'amcheck',
   }),
-  'deep-timeout': durationText('end that check after this time', {
+  'deep-timeout': durationText('end the deep check after this time', {
     alias: 'amcheck-timeout',
     otherwise: writeDuration(DEEP_TIMEOUT_MS),
   }),
@@ -84,7 +87,7 @@ export const FLAGS = {
   verify: VERIFY,
 } as const satisfies Record<ShimVerb, Flags>;
 
-/** Verbs that take one word that is no flag. */
+/** Verbs that take one operand. */
 const WITH_OPERAND: readonly ShimVerb[] = ['receipts', 'verify'];
 
 type Any = Partial<{ readonly [name: string]: string | boolean | undefined }>;

@@ -7,13 +7,13 @@ export interface Call {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly body?: unknown;
-  /** Beside those that every request has. */
+  /** In addition to those of every request. */
   readonly headers?: Readonly<Record<string, string>>;
   /** When to stop waiting, in milliseconds. */
   readonly deadlineMs: number;
-  /** Asked at the deadline: while it says `true`, the answer is waited for a little longer. */
-  readonly atWork?: () => Promise<boolean>;
-  /** What is true of the database where no answer came. */
+  /** Asked at the deadline, and every five seconds after it: the call keeps waiting while this is `true`. */
+  readonly stillWorking?: () => Promise<boolean>;
+  /** A sentence about the state of the database, for the error when no answer came. */
   readonly unanswered: string;
 }
 
@@ -23,13 +23,13 @@ export interface Answer {
 }
 
 /**
- * How a call came to no answer. `not-connected`: nothing was sent, so nothing was done. `broken`: the
- * request was on its way, and whether it was carried out is not known. `late`: the deadline.
- * `aborted`: by the caller's signal.
+ * Why a call got no answer. `not-connected`: nothing was sent, so nothing was done. `broken`: the
+ * connection broke, and the request may or may not have been carried out. `late`: the deadline passed.
+ * `aborted`: the caller's signal aborted.
  */
 export type Failure = 'not-connected' | 'broken' | 'late' | 'aborted';
 
-/** No answer came: SIDECAR_UNREACHABLE, with what a caller must know before it tries again. */
+/** No answer came: SIDECAR_UNREACHABLE, with the reason, which decides whether a retry is safe. */
 export class Unanswered extends QuiesceError {
   readonly failure: Failure;
 
@@ -39,14 +39,14 @@ export class Unanswered extends QuiesceError {
   }
 }
 
-/** Between two questions whether the sidecar is still at work. */
+/** How long to wait before asking again whether the sidecar is still working. */
 const ASK_AGAIN_MS = 5_000;
 
 /**
- * One request over the control socket. The connection closes with the signal or the deadline, which
- * tells the sidecar that its caller has gone.
+ * Sends one request over the control socket. The signal and the deadline close the connection, which
+ * shows the sidecar that its caller has gone.
  *
- * @throws Unanswered where no answer came; QuiesceError INTERNAL where it was not one of a sidecar
+ * @throws Unanswered if no answer came; QuiesceError INTERNAL if the answer is not a JSON object
  */
 export async function call(socketPath: string, wanted: Call, signal: AbortSignal): Promise<Answer> {
   const { status, text } = await exchange(socketPath, wanted, signal);
@@ -56,9 +56,12 @@ export async function call(socketPath: string, wanted: Call, signal: AbortSignal
       return { ok: status === 200, body: body as Answer['body'] };
     }
   } catch {
-    // Answered below: what is not JSON is no answer of a sidecar either.
+    // Reported below: an answer that is not JSON does not come from a sidecar.
   }
-  throw new QuiesceError('INTERNAL', `What listens on ${socketPath} does not answer like quiesce.`);
+  throw new QuiesceError(
+    'INTERNAL',
+    `The program that listens on ${socketPath} does not answer like quiesce.`,
+  );
 }
 
 async function exchange(path: string, wanted: Call, signal: AbortSignal): Promise<Response> {
@@ -73,7 +76,7 @@ async function exchange(path: string, wanted: Call, signal: AbortSignal): Promis
       signal.addEventListener('abort', abort);
       if (signal.aborted) abort();
       const late = async (): Promise<void> => {
-        if (await wanted.atWork?.()) timer = setTimeout(() => void late(), ASK_AGAIN_MS);
+        if (await wanted.stillWorking?.()) timer = setTimeout(() => void late(), ASK_AGAIN_MS);
         else reject(new Late());
       };
       timer = setTimeout(() => void late(), wanted.deadlineMs);
@@ -112,7 +115,7 @@ function readAnswer(
   socket.on('close', () => reject(new CutShort()));
 }
 
-/** @throws TypeError where a value would begin a line of its own */
+/** @throws TypeError if the path or a header is not printable ASCII, and so could begin a line of its own */
 function requestOf({ method, path, body, headers }: Call): string {
   const payload = body === undefined ? '' : JSON.stringify(body);
   const fields = {
@@ -129,7 +132,7 @@ function requestOf({ method, path, body, headers }: Call): string {
     ...Object.entries(fields).map(([name, value]) => `${name}: ${value}`),
   ];
   if (/[^\u0020-\u007E]/.test(lines.join('')) || path.includes(' ')) {
-    throw new TypeError('a path and header fields are of printable ASCII');
+    throw new TypeError('the path and header fields must be printable ASCII');
   }
   return `${lines.join('\r\n')}\r\n\r\n${payload}`;
 }
@@ -147,21 +150,21 @@ function unanswered(
   const hint = 'See the log of the quiesce container, and quiesce status.';
   if (cause instanceof Late) {
     const seconds = wanted.deadlineMs / 1_000;
-    const within = wanted.atWork ? 'and is not at work after' : 'within';
-    const message = `The sidecar gave no answer ${within} ${seconds} s. ${wanted.unanswered}`;
+    const when = wanted.stillWorking ? 'and is not working on one after' : 'within';
+    const message = `The sidecar gave no answer ${when} ${seconds} s. ${wanted.unanswered}`;
     return new Unanswered('late', message, { hint, cause });
   }
   if (cause instanceof Aborted) {
-    return new Unanswered('aborted', `The call was ended. ${wanted.unanswered}`, { cause });
+    return new Unanswered('aborted', `The call was interrupted. ${wanted.unanswered}`, { cause });
   }
   if (connected || cause instanceof CutShort || cause instanceof Garbled) {
     const message = `The sidecar closed the connection without an answer. ${wanted.unanswered}`;
     return new Unanswered('broken', message, { hint, cause });
   }
   if (code === 'EACCES' || code === 'EPERM') {
-    const message = `The control socket ${socketPath} is closed to this user.`;
+    const message = `This user may not open the control socket ${socketPath}.`;
     return new Unanswered('not-connected', message, {
-      hint: 'Run quiesce as the user of the sidecar.',
+      hint: 'Run quiesce as the user that the sidecar runs as.',
       cause,
     });
   }

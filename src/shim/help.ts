@@ -1,19 +1,19 @@
 import { CONTROL_SOCKET, DEEP_TIMEOUT_MS, FREEZE_TIMEOUT_MS, TTL_MS } from '../defaults.ts';
 import { writeDuration } from '../lib/duration.ts';
-import { describeFlags } from '../lib/flag-help.ts';
+import { describeFlags } from '../lib/command-line/flag-help.ts';
 import { FLAGS, type ShimVerb } from './args.ts';
 
 const EXIT_CODES = `Exit codes: 0 done, 1 unexpected, 2 usage, 3 sidecar not reachable, 4 held by another freeze,
 5 engine failed (rolled back), 6 timeout (rolled back), 7 not consistent or nothing frozen.`;
 
-/** One sentence a verb, in the order a reader meets them. */
+/** A summary of each verb, in the order in which help lists them. */
 const SUMMARIES: Readonly<Record<ShimVerb, string>> = {
   freeze: 'hold the database under a lease, so that a copy of its volume is true',
-  thaw: 'release it, and say whether the hold held all along',
-  status: 'state, lease, engine and the last receipt',
-  metadata: 'what an operator needs beside the data',
-  receipts: 'the last receipts, or one of them',
-  verify: 'does the running database contain what a receipt promises?',
+  thaw: 'release the database, and say whether the hold lasted until now',
+  status: 'show the state, the lease, the engine and the last receipt',
+  metadata: 'show what an operator needs besides the data',
+  receipts: 'list the last receipts, or show one',
+  verify: 'check that the running database contains what a receipt promises',
 };
 
 const TTL = `[--ttl ${writeDuration(TTL_MS.flowing)}]`;
@@ -30,13 +30,13 @@ const USAGE: Readonly<Record<ShimVerb, readonly string[]>> = {
 };
 
 const NOTES: Partial<Record<ShimVerb, string>> = {
-  thaw: 'A success is told once, to the first thaw of that freeze: a later one fails with ALREADY_THAWED.',
+  thaw: 'Only the first thaw of a freeze can succeed: a later one fails with ALREADY_THAWED.',
   receipts: 'Without an ID it lists the last ten, newest first.',
-  verify: `FILE is a receipt, or an answer that holds one; - reads standard input. Without it the last
-receipt of the sidecar counts, else that of the copy which the volume was restored from.`,
+  verify: `FILE is a receipt, or an answer that contains one; - reads standard input. Without FILE, the last
+receipt of the sidecar is used, or else the receipt of the copy that the volume was restored from.`,
 };
 
-/** @param commands the verbs that are more than a call to the sidecar, each with its sentence */
+/** @param commands the verbs that do more than call the sidecar, each with its summary */
 export function overview(commands: readonly (readonly [verb: string, summary: string])[]): string {
   const verbs = [...Object.entries(SUMMARIES), ...commands];
   return `quiesce makes backups of stateful applications true.
@@ -45,8 +45,8 @@ Usage: quiesce VERB [flags]
 
 ${verbs.map(([verb, line]) => `  ${verb.padEnd(16)} ${line}`).join('\n')}
 
-quiesce VERB --help tells the flags; quiesce --version the version.
-Durations need a unit: 500ms, 30s, 10m. QUIESCE_SOCKET names the control socket
+quiesce VERB --help lists the flags of a verb; quiesce --version prints the version.
+Durations need a unit: 500ms, 30s, 10m. QUIESCE_SOCKET is the path of the control socket
 (default ${CONTROL_SOCKET}).
 ${EXIT_CODES}`;
 }

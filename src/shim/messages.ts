@@ -1,12 +1,12 @@
 import { formatDuration } from '../lib/duration.ts';
 import type { Receipt } from '../receipt/receipt.ts';
-import { oneLine } from '../lib/printable.ts';
+import { oneLine } from '../lib/command-line/printable.ts';
 import { asList, asRecord, asText, table } from './table.ts';
 
 type Body = Readonly<Record<string, unknown>>;
 
-/** `postgres 17.10 primary, sealed, position 0/3000158`, as far as the receipt knows it. */
-function describe(receipt: Receipt): string {
+/** `postgres 17.10 primary, sealed, position 0/3000158`, without the parts that the receipt lacks. */
+function describeFreeze(receipt: Receipt): string {
   const { engine, mode, position } = receipt;
   const server = [engine.name, engine.version, engine.role].filter(Boolean).join(' ');
   const where = position === null ? '' : `position ${describePosition(position)}`;
@@ -24,7 +24,7 @@ function describePosition(position: NonNullable<Receipt['position']>): string {
   );
 }
 
-/** What a copy carries, and every note: never left out, since they qualify the promise. */
+/** Why the receipt is not on the volume, and every note. Never left out: they qualify the promise. */
 function caveats(receipt: Receipt): string[] {
   const onVolume = receipt.evidence.onVolume
     ? []
@@ -44,28 +44,30 @@ export function freezeText(receipt: Receipt, tty: boolean): string {
   const notes = caveats(receipt);
   if (tty) {
     return lines([
-      `frozen: ${describe(receipt)}`,
+      `frozen: ${describeFreeze(receipt)}`,
       `  ${lease}`,
       `  id ${receipt.id}`,
       ...indent(notes),
     ]);
   }
-  return oneLine(sentences(`frozen: ${describe(receipt)}, ${lease}, id ${receipt.id}`, notes));
+  return oneLine(
+    sentences(`frozen: ${describeFreeze(receipt)}, ${lease}, id ${receipt.id}`, notes),
+  );
 }
 
-/** The line that stands in the log of a backup: words, then the whole receipt as JSON. */
+/** The line for the log of a backup: a summary, then the whole receipt as JSON. On a terminal, the summary only. */
 export function thawText(receipt: Receipt, tty: boolean, already = false): string {
   const { held } = receipt.durationsMs;
   const verdict =
     receipt.verdict === 'consistent'
       ? already
-        ? 'NOT the success of this thaw (an earlier one had it)'
+        ? 'NOT the success of this thaw (an earlier thaw had it)'
         : 'consistent'
       : `NOT ${receipt.verdict === 'inconsistent' ? 'consistent' : 'finished'} (${receipt.reasons.join(', ')})`;
   const words = [
     `thawed: ${verdict}`,
     held === null ? '' : `held ${formatDuration(held)}`,
-    describe(receipt),
+    describeFreeze(receipt),
     `id ${receipt.id}`,
   ].filter(Boolean);
   const notes = caveats(receipt);
@@ -73,7 +75,7 @@ export function thawText(receipt: Receipt, tty: boolean, already = false): strin
   return `${oneLine(sentences(words.join(', '), notes))} receipt=${JSON.stringify(receipt)}`;
 }
 
-/** The line of a release that takes no success. */
+/** The line for `thaw --abandon`. */
 export function abandonedText(body: Body, tty: boolean): string {
   if (body['released'] !== true) return 'nothing released: no such freeze is held';
   return `released, abandoned; ${thawText(body as unknown as Receipt, tty)}`;
@@ -84,7 +86,7 @@ export function verifyText(body: Body, tty: boolean): string {
   const failed = checks.filter((check) => check['ok'] !== true);
   const heading =
     body['verified'] === true
-      ? `verified: ${checks.length} checks hold`
+      ? `verified: ${checks.length} checks passed`
       : `NOT verified: ${failed.length} of ${checks.length} checks failed`;
   if (tty) {
     const rows = checks.map((check) => [

@@ -1,16 +1,16 @@
-/** An answer over HTTP, read to its end. */
+/** A complete HTTP answer. */
 export interface Response {
   readonly status: number;
   readonly text: string;
 }
 
-/** What came is not one well-formed answer. */
+/** The bytes received are not one well-formed answer. */
 export class Garbled extends Error {}
 
-/** The connection ended before the answer did. */
+/** The connection ended before the answer was complete. */
 export class CutShort extends Error {}
 
-/** Status line and header fields together; a sidecar sends some 200 bytes. */
+/** In bytes, for the status line and header fields together. A sidecar sends about 200. */
 const HEAD_LIMIT = 64 * 1_024;
 const BODY_LIMIT = 64 * 1_024 * 1_024;
 
@@ -20,9 +20,9 @@ const CHUNK_SIZE = /^([0-9A-Fa-f]{1,8})[ \t]*(?:;[\t\u0020-\u00FF]*)?$/;
 type Step = 'status' | 'fields' | 'counted' | 'size' | 'chunk' | 'after-chunk' | 'trailer' | 'open';
 
 /**
- * Reads one HTTP/1.1 answer from the pieces in which it arrives, wherever they were cut. It is strict:
- * an answer that can be read in two ways must not become a success. Node's own client would take a
- * third of the time that a hook has for starting.
+ * Reads one HTTP/1.1 answer from the pieces in which it arrives, wherever they are cut. The reader is
+ * strict: an answer that can be read in two ways must not become a success. Node's own HTTP client is
+ * not used because loading it would take a third of a hook's start-up time.
  */
 export class ResponseReader {
   #step: Step | 'done' = 'status';
@@ -30,13 +30,13 @@ export class ResponseReader {
   #headBytes = 0;
   #status = 0;
   readonly #fields = new Map<string, string>();
-  /** Bytes that the body, or this chunk of it, still lacks. */
+  /** Bytes of the body, or of the current chunk, that are still to come. */
   #left = 0;
   #bodyBytes = 0;
   readonly #body: Buffer[] = [];
 
   /**
-   * @returns the answer, once it is complete
+   * @returns the answer once it is complete, `undefined` before
    * @throws Garbled
    */
   push(piece: Buffer): Response | undefined {
@@ -46,7 +46,7 @@ export class ResponseReader {
   }
 
   /**
-   * Nothing more comes.
+   * To be called when the connection has ended.
    *
    * @throws CutShort
    */
@@ -54,7 +54,7 @@ export class ResponseReader {
     if (this.#step === 'open') this.#step = 'done';
     const response = this.#complete();
     if (response) return response;
-    throw new CutShort('the connection ended before the answer did');
+    throw new CutShort('the connection ended before the answer was complete');
   }
 
   #complete(): Response | undefined {
@@ -62,7 +62,7 @@ export class ResponseReader {
     return { status: this.#status, text: Buffer.concat(this.#body).toString('utf8') };
   }
 
-  /** @returns whether more can be read of what has come */
+  /** @returns whether more of the bytes received can be read */
   #advance(): boolean {
     const step = this.#step;
     if (step === 'done') {
@@ -95,7 +95,7 @@ export class ResponseReader {
     if (this.#headBytes + bytes > HEAD_LIMIT)
       throw new Garbled('the head of the answer is too long');
     if (at < 0) return undefined;
-    // The sizes of chunks do not count: a long body has many.
+    // The lines between chunks do not count towards the limit: a long body has many.
     if (this.#step !== 'size' && this.#step !== 'after-chunk') this.#headBytes += bytes;
     const line = this.#rest.toString('latin1', 0, at);
     this.#rest = this.#rest.subarray(bytes);
@@ -128,13 +128,13 @@ export class ResponseReader {
     );
     this.#fields.clear();
     if (this.#status < 200) {
-      // A sign of life before the answer, which has a head of its own.
+      // An interim answer. The final one follows, with a head of its own.
       [this.#step, this.#headBytes] = ['status', 0];
     } else if (this.#status === 204 || this.#status === 304) {
       this.#step = 'done';
     } else if (coding !== undefined) {
       if (length !== undefined || coding.toLowerCase() !== 'chunked') {
-        throw new Garbled('a transfer coding that was not asked for');
+        throw new Garbled('an unexpected transfer coding');
       }
       this.#step = 'size';
     } else if (length === undefined) {
@@ -182,9 +182,10 @@ export class ResponseReader {
 }
 
 /**
- * By hand: V8 compiles an expression that is used more than once, which takes longer than all of this.
+ * The length of a header field's name. Written without a regular expression: V8 compiles one on its
+ * second use, which takes longer than this loop.
  *
- * @throws Garbled where the line is no header field, one that goes on from the line before it included
+ * @throws Garbled if the line is not a header field, or continues the line before it
  */
 function nameLength(line: string): number {
   const colon = line.indexOf(':');

@@ -2,16 +2,16 @@ import type { Answer, Call } from './client.ts';
 import { Unanswered } from './client.ts';
 
 const AGAIN_AFTER_MS = 250;
-/** What breaks every connection is no sidecar that starts again. */
+/** If every connection breaks, the cause is not a sidecar that is restarting. */
 const BROKEN_AT_MOST = 3;
 
 /**
- * Sends a call, and sends it again with the same idempotency key where the connection broke under it:
- * the sidecar may have been started again meanwhile, and answers a retry of the very same call alike.
- * Where nothing was there in the first place, nothing is waited for.
+ * Sends a call, and repeats it with the same idempotency key if its connection breaks: the sidecar may
+ * have restarted, and gives a repeated call the answer of the first. Does not wait for a sidecar that
+ * could not be reached at the first try.
  *
- * @param send one try; the call bears what is left of its deadline.
- * @throws Unanswered where none was answered within the deadline
+ * @param send makes one try; its call has the rest of the deadline
+ * @throws Unanswered if no try was answered within the deadline
  */
 export async function sendUntilAnswered(
   send: (wanted: Call) => Promise<Answer>,
@@ -33,7 +33,7 @@ export async function sendUntilAnswered(
   }
 }
 
-/** A key that no other call has: it need not be a secret. */
+/** A key that no other call has. It need not be secret. */
 export function newKey(): string {
   const random = (): string => Math.random().toString(36).slice(2);
   return [Date.now().toString(36), process.pid.toString(36), random(), random()].join('-');

@@ -3,8 +3,8 @@ import { CONTROL_SOCKET, DEEP_TIMEOUT_MS, FREEZE_TIMEOUT_MS } from '../defaults.
 import type { ErrorBody } from '../errors.ts';
 import { QuiesceError, catalogue } from '../errors.ts';
 import { parseDuration } from '../lib/duration.ts';
-import { errorLine, reportFailure as reportError, writeTo } from '../lib/failure.ts';
-import { formatAsked } from '../lib/read-flags.ts';
+import { errorLine, reportFailure as reportError, writeTo } from '../lib/command-line/failure.ts';
+import { formatAsked } from '../lib/command-line/read-flags.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import type { Arguments, ShimVerb } from './args.ts';
 import { parseArguments } from './args.ts';
@@ -25,21 +25,21 @@ import {
 export { SHIM_VERBS } from './args.ts';
 export type { ShimVerb } from './args.ts';
 
-/** With the sidecar's own timeout of a freeze it ends before Velero's 30 s. */
+/** Added to the timeout of a freeze. With the default timeout, the call still ends before Velero's 30 s. */
 const FREEZE_GRACE_MS = 3_000;
-const SIGN_OF_LIFE_MS = 5_000;
+const STATUS_DEADLINE_MS = 5_000;
 const THAW_DEADLINE_MS = 25_000;
 const READ_DEADLINE_MS = 35_000;
 const VERIFY_DEADLINE_MS = 65_000;
 
 const ROLLED_BACK =
-  'Nothing is known of the freeze; the sidecar rolls it back as the connection closes.';
-const STILL_RELEASING = 'The sidecar goes on releasing the database; the verdict is not known.';
+  'The outcome of the freeze is unknown; the sidecar rolls it back when the connection closes.';
+const STILL_RELEASING = 'The sidecar continues to release the database; the verdict is unknown.';
 const NOTHING_CHANGED = 'Nothing was changed.';
 
 type Send = (wanted: Call) => Promise<Answer>;
 
-/** Runs one verb against the sidecar and prints the outcome. Resolves with the exit code. */
+/** Sends one verb to the sidecar and prints the outcome. Resolves with the exit code, never rejects. */
 export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<number> {
   const abort = new AbortController();
   const interrupted = interruptible(abort);
@@ -81,26 +81,27 @@ async function answerTo(verb: ShimVerb, args: Arguments, send: Send): Promise<An
 
 function freeze(args: Arguments, send: Send): Promise<Answer> {
   const { id, ttl, timeout, renew, wait } = args;
-  // Without the flag the sidecar's own timeout counts, which may be longer than its default.
-  const atWork = timeout === undefined ? { atWork: () => isAtWork(send, wait) } : {};
+  // Without the flag the sidecar's own timeout applies, which may be longer than the default.
+  const extension =
+    timeout === undefined ? { stillWorking: () => isStillFreezing(send, wait) } : {};
   return sendUntilAnswered(send, {
     method: 'POST',
     path: '/v1/freeze',
     headers: keyOf(args),
     body: { id, ttl, timeout, ...(renew ? { renew } : {}), ...(wait ? { wait } : {}) },
     deadlineMs: (parseDuration(timeout ?? '') ?? FREEZE_TIMEOUT_MS) + FREEZE_GRACE_MS,
-    ...atWork,
+    ...extension,
     unanswered: ROLLED_BACK,
   });
 }
 
-/** Each run of the command is one call, however often it must be sent. */
+/** Each run of the command is one call with one key, however often it is sent. */
 function keyOf({ idempotencyKey }: Arguments): Readonly<Record<string, string>> {
   return { 'idempotency-key': idempotencyKey ?? newKey() };
 }
 
-async function isAtWork(send: Send, waits: boolean): Promise<boolean> {
-  const status = await read('status', send, SIGN_OF_LIFE_MS).catch(() => undefined);
+async function isStillFreezing(send: Send, waits: boolean): Promise<boolean> {
+  const status = await read('status', send, STATUS_DEADLINE_MS).catch(() => undefined);
   const state = status?.ok === true ? status.body['state'] : 'thawed';
   return waits ? state !== 'thawed' : state === 'freezing';
 }
@@ -130,16 +131,16 @@ async function verify(args: Arguments, send: Send): Promise<Answer> {
 async function lastReceipt(send: Send): Promise<unknown> {
   const { ok, body } = await read('receipts', send);
   const kept = ok && Array.isArray(body['receipts']) ? body['receipts'].map(asRecord) : [];
-  // A freeze that was never held, or fails right now, promises nothing.
+  // Skip freezes that failed or are not yet in place: their receipts promise nothing.
   const last = kept.find((one) => typeof one['frozenAt'] === 'string');
   const receipt = last ?? (ok ? body['restored'] : undefined) ?? undefined;
   if (receipt !== undefined) return receipt;
-  throw new QuiesceError('RECEIPT_NOT_FOUND', 'The sidecar keeps no receipt to verify against.', {
-    hint: 'Give the file of a receipt: quiesce verify FILE',
+  throw new QuiesceError('RECEIPT_NOT_FOUND', 'The sidecar has no receipt to verify against.', {
+    hint: 'Pass a receipt as a file: quiesce verify FILE',
   });
 }
 
-/** A receipt, or an answer that holds one under `receipt`. */
+/** Reads a receipt, or an answer that has one under `receipt`. */
 function readReceipt(file: string): unknown {
   let text: string;
   try {
@@ -156,14 +157,14 @@ function readReceipt(file: string): unknown {
   }
   const receipt = value['kind'] === 'Receipt' ? value : asRecord(value['receipt']);
   if (receipt['kind'] === 'Receipt') return receipt;
-  throw new QuiesceError('INVALID_FIELD', `${file} holds no receipt.`, { field: 'FILE' });
+  throw new QuiesceError('INVALID_FIELD', `${file} does not contain a receipt.`, { field: 'FILE' });
 }
 
-/** Prints an answer. A success is believed only where the body itself says so. */
+/** Prints an answer. The status alone is no proof of success: the body must confirm it. */
 function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
   const { ok, body } = answer;
   if (!ok) return reportFailure(verb, body, args.json);
-  if (!says(verb, body, args)) {
+  if (!confirms(verb, body, args)) {
     throw new QuiesceError('INTERNAL', `The answer of the sidecar does not confirm the ${verb}.`);
   }
   if (verb === 'freeze') refuseExpired(body as Receipt);
@@ -173,7 +174,7 @@ function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
   return 0;
 }
 
-function says(verb: ShimVerb, body: Answer['body'], args: Arguments): boolean {
+function confirms(verb: ShimVerb, body: Answer['body'], args: Arguments): boolean {
   if (verb === 'verify') return body['verified'] === true;
   if (verb !== 'freeze' && verb !== 'thaw') return true;
   if (args.abandon) return typeof body['released'] === 'boolean';
@@ -182,14 +183,14 @@ function says(verb: ShimVerb, body: Answer['body'], args: Arguments): boolean {
   return body['kind'] === 'Receipt' && body['verdict'] === verdict && same;
 }
 
-/** The answer of a freeze may be read late, by a process that was stopped or starved meanwhile. */
+/** Refuses a lease that has expired: a process that was stopped or starved may read the answer late. */
 function refuseExpired(receipt: Receipt): void {
   const { id, expiresAt } = receipt;
   if (expiresAt === null || Date.now() < Date.parse(expiresAt)) return;
   throw new QuiesceError(
     'NOT_CONSISTENT',
-    `Freeze ${id} was held, but its lease ended at ${expiresAt}, before its answer was read here.`,
-    { hint: 'Freeze again, with a longer --ttl or on a machine with time to spare.' },
+    `Freeze ${id} was held, but its lease expired at ${expiresAt}, before this command read the answer.`,
+    { hint: 'Freeze again with a longer --ttl, or when the machine is less busy.' },
   );
 }
 
@@ -213,7 +214,7 @@ function textOf(verb: ShimVerb, body: Answer['body'], tty: boolean): string {
 function reportFailure(verb: ShimVerb, body: Answer['body'], json: boolean): number {
   const error = asRecord(body['error']) as Partial<ErrorBody>;
   if (typeof error.code !== 'string' || typeof error.message !== 'string') {
-    throw new QuiesceError('INTERNAL', 'The answer of the sidecar is no error of quiesce.');
+    throw new QuiesceError('INTERNAL', 'The sidecar reported a failure in an unknown form.');
   }
   if (json) {
     print(body);

@@ -1,4 +1,4 @@
-import { oneLine } from '../lib/printable.ts';
+import { oneLine } from '../lib/command-line/printable.ts';
 
 type Body = Readonly<Record<string, unknown>>;
 
@@ -15,7 +15,7 @@ export function asList(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** Columns as wide as their widest cell. */
+/** One line for each row; every column is as wide as its widest cell. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
   for (const row of rows) {
@@ -26,7 +26,7 @@ export function table(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-/** Any JSON as indented text; a list of flat objects becomes a table. */
+/** JSON as indented lines; a list of flat objects becomes a table. */
 export function tree(value: unknown, depth = 0): string[] {
   const pad = '  '.repeat(depth);
   if (Array.isArray(value)) return treeList(value, depth);

@@ -1,8 +1,12 @@
 import { isatty } from 'node:tty';
-import { writeTo } from '../lib/failure.ts';
+import { writeTo } from '../lib/command-line/failure.ts';
 import type { ShimVerb } from './args.ts';
 
-/** A signal closes the connection, by which the sidecar knows that its caller has gone. */
+/**
+ * Aborts on a signal, which closes the connection: that shows the sidecar that its caller has gone.
+ *
+ * @returns an object that gets the exit code when a signal arrives
+ */
 export function interruptible(abort: AbortController): { code?: number } {
   const interrupted: { code?: number } = {};
   for (const [name, code] of [
@@ -19,8 +23,10 @@ export function interruptible(abort: AbortController): { code?: number } {
 }
 
 /**
- * On a terminal the seconds are counted. Elsewhere a line comes now and then: an exec stream on which
- * nothing comes for a minute is cut by what lies between.
+ * Shows how long the command has been waiting: on a terminal every two seconds, elsewhere as a line
+ * every twenty. Proxies between kubectl and a pod cut an exec stream that is silent for a minute.
+ *
+ * @returns stops it
  */
 export function showProgress(verb: ShimVerb): () => void {
   const tty = isatty(2);

@@ -2,11 +2,11 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parse } from 'yaml';
 import { verb } from '../../src/commands/verb.ts';
 import { QuiesceError } from '../../src/errors.ts';
-import { text } from '../../src/lib/flags.ts';
+import { text } from '../../src/lib/command-line/flags.ts';
 
 afterEach(() => vi.restoreAllMocks());
 
-/** A verb that prints its flag, or fails in the way that the flag names. */
+/** A verb that prints its flag, or fails in the way that the flag asks for. */
 const run = verb({
   name: 'try',
   usage: ['--what WORD'],
@@ -44,7 +44,7 @@ describe('a verb', () => {
     expect(yaml.out).toBe('what: it\n');
   });
 
-  it('tells an error in one line, or as a document, with its exit code', async () => {
+  it('reports an error in one line, or as a document, and exits with its code', async () => {
     const plain = await captured('--what', 'refuse');
     expect([plain.code, plain.out]).toEqual([7, '']);
     expect(plain.err).toMatch(/^quiesce: NOT_FROZEN: Nothing is frozen\. Hint: .+\n$/);
@@ -63,7 +63,7 @@ describe('a verb', () => {
     });
   });
 
-  it('shows the stack of what nobody expected, on stderr alone', async () => {
+  it('prints the stack of an unexpected error, on stderr only', async () => {
     const plain = await captured('--what', 'break');
     expect([plain.code, plain.out]).toEqual([1, '']);
     expect(plain.err).toMatch(/^quiesce: INTERNAL: .+ Hint: .+\nTypeError: a surprise\n {4}at /);
@@ -72,7 +72,7 @@ describe('a verb', () => {
     expect(json.err).toMatch(/^TypeError: a surprise\n {4}at /);
   });
 
-  it('explains itself, whatever else is given', async () => {
+  it('prints its help for --help, whatever the other arguments are', async () => {
     const { code, out, err } = await captured('--nope', '--help');
     expect([code, err]).toEqual([0, '']);
     expect(out).toMatch(/^Usage: quiesce try --what WORD\n\nTries\.\n\n {2}--what WORD /);

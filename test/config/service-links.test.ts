@@ -23,7 +23,7 @@ interface Service {
   readonly ports: readonly { port: number; protocol: string; name: string }[];
 }
 
-/** What the kubelet sets: FromServices and makeLinkVariables in pkg/kubelet/envvars of Kubernetes. */
+/** The variables that the kubelet sets: FromServices and makeLinkVariables in Kubernetes' pkg/kubelet/envvars. */
 function linksOf({ name, ip, ports }: Service): Env {
   const upper = (text: string): string => text.toUpperCase().replaceAll('-', '_');
   const base = upper(name);
@@ -76,7 +76,7 @@ const configurations: readonly Env[] = [
   { QUIESCE_ENGINE: 'mongodb', MONGODB_USERNAME: 'me', MONGODB_PASSWORD_FILE: secret },
 ];
 
-/** Every setting there is, as the name of a Service: `quiesce-metrics-addr`, `redis-port`, `pghost`. */
+/** The names of all settings as names of Services: `quiesce-metrics-addr`, `redis-port`, `pghost`. */
 const settings = [
   ...Object.keys(baseSchema(ENGINE_NAMES).shape),
   ...configurations.flatMap((one) => Object.keys(one)),
@@ -115,13 +115,13 @@ const service: fc.Arbitrary<Service> = fc.record({
 });
 
 describe('the variables of Services', () => {
-  it('change nothing, whatever the Services and their ports are called', async () => {
+  it('change nothing, whatever the names of the Services and their ports', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(...configurations),
         fc.array(service, { minLength: 1, maxLength: 4 }),
         async (own, services) => {
-          // What the pod itself sets takes the place of a link of the same name.
+          // A variable of the pod itself overrides a link of the same name.
           const env = { ...Object.assign({}, ...services.map(linksOf)), ...own } as Env;
           expect(await read(env)).toEqual(await read(own));
         },
@@ -138,7 +138,7 @@ describe('the variables of Services', () => {
     ['quiesce-state-dir-file', 'default', { ...REDIS }],
     ['quiesce-port-80-tcp', 'port-80-tcp-addr', { ...REDIS }],
     ['mongodb', 'file', { QUIESCE_ENGINE: 'mongodb' }],
-  ])('of a Service %s with a port %j are no settings', async (name, portName, own: Env) => {
+  ])('of a Service %s with a port %j are not settings', async (name, portName, own: Env) => {
     const ports = [{ port: 9095, protocol: 'TCP', name: portName }];
     const links = linksOf({ name, ip: '10.96.0.7', ports });
     expect(await read({ ...links, ...own })).toEqual(await read(own));

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { demoCanRun, embeddedMajors } from '../../src/lib/demo-servers.ts';
+import { demoCanRun, embeddedMajors } from '../../src/lib/command-line/demo-servers.ts';
 
 let dir: string;
 let program: string;
@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
-it('finds the embedded servers that npm put around the program', async () => {
+it('finds the embedded servers in the node_modules folders above the program', async () => {
   expect(embeddedMajors(program)).toEqual([]);
   expect(demoCanRun(program, '')).toBe(false);
   for (const name of [`pg17-${process.platform}-${process.arch}`, 'pg13-plan9-mips', 'pg']) {

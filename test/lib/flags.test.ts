@@ -1,8 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { QuiesceError } from '../../src/errors.ts';
-import { describeFlags } from '../../src/lib/flag-help.ts';
-import { duration, durationText, list, oneOf, text, toggle } from '../../src/lib/flags.ts';
-import { asksForHelp, formatAsked, readFlags } from '../../src/lib/read-flags.ts';
+import { describeFlags } from '../../src/lib/command-line/flag-help.ts';
+import {
+  duration,
+  durationText,
+  list,
+  oneOf,
+  text,
+  toggle,
+} from '../../src/lib/command-line/flags.ts';
+import { asksForHelp, formatAsked, readFlags } from '../../src/lib/command-line/read-flags.ts';
 
 const FLAGS = {
   name: text('NAME', 'who', { required: true, short: 'n' }),
@@ -26,7 +33,7 @@ function refusal(...args: string[]): QuiesceError {
 }
 
 describe('flags', () => {
-  it('are read in every way they can be written', () => {
+  it('are read in all their spellings', () => {
     const plain = { name: 'x', file: [], mode: 'fast', wait: 30_000, deep: false };
     for (const args of [['--name', 'x'], ['--name=x'], ['-n', 'x'], ['-nx'], ['-n=x']]) {
       expect(read(...args).values).toEqual({ ...plain, 'deep-timeout': undefined });
@@ -37,7 +44,7 @@ describe('flags', () => {
     });
   });
 
-  it('are taken by their older names', () => {
+  it('are accepted by their older names', () => {
     const { values } = read('-n', 'x', '--amcheck', '--amcheck-timeout', '7s');
     expect(values).toMatchObject({ deep: true, 'deep-timeout': '7s' });
   });
@@ -65,17 +72,17 @@ describe('flags', () => {
     expect(`${error.message} ${error.hint}`).not.toContain('hunter2');
   });
 
-  it('are all named at once where several are wrong', () => {
+  it('are all reported at once if several are wrong', () => {
     const { message } = refusal('--mode', 'odd', '--wait', 'x');
     expect(message).toMatch(/--name is required; --mode must be .+; --wait must be /);
   });
 
-  it('suggest the one that was meant', () => {
+  it('suggest the one with the closest name', () => {
     expect(refusal('--nmae', 'x').hint).toBe('Did you mean --name? quiesce try --help');
     expect(refusal('--quite-another', 'x').hint).toBe('quiesce try --help');
   });
 
-  it('may come from the environment, where the flag wins and the variable is named', () => {
+  it('may come from the environment; the command line overrides it, and errors name the variable', () => {
     const variables = (env: Record<string, string>) => ({ variables: { prefix: 'T_', env } });
     const from = (env: Record<string, string>, ...args: string[]) =>
       readFlags('try', FLAGS, args, variables(env)).values;
@@ -84,7 +91,7 @@ describe('flags', () => {
     expect(() => from({ T_NAME: 'x', T_MODE: 'odd' })).toThrow('T_MODE must be fast or slow');
   });
 
-  it('stand in help with their values, defaults and older names', () => {
+  it('are listed in help with their values, defaults and older names', () => {
     const help = describeFlags(FLAGS);
     expect(help).toContain('-n, --name NAME');
     expect(help).toContain('who (required)');
@@ -94,7 +101,7 @@ describe('flags', () => {
   });
 });
 
-describe('what is asked for, whatever else is wrong', () => {
+describe('in a command line that is otherwise wrong', () => {
   it.each([
     [['-o', 'json'], 'json'],
     [['-ojson'], 'json'],
@@ -107,7 +114,7 @@ describe('what is asked for, whatever else is wrong', () => {
     expect(formatAsked(args)).toBe(format);
   });
 
-  it('is help before -- alone', () => {
+  it('help is recognized only before --', () => {
     expect(asksForHelp(['a', '-h'])).toBe(true);
     expect(asksForHelp(['--', '--help'])).toBe(false);
   });

@@ -20,7 +20,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-/** Does with each connection what is told, once the whole request has come. */
+/** A server that calls `answer` for each connection, once the whole request has arrived. */
 async function listen(answer: (socket: Socket, request: string) => unknown): Promise<void> {
   server = createServer((socket) => {
     socket.on('error', () => undefined);
@@ -58,7 +58,7 @@ async function failure(sent: Promise<unknown>): Promise<Unanswered> {
 const ANSWER = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}';
 
 describe('a call', () => {
-  it('sends one well-formed request, with further headers where they are asked for', async () => {
+  it('sends one well-formed request, with additional headers if asked to', async () => {
     let seen = '';
     await listen((socket, request) => {
       seen = request;
@@ -78,7 +78,7 @@ describe('a call', () => {
     ]);
   });
 
-  it('lets no value begin a line of its own', async () => {
+  it('refuses values that would begin a line of their own', async () => {
     let called = false;
     await listen(() => (called = true));
     for (const wanted of [
@@ -91,7 +91,7 @@ describe('a call', () => {
     expect(called).toBe(false);
   });
 
-  it('does not wait for the connection to close once the answer is whole', async () => {
+  it('does not wait for the connection to close once the answer is complete', async () => {
     let closed = false;
     await listen((socket) => {
       socket.write(ANSWER);
@@ -101,7 +101,7 @@ describe('a call', () => {
     await expect.poll(() => closed).toBe(true);
   });
 
-  it('reads an answer that comes byte by byte', async () => {
+  it('reads an answer that arrives byte by byte', async () => {
     await listen(async (socket) => {
       for (const letter of ANSWER) {
         socket.write(letter);
@@ -122,7 +122,7 @@ describe('without an answer', () => {
     ['sends garbage', 'garbage\r\n\r\n'],
     ['sends two answers', ANSWER + ANSWER],
     ['never ends its head', `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(100_000)}`],
-  ])('of a server that %s, the call was sent', async (_what, text) => {
+  ])('from a server that %s, the call counts as sent', async (_what, text) => {
     await listen((socket) => socket.end(text));
     const error = await failure(send());
     expect([error.failure, error.message]).toEqual([
@@ -131,12 +131,12 @@ describe('without an answer', () => {
     ]);
   });
 
-  it('of a server that resets the connection, the call was sent', async () => {
+  it('from a server that resets the connection, the call counts as sent', async () => {
     await listen((socket) => socket.destroy());
     expect((await failure(send())).failure).toBe('broken');
   });
 
-  it('of nobody, nothing was sent', async () => {
+  it('because nothing listens, the call counts as not sent', async () => {
     await writeFile(join(dir, 'file'), '');
     const places = [path, join(dir, 'file'), dir, `/${'x'.repeat(300)}`];
     for (path of places) {

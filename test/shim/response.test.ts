@@ -46,7 +46,7 @@ describe('an answer', () => {
     );
   });
 
-  it.each(Object.entries(WHOLE))('%s is no answer before its last byte', (_name, bytes) => {
+  it.each(Object.entries(WHOLE))('%s is not complete before its last byte', (_name, bytes) => {
     for (let cut = 0; cut < bytes.length; cut += 1) {
       expect(() => read(bytes.subarray(0, cut))).toThrow(CutShort);
     }
@@ -62,7 +62,7 @@ describe('an answer', () => {
     expect(read('HTTP/1.1 503 \r\ncontent-length: 2\r\n\r\n{}').status).toBe(503);
   });
 
-  it('is not held up by a body of millions of small chunks', () => {
+  it('with a body of millions of small chunks is read without delay', () => {
     const reader = new ResponseReader();
     reader.push(Buffer.from(`${OK}transfer-encoding: chunked\r\n\r\n`));
     for (let i = 0; i < 200_000; i += 1) reader.push(Buffer.from('1\r\nx\r\n'));
@@ -110,7 +110,7 @@ describe('is refused:', () => {
     expect(() => read(text)).toThrow(Garbled);
   });
 
-  it('chunks that together are over 64 MiB', () => {
+  it('chunks that together exceed 64 MiB', () => {
     const reader = new ResponseReader();
     reader.push(Buffer.from(chunked));
     const piece = Buffer.concat([
@@ -122,7 +122,7 @@ describe('is refused:', () => {
     expect(() => reader.push(Buffer.from('1\r\n'))).toThrow(Garbled);
   });
 
-  it('a body without end, where no length was told', () => {
+  it('a body without a length that exceeds 64 MiB', () => {
     const reader = new ResponseReader();
     reader.push(Buffer.from(`${OK}\r\n`));
     for (let mb = 0; mb < 64; mb += 1) reader.push(Buffer.alloc(2 ** 20));

@@ -9,7 +9,7 @@ import { listenOnSocket } from '../../src/sidecar/control-socket.ts';
 import { runCli } from '../../src/testbed/processes.ts';
 import { aReceipt, FakeControl } from '../support/fake-control.ts';
 
-it('a sidecar is waited for as long as it is freezing, where the timeout is its own', async () => {
+it('a freeze without --timeout waits as long as the sidecar is freezing', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'quiesce-shim-'));
   const socket = join(dir, 'control.sock');
   const control = new FakeControl();
@@ -27,6 +27,6 @@ it('a sidecar is waited for as long as it is freezing, where the timeout is its 
   };
   const { code, stdout, stderr } = await runCli(['freeze'], { QUIESCE_SOCKET: socket });
   expect([code, stdout.split(':')[0]]).toEqual([0, 'frozen']);
-  // An exec stream without a byte for a minute is cut by what lies between.
+  // Proxies cut an exec stream that is silent for a minute.
   expect(stderr).toBe('quiesce freeze: waiting for the sidecar, 20 s\n');
 });

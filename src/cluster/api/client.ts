@@ -9,19 +9,19 @@ import {
   setHeaderOptions,
 } from '@kubernetes/client-node';
 
-/** A Secret as it was read: writing it back fails where somebody has written it since. */
+/** A Secret as it was read. Writing with its version fails if another client has written it since. */
 export interface StoredSecret {
   readonly version: string;
   readonly data: Readonly<Record<string, string>>;
 }
 
-/** The trust that the API server puts into the webhooks of one configuration, in their order. */
+/** The CA bundles of the webhooks in one configuration, as PEM and in their order. */
 export interface StoredTrust {
   readonly version: string;
   readonly bundles: readonly string[];
 }
 
-/** What is told of an object, to whoever looks at it. */
+/** An Event to report for an object. */
 export interface ClusterEvent {
   readonly namespace: string;
   readonly about: {
@@ -36,11 +36,15 @@ export interface ClusterEvent {
   readonly message: string;
 }
 
-/** What quiesce asks of the Kubernetes API. Calls reject where it cannot be reached or refuses. */
+/** The calls that quiesce makes to the Kubernetes API. They reject if it is unreachable or refuses. */
 export interface Cluster {
-  /** `undefined`: there is none. */
+  /** `undefined`: there is no such Secret. */
   readSecret(namespace: string, name: string): Promise<StoredSecret | undefined>;
-  /** @returns whether it was written: not where somebody has written it since, or was first. */
+  /**
+   * Replaces the Secret, or creates it if `version` is `undefined`.
+   *
+   * @returns false if another client has written or created it since
+   */
   writeSecret(
     namespace: string,
     name: string,
@@ -49,16 +53,20 @@ export interface Cluster {
   ): Promise<boolean>;
   /** `undefined`: there is no such MutatingWebhookConfiguration. */
   readTrust(configuration: string): Promise<StoredTrust | undefined>;
-  /** Sets the CA bundle of every webhook in it. @returns false where it has changed since. */
+  /**
+   * Sets the CA bundle of every webhook in the configuration.
+   *
+   * @returns false if the configuration has changed since `trust` was read
+   */
   writeTrust(configuration: string, trust: StoredTrust, bundle: string): Promise<boolean>;
   createEvent(event: ClusterEvent): Promise<void>;
 }
 
 const COMPONENT = 'quiesce-webhook';
-/** A call that takes longer has failed: nobody answers. */
+/** After this time without an answer, a call has failed. */
 export const ANSWER_WITHIN_MS = 30_000;
 
-/** By the service account in a cluster, by KUBECONFIG elsewhere. Connects to nobody yet. */
+/** Uses the service account in a cluster, and KUBECONFIG elsewhere. Opens no connection yet. */
 export function connectCluster(answerWithinMs = ANSWER_WITHIN_MS): Cluster {
   const config = new KubeConfig();
   config.loadFromDefault();
@@ -71,11 +79,12 @@ class ApiCluster implements Cluster {
 
   constructor(config: KubeConfig, answerWithinMs: number) {
     const server = config.getCurrentCluster()?.server;
-    if (server === undefined) throw new Error('there is no cluster in the kubeconfig');
+    if (server === undefined) throw new Error('the kubeconfig has no cluster');
     const configuration = createConfiguration({
       baseServer: new ServerConfiguration(server, {}),
       authMethods: { default: config },
-      // The client waits for ever: a certificate whose renewal hangs on one lost answer would expire.
+      // The client has no timeout of its own: one lost answer would block a renewal until the certificate
+      // expires.
       promiseMiddleware: [
         {
           pre: async (sent) => {
@@ -144,7 +153,7 @@ class ApiCluster implements Cluster {
         value,
       })),
     ];
-    // A failed test is 422; a write between reading and patching is 409.
+    // 422: the test failed. 409: another client wrote between the server's read and its patch.
     const patched = this.#admission.patchMutatingWebhookConfiguration(
       { name, body },
       setHeaderOptions('Content-Type', PatchStrategy.JsonPatch),
@@ -177,7 +186,7 @@ class ApiCluster implements Cluster {
   }
 }
 
-/** One certain status is an answer, not a failure. */
+/** Resolves with `undefined`, instead of rejecting, if the API answers with this status. */
 async function orUndefined<T>(code: number, call: Promise<T>): Promise<T | undefined> {
   try {
     return await call;
@@ -198,7 +207,7 @@ function readable(error: unknown): unknown {
   return error;
 }
 
-/** The sentence of a Status; its whole body may be long. */
+/** The message of a Status, without the rest of the body, which may be long. */
 function reasonOf({ body }: ApiException<unknown>): string {
   try {
     const status = (typeof body === 'string' ? JSON.parse(body) : body) as { message?: string };

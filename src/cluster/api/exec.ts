@@ -4,20 +4,20 @@ import { Exec, type KubeConfig } from '@kubernetes/client-node';
 import { Deferred } from '../../lib/deferred.ts';
 import { ANSWER_WITHIN_MS } from './client.ts';
 
-/** Where a command is run. */
+/** The container to run a command in. */
 export interface ExecPlace {
   readonly namespace: string;
   readonly pod: string;
   readonly container: string;
 }
 
-/** What it printed: standard output and standard error. Its exit code says nothing more. */
+/** The output of a command. Its exit code is not kept. */
 export interface Printed {
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Runs a command in a container, for half a minute at most. Rejects where it cannot be run. */
+/** Runs a command in a container. Rejects if it cannot be run, or has not ended after half a minute. */
 export async function runIn(
   config: KubeConfig,
   { namespace, pod, container }: ExecPlace,
@@ -44,7 +44,7 @@ export async function runIn(
     await ended.promise;
     socket?.close();
   } catch (error) {
-    // The client rejects with the event of its socket, which is no Error.
+    // The client rejects with a socket event, which is not an Error.
     const { message = 'the connection failed' } = error as { message?: string };
     throw new Error(message, { cause: error });
   } finally {

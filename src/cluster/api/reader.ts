@@ -4,7 +4,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { ANSWER_WITHIN_MS } from './client.ts';
 import { type ExecPlace, type Printed, runIn } from './exec.ts';
 
-/** Which cluster, for whoever runs a command: KUBECONFIG's current context where nothing is said. */
+/** The choice of a cluster; the current context of KUBECONFIG by default. */
 export interface ClusterChoice {
   readonly kubeconfig?: string | undefined;
   readonly context?: string | undefined;
@@ -13,21 +13,24 @@ export interface ClusterChoice {
 /** One answer of the Kubernetes API. */
 export interface ApiAnswer {
   readonly status: number;
-  /** Parsed; `undefined` where it is no JSON. */
+  /** Parsed JSON; `undefined` if it is not JSON. */
   readonly body: unknown;
 }
 
-/** Reads, and changes nothing. */
+/** Reads from a cluster, and changes nothing. */
 export interface ClusterReader {
-  /** The context, and the address of its server. */
+  /** The context and the address of its server, for people. */
   readonly name: string;
-  /** Any status is an answer. Rejects where nobody answers within half a minute. */
+  /** Resolves with any status. Rejects if there is no answer within half a minute. */
   get(path: string): Promise<ApiAnswer>;
-  /** Runs a command that changes nothing, for half a minute at most. Rejects where it cannot be run. */
+  /**
+   * Runs a command that changes nothing. Rejects if it cannot be run, or has not ended after half a
+   * minute.
+   */
   run(place: ExecPlace, command: readonly string[]): Promise<Printed>;
 }
 
-/** @throws Error where the kubeconfig cannot be read or has no such context. Connects to nobody yet. */
+/** Opens no connection yet. @throws Error if the kubeconfig cannot be read or lacks the context */
 export function connectReader({ kubeconfig, context }: ClusterChoice): ClusterReader {
   const config = new KubeConfig();
   if (kubeconfig === undefined) config.loadFromDefault();
@@ -40,7 +43,7 @@ export function connectReader({ kubeconfig, context }: ClusterChoice): ClusterRe
     config.setCurrentContext(context);
   }
   const server = config.getCurrentCluster()?.server;
-  if (server === undefined) throw new Error('there is no cluster in the kubeconfig');
+  if (server === undefined) throw new Error('the kubeconfig has no cluster');
   return {
     name: `${config.getCurrentContext()}, ${server}`,
     get: (path) => ask(config, server, path),

@@ -1,6 +1,6 @@
 import { argv, hookKey, isQuiesce, type Phase, VERBS } from '../inject/hooks.ts';
 import { isSidecar } from '../inject/container.ts';
-import type { Facts } from '../inventory/pod-facts.ts';
+import type { PodFacts } from '../inventory/pod-facts.ts';
 import { PHASES } from './hooks.ts';
 import {
   at,
@@ -14,50 +14,50 @@ import {
 } from '../inventory/catalog.ts';
 import { selects } from '../inventory/selectors.ts';
 import {
-  covers,
+  includesPod,
   schedulesFor,
-  takesNamespace,
-  takesPods,
+  includesNamespace,
+  includesPods,
   type Velero,
 } from '../inventory/velero.ts';
 
-/** One call of quiesce that a backup makes in a pod. */
-export interface Call {
+/** A command in a pod by which a backup calls quiesce. */
+export interface QuiesceCall {
   readonly phase: Phase;
   readonly verb: 'freeze' | 'thaw';
-  /** Whose container: two sidecars of a pod know nothing of each other. */
+  /** The container of the sidecar it reaches: two sidecars in a pod work independently. */
   readonly sidecar: string;
-  /** Where it is written, as `by …`. */
+  /** Where the hook is defined, for a message: `by …`. */
   readonly from: string;
-  /** A call that another of its kind does not disturb: `freeze --renew`, `thaw --abandon`. */
+  /** It may be made in addition to a freeze or a thaw: `freeze --renew`, `thaw --abandon`. */
   readonly harmless: boolean;
 }
 
-/** A hook, wherever it is written. */
-export interface Exec {
+/** The command of a hook, from an annotation or from a backup. */
+export interface HookCommand {
   readonly phase: Phase;
   readonly words: readonly string[];
   readonly container: string | undefined;
   readonly from: string;
 }
 
-/** A backup that takes a pod, and what it does there, in order. */
+/** A backup that includes a pod, and the hooks it runs there, in order. */
 export interface BackupCalls {
   /** `velero Schedule/nightly`. */
   readonly name: string;
-  /** Its own hooks that run in the pod. */
-  readonly own: readonly Exec[];
-  /** Its own hooks in whose place an annotation of the pod runs. */
-  readonly replaced: readonly Exec[];
-  readonly calls: readonly Call[];
+  /** Hooks of the backup that run in the pod. */
+  readonly own: readonly HookCommand[];
+  /** Hooks of the backup that do not run, because an annotation of the pod takes their place. */
+  readonly replaced: readonly HookCommand[];
+  readonly calls: readonly QuiesceCall[];
 }
 
-/** Every Schedule, and every Backup still to run, that takes the pod. */
-export function backupCalls(velero: Velero, facts: Facts): readonly BackupCalls[] {
+/** All Schedules, and all Backups that have not run yet, that include the pod. */
+export function backupCalls(velero: Velero, facts: PodFacts): readonly BackupCalls[] {
   const specs: (readonly [KubeObject, unknown])[] = [
     ...schedulesFor(velero, facts).map((one) => [one, at(one, 'spec', 'template')] as const),
     ...velero.backups
-      .filter((one) => covers(at(one, 'spec'), facts))
+      .filter((one) => includesPod(at(one, 'spec'), facts))
       .map((one) => [one, at(one, 'spec')] as const),
   ];
   return specs.map(([object, spec]) => {
@@ -68,17 +68,17 @@ export function backupCalls(velero: Velero, facts: Facts): readonly BackupCalls[
       replaced: phases.flatMap(({ annotated, own }) => (annotated === undefined ? [] : own)),
       calls: phases
         .flatMap(({ annotated, own }) => (annotated === undefined ? own : [annotated]))
-        .flatMap((exec) => call(facts, exec)),
+        .flatMap((command) => callsIn(facts, command)),
     };
   });
 }
 
-/** As Velero does it: an annotation takes the place of all hooks of the backup for its phase. */
-function phaseOf(facts: Facts, spec: unknown, phase: Phase) {
+/** Follows Velero: an annotation of the pod replaces all hooks of the backup for that phase. */
+function phaseOf(facts: PodFacts, spec: unknown, phase: Phase) {
   const own = listAt(spec, 'hooks', 'resources')
     .filter((one) => applies(one, facts))
     .flatMap((one) =>
-      listAt(one, phase).map((hook, index): Exec => ({
+      listAt(one, phase).map((hook, index): HookCommand => ({
         phase,
         words: textsAt(hook, 'exec', 'command'),
         container: textAt(hook, 'exec', 'container'),
@@ -88,8 +88,8 @@ function phaseOf(facts: Facts, spec: unknown, phase: Phase) {
   return { annotated: annotatedExec(facts, phase), own };
 }
 
-/** Before there were phases an annotation had none in its name; Velero still takes it for `pre`. */
-function annotatedExec({ annotations }: Facts, phase: Phase): Exec | undefined {
+/** Annotations of old versions of Velero have no phase in their name; Velero still reads them as `pre`. */
+function annotatedExec({ annotations }: PodFacts, phase: Phase): HookCommand | undefined {
   const keys = [hookKey(phase, 'command'), ...(phase === 'pre' ? [LEGACY] : [])];
   const key = keys.find((one) => (annotations[one] ?? '') !== '');
   if (key === undefined) return undefined;
@@ -100,15 +100,18 @@ function annotatedExec({ annotations }: Facts, phase: Phase): Exec | undefined {
 
 const LEGACY = 'hook.backup.velero.io/command';
 
-function applies(hook: unknown, { subject, pod }: Facts): boolean {
+function applies(hook: unknown, { workload, pod }: PodFacts): boolean {
   return (
-    takesNamespace(hook, subject.namespace) &&
-    takesPods(hook, 'Resources') &&
+    includesNamespace(hook, workload.namespace) &&
+    includesPods(hook, 'Resources') &&
     selects(at(hook, 'labelSelector'), labelsOf(pod))
   );
 }
 
-function call(facts: Facts, { phase, words, container, from }: Exec): readonly Call[] {
+function callsIn(
+  facts: PodFacts,
+  { phase, words, container, from }: HookCommand,
+): readonly QuiesceCall[] {
   const verb = verbOf(words);
   if (verb === undefined) return [];
   const text = words.join(' ');
@@ -118,13 +121,13 @@ function call(facts: Facts, { phase, words, container, from }: Exec): readonly C
       : /(?:^|\s)--abandon\b|"abandon"\s*:\s*true/.test(text);
   const containers = facts.pod.spec?.containers ?? [];
   const target = containers.find(({ name }) => name === (container ?? containers[0]?.name));
-  // Another container reaches the same sidecar through its socket or its port.
+  // A command in another container reaches the pod's sidecar through its socket or its port.
   const own = target !== undefined && isSidecar(target) ? target : facts.sidecar;
   return [{ phase, verb, sidecar: own?.name ?? '', from, harmless }];
 }
 
-/** What a command asks of the sidecar: itself, through a shell, or by HTTP. */
-export function verbOf(words: readonly string[]): Call['verb'] | undefined {
+/** The verb that a command runs, directly, through a shell or over HTTP; `undefined`: neither verb. */
+export function verbOf(words: readonly string[]): QuiesceCall['verb'] | undefined {
   const [program, verb] = words;
   const verbs = Object.values(VERBS);
   if (isQuiesce(program)) return verbs.find((one) => one === verb);
@@ -134,10 +137,12 @@ export function verbOf(words: readonly string[]): Call['verb'] | undefined {
   return verbs.find((one) => one === match?.[1]);
 }
 
-/** The calls that come when another has done their work already, each with the one before it. */
-export function repeated(calls: readonly Call[]): readonly (readonly [Call, Call])[] {
-  const found: (readonly [Call, Call])[] = [];
-  const last = new Map<string, Call>();
+/** Pairs of calls to one sidecar with the same verb and no other verb between them. */
+export function repeated(
+  calls: readonly QuiesceCall[],
+): readonly (readonly [QuiesceCall, QuiesceCall])[] {
+  const found: (readonly [QuiesceCall, QuiesceCall])[] = [];
+  const last = new Map<string, QuiesceCall>();
   for (const one of calls.filter(({ harmless }) => !harmless)) {
     const before = last.get(one.sidecar);
     if (before?.verb === one.verb) found.push([before, one]);

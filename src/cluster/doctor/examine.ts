@@ -1,89 +1,91 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Facts } from '../inventory/pod-facts.ts';
+import type { PodFacts } from '../inventory/pod-facts.ts';
 import { type Inventory, type ObjectRef, refText } from '../inventory/catalog.ts';
-import { type Finding, type PodRule, type RuleText, type Said, SEVERITIES } from './rule.ts';
+import { type Finding, type PodRule, type RuleText, type Report, SEVERITIES } from './rule.ts';
 import { CLUSTER_RULES, POD_RULES } from './rules/index.ts';
-import { NOT_LOOKED_AT, unseenFinding } from './rules/not-examined.ts';
-import { type Surroundings, survey } from '../inventory/survey.ts';
-import type { Subject } from '../inventory/workloads.ts';
+import { NOT_LOOKED_AT, notExaminedFinding } from './rules/not-examined.ts';
+import { type ClusterFacts, survey } from '../inventory/survey.ts';
+import type { Workload } from '../inventory/workloads.ts';
 
 /**
- * `protected`: has its sidecar, and no error stands against it; `opted-in`: the same, once the webhook
- * has added the sidecar; `half`: meant to be protected, with an error; `unprotected`: a database that nothing freezes; `left-out`: on purpose;
- * `other`: no volumes, or no database that quiesce knows.
+ * `protected`: it has a sidecar and no error; `opted-in`: the same, once the webhook has added the
+ * sidecar; `half`: it is meant to be protected, but has an error; `unprotected`: a database that nothing
+ * freezes; `left-out`: its owner excludes it; `other`: it has no volumes, or no database that quiesce
+ * knows.
  */
 export type State = 'protected' | 'opted-in' | 'half' | 'unprotected' | 'left-out' | 'other';
 
-/** What became of one workload. */
-export interface Judged {
+/** The state of one workload. */
+export interface WorkloadState {
   readonly object: ObjectRef;
   readonly state: State;
 }
 
 export interface Examined {
-  /** The gravest first. */
+  /** The most severe first. */
   readonly findings: readonly Finding[];
-  readonly workloads: readonly Judged[];
-  /** By kind. */
+  readonly workloads: readonly WorkloadState[];
+  /** How many objects were examined, by kind. */
   readonly looked: Readonly<Record<string, number>>;
 }
 
 /**
- * Looks at plain objects and names all that is wrong with them. A pure function.
+ * Applies all rules to plain objects. A pure function.
  *
- * @param probed what running sidecars have said of themselves
+ * @param probed findings from the answers of running sidecars
  */
 export function examine(inventory: Inventory, probed: readonly Finding[] = []): Examined {
-  const { around, bySubject } = survey(inventory);
+  const { around, byWorkload } = survey(inventory);
   const findings: Finding[] = [];
-  const workloads: Judged[] = [];
-  for (const [subject, facts] of bySubject) {
-    const own = probed.filter(({ object }) => isDeepStrictEqual(object, refOfSubject(subject)));
-    const merged = merge([...judgeAll(subject, facts, around), ...own]);
+  const workloads: WorkloadState[] = [];
+  for (const [workload, facts] of byWorkload) {
+    const own = probed.filter(({ object }) => isDeepStrictEqual(object, refOfWorkload(workload)));
+    const merged = merge([...checkPods(workload, facts, around), ...own]);
     findings.push(...merged);
-    workloads.push({ object: refOfSubject(subject), state: stateOf(facts ?? [], merged) });
+    workloads.push({ object: refOfWorkload(workload), state: stateOf(facts ?? [], merged) });
   }
   for (const rule of CLUSTER_RULES) {
-    for (const { object, said } of rule.check(around)) findings.push(finding(rule, object, said));
+    for (const { object, report } of rule.check(around))
+      findings.push(finding(rule, object, report));
   }
-  findings.push(...inventory.unseen.map(unseenFinding));
-  return { findings: inOrder(findings), workloads, looked: count(bySubject) };
+  findings.push(...inventory.unexamined.map(notExaminedFinding));
+  return { findings: inOrder(findings), workloads, looked: count(byWorkload) };
 }
 
-/** An object that no API server would take must not end the look at all others: it is named. */
-function judgeAll(
-  subject: Subject,
-  facts: readonly Facts[] | undefined,
-  around: Surroundings,
+/** Reports a malformed object, which an API server would refuse, so that it cannot stop the examination. */
+function checkPods(
+  workload: Workload,
+  facts: readonly PodFacts[] | undefined,
+  around: ClusterFacts,
 ): readonly Finding[] {
   try {
     if (facts !== undefined) {
       return facts.flatMap((one) => POD_RULES.flatMap((rule) => judge(rule, one, around)));
     }
   } catch {
-    // As below.
+    // Reported below.
   }
-  const message = 'It was not looked at: it has not the shape of what runs pods.';
-  return [finding(NOT_LOOKED_AT, refOfSubject(subject), message)];
+  const message = 'It could not be examined: it is not a well-formed workload.';
+  return [finding(NOT_LOOKED_AT, refOfWorkload(workload), message)];
 }
 
-function judge(rule: PodRule, facts: Facts, around: Surroundings): readonly Finding[] {
-  // Whoever leaves something out on purpose has nothing to be told of it.
+function judge(rule: PodRule, facts: PodFacts, around: ClusterFacts): readonly Finding[] {
+  // The owner excludes this workload on purpose, so most findings would be noise.
   if (facts.optIn === 'false' && facts.sidecar === undefined && !rule.always) return [];
-  const object = refOfSubject(facts.subject);
+  const object = refOfWorkload(facts.workload);
   const { live } = facts.view;
-  const several = facts.subject.kind !== 'Pod' && live !== undefined;
-  return [...rule.check(facts, around)].map((said) => ({
-    ...finding(rule, object, said),
+  const several = facts.workload.kind !== 'Pod' && live !== undefined;
+  return [...rule.check(facts, around)].map((report) => ({
+    ...finding(rule, object, report),
     pods: several ? [live] : [],
   }));
 }
 
-function finding(rule: RuleText, object: ObjectRef, said: Said): Finding {
+function finding(rule: RuleText, object: ObjectRef, report: Report): Finding {
   const { message, fix, severity } =
-    typeof said === 'string'
-      ? { message: said }
-      : (said as {
+    typeof report === 'string'
+      ? { message: report }
+      : (report as {
           message: string;
           fix?: string;
           severity?: Finding['severity'];
@@ -98,7 +100,7 @@ function finding(rule: RuleText, object: ObjectRef, said: Said): Finding {
   };
 }
 
-/** What several pods of one workload, or they and their template, have in common is said once. */
+/** Merges equal findings of several pods of one workload, or of its pods and its template. */
 function merge(findings: readonly Finding[]): readonly Finding[] {
   const byText = new Map<string, Finding>();
   for (const one of findings) {
@@ -112,23 +114,23 @@ function merge(findings: readonly Finding[]): readonly Finding[] {
   return [...byText.values()];
 }
 
-function stateOf(facts: readonly Facts[], findings: readonly Finding[]): State {
+function stateOf(facts: readonly PodFacts[], findings: readonly Finding[]): State {
   if (facts.some(({ optIn }) => optIn === 'false')) return 'left-out';
   const errors = findings.some(({ severity }) => severity === 'error');
-  const meant = facts.some(
+  const wanted = facts.some(
     ({ optIn, sidecar, native }) =>
       optIn !== undefined || sidecar !== undefined || native !== undefined,
   );
   if (findings.some(({ code }) => code === 'UNPROTECTED')) return 'unprotected';
   if (errors) return 'half';
-  if (!meant) return facts.some(({ unfrozen }) => unfrozen) ? 'left-out' : 'other';
-  const there = facts.some(
+  if (!wanted) return facts.some(({ unfrozen }) => unfrozen) ? 'left-out' : 'other';
+  const hasSidecar = facts.some(
     ({ sidecar, injection }) => sidecar !== undefined && injection === undefined,
   );
-  return there ? 'protected' : 'opted-in';
+  return hasSidecar ? 'protected' : 'opted-in';
 }
 
-function refOfSubject({ kind, namespace, name }: Subject): ObjectRef {
+function refOfWorkload({ kind, namespace, name }: Workload): ObjectRef {
   return { kind, name, namespace };
 }
 
@@ -142,10 +144,10 @@ function inOrder(findings: readonly Finding[]): readonly Finding[] {
   );
 }
 
-function count(bySubject: ReadonlyMap<Subject, unknown>): Readonly<Record<string, number>> {
+function count(byWorkload: ReadonlyMap<Workload, unknown>): Readonly<Record<string, number>> {
   const counts: Record<string, number> = {};
   const add = (kind: string): void => void (counts[kind] = (counts[kind] ?? 0) + 1);
-  for (const [{ kind, views }] of bySubject) {
+  for (const [{ kind, views }] of byWorkload) {
     if (kind !== 'Pod') add(kind);
     for (const { live } of views) if (kind === 'Pod' || live !== undefined) add('Pod');
   }

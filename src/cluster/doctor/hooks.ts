@@ -1,25 +1,25 @@
 import { FREEZE_TIMEOUT_MS } from '../../defaults.ts';
 import { writeDuration } from '../../lib/duration.ts';
 import { argv, hookKey, isQuiesce, type Phase } from '../inject/hooks.ts';
-import type { Facts } from '../inventory/pod-facts.ts';
+import type { PodFacts } from '../inventory/pod-facts.ts';
 
 export const PHASES = ['pre', 'post'] as const;
-/** How the two commands are written. */
-export const GOOD = `command '["quiesce", "freeze", "--timeout", "${writeDuration(FREEZE_TIMEOUT_MS)}"]' and '["quiesce", "thaw"]'`;
+/** The two commands as they should be, for the text of a fix. */
+export const CORRECT_COMMANDS = `command '["quiesce", "freeze", "--timeout", "${writeDuration(FREEZE_TIMEOUT_MS)}"]' and '["quiesce", "thaw"]'`;
 
-/** The annotations of one hook, as they are written. */
-export interface Hook {
+/** The annotations of one hook. */
+export interface HookAnnotations {
   readonly phase: Phase;
   readonly command: string;
   readonly words: readonly string[];
   readonly container: string | undefined;
   readonly timeout: string | undefined;
   readonly onError: string | undefined;
-  /** It starts quiesce, with whatever flags. */
+  /** The command runs quiesce, with any flags. */
   readonly ours: boolean;
 }
 
-function hookOf({ annotations }: Facts, phase: Phase): Hook | undefined {
+function hookOf({ annotations }: PodFacts, phase: Phase): HookAnnotations | undefined {
   const command = annotations[hookKey(phase, 'command')];
   if (command === undefined) return undefined;
   const words = argv(command);
@@ -34,16 +34,16 @@ function hookOf({ annotations }: Facts, phase: Phase): Hook | undefined {
   };
 }
 
-/** `quiesce freeze --timeout 25s`, which Velero takes for the name of a program. */
+/** Whether the command is plain text such as `quiesce freeze --timeout 25s`, which Velero runs as one word. */
 export function isOneWord(command: string): boolean {
   return isQuiesce(command.split(/\s/)[0]) && argv(command).length === 1 && command.includes(' ');
 }
 
-export function hooksOf(facts: Facts): readonly Hook[] {
+export function hooksOf(facts: PodFacts): readonly HookAnnotations[] {
   return PHASES.map((phase) => hookOf(facts, phase)).filter((hook) => hook !== undefined);
 }
 
-/** Those of a pod that has a sidecar, and call it. */
-export function ownHooks(facts: Facts): readonly Hook[] {
+/** The hooks that run quiesce, if the pod has a sidecar. */
+export function ownHooks(facts: PodFacts): readonly HookAnnotations[] {
   return facts.sidecar === undefined ? [] : hooksOf(facts).filter(({ ours }) => ours);
 }

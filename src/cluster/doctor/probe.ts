@@ -1,19 +1,19 @@
 import type { ClusterReader } from '../api/reader.ts';
-import { type Facts } from '../inventory/pod-facts.ts';
+import type { PodFacts } from '../inventory/pod-facts.ts';
 import { at, textAt } from '../inventory/catalog.ts';
 import type { Finding, RuleText } from './rule.ts';
 import { PROBE } from './rules/probe.ts';
 
-/** Asks so many sidecars at once. */
+/** How many sidecars are asked at the same time. */
 const AT_ONCE = 8;
 
 type Ask = ClusterReader['run'];
 
 /**
- * Asks every running sidecar what it says of itself and of its database: `quiesce status` and
- * `quiesce metadata`, which change nothing. Grants that only a freeze needs show in the last receipt.
+ * Runs `quiesce status` and `quiesce metadata`, which change nothing, in every running sidecar. A grant
+ * that only a freeze needs shows up only in the last receipt.
  */
-export async function probe(facts: readonly Facts[], ask: Ask): Promise<readonly Finding[]> {
+export async function probe(facts: readonly PodFacts[], ask: Ask): Promise<readonly Finding[]> {
   const waiting = facts.filter(
     ({ view, injection, sidecar }) =>
       view.live !== undefined && injection === undefined && sidecar !== undefined,
@@ -28,15 +28,18 @@ export async function probe(facts: readonly Facts[], ask: Ask): Promise<readonly
   return findings;
 }
 
-async function probeOne({ subject, view, sidecar }: Facts, ask: Ask): Promise<readonly Finding[]> {
+async function probeOne(
+  { workload, view, sidecar }: PodFacts,
+  ask: Ask,
+): Promise<readonly Finding[]> {
   const pod = view.live ?? '';
-  const place = { namespace: subject.namespace, pod, container: sidecar?.name ?? '' };
-  const object = { kind: subject.kind, name: subject.name, namespace: subject.namespace };
+  const place = { namespace: workload.namespace, pod, container: sidecar?.name ?? '' };
+  const object = { kind: workload.kind, name: workload.name, namespace: workload.namespace };
   const finding = ({ code, severity, fix }: RuleText, message: string): Finding => ({
     code,
     severity,
     object,
-    pods: subject.kind === 'Pod' ? [] : [pod],
+    pods: workload.kind === 'Pod' ? [] : [pod],
     message,
     fix,
   });
@@ -45,47 +48,47 @@ async function probeOne({ subject, view, sidecar }: Facts, ask: Ask): Promise<re
     try {
       return JSON.parse(stdout) as unknown;
     } catch {
-      throw new Error(stderr.trim() || 'it answered nothing that can be read');
+      throw new Error(stderr.trim() || 'its answer is not JSON');
     }
   };
   try {
     const status = await run('status');
-    if (textAt(status, 'state') === undefined) throw new Error('its status cannot be read');
-    const said = [...readStatus(status)];
+    if (textAt(status, 'state') === undefined) throw new Error('its status has no state');
+    const results = [...readStatus(status)];
     const reachable = at(status, 'engine', 'reachable') === true;
-    if (reachable) said.push(...readMetadata(await run('metadata')));
-    return said.map(([rule, message]) => finding(rule, message));
+    if (reachable) results.push(...readMetadata(await run('metadata')));
+    return results.map(([rule, message]) => finding(rule, message));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return [finding(PROBE.failed, `It could not be asked: ${oneSentence(reason)}`)];
+    return [finding(PROBE.failed, `The sidecar gave no answer: ${oneSentence(reason)}`)];
   }
 }
 
-type Line = readonly [rule: RuleText, message: string];
+type Result = readonly [rule: RuleText, message: string];
 
-function* readStatus(status: unknown): Iterable<Line> {
+function* readStatus(status: unknown): Iterable<Result> {
   if (at(status, 'engine', 'reachable') !== true) {
     const reason = textAt(status, 'engine', 'message') ?? 'no reason given';
-    yield [PROBE.unreachable, `Its sidecar says: ${oneSentence(reason)}`];
+    yield [PROBE.unreachable, `Its sidecar reports: ${oneSentence(reason)}`];
   }
   if (at(status, 'restore', 'verified') === false) {
     const reason = textAt(status, 'restore', 'message') ?? 'no reason given';
-    yield [PROBE.restore, `Its sidecar says: ${oneSentence(reason)}`];
+    yield [PROBE.restore, `Its sidecar reports: ${oneSentence(reason)}`];
   }
   const last = at(status, 'lastReceipt');
   if (textAt(last, 'verdict') === 'inconsistent') {
     const reasons = at(last, 'reasons');
     const list = Array.isArray(reasons) ? reasons.map(String).join(', ') : '';
-    yield [PROBE.inconsistent, `The last freeze (${textAt(last, 'id')}) ended with ${list}.`];
+    yield [PROBE.inconsistent, `The last freeze (${textAt(last, 'id')}) is inconsistent: ${list}.`];
   }
   const notes = at(last, 'notes');
   const grants = (Array.isArray(notes) ? notes.map(String) : []).filter((note) =>
     /\bGRANT\b|lacks/.test(note),
   );
-  for (const note of grants) yield [PROBE.grants, `The last receipt says: ${oneSentence(note)}`];
+  for (const note of grants) yield [PROBE.grants, `The last receipt notes: ${oneSentence(note)}`];
 }
 
-function* readMetadata(answer: unknown): Iterable<Line> {
+function* readMetadata(answer: unknown): Iterable<Result> {
   const code = textAt(answer, 'error', 'code');
   if (code === undefined) return;
   const message = oneSentence(textAt(answer, 'error', 'message') ?? 'no reason given');

@@ -1,27 +1,27 @@
 import type { Examined, State } from './examine.ts';
-import { type ObjectRef, refText, type Scope, type Unseen } from '../inventory/catalog.ts';
+import { type ObjectRef, refText, type Scope, type Unexamined } from '../inventory/catalog.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { NOT_LOOKED_AT } from './rules/not-examined.ts';
 
-/** What `-o json` prints: names and meanings are kept, new ones may come. */
+/** The output of `-o json`. Fields keep their names and meanings; new ones may be added. */
 export interface Diagnosis {
   readonly apiVersion: 'quiesce.dev/v1';
   readonly kind: 'Diagnosis';
-  /** What was looked at: a context or server, or files. */
+  /** The context and its server, or the files. */
   readonly source: string;
   readonly scope: Scope;
-  /** Nothing was left out that a verdict needs. */
+  /** Everything that the result depends on could be examined. */
   readonly complete: boolean;
   readonly summary: {
-    /** Objects that run pods, and pods, by kind. */
+    /** How many workloads and pods were examined, by kind. */
     readonly looked: Readonly<Record<string, number>>;
     readonly workloads: Readonly<Record<State, number>>;
     readonly findings: Readonly<Record<Severity, number>>;
   };
   readonly findings: readonly Finding[];
-  /** Every workload with volumes of a database, or with anything of quiesce. */
+  /** Every workload but those whose state is `other`. */
   readonly workloads: readonly { readonly object: ObjectRef; readonly state: State }[];
-  readonly notLookedAt: readonly Unseen[];
+  readonly notLookedAt: readonly Unexamined[];
 }
 
 const STATES: readonly State[] = [
@@ -34,16 +34,20 @@ const STATES: readonly State[] = [
 ];
 const STATE_WORDS: Readonly<Record<State, string>> = {
   protected: 'protected',
-  'opted-in': 'to get a sidecar from the webhook',
+  'opted-in': 'waiting for a sidecar from the webhook',
   half: 'half-configured',
   unprotected: 'unprotected',
-  'left-out': 'left out on purpose',
+  'left-out': 'excluded on purpose',
   other: 'without a database to protect',
 };
 
 export function diagnose(
   { findings, workloads, looked }: Examined,
-  { source, scope, unseen }: { source: string; scope: Scope; unseen: readonly Unseen[] },
+  {
+    source,
+    scope,
+    unexamined,
+  }: { source: string; scope: Scope; unexamined: readonly Unexamined[] },
 ): Diagnosis {
   const states = STATES.map((state) => [
     state,
@@ -68,11 +72,11 @@ export function diagnose(
     },
     findings,
     workloads: workloads.filter(({ state }) => state !== 'other'),
-    notLookedAt: unseen,
+    notLookedAt: unexamined,
   };
 }
 
-/** 0 nothing found, 2 not everything could be looked at, 7 findings at or above the severity. */
+/** 7: findings at or above the severity; else 2: something could not be examined; else 0. */
 export function exitOf({ findings, complete }: Diagnosis, failOn: Severity): number {
   const most = SEVERITIES.indexOf(failOn);
   const counted = findings.filter(({ code }) => code !== NOT_LOOKED_AT.code);
@@ -80,8 +84,8 @@ export function exitOf({ findings, complete }: Diagnosis, failOn: Severity): num
   return complete ? 0 : 2;
 }
 
-/** For people: one finding after the other, what to do beneath it, and what was looked at. */
-export function describe(diagnosis: Diagnosis): string {
+/** The report for people: each finding with its fix, then a summary of what was examined. */
+export function describeDiagnosis(diagnosis: Diagnosis): string {
   const { findings, summary, source, scope } = diagnosis;
   const width = Math.max(...findings.map(({ code }) => code.length), 4);
   const blocks = findings.map((finding) => block(finding, width));
@@ -92,18 +96,18 @@ export function describe(diagnosis: Diagnosis): string {
   const counts = SEVERITIES.filter((one) => summary.findings[one] > 0).map((one) =>
     one === 'info' ? `${summary.findings[one]} info` : counted(summary.findings[one], one),
   );
-  const what = looked.length === 0 ? 'nothing that runs pods' : looked.join(', ');
+  const what = looked.length === 0 ? 'no workloads' : looked.join(', ');
   const lines = [
-    `Looked at ${what} (${source})${states.length > 0 ? `: ${states.join(', ')}` : ''}.`,
+    `Examined ${what} (${source})${states.length > 0 ? `: ${states.join(', ')}` : ''}.`,
     ...(scope === 'part' ? [PART] : []),
-    counts.length === 0 ? 'Nothing found.' : `${counts.join(', ')}.`,
-    ...(diagnosis.complete ? [] : ['Not everything could be looked at: see NOT_LOOKED_AT.']),
+    counts.length === 0 ? 'No findings.' : `${counts.join(', ')}.`,
+    ...(diagnosis.complete ? [] : ['Not everything could be examined: see NOT_LOOKED_AT.']),
   ];
   return [...blocks, lines.join('\n')].join('\n\n');
 }
 
 const PART =
-  'Not judged: what is not in these files, such as Velero or the webhook (--whole-cluster judges it).';
+  'Objects outside these files, such as Velero or the webhook, were not checked (--whole-cluster reports them as missing).';
 
 function block({ severity, code, object, pods, message, fix }: Finding, width: number): string {
   const shown = pods.length > 3 ? [...pods.slice(0, 3), `and ${pods.length - 3} more`] : pods;

@@ -1,45 +1,45 @@
 import type { ObjectRef } from '../inventory/catalog.ts';
-import type { Facts } from '../inventory/pod-facts.ts';
-import type { Surroundings } from '../inventory/survey.ts';
+import type { PodFacts } from '../inventory/pod-facts.ts';
+import type { ClusterFacts } from '../inventory/survey.ts';
 
-/** `error`: a backup proves nothing or fails; `warning`: it may; `info`: worth knowing. */
+/** `error`: backups fail or prove nothing; `warning`: they may; `info`: worth knowing. */
 export const SEVERITIES = ['error', 'warning', 'info'] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
-/** One thing that is wrong with one object. */
+/** One problem of one object. */
 export interface Finding {
   readonly code: string;
   readonly severity: Severity;
   readonly object: ObjectRef;
-  /** Names of the running pods that show it, where the object has several. */
+  /** Names of the running pods with the problem; empty for a single pod, and for a problem of a template. */
   readonly pods: readonly string[];
-  /** A sentence, without the name of the object. */
+  /** A sentence that does not repeat the name of the object. */
   readonly message: string;
   readonly fix: string;
 }
 
-/** What a rule says; a text is the message. */
-export type Said =
+/** What a rule reports. A string is the message; fix and severity default to those of the rule. */
+export type Report =
   string | { readonly message: string; readonly fix?: string; readonly severity?: Severity };
 
-/** What docs/doctor.md says of a code. */
+/** The documentation of a code, for docs/doctor.md. */
 export interface RuleText {
   readonly code: string;
   readonly severity: Severity;
-  /** What is the case, in a few words. */
+  /** The problem, in a few words. */
   readonly title: string;
   readonly why: string;
   readonly fix: string;
 }
 
-/** Looks at one pod, or at the template of many. */
+/** Examines one pod, or the template of many. */
 export interface PodRule extends RuleText {
-  /** Also of what has no sidecar on purpose: it is no less a part of its application. */
+  /** Applies also to pods without a sidecar on purpose, which are still part of their application. */
   readonly always?: true;
-  check(facts: Facts, around: Surroundings): Iterable<Said>;
+  check(facts: PodFacts, around: ClusterFacts): Iterable<Report>;
 }
 
-/** Looks at what all pods share. */
+/** Examines what all pods share. */
 export interface ClusterRule extends RuleText {
-  check(around: Surroundings): Iterable<{ readonly object: ObjectRef; readonly said: Said }>;
+  check(around: ClusterFacts): Iterable<{ readonly object: ObjectRef; readonly report: Report }>;
 }

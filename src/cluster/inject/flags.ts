@@ -1,7 +1,7 @@
 import { writeDuration } from '../../lib/duration.ts';
-import { BadValue, duration, oneOf, value, type Values } from '../../lib/flags.ts';
-import { quote } from '../../lib/printable.ts';
-import { usage } from '../../lib/read-flags.ts';
+import { BadValue, duration, oneOf, value, type Values } from '../../lib/command-line/flags.ts';
+import { quote } from '../../lib/command-line/printable.ts';
+import { usage } from '../../lib/command-line/read-flags.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from './options.ts';
 import { parseQuantity } from './overlay.ts';
 

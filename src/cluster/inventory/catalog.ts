@@ -1,12 +1,12 @@
 import { normalizeMetadata } from '../objects/normalize.ts';
 import type { Metadata, Pod } from '../objects/pod.ts';
 
-/** An object as the API server or a manifest has it; what a rule needs of it, the rule reads. */
+/** An object from an API server or a manifest. Rules read the fields they need. */
 export interface KubeObject {
   readonly apiVersion?: string;
   readonly kind?: string;
   readonly metadata?: Metadata & {
-    /** Only an API server gives one. */
+    /** Set by the API server only, so absent in a manifest. */
     readonly uid?: string;
     readonly deletionTimestamp?: string;
   };
@@ -14,35 +14,35 @@ export interface KubeObject {
 }
 
 /** A kind of object that could not be read. */
-export interface Unseen {
+export interface Unexamined {
   /** `pods`, `schedules.velero.io`. */
   readonly resource: string;
-  /** Where; everywhere if absent. */
+  /** The namespace that could not be read; absent: the whole cluster. */
   readonly namespace?: string;
   readonly reason: string;
-  /** Nothing is called protected for its being absent. */
+  /** No result depends on it: it is reported as `info`. */
   readonly optional: boolean;
 }
 
 /**
- * What is to be judged by what is not there: `cluster`, the objects are all there is; `set`, they hold
- * workloads and parts of the platform, so that Velero and the webhook would be among them; `part`, they
- * are a piece of something, and only what is there is judged.
+ * Whether an absent object counts as missing. `cluster`: the objects are everything there is. `set`: they
+ * include workloads and parts of the platform, so Velero and the webhook should be among them. `part`:
+ * they are a fragment, and only the objects themselves are checked.
  */
 export type Scope = 'cluster' | 'set' | 'part';
 
-/** Plain objects, wherever they came from. */
+/** Plain objects, from a cluster or from manifests. */
 export interface Inventory {
   readonly objects: readonly KubeObject[];
   readonly scope: Scope;
-  readonly unseen: readonly Unseen[];
-  /** Workloads are looked at in these namespaces only. */
+  readonly unexamined: readonly Unexamined[];
+  /** Only workloads in these namespaces are examined; `undefined`: all. */
   readonly namespaces?: readonly string[] | undefined;
-  /** Milliseconds of the epoch. */
+  /** The current time, in milliseconds since the epoch. */
   readonly now: number;
 }
 
-/** Which object, for people and for machines. */
+/** Identifies an object, for people and for programs. */
 export interface ObjectRef {
   readonly kind: string;
   readonly name: string;
@@ -59,7 +59,7 @@ export function refText({ kind, name, namespace }: ObjectRef): string {
   return namespace === undefined ? `${kind}/${name}` : `${namespace} ${kind}/${name}`;
 }
 
-/** What a manifest leaves out, kubectl puts into this one. */
+/** The namespace that kubectl uses for a manifest that names none. */
 const DEFAULT_NAMESPACE = 'default';
 
 export function namespaceOf({ metadata }: KubeObject): string {
@@ -76,7 +76,7 @@ export function annotationsOf(
   return object?.metadata?.annotations ?? {};
 }
 
-/** Follows keys into an object of no known shape. */
+/** The value at a path of keys in an object of unknown shape; `undefined` where a key is absent. */
 export function at(value: unknown, ...path: readonly string[]): unknown {
   let found = value;
   for (const key of path) {
@@ -96,7 +96,7 @@ export function textAt(value: unknown, ...path: readonly string[]): string | und
   return typeof found === 'string' ? found : undefined;
 }
 
-/** Texts of a list; what is no text is left out. */
+/** The strings of a list; other items are left out. */
 export function textsAt(value: unknown, ...path: readonly string[]): readonly string[] {
   return listAt(value, ...path).filter((one) => typeof one === 'string');
 }
@@ -105,16 +105,16 @@ export function textsAt(value: unknown, ...path: readonly string[]): readonly st
 export class Catalog {
   readonly scope: Scope;
   readonly now: number;
-  readonly unseen: readonly Unseen[];
+  readonly unexamined: readonly Unexamined[];
   readonly namespaces: readonly string[] | undefined;
   readonly #byKind = new Map<string, KubeObject[]>();
   readonly #byName = new Map<string, KubeObject>();
   readonly #given = new WeakMap<KubeObject, KubeObject>();
 
-  constructor({ objects, scope, unseen, namespaces, now }: Inventory) {
+  constructor({ objects, scope, unexamined, namespaces, now }: Inventory) {
     this.scope = scope;
     this.now = now;
-    this.unseen = unseen;
+    this.unexamined = unexamined;
     this.namespaces = namespaces;
     for (const given of objects) {
       const object = { ...given, metadata: normalizeMetadata(given.metadata) };
@@ -136,12 +136,12 @@ export class Catalog {
     return this.#byName.get(keyOf(kind, namespace, name));
   }
 
-  /** Of a kind that has no namespaces. */
+  /** Finds an object of a kind without namespaces. */
   getGlobal(kind: string, name: string): KubeObject | undefined {
     return this.all(kind).find(({ metadata }) => metadata?.name === name);
   }
 
-  /** An object as it came, with labels and annotations that may be no texts. */
+  /** The object as it was read, whose labels and annotations may not be strings. */
   given(object: KubeObject): KubeObject {
     return this.#given.get(object) ?? object;
   }
@@ -150,9 +150,9 @@ export class Catalog {
     return [...this.#byKind.keys()];
   }
 
-  /** Whether this kind could be read, there or everywhere it was looked for. */
+  /** Whether this kind could be read: in the namespace, or in all places if none is given. */
   sees(resource: string, namespace?: string): boolean {
-    return this.unseen.every(
+    return this.unexamined.every(
       (one) =>
         one.resource !== resource ||
         (namespace !== undefined && one.namespace !== undefined && one.namespace !== namespace),

@@ -19,46 +19,46 @@ import { type PodSettings, readSettings } from '../inject/settings.ts';
 import type { FieldIssue } from '../objects/names.ts';
 import { type DataPlace, databaseMounts, findData, persistentVolumes } from '../inject/volumes.ts';
 import { annotationsOf, labelsOf } from './catalog.ts';
-import type { Subject, View } from './workloads.ts';
+import type { Workload, View } from './workloads.ts';
 
-/** What is known of one pod, or of the template of many. */
-export interface Facts {
-  readonly subject: Subject;
+/** Facts about one pod, or about the template of many. */
+export interface PodFacts {
+  readonly workload: Workload;
   readonly view: View;
   /** The value of the label `quiesce.dev/inject`. */
   readonly optIn: string | undefined;
-  /** What the webhook would do with it; `undefined` where it has not opted in or has its sidecar. */
+  /** The webhook's result for this pod; `undefined` if the pod has not opted in or already has a sidecar. */
   readonly injection: Injection | undefined;
-  /** As it is, or as the webhook would make it. */
+  /** The pod as it is, or with the sidecar that the webhook would add. */
   readonly pod: Pod;
   readonly annotations: Readonly<Record<string, string>>;
   readonly settings: PodSettings;
-  /** Annotations that cannot be followed. */
+  /** Annotations for the sidecar whose values are invalid. */
   readonly issues: readonly FieldIssue[];
-  /** Annotations that are left unread. */
+  /** Annotations that are ignored. */
   readonly ignored: readonly FieldIssue[];
-  /** Its owner says that nothing shall freeze it. */
+  /** Its owner has excluded it: quiesce.dev/freeze is none. */
   readonly unfrozen: boolean;
-  /** One of the containers looks like a database that quiesce knows. */
+  /** A container looks like a database that quiesce knows. */
   readonly resembles: boolean;
   readonly database: Database | undefined;
-  /** The plain container that hooks can run in. */
+  /** The sidecar as a plain container, in which hooks can run. */
   readonly sidecar: Container | undefined;
-  /** The same as an init container, which hooks cannot run in. */
+  /** The sidecar as an init container, in which hooks cannot run. */
   readonly native: Container | undefined;
-  /** Of the sidecar. */
+  /** The environment of the sidecar. */
   readonly env: Environment;
-  /** The database's, as far as they are data or configuration. */
+  /** The database's mounts of data and configuration. */
   readonly mounts: readonly VolumeMount[];
   readonly data: DataPlace | undefined;
-  /** Volumes with a life of their own that the database writes to. */
+  /** Persistent volumes that the database writes to. */
   readonly volumes: readonly string[];
-  /** Such volumes of the whole pod. */
+  /** Persistent volumes of the whole pod. */
   readonly persistent: readonly string[];
   readonly copy: CopyMethod;
 }
 
-export function factsOf(subject: Subject, view: View, config: InjectConfig): Facts {
+export function factsOf(workload: Workload, view: View, config: InjectConfig): PodFacts {
   const given = view.pod;
   const optIn = labelsOf(given)[INJECT_LABEL];
   const injection =
@@ -68,13 +68,14 @@ export function factsOf(subject: Subject, view: View, config: InjectConfig): Fac
   const { settings, issues, ignored } = readSettings(annotations);
   const sidecar = sidecarOf(pod);
   const env = new Environment(sidecar ?? { name: '' });
-  const told = env.plain('QUIESCE_ENGINE');
-  const engine = settings.engine ?? (told !== undefined && isEngine(told) ? told : undefined);
+  const configured = env.plain('QUIESCE_ENGINE');
+  const engine =
+    settings.engine ?? (configured !== undefined && isEngine(configured) ? configured : undefined);
   const found = findDatabase(without(pod, sidecar), { ...settings, engine });
   const database = 'field' in found ? undefined : found;
   const mounts = database === undefined ? [] : databaseMounts(pod, database);
   return {
-    subject,
+    workload,
     view,
     optIn,
     injection,
@@ -83,7 +84,7 @@ export function factsOf(subject: Subject, view: View, config: InjectConfig): Fac
     settings,
     issues,
     ignored,
-    unfrozen: isUnfrozen(subject, annotations),
+    unfrozen: isUnfrozen(workload, annotations),
     resembles: resemblesDatabase(without(pod, sidecar)),
     database,
     sidecar,
@@ -92,16 +93,16 @@ export function factsOf(subject: Subject, view: View, config: InjectConfig): Fac
     mounts,
     data: database && findData(pod, database, new Environment(database.container), mounts),
     volumes: persistentVolumes(pod, mounts),
-    persistent: persistentOf(pod, subject),
+    persistent: persistentOf(pod, workload),
     copy: copyOf(env, settings),
   };
 }
 
-function isUnfrozen({ object }: Subject, annotations: Facts['annotations']): boolean {
-  const said = [annotationsOf(object), annotations].map((all) =>
+function isUnfrozen({ object }: Workload, annotations: PodFacts['annotations']): boolean {
+  const values = [annotationsOf(object), annotations].map((all) =>
     applicationValue(all, APPLICATION.freeze),
   );
-  return (said[0] ?? said[1])?.value === 'none';
+  return (values[0] ?? values[1])?.value === 'none';
 }
 
 function sidecarOf(pod: Pod): Container | undefined {
@@ -112,7 +113,7 @@ function sidecarOf(pod: Pod): Container | undefined {
   );
 }
 
-/** Under a name of its owner's. */
+/** Whether a container runs the sidecar's image, under any name. */
 function isSidecarByImage({ image = '', args = [], command = [] }: Container): boolean {
   return repositoryName(image) === CONTAINER && [...command, ...args].includes('sidecar');
 }
@@ -130,7 +131,7 @@ function without(pod: Pod, sidecar: Container | undefined): Pod {
   return { ...pod, spec: { ...pod.spec, containers } };
 }
 
-function persistentOf(pod: Pod, { claimTemplates }: Subject): readonly string[] {
+function persistentOf(pod: Pod, { claimTemplates }: Workload): readonly string[] {
   const claimed = (pod.spec?.volumes ?? []).filter(
     (volume) => volume['persistentVolumeClaim'] !== undefined || volume['ephemeral'] !== undefined,
   );
@@ -139,6 +140,6 @@ function persistentOf(pod: Pod, { claimTemplates }: Subject): readonly string[] 
 }
 
 function copyOf(env: Environment, settings: PodSettings): CopyMethod {
-  const told = env.plain('QUIESCE_COPY');
-  return COPY_METHODS.find((method) => method === told) ?? settings.copy ?? COPY;
+  const configured = env.plain('QUIESCE_COPY');
+  return COPY_METHODS.find((method) => method === configured) ?? settings.copy ?? COPY;
 }

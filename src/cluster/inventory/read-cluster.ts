@@ -7,59 +7,65 @@ import {
   type KubeObject,
   listAt,
   textAt,
-  type Unseen,
+  type Unexamined,
 } from './catalog.ts';
-import type { Facts } from './pod-facts.ts';
+import type { PodFacts } from './pod-facts.ts';
 import { type Resource, RESOURCES, resourceName } from './resources.ts';
 import { survey } from './survey.ts';
-import { hooksOf, servingSecret } from './webhook.ts';
+import { webhooksOf, servingSecret } from './webhook.ts';
 
-export interface LiveOptions {
-  /** `undefined`: all. */
+export interface ReadOptions {
+  /** The namespaces to read; `undefined`: all. */
   readonly namespaces: readonly string[] | undefined;
-  /** Where Velero is, when only some namespaces are looked at. */
+  /** The namespace of Velero, which is read in addition to `namespaces`. */
   readonly veleroNamespace: string;
   readonly now: number;
-  /** The Secrets that a pod depends on. Without it none is read, the webhook's neither. */
-  readonly secretsOf?: (facts: Facts) => Iterable<{ readonly name: string }>;
-  /** Told what is being read. */
+  /** The Secrets that a pod depends on. If absent, no Secret is read, not even the webhook's. */
+  readonly secretsOf?: (facts: PodFacts) => Iterable<{ readonly name: string }>;
+  /** Called with a sentence that says what is being read. */
   progress(sentence: string): void;
 }
 
 const PAGE = 500;
 
 /**
- * Reads from a cluster what the rules need. What it may not read is in `unseen`, never left out in
- * silence; a kind that the cluster does not serve is simply not there.
+ * Reads the objects that the rules need from a cluster. Kinds that it may not read are listed in
+ * `unexamined`, never silently left out. A kind that the cluster does not serve has no objects.
  *
  * @throws QuiesceError CLUSTER_UNREACHABLE, or USAGE for a namespace that does not exist
  */
-export async function readCluster(reader: ClusterReader, options: LiveOptions): Promise<Inventory> {
-  const look = new Look(reader, options);
-  await look.reach();
-  await Promise.all(RESOURCES.map((resource) => look.list(resource)));
-  await look.webhooks();
-  await look.secrets();
-  return look.inventory();
+export async function readCluster(reader: ClusterReader, options: ReadOptions): Promise<Inventory> {
+  const read = new ClusterRead(reader, options);
+  await read.reach();
+  await Promise.all(RESOURCES.map((resource) => read.list(resource)));
+  await read.webhooks();
+  await read.secrets();
+  return read.inventory();
 }
 
-class Look {
+class ClusterRead {
   readonly #reader: ClusterReader;
-  readonly #options: LiveOptions;
+  readonly #options: ReadOptions;
   readonly #objects: KubeObject[] = [];
-  readonly #unseen: Unseen[] = [];
+  readonly #unexamined: Unexamined[] = [];
 
-  constructor(reader: ClusterReader, options: LiveOptions) {
+  constructor(reader: ClusterReader, options: ReadOptions) {
     this.#reader = reader;
     this.#options = options;
   }
 
   inventory(): Inventory {
     const { namespaces, now } = this.#options;
-    return { objects: this.#objects, scope: 'cluster', unseen: this.#unseen, namespaces, now };
+    return {
+      objects: this.#objects,
+      scope: 'cluster',
+      unexamined: this.#unexamined,
+      namespaces,
+      now,
+    };
   }
 
-  /** Somebody answers, takes the credentials, and has the namespaces that were named. */
+  /** Checks that the API answers, accepts the credentials and has the namespaces asked for. */
   async reach(): Promise<void> {
     await this.#get('/version');
     for (const name of this.#options.namespaces ?? []) {
@@ -81,15 +87,15 @@ class Look {
     await Promise.all([...places].map((namespace) => this.#listAt(resource, namespace)));
   }
 
-  /** What stands behind a webhook, wherever that is. */
+  /** Reads what each webhook consists of, in any namespace: Service, endpoints, Deployment. */
   async webhooks(): Promise<void> {
     const { namespaces } = this.#options;
-    for (const { serviceNamespace, serviceName } of hooksOf(new Catalog(this.inventory()))) {
+    for (const { serviceNamespace, serviceName } of webhooksOf(new Catalog(this.inventory()))) {
       if (serviceName === '') continue;
       const base = `/api/v1/namespaces/${serviceNamespace}/services/${serviceName}`;
       const { status, body } = await this.#get(base);
       if (status === 200) this.#keep({ apiVersion: 'v1', kind: 'Service' }, [body]);
-      else if (status !== 404) this.#refuse('services', status, body, serviceNamespace);
+      else if (status !== 404) this.#noteUnexamined('services', status, body, serviceNamespace);
       await this.#listAt(ENDPOINT_SLICES, serviceNamespace, {
         labelSelector: `kubernetes.io/service-name=${serviceName}`,
       });
@@ -100,7 +106,7 @@ class Look {
     }
   }
 
-  /** The names of their keys, and of the webhook's its certificate: no other value is kept. */
+  /** Reads Secrets, and keeps only the names of their keys and the webhook's certificate. */
   async secrets(): Promise<void> {
     const { secretsOf } = this.#options;
     if (secretsOf === undefined) return;
@@ -109,13 +115,13 @@ class Look {
     const want = (namespace: string, name: string, keep: boolean): void =>
       void wanted.set(`${namespace}/${name}`, [namespace, name, keep]);
     for (const facts of around.facts) {
-      for (const { name } of secretsOf(facts)) want(facts.subject.namespace, name, false);
+      for (const { name } of secretsOf(facts)) want(facts.workload.namespace, name, false);
     }
-    for (const hook of around.hooks) {
-      const name = servingSecret(hook);
-      if (name !== undefined) want(hook.serviceNamespace, name, true);
+    for (const webhook of around.webhooks) {
+      const name = servingSecret(webhook);
+      if (name !== undefined) want(webhook.serviceNamespace, name, true);
     }
-    this.#options.progress(`looking for ${wanted.size} Secrets`);
+    this.#options.progress(`reading ${wanted.size} Secrets`);
     const refused = new Set<string>();
     for (const [namespace, name, keep] of wanted.values()) {
       if (refused.has(namespace)) continue;
@@ -123,7 +129,7 @@ class Look {
       if (status === 200) this.#objects.push(withoutValues(body, keep));
       if (status === 200 || status === 404) continue;
       refused.add(namespace);
-      this.#refuse('secrets', status, body, namespace, true);
+      this.#noteUnexamined('secrets', status, body, namespace, true);
     }
   }
 
@@ -149,7 +155,7 @@ class Look {
       const { status, body } = await this.#get(`${root}${place}/${plural}?${query.toString()}`);
       if (status === 404) return;
       if (status !== 200) {
-        this.#refuse(name, status, body, namespace, resource.optional);
+        this.#noteUnexamined(name, status, body, namespace, resource.optional);
         return;
       }
       this.#keep({ apiVersion, kind }, listAt(body, 'items'));
@@ -157,7 +163,7 @@ class Look {
     } while (token);
   }
 
-  /** The one that the cluster prefers, where there have been several. */
+  /** The API version to read. `preferred` asks the cluster, for kinds whose version has changed. */
   async #versionOf({ group, version }: Resource): Promise<string | undefined> {
     if (version !== 'preferred') return version;
     const { status, body } = await this.#get(`/apis/${group}`);
@@ -179,17 +185,17 @@ class Look {
     for (const item of items) this.#objects.push({ ...(item as object), ...type });
   }
 
-  #refuse(
+  #noteUnexamined(
     resource: string,
     status: number,
     body: unknown,
     namespace: string | undefined,
     optional = false,
   ): void {
-    const said = textAt(body, 'message') ?? `the API answered ${status}`;
-    const reason = said.replaceAll(/\s+/g, ' ').replace(/\.$/, '');
+    const message = textAt(body, 'message') ?? `the API answered ${status}`;
+    const reason = message.replaceAll(/\s+/g, ' ').replace(/\.$/, '');
     const one = { resource, reason, optional };
-    this.#unseen.push(namespace === undefined ? one : { ...one, namespace });
+    this.#unexamined.push(namespace === undefined ? one : { ...one, namespace });
   }
 }
 

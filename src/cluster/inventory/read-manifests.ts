@@ -7,7 +7,7 @@ import type { Inventory, KubeObject, Scope } from './catalog.ts';
 
 const MANIFESTS = new Set(['.yaml', '.yml', '.json']);
 const WORKLOADS = new Set(['StatefulSet', 'Deployment', 'DaemonSet', 'Pod']);
-/** Who keeps these beside workloads keeps the platform there, too. */
+/** Manifests that hold one of these next to workloads hold the whole platform. */
 const PLATFORM = new Set([
   'MutatingWebhookConfiguration',
   'VolumeSnapshotClass',
@@ -17,11 +17,11 @@ const PLATFORM = new Set([
 ]);
 
 /**
- * Reads manifests: files, folders with all below them, `-` for standard input; several documents a
- * file, and Lists.
+ * Reads manifests: files, folders recursively, and `-` for standard input. A file may hold several
+ * documents, and Lists.
  *
- * @throws QuiesceError MANIFEST_INVALID where one cannot be read or holds no object: a file that is
- * passed over would be a file that was found to be in order
+ * @throws QuiesceError MANIFEST_INVALID if a file cannot be read or parsed, or if there is no object at
+ * all: a file that was skipped would look like one without problems
  */
 export async function readInventory(
   paths: readonly string[],
@@ -38,7 +38,7 @@ export async function readInventory(
   }
   const { namespaces, now } = options;
   const scope = options.whole ? 'cluster' : scopeOf(objects);
-  return { objects, scope, unseen: [], namespaces, now };
+  return { objects, scope, unexamined: [], namespaces, now };
 }
 
 async function textsOf(path: string): Promise<readonly { name: string; text: string }[]> {
@@ -61,7 +61,7 @@ async function manifestsIn(folder: string): Promise<readonly string[]> {
     .filter(({ name }) => MANIFESTS.has(extname(name).toLowerCase()))
     .map((entry) => join(entry.parentPath, entry.name))
     .toSorted();
-  // A mounted ConfigMap has every file twice: as a link, and in the folder it leads to.
+  // A mounted ConfigMap has every file twice: as a link, and in the folder that the link points to.
   const byReal = new Map<string, string>();
   for (const path of paths) {
     const real = await realpath(path);
@@ -71,7 +71,7 @@ async function manifestsIn(folder: string): Promise<readonly string[]> {
 }
 
 function parse(name: string, text: string): readonly KubeObject[] {
-  // As kubectl reads it: 0755 is an octal number, and yes a boolean.
+  // YAML 1.1, as kubectl reads it: 0755 is an octal number, and yes is a boolean.
   return parseAllDocuments(text, { version: '1.1' }).flatMap((document) => {
     const [broken] = document.errors;
     if (broken) {
@@ -82,7 +82,7 @@ function parse(name: string, text: string): readonly KubeObject[] {
   });
 }
 
-/** Objects, and objects in Lists; what has no kind, such as values of a chart, is none. */
+/** Objects, and the objects in Lists. Documents without a kind, such as values of a chart, are left out. */
 function objectsIn(value: unknown): readonly KubeObject[] {
   if (typeof value !== 'object' || value === null) return [];
   const { kind, apiVersion, items } = value as {

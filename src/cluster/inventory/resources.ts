@@ -1,17 +1,17 @@
-/** A kind that is read whole from a cluster. */
+/** A kind of which all objects are read from a cluster. */
 export interface Resource {
   /** `''` is the core group. */
   readonly group: string;
-  /** `preferred`: as the cluster says. */
+  /** `preferred`: the version that the cluster prefers. */
   readonly version: string;
   readonly kind: string;
   readonly plural: string;
   readonly namespaced: boolean;
-  /** Velero's namespace is looked at as well, or alone, whatever others are asked for. */
+  /** If only some namespaces are read: reads Velero's namespace as well (`too`), or instead (`only`). */
   readonly ofVelero?: 'too' | 'only';
-  /** What it is read for. */
+  /** What the doctor needs it for. */
   readonly why: string;
-  /** No verdict of "nothing found" needs it. */
+  /** The result is complete without it. */
   readonly optional?: true;
 }
 
@@ -23,14 +23,14 @@ const velero = {
   ofVelero: 'only',
 } as const;
 
-/** Beside these: Services and EndpointSlices of webhooks, and Secrets, one by one. */
+/** In addition, Services and EndpointSlices of webhooks are read, and single Secrets. */
 export const RESOURCES: readonly Resource[] = [
   {
     group: '',
     version: 'v1',
     kind: 'Pod',
     plural: 'pods',
-    why: 'pods that operators own, and what really runs: sidecars, their versions, their state',
+    why: 'pods that operators own, and the sidecars that actually run, with their versions and states',
     namespaced: true,
   },
   {
@@ -38,7 +38,7 @@ export const RESOURCES: readonly Resource[] = [
     version: 'v1',
     kind: 'PersistentVolumeClaim',
     plural: 'persistentvolumeclaims',
-    why: 'claims that Velero leaves out, or takes as a group',
+    why: 'claims that Velero excludes, or snapshots as a group',
     namespaced: true,
   },
   {
@@ -46,16 +46,16 @@ export const RESOURCES: readonly Resource[] = [
     version: 'v1',
     kind: 'Namespace',
     plural: 'namespaces',
-    why: 'whether the webhook is called there; that a namespace you named exists',
+    why: 'whether the webhook is called in a namespace; whether a namespace you named exists',
     namespaced: false,
     optional: true,
   },
-  { ...apps, kind: 'StatefulSet', plural: 'statefulsets', why: 'what is to be protected' },
+  { ...apps, kind: 'StatefulSet', plural: 'statefulsets', why: 'workloads to protect' },
   {
     ...apps,
     kind: 'Deployment',
     plural: 'deployments',
-    why: 'databases in Deployments; Velero’s server, its version and arguments; the webhook’s',
+    why: 'databases in Deployments; the version and arguments of Velero’s server; the webhook’s Deployment',
     ofVelero: 'too',
   },
   { ...apps, kind: 'DaemonSet', plural: 'daemonsets', why: 'Velero’s node agent', ofVelero: 'too' },
@@ -64,7 +64,7 @@ export const RESOURCES: readonly Resource[] = [
     version: 'v1',
     kind: 'MutatingWebhookConfiguration',
     plural: 'mutatingwebhookconfigurations',
-    why: 'the webhook: its CA, its selectors, its failure policy',
+    why: 'the CA, the selectors and the failure policy of the webhook',
     namespaced: false,
   },
   {
@@ -80,20 +80,20 @@ export const RESOURCES: readonly Resource[] = [
     version: 'preferred',
     kind: 'VolumeGroupSnapshotClass',
     plural: 'volumegroupsnapshotclasses',
-    why: 'whether there is one, where claims are in a group',
+    why: 'whether there is one for claims in a group',
     namespaced: false,
   },
   {
     ...velero,
     kind: 'Schedule',
     plural: 'schedules',
-    why: 'whether what is protected is backed up, by which hooks, and how its volumes are copied',
+    why: 'whether protected workloads are backed up, with which hooks, and how their volumes are copied',
   },
   {
     ...velero,
     kind: 'BackupStorageLocation',
     plural: 'backupstoragelocations',
-    why: 'whether backups have a place',
+    why: 'whether Velero can store backups',
   },
 ];
 

@@ -2,7 +2,7 @@ import { at, listAt, textAt, textsAt } from './catalog.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Whether labels fit a LabelSelector; an absent or empty one fits everything. */
+/** Whether a LabelSelector matches these labels. An absent or empty one matches all. */
 export function selects(selector: unknown, labels: Labels): boolean {
   const exact = Object.entries((at(selector, 'matchLabels') ?? {}) as Labels);
   if (exact.some(([key, value]) => labels[key] !== value)) return false;
@@ -25,7 +25,7 @@ export function selects(selector: unknown, labels: Labels): boolean {
   });
 }
 
-/** The keys of labels that a selector looks at. */
+/** The label keys that a selector tests. */
 export function keysOfSelector(selector: unknown): readonly string[] {
   return [
     ...Object.keys(at(selector, 'matchLabels') ?? {}),
@@ -33,7 +33,7 @@ export function keysOfSelector(selector: unknown): readonly string[] {
   ];
 }
 
-/** Velero's lists of names: empty is everything, `*` stands for any text. */
+/** Whether one of Velero's list of names matches. `*` in a name stands for any text. */
 export function listed(names: readonly string[], name: string): boolean {
   return names.some((one) => {
     const pattern = one.split('*').map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&'));

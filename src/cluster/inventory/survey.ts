@@ -1,38 +1,38 @@
 import type { InjectConfig } from '../inject/options.ts';
 import { Catalog, type Inventory } from './catalog.ts';
-import { type Facts, factsOf } from './pod-facts.ts';
+import { type PodFacts, factsOf } from './pod-facts.ts';
 import { type Velero, veleroOf } from './velero.ts';
-import { type Hook, hooksOf, injectConfig } from './webhook.ts';
-import { type Subject, subjectsOf } from './workloads.ts';
+import { type InjectingWebhook, webhooksOf, injectConfig } from './webhook.ts';
+import { type Workload, workloadsOf } from './workloads.ts';
 
-/** What stands around the pods. */
-export interface Surroundings {
+/** Facts about the whole cluster. */
+export interface ClusterFacts {
   readonly catalog: Catalog;
   readonly velero: Velero;
-  readonly hooks: readonly Hook[];
+  readonly webhooks: readonly InjectingWebhook[];
   readonly config: InjectConfig;
-  readonly facts: readonly Facts[];
+  readonly facts: readonly PodFacts[];
 }
 
-/** The objects with what is known of each, before anything is judged. */
+/** Gathers the facts of all objects, before any rule is applied. */
 export function survey(inventory: Inventory): {
-  readonly around: Surroundings;
-  /** `undefined`: it cannot be read. */
-  readonly bySubject: ReadonlyMap<Subject, readonly Facts[] | undefined>;
+  readonly around: ClusterFacts;
+  /** Facts of each pod of a workload; `undefined`: the workload is malformed. */
+  readonly byWorkload: ReadonlyMap<Workload, readonly PodFacts[] | undefined>;
 } {
   const catalog = new Catalog(inventory);
-  const hooks = hooksOf(catalog);
-  const config = injectConfig(hooks);
-  const bySubject = new Map(
-    subjectsOf(catalog).map((subject) => [subject, factsOfAll(subject, config)]),
+  const webhooks = webhooksOf(catalog);
+  const config = injectConfig(webhooks);
+  const byWorkload = new Map(
+    workloadsOf(catalog).map((workload) => [workload, factsOfAll(workload, config)]),
   );
-  const facts = [...bySubject.values()].flatMap((one) => one ?? []);
-  return { around: { catalog, velero: veleroOf(catalog), hooks, config, facts }, bySubject };
+  const facts = [...byWorkload.values()].flatMap((one) => one ?? []);
+  return { around: { catalog, velero: veleroOf(catalog), webhooks, config, facts }, byWorkload };
 }
 
-function factsOfAll(subject: Subject, config: InjectConfig): readonly Facts[] | undefined {
+function factsOfAll(workload: Workload, config: InjectConfig): readonly PodFacts[] | undefined {
   try {
-    return subject.views.map((view) => factsOf(subject, view, config));
+    return workload.views.map((view) => factsOf(workload, view, config));
   } catch {
     return undefined;
   }

@@ -1,7 +1,7 @@
 import { repositoryName } from '../inject/find-database.ts';
 import { FILE_BACKUP, FILE_BACKUP_EXCLUDES } from '../objects/names.ts';
 import type { Container } from '../objects/pod.ts';
-import type { Facts } from './pod-facts.ts';
+import type { PodFacts } from './pod-facts.ts';
 import { normalizePod } from '../objects/normalize.ts';
 import {
   at,
@@ -19,19 +19,19 @@ import { listed, selects } from './selectors.ts';
 /** A Deployment that runs a Velero server. */
 export interface VeleroServer {
   readonly deployment: KubeObject;
-  /** `[1, 16]`; `undefined` where neither tag nor label tells. */
+  /** Major and minor; `undefined` if neither the image's tag nor a label shows them. */
   readonly version: readonly [number, number] | undefined;
   readonly args: readonly string[];
 }
 
-/** The Velero of a cluster. */
+/** Velero's objects in a cluster. */
 export interface Velero {
-  /** Mostly one. */
+  /** Usually one. */
   readonly servers: readonly VeleroServer[];
-  /** Something that will install it is among the objects. */
-  readonly promised: boolean;
+  /** An object that will install Velero is present, such as a HelmRelease. */
+  readonly willBeInstalled: boolean;
   readonly schedules: readonly KubeObject[];
-  /** Single backups that have not run yet. */
+  /** Backups that have not started yet. */
   readonly backups: readonly KubeObject[];
 }
 
@@ -45,7 +45,7 @@ export function veleroOf(catalog: Catalog): Velero {
     const { image, command = [], args = [] } = container;
     return [{ deployment, version: versionOf(deployment, image), args: [...command, ...args] }];
   });
-  const promised = catalog.kinds.some(
+  const willBeInstalled = catalog.kinds.some(
     (kind) =>
       INSTALLERS.includes(kind.split('.')[0] ?? '') &&
       catalog.all(kind).some((one) => JSON.stringify(one).includes('velero')),
@@ -53,7 +53,7 @@ export function veleroOf(catalog: Catalog): Velero {
   const backups = catalog
     .all('Backup.velero.io')
     .filter((one) => ['New', undefined].includes(textAt(one, 'status', 'phase')));
-  return { servers, promised, schedules: catalog.all('Schedule.velero.io'), backups };
+  return { servers, willBeInstalled, schedules: catalog.all('Schedule.velero.io'), backups };
 }
 
 function serverOf(deployment: KubeObject): Container | undefined {
@@ -76,47 +76,48 @@ function versionOf(
   return undefined;
 }
 
-/** What runs the hooks of this pod and copies its volumes. */
-export function schedulesFor({ schedules }: Velero, facts: Facts): readonly KubeObject[] {
+/** The active Schedules that include this pod. */
+export function schedulesFor({ schedules }: Velero, facts: PodFacts): readonly KubeObject[] {
   return schedules.filter(
     (schedule) =>
-      at(schedule, 'spec', 'paused') !== true && covers(at(schedule, 'spec', 'template'), facts),
+      at(schedule, 'spec', 'paused') !== true &&
+      includesPod(at(schedule, 'spec', 'template'), facts),
   );
 }
 
-/** Whether a backup of this spec takes the pod. */
-export function covers(spec: unknown, { subject, pod }: Facts): boolean {
+/** Whether a backup with this spec includes the pod. */
+export function includesPod(spec: unknown, { workload, pod }: PodFacts): boolean {
   const selectors = listAt(spec, 'orLabelSelectors');
   const chosen = selectors.length > 0 ? selectors : [at(spec, 'labelSelector')];
   return (
-    takesNamespace(spec, subject.namespace) &&
-    takesPods(spec, 'Resources') &&
-    takesPods(spec, 'NamespaceScopedResources') &&
+    includesNamespace(spec, workload.namespace) &&
+    includesPods(spec, 'Resources') &&
+    includesPods(spec, 'NamespaceScopedResources') &&
     chosen.some((one) => selects(one, labelsOf(pod)))
   );
 }
 
-/** Velero's includes and excludes: no include is every one, and an exclude wins. */
-export function takesNamespace(filter: unknown, namespace: string): boolean {
-  const within = textsAt(filter, 'includedNamespaces');
-  const wanted = within.length === 0 || listed(within, namespace);
+/** Whether Velero's filter includes the namespace. An empty include list means all; an exclude wins. */
+export function includesNamespace(filter: unknown, namespace: string): boolean {
+  const included = textsAt(filter, 'includedNamespaces');
+  const wanted = included.length === 0 || listed(included, namespace);
   return wanted && !listed(textsAt(filter, 'excludedNamespaces'), namespace);
 }
 
-/** The same of kinds, for which every name that kubectl knows will do. */
-export function takesPods(
+/** The same for pods among the kinds. Velero accepts every name of the kind that kubectl accepts. */
+export function includesPods(
   filter: unknown,
   what: 'Resources' | 'NamespaceScopedResources',
 ): boolean {
   const isPods = (one: string): boolean =>
     /^(?:pods?|po)$/i.test(one) || listed([one.toLowerCase()], 'pods');
-  const within = textsAt(filter, `included${what}`);
-  const wanted = within.length === 0 || within.some(isPods);
+  const included = textsAt(filter, `included${what}`);
+  const wanted = included.length === 0 || included.some(isPods);
   return wanted && !textsAt(filter, `excluded${what}`).some(isPods);
 }
 
-/** Who has a volume copied file by file; `undefined`: nobody. */
-export function fileBackupOf(velero: Velero, facts: Facts, volume: string): string | undefined {
+/** The setting that makes Velero copy the volume file by file; `undefined`: there is none. */
+export function fileBackupOf(velero: Velero, facts: PodFacts, volume: string): string | undefined {
   if (names(facts.annotations[FILE_BACKUP]).includes(volume)) return FILE_BACKUP;
   if (names(facts.annotations[FILE_BACKUP_EXCLUDES]).includes(volume)) return undefined;
   const covering = schedulesFor(velero, facts);
@@ -127,8 +128,8 @@ export function fileBackupOf(velero: Velero, facts: Facts, volume: string): stri
   const flag = flags.find((one) =>
     /^--default-volumes-to-(?:fs-backup|restic)(?:=true)?$/.test(one),
   );
-  const said = own.length > 0 && own.every(({ files }) => files === false);
-  return flag === undefined || said ? undefined : `Velero's ${flag}`;
+  const refused = own.length > 0 && own.every(({ files }) => files === false);
+  return flag === undefined || refused ? undefined : `Velero's ${flag}`;
 }
 
 function filesByDefault(schedule: KubeObject): unknown {
@@ -136,7 +137,7 @@ function filesByDefault(schedule: KubeObject): unknown {
   return at(template, 'defaultVolumesToFsBackup') ?? at(template, 'defaultVolumesToRestic');
 }
 
-/** The volumes in an annotation's list. */
+/** The volumes in an annotation's comma-separated list. */
 export function names(list: string | undefined): readonly string[] {
   return (list ?? '').split(',').map((one) => one.trim());
 }

@@ -2,7 +2,7 @@ import { isQuiesce } from '../inject/hooks.ts';
 import { INJECT_LABEL } from '../objects/names.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from '../inject/options.ts';
 import { readWebhookOptions, type WebhookOptions } from '../webhook/options.ts';
-import type { Facts } from './pod-facts.ts';
+import type { PodFacts } from './pod-facts.ts';
 import {
   at,
   type Catalog,
@@ -15,8 +15,8 @@ import {
 import { normalizePod } from '../objects/normalize.ts';
 import { keysOfSelector, selects } from './selectors.ts';
 
-/** One webhook of a MutatingWebhookConfiguration that injects, and what stands behind it. */
-export interface Hook {
+/** A webhook of a MutatingWebhookConfiguration that injects the sidecar, with its Service and Deployment. */
+export interface InjectingWebhook {
   readonly configuration: KubeObject;
   /** Its entry in the configuration. */
   readonly entry: unknown;
@@ -24,19 +24,19 @@ export interface Hook {
   readonly serviceName: string;
   readonly service: KubeObject | undefined;
   readonly deployment: KubeObject | undefined;
-  /** How it was started, where that can be read. */
+  /** The flags of the Deployment; `undefined` if they cannot be read. */
   readonly options: WebhookOptions | undefined;
 }
 
 const NAME = 'inject.quiesce.dev';
 
-export function hooksOf(catalog: Catalog): readonly Hook[] {
+export function webhooksOf(catalog: Catalog): readonly InjectingWebhook[] {
   return catalog
     .all('MutatingWebhookConfiguration.admissionregistration.k8s.io')
     .flatMap((configuration) =>
       listAt(configuration, 'webhooks')
         .filter(isOurs)
-        .map((entry) => hookOf(catalog, configuration, entry)),
+        .map((entry) => webhookOf(catalog, configuration, entry)),
     );
 }
 
@@ -47,7 +47,7 @@ function isOurs(entry: unknown): boolean {
   );
 }
 
-function hookOf(catalog: Catalog, configuration: KubeObject, entry: unknown): Hook {
+function webhookOf(catalog: Catalog, configuration: KubeObject, entry: unknown): InjectingWebhook {
   const reference = at(entry, 'clientConfig', 'service');
   const serviceNamespace = textAt(reference, 'namespace') ?? '';
   const serviceName = textAt(reference, 'name') ?? '';
@@ -86,34 +86,34 @@ function optionsOf(deployment: KubeObject): WebhookOptions | undefined {
   try {
     return readWebhookOptions(words.slice(1), {}, namespaceOf(deployment));
   } catch {
-    // Flags of another version, or variables of the environment.
+    // Flags of another version, or flags set by environment variables.
     return undefined;
   }
 }
 
-/** What the webhook would inject, as far as that can be seen. */
-export function injectConfig(hooks: readonly Hook[]): InjectConfig {
-  const options = hooks.map((hook) => hook.options).find((one) => one !== undefined);
+/** The webhook's settings for injection, or the defaults if its flags cannot be read. */
+export function injectConfig(webhooks: readonly InjectingWebhook[]): InjectConfig {
+  const options = webhooks.map((webhook) => webhook.options).find((one) => one !== undefined);
   return options?.inject ?? { ...INJECT_DEFAULTS, image: 'quiesce' };
 }
 
-/** Whether the API server calls this webhook for a pod; `undefined` where labels cannot be seen. */
-export function calls(
+/** Whether the API server calls this webhook for a pod; `undefined` if the namespace's labels are unknown. */
+export function isCalledFor(
   catalog: Catalog,
-  { entry }: Hook,
-  { subject, view }: Facts,
+  { entry }: InjectingWebhook,
+  { workload, view }: PodFacts,
 ): boolean | undefined {
   if (!selects(at(entry, 'objectSelector'), labelsOf(view.pod))) return false;
   const selector = at(entry, 'namespaceSelector');
-  const namespace = catalog.getGlobal('Namespace', subject.namespace);
-  const known = { 'kubernetes.io/metadata.name': subject.namespace };
+  const namespace = catalog.getGlobal('Namespace', workload.namespace);
+  const known = { 'kubernetes.io/metadata.name': workload.namespace };
   if (namespace !== undefined) return selects(selector, { ...labelsOf(namespace), ...known });
   const others = keysOfSelector(selector).some((key) => !Object.hasOwn(known, key));
   return others ? undefined : selects(selector, known);
 }
 
-/** The name of the Secret that the webhook serves from. */
-export function servingSecret({ options, deployment }: Hook): string | undefined {
+/** The name of the Secret with the webhook's serving certificate. */
+export function servingSecret({ options, deployment }: InjectingWebhook): string | undefined {
   if (options?.certificates.mode === 'self-managed') return options.certificates.secret;
   const volumes = listAt(deployment, 'spec', 'template', 'spec', 'volumes');
   return volumes.map((one) => textAt(one, 'secret', 'secretName')).find((one) => one !== undefined);

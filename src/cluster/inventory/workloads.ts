@@ -2,22 +2,22 @@ import type { Pod } from '../objects/pod.ts';
 import { normalizeMetadata, normalizePod } from '../objects/normalize.ts';
 import { at, type Catalog, type KubeObject, listAt, namespaceOf, textAt } from './catalog.ts';
 
-/** A pod of a subject, or the template that its pods are made of. */
+/** A pod of a workload, or the template of its pods. */
 export interface View {
   readonly pod: Pod;
-  /** The pod's name; `undefined`: the template. */
+  /** The name of the running pod; `undefined`: this is a template, or a manifest of a pod. */
   readonly live: string | undefined;
 }
 
-/** What is judged: a workload, or a pod that nobody else in the inventory answers for. */
-export interface Subject {
+/** A controller with its pods, or a pod without a controller in the inventory. */
+export interface Workload {
   readonly object: KubeObject;
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
-  /** Names of the claims that every pod of it gets. */
+  /** The templates of the claims that each of its pods gets. */
   readonly claimTemplates: readonly KubeObject[];
-  /** Whose it is, where something else than Kubernetes' own controllers made it. */
+  /** The operator's resource that owns it, as `KIND/NAME`; `undefined` if there is none. */
   readonly operator: string | undefined;
   readonly views: readonly View[];
 }
@@ -30,7 +30,7 @@ const TEMPLATED = [
   'ReplicationController',
 ];
 
-/** Controllers that belong to Kubernetes; every other owner is an operator's resource. */
+/** Kubernetes' own controllers. Every other owner is the resource of an operator. */
 const BUILT_IN = new Set([
   'StatefulSet',
   'Deployment',
@@ -42,8 +42,8 @@ const BUILT_IN = new Set([
   'Node',
 ]);
 
-/** Everything that runs pods, with its pods; what runs to its end is left out. */
-export function subjectsOf(catalog: Catalog): readonly Subject[] {
+/** All workloads with their pods. Pods of Jobs, static pods and finished pods are left out. */
+export function workloadsOf(catalog: Catalog): readonly Workload[] {
   const pods = new Map<KubeObject, View[]>();
   const alone: KubeObject[] = [];
   const workloads = TEMPLATED.flatMap((kind) => catalog.all(kind)).filter(
@@ -51,7 +51,7 @@ export function subjectsOf(catalog: Catalog): readonly Subject[] {
   );
   for (const object of catalog.all('Pod').filter(isRunning)) {
     const view = { pod: normalizePod(object), live: object.metadata?.name ?? '' };
-    const owner = workloadOf(catalog, object);
+    const owner = ownerOf(catalog, object);
     if (owner === 'ends') continue;
     if (owner === undefined) alone.push(object);
     else pods.set(owner, [...(pods.get(owner) ?? []), view]);
@@ -65,7 +65,7 @@ export function subjectsOf(catalog: Catalog): readonly Subject[] {
     ...alone
       .filter(scoped)
       .map((object) =>
-        subject(
+        workload(
           object,
           [{ pod: normalizePod(object), live: nameIfLive(object) }],
           operatorOf(object),
@@ -74,7 +74,7 @@ export function subjectsOf(catalog: Catalog): readonly Subject[] {
   ];
 }
 
-/** A manifest of a pod is no pod that runs. */
+/** The name of a pod that runs; `undefined` for the manifest of a pod. */
 function nameIfLive(object: KubeObject): string | undefined {
   const runs =
     object.metadata?.uid !== undefined ||
@@ -83,18 +83,18 @@ function nameIfLive(object: KubeObject): string | undefined {
   return runs ? object.metadata?.name : undefined;
 }
 
-function templated(object: KubeObject, live: readonly View[]): Subject {
+function templated(object: KubeObject, live: readonly View[]): Workload {
   const template = normalizePod(at(object, 'spec', 'template'));
   const metadata = { ...template.metadata, namespace: namespaceOf(object) };
   const pod: Pod = { ...template, metadata };
-  return subject(object, [{ pod, live: undefined }, ...live], operatorOf(object));
+  return workload(object, [{ pod, live: undefined }, ...live], operatorOf(object));
 }
 
-function subject(
+function workload(
   object: KubeObject,
   views: readonly View[],
   operator: string | undefined,
-): Subject {
+): Workload {
   return {
     object,
     kind: object.kind ?? '',
@@ -124,15 +124,15 @@ function isRunning(object: KubeObject): boolean {
   return !leaving && phase !== 'Succeeded' && phase !== 'Failed';
 }
 
-/** `ends`: it belongs to a Job, or to a node itself. */
-function workloadOf(catalog: Catalog, pod: KubeObject): KubeObject | 'ends' | undefined {
+/** The controller of a pod. `ends`: a Job runs the pod, or a node by itself; it is not examined. */
+function ownerOf(catalog: Catalog, pod: KubeObject): KubeObject | 'ends' | undefined {
   const owner = controllerOf(pod);
   if (owner === undefined) return undefined;
   if (owner.kind === 'Job' || owner.kind === 'Node') return 'ends';
   const namespace = namespaceOf(pod);
   const find = (kind: string, name: string) => catalog.get(`${kind}.apps`, namespace, name);
   if (owner.kind !== 'ReplicaSet') return find(owner.kind, owner.name);
-  // A Deployment names its sets by itself and a hash, which their pods carry.
+  // A Deployment names its ReplicaSets after itself, with a hash that their pods have as a label.
   const hash = pod.metadata?.labels?.['pod-template-hash'];
   const deployment = owner.name.replace(new RegExp(`-${hash ?? '[a-z0-9]+'}$`), '');
   return find('Deployment', deployment) ?? find('ReplicaSet', owner.name);

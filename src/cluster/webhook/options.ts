@@ -1,9 +1,17 @@
 import { LOG_LEVEL, METRICS_ADDRESS } from '../../defaults.ts';
 import { LOG_LEVELS, type LogLevel } from '../../logger.ts';
 import type { Address } from '../../config/schema.ts';
-import { BadValue, duration, matching, oneOf, text, value, type Values } from '../../lib/flags.ts';
-import { quote } from '../../lib/printable.ts';
-import { readFlags, usage } from '../../lib/read-flags.ts';
+import {
+  BadValue,
+  duration,
+  matching,
+  oneOf,
+  text,
+  value,
+  type Values,
+} from '../../lib/command-line/flags.ts';
+import { quote } from '../../lib/command-line/printable.ts';
+import { readFlags, usage } from '../../lib/command-line/read-flags.ts';
 import type { InjectConfig } from '../inject/options.ts';
 import { INJECT_FLAGS, readInjectConfig } from '../inject/flags.ts';
 import type { RotationPolicy } from '../certificates/rotation.ts';

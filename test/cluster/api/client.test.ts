@@ -11,7 +11,7 @@ afterEach(async () => {
   for (const one of undo.splice(0)) await one();
 });
 
-/** An API server that takes connections and says nothing, as behind a load balancer that lost it. */
+/** An API server that accepts connections and never answers, like one that its load balancer has lost. */
 async function silentServer(): Promise<string> {
   const open = new Set<Socket>();
   const server = createServer((socket) => open.add(socket));
@@ -34,7 +34,7 @@ async function useKubeconfig(config: object): Promise<void> {
   });
 }
 
-it('waits for no answer that does not come: what renews a certificate must go on', async () => {
+it('gives up a call that gets no answer, so that certificates are still renewed', async () => {
   await useKubeconfig({
     'current-context': 'here',
     contexts: [{ name: 'here', context: { cluster: 'here', user: 'nobody' } }],

@@ -14,7 +14,7 @@ afterEach(async () => {
   for (const one of undo.splice(0).toReversed()) await one();
 });
 
-/** A frame from a server, unmasked (RFC 6455): of the streams 1 and 2, and 3 for the status. */
+/** An unmasked frame from a server (RFC 6455), for stream 1 or 2, or 3 for the status. */
 function frame(stream: number, text: string): Buffer {
   const payload = Buffer.concat([Buffer.from([stream]), Buffer.from(text)]);
   const length =
@@ -24,7 +24,7 @@ function frame(stream: number, text: string): Buffer {
   return Buffer.concat([Buffer.from([0x82]), length, payload]);
 }
 
-/** The exec endpoint of an API server, as its protocol v4.channel.k8s.io has it. */
+/** The exec endpoint of an API server, with the protocol v4.channel.k8s.io. */
 async function execServer(frames: readonly Buffer[] | 'silent'): Promise<{
   readonly reader: ClusterReader;
   readonly asked: string[];
@@ -68,7 +68,7 @@ async function execServer(frames: readonly Buffer[] | 'silent'): Promise<{
 const PLACE = { namespace: 'shop', pod: 'db-0', container: 'quiesce' };
 
 describe('a command in a pod', () => {
-  it('gives all it prints, on both streams, whatever its exit code', async () => {
+  it('resolves with all its output, on both streams and with any exit code', async () => {
     const failed = JSON.stringify({
       status: 'Failure',
       reason: 'NonZeroExitCode',
@@ -93,7 +93,7 @@ describe('a command in a pod', () => {
     ]);
   });
 
-  it('ends when the connection does', async () => {
+  it('ends when the connection closes', async () => {
     const { reader } = await execServer('silent');
     expect(await reader.run(PLACE, ['quiesce', 'status'])).toEqual({ stdout: '', stderr: '' });
   });

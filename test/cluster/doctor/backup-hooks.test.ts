@@ -19,7 +19,7 @@ const hook = (command: readonly string[], container = 'quiesce') => ({
 const FREEZE = hook(['quiesce', 'freeze']);
 const THAW = hook(['quiesce', 'thaw']);
 
-/** A pod with its sidecar, and the annotations of these hooks only. */
+/** A pod with a sidecar, and only those hook annotations that match `keep`. */
 function pod(keep: RegExp, more: { annotations?: object; containers?: readonly object[] } = {}) {
   const injected = inject(postgresPod({}), CONFIG);
   if (injected.outcome !== 'injected') throw new Error('not injected');
@@ -53,22 +53,22 @@ const both = (name: string, filter: object = {}, more: object = {}) => ({
   ...more,
 });
 
-/** What is said of HOOK_TWICE, and that nothing else is said of hooks. */
+/** The messages of HOOK_TWICE. Fails if there is any other finding. */
 function twice(...objects: readonly object[]): readonly string[] {
   const found = findingsOf(objects);
   expect(codes(found).filter((code) => code !== 'HOOK_TWICE')).toEqual([]);
   return found.map(({ message }) => message);
 }
 
-describe('of hooks of a backup that match a pod twice, the doctor', () => {
-  it('names both verbs, and where they are written', () => {
+describe('for a pod that two hooks of a backup match, the doctor', () => {
+  it('reports both verbs, and where their hooks are defined', () => {
     expect(twice(pod(NONE), schedule([both('a'), both('b')]))).toEqual([
-      'In a backup of velero Schedule/nightly quiesce freeze runs twice in its pods: by pre[0] of a in spec.hooks, then by pre[0] of b in spec.hooks.',
-      'In a backup of velero Schedule/nightly quiesce thaw runs twice in its pods: by post[0] of a in spec.hooks, then by post[0] of b in spec.hooks.',
+      'In a backup of velero Schedule/nightly, quiesce freeze runs twice in its pods: by pre[0] of a in spec.hooks, then by pre[0] of b in spec.hooks.',
+      'In a backup of velero Schedule/nightly, quiesce thaw runs twice in its pods: by post[0] of a in spec.hooks, then by post[0] of b in spec.hooks.',
     ]);
   });
 
-  it('says nothing of a phase for which the pod has an annotation', () => {
+  it('reports nothing for a phase for which the pod has an annotation', () => {
     const resources = [both('a'), both('b')];
     expect(twice(pod(BOTH), schedule(resources))).toEqual([]);
     const [only, ...others] = twice(pod(/^pre\./), schedule(resources));
@@ -93,7 +93,7 @@ describe('of hooks of a backup that match a pod twice, the doctor', () => {
       'an expression',
       { labelSelector: { matchExpressions: [{ key: 'app', operator: 'Exists' }] } },
     ],
-  ])('takes a hook for one that matches by %s', (_, filter) => {
+  ])('counts a hook that matches by %s', (_, filter) => {
     const resources = [both('a'), both('b', filter)];
     expect(twice(pod(NONE), schedule(resources))).toHaveLength(2);
   });
@@ -104,11 +104,11 @@ describe('of hooks of a backup that match a pod twice, the doctor', () => {
     ['claims', { includedResources: ['persistentvolumeclaims'] }],
     ['excluded pods', { excludedResources: ['pods'] }],
     ['another label', { labelSelector: { matchLabels: { app: 'web' } } }],
-  ])('takes no hook for one that matches by %s', (_, filter) => {
+  ])('does not count a hook that is limited to %s', (_, filter) => {
     expect(twice(pod(NONE), schedule([both('a'), both('b', filter)]))).toEqual([]);
   });
 
-  it('looks at Schedules and Backups that take the pod, and at no others', () => {
+  it('examines the Schedules and Backups that include the pod, and no others', () => {
     const resources = [both('a'), both('b')];
     const of = (kind: string, spec: object, status?: object) => ({
       apiVersion: 'velero.io/v1',
@@ -138,7 +138,7 @@ describe('of hooks of a backup that match a pod twice, the doctor', () => {
     expect(twice(pod(NONE), schedule(first), paused)).toEqual([]);
   });
 
-  it('knows a call by a path, through a shell, or by HTTP, from another container too', () => {
+  it('recognizes a call by a path, through a shell or over HTTP, also from another container', () => {
     for (const command of [
       ['/usr/bin/quiesce', 'thaw', '--id', 'x'],
       ['/bin/sh', '-c', 'sync; /opt/quiesce thaw || true'],
@@ -156,7 +156,7 @@ describe('of hooks of a backup that match a pod twice, the doctor', () => {
     );
   });
 
-  it('leaves alone what does not take the success of another', () => {
+  it('ignores commands that cannot take the success of another thaw', () => {
     for (const command of [
       ['quiesce', 'thaw', '--abandon'],
       ['curl', '-d', '{"abandon": true}', 'http://127.0.0.1:8095/v1/thaw'],
@@ -171,7 +171,7 @@ describe('of hooks of a backup that match a pod twice, the doctor', () => {
     expect(twice(pod(NONE), schedule([both('a'), renewal]))).toEqual([]);
   });
 
-  it('names the pods that run, once for their workload', () => {
+  it('reports a workload once, with its running pods', () => {
     const { metadata, spec } = pod(NONE);
     const owner = {
       apiVersion: 'apps/v1',
@@ -205,7 +205,7 @@ describe('of hooks of a backup that match a pod twice, the doctor', () => {
     ]);
   });
 
-  it('takes two sidecars of one pod for two', () => {
+  it('keeps two sidecars of one pod apart', () => {
     const other = {
       name: 'quiesce-cache',
       image: CONFIG.image,
@@ -222,57 +222,59 @@ describe('of hooks of a backup that match a pod twice, the doctor', () => {
   });
 });
 
-describe('of a pod whose hooks are those of its backups, the doctor', () => {
-  it('misses none where every backup has them', () => {
+describe('for a pod whose hooks come from its backups, the doctor', () => {
+  it('reports no missing hooks if every backup has them', () => {
     expect(codes(findingsOf([pod(NONE), schedule([both('a')])]))).toEqual([]);
     expect(codes(findingsOf([pod(NONE)]))).toEqual(['HOOKS_MISSING']);
     const [finding] = findingsOf([pod(NONE), schedule([])]);
     expect(finding).toMatchObject({ code: 'HOOKS_MISSING' });
-    expect(finding?.message).toContain('Nor has spec.hooks of velero Schedule/nightly.');
+    expect(finding?.message).toContain(
+      'Nor does spec.hooks of velero Schedule/nightly run such a command.',
+    );
   });
 
-  it('misses the other half, wherever the first is', () => {
+  it('reports the missing half, wherever the other one is defined', () => {
     const half = schedule([{ name: 'a', pre: [FREEZE] }]);
     const [finding, ...others] = findingsOf([pod(NONE), half]);
     expect(others).toEqual([]);
     expect(finding?.code).toBe('HOOK_HALF');
     expect(finding?.message).toBe(
-      'In a backup of velero Schedule/nightly quiesce freeze runs by pre[0] of a in spec.hooks, and no quiesce thaw.',
+      'In a backup of velero Schedule/nightly, quiesce freeze runs by pre[0] of a in spec.hooks, but quiesce thaw never runs.',
     );
     expect(codes(findingsOf([pod(/^pre\./), half]))).toEqual(['HOOK_HALF']);
     expect(codes(findingsOf([pod(/^pre\./)]))).toEqual(['HOOK_HALF']);
     expect(codes(findingsOf([pod(/^post\./), half]))).toEqual([]);
   });
 
-  it('takes no thaw that gives up the freeze for one', () => {
+  it('does not count a thaw with --abandon', () => {
     const abandon = ['quiesce', 'thaw', '--abandon'];
     const given = schedule([both('a', {}, { post: [hook(abandon)] })]);
     expect(codes(findingsOf([pod(NONE), given]))).toEqual(['HOOK_HALF']);
     const annotations = { 'post.hook.backup.velero.io/command': JSON.stringify(abandon) };
     const [finding, ...others] = findingsOf([pod(BOTH, { annotations })]);
     expect([finding?.code, others]).toEqual(['HOOK_COMMAND_INVALID', []]);
-    expect(finding?.message).toContain('gives up the freeze (--abandon)');
+    expect(finding?.message).toContain('abandons the freeze (--abandon)');
   });
 });
 
-describe('of hooks of a backup that are no calls of quiesce, the doctor', () => {
+describe('for hooks of a backup that do not call quiesce, the doctor', () => {
   const flush = (container?: string) => ({
     name: 'flush',
     pre: [{ exec: { command: ['psql', '-c', 'checkpoint'], ...(container ? { container } : {}) } }],
   });
 
-  it('names those in whose place an annotation runs', () => {
+  it('reports those that an annotation replaces', () => {
     const [finding, ...others] = findingsOf([pod(BOTH), schedule([flush('nobody')])]);
     expect([finding?.code, others]).toEqual(['HOOK_REPLACED', []]);
     expect(finding?.message).toBe(
-      'In a backup of velero Schedule/nightly the hook pre[0] of flush in spec.hooks does not run in its pods: pre.hook.backup.velero.io/command takes its place.',
+      'In a backup of velero Schedule/nightly, the hook pre[0] of flush in spec.hooks does not run in its pods: pre.hook.backup.velero.io/command replaces it.',
     );
     // The same work, done by the annotation.
     expect(codes(findingsOf([pod(BOTH), schedule([both('a')])]))).toEqual([]);
     expect(codes(findingsOf([pod(/^post\./), schedule([both('a'), flush()])]))).toEqual([]);
   });
 
-  it('names those whose container a pod lacks, whatever the pod is', () => {
+  it('reports those whose container is missing in any matching pod', () => {
     const web = {
       apiVersion: 'v1',
       kind: 'Pod',
@@ -287,13 +289,13 @@ describe('of hooks of a backup that are no calls of quiesce, the doctor', () => 
   });
 });
 
-describe('of Schedules that take no pods, the doctor', () => {
+describe('for Schedules that include no pods, the doctor', () => {
   it.each([
     { includedNamespaceScopedResources: ['persistentvolumeclaims'] },
     { excludedNamespaceScopedResources: ['*'] },
     { excludedResources: ['po'] },
     { includedNamespaces: ['*'], excludedNamespaces: ['sh*'] },
-  ])('says that they back up nothing here: %j', (template) => {
+  ])('reports that they do not back up the workload: %j', (template) => {
     const found = allFindingsOf([velero, pod(BOTH), schedule([], template)], { scope: 'set' });
     expect(codes(found)).toContain('NOT_SCHEDULED');
     const taken = allFindingsOf([velero, pod(BOTH), schedule([])], { scope: 'set' });

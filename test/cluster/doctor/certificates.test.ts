@@ -13,7 +13,7 @@ const days = (from: number, to: number) => ({
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-/** The webhook of a cluster whose API server trusts `bundle`, and which serves `certificate`. */
+/** A webhook that serves `certificate`, and whose configuration has `bundle` as its CA. */
 function webhook(bundle: string, certificate?: string): object[] {
   const namespace = 'quiesce-system';
   const labels = { app: 'webhook' };
@@ -77,7 +77,7 @@ function webhook(bundle: string, certificate?: string): object[] {
 describe('the certificates of the webhook', () => {
   const found = (objects: object[]): readonly Finding[] => findingsOf(objects);
 
-  it('are in order while nothing ends within three weeks, also while two CAs are trusted', async () => {
+  it('give no finding if none expires within three weeks, even while two CAs are trusted', async () => {
     const [old, next] = [
       await createAuthority(days(-1_000, 1)),
       await createAuthority(days(-10, 365)),
@@ -90,12 +90,12 @@ describe('the certificates of the webhook', () => {
   it.each([
     ['the CA', 5, 60, 'The CA that the API server trusts expires on 2026-06-06.'],
     [
-      'what is served',
+      'the serving certificate',
       365,
       20,
       'The certificate in the Secret quiesce-webhook-tls expires on 2026-06-21.',
     ],
-  ])('are named when %s expires soon', async (_, ca, leaf, message) => {
+  ])('are reported if %s expires soon', async (_, ca, leaf, message) => {
     const authority = await createAuthority(days(-1_000, ca));
     const pair = await issueCertificate(authority, [HOST], days(-60, leaf));
     expect(found(webhook(authority.certificate, pair.certificate))).toMatchObject([
@@ -103,7 +103,7 @@ describe('the certificates of the webhook', () => {
     ]);
   });
 
-  it('are named when they have expired', async () => {
+  it('are reported once they have expired', async () => {
     const authority = await createAuthority(days(-1_000, -1));
     const pair = await issueCertificate(authority, [HOST], days(-60, -2));
     expect(found(webhook(authority.certificate, pair.certificate))).toMatchObject([
@@ -111,7 +111,7 @@ describe('the certificates of the webhook', () => {
     ]);
   });
 
-  it('are named when the API server trusts another CA, or they are for another name', async () => {
+  it('are reported if another CA signed them, or if they are for another name', async () => {
     const [mine, other] = [
       await createAuthority(days(-1, 365)),
       await createAuthority(days(-1, 365)),
@@ -126,7 +126,7 @@ describe('the certificates of the webhook', () => {
     ]);
   });
 
-  it('are named when the configuration holds something else', () => {
+  it('are reported if caBundle is not a certificate', () => {
     expect(codes(found(webhook('no certificate')))).toEqual(['WEBHOOK_CA_MISSING']);
   });
 });

@@ -20,9 +20,9 @@ const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 
 let plane: ControlPlane;
 let dir: string;
-/** Has the rights of the chart's ClusterRole and no other. */
+/** A kubeconfig with the rights of the chart's ClusterRole, and no others. */
 let granted: string;
-/** Has none. */
+/** A kubeconfig without any rights. */
 let nobody: string;
 let role: Manifest;
 
@@ -113,7 +113,7 @@ const veleroServer = {
   },
 };
 
-/** Its server, as a controller would report it, and a place for backups. */
+/** Creates Velero's server, with the status that a controller would report, and a place for backups. */
 async function installVelero(): Promise<void> {
   const deployments = '/apis/apps/v1/namespaces/velero/deployments';
   await plane.must('POST', deployments, veleroServer);
@@ -143,7 +143,7 @@ async function installVelero(): Promise<void> {
 }
 
 describe('on a real API server, the doctor', () => {
-  it('names what is unprotected, what runs without its sidecar, and what is missing around it', async () => {
+  it('reports an unprotected workload, a pod without its sidecar, and missing parts of the platform', async () => {
     await plane.must(
       'POST',
       STATEFUL_SETS,
@@ -163,14 +163,14 @@ describe('on a real API server, the doctor', () => {
     expect(about('WEBHOOK_MISSING')).toHaveLength(1);
     expect(found.findings.filter(({ object }) => object.name === 'plain')).toEqual([]);
     expect(found).toMatchObject({ scope: 'cluster', complete: true });
-    // Secrets are not granted by the chart's role: that is said, and fails nothing by itself.
+    // The chart's role grants no right to read Secrets: that is reported, but is not a failure.
     expect(about('NOT_LOOKED_AT')).toMatchObject([
       { severity: 'info', object: { name: 'secrets', namespace: 'shop' } },
     ]);
     expect((await doctor(granted)).code).toBe(7);
   });
 
-  it('reads with the rights of the chart and finds nothing once all is mended', async () => {
+  it('reads with the rights of the chart, and finds nothing once all is fixed', async () => {
     await plane.must('DELETE', STATEFUL_SETS);
     await plane.must('DELETE', PODS);
     await installVelero();
@@ -200,7 +200,7 @@ describe('on a real API server, the doctor', () => {
     expect(missing.findings.map(({ code: one }) => one)).toContain('SECRET_MISSING');
   });
 
-  it('never takes what it may not read for what is not there', async () => {
+  it('never treats a kind that it may not read as absent', async () => {
     const { code, stdout } = await doctor(nobody);
     expect(code).toBe(2);
     expect(stdout).toMatch(/NOT_LOOKED_AT\s+Resource\/pods/);
@@ -208,7 +208,7 @@ describe('on a real API server, the doctor', () => {
     expect(stdout).toMatch(/Not everything could be looked at/);
     const found = await diagnosis(nobody);
     expect(found.complete).toBe(false);
-    // Kinds that are not installed are answered 403, too: nobody may know.
+    // The API server answers 403 for kinds that are not installed, too.
     expect(found.notLookedAt.map(({ resource }) => resource)).toEqual(
       expect.arrayContaining(
         RESOURCES.filter(({ version }) => version !== 'preferred').map(resourceName),
@@ -218,7 +218,7 @@ describe('on a real API server, the doctor', () => {
     expect((await doctor(nobody, '--fail-on', 'error')).code).toBe(2);
   });
 
-  it('looks at the namespaces it is told, with rights in them alone', async () => {
+  it('examines the given namespaces, with rights in them alone', async () => {
     await plane.must('POST', `${RBAC}/namespaces/shop/rolebindings`, {
       metadata: { name: 'doctor' },
       roleRef: {
@@ -240,7 +240,7 @@ describe('on a real API server, the doctor', () => {
     expect(typo.stderr).toMatch(/USAGE: There is no namespace shpo\./);
   });
 
-  it('says who refuses, and who does not answer', async () => {
+  it('reports a server that refuses, and one that does not answer', async () => {
     const refused = join(dir, 'refused.conf');
     const absent = join(dir, 'absent.conf');
     const of = (server: string): string =>
@@ -264,8 +264,8 @@ describe('on a real API server, the doctor', () => {
     expect(context.stderr).toMatch(/there is no context elsewhere \(c\)/);
   });
 
-  it('says which sidecars could not be asked', async () => {
-    // There is no kubelet: nothing can be run in a pod.
+  it('reports sidecars that gave no answer', async () => {
+    // There is no kubelet, so no command can run in a pod.
     const injected = inject(postgresPod({}), CONFIG);
     if (injected.outcome !== 'injected') throw new Error('not injected');
     const metadata = { ...injected.pod.metadata, name: 'asked' };
@@ -278,12 +278,12 @@ describe('on a real API server, the doctor', () => {
       expect.objectContaining({
         code: 'PROBE_FAILED',
         severity: 'warning',
-        message: expect.stringMatching(/^It could not be asked: .*403/) as string,
+        message: expect.stringMatching(/^The sidecar gave no answer: .*403/) as string,
       }),
     );
   });
 
-  it('reads page after page, to the last object', async () => {
+  it('reads all pages of a long list', async () => {
     const claim = (name: string, labels: Record<string, string> = {}) =>
       plane.must('POST', '/api/v1/namespaces/shop/persistentvolumeclaims', {
         metadata: { name, labels },

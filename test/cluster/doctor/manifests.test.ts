@@ -13,7 +13,7 @@ import { BROKEN, CLEAN, codes, findingsOf, fixture, inventory, load, namesIn } f
 
 const run = promisify(execFile);
 
-/** Not from manifests: certificates by date, what a sidecar says, and what was not seen. */
+/** Findings that manifests cannot give: expiry by date, answers of sidecars, unreadable kinds. */
 const ELSEWHERE =
   /^(?:CERTIFICATE_EXPIR\w+|WEBHOOK_CA_MISMATCH|NOT_LOOKED_AT|PROBE_FAILED|DATABASE_UNREACHABLE|GRANTS_MISSING|LAST_FREEZE_INCONSISTENT|RESTORE_NOT_VERIFIED)$/;
 
@@ -32,16 +32,16 @@ async function doctor(...args: readonly string[]): Promise<Ended> {
   }
 }
 
-describe('of manifests with one mistake each, the doctor', () => {
+describe('for manifests with one mistake each, the doctor', () => {
   const names = namesIn(BROKEN);
 
-  it('has one for everything it finds', () => {
+  it('has a manifest for every code', () => {
     const all = THEMES.flatMap(({ rules }) => rules.map(({ code }) => code));
     expect(new Set(all).size).toBe(all.length);
     expect(all.filter((code) => !ELSEWHERE.test(code)).toSorted()).toEqual(names.toSorted());
   });
 
-  it.each(names)('names %s, and nothing else', async (name) => {
+  it.each(names)('finds %s, and nothing else', async (name) => {
     const whole = readFileSync(fixture(name), 'utf8').split('\n')[0]?.includes('whole cluster');
     const { findings } = examine(await load([fixture(name)], whole));
     expect(codes(findings)).toEqual([name]);
@@ -52,16 +52,16 @@ describe('of manifests with one mistake each, the doctor', () => {
     }
   });
 
-  it('names them in all of the manifests together, too', async () => {
-    // What one of them has, another lacks: a Velero, a webhook, a class, a Schedule, a Secret.
-    const mended =
+  it('finds the mistakes also in all the manifests together', async () => {
+    // One manifest provides what another lacks: Velero, the webhook, a class, a Schedule, a Secret.
+    const provided =
       /^(?:VELERO|WEBHOOK|GROUP_CLASS|SECRET)_MISSING$|^NOT_SCHEDULED$|^VOLUMES_NOT_COPIED$|^NODE_AGENT_MISSING$|^SNAPSHOT_CLASS_UNLABELLED$|^WEBHOOK_(?:NOT_CALLED|SERVICE_MISSING)$/;
     const seen = codes(examine(await load([BROKEN])).findings);
-    expect(seen).toEqual(expect.arrayContaining(names.filter((name) => !mended.test(name))));
+    expect(seen).toEqual(expect.arrayContaining(names.filter((name) => !provided.test(name))));
   });
 });
 
-describe('of what is said of an application, the doctor', () => {
+describe('for annotations that describe an application, the doctor', () => {
   const container = {
     name: 'pg',
     image: 'postgres:17',
@@ -97,7 +97,7 @@ describe('of what is said of an application, the doctor', () => {
   };
   const aliases = { 'backup.dependency.order': '1', 'backup.recovery.priority': 'high' };
 
-  it('finds nothing wrong, on the workload, on its template or on both', () => {
+  it('finds nothing wrong with them on the workload, on its template or on both', () => {
     for (const all of [said, aliases]) {
       for (const [above, template] of [
         [all, {}],
@@ -112,7 +112,7 @@ describe('of what is said of an application, the doctor', () => {
     }
   });
 
-  it('asks for no label, and takes no database for one that is meant', () => {
+  it('does not require the label, and does not read them as a wish for protection', () => {
     for (const [above, template] of [
       [said, {}],
       [{}, said],
@@ -135,7 +135,7 @@ describe('of what is said of an application, the doctor', () => {
     ]);
   });
 
-  it('never counts a bad value as an error', () => {
+  it('never reports an invalid value as an error', () => {
     const bad = Object.fromEntries(Object.keys(said).map((key) => [key, '?!']));
     const found = findingsOf([workload(bad, bad, optedIn)]);
     expect(found.map(({ severity }) => severity)).not.toContain('error');
@@ -146,20 +146,20 @@ describe('of what is said of an application, the doctor', () => {
     expect(codes(findingsOf([out]))).toEqual(['ANNOTATION_IGNORED']);
   });
 
-  it('still tells a mistyped setting of the sidecar, wherever it stands', () => {
+  it('still reports a misspelt setting of the sidecar, on the workload or the template', () => {
     const typo = { 'quiesce.dev/coppy': 'files' };
     expect(codes(findingsOf([workload({}, typo, optedIn)]))).toEqual(['ANNOTATION_INVALID']);
     expect(codes(findingsOf([workload(typo, {}, optedIn)]))).toEqual(['ANNOTATION_MISPLACED']);
     expect(codes(findingsOf([workload({}, typo)]))).toEqual(['LABEL_MISSING']);
   });
 
-  it('names an alias without quotes, which no API server takes', () => {
+  it('reports an alias without quotes, which an API server refuses', () => {
     const found = findingsOf([workload({ 'backup.dependency.order': 1 }, {}, optedIn)]);
     expect(codes(found)).toEqual(['VALUE_NOT_TEXT']);
   });
 });
 
-describe('of a pod whose volume is a folder of the node, the doctor', () => {
+describe('for a pod whose volume is a hostPath, the doctor', () => {
   const containers = [
     {
       name: 'pg',
@@ -175,7 +175,7 @@ describe('of a pod whose volume is a folder of the node, the doctor', () => {
     spec: { containers: [...more, ...containers], volumes },
   });
 
-  it('says that nothing protects it', () => {
+  it('reports that nothing protects it', () => {
     expect(findingsOf([pod({})])).toMatchObject(
       [{ code: 'UNPROTECTED', message: /^It runs postgres on the volume data,/ }].map(
         ({ code, message }) => ({ code, message: expect.stringMatching(message) as string }),
@@ -183,7 +183,7 @@ describe('of a pod whose volume is a folder of the node, the doctor', () => {
     );
   });
 
-  it('takes no application that is called quiesce for its sidecar', () => {
+  it('does not mistake an application called quiesce for the sidecar', () => {
     const own = [{ name: 'quiesce', image: 'acme/quiesce-ui:3' }];
     expect(codes(findingsOf([pod({}, own)]))).toEqual(['UNPROTECTED']);
     const labels = { 'quiesce.dev/inject': 'true' };
@@ -191,13 +191,13 @@ describe('of a pod whose volume is a folder of the node, the doctor', () => {
   });
 });
 
-describe('of snapshot classes, the doctor', () => {
+describe('for snapshot classes, the doctor', () => {
   it.each([
     ['ebs.csi.aws.com', ['fsFreeze', 'timeout'], ['tagSpecification_1', 'outpostArn']],
     ['pd.csi.storage.gke.io', ['snapshotGroup'], ['storage-locations', 'snapshot-type']],
     ['disk.csi.azure.com', ['fsFreeze'], ['incremental', 'resourceGroup']],
     ['hostpath.csi.k8s.io', [], ['whatever']],
-  ])('knows what %s refuses: %j', (driver, refused, taken) => {
+  ])('knows which parameters %s refuses: %j', (driver, refused, taken) => {
     const keys = [...refused, ...taken, 'csi.storage.k8s.io/snapshotter-secret-name'];
     const parameters = Object.fromEntries(keys.map((key) => [key, 'x']));
     const found = findingsOf([
@@ -214,8 +214,8 @@ describe('of snapshot classes, the doctor', () => {
   });
 });
 
-describe('of manifests in order, the doctor', () => {
-  it('finds nothing in any of them, nor in all together', async () => {
+describe('for correct manifests, the doctor', () => {
+  it('finds nothing in any of them, nor in all of them together', async () => {
     const sets = [[CLEAN], ...namesIn(CLEAN).map((name) => [join(CLEAN, `${name}.yaml`)])];
     for (const paths of sets) {
       expect([paths, examine(await load(paths)).findings]).toEqual([paths, []]);
@@ -239,7 +239,7 @@ describe('of manifests in order, the doctor', () => {
     expect(left.map(({ object }) => object.name)).toEqual(['prometheus']);
   });
 
-  it('finds nothing in the example of the docs, nor in what quiesce inject makes of it', async () => {
+  it('finds nothing in the example of the docs, before and after quiesce inject', async () => {
     const example = 'docs/examples/postgres.yaml';
     expect(await doctor('-f', example)).toMatchObject({ code: 0 });
     const injected = await run(process.execPath, [
@@ -259,15 +259,15 @@ describe('of manifests in order, the doctor', () => {
 });
 
 describe('quiesce doctor -f', () => {
-  it('prints what is wrong, what to do, and what it looked at', async () => {
+  it('prints each problem, its fix, and what it examined', async () => {
     const { code, stdout } = await doctor('-f', fixture('UNPROTECTED'));
     expect(code).toBe(7);
     expect(stdout).toMatch(/^ERROR\s+UNPROTECTED\s+shop StatefulSet\/db\n\s+It runs postgres/);
     expect(stdout).toMatch(/Fix: Put the label quiesce\.dev\/inject: "true" on the pod template/);
-    expect(stdout).toMatch(/Looked at 1 StatefulSet .*: 1 unprotected\.[^]*1 error\.\n$/);
+    expect(stdout).toMatch(/Examined 1 StatefulSet .*: 1 unprotected\.[^]*1 error\.\n$/);
   });
 
-  it('prints JSON of a shape that stays', async () => {
+  it('prints JSON in the documented form', async () => {
     const { code, stdout } = await doctor('-f', fixture('HOOK_PRE_FAILS'), '-o', 'json');
     expect(code).toBe(7);
     expect(JSON.parse(stdout)).toEqual({
@@ -305,7 +305,7 @@ describe('quiesce doctor -f', () => {
     });
   });
 
-  it('fails from the severity on that it is told', async () => {
+  it('fails at findings of the severity in --fail-on or above', async () => {
     const warning = fixture('HOOK_PRE_FAILS');
     expect(await doctor('-f', warning, '--fail-on', 'error')).toMatchObject({ code: 0 });
     const info = fixture('ENGINE_UNKNOWN');
@@ -313,7 +313,7 @@ describe('quiesce doctor -f', () => {
     expect(await doctor('-f', info, '--fail-on', 'info')).toMatchObject({ code: 7 });
   });
 
-  it('never calls what it could not read in order', async () => {
+  it('never passes manifests that it could not read', async () => {
     for (const path of ['/no/such/file', 'test/cluster/doctor/support.ts', 'test/golden/none']) {
       const { code, stderr, stdout } = await doctor('-f', path);
       expect([path, code, stdout]).toEqual([path, 2, '']);
@@ -324,7 +324,7 @@ describe('quiesce doctor -f', () => {
     expect(await doctor('-f', fixture('UNPROTECTED'), '-n', 'shop')).toMatchObject({ code: 7 });
   });
 
-  it('follows links in a folder, and reads no file twice', async () => {
+  it('follows links in a folder, and reads each file once', async () => {
     const dir = await makeTempDir();
     try {
       await mkdir(join(dir, '..data'));
@@ -340,7 +340,7 @@ describe('quiesce doctor -f', () => {
     }
   });
 
-  it('refuses flags that contradict', async () => {
+  it('refuses flags that contradict each other', async () => {
     const wrong = [
       ['--fail-on', 'fatal'],
       ['-o', 'yaml'],
@@ -358,7 +358,7 @@ describe('quiesce doctor -f', () => {
     }
   });
 
-  it('says that no cluster answers', async () => {
+  it('reports that no cluster can be reached', async () => {
     const { code, stderr } = await doctor('--kubeconfig', '/no/such/kubeconfig');
     expect(code).toBe(2);
     expect(stderr).toMatch(/^quiesce: CLUSTER_UNREACHABLE: /);

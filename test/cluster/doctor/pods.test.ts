@@ -6,7 +6,7 @@ import type { Pod } from '../../../src/cluster/objects/pod.ts';
 import { CONFIG, goldenNames, goldenPod } from '../../support/pods.ts';
 import { codes, findingsOf, inventory } from './support.ts';
 
-/** What the webhook warns of is what the doctor finds. */
+/** Warnings of the webhook, and the findings of the doctor for the same problem. */
 const SAME: Readonly<Record<string, string>> = {
   HooksNotAdded: 'HOOKS_OVERWRITTEN',
   HookTimeoutUnreadable: 'HOOK_TIMEOUT_UNREADABLE',
@@ -46,15 +46,15 @@ describe.each(goldenNames)('the pod %s', (name) => {
       ]
     : [];
 
-  it('with its sidecar shows what the webhook warned of, and nothing else', () => {
+  it('with its sidecar gives findings for the webhook’s warnings, and no others', () => {
     expect(codes(findingsOf([named(result.pod), ...given]))).toEqual([...new Set(expected)]);
   });
 
-  it('with the label alone is told the same before it runs', () => {
+  it('with only the label gives the same findings before it runs', () => {
     expect(codes(findingsOf([named(pod), ...given]))).toEqual([...new Set(expected)]);
   });
 
-  it('without the label is named as unprotected', () => {
+  it('without the label is reported as unprotected', () => {
     const { labels = {}, annotations = {}, ...rest } = pod.metadata ?? {};
     const plain = {
       ...pod,
@@ -74,7 +74,7 @@ describe.each(goldenNames)('the pod %s', (name) => {
   });
 });
 
-describe('whatever the objects are', () => {
+describe('objects of any shape', () => {
   const odd = fc.oneof(
     fc.constant(null),
     fc.boolean(),
@@ -83,7 +83,7 @@ describe('whatever the objects are', () => {
     fc.array(fc.oneof(fc.string(), fc.constant(null), fc.object({ maxDepth: 1 }))),
     fc.object({ maxDepth: 2 }),
   );
-  /** A pod with one field of it replaced. */
+  /** A pod with one field replaced. */
   const bent = fc
     .tuple(fc.constantFrom(...goldenNames), fc.integer({ min: 0, max: 10_000 }), odd)
     .map(([name, at, value]) => {
@@ -104,7 +104,7 @@ describe('whatever the objects are', () => {
       return pod as object;
     });
 
-  it('they are looked at to the end', () => {
+  it('never make the doctor throw, if they are workloads', () => {
     fc.assert(
       fc.property(bent, fc.constantFrom('StatefulSet', 'Pod'), (pod, kind) => {
         const object =
@@ -122,7 +122,7 @@ describe('whatever the objects are', () => {
     );
   });
 
-  it('a platform of any shape is looked at to the end', () => {
+  it('never make the doctor throw, if they are parts of the platform', () => {
     const kinds = [
       ['velero.io/v1', 'Schedule'],
       ['velero.io/v1', 'BackupStorageLocation'],
@@ -168,7 +168,7 @@ function injected(pod: Pod): Pod {
   return result.outcome === 'injected' ? result.pod : pod;
 }
 
-describe('who owns a pod', () => {
+describe('the owner of a pod', () => {
   const plain = (more: object): object => {
     const { spec } = goldenPod('official-postgres-18');
     return {
@@ -182,7 +182,7 @@ describe('who owns a pod', () => {
   const owned = (kind: string, apiVersion: string): object =>
     plain({ ownerReferences: [{ kind, apiVersion, name: 'db', uid: '2', controller: true }] });
 
-  it('decides where its label is to be put', () => {
+  it('decides where the fix puts the label', () => {
     const [of] = findingsOf([owned('Cluster', 'postgresql.cnpg.io/v1')]);
     expect(of).toMatchObject({ code: 'UNPROTECTED', object: { kind: 'Pod', name: 'db-0' } });
     expect(of?.fix).toContain('through Cluster/db');
@@ -190,7 +190,7 @@ describe('who owns a pod', () => {
     expect(alone?.fix).toMatch(/^Put the label .* on the pod,/);
   });
 
-  it('decides whether it is a workload at all', () => {
+  it('decides whether the pod is a workload of its own', () => {
     for (const kind of ['Job', 'Node']) expect(findingsOf([owned(kind, 'batch/v1')])).toEqual([]);
     const { spec } = goldenPod('official-postgres-18');
     const deployment = {
@@ -214,7 +214,7 @@ describe('who owns a pod', () => {
 });
 
 describe('a setting in a form that the sidecar refuses', () => {
-  it('is named: NAME_DEFAULT is for the engines’ own', () => {
+  it('is reported: NAME_DEFAULT exists only for keys of engines', () => {
     const result = inject(goldenPod('official-postgres-18'), CONFIG);
     if (result.outcome !== 'injected') throw new Error(JSON.stringify(result));
     const { spec } = result.pod;
@@ -227,14 +227,14 @@ describe('a setting in a form that the sidecar refuses', () => {
     expect(found).toContainEqual(
       expect.objectContaining({
         code: 'SIDECAR_CONFIG_INVALID',
-        message: 'QUIESCE_COPY_DEFAULT is no setting of the sidecar.',
+        message: 'QUIESCE_COPY_DEFAULT is not a setting of the sidecar.',
       }),
     );
   });
 });
 
 describe('annotations of hooks', () => {
-  it('are named where Velero does not look for them', () => {
+  it('are reported if they are where Velero does not look for them', () => {
     const { metadata, spec } = goldenPod('official-postgres-18');
     const annotations = { 'pre.hook.backup.velero.io/command': '["quiesce","freeze"]' };
     const set = {

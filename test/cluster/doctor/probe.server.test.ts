@@ -16,7 +16,7 @@ afterEach(async () => {
   for (const one of undo.splice(0).toReversed()) await one();
 });
 
-/** The pod of a sidecar, as it runs. */
+/** The facts of a running pod with a sidecar. */
 function facts() {
   const result = inject(postgresPod({}), CONFIG);
   if (result.outcome !== 'injected') throw new Error('not injected');
@@ -25,7 +25,7 @@ function facts() {
   return survey(inventory([pod])).around.facts;
 }
 
-/** What the doctor's exec would run in the pod, run beside the sidecar. */
+/** Probes the sidecar with local processes instead of an exec in the pod. */
 function ask(sidecar: TestSidecar): Promise<readonly Finding[]> {
   return probe(facts(), async (place, [program, ...args]) => {
     expect([place, program]).toEqual([
@@ -44,8 +44,8 @@ async function sidecarWith(env: Record<string, string>): Promise<TestSidecar> {
   return sidecar;
 }
 
-describe('a sidecar that is asked', () => {
-  it('says that it does not reach its database', async () => {
+describe('the probe of a sidecar', () => {
+  it('reports that it cannot reach its database', async () => {
     const sidecar = await sidecarWith({ PGHOST: '/nowhere', PGUSER: 'nobody' });
     await sidecar.start('live');
     await expect
@@ -53,7 +53,7 @@ describe('a sidecar that is asked', () => {
       .toMatchObject([{ code: 'DATABASE_UNREACHABLE', object: { kind: 'Pod', name: 'db-0' } }]);
   });
 
-  it('says which grant its role lacks, and nothing once it has it', async () => {
+  it('reports the grant that its role lacks, and nothing once the role has it', async () => {
     const server = await startServer({ major: 17 });
     undo.push(() => server.stop());
     await server.admin.query('REVOKE pg_monitor FROM quiesce');
@@ -66,7 +66,7 @@ describe('a sidecar that is asked', () => {
     await expect.poll(() => ask(sidecar), { timeout: 30_000 }).toEqual([]);
   });
 
-  it('says that the last freeze did not hold, until one has', async () => {
+  it('reports that the last freeze did not hold, until a later one does', async () => {
     const server = await startServer({ major: 17 });
     undo.push(() => server.stop());
     const sidecar = await sidecarWith(server.roleEnv);
@@ -77,7 +77,7 @@ describe('a sidecar that is asked', () => {
       .toMatchObject([
         {
           code: 'LAST_FREEZE_INCONSISTENT',
-          message: 'The last freeze (late) ended with lease-expired.',
+          message: 'The last freeze (late) is inconsistent: lease-expired.',
         },
       ]);
     await sidecar.cli('freeze', '--id', 'good');
@@ -85,7 +85,7 @@ describe('a sidecar that is asked', () => {
     expect(await ask(sidecar)).toEqual([]);
   });
 
-  it('says that it runs on a copy that is not what its receipt promises', async () => {
+  it('reports a restored copy that does not contain what its receipt promises', async () => {
     const data = await makeTempDir();
     undo.push(() => rm(data, { recursive: true, force: true }));
     await mkdir(join(data, '.quiesce'));
@@ -100,15 +100,15 @@ describe('a sidecar that is asked', () => {
         {
           code: 'RESTORE_NOT_VERIFIED',
           message:
-            'Its sidecar says: The receipt on the volume cannot be read, so nothing can be verified.',
+            'Its sidecar reports: The receipt on the volume cannot be read, so nothing can be verified.',
         },
       ]);
   });
 
-  it('is named when it cannot be asked', async () => {
+  it('reports a sidecar that gives no answer', async () => {
     const refused = await probe(facts(), () => Promise.reject(new Error('403 forbidden')));
     expect(refused).toMatchObject([
-      { code: 'PROBE_FAILED', message: 'It could not be asked: 403 forbidden.' },
+      { code: 'PROBE_FAILED', message: 'The sidecar gave no answer: 403 forbidden.' },
     ]);
     const silent = await probe(facts(), () => Promise.resolve({ stdout: '', stderr: '' }));
     expect(silent).toMatchObject([{ code: 'PROBE_FAILED' }]);

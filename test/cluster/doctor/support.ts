@@ -10,7 +10,7 @@ export const CLEAN = resolve('test/cluster/doctor/fixtures/clean');
 
 export const NOW = Date.parse('2026-06-01T00:00:00Z');
 
-/** Names of the files in a folder, without their ending. */
+/** Names of the manifests in a folder, without their extension. */
 export function namesIn(folder: string): readonly string[] {
   return readdirSync(folder).map((name) => basename(name, '.yaml'));
 }
@@ -20,7 +20,7 @@ export function load(paths: readonly string[], whole = false): Promise<Inventory
 }
 
 export function inventory(objects: readonly object[], more: Partial<Inventory> = {}): Inventory {
-  return { objects: objects as KubeObject[], scope: 'part', unseen: [], now: NOW, ...more };
+  return { objects: objects as KubeObject[], scope: 'part', unexamined: [], now: NOW, ...more };
 }
 
 export function findingsOf(objects: readonly object[], more: Partial<Inventory> = {}) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { text } from '../../../src/lib/flags.ts';
-import { readFlags } from '../../../src/lib/read-flags.ts';
+import { text } from '../../../src/lib/command-line/flags.ts';
+import { readFlags } from '../../../src/lib/command-line/read-flags.ts';
 import { injectManifest } from '../../../src/cluster/inject/manifest.ts';
 import type { QuiesceError } from '../../../src/errors.ts';
 import { CONFIG } from '../../support/pods.ts';

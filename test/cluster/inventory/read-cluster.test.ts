@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { ClusterReader } from '../../../src/cluster/api/reader.ts';
 import { readCluster } from '../../../src/cluster/inventory/read-cluster.ts';
 
-/** An API server with one database in it, which writes down what it is asked. */
+/** An API server that has one database pod, and records the paths it is asked for. */
 class FakeReader implements ClusterReader {
   readonly name = 'fake';
   readonly asked: string[] = [];
@@ -14,7 +14,7 @@ class FakeReader implements ClusterReader {
   }
 
   run(): never {
-    throw new Error('nothing is run');
+    throw new Error('no command is expected');
   }
 }
 
@@ -30,11 +30,11 @@ const OPTIONS = {
   progress: () => undefined,
 };
 
-it('reads no Secret for whoever names none, and those alone that are named', async () => {
-  const quiet = new FakeReader();
-  const inventory = await readCluster(quiet, OPTIONS);
+it('reads only the Secrets that secretsOf lists, and none without it', async () => {
+  const plain = new FakeReader();
+  const inventory = await readCluster(plain, OPTIONS);
   expect(inventory.objects).toHaveLength(1);
-  expect(quiet.asked.filter((path) => path.includes('/secrets'))).toEqual([]);
+  expect(plain.asked.filter((path) => path.includes('/secrets'))).toEqual([]);
 
   const reader = new FakeReader();
   await readCluster(reader, { ...OPTIONS, secretsOf: () => [{ name: 'login' }] });

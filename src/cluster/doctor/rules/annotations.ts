@@ -10,26 +10,27 @@ export const annotationRules: readonly PodRule[] = [
   {
     code: 'ANNOTATION_MISPLACED',
     severity: 'warning',
-    title: 'Annotations of the sidecar or of hooks on the workload instead of its pod template',
-    why: 'The sidecar’s settings and Velero’s hooks are read from the pod; on the workload they do nothing.',
+    title:
+      'Annotations for the sidecar or for hooks are on the workload instead of its pod template',
+    why: 'The webhook and Velero read these annotations from the pod. On the workload they have no effect.',
     fix: 'Move them to spec.template.metadata.annotations.',
-    *check({ subject, view }) {
-      if (subject.kind === 'Pod' || view.live !== undefined) return;
-      const keys = Object.keys(annotationsOf(subject.object)).filter(
+    *check({ workload, view }) {
+      if (workload.kind === 'Pod' || view.live !== undefined) return;
+      const keys = Object.keys(annotationsOf(workload.object)).filter(
         (key) =>
           (concernsSidecar(key) || key.includes(BACKUP_HOOK)) &&
           key !== INJECT_LABEL &&
           annotationsOf(view.pod)[key] === undefined,
       );
-      if (keys.length > 0) yield `The ${subject.kind} itself has ${keys.join(', ')}.`;
+      if (keys.length > 0) yield `The ${workload.kind} itself has ${keys.join(', ')}.`;
     },
   },
   {
     code: 'ANNOTATION_INVALID',
     severity: 'error',
-    title: 'An annotation for the sidecar that cannot be followed',
-    why: 'The webhook adds no sidecar then: the pod starts unprotected, or with failurePolicy Fail not at all.',
-    fix: 'Mend the annotation on the pod template; docs/webhook.md lists them.',
+    title: 'An annotation for the sidecar is invalid',
+    why: 'The webhook then adds no sidecar: the pod starts unprotected, or does not start if failurePolicy is Fail.',
+    fix: 'Correct the annotation on the pod template; docs/webhook.md lists them.',
     *check({ injection, issues, optIn, sidecar }) {
       if (optIn === 'false') return;
       const found = injection?.outcome === 'invalid' ? injection.issues : [];
@@ -41,42 +42,42 @@ export const annotationRules: readonly PodRule[] = [
   {
     code: 'ANNOTATION_IGNORED',
     severity: 'warning',
-    title: 'An annotation with a value that says nothing, or that nobody knows',
-    why: 'It is left unread: order, dependencies and what a restore brings back are not what its author means. The sidecar does not depend on it.',
-    fix: 'Mend or remove the annotation; docs/webhook.md lists them with their values.',
+    title: 'An annotation is unknown, or its value is invalid',
+    why: 'It is ignored: order, dependencies and the extent of a restore are not what its author intended. The sidecar does not depend on it.',
+    fix: 'Correct or remove the annotation; docs/webhook.md lists them with their values.',
     always: true,
-    *check({ subject, view, ignored }) {
+    *check({ workload, view, ignored }) {
       for (const { field, message } of ignored) yield `${field} ${message}.`;
-      if (subject.kind === 'Pod' || view.live !== undefined) return;
-      const above = readSettings(annotationsOf(subject.object)).ignored;
+      if (workload.kind === 'Pod' || view.live !== undefined) return;
+      const above = readSettings(annotationsOf(workload.object)).ignored;
       for (const { field, message } of above) {
-        yield `${field} on the ${subject.kind} itself ${message}.`;
+        yield `${field} on the ${workload.kind} itself ${message}.`;
       }
     },
   },
   {
     code: 'ANNOTATIONS_DIFFER',
     severity: 'warning',
-    title: 'A workload and its pod template say different things of the application',
-    why: 'The workload’s counts, and whoever reads the template believes something else.',
-    fix: 'Remove one of the two, or make them say the same.',
+    title: 'A workload and its pod template describe the application differently',
+    why: 'The annotation of the workload applies, and the one on the template misleads its readers.',
+    fix: 'Remove one of the two annotations, or give both the same value.',
     always: true,
-    *check({ subject, view }) {
-      if (subject.kind === 'Pod' || view.live !== undefined) return;
-      const found = differences(annotationsOf(subject.object), annotationsOf(view.pod));
+    *check({ workload, view }) {
+      if (workload.kind === 'Pod' || view.live !== undefined) return;
+      const found = differences(annotationsOf(workload.object), annotationsOf(view.pod));
       for (const { field, message } of found) yield `${field} ${message}.`;
     },
   },
   {
     code: 'VALUE_NOT_TEXT',
     severity: 'error',
-    title: 'A label or an annotation that is no text',
-    why: 'YAML makes a number or a boolean of what is not quoted, and a list of what looks like one: the API server refuses the object.',
-    fix: 'Put the value in quotes.',
-    *check({ subject, view }, { catalog }) {
+    title: 'A label or an annotation is not a string',
+    why: 'YAML turns unquoted text into a number, a boolean or a list, and the API server refuses the object.',
+    fix: 'Quote the value.',
+    *check({ workload, view }, { catalog }) {
       if (view.live !== undefined) return;
-      const given = catalog.given(subject.object);
-      const pod = subject.kind === 'Pod' ? given : at(given, 'spec', 'template');
+      const given = catalog.given(workload.object);
+      const pod = workload.kind === 'Pod' ? given : at(given, 'spec', 'template');
       const aliases = Object.values(ALIASES);
       const all = new Set([given, pod]);
       for (const [key, value] of [...all].flatMap(labelsAndAnnotations)) {

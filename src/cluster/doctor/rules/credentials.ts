@@ -2,25 +2,25 @@ import { entryOf, isEngineSetting, type Login } from '../../../engines/names.ts'
 import { Environment } from '../../inject/environment.ts';
 import type { EnvVar } from '../../objects/pod.ts';
 import { isWithin } from '../../inject/volumes.ts';
-import type { Facts } from '../../inventory/pod-facts.ts';
+import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
 import type { PodRule } from '../rule.ts';
 
-/** Objects from which a Secret of a name will be made. */
+/** Kinds from which a controller creates a Secret. */
 const MAKERS = ['SealedSecret.bitnami.com', 'ExternalSecret.external-secrets.io'];
 const REFERENCE = /\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)/g;
-/** A Secret that the sidecar, and a key if one is named, depends on. */
+/** A reference of the sidecar to a Secret, or to one key of it. */
 export interface SecretUse {
   readonly name: string;
   readonly key: string | undefined;
-  /** The variable, or the annotation, that names it. */
+  /** The variable or the annotation with the reference. */
   readonly by: string;
-  /** The database's own container uses it as well: then it is there wherever the database starts. */
+  /** The database's container uses it as well, so it exists wherever the database starts. */
   readonly shared: boolean;
 }
 
-/** The Secrets of a sidecar. */
-export function secretUses({ sidecar, database, settings }: Facts): readonly SecretUse[] {
+/** All Secrets that a sidecar refers to. */
+export function secretUses({ sidecar, database, settings }: PodFacts): readonly SecretUse[] {
   const shared = new Set(
     [...(database?.container.env ?? []), ...(database?.container.envFrom ?? [])].flatMap(
       (one) => secretOf(one)?.name ?? [],
@@ -45,7 +45,7 @@ function secretOf(one: EnvVar | object): { name: string; key: string | undefined
   return name === undefined ? undefined : { name, key: textAt(reference, 'key') };
 }
 
-/** `undefined`: it cannot be known. */
+/** Whether the Secret exists, or will be created; `undefined`: unknown. */
 function exists(catalog: Catalog, namespace: string, use: SecretUse): boolean | undefined {
   if (catalog.get('Secret', namespace, use.name) !== undefined) return true;
   const made = MAKERS.some((kind) =>
@@ -57,11 +57,12 @@ function exists(catalog: Catalog, namespace: string, use: SecretUse): boolean | 
   );
   if (made) return true;
   if (!catalog.sees('secrets', namespace)) return undefined;
-  // Secrets are seldom kept beside manifests; the one that only the sidecar uses is easily forgotten.
+  // Manifests seldom include Secrets, so an absent one proves little. The exception is a Secret that only
+  // the sidecar uses, which is easily forgotten.
   return catalog.scope === 'cluster' || !use.shared ? false : undefined;
 }
 
-/** Names only: no value of a Secret is ever looked at here. */
+/** The names of the keys only: the doctor never reads the value of a Secret here. */
 function keysOf(secret: KubeObject): readonly string[] {
   return [at(secret, 'data'), at(secret, 'stringData')].flatMap((data) => Object.keys(data ?? {}));
 }
@@ -70,16 +71,16 @@ export const credentialRules: readonly PodRule[] = [
   {
     code: 'SECRET_MISSING',
     severity: 'error',
-    title: 'A Secret with the sidecar’s login is not there',
+    title: 'A Secret with the sidecar’s login does not exist',
     why: 'The sidecar starts without a login (ENGINE_AUTH), or its container does not start.',
-    fix: 'Create the Secret in the pod’s namespace, or name the right one.',
+    fix: 'Create the Secret in the namespace of the pod, or correct the reference.',
     *check(facts, { catalog }) {
-      const { namespace } = facts.subject;
+      const { namespace } = facts.workload;
       for (const use of secretUses(facts)) {
         if (exists(catalog, namespace, use) === false) {
           const where =
             catalog.scope === 'cluster' ? `in the namespace ${namespace}` : 'among these manifests';
-          yield `${use.by} names the Secret ${use.name}, which is not ${where}.`;
+          yield `${use.by} refers to the Secret ${use.name}, which is not ${where}.`;
         }
       }
     },
@@ -87,23 +88,23 @@ export const credentialRules: readonly PodRule[] = [
   {
     code: 'SECRET_KEY_MISSING',
     severity: 'error',
-    title: 'A Secret lacks what the sidecar takes from it',
+    title: 'A Secret lacks a key that the sidecar needs',
     why: 'The sidecar starts without a login (ENGINE_AUTH), or its container does not start.',
-    fix: 'Put the key into the Secret; quiesce.dev/credentials-secret wants username and password, or the engine’s own names.',
+    fix: 'Add the key to the Secret. The Secret of quiesce.dev/credentials-secret needs username and password, or the engine’s own names.',
     *check(facts, { catalog }) {
       const engine = facts.database?.profile.name;
       for (const use of secretUses(facts)) {
-        const secret = catalog.get('Secret', facts.subject.namespace, use.name);
+        const secret = catalog.get('Secret', facts.workload.namespace, use.name);
         if (secret === undefined) continue;
         const keys = keysOf(secret);
         if (use.key !== undefined) {
           if (!keys.includes(use.key))
-            yield `${use.by} takes ${use.key} of the Secret ${use.name}, which has no such key.`;
+            yield `${use.by} refers to the key ${use.key} of the Secret ${use.name}, which has no such key.`;
         } else if (
           !keys.includes('password') &&
           !keys.some((key) => engine === undefined || isEngineSetting(key, engine))
         ) {
-          yield `The Secret ${use.name} of ${use.by} has neither password nor a name of the engine’s own.`;
+          yield `The Secret ${use.name} of ${use.by} has neither the key password nor one of the engine’s own names.`;
         }
       }
     },
@@ -111,9 +112,9 @@ export const credentialRules: readonly PodRule[] = [
   {
     code: 'CREDENTIALS_MISSING',
     severity: 'error',
-    title: 'The database has a password and the sidecar has none',
+    title: 'The database has a password, but the sidecar has none',
     why: 'The sidecar cannot log in (ENGINE_AUTH): every freeze fails.',
-    fix: 'Give the container quiesce the login of its role by secretKeyRef, or name its Secret in quiesce.dev/credentials-secret.',
+    fix: 'Give the container quiesce the login of its role with secretKeyRef, or set quiesce.dev/credentials-secret to its Secret.',
     *check(facts) {
       const { sidecar, database, env, mounts } = facts;
       if (sidecar === undefined || database === undefined || env.hasUnknown) return;
@@ -124,14 +125,14 @@ export const credentialRules: readonly PodRule[] = [
         .connection({ container: database.container, env: own, shared })
         .some((entry) => entry.name.startsWith(login.password));
       if (!wanted || usesSocket(facts, login) || bringsPassword(facts, login)) return;
-      yield `${database.container.name} is given a password, and the container ${sidecar.name} none.`;
+      yield `The container ${database.container.name} gets a password, but the container ${sidecar.name} does not.`;
     },
   },
   {
     code: 'ENV_UNRESOLVED',
     severity: 'error',
-    title: 'A variable of the sidecar refers to one that is not there',
-    why: 'The kubelet leaves such a reference as it is: the sidecar takes it as not set.',
+    title: 'A variable of the sidecar refers to an undefined variable',
+    why: 'The kubelet does not replace such a reference, and the sidecar treats the variable as unset.',
     fix: 'Define the variable it refers to in the container quiesce, before the one that uses it.',
     *check({ sidecar, env }) {
       if (sidecar === undefined || env.hasUnknown) return;
@@ -148,14 +149,14 @@ export const credentialRules: readonly PodRule[] = [
   },
 ];
 
-/** A login over the server's own socket may need no password. */
-function usesSocket({ env }: Facts, { socket }: Login): boolean {
+/** Whether the login uses the server's own Unix socket, which may need no password. */
+function usesSocket({ env }: PodFacts, { socket }: Login): boolean {
   if (socket === undefined) return false;
   return env.plain(socket, `${socket}_DEFAULT`)?.startsWith('/') === true;
 }
 
-/** A connection string in plain text that names no user brings none. */
-function bringsPassword({ env }: Facts, { password, others, url }: Login): boolean {
+/** Whether a password is set, alone or in a connection string. A plain URL without user info has none. */
+function bringsPassword({ env }: PodFacts, { password, others, url }: Login): boolean {
   const given = (name: string): boolean =>
     ['', '_FILE', '_DEFAULT'].some((form) => env.has(`${name}${form}`));
   if ([password, ...others].some(given)) return true;

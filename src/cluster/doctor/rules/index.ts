@@ -11,7 +11,7 @@ import { sidecarRules } from './sidecar.ts';
 import { backupRules, veleroRules } from './velero.ts';
 import { webhookPodRules, webhookRules } from './webhook.ts';
 
-/** Rules by theme, in the order in which docs/doctor.md has them. */
+/** Rules by theme, in the order of docs/doctor.md. */
 export const THEMES: readonly { readonly title: string; readonly rules: readonly RuleText[] }[] = [
   { title: 'Protection', rules: protectionRules },
   { title: 'Annotations', rules: annotationRules },
@@ -21,8 +21,8 @@ export const THEMES: readonly { readonly title: string; readonly rules: readonly
   { title: 'How volumes are copied', rules: [...copyRules, ...backupRules] },
   { title: 'Velero and snapshot classes', rules: veleroRules },
   { title: 'The webhook', rules: [...webhookRules, ...webhookPodRules] },
-  { title: 'What the sidecars say themselves (--probe)', rules: probeTexts },
-  { title: 'The look itself', rules: [NOT_LOOKED_AT] },
+  { title: 'Answers of the sidecars (--probe)', rules: probeTexts },
+  { title: 'The examination itself', rules: [NOT_LOOKED_AT] },
 ];
 
 export const POD_RULES: readonly PodRule[] = [

@@ -1,16 +1,16 @@
-import type { ObjectRef, Unseen } from '../../inventory/catalog.ts';
+import type { ObjectRef, Unexamined } from '../../inventory/catalog.ts';
 import type { Finding, RuleText } from '../rule.ts';
 
 export const NOT_LOOKED_AT = {
   code: 'NOT_LOOKED_AT',
   severity: 'warning',
-  title: 'Something could not be looked at',
-  why: 'Whatever depends on it was not checked. Nothing found is not nothing there.',
-  fix: 'Give the reader the rights of the chart’s ClusterRole (doctor.rbac), or look with other credentials.',
+  title: 'Something could not be examined',
+  why: 'Nothing that depends on it was checked. No findings here does not mean no problems.',
+  fix: 'Grant the doctor the rights of the chart’s ClusterRole (doctor.rbac), or use other credentials.',
 } as const satisfies RuleText;
 
-/** Never silence: what was not seen is said. What only some checks need is worth knowing, no more. */
-export function unseenFinding({ resource, namespace, reason, optional }: Unseen): Finding {
+/** Reports a kind that could not be read, which must never pass in silence. If optional, as `info`. */
+export function notExaminedFinding({ resource, namespace, reason, optional }: Unexamined): Finding {
   const object: ObjectRef =
     namespace === undefined
       ? { kind: 'Resource', name: resource }
@@ -20,7 +20,7 @@ export function unseenFinding({ resource, namespace, reason, optional }: Unseen)
     severity: optional ? 'info' : NOT_LOOKED_AT.severity,
     object,
     pods: [],
-    message: `It was not looked at: ${reason}.`,
+    message: `It could not be examined: ${reason}.`,
     fix: NOT_LOOKED_AT.fix,
   };
 }

@@ -1,41 +1,41 @@
 import type { RuleText } from '../rule.ts';
 
-/** What a running sidecar says of itself and of its database. */
+/** Findings from the answers of running sidecars. */
 export const PROBE = {
   failed: {
     code: 'PROBE_FAILED',
     severity: 'warning',
-    title: 'The sidecar could not be asked',
-    why: 'Whether it reaches its database, and has its grants, was not checked.',
-    fix: 'Grant create on pods/exec, and see that the container quiesce runs.',
+    title: 'The sidecar gave no answer',
+    why: 'It was not checked whether the sidecar reaches its database and has its grants.',
+    fix: 'Grant create on pods/exec, and make sure that the container quiesce runs.',
   },
   unreachable: {
     code: 'DATABASE_UNREACHABLE',
     severity: 'error',
-    title: 'The sidecar does not reach its database, or is refused',
+    title: 'The sidecar cannot reach its database, or the database refuses it',
     why: 'Every freeze fails.',
-    fix: 'docs/errors.md has the code in the message and what to do.',
+    fix: 'Look up the code of the message in docs/errors.md.',
   },
   grants: {
     code: 'GRANTS_MISSING',
     severity: 'error',
     title: 'The sidecar’s role lacks a grant',
     why: 'Every freeze is refused, or proves less than it could.',
-    fix: 'Run the statement in the message as an administrator; the files in roles/ hold the least that is needed.',
+    fix: 'Run the statement in the message as an administrator. The files in roles/ contain the least rights needed.',
   },
   inconsistent: {
     code: 'LAST_FREEZE_INCONSISTENT',
     severity: 'warning',
     title: 'The last freeze did not hold',
     why: 'The backup it was for proves nothing.',
-    fix: 'docs/runbooks/QuiesceBackupInconsistent.md.',
+    fix: 'Follow docs/runbooks/QuiesceBackupInconsistent.md.',
   },
   restore: {
     code: 'RESTORE_NOT_VERIFIED',
     severity: 'error',
-    title: 'The pod runs on a restored copy that is not what its receipt promises',
+    title: 'The pod runs on a restored copy that does not contain what its receipt promises',
     why: 'Data may be missing.',
-    fix: 'docs/runbooks/QuiesceRestoreNotVerified.md.',
+    fix: 'Follow docs/runbooks/QuiesceRestoreNotVerified.md.',
   },
 } as const satisfies Readonly<Record<string, RuleText>>;
 

@@ -1,15 +1,16 @@
 import { ANNOTATIONS, CONTAINER, INJECT_LABEL } from '../../objects/names.ts';
 import { hookKey } from '../../inject/hooks.ts';
 import { inject } from '../../inject/inject.ts';
-import type { Facts } from '../../inventory/pod-facts.ts';
+import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { keysOf } from '../../objects/json-patch.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
 import { annotationsOf, labelsOf, listAt, textAt } from '../../inventory/catalog.ts';
 import type { PodRule } from '../rule.ts';
 
 const LABEL = `${INJECT_LABEL}: "true"`;
-/** Is protection of this pod asked for, or given, in any way? */
-function isMeant({ optIn, sidecar, native, annotations }: Facts): boolean {
+
+/** Whether anything shows that the pod is meant to be protected: the label, an annotation or a sidecar. */
+function isMeantToBeProtected({ optIn, sidecar, native, annotations }: PodFacts): boolean {
   return (
     optIn !== undefined ||
     sidecar !== undefined ||
@@ -18,36 +19,37 @@ function isMeant({ optIn, sidecar, native, annotations }: Facts): boolean {
   );
 }
 
-function isMisplaced({ subject, optIn }: Facts): boolean {
-  const elsewhere = subject.kind !== 'Pod' && labelsOf(subject.object)[INJECT_LABEL] !== undefined;
+function isMisplaced({ workload, optIn }: PodFacts): boolean {
+  const elsewhere =
+    workload.kind !== 'Pod' && labelsOf(workload.object)[INJECT_LABEL] !== undefined;
   return optIn === undefined && elsewhere;
 }
 
-function whereToLabel({ subject }: Facts): string {
-  const { operator, kind } = subject;
+function whereToLabel({ workload }: PodFacts): string {
+  const { operator, kind } = workload;
   if (operator !== undefined) {
-    return `Give its pods the label ${LABEL} through ${operator}, from which the operator makes them (CloudNativePG: spec.inheritedMetadata.labels), or ${INJECT_LABEL}: "false" to leave it out on purpose.`;
+    return `Give its pods the label ${LABEL} through ${operator}, from which the operator creates them (CloudNativePG: spec.inheritedMetadata.labels), or ${INJECT_LABEL}: "false" to exclude it on purpose.`;
   }
   const place = kind === 'Pod' ? 'the pod' : 'the pod template';
-  return `Put the label ${LABEL} on ${place}, or ${INJECT_LABEL}: "false" to leave it out on purpose.`;
+  return `Put the label ${LABEL} on ${place}, or ${INJECT_LABEL}: "false" to exclude it on purpose.`;
 }
 
 function volumesText(volumes: readonly string[]): string {
   return `${volumes.length === 1 ? 'volume' : 'volumes'} ${volumes.join(', ')}`;
 }
 
-/** A database that nobody has said anything about. */
-function isForgotten(facts: Facts): boolean {
-  const said = facts.unfrozen || isMeant(facts) || isMisplaced(facts);
-  return keptOn(facts).length > 0 && !said;
+/** Whether the pod has persistent volumes, and nothing protects it or excludes it on purpose. */
+function isForgotten(facts: PodFacts): boolean {
+  const decided = facts.unfrozen || isMeantToBeProtected(facts) || isMisplaced(facts);
+  return lastingVolumes(facts).length > 0 && !decided;
 }
 
-/** The volumes with a life of their own, were it only a folder of the node. */
-function keptOn({ persistent, data }: Facts): readonly string[] {
+/** The volumes that outlive the pod. A hostPath counts if there is no other. */
+function lastingVolumes({ persistent, data }: PodFacts): readonly string[] {
   return persistent.length === 0 && data?.onHost === true ? [data.volume] : persistent;
 }
 
-/** The tag and the digest: a mirror of the image is the same image. */
+/** The tag and the digest, without the registry: a mirror serves the same image. */
 function versionOf(image: string | undefined): string {
   return (
     (image ?? '')
@@ -57,8 +59,8 @@ function versionOf(image: string | undefined): string {
   );
 }
 
-/** Of how an image is pulled and what a container may use nothing depends that is promised here. */
-function matters(keys: readonly string[]): boolean {
+/** Whether a change to this path affects backups. Image pulling and resources do not. */
+function affectsBackups(keys: readonly string[]): boolean {
   return !keys.some((key) =>
     ['image', 'imagePullPolicy', 'resources', ANNOTATIONS.written].includes(key),
   );
@@ -68,42 +70,42 @@ export const protectionRules: readonly PodRule[] = [
   {
     code: 'UNPROTECTED',
     severity: 'error',
-    title: 'A database with volumes that nothing freezes',
-    why: 'A copy of its volumes is at best crash-consistent, and nobody proves even that.',
-    fix: `Put the label ${LABEL} on the pod template; "false" leaves the workload out on purpose.`,
+    title: 'Nothing freezes a database with volumes',
+    why: 'A copy of its volumes is at best crash-consistent, and even that is not proven.',
+    fix: `Put the label ${LABEL} on the pod template; "false" excludes the workload on purpose.`,
     *check(facts) {
       if (!isForgotten(facts) || !facts.resembles) return;
       const hooks = facts.annotations[hookKey('pre', 'command')] !== undefined;
       const engine = facts.database?.profile.name ?? 'a database';
-      const own = hooks ? ' Its Velero hooks are no calls of quiesce, and prove nothing.' : '';
-      const message = `It runs ${engine} on the ${volumesText(keptOn(facts))}, and no sidecar freezes it for a backup.${own}`;
+      const own = hooks ? ' Its Velero hooks do not call quiesce, and prove nothing.' : '';
+      const message = `It runs ${engine} on the ${volumesText(lastingVolumes(facts))}, but no sidecar freezes it for a backup.${own}`;
       yield { message, fix: whereToLabel(facts) };
     },
   },
   {
     code: 'ENGINE_UNKNOWN',
     severity: 'info',
-    title: 'A StatefulSet or an operator’s pod with volumes, of no engine that quiesce knows',
+    title: 'A StatefulSet or an operator’s pod has volumes, but no engine that quiesce knows',
     why: 'quiesce cannot freeze it. If it keeps data, its backup is crash-consistent.',
-    fix: `Back it up by its own means. If it is a database that quiesce knows under another name, set ${ANNOTATIONS.engine}; ${INJECT_LABEL}: "false" says that you know.`,
+    fix: `Back it up with the tools of its own engine. If it is a database that quiesce knows, set ${ANNOTATIONS.engine}. To silence this finding, set ${INJECT_LABEL}: "false".`,
     *check(facts) {
-      const { subject, resembles, annotations } = facts;
-      const kept = subject.kind === 'StatefulSet' || subject.operator !== undefined;
+      const { workload, resembles, annotations } = facts;
+      const stateful = workload.kind === 'StatefulSet' || workload.operator !== undefined;
       const handled = annotations[hookKey('pre', 'command')] !== undefined;
-      if (!isForgotten(facts) || resembles || !kept || handled) return;
-      yield `It has the ${volumesText(keptOn(facts))}, and neither images nor ports tell an engine that quiesce knows.`;
+      if (!isForgotten(facts) || resembles || !stateful || handled) return;
+      yield `It has the ${volumesText(lastingVolumes(facts))}, but neither its images nor its ports show an engine that quiesce knows.`;
     },
   },
   {
     code: 'LABEL_MISSING',
     severity: 'error',
-    title: 'Annotations of quiesce without its label',
-    why: 'The webhook is called for pods with the label only: the annotations do nothing.',
+    title: 'A pod has annotations of quiesce, but not its label',
+    why: 'The webhook is called only for pods with the label: the annotations have no effect.',
     fix: `Put the label ${LABEL} on the pod template.`,
     *check(facts) {
       const { optIn, sidecar, native, annotations } = facts;
       if (optIn !== undefined || sidecar !== undefined || native !== undefined) return;
-      if (isMisplaced(facts) || !isMeant(facts)) return;
+      if (isMisplaced(facts) || !isMeantToBeProtected(facts)) return;
       const keys = Object.keys(annotations).filter(concernsSidecar).join(', ');
       yield {
         message: `It has ${keys}, but not the label that opts in.`,
@@ -114,27 +116,27 @@ export const protectionRules: readonly PodRule[] = [
   {
     code: 'LABEL_MISPLACED',
     severity: 'error',
-    title: 'The label stands where the webhook does not see it',
-    why: 'The webhook sees labels of pods. On the StatefulSet itself, or as an annotation, it does nothing.',
+    title: 'The label is where the webhook does not see it',
+    why: 'The webhook sees only labels of pods. A label of the StatefulSet itself, or an annotation, has no effect.',
     fix: `Move ${LABEL} to spec.template.metadata.labels.`,
     *check(facts) {
-      const { subject, optIn, annotations } = facts;
+      const { workload, optIn, annotations } = facts;
       if (optIn !== undefined) return;
       if (isMisplaced(facts)) {
-        yield `The label ${INJECT_LABEL} is on the ${subject.kind} itself, not on its pod template.`;
+        yield `The label ${INJECT_LABEL} is on the ${workload.kind} itself, not on its pod template.`;
       } else if (annotations[INJECT_LABEL] !== undefined) {
-        yield `${INJECT_LABEL} is an annotation of its pods, and must be a label.`;
-      } else if (annotationsOf(subject.object)[INJECT_LABEL] !== undefined) {
-        yield `${INJECT_LABEL} is an annotation of the ${subject.kind}, and must be a label of its pod template.`;
+        yield `${INJECT_LABEL} is an annotation of its pods, but must be a label.`;
+      } else if (annotationsOf(workload.object)[INJECT_LABEL] !== undefined) {
+        yield `${INJECT_LABEL} is an annotation of the ${workload.kind}, but must be a label of its pod template.`;
       }
     },
   },
   {
     code: 'LABEL_VALUE',
     severity: 'error',
-    title: 'The label has a value that is neither "true" nor "false"',
-    why: 'The webhook is called for "true" alone.',
-    fix: `Write ${LABEL}, in quotes: YAML makes a boolean of a bare true, which is no label.`,
+    title: 'The value of the label is neither "true" nor "false"',
+    why: 'The webhook is called only for "true".',
+    fix: `Write ${LABEL}, with quotes: YAML reads a bare true as a boolean, which is not a valid label.`,
     *check({ optIn }) {
       if (optIn === undefined || optIn === 'true' || optIn === 'false') return;
       yield `The label ${INJECT_LABEL} is ${JSON.stringify(optIn)}.`;
@@ -143,9 +145,9 @@ export const protectionRules: readonly PodRule[] = [
   {
     code: 'NOT_INJECTABLE',
     severity: 'error',
-    title: 'A pod with the label that cannot have a sidecar',
-    why: 'Opted in, and yet unprotected.',
-    fix: 'Remove the label, or what stands in the way.',
+    title: 'A pod with the label cannot get a sidecar',
+    why: 'Its owner has opted in, but the pod stays unprotected.',
+    fix: 'Remove the label, or the obstacle.',
     *check({ injection, native }) {
       if (injection?.outcome === 'skipped' && native === undefined) yield injection.message;
     },
@@ -154,20 +156,20 @@ export const protectionRules: readonly PodRule[] = [
     code: 'NATIVE_SIDECAR',
     severity: 'error',
     title: 'The sidecar is an init container',
-    why: 'Velero cannot run backup hooks in init containers, nor in native sidecars (restartPolicy: Always): the freeze never happens.',
-    fix: `Make it a plain container under spec.containers, last in the list; the webhook does.`,
+    why: 'Velero cannot run backup hooks in init containers or native sidecars (restartPolicy: Always): the freeze never happens.',
+    fix: 'Make it a plain container, last in spec.containers, as the webhook does.',
     *check({ native }) {
       if (native === undefined) return;
       const kind = native.restartPolicy === 'Always' ? 'a native sidecar' : 'an init container';
-      yield `The container ${native.name} is ${kind} (spec.initContainers), where Velero can run no hook.`;
+      yield `The container ${native.name} is ${kind} (spec.initContainers), in which Velero cannot run hooks.`;
     },
   },
   {
     code: 'SIDECAR_MISSING',
     severity: 'error',
-    title: 'A running pod with the label and without the sidecar',
-    why: 'It was created before the label was there, or while the webhook was not.',
-    fix: 'See that the webhook runs, then create the pods anew: kubectl rollout restart.',
+    title: 'A running pod has the label, but no sidecar',
+    why: 'It was created before it had the label, or while the webhook was unavailable.',
+    fix: 'Make sure that the webhook runs, then recreate the pods: kubectl rollout restart.',
     *check({ view, injection }) {
       if (view.live === undefined || injection?.outcome !== 'injected') return;
       yield `It has the label ${INJECT_LABEL}, but runs without the container ${CONTAINER}.`;
@@ -178,7 +180,7 @@ export const protectionRules: readonly PodRule[] = [
     severity: 'error',
     title: 'The sidecar does not run',
     why: 'Hooks cannot run in it, so every backup of this pod fails or proves nothing.',
-    fix: 'Look at it: kubectl describe pod, and kubectl logs -c quiesce --previous.',
+    fix: 'Find the cause with kubectl describe pod, and kubectl logs -c quiesce --previous.',
     *check({ sidecar, pod }) {
       const all = listAt(pod, 'status', 'containerStatuses');
       const own = all.find((one) => textAt(one, 'name') === sidecar?.name);
@@ -192,22 +194,22 @@ export const protectionRules: readonly PodRule[] = [
   {
     code: 'SIDECAR_OUTDATED',
     severity: 'warning',
-    title: 'The sidecar is not what the webhook would add today',
-    why: 'It was added by another version or with other settings; what has been changed since does not reach it.',
-    fix: 'Create the pods anew: kubectl rollout restart.',
-    *check({ view, pod, annotations, sidecar, optIn }, { hooks, config }) {
-      const known = hooks.some(({ options }) => options !== undefined);
+    title: 'The sidecar differs from the one that the webhook would add now',
+    why: 'It was added by another version or with other settings, and later changes do not apply to it.',
+    fix: 'Recreate the pods: kubectl rollout restart.',
+    *check({ view, pod, annotations, sidecar, optIn }, { webhooks, config }) {
+      const known = webhooks.some(({ options }) => options !== undefined);
       const injected = annotations[ANNOTATIONS.written] !== undefined;
       if (!known || !injected || view.live === undefined || optIn !== 'true') return;
       if (versionOf(sidecar?.image) !== versionOf(config.image)) {
-        yield `Its sidecar runs ${sidecar?.image}, and the webhook adds ${config.image}.`;
+        yield `Its sidecar runs ${sidecar?.image}, but the webhook adds ${config.image}.`;
         return;
       }
       const today = inject(pod, config);
       if (today.outcome !== 'injected' || today.patch.length === 0) return;
-      const paths = today.patch.map(({ path }) => keysOf(path)).filter(matters);
+      const paths = today.patch.map(({ path }) => keysOf(path)).filter(affectsBackups);
       const shown = [...new Set(paths.map((keys) => keys.at(-1)))].slice(0, 3).join(', ');
-      if (paths.length > 0) yield `The webhook would change ${shown} of it.`;
+      if (paths.length > 0) yield `The webhook would now set ${shown} differently.`;
     },
   },
 ];

@@ -6,31 +6,31 @@ import { ENGINE_NAMES } from '../../../engines/names.ts';
 import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
 import { securityContext } from '../../inject/security-context.ts';
 import { cleanPath, isWithin } from '../../inject/volumes.ts';
-import type { Facts } from '../../inventory/pod-facts.ts';
+import type { PodFacts } from '../../inventory/pod-facts.ts';
 import type { PodRule } from '../rule.ts';
 
 const OURS = 'QUIESCE_';
-/** The form in which any key may be given; its text is read in the container only. */
+/** The suffix of a variable that points to a file. The doctor cannot read the file in the container. */
 const INDIRECT = /_FILE$/;
 
-/** What is wrong with the settings of the sidecar that stand in the pod in plain text. */
-function configIssues({ sidecar, env }: Facts): readonly string[] {
+/** Problems of the sidecar's settings that the pod has in plain text. */
+function configIssues({ sidecar, env }: PodFacts): readonly string[] {
   const given = (sidecar?.env ?? []).filter(({ name }) => name.startsWith(OURS));
   const { shape } = baseSchema(ENGINE_NAMES);
   const values: Record<string, unknown> = {};
   const issues = given.flatMap(({ name }: EnvVar): string[] => {
     const base = name.replace(INDIRECT, '');
     const type = Object.hasOwn(shape, base) ? shape[base as keyof typeof shape] : undefined;
-    if (type === undefined) return [`${name} is no setting of the sidecar`];
+    if (type === undefined) return [`${name} is not a setting of the sidecar`];
     const text = env.plain(name);
     if (text === undefined || base !== name) return [];
     const parsed = type.safeParse(text);
     if (parsed.success) values[name] = parsed.data;
     return parsed.success ? [] : [`${name} ${parsed.error.issues[0]?.message ?? 'is not valid'}`];
   });
-  const told = given.some(({ name }) => name.replace(INDIRECT, '') === 'QUIESCE_ENGINE');
+  const hasEngine = given.some(({ name }) => name.replace(INDIRECT, '') === 'QUIESCE_ENGINE');
   const file = (sidecar?.args ?? []).some((word) => word.startsWith('--config'));
-  if (!told && !env.hasUnknown && !file) {
+  if (!hasEngine && !env.hasUnknown && !file) {
     issues.push(`QUIESCE_ENGINE is required: one of ${ENGINE_NAMES.join(', ')}`);
   }
   const most = values['QUIESCE_TTL_MAX'] ?? shape.QUIESCE_TTL_MAX.parse(undefined);
@@ -38,13 +38,13 @@ function configIssues({ sidecar, env }: Facts): readonly string[] {
   return [...issues, ...together.map(({ name, message }) => `${name} ${message}`)];
 }
 
-/** The sidecar's mounts of the volume with the data. */
-function dataMounts({ sidecar, data }: Facts): readonly VolumeMount[] {
+/** The sidecar's mounts of the data volume. */
+function dataMounts({ sidecar, data }: PodFacts): readonly VolumeMount[] {
   return (sidecar?.volumeMounts ?? []).filter(({ name }) => name === data?.volume);
 }
 
-/** Where the database's own mount of it is. */
-function databasePath({ mounts, data }: Facts): string | undefined {
+/** The database's own mount path of the data volume. */
+function databasePath({ mounts, data }: PodFacts): string | undefined {
   const found = mounts
     .filter(
       ({ name, mountPath }) => name === data?.volume && isWithin(data.path, cleanPath(mountPath)),
@@ -53,7 +53,7 @@ function databasePath({ mounts, data }: Facts): string | undefined {
   return found.toSorted((a, b) => b.length - a.length)[0];
 }
 
-function mountPaths({ sidecar }: Facts): readonly string[] {
+function mountPaths({ sidecar }: PodFacts): readonly string[] {
   return (sidecar?.volumeMounts ?? []).map(({ mountPath }) => cleanPath(mountPath));
 }
 
@@ -63,7 +63,7 @@ export const sidecarRules: readonly PodRule[] = [
     severity: 'error',
     title: 'The sidecar refuses its configuration',
     why: 'It does not start (exit code 2, CONFIG_INVALID), and no hook can run.',
-    fix: 'Mend the variable in the container quiesce, or the annotation that it comes from.',
+    fix: 'Correct the variable in the container quiesce, or the annotation that it comes from.',
     *check(facts) {
       if (facts.sidecar === undefined) return;
       for (const issue of configIssues(facts)) yield `${issue}.`;
@@ -72,65 +72,65 @@ export const sidecarRules: readonly PodRule[] = [
   {
     code: 'ENGINE_MISMATCH',
     severity: 'error',
-    title: 'The sidecar is told another engine than the container runs',
+    title: 'The sidecar is configured for another engine than the container runs',
     why: 'It speaks the wrong protocol: every freeze fails.',
-    fix: 'Set quiesce.dev/engine, or QUIESCE_ENGINE, to the engine that runs; leave it out and it is guessed.',
+    fix: 'Set quiesce.dev/engine, or QUIESCE_ENGINE, to the engine that runs. Without the annotation, the webhook recognizes the engine.',
     *check({ sidecar, database, env, settings }) {
-      const told = env.plain('QUIESCE_ENGINE') ?? settings.engine;
+      const configured = env.plain('QUIESCE_ENGINE') ?? settings.engine;
       const image = database?.container.image;
-      if (sidecar === undefined || database === undefined || told === undefined) return;
+      if (sidecar === undefined || database === undefined || configured === undefined) return;
       const actual = ENGINE_NAMES.find((engine) => isImageOf(database.container, engine));
-      if (actual === undefined || actual === told) return;
-      yield `The sidecar is told ${told}, and ${database.container.name} runs ${image}.`;
+      if (actual === undefined || actual === configured) return;
+      yield `The sidecar is configured for ${configured}, but ${database.container.name} runs ${image}.`;
     },
   },
   {
     code: 'UID_MISMATCH',
     severity: 'error',
     title: 'The sidecar runs as another user than the database',
-    why: 'It can neither read the data nor write its receipt beside them: a freeze proves less or is refused, and a restore is not prepared.',
-    fix: 'Set securityContext.runAsUser of the container quiesce to the database’s user, or leave it to the webhook.',
+    why: 'It can neither read the data nor write its receipt next to them: a freeze proves less or is refused, and a restore is not prepared.',
+    fix: 'Set securityContext.runAsUser of the container quiesce to the user of the database, or remove it and let the webhook set it.',
     *check({ sidecar, database, pod, data }) {
       if (sidecar === undefined || database === undefined || data === undefined) return;
       const expected = securityContext(pod, database).runAsUser;
       const found = sidecar.securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser;
       if (expected === undefined || found === expected) return;
       const as = found === undefined ? 'the user of its image' : `user ${found}`;
-      yield `The sidecar runs as ${as}, and ${database.container.name} as user ${expected}.`;
+      yield `The sidecar runs as ${as}, but ${database.container.name} as user ${expected}.`;
     },
   },
   {
     code: 'USER_UNKNOWN',
     severity: 'warning',
-    title: 'Nothing tells the user of the database',
+    title: 'The user of the database is unknown',
     why: 'The sidecar may not be able to read the data.',
-    fix: 'Set securityContext.runAsUser of the database’s container, or of the pod.',
+    fix: 'Set securityContext.runAsUser in the container of the database, or in the pod.',
     *check({ sidecar, database, pod, data }) {
       if (sidecar === undefined || database === undefined || data === undefined) return;
       const expected = securityContext(pod, database).runAsUser;
       const found = sidecar.securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser;
       if (expected === undefined && found === undefined) {
-        yield `Neither the pod nor the image ${database.container.image} tells as which user the database runs.`;
+        yield `Neither the pod nor the image ${database.container.image} shows which user the database runs as.`;
       }
     },
   },
   {
     code: 'DATA_NOT_FOUND',
     severity: 'warning',
-    title: 'No volume with the data was found',
-    why: 'No receipt is written beside the data: a copy carries no proof, and a restore is not prepared.',
-    fix: 'Mount the data where the image keeps it, or tell the place by its own variable or flag (PGDATA, --dir, --dbpath).',
+    title: 'The data volume was not found',
+    why: 'No receipt is written next to the data: a copy has no proof, and a restore is not prepared.',
+    fix: 'Mount the data where the image keeps it, or set its path with the variable or flag of the database (PGDATA, --dir, --dbpath).',
     *check({ sidecar, database, data }) {
       if (sidecar === undefined || database === undefined || data !== undefined) return;
-      yield `No mount of ${database.container.name} holds the data of ${database.profile.name}.`;
+      yield `No mount of ${database.container.name} contains the data of ${database.profile.name}.`;
     },
   },
   {
     code: 'DATA_EPHEMERAL',
     severity: 'error',
-    title: 'The data lies in an emptyDir',
-    why: 'It is in no snapshot, and gone with the pod.',
-    fix: 'Put a PersistentVolumeClaim where the data is, or take the sidecar away.',
+    title: 'The data is in an emptyDir',
+    why: 'No snapshot includes it, and it is deleted with the pod.',
+    fix: 'Mount a PersistentVolumeClaim at the path of the data, or remove the sidecar.',
     *check({ sidecar, data }) {
       if (sidecar !== undefined && data?.ephemeral === true) {
         yield `The data is in the emptyDir ${data.volume} (${data.path}).`;
@@ -140,9 +140,9 @@ export const sidecarRules: readonly PodRule[] = [
   {
     code: 'DATA_ON_HOST',
     severity: 'error',
-    title: 'The data lies in a hostPath',
-    why: 'Velero copies a hostPath neither by snapshot nor file by file: the data is in no backup.',
-    fix: 'Put a PersistentVolumeClaim where the data is (a local volume will do, with copy: files), or take the sidecar away.',
+    title: 'The data is in a hostPath',
+    why: 'Velero copies a hostPath neither by snapshot nor file by file: no backup contains the data.',
+    fix: 'Mount a PersistentVolumeClaim at the path of the data (a local volume is enough, with copy: files), or remove the sidecar.',
     *check({ sidecar, data }) {
       if (sidecar !== undefined && data?.onHost === true) {
         yield `The data is in the hostPath ${data.volume} (${data.path}).`;
@@ -152,20 +152,20 @@ export const sidecarRules: readonly PodRule[] = [
   {
     code: 'DATA_NOT_MOUNTED',
     severity: 'error',
-    title: 'The sidecar does not have the data volume',
-    why: 'It cannot see what it must prove, and its receipt does not travel with the copy.',
-    fix: 'Mount the database’s data volume in the container quiesce, at the same path, writable.',
+    title: 'The sidecar does not mount the data volume',
+    why: 'It cannot see the files that it must prove, and its receipt is not part of the copy.',
+    fix: 'Mount the data volume of the database in the container quiesce, writable and at the same path.',
     *check(facts) {
       const { sidecar, data } = facts;
       if (sidecar === undefined || data === undefined || dataMounts(facts).length > 0) return;
-      yield `The volume ${data.volume}, which holds the data, is not mounted in the container ${sidecar.name}.`;
+      yield `The data volume ${data.volume} is not mounted in the container ${sidecar.name}.`;
     },
   },
   {
     code: 'DATA_READ_ONLY',
     severity: 'error',
-    title: 'The sidecar has the data volume read-only',
-    why: 'It cannot write its receipt and what a restore needs: a copy carries no proof.',
+    title: 'The sidecar mounts the data volume read-only',
+    why: 'It cannot write its receipt and the files that a restore needs: a copy has no proof.',
     fix: 'Remove readOnly from the mount in the container quiesce.',
     *check(facts) {
       const mounts = dataMounts(facts);
@@ -177,9 +177,9 @@ export const sidecarRules: readonly PodRule[] = [
   {
     code: 'DATA_PATH_DIFFERS',
     severity: 'error',
-    title: 'The sidecar has the data at another path than the database',
-    why: 'The paths that the server tells lead nowhere in the sidecar.',
-    fix: 'Mount the volume in the container quiesce at the path it has in the database’s container (and with its subPath).',
+    title: 'The sidecar mounts the data at another path than the database',
+    why: 'The paths that the server reports do not exist in the sidecar.',
+    fix: 'Mount the volume in the container quiesce at the same path, and with the same subPath, as in the container of the database.',
     *check(facts) {
       const mounts = dataMounts(facts);
       const path = databasePath(facts);
@@ -187,9 +187,9 @@ export const sidecarRules: readonly PodRule[] = [
       const own = facts.mounts.find(({ mountPath }) => cleanPath(mountPath) === path);
       const same = mounts.find(({ mountPath }) => cleanPath(mountPath) === path);
       if (same === undefined) {
-        yield `The volume ${facts.data?.volume} is at ${mounts[0]?.mountPath} in the sidecar, and at ${path} in ${facts.database?.container.name}.`;
+        yield `The volume ${facts.data?.volume} is at ${mounts[0]?.mountPath} in the sidecar, but at ${path} in ${facts.database?.container.name}.`;
       } else if ((same.subPath ?? '') !== (own?.subPath ?? '')) {
-        yield `The volume ${facts.data?.volume} is mounted with the subPath ${same.subPath ?? '""'} in the sidecar, and with ${own?.subPath ?? '""'} in ${facts.database?.container.name}.`;
+        yield `The volume ${facts.data?.volume} is mounted with the subPath ${same.subPath ?? '""'} in the sidecar, but with ${own?.subPath ?? '""'} in ${facts.database?.container.name}.`;
       }
     },
   },
@@ -197,8 +197,8 @@ export const sidecarRules: readonly PodRule[] = [
     code: 'DATA_DIR_UNSET',
     severity: 'warning',
     title: 'QUIESCE_DATA_DIR is not set',
-    why: 'Nothing is written to the volume, and a restored copy cannot be told from any other.',
-    fix: 'Set QUIESCE_DATA_DIR to the mount of the data.',
+    why: 'Nothing is written to the volume, and a restored copy cannot be recognized.',
+    fix: 'Set QUIESCE_DATA_DIR to the mount path of the data.',
     *check({ sidecar, env, data }) {
       if (sidecar === undefined || data === undefined || env.hasUnknown) return;
       const file = (sidecar.args ?? []).some((word) => word.startsWith('--config'));
@@ -210,22 +210,22 @@ export const sidecarRules: readonly PodRule[] = [
   {
     code: 'DATA_DIR_WRONG',
     severity: 'error',
-    title: 'QUIESCE_DATA_DIR is not where the data is',
-    why: 'The receipt is written beside something else, or nowhere: a copy carries no proof.',
-    fix: 'Set QUIESCE_DATA_DIR to the mount of the data.',
+    title: 'QUIESCE_DATA_DIR is not the path of the data',
+    why: 'The receipt is written in another place, or not at all: a copy has no proof.',
+    fix: 'Set QUIESCE_DATA_DIR to the mount path of the data.',
     *check(facts) {
       const dir = facts.env.plain('QUIESCE_DATA_DIR');
       const mounts = dataMounts(facts).map(({ mountPath }) => cleanPath(mountPath));
       if (dir === undefined || !posix.isAbsolute(dir) || mounts.length === 0) return;
       if (mounts.some((mount) => isWithin(cleanPath(dir), mount))) return;
-      yield `QUIESCE_DATA_DIR is ${dir}, and the volume ${facts.data?.volume} is at ${mounts.join(', ')} in the sidecar.`;
+      yield `QUIESCE_DATA_DIR is ${dir}, but the volume ${facts.data?.volume} is at ${mounts.join(', ')} in the sidecar.`;
     },
   },
   {
     code: 'STATE_NOT_MOUNTED',
     severity: 'error',
     title: 'The sidecar has no volume for its journal or its socket',
-    why: 'Without the one no freeze is begun (JOURNAL_FAILED) or none survives a restart of the container; without the other no hook reaches it.',
+    why: 'Without a volume for the journal, freezes are refused (JOURNAL_FAILED), or do not survive a restart of the container. Without one for the socket, no hook reaches the sidecar.',
     fix: `Mount an emptyDir at ${STATE_DIR} (QUIESCE_STATE_DIR) and one at ${RUN_DIR} (the folder of QUIESCE_SOCKET).`,
     *check(facts) {
       const { sidecar, env } = facts;
@@ -245,8 +245,8 @@ export const sidecarRules: readonly PodRule[] = [
     code: 'READINESS_PROBE',
     severity: 'warning',
     title: 'The sidecar has a readiness probe',
-    why: 'A pod is ready only when all its containers are: a sidecar in trouble would take the database out of its Service.',
-    fix: 'Remove readinessProbe from the container quiesce; liveness on /healthz is enough.',
+    why: 'A pod is ready only if all its containers are: a failing sidecar would remove the database from its Service.',
+    fix: 'Remove readinessProbe from the container quiesce; a liveness probe on /healthz is enough.',
     *check({ sidecar }) {
       if (sidecar !== undefined && 'readinessProbe' in sidecar) {
         yield `The container ${sidecar.name} has a readinessProbe.`;

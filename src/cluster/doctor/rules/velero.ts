@@ -1,15 +1,15 @@
 import { at, type KubeObject, labelsOf, refOf, textAt } from '../../inventory/catalog.ts';
-import type { Surroundings } from '../../inventory/survey.ts';
+import type { ClusterFacts } from '../../inventory/survey.ts';
 import type { ClusterRule, PodRule } from '../rule.ts';
 import { fileBackupOf, schedulesFor, type VeleroServer } from '../../inventory/velero.ts';
 
-/** The first release with CSI in Velero itself; what hooks do was read from it on. */
+/** The first release with built-in CSI support, and the oldest whose hooks were studied. */
 const OLDEST = [1, 14] as const;
 const CLASS_LABEL = 'velero.io/csi-volumesnapshot-class';
 const CLASSES = 'VolumeSnapshotClass.snapshot.storage.k8s.io';
 const GROUP_CLASSES = 'VolumeGroupSnapshotClass.groupsnapshot.storage.k8s.io';
 const EBS = 'ebs.csi.aws.com';
-/** What drivers read of a class by their own pages and sources; they refuse every other key. */
+/** Parameters that drivers accept, by their own documentation and sources. They refuse every other key. */
 const DRIVERS_KNOW: Readonly<Record<string, RegExp>> = {
   [EBS]:
     /^(?:fastSnapshotRestoreAvailabilityZones|outpostArn|lockMode|lockDuration|lockExpirationDate|lockCoolOffPeriod|tagSpecification_\d+)$/i,
@@ -18,11 +18,11 @@ const DRIVERS_KNOW: Readonly<Record<string, RegExp>> = {
   'disk.csi.azure.com':
     /^(?:tags|incremental|resourceGroup|subscriptionID|location|userAgent|dataAccessAuthMode|tagValueDelimiter|instantAccessDurationMinutes)$/i,
 };
-/** Read by the snapshotter, which takes them out before the driver is asked. */
+/** Parameters for the snapshotter, which removes them before it calls the driver. */
 const SNAPSHOTTER_KNOWS = /^csi\.storage\.k8s\.io\//;
 
-/** Is there anything here that Velero should back up, or of Velero itself? */
-function isExpected({ catalog, facts, velero }: Surroundings): boolean {
+/** Whether a Velero server should be present: in a cluster, or with Schedules or workloads to back up. */
+function isExpected({ catalog, facts, velero }: ClusterFacts): boolean {
   const stateful = facts.some(({ persistent }) => persistent.length > 0);
   if (catalog.scope === 'cluster') return true;
   return velero.schedules.length > 0 || (catalog.scope === 'set' && stateful);
@@ -33,30 +33,30 @@ function isTooOld({ version }: VeleroServer): boolean {
   return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
 }
 
-function about(object: KubeObject, said: string) {
-  return { object: refOf(object), said };
+function about(object: KubeObject, report: string) {
+  return { object: refOf(object), report };
 }
 
 export const veleroRules: readonly ClusterRule[] = [
   {
     code: 'VELERO_MISSING',
     severity: 'error',
-    title: 'No Velero server',
-    why: 'Nobody runs the hooks, so nothing is ever frozen or copied.',
-    fix: 'Install Velero 1.14 or newer (docs/velero.md has the settings that matter).',
+    title: 'There is no Velero server',
+    why: 'Nothing runs the hooks, so nothing is ever frozen or copied.',
+    fix: 'Install Velero 1.14 or newer (docs/velero.md lists the settings that matter).',
     *check(around) {
       const { velero, catalog } = around;
-      if (velero.servers.length > 0 || velero.promised || !isExpected(around)) return;
+      if (velero.servers.length > 0 || velero.willBeInstalled || !isExpected(around)) return;
       if (!catalog.sees('deployments.apps')) return;
       const object = { kind: 'Deployment', name: 'velero', namespace: 'velero' };
-      yield { object, said: 'No Deployment runs a Velero server.' };
+      yield { object, report: 'No Deployment runs a Velero server.' };
     },
   },
   {
     code: 'VELERO_TOO_OLD',
     severity: 'error',
     title: 'Velero is older than 1.14',
-    why: 'Before 1.14 CSI snapshots need a plugin of their own, and what hooks do around them is not what quiesce relies on.',
+    why: 'Before 1.14, CSI snapshots need a separate plugin, and hooks behave differently from what quiesce relies on.',
     fix: 'Upgrade Velero; 1.18 or newer also queues backups whose namespaces overlap.',
     *check(around) {
       for (const server of around.velero.servers.filter(isTooOld)) {
@@ -67,13 +67,13 @@ export const veleroRules: readonly ClusterRule[] = [
   {
     code: 'VELERO_VERSION_UNKNOWN',
     severity: 'info',
-    title: 'The version of Velero cannot be told',
-    why: 'Whether it is 1.14 or newer was not checked.',
+    title: 'The version of Velero is unknown',
+    why: 'It was not checked whether it is 1.14 or newer.',
     fix: 'Use an image with a version as its tag, or the label app.kubernetes.io/version.',
     *check({ velero: { servers } }) {
       for (const { deployment, version } of servers) {
         if (version !== undefined) continue;
-        yield about(deployment, 'Neither the tag of its image nor a label tells the version.');
+        yield about(deployment, 'Neither the tag of its image nor a label shows the version.');
       }
     },
   },
@@ -81,8 +81,8 @@ export const veleroRules: readonly ClusterRule[] = [
     code: 'VELERO_NOT_RUNNING',
     severity: 'error',
     title: 'The Velero server does not run',
-    why: 'No backup is made; one that was under way is never resumed, and its post hooks do not run.',
-    fix: 'kubectl -n velero describe deployment velero; scale it to 1.',
+    why: 'No backups are made. A backup that was in progress is never resumed, and its post hooks do not run.',
+    fix: 'Find the cause with kubectl -n velero describe deployment velero, and scale it to 1.',
     *check({ velero: { servers } }) {
       for (const { deployment } of servers) {
         if (at(deployment, 'spec', 'replicas') === 0) {
@@ -96,9 +96,9 @@ export const veleroRules: readonly ClusterRule[] = [
   {
     code: 'VELERO_STORAGE',
     severity: 'error',
-    title: 'Velero has no place to keep backups',
+    title: 'Velero cannot store backups',
     why: 'Every backup fails validation, or waits.',
-    fix: 'velero backup-location get says what is wrong with it; create one where there is none.',
+    fix: 'Run velero backup-location get to see the problem; create a backup location if there is none.',
     *check({ catalog, velero: { servers } }) {
       const [server] = servers;
       const locations = catalog.all('BackupStorageLocation.velero.io');
@@ -117,7 +117,7 @@ export const veleroRules: readonly ClusterRule[] = [
     code: 'VELERO_CSI_OFF',
     severity: 'warning',
     title: 'Velero’s CSI support is off',
-    why: 'Velero does not use the VolumeSnapshotClass that is labelled for it: volumes of CSI drivers are not copied.',
+    why: 'Velero does not use the VolumeSnapshotClass that is labelled for it, so it does not copy volumes of CSI drivers.',
     fix: 'Add --features=EnableCSI to the arguments of the Velero server.',
     *check({ catalog, velero: { servers } }) {
       const labelled = catalog.all(CLASSES).filter((one) => labelsOf(one)[CLASS_LABEL] === 'true');
@@ -125,7 +125,7 @@ export const veleroRules: readonly ClusterRule[] = [
       const names = labelled.map(({ metadata }) => metadata?.name).join(', ');
       for (const { deployment, args } of servers) {
         if (args.some((one) => one.includes('EnableCSI'))) continue;
-        yield about(deployment, `It runs without EnableCSI, and ${names} is labelled for it.`);
+        yield about(deployment, `It runs without EnableCSI, but ${names} is labelled for it.`);
       }
     },
   },
@@ -133,8 +133,8 @@ export const veleroRules: readonly ClusterRule[] = [
     code: 'SNAPSHOT_CLASS_PARAMETERS',
     severity: 'error',
     title: 'A snapshot class has a parameter that its driver refuses',
-    why: 'Every snapshot of the class fails, mostly with InvalidArgument.',
-    fix: 'Remove the parameter; freezing the database is what quiesce does.',
+    why: 'Every snapshot of the class fails, usually with InvalidArgument.',
+    fix: 'Remove the parameter. quiesce freezes the database itself.',
     *check({ catalog }) {
       for (const object of [...catalog.all(CLASSES), ...catalog.all(GROUP_CLASSES)]) {
         const driver = textAt(object, 'driver') ?? '';
@@ -149,12 +149,13 @@ export const veleroRules: readonly ClusterRule[] = [
   {
     code: 'GROUP_CLASS_UNSUPPORTED',
     severity: 'error',
-    title: 'A VolumeGroupSnapshotClass for a driver without group snapshots',
-    why: 'EBS has none: every group snapshot of the class fails, and with it the backup of its claims.',
+    title: 'A VolumeGroupSnapshotClass is for a driver without group snapshots',
+    why: 'EBS does not support group snapshots: every group snapshot of the class fails, and so does the backup of its claims.',
     fix: 'Remove the class and the label velero.io/volume-group, and set quiesce.dev/copy to volumes.',
     *check({ catalog }) {
       for (const object of catalog.all(GROUP_CLASSES)) {
-        if (textAt(object, 'driver') === EBS) yield about(object, `${EBS} has no group snapshots.`);
+        if (textAt(object, 'driver') === EBS)
+          yield about(object, `${EBS} does not support group snapshots.`);
       }
     },
   },
@@ -162,8 +163,8 @@ export const veleroRules: readonly ClusterRule[] = [
     code: 'SNAPSHOT_CLASS_UNLABELLED',
     severity: 'warning',
     title: 'No snapshot class of a driver is labelled for Velero',
-    why: 'Velero does not know which of several classes to take, and fails; of a single one it takes what is there, until there is a second.',
-    fix: `kubectl label volumesnapshotclass NAME ${CLASS_LABEL}=true`,
+    why: 'Velero cannot choose among several classes, and fails. A single class works only until there is a second.',
+    fix: `Run kubectl label volumesnapshotclass NAME ${CLASS_LABEL}=true`,
     *check({ catalog, velero }) {
       if (velero.servers.length === 0) return;
       const drivers = new Map<string, KubeObject[]>();
@@ -178,7 +179,7 @@ export const veleroRules: readonly ClusterRule[] = [
         const all = objects.map(({ metadata }) => metadata?.name).join(', ');
         const severity = objects.length > 1 ? 'warning' : 'info';
         const message = `No class of ${driver} (${all}) has the label ${CLASS_LABEL}: "true".`;
-        yield { object: refOf(first), said: { message, severity } };
+        yield { object: refOf(first), report: { message, severity } };
       }
     },
   },
@@ -189,27 +190,27 @@ function available(deployment: KubeObject): number {
   return typeof count === 'number' ? count : 0;
 }
 
-/** What the backups do with one pod. */
+/** Rules on the backups of one pod. */
 export const backupRules: readonly PodRule[] = [
   {
     code: 'NOT_SCHEDULED',
     severity: 'warning',
-    title: 'No Schedule backs up what is protected',
-    why: 'The sidecar waits for hooks that never come.',
-    fix: 'Add the namespace to a Schedule (spec.template.includedNamespaces), with pods among its resources; hooks run for pods only.',
+    title: 'No Schedule backs up a protected workload',
+    why: 'No hook ever calls the sidecar.',
+    fix: 'Add the namespace to a Schedule (spec.template.includedNamespaces) that also includes pods: hooks run only for pods.',
     *check(facts, { catalog, velero }) {
       if (facts.sidecar === undefined || facts.persistent.length === 0) return;
       if (catalog.scope === 'part' || !catalog.sees('schedules.velero.io')) return;
       if (velero.schedules.length === 0 || schedulesFor(velero, facts).length > 0) return;
       const names = velero.schedules.map(({ metadata }) => metadata?.name).slice(0, 5);
-      yield `None of the Schedules (${names.join(', ')}) covers its pods in ${facts.subject.namespace}.`;
+      yield `None of the Schedules (${names.join(', ')}) covers its pods in ${facts.workload.namespace}.`;
     },
   },
   {
     code: 'VOLUMES_NOT_COPIED',
     severity: 'error',
-    title: 'Backups run the hooks, and copy no volume',
-    why: 'The Schedule takes no snapshots, and no file-system backup is asked for: the data is in no backup.',
+    title: 'Backups run the hooks, but copy no volume',
+    why: 'The Schedule takes no snapshots and requests no file-system backup: no backup contains the data.',
     fix: 'Remove snapshotVolumes: false from the Schedule, or set quiesce.dev/copy and backup.velero.io/backup-volumes for a file-system backup.',
     *check(facts, { velero }) {
       const { data } = facts;
@@ -221,14 +222,14 @@ export const backupRules: readonly PodRule[] = [
         at(one, 'spec', 'template', 'snapshotVolumes') === false;
       if (covering.length === 0 || !covering.every(none)) return;
       const names = covering.map(({ metadata }) => metadata?.name).join(', ');
-      yield `${names} has snapshotVolumes: false, and ${data.volume} is in no file-system backup.`;
+      yield `${names} has snapshotVolumes: false, and no file-system backup includes ${data.volume}.`;
     },
   },
   {
     code: 'NODE_AGENT_MISSING',
     severity: 'error',
-    title: 'A file-system backup without Velero’s node agent',
-    why: 'Nobody copies the files: the backup fails or waits, and the freeze with it.',
+    title: 'A file-system backup has no node agent',
+    why: 'Nothing copies the files: the backup fails or waits, and the freeze with it.',
     fix: 'Install the node agent (velero install --use-node-agent), or use snapshots.',
     *check(facts, { catalog, velero }) {
       if (facts.sidecar === undefined || facts.data === undefined) return;
@@ -238,7 +239,7 @@ export const backupRules: readonly PodRule[] = [
       if (agents.some((name) => /node-agent|restic/.test(name))) return;
       const by = fileBackupOf(velero, facts, facts.data.volume);
       if (by !== undefined)
-        yield `${by} asks for the files of ${facts.data.volume}, and no DaemonSet node-agent runs.`;
+        yield `${by} requests the files of ${facts.data.volume}, but no DaemonSet node-agent runs.`;
     },
   },
 ];

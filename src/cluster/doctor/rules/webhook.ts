@@ -1,35 +1,30 @@
 import type { X509Certificate } from 'node:crypto';
 import { readBundle } from '../../certificates/rotation.ts';
 import { INJECT_LABEL } from '../../objects/names.ts';
-import {
-  at,
-  type Catalog,
-  labelsOf,
-  listAt,
-  namespaceOf,
-  refOf,
-  textAt,
-} from '../../inventory/catalog.ts';
+import { refOf, textAt } from '../../inventory/catalog.ts';
 import type { ClusterRule, PodRule } from '../rule.ts';
-import { selects } from '../../inventory/selectors.ts';
-import type { Surroundings } from '../../inventory/survey.ts';
-import { calls, type Hook, servingSecret } from '../../inventory/webhook.ts';
+import { whyDown } from './webhook-down.ts';
+import type { ClusterFacts } from '../../inventory/survey.ts';
+import { isCalledFor, type InjectingWebhook, servingSecret } from '../../inventory/webhook.ts';
 
 const DAY_MS = 86_400_000;
-/** Whatever renews certificates has done it by then: the webhook and cert-manager with a third left. */
+/** Certificates are renewed before this: the webhook and cert-manager do so with a third of the time left. */
 const SOON_MS = 21 * DAY_MS;
 const CONFIGURATIONS = 'mutatingwebhookconfigurations.admissionregistration.k8s.io';
 
-function caOf({ entry }: Hook): readonly X509Certificate[] {
+function caOf({ entry }: InjectingWebhook): readonly X509Certificate[] {
   const text = textAt(entry, 'clientConfig', 'caBundle') ?? '';
   return readBundle(Buffer.from(text, 'base64').toString('utf8'));
 }
 
-/** The certificate that is served, where its Secret is among the objects. */
-function servedOf({ catalog }: Surroundings, hook: Hook): X509Certificate | undefined {
-  const name = servingSecret(hook);
+/** The serving certificate; `undefined` if its Secret is not in the inventory. */
+function servedOf(
+  { catalog }: ClusterFacts,
+  webhook: InjectingWebhook,
+): X509Certificate | undefined {
+  const name = servingSecret(webhook);
   const secret =
-    name === undefined ? undefined : catalog.get('Secret', hook.serviceNamespace, name);
+    name === undefined ? undefined : catalog.get('Secret', webhook.serviceNamespace, name);
   const encoded = textAt(secret, 'data', 'tls.crt') ?? '';
   const plain = textAt(secret, 'stringData', 'tls.crt');
   return readBundle(plain ?? Buffer.from(encoded, 'base64').toString('utf8'))[0];
@@ -43,29 +38,35 @@ function dayOf(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
 }
 
-/** The end of what can be trusted, and of what is served. */
-function ends(around: Surroundings, hook: Hook): readonly { what: string; end: number }[] {
-  const cas = caOf(hook);
-  const served = servedOf(around, hook);
+/** When the trusted CAs end (the last of them), and when the serving certificate does. */
+function expiries(
+  around: ClusterFacts,
+  webhook: InjectingWebhook,
+): readonly { what: string; end: number }[] {
+  const cas = caOf(webhook);
+  const served = servedOf(around, webhook);
   return [
     ...(cas.length === 0
       ? []
       : [{ what: 'The CA that the API server trusts', end: Math.max(...cas.map(endOf)) }]),
     ...(served === undefined
       ? []
-      : [{ what: `The certificate in the Secret ${servingSecret(hook)}`, end: endOf(served) }]),
+      : [{ what: `The certificate in the Secret ${servingSecret(webhook)}`, end: endOf(served) }]),
   ];
 }
 
-function* each(around: Surroundings, say: (hook: Hook) => string | undefined) {
-  for (const hook of around.hooks) {
-    const said = say(hook);
-    if (said !== undefined) yield { object: refOf(hook.configuration), said };
+function* forEachWebhook(
+  around: ClusterFacts,
+  check: (webhook: InjectingWebhook) => string | undefined,
+) {
+  for (const webhook of around.webhooks) {
+    const report = check(webhook);
+    if (report !== undefined) yield { object: refOf(webhook.configuration), report };
   }
 }
 
-/** Pods that depend on the webhook, because nobody else gives them their sidecar. */
-function waiting({ facts }: Surroundings): boolean {
+/** Whether any pod depends on the webhook for its sidecar. */
+function needsWebhook({ facts }: ClusterFacts): boolean {
   return facts.some(({ injection }) => injection !== undefined);
 }
 
@@ -73,26 +74,26 @@ export const webhookRules: readonly ClusterRule[] = [
   {
     code: 'WEBHOOK_MISSING',
     severity: 'error',
-    title: 'Pods have the label, and there is no webhook',
-    why: 'Nobody adds the sidecar: they start unprotected.',
-    fix: 'Install the chart (docs/install.md), or write the sidecar into the manifest with quiesce inject.',
+    title: 'Pods have the label, but there is no webhook',
+    why: 'Nothing adds the sidecar: the pods start unprotected.',
+    fix: 'Install the chart (docs/install.md), or add the sidecar to the manifest with quiesce inject.',
     *check(around) {
-      const { catalog, hooks } = around;
-      if (hooks.length > 0 || catalog.scope === 'part' || !catalog.sees(CONFIGURATIONS)) return;
-      if (!waiting(around)) return;
+      const { catalog, webhooks } = around;
+      if (webhooks.length > 0 || catalog.scope === 'part' || !catalog.sees(CONFIGURATIONS)) return;
+      if (!needsWebhook(around)) return;
       const object = { kind: 'MutatingWebhookConfiguration', name: 'quiesce' };
-      yield { object, said: `No MutatingWebhookConfiguration is for the label ${INJECT_LABEL}.` };
+      yield { object, report: `No MutatingWebhookConfiguration is for the label ${INJECT_LABEL}.` };
     },
   },
   {
     code: 'WEBHOOK_SERVICE_MISSING',
     severity: 'error',
-    title: 'The webhook’s Service is not there',
-    why: 'The API server reaches nobody: pods start unprotected, or with failurePolicy Fail not at all.',
-    fix: 'Install the chart anew, or remove what is left of it.',
+    title: 'The Service of the webhook does not exist',
+    why: 'The API server cannot reach the webhook: pods start unprotected, or do not start if failurePolicy is Fail.',
+    fix: 'Install the chart again, or remove the rest of it.',
     *check(around) {
       if (!around.catalog.sees('services')) return;
-      yield* each(around, ({ service, serviceName, serviceNamespace }) =>
+      yield* forEachWebhook(around, ({ service, serviceName, serviceNamespace }) =>
         service === undefined && serviceName !== ''
           ? `Its Service ${serviceNamespace}/${serviceName} does not exist.`
           : undefined,
@@ -102,40 +103,42 @@ export const webhookRules: readonly ClusterRule[] = [
   {
     code: 'WEBHOOK_DOWN',
     severity: 'error',
-    title: 'No replica of the webhook answers',
-    why: 'Pods that are created now start unprotected, or with failurePolicy Fail not at all.',
-    fix: 'docs/runbooks/QuiesceWebhookDown.md; afterwards create anew the pods that missed it.',
+    title: 'No replica of the webhook is available',
+    why: 'Pods that are created now start unprotected, or do not start if failurePolicy is Fail.',
+    fix: 'Follow docs/runbooks/QuiesceWebhookDown.md, then recreate the pods that started meanwhile.',
     *check(around) {
-      yield* each(around, (hook) =>
-        hook.service === undefined ? undefined : whyDown(around, hook),
+      yield* forEachWebhook(around, (webhook) =>
+        webhook.service === undefined ? undefined : whyDown(around, webhook),
       );
     },
   },
   {
     code: 'WEBHOOK_CA_MISSING',
     severity: 'error',
-    title: 'The API server is told no CA for the webhook',
-    why: 'It trusts nobody’s certificate, so the webhook is never heard.',
-    fix: 'Self-managed: see the webhook’s log, which says why it could not write caBundle. cert-manager: see that its CA injector runs.',
+    title: 'The configuration of the webhook has no CA',
+    why: 'The API server trusts no certificate of the webhook, so the webhook has no effect.',
+    fix: 'With self-managed certificates, the log of the webhook says why it could not write caBundle. With cert-manager, make sure that its CA injector runs.',
     *check(around) {
-      yield* each(around, (hook) => {
-        const text = textAt(hook.entry, 'clientConfig', 'caBundle') ?? '';
-        // In a manifest it is left out on purpose: the webhook or cert-manager writes it.
-        const live = hook.configuration.metadata?.uid !== undefined;
+      yield* forEachWebhook(around, (webhook) => {
+        const text = textAt(webhook.entry, 'clientConfig', 'caBundle') ?? '';
+        // A manifest omits caBundle on purpose: the webhook or cert-manager writes it.
+        const live = webhook.configuration.metadata?.uid !== undefined;
         if (text === '' && !live) return undefined;
-        return caOf(hook).length > 0 ? undefined : 'Its caBundle holds no certificate.';
+        return caOf(webhook).length > 0
+          ? undefined
+          : 'Its caBundle does not contain a certificate.';
       });
     },
   },
   {
     code: 'CERTIFICATE_EXPIRED',
     severity: 'error',
-    title: 'The webhook’s certificate, or its CA, has expired',
-    why: 'The API server refuses it: pods start unprotected, or with failurePolicy Fail not at all.',
-    fix: 'docs/runbooks/QuiesceCertificateExpiring.md.',
+    title: 'The certificate of the webhook, or its CA, has expired',
+    why: 'The API server refuses it: pods start unprotected, or do not start if failurePolicy is Fail.',
+    fix: 'Follow docs/runbooks/QuiesceCertificateExpiring.md.',
     *check(around) {
-      yield* each(around, (hook) => {
-        const over = ends(around, hook).filter(({ end }) => end <= around.catalog.now);
+      yield* forEachWebhook(around, (webhook) => {
+        const over = expiries(around, webhook).filter(({ end }) => end <= around.catalog.now);
         return over.length === 0
           ? undefined
           : over.map(({ what, end }) => `${what} expired on ${dayOf(end)}.`).join(' ');
@@ -145,13 +148,15 @@ export const webhookRules: readonly ClusterRule[] = [
   {
     code: 'CERTIFICATE_EXPIRING',
     severity: 'warning',
-    title: 'The webhook’s certificate, or its CA, expires within three weeks',
-    why: 'It should have been renewed by now; whatever renews it does not.',
-    fix: 'docs/runbooks/QuiesceCertificateExpiring.md.',
+    title: 'The certificate of the webhook, or its CA, expires within three weeks',
+    why: 'It should have been renewed by now.',
+    fix: 'Follow docs/runbooks/QuiesceCertificateExpiring.md.',
     *check(around) {
       const { now } = around.catalog;
-      yield* each(around, (hook) => {
-        const soon = ends(around, hook).filter(({ end }) => end > now && end <= now + SOON_MS);
+      yield* forEachWebhook(around, (webhook) => {
+        const soon = expiries(around, webhook).filter(
+          ({ end }) => end > now && end <= now + SOON_MS,
+        );
         return soon.length === 0
           ? undefined
           : soon.map(({ what, end }) => `${what} expires on ${dayOf(end)}.`).join(' ');
@@ -162,18 +167,19 @@ export const webhookRules: readonly ClusterRule[] = [
     code: 'WEBHOOK_CA_MISMATCH',
     severity: 'error',
     title: 'The webhook serves a certificate that the API server does not trust',
-    why: 'It is signed by another CA, or for another name: the webhook is never heard.',
-    fix: 'Put the CA that signed it into caBundle, and see that the certificate is for SERVICE.NAMESPACE.svc.',
+    why: 'Another CA signed it, or it is for another name: the webhook has no effect.',
+    fix: 'Put the CA that signed it into caBundle, and make sure that the certificate is for SERVICE.NAMESPACE.svc.',
     *check(around) {
-      yield* each(around, (hook) => {
-        const [cas, served] = [caOf(hook), servedOf(around, hook)];
+      yield* forEachWebhook(around, (webhook) => {
+        const [cas, served] = [caOf(webhook), servedOf(around, webhook)];
         if (served === undefined || cas.length === 0) return undefined;
-        const host = `${hook.serviceName}.${hook.serviceNamespace}.svc`;
-        if (served.checkHost(host) === undefined) return `What it serves is not for ${host}.`;
+        const host = `${webhook.serviceName}.${webhook.serviceNamespace}.svc`;
+        if (served.checkHost(host) === undefined)
+          return `The certificate it serves is not for ${host}.`;
         const trusted = cas.some(
           (ca) => served.verify(ca.publicKey) || served.fingerprint256 === ca.fingerprint256,
         );
-        return trusted ? undefined : 'No CA of its caBundle has signed the certificate it serves.';
+        return trusted ? undefined : 'No CA in its caBundle signed the certificate it serves.';
       });
     },
   },
@@ -181,71 +187,33 @@ export const webhookRules: readonly ClusterRule[] = [
     code: 'WEBHOOK_POLICY_DIFFERS',
     severity: 'warning',
     title: 'The webhook and its configuration have different failure policies',
-    why: 'A pod with bad annotations is admitted where it should be refused, or the other way round.',
-    fix: 'Set webhook.failurePolicy in the chart’s values, which sets both.',
+    why: 'A pod with invalid annotations is admitted when it should be refused, or the other way round.',
+    fix: 'Set webhook.failurePolicy in the values of the chart, which sets both.',
     *check(around) {
-      yield* each(around, ({ entry, options }) => {
+      yield* forEachWebhook(around, ({ entry, options }) => {
         const policy = textAt(entry, 'failurePolicy') ?? 'Fail';
         return options === undefined || options.failurePolicy === policy
           ? undefined
-          : `Its failurePolicy is ${policy}, and the webhook runs with --failure-policy=${options.failurePolicy}.`;
+          : `Its failurePolicy is ${policy}, but the webhook runs with --failure-policy=${options.failurePolicy}.`;
       });
     },
   },
 ];
 
-/** A pod that the webhook is never asked about. */
+/** Rules on pods for which the API server does not call the webhook. */
 export const webhookPodRules: readonly PodRule[] = [
   {
     code: 'WEBHOOK_NOT_CALLED',
     severity: 'error',
     title: 'The webhook is not called for a pod with the label',
-    why: 'The selectors of its configuration leave out the namespace or the pod: it starts unprotected.',
-    fix: 'Take the namespace out of webhook.excludedNamespaces, or give it the labels of webhook.namespaceMatchExpressions.',
-    *check(facts, { hooks, catalog }) {
-      if (facts.injection?.outcome !== 'injected' || hooks.length === 0) return;
-      const answers = hooks.map((hook) => calls(catalog, hook, facts));
+    why: 'The selectors of its configuration exclude the namespace or the pod: the pod starts unprotected.',
+    fix: 'Remove the namespace from webhook.excludedNamespaces, or give it the labels of webhook.namespaceMatchExpressions.',
+    *check(facts, { webhooks, catalog }) {
+      if (facts.injection?.outcome !== 'injected' || webhooks.length === 0) return;
+      const answers = webhooks.map((webhook) => isCalledFor(catalog, webhook, facts));
       if (answers.some((answer) => answer !== false)) return;
-      const names = hooks.map(({ configuration }) => configuration.metadata?.name).join(', ');
-      yield `${names} leaves out its namespace ${facts.subject.namespace}, or its labels.`;
+      const names = webhooks.map(({ configuration }) => configuration.metadata?.name).join(', ');
+      yield `${names} excludes its namespace ${facts.workload.namespace}, or its labels.`;
     },
   },
 ];
-
-function whyDown({ catalog }: Surroundings, hook: Hook): string | undefined {
-  const { serviceNamespace, serviceName, deployment, service } = hook;
-  const place = `${serviceNamespace}/${serviceName}`;
-  const slices = catalog
-    .all('EndpointSlice.discovery.k8s.io')
-    .filter((slice) => namespaceOf(slice) === serviceNamespace)
-    .filter((slice) => labelsOf(slice)['kubernetes.io/service-name'] === serviceName);
-  const ready = slices
-    .flatMap((slice) => listAt(slice, 'endpoints'))
-    .filter((endpoint) => at(endpoint, 'conditions', 'ready') !== false);
-  if (slices.length > 0) {
-    return ready.length > 0 ? undefined : `No endpoint of its Service ${place} is ready.`;
-  }
-  if (deployment !== undefined && at(deployment, 'spec', 'replicas') === 0) {
-    return `Its Deployment ${refOf(deployment).name} is scaled to 0.`;
-  }
-  const status = at(deployment, 'status');
-  if (status !== undefined && !(Number(at(status, 'availableReplicas') ?? 0) > 0)) {
-    return `None of the pods of its Deployment ${deployment?.metadata?.name} is available.`;
-  }
-  if (deployment !== undefined && catalog.scope !== 'cluster') return undefined;
-  if (hasPods(catalog, service, serviceNamespace)) return undefined;
-  const selector = at(service, 'spec', 'selector');
-  // Without a selector somebody else brings the endpoints.
-  if (selector === undefined) return undefined;
-  if (catalog.scope === 'cluster' && !catalog.sees('endpointslices.discovery.k8s.io'))
-    return undefined;
-  return `Nothing stands behind its Service ${place}.`;
-}
-
-function hasPods(catalog: Catalog, service: unknown, namespace: string): boolean {
-  const matchLabels = at(service, 'spec', 'selector');
-  if (matchLabels === undefined) return false;
-  return catalog
-    .all('Pod')
-    .some((pod) => namespaceOf(pod) === namespace && selects({ matchLabels }, labelsOf(pod)));
-}

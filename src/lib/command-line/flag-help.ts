@@ -1,10 +1,10 @@
 import type { Flag, Flags } from './flags.ts';
 
 const WIDTH = 100;
-/** Where a flag's sentence begins, at the most: a longer flag has a line of its own. */
+/** The rightmost column at which descriptions begin. A longer flag gets a line of its own. */
 const WIDEST = 29;
 
-/** One paragraph a flag: its names and its value, its sentence, its default. */
+/** One paragraph for each flag: names, placeholder, description and default. */
 export function describeFlags(flags: Flags): string {
   const rows = Object.entries(flags).map(([name, flag]) => [head(name, flag), body(flag)] as const);
   const column = Math.min(WIDEST, Math.max(...rows.map(([left]) => left.length)) + 2);
@@ -34,7 +34,7 @@ function paragraph(left: string, right: string, column: number): string {
   return [...first, ...lines.map((line) => `${' '.repeat(column)}${line}`)].join('\n');
 }
 
-/** Lines of at most `width` letters. */
+/** Lines of at most `width` characters. A longer word gets its own line. */
 export function wrap(text: string, width = WIDTH): string[] {
   const lines: string[] = [];
   for (const word of text.split(/\s+/)) {

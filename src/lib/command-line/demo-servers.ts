@@ -3,7 +3,7 @@ import { delimiter, dirname, join } from 'node:path';
 
 const REDIS = ['redis-server', 'valkey-server'];
 
-/** The majors of the embedded PostgreSQL that npm has installed around this program. */
+/** Major versions of the embedded PostgreSQL in the `node_modules` folders above this program, ascending. */
 export function embeddedMajors(program = process.argv[1] ?? ''): readonly number[] {
   const pattern = new RegExp(`^pg(\\d+)-${process.platform}-${process.arch}$`);
   const majors = foldersAbove(program).flatMap((folder) =>
@@ -12,7 +12,7 @@ export function embeddedMajors(program = process.argv[1] ?? ''): readonly number
   return majors.filter((major) => major > 0).toSorted((a, b) => a - b);
 }
 
-/** Whether this machine has any database server for the demo. */
+/** Whether this machine has a database server that the demo can use. */
 export function demoCanRun(program = process.argv[1], path = process.env['PATH'] ?? ''): boolean {
   if (embeddedMajors(program).length > 0) return true;
   const folders = path.split(delimiter).filter((folder) => folder !== '');

@@ -1,24 +1,24 @@
-import { type ErrorBody, toQuiesceError } from '../errors.ts';
+import { type ErrorBody, toQuiesceError } from '../../errors.ts';
 import { oneLine } from './printable.ts';
 
 /**
- * Writes, whether or not anybody reads: the exit code must reach the caller also where the output is
- * a closed pipe. A stream is opened when something is written to it.
+ * Writes, and ignores write errors: the caller must get the exit code even when the output is a closed
+ * pipe. The handler is added here because Node opens a standard stream only when it is used.
  */
 export function writeTo(stream: NodeJS.WriteStream, text: string): void {
   if (stream.listenerCount('error') === 0) stream.on('error', () => undefined);
   stream.write(text);
 }
 
-/** The one line in which every verb tells an error. */
+/** The line that every verb prints for an error. */
 export function errorLine({ code, message, hint }: Partial<ErrorBody>): string {
   const sentence = message?.replace(/([^.!?])$/, '$1.');
   return oneLine(`quiesce: ${code}: ${sentence}${hint === undefined ? '' : ` Hint: ${hint}`}`);
 }
 
 /**
- * Tells an error: one line on stderr, or with `-o json` a document on stdout, which is YAML, too. What
- * nobody expected is followed by its stack on stderr.
+ * Reports an error: one line on stderr, or, when the format is `json` or `yaml`, a JSON document on
+ * stdout, which is valid YAML as well. The stack of an unexpected error follows on stderr.
  *
  * @returns the exit code
  */

@@ -1,5 +1,5 @@
-/** Levenshtein distance: how many letters must change, come or go. */
-function distance(from: string, to: string): number {
+/** The Levenshtein distance: how many letters must be added, removed or changed. */
+export function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (const [at, letter] of from.split('').entries()) {
     const next = [at + 1];
@@ -12,7 +12,7 @@ function distance(from: string, to: string): number {
   return row[to.length] ?? 0;
 }
 
-/** `Did you mean WORD? `, or nothing where no known word is near. */
+/** `Did you mean WORD? ` with its trailing space, or an empty text when no known word is close. */
 export function didYouMean(word: string, known: readonly string[]): string {
   if (word.length > 60) return '';
   const near = known

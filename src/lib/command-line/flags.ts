@@ -1,20 +1,20 @@
-import { durationProblem, parseDuration } from './duration.ts';
+import { durationProblem, parseDuration } from '../duration.ts';
 import { quote } from './printable.ts';
 
-/** A flag of a verb: what it takes, what help says of it, and how its text is read. */
+/** A flag of a verb: its placeholder, its help text, and how its value is read. */
 export interface Flag<T> {
-  /** The placeholder of its value; absent for a switch. */
+  /** The placeholder of the value; absent for a switch. */
   readonly takes?: string;
   readonly about: string;
   /** One letter. */
   readonly short?: string;
-  /** An older name that is taken as well. */
+  /** An older name that is still accepted. */
   readonly alias?: string;
   readonly many?: true;
   readonly required?: true;
-  /** What counts where neither flag nor environment says anything. */
+  /** The default, when neither the command line nor the environment sets the flag. */
   readonly fallback?: string;
-  /** What help calls the default, where it is no text: `the cluster's`. */
+  /** What help prints as the default when `fallback` cannot express it: `the cluster's`. */
   readonly otherwise?: string;
   /** @throws BadValue */
   read(texts: readonly string[]): T;
@@ -25,7 +25,7 @@ export type Values<F extends Flags> = {
   readonly [K in keyof F]: F[K] extends Flag<infer T> ? T : never;
 };
 
-/** What is wrong with a value, in words that follow the flag's name. */
+/** A value that the flag refuses. The message follows the flag's name: `must not be empty`. */
 export class BadValue extends Error {}
 
 type Style = Partial<
@@ -39,7 +39,7 @@ export function toggle(about: string, style: Pick<Style, 'short' | 'alias'> = {}
   return { about, ...style, read: (texts) => texts.length > 0 };
 }
 
-/** A flag with one value, which `read` understands or refuses with a {@link BadValue}. */
+/** A flag with one value. `read` parses it, or throws a {@link BadValue}. */
 export function value<T, const S extends Style>(
   takes: string,
   about: string,
@@ -62,7 +62,7 @@ export function text<const S extends Style>(takes: string, about: string, style:
   return value(takes, about, style, nonEmpty);
 }
 
-/** A flag that may be given several times. */
+/** A flag that may be repeated. */
 export function list(takes: string, about: string, style: Style, read = nonEmpty) {
   const flag: Flag<readonly string[]> = {
     takes,
@@ -100,7 +100,7 @@ export function matching<const S extends Style>(
   });
 }
 
-/** A duration of 1 ms to 24 h, as text with its unit. */
+/** A duration from 1 ms to 24 h. Its value is the text with the unit, as given. */
 export function durationText<const S extends Style>(about: string, style: S) {
   return value('DURATION', about, style, (given) => {
     const problem = durationProblem(given);
@@ -109,7 +109,7 @@ export function durationText<const S extends Style>(about: string, style: S) {
   });
 }
 
-/** A duration in milliseconds, of any length from `shortestMs` on. */
+/** A duration of at least `shortestMs`. Its value is in milliseconds. */
 export function duration<const S extends Style>(about: string, style: S, shortestMs: number) {
   return value('DURATION', about, style, (given) => {
     const ms = parseDuration(given);

@@ -1,12 +1,12 @@
-import { QuiesceError } from '../errors.ts';
+import { QuiesceError } from '../../errors.ts';
 import { BadValue, type Flag, type Flags, type Values } from './flags.ts';
 import { didYouMean } from './nearest.ts';
 import { printable, quote } from './printable.ts';
 
 interface Reading {
-  /** How many words that are no flags are taken. */
+  /** How many operands are accepted: words that are not flags. None by default. */
   readonly operands?: number;
-  /** Each flag may be a variable, too: the prefix, and where they are. An empty text is unset then. */
+  /** Lets environment variables set the flags: their prefix and values. An empty value counts as unset. */
   readonly variables?: {
     readonly prefix: string;
     readonly env: Readonly<Record<string, string | undefined>>;
@@ -18,7 +18,7 @@ export interface Parsed<F extends Flags> {
   readonly operands: readonly string[];
 }
 
-/** @throws QuiesceError USAGE that names everything that is wrong, the first flag as field */
+/** @throws QuiesceError USAGE. It lists every problem with a value; its field is the first flag at fault. */
 export function readFlags<const F extends Flags>(
   verb: string,
   flags: F,
@@ -49,7 +49,7 @@ export function readFlags<const F extends Flags>(
 }
 
 interface Given {
-  /** As it was written. */
+  /** The flag as the caller wrote it. */
   readonly shown: string;
   readonly texts: string[];
 }
@@ -62,11 +62,11 @@ function orVariable(
   const texts = found.texts.filter((one) => one !== '');
   if (texts.length > 0) return { ...found, texts };
   const variable = `${prefix}${name.toUpperCase().replaceAll('-', '_')}`;
-  const told = env[variable] ?? '';
-  return told === '' ? { ...found, texts } : { shown: variable, texts: [told] };
+  const value = env[variable] ?? '';
+  return value === '' ? { ...found, texts } : { shown: variable, texts: [value] };
 }
 
-/** An error in a command line. `message` has no full stop. */
+/** An error in a command line. `message` comes without its full stop. */
 export function usage(verb: string, message: string, field?: string): QuiesceError {
   const hint = `quiesce ${verb} --help`;
   return new QuiesceError('USAGE', `${message}.`, field === undefined ? { hint } : { hint, field });
@@ -113,7 +113,7 @@ function nameOf(verb: string, flags: Flags, arg: string) {
   });
 }
 
-/** A value may begin with a minus only where it is a number: what follows a flag is a flag. */
+/** Takes the next word as the value. One that begins with a minus is a flag, unless it is a number. */
 function takeValue(verb: string, shown: string, rest: string[]): string {
   const next = rest[0];
   if (next === undefined || /^-[^0-9]/.test(next)) {
@@ -123,7 +123,7 @@ function takeValue(verb: string, shown: string, rest: string[]): string {
   return next;
 }
 
-/** The format that was asked for, also where the rest of the line is wrong. */
+/** The output format that the caller asked for, even if the rest of the command line is wrong. */
 export function formatAsked(args: readonly string[]): string | undefined {
   const end = args.indexOf('--');
   const flags = end < 0 ? args : args.slice(0, end);
