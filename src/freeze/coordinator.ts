@@ -10,17 +10,17 @@ import {
   checkBounds,
   endedSince,
   failureOf,
-  heldBy,
+  heldByAnother,
   nothingToRenew,
   nothingToThaw,
-  notYours,
-  onlyWaited,
+  renewalRefused,
+  waitEnded,
   refusedSince,
   staleKey,
   successOf,
 } from './outcomes.ts';
 import type { Receipt } from '../receipt/receipt.ts';
-import { type Asker, FreezeRun } from './freeze-run.ts';
+import { type Requester, FreezeRun } from './freeze-run.ts';
 import { CallerGone, LeaseRunner, type RunnerDeps } from './runner.ts';
 import { Turns } from './turns.ts';
 
@@ -31,8 +31,8 @@ export interface CoordinatorDeps extends RunnerDeps {
   readonly claimVolume: () => Promise<void>;
 }
 
-/** Ends of which the caller has most likely heard nothing: a retry of its call freezes again. */
-const UNHEARD: readonly string[] = ['interrupted', 'sidecar-stopped', 'caller-gone'];
+/** Ends of which the caller has most likely answered nothing: a retry of its call freezes again. */
+const ANSWER_LOST: readonly string[] = ['interrupted', 'sidecar-stopped', 'caller-gone'];
 
 /**
  * Answers those who freeze and thaw. The lease decides, the runner carries out; here a decision becomes
@@ -93,10 +93,10 @@ export class Coordinator {
   async freeze(request: FreezeRequest): Promise<Receipt> {
     const work = async (earlier?: Promise<Receipt>): Promise<Receipt> =>
       earlier ? await this.#freezeAgain(request, earlier) : await this.#freezeFirst(request);
-    return await this.#observed('freeze', () => this.#calls.once(request.call, work));
+    return await this.#measured('freeze', () => this.#calls.once(request.call, work));
   }
 
-  /** A retry of a call whose answer, it seems, was not heard. */
+  /** A retry of a call whose answer, it seems, was not answered. */
   async #freezeAgain(request: FreezeRequest, earlier: Promise<Receipt>): Promise<Receipt> {
     const [outcome] = await Promise.allSettled([earlier]);
     if (outcome.status === 'fulfilled') {
@@ -119,8 +119,8 @@ export class Coordinator {
       return await this.#freeze({ ...request, wait: true });
     }
     const kept = this.#onRecord(call);
-    const heard = kept && !kept.receipt.reasons.some((reason) => UNHEARD.includes(reason));
-    if (heard) throw endedSince(kept.receipt);
+    const answered = kept && !kept.receipt.reasons.some((reason) => ANSWER_LOST.includes(reason));
+    if (answered) throw endedSince(kept.receipt);
     return await this.#freeze(request);
   }
 
@@ -147,11 +147,11 @@ export class Coordinator {
     const asked = request.timeoutMs ?? defaults.timeoutMs;
     const timeoutMs = checkBounds('timeout', asked, LONGEST_MS);
     if (request.renew) return await this.#renew(request, ttlMs);
-    const asker = askerOf(request);
+    const requester = requesterOf(request);
     const deadline = this.#deps.now() + timeoutMs;
     await this.#deps.claimVolume();
-    if (request.wait) await this.#turn(asker, ttlMs, deadline, request.gone);
-    return await this.#begin(asker, ttlMs, deadline, request.gone);
+    if (request.wait) await this.#waitForTurn(requester, ttlMs, deadline, request.gone);
+    return await this.#begin(requester, ttlMs, deadline, request.gone);
   }
 
   #refuseWhileStopping(): void {
@@ -159,52 +159,52 @@ export class Coordinator {
   }
 
   async #begin(
-    asker: Asker,
+    requester: Requester,
     ttlMs: number,
     deadline: number,
     gone: AbortSignal | undefined,
   ): Promise<Receipt> {
     this.#refuseWhileStopping();
-    const { id, named, by } = asker;
+    const { id, named, by } = requester;
     const timeoutMs = deadline - this.#deps.now();
     const shared = (this.#runner.kept(id)?.receipt.frozenAt ?? null) !== null;
-    const run = new FreezeRun(asker, this.#deps);
+    const run = new FreezeRun(requester, this.#deps);
     const event = { type: 'freeze', ...run.owner, shared, ttlMs, timeoutMs } as const;
     const reply = this.#runner.dispatch(event, run);
     if (reply.type === 'refused') throw await this.#refused(by);
     this.#deps.logger.info({ freeze: id, named, by, ttlMs, timeoutMs }, 'freeze requested');
-    this.#warnOfDue(id);
-    return await this.#heldOrGone(run, gone);
+    this.#warnOfDueThaws(id);
+    return await this.#untilHeldOrGone(run, gone);
   }
 
-  get #free(): boolean {
+  get #isFree(): boolean {
     return this.phase === 'thawed';
   }
 
   /** Waits until nothing is frozen; then, without a pause, the freeze may begin. */
-  async #turn(
-    asker: Asker,
+  async #waitForTurn(
+    requester: Requester,
     ttlMs: number,
     deadline: number,
     gone: AbortSignal | undefined,
   ): Promise<void> {
     const began = this.#deps.now();
-    for (let again = false; !this.#free; again = true) {
+    for (let again = false; !this.#isFree; again = true) {
       const ms = deadline - this.#deps.now();
-      const waiting = this.#turns.wait({ id: asker.id, ms, gone, again });
-      this.#deps.logger.info({ by: asker.by, behind: this.lease()?.id }, 'freeze waits');
+      const waiting = this.#turns.wait({ id: requester.id, ms, gone, again });
+      this.#deps.logger.info({ by: requester.by, behind: this.lease()?.id }, 'freeze waits');
       if (await waiting) continue;
-      const { id, named, call } = asker;
+      const { id, named, call } = requester;
       const key = call === undefined ? {} : { key: call.key };
       this.#runner.dispatch({ type: 'gave-up', id, named, ttlMs, ...key });
       // The turn may have come in the very moment it was given up.
-      if (this.#free) this.#turns.next();
+      if (this.#isFree) this.#turns.next();
       if (gone?.aborted) throw new CallerGone();
-      throw await this.#refused(asker.by, this.#deps.now() - began);
+      throw await this.#refused(requester.by, this.#deps.now() - began);
     }
   }
 
-  #warnOfDue(freeze: string): void {
+  #warnOfDueThaws(freeze: string): void {
     const due = this.#runner.state.due.map(({ id }) => id);
     if (due.length === 0) return;
     const what =
@@ -214,7 +214,7 @@ export class Coordinator {
 
   async #refused(by: string, waitedMs?: number): Promise<QuiesceError> {
     const lease = this.lease();
-    const refusal = heldBy(lease, this.phase, waitedMs);
+    const refusal = heldByAnother(lease, this.phase, waitedMs);
     this.#deps.logger.warn({ freeze: lease?.id, by }, 'freeze refused: another one is held');
     await this.#runner.remember();
     return refusal;
@@ -227,7 +227,7 @@ export class Coordinator {
     }
     const reply = this.#runner.dispatch({ type: 'renew', id, ttlMs });
     const current = this.#runner.current;
-    if (reply.type === 'refused') throw notYours(id, this.lease());
+    if (reply.type === 'refused') throw renewalRefused(id, this.lease());
     if (reply.type !== 'renewed' || !current) throw nothingToRenew(id);
     this.#deps.logger.info({ freeze: id, by, ttlMs }, 'lease renewed');
     await current.run.renew(ttlMs);
@@ -236,7 +236,7 @@ export class Coordinator {
     throw failureOf(current.run, 'thaw', current.run.stage, false);
   }
 
-  async #heldOrGone(run: FreezeRun, gone: AbortSignal | undefined): Promise<Receipt> {
+  async #untilHeldOrGone(run: FreezeRun, gone: AbortSignal | undefined): Promise<Receipt> {
     const current = this.#runner.current;
     if (current?.run !== run) throw failureOf(run, 'freeze-aborted', run.stage, false);
     const leave = (): void => {
@@ -255,7 +255,7 @@ export class Coordinator {
   async thaw(request: ThawRequest): Promise<Receipt> {
     const work = async (earlier?: Promise<Receipt>): Promise<Receipt> =>
       earlier ? await this.#thawAgain(earlier) : await this.#thaw(request);
-    return await this.#observed('thaw', () => this.#calls.once(request.call, work));
+    return await this.#measured('thaw', () => this.#calls.once(request.call, work));
   }
 
   /** A key that is no call's own, but the same each night, must not pass for the thaw of what is held. */
@@ -271,7 +271,7 @@ export class Coordinator {
     const open = this.#runner.current?.run.id;
     if (kept && open !== undefined) throw staleKey(open);
     if (kept) return successOf(kept.receipt);
-    const cancelled = this.#cancelled(id);
+    const cancelled = this.#cancelWait(id);
     const reply = this.#runner.dispatch({ type: 'thaw', id });
     const current = this.#runner.current;
     this.#deps.logger.info({ freeze: id ?? current?.run.id, by }, 'thaw requested');
@@ -280,16 +280,16 @@ export class Coordinator {
       return successOf(await current.ended.promise);
     }
     if (reply.type === 'joins' && current) throw alreadyEnded(await current.ended.promise);
-    throw cancelled ? onlyWaited(id) : this.#past(id, reply);
+    throw cancelled ? waitEnded(id) : this.#nothingHeldFor(id, reply);
   }
 
   /** The freeze of this id may only wait for its turn: whoever thaws it does not want it any more. */
-  #cancelled(id: string | undefined): boolean {
+  #cancelWait(id: string | undefined): boolean {
     return id !== undefined && this.#runner.current?.run.id !== id && this.#turns.cancel(id);
   }
 
   /** What a thaw is told that finds nothing of its own held. */
-  #past(id: string | undefined, reply: Reply): QuiesceError {
+  #nothingHeldFor(id: string | undefined, reply: Reply): QuiesceError {
     const meant = id ?? (reply.type === 'ended' ? reply.id : undefined);
     const kept = meant === undefined ? undefined : this.#runner.kept(meant)?.receipt;
     if (!kept) return nothingToThaw(id, this.#runner.current?.run.id);
@@ -301,11 +301,11 @@ export class Coordinator {
   async abandon(request: ThawRequest): Promise<Abandoned> {
     const work = async (earlier?: Promise<Abandoned>): Promise<Abandoned> =>
       earlier ? await earlier : await this.#abandon(request);
-    return await this.#observed('thaw', () => this.#calls.once(request.call, work), 'abandoned');
+    return await this.#measured('thaw', () => this.#calls.once(request.call, work), 'abandoned');
   }
 
   async #abandon({ id, by }: ThawRequest): Promise<Abandoned> {
-    this.#cancelled(id);
+    this.#cancelWait(id);
     const reply = this.#runner.dispatch({ type: 'abandon', id });
     const current = this.#runner.current;
     this.#deps.logger.warn({ freeze: id ?? current?.run.id, by }, 'abandon requested');
@@ -321,7 +321,7 @@ export class Coordinator {
     await this.#runner.stop();
   }
 
-  async #observed<T>(
+  async #measured<T>(
     hook: 'freeze' | 'thaw',
     work: () => Promise<T>,
     success = 'success',
@@ -340,7 +340,7 @@ export class Coordinator {
   }
 }
 
-function askerOf({ id, by, call }: FreezeRequest): Asker {
+function requesterOf({ id, by, call }: FreezeRequest): Requester {
   const named = id !== undefined;
   return { id: id ?? newId(), named, by, ...(call === undefined ? {} : { call }) };
 }

@@ -25,7 +25,7 @@ export interface DueThaw {
 
 /** However long a lease was: the next freezes must be provable soon, also where that thaw never comes. */
 export const LATE_AT_MOST_MS = 60_000;
-/** Each refusal leaves one; past this number the ones given up soonest are forgotten. */
+/** Each refusal leaves one; past this number the ones given up firstToExpire are forgotten. */
 const KEPT_AT_MOST = 1_000;
 
 /** How long after the end of a lease a thaw may be late and is still waited for. */
@@ -37,49 +37,49 @@ export function unexpired(due: readonly DueThaw[], now: number): readonly DueTha
   return due.every(({ until }) => now < until) ? due : due.filter(({ until }) => now < until);
 }
 
-export function expect(due: readonly DueThaw[], one: DueThaw): readonly DueThaw[] {
+export function addDue(due: readonly DueThaw[], one: DueThaw): readonly DueThaw[] {
   const all = [...due, one];
-  return all.length <= KEPT_AT_MOST ? all : without(all, soonest(all));
+  return all.length <= KEPT_AT_MOST ? all : without(all, firstToExpire(all));
 }
 
 /** May a thaw with this id, or with none, be one of those that are due? */
 export function mayBeDue(due: readonly DueThaw[], id: string | undefined): boolean {
-  return fitting(due, id).length > 0;
+  return matching(due, id).length > 0;
 }
 
-function fitting(due: readonly DueThaw[], id: string | undefined): readonly DueThaw[] {
+function matching(due: readonly DueThaw[], id: string | undefined): readonly DueThaw[] {
   return due.filter((one) => (id === undefined ? one.byIdOnly !== true : one.id === id));
 }
 
 /**
  * A thaw has come. Who one without an id came from is not known: it takes the place of the caller that is
- * given up soonest, so that those that stay are waited for the longest. Where that one has an id, its own
+ * given up firstToExpire, so that those that stay are waited for the longest. Where that one has an id, its own
  * thaw may still come by it.
  */
-export function heard(due: readonly DueThaw[], id: string | undefined): readonly DueThaw[] {
-  const first = soonest(fitting(due, id));
+export function countThaw(due: readonly DueThaw[], id: string | undefined): readonly DueThaw[] {
+  const first = firstToExpire(matching(due, id));
   if (first === undefined || id !== undefined || !first.named) return without(due, first);
   return due.map((one) => (one === first ? { ...one, byIdOnly: true } : one));
 }
 
-/** A freeze has begun: whose next try it is waits for no earlier thaw of that caller. */
-export function begun(
+/** A freeze has forgetRetried: whose next try it is waits for no earlier thaw of that caller. */
+export function forgetRetried(
   due: readonly DueThaw[],
   freeze: { readonly id: string | null; readonly shared: boolean; readonly key?: string },
 ): readonly DueThaw[] {
   const { id, shared } = freeze;
-  return takenBack(due, freeze.key).filter(
+  return withoutCall(due, freeze.key).filter(
     (one) => !(one.retried && one.id === id && (id === null || !shared)),
   );
 }
 
 /** The call with this key has come again. */
-export function takenBack(due: readonly DueThaw[], key: string | undefined): readonly DueThaw[] {
+export function withoutCall(due: readonly DueThaw[], key: string | undefined): readonly DueThaw[] {
   return key === undefined ? due : due.filter((one) => one.key !== key);
 }
 
 /** The freeze has ended under which some were refused: from now on their thaws can be late. */
-export function endedAt(
+export function limitOpenEnded(
   due: readonly DueThaw[],
   now: number,
   windowMs: number,
@@ -88,7 +88,7 @@ export function endedAt(
   return due.map((one) => (one.until === Infinity ? { ...one, until } : one));
 }
 
-function soonest(due: readonly DueThaw[]): DueThaw | undefined {
+function firstToExpire(due: readonly DueThaw[]): DueThaw | undefined {
   return due.reduce<DueThaw | undefined>(
     (first, one) => (first === undefined || one.until < first.until ? one : first),
     undefined,

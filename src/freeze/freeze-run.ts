@@ -40,7 +40,7 @@ export interface RunDeps {
 }
 
 /** Who asked for a freeze. */
-export interface Asker {
+export interface Requester {
   readonly id: string;
   /** The id was given, and not made. */
   readonly named: boolean;
@@ -67,7 +67,7 @@ export class FreezeRun {
   readonly #deps: RunDeps;
   readonly #abort = new AbortController();
   readonly #startedAt: number;
-  #establishing: Promise<unknown> = Promise.resolve();
+  #makingHold: Promise<unknown> = Promise.resolve();
   #renewing: Promise<unknown> = Promise.resolve();
   #hold: Hold | undefined;
   #heldAt: number | undefined;
@@ -78,9 +78,9 @@ export class FreezeRun {
   /** Where a long step is, in the engine's own words. */
   progress: string | undefined;
   /** Set for a freeze found in the journal: its process is gone, and its hold perhaps is not. */
-  #orphan: JournalEntry | null | undefined;
+  #leftOpen: JournalEntry | null | undefined;
 
-  constructor({ id, by, named, call }: Asker, deps: RunDeps) {
+  constructor({ id, by, named, call }: Requester, deps: RunDeps) {
     this.id = id;
     this.by = by;
     this.named = named;
@@ -91,13 +91,13 @@ export class FreezeRun {
   }
 
   /** The freeze an earlier process left open; `null`: there was one, but its entry is unreadable. */
-  static orphan(entry: JournalEntry | null, deps: RunDeps): FreezeRun {
+  static leftOpen(entry: JournalEntry | null, deps: RunDeps): FreezeRun {
     const id = entry?.receipt.id ?? 'unreadable';
     const named = entry?.named ?? false;
     const call = entry?.call === undefined ? {} : { call: entry.call };
     const run = new FreezeRun({ id, named, by: 'an earlier process', ...call }, deps);
     if (entry) run.receipt = entry.receipt;
-    run.#orphan = entry;
+    run.#leftOpen = entry;
     return run;
   }
 
@@ -115,13 +115,13 @@ export class FreezeRun {
    * @returns the monotonic instant of the hold. Rejects when any step fails or `abort` was called;
    * whatever is in place then is undone by `finish`.
    */
-  establish(ttlMs: number, onLost: () => void): Promise<number> {
-    const work = this.#establish(ttlMs, onLost);
-    this.#establishing = work;
+  makeHold(ttlMs: number, onLost: () => void): Promise<number> {
+    const work = this.#makeHold(ttlMs, onLost);
+    this.#makingHold = work;
     return work;
   }
 
-  async #establish(ttlMs: number, onLost: () => void): Promise<number> {
+  async #makeHold(ttlMs: number, onLost: () => void): Promise<number> {
     const { engine, journal, volume, now } = this.#deps;
     const { signal } = this.#abort;
     const context = this.#context(ttlMs);
@@ -141,10 +141,10 @@ export class FreezeRun {
     if (hold.lost.aborted) onLost();
     else hold.lost.addEventListener('abort', onLost, { once: true });
     this.receipt = heldReceipt(this.receipt, hold, {
-      ttlMs: this.#bearable(ttlMs),
+      ttlMs: this.#longestAllowed(ttlMs),
       prepareMs: preparedAt - began,
       freezeMs: heldAt - this.#startedAt,
-      evidence: volume.plan(),
+      evidence: volume.place(),
     });
     this.#enter('receipt');
     // Both at once, for writers may wait, and both to their end, for what ends a freeze comes after.
@@ -211,7 +211,7 @@ export class FreezeRun {
    * journal's expiry is for readers only: a renewal does not fail because of it.
    */
   async renew(asked: number): Promise<void> {
-    const ttlMs = this.#bearable(asked);
+    const ttlMs = this.#longestAllowed(asked);
     await this.#hold?.renew?.(ttlMs, AbortSignal.timeout(RENEW_WITHIN_MS));
     // What is written now would outlive the end of the freeze, and be found by the next start.
     if (this.#abort.signal.aborted) return;
@@ -230,7 +230,7 @@ export class FreezeRun {
     return this.#hold?.longestLeaseMs;
   }
 
-  #bearable(ttlMs: number): number {
+  #longestAllowed(ttlMs: number): number {
     return Math.min(ttlMs, this.longestLeaseMs ?? ttlMs);
   }
 
@@ -249,12 +249,12 @@ export class FreezeRun {
    */
   async release(cause: Cause, onStuck: (error: QuiesceError) => void): Promise<readonly Breach[]> {
     this.abort();
-    await this.#establishing.catch(() => undefined);
+    await this.#makingHold.catch(() => undefined);
     this.#endedAt = this.#deps.now();
     const { volume } = this.#deps;
     const asked = cause === 'thaw' && this.receipt.evidence.onVolume;
     const onVolume = asked ? await volume.inspect() : [];
-    const leftover = await volume.withdraw(this.#orphan === null ? null : this.id);
+    const leftover = await volume.withdraw(this.#leftOpen === null ? null : this.id);
     const found = await this.#evidence(cause);
     const left = leftover === null ? [] : [{ code: NOT_REMOVED, note: leftover }];
     this.#end = await this.#release(onStuck);
@@ -267,7 +267,7 @@ export class FreezeRun {
   }
 
   /** Writes the verdict into the receipt: it is final then. @param by who thawed, if anybody. */
-  settle({ consistent, cause, evidence }: Verdict, by: string | undefined): Receipt {
+  recordVerdict({ consistent, cause, evidence }: Verdict, by: string | undefined): Receipt {
     const why = { code: cause, note: explain(cause, this.failure) };
     this.receipt = endedReceipt(this.receipt, {
       verdict: consistent ? 'consistent' : 'inconsistent',
@@ -301,8 +301,8 @@ export class FreezeRun {
         const signal = AbortSignal.timeout(RELEASE_WITHIN_MS);
         if (this.#hold) return (await this.#hold.release(signal)) ?? undefined;
         // A hold that failed half-way may not have been able to undo what it had done by then.
-        const owed = this.#orphan === undefined ? this.#remembered : (this.#orphan?.engine ?? null);
-        if (owed !== undefined) await this.#deps.engine.recover(owed, signal);
+        const toRecover = this.#leftOpen === undefined ? this.#remembered : (this.#leftOpen?.engine ?? null);
+        if (toRecover !== undefined) await this.#deps.engine.recover(toRecover, signal);
         return undefined;
       } catch (error) {
         onStuck(toQuiesceError(error));
@@ -312,7 +312,7 @@ export class FreezeRun {
   }
 
   /**
-   * Puts the final receipt into the journal, and closes its entry; to be called at once after `settle`.
+   * Puts the final receipt into the journal, and closes its entry; to be called at once after `recordVerdict`.
    * Never rejects: what the disk refuses is tried again.
    */
   async conclude(thaw: CallId | undefined, due: readonly PersistedDue[]): Promise<void> {

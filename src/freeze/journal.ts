@@ -95,7 +95,7 @@ export class Journal {
    */
   async load(): Promise<JournalEntry | 'unreadable' | null> {
     await sweepTemporary(this.#dir);
-    await this.#restore(await this.#read('receipts.json'));
+    await this.#adopt(await this.#read('receipts.json'));
     const raw = await this.#read('open.json');
     if (raw === null) return null;
     const entry = entrySchema.safeParse(raw);
@@ -109,7 +109,7 @@ export class Journal {
     return this.#unreadable;
   }
 
-  async #restore(raw: unknown): Promise<void> {
+  async #adopt(raw: unknown): Promise<void> {
     if (raw === null) return;
     const now = keptFileSchema.safeParse(raw);
     const before = receiptsSchema.safeParse(raw);
@@ -135,7 +135,7 @@ export class Journal {
   }
 
   async #open(entry: JournalEntry): Promise<void> {
-    await this.#retry.settle();
+    await this.#retry.finish();
     await this.#record(async () => {
       await makeFolder(this.#dir, 0o700);
       await writeDurably(this.#path('open.json'), JSON.stringify(entry), FILE);
@@ -190,7 +190,7 @@ export class Journal {
     this.#due = due;
     const concluding = this.#queue.run(async () => {
       await this.#unreserve();
-      await this.#retry.settle();
+      await this.#retry.finish();
       try {
         await this.#close();
       } catch (error) {
@@ -202,20 +202,20 @@ export class Journal {
   }
 
   /** Remembers which thaws are still to come. Rejects when the disk refuses it or gives no answer. */
-  async expect(due: readonly PersistedDue[]): Promise<void> {
+  async recordDue(due: readonly PersistedDue[]): Promise<void> {
     this.#due = due;
     await withDeadline(
       ANSWER_WITHIN_MS,
-      this.#queue.run(() => this.#keep()),
+      this.#queue.run(() => this.#writeKept()),
     );
   }
 
   async #close(): Promise<void> {
-    await this.#keep();
+    await this.#writeKept();
     await removeDurably(this.#path('open.json'));
   }
 
-  async #keep(): Promise<void> {
+  async #writeKept(): Promise<void> {
     const content: z.infer<typeof keptFileSchema> = { kept: [...this.#kept], due: [...this.#due] };
     await writeDurably(this.#path('receipts.json'), JSON.stringify(content), FILE);
   }

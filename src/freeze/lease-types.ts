@@ -33,20 +33,20 @@ export interface Owner {
 }
 
 /** What is known in every phase. */
-interface Known {
+interface Remembered {
   /** Thaws that are still to come, and are not that of the open freeze. */
   readonly due: readonly DueThaw[];
   /** Ids of which a further freeze was refused: what is on record of them is an earlier freeze. */
   readonly refused: readonly string[];
 }
 
-export interface Thawed extends Known {
+export interface Thawed extends Remembered {
   readonly phase: 'thawed';
   /** The freeze that ended last, as far as this process knows. */
   readonly last: { readonly id: string } | null;
 }
 
-interface Open extends Known, Owner {
+interface Open extends Remembered, Owner {
   readonly ttlMs: number;
 }
 
@@ -62,7 +62,7 @@ export interface Frozen extends Open {
   readonly longestMs: number;
 }
 
-export interface Thawing extends Known, Owner {
+export interface Thawing extends Remembered, Owner {
   readonly phase: 'thawing';
   readonly cause: Cause;
   /** How long thaws may be late of those that were refused meanwhile. */
@@ -108,7 +108,7 @@ export type LeaseEvent =
 /** What is to be carried out, in this order. */
 export type Command =
   /** Begin to make the hold. */
-  | { readonly type: 'establish'; readonly id: string }
+  | { readonly type: 'make-hold'; readonly id: string }
   /** Abort what is being established, or undo it if it has just arrived. */
   | { readonly type: 'roll-back'; readonly id: string; readonly cause: Cause }
   /** Take the hold's evidence and release it. */

@@ -67,7 +67,7 @@ export function refusedSince({ id, thawedAt }: Receipt): QuiesceError {
 }
 
 /** For those who wait for a release that has failed once. */
-export function stuck(error: QuiesceError, id: string): QuiesceError {
+export function notReleasedYet(error: QuiesceError, id: string): QuiesceError {
   return new QuiesceError(
     'ENGINE_FAILED',
     `Freeze ${id} could not be released yet: ${error.message} It is tried again until it succeeds.`,
@@ -109,7 +109,7 @@ export function failureOf(
 }
 
 /** For a freeze that comes while another one is held, after it has waited for so long. */
-export function heldBy(
+export function heldByAnother(
   lease: LeaseView | null,
   phase: LeasePhase,
   waitedMs?: number,
@@ -131,13 +131,13 @@ export function heldBy(
 }
 
 /** For a thaw of a freeze that waited for its turn. */
-export function onlyWaited(id: string | undefined): QuiesceError {
+export function waitEnded(id: string | undefined): QuiesceError {
   const message = `Freeze ${id} only waited for its turn, and does not any more.`;
   return new QuiesceError('NOT_FROZEN', message, { field: 'id' });
 }
 
 /** For a renewal while another freeze is held. */
-export function notYours(id: string, lease: LeaseView | null): QuiesceError {
+export function renewalRefused(id: string, lease: LeaseView | null): QuiesceError {
   const message = `Freeze ${id} is not held: ${lease?.id ?? 'another one'} is, by ${lease?.by ?? 'somebody else'}.`;
   const hint = `The lease of ${id} has ended: mark its backup as failed, and freeze again without --renew.`;
   return new QuiesceError('FREEZE_HELD', message, { field: 'id', hint });

@@ -2,14 +2,14 @@ import type { Breach, Hold, JsonObject } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 
-interface DraftDeps {
+interface BlankFacts {
   readonly engine: { readonly name: string };
   readonly copy: CopyMethod;
   readonly app: string | undefined;
 }
 
 /** The receipt of a freeze that has been asked for and is not in place. */
-export function blankReceipt(id: string, deps: DraftDeps): Receipt {
+export function blankReceipt(id: string, deps: BlankFacts): Receipt {
   return {
     apiVersion: 'quiesce.dev/v1',
     kind: 'Receipt',

@@ -9,7 +9,7 @@ import type { Kept } from './journal.ts';
 import { initialLease, interruptedLease, nextDeadline, reduce } from './lease.ts';
 import type { Cause, Command, LeaseEvent, LeaseState, Reply, Verdict } from './lease-types.ts';
 import { lateThawOf } from './left-open.ts';
-import { failureOf, requireSameEngine, stuck } from './outcomes.ts';
+import { failureOf, requireSameEngine, notReleasedYet } from './outcomes.ts';
 import { type Clock, fromPersisted, type PersistedDue, toPersisted } from './persisted-due.ts';
 import { NOT_REMOVED, type Receipt } from '../receipt/receipt.ts';
 import { FreezeRun, logFields, type RunDeps } from './freeze-run.ts';
@@ -111,21 +111,21 @@ export class LeaseRunner {
     const { journal, engine } = this.#deps;
     const left = await journal.load();
     const clock = this.#clock();
-    const due = [...fromPersisted(journal.due, clock), ...this.#unknown(clock)];
+    const due = [...fromPersisted(journal.due, clock), ...this.#dueWhereUnreadable(clock)];
     if (left === null) {
       const [last = null] = journal.receipts;
       this.#state = { ...initialLease, last, due };
       return null;
     }
     if (left !== 'unreadable') requireSameEngine(left.receipt, engine.name);
-    const run = FreezeRun.orphan(left === 'unreadable' ? null : left, this.#deps);
-    this.#current = begin(run);
+    const run = FreezeRun.leftOpen(left === 'unreadable' ? null : left, this.#deps);
+    this.#current = currentOf(run);
     this.#state = interruptedLease(run.owner, [...due, ...lateThawOf(run, clock)]);
     return run.id;
   }
 
   /** Where nobody can read which thaws are still to come, there may be one. */
-  #unknown({ now }: Clock): DueThaw[] {
+  #dueWhereUnreadable({ now }: Clock): DueThaw[] {
     if (!this.#deps.journal.unreadable) return [];
     this.#deps.logger.error(
       'receipts.json in the state directory could not be read; it is kept aside',
@@ -152,7 +152,7 @@ export class LeaseRunner {
   /** Puts on record which thaws are still to come: they are also after a restart. */
   async remember(): Promise<void> {
     try {
-      await this.#deps.journal.expect(this.#due());
+      await this.#deps.journal.recordDue(this.#due());
     } catch (error) {
       this.#deps.logger.warn({ err: error }, 'thaws that are still to come are not in the journal');
     }
@@ -185,10 +185,10 @@ export class LeaseRunner {
   }
 
   #carryOut(command: Command, run: FreezeRun | undefined): void {
-    if (command.type === 'establish' && run) this.#current = begin(run);
+    if (command.type === 'make-hold' && run) this.#current = currentOf(run);
     const current = this.#current;
     if (!current) return;
-    if (command.type === 'establish') void this.#establish(current);
+    if (command.type === 'make-hold') void this.#makeHold(current);
     if (command.type === 'roll-back') this.#rollBack(current, command.cause);
     if (command.type === 'release') {
       if (command.cause === 'lease-expired') this.#deps.observer.autoThaw();
@@ -205,14 +205,14 @@ export class LeaseRunner {
     this.#timer = setTimeout(() => this.dispatch({ type: 'tick' }), wait);
   }
 
-  async #establish(current: Current): Promise<void> {
+  async #makeHold(current: Current): Promise<void> {
     const { run, frozen } = current;
     const { ttlMs } = this.#state as { ttlMs: number };
     const onLost = (): void => {
       if (this.#current === current) this.dispatch({ type: 'lost' });
     };
     try {
-      const heldAt = await run.establish(ttlMs, onLost);
+      const heldAt = await run.makeHold(ttlMs, onLost);
       const { longestLeaseMs: longestMs } = run;
       const held = { type: 'held', heldAt, ...(longestMs !== undefined && { longestMs }) } as const;
       if (this.#current === current) this.dispatch(held);
@@ -236,7 +236,7 @@ export class LeaseRunner {
     });
     const { stage } = run;
     void Promise.race([done, patience]).then((late) => {
-      frozen.reject(unfrozen(run, cause, stage, late === 'late'));
+      frozen.reject(failureFor(run, cause, stage, late === 'late'));
     });
   }
 
@@ -244,13 +244,13 @@ export class LeaseRunner {
     const { run, ended } = current;
     const evidence = await run.release(cause, (error) => {
       this.#deps.logger.error({ freeze: run.id, err: error }, 'release failed, trying again');
-      ended.reject(stuck(error, run.id));
+      ended.reject(notReleasedYet(error, run.id));
     });
     this.#current = undefined;
     const reply = this.dispatch({ type: 'released', evidence });
     // Unless there is a fault in the lease itself, which must not pass for a success.
     const none: Verdict = { consistent: false, cause, evidence };
-    const receipt = run.settle(
+    const receipt = run.recordVerdict(
       reply.type === 'verdict' ? reply.verdict : none,
       current.endedBy?.by,
     );
@@ -259,7 +259,7 @@ export class LeaseRunner {
     this.#report(run, cause);
     this.#onThawed();
     await concluded;
-    current.frozen.reject(unfrozen(run, cause, run.stage, false));
+    current.frozen.reject(failureFor(run, cause, run.stage, false));
     ended.resolve(receipt);
   }
 
@@ -277,11 +277,11 @@ export class LeaseRunner {
   }
 }
 
-function unfrozen(run: FreezeRun, cause: Cause, stage: string, late: boolean): QuiesceError {
+function failureFor(run: FreezeRun, cause: Cause, stage: string, late: boolean): QuiesceError {
   const why = failureOf(run, cause, stage, late);
   return cause === 'caller-gone' ? new CallerGone(why.message) : why;
 }
 
-function begin(run: FreezeRun): Current {
+function currentOf(run: FreezeRun): Current {
   return { run, frozen: new Deferred(), ended: new Deferred() };
 }

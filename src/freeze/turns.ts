@@ -6,7 +6,7 @@ interface Waiting {
   readonly turn: Deferred<void>;
 }
 
-export interface Patience {
+export interface WaitOptions {
   /** The freeze that waits. */
   readonly id: string;
   readonly ms: number;
@@ -45,7 +45,7 @@ export class Turns {
   }
 
   /** Waits for the turn. @returns whether it has come. Rejects where there will be none. */
-  async wait({ id, ms, gone, again }: Patience): Promise<boolean> {
+  async wait({ id, ms, gone, again }: WaitOptions): Promise<boolean> {
     if (this.#closed) throw this.#closed;
     if (ms <= 0 || gone?.aborted) return false;
     const one: Waiting = { id, turn: new Deferred<void>() };

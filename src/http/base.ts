@@ -9,7 +9,7 @@ import { answerClientError } from './client-error.ts';
 import type { Limits } from './connections.ts';
 import { Connections } from './connections.ts';
 import { answerError } from './errors.ts';
-import { letGoOn } from './expect.ts';
+import { sendContinue } from './expect.ts';
 import type { ListenerOptions } from './listener.ts';
 import { createListener } from './listener.ts';
 import { checkMessage, originForm } from './message.ts';
@@ -85,7 +85,7 @@ export function createApp(logger: Logger, options: AppOptions = {}): App {
 
 function readJson(app: App, bodyLimit: number): void {
   app.addHook('preParsing', (request, reply, _payload, done) => {
-    letGoOn(request.raw, reply.raw, request.routeOptions.bodyLimit ?? bodyLimit);
+    sendContinue(request.raw, reply.raw, request.routeOptions.bodyLimit ?? bodyLimit);
     done();
   });
   app.removeAllContentTypeParsers();

@@ -27,7 +27,7 @@ interface Exchange {
   answeredAt?: number;
 }
 
-interface Seat {
+interface Connection {
   socket: Socket;
   readonly exchanges: Set<Exchange>;
   /** Whether it can be written to: not before the TLS handshake. */
@@ -44,8 +44,8 @@ interface Seat {
  */
 export class Connections {
   readonly #limits: Limits;
-  readonly #seats = new Set<Seat>();
-  readonly #bySocket = new WeakMap<Socket, Seat>();
+  readonly #connections = new Set<Connection>();
+  readonly #bySocket = new WeakMap<Socket, Connection>();
   #scheduled = false;
   #closing = false;
 
@@ -54,35 +54,35 @@ export class Connections {
   }
 
   watch(server: Server, over: 'plain' | 'tls'): void {
-    // Cheaper than a seat, and the only way to stop a storm that brings connections faster than they
+    // Cheaper than a connection, and the only way to stop a storm that brings connections faster than they
     // can be looked at: what is open is bounded even within one turn of the event loop.
     server.maxConnections = 2 * this.#limits.most + BACKLOG;
-    server.on('connection', (socket: Socket) => this.#sit(socket, over === 'plain'));
+    server.on('connection', (socket: Socket) => this.#add(socket, over === 'plain'));
     const sweep = setInterval(() => this.#sweep(), SWEEP_MS).unref();
     server.once('close', () => clearInterval(sweep));
   }
 
   /** Over TLS the requests come from another object than the connection did. */
   secured(socket: TLSSocket): void {
-    const same = (seat: Seat): boolean =>
-      seat.socket.remotePort === socket.remotePort &&
-      seat.socket.remoteAddress === socket.remoteAddress;
-    const seat = [...this.#seats].findLast(same);
-    if (!seat) return;
-    seat.socket = socket;
-    seat.open = true;
-    this.#bySocket.set(socket, seat);
+    const same = (connection: Connection): boolean =>
+      connection.socket.remotePort === socket.remotePort &&
+      connection.socket.remoteAddress === socket.remoteAddress;
+    const connection = [...this.#connections].findLast(same);
+    if (!connection) return;
+    connection.socket = socket;
+    connection.open = true;
+    this.#bySocket.set(socket, connection);
   }
 
   /** Notes a request. @returns why it is not taken, if it is not */
   enter(request: IncomingMessage, response: ServerResponse): QuiesceError | undefined {
-    const seat = this.#bySocket.get(request.socket);
-    if (!seat) return undefined;
+    const connection = this.#bySocket.get(request.socket);
+    if (!connection) return undefined;
     const exchange: Exchange = { request, response };
-    seat.exchanges.add(exchange);
-    response.once('close', () => this.#leave(seat, exchange));
+    connection.exchanges.add(exchange);
+    response.once('close', () => this.#leave(connection, exchange));
     this.#boundBodies();
-    if (seat.exchanges.size <= MOST_PIPELINED) return undefined;
+    if (connection.exchanges.size <= MOST_PIPELINED) return undefined;
     request.socket.pause();
     return new QuiesceError(
       'TOO_MANY_CONNECTIONS',
@@ -110,50 +110,50 @@ export class Connections {
   /** From now on only requests that are being answered keep the server from closing. */
   close(): void {
     this.#closing = true;
-    for (const seat of this.#seats) if (!isWaiting(seat)) this.#remove(seat);
+    for (const connection of this.#connections) if (!awaitsAnswer(connection)) this.#remove(connection);
   }
 
-  #sit(socket: Socket, open: boolean): void {
+  #add(socket: Socket, open: boolean): void {
     if (this.#closing) {
       socket.destroy();
       return;
     }
-    const seat: Seat = { socket, open, exchanges: new Set(), readBefore: 0 };
-    this.#seats.add(seat);
-    this.#bySocket.set(socket, seat);
-    socket.once('close', () => this.#seats.delete(seat));
-    if (this.#seats.size <= this.#limits.most || this.#scheduled) return;
+    const connection: Connection = { socket, open, exchanges: new Set(), readBefore: 0 };
+    this.#connections.add(connection);
+    this.#bySocket.set(socket, connection);
+    socket.once('close', () => this.#connections.delete(connection));
+    if (this.#connections.size <= this.#limits.most || this.#scheduled) return;
     // Not now: what newcomers have sent is read in the next turn of the event loop, and until then
     // one with a thaw to ask for looks like one with nothing to say.
     this.#scheduled = true;
     setImmediate(() => setImmediate(() => this.#makeRoom()));
   }
 
-  #leave(seat: Seat, exchange: Exchange): void {
-    seat.exchanges.delete(exchange);
-    seat.readBefore = seat.socket.bytesRead;
+  #leave(connection: Connection, exchange: Exchange): void {
+    connection.exchanges.delete(exchange);
+    connection.readBefore = connection.socket.bytesRead;
     // To the end of the line: it was not quiet.
-    if (this.#seats.delete(seat)) this.#seats.add(seat);
-    if (this.#closing && !isWaiting(seat)) seat.socket.destroySoon();
+    if (this.#connections.delete(connection)) this.#connections.add(connection);
+    if (this.#closing && !awaitsAnswer(connection)) connection.socket.destroySoon();
   }
 
   #makeRoom(): void {
     this.#scheduled = false;
     const { most, urgent = () => false } = this.#limits;
-    let surplus = this.#seats.size - most;
-    for (const seat of this.#seats) {
+    let surplus = this.#connections.size - most;
+    for (const connection of this.#connections) {
       if (surplus <= 0) return;
-      if (isWaiting(seat)) continue;
-      this.#remove(seat);
+      if (awaitsAnswer(connection)) continue;
+      this.#remove(connection);
       surplus -= 1;
     }
     // All that is left waits for an answer. As many again may, so that only a flood is cut.
     surplus -= most;
     if (surplus <= 0) return;
-    for (const seat of [...this.#seats].toReversed()) {
+    for (const connection of [...this.#connections].toReversed()) {
       if (surplus <= 0) return;
-      if ([...seat.exchanges].some(({ request }) => urgent(request))) continue;
-      this.#remove(seat);
+      if ([...connection.exchanges].some(({ request }) => urgent(request))) continue;
+      this.#remove(connection);
       surplus -= 1;
     }
   }
@@ -163,18 +163,18 @@ export class Connections {
     const { bodies } = this.#limits;
     if (bodies === undefined) return;
     let expected = 0;
-    for (const seat of [...this.#seats].toReversed()) {
-      const missing = [...seat.exchanges].filter(({ request }) => !request.complete);
+    for (const connection of [...this.#connections].toReversed()) {
+      const missing = [...connection.exchanges].filter(({ request }) => !request.complete);
       for (const { request } of missing) expected += sizeOf(request, bodies);
-      if (missing.length > 0 && expected > bodies) this.#remove(seat);
+      if (missing.length > 0 && expected > bodies) this.#remove(connection);
     }
   }
 
-  #remove(seat: Seat): void {
-    this.#seats.delete(seat);
-    const { socket, open, exchanges } = seat;
+  #remove(connection: Connection): void {
+    this.#connections.delete(connection);
+    const { socket, open, exchanges } = connection;
     const begun = [...exchanges].some(({ response }) => response.headersSent);
-    const asked = socket.bytesRead > seat.readBefore;
+    const asked = socket.bytesRead > connection.readBefore;
     // Who has sent nothing expects no answer: one would be taken for that to its next request.
     if (!open || begun || !asked || socket.writableLength > 0) {
       socket.destroy();
@@ -187,7 +187,7 @@ export class Connections {
   /** An answer that nobody reads is kept in memory. */
   #sweep(): void {
     const now = performance.now();
-    for (const { socket, exchanges } of this.#seats) {
+    for (const { socket, exchanges } of this.#connections) {
       for (const exchange of exchanges) {
         if (!exchange.response.writableEnded) continue;
         exchange.answeredAt ??= now;
@@ -198,7 +198,7 @@ export class Connections {
 }
 
 /** Whether somebody waits for us, and not we for somebody. */
-function isWaiting({ exchanges }: Seat): boolean {
+function awaitsAnswer({ exchanges }: Connection): boolean {
   return [...exchanges].some(
     ({ request, response }) => request.complete && !response.writableEnded,
   );

@@ -5,7 +5,7 @@ import { QuiesceError, toQuiesceError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { BODY_LIMIT, tooLarge } from './body.ts';
 import { errorBody } from './error-body.ts';
-import { isWaiting } from './expect.ts';
+import { awaitsContinue } from './expect.ts';
 
 /** How much of a refused body is read, and for how long, so that its sender sees the refusal. */
 const MOST_DISCARDED = 64 * 1024 * 1024;
@@ -20,7 +20,7 @@ export function answerError(logger: Logger) {
   ): Promise<FastifyReply> => {
     const error = translate(thrown, request.routeOptions?.bodyLimit);
     // Whoever was not told to go on may send the body all the same, or the next request.
-    if (isWaiting(request.raw)) void reply.header('connection', 'close');
+    if (awaitsContinue(request.raw)) void reply.header('connection', 'close');
     else if (error.code === 'BODY_TOO_LARGE' || mayBeLong(request)) await discardBody(request.raw);
     if (error.code === 'INTERNAL') {
       logger.error(

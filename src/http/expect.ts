@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tooLarge } from './body.ts';
 
-const told = new WeakSet<IncomingMessage>();
+const continued = new WeakSet<IncomingMessage>();
 
-/** Whether the client holds its body back until it is told to go on. */
-export function isWaiting(request: IncomingMessage): boolean {
+/** Whether the client holds its body back until it is continued to go on. */
+export function awaitsContinue(request: IncomingMessage): boolean {
   const { headers, httpVersion } = request;
   return (
-    httpVersion === '1.1' && /^100-continue$/i.test(headers.expect ?? '') && !told.has(request)
+    httpVersion === '1.1' && /^100-continue$/i.test(headers.expect ?? '') && !continued.has(request)
   );
 }
 
@@ -17,13 +17,13 @@ export function isWaiting(request: IncomingMessage): boolean {
  *
  * @throws QuiesceError BODY_TOO_LARGE
  */
-export function letGoOn(
+export function sendContinue(
   request: IncomingMessage,
   response: ServerResponse,
   bodyLimit: number,
 ): void {
-  if (!isWaiting(request)) return;
+  if (!awaitsContinue(request)) return;
   if (Number(request.headers['content-length'] ?? 0) > bodyLimit) throw tooLarge(bodyLimit);
-  told.add(request);
+  continued.add(request);
   response.writeContinue();
 }

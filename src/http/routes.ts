@@ -50,7 +50,7 @@ function addViewRoutes(app: App, control: Control): void {
       },
     },
     (request, reply) =>
-      withDeadline(
+      withTimeLimit(
         callerGone(request, reply),
         METADATA_TIMEOUT_MS,
         (signal) => control.metadata(signal) as Promise<schemas.Metadata>,
@@ -121,7 +121,7 @@ function addVerifyRoute(app: App, control: Control): void {
       const deep = amcheck ?? false;
       const limit = VERIFY_TIMEOUT_MS + (deep ? deepTimeoutMs : 0);
       const gone = callerGone(request, reply);
-      const { verified, checks } = await withDeadline(gone, limit, (signal) =>
+      const { verified, checks } = await withTimeLimit(gone, limit, (signal) =>
         control.verify(receipt, { deep, deepTimeoutMs }, signal),
       );
       if (!verified || checks.some(({ ok }) => !ok)) {
@@ -144,7 +144,7 @@ function millis(text: string, field: string): number {
 }
 
 /** Runs a read that is given up when the caller goes away or the time is over. */
-async function withDeadline<T>(
+async function withTimeLimit<T>(
   gone: AbortSignal,
   ms: number,
   work: (signal: AbortSignal) => Promise<T>,

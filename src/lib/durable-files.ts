@@ -18,7 +18,7 @@ export async function writeDurably(
   content: string,
   options: WriteOptions,
 ): Promise<void> {
-  const temporary = temporaryBeside(path);
+  const temporary = temporaryFor(path);
   try {
     await (await createNew(temporary, content, options)).close();
     await rename(temporary, path);
@@ -51,7 +51,7 @@ export async function reserveDurably(
   bytes: number,
   options: WriteOptions,
 ): Promise<ReservedFile> {
-  const temporary = temporaryBeside(path);
+  const temporary = temporaryFor(path);
   const folder = await openFolder(dirname(path));
   let file: FileHandle | undefined;
   const close = async (): Promise<void> => {
@@ -87,7 +87,7 @@ export async function reserveDurably(
   return { fill, discard };
 }
 
-function temporaryBeside(path: string): string {
+function temporaryFor(path: string): string {
   return join(dirname(path), `.${process.pid}-${Math.random().toString(36).slice(2)}.tmp`);
 }
 

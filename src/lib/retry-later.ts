@@ -19,7 +19,7 @@ export class RetryLater {
    * To be awaited before anything that the work would undo: tries a last time, then forgets it.
    * Resolves when nothing of it runs any more, whatever came of it.
    */
-  async settle(): Promise<void> {
+  async finish(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#running;
     clearTimeout(this.#timer);

@@ -35,7 +35,7 @@ const READ_WITHIN_MS = 2_000;
 
 const restoredSchema = z.object({ receipt: receiptSchema, verifiedAt: z.string() });
 
-export interface Evidence {
+export interface ReceiptPlace {
   readonly onVolume: boolean;
   readonly detail: string;
 }
@@ -57,9 +57,9 @@ export class ReceiptVolume {
   /** Whose receipt this process has written last, while it lies there. */
   #sealed: string | undefined;
   /** Digests of the files that this freeze has left there, its receipt among them. */
-  readonly #written = new Map<string, string>();
+  readonly #digests = new Map<string, string>();
   /** A receipt that has to go and may still lie there: the freeze's it is, `null` for whose ever. */
-  #left: { readonly id: string | null } | undefined;
+  #toRemove: { readonly id: string | null } | undefined;
 
   constructor(dataDir: string | undefined) {
     this.dataDir = dataDir;
@@ -70,11 +70,11 @@ export class ReceiptVolume {
     if (this.dataDir === undefined) return;
     await this.#queue.run(async () => {
       try {
-        await this.#settle();
+        await this.#finishRemoval();
         await this.#folder();
         for (const [name, content] of Object.entries(files)) {
           await this.#write(name, content);
-          this.#written.set(name, digestOf(content));
+          this.#digests.set(name, digestOf(content));
         }
       } catch (error) {
         this.#failure = describeErrno(error);
@@ -83,7 +83,7 @@ export class ReceiptVolume {
   }
 
   /** Where the receipt will lie, to be said in the receipt itself before it is written. */
-  plan(): Evidence {
+  place(): ReceiptPlace {
     if (this.dataDir === undefined) {
       return {
         onVolume: false,
@@ -91,7 +91,7 @@ export class ReceiptVolume {
       };
     }
     if (this.#failure !== undefined)
-      return { onVolume: false, detail: this.#unwritten(this.#failure) };
+      return { onVolume: false, detail: this.#notWritten(this.#failure) };
     return { onVolume: true, detail: `${VOLUME_FOLDER}/${RECEIPT_FILE}` };
   }
 
@@ -104,11 +104,11 @@ export class ReceiptVolume {
    */
   async reserve(): Promise<void> {
     await this.#queue.run(async () => {
-      if (!this.plan().onVolume) return;
+      if (!this.place().onVolume) return;
       try {
-        await this.#settle();
+        await this.#finishRemoval();
         await this.#folder();
-        this.#room = await reserveDurably(this.#path(RECEIPT_FILE), ROOM_BYTES, await this.#like());
+        this.#room = await reserveDurably(this.#path(RECEIPT_FILE), ROOM_BYTES, await this.#writeOptions());
       } catch (error) {
         await this.#fail(error);
       }
@@ -121,23 +121,23 @@ export class ReceiptVolume {
    * @param signal once it has aborted, no receipt is written any more.
    * @throws QuiesceError COPY_UNSUPPORTED where another freeze's receipt lies there, and stays
    */
-  async seal(receipt: Receipt, signal?: AbortSignal): Promise<Evidence> {
+  async seal(receipt: Receipt, signal?: AbortSignal): Promise<ReceiptPlace> {
     return await this.#queue.run(async () => {
-      const plan = this.plan();
+      const place = this.place();
       const room = this.#room;
       this.#room = undefined;
-      if (!plan.onVolume) return plan;
+      if (!place.onVolume) return place;
       const text = `${JSON.stringify(receipt, null, 2)}\n`;
       try {
         signal?.throwIfAborted();
         if (room) await room.fill(text, signal);
         else await this.#writeNew(RECEIPT_FILE, text);
         this.#sealed = receipt.id;
-        this.#written.set(RECEIPT_FILE, digestOf(text));
-        return plan;
+        this.#digests.set(RECEIPT_FILE, digestOf(text));
+        return place;
       } catch (error) {
         await this.#fail(error, receipt.id);
-        return this.plan();
+        return this.place();
       }
     });
   }
@@ -147,7 +147,7 @@ export class ReceiptVolume {
     this.#failure = describeErrno(error);
     const path = this.#path(RECEIPT_FILE);
     const there = await this.#receipt();
-    const other = there === 'unreadable' ? this.#left !== undefined : there && there.id !== id;
+    const other = there === 'unreadable' ? this.#toRemove !== undefined : there && there.id !== id;
     if (!other) return;
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
@@ -179,7 +179,7 @@ export class ReceiptVolume {
 
   async #changed(): Promise<string[]> {
     const changed: string[] = [];
-    for (const [name, digest] of this.#written) {
+    for (const [name, digest] of this.#digests) {
       if ((await this.#digest(name)) !== digest) changed.push(name);
     }
     return changed;
@@ -215,10 +215,10 @@ export class ReceiptVolume {
     if (this.dataDir === undefined || this.handsOff) return null;
     const withdrawing = this.#queue.run(async () => {
       this.#failure = undefined;
-      this.#written.clear();
-      await this.#settle();
-      this.#left = { id };
-      await this.#settle();
+      this.#digests.clear();
+      await this.#finishRemoval();
+      this.#toRemove = { id };
+      await this.#finishRemoval();
     });
     try {
       await withDeadline(ANSWER_WITHIN_MS, withdrawing);
@@ -229,8 +229,8 @@ export class ReceiptVolume {
   }
 
   /** To be awaited before anything is written. Rejects where an ended freeze's receipt still lies there. */
-  async #settle(): Promise<void> {
-    await this.#retry.settle();
+  async #finishRemoval(): Promise<void> {
+    await this.#retry.finish();
     try {
       await this.#remove();
     } catch (error) {
@@ -243,12 +243,12 @@ export class ReceiptVolume {
   }
 
   async #remove(): Promise<void> {
-    if (this.#left === undefined) return;
-    if (!(await this.#isForeign(this.#left.id))) {
+    if (this.#toRemove === undefined) return;
+    if (!(await this.#isForeign(this.#toRemove.id))) {
       await removeDurably(this.#path(RECEIPT_FILE));
       this.#sealed = undefined;
     }
-    this.#left = undefined;
+    this.#toRemove = undefined;
   }
 
   async #isForeign(id: string | null): Promise<boolean> {
@@ -338,7 +338,7 @@ export class ReceiptVolume {
     return join(this.dataDir ?? '', VOLUME_FOLDER, name);
   }
 
-  #unwritten(why: string): string {
+  #notWritten(why: string): string {
     return `${VOLUME_FOLDER}/${RECEIPT_FILE} could not be written: ${why}. A copy carries no proof of this freeze.`;
   }
 
@@ -351,11 +351,11 @@ export class ReceiptVolume {
   }
 
   async #write(name: string, content: string): Promise<void> {
-    await writeDurably(this.#path(name), content, await this.#like());
+    await writeDurably(this.#path(name), content, await this.#writeOptions());
   }
 
   /** The server's user must be able to read what is kept, so files of root go to the data's owner. */
-  async #like(): Promise<WriteOptions> {
+  async #writeOptions(): Promise<WriteOptions> {
     const { uid, gid } = await stat(this.dataDir ?? '');
     return { mode: 0o644, ...(process.getuid?.() === 0 ? { owner: { uid, gid } } : {}) };
   }

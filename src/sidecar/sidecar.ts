@@ -42,17 +42,17 @@ export async function startSidecar(config: Config): Promise<Sidecar> {
   const metrics = createMetrics({ app: config.app ?? '', engine: config.engine });
   await claimSocket(config.socket);
   const guard = await guardStateDir(config.stateDir, logger);
-  const parts = await assemble(config, logger, metrics);
-  const openId = await parts.coordinator.load();
-  await parts.claim.whenOurs(() => parts.restoreCheck.start(openId, parts.coordinator.leftBehind));
-  const apps = await listen(config, parts, metrics, logger).catch(async (error: unknown) => {
-    await parts.restoreCheck.stop();
-    await parts.claim.close();
+  const components = await createComponents(config, logger, metrics);
+  const openId = await components.coordinator.load();
+  await components.claim.whenOurs(() => components.restoreCheck.start(openId, components.coordinator.leftBehind));
+  const apps = await listen(config, components, metrics, logger).catch(async (error: unknown) => {
+    await components.restoreCheck.stop();
+    await components.claim.close();
     guard?.close();
     throw error;
   });
-  const resumed = parts.coordinator.resume();
-  parts.monitor.start();
+  const resumed = components.coordinator.resume();
+  components.monitor.start();
   logger.info(
     { version: VERSION, socket: config.socket, copy: config.copy, dataDir: config.dataDir },
     'the sidecar runs',
@@ -61,18 +61,18 @@ export async function startSidecar(config: Config): Promise<Sidecar> {
     logger,
     stop: async (why) => {
       logger.info({ why }, 'stopping: thaw first, then close');
-      await parts.coordinator.shutdown();
+      await components.coordinator.shutdown();
       await resumed;
       await Promise.all(apps.map((app) => app.close()));
-      await Promise.all([parts.monitor.stop(), parts.restoreCheck.stop()]);
-      await parts.engine.close();
-      await parts.claim.close();
+      await Promise.all([components.monitor.stop(), components.restoreCheck.stop()]);
+      await components.engine.close();
+      await components.claim.close();
       guard?.close();
     },
   };
 }
 
-interface Parts {
+interface Components {
   readonly engine: Engine;
   readonly coordinator: Coordinator;
   readonly monitor: Monitor;
@@ -80,7 +80,7 @@ interface Parts {
   readonly claim: VolumeClaim;
 }
 
-async function assemble(config: Config, logger: Logger, metrics: Metrics): Promise<Parts> {
+async function createComponents(config: Config, logger: Logger, metrics: Metrics): Promise<Components> {
   const module = await loadEngine(config.engine);
   const engine = module.createEngine({
     settings: config.settings,
@@ -126,11 +126,11 @@ async function assemble(config: Config, logger: Logger, metrics: Metrics): Promi
 
 async function listen(
   config: Config,
-  parts: Parts,
+  components: Components,
   metrics: Metrics,
   logger: Logger,
 ): Promise<App[]> {
-  const control = createControl({ ...parts, copy: config.copy });
+  const control = createControl({ ...components, copy: config.copy });
   const apps: App[] = [];
   try {
     const local = buildControlApp({ control, transport: 'socket', logger });
@@ -143,7 +143,7 @@ async function listen(
       await listenOn(loopback, config.controlAddr, 'QUIESCE_CONTROL_ADDR');
     }
     if (config.metricsAddr) {
-      const observability = observe(parts, metrics, logger);
+      const observability = observe(components, metrics, logger);
       apps.push(observability);
       await listenOn(observability, config.metricsAddr, 'QUIESCE_METRICS_ADDR');
     }
@@ -154,7 +154,7 @@ async function listen(
   }
 }
 
-function observe({ coordinator, monitor }: Parts, metrics: Metrics, logger: Logger): App {
+function observe({ coordinator, monitor }: Components, metrics: Metrics, logger: Logger): App {
   return buildObservabilityApp({
     logger,
     metrics: () => metrics.text(),

@@ -97,7 +97,7 @@ describe('from any sequence of events', () => {
         let ending = false;
         for (const { commands, reply } of play(steps)) {
           for (const command of commands) {
-            if (command.type === 'establish') {
+            if (command.type === 'make-hold') {
               expect(open).toBeNull();
               open = command.id;
             } else {
@@ -154,7 +154,7 @@ describe('from any sequence of events', () => {
       fc.property(script, (steps) => {
         let ends = 0;
         for (const { event: e, commands, reply } of play(steps)) {
-          if (commands.some(({ type }) => type === 'establish')) ends = 0;
+          if (commands.some(({ type }) => type === 'make-hold')) ends = 0;
           if (reply.type !== 'ends') continue;
           ends += 1;
           expect(['thaw', 'abandon']).toContain(e.type);

@@ -230,7 +230,7 @@ export class Callers {
     if (was !== 'frozen' && state.phase === 'frozen') {
       this.#holds.push({ id: state.id, from: (this.#moment += 1), until: null });
     }
-    if (commands.some(({ type }) => type !== 'establish')) this.#released(commands);
+    if (commands.some(({ type }) => type !== 'make-hold')) this.#released(commands);
     return reply;
   }
 

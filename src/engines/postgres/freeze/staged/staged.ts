@@ -36,7 +36,7 @@ export async function prepareStaged(input: ModeInput, signal: AbortSignal): Prom
   const { session, context, server, layout } = input;
   const { pgdata, dataDir, owner } = await place(input);
   const notes = [...layout.notes];
-  await input.retry.settle();
+  await input.retry.finish();
   await sweepStaging(dataDir);
   const notKept = await retainWal(session, context.ttlMs, signal);
   if (notKept !== null) notes.push(notKept);
