@@ -31,12 +31,12 @@ export interface CoordinatorDeps extends RunnerDeps {
   readonly claimVolume: () => Promise<void>;
 }
 
-/** Ends of which the caller has most likely answered nothing: a retry of its call freezes again. */
+/** Ends that the caller most likely did not learn of: a retry of its call freezes again. */
 const ANSWER_LOST: readonly string[] = ['interrupted', 'sidecar-stopped', 'caller-gone'];
 
 /**
- * Answers those who freeze and thaw. The lease decides, the runner carries out; here a decision becomes
- * what each caller is told, also the one who calls again.
+ * Answers freeze and thaw requests. The lease decides and the runner carries out; the coordinator turns
+ * each decision into the answer for its caller, retries included.
  */
 export class Coordinator {
   readonly #deps: CoordinatorDeps;
@@ -50,7 +50,7 @@ export class Coordinator {
     this.#runner = new LeaseRunner(deps, () => this.#turns.next());
   }
 
-  /** What an earlier process left open is not released yet. */
+  /** Whether a freeze that an earlier process left open is not yet released. */
   get recovering(): boolean {
     const { state } = this.#runner;
     return state.phase === 'thawing' && state.cause === 'interrupted';
@@ -60,12 +60,12 @@ export class Coordinator {
     return this.#runner.phase;
   }
 
-  /** The final receipt of the freeze that ended last, or the open one's. */
+  /** The receipt of the open freeze, or else of the last one that ended. */
   get lastReceipt(): Receipt | null {
     return this.receipts()[0] ?? null;
   }
 
-  /** The open freeze's receipt and the last ended ones, newest first, at most ten. */
+  /** Receipts of the open freeze and of the last ended ones, newest first, at most ten. */
   receipts(): readonly Receipt[] {
     return this.#runner.receipts();
   }
@@ -74,7 +74,7 @@ export class Coordinator {
     return this.#runner.lease();
   }
 
-  /** See `LeaseRunner.load`: to be called once, before anything else. */
+  /** See `LeaseRunner.load`. Call it once, before anything else. */
   async load(): Promise<string | null> {
     return await this.#runner.load();
   }
@@ -96,7 +96,7 @@ export class Coordinator {
     return await this.#measured('freeze', () => this.#calls.once(request.call, work));
   }
 
-  /** A retry of a call whose answer, it seems, was not answered. */
+  /** Handles a retry of a call whose answer apparently did not arrive. */
   async #freezeAgain(request: FreezeRequest, earlier: Promise<Receipt>): Promise<Receipt> {
     const [outcome] = await Promise.allSettled([earlier]);
     if (outcome.status === 'fulfilled') {
@@ -105,12 +105,12 @@ export class Coordinator {
       throw endedSince(this.#runner.kept(outcome.value.id)?.receipt ?? outcome.value);
     }
     const { reason } = outcome as { readonly reason: unknown };
-    // Its connection broke, by which the freeze was rolled back: the caller is here again.
+    // The connection broke and the freeze was rolled back. Now the same caller is back.
     if (reason instanceof CallerGone) return await this.#freeze({ ...request, wait: true });
     throw reason;
   }
 
-  /** A call that this process has not seen; a process before it may have. */
+  /** Handles a call that is new to this process. An earlier process may have seen it. */
   async #freezeFirst(request: FreezeRequest): Promise<Receipt> {
     const { call } = request;
     const { run } = this.#runner.current ?? {};
@@ -125,7 +125,7 @@ export class Coordinator {
   }
 
   /**
-   * The ended freeze that this very call began, or ended: perhaps of an earlier process.
+   * The ended freeze that this call started or ended, perhaps in an earlier process.
    *
    * @throws QuiesceError IDEMPOTENCY_KEY_REUSED
    */
@@ -181,7 +181,7 @@ export class Coordinator {
     return this.phase === 'thawed';
   }
 
-  /** Waits until nothing is frozen; then, without a pause, the freeze may begin. */
+  /** Waits until nothing is frozen. The freeze must start in the same turn of the event loop. */
   async #waitForTurn(
     requester: Requester,
     ttlMs: number,
@@ -197,7 +197,7 @@ export class Coordinator {
       const { id, named, call } = requester;
       const key = call === undefined ? {} : { key: call.key };
       this.#runner.dispatch({ type: 'gave-up', id, named, ttlMs, ...key });
-      // The turn may have come in the very moment it was given up.
+      // The turn may have come at the moment the caller gave up.
       if (this.#isFree) this.#turns.next();
       if (gone?.aborted) throw new CallerGone();
       throw await this.#refused(requester.by, this.#deps.now() - began);
@@ -208,7 +208,7 @@ export class Coordinator {
     const due = this.#runner.state.due.map(({ id }) => id);
     if (due.length === 0) return;
     const what =
-      'a thaw without an id will not prove this freeze: that of another is still to come';
+      'a thaw without an id will not prove this freeze: the thaw of another freeze is still expected';
     this.#deps.logger.warn({ freeze, due }, what);
   }
 
@@ -222,7 +222,7 @@ export class Coordinator {
 
   async #renew({ id, by }: FreezeRequest, ttlMs: number): Promise<Receipt> {
     if (id === undefined) {
-      const hint = 'Name the freeze to renew: quiesce freeze --renew --id ID';
+      const hint = 'Give the id of the freeze to renew: quiesce freeze --renew --id ID';
       throw new QuiesceError('INVALID_FIELD', 'renew needs an id.', { field: 'id', hint });
     }
     const reply = this.#runner.dispatch({ type: 'renew', id, ttlMs });
@@ -231,7 +231,7 @@ export class Coordinator {
     if (reply.type !== 'renewed' || !current) throw nothingToRenew(id);
     this.#deps.logger.info({ freeze: id, by, ttlMs }, 'lease renewed');
     await current.run.renew(ttlMs);
-    // Renewed and ended in the same moment: what has ended is not held, whatever it says.
+    // The freeze may have ended while the renewal was written: an ended freeze is not held, whatever its receipt says.
     if (this.#runner.current === current && this.phase === 'frozen') return current.run.receipt;
     throw failureOf(current.run, 'thaw', current.run.stage, false);
   }
@@ -258,7 +258,7 @@ export class Coordinator {
     return await this.#measured('thaw', () => this.#calls.once(request.call, work));
   }
 
-  /** A key that is no call's own, but the same each night, must not pass for the thaw of what is held. */
+  /** A caller that sends the same key every night must not get an old success for a freeze that is still held. */
   async #thawAgain(earlier: Promise<Receipt>): Promise<Receipt> {
     const open = this.#runner.current?.run.id;
     const receipt = await earlier;
@@ -283,12 +283,12 @@ export class Coordinator {
     throw cancelled ? waitEnded(id) : this.#nothingHeldFor(id, reply);
   }
 
-  /** The freeze of this id may only wait for its turn: whoever thaws it does not want it any more. */
+  /** Ends the wait of a freeze with this id that has not had its turn: its caller no longer wants it. @returns whether one waited */
   #cancelWait(id: string | undefined): boolean {
     return id !== undefined && this.#runner.current?.run.id !== id && this.#turns.cancel(id);
   }
 
-  /** What a thaw is told that finds nothing of its own held. */
+  /** The error for a thaw that matches no open freeze. */
   #nothingHeldFor(id: string | undefined, reply: Reply): QuiesceError {
     const meant = id ?? (reply.type === 'ended' ? reply.id : undefined);
     const kept = meant === undefined ? undefined : this.#runner.kept(meant)?.receipt;
@@ -314,7 +314,7 @@ export class Coordinator {
     return { released: true, receipt: await current.ended.promise };
   }
 
-  /** Thaws what is open, refuses new freezes, and resolves when nothing is held any more. */
+  /** Refuses new freezes, thaws the open one, and resolves when nothing is held any more. */
   async shutdown(): Promise<void> {
     this.#stopping = true;
     this.#turns.close(new QuiesceError('SHUTTING_DOWN', 'The sidecar is stopping.'));

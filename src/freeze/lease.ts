@@ -25,26 +25,26 @@ import type {
 } from './lease-types.ts';
 
 /**
- * The freeze as a lease: a pure function of (state, event, now). `now` and every instant in here are
- * milliseconds on a monotonic clock, so that a jump of the wall clock changes nothing.
+ * The freeze as a lease: a pure function of (state, event, now). `now` and every instant here are
+ * milliseconds on a monotonic clock, so a jump of the wall clock changes nothing.
  *
  * Promises, each with a property test:
- * - from any sequence of events the lease is never frozen at or after `expiresAt`, and never
- *   freezing at or after its deadline: whatever event comes first ends it;
- * - the verdict is consistent only where a thaw that could be nobody else's ended the lease before its
- *   end, nothing was lost, and no evidence speaks against the hold;
- * - a success is told once, to the request that ended the freeze;
- * - no thaw that may be another freeze's is told a success, unless it is late by as much as the lease
- *   was long, or by a minute;
+ * - after any sequence of events the lease is never frozen at or after `expiresAt`, and never
+ *   freezing at or after its deadline: the next event ends it first;
+ * - the verdict is consistent only where a thaw that can belong to no other freeze ended the lease
+ *   before it expired, nothing was lost, and no evidence speaks against the hold;
+ * - a success is reported once, to the request that ended the freeze;
+ * - a thaw that may belong to another freeze never reports a success, unless it is late by more than
+ *   the length of its lease or by more than a minute;
  * - a release is never refused while something is or may be held.
  */
 
-/** More than the receipts that are kept: of an id without one there is nothing to be mistaken for. */
+/** More than the receipts kept: an id without a receipt on record cannot be mistaken for another freeze. */
 const KEPT_IDS = 100;
 
 export const initialLease: Thawed = { phase: 'thawed', last: null, due: [], refused: [] };
 
-/** The lease of a process that finds a freeze left open by an earlier one. */
+/** The lease of a process that finds a freeze that an earlier process left open. */
 export function interruptedLease(owner: Owner, due: readonly DueThaw[]): Thawing {
   return {
     phase: 'thawing',
@@ -56,14 +56,14 @@ export function interruptedLease(owner: Owner, due: readonly DueThaw[]): Thawing
   };
 }
 
-/** The one transition function: ends what has run out by `now`, then applies the event. */
+/** The only transition function: first ends what has expired by `now`, then applies the event. */
 export function reduce(state: LeaseState, event: LeaseEvent, now: number): Step {
   const over = expire({ ...state, due: unexpired(state.due, now) }, now);
   const next = apply(over.state, event, now);
   return { ...next, commands: [...over.commands, ...next.commands] };
 }
 
-/** When the state must be looked at again, though nothing happens; `null`: never. */
+/** When to send a `tick` if no event comes before; `null`: never. */
 export function nextDeadline(state: LeaseState): number | null {
   if (state.phase === 'freezing') return state.deadline;
   if (state.phase === 'frozen') return state.expiresAt;
@@ -125,7 +125,7 @@ function onFreeze(
   return { state: next, commands: [{ type: 'make-hold', id }], reply: { type: 'began', id } };
 }
 
-/** Its caller may thaw all the same, as Velero's post hook does after a pre hook that failed. */
+/** The refused caller may still thaw, as Velero's post hook does after a failed pre hook. */
 function refuse(
   state: LeaseState,
   caller: Owner & { readonly ttlMs: number },
@@ -175,7 +175,7 @@ function onHeld(
     due,
     refused,
   };
-  // A process that was stopped between taking the hold and saying so may wake after the lease.
+  // A process that was stopped between taking the hold and reporting it may wake after the lease has expired.
   return expire(frozen, now);
 }
 
@@ -236,7 +236,7 @@ function end(state: LeaseState, cause: Cause, now: number): Step {
   return { state: next, commands: [{ type, id, cause }], reply: { type: 'none' } };
 }
 
-/** The thaw that is still to come of a freeze that was held; `null`: it has come. An ambiguous one was one of two. */
+/** The thaw still expected after a hold; `null`: it has come. After an ambiguous thaw one of two is still expected. */
 function dueAfterHeld(state: Frozen, cause: Cause): DueThaw | null {
   if (cause === 'thaw') return null;
   const until = state.expiresAt + lateWindow(Math.min(state.ttlMs, state.longestMs));
@@ -245,8 +245,8 @@ function dueAfterHeld(state: Frozen, cause: Cause): DueThaw | null {
 }
 
 /**
- * A caller that was told of the failure, or has gone, may thaw all the same: without an id, where it gave
- * none, and else only what bears its id.
+ * A caller whose freeze failed, or that disconnected, may still thaw: without an id where it gave none,
+ * otherwise only with its id.
  */
 function dueAfterUnheld(state: Freezing, now: number): DueThaw {
   const { id, named } = state;
