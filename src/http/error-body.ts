@@ -1,6 +1,6 @@
 import type { QuiesceError } from '../errors.ts';
 
-/** What may travel extras `error` in an answer. */
+/** Fields that an answer may have next to `error`. */
 const COMPANIONS = ['receipt', 'checks'] as const;
 
 export interface ErrorAnswer {

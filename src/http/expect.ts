@@ -3,7 +3,7 @@ import { tooLarge } from './body.ts';
 
 const continued = new WeakSet<IncomingMessage>();
 
-/** Whether the client holds its body back until it is continued to go on. */
+/** Whether the client sends its body only after `100 Continue`, and has not got it. */
 export function awaitsContinue(request: IncomingMessage): boolean {
   const { headers, httpVersion } = request;
   return (
@@ -12,8 +12,8 @@ export function awaitsContinue(request: IncomingMessage): boolean {
 }
 
 /**
- * Tells a client that waits to send its body. By then the request was looked at, so what would be
- * refused all the same is refused before megabytes were sent for nothing.
+ * Sends `100 Continue` to a client that waits for it. Call it after the request was checked, so that a
+ * request that is refused anyway is refused before its client has sent megabytes.
  *
  * @throws QuiesceError BODY_TOO_LARGE
  */

@@ -11,7 +11,7 @@ import * as schemas from './schemas.ts';
 
 const METADATA_TIMEOUT_MS = 30_000;
 const AMCHECK_TIMEOUT_MS = 5 * 60_000;
-/** What a verification may take beside the deep check. */
+/** How long a verification may take in addition to the deep check. */
 const VERIFY_TIMEOUT_MS = 60_000;
 
 const failure = schemas.errorAnswer;
@@ -139,11 +139,11 @@ function addVerifyRoute(app: App, control: Control): void {
 function millis(text: string, field: string): number {
   const ms = parseDuration(text);
   if (ms === undefined)
-    throw new QuiesceError('INVALID_FIELD', `${field}: bad duration.`, { field });
+    throw new QuiesceError('INVALID_FIELD', `${field}: is not a duration.`, { field });
   return ms;
 }
 
-/** Runs a read that is given up when the caller goes away or the time is over. */
+/** Runs a read, and aborts it when the caller disconnects or the time is up. */
 async function withTimeLimit<T>(
   gone: AbortSignal,
   ms: number,
@@ -152,14 +152,14 @@ async function withTimeLimit<T>(
   const controller = new AbortController();
   const late = new QuiesceError(
     'ENGINE_FAILED',
-    `The database gave no answer within ${ms / 1_000} s.`,
+    `The database did not answer within ${ms / 1_000} s.`,
   );
   const timer = setTimeout(() => controller.abort(late), ms);
   gone.addEventListener('abort', () => controller.abort(gone.reason), { once: true });
   try {
     return await work(controller.signal);
   } catch (error) {
-    // That others came first says more than that the time is over.
+    // An error that says the database was busy explains more than one that says the time is up.
     const busy = error instanceof QuiesceError && error.code === 'ENGINE_BUSY';
     throw controller.signal.reason === late && !busy ? late : error;
   } finally {

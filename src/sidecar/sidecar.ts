@@ -19,22 +19,22 @@ import { RestoreCheck } from '../restore/verify-at-start.ts';
 import { claimSocket, listenOnSocket } from './control-socket.ts';
 import { VERSION } from '../version.ts';
 
-/** Leases where writers go on, and where they wait. */
+/** Default leases of engines whose writers continue during a hold, and of those whose writers wait. */
 const DEFAULT_TTL_MS = { flowing: 10 * 60_000, blocked: 60_000 } as const;
 
 export interface Sidecar {
   readonly logger: Logger;
-  /** Thaws first, then closes; resolves when nothing of it is left. */
+  /** Thaws first, then closes everything. Resolves when all of it is closed. */
   stop(why: string): Promise<void>;
 }
 
 type App = ReturnType<typeof buildControlApp>;
 
 /**
- * Composition root of the daemon. The socket and the state directory are claimed before the journal
- * is touched, so that a second sidecar never releases the freeze of a living one.
+ * Composition root of the daemon. It claims the socket and the state directory before it touches the
+ * journal, so that a second sidecar never releases the freeze of a living one.
  *
- * @throws QuiesceError SOCKET_IN_USE, SOCKET_UNUSABLE, CONFIG_INVALID (an address that is taken)
+ * @throws QuiesceError SOCKET_IN_USE, SOCKET_UNUSABLE, CONFIG_INVALID (an address is in use)
  */
 export async function startSidecar(config: Config): Promise<Sidecar> {
   const base = { engine: config.engine, ...(config.app === undefined ? {} : { app: config.app }) };
@@ -44,7 +44,9 @@ export async function startSidecar(config: Config): Promise<Sidecar> {
   const guard = await guardStateDir(config.stateDir, logger);
   const components = await createComponents(config, logger, metrics);
   const openId = await components.coordinator.load();
-  await components.claim.whenOurs(() => components.restoreCheck.start(openId, components.coordinator.leftBehind));
+  await components.claim.whenOurs(() =>
+    components.restoreCheck.start(openId, components.coordinator.leftBehind),
+  );
   const apps = await listen(config, components, metrics, logger).catch(async (error: unknown) => {
     await components.restoreCheck.stop();
     await components.claim.close();
@@ -80,7 +82,11 @@ interface Components {
   readonly claim: VolumeClaim;
 }
 
-async function createComponents(config: Config, logger: Logger, metrics: Metrics): Promise<Components> {
+async function createComponents(
+  config: Config,
+  logger: Logger,
+  metrics: Metrics,
+): Promise<Components> {
   const module = await loadEngine(config.engine);
   const engine = module.createEngine({
     settings: config.settings,
@@ -160,7 +166,7 @@ function observe({ coordinator, monitor }: Components, metrics: Metrics, logger:
     metrics: () => metrics.text(),
     live: () => ({ ok: true, message: 'alive' }),
     ready: () => {
-      // Open to the network: the code only, the sentence is for GET /v1/status.
+      // This port is open to the network: it answers with the code only. GET /v1/status has the sentence.
       const code = coordinator.recovering ? 'RECOVERING' : monitor.problem?.split(':')[0];
       return code === undefined ? { ok: true, message: 'ready' } : { ok: false, message: code };
     },
@@ -181,9 +187,11 @@ async function listenOn(app: App, address: Address, name: string): Promise<void>
 }
 
 /**
- * A socket in the state directory that this process listens on for as long as it lives: two sidecars
- * with one journal would release each other's freezes. Where none can be made (read-only, full, a
- * path too long) the sidecar runs without, for then no freeze can be journaled either, or is said so.
+ * Guards the state directory with a socket that this process listens on while it lives: two sidecars with
+ * one journal would release each other's freezes. Where no socket can be created (read-only, full, path
+ * too long) the sidecar logs a warning and runs without one.
+ *
+ * @throws QuiesceError SOCKET_IN_USE where another living sidecar guards the directory
  */
 async function guardStateDir(stateDir: string, logger: Logger): Promise<Server | undefined> {
   const path = join(stateDir, 'lock.sock');
