@@ -47,7 +47,7 @@ interface Seen {
   readonly reply: Reply;
 }
 
-/** Plays a script; a hold is taken at the very moment its event says so, as the coordinator does. */
+/** Plays a script. A hold is taken at the moment of its event, as in the coordinator. */
 function play(steps: readonly { wait: number; event: LeaseEvent }[]): Seen[] {
   let state: LeaseState = initialLease;
   let now = 1_000;
@@ -63,7 +63,7 @@ function play(steps: readonly { wait: number; event: LeaseEvent }[]): Seen[] {
 
 const runs = { numRuns: 2_000 };
 
-describe('from any sequence of events', () => {
+describe('after any sequence of events', () => {
   it('the lease is never open at or after its deadline', () => {
     fc.assert(
       fc.property(script, (steps) => {
@@ -76,7 +76,7 @@ describe('from any sequence of events', () => {
     );
   });
 
-  it('one look at the deadline ends it, and one release thaws it', () => {
+  it('one tick at the deadline ends it, and one release thaws it', () => {
     fc.assert(
       fc.property(script, (steps) => {
         const last = play(steps).at(-1)?.state ?? initialLease;
@@ -90,7 +90,7 @@ describe('from any sequence of events', () => {
     );
   });
 
-  it('every freeze that is begun is undone or released exactly once before the next begins', () => {
+  it('every freeze that starts is rolled back or released exactly once before the next one starts', () => {
     fc.assert(
       fc.property(script, (steps) => {
         let open: string | null = null;
@@ -117,10 +117,10 @@ describe('from any sequence of events', () => {
     );
   });
 
-  it('consistent means: thawed before the lease ended, never lost, and proven held', () => {
+  it('consistent means: thawed before the lease expired, never lost, and proven to have held', () => {
     fc.assert(
       fc.property(script, (steps) => {
-        // A model that knows nothing of the reducer's states: when did this hold begin and end?
+        // A model without the reducer's states: it only knows when this hold started and ended.
         let expiresAt = 0;
         let frozen = false;
         let thawedInTime = false;
@@ -134,7 +134,7 @@ describe('from any sequence of events', () => {
           if (reply.type === 'renewed' && state.phase === 'frozen') expiresAt = state.expiresAt;
           if (frozen && before.phase === 'frozen' && state.phase === 'thawing') {
             thawedInTime = e.type === 'thaw' && now < expiresAt;
-            // Whose thaw it may have been is what the callers' property is about.
+            // The callers' property tests which thaws are ambiguous.
             alone = state.cause !== 'thaw-ambiguous';
           }
           if (reply.type !== 'verdict') continue;
@@ -149,7 +149,7 @@ describe('from any sequence of events', () => {
     );
   });
 
-  it('a success is told once: to the one request that ends the freeze', () => {
+  it('a success is reported once: to the request that ends the freeze', () => {
     fc.assert(
       fc.property(script, (steps) => {
         let ends = 0;
@@ -165,7 +165,7 @@ describe('from any sequence of events', () => {
     );
   });
 
-  it('a thaw that could mean the open freeze is never refused', () => {
+  it('a thaw that could be meant for the open freeze is never refused', () => {
     fc.assert(
       fc.property(script, (steps) => {
         for (const { event: e, before, reply } of play(steps)) {
@@ -178,7 +178,7 @@ describe('from any sequence of events', () => {
     );
   });
 
-  it('a freeze never changes the lease of the one that is open', () => {
+  it('a freeze request never changes the lease of the open freeze', () => {
     fc.assert(
       fc.property(script, (steps) => {
         for (const { event: e, before, state } of play(steps)) {
@@ -207,25 +207,25 @@ describe('the lease', () => {
     [10, { type: 'held', heldAt: 10 }],
   ];
 
-  it('runs no longer than its hold bears, and no renewal does', () => {
+  it('is never longer than its hold allows, not even after a renewal', () => {
     const short = { type: 'held', heldAt: 10, longestMs: 30 } as const;
     expect(nextDeadline(leaseAfter([0, freeze('a')], [12, short]).state)).toBe(40);
     const renewed = leaseAfter([0, freeze('a')], [12, short], [20, renew('a')]);
     expect(nextDeadline(renewed.state)).toBe(50);
   });
 
-  it('runs from the moment of the hold, not from the moment it was reported', () => {
+  it('starts at the moment of the hold, not when the hold is reported', () => {
     const { state } = leaseAfter([0, freeze('a')], [40, { type: 'held', heldAt: 10 }]);
     expect(state).toMatchObject({ phase: 'frozen', expiresAt: 110 });
   });
 
-  it('is over at once when the hold is reported after its own end', () => {
+  it('expires immediately when the hold is reported after the end of the lease', () => {
     const { state, last } = leaseAfter([0, freeze('a', 20)], [45, { type: 'held', heldAt: 10 }]);
     expect(state.phase).toBe('thawing');
     expect(last).toMatchObject({ type: 'release', cause: 'lease-expired' });
   });
 
-  it('is renewed only where a renewal is asked for, by the id of the freeze held', () => {
+  it('is renewed only by a renewal with the id of the open freeze', () => {
     const renewed = leaseAfter(...held, [60, renew('a')]);
     expect(renewed.reply).toEqual({ type: 'renewed', id: 'a', expiresAt: 160 });
     expect(renewed.state).toMatchObject({ expiresAt: 160 });
@@ -247,7 +247,7 @@ describe('the lease', () => {
 
   const thaw = (name?: string): LeaseEvent => ({ type: 'thaw', id: name });
 
-  it('is ended by one thaw; whoever thaws beside it or after it has not ended it', () => {
+  it('is ended by one thaw; concurrent and later thaws do not end it', () => {
     const first: LeaseStep[] = [...held, [20, thaw()]];
     expect(leaseAfter(...first).reply).toEqual({ type: 'ends', id: 'a' });
     for (const name of [undefined, 'a']) {
@@ -261,7 +261,7 @@ describe('the lease', () => {
     }
   });
 
-  it('keeps a freeze safe from a thaw that names another', () => {
+  it('is not ended by a thaw with another id', () => {
     const { state, reply } = leaseAfter(...held, [20, thaw('b')]);
     expect(state.phase).toBe('frozen');
     expect(reply).toEqual({ type: 'not-held' });
