@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { listProcesses } from '../../src/testbed/os.ts';
 import type { PlannedFault } from './plan.ts';
 import type { Shim } from './shim.ts';
-import type { World } from './world.ts';
+import type { Rig } from './rig.ts';
 
 export interface Injected {
   readonly kind: string;
@@ -23,12 +23,12 @@ const WALL_JUMPS_S = [-86_400, -90, 45, 7_200, 400 * 86_400];
  * where there was nothing to hit.
  */
 export async function inject(
-  world: World,
+  rig: Rig,
   { kind, lastsMs }: PlannedFault,
   shim: Shim | undefined,
 ): Promise<boolean> {
-  const { sidecar, link, database, disks } = world;
-  if (NEED_MOUNTS.includes(kind) && !world.mounts) return false;
+  const { sidecar, link, database, disks } = rig;
+  if (NEED_MOUNTS.includes(kind) && !rig.mounts) return false;
   switch (kind) {
     case 'kill-sidecar':
     case 'term-sidecar':
@@ -42,14 +42,14 @@ export async function inject(
       return true;
     case 'kill-server':
     case 'stop-server':
-      return await downAndUp(world, kind === 'kill-server', lastsMs);
+      return await downAndUp(rig, kind === 'kill-server', lastsMs);
     case 'pause-sidecar':
       return await pause([sidecar.pid], lastsMs);
     case 'pause-shim':
       if (!shim || shim.child.exitCode !== null) return false;
       return await pause([shim.child.pid], lastsMs);
     case 'pause-server':
-      return await pauseServer(world, lastsMs);
+      return await pauseServer(rig, lastsMs);
     case 'net-silent':
     case 'net-reset':
       link.cut(kind === 'net-silent' ? 'silent' : 'reset');
@@ -59,10 +59,10 @@ export async function inject(
     case 'evidence-removed':
       return await disks.removeEvidence();
     case 'second-sidecar':
-      return await beside(world, lastsMs);
+      return await startSecondSidecar(rig, lastsMs);
     case 'clock-jump':
-      if (!world.clock.works) return false;
-      world.clock.jump(WALL_JUMPS_S[Math.floor(lastsMs) % WALL_JUMPS_S.length] ?? 0);
+      if (!rig.clock.works) return false;
+      rig.clock.jump(WALL_JUMPS_S[Math.floor(lastsMs) % WALL_JUMPS_S.length] ?? 0);
       return true;
     case 'state-full':
       await disks.fillState();
@@ -89,10 +89,10 @@ export async function inject(
  * Another sidecar starts on the volume, as a rollout brings it: while the first one lives it is not
  * ready, freezes nothing and has nothing to thaw.
  */
-async function beside(world: World, lastsMs: number): Promise<boolean> {
-  const { sidecar, story } = world;
+async function startSecondSidecar(rig: Rig, lastsMs: number): Promise<boolean> {
+  const { sidecar, log } = rig;
   const { pid } = sidecar;
-  const second = await world.anotherSidecar();
+  const second = await rig.anotherSidecar();
   await second.start();
   try {
     const deadline = performance.now() + BEGINS_WITHIN_MS;
@@ -103,18 +103,18 @@ async function beside(world: World, lastsMs: number): Promise<boolean> {
     const frozen = await second.api('POST', '/v1/freeze', { ttl: '1s' }).catch(() => undefined);
     const { code } = (frozen?.body['error'] ?? {}) as { code?: string };
     const said = `readiness ${ready?.status} ${ready?.body}, freeze ${frozen?.status} ${code ?? ''}`;
-    story.tell(`the second sidecar: ${said}`);
-    const ours = pid !== undefined && sidecar.pid === pid && !world.disks.evidenceLost;
+    log.note(`the second sidecar: ${said}`);
+    const ours = pid !== undefined && sidecar.pid === pid && !rig.disks.evidenceLost;
     const idle = frozen === undefined || code === 'VOLUME_IN_USE';
     if (ours && (ready?.status === 200 || !idle)) {
-      world.troubles.push(`beside a living sidecar the second one: ${said}`);
+      rig.troubles.push(`beside a living sidecar the second one: ${said}`);
     }
     await second.api('POST', '/v1/thaw', { abandon: true }).catch(() => undefined);
     await sleep(lastsMs / 4);
     return true;
   } finally {
     await second.close();
-    story.tell(`the second sidecar's log: ${second.log.join(' | ').slice(0, 4_000)}`);
+    log.note(`the second sidecar's log: ${second.log.join(' | ').slice(0, 4_000)}`);
   }
 }
 
@@ -127,12 +127,12 @@ export function send(pid: number | undefined, signal: NodeJS.Signals): boolean {
   }
 }
 
-async function downAndUp(world: World, hard: boolean, downMs: number): Promise<boolean> {
-  const { pid } = world.database;
+async function downAndUp(rig: Rig, hard: boolean, downMs: number): Promise<boolean> {
+  const { pid } = rig.database;
   if (!send(pid, hard ? 'SIGKILL' : 'SIGQUIT')) return false;
   while (send(pid, 0 as never)) await sleep(10);
   await sleep(downMs);
-  await world.database.serve();
+  await rig.database.serve();
   return true;
 }
 
@@ -149,8 +149,8 @@ export async function pause(
 }
 
 /** The whole server stands still: the parent first, so that it starts nobody new. */
-async function pauseServer(world: World, lastsMs: number): Promise<boolean> {
-  const { pid } = world.database;
+async function pauseServer(rig: Rig, lastsMs: number): Promise<boolean> {
+  const { pid } = rig.database;
   if (!send(pid, 'SIGSTOP')) return false;
   const children = (await listProcesses()).filter(({ parent }) => parent === pid);
   return await pause([pid, ...children.map((child) => child.pid)], lastsMs);

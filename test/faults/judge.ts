@@ -4,7 +4,7 @@ import type { Receipt } from '../../src/receipt/receipt.ts';
 import type { FaultMode } from './engine.ts';
 import type { Plan } from './plan.ts';
 import { type Finding, isSameHold, type RunRecord } from './records.ts';
-import type { World } from './world.ts';
+import type { Rig } from './rig.ts';
 
 /** Beyond the lease: the engine's evidence, tries to release, a restart of the sidecar. */
 const BOUND_MS = 25_000;
@@ -14,23 +14,23 @@ const CLEAN_WITHIN_MS = 8_000;
 const STILL_AT_MOST_MS = 5_000;
 
 /** Waits until nothing is frozen; what is left open past lease and bound is a finding. */
-export async function awaitThawed(world: World, leaseMs: number): Promise<Finding[]> {
+export async function awaitThawed(rig: Rig, leaseMs: number): Promise<Finding[]> {
   const deadline = performance.now() + leaseMs + BOUND_MS;
   for (;;) {
-    const status = await world.sidecar.status();
+    const status = await rig.sidecar.status();
     if (status?.state === 'thawed') return [];
     if (performance.now() > deadline) {
       const what = status ? `${status.state}, lease ${JSON.stringify(status.lease)}` : 'no answer';
       return [{ kind: 'stuck-freeze', what }];
     }
     // A server may give up by itself some time after a crash.
-    await world.database.serve();
+    await rig.database.serve();
     await sleep(25);
   }
 }
 
 /** The real server takes a write, and the writers go on by themselves. */
-export async function askWritable({ database }: World): Promise<Finding[]> {
+export async function askWritable({ database }: Rig): Promise<Finding[]> {
   const deadline = performance.now() + WRITABLE_WITHIN_MS;
   const before = database.writes();
   let why = 'the writers do not go on';
@@ -67,12 +67,12 @@ export function judgeStillness(
 }
 
 /** What a freeze must never leave behind, asked until it is gone or time is up. */
-export async function askLeftovers(world: World, ended: readonly Receipt[]): Promise<Finding[]> {
+export async function askLeftovers(rig: Rig, ended: readonly Receipt[]): Promise<Finding[]> {
   const deadline = performance.now() + CLEAN_WITHIN_MS;
   for (;;) {
-    const found = await leftovers(world, ended).catch(async (error: unknown) => {
+    const found = await leftovers(rig, ended).catch(async (error: unknown) => {
       // A server may give up by itself some time after a crash.
-      await world.database.serve();
+      await rig.database.serve();
       return [`could not be asked: ${(error as Error).message}`];
     });
     if (found.length === 0) return [];
@@ -82,7 +82,7 @@ export async function askLeftovers(world: World, ended: readonly Receipt[]): Pro
 }
 
 async function leftovers(
-  { database, sidecar, evidence }: World,
+  { database, sidecar, evidence }: Rig,
   ended: readonly Receipt[],
 ): Promise<string[]> {
   const found = [...(await database.leftovers(ended))];

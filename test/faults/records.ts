@@ -87,6 +87,6 @@ export function mayEnd(call: Called, id: string | undefined): boolean {
 }
 
 /** Thaws that were told a success. */
-export function toldSuccess({ calls }: Pick<RunRecord, 'calls'>): readonly Called[] {
+export function successfulThaws({ calls }: Pick<RunRecord, 'calls'>): readonly Called[] {
   return calls.filter(({ verb, ok }) => verb === 'thaw' && ok);
 }

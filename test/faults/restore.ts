@@ -7,7 +7,7 @@ import {
   mayEnd,
   type RunRecord,
 } from './records.ts';
-import type { World } from './world.ts';
+import type { Rig } from './rig.ts';
 
 export interface RestoredCopies {
   readonly findings: readonly Finding[];
@@ -20,26 +20,26 @@ export interface RestoredCopies {
  * Restores the copies of a run as a user does. A copy that belongs to a freeze must hold what was
  * acknowledged before; it may be refused only where no thaw has vouched for it.
  */
-export async function restoreCopies(world: World, record: RunRecord): Promise<RestoredCopies> {
+export async function restoreCopies(rig: Rig, record: RunRecord): Promise<RestoredCopies> {
   const findings: Finding[] = [];
   let [done, refused] = [0, 0];
   for (const cut of record.copies) {
-    const vouched = vouchedFor(world, record, cut);
+    const vouched = vouchedFor(rig, record, cut);
     const id = cut.carries?.id ?? vouched;
     if (id === undefined || !frozen(record, id)) continue;
-    const acknowledged = acknowledgedBefore(world, record, id);
+    const acknowledged = acknowledgedBefore(rig, record, id);
     const receipt = thawOf(record, id)?.receipt;
     const { path } = cut.copy;
-    const came = await world.database.restore(cut.copy, { acknowledged, receipt });
+    const came = await rig.database.restore(cut.copy, { acknowledged, receipt });
     if ('refused' in came) {
       refused += 1;
-      world.story.tell(`prepare-restore of ${path} refused: ${came.refused}`);
+      rig.log.note(`prepare-restore of ${path} refused: ${came.refused}`);
       if (vouched === undefined) continue;
       const what = `the copy that the thaw of ${vouched} vouched for is refused: ${came.refused}`;
       findings.push({ kind: 'false-success', what });
     } else {
       done += 1;
-      world.story.tell(
+      rig.log.note(
         `restored ${path}: ${came.wrong.join('; ') || (came.all ? 'all is there' : 'whole')}`,
       );
       for (const what of came.wrong) {
@@ -62,7 +62,7 @@ function thawOf({ calls }: RunRecord, id: string): Called | undefined {
 }
 
 function acknowledgedBefore(
-  { mode }: World,
+  { mode }: Rig,
   { calls }: RunRecord,
   id: string,
 ): Acknowledged | undefined {
@@ -76,7 +76,7 @@ function acknowledgedBefore(
 
 /** The freeze whose thaw succeeded and within whose hold this copy was cut, and completed in time. */
 function vouchedFor(
-  { database, mode }: World,
+  { database, mode }: Rig,
   { calls, injected }: RunRecord,
   { begunAt, endedAt, completedAt }: CutCopy,
 ): string | undefined {

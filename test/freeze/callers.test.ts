@@ -4,7 +4,7 @@ import type { LeaseEvent } from '../../src/freeze/lease-types.ts';
 import { fromPersisted, toPersisted } from '../../src/freeze/persisted-due.ts';
 import { lateThawOf } from '../../src/freeze/left-open.ts';
 import type { FreezeRun } from '../../src/freeze/freeze-run.ts';
-import { type Act, Callers, type Naming, type Told, TTL } from '../support/callers.ts';
+import { type Act, Callers, type Naming, type Success, TTL } from '../support/callers.ts';
 import { leaseAfter, type LeaseStep } from '../support/lease-steps.ts';
 
 const CALLERS = 4;
@@ -38,7 +38,7 @@ const naming = fc.constantFrom<Naming>('unique', 'shared', 'none');
 function successesOf(
   names: readonly Naming[],
   steps: readonly { wait: number; act: Act }[],
-): Told[] {
+): Success[] {
   const late = new Callers(names);
   const early = new Callers(names);
   for (const step of steps) {
@@ -46,7 +46,7 @@ function successesOf(
     early.play([step]);
     early.cutAll();
   }
-  return [...late.told, ...early.told];
+  return [...late.successes, ...early.successes];
 }
 
 describe('callers that do not know of each other', () => {
@@ -107,13 +107,13 @@ describe('callers that do not know of each other', () => {
         const others = steps.filter(({ act }) => act.do === 'freeze' || act.do === 'thaw');
         callers.play(others.slice(0, 30));
         if (callers.state.phase !== 'thawed') return;
-        const before = callers.told.length;
+        const before = callers.successes.length;
         callers.play([
           { wait: 0, act: { do: 'freeze', who: CALLERS, fate: 'held' } },
           { wait: 10, act: { do: 'freeze', who: CALLERS + 1, fate: 'held' } },
           { wait: 10, act: { do: 'thaw', who: CALLERS } },
         ]);
-        expect(callers.told).toHaveLength(before + 1);
+        expect(callers.successes).toHaveLength(before + 1);
       }),
     );
   });

@@ -9,7 +9,7 @@ import { Journal } from '../../src/freeze/journal.ts';
 import { receiptSchema } from '../../src/receipt/receipt.ts';
 import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { by, CoordinatorRig, failure, receiptOf } from '../support/coordinator-rig.ts';
-import { deafObserver } from '../support/deaf-observer.ts';
+import { silentObserver } from '../support/deaf-observer.ts';
 import { abortable, ScriptedEngine } from '../support/scripted-engine.ts';
 
 let rig: CoordinatorRig;
@@ -31,7 +31,7 @@ const receiptPath = (): string => rig.receiptPath;
 function coordinator(change: Partial<CoordinatorDeps> = {}): Coordinator {
   return rig.coordinator({
     observer: {
-      ...deafObserver,
+      ...silentObserver,
       consistency: (ok) => consistency.push(ok),
       autoThaw: () => {
         autoThaws += 1;

@@ -10,7 +10,7 @@ import { Coordinator } from '../../src/freeze/coordinator.ts';
 import { Journal } from '../../src/freeze/journal.ts';
 import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { RestoreCheck } from '../../src/restore/verify-at-start.ts';
-import { deafObserver } from '../support/deaf-observer.ts';
+import { silentObserver } from '../support/deaf-observer.ts';
 import { HangingVolume, silence } from '../support/hanging-volume.ts';
 import { ScriptedEngine } from '../support/scripted-engine.ts';
 
@@ -51,7 +51,7 @@ function newSidecar() {
     now: () => performance.now(),
     volumeFree: async () => undefined,
     claimVolume: async () => undefined,
-    observer: deafObserver,
+    observer: silentObserver,
     defaults: { ttlMs: 60_000, timeoutMs: 1_000 },
     ttlMaxMs: 3_600_000,
   });

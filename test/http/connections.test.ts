@@ -10,7 +10,7 @@ import { Connections } from '../../src/http/connections.ts';
 import { createListener } from '../../src/http/listener.ts';
 import { createLogger } from '../../src/logger.ts';
 import { listenOnSocket } from '../../src/sidecar/control-socket.ts';
-import { Crowd, openFiles, SITTERS } from '../support/crowd.ts';
+import { Crowd, openFiles, HELD_OPEN } from '../support/crowd.ts';
 import { aReceipt, FakeControl } from '../support/fake-control.ts';
 import { makeTempDir } from '../support/postgres.ts';
 import { TestSidecar } from '../support/sidecar.ts';
@@ -52,7 +52,7 @@ describe('a sidecar', () => {
       'the observability port': { host: '127.0.0.1', port: sidecar.metricsPort },
     })[place];
   const cases = places.flatMap((place) =>
-    Object.entries(SITTERS).map(([what, say]) => [place, what, say] as const),
+    Object.entries(HELD_OPEN).map(([what, say]) => [place, what, say] as const),
   );
 
   it.each(cases)(
@@ -77,7 +77,7 @@ describe('a sidecar', () => {
     const own = new TestSidecar(join(dir, 'own'), { PGHOST: dir, PGUSER: 'nobody' });
     undo.push(() => own.signal('SIGKILL'));
     await own.start('live');
-    for (const say of Object.values(SITTERS)) {
+    for (const say of Object.values(HELD_OPEN)) {
       await crowd({ path: own.socket }, 3, say);
       await crowd({ host: '127.0.0.1', port: own.metricsPort }, 3, say);
     }
@@ -171,8 +171,8 @@ describe.concurrent('ten seconds', () => {
     await app.listen({ host: '127.0.0.1', port: 0 });
     const { port } = app.server.address() as AddressInfo;
     for (const answer of await Promise.all([
-      raw({ port }, SITTERS['half a header']),
-      raw({ port }, SITTERS['half a body']),
+      raw({ port }, HELD_OPEN['half a header']),
+      raw({ port }, HELD_OPEN['half a body']),
     ])) {
       expect(answer).toMatchObject({ status: 408, body: { error: { code: 'REQUEST_TIMEOUT' } } });
     }

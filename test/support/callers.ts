@@ -52,8 +52,8 @@ interface Held {
   until: number | null;
 }
 
-/** A success that somebody was told, and what speaks against it. */
-export interface Told {
+/** A success that somebody was successes, and what speaks against it. */
+export interface Success {
   readonly who: number;
   readonly cutInside: boolean;
   /** A thaw came later than is waited for, or its name had passed to a later freeze: this one, or before. */
@@ -66,7 +66,7 @@ export interface Told {
  * failed, and where it never heard the answer.
  */
 export class Callers {
-  readonly told: Told[] = [];
+  readonly successes: Success[] = [];
   readonly #naming: readonly Naming[];
   readonly #copies = new Map<number, Copy>();
   #state: LeaseState = initialLease;
@@ -81,13 +81,13 @@ export class Callers {
     this.#naming = naming;
   }
 
-  play(steps: readonly { readonly wait: number; readonly act: Act }[]): readonly Told[] {
+  play(steps: readonly { readonly wait: number; readonly act: Act }[]): readonly Success[] {
     for (const { wait, act } of steps) {
       this.#now += wait;
       this.#send({ type: 'tick' });
       this.#act(act);
     }
-    return this.told;
+    return this.successes;
   }
 
   #act(act: Act): void {
@@ -205,14 +205,14 @@ export class Callers {
     if (!copy) return;
     this.#copies.delete(who);
     copy.cutAt ??= this.#moment += 1;
-    // Whoever comes too late may spoil what others are told.
+    // Whoever comes too late may spoil what others are successes.
     this.#excused ||= this.#now >= copy.lateFrom && this.#nameOf(who) !== 'unique';
     const before = this.#holds.at(-1);
     const reply = this.#send({ type: 'thaw', id: copy.id });
     if (reply.type !== 'ends' || this.#verdict !== true) return;
     const hold = before as Held;
     const cutInside = hold.from < copy.cutAt && copy.cutAt < (hold.until ?? 0);
-    this.told.push({ who, cutInside, excused: this.#excused });
+    this.successes.push({ who, cutInside, excused: this.#excused });
   }
 
   /** Every copy that is not cut yet is cut now. */

@@ -7,7 +7,7 @@ import { Coordinator, type CoordinatorDeps } from '../../src/freeze/coordinator.
 import { Journal } from '../../src/freeze/journal.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';
 import { ReceiptVolume } from '../../src/receipt/volume.ts';
-import { deafObserver } from './deaf-observer.ts';
+import { silentObserver } from './deaf-observer.ts';
 import { ScriptedEngine } from './scripted-engine.ts';
 
 export const by = 'test';
@@ -46,7 +46,7 @@ export class CoordinatorRig {
       now: () => performance.now(),
       volumeFree: async () => undefined,
       claimVolume: async () => undefined,
-      observer: deafObserver,
+      observer: silentObserver,
       defaults: { ttlMs: 60_000, timeoutMs: 5_000 },
       ttlMaxMs: 3_600_000,
       ...change,

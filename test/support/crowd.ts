@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 
 /** What somebody who holds a connection may have sent. */
-export const SITTERS = {
+export const HELD_OPEN = {
   nothing: '',
   'half a header': 'GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX-Slow: 1',
   'headers of 8 kB': `GET /metrics HTTP/1.1\r\nHost: localhost\r\n${'X-A: aaaaaaaaaaaaaaaaaaaaaaaaaa\r\n'.repeat(90)}`,

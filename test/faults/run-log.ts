@@ -1,5 +1,5 @@
 /** What happened in one run, in order; times in milliseconds on a monotonic clock from its start. */
-export class Story {
+export class RunLog {
   readonly #begun = performance.now();
   readonly #lines: string[] = [];
   readonly #waiting = new Map<string, ((at: number) => void)[]>();
@@ -9,13 +9,13 @@ export class Story {
     return performance.now() - this.#begun;
   }
 
-  tell(text: string): void {
+  note(text: string): void {
     this.#lines.push(`${this.now.toFixed(1).padStart(9)}  ${text}`);
   }
 
   /** A named step was reached: whoever waits for it acts now, before this returns. */
   step(name: string): void {
-    this.tell(`· ${name}`);
+    this.note(`· ${name}`);
     this.#reached.set(name, [...(this.#reached.get(name) ?? []), this.now]);
     for (const act of this.#waiting.get(name)?.splice(0) ?? []) act(this.now);
   }

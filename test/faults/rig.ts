@@ -10,10 +10,10 @@ import { Disks } from './disks.ts';
 import type { Copy, Database, FaultMode } from './engine.ts';
 import { Link } from './link.ts';
 import { Sidecar } from './sidecar.ts';
-import { Story } from './story.ts';
+import { RunLog } from './run-log.ts';
 
 /** Server, volume, writers, network and sidecar in one mode: made once, used by many runs. */
-export class World {
+export class Rig {
   readonly dir: string;
   readonly mode: FaultMode;
   readonly volume: Volume;
@@ -24,7 +24,7 @@ export class World {
   readonly disks: Disks;
   /** `.quiesce/` on the volume. */
   readonly evidence: string;
-  readonly #stage: { story: Story };
+  readonly #current: { log: RunLog };
   readonly #watchers: FSWatcher[] = [];
   #evidenceWatcher: FSWatcher | undefined;
   /** What a fault has found wrong by itself. */
@@ -38,43 +38,43 @@ export class World {
     volume: Volume,
     database: Database,
     link: Link,
-    stage: { story: Story },
+    current: { log: RunLog },
   ) {
     this.dir = dir;
     this.mode = mode;
     this.volume = volume;
     this.database = database;
     this.link = link;
-    this.#stage = stage;
+    this.#current = current;
     this.evidence = join(volume.path, '.quiesce');
     this.clock = new WallClock(join(dir, 'clock'));
     this.sidecar = new Sidecar(dir, this.#env);
     const { stateDir } = this.sidecar;
     this.disks = new Disks({ volume: volume.path, stateDir, evidence: this.evidence });
-    link.onStep = (name) => this.story.step(name);
-    this.sidecar.onExit = () => this.story.step('sidecar ended');
-    this.sidecar.onLine = (line) => this.#heard(line);
+    link.onStep = (name) => this.log.step(name);
+    this.sidecar.onExit = () => this.log.step('sidecar ended');
+    this.sidecar.onLine = (line) => this.#onLogLine(line);
   }
 
   /** Everything runs, and the sidecar is ready. */
-  static async make(mode: FaultMode, version: string): Promise<World> {
+  static async make(mode: FaultMode, version: string): Promise<Rig> {
     const dir = await makeTempDir('qf-');
     let database: Database | undefined;
     const volume = await makeVolume(dir, { postmaster: () => database?.pid });
-    const stage = { story: new Story() };
-    const step = (name: string): void => stage.story.step(name);
+    const current = { log: new RunLog() };
+    const step = (name: string): void => current.log.step(name);
     const own = join(dir, 'd');
     await mkdir(own);
     database = await mode.make({ dir: own, version, volume, step });
     const link = await Link.to(database.port, database.wire);
-    const world = new World(dir, mode, volume, database, link, stage);
+    const rig = new Rig(dir, mode, volume, database, link, current);
     try {
-      await world.#begin();
+      await rig.#begin();
     } catch (error) {
-      await world.close();
+      await rig.close();
       throw error;
     }
-    return world;
+    return rig;
   }
 
   async #begin(): Promise<void> {
@@ -123,39 +123,39 @@ export class World {
   }
 
   /** The run that is on: who is told of steps. */
-  get story(): Story {
-    return this.#stage.story;
+  get log(): RunLog {
+    return this.#current.log;
   }
 
-  set story(story: Story) {
-    this.#stage.story = story;
+  set log(log: RunLog) {
+    this.#current.log = log;
   }
 
   #stateChanged(name: string): void {
     if (/^\.\d+-.*\.tmp$/.test(name)) return this.#once('journal temporary');
     if (name === 'receipts.json') return this.#once('verdict kept');
     if (name !== 'open.json') return;
-    if (!existsSync(join(this.sidecar.stateDir, name))) this.story.step('journal removed');
-    else if (this.story.at('journal written') === undefined) this.story.step('journal written');
-    else this.story.step('journal rewritten');
+    if (!existsSync(join(this.sidecar.stateDir, name))) this.log.step('journal removed');
+    else if (this.log.at('journal written') === undefined) this.log.step('journal written');
+    else this.log.step('journal rewritten');
   }
 
   #evidenceChanged(name: string): void {
     const there = existsSync(join(this.evidence, name));
-    if (name === 'receipt.json') this.story.step(there ? 'receipt written' : 'receipt removed');
+    if (name === 'receipt.json') this.log.step(there ? 'receipt written' : 'receipt removed');
     const own = this.mode.evidenceSteps[name];
     if (own !== undefined && there) this.#once(own);
   }
 
   #once(name: string): void {
-    if (this.story.at(name) === undefined) this.story.step(name);
+    if (this.log.at(name) === undefined) this.log.step(name);
   }
 
-  #heard(line: string): void {
+  #onLogLine(line: string): void {
     const message = /"msg":"([^"]*)"/.exec(line)?.[1] ?? '';
-    if (message === 'freeze requested' || message === 'thaw requested') this.story.step(message);
-    else if (message.startsWith('frozen after ')) this.story.step('frozen');
-    else if (message.startsWith('freeze ended')) this.story.step('freeze ended');
+    if (message === 'freeze requested' || message === 'thaw requested') this.log.step(message);
+    else if (message.startsWith('frozen after ')) this.log.step('frozen');
+    else if (message.startsWith('freeze ended')) this.log.step('freeze ended');
   }
 
   async cut(): Promise<Copy> {

@@ -7,29 +7,29 @@ import {
   isSameHold,
   mayEnd,
   type RunRecord,
-  toldSuccess,
+  successfulThaws,
 } from './records.ts';
 
 const ROLLED_BACK = ['freeze-timeout', 'freeze-failed', 'freeze-aborted', 'caller-gone'];
 
 /** What is known of a run beside its calls. */
-export interface Known {
+export interface Observed {
   /** When the hold was in the journal; it is in place since a little before. Only of a run with one freeze. */
   readonly heldAt: number | undefined;
   readonly excuse: (text: string) => void;
 }
 
 /** What the calls claimed, against what is known from outside to have happened. */
-export function judgeClaims(record: RunRecord, mode: FaultMode, known: Known): Finding[] {
+export function judgeSuccesses(record: RunRecord, mode: FaultMode, observed: Observed): Finding[] {
   const found: Finding[] = [];
   const lie = (what: string): void => void found.push({ kind: 'false-success', what });
-  for (const thaw of toldSuccess(record)) {
+  for (const thaw of successfulThaws(record)) {
     for (const what of wrongWith(thaw, record)) lie(what);
-    for (const what of brokenWithin(thaw, record, mode, known)) lie(what);
-    for (const what of notItsOwn(thaw, record, known)) lie(what);
+    for (const what of brokenWithin(thaw, record, mode, observed)) lie(what);
+    for (const what of notItsOwn(thaw, record, observed)) lie(what);
   }
   for (const what of wrongFreezes(record)) lie(what);
-  return [...found, ...twoAtOnce(record), ...toldTwice(record)];
+  return [...found, ...twoAtOnce(record), ...reportedTwice(record)];
 }
 
 function wrongWith(thaw: Called, { calls }: RunRecord): string[] {
@@ -50,7 +50,7 @@ function brokenWithin(
   thaw: Called,
   { calls, injected }: RunRecord,
   { endsHold, faults }: FaultMode,
-  { heldAt }: Known,
+  { heldAt }: Observed,
 ): string[] {
   const own = freezesOf(thaw, calls);
   // Its caller was killed before it heard of the freeze.
@@ -87,7 +87,7 @@ function calledAt(thaw: Called, calls: readonly Called[]): number {
 }
 
 /** Its caller has a copy, or a freeze, that this success does not vouch for. */
-function notItsOwn(thaw: Called, record: RunRecord, { excuse }: Known): string[] {
+function notItsOwn(thaw: Called, record: RunRecord, { excuse }: Observed): string[] {
   const { calls, copies } = record;
   const by = thaw.by === 'retry-thaw' ? 'main' : thaw.by;
   const wrong = copies
@@ -137,7 +137,7 @@ function wrongFreezes({ calls }: RunRecord): string[] {
 /** Two freezes that both claim to have held cannot have been held at the same moment. */
 function twoAtOnce(record: RunRecord): Finding[] {
   const { calls } = record;
-  const spans = toldSuccess(record).flatMap((thaw) => {
+  const spans = successfulThaws(record).flatMap((thaw) => {
     const [began] = freezesOf(thaw, calls);
     return began ? [{ thaw, from: began.returnedAt, to: calledAt(thaw, calls) }] : [];
   });
@@ -150,8 +150,8 @@ function twoAtOnce(record: RunRecord): Finding[] {
 }
 
 /** A success is told once; the very same call may hear it again. */
-function toldTwice(record: RunRecord): Finding[] {
-  const told = toldSuccess(record).filter(({ by }) => by !== 'record');
+function reportedTwice(record: RunRecord): Finding[] {
+  const told = successfulThaws(record).filter(({ by }) => by !== 'record');
   return told.flatMap((one, at): Finding[] => {
     const again = told
       .slice(at + 1)
