@@ -15,19 +15,19 @@ export interface Wanted {
   readonly by: By;
   readonly id?: string | undefined;
   readonly key?: string | undefined;
-  /** Where the connection breaks it is sent again; only with a key. */
+  /** The call is repeated if the connection breaks; only with a key. */
   readonly retries?: boolean;
-  /** Of a freeze. */
+  /** The remaining fields are those of a freeze. */
   readonly ttlMs?: number;
   readonly timeoutMs?: number;
   readonly wait?: boolean;
   readonly renew?: boolean;
 }
 
-/** Makes the calls of a run, by the real command line or over the socket, and keeps what came of them. */
+/** Makes the calls of a run, through the real command line or over the socket, and keeps their outcomes. */
 export class Calls {
   readonly made: Called[] = [];
-  /** The command line that is on its way, for the faults that hit it. */
+  /** The command line that is running, for the faults that hit it. */
   shim: Shim | undefined;
   readonly #rig: Rig;
   readonly #log: RunLog;
@@ -79,7 +79,7 @@ export class Calls {
       } catch (error) {
         const again = retries === true && key !== undefined && attempt < TRIES;
         if (!again) return { status: 0, body: { error: { code: String(error) } } };
-        this.#log.note(`the connection broke: ${String(error)}; the same call again`);
+        this.#log.note(`the connection broke: ${String(error)}; the call is repeated`);
       }
       await sleep(AGAIN_AFTER_MS);
     }
@@ -93,7 +93,7 @@ export class Calls {
 
   async #acknowledged(): Promise<Acknowledged | undefined> {
     return await this.#rig.database.acknowledged().catch((error: unknown) => {
-      this.#log.note(`what is acknowledged is not known: ${String(error)}`);
+      this.#log.note(`the acknowledged writes are not known: ${String(error)}`);
       return undefined;
     });
   }

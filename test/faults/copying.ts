@@ -16,7 +16,7 @@ export class Copying {
     this.#log = log;
   }
 
-  /** @param by whose copy it is; `undefined`: nobody's. */
+  /** @param by the caller whose copy it is; `undefined`: of no caller */
   async make(by: By | undefined): Promise<void> {
     const begunAt = this.#log.now;
     try {
@@ -34,7 +34,7 @@ export class Copying {
     }
   }
 
-  /** What a backup still copies once its thaw has been answered. */
+  /** Makes the part of the copies that a backup makes after the answer to its thaw. */
   async complete(): Promise<void> {
     const { database } = this.#rig;
     if (!database.complete) return;
@@ -51,7 +51,7 @@ export class Copying {
   }
 }
 
-/** Whose receipt a copy carries; torn by a copy that was not atomic, it is nobody's. */
+/** The hold whose receipt a copy carries; `null` for none, or for one torn by a copy that is not atomic. */
 async function holdIn(copy: string): Promise<HoldName | null> {
   const text = await readFile(join(copy, '.quiesce/receipt.json'), 'utf8').catch(() => null);
   try {

@@ -7,20 +7,20 @@ import type { Rig } from './rig.ts';
 export interface Injected {
   readonly kind: string;
   readonly step: string;
-  /** `missed`: its step was never reached, or there was nothing to hit. */
+  /** When it struck; `missed`: its step was never reached, or there was nothing to hit. */
   readonly at: number | 'missed';
-  /** When it was over; for faults of the engine the latest moment at which it can have hit. */
+  /** When it was over. For faults of the engine: the latest moment at which it can have struck. */
   readonly overAt?: number;
 }
 
-/** So long a process takes to begin, on a machine that does much else. */
-const BEGINS_WITHIN_MS = 6_000;
+/** How long a process may take to start on a busy machine. */
+const STARTS_WITHIN_MS = 6_000;
 const NEED_MOUNTS = ['state-full', 'volume-full', 'evidence-refused'];
 const WALL_JUMPS_S = [-86_400, -90, 45, 7_200, 400 * 86_400];
 
 /**
- * Carries out one fault: what kills does so before this returns. Resolves when it is over, `false`
- * where there was nothing to hit.
+ * Carries out one fault; a kill happens before this returns. Resolves when the fault is over; `false`:
+ * there was nothing to hit.
  */
 export async function inject(
   rig: Rig,
@@ -54,7 +54,7 @@ export async function inject(
     case 'net-reset':
       link.cut(kind === 'net-silent' ? 'silent' : 'reset');
       await sleep(lastsMs);
-      link.mend();
+      link.repair();
       return true;
     case 'evidence-removed':
       return await disks.removeEvidence();
@@ -86,8 +86,8 @@ export async function inject(
 }
 
 /**
- * Another sidecar starts on the volume, as a rollout brings it: while the first one lives it is not
- * ready, freezes nothing and has nothing to thaw.
+ * Starts another sidecar on the volume, as a rollout does. While the first one lives, the second one must
+ * not be ready and must not freeze.
  */
 async function startSecondSidecar(rig: Rig, lastsMs: number): Promise<boolean> {
   const { sidecar, log } = rig;
@@ -95,7 +95,7 @@ async function startSecondSidecar(rig: Rig, lastsMs: number): Promise<boolean> {
   const second = await rig.anotherSidecar();
   await second.start();
   try {
-    const deadline = performance.now() + BEGINS_WITHIN_MS;
+    const deadline = performance.now() + STARTS_WITHIN_MS;
     while ((await second.readiness()) === undefined && performance.now() < deadline) {
       await sleep(25);
     }
@@ -107,7 +107,7 @@ async function startSecondSidecar(rig: Rig, lastsMs: number): Promise<boolean> {
     const ours = pid !== undefined && sidecar.pid === pid && !rig.disks.evidenceLost;
     const idle = frozen === undefined || code === 'VOLUME_IN_USE';
     if (ours && (ready?.status === 200 || !idle)) {
-      rig.troubles.push(`beside a living sidecar the second one: ${said}`);
+      rig.troubles.push(`while the first sidecar was alive, the second one: ${said}`);
     }
     await second.api('POST', '/v1/thaw', { abandon: true }).catch(() => undefined);
     await sleep(lastsMs / 4);
@@ -136,7 +136,7 @@ async function downAndUp(rig: Rig, hard: boolean, downMs: number): Promise<boole
   return true;
 }
 
-/** Stops processes for a while; `false` where the first of them is not there. */
+/** Stops processes for a while; `false`: the first of them does not exist. */
 export async function pause(
   pids: readonly (number | undefined)[],
   lastsMs: number,
@@ -148,7 +148,7 @@ export async function pause(
   return true;
 }
 
-/** The whole server stands still: the parent first, so that it starts nobody new. */
+/** Stops all processes of the server, the parent first so that it starts no new ones. */
 async function pauseServer(rig: Rig, lastsMs: number): Promise<boolean> {
   const { pid } = rig.database;
   if (!send(pid, 'SIGSTOP')) return false;

@@ -8,7 +8,7 @@ import { play, type RunResult } from './play.ts';
 import { byKind, render, totals } from './report.ts';
 import { Rig } from './rig.ts';
 
-/** So many runs are sorted by mode, so that a mode's server and volume are made once for them. */
+/** Blocks of this many runs are sorted by mode, so that each mode's server and volume are made once per block. */
 const RUNS_A_BLOCK = 80;
 const RIG_ATTEMPTS = 3;
 
@@ -80,7 +80,7 @@ async function runAll(
   return results;
 }
 
-/** Another process may have taken a port that was free a moment ago: tried a few times. */
+/** Tries a few times: another process may take a port that was free a moment ago. */
 async function makeRig(mode: FaultMode, version: string): Promise<Rig> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -92,7 +92,7 @@ async function makeRig(mode: FaultMode, version: string): Promise<Rig> {
   }
 }
 
-/** What cannot be injected on this machine: those faults count as missed. */
+/** Faults that cannot be injected on this machine; they count as missed. */
 function lacks({ clock, mounts }: Rig): string[] {
   return [
     ...(clock.works ? [] : ['libfaketime is missing: no clock jumps']),

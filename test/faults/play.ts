@@ -8,20 +8,20 @@ import { Scenario } from './scenario.ts';
 import { RunLog } from './run-log.ts';
 import type { Rig } from './rig.ts';
 
-/** What came of one run. */
+/** The result of one run. */
 export interface RunResult {
   readonly run: number;
   readonly mode: string;
   readonly injected: readonly Injected[];
   readonly calls: readonly string[];
-  /** What the hook's freeze and thaw came to, by the receipt. */
+  /** The outcome of the main backup's freeze and thaw. */
   readonly outcome: 'consistent' | 'inconsistent' | 'not-frozen';
   readonly copies: number;
   readonly restored: number;
   readonly refused: number;
-  /** Successes that thaws were told. */
+  /** Successes that thaws reported. */
   readonly told: number;
-  /** Successes told for copies cut outside of the hold, by the limits that are known. */
+  /** Successes for copies cut outside of the hold that a known limit excuses. */
   readonly excused: number;
   readonly findings: readonly Finding[];
   readonly ms: number;
@@ -29,7 +29,7 @@ export interface RunResult {
   readonly log: string;
 }
 
-/** Plays one run and judges it. The rig is healed afterwards, unless a finding says otherwise. */
+/** Plays one run and judges it. Afterwards the rig is usable again, unless there is a finding. */
 export async function play(rig: Rig, run: number, plan: Plan): Promise<RunResult> {
   const begun = performance.now();
   const { mode } = rig;
@@ -44,7 +44,7 @@ export async function play(rig: Rig, run: number, plan: Plan): Promise<RunResult
   let [restored, refused, excused] = [0, 0, 0];
   try {
     await scenario.play();
-    log.note('everything is healed; the judge asks');
+    log.note('all faults are over; the judges start');
     await rig.heal();
     findings.push(...(await askWritable(rig)));
     findings.push(...(await endAll(rig, scenario, plan)));
@@ -52,7 +52,7 @@ export async function play(rig: Rig, run: number, plan: Plan): Promise<RunResult
     const ended = await scenario.readRecord();
     const { record } = scenario;
     const frozenAt = log.at('freeze returned') ?? Infinity;
-    // What was seen of several freezes cannot be told apart.
+    // The observed steps of several freezes cannot be attributed to one of them.
     const excuse = (text: string): void => {
       excused += 1;
       log.note(text);
@@ -116,8 +116,8 @@ export async function play(rig: Rig, run: number, plan: Plan): Promise<RunResult
 }
 
 /**
- * Runs do not depend on each other: what a late fault has stopped is back, and no thaw is still to come,
- * or one without an id would prove nothing in the next run.
+ * Makes the runs independent of each other. Whatever a late fault has stopped runs again, and no thaw is
+ * expected any more: otherwise a thaw without an id would prove nothing in the next run.
  */
 async function cleanUp(
   rig: Rig,
@@ -131,7 +131,7 @@ async function cleanUp(
     const receipts = body['receipts'] as readonly { readonly id: string }[];
     const ids = new Set([...receipts.map(({ id }) => id), ...freezes.map(({ id }) => id)]);
     for (const id of ids) await sidecar.api('POST', '/v1/thaw', id === undefined ? {} : { id });
-    // Those that bear no id are heard one at a time.
+    // Each thaw without an id counts for one expected thaw.
     for (const _ of freezes) await sidecar.api('POST', '/v1/thaw', {});
   } catch (error) {
     log.note(`not cleaned up: ${String(error)}`);
@@ -143,11 +143,11 @@ function isUndisturbed(plan: Plan): boolean {
   return plan.thaw === 'in-time' && alone && plan.ttlMs > 2_000;
 }
 
-/** Nothing is frozen any more, and nobody begins anew: the end of one freeze may begin another. */
+/** Ends all freezes, including those that start when another one ends. */
 async function endAll(rig: Rig, scenario: Scenario, plan: Plan): Promise<readonly Finding[]> {
   for (let seen = -1; seen !== scenario.actions;) {
     seen = scenario.actions;
-    // Leases of a second or so run out by themselves; long ones are ended, whoever's they are.
+    // Leases of about a second expire; longer ones are ended here.
     if (longest(plan) > 2_000) await scenario.calls.bySocket({ verb: 'abandon', by: 'end' });
     const stuck = await awaitThawed(rig, longest(plan));
     if (stuck.length > 0) return stuck;

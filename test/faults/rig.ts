@@ -12,7 +12,7 @@ import { Link } from './link.ts';
 import { Sidecar } from './sidecar.ts';
 import { RunLog } from './run-log.ts';
 
-/** Server, volume, writers, network and sidecar in one mode: made once, used by many runs. */
+/** Server, volume, writers, network and sidecar of one mode: made once, used by many runs. */
 export class Rig {
   readonly dir: string;
   readonly mode: FaultMode;
@@ -27,7 +27,7 @@ export class Rig {
   readonly #current: { log: RunLog };
   readonly #watchers: FSWatcher[] = [];
   #evidenceWatcher: FSWatcher | undefined;
-  /** What a fault has found wrong by itself. */
+  /** Problems found while a fault was carried out. */
   readonly troubles: string[] = [];
   #seconds = 0;
   #copies = 0;
@@ -56,7 +56,7 @@ export class Rig {
     this.sidecar.onLine = (line) => this.#onLogLine(line);
   }
 
-  /** Everything runs, and the sidecar is ready. */
+  /** Resolves when everything runs and the sidecar is ready. */
   static async make(mode: FaultMode, version: string): Promise<Rig> {
     const dir = await makeTempDir('qf-');
     let database: Database | undefined;
@@ -99,7 +99,7 @@ export class Rig {
     return { ...clock.env, ...database.env(link.port), QUIESCE_DATA_DIR: volume.path };
   }
 
-  /** A sidecar of another pod on the same volume, with a state of its own; it is not started yet. */
+  /** A sidecar of another pod on the same volume, with its own state. It is not started yet. */
   async anotherSidecar(): Promise<Sidecar> {
     this.#seconds += 1;
     const dir = join(this.dir, `second-${this.#seconds}`);
@@ -107,7 +107,7 @@ export class Rig {
     return new Sidecar(dir, this.#env);
   }
 
-  /** The folder may be another one by now. */
+  /** Watches `.quiesce/` again: the folder may have been removed and created again. */
   #watchEvidence(): void {
     this.#evidenceWatcher?.close();
     this.#evidenceWatcher = undefined;
@@ -117,12 +117,12 @@ export class Rig {
     this.#evidenceWatcher = watcher;
   }
 
-  /** File systems can be mounted here, and so be made full or read-only. */
+  /** Whether file systems can be mounted here, and so be made full or read-only. */
   get mounts(): boolean {
     return this.volume.kind === 'btrfs';
   }
 
-  /** The run that is on: who is told of steps. */
+  /** The log of the current run, which gets the steps. */
   get log(): RunLog {
     return this.#current.log;
   }
@@ -163,7 +163,7 @@ export class Rig {
     return await this.database.cut(`copy-${this.#copies}`);
   }
 
-  /** Waits until the sidecar reaches its database, which may give up by itself some time after a crash. */
+  /** Waits until the sidecar reaches its database, which may stop on its own some time after a crash. */
   async ready(): Promise<void> {
     const there = new AbortController();
     const serving = (async () => {
@@ -181,9 +181,9 @@ export class Rig {
     }
   }
 
-  /** Undoes all that a fault may have left on. */
+  /** Undoes everything that a fault may have left in effect. */
   async heal(): Promise<void> {
-    this.link.mend();
+    this.link.repair();
     this.clock.jump(0);
     this.sidecar.signal('SIGCONT');
     await this.disks.emptyState();

@@ -1,4 +1,4 @@
-/** What happened in one run, in order; times in milliseconds on a monotonic clock from its start. */
+/** The events of one run, in order. Times are milliseconds since its start, on a monotonic clock. */
 export class RunLog {
   readonly #begun = performance.now();
   readonly #lines: string[] = [];
@@ -13,7 +13,7 @@ export class RunLog {
     this.#lines.push(`${this.now.toFixed(1).padStart(9)}  ${text}`);
   }
 
-  /** A named step was reached: whoever waits for it acts now, before this returns. */
+  /** Records that a step was reached, and runs the acts that wait for it before it returns. */
   step(name: string): void {
     this.note(`· ${name}`);
     this.#reached.set(name, [...(this.#reached.get(name) ?? []), this.now]);
@@ -25,17 +25,17 @@ export class RunLog {
     return this.#reached.get(name)?.[0];
   }
 
-  /** Whenever a step was reached. */
+  /** All times at which a step was reached. */
   all(name: string): readonly number[] {
     return this.#reached.get(name) ?? [];
   }
 
-  /** When a step was last reached before that moment. */
+  /** When a step was last reached before a moment. */
   lastAt(name: string, before: number): number | undefined {
     return this.#reached.get(name)?.findLast((at) => at < before);
   }
 
-  /** Calls `act` when the step is reached next. */
+  /** Calls `act` when the step is reached the next time. */
   on(name: string, act: (at: number) => void): void {
     this.#waiting.set(name, [...(this.#waiting.get(name) ?? []), act]);
   }

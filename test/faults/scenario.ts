@@ -10,7 +10,7 @@ import { type By, type Called, mayEnd, type RunRecord } from './records.ts';
 import type { RunLog } from './run-log.ts';
 import type { Rig } from './rig.ts';
 
-/** Plays one plan on the rig: freeze, hold, cut, thaw, with all that goes wrong meanwhile. */
+/** Plays one plan on the rig: freeze, hold, cut, thaw, with the faults and calls planned for it. */
 export class Scenario {
   readonly calls: Calls;
   readonly #rig: Rig;
@@ -21,7 +21,7 @@ export class Scenario {
   readonly #injected: Injected[] = [];
   readonly #cuts: Promise<void>[] = [];
   readonly #acts: Promise<unknown>[] = [];
-  /** What the sidecar had on record before. */
+  /** The receipts that the sidecar had on record before the run. */
   #known: ReadonlySet<string> = new Set();
   #over = false;
 
@@ -71,8 +71,8 @@ export class Scenario {
   }
 
   /**
-   * Nothing more is measured or struck; to be called at the end of a run, whatever became of it. What
-   * a late step of the freeze has still struck is over when it resolves.
+   * Stops measuring and injecting. Call it at the end of every run. Resolves when faults triggered by a
+   * late step of the freeze are over.
    */
   async close(): Promise<void> {
     this.#over = true;
@@ -80,12 +80,12 @@ export class Scenario {
     await Promise.allSettled(this.#acts);
   }
 
-  /** How many acts have begun: faults, cuts, and calls beside the main backup's. */
+  /** How many acts have started: faults, cuts, and calls other than the main backup's. */
   get actions(): number {
     return this.#acts.length;
   }
 
-  /** Whatever has begun is over. */
+  /** Resolves when all acts that have started are over. */
   async waitUntilIdle(): Promise<void> {
     for (let seen = -1; seen !== this.#acts.length;) {
       seen = this.#acts.length;
@@ -93,7 +93,7 @@ export class Scenario {
     }
   }
 
-  /** Acts at the step itself where there is no delay: the one who is watched has not gone on yet. */
+  /** Without a delay, acts during the step itself: the observed process has not continued yet. */
   #when({ step, delayMs }: Anchor, act: () => Promise<void>): void {
     this.#log.on(step, () => {
       if (this.#over) return;
@@ -113,17 +113,17 @@ export class Scenario {
     this.#injected[index] = { ...entry, ...(hit ? { overAt: this.#log.now } : { at: 'missed' }) };
   }
 
-  /** The main backup's own hook; sent again where it heard nothing, if it is of that kind. */
+  /** Runs a hook of the main backup. Repeats it if it got no answer and the plan says so. */
   async #hook(verb: 'freeze' | 'thaw'): Promise<Called> {
     const { id, ttlMs, timeoutMs, wait, withThawId, retries } = this.#plan;
     const asked = { id, ttlMs, timeoutMs, wait };
     const fields = verb === 'freeze' ? asked : { id: withThawId ? id : undefined };
     const wanted = { verb, by: 'main', key: this.#keyOf(verb), ...fields } as const;
     let call = await this.calls.byShim(wanted);
-    // Killed, or nothing answered.
+    // It was killed, or got no answer.
     if (retries && /^(killed|3) /.test(call.outcome)) call = await this.calls.byShim(wanted);
     if (verb === 'thaw' || call.ok) this.#log.step(`${verb} returned`);
-    // Whoever was killed has heard nothing, and copies nothing more.
+    // A killed hook got no answer, so its backup copies nothing more.
     if (verb === 'thaw' && call.receipt) await this.#copying.complete();
     return call;
   }
@@ -177,10 +177,9 @@ export class Scenario {
   }
 
   /**
-   * Reads what the sidecar itself has on record: a success there is a claim too, also where nobody
-   * lived to hear of it.
+   * Reads the sidecar's own record: a success there counts as reported even if its caller was killed.
    *
-   * @returns the receipts of this run that have ended.
+   * @returns the receipts of the freezes of this run that have ended
    */
   async readRecord(): Promise<readonly Receipt[]> {
     const receipts = await this.#receipts();
@@ -202,7 +201,7 @@ export class Scenario {
     const { calledAt, acknowledged, key } = asked ?? { calledAt: now };
     this.#log.note(`the record of the sidecar calls ${id} consistent`);
     const times = { calledAt, returnedAt: now, acknowledged };
-    const outcome = asked ? 'on record' : 'on record, and nobody asked for a thaw';
+    const outcome = asked ? 'on record' : 'on record, and no call thawed it';
     const who = { verb: 'thaw', by: 'record', id, key, ttlMs: undefined } as const;
     this.calls.made.push({ ...who, ok: true, outcome, receipt, ...times });
   }
@@ -214,7 +213,7 @@ export class Scenario {
   }
 }
 
-/** Of a freeze that never held, too. */
+/** Identifies a freeze, even one that never held. */
 function nameOf({ id, requestedAt }: Receipt): string {
   return `${id} ${requestedAt}`;
 }
