@@ -1,8 +1,8 @@
 import type { Reporter, TestModule } from 'vitest/node';
 
 /**
- * Ends a run with one plain line a script can read, and fails a run in which anything was skipped:
- * a skipped engine is not a tested one.
+ * Ends a run with one plain line that a script can read. In CI it fails a run with skipped tests: a
+ * skipped engine is an untested one.
  */
 export default class ClosingLine implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly unknown[]): void {

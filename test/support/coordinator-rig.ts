@@ -12,7 +12,7 @@ import { ScriptedEngine } from './scripted-engine.ts';
 
 export const by = 'test';
 
-/** Coordinators with a scripted engine, on a real journal and a real volume in a folder of their own. */
+/** Coordinators with a scripted engine, and a real journal and a real volume in a temporary folder. */
 export class CoordinatorRig {
   readonly root: string;
   readonly engine = new ScriptedEngine();
@@ -53,7 +53,7 @@ export class CoordinatorRig {
     });
   }
 
-  /** The next process, after this one has died with whatever was open. */
+  /** The coordinator of the next process, after this one has died with its freeze open. */
   async next(change: Partial<CoordinatorDeps> = {}): Promise<Coordinator> {
     const coordinator = this.coordinator(change);
     await coordinator.load();

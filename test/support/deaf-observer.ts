@@ -1,6 +1,6 @@
 import type { FreezeObserver } from '../../src/freeze/runner.ts';
 
-/** For tests in which no metric matters. */
+/** Ignores all events, for tests that do not look at metrics. */
 export const silentObserver: FreezeObserver = {
   hookRun: () => undefined,
   consistency: () => undefined,

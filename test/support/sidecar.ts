@@ -10,13 +10,13 @@ const START_ATTEMPTS = 5;
 
 export interface Reply {
   readonly status: number;
-  // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers of any shape
+  // oxlint-disable-next-line typescript/no-explicit-any -- tests read answers of any shape
   readonly body: any;
 }
 
 /**
- * A real `quiesce sidecar` of the built command, in a folder of its own, that can be killed and
- * started again on the same state.
+ * A real `quiesce sidecar` of the built command, in its own folder. It can be killed and restarted on
+ * the same state.
  */
 export class TestSidecar {
   readonly dir: string;
@@ -28,7 +28,7 @@ export class TestSidecar {
   #child: ChildProcess | undefined;
   readonly #user: { readonly uid: number; readonly gid: number } | undefined;
 
-  /** @param user whom it runs as; default: who this is. */
+  /** @param user the user it runs as; default: that of this process */
   constructor(
     dir: string,
     env: Readonly<Record<string, string>>,
@@ -62,7 +62,7 @@ export class TestSidecar {
       try {
         return await this.#start(until);
       } catch (error) {
-        // A port that was free a moment ago may have been taken meanwhile.
+        // Another process may have taken a port that was free a moment ago.
         const [, taken] = /:(\d+) \(EADDRINUSE\)/.exec(this.output.slice(before)) ?? [];
         const chosen = [this.controlPort, this.metricsPort].includes(Number(taken));
         if (!chosen || attempt === START_ATTEMPTS) throw error;
@@ -103,7 +103,7 @@ export class TestSidecar {
     }
   }
 
-  /** Runs it to its end, for starts that must fail. */
+  /** Runs it until it ends, for starts that must fail. */
   async refuse(): Promise<Finished> {
     const addresses = { QUIESCE_CONTROL_ADDR: 'off', QUIESCE_METRICS_ADDR: 'off' };
     return await runCli(['sidecar'], { ...addresses, ...this.env }, AbortSignal.timeout(10_000));
@@ -125,7 +125,7 @@ export class TestSidecar {
     return runCli(args, { QUIESCE_SOCKET: this.socket });
   }
 
-  /** One request over the control socket, or over loopback TCP. */
+  /** Sends one request over the control socket, or over loopback TCP. */
   async api(
     method: string,
     path: string,
