@@ -19,7 +19,7 @@ export class Relay {
     return relay;
   }
 
-  /** Listens, after `down` on the same port as before. */
+  /** Listens; after `close`, on the same port as before. */
   async open(): Promise<void> {
     if (this.#server) return;
     const server = createServer((near) => this.#accept(near));

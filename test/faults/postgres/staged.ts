@@ -51,11 +51,11 @@ class StagedDatabase extends PostgresDatabase {
     const { step } = this.options;
     if (!existsSync(path)) return step('staging removed');
     step('staging begun');
-    const within = watch(path, (_, name) => {
+    const watcher = watch(path, (_, name) => {
       if (name === 'manifest.json' && existsSync(join(path, name))) step('manifest written');
     });
-    within.on('error', () => undefined);
-    this.#watchers.push(within);
+    watcher.on('error', () => undefined);
+    this.#watchers.push(watcher);
   }
 
   async cut(name: string): Promise<Copy> {
