@@ -28,7 +28,8 @@ export class CoordinatorRig {
   }
 
   async remove(): Promise<void> {
-    await rm(this.root, { recursive: true, force: true });
+    // A freeze that expired may still be writing its journal here; ENOTEMPTY is then retried.
+    await rm(this.root, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 
   get receiptPath(): string {
