@@ -1,18 +1,18 @@
-/** One entry of the catalogue: how an error leaves the HTTP API and the command line. */
+/** One entry of the catalogue: how the HTTP API and the command line report an error. */
 export interface ErrorSpec {
   /** HTTP status. */
   readonly status: number;
   /** Exit code of the CLI. */
   readonly exit: number;
-  /** What the error means, for the operator's page. */
+  /** The meaning of the error, for docs/errors.md. */
   readonly meaning: string;
-  /** What to do, used where the thrower knows nothing better. */
+  /** What to do; an error may carry a more specific hint. */
   readonly hint: string;
 }
 
 /**
- * Every error a user can meet. `docs/errors.md` is generated from this table, and names and exit
- * codes in it are a contract.
+ * All errors that a user can get. `docs/errors.md` is generated from this table. Codes and exit codes
+ * are a contract.
  *
  * Exit codes: 1 unexpected · 2 usage · 3 sidecar not reachable · 4 held by another freeze ·
  * 5 engine failed (rolled back) · 6 timeout (rolled back) · 7 not consistent or nothing frozen.
@@ -28,8 +28,8 @@ export const catalogue = {
     status: 500,
     exit: 2,
     meaning:
-      'The configuration has unknown, missing or malformed settings; all are listed at once.',
-    hint: 'Mend the settings named and start again.',
+      'The configuration has unknown, missing or malformed settings; the message lists all of them.',
+    hint: 'Fix the settings that the message lists and start again.',
   },
   SOCKET_IN_USE: {
     status: 500,
@@ -42,13 +42,13 @@ export const catalogue = {
     status: 500,
     exit: 2,
     meaning: 'The control socket cannot be created at its path.',
-    hint: 'Point QUIESCE_SOCKET at a path in a writable directory where no other file lies.',
+    hint: 'Point QUIESCE_SOCKET at a path in a writable directory that is not taken by another file.',
   },
   SIDECAR_UNREACHABLE: {
     status: 503,
     exit: 3,
     meaning: 'Nothing answers on the control socket.',
-    hint: 'Check that the quiesce container runs and that QUIESCE_SOCKET names its socket.',
+    hint: 'Check that the quiesce container runs and that QUIESCE_SOCKET is the path of its socket.',
   },
   BAD_REQUEST: {
     status: 400,
@@ -66,12 +66,12 @@ export const catalogue = {
     status: 422,
     exit: 2,
     meaning: 'A field of the request is unknown, missing, of the wrong type or out of bounds.',
-    hint: 'Mend the field named and call again; nothing was changed.',
+    hint: 'Fix the field that the message names and call again; nothing was changed.',
   },
   BODY_TOO_LARGE: {
     status: 413,
     exit: 2,
-    meaning: 'The request body is larger than 64 KiB (8 MiB where the webhook is asked).',
+    meaning: 'The request body is larger than 64 KiB (8 MiB for the webhook).',
     hint: 'Send only the documented fields.',
   },
   UNSUPPORTED_MEDIA_TYPE: {
@@ -83,27 +83,27 @@ export const catalogue = {
   REQUEST_TIMEOUT: {
     status: 408,
     exit: 2,
-    meaning: 'The request did not arrive whole within 10 s.',
-    hint: 'Send headers and body at once.',
+    meaning: 'The request did not arrive completely within 10 s.',
+    hint: 'Send headers and body without a pause.',
   },
   EXPECTATION_FAILED: {
     status: 417,
     exit: 2,
-    meaning: 'The request has an Expect header that asks for something other than 100-continue.',
+    meaning: 'The request has an Expect header with a value other than 100-continue.',
     hint: 'Send the request without an Expect header.',
   },
   HEADERS_TOO_LARGE: {
     status: 431,
     exit: 2,
-    meaning: 'The request has more than 100 headers, or more than 16 KiB of them.',
-    hint: 'Send only the headers that are needed.',
+    meaning: 'The request has more than 100 headers, or headers larger than 16 KiB in total.',
+    hint: 'Send only the necessary headers.',
   },
   TOO_MANY_CONNECTIONS: {
     status: 503,
     exit: 3,
     meaning:
-      'More connections are open than a listener keeps, and this one had not sent a whole request; or too many requests wait on one connection.',
-    hint: 'Send the request at once after connecting, and close the connection after the answer.',
+      'More connections are open than a listener keeps, and this one had not sent a complete request; or too many requests wait on one connection.',
+    hint: 'Send the request immediately after connecting, and close the connection after the answer.',
   },
   HOST_REFUSED: {
     status: 403,
@@ -121,7 +121,7 @@ export const catalogue = {
   UNAUTHORIZED: {
     status: 401,
     exit: 2,
-    meaning: 'The loopback port wants a bearer token and got none, or a wrong one.',
+    meaning: 'The loopback port requires a bearer token, and the request has none or a wrong one.',
     hint: "Send 'authorization: Bearer …' with the token in QUIESCE_CONTROL_TOKEN, or use the Unix socket.",
   },
   NOT_FOUND: {
@@ -134,7 +134,7 @@ export const catalogue = {
     status: 405,
     exit: 2,
     meaning: 'The route exists, but not with this method.',
-    hint: 'The Allow header of the answer names the methods.',
+    hint: 'The Allow header of the answer lists the methods.',
   },
   RECEIPT_NOT_FOUND: {
     status: 404,
@@ -152,20 +152,20 @@ export const catalogue = {
     status: 409,
     exit: 4,
     meaning:
-      'Another living sidecar uses the data volume, as the pod before this one does in a rollout; nothing was touched.',
-    hint: 'Freeze through that sidecar, or wait until it has ended: this one then takes over by itself.',
+      'Another living sidecar uses the data volume, as the previous pod does during a rollout; nothing was changed.',
+    hint: 'Freeze through that sidecar, or wait until it has ended: this one then takes over.',
   },
   FREEZE_TIMEOUT: {
     status: 504,
     exit: 6,
     meaning: 'The hold was not in place by the timeout; everything was rolled back.',
-    hint: 'Look for a slow checkpoint or a stalled server, or give --timeout more time (below the hook timeout).',
+    hint: 'Look for a slow checkpoint or a stalled server, or raise --timeout (below the hook timeout).',
   },
   FREEZE_ABORTED: {
     status: 409,
     exit: 5,
     meaning: 'The freeze was ended before its hold was in place; everything was rolled back.',
-    hint: 'Somebody thawed, the caller went away or the sidecar is stopping: see its log, then freeze again.',
+    hint: 'A thaw came, the caller went away or the sidecar is stopping: see its log, then freeze again.',
   },
   COPY_UNSUPPORTED: {
     status: 422,
@@ -176,53 +176,54 @@ export const catalogue = {
   NOT_FROZEN: {
     status: 409,
     exit: 7,
-    meaning: 'There is nothing to thaw: no such freeze is or was held.',
+    meaning: 'There is nothing to thaw: no such freeze is held or on record.',
     hint: 'If a backup expected a freeze, treat that backup as failed.',
   },
   ALREADY_THAWED: {
     status: 409,
     exit: 7,
     meaning:
-      'The freeze was thawed before, and its success was told to that thaw: a success is told once.',
-    hint: 'If that thaw was not yours, mark the backup as failed: its copy may have been cut after the release. A retry of the very same call carries its Idempotency-Key.',
+      'The freeze was thawed before, and that thaw reported its success: a success is reported once.',
+    hint: 'If that thaw was not yours, mark the backup as failed: its copy may have been cut after the release. To retry a call, send it again with the same Idempotency-Key.',
   },
   IDEMPOTENCY_KEY_REUSED: {
     status: 422,
     exit: 2,
-    meaning: 'The Idempotency-Key came before, with another route or another body.',
-    hint: 'Give each call a key of its own, and repeat it only for a retry of the very same call.',
+    meaning:
+      'The Idempotency-Key was used before: with another route or body, or for a freeze that has ended while another one is open.',
+    hint: 'Give each call its own key, and repeat a key only to retry the same call.',
   },
   NOT_CONSISTENT: {
     status: 409,
     exit: 7,
     meaning:
-      'The database is released, but the hold did not last: a copy made meanwhile proves nothing.',
-    hint: 'Mark the backup as failed; the reasons in the receipt say what ended the hold.',
+      'The database is released, but the hold is not proven: a copy made during it proves nothing.',
+    hint: 'Mark the backup as failed; the reasons in the receipt say why.',
   },
   NOT_VERIFIED: {
     status: 409,
     exit: 7,
     meaning: 'The running database was not proven to contain what the receipt promises.',
-    hint: 'The differences name what is missing or could not be proven.',
+    hint: 'The failed checks say what is missing or could not be proven.',
   },
   JOURNAL_FAILED: {
     status: 503,
     exit: 5,
     meaning:
       'The state directory cannot be written, so a freeze could not survive a crash; nothing was frozen.',
-    hint: 'Make QUIESCE_STATE_DIR writable and give it space.',
+    hint: 'Make QUIESCE_STATE_DIR writable and make sure that it has free space.',
   },
   SHUTTING_DOWN: {
     status: 503,
     exit: 5,
-    meaning: 'The sidecar is stopping and takes no new freeze.',
-    hint: 'Call again when it has started anew.',
+    meaning: 'The sidecar is stopping and accepts no new freeze.',
+    hint: 'Call again when it has restarted.',
   },
   ENGINE_UNREACHABLE: {
     status: 502,
     exit: 5,
     meaning: 'The database does not answer.',
-    hint: 'Check that the server runs and that the connection settings of the sidecar name it.',
+    hint: 'Check that the server runs and that the connection settings of the sidecar point to it.',
   },
   ENGINE_STARTING: {
     status: 502,
@@ -234,8 +235,8 @@ export const catalogue = {
     status: 503,
     exit: 5,
     meaning:
-      'Verifications of this database are done one at a time, and others took all of the time.',
-    hint: 'Call again when they are done; a deep check can take minutes.',
+      'Verifications of this database run one at a time, and earlier ones took all of the time.',
+    hint: 'Call again when they have ended; a deep check can take minutes.',
   },
   ENGINE_AUTH: {
     status: 502,
@@ -252,70 +253,71 @@ export const catalogue = {
   ENGINE_TLS: {
     status: 502,
     exit: 5,
-    meaning: 'TLS to the database failed or does not meet the mode asked for.',
+    meaning: 'TLS to the database failed or does not meet the configured mode.',
     hint: 'Check the TLS mode, the root certificate and the host name.',
   },
   ENGINE_VERSION: {
     status: 502,
     exit: 5,
-    meaning: 'The version of the database is not one this engine was measured on.',
-    hint: 'Use a supported version, or a release of quiesce that knows this one.',
+    meaning: 'This engine does not support the version of the database.',
+    hint: 'Use a supported version, or a release of quiesce that supports this one.',
   },
   ENGINE_POOLER: {
     status: 502,
     exit: 5,
-    meaning: 'A connection pooler stands between the sidecar and the database.',
+    meaning: 'A connection pooler is between the sidecar and the database.',
     hint: 'Connect the sidecar directly to the database server.',
   },
   ENGINE_DATA_MISMATCH: {
     status: 502,
     exit: 5,
-    meaning: 'The data under QUIESCE_DATA_DIR belongs to another server than the one connected.',
+    meaning:
+      'The data under QUIESCE_DATA_DIR belongs to another server than the one that the sidecar is connected to.',
     hint: 'Mount the volume of this server, or connect to the server of this volume.',
   },
   ENGINE_REPLAY_PAUSED: {
     status: 502,
     exit: 5,
-    meaning: 'Replay on the standby was paused by somebody else before the freeze.',
-    hint: 'Find out who paused it and why; then, if it may go on: SELECT pg_wal_replay_resume();',
+    meaning: 'Replay on the standby was already paused before the freeze, and not by quiesce.',
+    hint: 'Find out who paused it and why; then, if it may continue: SELECT pg_wal_replay_resume();',
   },
   ENGINE_NOT_STREAMING: {
     status: 502,
     exit: 5,
     meaning:
-      'The replica receives nothing from its primary, or cannot ask it, so how far behind it is cannot be known.',
-    hint: 'Mend replication (PostgreSQL: pg_stat_wal_receiver and pg_stat_replication; Redis: INFO replication) and freeze again.',
+      'The replica receives nothing from its primary, or cannot query it, so its lag is unknown.',
+    hint: 'Fix replication (PostgreSQL: pg_stat_wal_receiver and pg_stat_replication; Redis: INFO replication) and freeze again.',
   },
   ENGINE_NO_PERSISTENCE: {
     status: 502,
     exit: 5,
-    meaning: 'The server keeps nothing on disk: a copy of its volume has nothing to restore.',
+    meaning: 'The server stores nothing on disk: a copy of its volume has nothing to restore.',
     hint: 'Turn on persistence (for Redis: appendonly yes, or save points), or leave this server out of the backup.',
   },
   ENGINE_RESOURCES: {
     status: 502,
     exit: 5,
-    meaning: 'Memory, disk space or time would not suffice for the freeze; nothing was held.',
-    hint: 'Give the server what the message names, and freeze again.',
+    meaning: 'There is not enough memory, disk space or time for the freeze; nothing was held.',
+    hint: 'Give the server the resource that the message names, and freeze again.',
   },
   ENGINE_LOCKED: {
     status: 502,
     exit: 5,
-    meaning: 'Somebody else holds the fsync lock of the server (MongoDB).',
-    hint: 'Find out who locked it and why; then, if it may end: db.fsyncUnlock() as an administrator.',
+    meaning: 'Another client holds the fsync lock of the server (MongoDB).',
+    hint: 'Find out who locked it and why; then, if it may be released: db.fsyncUnlock() as an administrator.',
   },
   ENGINE_MAJORITY: {
     status: 502,
     exit: 5,
-    meaning:
-      'With this member frozen the replica set could not elect a primary any more (MongoDB).',
+    meaning: 'With this member frozen the replica set could no longer elect a primary (MongoDB).',
     hint: 'Bring the other members up (rs.status()) and freeze again, or freeze a member without a vote.',
   },
   ENGINE_BEHIND: {
     status: 502,
     exit: 5,
-    meaning: 'This member lacks what its primary has, and will not or cannot be known to get it.',
-    hint: 'Mend replication (rs.status()) and freeze again, or freeze another member.',
+    meaning:
+      'This member lacks writes that its primary has, and it will not get them or that cannot be known.',
+    hint: 'Fix replication (rs.status()) and freeze again, or freeze another member.',
   },
   ENGINE_ROLE: {
     status: 502,
@@ -327,19 +329,19 @@ export const catalogue = {
     status: 502,
     exit: 5,
     meaning:
-      'The database failed at a step of the freeze, thaw or query; what was begun is rolled back.',
-    hint: 'The message carries the database’s own words.',
+      'The database failed during a freeze, a thaw or a query; a freeze in progress is rolled back.',
+    hint: 'The message contains the error of the database.',
   },
   RESTORE_RECEIPT_INVALID: {
     status: 422,
     exit: 7,
-    meaning: 'The receipt on the volume cannot be read or does not belong to the data beside it.',
+    meaning: 'The receipt on the volume cannot be read or does not belong to the data next to it.',
     hint: 'Restore the volume again; a copy with a damaged receipt proves nothing.',
   },
   RESTORE_SERVER_RUNNING: {
     status: 409,
     exit: 5,
-    meaning: 'A server runs on the data, so nothing may be put in place.',
+    meaning: 'A server runs on the data, so prepare-restore must not change it.',
     hint: 'Stop the server, or run prepare-restore as an init container.',
   },
   RESTORE_DATA_PAST: {
@@ -352,7 +354,7 @@ export const catalogue = {
   RESTORE_INCOMPLETE: {
     status: 409,
     exit: 7,
-    meaning: 'The copy lacks something the receipt needs, for PostgreSQL WAL up to the freeze.',
+    meaning: 'The copy lacks something the receipt needs, such as PostgreSQL WAL up to the freeze.',
     hint: 'This copy was not cut atomically or was damaged: use another backup.',
   },
   RESTORE_UNWRITABLE: {
@@ -365,21 +367,21 @@ export const catalogue = {
     status: 422,
     exit: 2,
     meaning:
-      'A Kubernetes manifest cannot be read, has annotations that cannot be followed, or nothing to inject.',
-    hint: 'Mend what is named; quiesce.dev/inject: "true" is a label of the pod template.',
+      'A Kubernetes manifest cannot be read, has invalid annotations, or has nothing to inject.',
+    hint: 'Fix what the message names; quiesce.dev/inject: "true" is a label of the pod template.',
   },
   CLUSTER_UNREACHABLE: {
     status: 503,
     exit: 2,
     meaning:
-      'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig names none.',
+      'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig has no cluster.',
     hint: 'Check KUBECONFIG and --context: kubectl get namespaces must work with them.',
   },
   INTERNAL: {
     status: 500,
     exit: 1,
     meaning: 'Something unexpected failed inside quiesce.',
-    hint: 'See the log of the sidecar, and report it.',
+    hint: 'See the log of the sidecar, and report the error.',
   },
 } as const satisfies Record<string, ErrorSpec>;
 
@@ -399,11 +401,14 @@ interface ErrorOptions {
   /** The field, flag or setting at fault. */
   readonly field?: string;
   readonly cause?: unknown;
-  /** What travels beside the error in an answer, e.g. the receipt of a failed thaw. */
+  /** Data sent with the error in an answer, such as the receipt of a failed thaw. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** An error a user may see: its message carries no secret. Throw it; the edges answer or exit by it. */
+/**
+ * An error for users: its message contains no secret. The HTTP API answers with its status and body, the
+ * command line exits with its exit code.
+ */
 export class QuiesceError extends Error {
   override readonly name = 'QuiesceError';
   readonly code: ErrorCode;
@@ -433,7 +438,7 @@ export class QuiesceError extends Error {
   }
 }
 
-/** Makes any thrown value one a user may see; the text of an unexpected one stays in the log. */
+/** Turns any thrown value into an error for users. The text of an unexpected one goes to the log only. */
 export function toQuiesceError(error: unknown): QuiesceError {
   if (error instanceof QuiesceError) return error;
   return new QuiesceError('INTERNAL', 'Something unexpected failed; the log says what.', {

@@ -18,10 +18,10 @@ const SECRET_NAMES = [
   'QUIESCE_CONTROL_TOKEN',
 ];
 
-/** JSON lines on stdout. Secrets are taken out by name, and out of any text by shape. */
+/** Logs JSON lines to stdout. Redacts secrets by field name, and in any text by their shape. */
 export function createLogger(options: {
   readonly level: LogLevel;
-  /** Stands in every line, e.g. app and engine. */
+  /** Fields of every line, such as app and engine. */
   readonly base?: Readonly<Record<string, string>>;
   readonly destination?: DestinationStream;
 }): Logger {
@@ -41,7 +41,7 @@ export function createLogger(options: {
   );
 }
 
-/** Takes passwords in URLs, `password=…` and bearer tokens out of a line of log. */
+/** Redacts passwords in URLs, `password=…` and bearer tokens in a log line. */
 export function scrub(line: string): string {
   return line
     .replaceAll(/([a-z][a-z0-9+.-]*:\/\/[^\s:@/"\\]*):[^\s@"\\]+@/gi, '$1:[redacted]@')

@@ -11,11 +11,14 @@ describe('a duration', () => {
     [3_600_000, '1 h'],
     [9_000_000, '2 h 30 min'],
     [LONGEST_MS, '24 h'],
-  ])('of %d ms reads %s', (ms, text) => {
+  ])('of %d ms is written as %s', (ms, text) => {
     expect(formatDuration(ms)).toBe(text);
   });
 
-  it.each(['', '10', '-5s', '1m30s', '10 s', '1d', '9999999999h', '10m\n'])('is not %j', (text) => {
-    expect(parseDuration(text)).toBeUndefined();
-  });
+  it.each(['', '10', '-5s', '1m30s', '10 s', '1d', '9999999999h', '10m\n'])(
+    'cannot be written as %j',
+    (text) => {
+      expect(parseDuration(text)).toBeUndefined();
+    },
+  );
 });

@@ -14,7 +14,7 @@ afterEach(async () => {
 
 const path = (): string => join(dir, 'kept.json');
 
-describe('room that is reserved for a file', () => {
+describe('space reserved for a file', () => {
   it('is on the disk before the file has its name', async () => {
     await reserveDurably(path(), 512, { mode: 0o600 });
     const [name = ''] = await readdir(dir);
@@ -22,7 +22,7 @@ describe('room that is reserved for a file', () => {
     expect((await stat(join(dir, name))).size).toBe(512);
   });
 
-  it('is filled with the text and then with blanks, and nothing else is left', async () => {
+  it('is filled with the text and padded with blanks, and leaves no other file', async () => {
     const room = await reserveDurably(path(), 512, { mode: 0o640 });
     await room.fill('{"id":"a"}\n');
     const text = await readFile(path(), 'utf8');
@@ -33,26 +33,26 @@ describe('room that is reserved for a file', () => {
     expect(await readdir(dir)).toEqual(['kept.json']);
   });
 
-  it('takes a longer text, too, whole', async () => {
+  it('also takes all of a longer text', async () => {
     const room = await reserveDurably(path(), 16, { mode: 0o600 });
     const long = 'ä'.repeat(5_000);
     await room.fill(long);
     expect(await readFile(path(), 'utf8')).toBe(`${long}\n`);
   });
 
-  it('replaces what had the name before', async () => {
+  it('replaces the file that had the name before', async () => {
     await (await reserveDurably(path(), 64, { mode: 0o600 })).fill('old');
     await (await reserveDurably(path(), 64, { mode: 0o600 })).fill('new');
     expect((await readFile(path(), 'utf8')).trim()).toBe('new');
   });
 
-  it('leaves nothing where it is given back', async () => {
+  it('leaves nothing after it was discarded', async () => {
     const room = await reserveDurably(path(), 512, { mode: 0o600 });
     await room.discard();
     expect(await readdir(dir)).toEqual([]);
   });
 
-  it('fails where there is none, and then leaves nothing either', async () => {
+  it('cannot be reserved in a missing folder', async () => {
     await rm(dir, { recursive: true });
     await expect(reserveDurably(path(), 512, { mode: 0o600 })).rejects.toThrow('ENOENT');
   });

@@ -11,7 +11,7 @@ import { makeTempDir, startServer } from './support/postgres.ts';
 import { RedisServer } from './support/redis.ts';
 import { TestSidecar } from './support/sidecar.ts';
 
-/** Of an idle sidecar over an empty server: bench/results.md has what is measured in quiet. */
+/** Memory of an idle sidecar, relative to an empty server. bench/results.md has measurements from an idle machine. */
 const LIMIT = 1.45;
 const IDLE_AFTER_S = 30;
 const STEADY_FOR_S = 5;
@@ -21,7 +21,7 @@ const SETTLES_WITHIN_S = 60;
 const fromDriver = createRequire(createRequire(import.meta.url).resolve('mongodb'));
 const { saslprep } = fromDriver('@mongodb-js/saslprep') as { saslprep: (text: string) => string };
 
-// What a shell sets for its Nodes would be in both measurements, and hide the one in the other.
+// Node settings of the shell would change both measurements and hide a difference between them.
 for (const name of Object.keys(process.env)) {
   if (!(name in cleanEnvironment()) && /^(?:NODE_|OPENSSL_|MALLOC_|UV_)/.test(name)) {
     delete process.env[name];
@@ -39,8 +39,8 @@ async function residentMb(pid: number | undefined): Promise<number> {
 }
 
 /**
- * What it takes once that stays as it is, in MB. What starting up has left behind is collected when V8
- * finds itself idle, some ten seconds later; a value in between would say nothing.
+ * Memory in MB once it is steady. V8 collects the garbage of the start once it is idle, some ten seconds
+ * later; a value from before says nothing.
  */
 async function settled({ pid }: TestSidecar): Promise<number> {
   const seen: number[] = [];
@@ -54,7 +54,7 @@ async function settled({ pid }: TestSidecar): Promise<number> {
   throw new Error(`its memory does not settle: ${last().map(Math.round).join(' ')} MB`);
 }
 
-test('no bundle holds a letter that would double what it takes in memory', async () => {
+test('no bundle has a character beyond Latin-1, which would double its memory', async () => {
   const folder = join(dirname(cliPath()), 'commands');
   const names = (await readdir(folder)).filter((name) => name.endsWith('.mjs'));
   expect(names.length).toBeGreaterThan(3);
@@ -64,7 +64,7 @@ test('no bundle holds a letter that would double what it takes in memory', async
   }
 });
 
-test('no bundle holds the tables of host names and the tracer that a sidecar does without', async () => {
+test('no bundle has the host name tables or the tracer, which a sidecar does not need', async () => {
   const folder = join(dirname(cliPath()), 'commands');
   for (const name of (await readdir(folder)).filter((file) => file.endsWith('.mjs'))) {
     const text = await readFile(join(folder, name), 'utf8');
@@ -73,7 +73,7 @@ test('no bundle holds the tables of host names and the tracer that a sidecar doe
   }
 });
 
-test('printable ASCII is a prepared password as it is, so that its tables need not be loaded', () => {
+test('SASLprep leaves printable ASCII unchanged, so a sidecar need not load its tables for it', () => {
   const letters = Array.from({ length: 95 }, (_, at) => String.fromCharCode(32 + at));
   for (const letter of letters) expect(saslprep(letter)).toBe(letter);
   expect(saslprep(letters.join(''))).toBe(letters.join(''));
@@ -81,12 +81,12 @@ test('printable ASCII is a prepared password as it is, so that its tables need n
   expect(() => saslprep('\u0007')).toThrow('Prohibited');
 });
 
-interface Beside {
+interface StartedServer {
   readonly env: Record<string, string>;
   readonly stop: () => Promise<unknown>;
 }
 
-const ENGINES: Readonly<Record<string, (dir: string) => Promise<Beside>>> = {
+const ENGINES: Readonly<Record<string, (dir: string) => Promise<StartedServer>>> = {
   postgres: async () => {
     const server = await startServer({ major: 17 });
     return { env: server.roleEnv, stop: () => server.stop() };
@@ -102,8 +102,8 @@ const ENGINES: Readonly<Record<string, (dir: string) => Promise<Beside>>> = {
   },
 };
 
-/** A sidecar that has reached its server. */
-async function sidecarBeside(start: (dir: string) => Promise<Beside>): Promise<TestSidecar> {
+/** Starts a server and its sidecar. @returns the sidecar once it is ready */
+async function sidecarOf(start: (dir: string) => Promise<StartedServer>): Promise<TestSidecar> {
   const dir = await makeTempDir();
   undo.push(() => rm(dir, { recursive: true, force: true }));
   const { env, stop } = await start(dir);
@@ -116,7 +116,7 @@ async function sidecarBeside(start: (dir: string) => Promise<Beside>): Promise<T
 test.each(Object.entries(ENGINES))(
   'an idle sidecar of %s settles at less than 1.45 times the memory of an empty server',
   async (_engine, start) => {
-    const sidecar = await sidecarBeside(start);
+    const sidecar = await sidecarOf(start);
     const script = "require('node:http').createServer().listen(0)";
     const empty = spawn(process.execPath, ['-e', script], { stdio: 'ignore' });
     undo.push(() => empty.kill('SIGKILL'));
@@ -125,8 +125,8 @@ test.each(Object.entries(ENGINES))(
   120_000,
 );
 
-test('a password beyond ASCII opens MongoDB, too', async () => {
-  const sidecar = await sidecarBeside(async (dir) => {
+test('a password beyond ASCII works for MongoDB', async () => {
+  const sidecar = await sidecarOf(async (dir) => {
     const server = await startStandalone(join(dir, 'db'));
     const [username, pwd] = ['umlaut', 'pässwörd\u00AD'];
     const roles = [{ role: await roleOf(server), db: 'admin' }];
@@ -143,7 +143,7 @@ async function roleOf(server: Mongod): Promise<string> {
   return (users as { roles: { role: string }[] }[])[0]?.roles[0]?.role ?? '';
 }
 
-test('V8 knows the flags that a sidecar sets, and so says nothing of them', async () => {
-  const sidecar = await sidecarBeside(ENGINES['redis'] as (typeof ENGINES)[string]);
+test('V8 knows the flags that a sidecar sets: it prints no warning about them', async () => {
+  const sidecar = await sidecarOf(ENGINES['redis'] as (typeof ENGINES)[string]);
   expect(sidecar.output.split('\n').filter((line) => !/^(?:\{|$)/.test(line))).toEqual([]);
 });

@@ -7,7 +7,7 @@ const seriesOf = (text: string) =>
   text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
 
 describe('metrics', () => {
-  it('claim nothing about what never happened', async () => {
+  it('export no series about an event that never happened', async () => {
     const series = seriesOf(await createMetrics({ app: 'shop', engine: 'postgres' }).text());
     const own = series.filter((line) => line.startsWith('stateful_backup_'));
     expect(own.sort()).toEqual([
@@ -18,7 +18,7 @@ describe('metrics', () => {
     expect(series.filter((line) => line.startsWith('process_'))).toHaveLength(3);
   });
 
-  it('tell the story of a freeze', async () => {
+  it('report a freeze from its hold to its end', async () => {
     const metrics = createMetrics({ app: 'shop', engine: 'postgres' });
     metrics.hookRun('freeze', 'success', 0.3);
     metrics.frozen(new Date(1_700_000_000_500));
@@ -53,7 +53,7 @@ describe('metrics', () => {
     ).toBe(true);
   });
 
-  it('escape what an application is called', async () => {
+  it('escape the name of the application', async () => {
     const text = await createMetrics({ app: 'a"b\\c', engine: 'redis' }).text();
     expect(text).toContain('app="a\\"b\\\\c"');
   });
@@ -68,7 +68,7 @@ describe('metrics', () => {
 });
 
 describe('the log', () => {
-  it('holds no secret, by name or by shape', () => {
+  it('contains no secret, whether known by its name or by its shape', () => {
     const lines: string[] = [];
     const logger = createLogger({
       level: 'info',

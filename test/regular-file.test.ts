@@ -15,13 +15,13 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-it('reads a file, also through a link', async () => {
+it('reads a file, even through a link', async () => {
   await writeFile(join(dir, 'file'), 'tëxt\n');
   await symlink('file', join(dir, 'link'));
   expect(await readRegular(join(dir, 'link'))).toBe('tëxt\n');
 });
 
-it('refuses at once what is no regular file: a FIFO nobody writes to, a socket, a folder, a device', async () => {
+it('immediately refuses a FIFO without a writer, a socket, a folder and a device', async () => {
   await promisify(execFile)('mkfifo', [join(dir, 'fifo')]);
   await mkdir(join(dir, 'folder'));
   await symlink('/dev/zero', join(dir, 'device'));
@@ -37,6 +37,6 @@ it('refuses at once what is no regular file: a FIFO nobody writes to, a socket, 
   }
 });
 
-it('says what the system says of a file that is not there', async () => {
+it('rejects with the error of the system where the file is missing', async () => {
   await expect(readRegular(join(dir, 'none'))).rejects.toMatchObject({ code: 'ENOENT' });
 });

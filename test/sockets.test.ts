@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));
 
-/** A process that listens and is killed: its socket stays behind, dead. */
+/** Leaves a dead socket: a process listens on it and is killed. */
 async function deadSocket(path: string): Promise<void> {
   const script = `require('net').createServer().listen(${JSON.stringify(path)},()=>console.log(1))`;
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
@@ -30,7 +30,7 @@ async function deadSocket(path: string): Promise<void> {
 }
 
 describe('claimSocket', () => {
-  it('makes the missing directory, closed to others', async () => {
+  it('creates a missing directory that other users cannot enter', async () => {
     const path = join(dir, 'a/b/control.sock');
     await claimSocket(path);
     expect((await stat(join(dir, 'a/b'))).mode & 0o777).toBe(0o700);
@@ -44,7 +44,7 @@ describe('claimSocket', () => {
     await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('leaves a living one alone', async () => {
+  it('keeps a socket that a process listens on', async () => {
     const path = join(dir, 's');
     const app = newApp();
     await claimSocket(path);
@@ -74,14 +74,14 @@ describe('claimSocket', () => {
     ['relative', 'control.sock'],
     ['too long', `/tmp/${'x'.repeat(103)}`],
     ['under a file', '/etc/hostname/control.sock'],
-    ['where no directory can be made', '/proc/quiesce/control.sock'],
+    ['in a directory that cannot be created', '/proc/quiesce/control.sock'],
   ])('refuses a path that is %s', async (_name, path) => {
     await expect(claimSocket(path)).rejects.toMatchObject({ code: 'SOCKET_UNUSABLE' });
   });
 });
 
 describe('listenOnSocket', () => {
-  it('lets no other Unix user connect', async () => {
+  it('lets only its own Unix user connect', async () => {
     const path = join(dir, 's');
     const app = newApp();
     await listenOnSocket(app, path);

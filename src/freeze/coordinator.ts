@@ -10,17 +10,17 @@ import {
   checkBounds,
   endedSince,
   failureOf,
-  heldBy,
+  heldByAnother,
   nothingToRenew,
   nothingToThaw,
-  notYours,
-  onlyWaited,
+  renewalRefused,
+  waitEnded,
   refusedSince,
   staleKey,
   successOf,
 } from './outcomes.ts';
 import type { Receipt } from '../receipt/receipt.ts';
-import { type Asker, FreezeRun } from './freeze-run.ts';
+import { type Requester, FreezeRun } from './freeze-run.ts';
 import { CallerGone, LeaseRunner, type RunnerDeps } from './runner.ts';
 import { Turns } from './turns.ts';
 
@@ -31,12 +31,12 @@ export interface CoordinatorDeps extends RunnerDeps {
   readonly claimVolume: () => Promise<void>;
 }
 
-/** Ends of which the caller has most likely heard nothing: a retry of its call freezes again. */
-const UNHEARD: readonly string[] = ['interrupted', 'sidecar-stopped', 'caller-gone'];
+/** Ends that the caller most likely did not learn of: a retry of its call freezes again. */
+const ANSWER_LOST: readonly string[] = ['interrupted', 'sidecar-stopped', 'caller-gone'];
 
 /**
- * Answers those who freeze and thaw. The lease decides, the runner carries out; here a decision becomes
- * what each caller is told, also the one who calls again.
+ * Answers freeze and thaw requests. The lease decides and the runner carries out; the coordinator turns
+ * each decision into the answer for its caller, retries included.
  */
 export class Coordinator {
   readonly #deps: CoordinatorDeps;
@@ -50,7 +50,7 @@ export class Coordinator {
     this.#runner = new LeaseRunner(deps, () => this.#turns.next());
   }
 
-  /** What an earlier process left open is not released yet. */
+  /** Whether a freeze that an earlier process left open is not yet released. */
   get recovering(): boolean {
     const { state } = this.#runner;
     return state.phase === 'thawing' && state.cause === 'interrupted';
@@ -60,12 +60,12 @@ export class Coordinator {
     return this.#runner.phase;
   }
 
-  /** The final receipt of the freeze that ended last, or the open one's. */
+  /** The receipt of the open freeze, or else of the last one that ended. */
   get lastReceipt(): Receipt | null {
     return this.receipts()[0] ?? null;
   }
 
-  /** The open freeze's receipt and the last ended ones, newest first, at most ten. */
+  /** Receipts of the open freeze and of the last ended ones, newest first, at most ten. */
   receipts(): readonly Receipt[] {
     return this.#runner.receipts();
   }
@@ -74,7 +74,7 @@ export class Coordinator {
     return this.#runner.lease();
   }
 
-  /** See `LeaseRunner.load`: to be called once, before anything else. */
+  /** See `LeaseRunner.load`. Call it once, before anything else. */
   async load(): Promise<string | null> {
     return await this.#runner.load();
   }
@@ -93,10 +93,10 @@ export class Coordinator {
   async freeze(request: FreezeRequest): Promise<Receipt> {
     const work = async (earlier?: Promise<Receipt>): Promise<Receipt> =>
       earlier ? await this.#freezeAgain(request, earlier) : await this.#freezeFirst(request);
-    return await this.#observed('freeze', () => this.#calls.once(request.call, work));
+    return await this.#measured('freeze', () => this.#calls.once(request.call, work));
   }
 
-  /** A retry of a call whose answer, it seems, was not heard. */
+  /** Handles a retry of a call whose answer apparently did not arrive. */
   async #freezeAgain(request: FreezeRequest, earlier: Promise<Receipt>): Promise<Receipt> {
     const [outcome] = await Promise.allSettled([earlier]);
     if (outcome.status === 'fulfilled') {
@@ -105,12 +105,12 @@ export class Coordinator {
       throw endedSince(this.#runner.kept(outcome.value.id)?.receipt ?? outcome.value);
     }
     const { reason } = outcome as { readonly reason: unknown };
-    // Its connection broke, by which the freeze was rolled back: the caller is here again.
+    // The connection broke and the freeze was rolled back. Now the same caller is back.
     if (reason instanceof CallerGone) return await this.#freeze({ ...request, wait: true });
     throw reason;
   }
 
-  /** A call that this process has not seen; a process before it may have. */
+  /** Handles a call that is new to this process. An earlier process may have seen it. */
   async #freezeFirst(request: FreezeRequest): Promise<Receipt> {
     const { call } = request;
     const { run } = this.#runner.current ?? {};
@@ -119,13 +119,13 @@ export class Coordinator {
       return await this.#freeze({ ...request, wait: true });
     }
     const kept = this.#onRecord(call);
-    const heard = kept && !kept.receipt.reasons.some((reason) => UNHEARD.includes(reason));
-    if (heard) throw endedSince(kept.receipt);
+    const answered = kept && !kept.receipt.reasons.some((reason) => ANSWER_LOST.includes(reason));
+    if (answered) throw endedSince(kept.receipt);
     return await this.#freeze(request);
   }
 
   /**
-   * The ended freeze that this very call began, or ended: perhaps of an earlier process.
+   * The ended freeze that this call started or ended, perhaps in an earlier process.
    *
    * @throws QuiesceError IDEMPOTENCY_KEY_REUSED
    */
@@ -147,11 +147,11 @@ export class Coordinator {
     const asked = request.timeoutMs ?? defaults.timeoutMs;
     const timeoutMs = checkBounds('timeout', asked, LONGEST_MS);
     if (request.renew) return await this.#renew(request, ttlMs);
-    const asker = askerOf(request);
+    const requester = requesterOf(request);
     const deadline = this.#deps.now() + timeoutMs;
     await this.#deps.claimVolume();
-    if (request.wait) await this.#turn(asker, ttlMs, deadline, request.gone);
-    return await this.#begin(asker, ttlMs, deadline, request.gone);
+    if (request.wait) await this.#waitForTurn(requester, ttlMs, deadline, request.gone);
+    return await this.#begin(requester, ttlMs, deadline, request.gone);
   }
 
   #refuseWhileStopping(): void {
@@ -159,62 +159,62 @@ export class Coordinator {
   }
 
   async #begin(
-    asker: Asker,
+    requester: Requester,
     ttlMs: number,
     deadline: number,
     gone: AbortSignal | undefined,
   ): Promise<Receipt> {
     this.#refuseWhileStopping();
-    const { id, named, by } = asker;
+    const { id, named, by } = requester;
     const timeoutMs = deadline - this.#deps.now();
     const shared = (this.#runner.kept(id)?.receipt.frozenAt ?? null) !== null;
-    const run = new FreezeRun(asker, this.#deps);
+    const run = new FreezeRun(requester, this.#deps);
     const event = { type: 'freeze', ...run.owner, shared, ttlMs, timeoutMs } as const;
     const reply = this.#runner.dispatch(event, run);
     if (reply.type === 'refused') throw await this.#refused(by);
     this.#deps.logger.info({ freeze: id, named, by, ttlMs, timeoutMs }, 'freeze requested');
-    this.#warnOfDue(id);
-    return await this.#heldOrGone(run, gone);
+    this.#warnOfDueThaws(id);
+    return await this.#untilHeldOrGone(run, gone);
   }
 
-  get #free(): boolean {
+  get #isFree(): boolean {
     return this.phase === 'thawed';
   }
 
-  /** Waits until nothing is frozen; then, without a pause, the freeze may begin. */
-  async #turn(
-    asker: Asker,
+  /** Waits until nothing is frozen. The freeze must start in the same turn of the event loop. */
+  async #waitForTurn(
+    requester: Requester,
     ttlMs: number,
     deadline: number,
     gone: AbortSignal | undefined,
   ): Promise<void> {
     const began = this.#deps.now();
-    for (let again = false; !this.#free; again = true) {
+    for (let again = false; !this.#isFree; again = true) {
       const ms = deadline - this.#deps.now();
-      const waiting = this.#turns.wait({ id: asker.id, ms, gone, again });
-      this.#deps.logger.info({ by: asker.by, behind: this.lease()?.id }, 'freeze waits');
+      const waiting = this.#turns.wait({ id: requester.id, ms, gone, again });
+      this.#deps.logger.info({ by: requester.by, behind: this.lease()?.id }, 'freeze waits');
       if (await waiting) continue;
-      const { id, named, call } = asker;
+      const { id, named, call } = requester;
       const key = call === undefined ? {} : { key: call.key };
       this.#runner.dispatch({ type: 'gave-up', id, named, ttlMs, ...key });
-      // The turn may have come in the very moment it was given up.
-      if (this.#free) this.#turns.next();
+      // The turn may have come at the moment the caller gave up.
+      if (this.#isFree) this.#turns.next();
       if (gone?.aborted) throw new CallerGone();
-      throw await this.#refused(asker.by, this.#deps.now() - began);
+      throw await this.#refused(requester.by, this.#deps.now() - began);
     }
   }
 
-  #warnOfDue(freeze: string): void {
+  #warnOfDueThaws(freeze: string): void {
     const due = this.#runner.state.due.map(({ id }) => id);
     if (due.length === 0) return;
     const what =
-      'a thaw without an id will not prove this freeze: that of another is still to come';
+      'a thaw without an id will not prove this freeze: the thaw of another freeze is still expected';
     this.#deps.logger.warn({ freeze, due }, what);
   }
 
   async #refused(by: string, waitedMs?: number): Promise<QuiesceError> {
     const lease = this.lease();
-    const refusal = heldBy(lease, this.phase, waitedMs);
+    const refusal = heldByAnother(lease, this.phase, waitedMs);
     this.#deps.logger.warn({ freeze: lease?.id, by }, 'freeze refused: another one is held');
     await this.#runner.remember();
     return refusal;
@@ -222,21 +222,21 @@ export class Coordinator {
 
   async #renew({ id, by }: FreezeRequest, ttlMs: number): Promise<Receipt> {
     if (id === undefined) {
-      const hint = 'Name the freeze to renew: quiesce freeze --renew --id ID';
+      const hint = 'Give the id of the freeze to renew: quiesce freeze --renew --id ID';
       throw new QuiesceError('INVALID_FIELD', 'renew needs an id.', { field: 'id', hint });
     }
     const reply = this.#runner.dispatch({ type: 'renew', id, ttlMs });
     const current = this.#runner.current;
-    if (reply.type === 'refused') throw notYours(id, this.lease());
+    if (reply.type === 'refused') throw renewalRefused(id, this.lease());
     if (reply.type !== 'renewed' || !current) throw nothingToRenew(id);
     this.#deps.logger.info({ freeze: id, by, ttlMs }, 'lease renewed');
     await current.run.renew(ttlMs);
-    // Renewed and ended in the same moment: what has ended is not held, whatever it says.
+    // The freeze may have ended while the renewal was written: an ended freeze is not held, whatever its receipt says.
     if (this.#runner.current === current && this.phase === 'frozen') return current.run.receipt;
     throw failureOf(current.run, 'thaw', current.run.stage, false);
   }
 
-  async #heldOrGone(run: FreezeRun, gone: AbortSignal | undefined): Promise<Receipt> {
+  async #untilHeldOrGone(run: FreezeRun, gone: AbortSignal | undefined): Promise<Receipt> {
     const current = this.#runner.current;
     if (current?.run !== run) throw failureOf(run, 'freeze-aborted', run.stage, false);
     const leave = (): void => {
@@ -255,10 +255,10 @@ export class Coordinator {
   async thaw(request: ThawRequest): Promise<Receipt> {
     const work = async (earlier?: Promise<Receipt>): Promise<Receipt> =>
       earlier ? await this.#thawAgain(earlier) : await this.#thaw(request);
-    return await this.#observed('thaw', () => this.#calls.once(request.call, work));
+    return await this.#measured('thaw', () => this.#calls.once(request.call, work));
   }
 
-  /** A key that is no call's own, but the same each night, must not pass for the thaw of what is held. */
+  /** A caller that sends the same key every night must not get an old success for a freeze that is still held. */
   async #thawAgain(earlier: Promise<Receipt>): Promise<Receipt> {
     const open = this.#runner.current?.run.id;
     const receipt = await earlier;
@@ -271,7 +271,7 @@ export class Coordinator {
     const open = this.#runner.current?.run.id;
     if (kept && open !== undefined) throw staleKey(open);
     if (kept) return successOf(kept.receipt);
-    const cancelled = this.#cancelled(id);
+    const cancelled = this.#cancelWait(id);
     const reply = this.#runner.dispatch({ type: 'thaw', id });
     const current = this.#runner.current;
     this.#deps.logger.info({ freeze: id ?? current?.run.id, by }, 'thaw requested');
@@ -280,16 +280,16 @@ export class Coordinator {
       return successOf(await current.ended.promise);
     }
     if (reply.type === 'joins' && current) throw alreadyEnded(await current.ended.promise);
-    throw cancelled ? onlyWaited(id) : this.#past(id, reply);
+    throw cancelled ? waitEnded(id) : this.#nothingHeldFor(id, reply);
   }
 
-  /** The freeze of this id may only wait for its turn: whoever thaws it does not want it any more. */
-  #cancelled(id: string | undefined): boolean {
+  /** Ends the wait of a freeze with this id that has not had its turn: its caller no longer wants it. @returns whether one waited */
+  #cancelWait(id: string | undefined): boolean {
     return id !== undefined && this.#runner.current?.run.id !== id && this.#turns.cancel(id);
   }
 
-  /** What a thaw is told that finds nothing of its own held. */
-  #past(id: string | undefined, reply: Reply): QuiesceError {
+  /** The error for a thaw that matches no open freeze. */
+  #nothingHeldFor(id: string | undefined, reply: Reply): QuiesceError {
     const meant = id ?? (reply.type === 'ended' ? reply.id : undefined);
     const kept = meant === undefined ? undefined : this.#runner.kept(meant)?.receipt;
     if (!kept) return nothingToThaw(id, this.#runner.current?.run.id);
@@ -301,11 +301,11 @@ export class Coordinator {
   async abandon(request: ThawRequest): Promise<Abandoned> {
     const work = async (earlier?: Promise<Abandoned>): Promise<Abandoned> =>
       earlier ? await earlier : await this.#abandon(request);
-    return await this.#observed('thaw', () => this.#calls.once(request.call, work), 'abandoned');
+    return await this.#measured('thaw', () => this.#calls.once(request.call, work), 'abandoned');
   }
 
   async #abandon({ id, by }: ThawRequest): Promise<Abandoned> {
-    this.#cancelled(id);
+    this.#cancelWait(id);
     const reply = this.#runner.dispatch({ type: 'abandon', id });
     const current = this.#runner.current;
     this.#deps.logger.warn({ freeze: id ?? current?.run.id, by }, 'abandon requested');
@@ -314,14 +314,14 @@ export class Coordinator {
     return { released: true, receipt: await current.ended.promise };
   }
 
-  /** Thaws what is open, refuses new freezes, and resolves when nothing is held any more. */
+  /** Refuses new freezes, thaws the open one, and resolves when nothing is held any more. */
   async shutdown(): Promise<void> {
     this.#stopping = true;
     this.#turns.close(new QuiesceError('SHUTTING_DOWN', 'The sidecar is stopping.'));
     await this.#runner.stop();
   }
 
-  async #observed<T>(
+  async #measured<T>(
     hook: 'freeze' | 'thaw',
     work: () => Promise<T>,
     success = 'success',
@@ -340,7 +340,7 @@ export class Coordinator {
   }
 }
 
-function askerOf({ id, by, call }: FreezeRequest): Asker {
+function requesterOf({ id, by, call }: FreezeRequest): Requester {
   const named = id !== undefined;
   return { id: id ?? newId(), named, by, ...(call === undefined ? {} : { call }) };
 }

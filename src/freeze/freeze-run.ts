@@ -18,12 +18,12 @@ import type { PersistedDue } from './persisted-due.ts';
 import { NOT_REMOVED, type Receipt } from '../receipt/receipt.ts';
 import type { ReceiptVolume } from '../receipt/volume.ts';
 
-/** How long the server may take to give its evidence at thaw, and how long each try to release it. */
+/** Limits for the server's evidence at thaw and for each attempt to release it. */
 const CHECK_WITHIN_MS = 8_000;
 const RELEASE_WITHIN_MS = 8_000;
 const RENEW_WITHIN_MS = 5_000;
 const RELEASE_AGAIN_AFTER_MS = 1_000;
-/** How much longer files are waited for once a freeze in the making has been ended. */
+/** How much longer file operations may take once a freeze in the making has been ended. */
 const FILES_WITHIN_MS = 2_000;
 
 export interface RunDeps {
@@ -35,25 +35,25 @@ export interface RunDeps {
   readonly logger: Logger;
   /** Milliseconds on a monotonic clock. */
   readonly now: () => number;
-  /** Resolves when nothing on the volume is still needed, e.g. by the verification of a restore. */
+  /** Resolves when the volume is no longer needed by anything else, such as the verification of a restore. */
   readonly volumeFree: (signal: AbortSignal) => Promise<void>;
 }
 
-/** Who asked for a freeze. */
-export interface Asker {
+/** Who requested a freeze. */
+export interface Requester {
   readonly id: string;
-  /** The id was given, and not made. */
+  /** Whether the caller gave the id; otherwise it was generated. */
   readonly named: boolean;
   readonly by: string;
   readonly call?: CallId;
 }
 
-/** Where a freeze is on its way, for the message of one that timed out. */
+/** The current step of a freeze, for the message of one that timed out. */
 type Stage = 'journal' | 'prepare' | 'hold' | 'receipt' | 'held';
 
 /**
- * One freeze, from its first journal entry to its final receipt. It does what the lease decides;
- * it decides nothing itself.
+ * One freeze, from its first journal entry to its final receipt. It carries out what the lease decides
+ * and decides nothing itself.
  */
 export class FreezeRun {
   readonly id: string;
@@ -62,25 +62,28 @@ export class FreezeRun {
   readonly call: CallId | undefined;
   stage: Stage = 'journal';
   receipt: Receipt;
-  /** Why establishing failed, once it has. */
+  /** Why making the hold failed. */
   failure: QuiesceError | undefined;
   readonly #deps: RunDeps;
   readonly #abort = new AbortController();
   readonly #startedAt: number;
-  #establishing: Promise<unknown> = Promise.resolve();
+  #makingHold: Promise<unknown> = Promise.resolve();
   #renewing: Promise<unknown> = Promise.resolve();
   #hold: Hold | undefined;
   #heldAt: number | undefined;
   #endedAt = 0;
   #end: HoldEnd | undefined;
-  /** What the engine wanted to be known before it did anything to the server. */
+  /** What the engine asked to record before it changed anything on the server. */
   #remembered: JsonObject | undefined;
-  /** Where a long step is, in the engine's own words. */
+  /** The progress of a long step, in the engine's words. */
   progress: string | undefined;
-  /** Set for a freeze found in the journal: its process is gone, and its hold perhaps is not. */
-  #orphan: JournalEntry | null | undefined;
+  /**
+   * The journal entry of a freeze that an earlier process left open; its hold may still be in place.
+   * `null`: the entry is unreadable. `undefined`: this process started the freeze.
+   */
+  #leftOpen: JournalEntry | null | undefined;
 
-  constructor({ id, by, named, call }: Asker, deps: RunDeps) {
+  constructor({ id, by, named, call }: Requester, deps: RunDeps) {
     this.id = id;
     this.by = by;
     this.named = named;
@@ -90,38 +93,39 @@ export class FreezeRun {
     this.receipt = blankReceipt(id, deps);
   }
 
-  /** The freeze an earlier process left open; `null`: there was one, but its entry is unreadable. */
-  static orphan(entry: JournalEntry | null, deps: RunDeps): FreezeRun {
+  /** The run of a freeze that an earlier process left open. @param entry `null`: its entry is unreadable */
+  static leftOpen(entry: JournalEntry | null, deps: RunDeps): FreezeRun {
     const id = entry?.receipt.id ?? 'unreadable';
     const named = entry?.named ?? false;
     const call = entry?.call === undefined ? {} : { call: entry.call };
     const run = new FreezeRun({ id, named, by: 'an earlier process', ...call }, deps);
     if (entry) run.receipt = entry.receipt;
-    run.#orphan = entry;
+    run.#leftOpen = entry;
     return run;
   }
 
-  /** The freeze, as the lease knows it. */
+  /** The freeze as the lease identifies it. */
   get owner(): Owner {
     const { id, named, call } = this;
     return { id, named, ...(call === undefined ? {} : { key: call.key }) };
   }
 
   /**
-   * Makes the hold: journal, prepare, hold, journal again, and the receipt on the volume last.
+   * Makes the hold: writes the journal, prepares, holds, then writes the journal again and the receipt to
+   * the volume.
    *
-   * @param ttlMs lease from the moment of the hold.
-   * @param onLost called at most once, when the hold is found broken.
-   * @returns the monotonic instant of the hold. Rejects when any step fails or `abort` was called;
-   * whatever is in place then is undone by `finish`.
+   * @param ttlMs the lease, from the moment of the hold
+   * @param onLost called at most once, when the hold is found broken
+   * @returns the monotonic instant of the hold. Rejects when a step fails or `abort` was called; `release`
+   *   then undoes what is in place.
    */
-  establish(ttlMs: number, onLost: () => void): Promise<number> {
-    const work = this.#establish(ttlMs, onLost);
-    this.#establishing = work;
+  makeHold(ttlMs: number, onLost: () => void): Promise<number> {
+    const work = this.#makeHold(ttlMs, onLost);
+    this.#makingHold = work;
     return work;
   }
 
-  async #establish(ttlMs: number, onLost: () => void): Promise<number> {
+  async #makeHold(ttlMs: number, onLost: () => void): Promise<number> {
     const { engine, journal, volume, now } = this.#deps;
     const { signal } = this.#abort;
     const context = this.#context(ttlMs);
@@ -141,13 +145,13 @@ export class FreezeRun {
     if (hold.lost.aborted) onLost();
     else hold.lost.addEventListener('abort', onLost, { once: true });
     this.receipt = heldReceipt(this.receipt, hold, {
-      ttlMs: this.#bearable(ttlMs),
+      ttlMs: this.#longestAllowed(ttlMs),
       prepareMs: preparedAt - began,
       freezeMs: heldAt - this.#startedAt,
-      evidence: volume.plan(),
+      evidence: volume.place(),
     });
     this.#enter('receipt');
-    // Both at once, for writers may wait, and both to their end, for what ends a freeze comes after.
+    // At the same time, because writers may wait. Both must end before the freeze can be ended.
     const entry = this.#entry(hold.journal);
     const sealing = this.#unlessHanging(volume.seal(this.receipt, signal));
     const recording = this.#unlessHanging(journal.held(entry));
@@ -188,14 +192,14 @@ export class FreezeRun {
     return { receipt, named, engine: known, ...(call === undefined ? {} : { call }) };
   }
 
-  /** A file system that hangs must not hold up the end: what is under way is left to itself then. */
+  /** A file system that hangs must not delay the end of the freeze: its operations are left to run. */
   #unlessHanging<T>(work: Promise<T>): Promise<T> {
     return withDeadlineAfterAbort(work, this.#abort.signal, FILES_WITHIN_MS);
   }
 
   /**
-   * Room is made while nobody waits: what is written under the hold will then be quick. Before the
-   * engine begins, for on a volume that hangs it would leave calls of its own behind.
+   * Reserves space while no writer waits, so that writing under the hold is quick. This comes before the
+   * engine starts: on a volume that hangs the engine would leave hanging calls of its own.
    */
   async #prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
     const { engine, journal, volume } = this.#deps;
@@ -207,13 +211,13 @@ export class FreezeRun {
   }
 
   /**
-   * Extends the lease on the server, in the receipt that callers get, and in the journal. The
-   * journal's expiry is for readers only: a renewal does not fail because of it.
+   * Extends the lease on the server, in the receipt that callers get, and in the journal. The expiry in
+   * the journal is informative: a renewal does not fail if it cannot be written.
    */
   async renew(asked: number): Promise<void> {
-    const ttlMs = this.#bearable(asked);
+    const ttlMs = this.#longestAllowed(asked);
     await this.#hold?.renew?.(ttlMs, AbortSignal.timeout(RENEW_WITHIN_MS));
-    // What is written now would outlive the end of the freeze, and be found by the next start.
+    // An entry written now would outlive the freeze, and the next start would take it for an open one.
     if (this.#abort.signal.aborted) return;
     const expiresAt = new Date(Date.now() + ttlMs).toISOString();
     this.receipt = { ...this.receipt, expiresAt };
@@ -225,49 +229,49 @@ export class FreezeRun {
     await this.#renewing;
   }
 
-  /** The longest lease that the hold bears; `undefined`: any. */
+  /** The longest lease that the hold allows; `undefined`: any. */
   get longestLeaseMs(): number | undefined {
     return this.#hold?.longestLeaseMs;
   }
 
-  #bearable(ttlMs: number): number {
+  #longestAllowed(ttlMs: number): number {
     return Math.min(ttlMs, this.longestLeaseMs ?? ttlMs);
   }
 
-  /** Makes an `establish` under way reject soon. */
+  /** Makes a running `makeHold` reject soon. */
   abort(): void {
     this.#abort.abort(new Error('the freeze was ended before its hold was in place'));
   }
 
   /**
-   * Releases it, whatever state it is in: for a thaw the evidence on the volume is looked at, then the
-   * receipt is taken off the volume, then the engine is asked for its evidence, then all is released,
-   * tried again until it succeeds.
+   * Releases the freeze in any state. For a thaw it first checks the evidence on the volume. Then it
+   * removes the receipt from the volume, asks the engine for its evidence (also for a thaw only), and
+   * releases everything, with retries until that succeeds.
    *
-   * @param onStuck called after each try to release that failed.
-   * @returns what speaks against the hold; nothing: it held until now. The lease decides by it.
+   * @param onStuck called after each failed attempt to release
+   * @returns the evidence against the hold; empty: it held until now. The lease decides the verdict by it.
    */
   async release(cause: Cause, onStuck: (error: QuiesceError) => void): Promise<readonly Breach[]> {
     this.abort();
-    await this.#establishing.catch(() => undefined);
+    await this.#makingHold.catch(() => undefined);
     this.#endedAt = this.#deps.now();
     const { volume } = this.#deps;
     const asked = cause === 'thaw' && this.receipt.evidence.onVolume;
     const onVolume = asked ? await volume.inspect() : [];
-    const leftover = await volume.withdraw(this.#orphan === null ? null : this.id);
+    const leftover = await volume.withdraw(this.#leftOpen === null ? null : this.id);
     const found = await this.#evidence(cause);
     const left = leftover === null ? [] : [{ code: NOT_REMOVED, note: leftover }];
     this.#end = await this.#release(onStuck);
     const after = this.#end && cause === 'thaw' ? this.#end.breaches : [];
     const tidying = volume.tidy();
     if (leftover === null) await tidying;
-    // A renewal written later would be found by the next start.
+    // An entry of a renewal written later would pass for an open freeze at the next start.
     await this.#renewing;
     return [...onVolume, ...found, ...left, ...after];
   }
 
-  /** Writes the verdict into the receipt: it is final then. @param by who thawed, if anybody. */
-  settle({ consistent, cause, evidence }: Verdict, by: string | undefined): Receipt {
+  /** Writes the verdict into the receipt, which is then final. @param by who thawed; `undefined`: no thaw ended it */
+  recordVerdict({ consistent, cause, evidence }: Verdict, by: string | undefined): Receipt {
     const why = { code: cause, note: explain(cause, this.failure) };
     this.receipt = endedReceipt(this.receipt, {
       verdict: consistent ? 'consistent' : 'inconsistent',
@@ -300,9 +304,10 @@ export class FreezeRun {
       try {
         const signal = AbortSignal.timeout(RELEASE_WITHIN_MS);
         if (this.#hold) return (await this.#hold.release(signal)) ?? undefined;
-        // A hold that failed half-way may not have been able to undo what it had done by then.
-        const owed = this.#orphan === undefined ? this.#remembered : (this.#orphan?.engine ?? null);
-        if (owed !== undefined) await this.#deps.engine.recover(owed, signal);
+        // A hold that failed halfway may not have undone what it had changed by then.
+        const toRecover =
+          this.#leftOpen === undefined ? this.#remembered : (this.#leftOpen?.engine ?? null);
+        if (toRecover !== undefined) await this.#deps.engine.recover(toRecover, signal);
         return undefined;
       } catch (error) {
         onStuck(toQuiesceError(error));
@@ -312,8 +317,8 @@ export class FreezeRun {
   }
 
   /**
-   * Puts the final receipt into the journal, and closes its entry; to be called at once after `settle`.
-   * Never rejects: what the disk refuses is tried again.
+   * Writes the final receipt to the journal and closes the entry. Call it immediately after `recordVerdict`.
+   * Never rejects: the journal retries writes that the disk refuses.
    */
   async conclude(thaw: CallId | undefined, due: readonly PersistedDue[]): Promise<void> {
     const kept: Kept = {
@@ -324,8 +329,8 @@ export class FreezeRun {
     try {
       await this.#deps.journal.conclude(kept, due);
     } catch (error) {
-      // The entry stays until the journal can be written: a start meanwhile finds it and calls this
-      // freeze interrupted. Never better.
+      // The entry stays until the journal can be written. A sidecar that starts before then finds it and
+      // records this freeze as interrupted: worse than the truth, never better.
       this.#deps.logger.error({ freeze: this.id, err: error }, 'the journal could not be closed');
     }
   }
@@ -334,7 +339,7 @@ export class FreezeRun {
 function unproven(why: string): QuiesceError {
   return new QuiesceError(
     'COPY_UNSUPPORTED',
-    `A copy made in this way is restored by what the freeze leaves on the volume. ${why}`,
+    `A restore of this kind of copy needs the files that the freeze leaves on the volume. ${why}`,
     { hint: 'Make the volume writable for the sidecar and free some space on it.' },
   );
 }
@@ -343,11 +348,10 @@ function explain(cause: Cause, failure: QuiesceError | undefined): string {
   const sentences: Record<Cause, string> = {
     thaw: 'It was thawed.',
     'thaw-ambiguous':
-      'A thaw ended it that may as well be that of another freeze, whose own is still to come: nobody can tell whose it was.',
-    abandoned: 'Somebody released it without a thaw (quiesce thaw --abandon).',
-    'lease-expired':
-      'The lease ran out before anybody thawed; the database was released by itself.',
-    'hold-lost': 'The hold was lost before anybody thawed.',
+      'The thaw that ended it may belong to another freeze, whose thaw is still expected: it cannot be matched to a backup.',
+    abandoned: 'A caller released it without claiming a success (quiesce thaw --abandon).',
+    'lease-expired': 'The lease expired before a thaw came; the sidecar released the database.',
+    'hold-lost': 'The hold was lost before a thaw came.',
     'freeze-timeout': 'The hold was not in place by the timeout; everything was rolled back.',
     'freeze-failed': `The freeze failed and was rolled back: ${failure?.message ?? 'see the log'}`,
     'freeze-aborted': 'A thaw ended the freeze before its hold was in place.',
@@ -359,7 +363,7 @@ function explain(cause: Cause, failure: QuiesceError | undefined): string {
   return sentences[cause];
 }
 
-/** What a line of the log tells of a freeze; `engine` itself stands in every line already. */
+/** The log fields of a freeze. Every line has `engine` already. */
 export function logFields(run: FreezeRun): Record<string, unknown> {
   const { mode, copy, engine, durationsMs, position, expiresAt } = run.receipt;
   const { version, role, identity } = engine;

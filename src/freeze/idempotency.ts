@@ -1,6 +1,6 @@
 import { QuiesceError } from '../errors.ts';
 
-/** What tells one call from another: the key its caller chose, and a digest of its route and body. */
+/** Identifies a call: the key that its caller chose, and a digest of its route and body. */
 export interface CallId {
   readonly key: string;
   readonly digest: string;
@@ -12,19 +12,19 @@ interface Known {
   settled: boolean;
 }
 
-/** How many calls are remembered that have been answered; those under way always are. */
+/** How many answered calls are remembered. Calls in progress always are. */
 const REMEMBERED = 100;
 
 /**
- * The calls this process has seen that carry an idempotency key. What must outlive the process, the keys
- * of the freezes that began and of the thaws that ended them, is in the journal as well.
+ * The calls with an idempotency key that this process has seen. The journal also keeps the keys that
+ * must outlive the process: those of freezes that started and of the thaws that ended them.
  */
 export class Calls {
   readonly #known = new Map<string, Known>();
 
   /**
-   * Runs the work of a call. A retry of the very same call is handed the earlier answer, settled or not,
-   * and decides itself what of it still holds.
+   * Runs the work of a call. For a retry of the same call, the work gets the earlier answer, which may
+   * still be pending, and decides whether it is still valid.
    *
    * @throws QuiesceError IDEMPOTENCY_KEY_REUSED where the key came with another route or body before
    */
@@ -32,7 +32,7 @@ export class Calls {
     if (call === undefined) return await work();
     const earlier = this.#known.get(call.key);
     if (earlier) checkSame(earlier, call);
-    // Of the same route and body, so of the same kind.
+    // Same route and body, so the same type.
     const answer = work(earlier?.answer as Promise<T> | undefined);
     const known = { digest: call.digest, answer, settled: false };
     this.#known.delete(call.key);

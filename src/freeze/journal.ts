@@ -22,18 +22,18 @@ const callSchema = z.object({ key: z.string(), digest: z.string() });
 
 const entrySchema = z.object({
   receipt: receiptSchema,
-  /** What the engine needs to release the hold; `null` while it is not in place yet. */
+  /** What the engine needs to release the hold; `null` until the hold is in place. */
   engine: z.record(z.string(), z.json()).nullable(),
   /** Whether the caller gave the id. */
   named: z.boolean().default(false),
-  /** The call that began it, where it carried an idempotency key. */
+  /** The call that started it, where it carried an idempotency key. */
   call: callSchema.optional(),
 });
 export type JournalEntry = z.infer<typeof entrySchema>;
 
 const keptSchema = z.object({
   receipt: receiptSchema,
-  /** The calls that began it and that ended it, where they carried an idempotency key. */
+  /** The calls that started and ended it, where they carried an idempotency key. */
   freeze: callSchema.optional(),
   thaw: callSchema.optional(),
 });
@@ -44,19 +44,19 @@ const keptFileSchema = z.object({
   kept: z.array(keptSchema),
   due: z.array(persistedDueSchema),
 });
-/** As versions before this one wrote it. */
+/** The format of earlier versions. */
 const receiptsSchema = z.array(receiptSchema);
 
 const KEPT_RECEIPTS = 10;
-/** More than the entry of most freezes: two receipts' worth of one without sampled keys. */
+/** Larger than most entries: twice the receipt of a freeze without sampled keys. */
 const ROOM_BYTES = 8_192;
 const FILE = { mode: 0o600 } as const;
-/** How long the end of a freeze waits for the disk: one that hangs may never answer. */
+/** How long the end of a freeze waits for the disk: a disk that hangs may never answer. */
 const ANSWER_WITHIN_MS = 3_000;
 
 /**
- * What survives the sidecar's process: the open freeze, and the receipts of the last ten that ended.
- * Every write is atomic and durable before it resolves.
+ * The state that survives the sidecar's process: the open freeze, and the receipts of the last ten that
+ * ended. Each write is atomic, and durable before it resolves.
  */
 export class Journal {
   readonly #dir: string;
@@ -72,30 +72,30 @@ export class Journal {
     this.#dir = stateDir;
   }
 
-  /** Newest first, at most ten. */
+  /** Receipts of ended freezes, newest first, at most ten. */
   get receipts(): readonly Receipt[] {
     return this.#kept.map(({ receipt }) => receipt);
   }
 
-  /** Newest first, at most ten. */
+  /** Ended freezes, newest first, at most ten. */
   get kept(): readonly Kept[] {
     return this.#kept;
   }
 
-  /** The thaws that were still to come when this was last written. */
+  /** The thaws that were expected when the journal was last written. */
   get due(): readonly PersistedDue[] {
     return this.#due;
   }
 
   /**
-   * Reads what an earlier process left.
+   * Reads the journal of an earlier process.
    *
-   * @returns the freeze that was open; `'unreadable'` where there is an entry nobody can read (it is
-   * moved aside), so that the caller releases whatever may be held.
+   * @returns the freeze that was open; `null` where there is none; `'unreadable'` where the entry cannot
+   *   be read (it is renamed): then the caller must release whatever may be held
    */
   async load(): Promise<JournalEntry | 'unreadable' | null> {
     await sweepTemporary(this.#dir);
-    await this.#restore(await this.#read('receipts.json'));
+    await this.#adopt(await this.#read('receipts.json'));
     const raw = await this.#read('open.json');
     if (raw === null) return null;
     const entry = entrySchema.safeParse(raw);
@@ -104,12 +104,12 @@ export class Journal {
     return 'unreadable';
   }
 
-  /** What was kept of ended freezes could not be read: it lies beside it, as `…unreadable.json`. */
+  /** Whether the record of ended freezes could not be read. It was renamed to `receipts.unreadable.json`. */
   get unreadable(): boolean {
     return this.#unreadable;
   }
 
-  async #restore(raw: unknown): Promise<void> {
+  async #adopt(raw: unknown): Promise<void> {
     if (raw === null) return;
     const now = keptFileSchema.safeParse(raw);
     const before = receiptsSchema.safeParse(raw);
@@ -129,20 +129,28 @@ export class Journal {
     await rename(this.#path(`${name}.json`), aside).catch(() => undefined);
   }
 
-  /** Makes the open freeze known to whoever starts after us; `JOURNAL_FAILED` if it cannot. */
+  /**
+   * Records the open freeze for the next process.
+   *
+   * @throws QuiesceError JOURNAL_FAILED
+   */
   async open(entry: JournalEntry): Promise<void> {
     await this.#queue.run(() => this.#open(entry));
   }
 
   async #open(entry: JournalEntry): Promise<void> {
-    await this.#retry.settle();
+    await this.#retry.finish();
     await this.#record(async () => {
       await makeFolder(this.#dir, 0o700);
       await writeDurably(this.#path('open.json'), JSON.stringify(entry), FILE);
     });
   }
 
-  /** Makes room for the entry that `held` will write while writers wait; `JOURNAL_FAILED` if it cannot. */
+  /**
+   * Reserves space for the entry that `held` writes while writers may wait.
+   *
+   * @throws QuiesceError JOURNAL_FAILED
+   */
   async reserve(): Promise<void> {
     await this.#queue.run(async () => {
       await this.#unreserve();
@@ -152,7 +160,7 @@ export class Journal {
     });
   }
 
-  /** As `open`, once: quicker where room was reserved. */
+  /** As `open`, but quicker where space was reserved. Uses up the reserved space. */
   async held(entry: JournalEntry): Promise<void> {
     await this.#queue.run(async () => {
       const room = this.#room;
@@ -181,8 +189,8 @@ export class Journal {
   }
 
   /**
-   * Keeps the final receipt, then forgets the open freeze. Rejects when the disk refuses either or gives
-   * no answer, and then goes on trying until it succeeds or the next freeze is opened.
+   * Records the final receipt, then removes the entry of the open freeze. Rejects when the disk refuses
+   * either or does not answer; it then keeps retrying until it succeeds or the next freeze is opened.
    */
   async conclude(one: Kept, due: readonly PersistedDue[]): Promise<void> {
     const others = this.#kept.filter(({ receipt }) => receipt.id !== one.receipt.id);
@@ -190,7 +198,7 @@ export class Journal {
     this.#due = due;
     const concluding = this.#queue.run(async () => {
       await this.#unreserve();
-      await this.#retry.settle();
+      await this.#retry.finish();
       try {
         await this.#close();
       } catch (error) {
@@ -201,26 +209,30 @@ export class Journal {
     await withDeadline(ANSWER_WITHIN_MS, concluding);
   }
 
-  /** Remembers which thaws are still to come. Rejects when the disk refuses it or gives no answer. */
-  async expect(due: readonly PersistedDue[]): Promise<void> {
+  /** Records the expected thaws. Rejects when the disk refuses the write or does not answer. */
+  async recordDue(due: readonly PersistedDue[]): Promise<void> {
     this.#due = due;
     await withDeadline(
       ANSWER_WITHIN_MS,
-      this.#queue.run(() => this.#keep()),
+      this.#queue.run(() => this.#writeKept()),
     );
   }
 
   async #close(): Promise<void> {
-    await this.#keep();
+    await this.#writeKept();
     await removeDurably(this.#path('open.json'));
   }
 
-  async #keep(): Promise<void> {
+  async #writeKept(): Promise<void> {
     const content: z.infer<typeof keptFileSchema> = { kept: [...this.#kept], due: [...this.#due] };
     await writeDurably(this.#path('receipts.json'), JSON.stringify(content), FILE);
   }
 
-  /** Rejects with `JOURNAL_FAILED` where a freeze could not be journaled now. */
+  /**
+   * Checks that a freeze could be journaled now.
+   *
+   * @throws QuiesceError JOURNAL_FAILED
+   */
   async probe(): Promise<void> {
     this.#probing ??= this.#queue
       .run(async () => {

@@ -1,12 +1,12 @@
 import type { Breach } from '../engines/engine.ts';
 import type { DueThaw } from './due-thaws.ts';
 
-/** What ended a freeze. Every cause but `thaw` makes the verdict inconsistent, with it as reason. */
+/** What ended a freeze. Every cause except `thaw` makes the verdict inconsistent and is its reason. */
 export type Cause =
   | 'thaw'
-  /** A thaw which may as well have been that of another freeze. */
+  /** A thaw that may have been meant for another freeze. */
   | 'thaw-ambiguous'
-  /** Somebody released it without taking its success. */
+  /** A caller released it without claiming a success. */
   | 'abandoned'
   | 'lease-expired'
   | 'hold-lost'
@@ -23,30 +23,30 @@ export interface Verdict {
   readonly evidence: readonly Breach[];
 }
 
-/** The freeze that is open, or that has ended last. */
+/** Identifies a freeze and its caller. */
 export interface Owner {
   readonly id: string;
-  /** Its caller gave the id; otherwise it was made, and the caller's thaw may come without one. */
+  /** Whether the caller gave the id. Otherwise it was generated, and the caller may thaw without one. */
   readonly named: boolean;
-  /** The idempotency key of the call that began it. */
+  /** The idempotency key of the call that started it. */
   readonly key?: string;
 }
 
-/** What is known in every phase. */
-interface Known {
-  /** Thaws that are still to come, and are not that of the open freeze. */
+/** Fields of every phase. */
+interface Remembered {
+  /** Thaws still expected from callers of other freezes than the open one. */
   readonly due: readonly DueThaw[];
-  /** Ids of which a further freeze was refused: what is on record of them is an earlier freeze. */
+  /** Ids whose latest freeze was refused: the receipt on record belongs to an earlier freeze. */
   readonly refused: readonly string[];
 }
 
-export interface Thawed extends Known {
+export interface Thawed extends Remembered {
   readonly phase: 'thawed';
-  /** The freeze that ended last, as far as this process knows. */
+  /** The last freeze that ended, as far as this process knows. */
   readonly last: { readonly id: string } | null;
 }
 
-interface Open extends Known, Owner {
+interface Open extends Remembered, Owner {
   readonly ttlMs: number;
 }
 
@@ -58,14 +58,14 @@ export interface Freezing extends Open {
 export interface Frozen extends Open {
   readonly phase: 'frozen';
   readonly expiresAt: number;
-  /** No lease of this hold runs longer; `Infinity`: any may. */
+  /** The longest lease that this hold allows; `Infinity`: any. */
   readonly longestMs: number;
 }
 
-export interface Thawing extends Known, Owner {
+export interface Thawing extends Remembered, Owner {
   readonly phase: 'thawing';
   readonly cause: Cause;
-  /** How long thaws may be late of those that were refused meanwhile. */
+  /** How long after the end the callers refused in the meantime may still thaw. */
   readonly windowMs: number;
 }
 
@@ -76,14 +76,14 @@ export type LeaseEvent =
       readonly type: 'freeze';
       readonly id: string;
       readonly named: boolean;
-      /** An earlier freeze on record was held with this id: several backups share it. */
+      /** A freeze on record was held under this id: several backups share it. */
       readonly shared: boolean;
       readonly key?: string;
       readonly ttlMs: number;
       readonly timeoutMs: number;
     }
   | { readonly type: 'renew'; readonly id: string; readonly ttlMs: number }
-  /** A caller that waited for its turn has given up, and may thaw all the same. */
+  /** A caller that waited for its turn has given up. It may still send a thaw. */
   | {
       readonly type: 'gave-up';
       readonly id: string;
@@ -91,48 +91,48 @@ export type LeaseEvent =
       readonly key?: string;
       readonly ttlMs: number;
     }
-  /** The hold is in place, receipt written; it was taken at `heldAt` and bears no longer lease. */
+  /** The hold is in place and its receipt written. It was taken at `heldAt` and allows leases up to `longestMs`. */
   | { readonly type: 'held'; readonly heldAt: number; readonly longestMs?: number }
-  /** The freeze failed before it was held; rolling back has begun. */
+  /** The freeze failed before its hold was in place. */
   | { readonly type: 'failed' }
   | { readonly type: 'thaw'; readonly id: string | undefined }
   | { readonly type: 'abandon'; readonly id: string | undefined }
-  /** The caller of a freeze in the making has gone away. */
+  /** The caller disconnected before the hold was in place. */
   | { readonly type: 'gone' }
   | { readonly type: 'lost' }
-  /** Nothing is held any more. `evidence`: what speaks against the hold; none: it held until now. */
+  /** Nothing is held any more. `evidence` is what speaks against the hold; empty: it held until now. */
   | { readonly type: 'released'; readonly evidence: readonly Breach[] }
   | { readonly type: 'stop' }
   | { readonly type: 'tick' };
 
-/** What is to be carried out, in this order. */
+/** The runner carries out every command, in order. */
 export type Command =
-  /** Begin to make the hold. */
-  | { readonly type: 'establish'; readonly id: string }
-  /** Abort what is being established, or undo it if it has just arrived. */
+  /** Start making the hold. */
+  | { readonly type: 'make-hold'; readonly id: string }
+  /** Abort the hold in the making, or undo it if it has just been made. */
   | { readonly type: 'roll-back'; readonly id: string; readonly cause: Cause }
-  /** Take the hold's evidence and release it. */
+  /** Collect the hold's evidence and release it. */
   | { readonly type: 'release'; readonly id: string; readonly cause: Cause };
 
-/** What the caller of this very event is told. */
+/** The answer to the caller of this event. */
 export type Reply =
-  /** Nobody waits for an answer to this event. */
+  /** No caller waits for an answer to this event. */
   | { readonly type: 'none' }
-  /** The freeze has begun. */
+  /** The freeze has started. */
   | { readonly type: 'began'; readonly id: string }
   /** Another freeze is open. */
   | { readonly type: 'refused'; readonly id: string }
-  /** The lease of this freeze now runs until `expiresAt`. */
+  /** The lease of this freeze now expires at `expiresAt`. */
   | { readonly type: 'renewed'; readonly id: string; readonly expiresAt: number }
-  /** This request ends the freeze: to it alone a success is told. */
+  /** This request ends the freeze. It alone may report a success. */
   | { readonly type: 'ends'; readonly id: string }
-  /** The end is under way by something else: the caller waits for it, and gets no success. */
+  /** Something else is already ending the freeze. The caller waits for that end and gets no success. */
   | { readonly type: 'joins'; readonly id: string }
-  /** It has ended before: the caller gets what is on record of it, and no success. */
+  /** The freeze has already ended. The caller gets the receipt on record and no success. */
   | { readonly type: 'ended'; readonly id: string }
-  /** Nothing that this request could mean is open; an earlier freeze of that id may be on record. */
+  /** This request matches no open freeze. An earlier freeze with that id may be on record. */
   | { readonly type: 'not-held' }
-  /** The freeze has ended with this verdict: the only one there is. */
+  /** The freeze has ended with this verdict, which is final. */
   | { readonly type: 'verdict'; readonly id: string; readonly verdict: Verdict };
 
 export interface Step {

@@ -1,13 +1,13 @@
 import {
-  begun,
+  forgetRetried,
   type DueThaw,
-  endedAt,
-  expect,
-  heard,
+  limitOpenEnded,
+  addDue,
+  countThaw,
   LATE_AT_MOST_MS,
   lateWindow,
   mayBeDue,
-  takenBack,
+  withoutCall,
   unexpired,
 } from './due-thaws.ts';
 import type {
@@ -25,26 +25,26 @@ import type {
 } from './lease-types.ts';
 
 /**
- * The freeze as a lease: a pure function of (state, event, now). `now` and every instant in here are
- * milliseconds on a monotonic clock, so that a jump of the wall clock changes nothing.
+ * The freeze as a lease: a pure function of (state, event, now). `now` and every instant here are
+ * milliseconds on a monotonic clock, so a jump of the wall clock changes nothing.
  *
  * Promises, each with a property test:
- * - from any sequence of events the lease is never frozen at or after `expiresAt`, and never
- *   freezing at or after its deadline: whatever event comes first ends it;
- * - the verdict is consistent only where a thaw that could be nobody else's ended the lease before its
- *   end, nothing was lost, and no evidence speaks against the hold;
- * - a success is told once, to the request that ended the freeze;
- * - no thaw that may be another freeze's is told a success, unless it is late by as much as the lease
- *   was long, or by a minute;
+ * - after any sequence of events the lease is never frozen at or after `expiresAt`, and never
+ *   freezing at or after its deadline: the next event ends it first;
+ * - the verdict is consistent only where a thaw that can belong to no other freeze ended the lease
+ *   before it expired, nothing was lost, and no evidence speaks against the hold;
+ * - a success is reported once, to the request that ended the freeze;
+ * - a thaw that may belong to another freeze never reports a success, unless it is late by more than
+ *   the length of its lease or by more than a minute;
  * - a release is never refused while something is or may be held.
  */
 
-/** More than the receipts that are kept: of an id without one there is nothing to be mistaken for. */
+/** More than the receipts kept: an id without a receipt on record cannot be mistaken for another freeze. */
 const KEPT_IDS = 100;
 
 export const initialLease: Thawed = { phase: 'thawed', last: null, due: [], refused: [] };
 
-/** The lease of a process that finds a freeze left open by an earlier one. */
+/** The lease of a process that finds a freeze that an earlier process left open. */
 export function interruptedLease(owner: Owner, due: readonly DueThaw[]): Thawing {
   return {
     phase: 'thawing',
@@ -56,21 +56,21 @@ export function interruptedLease(owner: Owner, due: readonly DueThaw[]): Thawing
   };
 }
 
-/** The one transition function: ends what has run out by `now`, then applies the event. */
+/** The only transition function: first ends what has expired by `now`, then applies the event. */
 export function reduce(state: LeaseState, event: LeaseEvent, now: number): Step {
-  const over = runOut({ ...state, due: unexpired(state.due, now) }, now);
+  const over = expire({ ...state, due: unexpired(state.due, now) }, now);
   const next = apply(over.state, event, now);
   return { ...next, commands: [...over.commands, ...next.commands] };
 }
 
-/** When the state must be looked at again, though nothing happens; `null`: never. */
+/** When to send a `tick` if no event comes before; `null`: never. */
 export function nextDeadline(state: LeaseState): number | null {
   if (state.phase === 'freezing') return state.deadline;
   if (state.phase === 'frozen') return state.expiresAt;
   return null;
 }
 
-function runOut(state: LeaseState, now: number): Step {
+function expire(state: LeaseState, now: number): Step {
   const at = nextDeadline(state);
   if (at === null || now < at) return unchanged(state);
   return end(state, state.phase === 'freezing' ? 'freeze-timeout' : 'lease-expired', now);
@@ -112,20 +112,20 @@ function onFreeze(
 ): Step {
   const { id, named, shared, ttlMs, timeoutMs } = event;
   if (state.phase !== 'thawed') {
-    return told(refuse(state, event, now), { type: 'refused', id: state.id });
+    return replied(refuse(state, event, now), { type: 'refused', id: state.id });
   }
   const next: Freezing = {
     phase: 'freezing',
     ...ownerOf(event),
     ttlMs,
     deadline: now + timeoutMs,
-    due: begun(state.due, { ...keyOf(event), id: named ? id : null, shared }),
+    due: forgetRetried(state.due, { ...keyOf(event), id: named ? id : null, shared }),
     refused: state.refused.filter((one) => one !== id),
   };
-  return { state: next, commands: [{ type: 'establish', id }], reply: { type: 'began', id } };
+  return { state: next, commands: [{ type: 'make-hold', id }], reply: { type: 'began', id } };
 }
 
-/** Its caller may thaw all the same, as Velero's post hook does after a pre hook that failed. */
+/** The refused caller may still thaw, as Velero's post hook does after a failed pre hook. */
 function refuse(
   state: LeaseState,
   caller: Owner & { readonly ttlMs: number },
@@ -133,7 +133,7 @@ function refuse(
 ): LeaseState {
   const { id, named } = caller;
   const ofAnother = state.phase === 'thawed' || state.id !== id;
-  const due = expect(takenBack(state.due, caller.key), {
+  const due = addDue(withoutCall(state.due, caller.key), {
     id: named ? id : null,
     named,
     until: state.phase === 'thawed' ? now + lateWindow(caller.ttlMs) : Infinity,
@@ -151,11 +151,11 @@ function onRenew(
   now: number,
 ): Step {
   if (state.phase !== 'thawed' && state.id !== id) {
-    return told(state, { type: 'refused', id: state.id });
+    return replied(state, { type: 'refused', id: state.id });
   }
-  if (state.phase !== 'frozen') return told(state, { type: 'not-held' });
+  if (state.phase !== 'frozen') return replied(state, { type: 'not-held' });
   const expiresAt = now + Math.min(ttlMs, state.longestMs);
-  return told({ ...state, ttlMs, expiresAt }, { type: 'renewed', id, expiresAt });
+  return replied({ ...state, ttlMs, expiresAt }, { type: 'renewed', id, expiresAt });
 }
 
 function onHeld(
@@ -175,20 +175,20 @@ function onHeld(
     due,
     refused,
   };
-  // A process that was stopped between taking the hold and saying so may wake after the lease.
-  return runOut(frozen, now);
+  // A process that was stopped between taking the hold and reporting it may wake after the lease has expired.
+  return expire(frozen, now);
 }
 
 function onThaw(before: LeaseState, id: string | undefined, now: number): Step {
   const ambiguous = mayBeDue(before.due, id);
-  const state = { ...before, due: heard(before.due, id) };
+  const state = { ...before, due: countThaw(before.due, id) };
   if (state.phase === 'thawed') {
     const { last } = state;
     const known = last !== null && (id === undefined || id === last.id);
-    return told(state, known ? { type: 'ended', id: last.id } : { type: 'not-held' });
+    return replied(state, known ? { type: 'ended', id: last.id } : { type: 'not-held' });
   }
-  if (id !== undefined && id !== state.id) return told(state, { type: 'not-held' });
-  if (state.phase === 'thawing') return told(state, { type: 'joins', id: state.id });
+  if (id !== undefined && id !== state.id) return replied(state, { type: 'not-held' });
+  if (state.phase === 'thawing') return replied(state, { type: 'joins', id: state.id });
   const cause = ambiguous ? 'thaw-ambiguous' : 'thaw';
   const ended = end(state, state.phase === 'freezing' ? 'freeze-aborted' : cause, now);
   return { ...ended, reply: { type: 'ends', id: state.id } };
@@ -196,9 +196,9 @@ function onThaw(before: LeaseState, id: string | undefined, now: number): Step {
 
 function onAbandon(state: LeaseState, id: string | undefined, now: number): Step {
   if (state.phase === 'thawed' || (id !== undefined && id !== state.id)) {
-    return told(state, { type: 'not-held' });
+    return replied(state, { type: 'not-held' });
   }
-  if (state.phase === 'thawing') return told(state, { type: 'joins', id: state.id });
+  if (state.phase === 'thawing') return replied(state, { type: 'joins', id: state.id });
   return { ...end(state, 'abandoned', now), reply: { type: 'ends', id: state.id } };
 }
 
@@ -210,9 +210,9 @@ function onReleased(
   if (state.phase !== 'thawing') return unchanged(state);
   const { id, cause, refused } = state;
   const consistent = cause === 'thaw' && evidence.length === 0;
-  const due = endedAt(state.due, now, state.windowMs);
+  const due = limitOpenEnded(state.due, now, state.windowMs);
   const next: Thawed = { phase: 'thawed', last: { id }, due, refused };
-  return told(next, { type: 'verdict', id, verdict: { consistent, cause, evidence } });
+  return replied(next, { type: 'verdict', id, verdict: { consistent, cause, evidence } });
 }
 
 function endIf(
@@ -229,15 +229,15 @@ function end(state: LeaseState, cause: Cause, now: number): Step {
   const { id, refused } = state;
   const leaseMs = state.phase === 'frozen' ? Math.min(state.ttlMs, state.longestMs) : state.ttlMs;
   const windowMs = lateWindow(leaseMs);
-  const left = state.phase === 'frozen' ? leftByHeld(state, cause) : leftByUnheld(state, now);
-  const due = left === null ? state.due : expect(state.due, left);
+  const left = state.phase === 'frozen' ? dueAfterHeld(state, cause) : dueAfterUnheld(state, now);
+  const due = left === null ? state.due : addDue(state.due, left);
   const next: Thawing = { phase: 'thawing', ...ownerOf(state), cause, windowMs, due, refused };
   const type: Command['type'] = state.phase === 'freezing' ? 'roll-back' : 'release';
   return { state: next, commands: [{ type, id, cause }], reply: { type: 'none' } };
 }
 
-/** The thaw that is still to come of a freeze that was held; `null`: it has come. An ambiguous one was one of two. */
-function leftByHeld(state: Frozen, cause: Cause): DueThaw | null {
+/** The thaw still expected after a hold; `null`: it has come. After an ambiguous thaw one of two is still expected. */
+function dueAfterHeld(state: Frozen, cause: Cause): DueThaw | null {
   if (cause === 'thaw') return null;
   const until = state.expiresAt + lateWindow(Math.min(state.ttlMs, state.longestMs));
   const { id, named } = state;
@@ -245,10 +245,10 @@ function leftByHeld(state: Frozen, cause: Cause): DueThaw | null {
 }
 
 /**
- * A caller that was told of the failure, or has gone, may thaw all the same: without an id, where it gave
- * none, and else only what bears its id.
+ * A caller whose freeze failed, or that disconnected, may still thaw: without an id where it gave none,
+ * otherwise only with its id.
  */
-function leftByUnheld(state: Freezing, now: number): DueThaw {
+function dueAfterUnheld(state: Freezing, now: number): DueThaw {
   const { id, named } = state;
   const until = now + lateWindow(state.ttlMs);
   const key = keyOf(state);
@@ -265,10 +265,10 @@ function keyOf({ key }: { readonly key?: string | undefined }): { readonly key?:
   return key === undefined ? {} : { key };
 }
 
-function told(state: LeaseState, reply: Reply): Step {
+function replied(state: LeaseState, reply: Reply): Step {
   return { state, commands: [], reply };
 }
 
 function unchanged(state: LeaseState): Step {
-  return told(state, { type: 'none' });
+  return replied(state, { type: 'none' });
 }

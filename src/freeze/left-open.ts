@@ -3,9 +3,8 @@ import type { Clock } from './persisted-due.ts';
 import type { FreezeRun } from './freeze-run.ts';
 
 /**
- * The thaw that is to come of a freeze whose sidecar died: its caller has heard that it was held, or
- * nothing. However the wall clock was set since, its lease is not taken to run for longer than its length
- * from now.
+ * The thaw still expected of a freeze whose sidecar died: its caller got a success or no answer. The wall
+ * clock may have been set since, so the lease counts as running for at most its full length from now.
  */
 export function lateThawOf(
   { owner, receipt }: Pick<FreezeRun, 'owner' | 'receipt'>,
@@ -17,7 +16,7 @@ export function lateThawOf(
     return [owner.named ? { ...one, byIdOnly: true } : { ...one, id: null }];
   }
   const leaseMs = Date.parse(expiresAt) - Date.parse(frozenAt);
-  // A clock that was set forward while nothing ran must not end it: at least the late window is waited for.
+  // A clock set forward while no sidecar ran must not end the wait: it lasts for at least the late window.
   const leftMs = Math.max(0, Math.min(Date.parse(expiresAt) - wallNow, leaseMs));
   return [{ ...owner, until: now + leftMs + lateWindow(leaseMs), retried: false }];
 }

@@ -5,7 +5,7 @@ import type { Cause } from './lease-types.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import type { FreezeRun } from './freeze-run.ts';
 
-/** The receipt, if it is a success; the error of a thaw that is none, otherwise. */
+/** @returns the receipt if it is a success. @throws QuiesceError NOT_CONSISTENT otherwise */
 export function successOf(receipt: Receipt): Receipt {
   if (receipt.verdict === 'consistent') return receipt;
   throw notConsistent(receipt);
@@ -21,35 +21,35 @@ function notConsistent(receipt: Receipt): QuiesceError {
   }
   const message = `Freeze ${id} is released, but not proven: ${why}`;
   const hint =
-    'Mark the backup as failed and make it again. Give each of several backups an --id of its own, or let the later one wait: quiesce freeze --wait.';
+    'Mark the backup as failed and make it again. Give each backup its own --id, or let the later one wait: quiesce freeze --wait.';
   return new QuiesceError('NOT_CONSISTENT', message, { hint, details });
 }
 
-/** What every thaw but the first is told of a freeze that has ended. */
+/** The error for every thaw of an ended freeze after the first. */
 export function alreadyEnded(receipt: Receipt): QuiesceError {
   if (receipt.verdict !== 'consistent') return notConsistent(receipt);
   const { id, thawedAt, thawedBy } = receipt;
   const who = thawedBy === undefined ? '' : ` by ${thawedBy}`;
   return new QuiesceError(
     'ALREADY_THAWED',
-    `Freeze ${id} was thawed at ${thawedAt}${who}. Its success was told to that thaw, and is told once.`,
+    `Freeze ${id} was thawed at ${thawedAt}${who}. That thaw reported the success, and a success is reported once.`,
     { details: { receipt } },
   );
 }
 
-/** For the retry of a freeze that was held, and has ended before its caller heard of it. */
+/** For the retry of a freeze call whose freeze was held and has ended since. */
 export function endedSince(receipt: Receipt): QuiesceError {
   const why = receipt.notes.slice(-1)[0] ?? 'it was thawed';
   return new QuiesceError(
     'NOT_CONSISTENT',
     `Freeze ${receipt.id} was held and has ended before this retry: ${why}`,
-    { hint: 'Freeze again: this freeze holds nothing any more.', details: { receipt } },
+    { hint: 'Freeze again: this freeze no longer holds anything.', details: { receipt } },
   );
 }
 
-/** For a thaw by a key of a freeze that has ended, while another one is open. */
+/** For a thaw whose key belongs to an ended freeze, while another freeze is open. */
 export function staleKey(open: string): QuiesceError {
-  const hint = `Nothing was released. A new key is needed for each call; to end freeze ${open}: quiesce thaw --id ${open}`;
+  const hint = `Nothing was released. Use a new key for each call; to end freeze ${open}: quiesce thaw --id ${open}`;
   return new QuiesceError(
     'IDEMPOTENCY_KEY_REUSED',
     `This Idempotency-Key came with the thaw of an earlier freeze, and freeze ${open} is open now.`,
@@ -57,38 +57,38 @@ export function staleKey(open: string): QuiesceError {
   );
 }
 
-/** For a thaw by an id that was used again, of a freeze that never began. */
+/** For a thaw whose freeze was refused, and whose id belongs to an earlier freeze too. */
 export function refusedSince({ id, thawedAt }: Receipt): QuiesceError {
   return new QuiesceError(
     'NOT_FROZEN',
-    `Freeze ${id} was refused, while another one was held. An earlier one of that id was thawed at ${thawedAt}, and is not this one.`,
+    `Freeze ${id} was refused because another one was held. The freeze with that id that was thawed at ${thawedAt} is an earlier one.`,
     { field: 'id' },
   );
 }
 
-/** For those who wait for a release that has failed once. */
-export function stuck(error: QuiesceError, id: string): QuiesceError {
+/** For callers that wait for a release after an attempt has failed. */
+export function notReleasedYet(error: QuiesceError, id: string): QuiesceError {
   return new QuiesceError(
     'ENGINE_FAILED',
-    `Freeze ${id} could not be released yet: ${error.message} It is tried again until it succeeds.`,
+    `Freeze ${id} could not be released yet: ${error.message} The sidecar retries until it succeeds.`,
     { cause: error },
   );
 }
 
 const ABORTED: Partial<Record<Cause, string>> = {
   'freeze-aborted': 'A thaw ended the freeze',
-  abandoned: 'Somebody abandoned the freeze',
+  abandoned: 'A caller abandoned the freeze',
   'caller-gone': 'The caller went away',
 };
 
-/** What the callers of a freeze that never came to be are told. */
+/** The error for the caller of a freeze whose hold was never in place. */
 export function failureOf(
   run: Pick<FreezeRun, 'failure' | 'progress'>,
   cause: Cause,
   stage: string,
   late: boolean,
 ): QuiesceError {
-  const undone = late ? 'the roll-back is still under way' : 'everything was rolled back';
+  const undone = late ? 'the roll-back is still in progress' : 'everything was rolled back';
   if (cause === 'freeze-timeout') {
     const where = run.progress === undefined ? stage : `${stage}; ${run.progress}`;
     const message = `The hold was not in place by the timeout (it was at: ${where}); ${undone}.`;
@@ -98,7 +98,7 @@ export function failureOf(
     return run.failure ?? new QuiesceError('ENGINE_FAILED', `The freeze failed; ${undone}.`);
   }
   if (cause === 'hold-lost') {
-    const message = `The hold was lost while the freeze was made; ${undone}.`;
+    const message = `The hold was lost before the freeze had finished; ${undone}.`;
     return new QuiesceError('ENGINE_FAILED', message);
   }
   if (cause === 'sidecar-stopped') {
@@ -108,8 +108,8 @@ export function failureOf(
   return new QuiesceError('FREEZE_ABORTED', `${what}; ${undone}.`);
 }
 
-/** For a freeze that comes while another one is held, after it has waited for so long. */
-export function heldBy(
+/** For a freeze that comes while another one is held. @param waitedMs how long it has waited for its turn */
+export function heldByAnother(
   lease: LeaseView | null,
   phase: LeasePhase,
   waitedMs?: number,
@@ -120,7 +120,7 @@ export function heldBy(
   const wait =
     waitedMs === undefined
       ? 'Wait for its end with: quiesce freeze --wait.'
-      : 'Give --timeout more time (below the timeout of the hook), or let the backups not overlap.';
+      : 'Raise --timeout (below the timeout of the hook), or schedule the backups so that they do not overlap.';
   return new QuiesceError(
     'FREEZE_HELD',
     `Freeze ${id} by ${lease?.by ?? 'unknown'} holds the database ${until}.${waited}`,
@@ -130,15 +130,15 @@ export function heldBy(
   );
 }
 
-/** For a thaw of a freeze that waited for its turn. */
-export function onlyWaited(id: string | undefined): QuiesceError {
-  const message = `Freeze ${id} only waited for its turn, and does not any more.`;
+/** For a thaw of a freeze that was waiting for its turn. */
+export function waitEnded(id: string | undefined): QuiesceError {
+  const message = `Freeze ${id} was still waiting for its turn and held nothing; it no longer waits.`;
   return new QuiesceError('NOT_FROZEN', message, { field: 'id' });
 }
 
 /** For a renewal while another freeze is held. */
-export function notYours(id: string, lease: LeaseView | null): QuiesceError {
-  const message = `Freeze ${id} is not held: ${lease?.id ?? 'another one'} is, by ${lease?.by ?? 'somebody else'}.`;
+export function renewalRefused(id: string, lease: LeaseView | null): QuiesceError {
+  const message = `Freeze ${id} is not held: ${lease?.id ?? 'another one'} is, by ${lease?.by ?? 'another caller'}.`;
   const hint = `The lease of ${id} has ended: mark its backup as failed, and freeze again without --renew.`;
   return new QuiesceError('FREEZE_HELD', message, { field: 'id', hint });
 }
@@ -151,14 +151,14 @@ export function nothingToRenew(id: string): QuiesceError {
   });
 }
 
-/** For a thaw that can mean no freeze; `open` is the id of the one that is held, if any. */
+/** For a thaw that matches no freeze. @param open id of the freeze that is held, if any */
 export function nothingToThaw(id: string | undefined, open: string | undefined): QuiesceError {
   if (id === undefined) return new QuiesceError('NOT_FROZEN', 'Nothing is frozen.');
-  const other = open === undefined ? 'Nothing is frozen.' : `Freeze ${open} is another one.`;
+  const other = open === undefined ? 'Nothing is frozen.' : `The open freeze is ${open}.`;
   return new QuiesceError('NOT_FROZEN', `There is no freeze ${id}. ${other}`, { field: 'id' });
 }
 
-/** A duration a caller asked for, if it is within bounds. */
+/** @returns the requested duration. @throws QuiesceError INVALID_FIELD where it is out of bounds */
 export function checkBounds(field: 'ttl' | 'timeout', ms: number, max: number): number {
   if (ms > 0 && ms <= max) return ms;
   const message = `${field} must be more than 0 and at most ${formatDuration(max)}.`;
@@ -170,10 +170,10 @@ export function requireSameEngine({ id, engine }: Receipt, configured: string): 
   if (engine.name === configured) return;
   throw new QuiesceError(
     'CONFIG_INVALID',
-    `QUIESCE_ENGINE: is ${configured}, but the journal holds freeze ${id} of ${engine.name}, which is not released yet.`,
+    `QUIESCE_ENGINE is ${configured}, but the journal has freeze ${id} of ${engine.name}, which is not released yet.`,
     {
       field: 'QUIESCE_ENGINE',
-      hint: `Start once with QUIESCE_ENGINE=${engine.name}; where that database is gone for good, remove open.json from QUIESCE_STATE_DIR.`,
+      hint: `Start once with QUIESCE_ENGINE=${engine.name}. If that database is gone for good, remove open.json from QUIESCE_STATE_DIR.`,
     },
   );
 }

@@ -1,23 +1,23 @@
 import { z } from 'zod';
 import { type DueThaw, LATE_AT_MOST_MS, unexpired } from './due-thaws.ts';
 
-/** A thaw that is still to come, as it outlives the process: on the wall clock. */
+/** An expected thaw as the journal keeps it: on the wall clock. */
 export const persistedDueSchema = z.object({
   id: z.string().nullable(),
   named: z.boolean(),
   retried: z.boolean(),
   byIdOnly: z.boolean().optional(),
   key: z.string().optional(),
-  /** Milliseconds since 1970; `null`: for as long as the freeze lasted that was open then. */
+  /** Milliseconds since 1970; `null`: while the freeze lasted that was open at the time of writing. */
   until: z.number().nullable(),
-  /** How long it was still to be waited for when this was written. */
+  /** How much longer it was expected at the time of writing. */
   leftMs: z.number(),
-  /** The clock of the machine then, which no correction of the time moves; absent: it tells none. */
+  /** The boot clock at the time of writing, which corrections of the wall clock do not move; absent: unknown. */
   boot: z.object({ id: z.string(), ms: z.number() }).optional(),
 });
 export type PersistedDue = z.infer<typeof persistedDueSchema>;
 
-/** The same moment on the process's monotonic clock, on the wall clock, and since the machine started. */
+/** The same moment on the process's monotonic clock, on the wall clock, and on the boot clock. */
 export interface Clock {
   readonly now: number;
   readonly wallNow: number;
@@ -35,8 +35,8 @@ export function toPersisted(due: readonly DueThaw[], clock: Clock): PersistedDue
 }
 
 /**
- * However the wall clock was set since, none is waited for any longer than it was to be then; nor any
- * shorter, as long as the machine has not been started again.
+ * Even if the wall clock was set since, no thaw is expected for longer than it was when written, nor for
+ * less unless the machine has rebooted.
  */
 export function fromPersisted(due: readonly PersistedDue[], clock: Clock): DueThaw[] {
   const read = due.map(({ until, leftMs, boot, key, byIdOnly, ...one }): DueThaw => {

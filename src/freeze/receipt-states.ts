@@ -2,14 +2,14 @@ import type { Breach, Hold, JsonObject } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 
-interface DraftDeps {
+interface BlankFacts {
   readonly engine: { readonly name: string };
   readonly copy: CopyMethod;
   readonly app: string | undefined;
 }
 
-/** The receipt of a freeze that has been asked for and is not in place. */
-export function blankReceipt(id: string, deps: DraftDeps): Receipt {
+/** The receipt of a freeze that was requested and is not in place yet. */
+export function blankReceipt(id: string, deps: BlankFacts): Receipt {
   return {
     apiVersion: 'quiesce.dev/v1',
     kind: 'Receipt',
@@ -99,7 +99,7 @@ function merged(known: Receipt['position'], more: JsonObject | undefined): Recei
     : ({ ...known, ...more } as Receipt['position']);
 }
 
-/** A tenth of a millisecond is all the clock is worth. */
+/** To a tenth of a millisecond: the clock is no more precise. */
 function round(ms: number): number {
   return Math.round(ms * 10) / 10;
 }

@@ -1,11 +1,11 @@
 import type { Receipt } from '../receipt/receipt.ts';
 import type { CallId } from './idempotency.ts';
 
-/** Who asked, for the log and for "whose freeze is it"; never trusted. */
+/** Who sent a request, for the log and for messages about the open freeze. Never trusted. */
 export interface Caller {
-  /** e.g. `socket (quiesce-cli/0.1.0)` or `127.0.0.1 (curl/8.5)`. */
+  /** Such as `socket (quiesce-cli/0.1.0)` or `127.0.0.1:51234 (curl/8.5)`. */
   readonly by: string;
-  /** Where the call carried an idempotency key: a retry of it is answered alike. */
+  /** Set where the call carried an idempotency key. */
   readonly call?: CallId;
 }
 
@@ -13,11 +13,11 @@ export interface FreezeRequest extends Caller {
   readonly id?: string;
   readonly ttlMs?: number;
   readonly timeoutMs?: number;
-  /** Renew the lease of the freeze with this id, and freeze nothing. */
+  /** Only renew the lease of the freeze with this id. */
   readonly renew?: boolean;
-  /** Wait for the end of another freeze, until the timeout, instead of being refused at once. */
+  /** Wait until the timeout for another freeze to end, instead of failing immediately. */
   readonly wait?: boolean;
-  /** Aborts when the caller has gone away before it was answered: the freeze is then rolled back. */
+  /** Aborts when the caller disconnects before the answer: the freeze is then rolled back. */
   readonly gone?: AbortSignal;
 }
 
@@ -25,9 +25,9 @@ export interface ThawRequest extends Caller {
   readonly id?: string;
 }
 
-/** What came of a release that takes no success. */
+/** The result of a release that claims no success. */
 export interface Abandoned {
-  /** `false`: nothing was held, or another freeze than the one named. */
+  /** `false`: nothing was held, or only a freeze with another id. */
   readonly released: boolean;
   readonly receipt: Receipt | null;
 }
@@ -41,7 +41,7 @@ export interface LeaseView {
   /** `null` until the hold is in place. */
   readonly frozenAt: string | null;
   readonly expiresAt: string | null;
-  /** Where a long step is, in the engine's own words. */
+  /** The progress of a long step, in the engine's words. */
   readonly progress: string | null;
   /** Whole milliseconds left on the monotonic clock; `null` until the hold is in place. */
   readonly remainingMs: number | null;

@@ -9,15 +9,15 @@ import type { Kept } from './journal.ts';
 import { initialLease, interruptedLease, nextDeadline, reduce } from './lease.ts';
 import type { Cause, Command, LeaseEvent, LeaseState, Reply, Verdict } from './lease-types.ts';
 import { lateThawOf } from './left-open.ts';
-import { failureOf, requireSameEngine, stuck } from './outcomes.ts';
+import { failureOf, requireSameEngine, notReleasedYet } from './outcomes.ts';
 import { type Clock, fromPersisted, type PersistedDue, toPersisted } from './persisted-due.ts';
 import { NOT_REMOVED, type Receipt } from '../receipt/receipt.ts';
 import { FreezeRun, logFields, type RunDeps } from './freeze-run.ts';
 
-/** What the metrics are told. */
+/** Events reported to the metrics. */
 export interface FreezeObserver {
   hookRun(hook: 'freeze' | 'thaw', result: string, seconds: number): void;
-  /** At the end of every freeze: was it proven consistent? */
+  /** At the end of every freeze: whether it was proven consistent. */
   consistency(ok: boolean): void;
   frozen(since: Date | null): void;
   autoThaw(): void;
@@ -28,30 +28,30 @@ export interface RunnerDeps extends RunDeps {
   readonly observer: FreezeObserver;
 }
 
-/** How long a caller whose freeze has failed waits for the roll-back before it is told. */
+/** How long the answer to a failed freeze waits for the roll-back. */
 const ROLL_BACK_WITHIN_MS = 2_000;
 
-/** The connection of the caller broke before its freeze was in place. */
+/** The caller's connection broke before its freeze was in place. */
 export class CallerGone extends QuiesceError {
   constructor(message = 'The caller went away; nothing was frozen for it.') {
     super('FREEZE_ABORTED', message);
   }
 }
 
-/** A freeze under way, and those who wait for it. */
+/** The open freeze and the promises its callers wait for. */
 export interface Current {
   readonly run: FreezeRun;
-  /** Settles when the hold is in place, or rejects with why it never will be. */
+  /** Resolves when the hold is in place; rejects with why it never will be. */
   readonly frozen: Deferred<Receipt>;
-  /** Settles when all is released. */
+  /** Resolves when everything is released; rejects after a failed attempt to release. */
   readonly ended: Deferred<Receipt>;
-  /** Who has ended it, where somebody did. */
+  /** Who ended it; absent where no request did. */
   endedBy?: { readonly by: string; readonly call?: CallId };
 }
 
 /**
- * Carries out what the lease decides: one freeze at a time, each with its journal, its hold and its
- * receipt. All events go through `dispatch`, one after the other.
+ * Carries out what the lease decides, one freeze at a time, each with its journal entry, its hold and
+ * its receipt. All events go through `dispatch`, one at a time.
  */
 export class LeaseRunner {
   readonly #deps: RunnerDeps;
@@ -60,7 +60,7 @@ export class LeaseRunner {
   #current: Current | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param onThawed called whenever the next freeze could begin, at once. */
+  /** @param onThawed called as soon as the next freeze can start */
   constructor(deps: RunnerDeps, onThawed: () => void) {
     this.#deps = deps;
     this.#onThawed = onThawed;
@@ -79,7 +79,7 @@ export class LeaseRunner {
     return this.#current;
   }
 
-  /** The open freeze's receipt and the last ended ones, newest first, at most ten. */
+  /** Receipts of the open freeze and of the last ended ones, newest first, at most ten. */
   receipts(): readonly Receipt[] {
     const ended = this.#deps.journal.receipts;
     return this.#current ? [this.#current.run.receipt, ...ended].slice(0, 10) : ended;
@@ -101,60 +101,63 @@ export class LeaseRunner {
   }
 
   /**
-   * Looks for a freeze that an earlier process left open; until `resume` has ended it, new ones are
-   * refused. To be called once, before anything else.
+   * Looks for a freeze that an earlier process left open. New freezes are refused until `resume` has
+   * ended it. Call this once, before anything else.
    *
-   * @returns its id; `null` where there is none.
-   * @throws QuiesceError CONFIG_INVALID where it is a freeze of another engine than this one
+   * @returns its id; `null` where there is none
+   * @throws QuiesceError CONFIG_INVALID where another engine made that freeze
    */
   async load(): Promise<string | null> {
     const { journal, engine } = this.#deps;
     const left = await journal.load();
     const clock = this.#clock();
-    const due = [...fromPersisted(journal.due, clock), ...this.#unknown(clock)];
+    const due = [...fromPersisted(journal.due, clock), ...this.#dueWhereUnreadable(clock)];
     if (left === null) {
       const [last = null] = journal.receipts;
       this.#state = { ...initialLease, last, due };
       return null;
     }
     if (left !== 'unreadable') requireSameEngine(left.receipt, engine.name);
-    const run = FreezeRun.orphan(left === 'unreadable' ? null : left, this.#deps);
-    this.#current = begin(run);
+    const run = FreezeRun.leftOpen(left === 'unreadable' ? null : left, this.#deps);
+    this.#current = currentOf(run);
     this.#state = interruptedLease(run.owner, [...due, ...lateThawOf(run, clock)]);
     return run.id;
   }
 
-  /** Where nobody can read which thaws are still to come, there may be one. */
-  #unknown({ now }: Clock): DueThaw[] {
+  /** If the record of expected thaws cannot be read, any caller's thaw may still be expected. */
+  #dueWhereUnreadable({ now }: Clock): DueThaw[] {
     if (!this.#deps.journal.unreadable) return [];
     this.#deps.logger.error(
-      'receipts.json in the state directory could not be read; it is kept aside',
+      'receipts.json in the state directory could not be read; it was renamed',
     );
     return [{ id: null, named: false, retried: false, until: now + LATE_AT_MOST_MS }];
   }
 
-  /** Freezes that have ended while their receipt could not be removed from the volume; after `load`. */
+  /** Ids of freezes whose receipt could not be removed from the volume when they ended. Call after `load`. */
   get leftBehind(): readonly string[] {
     const left = this.receipts().filter(({ reasons }) => reasons.includes(NOT_REMOVED));
     return left.map(({ id }) => id);
   }
 
-  /** Ends, as `interrupted`, what `load` has found. Resolves once nothing is held. */
+  /** Ends the freeze that `load` found, as `interrupted`. Resolves when nothing is held. */
   async resume(): Promise<void> {
     if (this.#current) await this.#finish(this.#current, 'interrupted');
   }
 
-  /** The freeze of this id that has ended. */
+  /** The ended freeze on record with this id. */
   kept(id: string): Kept | undefined {
     return this.#deps.journal.kept.find(({ receipt }) => receipt.id === id);
   }
 
-  /** Puts on record which thaws are still to come: they are also after a restart. */
+  /** Writes the expected thaws to the journal: they are still expected after a restart. */
   async remember(): Promise<void> {
     try {
-      await this.#deps.journal.expect(this.#due());
+      await this.#deps.journal.recordDue(this.#due());
     } catch (error) {
-      this.#deps.logger.warn({ err: error }, 'thaws that are still to come are not in the journal');
+      this.#deps.logger.warn(
+        { err: error },
+        'the expected thaws could not be written to the journal',
+      );
     }
   }
 
@@ -168,14 +171,14 @@ export class LeaseRunner {
     return toPersisted(this.#state.due, this.#clock());
   }
 
-  /** Thaws what is open, and resolves when nothing is held any more. */
+  /** Thaws the open freeze, and resolves when nothing is held any more. */
   async stop(): Promise<void> {
     this.dispatch({ type: 'stop' });
     await this.#current?.ended.promise.catch(() => undefined);
     clearTimeout(this.#timer);
   }
 
-  /** Applies one event. @param run what a freeze that begins by it is carried out by. */
+  /** Applies one event. @param run carries out the freeze that this event starts */
   dispatch(event: LeaseEvent, run?: FreezeRun): Reply {
     const { state, commands, reply } = reduce(this.#state, event, this.#deps.now());
     this.#state = state;
@@ -185,10 +188,10 @@ export class LeaseRunner {
   }
 
   #carryOut(command: Command, run: FreezeRun | undefined): void {
-    if (command.type === 'establish' && run) this.#current = begin(run);
+    if (command.type === 'make-hold' && run) this.#current = currentOf(run);
     const current = this.#current;
     if (!current) return;
-    if (command.type === 'establish') void this.#establish(current);
+    if (command.type === 'make-hold') void this.#makeHold(current);
     if (command.type === 'roll-back') this.#rollBack(current, command.cause);
     if (command.type === 'release') {
       if (command.cause === 'lease-expired') this.#deps.observer.autoThaw();
@@ -200,19 +203,19 @@ export class LeaseRunner {
     clearTimeout(this.#timer);
     const at = nextDeadline(this.#state);
     if (at === null) return;
-    // One millisecond late rather than early: an early tick would find nothing due.
+    // A millisecond late rather than early: an early tick would find nothing expired.
     const wait = Math.max(0, Math.ceil(at - this.#deps.now())) + 1;
     this.#timer = setTimeout(() => this.dispatch({ type: 'tick' }), wait);
   }
 
-  async #establish(current: Current): Promise<void> {
+  async #makeHold(current: Current): Promise<void> {
     const { run, frozen } = current;
     const { ttlMs } = this.#state as { ttlMs: number };
     const onLost = (): void => {
       if (this.#current === current) this.dispatch({ type: 'lost' });
     };
     try {
-      const heldAt = await run.establish(ttlMs, onLost);
+      const heldAt = await run.makeHold(ttlMs, onLost);
       const { longestLeaseMs: longestMs } = run;
       const held = { type: 'held', heldAt, ...(longestMs !== undefined && { longestMs }) } as const;
       if (this.#current === current) this.dispatch(held);
@@ -231,35 +234,35 @@ export class LeaseRunner {
   #rollBack(current: Current, cause: Cause): void {
     const { run, frozen } = current;
     const done = this.#finish(current, cause);
-    const patience = new Promise<'late'>((resolve) => {
+    const limit = new Promise<'late'>((resolve) => {
       setTimeout(() => resolve('late'), ROLL_BACK_WITHIN_MS).unref();
     });
     const { stage } = run;
-    void Promise.race([done, patience]).then((late) => {
-      frozen.reject(unfrozen(run, cause, stage, late === 'late'));
+    void Promise.race([done, limit]).then((late) => {
+      frozen.reject(failureFor(run, cause, stage, late === 'late'));
     });
   }
 
   async #finish(current: Current, cause: Cause): Promise<void> {
     const { run, ended } = current;
     const evidence = await run.release(cause, (error) => {
-      this.#deps.logger.error({ freeze: run.id, err: error }, 'release failed, trying again');
-      ended.reject(stuck(error, run.id));
+      this.#deps.logger.error({ freeze: run.id, err: error }, 'release failed, retrying');
+      ended.reject(notReleasedYet(error, run.id));
     });
     this.#current = undefined;
     const reply = this.dispatch({ type: 'released', evidence });
-    // Unless there is a fault in the lease itself, which must not pass for a success.
+    // Only a bug in the lease gives another reply here, and that must not pass for a success.
     const none: Verdict = { consistent: false, cause, evidence };
-    const receipt = run.settle(
+    const receipt = run.recordVerdict(
       reply.type === 'verdict' ? reply.verdict : none,
       current.endedBy?.by,
     );
-    // At once: the entry of the next freeze must be written after this one's is closed.
+    // Immediately: this entry must be closed before the next freeze writes its own.
     const concluded = run.conclude(current.endedBy?.call, this.#due());
     this.#report(run, cause);
     this.#onThawed();
     await concluded;
-    current.frozen.reject(unfrozen(run, cause, run.stage, false));
+    current.frozen.reject(failureFor(run, cause, run.stage, false));
     ended.resolve(receipt);
   }
 
@@ -277,11 +280,11 @@ export class LeaseRunner {
   }
 }
 
-function unfrozen(run: FreezeRun, cause: Cause, stage: string, late: boolean): QuiesceError {
+function failureFor(run: FreezeRun, cause: Cause, stage: string, late: boolean): QuiesceError {
   const why = failureOf(run, cause, stage, late);
   return cause === 'caller-gone' ? new CallerGone(why.message) : why;
 }
 
-function begin(run: FreezeRun): Current {
+function currentOf(run: FreezeRun): Current {
   return { run, frozen: new Deferred(), ended: new Deferred() };
 }

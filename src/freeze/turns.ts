@@ -6,36 +6,36 @@ interface Waiting {
   readonly turn: Deferred<void>;
 }
 
-export interface Patience {
-  /** The freeze that waits. */
+export interface WaitOptions {
+  /** Id of the waiting freeze. */
   readonly id: string;
   readonly ms: number;
-  /** The caller has gone. */
+  /** Aborts when the caller disconnects. */
   readonly gone: AbortSignal | undefined;
-  /** It has had its turn and was overtaken: it comes first again. */
+  /** Its turn came, but another freeze was faster: it goes to the front of the queue. */
   readonly again: boolean;
 }
 
-/** Callers that wait for their turn to freeze, first come, first served. */
+/** The queue of callers that wait to freeze: first come, first served. */
 export class Turns {
   #waiting: readonly Waiting[] = [];
   #closed: Error | undefined;
 
-  /** The next one may try. */
+  /** Gives the next caller its turn. */
   next(): void {
     const [first, ...others] = this.#waiting;
     this.#waiting = others;
     first?.turn.resolve();
   }
 
-  /** Whoever waits, or comes to wait, is told that there will be no turn. */
+  /** Rejects all waiting callers, and all later ones, with `why`. */
   close(why: Error): void {
     this.#closed = why;
     for (const { turn } of this.#waiting) turn.reject(why);
     this.#waiting = [];
   }
 
-  /** A thaw of this freeze has come: it waits no longer. @returns whether it did */
+  /** Ends the wait of the freeze with this id: its thaw has come. @returns whether it was waiting */
   cancel(id: string): boolean {
     const found = this.#waiting.filter((one) => one.id === id);
     this.#waiting = this.#waiting.filter((one) => one.id !== id);
@@ -44,8 +44,8 @@ export class Turns {
     return found.length > 0;
   }
 
-  /** Waits for the turn. @returns whether it has come. Rejects where there will be none. */
-  async wait({ id, ms, gone, again }: Patience): Promise<boolean> {
+  /** Waits for the turn. @returns whether it came in time. Rejects after `close` or `cancel`. */
+  async wait({ id, ms, gone, again }: WaitOptions): Promise<boolean> {
     if (this.#closed) throw this.#closed;
     if (ms <= 0 || gone?.aborted) return false;
     const one: Waiting = { id, turn: new Deferred<void>() };

@@ -11,14 +11,14 @@ export interface ControlAppOptions {
   readonly control: Control;
   /** `socket` is guarded by file permissions; `tcp` by Host, Origin and, if given, the token. */
   readonly transport: Transport;
-  /** QUIESCE_CONTROL_TOKEN: asked for on `tcp` only. */
+  /** QUIESCE_CONTROL_TOKEN, required on `tcp` only. */
   readonly token?: string;
   readonly logger: Logger;
 }
 
-/** The control API, ready to be injected into or listened with. */
+/** Builds the control API. It does not listen yet, and takes `inject`. */
 export function buildControlApp({ control, transport, token, logger }: ControlAppOptions): App {
-  // A release is never refused: it does not give way, whoever else is connected.
+  // A release is never refused, so a thaw never gives way to other connections.
   const limits = {
     urgent: (request: IncomingMessage) => request.url?.startsWith('/v1/thaw') === true,
   };

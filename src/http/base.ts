@@ -9,7 +9,7 @@ import { answerClientError } from './client-error.ts';
 import type { Limits } from './connections.ts';
 import { Connections } from './connections.ts';
 import { answerError } from './errors.ts';
-import { letGoOn } from './expect.ts';
+import { sendContinue } from './expect.ts';
 import type { ListenerOptions } from './listener.ts';
 import { createListener } from './listener.ts';
 import { checkMessage, originForm } from './message.ts';
@@ -18,9 +18,9 @@ import { RouteTable } from './route-table.ts';
 export type App = FastifyInstance<Server, IncomingMessage, ServerResponse, never, ZodTypeProvider>;
 
 /**
- * Given from the start, so that fastify never loads its own, ajv and fast-json-stringify: the memory
- * of a sidecar is counted. Answers are described by schemas but not checked against them: a released
- * database must be reported as released even if a field of its receipt were not as documented.
+ * Set from the start so that fastify never loads its own compilers, ajv and fast-json-stringify: a
+ * sidecar must be small in memory. Schemas describe the answers but do not check them: a released
+ * database must be reported as released even if a field of its receipt differs from its schema.
  */
 export const OWN_COMPILERS = {
   compilersFactory: {
@@ -29,7 +29,7 @@ export const OWN_COMPILERS = {
   },
 } as unknown as NonNullable<FastifyServerOptions['schemaController']>;
 
-/** Connections that may be open on one listener of a sidecar; a pod has a handful of clients. */
+/** Connections kept open on one listener of a sidecar. A pod has a handful of clients. */
 const MOST_CONNECTIONS = 256;
 
 export interface AppOptions {
@@ -40,9 +40,9 @@ export interface AppOptions {
 }
 
 /**
- * A server with the rules that hold on every port: JSON bodies up to 64 KiB, one form of error, 405
- * with `Allow` for a known path, no HEAD, no CORS, no rate limit. Requests must arrive within 10 s;
- * an answer may take as long as its handler.
+ * Creates a server with the rules of every port: JSON bodies up to 64 KiB, one error format, 405 with
+ * `Allow` for a known path, no HEAD, no CORS, no rate limit. Requests must arrive within 10 s; an answer
+ * may take as long as its handler.
  */
 export function createApp(logger: Logger, options: AppOptions = {}): App {
   const { bodyLimit = BODY_LIMIT, keepAliveTimeout = 5_000, tls } = options;
@@ -54,7 +54,7 @@ export function createApp(logger: Logger, options: AppOptions = {}): App {
     bodyLimit,
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
-    // While stopping, a thaw is still answered by its handler and not by a blanket 503.
+    // While the server stops, the handler still answers a thaw, instead of a blanket 503.
     return503OnClosing: false,
     schemaController: OWN_COMPILERS,
     routerOptions: { maxParamLength: 1_024 },
@@ -71,7 +71,7 @@ export function createApp(logger: Logger, options: AppOptions = {}): App {
       checkMessage(request.raw, request.originalUrl);
       done();
     } catch (error) {
-      // Where this request ends and the next begins is in doubt.
+      // It is uncertain where this request ends and the next one starts.
       void reply.header('connection', 'close');
       done(error as Error);
     }
@@ -85,7 +85,7 @@ export function createApp(logger: Logger, options: AppOptions = {}): App {
 
 function readJson(app: App, bodyLimit: number): void {
   app.addHook('preParsing', (request, reply, _payload, done) => {
-    letGoOn(request.raw, reply.raw, request.routeOptions.bodyLimit ?? bodyLimit);
+    sendContinue(request.raw, reply.raw, request.routeOptions.bodyLimit ?? bodyLimit);
     done();
   });
   app.removeAllContentTypeParsers();
@@ -112,7 +112,7 @@ function refuseUnknownRoutes(app: App, routes: RouteTable): void {
     throw error;
   };
   app.addHook('preParsing', (request, reply, _payload, done) => {
-    // Before the body is looked at: what is wrong with that is not what is wrong with the request.
+    // Before the body is read: an error in the body would hide that there is no such route.
     if (request.is404) refuse(request, reply);
     done();
   });

@@ -6,12 +6,12 @@ export const BODY_LIMIT = 64 * 1024;
 
 const MIB = 1024 * 1024;
 
-/** No documented body is nested deeper; recursion over one that is could exhaust the stack. */
+/** No documented body is nested deeper. Recursion over a deeper one could exhaust the stack. */
 const DEEPEST = 32;
 
 /**
- * Reads a request body, whatever its content type: an empty one is `{}`, any other must be declared
- * as JSON and be JSON.
+ * Reads a request body. An empty one is `{}`, whatever its content type. Any other must be declared as
+ * JSON and be JSON.
  *
  * @throws QuiesceError UNSUPPORTED_MEDIA_TYPE, INVALID_JSON, INVALID_FIELD
  */

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 
 export type Transport = 'socket' | 'tcp';
 
-/** Who asked: `socket (curl/8.5.0)`, `127.0.0.1:51234 (curl/8.5.0)`. For people; never trusted. */
+/** Describes the caller for people: `socket (curl/8.5.0)`, `127.0.0.1:51234 (curl/8.5.0)`. Never trusted. */
 export function describeCaller(request: FastifyRequest, transport: Transport): string {
   const from =
     transport === 'socket'
@@ -15,7 +15,7 @@ export function describeCaller(request: FastifyRequest, transport: Transport): s
   return agent === '' ? from : `${from} (${agent})`;
 }
 
-/** Aborts when the client's connection closes before the answer was written. */
+/** Aborts when the client's connection closes before the answer is written. */
 export function callerGone(request: FastifyRequest, reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
   const onClose = (): void => {

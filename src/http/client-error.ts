@@ -6,14 +6,14 @@ import { rawAnswer } from './raw-answer.ts';
 import type { RouteTable } from './route-table.ts';
 
 interface ParserError extends NodeJS.ErrnoException {
-  /** What was being read: a Buffer, though the types of fastify say otherwise. */
+  /** The bytes being read: a Buffer, although the types of fastify say otherwise. */
   readonly rawPacket?: unknown;
 }
 
-/** A request line whose method is a token, if not one that the parser knows. */
+/** A request line whose method is any token, including ones that the parser does not know. */
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) (\S+) HTTP\/1\.[01]\r?\n/;
 
-/** Answers what the HTTP parser refused; the connection ends with it. */
+/** Answers requests that the HTTP parser refused, then closes the connection. */
 export function answerClientError(routes: RouteTable, connections: Connections) {
   return (error: ParserError, socket: Socket): void => {
     if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
@@ -21,7 +21,7 @@ export function answerClientError(routes: RouteTable, connections: Connections) 
       return;
     }
     const answer = refusalOf(error, routes);
-    // Answers come in the order of the requests: whoever sent this one takes the next for that of the last.
+    // Answers must come in the order of the requests: otherwise the client would match this one to an earlier request.
     connections.whenAnswered(socket, () => {
       if (socket.destroyed || !socket.writable) return;
       socket.write(answer);

@@ -5,19 +5,19 @@ import { QuiesceError } from '../errors.ts';
 import { rawAnswer } from './raw-answer.ts';
 
 export interface Limits {
-  /** Connections kept open; beyond it the one that has been quiet longest gives way to a new one. */
+  /** Connections kept open. Beyond it, the connection that has been idle longest makes way for a new one. */
   readonly most: number;
-  /** Bytes of bodies that may be on their way at a time; beyond it the oldest give way. */
+  /** Bytes of bodies that may be arriving at the same time. Beyond it, the oldest connections are closed. */
   readonly bodies?: number;
-  /** Whether a request must never give way, whatever else waits. */
+  /** Whether the connection of this request must never be closed to make room. */
   readonly urgent?: (request: IncomingMessage) => boolean;
 }
 
-/** The kernel's queue of connections; also the most that one turn of the event loop can bring. */
+/** The kernel's queue of connections, and so the most that one turn of the event loop can accept. */
 export const BACKLOG = 1_024;
-/** Requests of one connection that may wait for their answers: nobody who means well pipelines more. */
+/** Requests of one connection that may wait for their answers. No well-behaved client pipelines more. */
 const MOST_PIPELINED = 4;
-/** How long a client may take to read an answer that is complete. */
+/** How long a client may take to read a complete answer. */
 const READ_WITHIN_MS = 10_000;
 const SWEEP_MS = 2_000;
 
@@ -27,25 +27,25 @@ interface Exchange {
   answeredAt?: number;
 }
 
-interface Seat {
+interface Connection {
   socket: Socket;
   readonly exchanges: Set<Exchange>;
-  /** Whether it can be written to: not before the TLS handshake. */
+  /** Whether it can be written to: over TLS only after the handshake. */
   open: boolean;
-  /** What had been read when the last request was answered: anything more is the begin of another. */
+  /** Bytes read when the last request was answered. Any further bytes belong to the next request. */
   readBefore: number;
 }
 
 /**
- * Who is connected to a listener, quiet longest first. Whoever sits on a connection without a complete
- * request makes room for a newcomer, so nobody can lock a thaw, a probe or a scrape out by holding
- * connections. Requests that are being answered give way only to one another, newest first, and urgent
- * ones never.
+ * The connections of a listener, the one that has been idle longest first. A connection without a complete
+ * request makes way for a new one, so a client that holds connections cannot lock out a thaw, a probe or a
+ * scrape. Connections that wait for an answer make way only when there are twice as many as allowed, the
+ * newest first. Urgent requests never do.
  */
 export class Connections {
   readonly #limits: Limits;
-  readonly #seats = new Set<Seat>();
-  readonly #bySocket = new WeakMap<Socket, Seat>();
+  readonly #connections = new Set<Connection>();
+  readonly #bySocket = new WeakMap<Socket, Connection>();
   #scheduled = false;
   #closing = false;
 
@@ -54,35 +54,35 @@ export class Connections {
   }
 
   watch(server: Server, over: 'plain' | 'tls'): void {
-    // Cheaper than a seat, and the only way to stop a storm that brings connections faster than they
-    // can be looked at: what is open is bounded even within one turn of the event loop.
+    // Cheaper than tracking each connection, and the only defence against a storm that opens connections
+    // faster than they can be examined: it bounds them even within one turn of the event loop.
     server.maxConnections = 2 * this.#limits.most + BACKLOG;
-    server.on('connection', (socket: Socket) => this.#sit(socket, over === 'plain'));
+    server.on('connection', (socket: Socket) => this.#add(socket, over === 'plain'));
     const sweep = setInterval(() => this.#sweep(), SWEEP_MS).unref();
     server.once('close', () => clearInterval(sweep));
   }
 
-  /** Over TLS the requests come from another object than the connection did. */
+  /** Takes over the TLS socket: requests refer to it, and not to the raw socket of the connection. */
   secured(socket: TLSSocket): void {
-    const same = (seat: Seat): boolean =>
-      seat.socket.remotePort === socket.remotePort &&
-      seat.socket.remoteAddress === socket.remoteAddress;
-    const seat = [...this.#seats].findLast(same);
-    if (!seat) return;
-    seat.socket = socket;
-    seat.open = true;
-    this.#bySocket.set(socket, seat);
+    const same = (connection: Connection): boolean =>
+      connection.socket.remotePort === socket.remotePort &&
+      connection.socket.remoteAddress === socket.remoteAddress;
+    const connection = [...this.#connections].findLast(same);
+    if (!connection) return;
+    connection.socket = socket;
+    connection.open = true;
+    this.#bySocket.set(socket, connection);
   }
 
-  /** Notes a request. @returns why it is not taken, if it is not */
+  /** Registers a request. @returns why it is refused; `undefined`: it is accepted */
   enter(request: IncomingMessage, response: ServerResponse): QuiesceError | undefined {
-    const seat = this.#bySocket.get(request.socket);
-    if (!seat) return undefined;
+    const connection = this.#bySocket.get(request.socket);
+    if (!connection) return undefined;
     const exchange: Exchange = { request, response };
-    seat.exchanges.add(exchange);
-    response.once('close', () => this.#leave(seat, exchange));
+    connection.exchanges.add(exchange);
+    response.once('close', () => this.#leave(connection, exchange));
     this.#boundBodies();
-    if (seat.exchanges.size <= MOST_PIPELINED) return undefined;
+    if (connection.exchanges.size <= MOST_PIPELINED) return undefined;
     request.socket.pause();
     return new QuiesceError(
       'TOO_MANY_CONNECTIONS',
@@ -92,8 +92,8 @@ export class Connections {
   }
 
   /**
-   * Calls back when everything that was asked on this connection before is answered; never where what
-   * could not be read belongs to a request that has its answer already.
+   * Calls back when all earlier requests of this connection are answered. Never calls back where the
+   * unreadable bytes belong to a request that already has its answer.
    */
   whenAnswered(socket: Socket, then: () => void): void {
     const exchanges = [...(this.#bySocket.get(socket)?.exchanges ?? [])];
@@ -107,75 +107,76 @@ export class Connections {
     else then();
   }
 
-  /** From now on only requests that are being answered keep the server from closing. */
+  /** Closes all connections except those that wait for an answer, and these after it. */
   close(): void {
     this.#closing = true;
-    for (const seat of this.#seats) if (!isWaiting(seat)) this.#remove(seat);
+    for (const connection of this.#connections)
+      if (!awaitsAnswer(connection)) this.#remove(connection);
   }
 
-  #sit(socket: Socket, open: boolean): void {
+  #add(socket: Socket, open: boolean): void {
     if (this.#closing) {
       socket.destroy();
       return;
     }
-    const seat: Seat = { socket, open, exchanges: new Set(), readBefore: 0 };
-    this.#seats.add(seat);
-    this.#bySocket.set(socket, seat);
-    socket.once('close', () => this.#seats.delete(seat));
-    if (this.#seats.size <= this.#limits.most || this.#scheduled) return;
-    // Not now: what newcomers have sent is read in the next turn of the event loop, and until then
-    // one with a thaw to ask for looks like one with nothing to say.
+    const connection: Connection = { socket, open, exchanges: new Set(), readBefore: 0 };
+    this.#connections.add(connection);
+    this.#bySocket.set(socket, connection);
+    socket.once('close', () => this.#connections.delete(connection));
+    if (this.#connections.size <= this.#limits.most || this.#scheduled) return;
+    // Not now: the requests of new connections are read in the next turn of the event loop. Until then a
+    // connection with a thaw looks like an idle one.
     this.#scheduled = true;
     setImmediate(() => setImmediate(() => this.#makeRoom()));
   }
 
-  #leave(seat: Seat, exchange: Exchange): void {
-    seat.exchanges.delete(exchange);
-    seat.readBefore = seat.socket.bytesRead;
-    // To the end of the line: it was not quiet.
-    if (this.#seats.delete(seat)) this.#seats.add(seat);
-    if (this.#closing && !isWaiting(seat)) seat.socket.destroySoon();
+  #leave(connection: Connection, exchange: Exchange): void {
+    connection.exchanges.delete(exchange);
+    connection.readBefore = connection.socket.bytesRead;
+    // Move it to the end of the order: it was not idle.
+    if (this.#connections.delete(connection)) this.#connections.add(connection);
+    if (this.#closing && !awaitsAnswer(connection)) connection.socket.destroySoon();
   }
 
   #makeRoom(): void {
     this.#scheduled = false;
     const { most, urgent = () => false } = this.#limits;
-    let surplus = this.#seats.size - most;
-    for (const seat of this.#seats) {
+    let surplus = this.#connections.size - most;
+    for (const connection of this.#connections) {
       if (surplus <= 0) return;
-      if (isWaiting(seat)) continue;
-      this.#remove(seat);
+      if (awaitsAnswer(connection)) continue;
+      this.#remove(connection);
       surplus -= 1;
     }
-    // All that is left waits for an answer. As many again may, so that only a flood is cut.
+    // The others all wait for an answer. Twice as many may do so: only a flood is cut off.
     surplus -= most;
     if (surplus <= 0) return;
-    for (const seat of [...this.#seats].toReversed()) {
+    for (const connection of [...this.#connections].toReversed()) {
       if (surplus <= 0) return;
-      if ([...seat.exchanges].some(({ request }) => urgent(request))) continue;
-      this.#remove(seat);
+      if ([...connection.exchanges].some(({ request }) => urgent(request))) continue;
+      this.#remove(connection);
       surplus -= 1;
     }
   }
 
-  /** What has arrived of a body is kept until all of it has. */
+  /** A body that arrives stays in memory until it is complete. */
   #boundBodies(): void {
     const { bodies } = this.#limits;
     if (bodies === undefined) return;
     let expected = 0;
-    for (const seat of [...this.#seats].toReversed()) {
-      const missing = [...seat.exchanges].filter(({ request }) => !request.complete);
+    for (const connection of [...this.#connections].toReversed()) {
+      const missing = [...connection.exchanges].filter(({ request }) => !request.complete);
       for (const { request } of missing) expected += sizeOf(request, bodies);
-      if (missing.length > 0 && expected > bodies) this.#remove(seat);
+      if (missing.length > 0 && expected > bodies) this.#remove(connection);
     }
   }
 
-  #remove(seat: Seat): void {
-    this.#seats.delete(seat);
-    const { socket, open, exchanges } = seat;
+  #remove(connection: Connection): void {
+    this.#connections.delete(connection);
+    const { socket, open, exchanges } = connection;
     const begun = [...exchanges].some(({ response }) => response.headersSent);
-    const asked = socket.bytesRead > seat.readBefore;
-    // Who has sent nothing expects no answer: one would be taken for that to its next request.
+    const asked = socket.bytesRead > connection.readBefore;
+    // A client that has sent nothing expects no answer, and would take one for the answer to its next request.
     if (!open || begun || !asked || socket.writableLength > 0) {
       socket.destroy();
       return;
@@ -184,10 +185,10 @@ export class Connections {
     socket.destroySoon();
   }
 
-  /** An answer that nobody reads is kept in memory. */
+  /** Closes connections whose client does not read its answer: the answer would stay in memory. */
   #sweep(): void {
     const now = performance.now();
-    for (const { socket, exchanges } of this.#seats) {
+    for (const { socket, exchanges } of this.#connections) {
       for (const exchange of exchanges) {
         if (!exchange.response.writableEnded) continue;
         exchange.answeredAt ??= now;
@@ -197,14 +198,14 @@ export class Connections {
   }
 }
 
-/** Whether somebody waits for us, and not we for somebody. */
-function isWaiting({ exchanges }: Seat): boolean {
+/** Whether the client waits for an answer, and we do not wait for the client. */
+function awaitsAnswer({ exchanges }: Connection): boolean {
   return [...exchanges].some(
     ({ request, response }) => request.complete && !response.writableEnded,
   );
 }
 
-/** A body in chunks does not say how large it is. */
+/** Bytes to expect of a body. A chunked one does not announce its size. */
 function sizeOf({ headers }: IncomingMessage, bodies: number): number {
   if (headers['transfer-encoding'] !== undefined) return bodies / 16;
   return Number(headers['content-length'] ?? 0);
@@ -213,6 +214,6 @@ function sizeOf({ headers }: IncomingMessage, bodies: number): number {
 function tooMany(): QuiesceError {
   return new QuiesceError(
     'TOO_MANY_CONNECTIONS',
-    'Too many connections are open, and this one had been waited for longest.',
+    'Too many connections are open, and this one had been idle longest.',
   );
 }

@@ -22,7 +22,7 @@ export interface Status {
     readonly message: string | null;
   };
   readonly copy: string;
-  /** Verification of a restored copy found at start; `null` where there was none. */
+  /** The verification of a restored copy that the sidecar found when it started; `null`: it found none. */
   readonly restore: RestoreView | null;
   readonly lastReceipt: Receipt | null;
   /** The version of quiesce. */
@@ -30,26 +30,25 @@ export interface Status {
 }
 
 /**
- * What the HTTP API serves. Every failure is a `QuiesceError`; a thaw that is not consistent rejects
- * with `NOT_CONSISTENT` and `details.receipt`, a failed verification with `NOT_VERIFIED` and
- * `details.checks`.
+ * The operations that the HTTP API serves. Every failure is a `QuiesceError`. A thaw that is not
+ * consistent rejects with `NOT_CONSISTENT` and `details.receipt`, a failed verification with
+ * `NOT_VERIFIED` and `details.checks`.
  */
 export interface Control {
   /** Resolves with the receipt (verdict `held`) once the hold is in place, or its lease is renewed. */
   freeze(request: FreezeRequest): Promise<Receipt>;
   /**
-   * Resolves with the receipt, verdict `consistent`, for the first request that ends a freeze, and for a
-   * retry of that very call; `ALREADY_THAWED` for every other. The database is released whatever the
-   * answer.
+   * Resolves with the receipt, verdict `consistent`, for the first request that ends a freeze and for
+   * retries of the same call. Every other thaw of it rejects with `ALREADY_THAWED`.
    */
   thaw(request: ThawRequest): Promise<Receipt>;
-  /** Releases what is held, or only the freeze with this id; its verdict is `inconsistent`. */
+  /** Releases the open freeze; with an id, only that freeze. The verdict is `inconsistent`. */
   abandon(request: ThawRequest): Promise<Abandoned>;
   status(): Status;
   metadata(signal: AbortSignal): Promise<JsonObject>;
-  /** Newest first, at most ten. */
+  /** The last receipts, newest first, at most ten. */
   receipts(): readonly Receipt[];
-  /** Of the copy that the volume was restored from last; `null`: none is known, or the volume hangs. */
+  /** The receipt of the copy that the volume was last restored from; `null`: none is known, or the volume hangs. */
   restored(): Promise<Receipt | null>;
   verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult>;
 }

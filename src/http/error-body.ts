@@ -1,6 +1,6 @@
 import type { QuiesceError } from '../errors.ts';
 
-/** What may travel beside `error` in an answer. */
+/** Fields that an answer may have next to `error`. */
 const COMPANIONS = ['receipt', 'checks'] as const;
 
 export interface ErrorAnswer {
@@ -10,9 +10,9 @@ export interface ErrorAnswer {
 }
 
 export function errorBody(error: QuiesceError): ErrorAnswer {
-  const beside = COMPANIONS.filter((name) => error.details[name] !== undefined);
+  const extras = COMPANIONS.filter((name) => error.details[name] !== undefined);
   return {
     error: error.toBody(),
-    ...Object.fromEntries(beside.map((name) => [name, error.details[name]])),
+    ...Object.fromEntries(extras.map((name) => [name, error.details[name]])),
   };
 }

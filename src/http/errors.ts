@@ -5,13 +5,13 @@ import { QuiesceError, toQuiesceError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { BODY_LIMIT, tooLarge } from './body.ts';
 import { errorBody } from './error-body.ts';
-import { isWaiting } from './expect.ts';
+import { awaitsContinue } from './expect.ts';
 
-/** How much of a refused body is read, and for how long, so that its sender sees the refusal. */
+/** How many bytes of a refused body are read, and for how long, so that its sender sees the refusal. */
 const MOST_DISCARDED = 64 * 1024 * 1024;
 const DISCARD_MS = 2_000;
 
-/** The one way an error leaves the API. The text of an unexpected one stays in the log. */
+/** Sends every error of the API. The text of an unexpected one goes to the log only. */
 export function answerError(logger: Logger) {
   return async (
     thrown: unknown,
@@ -19,8 +19,8 @@ export function answerError(logger: Logger) {
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
     const error = translate(thrown, request.routeOptions?.bodyLimit);
-    // Whoever was not told to go on may send the body all the same, or the next request.
-    if (isWaiting(request.raw)) void reply.header('connection', 'close');
+    // A client that never got `100 Continue` may still send the body next, or another request.
+    if (awaitsContinue(request.raw)) void reply.header('connection', 'close');
     else if (error.code === 'BODY_TOO_LARGE' || mayBeLong(request)) await discardBody(request.raw);
     if (error.code === 'INTERNAL') {
       logger.error(
@@ -33,15 +33,15 @@ export function answerError(logger: Logger) {
   };
 }
 
-/** Whether a body is left unread that is not in the kernel's buffers already. */
+/** Whether an unread body may be too large for the kernel's buffers. */
 function mayBeLong({ is404, headers }: FastifyRequest): boolean {
   if (!is404) return false;
   return Number(headers['content-length'] ?? 0) > BODY_LIMIT || 'transfer-encoding' in headers;
 }
 
 /**
- * Reads on what a client still sends, within bounds: a connection closed in the middle of a body is
- * reset, and most clients then report that instead of the answer.
+ * Reads and discards what the client still sends, within limits. Closing a connection in the middle of a
+ * body resets it, and most clients then report the reset instead of the answer.
  */
 async function discardBody(body: IncomingMessage): Promise<void> {
   if (body.complete || body.destroyed) return;

@@ -1,29 +1,29 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tooLarge } from './body.ts';
 
-const told = new WeakSet<IncomingMessage>();
+const continued = new WeakSet<IncomingMessage>();
 
-/** Whether the client holds its body back until it is told to go on. */
-export function isWaiting(request: IncomingMessage): boolean {
+/** Whether the client sends its body only after `100 Continue`, and has not got it. */
+export function awaitsContinue(request: IncomingMessage): boolean {
   const { headers, httpVersion } = request;
   return (
-    httpVersion === '1.1' && /^100-continue$/i.test(headers.expect ?? '') && !told.has(request)
+    httpVersion === '1.1' && /^100-continue$/i.test(headers.expect ?? '') && !continued.has(request)
   );
 }
 
 /**
- * Tells a client that waits to send its body. By then the request was looked at, so what would be
- * refused all the same is refused before megabytes were sent for nothing.
+ * Sends `100 Continue` to a client that waits for it. Call it after the request was checked, so that a
+ * request that is refused anyway is refused before its client has sent megabytes.
  *
  * @throws QuiesceError BODY_TOO_LARGE
  */
-export function letGoOn(
+export function sendContinue(
   request: IncomingMessage,
   response: ServerResponse,
   bodyLimit: number,
 ): void {
-  if (!isWaiting(request)) return;
+  if (!awaitsContinue(request)) return;
   if (Number(request.headers['content-length'] ?? 0) > bodyLimit) throw tooLarge(bodyLimit);
-  told.add(request);
+  continued.add(request);
   response.writeContinue();
 }

@@ -41,7 +41,7 @@ function addFreeze(app: App, control: Control, transport: Transport): void {
     (request, reply) => {
       const { id, ttl, timeout, renew, wait } = request.body;
       if (renew && wait) {
-        const message = 'wait: a renewal has nothing to wait for.';
+        const message = 'wait: cannot be combined with renew; a renewal never waits.';
         throw new QuiesceError('INVALID_FIELD', message, { field: 'wait' });
       }
       const gone = callerGone(request, reply);
@@ -84,7 +84,7 @@ function addThaw(app: App, control: Control, transport: Transport): void {
   );
 }
 
-/** Who calls, and which call it is: a retry bears the same key, route and body. */
+/** Who calls, and which call it is: a retry has the same key, route and body. */
 function callerOf(request: FastifyRequest, transport: Transport): Caller {
   const by = describeCaller(request, transport);
   const key = request.headers['idempotency-key'];

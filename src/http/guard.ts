@@ -4,8 +4,9 @@ import { QuiesceError } from '../errors.ts';
 import { hostsOf } from './message.ts';
 
 /**
- * What the loopback port asks of a request before anything else. The Host rule keeps a web page from
- * reaching the port under a name of its own; the Origin rule keeps it from posting blindly.
+ * Checks a request to the loopback port before anything else. The Host rule keeps a web page from
+ * reaching the port through a host name of its own (DNS rebinding). The Origin rule keeps it from sending
+ * requests whose answer it cannot read.
  *
  * @throws QuiesceError HOST_REFUSED, ORIGIN_REFUSED, UNAUTHORIZED
  */
@@ -28,7 +29,7 @@ export function guardLoopback(
   }
 }
 
-/** Compares digests, so that time tells neither the length nor a prefix. */
+/** Compares digests, so that the time taken reveals neither the length nor a prefix. */
 function sameSecret(a: string, b: string): boolean {
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(a), digest(b));

@@ -9,7 +9,7 @@ import type { Connections } from './connections.ts';
 import { errorBody } from './error-body.ts';
 import { rawAnswer } from './raw-answer.ts';
 
-/** Requests must arrive within it; an answer may take as long as its handler. */
+/** How long a request may take to arrive. An answer may take as long as its handler. */
 const ARRIVE_WITHIN_MS = 10_000;
 
 const BOUNDS: ServerOptions = {
@@ -17,7 +17,7 @@ const BOUNDS: ServerOptions = {
   requestTimeout: ARRIVE_WITHIN_MS,
   connectionsCheckingInterval: 2_000,
   maxHeaderSize: 16_384,
-  // Ours to answer: see checkMessage.
+  // checkMessage refuses these requests with our own error.
   requireHostHeader: false,
 };
 
@@ -29,7 +29,7 @@ export interface ListenerOptions {
 
 export type Listener = ReturnType<typeof createServer>;
 
-/** A server whose connections and headers are bounded, and which answers nothing but by us. */
+/** Creates a server with bounded connections and headers. All of its answers are ours, none are Node's. */
 export function createListener(handler: RequestListener, options: ListenerOptions): Listener {
   const { connections, keepAliveTimeout, tls } = options;
   const settings = { ...BOUNDS, keepAliveTimeout };
@@ -43,7 +43,7 @@ export function createListener(handler: RequestListener, options: ListenerOption
   };
   connections.watch(server, tls ? 'tls' : 'plain');
   if (tls) server.on('secureConnection', (socket) => connections.secured(socket));
-  // Node would drop what is over the number silently. They are counted by checkMessage.
+  // Node would silently drop headers beyond its limit, so checkMessage counts them.
   server.maxHeadersCount = 0;
   for (const event of ['request', 'checkContinue', 'checkExpectation']) server.on(event, take);
   server.on('connect', refuseTunnel);
@@ -60,10 +60,10 @@ function refuse(response: ServerResponse, error: QuiesceError): void {
   response.end(body);
 }
 
-/** CONNECT has no path, so no method is allowed in its place. Node would just hang up. */
+/** CONNECT has no path, so no other method is allowed in its place. Node would close the connection without an answer. */
 function refuseTunnel(_request: IncomingMessage, socket: Socket): void {
   socket.on('error', () => socket.destroy());
-  const error = new QuiesceError('METHOD_NOT_ALLOWED', 'This server is no proxy.');
+  const error = new QuiesceError('METHOD_NOT_ALLOWED', 'This server is not a proxy.');
   socket.write(rawAnswer(error, { allow: '' }));
   socket.destroySoon();
 }

@@ -1,34 +1,34 @@
 import type { IncomingMessage } from 'node:http';
 import { QuiesceError } from '../errors.ts';
 
-/** No client sends as many. All are read, for a rule about a header must not be blind to the last. */
+/** No client sends as many. All of them are read, because a rule about a header must see the last one too. */
 const MOST_HEADERS = 100;
 
-/** Of two of these only one would be looked at, and the sender may have meant the other. */
+/** Only one of two such headers would count, and the sender may have meant the other. */
 const ONCE = new Set(['authorization', 'content-encoding', 'content-type', 'host', 'origin']);
 
-/** A name, an IPv4 address or an IPv6 address in brackets, and perhaps a port (RFC 9112, 3.2). */
+/** A name, an IPv4 address or an IPv6 address in brackets, with an optional port (RFC 9112, 3.2). */
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d{0,5})?$/;
 
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/i;
 
-/** The target without scheme and authority, as `rewriteUrl` of fastify wants it. */
+/** The target without scheme and authority, as fastify's `rewriteUrl` must return it. */
 export function originForm(target: string): string {
   const [, , rest] = ABSOLUTE.exec(target) ?? [];
   if (rest === undefined) return target;
   return rest.startsWith('/') ? rest : `/${rest}`;
 }
 
-/** Every host that a request names: of its Host header, and of a target in absolute form. */
+/** The hosts in a request: in its Host header, and in a target in absolute form. */
 export function hostsOf(host: string | undefined, target: string): readonly string[] {
   const [, authority] = ABSOLUTE.exec(target) ?? [];
   return authority === undefined ? [host ?? ''] : [host ?? '', authority];
 }
 
 /**
- * Refuses what Node's parser lets pass although it is no well-formed request, or would answer itself.
+ * Refuses requests that Node's parser accepts although they are malformed, or that Node would answer itself.
  *
- * @param target as it was sent
+ * @param target as the client sent it
  * @throws QuiesceError BAD_REQUEST, HEADERS_TOO_LARGE, EXPECTATION_FAILED
  */
 export function checkMessage(request: IncomingMessage, target: string): void {
@@ -41,15 +41,15 @@ export function checkMessage(request: IncomingMessage, target: string): void {
     );
   }
   const twice = names.find((name, at) => ONCE.has(name) && names.indexOf(name) !== at);
-  if (twice !== undefined) throw bad(`The header ${twice} stands in the request twice.`);
+  if (twice !== undefined) throw bad(`The request has the header ${twice} twice.`);
   if (httpVersion !== '1.1' && httpVersion !== '1.0') {
-    throw bad(`The version HTTP/${httpVersion} is not spoken here.`);
+    throw bad(`HTTP/${httpVersion} is not supported.`);
   }
   if (httpVersion === '1.1' && headers.host === undefined) {
     throw bad('The request has no Host header.');
   }
   if (!hostsOf(headers.host, target).every((host) => HOST.test(host))) {
-    throw bad('The Host header or the host of the target is not one.');
+    throw bad('The Host header or the target has a malformed host.');
   }
   checkCoding(headers['transfer-encoding'], httpVersion);
   const isPath = originForm(target).startsWith('/');
@@ -57,7 +57,10 @@ export function checkMessage(request: IncomingMessage, target: string): void {
     throw bad('The target of the request is not a path.');
   }
   if (httpVersion === '1.1' && !/^(?:100-continue)?$/i.test(headers.expect ?? '')) {
-    throw new QuiesceError('EXPECTATION_FAILED', 'Nothing but 100-continue may be expected.');
+    throw new QuiesceError(
+      'EXPECTATION_FAILED',
+      'Only 100-continue is supported as an expectation.',
+    );
   }
 }
 
@@ -65,7 +68,7 @@ function checkCoding(coding: string | undefined, httpVersion: string): void {
   if (coding === undefined) return;
   if (httpVersion === '1.0') throw bad('HTTP/1.0 has no transfer codings.');
   if (coding.trim().toLowerCase() !== 'chunked') {
-    throw bad('The transfer coding of the body is not chunked alone.');
+    throw bad('Only chunked is supported as a transfer coding.');
   }
 }
 

@@ -9,11 +9,11 @@ export interface Health {
 }
 
 export interface ObservabilityOptions {
-  /** The exposition text. */
+  /** The Prometheus exposition text. */
   readonly metrics: () => Promise<string> | string;
-  /** Is the process able to do its work? */
+  /** Whether the process works; if not, it must be restarted. */
   readonly live: () => Promise<Health> | Health;
-  /** Can it freeze now? */
+  /** Whether it can do its job now. */
   readonly ready: () => Promise<Health> | Health;
   readonly logger: Logger;
 }

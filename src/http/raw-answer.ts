@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { QuiesceError } from '../errors.ts';
 import { errorBody } from './error-body.ts';
 
-/** An error as the bytes of a whole answer, for where there is no response to send it with. */
+/** An error as the text of a complete HTTP answer, for use where there is no response object. */
 export function rawAnswer(
   error: QuiesceError,
   headers: Readonly<Record<string, string>> = {},

@@ -1,17 +1,17 @@
 import { QuiesceError } from '../errors.ts';
 
-/** The refusal of a request that no route takes. */
+/** The refusal of a request that no route accepts. */
 export interface NoRoute {
   readonly error: QuiesceError;
-  /** The header `Allow`, where the path exists. */
+  /** The `Allow` header, where the path exists. */
   readonly allow?: string;
 }
 
-/** Which path takes which methods: 405 with `Allow` for a known path, 404 elsewhere. */
+/** Knows the methods of each path, and refuses others: 405 with `Allow` for a known path, 404 elsewhere. */
 export class RouteTable {
   readonly #routes: { readonly pattern: RegExp; readonly method: string }[] = [];
 
-  /** @param url as routes write it, with `:name` for a part that varies */
+  /** @param url as fastify writes it, with `:name` for a parameter */
   add(method: string, url: string): void {
     const pattern = new RegExp(`^${url.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`);
     this.#routes.push({ pattern, method });
@@ -19,7 +19,7 @@ export class RouteTable {
 
   refuse(method: string, target: string): NoRoute {
     const path = target.split(/[?#]/, 1)[0] ?? '/';
-    // `*` stands for the server itself, which takes what any of its routes does.
+    // `*` means the server itself, which accepts the methods of all of its routes.
     const found = this.#routes.filter(({ pattern }) => target === '*' || pattern.test(path));
     const methods = [...new Set(found.map((route) => route.method))];
     if (methods.length === 0 || methods.includes(method)) {
@@ -29,7 +29,7 @@ export class RouteTable {
     const what = target === '*' ? 'This server' : 'This route';
     return {
       allow,
-      error: new QuiesceError('METHOD_NOT_ALLOWED', `${what} takes ${allow} only.`),
+      error: new QuiesceError('METHOD_NOT_ALLOWED', `${what} accepts only ${allow}.`),
     };
   }
 }

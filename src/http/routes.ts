@@ -11,7 +11,7 @@ import { addFreezeRoutes } from './freeze-routes.ts';
 import * as schemas from './schemas.ts';
 
 const METADATA_TIMEOUT_MS = 30_000;
-/** What a verification may take beside the deep check. */
+/** How long a verification may take in addition to the deep check. */
 const VERIFY_TIMEOUT_MS = 60_000;
 
 const failure = schemas.errorAnswer;
@@ -50,7 +50,7 @@ function addViewRoutes(app: App, control: Control): void {
       },
     },
     (request, reply) =>
-      withDeadline(
+      withTimeLimit(
         callerGone(request, reply),
         METADATA_TIMEOUT_MS,
         (signal) => control.metadata(signal) as Promise<schemas.Metadata>,
@@ -120,7 +120,7 @@ function addVerifyRoute(app: App, control: Control): void {
         timeout === undefined ? DEEP_TIMEOUT_MS : millis(timeout, 'deepTimeout');
       const limit = VERIFY_TIMEOUT_MS + (deep ? deepTimeoutMs : 0);
       const gone = callerGone(request, reply);
-      const { verified, checks } = await withDeadline(gone, limit, (signal) =>
+      const { verified, checks } = await withTimeLimit(gone, limit, (signal) =>
         control.verify(receipt, { deep, deepTimeoutMs }, signal),
       );
       if (!verified || checks.some(({ ok }) => !ok)) {
@@ -138,12 +138,12 @@ function addVerifyRoute(app: App, control: Control): void {
 function millis(text: string, field: string): number {
   const ms = parseDuration(text);
   if (ms === undefined)
-    throw new QuiesceError('INVALID_FIELD', `${field}: bad duration.`, { field });
+    throw new QuiesceError('INVALID_FIELD', `${field}: is not a duration.`, { field });
   return ms;
 }
 
-/** Runs a read that is given up when the caller goes away or the time is over. */
-async function withDeadline<T>(
+/** Runs a read, and aborts it when the caller disconnects or the time is up. */
+async function withTimeLimit<T>(
   gone: AbortSignal,
   ms: number,
   work: (signal: AbortSignal) => Promise<T>,
@@ -151,14 +151,14 @@ async function withDeadline<T>(
   const controller = new AbortController();
   const late = new QuiesceError(
     'ENGINE_FAILED',
-    `The database gave no answer within ${ms / 1_000} s.`,
+    `The database did not answer within ${ms / 1_000} s.`,
   );
   const timer = setTimeout(() => controller.abort(late), ms);
   gone.addEventListener('abort', () => controller.abort(gone.reason), { once: true });
   try {
     return await work(controller.signal);
   } catch (error) {
-    // That others came first says more than that the time is over.
+    // An error that says the database was busy explains more than one that says the time is up.
     const busy = error instanceof QuiesceError && error.code === 'ENGINE_BUSY';
     throw controller.signal.reason === late && !busy ? late : error;
   } finally {

@@ -14,7 +14,7 @@ import type { ErrorCode } from '../errors.ts';
 import { catalogue } from '../errors.ts';
 import { freezeId, jsonValue, receiptSchema } from '../receipt/receipt.ts';
 
-/** What {@link durationField} takes, in one expression for the OpenAPI document: bounds and all. */
+/** Matches exactly the values of {@link durationField}, bounds included, for the OpenAPI document. */
 const DURATION_PATTERN = [
   '^(?=\\d{1,9}(?:\\.|[msh]))',
   '(?!0+(?:\\.[0-4]\\d*)?ms$)(?!0+(?:\\.0+)?[smh]$)0*(?:',
@@ -24,7 +24,7 @@ const DURATION_PATTERN = [
   '(?:(?:1?\\d|2[0-3])(?:\\.\\d{1,3})?|24(?:\\.0{1,3})?)h)$',
 ].join('');
 
-/** A duration in a body: text with a unit, from 1 ms to 24 h. Read it with {@link parseDuration}. */
+/** A duration in a body: text with a unit, from 1 ms to 24 h. Parse it with {@link parseDuration}. */
 export const durationField = z
   .string({ error: DURATION_FORM })
   .regex(/^\d{1,9}(?:\.\d{1,3})?(?:ms|s|m|h)$/, { error: DURATION_FORM, abort: true })
@@ -35,17 +35,16 @@ export const durationField = z
 const idField = freezeId.describe(ID_FORM);
 
 export const freezeBody = z.strictObject({
-  id: idField.optional().describe('made where absent'),
-  ttl: durationField.optional().describe('how long the lease lasts before it ends by itself'),
-  timeout: durationField.optional().describe('the hold is in place by then or is rolled back'),
-  renew: z
-    .boolean()
+  id: idField.optional().describe('generated where absent'),
+  ttl: durationField.optional().describe('how long the lease lasts before it expires'),
+  timeout: durationField
     .optional()
-    .describe('renew the lease of the freeze with this id, and freeze nothing'),
+    .describe('how long the freeze may take before it is rolled back'),
+  renew: z.boolean().optional().describe('only renew the lease of the freeze with this id'),
   wait: z
     .boolean()
     .optional()
-    .describe('wait for the end of another freeze, until the timeout, instead of being refused'),
+    .describe('wait until the timeout for another freeze to end, instead of failing immediately'),
 });
 
 export const thawBody = z.strictObject({
@@ -53,7 +52,7 @@ export const thawBody = z.strictObject({
   abandon: z
     .boolean()
     .optional()
-    .describe('release without taking the success: the verdict is inconsistent'),
+    .describe('release without claiming a success: the verdict is inconsistent'),
 });
 
 /** The headers of the calls that change something. */
@@ -62,23 +61,22 @@ export const callHeaders = z.looseObject({
     .string()
     .regex(KEY_PATTERN, `must be ${KEY_FORM}`)
     .optional()
-    .describe('of this very call: a retry with the same key and body is answered alike'),
+    .describe('identifies this call: a retry with the same key and body counts as the same call'),
 });
 
-/** The receipt, or, where a release without a success was asked for, whether anything was released. */
+/** The receipt. With `abandon` also whether anything was released, and the receipt only if so. */
 export const thawAnswer = z.union([
   receiptSchema.extend({
-    released: z
-      .literal(true)
-      .optional()
-      .describe('where a release without a success was asked for'),
+    released: z.literal(true).optional().describe('present with abandon only'),
   }),
-  z.object({ released: z.literal(false).describe('nothing was held, or another freeze') }),
+  z.object({
+    released: z.literal(false).describe('nothing was held, or only a freeze with another id'),
+  }),
 ]);
 
 export const verifyBody = z.strictObject({
   receipt: receiptSchema,
-  deep: z.boolean().optional().describe("run the engine's own deep check of the data, too"),
+  deep: z.boolean().optional().describe("also run the engine's own deep check of the data"),
   deepTimeout: durationField
     .optional()
     .describe(`ends the deep check; default ${writeDuration(DEEP_TIMEOUT_MS)}`),
@@ -90,7 +88,7 @@ export const verifyBody = z.strictObject({
 
 export const receiptParams = z.strictObject({ id: idField });
 
-/** Nothing is read from the query: a `?ttl=…` that was silently ignored would be a false promise. */
+/** Refuses all query parameters: silently ignoring a `?ttl=…` would be a false promise. */
 export const noQuery = z.strictObject({});
 
 const errorCodes = Object.keys(catalogue) as [ErrorCode, ...ErrorCode[]];
@@ -104,7 +102,7 @@ const errorSchema = z.object({
 
 const checkSchema = z.object({
   name: z.string(),
-  ok: z.boolean().describe('false: it differs or cannot be proven'),
+  ok: z.boolean().describe('false: the database differs, or the check proves nothing'),
   expected: jsonValue.optional(),
   found: jsonValue.optional(),
   message: z.string(),
@@ -116,19 +114,19 @@ export const errorAnswer = z
     receipt: receiptSchema
       .optional()
       .describe('the final receipt of a thaw that is not consistent'),
-    checks: z.array(checkSchema).optional().describe('what a failed verification found'),
+    checks: z.array(checkSchema).optional().describe('the checks of a failed verification'),
   })
   .meta({ id: 'Error', description: 'Every answer that is not a success.' });
 
 export const verifyAnswer = z
   .object({ verified: z.literal(true), checks: z.array(checkSchema) })
-  .meta({ id: 'Verified', description: 'Every check holds.' });
+  .meta({ id: 'Verified', description: 'Every check passed.' });
 
 export type Checks = z.infer<typeof verifyAnswer>['checks'];
 
 export const metadataAnswer = z.record(z.string(), jsonValue).meta({
   id: 'Metadata',
-  description: "What an operator needs beside the data, in the engine's terms.",
+  description: "What an operator needs in addition to the data, in the engine's terms.",
 });
 
 export type Metadata = z.infer<typeof metadataAnswer>;
@@ -138,7 +136,7 @@ export const receiptsAnswer = z
     receipts: z.array(receiptSchema),
     restored: receiptSchema
       .nullable()
-      .describe('of the copy that the volume was restored from last'),
+      .describe('the receipt of the copy that the volume was last restored from'),
   })
   .meta({ id: 'Receipts', description: 'The last receipts, newest first, at most ten.' });
 
@@ -150,11 +148,14 @@ export const statusAnswer = z
     lease: z
       .object({
         id: z.string(),
-        by: z.string().describe('who asked; never trusted'),
+        by: z.string().describe('who requested the freeze; never trusted'),
         requestedAt: instant,
         frozenAt: instant.nullable(),
         expiresAt: instant.nullable(),
-        progress: z.string().nullable().describe("where a long step is, in the engine's own words"),
+        progress: z
+          .string()
+          .nullable()
+          .describe("the progress of a long step, in the engine's words"),
         remainingMs: z.number().nullable(),
       })
       .nullable(),
@@ -175,8 +176,8 @@ export const statusAnswer = z
         message: z.string(),
       })
       .nullable()
-      .describe('verification of a restored copy found at start'),
+      .describe('the verification of a restored copy that the sidecar found when it started'),
     lastReceipt: receiptSchema.nullable(),
-    version: z.string().describe('of quiesce'),
+    version: z.string().describe('the version of quiesce'),
   })
   .meta({ id: 'Status', description: 'State, lease, engine and the last receipt.' });

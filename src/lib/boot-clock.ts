@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { uptime } from 'node:os';
 
-/** Of this start of the machine; `null`: the system does not say. Read once, for it outlives the process. */
+/** Id of the machine's current boot; `null`: the system does not report one. It outlives the process, so it is read once. */
 let bootId: string | null | undefined;
 
 /**
- * The clock since the machine started: it outlives a process, and no correction of the time moves it.
- * `undefined` where the system does not say which start that was.
+ * Milliseconds since the machine booted, and the id of that boot. The clock outlives a process, and
+ * corrections of the wall clock do not move it. `undefined` where the system reports no boot id.
  */
 export function bootClock(): { readonly id: string; readonly ms: number } | undefined {
   bootId ??= readBootId();

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatDuration } from './duration.ts';
 
-/** Waits for file operations only so long; they go on, and their failure is nobody's surprise. */
+/**
+ * Waits for the work for at most `ms`, then rejects. The work itself continues, and its late
+ * rejection is ignored.
+ */
 export async function withDeadline<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
@@ -15,7 +18,7 @@ export async function withDeadline<T>(ms: number, work: Promise<T>): Promise<T> 
   }
 }
 
-/** As `withDeadline`, but the time begins only when the signal aborts: until then it is waited for. */
+/** As `withDeadline`, but the time starts when the signal aborts. Until then it waits without a limit. */
 export async function withDeadlineAfterAbort<T>(
   work: Promise<T>,
   signal: AbortSignal,
@@ -35,7 +38,10 @@ export async function withDeadlineAfterAbort<T>(
   }
 }
 
-/** Waits for work until the signal aborts; the work goes on, and its failure is nobody's surprise. */
+/**
+ * Waits for the work, or rejects with the signal's reason when it aborts first. The work itself
+ * continues, and its late rejection is ignored.
+ */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let onAbort = (): void => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
@@ -50,7 +56,7 @@ export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): P
   }
 }
 
-/** Looks again and again, with a pause of `everyMs`, until a look gives something; the signal is the deadline. */
+/** Calls `look` every `everyMs` until it returns a value. The signal is the deadline. */
 export async function lookUntil<T>(
   look: () => Promise<T | undefined>,
   everyMs: number,
@@ -63,7 +69,7 @@ export async function lookUntil<T>(
   }
 }
 
-/** Waits; rejects with the signal's reason when it aborts. */
+/** Sleeps for `ms`. Rejects with the signal's reason when it aborts. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   try {
     await sleep(ms, undefined, { signal });

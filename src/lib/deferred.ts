@@ -1,4 +1,7 @@
-/** A promise settled from outside; the first settlement counts. Nobody has to wait for it. */
+/**
+ * A promise that is settled from outside; only the first settlement counts. A rejection that no caller
+ * awaits is not reported as unhandled.
+ */
 export class Deferred<T> {
   readonly promise: Promise<T>;
   #resolve!: (value: T) => void;

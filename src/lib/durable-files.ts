@@ -14,21 +14,21 @@ import { dirname, join } from 'node:path';
 
 export interface WriteOptions {
   readonly mode: number;
-  /** Owner of the new file; only root may ask for another than itself. */
+  /** Owner of the new file. Only root may give one other than itself. */
   readonly owner?: { readonly uid: number; readonly gid: number };
 }
 
 /**
- * Replaces a file so that after a crash either the old or the new content is there, whole: temporary
- * file, fsync, rename, fsync of the folder. Rejects with the system's error (ENOSPC, EROFS, …) and
- * then leaves the old file as it was.
+ * Replaces a file. After a crash it has either all of the old content or all of the new: temporary
+ * file, fsync, rename, fsync of the folder. Where it rejects with the system's error (ENOSPC, EROFS, …)
+ * the old file is unchanged.
  */
 export async function writeDurably(
   path: string,
   content: string,
   options: WriteOptions,
 ): Promise<void> {
-  const temporary = temporaryBeside(path);
+  const temporary = temporaryFor(path);
   try {
     await (await createNew(temporary, content, options)).close();
     await rename(temporary, path);
@@ -39,29 +39,29 @@ export async function writeDurably(
   await syncFolder(dirname(path));
 }
 
-/** Room on the disk for a file that will have to be written quickly. Used once, or not at all. */
+/** Disk space reserved for a file that must be written quickly later. It can be used once. */
 export interface ReservedFile {
   /**
-   * As `writeDurably`, with one metadata commit of the file system instead of two: content shorter
-   * than the room is followed by blanks, longer content is written all the same.
+   * As `writeDurably`, with one metadata commit of the file system instead of two. Shorter content is
+   * padded with blanks to the reserved size; longer content is written as well.
    *
-   * @param signal rejects, and leaves the name as it was, where it aborts before the file gets it.
+   * @param signal if it aborts before the rename, `fill` rejects and the old file is unchanged.
    */
   fill(content: string, signal?: AbortSignal): Promise<void>;
-  /** Gives the room back; best effort. To be called where `fill` is not. */
+  /** Frees the reserved space; best effort. Call it where `fill` is not called. */
   discard(): Promise<void>;
 }
 
 /**
- * Does beforehand what of `writeDurably` does not need the content: the file under a temporary name,
- * its owner, mode and `bytes` of room, all of it durable. The folder must exist.
+ * Does the part of `writeDurably` that does not need the content: creates the temporary file with its
+ * owner, mode and `bytes` of space, all of it durable. The folder must exist.
  */
 export async function reserveDurably(
   path: string,
   bytes: number,
   options: WriteOptions,
 ): Promise<ReservedFile> {
-  const temporary = temporaryBeside(path);
+  const temporary = temporaryFor(path);
   const folder = await openFolder(dirname(path));
   let file: FileHandle | undefined;
   const close = async (): Promise<void> => {
@@ -91,17 +91,17 @@ export async function reserveDurably(
       await discard();
       throw error;
     }
-    // Nobody waits for it.
+    // Writers may be waiting for this file, and closing the handles adds nothing to its durability.
     void close();
   };
   return { fill, discard };
 }
 
-function temporaryBeside(path: string): string {
+function temporaryFor(path: string): string {
   return join(dirname(path), `.${process.pid}-${Math.random().toString(36).slice(2)}.tmp`);
 }
 
-/** Blanks before the last line's end, so that it is still one text file. */
+/** Puts the blanks before the final newline, so that the file still ends with one. */
 function padded(content: string, bytes: number): Buffer {
   const text = Buffer.from(content.trimEnd());
   const all = Buffer.alloc(Math.max(bytes, text.length + 1), ' ');
@@ -110,7 +110,7 @@ function padded(content: string, bytes: number): Buffer {
   return all;
 }
 
-/** Durable but for its name. @returns it open. */
+/** Creates a file whose content is durable, but whose name is not yet. @returns the open file */
 async function createNew(
   path: string,
   content: string | Buffer,
@@ -131,8 +131,8 @@ async function createNew(
 }
 
 /**
- * Removes the temporary files of `writeDurably` that a killed process left in a folder. Best effort,
- * and only for a folder that no other process writes to.
+ * Removes the temporary files of `writeDurably` that a killed process left in a folder. Best effort.
+ * Only for a folder that no other process writes to.
  */
 export async function sweepTemporary(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
@@ -141,7 +141,7 @@ export async function sweepTemporary(folder: string): Promise<void> {
   }
 }
 
-/** Removes a file durably. @returns whether there was one. */
+/** Removes a file durably. @returns whether it existed */
 export async function removeDurably(path: string): Promise<boolean> {
   try {
     await unlink(path);
@@ -154,13 +154,13 @@ export async function removeDurably(path: string): Promise<boolean> {
 }
 
 /**
- * Makes a folder and its parents, durably, with this mode whatever the umask.
+ * Creates a folder and its parents durably, with this mode regardless of the umask.
  *
- * @returns whether it was missing.
+ * @returns whether it was missing
  */
 export async function makeFolder(path: string, mode: number): Promise<boolean> {
   try {
-    // Not `recursive`: that hides why a folder cannot be made.
+    // `recursive` would hide why a folder cannot be created.
     await mkdir(path, { mode });
   } catch (error) {
     if (isErrno(error, 'EEXIST')) return false;
@@ -177,7 +177,7 @@ async function openFolder(path: string): Promise<FileHandle> {
   return await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
-/** Makes the names in a folder durable. */
+/** Makes the entries of a folder durable: creations, renames and removals. */
 export async function syncFolder(path: string): Promise<void> {
   const folder = await openFolder(path);
   try {
@@ -191,21 +191,21 @@ export function isErrno(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
 
-/** Nothing lies under this name, or not any more. */
+/** Nothing exists under this path, or no longer. */
 export function isMissing(error: unknown): boolean {
   return isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR');
 }
 
 /**
- * The owner for what is written into a folder: root gives it to the folder's, so that the server can read
- * it; anybody else can only own it. Rejects where there is no such folder, whoever asks.
+ * The owner for files written into a folder. Root gives them to the folder's owner, so that the server can
+ * read them; other users cannot give files away. Rejects if the folder does not exist.
  */
 export async function ownerLike(folder: string): Promise<Pick<WriteOptions, 'owner'>> {
   const { uid, gid } = await stat(folder);
   return process.getuid?.() === 0 ? { owner: { uid, gid } } : {};
 }
 
-/** The system's word for what failed, without the path of a temporary file. */
+/** The system's error as a phrase, without the path of a temporary file. */
 export function describeErrno(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const known: Record<string, string> = {
@@ -215,7 +215,7 @@ export function describeErrno(error: unknown): string {
     EACCES: 'permission denied',
     EPERM: 'operation not permitted',
     ENOENT: 'no such folder',
-    EEXIST: 'something that is no folder lies there',
+    EEXIST: 'a file that is not a folder is in its place',
     ENOTDIR: 'a part of the path is not a folder',
     EIO: 'input/output error',
   };

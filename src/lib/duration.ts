@@ -5,8 +5,8 @@ const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 /**
  * Reads a duration with a required unit: `500ms`, `30s`, `10m`, `1h`, also `1.5s`.
  *
- * @returns whole milliseconds, or `undefined` where the text is not a duration (no unit, a sign, a
- * combination such as `1m30s`, or a value no timer can hold).
+ * @returns whole milliseconds; `undefined` where the text is not a duration: no unit, a sign, a
+ * combination such as `1m30s`, or a value too large for a timer
  */
 export function parseDuration(text: string): number | undefined {
   const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/.exec(text);
@@ -15,7 +15,7 @@ export function parseDuration(text: string): number | undefined {
   return Number.isSafeInteger(ms) ? ms : undefined;
 }
 
-/** What is wrong with a duration that a user gave, in words that follow its name; `undefined`: nothing. */
+/** What is wrong with a user's duration, as words that follow its name; `undefined` if it is valid. */
 export function durationProblem(text: string): string | undefined {
   const ms = parseDuration(text);
   if (ms === undefined) return DURATION_FORM;
@@ -31,7 +31,7 @@ export function writeDuration(ms: number): string {
   return `${ms / size}${unit}`;
 }
 
-/** Writes milliseconds as a person reads them: `740 ms`, `5.2 s`, `10 min 3 s`, `2 h 30 min`. */
+/** Formats milliseconds for people: `740 ms`, `5.2 s`, `10 min 3 s`, `2 h 30 min`. */
 export function formatDuration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;

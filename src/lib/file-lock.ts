@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 interface Binding {
-  /** Throws `EAGAIN` where another holds the lock. Length 0: the whole file. */
+  /** Throws `EAGAIN` where another process holds the lock. Length 0: the whole file. */
   tryLock(fd: number, offset: number, length: number, exclusive: boolean): void;
 }
 
@@ -12,12 +12,13 @@ const NAME = 'fs-native-extensions';
 let binding: Binding | undefined;
 
 /**
- * Locks a file against every other process that asks, in whichever container: an open file description
- * lock of Linux (fcntl(2), F_OFD_SETLK), which ends with the descriptor, is in no copy of the file, and
- * needs no name of its own. Node itself has no call for it.
+ * Locks a file against other processes that lock it, in any container of the node. It is an open file
+ * description lock of Linux (fcntl(2), F_OFD_SETLK): it ends with the descriptor, no copy of the file
+ * carries it, and it needs no lock file of its own. Node has no call for it.
  *
- * @param fd open for writing.
- * @returns whether it is ours now. Throws where it cannot be locked at all.
+ * @param fd open for writing
+ * @returns whether this process has the lock now
+ * @throws Error where the file cannot be locked at all
  */
 export function tryLock(fd: number): boolean {
   binding ??= load();
@@ -30,7 +31,7 @@ export function tryLock(fd: number): boolean {
   }
 }
 
-/** From beside the bundles, where the build has put it; from its package, where nothing was built. */
+/** Loads the binding from next to the bundles, where the build puts it, or else from its package. */
 function load(): Binding {
   const require = createRequire(import.meta.url);
   const file = join(`${process.platform}-${process.arch}`, `${NAME}.node`);

@@ -1,11 +1,11 @@
 import { QuiesceError } from '../errors.ts';
 import { unlessAborted } from './deadline.ts';
 
-/** Work that is done one after the other, in the order in which it was asked for. */
+/** Runs work one at a time, in the order of the calls. */
 export class OneAtATime {
   #last: Promise<unknown> = Promise.resolve();
 
-  /** @throws QuiesceError ENGINE_BUSY where the signal aborts before its turn has come. */
+  /** @throws QuiesceError ENGINE_BUSY where the signal aborts before the work has started */
   async run<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const before = this.#last;
     const turn = before.then(async () => {
@@ -25,7 +25,7 @@ export class OneAtATime {
 function busy(signal: AbortSignal): QuiesceError {
   return new QuiesceError(
     'ENGINE_BUSY',
-    'Other verifications of this database came first, and were not done in time.',
+    'Other verifications of this database were ahead of this one and did not finish in time.',
     { cause: signal.reason },
   );
 }

@@ -3,13 +3,13 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { isErrno } from './durable-files.ts';
 
 /**
- * Opens a file for reading. What lies under its name and is no regular file is refused with the code
- * `EFTYPE`: it is not known what lies in a restored folder or on a volume.
+ * Opens a file for reading. Rejects with the code `EFTYPE` where it is not a regular file: a restored
+ * folder or a volume may contain anything.
  *
- * @param flags further ones, such as `O_NOFOLLOW`.
+ * @param flags additional ones, such as `O_NOFOLLOW`
  */
 export async function openRegular(path: string, flags = 0): Promise<FileHandle> {
-  // Without O_NONBLOCK the open of a FIFO waits for a writer that may never come, and no signal ends it.
+  // Without O_NONBLOCK the open of a FIFO waits for a writer that may never come, and no AbortSignal ends that.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | flags);
   try {
     if ((await file.stat()).isFile()) return file;
@@ -18,10 +18,10 @@ export async function openRegular(path: string, flags = 0): Promise<FileHandle> 
     throw error;
   }
   await file.close();
-  throw Object.assign(new Error(`${path} is no regular file`), { code: 'EFTYPE', path });
+  throw Object.assign(new Error(`${path} is not a regular file`), { code: 'EFTYPE', path });
 }
 
-/** The text of a file, under the same condition. */
+/** Reads the text of a file. Rejects with `EFTYPE` where it is not a regular file. */
 export async function readRegular(path: string): Promise<string> {
   const file = await openRegular(path);
   try {
@@ -31,7 +31,7 @@ export async function readRegular(path: string): Promise<string> {
   }
 }
 
-/** The content of a file; `null` where there is none. */
+/** Reads the text of a file; `null` where the file does not exist. */
 export async function readIfThere(path: string): Promise<string | null> {
   try {
     return await readRegular(path);

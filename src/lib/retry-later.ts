@@ -1,25 +1,25 @@
 const TRY_AGAIN_AFTER_MS = 1_000;
 
 /**
- * Work that failed at the end of a freeze (a disk was full, a volume read-only) and is still owed: it
- * is tried again every second until it succeeds.
+ * Retries work that failed at the end of a freeze (a disk was full, a volume read-only) every second
+ * until it succeeds.
  */
 export class RetryLater {
   #work: (() => Promise<void>) | undefined;
   #running: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
-  /** Takes the place of what was owed before. */
+  /** Replaces the work scheduled before. */
   schedule(work: () => Promise<void>): void {
     this.#work = work;
     this.#arm();
   }
 
   /**
-   * To be awaited before anything that the work would undo: tries a last time, then forgets it.
-   * Resolves when nothing of it runs any more, whatever came of it.
+   * Tries the work one last time, then drops it. Await this before doing anything that the work would
+   * undo. Resolves when none of it is running, whether it succeeded or failed.
    */
-  async settle(): Promise<void> {
+  async finish(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#running;
     clearTimeout(this.#timer);

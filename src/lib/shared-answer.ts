@@ -8,8 +8,9 @@ interface Making<T> {
 }
 
 /**
- * One question, asked once at a time however many ask it: whoever comes while the answer is being made
- * gets that same answer. An asker that goes away leaves it to the others; the last one gone ends it.
+ * Does the work for an answer once at a time, however many callers ask. A caller that asks while the work
+ * runs gets the same answer. A caller that leaves does not disturb the others; when the last one leaves,
+ * the work is aborted.
  */
 export class SharedAnswer<T> {
   readonly #make: (signal: AbortSignal) => Promise<T>;
@@ -31,14 +32,14 @@ export class SharedAnswer<T> {
       return await unlessAborted(making.answer, signal);
     } catch (error) {
       if (!signal.aborted) throw error;
-      // The last one waits for the end of the work, which says in its own words how far it came.
+      // The last caller waits until the work has ended: its error reports how far it got.
       throw making.askers === 0 ? await failureOf(making.answer, signal) : givenUp(signal);
     } finally {
       signal.removeEventListener('abort', leave);
     }
   }
 
-  /** The work under way, or a new one; work that was ended is waited for, so that there is never a second. */
+  /** Joins the work in progress or starts it. Waits for aborted work first, so that it never runs twice at once. */
   async #join(signal: AbortSignal): Promise<Making<T>> {
     for (;;) {
       if (signal.aborted) throw givenUp(signal);
@@ -75,7 +76,11 @@ async function failureOf(answer: Promise<unknown>, signal: AbortSignal): Promise
 }
 
 function givenUp(signal: AbortSignal): QuiesceError {
-  return new QuiesceError('ENGINE_UNREACHABLE', 'Given up before the database answered.', {
-    cause: signal.reason,
-  });
+  return new QuiesceError(
+    'ENGINE_UNREACHABLE',
+    'The caller gave up before the database answered.',
+    {
+      cause: signal.reason,
+    },
+  );
 }

@@ -3,14 +3,15 @@ import { QuiesceError } from '../errors.ts';
 import { describeErrno } from '../lib/durable-files.ts';
 import { type Receipt, receiptSchema } from './receipt.ts';
 
-/** A receipt is below a megabyte, even with thousands of databases. */
+/** In bytes. A receipt is below a megabyte, even with thousands of databases. */
 export const LARGEST_RECEIPT = 16 << 20;
 
 /**
- * The receipt that a person gives: its JSON, or the line that `quiesce thaw` printed, alone or among
- * the lines of a log; the last one counts.
+ * Reads a receipt from a file that a user passes. It contains the receipt's JSON, or the line that
+ * `quiesce thaw` printed, alone or in a log. The last such line counts.
  *
- * @throws QuiesceError USAGE where there is no such file, RESTORE_RECEIPT_INVALID where it holds none.
+ * @throws QuiesceError USAGE where the file cannot be read, RESTORE_RECEIPT_INVALID where it contains
+ *   no valid receipt
  */
 export async function readGivenReceipt(path: string): Promise<Receipt> {
   const text = await read(path);
@@ -38,15 +39,15 @@ async function read(path: string): Promise<string> {
   } catch (error) {
     throw new QuiesceError('USAGE', `--receipt: ${path}: ${describeErrno(error)}.`, {
       field: '--receipt',
-      hint: 'Name the file that holds the receipt which quiesce thaw printed.',
+      hint: 'Pass the file with the receipt that quiesce thaw printed.',
     });
   }
-  throw invalid(path, 'it is no receipt file');
+  throw invalid(path, 'it is not a receipt file');
 }
 
 function invalid(path: string, why: string): QuiesceError {
   return new QuiesceError('RESTORE_RECEIPT_INVALID', `${path} cannot be used: ${why}.`, {
     field: '--receipt',
-    hint: 'Give the receipt that quiesce thaw printed.',
+    hint: 'Pass the receipt that quiesce thaw printed.',
   });
 }

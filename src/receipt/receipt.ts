@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { ID_FORM, ID_PATTERN } from '../defaults.ts';
 
+/** 1–128 characters from `A-Za-z0-9._:-`. */
 export const freezeId = z.string().regex(ID_PATTERN, `must be ${ID_FORM}`);
 
-/** Registered and not copied by `meta`: it contains itself, and the documents must name it to say so. */
+/** Registered, and not copied by `meta`: it is recursive, so the published schemas must refer to it by name. */
 export const jsonValue = z
   .json()
   .register(z.globalRegistry, { id: 'Json', description: 'Any JSON value.' });
@@ -18,12 +19,12 @@ export type CopyMethod = (typeof COPY_METHODS)[number];
 const instant = z.iso.datetime();
 const millis = z.number().nonnegative().nullable();
 
-/** The reason of a freeze whose receipt may still be on a volume: later copies would carry it. */
+/** Reason code of a freeze whose receipt may still be on a volume: later copies would carry it. */
 export const NOT_REMOVED = 'receipt-not-removed';
 
 export const VERDICTS = ['held', 'consistent', 'inconsistent'] as const;
 
-/** The proof of one freeze. Published as `docs/receipt.schema.json`; no secret ever stands in it. */
+/** The proof of one freeze. Published as `docs/receipt.schema.json`. It never contains a secret. */
 export const receiptSchema = z
   .object({
     apiVersion: z.literal('quiesce.dev/v1'),
@@ -39,43 +40,43 @@ export const receiptSchema = z
     mode: z
       .string()
       .nullable()
-      .describe('what a copy made during the hold is, e.g. sealed or crash-consistent'),
+      .describe('what a copy made during the hold is, such as sealed or crash-consistent'),
     copy: z.enum(COPY_METHODS),
     writesBlocked: z.boolean(),
     requestedAt: instant,
     frozenAt: instant.nullable().describe('null: the hold was never in place'),
-    expiresAt: instant.nullable().describe('when the lease ends by itself'),
+    expiresAt: instant.nullable().describe('when the lease expires'),
     thawedAt: instant.nullable(),
     thawedBy: z
       .string()
       .optional()
-      .describe('who asked for the thaw that ended it; absent where it ended by itself'),
+      .describe('who requested the thaw that ended it; absent where no thaw did'),
     durationsMs: z.object({ prepare: millis, freeze: millis, held: millis, thaw: millis }),
     position: z.record(z.string(), jsonValue).nullable().describe("in the engine's own terms"),
     restore: z
       .record(z.string(), jsonValue)
       .nullable()
-      .describe('what a restore must put back and may expect'),
+      .describe('what a restore must put back, and what it may expect'),
     evidence: z
       .object({
         onVolume: z.boolean().describe('.quiesce/receipt.json was written to the data volume'),
-        detail: z.string().describe('where it lies, or why it could not be written'),
+        detail: z.string().describe('where it is, or why it could not be written'),
       })
-      .describe('whether a copy carries this receipt itself'),
+      .describe('whether a copy carries this receipt'),
     verdict: z.enum(VERDICTS),
     reasons: z
       .array(z.string())
-      .describe('codes: why it is inconsistent, or what qualifies the promise'),
+      .describe('codes: why the freeze is inconsistent, or what limits its promise'),
     notes: z.array(z.string()).describe('sentences that explain the reasons'),
   })
   .meta({ id: 'Receipt', description: 'The proof of one freeze.' });
 
 export type Receipt = z.infer<typeof receiptSchema>;
 
-/** Something that speaks against a hold, by the engine's evidence or that on the volume. */
+/** Evidence against a hold, from the engine or from the volume. */
 export interface Breach {
   /** Such as `server-restarted`. */
   readonly code: string;
-  /** One sentence a reader understands. */
+  /** One sentence for the operator. */
   readonly note: string;
 }

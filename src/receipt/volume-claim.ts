@@ -9,22 +9,23 @@ import { withDeadline } from '../lib/deadline.ts';
 import { SerialQueue } from '../lib/serial-queue.ts';
 import { CLAIM_FILE, type ReceiptVolume, VOLUME_FOLDER } from './volume.ts';
 
-/** A volume that hangs must not hold up a freeze for this: the freeze itself will say so. */
+/** A volume that hangs must not delay a freeze here: the freeze itself reports it later. */
 const ANSWER_WITHIN_MS = 2_000;
-/** What lies in a volume on which no server was ever started. */
+/** The only entries of a volume on which no server was ever started. */
 const EMPTY: readonly string[] = ['lost+found', VOLUME_FOLDER];
 
 /**
- * One sidecar a volume: two would take each other's receipts for those of a restored copy. The claim is a
- * lock on a file in `.quiesce/`, so it ends with its process however that ends, and no copy of the volume
- * carries it. It holds between the pods of one node; across nodes only where the file system's locks do.
+ * Allows one sidecar per volume: two would take each other's receipts for those of a restored copy. The
+ * claim is a lock on a file in `.quiesce/`. It ends with its process, even one that is killed, and no
+ * copy of the volume carries it. It works between the pods of one node; across nodes only where the
+ * locks of the file system do.
  */
 export class VolumeClaim {
   readonly #volume: ReceiptVolume;
   readonly #logger: Logger;
   readonly #queue = new SerialQueue();
   #file: FileHandle | undefined;
-  /** A look under way: on a volume that hangs there is never a second one. */
+  /** The check in progress. On a volume that hangs there is never a second one. */
   #looking: Promise<void> | undefined;
   #inUse = false;
   #warned = false;
@@ -35,36 +36,41 @@ export class VolumeClaim {
     this.#logger = logger;
   }
 
-  /** Another living sidecar uses the volume, by the last look. */
+  /** Whether another living sidecar used the volume at the last check. */
   get inUse(): boolean {
     return this.#inUse;
   }
 
-  /** Called once, as soon as nobody else uses the volume: perhaps before this returns. */
+  /** Runs the work once, as soon as no other sidecar uses the volume. That may be before this resolves. */
   async whenOurs(work: () => Promise<void>): Promise<void> {
     await this.look();
     if (!this.#inUse) return await work();
     this.#logger.warn({ dataDir: this.#volume.dataDir }, 'another sidecar uses the volume');
     this.#onOurs = () => {
-      this.#logger.info({ dataDir: this.#volume.dataDir }, 'the volume is ours now');
+      this.#logger.info(
+        { dataDir: this.#volume.dataDir },
+        'this sidecar has taken over the volume',
+      );
       void work();
     };
   }
 
   /**
-   * @param freezing a freeze is about to write to the volume: it is claimed though it looks unused.
-   * @throws QuiesceError VOLUME_IN_USE
+   * Claims the volume.
+   *
+   * @param freezing a freeze is about to write to the volume, so it is claimed even if it looks unused
+   * @throws QuiesceError VOLUME_IN_USE where another living sidecar has claimed it
    */
   async require(freezing = false): Promise<void> {
     await this.look(freezing);
     if (!this.#inUse) return;
     throw new QuiesceError(
       'VOLUME_IN_USE',
-      `Another living sidecar uses ${this.#volume.dataDir}; this one touches nothing there.`,
+      `Another living sidecar uses ${this.#volume.dataDir}; this one changes nothing there.`,
     );
   }
 
-  /** Claims the volume, if nobody else has. Never rejects. */
+  /** Claims the volume unless another sidecar has. Never rejects: see `inUse`. */
   async look(freezing = false): Promise<void> {
     const { dataDir } = this.#volume;
     if (dataDir === undefined) return;
@@ -100,7 +106,7 @@ export class VolumeClaim {
     const path = join(dataDir, VOLUME_FOLDER, CLAIM_FILE);
     if (this.#file && (await isSame(this.#file, path))) return;
     await this.close();
-    // initdb refuses a folder in which anything lies.
+    // initdb refuses a folder that is not empty.
     if (!freezing && (await isUnused(dataDir))) return;
     const file = await this.#open(path);
     if (file === undefined) return;
@@ -127,13 +133,13 @@ export class VolumeClaim {
   }
 }
 
-/** The file that is open is still the one under its name. */
+/** Whether the open file is still the one at its path. */
 async function isSame(file: FileHandle, path: string): Promise<boolean> {
   const [ours, there] = await Promise.all([file.stat(), stat(path).catch(() => undefined)]);
   return ours.ino === there?.ino && ours.dev === there.dev;
 }
 
-/** No data lies there yet, nor anything of ours. */
+/** Whether the volume has neither data nor files of ours yet. */
 async function isUnused(dataDir: string): Promise<boolean> {
   const names = await readdir(dataDir).catch((): string[] => []);
   if (names.some((name) => !EMPTY.includes(name))) return false;

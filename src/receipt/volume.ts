@@ -21,62 +21,63 @@ import { SerialQueue } from '../lib/serial-queue.ts';
 import { RetryLater } from '../lib/retry-later.ts';
 import { type Breach, type Receipt, receiptSchema } from './receipt.ts';
 
-/** The folder on the data volume that travels with every copy of it. */
+/** The folder on the data volume that is part of every copy. */
 export const VOLUME_FOLDER = '.quiesce';
 export const RECEIPT_FILE = 'receipt.json';
-/** With the id: the receipt of a restored copy, and what its verification found. */
+/** Followed by an id: the receipt of a restored copy, and the result of its verification. */
 export const RESTORED_PREFIX = 'restored-';
-/** Empty; the sidecar that uses the volume holds a lock on it. */
+/** An empty file. The sidecar that uses the volume holds a lock on it. */
 export const CLAIM_FILE = 'claim';
-/** More than most receipts without sampled keys need. */
+/** Larger than most receipts without sampled keys. */
 const ROOM_BYTES = 8_192;
-/** How long the release of a database waits for the volume: one that hangs may never answer. */
+/** How long a release waits for the volume: one that hangs may never answer. */
 const ANSWER_WITHIN_MS = 5_000;
-/** How long a thaw waits to read what it has left there. */
+/** How long a thaw waits to read the files of its freeze. */
 const READ_WITHIN_MS = 2_000;
 
 const restoredSchema = z.object({ receipt: receiptSchema, verifiedAt: z.string() });
 
-export interface Evidence {
+/** Where the receipt is or will be on the volume, or why it is not there. */
+export interface ReceiptPlace {
   readonly onVolume: boolean;
   readonly detail: string;
 }
 
 /**
- * `.quiesce/` on the mounted data: what a copy carries of the freeze in which it was cut.
+ * `.quiesce/` on the data volume: the files by which a copy shows during which freeze it was cut.
  *
  * Ordering is the evidence: `seal` is the last act of a freeze and `withdraw` the first act of every
  * end, so an atomic copy that holds `receipt.json` was cut while the hold was in place.
  */
 export class ReceiptVolume {
   readonly dataDir: string | undefined;
-  /** Another sidecar uses the volume: nothing is removed from it. */
+  /** Set while another sidecar uses the volume: then nothing is removed from it. */
   handsOff = false;
   #failure: string | undefined;
   readonly #queue = new SerialQueue();
   readonly #retry = new RetryLater();
   #room: ReservedFile | undefined;
-  /** Whose receipt this process has written last, while it lies there. */
+  /** Id of the receipt that this process wrote, while it is on the volume. */
   #sealed: string | undefined;
-  /** Digests of the files that this freeze has left there, its receipt among them. */
-  readonly #written = new Map<string, string>();
-  /** A receipt that has to go and may still lie there: the freeze's it is, `null` for whose ever. */
-  #left: { readonly id: string | null } | undefined;
+  /** Digests of the files that this freeze wrote, its receipt included. */
+  readonly #digests = new Map<string, string>();
+  /** Id of the freeze whose receipt must still be removed; `null`: remove any receipt that is there. */
+  #toRemove: { readonly id: string | null } | undefined;
 
   constructor(dataDir: string | undefined) {
     this.dataDir = dataDir;
   }
 
-  /** Writes the files a restore must put back. Never rejects: `seal` says what went wrong. */
+  /** Writes the files that a restore must put back. Never rejects: `seal` reports the failure. */
   async keep(files: Readonly<Record<string, string>>): Promise<void> {
     if (this.dataDir === undefined) return;
     await this.#queue.run(async () => {
       try {
-        await this.#settle();
+        await this.#finishRemoval();
         await this.#folder();
         for (const [name, content] of Object.entries(files)) {
           await this.#write(name, content);
-          this.#written.set(name, digestOf(content));
+          this.#digests.set(name, digestOf(content));
         }
       } catch (error) {
         this.#failure = describeErrno(error);
@@ -84,33 +85,36 @@ export class ReceiptVolume {
     });
   }
 
-  /** Where the receipt will lie, to be said in the receipt itself before it is written. */
-  plan(): Evidence {
+  /** Where the receipt will be. The receipt itself states it, so this is known before it is written. */
+  place(): ReceiptPlace {
     if (this.dataDir === undefined) {
       return {
         onVolume: false,
         detail: 'No data volume is mounted (QUIESCE_DATA_DIR is not set).',
       };
     }
-    if (this.#failure !== undefined)
-      return { onVolume: false, detail: this.#unwritten(this.#failure) };
+    if (this.#failure !== undefined) return { onVolume: false, detail: notWritten(this.#failure) };
     return { onVolume: true, detail: `${VOLUME_FOLDER}/${RECEIPT_FILE}` };
   }
 
   /**
-   * Makes room for the receipt before anything is held: while writers wait it is then quick to write,
-   * and finds its place on a volume that fills up meanwhile. A volume that cannot take it does not
-   * stop a freeze: `seal` says what went wrong.
+   * Reserves space for the receipt before anything is held. Writing it is then quick while writers wait,
+   * and it fits on a volume that fills up in the meantime. A failure does not stop a freeze: `seal`
+   * reports it.
    *
-   * @throws QuiesceError COPY_UNSUPPORTED where another freeze's receipt lies there, and stays
+   * @throws QuiesceError COPY_UNSUPPORTED where another freeze's receipt is there and cannot be removed
    */
   async reserve(): Promise<void> {
     await this.#queue.run(async () => {
-      if (!this.plan().onVolume) return;
+      if (!this.place().onVolume) return;
       try {
-        await this.#settle();
+        await this.#finishRemoval();
         await this.#folder();
-        this.#room = await reserveDurably(this.#path(RECEIPT_FILE), ROOM_BYTES, await this.#like());
+        this.#room = await reserveDurably(
+          this.#path(RECEIPT_FILE),
+          ROOM_BYTES,
+          await this.#writeOptions(),
+        );
       } catch (error) {
         await this.#fail(error);
       }
@@ -118,52 +122,52 @@ export class ReceiptVolume {
   }
 
   /**
-   * Writes `receipt.json`, durably. A volume that cannot take it does not stop a freeze.
+   * Writes `receipt.json` durably. A failure does not stop a freeze: the result says why it is not there.
    *
-   * @param signal once it has aborted, no receipt is written any more.
-   * @throws QuiesceError COPY_UNSUPPORTED where another freeze's receipt lies there, and stays
+   * @param signal once it has aborted, no receipt is written
+   * @throws QuiesceError COPY_UNSUPPORTED where another freeze's receipt is there and cannot be removed
    */
-  async seal(receipt: Receipt, signal?: AbortSignal): Promise<Evidence> {
+  async seal(receipt: Receipt, signal?: AbortSignal): Promise<ReceiptPlace> {
     return await this.#queue.run(async () => {
-      const plan = this.plan();
+      const place = this.place();
       const room = this.#room;
       this.#room = undefined;
-      if (!plan.onVolume) return plan;
+      if (!place.onVolume) return place;
       const text = `${JSON.stringify(receipt, null, 2)}\n`;
       try {
         signal?.throwIfAborted();
         if (room) await room.fill(text, signal);
         else await this.#writeNew(RECEIPT_FILE, text);
         this.#sealed = receipt.id;
-        this.#written.set(RECEIPT_FILE, digestOf(text));
-        return plan;
+        this.#digests.set(RECEIPT_FILE, digestOf(text));
+        return place;
       } catch (error) {
         await this.#fail(error, receipt.id);
-        return this.plan();
+        return this.place();
       }
     });
   }
 
-  /** @throws QuiesceError where a copy would carry another freeze's receipt: worse than none. */
+  /** @throws QuiesceError where a copy would carry another freeze's receipt, which is worse than none */
   async #fail(error: unknown, id?: string): Promise<void> {
     this.#failure = describeErrno(error);
     const path = this.#path(RECEIPT_FILE);
     const there = await this.#receipt();
-    const other = there === 'unreadable' ? this.#left !== undefined : there && there.id !== id;
+    const other = there === 'unreadable' ? this.#toRemove !== undefined : there && there.id !== id;
     if (!other) return;
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
-      `${path} is of another freeze and can be neither replaced nor removed: ${this.#failure}. A copy would carry it as its proof.`,
+      `${path} belongs to another freeze and can be neither replaced nor removed: ${this.#failure}. A copy would carry it as its proof.`,
       { hint: 'Make the volume writable for the sidecar, or remove that file.' },
     );
   }
 
   /**
-   * Whether what the freeze has left on the volume is still there as it was written: a copy cut since
-   * would lack what is gone. To be asked before `withdraw`.
+   * Checks that the files of the freeze are still on the volume as they were written: a copy may lack
+   * what was removed since. Call it before `withdraw`.
    *
-   * @returns `evidence-lost` where something is gone or changed, `not-provable` where it cannot be read
-   * within two seconds; nothing where all is as it was.
+   * @returns `evidence-lost` where a file is missing or changed, `not-provable` where they cannot be
+   *   read within two seconds; empty where all are unchanged
    */
   async inspect(): Promise<readonly Breach[]> {
     const folder = this.#path('');
@@ -171,17 +175,17 @@ export class ReceiptVolume {
       const looking = this.#queue.run(() => this.#changed());
       const changed = await withDeadline(READ_WITHIN_MS, looking);
       if (changed.length === 0) return [];
-      const note = `What the freeze left in ${folder} was removed or changed while it was held (${changed.join(', ')}): a copy may lack its proof.`;
+      const note = `Files of the freeze in ${folder} were removed or changed during the hold (${changed.join(', ')}): a copy may lack its proof.`;
       return [{ code: 'evidence-lost', note }];
     } catch (error) {
-      const note = `Whether the copy carries its proof cannot be told, for ${folder} cannot be read: ${describeErrno(error)}.`;
+      const note = `It is not known whether the copy carries its proof: ${folder} cannot be read: ${describeErrno(error)}.`;
       return [{ code: 'not-provable', note }];
     }
   }
 
   async #changed(): Promise<string[]> {
     const changed: string[] = [];
-    for (const [name, digest] of this.#written) {
+    for (const [name, digest] of this.#digests) {
       if ((await this.#digest(name)) !== digest) changed.push(name);
     }
     return changed;
@@ -191,14 +195,14 @@ export class ReceiptVolume {
     try {
       return digestOf(await readRegular(this.#path(name)));
     } catch (error) {
-      // A folder, a link to nowhere or a socket in its place: it is not what was written.
+      // A folder, a dangling link or a socket has replaced the file.
       const replaced = ['ELOOP', 'EFTYPE', 'ENXIO'].some((code) => isErrno(error, code));
       if (replaced || isMissing(error)) return null;
       throw error;
     }
   }
 
-  /** `withdraw` and `tidy` in one. */
+  /** `withdraw`, then `tidy`. */
   async clear(id: string | null): Promise<string | null> {
     const leftover = await this.withdraw(id);
     await this.tidy();
@@ -206,21 +210,21 @@ export class ReceiptVolume {
   }
 
   /**
-   * Removes `receipt.json`, durably: writers may wait for it, so a volume that hangs is waited for only
-   * a moment. Leaves it where it is another freeze's.
+   * Removes `receipt.json` durably, but not one of another freeze. Writers may be waiting, so this waits
+   * only five seconds for a volume that hangs.
    *
-   * @param id of the freeze that ends; `null`: whatever lies there.
-   * @returns why the receipt may still be there, if it may: copies made from now on would carry it,
-   * until it is gone, which is tried again and again.
+   * @param id of the freeze that ends; `null`: any receipt is removed
+   * @returns why the receipt may still be there; `null`: it is gone. Copies made before it is removed
+   *   would carry it, so the removal is retried until it succeeds.
    */
   async withdraw(id: string | null): Promise<string | null> {
     if (this.dataDir === undefined || this.handsOff) return null;
     const withdrawing = this.#queue.run(async () => {
       this.#failure = undefined;
-      this.#written.clear();
-      await this.#settle();
-      this.#left = { id };
-      await this.#settle();
+      this.#digests.clear();
+      await this.#finishRemoval();
+      this.#toRemove = { id };
+      await this.#finishRemoval();
     });
     try {
       await withDeadline(ANSWER_WITHIN_MS, withdrawing);
@@ -230,9 +234,9 @@ export class ReceiptVolume {
     }
   }
 
-  /** To be awaited before anything is written. Rejects where an ended freeze's receipt still lies there. */
-  async #settle(): Promise<void> {
-    await this.#retry.settle();
+  /** Await this before writing anything. Rejects where the receipt of an ended freeze is still there. */
+  async #finishRemoval(): Promise<void> {
+    await this.#retry.finish();
     try {
       await this.#remove();
     } catch (error) {
@@ -245,12 +249,12 @@ export class ReceiptVolume {
   }
 
   async #remove(): Promise<void> {
-    if (this.#left === undefined) return;
-    if (!(await this.#isForeign(this.#left.id))) {
+    if (this.#toRemove === undefined) return;
+    if (!(await this.#isForeign(this.#toRemove.id))) {
       await removeDurably(this.#path(RECEIPT_FILE));
       this.#sealed = undefined;
     }
-    this.#left = undefined;
+    this.#toRemove = undefined;
   }
 
   async #isForeign(id: string | null): Promise<boolean> {
@@ -260,8 +264,8 @@ export class ReceiptVolume {
   }
 
   /**
-   * Removes what was kept beside the receipt but the results of verified restores
-   * (`restored-ID.json`) and the file of the claim, once the receipt itself is gone. What cannot be removed is tried again.
+   * Once the receipt is gone, removes the other files here, except the results of verified restores
+   * (`restored-ID.json`) and the claim file. Failed removals are retried.
    */
   async tidy(): Promise<void> {
     const tidying = this.#queue.run(async () => {
@@ -284,7 +288,7 @@ export class ReceiptVolume {
     }
   }
 
-  /** The receipt lying on the volume; `'unreadable'` where there is one that cannot be read. */
+  /** The receipt on the volume; `'unreadable'` where there is one that cannot be read. */
   async receipt(): Promise<Receipt | 'unreadable' | null> {
     return await this.#queue.run(() => this.#receipt());
   }
@@ -301,7 +305,7 @@ export class ReceiptVolume {
     }
   }
 
-  /** The receipt beside which a verification was left last; `null` where there is none. */
+  /** The receipt of the restored copy that was verified last; `null` where there is none. */
   async lastRestored(): Promise<Receipt | null> {
     return await this.#queue.run(async () => {
       const names = (await this.#list()).filter((name) => name.startsWith(RESTORED_PREFIX));
@@ -321,7 +325,7 @@ export class ReceiptVolume {
     }
   }
 
-  /** Writes a file beside the receipt; rejects with the system's error. */
+  /** Writes a file next to the receipt. Rejects with the system's error. */
   async write(name: string, content: string): Promise<void> {
     await this.#queue.run(() => this.#writeNew(name, content));
   }
@@ -340,11 +344,7 @@ export class ReceiptVolume {
     return join(this.dataDir ?? '', VOLUME_FOLDER, name);
   }
 
-  #unwritten(why: string): string {
-    return `${VOLUME_FOLDER}/${RECEIPT_FILE} could not be written: ${why}. A copy carries no proof of this freeze.`;
-  }
-
-  /** Never makes the data directory itself: where it is missing, no volume is mounted. */
+  /** Never creates the data directory itself: where it is missing, no volume is mounted. */
   async #folder(): Promise<void> {
     const path = join(this.dataDir ?? '', VOLUME_FOLDER);
     const { owner } = await ownerLike(this.dataDir ?? '');
@@ -353,16 +353,20 @@ export class ReceiptVolume {
   }
 
   async #write(name: string, content: string): Promise<void> {
-    await writeDurably(this.#path(name), content, await this.#like());
+    await writeDurably(this.#path(name), content, await this.#writeOptions());
   }
 
-  /** The server's user must be able to read what is kept, so files of root go to the data's owner. */
-  async #like(): Promise<WriteOptions> {
+  /** The server's user must be able to read these files, so a sidecar that runs as root gives them to the owner of the data. */
+  async #writeOptions(): Promise<WriteOptions> {
     return { mode: 0o644, ...(await ownerLike(this.dataDir ?? '')) };
   }
 }
 
-/** Room that was reserved ends in blanks: they belong to no content. */
+function notWritten(why: string): string {
+  return `${VOLUME_FOLDER}/${RECEIPT_FILE} could not be written: ${why}. A copy carries no proof of this freeze.`;
+}
+
+/** Reserved space ends in blanks, which are not part of the content. */
 function digestOf(content: string): string {
   return createHash('sha256').update(content.trimEnd()).digest('base64');
 }

@@ -9,11 +9,11 @@ import { QuiesceError } from '../errors.ts';
 import { BACKLOG } from '../http/connections.ts';
 
 /**
- * Makes the path free for a control socket: creates its directory (0700) where it is missing, and
- * removes a socket on which nobody listens any more. Nothing but a dead socket is ever removed.
+ * Prepares the path for a control socket: creates its directory (0700) if it is missing, and removes a
+ * dead socket, one that no process listens on. It never removes anything else.
  *
- * @throws QuiesceError SOCKET_IN_USE where a living process listens; SOCKET_UNUSABLE where something
- *   else lies at the path, or no socket can be made there
+ * @throws QuiesceError SOCKET_IN_USE where a living process listens; SOCKET_UNUSABLE where the path has
+ *   something other than a socket, or no socket can be created there
  */
 export async function claimSocket(path: string): Promise<void> {
   if (!isAbsolute(path)) throw unusable(path, 'the path is not absolute');
@@ -28,11 +28,11 @@ export async function claimSocket(path: string): Promise<void> {
   }
   const found = await look(path);
   if (!found) return;
-  if (!found.isSocket()) throw unusable(path, 'something that is not a socket lies there');
+  if (!found.isSocket()) throw unusable(path, 'something that is not a socket is there');
   await removeDead(path);
 }
 
-/** Not mkdir's own recursion: where a parent refuses with ENOENT, as /proc does, it never ends. */
+/** The `recursive` option of mkdir never returns where a parent refuses with ENOENT, as /proc does. */
 async function makeDirectory(path: string): Promise<void> {
   try {
     await mkdir(path, { mode: 0o700 });
@@ -49,7 +49,7 @@ async function look(path: string): Promise<Stats | undefined> {
     return await lstat(path);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
-    throw unusable(path, `it cannot be looked at (${codeOf(error)})`, error);
+    throw unusable(path, `it cannot be examined (${codeOf(error)})`, error);
   }
 }
 
@@ -62,7 +62,7 @@ async function removeDead(path: string): Promise<void> {
     });
   }
   if (refusal !== 'ECONNREFUSED') {
-    throw unusable(path, `a socket lies there that cannot be tried (${refusal})`);
+    throw unusable(path, `a socket is there, and connecting to it fails (${refusal})`);
   }
   try {
     await unlink(path);
@@ -72,7 +72,7 @@ async function removeDead(path: string): Promise<void> {
   }
 }
 
-/** Connects: `undefined` where somebody listens, otherwise why not. A stopped listener still counts. */
+/** Connects. @returns `undefined` where a process listens, even a stopped one; otherwise the error's code */
 function knock(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path);
@@ -85,7 +85,7 @@ function knock(path: string): Promise<string | undefined> {
 }
 
 /**
- * Listens on a claimed path with a socket of mode 0600 from its first moment on.
+ * Listens on a claimed path. The socket has mode 0600 from the moment it exists.
  *
  * @throws QuiesceError SOCKET_IN_USE, SOCKET_UNUSABLE
  */
@@ -108,9 +108,9 @@ export async function listenOnSocket(
 }
 
 /**
- * A chmod after the bind would leave a moment in which another user can connect, and only bind()
- * reads the umask. It is the whole process's, so it is changed for exactly the synchronous call in
- * which Node binds: no other file can be created meanwhile.
+ * A chmod after bind() would leave a moment in which another user can connect, so the mode must come
+ * from the umask. The umask belongs to the whole process, so it changes only for the synchronous call in
+ * which Node binds: no other file can be created in that time.
  */
 function bindPrivately(server: FastifyInstance['server']): void {
   const listen = server.listen.bind(server) as (...args: unknown[]) => typeof server;

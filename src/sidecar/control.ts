@@ -16,7 +16,7 @@ export interface ControlDeps {
   readonly copy: string;
 }
 
-/** Puts the parts of a running sidecar behind the one interface that HTTP serves. */
+/** Combines the components of a running sidecar into the interface that HTTP serves. */
 export function createControl(deps: ControlDeps): Control {
   const { coordinator, engine } = deps;
   return {

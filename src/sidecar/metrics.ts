@@ -3,21 +3,21 @@ import { VERSION } from '../version.ts';
 
 export type HookName = 'freeze' | 'thaw';
 
-/** What the sidecar measures. Series about something that never happened are not exported. */
+/** The metrics of the sidecar. A series is exported once its event has happened. */
 export interface Metrics {
-  /** One freeze or thaw ended; `result` is `success` or an error code. */
+  /** A freeze or thaw request ended; `result` is `success`, `abandoned` or an error code in lower case. */
   hookRun(hook: HookName, result: string, seconds: number): void;
-  /** The verdict of a freeze. */
+  /** A freeze ended; `ok`: its verdict is consistent. */
   consistency(ok: boolean): void;
-  /** When the hold was put in place; `null` once it is released. */
+  /** The time at which the hold was in place; `null` once it is released. */
   frozen(since: Date | null): void;
-  /** The lease ended by itself. */
+  /** A lease expired. */
   autoThaw(): void;
-  /** A freeze ended with the verdict consistent. */
+  /** A freeze ended with the verdict `consistent`. */
   lastSuccess(at: Date): void;
   /** A restored copy was checked against the receipt that came with it. */
   restoreVerified(ok: boolean): void;
-  /** How long a freeze waited until a replica had caught up. */
+  /** A freeze waited for so long until a replica had caught up. */
   replicaWait(seconds: number): void;
   /** The Prometheus exposition text. */
   text(): Promise<string>;
@@ -25,7 +25,7 @@ export interface Metrics {
 
 const PREFIX = 'stateful_backup';
 
-/** A registry of its own for one sidecar; `app` and `engine` label every series of a backup. */
+/** Creates the metrics of one sidecar in their own registry. Every series has the labels `app` and `engine`. */
 export function createMetrics(labels: { readonly app: string; readonly engine: string }): Metrics {
   const registry = new Registry();
   const own = { app: labels.app, engine: labels.engine };
@@ -77,14 +77,14 @@ function declare(registers: Registry[]) {
     frozenSince: new Gauge(
       spec('frozen_since_timestamp_seconds', 'When the hold was put in place'),
     ),
-    autoThaw: new Counter(spec('auto_thaw_total', 'Leases that ended by themselves')),
+    autoThaw: new Counter(spec('auto_thaw_total', 'Leases that expired before a thaw')),
     lastSuccess: new Gauge(
       spec('last_success_timestamp_seconds', 'End of the last consistent freeze'),
     ),
     restoreVerified: new Gauge(
       spec(
         'restore_verified',
-        '1: the restored copy holds what its receipt promises, 0: not proven',
+        '1: the restored copy contains what its receipt promises, 0: not proven',
       ),
     ),
     replicaWait: new Gauge(
@@ -98,8 +98,8 @@ function declare(registers: Registry[]) {
 }
 
 /**
- * The process metrics every exporter has. Not prom-client's whole default set: its event loop and
- * GC observers wake an idle sidecar a hundred times a second.
+ * The usual process metrics. The full default set of prom-client is not used: its event loop and GC
+ * observers wake an idle sidecar a hundred times a second.
  */
 function collectProcess(registers: Registry[]): void {
   const cpu: Counter = new Counter({

@@ -17,26 +17,26 @@ export interface MonitorDeps {
 }
 
 /**
- * Looks at the database every ten seconds, every second while it does not answer. A database that
- * cannot be reached makes the sidecar not ready, never dead.
+ * Checks whether a freeze could succeed: every ten seconds, and every second while it could not. An
+ * unreachable database makes the sidecar not ready; it never fails the liveness probe.
  */
 export class Monitor {
   readonly #deps: MonitorDeps;
   readonly #stop = new AbortController();
   #probe: Probe | null = null;
-  #problem: string | null = 'The database was not asked yet.';
+  #problem: string | null = 'The database has not been checked yet.';
   #running: Promise<void> = Promise.resolve();
 
   constructor(deps: MonitorDeps) {
     this.#deps = deps;
   }
 
-  /** The last answer; kept while the database is away, so that status can still name it. */
+  /** The last answer of the database, kept while it is unreachable so that the status can still report it. */
   get probe(): Probe | null {
     return this.#probe;
   }
 
-  /** Why a freeze would fail now; `null` when nothing is known to stand in its way. */
+  /** Why a freeze would fail now; `null`: no obstacle is known. */
   get problem(): string | null {
     return this.#problem;
   }

@@ -22,17 +22,17 @@ import { VERSION } from '../version.ts';
 
 export interface Sidecar {
   readonly logger: Logger;
-  /** Thaws first, then closes; resolves when nothing of it is left. */
+  /** Thaws first, then closes everything. Resolves when all of it is closed. */
   stop(why: string): Promise<void>;
 }
 
 type App = ReturnType<typeof buildControlApp>;
 
 /**
- * Composition root of the daemon. The socket and the state directory are claimed before the journal
- * is touched, so that a second sidecar never releases the freeze of a living one.
+ * Composition root of the daemon. It claims the socket and the state directory before it touches the
+ * journal, so that a second sidecar never releases the freeze of a living one.
  *
- * @throws QuiesceError SOCKET_IN_USE, SOCKET_UNUSABLE, CONFIG_INVALID (an address that is taken)
+ * @throws QuiesceError SOCKET_IN_USE, SOCKET_UNUSABLE, CONFIG_INVALID (an address is in use)
  */
 export async function startSidecar(config: Config): Promise<Sidecar> {
   const base = { engine: config.engine, ...(config.app === undefined ? {} : { app: config.app }) };
@@ -40,17 +40,19 @@ export async function startSidecar(config: Config): Promise<Sidecar> {
   const metrics = createMetrics({ app: config.app ?? '', engine: config.engine });
   await claimSocket(config.socket);
   const guard = await guardStateDir(config.stateDir, logger);
-  const parts = await assemble(config, logger, metrics);
-  const openId = await parts.coordinator.load();
-  await parts.claim.whenOurs(() => parts.restoreCheck.start(openId, parts.coordinator.leftBehind));
-  const apps = await listen(config, parts, metrics, logger).catch(async (error: unknown) => {
-    await parts.restoreCheck.stop();
-    await parts.claim.close();
+  const components = await createComponents(config, logger, metrics);
+  const openId = await components.coordinator.load();
+  await components.claim.whenOurs(() =>
+    components.restoreCheck.start(openId, components.coordinator.leftBehind),
+  );
+  const apps = await listen(config, components, metrics, logger).catch(async (error: unknown) => {
+    await components.restoreCheck.stop();
+    await components.claim.close();
     guard?.close();
     throw error;
   });
-  const resumed = parts.coordinator.resume();
-  parts.monitor.start();
+  const resumed = components.coordinator.resume();
+  components.monitor.start();
   logger.info(
     { version: VERSION, socket: config.socket, copy: config.copy, dataDir: config.dataDir },
     'the sidecar runs',
@@ -59,18 +61,18 @@ export async function startSidecar(config: Config): Promise<Sidecar> {
     logger,
     stop: async (why) => {
       logger.info({ why }, 'stopping: thaw first, then close');
-      await parts.coordinator.shutdown();
+      await components.coordinator.shutdown();
       await resumed;
       await Promise.all(apps.map((app) => app.close()));
-      await Promise.all([parts.monitor.stop(), parts.restoreCheck.stop()]);
-      await parts.engine.close();
-      await parts.claim.close();
+      await Promise.all([components.monitor.stop(), components.restoreCheck.stop()]);
+      await components.engine.close();
+      await components.claim.close();
       guard?.close();
     },
   };
 }
 
-interface Parts {
+interface Components {
   readonly engine: Engine;
   readonly coordinator: Coordinator;
   readonly monitor: Monitor;
@@ -78,7 +80,11 @@ interface Parts {
   readonly claim: VolumeClaim;
 }
 
-async function assemble(config: Config, logger: Logger, metrics: Metrics): Promise<Parts> {
+async function createComponents(
+  config: Config,
+  logger: Logger,
+  metrics: Metrics,
+): Promise<Components> {
   const module = await loadEngine(config.engine);
   const engine = module.createEngine({
     settings: config.settings,
@@ -124,11 +130,11 @@ async function assemble(config: Config, logger: Logger, metrics: Metrics): Promi
 
 async function listen(
   config: Config,
-  parts: Parts,
+  components: Components,
   metrics: Metrics,
   logger: Logger,
 ): Promise<App[]> {
-  const control = createControl({ ...parts, copy: config.copy });
+  const control = createControl({ ...components, copy: config.copy });
   const apps: App[] = [];
   try {
     const local = buildControlApp({ control, transport: 'socket', logger });
@@ -141,7 +147,7 @@ async function listen(
       await listenOn(loopback, config.controlAddr, 'QUIESCE_CONTROL_ADDR');
     }
     if (config.metricsAddr) {
-      const observability = observe(parts, metrics, logger);
+      const observability = observe(components, metrics, logger);
       apps.push(observability);
       await listenOn(observability, config.metricsAddr, 'QUIESCE_METRICS_ADDR');
     }
@@ -152,13 +158,13 @@ async function listen(
   }
 }
 
-function observe({ coordinator, monitor }: Parts, metrics: Metrics, logger: Logger): App {
+function observe({ coordinator, monitor }: Components, metrics: Metrics, logger: Logger): App {
   return buildObservabilityApp({
     logger,
     metrics: () => metrics.text(),
     live: () => ({ ok: true, message: 'alive' }),
     ready: () => {
-      // Open to the network: the code only, the sentence is for GET /v1/status.
+      // This port is open to the network: it answers with the code only. GET /v1/status has the sentence.
       const code = coordinator.recovering ? 'RECOVERING' : monitor.problem?.split(':')[0];
       return code === undefined ? { ok: true, message: 'ready' } : { ok: false, message: code };
     },
@@ -179,9 +185,11 @@ async function listenOn(app: App, address: Address, name: string): Promise<void>
 }
 
 /**
- * A socket in the state directory that this process listens on for as long as it lives: two sidecars
- * with one journal would release each other's freezes. Where none can be made (read-only, full, a
- * path too long) the sidecar runs without, for then no freeze can be journaled either, or is said so.
+ * Guards the state directory with a socket that this process listens on while it lives: two sidecars with
+ * one journal would release each other's freezes. Where no socket can be created (read-only, full, path
+ * too long) the sidecar logs a warning and runs without one.
+ *
+ * @throws QuiesceError SOCKET_IN_USE where another living sidecar guards the directory
  */
 async function guardStateDir(stateDir: string, logger: Logger): Promise<Server | undefined> {
   const path = join(stateDir, 'lock.sock');

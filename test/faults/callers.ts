@@ -1,9 +1,9 @@
 import type { Random } from './random.ts';
 
 /**
- * Single calls beside those of the backups. `double-freeze`, `cross-freeze` and `cross-freeze-no-id`
- * freeze and never thaw; `early-thaw` and `double-thaw` are hands that thaw without --abandon; `retry-thaw`
- * sends the main backup's thaw once more, with its key.
+ * Single calls in addition to those of the backups. `double-freeze`, `cross-freeze` and
+ * `cross-freeze-no-id` freeze and never thaw. `early-thaw` and `double-thaw` are operators that thaw
+ * without --abandon. `retry-thaw` sends the main backup's thaw once more, with its key.
  */
 const CALLS = [
   'double-freeze',
@@ -18,15 +18,15 @@ const CALLS = [
   'abandon-no-id',
 ] as const;
 export type CallKind = (typeof CALLS)[number];
-/** Hands that take a thaw for a release. */
+/** Operators that use a thaw to release. */
 export const HANDS: readonly string[] = ['early-thaw', 'double-thaw'];
 
-/** How backups name their freezes: each by an id of its own, by one static id, or not at all. */
+/** The ids of backups: each its own, one static id for all, or none. */
 const NAMINGS = ['own', 'own', 'shared', 'none'] as const;
-/** Most of those who cannot be told apart. */
+/** The same, mostly with backups that cannot be distinguished by id. */
 const ALIKE = ['own', 'shared', 'shared', 'none', 'none'] as const;
 
-/** After which of these steps another backup meets the main one. */
+/** The steps after which another backup meets the main one. */
 const MEETINGS = [
   'freeze returned',
   'freeze returned',
@@ -38,25 +38,25 @@ const MEETINGS = [
 
 export interface Anchor {
   readonly step: string;
-  /** After the step, in milliseconds; 0 is at once. */
+  /** Milliseconds after the step; 0: immediately. */
   readonly delayMs: number;
 }
 export interface PlannedCall extends Anchor {
   readonly kind: CallKind;
 }
 
-/** A further backup that knows nothing of the first: it freezes, copies and thaws by itself. */
+/** Another backup, independent of the main one: it freezes, copies and thaws. */
 export interface PlannedBackup extends Anchor {
   readonly id: string | undefined;
   readonly withThawId: boolean;
   readonly ttlMs: number;
   readonly timeoutMs: number;
   readonly holdMs: number;
-  /** It queues behind a held freeze. */
+  /** It waits for its turn while another freeze is held. */
   readonly wait: boolean;
-  /** It copies and thaws though its freeze was refused or failed, as with on-error: Continue. */
+  /** It copies and thaws even if its freeze was refused or failed, as with on-error: Continue. */
   readonly goesOn: boolean;
-  /** It sends a call again, with the same key, where the connection broke. */
+  /** It repeats a call, with the same key, if the connection broke. */
   readonly retries: boolean;
 }
 
@@ -66,7 +66,7 @@ export interface Steps {
   readonly thaw: readonly string[];
 }
 
-/** @param crowded several backups meet that cannot be told apart. */
+/** @param crowded several backups meet that cannot be distinguished by id */
 export function pickId(random: Random, run: string, own: string, crowded: boolean) {
   const naming = random.pick<(typeof NAMINGS)[number]>(crowded ? ALIKE : NAMINGS);
   if (naming === 'none') return undefined;
@@ -98,7 +98,7 @@ export function makeBackups(
   });
 }
 
-/** Some are so short that the freeze fails, in whatever step it is by then. */
+/** Some are so short that the freeze fails, at any step. */
 export function pickTimeout(
   random: Random,
   timeoutsMs: readonly number[],
@@ -118,14 +118,14 @@ export function makeCalls(
   return Array.from({ length: count }, () => makeCall(random, runsOut, steps));
 }
 
-/** @param runsOut the main backup never thaws. */
+/** @param runsOut the main backup never thaws */
 function makeCall(random: Random, runsOut: boolean, steps: Steps): PlannedCall {
   const kind = random.pick(CALLS);
   if (kind === 'early-thaw' || kind === 'double-freeze') {
     return { kind, step: random.pick(steps.freeze), delayMs: random.between(0, 40) };
   }
   if (kind === 'retry-thaw') {
-    // Never before the call itself: its copy is not made by then.
+    // Never before the thaw itself: the backup has no copy yet.
     const step = random.pick(['thaw called', 'thaw returned']);
     return { kind, step, delayMs: random.between(0, 200) };
   }

@@ -4,8 +4,8 @@ import type { Acknowledged } from './engine.ts';
 import type { By, Called } from './records.ts';
 import { Shim } from './shim.ts';
 import type { Reply } from './sidecar.ts';
-import type { Story } from './story.ts';
-import type { World } from './world.ts';
+import type { RunLog } from './run-log.ts';
+import type { Rig } from './rig.ts';
 
 const AGAIN_AFTER_MS = 200;
 const TRIES = 10;
@@ -15,56 +15,56 @@ export interface Wanted {
   readonly by: By;
   readonly id?: string | undefined;
   readonly key?: string | undefined;
-  /** Where the connection breaks it is sent again; only with a key. */
+  /** The call is repeated if the connection breaks; only with a key. */
   readonly retries?: boolean;
-  /** Of a freeze. */
+  /** The remaining fields are those of a freeze. */
   readonly ttlMs?: number;
   readonly timeoutMs?: number;
   readonly wait?: boolean;
   readonly renew?: boolean;
 }
 
-/** Makes the calls of a run, by the real command line or over the socket, and keeps what came of them. */
+/** Makes the calls of a run, through the real command line or over the socket, and keeps their outcomes. */
 export class Calls {
   readonly made: Called[] = [];
-  /** The command line that is on its way, for the faults that hit it. */
+  /** The command line that is running, for the faults that hit it. */
   shim: Shim | undefined;
-  readonly #world: World;
-  readonly #story: Story;
+  readonly #rig: Rig;
+  readonly #log: RunLog;
 
-  constructor(world: World, story: Story) {
-    this.#world = world;
-    this.#story = story;
+  constructor(rig: Rig, log: RunLog) {
+    this.#rig = rig;
+    this.#log = log;
   }
 
   /** One run of the command line, as a hook makes it. */
   async byShim(wanted: Wanted): Promise<Called> {
     const { verb, by, key } = wanted;
     const acknowledged = await this.#acknowledged();
-    const calledAt = this.#story.now;
+    const calledAt = this.#log.now;
     const own = key === undefined ? [] : ['--idempotency-key', key];
-    this.shim = new Shim([...argsOf(wanted), ...own], this.#world.sidecar.socket);
-    this.#story.step(`${verb} called`);
+    this.shim = new Shim([...argsOf(wanted), ...own], this.#rig.sidecar.socket);
+    this.#log.step(`${verb} called`);
     const end = await this.shim.done;
     this.shim = undefined;
     const outcome = `${end.code ?? 'killed'} ${/"code":"(\w+)"/.exec(end.stdout)?.[1] ?? ''}`;
-    this.#story.tell(`${describe(wanted)} by ${by}: ${outcome} ${end.stderr.trim()}`);
-    const times = { calledAt, returnedAt: this.#story.now, acknowledged };
+    this.#log.note(`${nameOf(wanted)} by ${by}: ${outcome} ${end.stderr.trim()}`);
+    const times = { calledAt, returnedAt: this.#log.now, acknowledged };
     return this.#keep(wanted, { ok: end.code === 0, outcome, receipt: end.receipt, ...times });
   }
 
   /** One call over the socket. */
   async bySocket(wanted: Wanted): Promise<Called> {
     const acknowledged = await this.#acknowledged();
-    const calledAt = this.#story.now;
-    const what = `${describe(wanted)} by ${wanted.by}`;
-    this.#story.tell(`${what}: called`);
+    const calledAt = this.#log.now;
+    const what = `${nameOf(wanted)} by ${wanted.by}`;
+    this.#log.note(`${what}: called`);
     const reply = await this.#send(wanted);
     const body = reply.body as { kind?: string; receipt?: Receipt; error?: { code: string } };
     const receipt = body.kind === 'Receipt' ? (body as Receipt) : body.receipt;
     const outcome = `${reply.status} ${body.error?.code ?? ''}`;
-    this.#story.tell(`${what}: ${outcome}`);
-    const times = { calledAt, returnedAt: this.#story.now, acknowledged };
+    this.#log.note(`${what}: ${outcome}`);
+    const times = { calledAt, returnedAt: this.#log.now, acknowledged };
     return this.#keep(wanted, { ok: reply.status === 200, outcome, receipt, ...times });
   }
 
@@ -75,11 +75,11 @@ export class Calls {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const body = { ...bodyOf(wanted), ...abandon };
-        return await this.#world.sidecar.api('POST', path, body, { headers });
+        return await this.#rig.sidecar.api('POST', path, body, { headers });
       } catch (error) {
         const again = retries === true && key !== undefined && attempt < TRIES;
         if (!again) return { status: 0, body: { error: { code: String(error) } } };
-        this.#story.tell(`the connection broke: ${String(error)}; the same call again`);
+        this.#log.note(`the connection broke: ${String(error)}; the call is repeated`);
       }
       await sleep(AGAIN_AFTER_MS);
     }
@@ -92,8 +92,8 @@ export class Calls {
   }
 
   async #acknowledged(): Promise<Acknowledged | undefined> {
-    return await this.#world.database.acknowledged().catch((error: unknown) => {
-      this.#story.tell(`what is acknowledged is not known: ${String(error)}`);
+    return await this.#rig.database.acknowledged().catch((error: unknown) => {
+      this.#log.note(`the acknowledged writes are not known: ${String(error)}`);
       return undefined;
     });
   }
@@ -123,7 +123,7 @@ function argsOf({ verb, id, ttlMs, timeoutMs, wait, renew }: Wanted): string[] {
   ];
 }
 
-function describe({ verb, id, wait, renew }: Wanted): string {
+function nameOf({ verb, id, wait, renew }: Wanted): string {
   const how = `${wait ? ' and wait' : ''}${renew ? ' to renew' : ''}`;
   return `${verb} ${id ?? 'without id'}${how}`;
 }

@@ -4,13 +4,13 @@ import { existsSync, writeFileSync } from 'node:fs';
 const LIBRARY = `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/faketime/libfaketime.so.1`;
 
 /**
- * The wall clock of one process, which can jump: libfaketime in front of the C library, the
- * monotonic clock left as it is. The machine's own clock is never touched.
+ * A wall clock for one process that can jump: libfaketime is preloaded and leaves the monotonic clock
+ * unchanged. The machine's own clock is never touched.
  */
 export class WallClock {
   readonly env: Readonly<Record<string, string>>;
   readonly #file: string;
-  /** Whether jumps reach the process; libfaketime may be missing. */
+  /** Whether the process sees the jumps; libfaketime may be missing. */
   readonly works: boolean;
 
   constructor(file: string) {
@@ -28,7 +28,7 @@ export class WallClock {
     this.jump(0);
   }
 
-  /** The wall clock is off by so many seconds from now on. */
+  /** Shifts the wall clock by this many seconds from now on. */
   jump(seconds: number): void {
     writeFileSync(this.#file, `${seconds < 0 ? '-' : '+'}${Math.abs(seconds)}\n`);
   }
@@ -36,7 +36,7 @@ export class WallClock {
 
 function install(): boolean {
   if (process.getuid?.() !== 0) return false;
-  process.stderr.write('Installing what the clock jumps need: faketime\n');
+  process.stderr.write('Installing faketime for the clock jumps\n');
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   spawnSync('sh', ['-c', 'apt-get update -qq && apt-get install -y -qq faketime'], { env });
   return existsSync(LIBRARY);

@@ -3,7 +3,7 @@ import { tool } from '../../src/testbed/os.ts';
 import { runCli } from '../../src/testbed/processes.ts';
 import type { Volume } from '../../src/testbed/volume/volume.ts';
 
-/** `prepare-restore`, as a user runs it. @returns why it refused; `undefined`: it did not. */
+/** Runs `prepare-restore` as a user does. @returns why it refused; `undefined`: it succeeded */
 export async function prepare(
   volume: string,
   ...more: readonly string[]

@@ -13,13 +13,13 @@ process.on('exit', () => {
   for (const point of mounts) spawnSync('umount', ['--lazy', point]);
 });
 
-/** What can happen to the file systems of data and journal, and to `.quiesce/`. */
+/** Faults of the file systems of data and journal, and of `.quiesce/`. */
 export class Disks {
   readonly #volume: string;
   readonly #stateDir: string;
   readonly #evidence: string;
   #refusing = false;
-  /** `.quiesce/` was removed since this was last reset: with it the claim on the volume, for a moment. */
+  /** Whether `.quiesce/` was removed since the last reset. The claim on the volume is then lost for a moment. */
   evidenceLost = false;
 
   constructor(paths: { volume: string; stateDir: string; evidence: string }) {
@@ -28,14 +28,14 @@ export class Disks {
     this.#evidence = paths.evidence;
   }
 
-  /** Gives the journal a small file system of its own. */
+  /** Mounts a small file system for the journal. */
   async mountState(): Promise<void> {
     const options = `size=${STATE_SIZE},mode=700`;
     await tool('mount', '-t', 'tmpfs', '-o', options, 'quiesce-state', this.#stateDir);
     mounts.add(this.#stateDir);
   }
 
-  /** Takes all room of the journal's file system; anything that shrinks to nothing still fits. */
+  /** Fills the journal's file system. An empty file still fits. */
   async fillState(): Promise<void> {
     const { bavail, bsize } = await statfs(this.#stateDir);
     const ballast = join(this.#stateDir, 'ballast');
@@ -46,7 +46,7 @@ export class Disks {
     await rm(join(this.#stateDir, 'ballast'), { force: true });
   }
 
-  /** Takes all room of the data volume: server and sidecar find it full. */
+  /** Fills the data volume, for server and sidecar. */
   async fillVolume(): Promise<void> {
     const ballast = join(dirname(this.#volume), 'ballast');
     for (let part = 0; part < 12; part += 1) {
@@ -66,9 +66,9 @@ export class Disks {
   }
 
   /**
-   * Makes `.quiesce/` read-only for everybody, in place: nothing can be written or removed there.
+   * Makes `.quiesce/` read-only in place, so that no process can write or remove anything there.
    *
-   * @returns whether it is so: the kernel refuses as long as a file there was opened for writing since.
+   * @returns whether it worked: the kernel refuses while a file there is open for writing
    */
   async refuseEvidence(): Promise<boolean> {
     if (this.#refusing) return true;
@@ -94,7 +94,7 @@ export class Disks {
     this.#refusing = false;
   }
 
-  /** `rm -rf .quiesce`, as somebody does who tidies up. @returns whether there was something. */
+  /** Runs `rm -rf .quiesce`, as an operator who tidies up does. @returns whether it existed */
   async removeEvidence(): Promise<boolean> {
     if (this.#refusing || !existsSync(this.#evidence)) return false;
     this.evidenceLost = true;
@@ -102,7 +102,7 @@ export class Disks {
     return true;
   }
 
-  /** Unmounts all that this process has mounted here. */
+  /** Unmounts everything that this process has mounted. */
   async close(): Promise<void> {
     for (const point of mounts) await tool('umount', point).catch(() => undefined);
     mounts.clear();

@@ -7,7 +7,7 @@ const engines: Readonly<Record<string, () => Promise<{ readonly engine: FaultEng
   redis: () => import('./redis/index.ts'),
 };
 
-/** @throws Error that names the engines there are. */
+/** @throws Error that lists the known engines */
 export async function loadFaultEngine(name: string): Promise<FaultEngine> {
   const load = engines[name];
   if (!load) throw new Error(`--engine: must be one of ${Object.keys(engines).join(', ')}`);

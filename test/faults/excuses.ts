@@ -1,50 +1,50 @@
 import { HANDS } from './callers.ts';
 import type { Called, RunRecord } from './records.ts';
 
-/** However long a lease was, thaws that are later than this are not waited for. */
+/** The sidecar expects a thaw for no longer than this, whatever the length of its lease. */
 const LATE_AT_MOST_MS = 60_000;
-/** The log says that a freeze has ended a little after it has. */
+/** The log reports the end of a freeze a little late. */
 const SAID_LATE_MS = 500;
 
 /**
- * Why this success may have been told for a copy cut outside of its hold; `undefined`: for no reason. The
- * limits, all of them of thaws that bear no id, or one that others bear as well: one came later than is
- * waited for, a hand thawed without --abandon, or a freeze that never was in place has passed its name on, or
- * is thawed without the id it was given.
+ * The known limit that excuses this success for a copy cut outside of its hold; `undefined`: none does.
+ * All limits concern thaws without an id, or with an id that several callers use: a thaw came later than
+ * it was expected, an operator thawed without --abandon, a freeze that was never in place was taken for an
+ * earlier try of a later one, or it is thawed without the id that its caller had given.
  */
 export function excuseFor(told: Called, record: RunRecord): string | undefined {
   const { calls } = record;
   if (isOwn(told, calls)) return undefined;
   const before = calls.filter((c) => c.verb === 'thaw' && c.calledAt < told.returnedAt);
   const hand = before.find((c) => c !== told && HANDS.includes(c.by));
-  if (hand) return `a hand (${hand.by}) thawed before`;
+  if (hand) return `an operator (${hand.by}) thawed before`;
   for (const thaw of before) {
     if (isOwn(thaw, calls)) continue;
     const freeze = freezeOf(thaw, calls);
     if (!freeze) continue;
     if (thaw.returnedAt > lateFrom(freeze, record)) return `the thaw by ${thaw.by} is too late`;
-    if (hasPassedOn(freeze, thaw, calls)) return `${thaw.by} has passed its name on`;
-    if (hidesItsName(freeze, thaw)) return `${thaw.by} thaws without the id of its failed freeze`;
+    if (wasTakenForRetry(freeze, thaw, calls)) return `${thaw.by} was taken for an earlier try`;
+    if (omitsItsId(freeze, thaw)) return `${thaw.by} thaws without the id of its failed freeze`;
   }
   return undefined;
 }
 
-/** Nobody else's freeze bears the id that this thaw bears. */
+/** Whether no other caller's freeze has the id of this thaw. */
 export function isOwn({ id, by }: Called, calls: readonly Called[]): boolean {
   if (id === undefined) return false;
   const owner = by === 'retry-thaw' ? 'main' : by;
-  // A renewal is a call of the freeze's own caller.
+  // A renewal comes from the caller of the freeze.
   const bearers = calls.filter((c) => c.verb === 'freeze' && c.id === id && c.by !== 'renew');
   return bearers.every((c) => c.by === owner);
 }
 
-/** The freeze of the backup whose thaw this is: the last try of it. */
+/** The freeze of the backup that sends this thaw: its last try. */
 function freezeOf({ by, calledAt }: Called, calls: readonly Called[]): Called | undefined {
   const owner = by === 'retry-thaw' ? 'main' : by;
   return calls.findLast((c) => c.verb === 'freeze' && c.by === owner && c.calledAt < calledAt);
 }
 
-/** When a thaw is first later than it is waited for. */
+/** From when on a thaw of this freeze is later than it is expected. */
 function lateFrom(freeze: Called, { calls, ends }: RunRecord): number {
   const { calledAt, receipt, ok } = freeze;
   const asked = freeze.ttlMs ?? 0;
@@ -56,13 +56,13 @@ function lateFrom(freeze: Called, { calls, ends }: RunRecord): number {
     return calledAt + leaseMs + Math.min(leaseMs, LATE_AT_MOST_MS);
   }
   if (!isRefused(freeze)) return calledAt + Math.min(asked, LATE_AT_MOST_MS);
-  // From the end of the freeze that was held instead, and for as long as that one's lease was.
+  // It is expected from the end of the freeze that was held instead, for the length of that one's lease.
   const shortest = Math.min(...calls.flatMap((c) => (c.ttlMs === undefined ? [] : [c.ttlMs])));
   const ended = ends.find((at) => at > calledAt) ?? calledAt;
   return Math.max(calledAt, ended - SAID_LATE_MS) + Math.min(shortest, LATE_AT_MOST_MS);
 }
 
-/** The lease as the engine gave it: it may bear no longer one. */
+/** The lease that the engine allowed, which may be shorter than the requested one. */
 function leaseOf({ receipt }: Called): number | undefined {
   const { frozenAt, expiresAt } = receipt ?? {};
   if (typeof frozenAt !== 'string' || typeof expiresAt !== 'string') return undefined;
@@ -70,23 +70,23 @@ function leaseOf({ receipt }: Called): number | undefined {
   return ms > 0 ? ms : undefined;
 }
 
-/** Its freeze bore an id and failed: a thaw of it is expected by that id only. */
-function hidesItsName(freeze: Called, thaw: Called): boolean {
+/** Whether its freeze had an id and failed: its thaw is expected with that id only. */
+function omitsItsId(freeze: Called, thaw: Called): boolean {
   const failed = !freeze.ok && !isRefused(freeze);
   return failed && freeze.id !== undefined && thaw.id === undefined;
 }
 
-/** A later freeze that bears its name, or none as it did, was taken for its caller's next try. */
-function hasPassedOn(freeze: Called, thaw: Called, calls: readonly Called[]): boolean {
+/** Whether a later freeze with the same id, or also without one, was taken for its caller's next try. */
+function wasTakenForRetry(freeze: Called, thaw: Called, calls: readonly Called[]): boolean {
   if (freeze.ok) return false;
-  // Whoever was refused without a name is not known by the lack of one.
+  // A refused freeze without an id is never matched to a later one without an id.
   if (freeze.id === undefined && isRefused(freeze)) return false;
   const others = calls.filter((c) => c.verb === 'freeze' && c.id === freeze.id && c.by !== thaw.by);
   const later = others.find(
     (c) => c.returnedAt > freeze.calledAt && c.calledAt < thaw.returnedAt && !isRefused(c),
   );
   if (!later) return false;
-  // An id under which a freeze has been held, and has ended, is known to be shared.
+  // An id is known to be shared once a freeze with it was held and has ended.
   const known = calls.some(
     (c) => c.verb === 'thaw' && c.receipt?.id === freeze.id && c.returnedAt < later.calledAt,
   );

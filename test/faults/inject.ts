@@ -2,33 +2,33 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { listProcesses } from '../../src/testbed/os.ts';
 import type { PlannedFault } from './plan.ts';
 import type { Shim } from './shim.ts';
-import type { World } from './world.ts';
+import type { Rig } from './rig.ts';
 
 export interface Injected {
   readonly kind: string;
   readonly step: string;
-  /** `missed`: its step was never reached, or there was nothing to hit. */
+  /** When it struck; `missed`: its step was never reached, or there was nothing to hit. */
   readonly at: number | 'missed';
-  /** When it was over; for faults of the engine the latest moment at which it can have hit. */
+  /** When it was over. For faults of the engine: the latest moment at which it can have struck. */
   readonly overAt?: number;
 }
 
-/** So long a process takes to begin, on a machine that does much else. */
-const BEGINS_WITHIN_MS = 6_000;
+/** How long a process may take to start on a busy machine. */
+const STARTS_WITHIN_MS = 6_000;
 const NEED_MOUNTS = ['state-full', 'volume-full', 'evidence-refused'];
 const WALL_JUMPS_S = [-86_400, -90, 45, 7_200, 400 * 86_400];
 
 /**
- * Carries out one fault: what kills does so before this returns. Resolves when it is over, `false`
- * where there was nothing to hit.
+ * Carries out one fault; a kill happens before this returns. Resolves when the fault is over; `false`:
+ * there was nothing to hit.
  */
 export async function inject(
-  world: World,
+  rig: Rig,
   { kind, lastsMs }: PlannedFault,
   shim: Shim | undefined,
 ): Promise<boolean> {
-  const { sidecar, link, database, disks } = world;
-  if (NEED_MOUNTS.includes(kind) && !world.mounts) return false;
+  const { sidecar, link, database, disks } = rig;
+  if (NEED_MOUNTS.includes(kind) && !rig.mounts) return false;
   switch (kind) {
     case 'kill-sidecar':
     case 'term-sidecar':
@@ -42,27 +42,27 @@ export async function inject(
       return true;
     case 'kill-server':
     case 'stop-server':
-      return await downAndUp(world, kind === 'kill-server', lastsMs);
+      return await downAndUp(rig, kind === 'kill-server', lastsMs);
     case 'pause-sidecar':
       return await pause([sidecar.pid], lastsMs);
     case 'pause-shim':
       if (!shim || shim.child.exitCode !== null) return false;
       return await pause([shim.child.pid], lastsMs);
     case 'pause-server':
-      return await pauseServer(world, lastsMs);
+      return await pauseServer(rig, lastsMs);
     case 'net-silent':
     case 'net-reset':
       link.cut(kind === 'net-silent' ? 'silent' : 'reset');
       await sleep(lastsMs);
-      link.mend();
+      link.repair();
       return true;
     case 'evidence-removed':
       return await disks.removeEvidence();
     case 'second-sidecar':
-      return await beside(world, lastsMs);
+      return await startSecondSidecar(rig, lastsMs);
     case 'clock-jump':
-      if (!world.clock.works) return false;
-      world.clock.jump(WALL_JUMPS_S[Math.floor(lastsMs) % WALL_JUMPS_S.length] ?? 0);
+      if (!rig.clock.works) return false;
+      rig.clock.jump(WALL_JUMPS_S[Math.floor(lastsMs) % WALL_JUMPS_S.length] ?? 0);
       return true;
     case 'state-full':
       await disks.fillState();
@@ -86,16 +86,16 @@ export async function inject(
 }
 
 /**
- * Another sidecar starts on the volume, as a rollout brings it: while the first one lives it is not
- * ready, freezes nothing and has nothing to thaw.
+ * Starts another sidecar on the volume, as a rollout does. While the first one lives, the second one must
+ * not be ready and must not freeze.
  */
-async function beside(world: World, lastsMs: number): Promise<boolean> {
-  const { sidecar, story } = world;
+async function startSecondSidecar(rig: Rig, lastsMs: number): Promise<boolean> {
+  const { sidecar, log } = rig;
   const { pid } = sidecar;
-  const second = await world.anotherSidecar();
+  const second = await rig.anotherSidecar();
   await second.start();
   try {
-    const deadline = performance.now() + BEGINS_WITHIN_MS;
+    const deadline = performance.now() + STARTS_WITHIN_MS;
     while ((await second.readiness()) === undefined && performance.now() < deadline) {
       await sleep(25);
     }
@@ -103,18 +103,18 @@ async function beside(world: World, lastsMs: number): Promise<boolean> {
     const frozen = await second.api('POST', '/v1/freeze', { ttl: '1s' }).catch(() => undefined);
     const { code } = (frozen?.body['error'] ?? {}) as { code?: string };
     const said = `readiness ${ready?.status} ${ready?.body}, freeze ${frozen?.status} ${code ?? ''}`;
-    story.tell(`the second sidecar: ${said}`);
-    const ours = pid !== undefined && sidecar.pid === pid && !world.disks.evidenceLost;
+    log.note(`the second sidecar: ${said}`);
+    const ours = pid !== undefined && sidecar.pid === pid && !rig.disks.evidenceLost;
     const idle = frozen === undefined || code === 'VOLUME_IN_USE';
     if (ours && (ready?.status === 200 || !idle)) {
-      world.troubles.push(`beside a living sidecar the second one: ${said}`);
+      rig.troubles.push(`while the first sidecar was alive, the second one: ${said}`);
     }
     await second.api('POST', '/v1/thaw', { abandon: true }).catch(() => undefined);
     await sleep(lastsMs / 4);
     return true;
   } finally {
     await second.close();
-    story.tell(`the second sidecar's log: ${second.log.join(' | ').slice(0, 4_000)}`);
+    log.note(`the second sidecar's log: ${second.log.join(' | ').slice(0, 4_000)}`);
   }
 }
 
@@ -127,16 +127,16 @@ export function send(pid: number | undefined, signal: NodeJS.Signals): boolean {
   }
 }
 
-async function downAndUp(world: World, hard: boolean, downMs: number): Promise<boolean> {
-  const { pid } = world.database;
+async function downAndUp(rig: Rig, hard: boolean, downMs: number): Promise<boolean> {
+  const { pid } = rig.database;
   if (!send(pid, hard ? 'SIGKILL' : 'SIGQUIT')) return false;
   while (send(pid, 0 as never)) await sleep(10);
   await sleep(downMs);
-  await world.database.serve();
+  await rig.database.serve();
   return true;
 }
 
-/** Stops processes for a while; `false` where the first of them is not there. */
+/** Stops processes for a while; `false`: the first of them does not exist. */
 export async function pause(
   pids: readonly (number | undefined)[],
   lastsMs: number,
@@ -148,9 +148,9 @@ export async function pause(
   return true;
 }
 
-/** The whole server stands still: the parent first, so that it starts nobody new. */
-async function pauseServer(world: World, lastsMs: number): Promise<boolean> {
-  const { pid } = world.database;
+/** Stops all processes of the server, the parent first so that it starts no new ones. */
+async function pauseServer(rig: Rig, lastsMs: number): Promise<boolean> {
+  const { pid } = rig.database;
   if (!send(pid, 'SIGSTOP')) return false;
   const children = (await listProcesses()).filter(({ parent }) => parent === pid);
   return await pause([pid, ...children.map((child) => child.pid)], lastsMs);

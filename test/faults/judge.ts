@@ -4,36 +4,36 @@ import type { Receipt } from '../../src/receipt/receipt.ts';
 import type { FaultMode } from './engine.ts';
 import type { Plan } from './plan.ts';
 import { type Finding, isSameHold, type RunRecord } from './records.ts';
-import type { World } from './world.ts';
+import type { Rig } from './rig.ts';
 
-/** Beyond the lease: the engine's evidence, tries to release, a restart of the sidecar. */
+/** Time beyond the lease for the engine's evidence, attempts to release and a restart of the sidecar. */
 const BOUND_MS = 25_000;
 const WRITABLE_WITHIN_MS = 15_000;
 const CLEAN_WITHIN_MS = 8_000;
-/** Writers on a busy machine may wait this long though nothing holds them. */
+/** On a busy machine writers may wait this long without a hold. */
 const STILL_AT_MOST_MS = 5_000;
 
-/** Waits until nothing is frozen; what is left open past lease and bound is a finding. */
-export async function awaitThawed(world: World, leaseMs: number): Promise<Finding[]> {
+/** Waits until nothing is frozen. A freeze still open after lease and bound is a finding. */
+export async function awaitThawed(rig: Rig, leaseMs: number): Promise<Finding[]> {
   const deadline = performance.now() + leaseMs + BOUND_MS;
   for (;;) {
-    const status = await world.sidecar.status();
+    const status = await rig.sidecar.status();
     if (status?.state === 'thawed') return [];
     if (performance.now() > deadline) {
       const what = status ? `${status.state}, lease ${JSON.stringify(status.lease)}` : 'no answer';
       return [{ kind: 'stuck-freeze', what }];
     }
-    // A server may give up by itself some time after a crash.
-    await world.database.serve();
+    // A server may stop on its own some time after a crash.
+    await rig.database.serve();
     await sleep(25);
   }
 }
 
-/** The real server takes a write, and the writers go on by themselves. */
-export async function askWritable({ database }: World): Promise<Finding[]> {
+/** Checks that the server accepts a write and that the writers continue. */
+export async function askWritable({ database }: Rig): Promise<Finding[]> {
   const deadline = performance.now() + WRITABLE_WITHIN_MS;
   const before = database.writes();
-  let why = 'the writers do not go on';
+  let why = 'the writers do not continue';
   for (;;) {
     try {
       await database.write();
@@ -48,7 +48,7 @@ export async function askWritable({ database }: World): Promise<Finding[]> {
   return database.losses().map((what) => ({ kind: 'acknowledged-lost', what }));
 }
 
-/** Writers stood still for no longer than the lease, or not at all where a freeze blocks nobody. */
+/** Checks that writers stood still for no longer than the lease, or not at all in modes that block no writers. */
 export function judgeStillness(
   { injected, stillMs }: RunRecord,
   { ttlMs, faults, calls, others }: Plan,
@@ -56,7 +56,7 @@ export function judgeStillness(
 ): Finding[] {
   const hit = new Set(injected.filter(({ at }) => at !== 'missed').map(({ kind }) => kind));
   if (mode.stallsWriters.some((kind) => hit.has(kind))) return [];
-  // A renewal begins the lease anew; a sidecar that is stopped or cut off ends it when it wakes.
+  // A renewal restarts the lease; a sidecar that is stopped or cut off ends it when it wakes.
   const leases = 1 + calls.filter(({ kind }) => /freeze|renew/.test(kind)).length;
   const othersMs = others.reduce((sum, other) => sum + other.ttlMs, 0);
   const asleep = faults.reduce((sum, { lastsMs }) => sum + lastsMs, 0);
@@ -66,14 +66,14 @@ export function judgeStillness(
   return [{ kind: 'not-writable', what }];
 }
 
-/** What a freeze must never leave behind, asked until it is gone or time is up. */
-export async function askLeftovers(world: World, ended: readonly Receipt[]): Promise<Finding[]> {
+/** Waits until nothing is left behind by a freeze. Whatever is left when time is up is a finding. */
+export async function askLeftovers(rig: Rig, ended: readonly Receipt[]): Promise<Finding[]> {
   const deadline = performance.now() + CLEAN_WITHIN_MS;
   for (;;) {
-    const found = await leftovers(world, ended).catch(async (error: unknown) => {
-      // A server may give up by itself some time after a crash.
-      await world.database.serve();
-      return [`could not be asked: ${(error as Error).message}`];
+    const found = await leftovers(rig, ended).catch(async (error: unknown) => {
+      // A server may stop on its own some time after a crash.
+      await rig.database.serve();
+      return [`could not be checked: ${(error as Error).message}`];
     });
     if (found.length === 0) return [];
     if (performance.now() > deadline) return found.map((what) => ({ kind: 'left-behind', what }));
@@ -82,11 +82,11 @@ export async function askLeftovers(world: World, ended: readonly Receipt[]): Pro
 }
 
 async function leftovers(
-  { database, sidecar, evidence }: World,
+  { database, sidecar, evidence }: Rig,
   ended: readonly Receipt[],
 ): Promise<string[]> {
   const found = [...(await database.leftovers(ended))];
-  // Of a folder that somebody removed, and of what another sidecar took for a restored copy.
+  // `.quiesce/` may have been removed by a fault; another sidecar may have verified a copy and left its result.
   const names = await readdir(evidence).catch((): string[] => []);
   for (const name of names) {
     if (name !== 'claim' && !name.startsWith('restored-')) found.push(`.quiesce/${name}`);
@@ -98,9 +98,9 @@ async function leftovers(
 }
 
 /**
- * Copies carry the receipt where they were cut inside, and only there.
+ * Checks that copies carry the receipt if they were cut during the hold, and only then.
  *
- * @param ended what the sidecar keeps: a verdict may have been said to nobody.
+ * @param ended receipts that the sidecar keeps: a verdict may have reached no caller
  */
 export function judgeCopies(
   record: RunRecord,
@@ -117,7 +117,7 @@ export function judgeCopies(
   const ends = [
     ...calls.filter(({ verb }) => verb !== 'freeze').map(({ calledAt }) => calledAt),
     ...injected.flatMap(({ kind, at }) =>
-      // A server that finds its volume full ends by itself.
+      // A server that finds its volume full stops.
       at !== 'missed' && [...endsHold, 'volume-full', 'evidence-removed'].includes(kind)
         ? [at]
         : [],

@@ -5,16 +5,16 @@ import type { Wire } from './engine.ts';
 interface Pair {
   readonly near: Socket;
   readonly far: Socket;
-  /** The server process behind it, once it has said so. */
+  /** The server process of the connection, once the server has reported it. */
   process: number | undefined;
   freezes: boolean;
   awaited: string | undefined;
 }
 
 /**
- * The network between sidecar and server, which can be cut. `silent`: nothing passes, not even the
- * end of a connection, until the link is whole again; then all of it does, as TCP sends again what
- * was lost. `reset`: connections are reset, and so are new ones.
+ * The network between sidecar and server, which can be cut. `silent`: nothing passes, not even the end of
+ * a connection, until the link is repaired; then everything passes, as TCP retransmits what was lost.
+ * `reset`: open and new connections are reset.
  */
 export class Link {
   readonly #server: Server;
@@ -22,7 +22,7 @@ export class Link {
   readonly #wire: Wire;
   readonly #pairs = new Set<Pair>();
   #mode: 'whole' | 'silent' | 'reset' = 'whole';
-  /** Told of every step seen on the wire, before the bytes go on. */
+  /** Called at each step seen on the wire, before the bytes are forwarded. */
   onStep: (name: string) => void = () => undefined;
 
   private constructor(port: number, wire: Wire) {
@@ -33,7 +33,7 @@ export class Link {
     );
   }
 
-  /** @param port of the server on 127.0.0.1. */
+  /** @param port the server's, on 127.0.0.1 */
   static async to(port: number, wire: Wire): Promise<Link> {
     const link = new Link(port, wire);
     link.#server.listen(0, '127.0.0.1');
@@ -45,7 +45,7 @@ export class Link {
     return (this.#server.address() as { port: number }).port;
   }
 
-  /** The server process of the freeze that began last, as announced to the sidecar. */
+  /** The server process of the last freeze that started, as the server reported it to the sidecar. */
   get session(): number | undefined {
     return [...this.#pairs].findLast((pair) => pair.freezes)?.process;
   }
@@ -58,7 +58,7 @@ export class Link {
     }
   }
 
-  mend(): void {
+  repair(): void {
     this.#mode = 'whole';
     for (const { near, far } of this.#pairs) for (const socket of [near, far]) socket.resume();
   }

@@ -6,11 +6,11 @@ import { type HarnessOptions, parseOptions, USAGE } from './options.ts';
 import { makePlan, pickMode, type Plan } from './plan.ts';
 import { play, type RunResult } from './play.ts';
 import { byKind, render, totals } from './report.ts';
-import { World } from './world.ts';
+import { Rig } from './rig.ts';
 
-/** So many runs are sorted by mode, so that a mode's server and volume are made once for them. */
+/** Blocks of this many runs are sorted by mode, so that each mode's server and volume are made once per block. */
 const RUNS_A_BLOCK = 80;
-const WORLD_ATTEMPTS = 3;
+const RIG_ATTEMPTS = 3;
 
 process.exitCode = await main();
 
@@ -53,22 +53,22 @@ async function runAll(
   stopped: () => boolean,
 ): Promise<RunResult[]> {
   const results: RunResult[] = [];
-  let world: World | undefined;
+  let rig: Rig | undefined;
   const renew = async (): Promise<void> => {
-    await world?.close();
-    world = undefined;
+    await rig?.close();
+    rig = undefined;
   };
   try {
     for (const block of blocks(options, engine)) {
       for (const { run, mode, plan } of block) {
         if (stopped()) return results;
-        if (world?.mode !== mode) await renew();
-        const made = world === undefined;
-        world ??= await makeWorld(mode, options.version);
-        if (made) for (const lack of lacks(world)) process.stderr.write(`  ${lack}\n`);
-        const result = await play(world, run, plan);
-        results.push({ ...result, story: '' });
-        await tell(result, options, results);
+        if (rig?.mode !== mode) await renew();
+        const made = rig === undefined;
+        rig ??= await makeRig(mode, options.version);
+        if (made) for (const lack of lacks(rig)) process.stderr.write(`  ${lack}\n`);
+        const result = await play(rig, run, plan);
+        results.push({ ...result, log: '' });
+        await report(result, options, results);
         if (result.findings.length > 0) await renew();
       }
       await renew();
@@ -80,20 +80,20 @@ async function runAll(
   return results;
 }
 
-/** Another process may have taken a port that was free a moment ago: tried a few times. */
-async function makeWorld(mode: FaultMode, version: string): Promise<World> {
+/** Tries a few times: another process may take a port that was free a moment ago. */
+async function makeRig(mode: FaultMode, version: string): Promise<Rig> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await World.make(mode, version);
+      return await Rig.make(mode, version);
     } catch (error) {
-      if (attempt === WORLD_ATTEMPTS) throw error;
+      if (attempt === RIG_ATTEMPTS) throw error;
       process.stderr.write(`  set up again: ${(error as Error).message.slice(0, 500)}\n`);
     }
   }
 }
 
-/** What cannot be injected on this machine: those faults count as missed. */
-function lacks({ clock, mounts }: World): string[] {
+/** Faults that cannot be injected on this machine; they count as missed. */
+function lacks({ clock, mounts }: Rig): string[] {
   return [
     ...(clock.works ? [] : ['libfaketime is missing: no clock jumps']),
     ...(mounts ? [] : ['nothing can be mounted here: no full and no read-only volumes']),
@@ -118,12 +118,12 @@ function blocks(options: HarnessOptions, { modes }: FaultEngine): Task[][] {
   return cut;
 }
 
-async function tell(
+async function report(
   result: RunResult,
   options: HarnessOptions,
   results: readonly RunResult[],
 ): Promise<void> {
-  const { run, mode, findings, story, outcome, injected } = result;
+  const { run, mode, findings, log, outcome, injected } = result;
   const hit = injected
     .filter(({ at }) => at !== 'missed')
     .map(({ kind, step }) => `${kind} @ ${step}`);
@@ -144,7 +144,7 @@ async function tell(
     folder,
     `story-${options.engine}-${options.version}-${options.seed}-${run}.txt`,
   );
-  await writeFile(file, story);
+  await writeFile(file, log);
   const lines = findings.map(
     ({ kind, what }) => `  ✗ run ${run} (${mode}): ${kind}: ${what.split('\n')[0]}\n`,
   );

@@ -5,13 +5,13 @@ import { loadFaultEngine } from './engines.ts';
 export interface HarnessOptions {
   readonly runs: number;
   readonly seed: number;
-  /** Only this run of the seed; what a run does depends on nothing but the two. */
+  /** Play only this run of the seed. Seed and run decide everything that a run does. */
   readonly only: number | undefined;
   readonly engine: string;
   readonly version: string;
-  /** The one way to freeze that all runs play; otherwise each run's seed picks. */
+  /** The way to freeze in all runs; `undefined`: the seed of each run picks one. */
   readonly mode: string | undefined;
-  /** The share of runs whose copy is restored although nothing about it is suspicious. */
+  /** The share of runs whose copies are restored although nothing is suspicious. */
   readonly restore: number;
   readonly output: 'text' | 'json';
 }
@@ -21,20 +21,20 @@ export const USAGE = `npm run test:faults -- [--runs N] [--seed S] [--only K] [-
                        [--restore SHARE] [-o text|json]
 
 Freezes real servers under load while faults strike at moments that a seed picks, and judges each run from
-outside: writable within the lease, nothing left behind, no consistent that a restore refutes.
+outside: writable within the lease, nothing left behind, no consistent freeze that a restore refutes.
 
-  --runs N        how many (12)
-  --seed S        what happens depends on it and the run's number alone (random, printed)
-  --only K        only run K of the seed: how a finding is played again
+  --runs N        number of runs (12)
+  --seed S        decides, with the number of a run, everything that happens in it (random, printed)
+  --only K        only run K of the seed, to replay a finding
   --engine NAME   postgres | redis | mongodb (postgres)
-  --mode MODE     one way to freeze; otherwise each run's seed picks
-  --version V     of the server; --postgres and --server say the same
-  --restore SHARE of the runs whose copy is restored though nothing about it is suspicious (0.2)
+  --mode MODE     the way to freeze in all runs; without it the seed picks one for each run
+  --version V     version of the server; --postgres and --server are aliases
+  --restore SHARE share of runs whose copies are restored although nothing is suspicious (0.2)
   -o text|json
 
 Exit codes: 0 no finding, 1 findings or stopped, 2 bad flags.`;
 
-/** @throws Error that names the flag at fault. */
+/** @throws Error that names the flag at fault */
 export async function parseOptions(
   args: readonly string[],
 ): Promise<{ readonly options: HarnessOptions; readonly engine: FaultEngine }> {

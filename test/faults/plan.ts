@@ -12,7 +12,7 @@ import {
 import type { FaultMode } from './engine.ts';
 import { Random } from './random.ts';
 
-/** What breaks, whatever the engine is; {@link FaultMode.faults} come on top. */
+/** The faults of all engines; {@link FaultMode.faults} come in addition. */
 export const FAULTS = [
   'kill-sidecar',
   'term-sidecar',
@@ -34,7 +34,7 @@ export const FAULTS = [
 const HOLD_STEPS = ['freeze returned'] as const;
 const AFTER_STEPS = ['freeze ended', 'journal removed', 'thaw returned'] as const;
 
-/** Steps of a freeze, each seen from outside: at a caller, on the wire, in a folder, in the log. */
+/** Steps of a freeze and its thaw, each observed from outside: at a caller, on the wire, in a folder, in the log. */
 function stepsOf({ freezeSteps, thawSteps }: FaultMode): Steps {
   return {
     freeze: [
@@ -63,23 +63,23 @@ function stepsOf({ freezeSteps, thawSteps }: FaultMode): Steps {
 export interface PlannedFault extends Anchor {
   /** One of `FAULTS` or of the mode's own. */
   readonly kind: string;
-  /** How long a pause, a cut or a full disk lasts, and how long a dead server stays down. */
+  /** How long a pause, a network cut or a full disk lasts, and how long a killed server stays down. */
   readonly lastsMs: number;
 }
 export interface Plan {
-  /** Of the run; those of its freezes begin with it, where they are given. */
+  /** Name of the run. The ids that its freezes give start with it. */
   readonly run: string;
-  /** That the main backup gives. */
+  /** Id that the main backup gives. */
   readonly id: string | undefined;
   readonly mode: string;
   readonly withThawId: boolean;
   readonly ttlMs: number;
   readonly timeoutMs: number;
   readonly holdMs: number;
-  /** `late`: after the lease; `never`: the lease runs out. */
+  /** `late`: after the lease has expired; `never`: no thaw comes. */
   readonly thaw: 'in-time' | 'late' | 'never';
   readonly thawAfterFailure: boolean;
-  /** The main backup sends a call again, with the same key, where it heard nothing. */
+  /** The main backup repeats a call, with the same key, if it got no answer. */
   readonly retries: boolean;
   readonly wait: boolean;
   readonly others: readonly PlannedBackup[];
@@ -89,12 +89,12 @@ export interface Plan {
   readonly restore: boolean;
 }
 
-/** Which of the modes a run of a seed plays. */
+/** The mode that a run of a seed plays. */
 export function pickMode(seed: number, run: number, modes: readonly string[]): string {
   return new Random(seed ^ 0x6d6f6465, run).pick(modes);
 }
 
-/** The plan of one run; a function of its arguments alone. */
+/** The plan of one run: a pure function of its arguments. */
 export function makePlan(
   seed: number,
   run: number,
@@ -104,7 +104,7 @@ export function makePlan(
 ): Plan {
   const random = new Random(seed, run);
   const steps = stepsOf(facts);
-  // Some runs are about what breaks, the others about who meets whom.
+  // Half of the runs are about faults, the others about backups that meet.
   const crowded = random.chance(0.5);
   const thaw = random.chance(crowded ? 0.6 : 0.78)
     ? 'in-time'
@@ -165,7 +165,7 @@ function makeFault(
 function duration(random: Random, kind: string, timeoutMs: number): number {
   const beyond = random.chance(0.2) ? Math.min(timeoutMs, 4_000) : 1_000;
   const common = random.chance(0.7) ? beyond + random.between(50, 600) : random.between(20, 400);
-  // The evidence at thaw has 8 s.
+  // The limit for the evidence at thaw is 8 s.
   const stalls = /^(pause-(?!shim|sidecar)|net-silent)/.test(kind);
   const lastsMs = stalls && random.chance(0.08) ? random.between(8_200, 9_500) : common;
   const down = kind === 'kill-server' || kind === 'stop-server';

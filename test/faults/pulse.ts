@@ -1,6 +1,6 @@
 const LOOK_EVERY_MS = 50;
 
-/** Measures how long writers stood still at most: the longest time without an acknowledged write. */
+/** Measures the longest time without an acknowledged write. */
 export class Pulse {
   readonly #writes: () => number;
   readonly #timer: NodeJS.Timeout;
@@ -17,7 +17,7 @@ export class Pulse {
 
   #look(): void {
     const [now, writes] = [performance.now(), this.#writes()];
-    // While this process itself stood still nothing was acknowledged to it either.
+    // Time in which this process itself did not run does not count.
     const blind = now - this.#looked - LOOK_EVERY_MS;
     if (blind > LOOK_EVERY_MS) this.#since += blind;
     this.#looked = now;

@@ -1,4 +1,4 @@
-/** Repeatable pseudo-random numbers (mulberry32): the same seed and run give the same plan. */
+/** Reproducible pseudo-random numbers (mulberry32): the same seed and run give the same plan. */
 export class Random {
   #state: number;
 

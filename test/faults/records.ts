@@ -4,34 +4,34 @@ import type { Injected } from './inject.ts';
 import type { CallKind } from './callers.ts';
 
 /**
- * Who called. `main` is the backup that this run is about, `other-N` a further one. `end`: the harness
- * itself, which abandons what is still held. `record`: a thaw whose caller heard nothing, and of which
- * the sidecar's own record says that it succeeded.
+ * Who called. `main` is the main backup of the run, `other-N` another one. `end`: the harness itself,
+ * which abandons what is still held. `record`: a thaw that succeeded by the sidecar's record, although no
+ * caller got that answer.
  */
 export type By = 'main' | `other-${number}` | CallKind | 'end' | 'record';
 
-/** One call of the sidecar, by the shim or over the socket; times on the story's clock. */
+/** One call of the sidecar, through the shim or over the socket. Times are those of the run log. */
 export interface Called {
   readonly verb: 'freeze' | 'thaw' | 'abandon';
   readonly by: By;
-  /** The id it named. */
+  /** The id that it gave. */
   readonly id: string | undefined;
-  /** The idempotency key it bore: calls with the same one are one call that was sent again. */
+  /** Its idempotency key: calls with the same key are retries of one call. */
   readonly key: string | undefined;
-  /** The lease it asked for. */
+  /** The requested lease. */
   readonly ttlMs: number | undefined;
   readonly calledAt: number;
   readonly returnedAt: number;
-  /** The call claimed success. */
+  /** The call reported a success. */
   readonly ok: boolean;
-  /** Exit code or HTTP status, and the error's code where there is one. */
+  /** Exit code or HTTP status, and the error's code if there is one. */
   readonly outcome: string;
   readonly receipt: Receipt | undefined;
-  /** Just before the call. */
+  /** The writes acknowledged just before the call. */
   readonly acknowledged: Acknowledged | undefined;
 }
 
-/** Which hold a receipt is of: an id may be used again once its freeze has ended. */
+/** Identifies the hold of a receipt: an id may be used again once its freeze has ended. */
 export interface HoldName {
   readonly id: string;
   readonly frozenAt: string | null;
@@ -39,22 +39,22 @@ export interface HoldName {
 
 export interface CutCopy {
   readonly copy: Copy;
-  /** The backup that made it, between its freeze and its thaw; `undefined`: nobody's, made to be judged. */
+  /** The backup that made it between its freeze and its thaw; `undefined`: of no backup, made for the judges only. */
   readonly by: By | undefined;
   readonly begunAt: number;
   readonly endedAt: number;
-  /** Whose receipt it carries; `null` where it carries none. */
+  /** The hold whose receipt it carries; `null`: it carries none. */
   readonly carries: HoldName | null;
-  /** When what a backup copies after the thaw was there; `undefined`: there is none, or not yet. */
+  /** When the part that a backup copies after the thaw was complete; `undefined`: never, or there is no such part. */
   completedAt?: number;
 }
 
-/** What is known of one run from outside. */
+/** What was observed of one run from outside. */
 export interface RunRecord {
   readonly calls: readonly Called[];
   readonly copies: readonly CutCopy[];
   readonly injected: readonly Injected[];
-  /** When the log of the sidecar said that a freeze has ended. */
+  /** When the sidecar logged the end of a freeze. */
   readonly ends: readonly number[];
   /** The longest time in which no write was acknowledged, in milliseconds. */
   readonly stillMs: number;
@@ -75,18 +75,18 @@ export interface Finding {
   readonly what: string;
 }
 
-/** Are these of one hold? */
+/** Whether both are of the same hold. */
 export function isSameHold(one: HoldName | null | undefined, other: HoldName | undefined): boolean {
   if (one === null || one === undefined || other === undefined) return false;
   return one.id === other.id && one.frozenAt === other.frozenAt;
 }
 
-/** Is this a call that may have ended the freeze of that id? */
+/** Whether this call may have ended the freeze with that id. */
 export function mayEnd(call: Called, id: string | undefined): boolean {
   return call.verb !== 'freeze' && (call.id === undefined || call.id === id);
 }
 
-/** Thaws that were told a success. */
-export function toldSuccess({ calls }: Pick<RunRecord, 'calls'>): readonly Called[] {
+/** The thaws that reported a success. */
+export function successfulThaws({ calls }: Pick<RunRecord, 'calls'>): readonly Called[] {
   return calls.filter(({ verb, ok }) => verb === 'thaw' && ok);
 }

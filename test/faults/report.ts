@@ -62,7 +62,7 @@ function countBy(names: readonly string[]): Record<string, number> {
 
 const OUTCOMES = ['consistent', 'inconsistent', 'not-frozen'] as const;
 
-/** Faults and calls by kind, each with what the freezes came to in whose runs they hit. */
+/** Faults and calls by kind, each with the outcomes of the runs in which they struck. */
 export function byKind(results: readonly RunResult[]): Record<string, Record<string, number>> {
   const table: Record<string, Record<string, number>> = {};
   const count = (name: string, column: string): void => {
@@ -97,8 +97,8 @@ export function render(options: HarnessOptions, results: readonly RunResult[]): 
     `  ${all.runs} runs of ${all.engine} ${all.version} (${modes}), ${all.faults} faults hit, ${all.secondsPerRun} s a run`,
     `  main backups: ${all.consistent} consistent, ${all.inconsistent} inconsistent, ${all.notFrozen} never in place`,
     `  copies: ${all.copies} cut, ${all.restores} restored and examined, ${all.refused} refused`,
-    `  successes told to all callers: ${all.told}, ${all.excused} of them excused by a known limit`,
-    `  false successes: ${all.falseSuccesses}   told twice: ${all.toldTwice}   stuck freezes: ${all.stuckFreezes}   things left behind: ${all.leftBehind}   findings: ${all.findings}`,
+    `  successes reported to callers: ${all.told}, ${all.excused} of them excused by a known limit`,
+    `  false successes: ${all.falseSuccesses}   reported twice: ${all.toldTwice}   stuck freezes: ${all.stuckFreezes}   things left behind: ${all.leftBehind}   findings: ${all.findings}`,
     `  replay: ${again} --runs ${options.runs}; one run: --seed ${all.seed} --only K`,
     '',
   ].join('\n');

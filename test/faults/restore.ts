@@ -7,7 +7,7 @@ import {
   mayEnd,
   type RunRecord,
 } from './records.ts';
-import type { World } from './world.ts';
+import type { Rig } from './rig.ts';
 
 export interface RestoredCopies {
   readonly findings: readonly Finding[];
@@ -17,29 +17,29 @@ export interface RestoredCopies {
 }
 
 /**
- * Restores the copies of a run as a user does. A copy that belongs to a freeze must hold what was
- * acknowledged before; it may be refused only where no thaw has vouched for it.
+ * Restores the copies of a run as a user does. A copy of a freeze must contain the writes acknowledged
+ * before it. It may be refused only if no successful thaw covers it.
  */
-export async function restoreCopies(world: World, record: RunRecord): Promise<RestoredCopies> {
+export async function restoreCopies(rig: Rig, record: RunRecord): Promise<RestoredCopies> {
   const findings: Finding[] = [];
   let [done, refused] = [0, 0];
   for (const cut of record.copies) {
-    const vouched = vouchedFor(world, record, cut);
+    const vouched = vouchedFor(rig, record, cut);
     const id = cut.carries?.id ?? vouched;
     if (id === undefined || !frozen(record, id)) continue;
-    const acknowledged = acknowledgedBefore(world, record, id);
+    const acknowledged = acknowledgedBefore(rig, record, id);
     const receipt = thawOf(record, id)?.receipt;
     const { path } = cut.copy;
-    const came = await world.database.restore(cut.copy, { acknowledged, receipt });
+    const came = await rig.database.restore(cut.copy, { acknowledged, receipt });
     if ('refused' in came) {
       refused += 1;
-      world.story.tell(`prepare-restore of ${path} refused: ${came.refused}`);
+      rig.log.note(`prepare-restore of ${path} refused: ${came.refused}`);
       if (vouched === undefined) continue;
-      const what = `the copy that the thaw of ${vouched} vouched for is refused: ${came.refused}`;
+      const what = `the copy covered by the successful thaw of ${vouched} is refused: ${came.refused}`;
       findings.push({ kind: 'false-success', what });
     } else {
       done += 1;
-      world.story.tell(
+      rig.log.note(
         `restored ${path}: ${came.wrong.join('; ') || (came.all ? 'all is there' : 'whole')}`,
       );
       for (const what of came.wrong) {
@@ -50,19 +50,19 @@ export async function restoreCopies(world: World, record: RunRecord): Promise<Re
   return { findings, done, refused };
 }
 
-/** Left by an earlier run, it says nothing of this one. */
+/** Whether this run froze with that id. A receipt of an earlier run says nothing about this one. */
 function frozen({ calls }: RunRecord, id: string): boolean {
   return calls.some((c) => c.verb === 'freeze' && (c.id === id || c.receipt?.id === id));
 }
 
-/** The best that a thaw has said of that freeze. */
+/** The successful thaw of that freeze, or else any. */
 function thawOf({ calls }: RunRecord, id: string): Called | undefined {
   const said = calls.filter((c) => c.verb === 'thaw' && c.receipt?.id === id);
   return said.find(({ ok }) => ok) ?? said[0];
 }
 
 function acknowledgedBefore(
-  { mode }: World,
+  { mode }: Rig,
   { calls }: RunRecord,
   id: string,
 ): Acknowledged | undefined {
@@ -74,16 +74,16 @@ function acknowledgedBefore(
   return (thaw ?? freeze)?.acknowledged;
 }
 
-/** The freeze whose thaw succeeded and within whose hold this copy was cut, and completed in time. */
+/** Id of the freeze whose thaw succeeded and during whose hold this copy was cut, and completed in time. */
 function vouchedFor(
-  { database, mode }: World,
+  { database, mode }: Rig,
   { calls, injected }: RunRecord,
   { begunAt, endedAt, completedAt }: CutCopy,
 ): string | undefined {
   if (database.complete && completedAt === undefined) return undefined;
   for (const { verb, by, ok, receipt } of calls) {
     if (verb !== 'thaw' || !ok || !receipt) continue;
-    // The rest of such a copy is made once a thaw has said yes, and of this one nobody heard.
+    // A backup completes such a copy after a successful thaw, and no caller got this answer.
     if (database.complete && by === 'record') continue;
     const began = calls.find((c) => c.verb === 'freeze' && c.ok && isSameHold(c.receipt, receipt));
     if (!began) continue;
@@ -91,7 +91,7 @@ function vouchedFor(
     const thaws = calls.filter((c) => mayEnd(c, receipt.id) && c.returnedAt > began.calledAt);
     const calledAt = Math.min(...thaws.map((c) => c.calledAt));
     if (begunAt <= began.returnedAt || endedAt >= calledAt) continue;
-    // What is copied after the thaw is kept only by a server that goes on.
+    // What is copied after the thaw is kept only by a server that keeps running.
     const lost = injected.some(
       ({ kind, at }) =>
         at !== 'missed' && at > calledAt && at < (completedAt ?? 0) && mode.endsHold.includes(kind),

@@ -7,31 +7,31 @@ import type { Anchor, CallKind, PlannedBackup } from './callers.ts';
 import type { Plan, PlannedFault } from './plan.ts';
 import { Pulse } from './pulse.ts';
 import { type By, type Called, mayEnd, type RunRecord } from './records.ts';
-import type { Story } from './story.ts';
-import type { World } from './world.ts';
+import type { RunLog } from './run-log.ts';
+import type { Rig } from './rig.ts';
 
-/** Plays one plan on the world: freeze, hold, cut, thaw, with all that goes wrong meanwhile. */
+/** Plays one plan on the rig: freeze, hold, cut, thaw, with the faults and calls planned for it. */
 export class Scenario {
   readonly calls: Calls;
-  readonly #world: World;
+  readonly #rig: Rig;
   readonly #plan: Plan;
-  readonly #story: Story;
+  readonly #log: RunLog;
   readonly #pulse: Pulse;
   readonly #copying: Copying;
   readonly #injected: Injected[] = [];
   readonly #cuts: Promise<void>[] = [];
-  readonly #under: Promise<unknown>[] = [];
-  /** What the sidecar had on record before. */
+  readonly #acts: Promise<unknown>[] = [];
+  /** The receipts that the sidecar had on record before the run. */
   #known: ReadonlySet<string> = new Set();
   #over = false;
 
-  constructor(world: World, plan: Plan, story: Story) {
-    this.#world = world;
+  constructor(rig: Rig, plan: Plan, log: RunLog) {
+    this.#rig = rig;
     this.#plan = plan;
-    this.#story = story;
-    this.calls = new Calls(world, story);
-    this.#copying = new Copying(world, story);
-    this.#pulse = new Pulse(() => world.database.writes());
+    this.#log = log;
+    this.calls = new Calls(rig, log);
+    this.#copying = new Copying(rig, log);
+    this.#pulse = new Pulse(() => rig.database.writes());
   }
 
   get record(): RunRecord {
@@ -47,7 +47,7 @@ export class Scenario {
       calls: this.calls.made,
       copies: this.#copying.cut,
       injected: faults,
-      ends: this.#story.all('freeze ended'),
+      ends: this.#log.all('freeze ended'),
       stillMs: this.#pulse.stillMs,
     };
   }
@@ -67,63 +67,63 @@ export class Scenario {
     if (frozen.ok) await Promise.all(this.#cuts);
     else if (thawAfterFailure) await this.#copying.make('main');
     if (thaw !== 'never' && (frozen.ok || thawAfterFailure)) await this.#hook('thaw');
-    await this.settle();
+    await this.waitUntilIdle();
   }
 
   /**
-   * Nothing more is measured or struck; to be called at the end of a run, whatever became of it. What
-   * a late step of the freeze has still struck is over when it resolves.
+   * Stops measuring and injecting. Call it at the end of every run. Resolves when faults triggered by a
+   * late step of the freeze are over.
    */
   async close(): Promise<void> {
     this.#over = true;
     this.#pulse.stop();
-    await Promise.allSettled(this.#under);
+    await Promise.allSettled(this.#acts);
   }
 
-  /** How many acts have begun: faults, cuts, and calls beside the main backup's. */
+  /** How many acts have started: faults, cuts, and calls other than the main backup's. */
   get actions(): number {
-    return this.#under.length;
+    return this.#acts.length;
   }
 
-  /** Whatever has begun is over. */
-  async settle(): Promise<void> {
-    for (let seen = -1; seen !== this.#under.length;) {
-      seen = this.#under.length;
-      await Promise.all(this.#under);
+  /** Resolves when all acts that have started are over. */
+  async waitUntilIdle(): Promise<void> {
+    for (let seen = -1; seen !== this.#acts.length;) {
+      seen = this.#acts.length;
+      await Promise.all(this.#acts);
     }
   }
 
-  /** Acts at the step itself where there is no delay: the one who is watched has not gone on yet. */
+  /** Without a delay, acts during the step itself: the observed process has not continued yet. */
   #when({ step, delayMs }: Anchor, act: () => Promise<void>): void {
-    this.#story.on(step, () => {
+    this.#log.on(step, () => {
       if (this.#over) return;
       const acting = delayMs === 0 ? act() : sleep(delayMs).then(act);
       acting.catch(() => undefined);
-      this.#under.push(acting);
+      this.#acts.push(acting);
     });
   }
 
   async #fault(fault: PlannedFault): Promise<void> {
-    const at = this.#story.now;
+    const at = this.#log.now;
     const entry = { kind: fault.kind, step: fault.step, at };
-    this.#story.tell(`! ${fault.kind} (${fault.lastsMs} ms)`);
+    this.#log.note(`! ${fault.kind} (${fault.lastsMs} ms)`);
     const index = this.#injected.push(entry) - 1;
-    const hit = await inject(this.#world, fault, this.calls.shim);
-    this.#story.tell(`! ${fault.kind} ${hit ? 'is over' : 'hit nothing'}`);
-    this.#injected[index] = { ...entry, ...(hit ? { overAt: this.#story.now } : { at: 'missed' }) };
+    const hit = await inject(this.#rig, fault, this.calls.shim);
+    this.#log.note(`! ${fault.kind} ${hit ? 'is over' : 'hit nothing'}`);
+    this.#injected[index] = { ...entry, ...(hit ? { overAt: this.#log.now } : { at: 'missed' }) };
   }
 
-  /** The main backup's own hook; sent again where it heard nothing, if it is of that kind. */
+  /** Runs a hook of the main backup. Repeats it if it got no answer and the plan says so. */
   async #hook(verb: 'freeze' | 'thaw'): Promise<Called> {
     const { id, ttlMs, timeoutMs, wait, withThawId, retries } = this.#plan;
     const asked = { id, ttlMs, timeoutMs, wait };
     const fields = verb === 'freeze' ? asked : { id: withThawId ? id : undefined };
     const wanted = { verb, by: 'main', key: this.#keyOf(verb), ...fields } as const;
     let call = await this.calls.byShim(wanted);
-    // Killed, or nothing answered.
+    // It was killed, or got no answer.
     if (retries && /^(killed|3) /.test(call.outcome)) call = await this.calls.byShim(wanted);
-    if (verb === 'thaw' || call.ok) this.#story.step(`${verb} returned`);
-    // Whoever was killed has heard nothing, and copies nothing more.
+    if (verb === 'thaw' || call.ok) this.#log.step(`${verb} returned`);
+    // A killed hook got no answer, so its backup copies nothing more.
     if (verb === 'thaw' && call.receipt) await this.#copying.complete();
     return call;
   }
@@ -171,16 +171,15 @@ export class Scenario {
 
   async #receipts(): Promise<Receipt[]> {
     const options = { withinMs: 5_000 };
-    const reply = await this.#world.sidecar.api('GET', '/v1/receipts', undefined, options);
+    const reply = await this.#rig.sidecar.api('GET', '/v1/receipts', undefined, options);
     const list = (reply.body as { receipts?: readonly unknown[] }).receipts ?? [];
     return list.map((entry) => receiptSchema.parse(entry));
   }
 
   /**
-   * Reads what the sidecar itself has on record: a success there is a claim too, also where nobody
-   * lived to hear of it.
+   * Reads the sidecar's own record: a success there counts as reported even if its caller was killed.
    *
-   * @returns the receipts of this run that have ended.
+   * @returns the receipts of the freezes of this run that have ended
    */
   async readRecord(): Promise<readonly Receipt[]> {
     const receipts = await this.#receipts();
@@ -188,21 +187,21 @@ export class Scenario {
     const { made } = this.calls;
     for (const receipt of ours) {
       const heard = made.some((c) => c.verb === 'thaw' && c.ok && isOf(c, receipt));
-      if (receipt.verdict === 'consistent' && !heard) this.#claim(receipt);
+      if (receipt.verdict === 'consistent' && !heard) this.#addRecorded(receipt);
     }
     return ours.filter(({ verdict }) => verdict !== 'held');
   }
 
-  #claim(receipt: Receipt): void {
+  #addRecorded(receipt: Receipt): void {
     const { id } = receipt;
     const [asked] = this.calls.made
       .filter((c) => c.verb === 'thaw' && mayEnd(c, id))
       .toSorted((a, b) => a.calledAt - b.calledAt);
-    const now = this.#story.now;
+    const now = this.#log.now;
     const { calledAt, acknowledged, key } = asked ?? { calledAt: now };
-    this.#story.tell(`the record of the sidecar calls ${id} consistent`);
+    this.#log.note(`the record of the sidecar calls ${id} consistent`);
     const times = { calledAt, returnedAt: now, acknowledged };
-    const outcome = asked ? 'on record' : 'on record, and nobody asked for a thaw';
+    const outcome = asked ? 'on record' : 'on record, and no call thawed it';
     const who = { verb: 'thaw', by: 'record', id, key, ttlMs: undefined } as const;
     this.calls.made.push({ ...who, ok: true, outcome, receipt, ...times });
   }
@@ -214,7 +213,7 @@ export class Scenario {
   }
 }
 
-/** Of a freeze that never held, too. */
+/** Identifies a freeze, even one that never held. */
 function nameOf({ id, requestedAt }: Receipt): string {
   return `${id} ${requestedAt}`;
 }

@@ -10,7 +10,7 @@ export interface ShimEnd {
   readonly receipt: Receipt | undefined;
 }
 
-/** The real command line, as a hook would run it; can be killed and stopped on its way. */
+/** The real command line, run as a hook runs it. It can be killed and stopped. */
 export class Shim {
   readonly child: ChildProcess;
   readonly done: Promise<ShimEnd>;
@@ -36,7 +36,7 @@ export class Shim {
   }
 }
 
-/** The receipt that was printed, by itself or with an error. */
+/** The printed receipt, alone or with an error. */
 function receiptIn(stdout: string): Receipt | undefined {
   try {
     const parsed = JSON.parse(stdout) as { kind?: string; receipt?: Receipt };

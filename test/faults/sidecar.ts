@@ -19,8 +19,8 @@ export interface Reply {
 const READY_WITHIN_MS = 25_000;
 
 /**
- * A real sidecar under a kubelet: whenever its process ends, it is started again on the same state
- * a moment later, until `close`.
+ * A real sidecar that is restarted as a kubelet does: whenever its process ends, a new one starts on the
+ * same state a moment later, until `close`.
  */
 export class Sidecar {
   readonly socket: string;
@@ -30,12 +30,12 @@ export class Sidecar {
   #metricsPort = 0;
   #closing = false;
   #ended: Promise<void> = Promise.resolve();
-  /** Lines of log since it was last emptied. */
+  /** Log lines since this was last emptied. */
   log: string[] = [];
   restarts = 0;
   onLine: (line: string) => void = () => undefined;
   onExit: () => void = () => undefined;
-  /** How long a kubelet takes to start it again, in milliseconds. */
+  /** Delay before a restart, in milliseconds. */
   backoffMs = 100;
 
   constructor(dir: string, env: Readonly<Record<string, string>>) {
@@ -98,13 +98,13 @@ export class Sidecar {
     this.#child?.kill(name);
   }
 
-  /** What it says of its readiness; `undefined`: it does not answer. */
+  /** Its answer about readiness; `undefined`: it does not answer. */
   async readiness(): Promise<{ readonly status: number; readonly body: string } | undefined> {
     const where = { host: '127.0.0.1', port: this.#metricsPort };
     return await get(where, '/readyz').catch(() => undefined);
   }
 
-  /** Resolves when it could freeze; rejects with the end of its log. */
+  /** Resolves when it is ready; rejects with the end of its log after 25 s. */
   async ready(): Promise<void> {
     const deadline = performance.now() + READY_WITHIN_MS;
     for (;;) {
@@ -126,7 +126,7 @@ export class Sidecar {
     if (this.pid !== undefined) await this.#ended;
   }
 
-  /** One request over the control socket; rejects where no answer comes in time. */
+  /** Sends one request over the control socket. Rejects if no answer comes in time. */
   async api(
     method: string,
     path: string,

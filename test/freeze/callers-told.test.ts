@@ -13,7 +13,7 @@ beforeEach(async () => {
 afterEach(() => rig.remove());
 
 describe('a freeze that waits for its turn', () => {
-  it('begins when the one before it has ended, first come, first served', async () => {
+  it('starts when the freeze before it has ended: first come, first served', async () => {
     const c = rig.coordinator();
     await c.freeze({ id: 'a', by });
     const order: string[] = [];
@@ -29,7 +29,7 @@ describe('a freeze that waits for its turn', () => {
     expect(order).toEqual(['b', 'c']);
   });
 
-  it('may bear the id of the one held: both succeed, one after the other', async () => {
+  it('may have the id of the open freeze: both succeed, one after the other', async () => {
     const c = rig.coordinator();
     await c.freeze({ id: 'nightly', by });
     const second = c.freeze({ id: 'nightly', by, wait: true });
@@ -38,7 +38,7 @@ describe('a freeze that waits for its turn', () => {
     expect((await c.thaw({ id: 'nightly', by })).verdict).toBe('consistent');
   });
 
-  it('is refused when its timeout is over, and is then one of those that may thaw', async () => {
+  it('is refused after its timeout, and its thaw is then still expected', async () => {
     const c = rig.coordinator();
     await c.freeze({ id: 'a', by });
     const refused = await failure(c.freeze({ by, wait: true, timeoutMs: 60 }));
@@ -47,7 +47,7 @@ describe('a freeze that waits for its turn', () => {
     expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['thaw-ambiguous']);
   });
 
-  it('has the rest of its timeout for the hold', async () => {
+  it('has only the rest of its timeout left for the hold', async () => {
     const c = rig.coordinator();
     await c.freeze({ id: 'a', by });
     rig.engine.onHold = (signal) => abortable(60_000, signal);
@@ -59,7 +59,7 @@ describe('a freeze that waits for its turn', () => {
     expect(performance.now() - began).toBeLessThan(290);
   });
 
-  it('is forgotten when its caller goes away, and the next one has its turn', async () => {
+  it('leaves the queue when its caller goes away, and the next one gets its turn', async () => {
     const c = rig.coordinator();
     await c.freeze({ id: 'a', by });
     const gone = new AbortController();
@@ -72,7 +72,7 @@ describe('a freeze that waits for its turn', () => {
     await c.thaw({ id: 'c', by });
   });
 
-  it('freezes at once where nothing is held, and is told when the sidecar stops', async () => {
+  it('freezes immediately where nothing is held, and fails when the sidecar stops', async () => {
     const c = rig.coordinator();
     expect((await c.freeze({ id: 'a', by, wait: true })).verdict).toBe('held');
     const waiting = failure(c.freeze({ id: 'b', by, wait: true }));
@@ -82,26 +82,23 @@ describe('a freeze that waits for its turn', () => {
   });
 });
 
-describe('a thaw by its id of a freeze that waits', () => {
-  it.each(['thaw', 'abandon'] as const)(
-    '(%s) ends the waiting: nobody is frozen for',
-    async (how) => {
-      const c = rig.coordinator();
-      await c.freeze({ id: 'a', by });
-      const waiting = failure(c.freeze({ id: 'b', by, wait: true }));
-      await sleep(10);
-      if (how === 'abandon')
-        expect(await c.abandon({ id: 'b', by })).toMatchObject({ released: false });
-      else expect(await failure(c.thaw({ id: 'b', by }))).toMatchObject({ code: 'NOT_FROZEN' });
-      expect(await waiting).toMatchObject({ code: 'FREEZE_ABORTED' });
-      expect((await c.thaw({ id: 'a', by })).verdict).toBe('consistent');
-      expect(c.phase).toBe('thawed');
-    },
-  );
+describe('a thaw with the id of a waiting freeze', () => {
+  it.each(['thaw', 'abandon'] as const)('(%s) ends the wait without a freeze', async (how) => {
+    const c = rig.coordinator();
+    await c.freeze({ id: 'a', by });
+    const waiting = failure(c.freeze({ id: 'b', by, wait: true }));
+    await sleep(10);
+    if (how === 'abandon')
+      expect(await c.abandon({ id: 'b', by })).toMatchObject({ released: false });
+    else expect(await failure(c.thaw({ id: 'b', by }))).toMatchObject({ code: 'NOT_FROZEN' });
+    expect(await waiting).toMatchObject({ code: 'FREEZE_ABORTED' });
+    expect((await c.thaw({ id: 'a', by })).verdict).toBe('consistent');
+    expect(c.phase).toBe('thawed');
+  });
 });
 
-describe('somebody who abandons', () => {
-  it('releases what is held, and its own thaw is told so', async () => {
+describe('a caller that abandons', () => {
+  it('releases the open freeze, and the thaw of that freeze reports it', async () => {
     const c = rig.coordinator();
     for (const id of [{}, { id: 'a' }]) {
       await c.freeze({ id: 'a', by });
@@ -117,7 +114,7 @@ describe('somebody who abandons', () => {
     }
   });
 
-  it('releases nothing of another id, and nothing where nothing is held', async () => {
+  it('releases nothing by another id, and nothing where nothing is held', async () => {
     const c = rig.coordinator();
     expect(await c.abandon({ by })).toEqual({ released: false, receipt: null });
     await c.freeze({ id: 'a', by });
@@ -127,7 +124,7 @@ describe('somebody who abandons', () => {
     expect(await c.abandon({ id: 'a', by })).toEqual({ released: false, receipt: null });
   });
 
-  it('leaves the thaw of the one whose freeze it was to come', async () => {
+  it('leaves the thaw of the abandoned freeze still expected', async () => {
     const c = rig.coordinator();
     await c.freeze({ by });
     await c.abandon({ by });
@@ -135,20 +132,20 @@ describe('somebody who abandons', () => {
     expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['thaw-ambiguous']);
   });
 
-  it('ends a freeze in the making, whose caller is told', async () => {
+  it('ends a freeze in the making, whose caller gets an error', async () => {
     const c = rig.coordinator();
     rig.engine.onPrepare = (signal) => abortable(60_000, signal);
     const freezing = failure(c.freeze({ id: 'a', by }));
     await expect.poll(() => rig.engine.calls).toContain('prepare');
     expect(await c.abandon({ by })).toMatchObject({ released: true });
-    const told = await freezing;
-    expect(told).toMatchObject({ code: 'FREEZE_ABORTED' });
-    expect(told.message).toContain('abandoned');
+    const aborted = await freezing;
+    expect(aborted).toMatchObject({ code: 'FREEZE_ABORTED' });
+    expect(aborted.message).toContain('abandoned');
   });
 });
 
-describe('thaws that are still to come', () => {
-  it.each(['kill', 'stop'])('of freezes that were refused are also after a %s', async (how) => {
+describe('the expected thaws', () => {
+  it.each(['kill', 'stop'])('of refused freezes are still expected after a %s', async (how) => {
     const before = rig.coordinator();
     await before.freeze({ id: 'a', by });
     await failure(before.freeze({ by }));
@@ -162,7 +159,7 @@ describe('thaws that are still to come', () => {
   });
 
   it.each(['', '{"kept":', '[{}]'])(
-    'may be where nobody can read them any more: %j',
+    'include one by any caller where their record cannot be read: %j',
     async (text) => {
       const before = rig.coordinator();
       await before.freeze({ by });
@@ -176,7 +173,7 @@ describe('thaws that are still to come', () => {
     },
   );
 
-  it('are none where the state directory is lost in between: that is a limit', async () => {
+  it('are forgotten where the state directory is lost between two sidecars (a known limit)', async () => {
     const before = rig.coordinator();
     await before.freeze({ id: 'a', by });
     await rm(join(rig.root, 'state'), { recursive: true });
@@ -185,10 +182,10 @@ describe('thaws that are still to come', () => {
   });
 });
 
-it('a volume that another sidecar uses is not frozen, nor is anything begun', async () => {
+it('a freeze of a volume that another sidecar uses is refused before it starts', async () => {
   const c = rig.coordinator({
     claimVolume: async () => {
-      throw new QuiesceError('VOLUME_IN_USE', 'Another one is there.');
+      throw new QuiesceError('VOLUME_IN_USE', 'Another sidecar uses it.');
     },
   });
   expect(await failure(c.freeze({ id: 'a', by }))).toMatchObject({

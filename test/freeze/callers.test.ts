@@ -4,7 +4,7 @@ import type { LeaseEvent } from '../../src/freeze/lease-types.ts';
 import { fromPersisted, toPersisted } from '../../src/freeze/persisted-due.ts';
 import { lateThawOf } from '../../src/freeze/left-open.ts';
 import type { FreezeRun } from '../../src/freeze/freeze-run.ts';
-import { type Act, Callers, type Naming, type Told, TTL } from '../support/callers.ts';
+import { type Act, Callers, type Naming, type Success, TTL } from '../support/callers.ts';
 import { leaseAfter, type LeaseStep } from '../support/lease-steps.ts';
 
 const CALLERS = 4;
@@ -31,11 +31,14 @@ const wait = fc.oneof(
   { weight: 3, arbitrary: fc.integer({ min: 0, max: 0.1 * TTL }) },
   { weight: 2, arbitrary: fc.integer({ min: 0, max: 0.9 * TTL }) },
 );
-const story = fc.array(fc.record({ wait, act: acts }), { maxLength: 40 });
+const sequence = fc.array(fc.record({ wait, act: acts }), { maxLength: 40 });
 const naming = fc.constantFrom<Naming>('unique', 'shared', 'none');
 
-/** Plays the story twice: with copies cut just before their thaw, and as early as they can be. */
-function told(names: readonly Naming[], steps: readonly { wait: number; act: Act }[]): Told[] {
+/** Plays the steps twice: with copies cut just before their thaw, and as early as possible. @returns all successes */
+function successesOf(
+  names: readonly Naming[],
+  steps: readonly { wait: number; act: Act }[],
+): Success[] {
   const late = new Callers(names);
   const early = new Callers(names);
   for (const step of steps) {
@@ -43,18 +46,18 @@ function told(names: readonly Naming[], steps: readonly { wait: number; act: Act
     early.play([step]);
     early.cutAll();
   }
-  return [...late.told, ...early.told];
+  return [...late.successes, ...early.successes];
 }
 
-describe('of callers that do not know of each other', () => {
-  it('none is told a success for a copy that was cut outside of that hold, unless its thaw is too late', () => {
+describe('callers that do not know of each other', () => {
+  it('never get a success for a copy cut outside of that hold, unless their thaw is too late', () => {
     let successes = 0;
     fc.assert(
       fc.property(
         fc.array(naming, { minLength: CALLERS, maxLength: CALLERS }),
-        story,
+        sequence,
         (names, steps) => {
-          for (const { cutInside, excused } of told(names, steps)) {
+          for (const { cutInside, excused } of successesOf(names, steps)) {
             if (excused) continue;
             expect(cutInside).toBe(true);
             successes += 1;
@@ -66,12 +69,12 @@ describe('of callers that do not know of each other', () => {
     expect(successes).toBeGreaterThan(4_000);
   });
 
-  it('none ever is that names each of its freezes', () => {
+  it('never get one at all if each freeze has its own id', () => {
     let successes = 0;
     fc.assert(
-      fc.property(story, (steps) => {
+      fc.property(sequence, (steps) => {
         const names = Array.from({ length: CALLERS }, (): Naming => 'unique');
-        for (const { cutInside } of told(names, steps)) {
+        for (const { cutInside } of successesOf(names, steps)) {
           expect(cutInside).toBe(true);
           successes += 1;
         }
@@ -81,7 +84,7 @@ describe('of callers that do not know of each other', () => {
     expect(successes).toBeGreaterThan(2_000);
   });
 
-  it('every one succeeds that freezes, and thaws in time, while nobody else does', () => {
+  it('all succeed that freeze and thaw in time while no other caller does anything', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(who, naming), { maxLength: 12 }), (backups) => {
         for (const name of ['unique', 'shared', 'none'] as const) {
@@ -96,22 +99,22 @@ describe('of callers that do not know of each other', () => {
     );
   });
 
-  it('every one succeeds that names its freeze, is not refused, and thaws in time', () => {
+  it('all succeed that give their own id, are not refused and thaw in time', () => {
     let tried = 0;
     fc.assert(
-      fc.property(story, (steps) => {
+      fc.property(sequence, (steps) => {
         const names = Array.from({ length: CALLERS }, (): Naming => 'unique');
         const callers = new Callers(names);
         const others = steps.filter(({ act }) => act.do === 'freeze' || act.do === 'thaw');
         callers.play(others.slice(0, 30));
         fc.pre(callers.state.phase === 'thawed');
-        const before = callers.told.length;
+        const before = callers.successes.length;
         callers.play([
           { wait: 0, act: { do: 'freeze', who: CALLERS, fate: 'held' } },
           { wait: 10, act: { do: 'freeze', who: CALLERS + 1, fate: 'held' } },
           { wait: 10, act: { do: 'thaw', who: CALLERS } },
         ]);
-        expect(callers.told).toHaveLength(before + 1);
+        expect(callers.successes).toHaveLength(before + 1);
         tried += 1;
       }),
     );
@@ -138,38 +141,38 @@ const expired: LeaseStep[] = [...held('a', 0), [TTL, { type: 'tick' }], released
 const proven = (id: string) => ({ type: 'release', id, cause: 'thaw' });
 const ambiguous = (id: string) => ({ type: 'release', id, cause: 'thaw-ambiguous' });
 
-describe('a freeze that ended by itself', () => {
-  it('leaves a thaw to come, which is not answered with the success of the next freeze', () => {
+describe('a freeze that expired', () => {
+  it('leaves an expected thaw, which does not get the success of the next freeze', () => {
     const { last } = leaseAfter(...expired, ...held('b', TTL + 20), [TTL + 30, thaw()]);
     expect(last).toEqual(ambiguous('b'));
   });
 
   it.each([
     ['without an id', undefined],
-    ['by its id', 'a'],
-  ])('leaves none once it has been thawed %s', (_, id) => {
+    ['with its id', 'a'],
+  ])('leaves none once its thaw has come %s', (_, id) => {
     const steps: LeaseStep[] = [...expired, [TTL + 10, thaw(id)], ...held('b', TTL + 20)];
     expect(leaseAfter(...steps, [TTL + 30, thaw()]).last).toEqual(proven('b'));
   });
 
-  it('leaves none once its own thaw has come by its id, though another freeze is held by then', () => {
+  it('leaves none once its thaw has come with its id while another freeze was held', () => {
     const steps: LeaseStep[] = [...expired, ...held('b', TTL + 20), [TTL + 25, thaw('a')]];
     expect(leaseAfter(...steps, [TTL + 30, thaw()]).last).toEqual(proven('b'));
   });
 
-  it('changes nothing for a freeze that is thawed by its id', () => {
+  it('changes nothing for a later freeze that is thawed with its own id', () => {
     const steps: LeaseStep[] = [...expired, ...held('b', TTL + 20), [TTL + 30, thaw('b')]];
     expect(leaseAfter(...steps).last).toEqual(proven('b'));
     expect(leaseAfter(...steps, [TTL + 31, thaw()]).reply).toEqual({ type: 'joins', id: 'b' });
   });
 
-  it('leaves one for a later freeze of the same id, which another backup may have made', () => {
+  it('makes the thaw of a later freeze with the same id ambiguous: another backup may have made it', () => {
     const { last } = leaseAfter(...expired, ...held('a', TTL + 20), [TTL + 30, thaw('a')]);
     expect(last).toEqual(ambiguous('a'));
   });
 
   it.each([
-    ['as long again as its lease was', 1_000, 1_000],
+    ['the length of its lease', 1_000, 1_000],
     ['a minute, where its lease was longer', 600_000, 60_000],
   ])('is forgotten after %s', (_, ttlMs, lateMs) => {
     const after = (ms: number) =>
@@ -185,7 +188,7 @@ describe('a freeze that ended by itself', () => {
     expect(after(lateMs)).toEqual(proven('b'));
   });
 
-  it('is one of several, and a thaw without an id settles but one of them', () => {
+  it('may be one of several; a thaw without an id counts for only one of them', () => {
     const both: LeaseStep[] = [...expired, ...held('b', TTL + 10), [TTL + 20, { type: 'lost' }]];
     const one: LeaseStep[] = [...both, released(TTL + 20), [TTL + 21, thaw()]];
     const two: LeaseStep[] = [...one, [TTL + 22, thaw()]];
@@ -196,7 +199,7 @@ describe('a freeze that ended by itself', () => {
     expect(next(two)).toEqual(proven('c'));
   });
 
-  it('by its id, is still to come after a thaw without one, which may have been another’s', () => {
+  it('still leaves the thaw with its id after one without an id, which may have been another caller’s', () => {
     const { last } = leaseAfter(
       ...expired,
       ...held('made', TTL + 10, false),
@@ -216,22 +219,22 @@ describe('a freeze that was refused', () => {
   ];
 
   it.each([
-    ['of the same id', freeze('a'), thaw('a')],
-    ['of the same id', freeze('a'), thaw()],
+    ['with the same id', freeze('a'), thaw('a')],
+    ['with the same id', freeze('a'), thaw()],
     ['without an id', freeze('made', false), thaw()],
-    ['by an id, to a thaw without one', freeze('b'), thaw()],
-  ])('%s makes the thaw that may be its caller’s prove nothing', (_, refused, event) => {
+    ['with another id, before a thaw without one,', freeze('b'), thaw()],
+  ])('%s makes a thaw ambiguous that may be its caller’s', (_, refused, event) => {
     expect(leaseAfter(...during(refused), [20, event]).last).toEqual(ambiguous('a'));
   });
 
   it.each([
-    ['of another id', freeze('b')],
+    ['with another id', freeze('b')],
     ['without an id', freeze('made', false)],
-  ])('%s never contends with a thaw by the id of the freeze held', (_, refused) => {
+  ])('%s never makes a thaw with the id of the open freeze ambiguous', (_, refused) => {
     expect(leaseAfter(...during(refused), [20, thaw('a')]).last).toEqual(proven('a'));
   });
 
-  it('leaves one thaw each to come, from the end of the freeze held on', () => {
+  it('leaves one expected thaw, whose time starts at the end of the open freeze', () => {
     const steps = [
       ...during(freeze('x', false), freeze('y', false)),
       [20, thaw('a')],
@@ -244,7 +247,7 @@ describe('a freeze that was refused', () => {
     expect(leaseAfter(...next, [35, thaw()], released(35)).state.due).toHaveLength(1);
   });
 
-  it('of another id is taken for a next try where it freezes again, unless others share the id', () => {
+  it('is taken for an earlier try of the next freeze with its id, unless several callers share the id', () => {
     const again = (shared: boolean): LeaseStep[] => [
       ...during(freeze('b', true, shared)),
       [20, thaw('a')],
@@ -257,7 +260,7 @@ describe('a freeze that was refused', () => {
     expect(leaseAfter(...again(true)).last).toEqual(ambiguous('b'));
   });
 
-  it('is forgotten where the very same call comes again, and holds', () => {
+  it('leaves no expected thaw where the same call comes again and holds', () => {
     const call = { ...freeze('made', false), key: 'k' } as LeaseEvent;
     const { last } = leaseAfter(
       ...during(call),
@@ -270,7 +273,7 @@ describe('a freeze that was refused', () => {
     expect(last).toEqual(proven('made'));
   });
 
-  it('after it waited, counts as one that was refused', () => {
+  it('counts as refused also after it has waited in vain', () => {
     const gaveUp: LeaseEvent = { type: 'gave-up', id: 'made', named: false, ttlMs: TTL };
     expect(leaseAfter(...during(gaveUp), [20, thaw()]).last).toEqual(ambiguous('a'));
   });
@@ -283,7 +286,7 @@ describe('a freeze that failed', () => {
     released(10),
   ];
 
-  it('leaves the thaw of a caller without an id to come, until that tries again', () => {
+  it('leaves an expected thaw of a caller without an id, until that caller tries again', () => {
     const other: LeaseStep[] = [...failed('made', false), ...held('b', 20), [30, thaw()]];
     expect(leaseAfter(...other).last).toEqual(ambiguous('b'));
     const again: LeaseStep[] = [
@@ -294,15 +297,15 @@ describe('a freeze that failed', () => {
     expect(leaseAfter(...again).last).toEqual(proven('made2'));
   });
 
-  it('leaves none of a caller with an id, who can thaw nothing else by it', () => {
+  it('leaves none of a caller with an id, which matches no other freeze', () => {
     expect(leaseAfter(...failed('a', true), ...held('b', 20), [30, thaw()]).last).toEqual(
       proven('b'),
     );
   });
 });
 
-describe('somebody who abandons', () => {
-  it('ends the freeze, and leaves the thaw of its caller to come', () => {
+describe('a caller that abandons', () => {
+  it('ends the freeze, whose own thaw is still expected', () => {
     const steps: LeaseStep[] = [...held('a', 0, false), [10, abandon()], released(10)];
     expect(leaseAfter(...held('a', 0), [10, abandon('a')])).toMatchObject({
       last: { type: 'release', cause: 'abandoned' },
@@ -311,7 +314,7 @@ describe('somebody who abandons', () => {
     expect(leaseAfter(...steps, ...held('b', 20), [30, thaw()]).last).toEqual(ambiguous('b'));
   });
 
-  it('ends nothing by another id, and settles no thaw', () => {
+  it('ends nothing by another id, and does not count as an expected thaw', () => {
     const { state, reply } = leaseAfter(...held('a', 0), [10, abandon('b')]);
     expect(state.phase).toBe('frozen');
     expect(reply).toEqual({ type: 'not-held' });
@@ -332,7 +335,7 @@ describe('after a restart of the sidecar', () => {
   const clock = { now: 5_000, wallNow: Date.parse('2026-01-01T00:00:00Z') };
   const one = { id: 'a', named: true, retried: false, until: 5_000 + 30_000 };
 
-  it('the same thaws are still to come, for as long as they were', () => {
+  it('the same thaws are expected, for as long as before', () => {
     const kept = toPersisted([one, { ...one, id: null, until: Infinity }], clock);
     const later = { now: 100, wallNow: clock.wallNow + 10_000 };
     expect(fromPersisted(JSON.parse(JSON.stringify(kept)), later)).toEqual([
@@ -342,7 +345,7 @@ describe('after a restart of the sidecar', () => {
     expect(fromPersisted(kept, { now: 0, wallNow: clock.wallNow + 90_000 })).toHaveLength(1);
   });
 
-  it('a wall clock that was set forward makes none be waited for any shorter', () => {
+  it('a wall clock that was set forward does not shorten the wait for them', () => {
     const boot = { id: 'start', ms: 1_000 };
     const kept = toPersisted([one], { ...clock, boot });
     const hour = { now: 100, wallNow: clock.wallNow + 3_600_000 };
@@ -351,7 +354,7 @@ describe('after a restart of the sidecar', () => {
     expect(fromPersisted(kept, { ...hour, boot: { ...soon, id: 'another start' } })).toEqual([]);
   });
 
-  it('a wall clock that was set back makes none be waited for any longer', () => {
+  it('a wall clock that was set back does not extend the wait for them', () => {
     const kept = toPersisted([one], clock);
     const back = { now: 100, wallNow: clock.wallNow - 86_400_000 };
     expect(fromPersisted(kept, back)).toEqual([{ ...one, until: 100 + 30_000 }]);
@@ -370,13 +373,13 @@ describe('after a restart of the sidecar', () => {
       clock,
     );
 
-  it('the thaw of a freeze that was held is to come, until it would be too late', () => {
+  it('the thaw of a freeze that was held is expected until it would be too late', () => {
     expect(left(true, -10_000)).toMatchObject([{ id: 'a', until: 5_000 + 50_000 + 60_000 }]);
     expect(left(true, 86_400_000)).toMatchObject([{ id: 'a', until: 5_000 + 120_000 }]);
     expect(left(true, -86_400_000)).toMatchObject([{ id: 'a', until: 5_000 + 60_000 }]);
   });
 
-  it('that of a freeze that was not held is, where it may come without an id', () => {
+  it('the thaw of a freeze that was not held is expected in the form in which it may come', () => {
     expect(left(true, null)).toMatchObject([{ id: 'a', byIdOnly: true, until: 65_000 }]);
     expect(left(false, null)).toMatchObject([{ id: null, retried: true, until: 65_000 }]);
   });

@@ -9,7 +9,7 @@ import { Journal } from '../../src/freeze/journal.ts';
 import { receiptSchema } from '../../src/receipt/receipt.ts';
 import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { by, CoordinatorRig, failure, receiptOf } from '../support/coordinator-rig.ts';
-import { deafObserver } from '../support/deaf-observer.ts';
+import { silentObserver } from '../support/deaf-observer.ts';
 import { abortable, ScriptedEngine } from '../support/scripted-engine.ts';
 
 let rig: CoordinatorRig;
@@ -31,7 +31,7 @@ const receiptPath = (): string => rig.receiptPath;
 function coordinator(change: Partial<CoordinatorDeps> = {}): Coordinator {
   return rig.coordinator({
     observer: {
-      ...deafObserver,
+      ...silentObserver,
       consistency: (ok) => consistency.push(ok),
       autoThaw: () => {
         autoThaws += 1;
@@ -41,8 +41,8 @@ function coordinator(change: Partial<CoordinatorDeps> = {}): Coordinator {
   });
 }
 
-describe('a hold that fails half-way', () => {
-  it('is undone by what the engine wanted remembered, again and again until that succeeds', async () => {
+describe('a hold that fails halfway', () => {
+  it('is undone from what the engine had recorded, with retries until that succeeds', async () => {
     const asked: unknown[] = [];
     engine.onHold = async (_signal, context) => {
       await context.remember({ setting: 'was' });
@@ -60,7 +60,7 @@ describe('a hold that fails half-way', () => {
     await expect.poll(() => existsSync(join(root, 'state/open.json'))).toBe(false);
   });
 
-  it('has nothing to be undone where nothing was remembered', async () => {
+  it('is not undone where the engine had recorded nothing', async () => {
     engine.onHold = async () => {
       throw new QuiesceError('ENGINE_FAILED', 'It refused.');
     };
@@ -72,7 +72,7 @@ describe('a hold that fails half-way', () => {
 });
 
 describe('a freeze and its thaw', () => {
-  it('yield a held receipt, then a consistent one, valid by the published schema', async () => {
+  it('give a held receipt, then a consistent one that is valid by the published schema', async () => {
     const c = coordinator();
     const held = await c.freeze({ id: 'a', by });
     expect(held).toMatchObject({
@@ -89,7 +89,7 @@ describe('a freeze and its thaw', () => {
     expect(engine.held).toBe(0);
   });
 
-  it('write the receipt last and remove it before anything is released', async () => {
+  it('write the receipt last, and remove it before anything is released', async () => {
     const c = coordinator();
     engine.onHold = async () => expect(existsSync(receiptPath())).toBe(false);
     const seen: boolean[] = [];
@@ -109,15 +109,15 @@ describe('a freeze and its thaw', () => {
     expect(readdirSync(join(root, 'data/.quiesce'))).toEqual([]);
   });
 
-  it('tell the success once: later thaws fail with the receipt, and say who thawed, and when', async () => {
+  it('report the success once: later thaws fail with the receipt, and say who thawed and when', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by });
-    const first = await c.thaw({ by: 'somebody' });
-    expect(first).toMatchObject({ verdict: 'consistent', thawedBy: 'somebody' });
+    const first = await c.thaw({ by: 'velero' });
+    expect(first).toMatchObject({ verdict: 'consistent', thawedBy: 'velero' });
     for (const id of [{}, { id: 'a' }]) {
       const again = await failure(c.thaw({ ...id, by }));
       expect(again).toMatchObject({ code: 'ALREADY_THAWED', status: 409, exit: 7 });
-      expect(again.message).toContain('by somebody');
+      expect(again.message).toContain('by velero');
       expect(again.message).toContain(first.thawedAt);
       expect(receiptOf(again)).toEqual(first);
     }
@@ -125,7 +125,7 @@ describe('a freeze and its thaw', () => {
     expect(c.receipts()).toEqual([first]);
   });
 
-  it('tell it to the first of several thaws that come at once', async () => {
+  it('report the success to the first of several simultaneous thaws', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by });
     const all = await Promise.allSettled([c.thaw({ by }), c.thaw({ id: 'a', by }), c.thaw({ by })]);
@@ -137,7 +137,7 @@ describe('a freeze and its thaw', () => {
     expect(engine.calls.filter((call) => call === 'release')).toHaveLength(1);
   });
 
-  it('tell it to nobody where the release failed at first: who thaws again is too late', async () => {
+  it('report no success where the release failed at first: a second thaw is too late', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by });
     let tries = 0;
@@ -150,7 +150,7 @@ describe('a freeze and its thaw', () => {
     expect(await failure(c.thaw({ id: 'a', by }))).toMatchObject({ code: 'ALREADY_THAWED' });
   });
 
-  it('give NOT_FROZEN where nothing was ever frozen, or another id is', async () => {
+  it('fail with NOT_FROZEN where nothing was ever frozen, or another id is', async () => {
     const c = coordinator();
     expect(await failure(c.thaw({ by }))).toMatchObject({ code: 'NOT_FROZEN' });
     await c.freeze({ id: 'a', by });
@@ -159,7 +159,7 @@ describe('a freeze and its thaw', () => {
     await c.thaw({ id: 'a', by });
   });
 
-  it('make an id when none is given', async () => {
+  it('generate an id where the caller gives none', async () => {
     const c = coordinator();
     const { id } = await c.freeze({ by });
     expect(id).toMatch(/^\d{8}T\d{6}Z-[0-9a-f]{8}$/);
@@ -168,7 +168,7 @@ describe('a freeze and its thaw', () => {
 });
 
 describe('single flight', () => {
-  it('renews the lease where that is asked for, and returns the same receipt', async () => {
+  it('renews the lease on request, and returns the same receipt', async () => {
     const c = coordinator();
     const first = await c.freeze({ id: 'a', ttlMs: 1_000, by });
     const again = await c.freeze({ id: 'a', ttlMs: 50_000, renew: true, by });
@@ -178,7 +178,7 @@ describe('single flight', () => {
     await c.thaw({ by });
   });
 
-  it('renews nothing that is not held under that id', async () => {
+  it('renews only a freeze that is held with that id', async () => {
     const c = coordinator();
     const renewal = (id?: string) => failure(c.freeze({ ...(id ? { id } : {}), renew: true, by }));
     expect(await renewal('a')).toMatchObject({ code: 'NOT_FROZEN', field: 'id' });
@@ -189,7 +189,7 @@ describe('single flight', () => {
     expect(await renewal('a')).toMatchObject({ code: 'NOT_FROZEN' });
   });
 
-  it('refuses the same id, another, or none, and says whose freeze it is and how to end it', async () => {
+  it('refuses a freeze with the same id, another or none, and says whose freeze is open and how to end it', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by: 'velero' });
     for (const id of ['b', undefined, 'a']) {
@@ -199,12 +199,12 @@ describe('single flight', () => {
       expect(error.hint).toContain('quiesce thaw --abandon --id a');
       expect(error.hint).toContain('quiesce freeze --wait');
     }
-    // The thaw may as well be that of the refused freeze with this id.
+    // The thaw may belong to the refused freeze with this id.
     const thaw = await failure(c.thaw({ id: 'a', by }));
     expect(receiptOf(thaw)).toMatchObject({ reasons: ['thaw-ambiguous'] });
   });
 
-  it('does not hand the success of an earlier freeze to the thaw of one of that id that was refused', async () => {
+  it('does not give the success of an earlier freeze to the thaw of a refused freeze with the same id', async () => {
     const c = coordinator();
     await c.freeze({ id: 'nightly', by });
     await c.thaw({ id: 'nightly', by });
@@ -217,7 +217,7 @@ describe('single flight', () => {
     expect((await c.thaw({ id: 'nightly', by })).verdict).toBe('consistent');
   });
 
-  it('refuses a lease longer than allowed, by name, and changes nothing', async () => {
+  it('refuses a lease or a timeout longer than allowed, names the field, and freezes nothing', async () => {
     const c = coordinator({ ttlMaxMs: 1_000 });
     expect(await failure(c.freeze({ ttlMs: 1_001, by }))).toMatchObject({
       code: 'INVALID_FIELD',
@@ -233,7 +233,7 @@ describe('single flight', () => {
 });
 
 describe('the lease', () => {
-  it('ends by itself, and a thaw that comes late fails and says so', async () => {
+  it('expires, and a thaw after that fails and says so', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', ttlMs: 40, by });
     await expect.poll(() => engine.held).toBe(0);
@@ -245,7 +245,7 @@ describe('the lease', () => {
     expect(consistency).toEqual([false]);
   });
 
-  it('that ended by itself leaves a late thaw, which gets no success of the next freeze', async () => {
+  it('that expired leaves a late thaw, which does not get the success of the next freeze', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', ttlMs: 2_000, by });
     await expect.poll(() => c.phase, { timeout: 5_000 }).toBe('thawed');
@@ -262,7 +262,7 @@ describe('the lease', () => {
     expect(consistency).toEqual([false, false, true]);
   });
 
-  it('that ended by itself leaves none to one who names the next freeze, nor to its repetition', async () => {
+  it('that was lost leaves a late thaw, which does not spoil a thaw with the id of the next freeze', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by });
     engine.lose();
@@ -274,7 +274,7 @@ describe('the lease', () => {
     expect(await failure(c.thaw({ id: 'b', by }))).toMatchObject({ code: 'ALREADY_THAWED' });
   });
 
-  it('is over for a thaw that arrives after the end but before the timer', async () => {
+  it('has expired for a thaw that arrives after its end but before the timer', async () => {
     let skew = 0;
     const c = coordinator({ now: () => performance.now() + skew });
     await c.freeze({ id: 'a', ttlMs: 10_000, by });
@@ -282,7 +282,7 @@ describe('the lease', () => {
     expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['lease-expired']);
   });
 
-  it('ends at once when the hold is lost, and the thaw says what was lost', async () => {
+  it('ends immediately when the hold is lost, and the thaw says what was lost', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by });
     engine.lose();
@@ -306,8 +306,8 @@ describe('the lease', () => {
   });
 });
 
-describe('a freeze that does not come to be', () => {
-  it('is rolled back at its deadline and the call fails', async () => {
+describe('a freeze whose hold is never in place', () => {
+  it('is rolled back at its deadline, and the call fails', async () => {
     const c = coordinator();
     engine.onHold = (signal) => abortable(60_000, signal);
     const error = await failure(c.freeze({ id: 'a', timeoutMs: 30, by }));
@@ -328,7 +328,7 @@ describe('a freeze that does not come to be', () => {
     expect(engine.held).toBe(0);
   });
 
-  it('is ended by a thaw that comes while it freezes', async () => {
+  it('is ended by a thaw that comes before its hold', async () => {
     const c = coordinator();
     engine.onPrepare = (signal) => abortable(60_000, signal);
     const freezing = failure(c.freeze({ id: 'a', by }));
@@ -350,7 +350,7 @@ describe('a freeze that does not come to be', () => {
     expect(engine.held).toBe(0);
   });
 
-  it('passes on why the engine failed, and the thaw after it is no success of an earlier freeze', async () => {
+  it('reports why the engine failed, and its thaw does not get the success of an earlier freeze', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by });
     await c.thaw({ by });
@@ -373,8 +373,8 @@ describe('a freeze that does not come to be', () => {
   });
 });
 
-describe('what is written under the hold', () => {
-  it('has its room on both disks before anything is held, and leaves none of it', async () => {
+describe('the writes under the hold', () => {
+  it('have space reserved on both disks before anything is held, and none of it is left over', async () => {
     const rooms: string[][] = [];
     const listed = (): string[] =>
       ['state', 'data/.quiesce'].flatMap((folder) =>
@@ -394,7 +394,7 @@ describe('what is written under the hold', () => {
     expect(listed()).toEqual([]);
   });
 
-  it('is in the journal when the freeze answers, so that a crash keeps what was held', async () => {
+  it('are in the journal when the freeze answers, so that a hold is known after a crash', async () => {
     const held = await coordinator().freeze({ id: 'a', by });
     expect(await new Journal(join(root, 'state')).load()).toEqual({
       receipt: held,
@@ -403,7 +403,7 @@ describe('what is written under the hold', () => {
     });
   });
 
-  it('leaves neither hold nor receipt where the journal cannot take it', async () => {
+  it('leave neither hold nor receipt where the journal cannot be written', async () => {
     engine.onHold = async () => {
       await rm(join(root, 'state'), { recursive: true });
       await writeFile(join(root, 'state'), 'a file where the folder should be');
@@ -416,7 +416,7 @@ describe('what is written under the hold', () => {
   });
 });
 
-describe('a volume that cannot take the receipt', () => {
+describe('a volume on which the receipt cannot be written', () => {
   it('does not stop the freeze; the receipt says so', async () => {
     await rm(join(root, 'data'), { recursive: true });
     const c = coordinator();
@@ -427,7 +427,7 @@ describe('a volume that cannot take the receipt', () => {
     expect(existsSync(join(root, 'data'))).toBe(false);
   });
 
-  it('is said where none is mounted', async () => {
+  it('is reported in the receipt where none is mounted', async () => {
     const c = coordinator({ volume: new ReceiptVolume(undefined) });
     expect((await c.freeze({ id: 'a', by })).evidence.detail).toContain('QUIESCE_DATA_DIR');
     await c.thaw({ by });
@@ -435,7 +435,7 @@ describe('a volume that cannot take the receipt', () => {
 });
 
 describe('after a crash', () => {
-  it('what was open is released first of all and is inconsistent, also for a thaw that comes later', async () => {
+  it('the open freeze is released first and is inconsistent, for a later thaw too', async () => {
     await coordinator().freeze({ id: 'a', by });
     expect(existsSync(receiptPath())).toBe(true);
 
@@ -454,7 +454,7 @@ describe('after a crash', () => {
     expect(consistency).toEqual([false]);
   });
 
-  it('the log says since when it was held, and not that it never was', async () => {
+  it('the log says since when the freeze was held', async () => {
     const held = await coordinator().freeze({ id: 'a', by });
     const lines: string[] = [];
     const next = coordinator({ logger: pino({}, { write: (line: string) => lines.push(line) }) });
@@ -466,7 +466,7 @@ describe('after a crash', () => {
   });
 
   it.each(['crash', 'stop'])(
-    'the thaw of what was open before a %s gets no success of the next freeze',
+    'the thaw of a freeze that was open before a %s does not get the success of the next freeze',
     async (how) => {
       const before = coordinator();
       await before.freeze({ id: 'a', by });
@@ -482,7 +482,7 @@ describe('after a crash', () => {
     },
   );
 
-  it('a freeze of another engine is not released by a guess, and not forgotten', async () => {
+  it('a freeze of another engine is neither released nor forgotten', async () => {
     await coordinator().freeze({ id: 'a', by });
     const other = new ScriptedEngine();
     other.name = 'other';
@@ -494,7 +494,7 @@ describe('after a crash', () => {
     expect(readdirSync(join(root, 'state'))).toContain('open.json');
   });
 
-  it('recovery is tried again until the engine lets go; a freeze meanwhile is refused', async () => {
+  it('recovery is retried until the engine has released; until then a freeze is refused', async () => {
     await coordinator().freeze({ id: 'a', by });
     const next = coordinator();
     let tries = 0;
@@ -512,7 +512,7 @@ describe('after a crash', () => {
     expect(next.phase).toBe('thawed');
   });
 
-  it('an unreadable journal releases whatever may be held', async () => {
+  it('an unreadable journal makes the engine release anything that may be held', async () => {
     await mkdir(join(root, 'state'));
     await writeFile(join(root, 'state/open.json'), '{"half":');
     const next = coordinator();
@@ -522,21 +522,21 @@ describe('after a crash', () => {
     expect(existsSync(join(root, 'state/open.json'))).toBe(false);
   });
 
-  it('the success of a freeze before the crash is not told again, with the id or without', async () => {
+  it('the success of a freeze before the crash is not reported again, with the id or without', async () => {
     const before = coordinator();
     await before.freeze({ id: 'a', by });
-    await before.thaw({ by: 'somebody' });
+    await before.thaw({ by: 'velero' });
     const next = coordinator();
     await next.load();
     await next.resume();
     for (const id of [{}, { id: 'a' }]) {
       const again = await failure(next.thaw({ ...id, by }));
       expect(again).toMatchObject({ code: 'ALREADY_THAWED' });
-      expect(again.message).toContain('by somebody');
+      expect(again.message).toContain('by velero');
     }
   });
 
-  it('receipts that an earlier version has left are read', async () => {
+  it('the receipts of an earlier version are read', async () => {
     const before = coordinator();
     await before.freeze({ id: 'a', by });
     const receipt = await before.thaw({ by });
@@ -546,7 +546,7 @@ describe('after a crash', () => {
     expect(next.receipts()).toEqual([receipt]);
   });
 
-  it('leaves alone a receipt that another freeze left on a restored volume', async () => {
+  it('the receipt of another freeze on a restored volume is kept', async () => {
     await coordinator().freeze({ id: 'a', by });
     const foreign = (await readFile(receiptPath(), 'utf8')).replaceAll(
       '"id": "a"',
@@ -562,7 +562,7 @@ describe('after a crash', () => {
 });
 
 describe('stopping', () => {
-  it('thaws first, and a thaw afterwards would fail', async () => {
+  it('thaws first, and a later thaw fails', async () => {
     const c = coordinator();
     await c.freeze({ id: 'a', by });
     await c.shutdown();

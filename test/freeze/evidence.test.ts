@@ -9,31 +9,31 @@ beforeEach(async () => {
 });
 afterEach(() => rig.remove());
 
-describe('at the thaw, what the freeze has left on the volume', () => {
+describe('the evidence of a freeze on the volume', () => {
   const folder = (): string => dirname(rig.receiptPath);
   const label = (): string => join(folder(), 'scripted.label');
 
   it.each<[string, () => Promise<unknown>]>([
     ['the whole folder is gone', () => rm(folder(), { recursive: true })],
     ['the receipt is gone', () => rm(rig.receiptPath)],
-    ['what a restore must put back is gone', () => rm(label())],
-    ['what a restore must put back is changed', () => writeFile(label(), 'another\n')],
-    ['the receipt is cut short', () => writeFile(rig.receiptPath, '{}')],
+    ['a file that a restore must put back is gone', () => rm(label())],
+    ['a file that a restore must put back is changed', () => writeFile(label(), 'another\n')],
+    ['the receipt is truncated', () => writeFile(rig.receiptPath, '{}')],
     [
-      'the receipt is another freeze’s',
+      'the receipt belongs to another freeze',
       async () => {
         const text = await readFile(rig.receiptPath, 'utf8');
         await writeFile(rig.receiptPath, text.replace('"id": "a"', '"id": "b"'));
       },
     ],
     [
-      'a folder has its name',
+      'a folder has replaced the receipt',
       async () => {
         await rm(rig.receiptPath);
         await mkdir(rig.receiptPath);
       },
     ],
-  ])('is not there as it was: %s', async (_, spoil) => {
+  ])('is lost, and the thaw fails, where %s', async (_, spoil) => {
     const c = rig.coordinator();
     const held = await c.freeze({ id: 'a', by });
     expect(held.evidence.onVolume).toBe(true);
@@ -44,7 +44,7 @@ describe('at the thaw, what the freeze has left on the volume', () => {
     expect(rig.engine.held).toBe(0);
   });
 
-  it('is not asked for where the freeze could put nothing there, which its receipt says', async () => {
+  it('is not required where the freeze could write nothing there and its receipt says so', async () => {
     await rm(join(rig.root, 'data'), { recursive: true });
     const c = rig.coordinator();
     expect((await c.freeze({ id: 'a', by })).evidence.onVolume).toBe(false);
@@ -52,7 +52,7 @@ describe('at the thaw, what the freeze has left on the volume', () => {
     expect(thawed).toMatchObject({ verdict: 'consistent', evidence: { onVolume: false } });
   });
 
-  it('is there also after a renewal, and after a freeze that went wrong before', async () => {
+  it('is intact after a renewal, and after an earlier freeze that lost its evidence', async () => {
     const c = rig.coordinator();
     await c.freeze({ id: 'a', by });
     await rm(folder(), { recursive: true });

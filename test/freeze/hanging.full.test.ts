@@ -10,7 +10,7 @@ import { Coordinator } from '../../src/freeze/coordinator.ts';
 import { Journal } from '../../src/freeze/journal.ts';
 import { ReceiptVolume } from '../../src/receipt/volume.ts';
 import { RestoreCheck } from '../../src/restore/verify-at-start.ts';
-import { deafObserver } from '../support/deaf-observer.ts';
+import { silentObserver } from '../support/deaf-observer.ts';
 import { HangingVolume, silence } from '../support/hanging-volume.ts';
 import { ScriptedEngine } from '../support/scripted-engine.ts';
 
@@ -38,7 +38,7 @@ async function mount(name: 'data' | 'state'): Promise<HangingVolume> {
 const logger = pino({ level: 'silent' });
 const receiptPath = (): string => join(root, 'data/.quiesce/receipt.json');
 
-function parts() {
+function newSidecar() {
   const journal = new Journal(join(root, 'state'));
   const volume = new ReceiptVolume(join(root, 'data'));
   const coordinator = new Coordinator({
@@ -51,14 +51,14 @@ function parts() {
     now: () => performance.now(),
     volumeFree: async () => undefined,
     claimVolume: async () => undefined,
-    observer: deafObserver,
+    observer: silentObserver,
     defaults: { ttlMs: 60_000, timeoutMs: 1_000 },
     ttlMaxMs: 3_600_000,
   });
   return { coordinator, volume };
 }
 
-describe('a disk that begins to hang under the hold', () => {
+describe('a disk that starts to hang under the hold', () => {
   it.each(['data', 'state'] as const)(
     'fails the freeze, and the hold is released (%s)',
     async (name) => {
@@ -66,7 +66,7 @@ describe('a disk that begins to hang under the hold', () => {
       if (name === 'data') await rm(join(root, 'data'), { recursive: true });
       const disk = await mount(name);
       engine.onHold = () => disk.hang();
-      const { coordinator } = parts();
+      const { coordinator } = newSidecar();
       await expect(coordinator.freeze({ id: 'a', by })).rejects.toMatchObject({
         code: 'FREEZE_TIMEOUT',
       });
@@ -84,9 +84,9 @@ describe('a disk that begins to hang under the hold', () => {
 });
 
 describe('a receipt that an ended freeze could not remove', () => {
-  it('fails the next freeze as long as it lies there, for a copy would carry it', async () => {
+  it('fails the next freeze while it is on the volume, because a copy would carry it', async () => {
     const { path } = await mount('data');
-    const { coordinator } = parts();
+    const { coordinator } = newSidecar();
     await coordinator.freeze({ id: 'a', by });
     await tool('mount', ['-o', 'remount,ro', path]);
     await expect(coordinator.thaw({ by })).rejects.toMatchObject({ code: 'NOT_CONSISTENT' });
@@ -102,13 +102,13 @@ describe('a receipt that an ended freeze could not remove', () => {
   });
 });
 
-it('a volume that cannot even be read does not hold up what a start releases', async () => {
+it('a start releases an interrupted freeze even where the volume cannot be read', async () => {
   await mkdir(join(root, 'data/.quiesce'), { recursive: true });
-  const before = parts();
+  const before = newSidecar();
   await before.coordinator.freeze({ id: 'a', by });
   const answer = await silence(join(root, 'data'));
   undo.push(answer);
-  const { coordinator, volume } = parts();
+  const { coordinator, volume } = newSidecar();
   const openId = await coordinator.load();
   const check = new RestoreCheck({ engine, volume, logger, restoreVerified: () => undefined });
   await check.start(openId);

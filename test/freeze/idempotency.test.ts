@@ -12,8 +12,8 @@ afterEach(() => rig.remove());
 
 const call = (key: string, digest = 'same') => ({ key, digest });
 
-describe('a retry of the very same freeze', () => {
-  it('gets the same receipt, and there is one hold', async () => {
+describe('a retry of the same freeze call', () => {
+  it('gets the same receipt, and there is only one hold', async () => {
     const c = rig.coordinator();
     rig.engine.onHold = (signal) => abortable(30, signal);
     const request = { id: 'a', by, call: call('k') };
@@ -24,7 +24,7 @@ describe('a retry of the very same freeze', () => {
     expect(await c.thaw({ id: 'a', by })).toMatchObject({ verdict: 'consistent' });
   });
 
-  it('freezes again where its connection broke, and leaves no thaw to come', async () => {
+  it('freezes again where its connection broke, and its first try leaves no expected thaw', async () => {
     const c = rig.coordinator();
     rig.engine.onHold = (signal) => abortable(100, signal);
     const first = new AbortController();
@@ -36,7 +36,7 @@ describe('a retry of the very same freeze', () => {
     expect(await c.thaw({ by })).toMatchObject({ verdict: 'consistent', id: again.id });
   });
 
-  it('is told the same failure, and freezes nothing', async () => {
+  it('gets the same failure, and freezes nothing', async () => {
     const c = rig.coordinator();
     rig.engine.onPrepare = async () => {
       throw new QuiesceError('COPY_UNSUPPORTED', 'Not for these volumes.');
@@ -48,7 +48,7 @@ describe('a retry of the very same freeze', () => {
     expect(rig.engine.calls).toEqual(['prepare']);
   });
 
-  it('is told the same refusal, and is one caller, whose thaw is one', async () => {
+  it('gets the same refusal, and counts as one caller with one expected thaw', async () => {
     const c = rig.coordinator();
     await c.freeze({ id: 'a', by });
     const request = { by, call: call('k') };
@@ -61,7 +61,7 @@ describe('a retry of the very same freeze', () => {
     expect(await c.thaw({ by })).toMatchObject({ verdict: 'consistent' });
   });
 
-  it('is no success where the freeze has ended meanwhile', async () => {
+  it('fails where the freeze has ended in the meantime', async () => {
     const c = rig.coordinator();
     const request = { id: 'a', by, call: call('k') };
     await c.freeze(request);
@@ -72,7 +72,7 @@ describe('a retry of the very same freeze', () => {
     expect(c.phase).toBe('thawed');
   });
 
-  it('freezes again where the sidecar was started again, and its thaw is nobody else’s', async () => {
+  it('freezes again after a restart of the sidecar, and its thaw is not taken for another caller’s', async () => {
     await rig.coordinator().freeze({ by, call: call('k') });
     const next = rig.coordinator();
     await next.load();
@@ -89,8 +89,8 @@ describe('a retry of the very same freeze', () => {
   });
 });
 
-describe('a retry of the very same thaw', () => {
-  it('is told the same success, as nobody else is', async () => {
+describe('a retry of the same thaw call', () => {
+  it('gets the same success, and no other call does', async () => {
     const c = rig.coordinator();
     await c.freeze({ id: 'a', by });
     const thaw = { id: 'a', by, call: call('k') };
@@ -105,7 +105,7 @@ describe('a retry of the very same thaw', () => {
     expect(await c.thaw(thaw)).toMatchObject({ verdict: 'consistent' });
   });
 
-  it('is told it after a restart too, until ten more freezes have ended', async () => {
+  it('gets it after a restart too, until ten more freezes have ended', async () => {
     const before = rig.coordinator();
     await before.freeze({ id: 'a', by });
     await before.thaw({ by, call: call('k') });
@@ -125,7 +125,7 @@ describe('a retry of the very same thaw', () => {
   });
 
   it.each([false, true])(
-    'is told nothing while another freeze is open: such a key is no call’s own (restart: %s)',
+    'is refused while another freeze is open: the key is not unique to a call (restart: %s)',
     async (restart) => {
       let c = rig.coordinator();
       await c.freeze({ by });
@@ -139,7 +139,7 @@ describe('a retry of the very same thaw', () => {
     },
   );
 
-  it('settles no second thaw that is to come', async () => {
+  it('counts for only one of the expected thaws', async () => {
     const c = rig.coordinator();
     for (const id of ['a', 'b']) {
       await c.freeze({ id, by });
@@ -152,7 +152,7 @@ describe('a retry of the very same thaw', () => {
     expect(receiptOf(await failure(c.thaw({ by }))).reasons).toEqual(['thaw-ambiguous']);
   });
 
-  it('is told that the freeze was interrupted, where the sidecar died under it', async () => {
+  it('fails as interrupted where the sidecar died during the thaw', async () => {
     const before = rig.coordinator();
     await before.freeze({ id: 'a', by });
     rig.engine.onCheck = () => new Promise(() => undefined);
@@ -166,7 +166,7 @@ describe('a retry of the very same thaw', () => {
 });
 
 describe('a key that comes again with another route or body', () => {
-  it('is refused and changes nothing, also after a restart', async () => {
+  it('is refused and changes nothing, even after a restart', async () => {
     const c = rig.coordinator();
     await c.freeze({ id: 'a', by, call: call('f') });
     const reused = { code: 'IDEMPOTENCY_KEY_REUSED', status: 422, field: 'Idempotency-Key' };

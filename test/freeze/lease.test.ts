@@ -69,7 +69,7 @@ interface Seen {
   readonly reply: Reply;
 }
 
-/** Plays a script; a hold is taken at the very moment its event says so, as the coordinator does. */
+/** Plays a script. A hold is taken at the moment of its event, as in the coordinator. */
 function play(steps: readonly { wait: number; event: LeaseEvent }[]): Seen[] {
   let state: LeaseState = initialLease;
   let now = 1_000;
@@ -87,7 +87,7 @@ const runs = { numRuns: 2_000 };
 /** How often, at the least, the runs come to what a property is about. */
 const MANY = 30;
 
-describe('from any sequence of events', () => {
+describe('after any sequence of events', () => {
   it('the lease is never open at or after its deadline', () => {
     let open = 0;
     fc.assert(
@@ -104,7 +104,7 @@ describe('from any sequence of events', () => {
     expect(open).toBeGreaterThan(MANY);
   });
 
-  it('one look at the deadline ends it, and one release thaws it', () => {
+  it('one tick at the deadline ends it, and one release thaws it', () => {
     fc.assert(
       fc.property(script, (steps) => {
         const last = play(steps).at(-1)?.state ?? initialLease;
@@ -118,7 +118,7 @@ describe('from any sequence of events', () => {
     );
   });
 
-  it('every freeze that is begun is undone or released exactly once before the next begins', () => {
+  it('every freeze that starts is rolled back or released exactly once before the next one starts', () => {
     let begun = 0;
     let ended = 0;
     fc.assert(
@@ -127,7 +127,7 @@ describe('from any sequence of events', () => {
         let ending = false;
         for (const { commands, reply } of play(steps)) {
           for (const command of commands) {
-            if (command.type === 'establish') {
+            if (command.type === 'make-hold') {
               expect(open).toBeNull();
               open = command.id;
               begun += 1;
@@ -151,11 +151,11 @@ describe('from any sequence of events', () => {
     expect(ended).toBeGreaterThan(MANY);
   });
 
-  it('consistent means: thawed before the lease ended, never lost, and proven held', () => {
+  it('consistent means: thawed before the lease expired, never lost, and proven to have held', () => {
     const verdicts = { consistent: 0, inconsistent: 0 };
     fc.assert(
       fc.property(script, (steps) => {
-        // A model that knows nothing of the reducer's states: when did this hold begin and end?
+        // A model without the reducer's states: it only knows when this hold started and ended.
         let expiresAt = 0;
         let frozen = false;
         let thawedInTime = false;
@@ -169,7 +169,7 @@ describe('from any sequence of events', () => {
           if (reply.type === 'renewed' && state.phase === 'frozen') expiresAt = state.expiresAt;
           if (frozen && before.phase === 'frozen' && state.phase === 'thawing') {
             thawedInTime = e.type === 'thaw' && now < expiresAt;
-            // Whose thaw it may have been is what the callers' property is about.
+            // The callers' property tests which thaws are ambiguous.
             alone = state.cause !== 'thaw-ambiguous';
           }
           if (reply.type !== 'verdict') continue;
@@ -187,13 +187,13 @@ describe('from any sequence of events', () => {
     expect(verdicts.inconsistent).toBeGreaterThan(MANY);
   });
 
-  it('a success is told once: to the one request that ends the freeze', () => {
+  it('a success is reported once: to the request that ends the freeze', () => {
     let told = 0;
     fc.assert(
       fc.property(script, (steps) => {
         let ends = 0;
         for (const { event: e, commands, reply } of play(steps)) {
-          if (commands.some(({ type }) => type === 'establish')) ends = 0;
+          if (commands.some(({ type }) => type === 'make-hold')) ends = 0;
           if (reply.type !== 'ends') continue;
           ends += 1;
           expect(['thaw', 'abandon']).toContain(e.type);
@@ -206,7 +206,7 @@ describe('from any sequence of events', () => {
     expect(told).toBeGreaterThan(MANY);
   });
 
-  it('a thaw that could mean the open freeze is never refused', () => {
+  it('a thaw that could be meant for the open freeze is never refused', () => {
     let thaws = 0;
     fc.assert(
       fc.property(script, (steps) => {
@@ -222,7 +222,7 @@ describe('from any sequence of events', () => {
     expect(thaws).toBeGreaterThan(MANY);
   });
 
-  it('a freeze never changes the lease of the one that is open', () => {
+  it('a freeze request never changes the lease of the open freeze', () => {
     let freezes = 0;
     fc.assert(
       fc.property(script, (steps) => {
@@ -254,25 +254,25 @@ describe('the lease', () => {
     [10, { type: 'held', heldAt: 10 }],
   ];
 
-  it('runs no longer than its hold bears, and no renewal does', () => {
+  it('is never longer than its hold allows, not even after a renewal', () => {
     const short = { type: 'held', heldAt: 10, longestMs: 30 } as const;
     expect(nextDeadline(leaseAfter([0, freeze('a')], [12, short]).state)).toBe(40);
     const renewed = leaseAfter([0, freeze('a')], [12, short], [20, renew('a')]);
     expect(nextDeadline(renewed.state)).toBe(50);
   });
 
-  it('runs from the moment of the hold, not from the moment it was reported', () => {
+  it('starts at the moment of the hold, not when the hold is reported', () => {
     const { state } = leaseAfter([0, freeze('a')], [40, { type: 'held', heldAt: 10 }]);
     expect(state).toMatchObject({ phase: 'frozen', expiresAt: 110 });
   });
 
-  it('is over at once when the hold is reported after its own end', () => {
+  it('expires immediately when the hold is reported after the end of the lease', () => {
     const { state, last } = leaseAfter([0, freeze('a', 20)], [45, { type: 'held', heldAt: 10 }]);
     expect(state.phase).toBe('thawing');
     expect(last).toMatchObject({ type: 'release', cause: 'lease-expired' });
   });
 
-  it('is renewed only where a renewal is asked for, by the id of the freeze held', () => {
+  it('is renewed only by a renewal with the id of the open freeze', () => {
     const renewed = leaseAfter(...held, [60, renew('a')]);
     expect(renewed.reply).toEqual({ type: 'renewed', id: 'a', expiresAt: 160 });
     expect(renewed.state).toMatchObject({ expiresAt: 160 });
@@ -294,7 +294,7 @@ describe('the lease', () => {
 
   const thaw = (name?: string): LeaseEvent => ({ type: 'thaw', id: name });
 
-  it('is ended by one thaw; whoever thaws beside it or after it has not ended it', () => {
+  it('is ended by one thaw; concurrent and later thaws do not end it', () => {
     const first: LeaseStep[] = [...held, [20, thaw()]];
     expect(leaseAfter(...first).reply).toEqual({ type: 'ends', id: 'a' });
     for (const name of [undefined, 'a']) {
@@ -308,7 +308,7 @@ describe('the lease', () => {
     }
   });
 
-  it('keeps a freeze safe from a thaw that names another', () => {
+  it('is not ended by a thaw with another id', () => {
     const { state, reply } = leaseAfter(...held, [20, thaw('b')]);
     expect(state.phase).toBe('frozen');
     expect(reply).toEqual({ type: 'not-held' });

@@ -12,7 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => rig.remove());
 
-/** A disk that takes its time once it is told to. */
+/** A journal whose writes take `delayMs`. */
 class SlowJournal extends Journal {
   delayMs = 0;
 
@@ -22,7 +22,7 @@ class SlowJournal extends Journal {
   }
 }
 
-it('a renewal that a thaw overtakes fails, and is not in the journal afterwards', async () => {
+it('a renewal overtaken by a thaw fails and leaves no entry in the journal', async () => {
   const journal = new SlowJournal(join(rig.root, 'state'));
   const coordinator = rig.coordinator({ journal, volume: new ReceiptVolume(undefined) });
   await coordinator.freeze({ id: 'a', by: 'test' });

@@ -12,22 +12,22 @@ import { ScriptedEngine } from '../support/scripted-engine.ts';
 
 let root: string;
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'quiesce-owed-'));
+  root = await mkdtemp(join(tmpdir(), 'quiesce-retry-'));
 });
 afterEach(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-const receipt = blankReceipt('owed', {
+const receipt = blankReceipt('ended', {
   engine: { name: 'scripted' },
   copy: 'snapshot',
   app: undefined,
 });
 
-it('a journal that could not be closed is closed as soon as the disk lets it', async () => {
+it('a journal that could not be closed is closed as soon as the disk allows it', async () => {
   const journal = new Journal(root);
   await journal.open({ receipt, engine: null, named: true });
-  // A folder in the way of the file stands for a full disk.
+  // A folder in place of the file makes the write fail, as a full disk would.
   await mkdir(join(root, 'receipts.json/in-the-way'), { recursive: true });
   await expect(journal.conclude({ receipt: receipt }, [])).rejects.toThrow();
   expect(existsSync(join(root, 'open.json'))).toBe(true);
@@ -38,7 +38,7 @@ it('a journal that could not be closed is closed as soon as the disk lets it', a
   expect(existsSync(join(root, 'receipts.json'))).toBe(true);
 });
 
-it('closing an old journal late never removes the entry of the next freeze', async () => {
+it('a late retry of closing the journal never removes the entry of the next freeze', async () => {
   const journal = new Journal(root);
   await journal.open({ receipt, engine: null, named: true });
   await mkdir(join(root, 'receipts.json/in-the-way'), { recursive: true });
@@ -49,12 +49,12 @@ it('closing an old journal late never removes the entry of the next freeze', asy
   expect(await journal.load()).toMatchObject({ receipt: { id: 'next' } });
 });
 
-it('a receipt that could not be removed at the end goes as soon as the volume lets it', async () => {
+it('a receipt that could not be removed at the end is removed as soon as the volume allows it', async () => {
   const volume = new ReceiptVolume(root);
   await volume.keep({ 'scripted.label': 'label\n' });
   const stuck = join(root, '.quiesce/receipt.json');
   await mkdir(stuck);
-  expect(await volume.clear('owed')).toContain('could not be removed');
+  expect(await volume.clear('ended')).toContain('could not be removed');
   await rm(stuck, { recursive: true });
   await writeFile(stuck, JSON.stringify(receipt));
   await expect
@@ -62,12 +62,12 @@ it('a receipt that could not be removed at the end goes as soon as the volume le
     .toEqual([]);
 });
 
-it('what an old freeze still owes the volume is settled before the next one writes', async () => {
+it('the removal that an old freeze could not finish comes before the writes of the next one', async () => {
   const volume = new ReceiptVolume(root);
   await volume.keep({ 'scripted.label': 'old\n' });
   const stuck = join(root, '.quiesce/receipt.json');
   await mkdir(stuck);
-  await volume.clear('owed');
+  await volume.clear('ended');
   await rm(stuck, { recursive: true });
   await volume.keep({ 'scripted.label': 'new\n' });
   await volume.seal({ ...receipt, id: 'next' });
@@ -75,14 +75,14 @@ it('what an old freeze still owes the volume is settled before the next one writ
   expect(await readdir(join(root, '.quiesce'))).toEqual(['receipt.json', 'scripted.label']);
 });
 
-it('a write that a kill cut short leaves no file behind once the next process has started', async () => {
+it('the next process removes the temporary file of a write that a kill interrupted', async () => {
   await writeFile(join(root, '.4711-jlgrht5er4r.tmp'), '{"half');
   await writeFile(join(root, 'kept.tmp'), '');
   expect(await new Journal(root).load()).toBe(null);
   expect(await readdir(root)).toEqual(['kept.tmp']);
 });
 
-it('a receipt that was left behind by an ended freeze is removed at start, not taken for a restored copy', async () => {
+it('the receipt left by an ended freeze is removed at start and not taken for that of a restored copy', async () => {
   const volume = new ReceiptVolume(root);
   await volume.seal(receipt);
   const check = new RestoreCheck({
@@ -91,7 +91,7 @@ it('a receipt that was left behind by an ended freeze is removed at start, not t
     logger: pino({ level: 'silent' }),
     restoreVerified: () => expect.unreachable('nothing was restored'),
   });
-  await check.start(null, ['owed']);
+  await check.start(null, ['ended']);
   await check.waitUntilIdle(AbortSignal.timeout(5_000));
   expect(check.view).toBeNull();
   expect(await readdir(join(root, '.quiesce'))).toEqual([]);

@@ -17,7 +17,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-it('a FIFO under the name of the receipt holds up neither a start nor a thaw', async () => {
+it('a FIFO in place of the receipt delays neither a start nor a thaw', async () => {
   await promisify(execFile)('mkfifo', [path]);
   const volume = new ReceiptVolume(dir);
   expect(await volume.receipt()).toBe('unreadable');
@@ -25,7 +25,7 @@ it('a FIFO under the name of the receipt holds up neither a start nor a thaw', a
   expect(await volume.receipt()).toBeNull();
 });
 
-it('nor does a device, or a folder, which cannot be removed as a file and is said to be there', async () => {
+it('a device in place of the receipt is removed, and a folder is reported because it cannot be', async () => {
   const volume = new ReceiptVolume(dir);
   await symlink('/dev/zero', path);
   expect(await volume.receipt()).toBe('unreadable');

@@ -31,8 +31,8 @@ function claimOf(dataDir: string | undefined): VolumeClaim & { volume: ReceiptVo
   return Object.assign(claim, { volume });
 }
 
-/** Another process that holds the lock, as the sidecar of another pod does. */
-async function elsewhere(dataDir: string) {
+/** Starts another process that holds the lock, as the sidecar of another pod does. */
+async function lockElsewhere(dataDir: string) {
   const script = `
     const { openSync } = require('node:fs');
     const { tryLock } = require('fs-native-extensions');
@@ -49,7 +49,7 @@ async function elsewhere(dataDir: string) {
 }
 
 describe('a volume', () => {
-  it('is claimed by one sidecar; another one waits, touches nothing, and takes over', async () => {
+  it('is claimed by one sidecar; another one waits, changes nothing, and then takes over', async () => {
     const first = claimOf(data);
     await first.require();
     await first.volume.keep({ label: 'x' });
@@ -70,11 +70,11 @@ describe('a volume', () => {
     await expect(first.require()).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
   });
 
-  it('stays claimed by a process that stands still, and is free when it is killed', async () => {
+  it('stays claimed by a stopped process, and is free once it is killed', async () => {
     const claim = claimOf(data);
     await claim.require();
     await claim.close();
-    const child = await elsewhere(data);
+    const child = await lockElsewhere(data);
     await expect(claim.require()).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
     child.kill('SIGSTOP');
     await expect(claim.require(true)).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
@@ -83,13 +83,13 @@ describe('a volume', () => {
     await claim.require();
   });
 
-  it('is free in a copy, though the original is claimed', async () => {
+  it('is free in a copy of a claimed volume', async () => {
     await claimOf(data).require();
     execFileSync('cp', ['-a', data, join(root, 'copy')]);
     await expect(claimOf(join(root, 'copy')).require()).resolves.toBeUndefined();
   });
 
-  it('that nothing lies on is left as it is until it is frozen: initdb wants it empty', async () => {
+  it('stays empty until the first freeze: initdb refuses a folder that is not', async () => {
     await rm(join(data, 'PG_VERSION'));
     const claim = claimOf(data);
     await claim.require();
@@ -99,7 +99,7 @@ describe('a volume', () => {
     await expect(claimOf(data).require()).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
   });
 
-  it('is claimed again where somebody has removed the folder', async () => {
+  it('is claimed again after the folder was removed', async () => {
     const claim = claimOf(data);
     await claim.require();
     await rm(join(data, '.quiesce'), { recursive: true });
@@ -108,7 +108,7 @@ describe('a volume', () => {
     await expect(claimOf(data).require()).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
   });
 
-  it('that is not mounted, or cannot be written to, stops nothing', async () => {
+  it('stops no freeze where it is not mounted or not writable', async () => {
     await expect(claimOf(undefined).require(true)).resolves.toBeUndefined();
     await expect(claimOf(join(root, 'missing')).require(true)).resolves.toBeUndefined();
     await writeFile(join(data, '.quiesce'), 'a file in the way');

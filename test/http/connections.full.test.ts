@@ -10,7 +10,7 @@ import { Connections } from '../../src/http/connections.ts';
 import { createListener } from '../../src/http/listener.ts';
 import { createLogger } from '../../src/logger.ts';
 import { listenOnSocket } from '../../src/sidecar/control-socket.ts';
-import { Crowd, openFiles, SITTERS } from '../support/crowd.ts';
+import { Crowd, openFiles, HELD_OPEN } from '../support/crowd.ts';
 import { aReceipt, FakeControl } from '../support/fake-control.ts';
 import { makeTempDir } from '../support/postgres.ts';
 import { TestSidecar } from '../support/sidecar.ts';
@@ -52,18 +52,18 @@ describe('a sidecar', () => {
       'the observability port': { host: '127.0.0.1', port: sidecar.metricsPort },
     })[place];
   const cases = places.flatMap((place) =>
-    Object.entries(SITTERS).map(([what, say]) => [place, what, say] as const),
+    Object.entries(HELD_OPEN).map(([what, say]) => [place, what, say] as const),
   );
 
   it.each(cases)(
-    'keeps no thousand connections on %s whose holders have sent %s, and answers others',
+    'does not keep a thousand connections on %s that have sent %s, and answers other clients',
     async (place, _what, say) => {
       const before = await openFiles(sidecar.pid);
       const held = await crowd(where(place), 1_000, say);
-      // Sooner than any of them could be given up for being late or idle.
+      // Sooner than a timeout for late or idle connections could close them.
       await expect.poll(() => held.closed, SOON).toBeGreaterThanOrEqual(1_000 - MOST);
       expect((await openFiles(sidecar.pid)) - before).toBeLessThan(MOST + 50);
-      // The thousand sit there still, where they can; whoever comes now is answered.
+      // The remaining ones are still open, and new clients get their answers.
       const thaw = await sidecar.api('POST', '/v1/thaw', {}, 'tcp');
       expect(thaw).toMatchObject({ status: 409, body: { error: { code: 'NOT_FROZEN' } } });
       expect((await sidecar.api('POST', '/v1/thaw')).status).toBe(409);
@@ -73,11 +73,11 @@ describe('a sidecar', () => {
     },
   );
 
-  it('stops although somebody has sent half a request', async () => {
+  it('stops even while clients have sent half a request', async () => {
     const own = new TestSidecar(join(dir, 'own'), { PGHOST: dir, PGUSER: 'nobody' });
     undo.push(() => own.signal('SIGKILL'));
     await own.start('live');
-    for (const say of Object.values(SITTERS)) {
+    for (const say of Object.values(HELD_OPEN)) {
       await crowd({ path: own.socket }, 3, say);
       await crowd({ host: '127.0.0.1', port: own.metricsPort }, 3, say);
     }
@@ -103,7 +103,7 @@ describe('a listener', () => {
     `POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n` +
     `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 
-  it('lets a freeze that is on its way finish, however many come after it', async () => {
+  it('lets a freeze in progress finish, however many connections come after it', async () => {
     const control = new FakeControl();
     let finish: (() => void) | undefined;
     control.onFreeze = () => new Promise((resolve) => (finish = () => resolve(aReceipt())));
@@ -117,7 +117,7 @@ describe('a listener', () => {
     expect(control.freezes[0]?.gone?.aborted).toBe(false);
   });
 
-  it('answers a thaw where hundreds of other requests wait for their answers', async () => {
+  it('answers a thaw while hundreds of other requests wait for their answers', async () => {
     const control = new FakeControl();
     const gone: AbortSignal[] = [];
     control.onFreeze = (request) => {
@@ -127,13 +127,13 @@ describe('a listener', () => {
     const to = await listen(control);
     await crowd(to, 2_000, ask('/v1/freeze'));
     expect((await raw(to, ask('/v1/thaw'))).status).toBe(200);
-    // The first of them is the one that may be at work.
+    // The first one must survive: it may be the freeze in progress.
     expect(gone.length).toBeGreaterThanOrEqual(2 * MOST);
     expect(gone[0]?.aborted).toBe(false);
     expect(gone.filter(({ aborted }) => !aborted).length).toBeLessThanOrEqual(2 * MOST);
   });
 
-  it('never cuts a thaw that is on its way', async () => {
+  it('never cuts off a thaw in progress', async () => {
     const control = new FakeControl();
     let finish: (() => void) | undefined;
     control.onThaw = () => new Promise((resolve) => (finish = () => resolve(aReceipt())));
@@ -147,7 +147,7 @@ describe('a listener', () => {
     expect((await thaw).status).toBe(200);
   });
 
-  it('tells whoever has begun a request why it is cut off, and others nothing', async () => {
+  it('answers with the reason where a cut-off client has started a request, and silently closes others', async () => {
     const to = await listen(new FakeControl());
     const begun = raw(to, 'GET /v1/status HTTP/1.1\r\nHost: loc');
     const silent = raw(to, '');
@@ -171,15 +171,15 @@ describe.concurrent('ten seconds', () => {
     await app.listen({ host: '127.0.0.1', port: 0 });
     const { port } = app.server.address() as AddressInfo;
     for (const answer of await Promise.all([
-      raw({ port }, SITTERS['half a header']),
-      raw({ port }, SITTERS['half a body']),
+      raw({ port }, HELD_OPEN['half a header']),
+      raw({ port }, HELD_OPEN['half a body']),
     ])) {
       expect(answer).toMatchObject({ status: 408, body: { error: { code: 'REQUEST_TIMEOUT' } } });
     }
     await app.close();
   });
 
-  it('are the most that an answer may lie unread', async () => {
+  it('are the most that a client may leave an answer unread', async () => {
     const server = createListener(
       (_request, response) => void response.end(Buffer.alloc(64 * 1024 * 1024)),
       { connections: new Connections({ most: 10 }), keepAliveTimeout: 1_000 },

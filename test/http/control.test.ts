@@ -25,7 +25,7 @@ const post = (url: string, payload?: unknown, headers: Record<string, string> = 
   });
 
 describe('freeze', () => {
-  it('answers the receipt and hands over id, durations and caller', async () => {
+  it('answers with the receipt, and passes on id, durations and caller', async () => {
     const answer = await post(
       '/v1/freeze',
       { id: 'b1', ttl: '10m', timeout: '1.5s' },
@@ -112,7 +112,7 @@ describe('freeze', () => {
     '1',
     'true',
     `${'['.repeat(30_000)}${']'.repeat(30_000)}`,
-  ])('refuses a body that is no object (%#)', async (body) => {
+  ])('refuses a body that is not an object (%#)', async (body) => {
     const answer = await post('/v1/freeze', body);
     expect(answer.statusCode).toBe(422);
     expect(answer.json()).toMatchObject({ error: { code: 'INVALID_FIELD' } });
@@ -189,7 +189,7 @@ describe('freeze', () => {
 });
 
 describe('thaw', () => {
-  it('answers the final receipt', async () => {
+  it('answers with the final receipt', async () => {
     const answer = await post('/v1/thaw', { id: 'b1' });
     expect(answer.statusCode).toBe(200);
     expect(answer.json()).toMatchObject({ verdict: 'consistent', id: 'b1' });
@@ -205,15 +205,15 @@ describe('thaw', () => {
     });
   });
 
-  it('takes no ttl', async () => {
+  it('refuses a ttl', async () => {
     const answer = await post('/v1/thaw', { ttl: '1s' });
     expect(answer.json()).toMatchObject({ error: { field: 'ttl' } });
     expect(control.thaws).toEqual([]);
   });
 });
 
-describe('what may be asked beside', () => {
-  it('a renewal, a turn in the queue, a release without a success', async () => {
+describe('the options of freeze and thaw', () => {
+  it('renew a lease, wait for a turn, release without a success', async () => {
     await post('/v1/freeze', { id: 'a', renew: true, ttl: '1m' });
     await post('/v1/freeze', { wait: true });
     expect(control.freezes).toMatchObject([
@@ -236,7 +236,7 @@ describe('what may be asked beside', () => {
     ['/v1/freeze', { abandon: true }, 'abandon'],
     ['/v1/thaw', { abandon: 1 }, 'abandon'],
     ['/v1/thaw', { wait: true }, 'wait'],
-  ])('refuses what makes no sense (%s %j)', async (url, body, field) => {
+  ])('are refused where they make no sense (%s %j)', async (url, body, field) => {
     const answer = await post(url, body);
     expect(answer.statusCode).toBe(422);
     expect(answer.json()).toMatchObject({ error: { code: 'INVALID_FIELD', field } });
@@ -247,7 +247,7 @@ describe('what may be asked beside', () => {
 describe('an idempotency key', () => {
   const key = { 'idempotency-key': 'backup-7' };
 
-  it('is handed on with a digest of route and body, however the body is written', async () => {
+  it('is passed on with a digest of route and body, whatever the formatting of the body', async () => {
     await post('/v1/freeze', '{"id":"a","ttl":"1m"}', key);
     await post('/v1/freeze', ' { "ttl": "1m", "id": "a" }', key);
     await post('/v1/freeze', { id: 'a' }, key);
@@ -260,7 +260,7 @@ describe('an idempotency key', () => {
   });
 
   it.each(['', 'a b', 'x'.repeat(256), 'caf\u00E9'])(
-    'is refused where it is none: %j',
+    'is refused where it is malformed: %j',
     async (bad) => {
       const answer = await post('/v1/freeze', {}, { 'idempotency-key': bad });
       expect(answer.statusCode).toBe(422);
@@ -343,14 +343,14 @@ describe('verify', () => {
     { deep: true, deepTimeout: '2s' },
     { amcheck: true, amcheckTimeout: '2s' },
     { deep: false, amcheck: true, deepTimeout: '2s', amcheckTimeout: '9s' },
-  ])('answers 200 with the checks where all hold: %j', async (names) => {
+  ])('answers 200 with the checks where all of them pass: %j', async (names) => {
     const answer = await post('/v1/verify', { receipt: aReceipt(), ...names });
     expect(answer.statusCode).toBe(200);
     expect(answer.json()).toMatchObject({ verified: true, checks: [{ ok: true }] });
     expect(control.verifications[0]?.options).toEqual({ deep: true, deepTimeoutMs: 2_000 });
   });
 
-  it('answers 409 with the checks where one does not, even if the result claims otherwise', async () => {
+  it('answers 409 with the checks where one fails, even if the result claims otherwise', async () => {
     control.onVerify = () =>
       Promise.resolve({ verified: true, checks: [{ name: 'lsn', ok: false, message: 'too low' }] });
     const answer = await post('/v1/verify', { receipt: aReceipt() });

@@ -36,7 +36,7 @@ describe('the loopback port', () => {
     },
   );
 
-  it('refuses what a web page sends', async () => {
+  it('refuses requests of web pages', async () => {
     const answer = await freeze({ host: 'localhost', authorization, origin: 'http://localhost' });
     expect(answer.statusCode).toBe(403);
     expect(answer.headers['access-control-allow-origin']).toBeUndefined();
@@ -64,14 +64,14 @@ describe('the loopback port', () => {
     expect(control.freezes).toEqual([]);
   });
 
-  it('asks for the token on every route, known or not', async () => {
+  it('requires the token on every route, known or not', async () => {
     for (const url of ['/v1/status', '/openapi.json', '/nothing']) {
       const answer = await app.inject({ method: 'GET', url, headers: { host: 'localhost' } });
       expect(answer.statusCode).toBe(401);
     }
   });
 
-  it('asks for nothing where no token is set', async () => {
+  it('requires no token where none is set', async () => {
     const open = buildControlApp({ control, transport: 'tcp', logger });
     const answer = await open.inject({
       method: 'GET',

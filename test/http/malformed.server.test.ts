@@ -55,11 +55,11 @@ const POST = 'POST /v1/freeze HTTP/1.1\r\n';
 const many = (count: number): string =>
   Array.from({ length: count }, (_, at) => `x${at}: 1\r\n`).join('');
 
-/** What is sent, and the status and code that it must be answered with. */
+/** Name, bytes, and the status and code that they must be answered with. */
 const REFUSED: readonly (readonly [string, string, number, string])[] = [
   ['no request', 'GARBAGE\r\n\r\n', 400, 'BAD_REQUEST'],
   ['zeros', '\0\0\0\0\r\n\r\n', 400, 'BAD_REQUEST'],
-  ['the begin of TLS', '\u0016\u0003\u0001\u0002\0\u0001\0\u0001\r\n\r\n', 400, 'BAD_REQUEST'],
+  ['the start of TLS', '\u0016\u0003\u0001\u0002\0\u0001\0\u0001\r\n\r\n', 400, 'BAD_REQUEST'],
   ['HTTP/0.9', 'GET /v1/status\r\n\r\n', 400, 'BAD_REQUEST'],
   ['HTTP/2 without TLS', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'BAD_REQUEST'],
   ['HTTP/2.0', `GET /v1/status HTTP/2.0\r\n${CLOSE}\r\n`, 400, 'BAD_REQUEST'],
@@ -82,7 +82,7 @@ const REFUSED: readonly (readonly [string, string, number, string])[] = [
     400,
     'BAD_REQUEST',
   ],
-  ['no number as length', `${POST}${CLOSE}Content-Length: x\r\n\r\n`, 400, 'BAD_REQUEST'],
+  ['a length that is not a number', `${POST}${CLOSE}Content-Length: x\r\n\r\n`, 400, 'BAD_REQUEST'],
   ['a negative length', `${POST}${CLOSE}Content-Length: -1\r\n\r\n`, 400, 'BAD_REQUEST'],
   [
     'two lengths',
@@ -169,7 +169,7 @@ const REFUSED: readonly (readonly [string, string, number, string])[] = [
   ['1,500 headers', `${POST}${CLOSE}${many(1_500)}\r\n`, 431, 'HEADERS_TOO_LARGE'],
 ];
 
-describe('what is no well-formed request', () => {
+describe('a malformed request', () => {
   it.each(REFUSED)(
     '%s is refused on every port, in our form',
     async (_name, sent, status, code) => {
@@ -205,12 +205,12 @@ describe('what is no well-formed request', () => {
       405,
     ],
     [
-      'a type that is none',
+      'a malformed type',
       `PUT /v1/freeze HTTP/1.1\r\n${CLOSE}Content-Type: ;;\r\nContent-Length: 1\r\n\r\n{`,
       405,
     ],
     ['a body that never comes', `PUT /nowhere HTTP/1.1\r\n${HOST}Content-Length: 1\r\n\r\n`, 404],
-  ])('is answered for its method or path where it has %s, too', async (_name, sent, status) => {
+  ])('is refused for its method or path even where it has %s', async (_name, sent, status) => {
     const client = connect(socket.path);
     client.write(sent);
     const [answer] = (await once(client, 'data')) as [Buffer];
@@ -227,7 +227,7 @@ describe('what is no well-formed request', () => {
     });
   });
 
-  it('is answered after what was asked before it, not in its place', async () => {
+  it('is answered after the request before it, and not in its place', async () => {
     control.onThaw = async () => {
       await new Promise((resolve) => setTimeout(resolve, 100));
       throw new Error('the answer to the first');
@@ -238,10 +238,10 @@ describe('what is no well-formed request', () => {
   });
 });
 
-describe('what is well-formed, if unusual', () => {
+describe('a well-formed but unusual request', () => {
   it.each([
     [
-      'an upgrade, which is not taken',
+      'an upgrade, which is ignored,',
       `POST /v1/freeze HTTP/1.1\r\n${HOST}Connection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n`,
     ],
     ['HTTP/1.0', `POST /v1/freeze HTTP/1.0\r\n${HOST}\r\n`],
@@ -250,20 +250,23 @@ describe('what is well-formed, if unusual', () => {
       `POST /v1/freeze HTTP/1.0\r\n${HOST}Expect: x\r\n\r\n`,
     ],
     ['the absolute form', `POST http://localhost/v1/freeze HTTP/1.1\r\n${CLOSE}\r\n`],
-    ['the absolute form, shouted', `POST HTTP://LOCALHOST:80/v1/freeze HTTP/1.1\r\n${CLOSE}\r\n`],
+    [
+      'the absolute form in capitals',
+      `POST HTTP://LOCALHOST:80/v1/freeze HTTP/1.1\r\n${CLOSE}\r\n`,
+    ],
     ['100 headers', `${POST}${CLOSE}${many(98)}\r\n`],
     [
       'a trailer',
       `${POST}${CLOSE}${JSON_TYPE}Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nx: 1\r\n\r\n`,
     ],
-  ])('%s is taken', async (_name, sent) => {
+  ])('(%s) is accepted', async (_name, sent) => {
     for (const where of [socket, loopback]) {
       expect(await raw(where, sent)).toMatchObject({ status: 200, body: { verdict: 'held' } });
     }
     expect(control.freezes).toHaveLength(2);
   });
 
-  it('is several requests at a time, answered in their order', async () => {
+  it('may be pipelined, and the answers come in order', async () => {
     const one = `GET /v1/status HTTP/1.1\r\n${HOST}\r\n`;
     const last = `GET /v1/receipts HTTP/1.1\r\n${CLOSE}\r\n`;
     const answers = await rawAll(socket, `${one}${one}${last}`);
@@ -271,7 +274,7 @@ describe('what is well-formed, if unusual', () => {
     expect(answers[2]?.body).toMatchObject({ receipts: [] });
   });
 
-  it('is not thousands of requests at a time', async () => {
+  it('may not be pipelined by the thousand', async () => {
     control.onFreeze = () => new Promise(() => undefined);
     const one = `${POST}${HOST}\r\n`;
     const client = connect(socket.path);
@@ -284,11 +287,11 @@ describe('what is well-formed, if unusual', () => {
   });
 });
 
-describe('a client that waits to be told to send its body', () => {
+describe('a client that waits for 100 Continue', () => {
   const head = (more: string): string =>
     `${POST}${CLOSE}Expect: 100-continue\r\n${JSON_TYPE}${more}\r\n`;
 
-  it('is told', async () => {
+  it('gets it', async () => {
     const client = connect(socket.path);
     client.write(head('Content-Length: 11\r\n'));
     const [interim] = (await once(client, 'data')) as [Buffer];
@@ -304,7 +307,7 @@ describe('a client that waits to be told to send its body', () => {
     ['too large', head('Content-Length: 70000\r\n'), 413],
     ['sent elsewhere', head('Content-Length: 5\r\n').replace('/v1/freeze', '/v1/frieze'), 404],
     ['sent in another way', head('Content-Length: 5\r\n').replace('POST', 'PUT'), 405],
-  ])('is refused at once where it is %s', async (_name, sent, status) => {
+  ])('is refused immediately where its request is %s', async (_name, sent, status) => {
     const begun = performance.now();
     const answer = await raw(socket, sent);
     expect(answer.status).toBe(status);
@@ -312,7 +315,7 @@ describe('a client that waits to be told to send its body', () => {
     expect(performance.now() - begun).toBeLessThan(1_500);
   });
 
-  it('is refused at once on the loopback port where its Host is', async () => {
+  it('is refused immediately on the loopback port where its Host is refused', async () => {
     const sent = head('Content-Length: 5\r\n').replace('Host: localhost', 'Host: evil.example');
     expect(await raw(loopback, sent)).toMatchObject({ status: 403 });
   });
@@ -338,7 +341,7 @@ describe('the Host rule of the loopback port', () => {
     expect(control.freezes).toEqual([]);
   });
 
-  it('sees an Origin behind any number of other headers', async () => {
+  it('cannot be evaded with an Origin behind many other headers', async () => {
     const sent = `${POST}${CLOSE}${many(1_200)}Origin: http://evil.example\r\n\r\n`;
     expect((await raw(loopback, sent)).status).toBe(431);
     expect(control.freezes).toEqual([]);

@@ -30,7 +30,7 @@ describe('the observability port', () => {
     expect((await app.inject({ method: 'GET', url: '/readyz?verbose' })).statusCode).toBe(200);
   });
 
-  it('is not ready while the database is away, and alive all the same', async () => {
+  it('is not ready while the database is unreachable, but still alive', async () => {
     ready = false;
     const answer = await app.inject({ method: 'GET', url: '/readyz' });
     expect(answer.statusCode).toBe(503);

@@ -33,20 +33,20 @@ function resolve(reference: string): unknown {
 }
 
 describe('the OpenAPI document', () => {
-  it('is one, as the OpenAPI Initiative defines it', async () => {
+  it('is valid by the schema of the OpenAPI Initiative', async () => {
     const result = await new Validator().validate(structuredClone(document));
     expect(result.errors).toBeUndefined();
     expect(result.valid).toBe(true);
   });
 
-  it('refers to nothing that is not in it', () => {
+  it('has no dangling references', () => {
     const references = referencesIn(document);
     expect(references.length).toBeGreaterThan(20);
     for (const one of references) expect([one, typeof resolve(one)]).toEqual([one, 'object']);
   });
 
   it.each(operations.map((operation) => [operation.operationId, operation] as const))(
-    'names the codes of every refusal of %s, each under its own status',
+    'lists the codes of every refusal of %s, each under its own status',
     (_id, { responses, requestBody }) => {
       const withBody = requestBody === undefined ? [] : ['413', '415'];
       const always = ['400', '401', '403', '405', '408', '417', '422', '431', '500', '503'];

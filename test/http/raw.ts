@@ -5,17 +5,17 @@ import { connect } from 'node:net';
 export interface RawAnswer {
   readonly status: number;
   readonly head: string;
-  // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers of any shape
+  // oxlint-disable-next-line typescript/no-explicit-any -- tests read answers of any shape
   readonly body: any;
 }
 
-/** Writes bytes as they are and reads until the server closes. */
+/** Writes the bytes unchanged, and reads until the server closes the connection. */
 export async function raw(to: NetConnectOpts, text: string | Buffer): Promise<RawAnswer> {
   const [answer] = await rawAll(to, text);
   return answer ?? { status: 0, head: '', body: '' };
 }
 
-/** The same for several requests at a time. */
+/** As `raw`, for several pipelined requests. */
 export async function rawAll(to: NetConnectOpts, text: string | Buffer): Promise<RawAnswer[]> {
   const socket = connect(to);
   const chunks: Buffer[] = [];

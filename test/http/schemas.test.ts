@@ -24,7 +24,7 @@ const edges = ['0', '0.4', '0.999', '0.001', '1', '23.999', '24', '24.000', '24.
   ])
   .concat(['000024', '0000000024', '999999999', '1.2345', '', '-1', '+1', '1e3', ' 1']);
 
-it('the document bounds durations as the API does', () => {
+it('the document has the same bounds for durations as the API', () => {
   for (const number of edges) {
     for (const unit of ['ms', 's', 'm', 'h', '', 'd', 'S', 'ms ']) {
       const text = number + unit;
@@ -40,7 +40,7 @@ it('the document bounds durations as the API does', () => {
   );
 });
 
-it('every duration of a body is bounded so', () => {
+it('every duration in a body has these bounds', () => {
   for (const field of [freezeBody.shape.ttl, freezeBody.shape.timeout]) {
     expect(field.safeParse('0ms').success).toBe(false);
     expect(field.safeParse('25h').success).toBe(false);

@@ -9,8 +9,8 @@ import { schemathesis } from '../support/schemathesis.ts';
 import { TestSidecar } from '../support/sidecar.ts';
 
 /**
- * What is well-formed can still be refused for what it says: two fields that exclude each other, a
- * receipt that is none of Redis. All else that the document allows must be taken.
+ * Well-formed requests can still be refused for their content: two fields that exclude each other, or a
+ * receipt of another engine than Redis. The API must accept everything else that the document allows.
  */
 const CONFIG = `
 [[operations]]
@@ -51,9 +51,9 @@ afterAll(async () => {
   for (const one of undo.toReversed()) await one();
 });
 
-it('the API does what its OpenAPI document says, whatever it is asked', async () => {
+it('the API does what its OpenAPI document says for any request', async () => {
   const end = new AbortController();
-  // Some requests hold the database for as long as they like; a person would end that, too.
+  // Some requests freeze the database with a long lease: a regular thaw ends those freezes.
   const thaws = (async () => {
     for (; !end.signal.aborted; await sleep(200)) await sidecar.api('POST', '/v1/thaw');
   })();
@@ -66,7 +66,7 @@ it('the API does what its OpenAPI document says, whatever it is asked', async ()
   expect(Number(/(\d+) generated/.exec(output)?.[1])).toBeGreaterThan(300);
   const operations = Object.values(document.paths).flatMap((path) => Object.keys(path)).length;
   expect(output).toContain(`Tested: ${operations}`);
-  // It is the same process, and it still freezes.
+  // The same process still runs, and still freezes.
   await sidecar.api('POST', '/v1/thaw');
   expect((await sidecar.api('POST', '/v1/freeze', { id: 'after' })).status).toBe(200);
   expect((await sidecar.api('POST', '/v1/thaw', { id: 'after' })).status).toBe(200);

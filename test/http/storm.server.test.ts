@@ -30,10 +30,10 @@ async function sessions(): Promise<number> {
   return found.rows[0]?.count ?? 0;
 }
 
-it('a hundred clients that ask the database leave a freeze and its thaw alone', async () => {
+it('a hundred clients that query the database do not disturb a freeze and its thaw', async () => {
   const held = await sidecar.api('POST', '/v1/freeze');
   await sidecar.api('POST', '/v1/thaw');
-  const questions = [
+  const queries = [
     ['GET', '/v1/metadata', undefined],
     ['POST', '/v1/verify', { receipt: held.body as unknown }],
   ] as const;
@@ -41,7 +41,7 @@ it('a hundred clients that ask the database leave a freeze and its thaw alone', 
   let answers = 0;
   let most = 0;
   const clients = Array.from({ length: CLIENTS }, async (_, at) => {
-    const [method, path, body] = questions[at % 2] ?? questions[0];
+    const [method, path, body] = queries[at % 2] ?? queries[0];
     while (!end.signal.aborted) {
       const { status } = await sidecar.api(method, path, body, at % 4 < 2 ? 'tcp' : 'socket');
       expect(status).toBe(200);
@@ -63,9 +63,9 @@ it('a hundred clients that ask the database leave a freeze and its thaw alone', 
   end.abort();
   await Promise.all([...clients, watching]);
   expect(answers).toBeGreaterThanOrEqual(CLIENTS);
-  // Two readers of each kind with up to two sessions each, and the sidecar's own.
+  // Two readers of each kind with up to two sessions each, plus the sessions of the sidecar itself.
   expect(most).toBeLessThan(15);
-  // Some 40 ms where nobody else uses the machine, over a second with as many sessions as clients.
+  // About 40 ms on an idle machine; over a second if there were as many sessions as clients.
   const [, , median = Number.POSITIVE_INFINITY] = times.toSorted((a, b) => a - b);
   expect(median).toBeLessThan(1_000);
 });

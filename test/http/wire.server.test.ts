@@ -67,7 +67,7 @@ describe('over a real socket', () => {
     expect(control.freezes).toHaveLength(1);
   });
 
-  it('lets the sender of megabytes see that they are refused', async () => {
+  it('lets a client that sends megabytes see that they are refused', async () => {
     for (let attempt = 0; attempt < 10; attempt += 1) {
       const sent = request({ port, path: '/v1/freeze', method: 'POST', agent: false });
       sent.setHeader('content-type', 'application/json');
@@ -79,7 +79,7 @@ describe('over a real socket', () => {
     expect(control.freezes).toEqual([]);
   });
 
-  it('answers who declares a body that is too large and never sends it', async () => {
+  it('answers a client that declares too large a body and never sends it', async () => {
     const head = 'Content-Type: application/json\r\nContent-Length: 70000\r\n\r\n';
     const answer = await raw({ path }, `POST /v1/freeze HTTP/1.1\r\n${CLOSE}${head}`);
     expect(answer.status).toBe(413);
@@ -95,7 +95,7 @@ describe('over a real socket', () => {
 });
 
 describe('a caller that goes away', () => {
-  it('aborts the freeze it asked for', async () => {
+  it('aborts its freeze', async () => {
     const aborted = new Promise<void>((resolve) => {
       control.onFreeze = ({ gone }) =>
         new Promise((_resolve, reject) => {
@@ -113,7 +113,7 @@ describe('a caller that goes away', () => {
     expect(control.freezes[0]?.gone?.aborted).toBe(true);
   });
 
-  it('is not said to be gone when it was answered', async () => {
+  it('does not count as gone once it has its answer', async () => {
     await raw({ path }, `POST /v1/freeze HTTP/1.1\r\n${CLOSE}\r\n`);
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(control.freezes[0]?.gone?.aborted).toBe(false);
@@ -154,7 +154,7 @@ describe('garbage', () => {
       .tuple(fc.string(), fc.jsonValue())
       .map(([key, value]) => JSON.stringify({ [`x${key}`]: value })),
   );
-  /** The only bodies that garbage could be by chance. */
+  /** The only valid bodies that garbage may be by chance. */
   const valid = (text: string): boolean => {
     try {
       const value = JSON.parse(text) as Record<string, unknown>;

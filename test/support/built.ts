@@ -5,11 +5,11 @@ import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 
 /**
- * Runs a script that builds what is missing and prints where it is. Once at a time, also from several
- * workers, so that nothing is built twice; and not in the way of this worker's own answers to the
- * runner, for it may take half an hour.
+ * Runs a script that builds missing tools and prints their folder. A lock lets only one worker run it at
+ * a time, so that nothing is built twice. It is asynchronous because it may take half an hour, and this
+ * worker must keep answering the test runner.
  *
- * @returns what it printed
+ * @returns the output of the script
  */
 export async function built(script: string): Promise<string> {
   const cache = process.env['QUIESCE_CACHE'] ?? join(homedir(), '.cache', 'quiesce');
@@ -21,6 +21,6 @@ export async function built(script: string): Promise<string> {
   let printed = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
   const [code] = (await once(child, 'close')) as [number | null];
-  if (code !== 0) throw new Error(`${script} could not bring what the tests need; see above`);
+  if (code !== 0) throw new Error(`${script} could not build what the tests need; see above`);
   return printed.trim();
 }

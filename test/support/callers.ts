@@ -12,22 +12,22 @@ import type { FreezeRun } from '../../src/freeze/freeze-run.ts';
 
 export const TTL = 100;
 
-/** What a caller may do; callers know nothing of each other. */
+/** An act of a caller. Callers do not know of each other. */
 export type Act =
   | { readonly do: 'freeze'; readonly who: number; readonly fate: 'held' | 'fails' | 'gone' }
-  /** Of the very same call, where the caller has not heard that it was refused. */
+  /** A retry of the same call by a caller that did not get the refusal. */
   | { readonly do: 'retry'; readonly who: number }
   | { readonly do: 'thaw'; readonly who: number }
   | { readonly do: 'renew'; readonly who: number }
   | { readonly do: 'abandon'; readonly who: number | null }
-  /** Somebody without a copy thaws what is held, without --abandon. */
+  /** An operator without a copy thaws the open freeze, without --abandon. */
   | { readonly do: 'hand' }
   | { readonly do: 'lose' }
   | { readonly do: 'restart' }
   /** The sidecar dies, and its state directory is lost. */
   | { readonly do: 'forget' };
 
-/** How a caller names its freezes: each by an id of its own, all by the same id, or not at all. */
+/** The ids of a caller's freezes: each its own, one for all callers, or none. */
 export type Naming = 'unique' | 'shared' | 'none';
 
 /** One copy of one caller, from its freeze to its thaw. */
@@ -35,38 +35,38 @@ interface Copy {
   readonly id: string | undefined;
   readonly key: string;
   answer: 'held' | 'refused' | 'failed';
-  /** The moment in which it was cut: after the freeze was answered, somewhere before the thaw. */
+  /** The moment at which it was cut, between the answer to the freeze and the thaw. */
   cutAt: number | null;
-  /** From then on the thaw is late by more than is waited for. */
+  /** The time from which the thaw is later than it is expected. */
   lateFrom: number;
-  /** The freeze that refused it is open still. */
+  /** The number of holds when it was refused; `null` once the freeze that was open then has ended. */
   refusedUnder: number | null;
-  /** The freeze was never in place, so a later one of this name passes for its next try. */
+  /** The freeze was never in place, so a later one with its id counts as its next try. */
   nextTry: boolean;
 }
 
-/** A hold as an observer sees it who knows the server and not the lease; moments are counted, not timed. */
+/** A hold as an observer of the server sees it, without the lease. Moments are counted, not timed. */
 interface Held {
   readonly id: string;
   readonly from: number;
   until: number | null;
 }
 
-/** A success that somebody was told, and what speaks against it. */
-export interface Told {
+/** A success that a caller got, and whether its copy was cut inside the hold. */
+export interface Success {
   readonly who: number;
   readonly cutInside: boolean;
-  /** A thaw came later than is waited for, or its name had passed to a later freeze: this one, or before. */
+  /** This thaw or an earlier one was later than expected, or its freeze had been taken for an earlier try of another. */
   readonly excused: boolean;
 }
 
 /**
- * Plays callers against the lease, with an engine that releases at once. Each caller freezes, cuts its
- * copy and thaws, as Velero's hooks do with on-error: Continue: also where its freeze was refused or
- * failed, and where it never heard the answer.
+ * Plays callers against the lease, with an engine that releases immediately. Each caller freezes, cuts its
+ * copy and thaws, as Velero's hooks do with on-error: Continue, even if its freeze was refused or failed,
+ * or its answer never arrived.
  */
 export class Callers {
-  readonly told: Told[] = [];
+  readonly successes: Success[] = [];
   readonly #naming: readonly Naming[];
   readonly #copies = new Map<number, Copy>();
   #state: LeaseState = initialLease;
@@ -81,13 +81,13 @@ export class Callers {
     this.#naming = naming;
   }
 
-  play(steps: readonly { readonly wait: number; readonly act: Act }[]): readonly Told[] {
+  play(steps: readonly { readonly wait: number; readonly act: Act }[]): readonly Success[] {
     for (const { wait, act } of steps) {
       this.#now += wait;
       this.#send({ type: 'tick' });
       this.#act(act);
     }
-    return this.told;
+    return this.successes;
   }
 
   #act(act: Act): void {
@@ -105,7 +105,7 @@ export class Callers {
         return undefined;
       case 'hand':
         this.#send({ type: 'thaw', id: undefined });
-        // It takes the place of a thaw that is still to come, unless every caller names its own.
+        // It counts for an expected thaw, unless every caller has its own ids.
         this.#excused ||= this.#naming.some((naming) => naming !== 'unique');
         return undefined;
       case 'lose':
@@ -167,7 +167,7 @@ export class Callers {
     copy.lateFrom = this.#now + TTL;
     if (fate === 'held') this.#ids.add(made);
     for (const other of this.#copies.values()) {
-      // A freeze that failed, or was refused under another id, and is tried again by its name.
+      // A freeze that failed, or was refused while another id was held, and whose id comes again.
       if (other !== copy && other.nextTry && other.id === id && !(named && shared)) {
         other.lateFrom = -Infinity;
       }
@@ -205,17 +205,17 @@ export class Callers {
     if (!copy) return;
     this.#copies.delete(who);
     copy.cutAt ??= this.#moment += 1;
-    // Whoever comes too late may spoil what others are told.
+    // A thaw that comes too late may count for another caller's.
     this.#excused ||= this.#now >= copy.lateFrom && this.#nameOf(who) !== 'unique';
     const before = this.#holds.at(-1);
     const reply = this.#send({ type: 'thaw', id: copy.id });
     if (reply.type !== 'ends' || this.#verdict !== true) return;
     const hold = before as Held;
     const cutInside = hold.from < copy.cutAt && copy.cutAt < (hold.until ?? 0);
-    this.told.push({ who, cutInside, excused: this.#excused });
+    this.successes.push({ who, cutInside, excused: this.#excused });
   }
 
-  /** Every copy that is not cut yet is cut now. */
+  /** Cuts all copies that are not cut yet. */
   cutAll(): void {
     for (const copy of this.#copies.values()) copy.cutAt ??= this.#moment += 1;
   }
@@ -230,7 +230,7 @@ export class Callers {
     if (was !== 'frozen' && state.phase === 'frozen') {
       this.#holds.push({ id: state.id, from: (this.#moment += 1), until: null });
     }
-    if (commands.some(({ type }) => type !== 'establish')) this.#released(commands);
+    if (commands.some(({ type }) => type !== 'make-hold')) this.#released(commands);
     return reply;
   }
 
@@ -248,7 +248,7 @@ export class Callers {
     }
   }
 
-  /** The sidecar dies, and the next one reads what it has left. */
+  /** The sidecar dies, and the next one reads its state. */
   #restart(): void {
     const clock = { now: this.#now, wallNow: 1_700_000_000_000 + this.#now };
     const due = fromPersisted(toPersisted(this.#state.due, clock), clock);

@@ -25,9 +25,9 @@ interface Issuer {
 }
 
 /**
- * Real certificates in `dir`: two authorities (`ca`, `otherca`), and by `ca` a certificate `server`
- * for 127.0.0.1, localhost and *.example.test, one for `elsewhere`, one `cn` that names 127.0.0.1 as
- * common name only, and one for a `client` called quiesce. Keys are 0600.
+ * Real certificates in `dir`: two authorities (`ca`, `otherca`), and certificates signed by `ca`: `server`
+ * for 127.0.0.1, localhost and *.example.test, one for `elsewhere`, `cn` with 127.0.0.1 as common name
+ * only, and one for a `client` called quiesce. Keys have mode 0600.
  */
 export async function makeCertificates(dir: string): Promise<void> {
   await mkdir(dir, { recursive: true });

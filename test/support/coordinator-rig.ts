@@ -7,12 +7,12 @@ import { Coordinator, type CoordinatorDeps } from '../../src/freeze/coordinator.
 import { Journal } from '../../src/freeze/journal.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';
 import { ReceiptVolume } from '../../src/receipt/volume.ts';
-import { deafObserver } from './deaf-observer.ts';
+import { silentObserver } from './deaf-observer.ts';
 import { ScriptedEngine } from './scripted-engine.ts';
 
 export const by = 'test';
 
-/** Coordinators with a scripted engine, on a real journal and a real volume in a folder of their own. */
+/** Coordinators with a scripted engine, and a real journal and a real volume in a temporary folder. */
 export class CoordinatorRig {
   readonly root: string;
   readonly engine = new ScriptedEngine();
@@ -28,7 +28,8 @@ export class CoordinatorRig {
   }
 
   async remove(): Promise<void> {
-    await rm(this.root, { recursive: true, force: true });
+    // A freeze that expired may still be writing its journal here; ENOTEMPTY is then retried.
+    await rm(this.root, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 
   get receiptPath(): string {
@@ -46,14 +47,14 @@ export class CoordinatorRig {
       now: () => performance.now(),
       volumeFree: async () => undefined,
       claimVolume: async () => undefined,
-      observer: deafObserver,
+      observer: silentObserver,
       defaults: { ttlMs: 60_000, timeoutMs: 5_000 },
       ttlMaxMs: 3_600_000,
       ...change,
     });
   }
 
-  /** The next process, after this one has died with whatever was open. */
+  /** The coordinator of the next process, after this one has died with its freeze open. */
   async next(change: Partial<CoordinatorDeps> = {}): Promise<Coordinator> {
     const coordinator = this.coordinator(change);
     await coordinator.load();

@@ -33,7 +33,7 @@ export type PostgresReceipt = Receipt & {
   readonly restore: PostgresRestore;
 };
 
-/** Names the folder of a copy. */
+/** The volume of a copy and PGDATA in it. */
 export interface Copy {
   readonly volume: string;
   readonly pgdata: string;
@@ -168,7 +168,7 @@ export async function freezeBySql(
   return receipt;
 }
 
-/** Puts a receipt and its label into `.quiesce/`, as a freeze does. */
+/** Writes a receipt and its label to `.quiesce/`, as a freeze does. */
 export async function writeReceipt({ volume }: Copy, receipt: PostgresReceipt): Promise<void> {
   const folder = join(volume, '.quiesce');
   await mkdir(folder, { recursive: true });
@@ -179,7 +179,7 @@ export async function writeReceipt({ volume }: Copy, receipt: PostgresReceipt): 
   await writeFile(join(folder, 'receipt.json'), JSON.stringify(receipt));
 }
 
-/** Copies while every process of the server is stopped: atomic. */
+/** Copies while every process of the server is stopped, which makes the copy atomic. */
 export async function atomicCopy(
   source: Pick<Source, 'server' | 'volume'>,
   to: string,
@@ -205,7 +205,7 @@ export async function atomicCopy(
   return copyAt(to);
 }
 
-/** @returns false where the process has ended meanwhile, as a backend or a worker may at any time. */
+/** @returns false where the process has ended in the meantime, as a backend or a worker may at any time */
 function signalled(pid: number, signal: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, signal);
@@ -220,7 +220,7 @@ export async function clone(from: string, to: string): Promise<Copy> {
   return copyAt(to);
 }
 
-/** Starts a server on a copy, uses it, and ends it with -9 or as asked. */
+/** Starts a server on a copy, uses it, and ends it with SIGKILL or as requested. */
 export async function onServer<T>(
   { volume, pgdata }: Copy,
   major: number,
@@ -253,18 +253,18 @@ export async function onServer<T>(
   }
 }
 
-/** Kills the postmaster and its children with -9 and waits until all are gone. */
+/** Kills the postmaster and its children with SIGKILL, and waits until all are gone. */
 export async function killAll(server: EmbeddedPostgres): Promise<void> {
   const postmaster = server.pid;
   const children = (await listProcesses()).filter(({ parent }) => parent === postmaster);
   const ended = server.kill();
-  // On a corrupt copy a backend may loop and never notice that its postmaster is gone; until it ends,
-  // it holds the server's output open.
+  // On a corrupt copy a backend may loop and never notice that its postmaster is gone. Until it ends it
+  // keeps the server's output open.
   for (const { pid } of children) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch {
-      // It ended by itself.
+      // It has already ended.
     }
   }
   await ended;
@@ -277,13 +277,13 @@ export async function killAll(server: EmbeddedPostgres): Promise<void> {
 
 export interface Frozen {
   readonly receipt: PostgresReceipt;
-  /** What had been acknowledged when the freeze was called. */
+  /** The writes acknowledged before the freeze was called. */
   readonly acked: Acked;
   /** The atomic copy, cut during the hold after more writes and a checkpoint. */
   readonly copy: Copy;
 }
 
-/** Load, freeze, more load, a checkpoint, more load, copy. */
+/** Runs a load, freezes, runs more load, makes a checkpoint, runs more load, then copies. */
 export async function frozenUnderLoad(
   source: Source,
   id: string,
@@ -300,7 +300,7 @@ export async function frozenUnderLoad(
     const acked = load.snapshotAcked();
     const receipt = await freezeBySql(source, id, { mode });
     await sleep(400);
-    // So that the checkpoint's segment is a later one than the marker's.
+    // The segment of the checkpoint must be a later one than that of the marker.
     await source.admin.query('SELECT pg_switch_wal()');
     await source.admin.query('CHECKPOINT');
     await sleep(400);
@@ -310,14 +310,14 @@ export async function frozenUnderLoad(
   }
 }
 
-/** The file of the WAL segment that holds the byte at `lsn`. */
+/** The file of the WAL segment that contains the byte at `lsn`. */
 export function segmentOf({ pgdata }: Copy, receipt: PostgresReceipt, lsn: bigint): string {
   const { timeline } = receipt.position;
   const { segmentSize } = receipt.restore.wal;
   return join(pgdata, 'pg_wal', segmentFileName(timeline, lsn / BigInt(segmentSize), segmentSize));
 }
 
-/** Zeroes all WAL from a position on, as if it had never reached the disk. */
+/** Overwrites all WAL from a position on with zeros, as if it had never reached the disk. */
 export async function loseWalFrom(
   copy: Copy,
   receipt: PostgresReceipt,

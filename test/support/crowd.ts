@@ -1,8 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 
-/** What somebody who holds a connection may have sent. */
-export const SITTERS = {
+/** What a client may have sent on a connection that it holds open. */
+export const HELD_OPEN = {
   nothing: '',
   'half a header': 'GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX-Slow: 1',
   'headers of 8 kB': `GET /metrics HTTP/1.1\r\nHost: localhost\r\n${'X-A: aaaaaaaaaaaaaaaaaaaaaaaaaa\r\n'.repeat(90)}`,
@@ -11,10 +11,10 @@ export const SITTERS = {
   'a request that was answered': 'GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n',
 } as const;
 
-/** Connections that are opened and held. */
+/** Many connections that are opened and held open. */
 export class Crowd {
   readonly #sockets: Socket[] = [];
-  /** How many the other side has closed. */
+  /** How many of them the server has closed. */
   closed = 0;
 
   static async of(to: NetConnectOpts, count: number, say = ''): Promise<Crowd> {
@@ -46,7 +46,7 @@ export class Crowd {
   }
 }
 
-/** Files and connections that a process has open. */
+/** The number of files and connections that a process has open. */
 export async function openFiles(pid: number | undefined): Promise<number> {
   return (await readdir(`/proc/${pid}/fd`)).length;
 }

@@ -1,7 +1,7 @@
 import type { FreezeObserver } from '../../src/freeze/runner.ts';
 
-/** For tests in which no metric matters. */
-export const deafObserver: FreezeObserver = {
+/** Ignores all events, for tests that do not look at metrics. */
+export const silentObserver: FreezeObserver = {
   hookRun: () => undefined,
   consistency: () => undefined,
   frozen: () => undefined,

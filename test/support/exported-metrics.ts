@@ -1,6 +1,6 @@
 import { createMetrics } from '../../src/sidecar/metrics.ts';
 
-/** What a sidecar exports once each thing has happened to it. */
+/** The exposition of a sidecar after each event has happened once. */
 export async function metricsOfTheSidecar(): Promise<string> {
   const metrics = createMetrics({ app: 'shop', engine: 'postgres' });
   metrics.hookRun('freeze', 'success', 1);
@@ -12,7 +12,7 @@ export async function metricsOfTheSidecar(): Promise<string> {
   return await metrics.text();
 }
 
-/** The names in what was exported. */
+/** The names of the metrics in an exposition. */
 export function namesOf(text: string): string[] {
   return [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
 }

@@ -41,7 +41,7 @@ export const consistent = (changes: Partial<Receipt> = {}): Receipt =>
     ...changes,
   });
 
-/** A control without a database: it records what it was asked and answers what it was told to. */
+/** A fake control without a database: it records requests and gives the configured answers. */
 export class FakeControl implements Control {
   readonly freezes: FreezeRequest[] = [];
   readonly thaws: ThawRequest[] = [];

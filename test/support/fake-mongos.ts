@@ -8,8 +8,8 @@ const OP_MSG = 2013;
 const HEADER_BYTES = 16;
 
 /**
- * Stands in for a mongos, of which no package has the program: it says of itself in the wire protocol
- * what a mongos says, answers a ping, knows no other command, and keeps the names of all it was asked.
+ * A fake mongos, because no package has the real one. It introduces itself in the wire protocol as a
+ * mongos does, answers a ping, knows no other command, and records the names of all commands.
  */
 export class FakeMongos {
   readonly asked: string[] = [];
@@ -84,7 +84,7 @@ export class FakeMongos {
   }
 }
 
-/** @returns the command, and whether it came as the older kind of message. */
+/** @returns the command, and whether it came as the older type of message */
 function read(message: Buffer): [command: Document, asQuery: boolean] {
   const body = message.subarray(HEADER_BYTES);
   if (message.readInt32LE(12) === OP_MSG) return [BSON.deserialize(body.subarray(5)), false];

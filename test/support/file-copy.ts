@@ -12,23 +12,23 @@ import {
 import { join } from 'node:path';
 
 /**
- * The order in which a file-system backup meets the files of a running server. `A1`: pg_control and
- * WAL first, so that every other file is ahead of them. `A2`: half of the data files, the other half,
- * WAL, pg_control last, so that recovery begins behind what the first half lacks. `random`: a shuffled
- * half, the other half.
+ * The order in which a file-system backup reads the files of a running server. `A1`: pg_control and WAL
+ * first, so that every other file is ahead of them. `A2`: half of the data files, the other half, WAL,
+ * pg_control last, so that recovery starts after the changes that the first half lacks. `random`: a
+ * shuffled half, then the other half.
  */
 export type FileOrder = 'A1' | 'A2' | 'random';
 
 interface FileCopy {
-  /** Whatever makes the server write its pages between the parts of the copy. */
+  /** Makes the server write its pages between the parts of the copy. */
   readonly between: () => Promise<unknown>;
   readonly order?: FileOrder;
   readonly seed?: number;
 }
 
 /**
- * Copies a volume file by file while its server writes, in the worst order. Files that vanish are left
- * out. Deterministic by seed, but for what the server does.
+ * Copies a volume file by file while its server writes, in the worst order. Files that disappear are
+ * left out. Deterministic by seed, except for the server's own writes.
  */
 export async function copyFileByFile(
   from: string,
@@ -70,7 +70,7 @@ function halves<T>(items: readonly T[]): [T[], T[]] {
   return [items.slice(0, half), items.slice(half)];
 }
 
-/** The files below `from`, relative to it; its folders are made in `to`. */
+/** Lists the files below `from`, relative to it, and creates its folders in `to`. */
 async function listInto(from: string, to: string): Promise<string[]> {
   const files: string[] = [];
   const visit = async (path: string): Promise<void> => {

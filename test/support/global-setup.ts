@@ -2,21 +2,21 @@ import { sweepMounts } from '../../src/testbed/volume/btrfs.ts';
 import { sweepBlockVolumes } from './block-volume.ts';
 import { install, onPath, requireInstalled } from './packages.ts';
 
-/** What the tests run beside the databases themselves, by Debian's package. */
+/** Programs that the tests run in addition to the databases, by Debian package. */
 const NEEDED = {
   pgbouncer: 'pgbouncer',
   'mkfs.btrfs': 'btrfs-progs',
   'mkfs.ext4': 'e2fsprogs',
 } as const;
-/** Servers and tools without which tests fail: there is no stand-in for them. */
+/** Servers and tools without which tests fail: they have no stand-in. */
 const SERVERS = {
   'redis-server': 'redis-server',
   'valkey-server': 'valkey-server',
 } as const;
 
 /**
- * Brings the programs the machine lacks from Debian's packages, where this is root and there is
- * apt-get. Otherwise it says the line to run and which stand-in is used: nothing is skipped.
+ * Installs missing programs from Debian packages if it runs as root and apt-get exists. Otherwise it
+ * prints the line to run and which stand-in is used. Nothing is skipped.
  */
 export default async function setup(): Promise<void> {
   await sweepBlockVolumes();

@@ -6,15 +6,15 @@ import { tool } from '../../src/testbed/os.ts';
 
 const SIZE_BYTES = 32 * 2 ** 20;
 
-/** Volumes that hang, for the moment this process ends without having woken them. */
+/** Volumes that hang now: they must be woken when this process ends. */
 const hanging = new Set<string>();
 process.on('exit', () => {
   for (const point of hanging) spawnSync('fsfreeze', ['--unfreeze', point]);
 });
 
 /**
- * A real file system whose writes hang on command, as those of a network volume that is gone do: no
- * call that writes returns, none can be interrupted. Needs root.
+ * A real file system whose writes hang on command, like those of a lost network volume: no write returns,
+ * and none can be interrupted. Needs root.
  */
 export class HangingVolume {
   readonly path: string;
@@ -23,7 +23,7 @@ export class HangingVolume {
     this.path = path;
   }
 
-  /** Makes an ext4 on `image` and mounts it on `path`, a folder that is made. */
+  /** Creates an ext4 file system in `image` and mounts it on the new folder `path`. */
   static async mount(image: string, path: string): Promise<HangingVolume> {
     if (process.getuid?.() !== 0) throw new Error('run as root: a volume that hangs is mounted');
     await writeFile(image, '', { mode: 0o600 });
@@ -36,7 +36,7 @@ export class HangingVolume {
   }
 
   async hang(): Promise<void> {
-    // Of a folder where nothing is mounted the whole root would be frozen.
+    // If nothing is mounted on the folder, fsfreeze would freeze the whole root file system.
     if (!(await mountPoints()).includes(this.path)) throw new Error(`${this.path} is not mounted`);
     hanging.add(this.path);
     await tool('fsfreeze', '--freeze', this.path);
@@ -54,8 +54,8 @@ export class HangingVolume {
 }
 
 /**
- * Covers a folder with a file system whose server never says a word, as a network volume that is gone:
- * every call on it waits, a read as well. What is returned uncovers the folder, and calls that wait fail.
+ * Mounts a file system whose server never answers over a folder, like a lost network volume: every call
+ * on it waits, reads included. The function returned unmounts it, and the waiting calls fail.
  */
 export async function silence(dir: string): Promise<() => Promise<void>> {
   const device = await open('/dev/fuse', 'r+');

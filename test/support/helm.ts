@@ -10,10 +10,10 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 export const CHART = join(repository, 'charts/quiesce');
 
-/** Long enough for the one time that helm is built on a busy machine. */
+/** Long enough to build helm once on a busy machine. */
 export const BUILD_TIMEOUT_MS = 60 * 60_000;
 
-/** A rendered object, or one to be applied. */
+/** A Kubernetes object: a rendered one, or one to apply. */
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
@@ -33,24 +33,24 @@ export interface Output {
 }
 
 export interface Helm {
-  /** Runs until it ends, whatever its exit code. */
+  /** Runs helm to its end, with any exit code. */
   run(...args: string[]): Promise<Output>;
   /**
-   * What `helm template` renders, tests included.
-   * @throws Error with helm's own words where it refuses.
+   * Renders with `helm template`, tests included.
+   * @throws Error with helm's message where it refuses
    */
   template(...args: string[]): Promise<Manifest[]>;
 }
 
 export interface ChartTools {
   readonly helm: Helm;
-  /** A folder with the definitions of PodMonitor, Certificate and their like. */
+  /** A folder with the definitions of PodMonitor, Certificate and similar resources. */
   readonly crds: string;
 }
 
 let tools: Promise<ChartTools> | undefined;
 
-/** The real helm; built where it is missing (`scripts/chart-tools.mjs`), once, also by several workers. */
+/** The real helm. `scripts/chart-tools.mjs` builds it once if it is missing, even if several workers ask. */
 export async function realHelm(): Promise<Helm> {
   return (await chartTools()).helm;
 }
@@ -86,8 +86,8 @@ function helmAt(program: string): Helm {
 }
 
 /**
- * What helm printed, read as strictly as Argo CD and kustomize do.
- * @throws Error where it is no YAML or has a key twice
+ * Parses helm's output as strictly as Argo CD and kustomize do.
+ * @throws Error where it is not YAML or has a key twice
  */
 export function manifestsOf(text: string): Manifest[] {
   return parseAllDocuments(text, { uniqueKeys: true }).flatMap((document) => {

@@ -9,7 +9,7 @@ import { built } from './built.ts';
 import { makeCertificates } from './certificates.ts';
 import { freePort } from './webhook.ts';
 
-/** From the root of the checkout, where tests and benchmarks run. */
+/** Relative to the root of the checkout, where tests and benchmarks run. */
 const BUILD = resolve('scripts/kubernetes.mjs');
 const ADMIN = 'admin-token';
 
@@ -23,17 +23,17 @@ export interface Answer<T> {
 /** A real control plane: etcd, kube-apiserver and the StatefulSet controller. No nodes. */
 export interface ControlPlane {
   readonly url: string;
-  /** Asks as an administrator. */
+  /** Sends a request as an administrator. */
   call<T = Record<string, unknown>>(
     method: string,
     path: string,
     body?: unknown,
   ): Promise<Answer<T>>;
-  /** The same, and throws for anything but success. */
+  /** The same; throws on anything but success. */
   must<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T>;
-  /** A namespace with its default service account. */
+  /** Creates a namespace and waits for its default service account. */
   namespace(name: string, labels?: Record<string, string>): Promise<void>;
-  /** A kubeconfig for a user whose name is its token, without any right of its own. */
+  /** A kubeconfig for a user whose name is its token. The user has no rights. */
   kubeconfig(user: 'webhook' | 'nobody'): Promise<string>;
   stop(): Promise<void>;
 }
@@ -136,7 +136,7 @@ class Program {
     });
   }
 
-  /** Its last words, where it has ended. */
+  /** The end of its output, if it has ended. */
   get failure(): string | undefined {
     const { exitCode, signalCode } = this.#child;
     return exitCode === null && signalCode === null ? undefined : `${this.#name}: ${this.#log}`;
@@ -165,7 +165,7 @@ function client(port: number, ca: string): Pick<ControlPlane, 'call' | 'must'> {
     new Promise((resolve, reject) => {
       const headers: Record<string, string> = { authorization: `Bearer ${ADMIN}` };
       const sentBody = body === undefined ? '' : JSON.stringify(body);
-      // Without it a DELETE sends its body unframed.
+      // Without this header a DELETE sends its body unframed.
       headers['content-length'] = String(Buffer.byteLength(sentBody));
       if (body !== undefined) {
         headers['content-type'] =

@@ -1,10 +1,10 @@
 import { initialLease, reduce } from '../../src/freeze/lease.ts';
 import type { Command, LeaseEvent, LeaseState, Reply } from '../../src/freeze/lease-types.ts';
 
-/** An event, and the monotonic millisecond at which it comes. */
+/** An event, and the monotonic millisecond at which it happens. */
 export type LeaseStep = readonly [at: number, event: LeaseEvent];
 
-/** Where these events lead to from a new lease, and what came of the last of them. */
+/** The state after these events, starting with a new lease, and the command and reply of the last one. */
 export function leaseAfter(...steps: readonly LeaseStep[]): {
   state: LeaseState;
   last: Command | undefined;

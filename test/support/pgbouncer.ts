@@ -13,8 +13,8 @@ export interface Pooler {
 }
 
 /**
- * A real PgBouncer in front of a server; everybody may in. Where it is not installed and may not be,
- * a stand-in that does the one thing every pooler does, and says so.
+ * A real PgBouncer in front of a server, which accepts every client. If it cannot be installed, a
+ * stand-in that reports its own process id, as every pooler does; it says that it is one.
  */
 export async function startPgBouncer(
   dir: string,
@@ -73,7 +73,7 @@ async function find(): Promise<string | undefined> {
   return undefined;
 }
 
-/** A proxy that announces a process id of its own, as a pooler does: not PgBouncer. */
+/** A proxy that reports its own process id, as a pooler does. It is not PgBouncer. */
 async function standIn(server: { readonly host: string; readonly port: number }): Promise<Pooler> {
   process.stderr.write(
     'PgBouncer is not installed: a stand-in that announces another process id is used instead.\n',

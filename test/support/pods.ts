@@ -6,7 +6,7 @@ import type { Operation } from '../../src/cluster/objects/json-patch.ts';
 import { keysOf } from '../../src/cluster/objects/json-patch.ts';
 import type { Pod } from '../../src/cluster/objects/pod.ts';
 
-/** Pods that people really run; each file names its source. */
+/** Pods that people really run; each file states its source. */
 export const GOLDEN = resolve('test/golden/inject');
 
 export const CONFIG: InjectConfig = { ...INJECT_DEFAULTS, image: 'registry.example/quiesce:1.0.0' };
@@ -20,7 +20,7 @@ export function goldenPod(name: string): Pod {
   return parse(readFileSync(join(GOLDEN, `${name}.yaml`), 'utf8'), { version: '1.1' }) as Pod;
 }
 
-/** A pod of the official PostgreSQL image, with what a test wants changed. */
+/** A pod of the official PostgreSQL image, with the changes of a test. */
 export function postgresPod(change: {
   labels?: Record<string, string>;
   annotations?: Record<string, string>;
@@ -56,7 +56,7 @@ export function postgresPod(change: {
   };
 }
 
-/** Applies a JSON Patch as RFC 6902 says, and refuses what an API server refuses. */
+/** Applies a JSON Patch by RFC 6902, and refuses what an API server refuses. */
 export function applyPatch(document: unknown, patch: readonly Operation[]): unknown {
   const result = structuredClone(document) as Record<string, unknown>;
   for (const operation of patch) {

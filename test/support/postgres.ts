@@ -7,7 +7,7 @@ import { makeTempDir } from './temp-dir.ts';
 
 export { makeTempDir } from './temp-dir.ts';
 
-/** The versions a test runs on: two by default, all with QUIESCE_TEST_MATRIX=all. */
+/** The major versions that tests run on: two by default, all with QUIESCE_TEST_MATRIX=all. */
 export const MAJORS =
   process.env['QUIESCE_TEST_MATRIX'] === 'all' ? [13, 14, 15, 16, 17, 18] : [13, 17];
 
@@ -19,7 +19,7 @@ export interface TestServerOptions {
   /** Run roles/postgres.sql and give the role a password; default true. */
   readonly role?: boolean;
   readonly initdbArgs?: readonly string[];
-  /** Lines put before those of pg_hba.conf. */
+  /** Lines inserted at the top of pg_hba.conf. */
   readonly hba?: readonly string[];
   /** Called with PGDATA after initdb, before the first start. */
   readonly beforeStart?: (dataDir: string, server: EmbeddedPostgres) => Promise<void>;
@@ -33,13 +33,13 @@ export interface TestServer {
   readonly admin: Client;
   /** libpq's environment of the least-privileged role, over TCP. */
   readonly roleEnv: Record<string, string>;
-  /** The same over the Unix socket. */
+  /** As `roleEnv`, over the Unix socket. */
   readonly socketEnv: Record<string, string>;
   readonly dir: string;
   readonly dataDir: string;
-  /** A new connection as the superuser; ended by `stop`. */
+  /** Opens a new connection as the superuser; `stop` closes it. */
   connect(database?: string): Promise<Client>;
-  /** Connects `admin` anew after a restart of the server. */
+  /** Reconnects `admin` after a restart of the server. */
   reconnect(): Promise<Client>;
   stop(): Promise<void>;
 }
@@ -48,7 +48,7 @@ export async function roleSql(): Promise<string> {
   return await readFile(roleSqlPath(), 'utf8');
 }
 
-/** Starts a real PostgreSQL in a folder of its own; `stop` removes everything. */
+/** Starts a real PostgreSQL in its own folder; `stop` removes everything. */
 export async function startServer(options: TestServerOptions): Promise<TestServer> {
   const { major, settings = {}, role = true, initdbArgs = [], hba = [], beforeStart } = options;
   const dir = await makeTempDir();

@@ -7,14 +7,14 @@ import type { RedisServer } from '../../src/testbed/redis/server.ts';
 export { missingOn, RedisLoad } from '../../src/testbed/redis/load.ts';
 export { RedisServer, type RedisServerOptions } from '../../src/testbed/redis/server.ts';
 
-/** Further servers that QUIESCE_TEST_REDIS_SERVERS names: paths, separated by colons. */
+/** Additional servers from QUIESCE_TEST_REDIS_SERVERS: paths, separated by colons. */
 export const FURTHER_SERVERS: readonly string[] =
   process.env['QUIESCE_TEST_REDIS_SERVERS']?.split(':').filter((path) => path !== '') ?? [];
 
-/** The servers tests run on: those of the distribution, and the further ones. */
+/** The servers that tests run on: those of the distribution, and the additional ones. */
 export const SERVERS: readonly string[] = ['redis-server', 'valkey-server', ...FURTHER_SERVERS];
 
-/** Ways of a server to keep its data, as lines of its configuration. */
+/** Ways of a server to persist its data, as lines of its configuration. */
 export const POLICIES = {
   'AOF everysec': ['appendonly yes', 'appendfsync everysec', 'save ""'],
   'AOF always': ['appendonly yes', 'appendfsync always', 'save ""'],
@@ -33,10 +33,10 @@ export async function aclLine(): Promise<string> {
   return (line ?? '').replace('<password>', USER.password);
 }
 
-/** One write by a client of its own: resolves when it is acknowledged. */
+/** One write by a separate client. Resolves when it is acknowledged. */
 export async function writeOnce(server: RedisServer): Promise<void> {
   const client = server.connect();
-  // On one connection: it is not sent again on another.
+  // Without retries: the write is never sent again on another connection.
   client.options.retryStrategy = () => null;
   try {
     await client.incr('app');
@@ -46,8 +46,8 @@ export async function writeOnce(server: RedisServer): Promise<void> {
 }
 
 /**
- * Tells of a pause of clients, one sentence. Older servers do not tell of it: there a write that waits
- * does.
+ * Reports a pause of clients in one sentence. Older servers do not report it; there a waiting write shows
+ * it.
  */
 export async function pauseOf(server: RedisServer): Promise<readonly string[]> {
   const paused = await server.info('paused_actions');
@@ -63,19 +63,19 @@ export async function sessionsOf(server: RedisServer): Promise<number> {
   return list.split('\n').filter((line) => line.includes(` user=${USER.name} `)).length;
 }
 
-/** Ends them. @returns how many there were. */
+/** Closes the connections of the least-privileged user. @returns how many there were */
 export async function cutSessionsOf(server: RedisServer): Promise<number> {
   return Number(await server.admin.call('CLIENT', 'KILL', 'USER', USER.name));
 }
 
-/** Removed with everything in it by the function returned. */
+/** Makes a temporary folder; `remove` deletes it with everything in it. */
 export async function redisFolder(): Promise<{ dir: string; remove: () => Promise<void> }> {
   const dir = await mkdtemp(join(tmpdir(), 'quiesce-redis-'));
   await chmod(dir, 0o755);
   return { dir, remove: () => rm(dir, { recursive: true, force: true }) };
 }
 
-/** Settings that a freeze may change, or that decide what a copy is worth. */
+/** Settings that a freeze may change, or that affect what a copy contains. */
 const WATCHED = [
   'appendfsync',
   'auto-aof-rewrite-percentage',
@@ -90,7 +90,7 @@ export async function settingsOf(server: RedisServer): Promise<ReadonlyMap<strin
   return found;
 }
 
-/** @returns what is not as it was, one sentence each. */
+/** @returns the differences, one sentence each */
 export async function changedSince(
   server: RedisServer,
   before: ReadonlyMap<string, string>,

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 
-/** A port of its own that leads to a server on 127.0.0.1, and whose connections can be reset. */
+/** Forwards a port to a server on 127.0.0.1. Its connections can be reset. */
 export class Relay {
   readonly #to: () => number;
   readonly #sockets = new Set<Socket>();
@@ -12,14 +12,14 @@ export class Relay {
     this.#to = to;
   }
 
-  /** @param to the server's port, asked at each connection. */
+  /** @param to returns the server's port; called for each connection */
   static async to(to: () => number): Promise<Relay> {
     const relay = new Relay(to);
     await relay.open();
     return relay;
   }
 
-  /** Listens, on the port it had before. */
+  /** Listens; after `close`, on the same port as before. */
   async open(): Promise<void> {
     if (this.#server) return;
     const server = createServer((near) => this.#accept(near));
@@ -29,13 +29,13 @@ export class Relay {
     this.port = (server.address() as { port: number }).port;
   }
 
-  /** Resets all connections; new ones are taken. */
+  /** Resets all connections, and still accepts new ones. */
   reset(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
     this.#sockets.clear();
   }
 
-  /** As the port of a server that is gone: connections are reset, new ones refused. */
+  /** Behaves as the port of a stopped server: resets connections and refuses new ones. */
   async close(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;

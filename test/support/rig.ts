@@ -12,15 +12,15 @@ export interface RigOptions {
   readonly settings?: Readonly<Record<string, string>>;
   readonly initdbArgs?: readonly string[];
   readonly load?: Partial<LoadOptions>;
-  /** Default: the best there is. */
+  /** Default: the best kind available. */
   readonly volume?: (dir: string, postmaster: () => number | undefined) => Promise<Volume>;
   /** Settings of the sidecar. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
 /**
- * The main job on real parts: a server on a volume that can be copied atomically, a writer load, and
- * a sidecar that connects as the least-privileged role.
+ * A real server on a volume that can be copied atomically, with a writer load and a sidecar that connects
+ * as the least-privileged role.
  */
 export class Rig extends ServerRig {
   readonly volume: Volume;
@@ -36,7 +36,7 @@ export class Rig extends ServerRig {
     this.volume = volume;
   }
 
-  /** Everything is up; the load and the sidecar are started by the test. */
+  /** Resolves when the server runs. The test starts the load and the sidecar. */
   static async make(options: RigOptions): Promise<Rig> {
     const { volume: make = (dir, postmaster) => makeVolume(dir, { postmaster }) } = options;
     const dir = await makeTempDir();

@@ -11,7 +11,7 @@ const run = promisify(execFile);
 
 const VERSION = '4.32.5';
 
-/** Into a folder of its own: neither venv nor root is needed for that, and no Python is changed. */
+/** Installs into a separate folder, which needs neither venv nor root and changes no Python installation. */
 async function install(): Promise<string> {
   const { stdout } = await run('python3', [
     '-c',
@@ -25,7 +25,7 @@ async function install(): Promise<string> {
   try {
     const what = ['--quiet', '--disable-pip-version-check', '--target', own];
     await run('python3', ['-m', 'pip', 'install', ...what, `schemathesis==${VERSION}`]);
-    // Somebody else may have been quicker; one folder is as good as the other.
+    // Another worker may have been faster; both folders are the same.
     await rename(own, folder).catch((error: unknown) => {
       if (!existsSync(folder)) throw error;
     });
@@ -40,7 +40,7 @@ export interface Outcome {
   readonly output: string;
 }
 
-/** Runs `schemathesis run` with the same requests each time, and tells what it printed. */
+/** Runs `schemathesis run` with the same requests each time. @returns its exit code and output */
 export async function schemathesis(
   args: readonly string[],
   config: string,

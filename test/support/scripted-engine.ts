@@ -11,22 +11,22 @@ import type {
 const server: Probe = { version: '1.0', role: 'primary', identity: { systemIdentifier: '42' } };
 
 /**
- * A fake engine: no database, but steps that wait, fail and break on command, to bring the
- * coordinator into states that a real server reaches too rarely. The real engines have the
- * conformance and integration tests.
+ * A fake engine without a database. Its steps wait, fail and break on command, to bring the coordinator
+ * into states that a real server reaches too rarely. The conformance and integration tests cover the real
+ * engines.
  */
 export class ScriptedEngine implements Engine {
   name = 'scripted';
   readonly capabilities = { blocksWrites: false, copies: ['snapshot'] } as const;
-  /** What happened, in order: `prepare`, `hold`, `check`, `release`, `recover`. */
+  /** The calls in order: `prepare`, `hold`, `check`, `release`, `recover`. */
   readonly calls: string[] = [];
-  /** Run at each step, may wait or throw. `ignoresAbort` plays a server that cannot be interrupted. */
+  /** Called at each step; may wait or throw. One that ignores the signal is a server that cannot be interrupted. */
   onPrepare: (signal: AbortSignal) => Promise<void> = async () => undefined;
   onHold: (signal: AbortSignal, context: FreezeContext) => Promise<void> = async () => undefined;
   onCheck: () => Promise<readonly Breach[]> = async () => [];
   onRelease: () => Promise<void> = async () => undefined;
   onRecover: (journal: JsonObject | null) => Promise<void> = async () => undefined;
-  /** How many holds are in place. */
+  /** The number of holds in place. */
   held = 0;
   #lost = new AbortController();
 

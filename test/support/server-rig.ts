@@ -6,7 +6,7 @@ import { ROLE_PASSWORD, roleSql } from './postgres.ts';
 import { query, roleEnv } from './superuser.ts';
 import { TestSidecar } from './sidecar.ts';
 
-/** A server with a writer load and a sidecar, the servers started on copies of it, and the end of all. */
+/** A server with a writer load and a sidecar, and the servers started on its copies. Stops all of them at the end. */
 export abstract class ServerRig {
   readonly dir: string;
   readonly server: EmbeddedPostgres;
@@ -27,7 +27,7 @@ export abstract class ServerRig {
     this.sidecar = new TestSidecar(join(dir, 'q'), { ...roleEnv(server), ...env });
   }
 
-  /** Runs `begin`, which starts what the rig consists of; where that fails nothing is left. */
+  /** Runs `begin`, which starts the rig. If it fails, everything is undone. */
   protected async started(begin: () => Promise<void>): Promise<this> {
     this.defer(() => this.server.stop('immediate'));
     this.defer(() => this.load.stop());
@@ -51,7 +51,7 @@ export abstract class ServerRig {
     await this.load.prepare();
   }
 
-  /** What is undone at the end, last first. */
+  /** Steps to undo at the end, in reverse order. */
   defer(undo: () => Promise<unknown>): void {
     this.#undo.unshift(undo);
   }
@@ -60,18 +60,18 @@ export abstract class ServerRig {
     for (const undo of this.#undo.splice(0)) await undo().catch(() => undefined);
   }
 
-  /** One statement (or script) as the superuser. */
+  /** Runs a statement or a script as the superuser. */
   sql<T extends object = Record<string, unknown>>(text: string): Promise<T[]> {
     return query<T>(this.server, text);
   }
 
-  /** Another one each time, for names in `dir`. */
+  /** A different number on each call, for names in `dir`. */
   protected next(): number {
     this.#count += 1;
     return this.#count;
   }
 
-  /** A second server on a copy. Not started. */
+  /** A second server on a copy; not started. */
   async serverOn(copy: string): Promise<EmbeddedPostgres> {
     const server = await EmbeddedPostgres.at({
       major: this.server.options.major,
@@ -83,7 +83,7 @@ export abstract class ServerRig {
     return server;
   }
 
-  /** A sidecar beside a copy, with state of its own. Not started. */
+  /** A sidecar for a copy, with its own state; not started. */
   async sidecarOn(
     copy: string,
     server: EmbeddedPostgres,

@@ -12,13 +12,13 @@ const RUNS = 'the sidecar runs';
 
 export interface Reply {
   readonly status: number;
-  // oxlint-disable-next-line typescript/no-explicit-any -- tests look into answers of any shape
+  // oxlint-disable-next-line typescript/no-explicit-any -- tests read answers of any shape
   readonly body: any;
 }
 
 /**
- * A real `quiesce sidecar` of the built command, in a folder of its own, that can be killed and
- * started again on the same state.
+ * A real `quiesce sidecar` of the built command, in its own folder. It can be killed and restarted on
+ * the same state.
  */
 export class TestSidecar {
   readonly dir: string;
@@ -30,7 +30,7 @@ export class TestSidecar {
   #child: ChildProcess | undefined;
   readonly #user: { readonly uid: number; readonly gid: number } | undefined;
 
-  /** @param user whom it runs as; default: who this is. */
+  /** @param user the user it runs as; default: that of this process */
   constructor(
     dir: string,
     env: Readonly<Record<string, string>>,
@@ -64,7 +64,7 @@ export class TestSidecar {
       try {
         return await this.#start(until);
       } catch (error) {
-        // A port that was free a moment ago may have been taken meanwhile.
+        // Another process may have taken a port that was free a moment ago.
         const [, taken] = /:(\d+) \(EADDRINUSE\)/.exec(this.output.slice(before)) ?? [];
         const chosen = [this.controlPort, this.metricsPort].includes(Number(taken));
         if (!chosen || attempt === START_ATTEMPTS) throw error;
@@ -109,7 +109,7 @@ export class TestSidecar {
     }
   }
 
-  /** Runs it to its end, for starts that must fail. */
+  /** Runs it until it ends, for starts that must fail. */
   async refuse(): Promise<Finished> {
     const addresses = { QUIESCE_CONTROL_ADDR: 'off', QUIESCE_METRICS_ADDR: 'off' };
     return await runCli(['sidecar'], { ...addresses, ...this.env }, AbortSignal.timeout(10_000));
@@ -131,7 +131,7 @@ export class TestSidecar {
     return runCli(args, { QUIESCE_SOCKET: this.socket });
   }
 
-  /** One request over the control socket, or over loopback TCP. */
+  /** Sends one request over the control socket, or over loopback TCP. */
   async api(
     method: string,
     path: string,

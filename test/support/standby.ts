@@ -16,7 +16,7 @@ export interface Standby {
   readonly sidecar: TestSidecar;
 }
 
-/** A streaming standby of the rig's server on a volume of its own, with a sidecar beside it. */
+/** A streaming standby of the rig's server on its own volume, with a sidecar. */
 export async function makeStandby(
   rig: Rig,
   env: Readonly<Record<string, string>> = {},

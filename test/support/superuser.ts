@@ -21,7 +21,7 @@ export async function query<T extends object>(
   });
 }
 
-/** Every acknowledged transaction, no gap, sums, payloads; then amcheck, a write and a VACUUM. */
+/** Checks that every acknowledged transaction is there without a gap, sums and payloads; then amcheck, a write and a VACUUM. */
 export async function examine(
   server: EmbeddedPostgres,
   acked: Acked,

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** What kube-proxy is to a Service: new connections go round the endpoints that take them. */
+/** Does for its port what kube-proxy does for a Service: spreads new connections over the available endpoints. */
 export class Balancer {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();

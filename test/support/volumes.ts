@@ -31,10 +31,9 @@ interface Options {
 export type Cuts = Partial<Record<VolumeName, string>>;
 
 /**
- * A server whose parts lie on volumes of their own (btrfs subvolumes, each with its own device number
- * and its own atomic snapshot), a writer load, and a sidecar with `copy: volumes`. Without root or btrfs
- * the stand-in is folders, the one of WAL on the file system of /dev/shm, copied while the server's
- * processes are stopped.
+ * A server whose parts are on separate volumes (btrfs subvolumes, each with its own device number and
+ * atomic snapshot), a writer load, and a sidecar with `copy: volumes`. Without root or btrfs the stand-in
+ * is folders, with WAL on the file system of /dev/shm, copied while the server's processes are stopped.
  */
 export class VolumesRig extends ServerRig {
   /** Where each volume is mounted. */
@@ -103,7 +102,7 @@ export class VolumesRig extends ServerRig {
     return join(dirname(this.paths[name]), `copy-${this.next()}-${name}`);
   }
 
-  /** Cuts one volume, atomically. @returns where the copy lies. */
+  /** Copies one volume atomically. @returns the path of the copy */
   async cut(name: VolumeName): Promise<string> {
     const path = this.#place(name);
     if (this.#btrfs) await run('btrfs', ['subvolume', 'snapshot', this.paths[name], path]);
@@ -111,7 +110,7 @@ export class VolumesRig extends ServerRig {
     return path;
   }
 
-  /** The same copy once more, to be tried in another way. */
+  /** Duplicates a copy, to restore it in another way. */
   async again(cuts: Cuts): Promise<Cuts> {
     const copies: Cuts = {};
     for (const [name, from] of Object.entries(cuts) as [VolumeName, string][]) {
@@ -123,7 +122,7 @@ export class VolumesRig extends ServerRig {
     return copies;
   }
 
-  /** Mounts the copies beside each other, as on another machine: links lead to the copies. */
+  /** Puts the copies together as on another machine: links lead to the copies. */
   async link({ data = '', wal, ts }: Cuts): Promise<string> {
     const pgdata = join(data, 'pgdata');
     if (wal !== undefined) await relink(join(pgdata, 'pg_wal'), join(wal, 'pg_wal'));
@@ -135,7 +134,7 @@ export class VolumesRig extends ServerRig {
     return data;
   }
 
-  /** The receipt in a file, as a person keeps it. */
+  /** Writes the receipt to a file, as a user keeps it. */
   async keep(text: string): Promise<string> {
     const path = join(this.dir, `receipt-${this.next()}.json`);
     await writeFile(path, text);

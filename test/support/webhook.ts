@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import { createServer } from 'node:net';
 import { resolve } from 'node:path';
 
-/** From the root of the checkout, where tests and benchmarks run. */
+/** Relative to the root of the checkout, where tests and benchmarks run. */
 const CLI = resolve('dist/cli.js');
 
 export interface RunningWebhook {
@@ -13,13 +13,13 @@ export interface RunningWebhook {
   readonly process: ChildProcess;
   /** Everything it has logged so far. */
   log(): string;
-  /** Polls /readyz until it says what is expected. */
+  /** Polls /readyz until it has the expected answer. */
   ready(expected?: boolean): Promise<void>;
   metrics(): Promise<string>;
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** `quiesce webhook` as it is shipped, on free ports. */
+/** Starts `quiesce webhook` as shipped, on free ports. */
 export async function startWebhook(
   flags: readonly string[],
   env: Readonly<Record<string, string>> = {},
@@ -87,11 +87,11 @@ export async function freePort(): Promise<number> {
 export interface Posted {
   readonly status: number;
   readonly body: string;
-  /** SHA-256 of the certificate that was shown. */
+  /** SHA-256 of the server's certificate. */
   readonly fingerprint: string;
 }
 
-/** One request on a connection of its own, with the certificate verified. */
+/** Sends one request on a new connection, and verifies the certificate. */
 export function post(
   port: number,
   ca: string,

@@ -16,13 +16,13 @@ import {
 import type { Copy, Database, DatabaseOptions, RestoreOptions, Restored, Wire } from '../engine.ts';
 import { prepare } from '../copies.ts';
 
-/** Which server is frozen. */
+/** The server that is frozen. */
 export type Member = 'alone' | 'primary' | 'secondary';
 
 const WRITE_WITHIN_MS = 5_000;
 const START_ATTEMPTS = 20;
 
-/** Commands by their names in BSON: a text that ends with a zero byte. */
+/** Commands by their names in BSON: text that ends with a zero byte. */
 const wire: Wire = {
   steps: [
     ['fsyncUnlock\0', 'unlock asked', 'unlocked'],
@@ -43,7 +43,7 @@ interface Running {
   readonly load: MongoLoad;
 }
 
-/** Its data lies in `db` on the volume, and copies are of one moment. */
+/** The data is in `db` on the volume, and copies are atomic. */
 export class MongoDatabase implements Database {
   readonly wire = wire;
   readonly #options: DatabaseOptions;
@@ -56,7 +56,7 @@ export class MongoDatabase implements Database {
     this.#running = running;
   }
 
-  /** The port has to be known from the beginning, so the server is running when this resolves. */
+  /** The port must be known from the start, so the server runs when this resolves. */
   static async make(options: DatabaseOptions, member: Member): Promise<MongoDatabase> {
     const dbPath = join(options.volume.path, 'db');
     const set = member === 'alone' ? undefined : await startSet(options.dir, dbPath, member);
@@ -112,7 +112,7 @@ export class MongoDatabase implements Database {
     return server.exited === undefined ? server.pid : undefined;
   }
 
-  /** One start at a time: several faults may want it back. */
+  /** Starts the server once at a time: several faults may restart it. */
   serve(): Promise<void> {
     this.#serving ??= this.#serve().finally(() => {
       this.#serving = undefined;
@@ -129,7 +129,7 @@ export class MongoDatabase implements Database {
         await server.start();
         break;
       } catch (error) {
-        // A full volume has no room for its start either.
+        // On a full volume the server cannot start either.
         if (attempt === START_ATTEMPTS) throw error;
         await sleep(200);
       }
@@ -141,7 +141,7 @@ export class MongoDatabase implements Database {
     await this.#compare(acked);
   }
 
-  /** What was acknowledged before a server died is there after its start. */
+  /** Checks that writes acknowledged before a server died are there after its start. */
   async #compare(acked: Acked): Promise<void> {
     const { client } = this.#running;
     for (const [index, count] of acked.entries()) {
@@ -155,7 +155,7 @@ export class MongoDatabase implements Database {
     const { server } = this.#running;
     switch (kind) {
       case 'foreign-unlock':
-        // Where locks of others are beside it, it is still locked.
+        // Other clients may hold locks as well: then the server is still locked.
         return await server.admin({ fsyncUnlock: 1 }).then(
           (answer) => answer['lockCount'] === 0,
           () => false,
@@ -164,7 +164,7 @@ export class MongoDatabase implements Database {
         const locked = await server.admin({ fsync: 1, lock: true }).catch(() => undefined);
         if (!locked) return false;
         await sleep(lastsMs);
-        // With its server it is gone.
+        // The lock ended with its server.
         await server.admin({ fsyncUnlock: 1 }).catch(() => undefined);
         return true;
       }

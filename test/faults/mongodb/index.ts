@@ -3,7 +3,7 @@ import { MongoDatabase, type Member } from './database.ts';
 
 const SERVER_ENDS = ['kill-server', 'stop-server'];
 
-/** A server alone: one volume, cut atomically while the server is locked. */
+/** A standalone server: one volume, copied atomically while the server is locked. */
 const alone: FaultMode = {
   freezeSteps: ['lock asked', 'locked', 'count asked', 'counted'],
   thawSteps: ['unlock asked', 'unlocked'],
@@ -17,7 +17,7 @@ const alone: FaultMode = {
   make: (options) => MongoDatabase.make(options, 'alone'),
 };
 
-/** A member of a set of three; the first is the only one that is ever elected. */
+/** A member of a set of three; only the first one is ever elected. */
 function member(which: Member, mode: Partial<FaultMode>): FaultMode {
   return { ...alone, ...mode, make: (options) => MongoDatabase.make(options, which) };
 }
@@ -28,7 +28,7 @@ const primary = member('primary', {
   stallsWriters: [...alone.stallsWriters, 'step-down'],
 });
 
-/** Writers go on, on the two others: nothing that hits this member may stop them. */
+/** Writers continue on the two others: no fault of this member may stop them. */
 const secondary = member('secondary', {
   blocksWriters: false,
   stallsWriters: [],

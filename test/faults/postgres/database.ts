@@ -15,7 +15,7 @@ import { wire } from './wire.ts';
 
 const SERVED_WITHIN_MS = 60_000;
 
-/** What is known to be committed, and how far the WAL reached then where that is asked. */
+/** The transactions known to be committed and, if requested, the end of the WAL at that moment. */
 export interface Committed {
   readonly acked: Acked;
   readonly lsn?: string;
@@ -27,7 +27,7 @@ export const SETTINGS = {
   checkpoint_timeout: '30s',
 } as const;
 
-/** What all ways to freeze PostgreSQL have in common; the rest is how a copy is made and restored. */
+/** The part common to all ways to freeze PostgreSQL. Subclasses make and restore the copies. */
 export abstract class PostgresDatabase implements Database {
   readonly wire = wire;
   /** The server that is frozen, its PGDATA in `pgdata` on the volume. */
@@ -82,7 +82,7 @@ export abstract class PostgresDatabase implements Database {
     await this.#load.start();
   }
 
-  /** What else has to run before writers do. */
+  /** Starts whatever must run before the writers. */
   protected follow(): Promise<void> {
     return Promise.resolve();
   }
@@ -127,7 +127,7 @@ export abstract class PostgresDatabase implements Database {
 
   async #serve(): Promise<void> {
     const { server } = this;
-    // A killed server's children end when they come to notice, and keep its memory until then.
+    // The children of a killed server end when they notice it, and keep its shared memory until then.
     const deadline = performance.now() + SERVED_WITHIN_MS;
     while ((await this.#postmaster()) !== server.pid || !server.pid) {
       try {
@@ -165,7 +165,7 @@ export abstract class PostgresDatabase implements Database {
     const kept = this.keeps(ended) ? 1 : 0;
     if (!row || row.slots > kept) found.push(`${row?.slots} replication slots`);
     if (!row || row.busy > kept) found.push(`${row?.busy} sessions that are not idle`);
-    // The monitor of the sidecar may be looking just now.
+    // The monitor of the sidecar may be connected at this moment.
     if (!row || row.sessions > 1 + kept) found.push(`${row?.sessions} sessions`);
     if (!row || row.open) found.push('a backup that is open');
     for (const name of ['backup_label', 'tablespace_map']) {
@@ -174,12 +174,12 @@ export abstract class PostgresDatabase implements Database {
     return found;
   }
 
-  /** Something of a freeze that ended well is meant to stay for a while: a session and its slot. */
+  /** Whether a successful freeze intentionally keeps a session and its slot for a while. */
   protected keeps(_ended: readonly Receipt[]): boolean {
     return false;
   }
 
-  /** The adversary: every page in memory goes to disk. Gives up where the server does not answer. */
+  /** The adversary: writes every page in memory to disk. Gives up if the server does not answer. */
   protected async flush(...servers: readonly EmbeddedPostgres[]): Promise<void> {
     const flushed = servers.map((server) => query(server, 'CHECKPOINT').catch(() => undefined));
     await Promise.race([Promise.all(flushed), sleep(1_500)]);
@@ -205,7 +205,7 @@ export abstract class PostgresDatabase implements Database {
   }
 }
 
-/** Hundreds of files that no run needs, but every file-by-file copy would hold. */
+/** Removes hundreds of files that no run needs but every file-by-file copy would contain. */
 async function dropTemplate(server: EmbeddedPostgres, name: string): Promise<void> {
   await query(server, `ALTER DATABASE ${name} IS_TEMPLATE false`);
   await query(server, `DROP DATABASE ${name}`);

@@ -4,14 +4,14 @@ import { EmbeddedPostgres, freePort } from '../../../src/testbed/postgres/server
 import type { Acked } from '../../../src/testbed/postgres/load.ts';
 import { examine } from '../../support/superuser.ts';
 
-/** Starts a server on restored data and looks at all of it. @returns what is wrong. */
+/** Starts a server on restored data and checks all of it. @returns what is wrong */
 export async function examineCopy(
   { major, dataDir, socketDir }: { major: number; dataDir: string; socketDir: string },
   acked: Acked,
 ): Promise<string[]> {
-  // Of a copy without a receipt nothing was prepared; its lock file names the source.
+  // A copy without a receipt was not prepared; its lock file still refers to the source.
   await rm(join(dataDir, 'postmaster.pid'), { force: true });
-  // Nor must a copy of a standby catch up with its primary before it is looked at.
+  // A copy of a standby must not catch up with its primary before it is checked.
   await rm(join(dataDir, 'standby.signal'), { force: true });
   const settings = { fsync: 'off' };
   const server = await EmbeddedPostgres.at({

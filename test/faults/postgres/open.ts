@@ -29,7 +29,7 @@ export const open: FaultMode = {
   ],
   evidenceSteps: {},
   faults: sealed.faults,
-  // The backup is over as soon as its session is.
+  // The backup ends with its session.
   endsHold: [...sealed.endsHold, 'end-backend', 'net-reset'],
   stallsWriters: sealed.stallsWriters,
   timeoutsMs: sealed.timeoutsMs,
@@ -43,7 +43,7 @@ export const open: FaultMode = {
   },
 };
 
-/** A second volume: a subvolume has a device number of its own, and so has shared memory. */
+/** A second volume. A subvolume has its own device number, and so does /dev/shm. */
 async function makeVolumeBeside({ volume }: DatabaseOptions): Promise<string> {
   if (volume.kind !== 'btrfs') return await mkdtemp('/dev/shm/quiesce-');
   const wal = join(dirname(volume.path), 'wal');
@@ -89,7 +89,7 @@ class OpenDatabase extends PostgresDatabase {
     return await this.examine({ path }, (acknowledged as Committed | undefined)?.acked);
   }
 
-  /** What thaw printed, in a file, as a person keeps it. */
+  /** Writes the output of thaw to a file, as a user keeps it. */
   async #receipt(receipt: Receipt | undefined): Promise<string[]> {
     if (!receipt) return [];
     const folder = join(this.options.dir, 'receipts');
@@ -117,7 +117,7 @@ class OpenDatabase extends PostgresDatabase {
   }
 }
 
-/** When the receipt says that the WAL is no longer kept: on a clock that may jump. */
+/** When WAL is no longer kept by the receipt, on a clock that may jump. */
 function keptUntil({ restore }: Receipt): string | undefined {
   return (restore as Partial<PostgresRestore> | null)?.wal?.keptUntil;
 }

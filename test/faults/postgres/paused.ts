@@ -13,8 +13,8 @@ import { prepare } from '../copies.ts';
 import { primaryOn, sealed } from './sealed.ts';
 
 /**
- * `QUIESCE_REPLICA=pause`: a standby whose replay stands still while its volume is copied file by
- * file. Writers write to its primary, which must feel nothing, whatever happens to the standby.
+ * `QUIESCE_REPLICA=pause`: the replay of a standby is paused while its volume is copied file by file.
+ * Writers write to its primary, which nothing that happens to the standby may affect.
  */
 export const paused: FaultMode = {
   freezeSteps: [
@@ -55,7 +55,7 @@ async function away({ dir, version }: DatabaseOptions): Promise<EmbeddedPostgres
 class PausedDatabase extends PostgresDatabase {
   protected readonly settings = { QUIESCE_COPY: 'files', QUIESCE_REPLICA: 'pause' };
   readonly #primary: EmbeddedPostgres;
-  /** What replay has to reach for it to be seen to go on. */
+  /** The position that replay must reach to show that it has resumed. */
   #target: string | undefined;
 
   constructor(options: DatabaseOptions, standby: EmbeddedPostgres, primary: EmbeddedPostgres) {
@@ -149,7 +149,7 @@ class PausedDatabase extends PostgresDatabase {
   }
 }
 
-/** The promise is what the primary had reported to the standby: did that include these commits? */
+/** Whether these commits are promised: the promise covers what the primary had reported to the standby. */
 function reported(receipt: Receipt | undefined, committed: Committed | undefined): boolean {
   const { replica } = (receipt?.position ?? {}) as Partial<PostgresPosition>;
   if (!replica || committed?.lsn === undefined) return false;

@@ -27,7 +27,7 @@ export const staged: FaultMode = {
   thawSteps: ['staging removed'],
   evidenceSteps: {},
   faults: sealed.faults,
-  // Once it is staged, what becomes of the server does not matter.
+  // Once the backup is staged, nothing that happens to the server matters.
   endsHold: ['kill-sidecar', 'term-sidecar'],
   stallsWriters: sealed.stallsWriters,
   timeoutsMs: [2_000, 15_000, 15_000],
@@ -51,11 +51,11 @@ class StagedDatabase extends PostgresDatabase {
     const { step } = this.options;
     if (!existsSync(path)) return step('staging removed');
     step('staging begun');
-    const within = watch(path, (_, name) => {
+    const watcher = watch(path, (_, name) => {
       if (name === 'manifest.json' && existsSync(join(path, name))) step('manifest written');
     });
-    within.on('error', () => undefined);
-    this.#watchers.push(within);
+    watcher.on('error', () => undefined);
+    this.#watchers.push(watcher);
   }
 
   async cut(name: string): Promise<Copy> {
@@ -74,8 +74,8 @@ class StagedDatabase extends PostgresDatabase {
   }
 
   /**
-   * As the restore of a file-system backup, which comes a second after the copy at the earliest: by the
-   * times of the files prepare-restore tells a restart during the copy from a start on it.
+   * Waits as long as the restore of a file-system backup takes, which comes at least a second after the
+   * copy: prepare-restore uses file times to distinguish a restart during the copy from a start on it.
    */
   async #writeAnew(copy: string): Promise<void> {
     await sleep(1_000);

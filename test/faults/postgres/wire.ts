@@ -1,6 +1,6 @@
 import type { Wire } from '../engine.ts';
 
-/** Statements of a freeze, by what stands in them (and not in the question for a grant). */
+/** Statements of a freeze, by text in them that is not in the query for a grant. */
 const STEPS: Wire['steps'] = [
   ['pg_create_physical_replication_slot', 'slot asked'],
   ['pg_backup_start($1', 'backup start asked', 'backup started'],
@@ -19,11 +19,11 @@ const NOTICE = 0x4e;
 export const wire: Wire = {
   steps: STEPS,
   processOf: backendKey,
-  // Errors and rows alike begin with another letter.
+  // Errors and rows start with another letter.
   isAside: (chunk) => chunk[0] === NOTICE,
 };
 
-/** The process id of BackendKeyData (documentation, "Message Formats"), where the chunk holds one. */
+/** The process id of BackendKeyData (documentation, "Message Formats"), where the chunk contains it. */
 function backendKey(chunk: Buffer): number | undefined {
   for (let at = 0; at + 5 <= chunk.length;) {
     const length = chunk.readInt32BE(at + 1);

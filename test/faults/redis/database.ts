@@ -26,7 +26,7 @@ const THINK_MS = 8;
 const WRITE_WITHIN_MS = 5_000;
 
 export interface Setup {
-  /** How the server keeps its data. */
+  /** How the server persists its data. */
   readonly config: readonly string[];
   readonly copy: 'snapshot' | 'files';
 }
@@ -34,8 +34,8 @@ export interface Setup {
 interface Ledger {
   readonly acked: readonly number[];
   /**
-   * In which run of the server. What a crash takes away by itself (RDB only: all since the last save;
-   * everysec: what the AOF could not take) no freeze can bring back.
+   * The run of the server. No freeze can bring back what a crash of the server loses (RDB only: all since
+   * the last save; everysec: what was not yet in the AOF).
    */
   readonly runId: string;
 }
@@ -98,8 +98,8 @@ export class RedisDatabase implements Database {
   }
 
   async write(): Promise<void> {
-    // After a save that found the volume full the server takes no write until one succeeds
-    // (stop-writes-on-bgsave-error): the operator who has made room saves again.
+    // After a save failed on a full volume, the server refuses writes until a save succeeds
+    // (stop-writes-on-bgsave-error): an operator who has freed space saves again.
     const server = this.#running;
     if ((await server.info('rdb_last_bgsave_status')) === 'err') {
       await server.admin.call('BGSAVE').catch(() => undefined);
@@ -109,7 +109,7 @@ export class RedisDatabase implements Database {
     if ((await Promise.race([write, late])) === 'late') throw new Error('a write waits');
   }
 
-  /** What a server loses by its own crash is its own affair: it promises no more. */
+  /** Writes that a server loses in its own crash are not losses here: it never promised them. */
   losses(): readonly string[] {
     return [];
   }
@@ -178,7 +178,7 @@ export class RedisDatabase implements Database {
       server = await RedisServer.start({
         binary: this.#options.version,
         dir: join(path, 'data'),
-        // What a hold has made whole ends with a whole command.
+        // An AOF that a hold has made durable ends with a complete command.
         config: [...this.#setup.config, 'aof-load-truncated no'],
       });
       const missing = await missingOn(server, acked);
@@ -199,7 +199,7 @@ export class RedisDatabase implements Database {
     const server = this.#running;
     const found = [...(await pauseOf(server)), ...(await changedSince(server, this.#before))];
     const sessions = await sessionsOf(server);
-    // The monitor of the sidecar may be looking just now.
+    // The monitor of the sidecar may be connected at this moment.
     if (sessions > 1) found.push(`${sessions} sessions`);
     return found;
   }

@@ -6,7 +6,7 @@ const SERVER_ENDS = ['kill-server', 'stop-server'];
 const SYNC_STEPS = ['sync asked', 'synced', 'sync put back', 'sync is back'];
 const GUARD_STEPS = ['guard put back', 'guard is back'];
 
-/** `unpause`: somebody else lets the writers go. `rewrite`, `save`: somebody else asks for one. */
+/** `unpause`: another client releases the writers. `rewrite`, `save`: another client requests one. */
 const FAULTS = ['unpause', 'rewrite', 'save', 'cut-clients'];
 
 const REWRITES_SOON = ['auto-aof-rewrite-min-size 256kb'];
@@ -14,9 +14,9 @@ const AOF = ['appendonly yes', 'appendfsync everysec', ...REWRITES_SOON];
 
 /** One volume, cut atomically, with an AOF. */
 const aof = mode({ config: [...AOF, 'save ""'], copy: 'snapshot' }, 'aof');
-/** One volume, cut atomically, where only an RDB file is kept. */
+/** One volume, cut atomically, with an RDB file only. */
 const rdb = mode({ config: ['appendonly no', 'save 3600 1'], copy: 'snapshot' }, 'rdb');
-/** Copied file by file, in random order, where both are kept. */
+/** Copied file by file, in random order, with an AOF and an RDB file. */
 const files = mode({ config: [...AOF, 'save 3600 1'], copy: 'files' }, 'aof');
 
 function mode(setup: Setup, keeps: 'aof' | 'rdb'): FaultMode {

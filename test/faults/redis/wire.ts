@@ -1,6 +1,6 @@
 import type { Wire } from '../engine.ts';
 
-/** Commands of a freeze, by what stands in them; UNPAUSE before PAUSE, which it contains. */
+/** Commands of a freeze, by text in them. UNPAUSE comes before PAUSE, because it contains it. */
 export const wire: Wire = {
   steps: [
     ['UNPAUSE', 'unpause asked', 'unpaused'],

@@ -40,7 +40,7 @@ export async function prepareStaged(
   const { session, context, server, layout } = input;
   const { pgdata, dataDir, owner } = await checkPrerequisites(input);
   const notes = [...layout.notes];
-  await input.retry.settle();
+  await input.retry.finish();
   await sweepStaging(dataDir);
   const notKept = await tryKeepWal(session, context.ttlMs, signal);
   if (notKept !== null) notes.push(notKept);

@@ -10,10 +10,10 @@ import { Disks } from './disks.ts';
 import type { Copy, Database, FaultMode } from './engine.ts';
 import { Link } from './link.ts';
 import { Sidecar } from './sidecar.ts';
-import { Story } from './story.ts';
+import { RunLog } from './run-log.ts';
 
-/** Server, volume, writers, network and sidecar in one mode: made once, used by many runs. */
-export class World {
+/** Server, volume, writers, network and sidecar of one mode: made once, used by many runs. */
+export class Rig {
   readonly dir: string;
   readonly mode: FaultMode;
   readonly volume: Volume;
@@ -24,10 +24,10 @@ export class World {
   readonly disks: Disks;
   /** `.quiesce/` on the volume. */
   readonly evidence: string;
-  readonly #stage: { story: Story };
+  readonly #current: { log: RunLog };
   readonly #watchers: FSWatcher[] = [];
   #evidenceWatcher: FSWatcher | undefined;
-  /** What a fault has found wrong by itself. */
+  /** Problems found while a fault was carried out. */
   readonly troubles: string[] = [];
   #seconds = 0;
   #copies = 0;
@@ -38,43 +38,43 @@ export class World {
     volume: Volume,
     database: Database,
     link: Link,
-    stage: { story: Story },
+    current: { log: RunLog },
   ) {
     this.dir = dir;
     this.mode = mode;
     this.volume = volume;
     this.database = database;
     this.link = link;
-    this.#stage = stage;
+    this.#current = current;
     this.evidence = join(volume.path, '.quiesce');
     this.clock = new WallClock(join(dir, 'clock'));
     this.sidecar = new Sidecar(dir, this.#env);
     const { stateDir } = this.sidecar;
     this.disks = new Disks({ volume: volume.path, stateDir, evidence: this.evidence });
-    link.onStep = (name) => this.story.step(name);
-    this.sidecar.onExit = () => this.story.step('sidecar ended');
-    this.sidecar.onLine = (line) => this.#heard(line);
+    link.onStep = (name) => this.log.step(name);
+    this.sidecar.onExit = () => this.log.step('sidecar ended');
+    this.sidecar.onLine = (line) => this.#onLogLine(line);
   }
 
-  /** Everything runs, and the sidecar is ready. */
-  static async make(mode: FaultMode, version: string): Promise<World> {
+  /** Resolves when everything runs and the sidecar is ready. */
+  static async make(mode: FaultMode, version: string): Promise<Rig> {
     const dir = await makeTempDir('qf-');
     let database: Database | undefined;
     const volume = await makeVolume(dir, { postmaster: () => database?.pid });
-    const stage = { story: new Story() };
-    const step = (name: string): void => stage.story.step(name);
+    const current = { log: new RunLog() };
+    const step = (name: string): void => current.log.step(name);
     const own = join(dir, 'd');
     await mkdir(own);
     database = await mode.make({ dir: own, version, volume, step });
     const link = await Link.to(database.port, database.wire);
-    const world = new World(dir, mode, volume, database, link, stage);
+    const rig = new Rig(dir, mode, volume, database, link, current);
     try {
-      await world.#begin();
+      await rig.#begin();
     } catch (error) {
-      await world.close();
+      await rig.close();
       throw error;
     }
-    return world;
+    return rig;
   }
 
   async #begin(): Promise<void> {
@@ -99,7 +99,7 @@ export class World {
     return { ...clock.env, ...database.env(link.port), QUIESCE_DATA_DIR: volume.path };
   }
 
-  /** A sidecar of another pod on the same volume, with a state of its own; it is not started yet. */
+  /** A sidecar of another pod on the same volume, with its own state. It is not started yet. */
   async anotherSidecar(): Promise<Sidecar> {
     this.#seconds += 1;
     const dir = join(this.dir, `second-${this.#seconds}`);
@@ -107,7 +107,7 @@ export class World {
     return new Sidecar(dir, this.#env);
   }
 
-  /** The folder may be another one by now. */
+  /** Watches `.quiesce/` again: the folder may have been removed and created again. */
   #watchEvidence(): void {
     this.#evidenceWatcher?.close();
     this.#evidenceWatcher = undefined;
@@ -117,45 +117,45 @@ export class World {
     this.#evidenceWatcher = watcher;
   }
 
-  /** File systems can be mounted here, and so be made full or read-only. */
+  /** Whether file systems can be mounted here, and so be made full or read-only. */
   get mounts(): boolean {
     return this.volume.kind === 'btrfs';
   }
 
-  /** The run that is on: who is told of steps. */
-  get story(): Story {
-    return this.#stage.story;
+  /** The log of the current run, which gets the steps. */
+  get log(): RunLog {
+    return this.#current.log;
   }
 
-  set story(story: Story) {
-    this.#stage.story = story;
+  set log(log: RunLog) {
+    this.#current.log = log;
   }
 
   #stateChanged(name: string): void {
     if (/^\.\d+-.*\.tmp$/.test(name)) return this.#once('journal temporary');
     if (name === 'receipts.json') return this.#once('verdict kept');
     if (name !== 'open.json') return;
-    if (!existsSync(join(this.sidecar.stateDir, name))) this.story.step('journal removed');
-    else if (this.story.at('journal written') === undefined) this.story.step('journal written');
-    else this.story.step('journal rewritten');
+    if (!existsSync(join(this.sidecar.stateDir, name))) this.log.step('journal removed');
+    else if (this.log.at('journal written') === undefined) this.log.step('journal written');
+    else this.log.step('journal rewritten');
   }
 
   #evidenceChanged(name: string): void {
     const there = existsSync(join(this.evidence, name));
-    if (name === 'receipt.json') this.story.step(there ? 'receipt written' : 'receipt removed');
+    if (name === 'receipt.json') this.log.step(there ? 'receipt written' : 'receipt removed');
     const own = this.mode.evidenceSteps[name];
     if (own !== undefined && there) this.#once(own);
   }
 
   #once(name: string): void {
-    if (this.story.at(name) === undefined) this.story.step(name);
+    if (this.log.at(name) === undefined) this.log.step(name);
   }
 
-  #heard(line: string): void {
+  #onLogLine(line: string): void {
     const message = /"msg":"([^"]*)"/.exec(line)?.[1] ?? '';
-    if (message === 'freeze requested' || message === 'thaw requested') this.story.step(message);
-    else if (message.startsWith('frozen after ')) this.story.step('frozen');
-    else if (message.startsWith('freeze ended')) this.story.step('freeze ended');
+    if (message === 'freeze requested' || message === 'thaw requested') this.log.step(message);
+    else if (message.startsWith('frozen after ')) this.log.step('frozen');
+    else if (message.startsWith('freeze ended')) this.log.step('freeze ended');
   }
 
   async cut(): Promise<Copy> {
@@ -163,7 +163,7 @@ export class World {
     return await this.database.cut(`copy-${this.#copies}`);
   }
 
-  /** Waits until the sidecar reaches its database, which may give up by itself some time after a crash. */
+  /** Waits until the sidecar reaches its database, which may stop on its own some time after a crash. */
   async ready(): Promise<void> {
     const there = new AbortController();
     const serving = (async () => {
@@ -181,9 +181,9 @@ export class World {
     }
   }
 
-  /** Undoes all that a fault may have left on. */
+  /** Undoes everything that a fault may have left in effect. */
   async heal(): Promise<void> {
-    this.link.mend();
+    this.link.repair();
     this.clock.jump(0);
     this.sidecar.signal('SIGCONT');
     await this.disks.emptyState();

@@ -7,29 +7,29 @@ import {
   isSameHold,
   mayEnd,
   type RunRecord,
-  toldSuccess,
+  successfulThaws,
 } from './records.ts';
 
 const ROLLED_BACK = ['freeze-timeout', 'freeze-failed', 'freeze-aborted', 'caller-gone'];
 
-/** What is known of a run beside its calls. */
-export interface Known {
-  /** When the hold was in the journal; it is in place since a little before. Only of a run with one freeze. */
+/** What was observed of a run in addition to its calls. */
+export interface Observed {
+  /** When the hold was in the journal, a little after it was in place. Only for a run with one freeze. */
   readonly heldAt: number | undefined;
   readonly excuse: (text: string) => void;
 }
 
-/** What the calls claimed, against what is known from outside to have happened. */
-export function judgeClaims(record: RunRecord, mode: FaultMode, known: Known): Finding[] {
+/** Compares the successes that the calls reported with what was observed from outside. */
+export function judgeSuccesses(record: RunRecord, mode: FaultMode, observed: Observed): Finding[] {
   const found: Finding[] = [];
   const lie = (what: string): void => void found.push({ kind: 'false-success', what });
-  for (const thaw of toldSuccess(record)) {
+  for (const thaw of successfulThaws(record)) {
     for (const what of wrongWith(thaw, record)) lie(what);
-    for (const what of brokenWithin(thaw, record, mode, known)) lie(what);
-    for (const what of notItsOwn(thaw, record, known)) lie(what);
+    for (const what of brokenWithin(thaw, record, mode, observed)) lie(what);
+    for (const what of notItsOwn(thaw, record, observed)) lie(what);
   }
   for (const what of wrongFreezes(record)) lie(what);
-  return [...found, ...twoAtOnce(record), ...toldTwice(record)];
+  return [...found, ...twoAtOnce(record), ...reportedTwice(record)];
 }
 
 function wrongWith(thaw: Called, { calls }: RunRecord): string[] {
@@ -39,21 +39,21 @@ function wrongWith(thaw: Called, { calls }: RunRecord): string[] {
     ...(verdict === 'consistent' ? [] : [`thaw ok, verdict ${verdict}`]),
     ...(thaw.by === 'foreign-thaw' ? ['a thaw with an id that was never frozen succeeded'] : []),
     ...(thaw.by === 'record' && !asked
-      ? [`${id} is consistent on record, and nobody asked for its thaw`]
+      ? [`${id} is consistent on record, and no call thawed it`]
       : []),
     ...(thaw.id !== undefined && thaw.id !== id ? [`thaw of ${thaw.id} answered with ${id}`] : []),
   ];
 }
 
-/** Something is known to have ended the hold before the thaw that was told its success. */
+/** What is known to have ended the hold before the thaw that reported its success. */
 function brokenWithin(
   thaw: Called,
   { calls, injected }: RunRecord,
   { endsHold, faults }: FaultMode,
-  { heldAt }: Known,
+  { heldAt }: Observed,
 ): string[] {
   const own = freezesOf(thaw, calls);
-  // Its caller was killed before it heard of the freeze.
+  // The caller was killed before it got the answer of its freeze.
   if (own.length === 0) return [];
   const called = calledAt(thaw, calls);
   const returned = Math.min(...own.map(({ returnedAt }) => returnedAt));
@@ -63,7 +63,7 @@ function brokenWithin(
   const found = late > 0 ? [`thawed ${late.toFixed(0)} ms after the lease`] : [];
   for (const { kind, at, overAt } of injected) {
     if (at === 'missed' || ![...endsHold, 'evidence-removed'].includes(kind)) continue;
-    // The volume of a freeze that put nothing there has nothing to lose.
+    // A freeze that wrote nothing to the volume has nothing to lose there.
     if (kind === 'evidence-removed' && thaw.receipt?.evidence.onVolume !== true) continue;
     const certainly = [...faults, 'evidence-removed'].includes(kind) ? (overAt ?? Infinity) : at;
     if (at > held && certainly < called) found.push(`${kind} at ${at.toFixed(1)} ms, in the hold`);
@@ -75,19 +75,19 @@ function brokenWithin(
   return found;
 }
 
-/** The freeze calls that were answered with the hold of this thaw. */
+/** The freeze calls whose answer was the hold of this thaw. */
 function freezesOf({ receipt }: Called, calls: readonly Called[]): readonly Called[] {
   return calls.filter((c) => c.verb === 'freeze' && c.ok && isSameHold(c.receipt, receipt));
 }
 
-/** When this very call was sent first. */
+/** When this call was first sent; retries have the same key. */
 function calledAt(thaw: Called, calls: readonly Called[]): number {
   const tries = calls.filter((c) => c.key !== undefined && c.key === thaw.key);
   return Math.min(thaw.calledAt, ...tries.map((c) => c.calledAt));
 }
 
-/** Its caller has a copy, or a freeze, that this success does not vouch for. */
-function notItsOwn(thaw: Called, record: RunRecord, { excuse }: Known): string[] {
+/** Reports a copy or a freeze of the caller that this success does not cover. */
+function notItsOwn(thaw: Called, record: RunRecord, { excuse }: Observed): string[] {
   const { calls, copies } = record;
   const by = thaw.by === 'retry-thaw' ? 'main' : thaw.by;
   const wrong = copies
@@ -114,7 +114,7 @@ function outside(copy: CutCopy, { receipt }: Called, calls: readonly Called[]): 
   );
   const early = began !== undefined && begunAt < began.calledAt;
   const path = copy.copy.path.split('/').pop();
-  if (early) return [`${path} was cut before the freeze of ${receipt?.id} was asked for`];
+  if (early) return [`${path} was cut before the freeze of ${receipt?.id} was requested`];
   if (receipt?.evidence.onVolume !== true || isSameHold(carries, receipt)) return [];
   return [`${path} carries ${carries?.id}, not ${receipt.id} of ${receipt.frozenAt}`];
 }
@@ -126,7 +126,7 @@ function wrongFreezes({ calls }: RunRecord): string[] {
       const { receipt, by } = freeze;
       if (receipt?.verdict !== 'held') return [`freeze ok, verdict ${receipt?.verdict}`];
       const same = calls.filter((c) => c.verb === 'freeze' && c.id === receipt.id);
-      // The receipt of one that failed under the same id may have taken its place.
+      // A failed freeze with the same id may have replaced the receipt.
       if (same.some((c) => !c.ok)) return [];
       const later = calls.find((c) => c.verb === 'thaw' && c.receipt?.id === receipt.id);
       const undone = later?.receipt?.reasons.find((reason) => ROLLED_BACK.includes(reason));
@@ -134,10 +134,10 @@ function wrongFreezes({ calls }: RunRecord): string[] {
     });
 }
 
-/** Two freezes that both claim to have held cannot have been held at the same moment. */
+/** Two consistent freezes cannot have been held at the same moment. */
 function twoAtOnce(record: RunRecord): Finding[] {
   const { calls } = record;
-  const spans = toldSuccess(record).flatMap((thaw) => {
+  const spans = successfulThaws(record).flatMap((thaw) => {
     const [began] = freezesOf(thaw, calls);
     return began ? [{ thaw, from: began.returnedAt, to: calledAt(thaw, calls) }] : [];
   });
@@ -149,9 +149,9 @@ function twoAtOnce(record: RunRecord): Finding[] {
   return crossed ? [{ kind: 'false-success', what: 'two freezes held at the same time' }] : [];
 }
 
-/** A success is told once; the very same call may hear it again. */
-function toldTwice(record: RunRecord): Finding[] {
-  const told = toldSuccess(record).filter(({ by }) => by !== 'record');
+/** A success is reported once; only a retry of the same call may get it again. */
+function reportedTwice(record: RunRecord): Finding[] {
+  const told = successfulThaws(record).filter(({ by }) => by !== 'record');
   return told.flatMap((one, at): Finding[] => {
     const again = told
       .slice(at + 1)
@@ -159,7 +159,7 @@ function toldTwice(record: RunRecord): Finding[] {
         (c) => isSameHold(c.receipt, one.receipt) && (c.key === undefined || c.key !== one.key),
       );
     if (!again) return [];
-    const what = `the success of ${one.receipt?.id} was told to ${one.by} and to ${again.by}`;
+    const what = `the success of ${one.receipt?.id} was reported to ${one.by} and to ${again.by}`;
     return [{ kind: 'told-twice', what }];
   });
 }

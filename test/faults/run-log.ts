@@ -1,5 +1,5 @@
-/** What happened in one run, in order; times in milliseconds on a monotonic clock from its start. */
-export class Story {
+/** The events of one run, in order. Times are milliseconds since its start, on a monotonic clock. */
+export class RunLog {
   readonly #begun = performance.now();
   readonly #lines: string[] = [];
   readonly #waiting = new Map<string, ((at: number) => void)[]>();
@@ -9,13 +9,13 @@ export class Story {
     return performance.now() - this.#begun;
   }
 
-  tell(text: string): void {
+  note(text: string): void {
     this.#lines.push(`${this.now.toFixed(1).padStart(9)}  ${text}`);
   }
 
-  /** A named step was reached: whoever waits for it acts now, before this returns. */
+  /** Records that a step was reached, and runs the acts that wait for it before it returns. */
   step(name: string): void {
-    this.tell(`· ${name}`);
+    this.note(`· ${name}`);
     this.#reached.set(name, [...(this.#reached.get(name) ?? []), this.now]);
     for (const act of this.#waiting.get(name)?.splice(0) ?? []) act(this.now);
   }
@@ -25,17 +25,17 @@ export class Story {
     return this.#reached.get(name)?.[0];
   }
 
-  /** Whenever a step was reached. */
+  /** All times at which a step was reached. */
   all(name: string): readonly number[] {
     return this.#reached.get(name) ?? [];
   }
 
-  /** When a step was last reached before that moment. */
+  /** When a step was last reached before a moment. */
   lastAt(name: string, before: number): number | undefined {
     return this.#reached.get(name)?.findLast((at) => at < before);
   }
 
-  /** Calls `act` when the step is reached next. */
+  /** Calls `act` when the step is reached the next time. */
   on(name: string, act: (at: number) => void): void {
     this.#waiting.set(name, [...(this.#waiting.get(name) ?? []), act]);
   }
