@@ -124,7 +124,9 @@ describe('freeze', () => {
       Promise.resolve(aReceipt({ id: 'b1', expiresAt: new Date(Date.now() - 1).toISOString() }));
     const { code, stdout, stderr } = await quiesce(['freeze', '--id', 'b1']);
     expect([code, stdout]).toEqual([7, '']);
-    expect(stderr).toMatch(/^quiesce: NOT_CONSISTENT: Freeze b1 was held, but its lease ended at /);
+    expect(stderr).toMatch(
+      /^quiesce: NOT_CONSISTENT: Freeze b1 was held, but its lease expired at /,
+    );
   });
 
   it('prints every note that qualifies the promise', async () => {

@@ -160,7 +160,7 @@ function readReceipt(file: string): unknown {
   throw new QuiesceError('INVALID_FIELD', `${file} does not contain a receipt.`, { field: 'FILE' });
 }
 
-/** Prints an answer. The status alone is no proof of success: the body must confirm it. */
+/** Prints an answer. The status alone does not prove success: the body must confirm it. */
 function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
   const { ok, body } = answer;
   if (!ok) return reportFailure(verb, body, args.json);

@@ -33,7 +33,7 @@ export function keysOfSelector(selector: unknown): readonly string[] {
   ];
 }
 
-/** Whether one of Velero's list of names matches. `*` in a name stands for any text. */
+/** Whether a name in one of Velero's lists matches. `*` in a name stands for any text. */
 export function listed(names: readonly string[], name: string): boolean {
   return names.some((one) => {
     const pattern = one.split('*').map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, '\\$&'));
