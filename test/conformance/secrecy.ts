@@ -6,7 +6,7 @@ import type { SharedRig, Rig } from './stage.ts';
 
 const TOKEN = 'control-token-c3d9';
 
-/** The least privilege is enough and is the least; what is secret stays secret. Ends with a right taken away. */
+/** The documented privileges are sufficient and minimal, and secrets stay secret. Must run last: it revokes a right. */
 export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
   describe('the least-privileged user', () => {
     let rig: Rig<L>;
@@ -14,13 +14,13 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
       rig = await shared.get();
     });
 
-    it('needs nothing more, and its secrets are in no answer, log, file or argument', async () => {
+    it('needs no other right, and its secrets are in no answer, log, file or argument', async () => {
       await rig.begin({ QUIESCE_CONTROL_TOKEN: TOKEN });
       const said = await everythingSaid(rig);
       expectNoSecret(said, [...rig.world.secrets, TOKEN]);
     });
 
-    it('may take its secrets from files', async () => {
+    it('may read its secrets from files', async () => {
       const { env, secrets } = rig.world;
       const files: Record<string, string | undefined> = {};
       for (const [name, value] of Object.entries(env)) {
@@ -34,11 +34,11 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
       await rig.consistent('from-files');
     });
 
-    it('can neither read nor change what applications keep', async () => {
+    it('can neither read nor change application data', async () => {
       expect(await rig.world.trespass()).toEqual([]);
     });
 
-    it('refused by the server is said so, and what it tried with is printed nowhere', async () => {
+    it('gets a clear error when the server refuses it, and its credentials are printed nowhere', async () => {
       const { wrongCredentials, secrets } = rig.world;
       await rig.begin(wrongCredentials, 'live');
       const refused = await rig.freeze();
@@ -52,7 +52,7 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
     });
 
     const weaker = subject.withoutRight === 'weaker';
-    it(`that lacks a right is told so: ${weaker ? 'the receipt says that the freeze is weaker' : 'the freeze is refused'}`, async () => {
+    it(`without a right it needs: ${weaker ? 'the receipt says that the freeze is weaker' : 'the freeze is refused'}`, async () => {
       await rig.world.revoke();
       await rig.begin({}, 'live');
       const { status, body } = await rig.freeze({ id: 'weak' });
@@ -70,7 +70,7 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
   });
 }
 
-/** All that a whole freeze, and the looks at it, bring to light. */
+/** Collects everything that a whole freeze, and the views of it, make visible. */
 async function everythingSaid<L extends Ledger>(rig: Rig<L>): Promise<string[]> {
   const { sidecar } = rig;
   const said: string[] = [];
@@ -104,7 +104,7 @@ async function textsIn(folder: string): Promise<string[]> {
   return await Promise.all(files.map(({ name }) => readFile(join(folder, name), 'utf8')));
 }
 
-/** Compares without printing either. */
+/** Searches for secrets without printing the text or the secret. */
 function expectNoSecret(said: readonly string[], secrets: readonly string[]): void {
   for (const secret of secrets) {
     const forms = [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')];

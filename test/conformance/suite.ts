@@ -10,12 +10,12 @@ import { describeSecrecy } from './secrecy.ts';
 import { SharedRig } from './stage.ts';
 import { describeVolume } from './volume.ts';
 
-/** Promises have deadlines of their own; this one is for machines that do much else. */
+/** The tests have deadlines of their own; this one allows for a busy machine. */
 const PATIENCE_MS = 180_000;
 
 /**
- * Every promise of the `Engine` interface, kept or failed by real servers: through the sidecar and the
- * command line where the promise is made to those who use them, and by the interface itself.
+ * Tests every promise of the `Engine` interface on real servers: promises to users through the sidecar
+ * and the command line, the others through the interface itself.
  */
 export function describeConformance<L extends Ledger>(subjects: readonly Subject<L>[]): void {
   describe.each(subjects.map((subject) => [subject.name, subject] as const))(
