@@ -40,7 +40,7 @@ export function describeCopies<L extends Ledger>(subject: Subject<L>, shared: Sh
       const final = await rig.consistent('later');
       await rig.world.load.stop();
       const restored = await rig.world.restore(early);
-      const sidecar = await rig.beside(early, restored.env);
+      const sidecar = await rig.sidecarFor(early, restored.env);
       const verify = await sidecar.api('POST', '/v1/verify', { receipt: final });
       expect(verify, JSON.stringify(verify.body)).toMatchObject({
         status: 409,
@@ -90,7 +90,7 @@ async function tryOnce<L extends Ledger>(rig: Rig<L>, copy: CopyMethod, id: stri
   const restored = await rig.world.restore(dataDir);
   // The claim was copied, but not the lock on it: the source's sidecar is still running and ready.
   expect(existsSync(join(dataDir, '.quiesce/claim'))).toBe(true);
-  const sidecar = await rig.beside(dataDir, restored.env);
+  const sidecar = await rig.sidecarFor(dataDir, restored.env);
   expect(await readiness(rig.sidecar)).toMatchObject({ status: 200 });
   await expect
     .poll(async () => (await sidecar.status()).restore, { timeout: VERIFIED_WITHIN_MS })

@@ -21,7 +21,7 @@ export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
     it.each([
       ['by its id', 'once'],
       ['without an id', undefined],
-    ])('is told once to thaws %s, also over a kill -9', async (_, id) => {
+    ])('is reported once to thaws %s, even after a kill -9', async (_, id) => {
       await rig.held({ id: 'once' });
       const first = await rig.consistent(id);
       expect(await rig.alreadyThawed('once', id)).toEqual(first);
@@ -38,7 +38,7 @@ export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
     it.each([
       ['by its id', 'beside'],
       ['without an id', undefined],
-    ])('is told to one of several thaws %s that come at once', async (_, id) => {
+    ])('is reported to only one of several concurrent thaws %s', async (_, id) => {
       await rig.held({ id: 'beside' });
       const answers = await Promise.all([1, 2, 3].map(() => rig.thaw(id)));
       expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);

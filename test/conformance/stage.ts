@@ -63,7 +63,7 @@ export class Rig<L extends Ledger> {
   }
 
   /** Starts a sidecar for a copy. */
-  async beside(
+  async sidecarFor(
     dataDir: string,
     env: Readonly<Record<string, string | undefined>>,
   ): Promise<TestSidecar> {

@@ -118,7 +118,7 @@ describe('a freeze', () => {
     expect(await server.locked()).toBe(false);
   });
 
-  test('is impossible, and the sidecar not ready, while another client holds the lock', async () => {
+  test('is reported as impossible in the status while another client holds the lock', async () => {
     await server.admin(LOCK);
     await until(
       async () => (await sidecar.status()).engine.message?.startsWith('ENGINE_LOCKED') === true,
