@@ -74,13 +74,13 @@ export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
         await sleep(ms);
         await rig.sidecar.signal('SIGKILL');
         await rig.sidecar.start();
-        const told = await thaw;
+        const thawed = await thaw;
         // The command line retried by itself, and got a verdict.
-        const receipt = verdictIn(told.stdout);
-        expect(receipt, told.stdout + told.stderr).toMatchObject({ id });
+        const receipt = verdictIn(thawed.stdout);
+        expect(receipt, thawed.stdout + thawed.stderr).toMatchObject({ id });
         const { body } = await rig.sidecar.api('GET', `/v1/receipts/${id}`);
         expect(receiptSchema.parse(body)).toEqual(receipt);
-        expect(told.code).toBe(receipt.verdict === 'consistent' ? 0 : 7);
+        expect(thawed.code).toBe(receipt.verdict === 'consistent' ? 0 : 7);
         if (receipt.verdict === 'consistent') await rig.alreadyThawed(id, id);
         else await rig.inconsistent(/interrupted/, id);
         await rig.expectNothingHeld();

@@ -6,7 +6,7 @@ import type { SharedRig, Rig } from './stage.ts';
 
 const TOKEN = 'control-token-c3d9';
 
-/** The documented privileges are sufficient and minimal, and secrets stay secret. Must run last: it revokes a right. */
+/** The documented privileges are sufficient and minimal; secrets stay secret. Run last: it revokes a right. */
 export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
   describe('the least-privileged user', () => {
     let rig: Rig<L>;
@@ -16,8 +16,8 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
 
     it('needs no other right, and its secrets are in no answer, log, file or argument', async () => {
       await rig.begin({ QUIESCE_CONTROL_TOKEN: TOKEN });
-      const said = await everythingSaid(rig);
-      expectNoSecret(said, [...rig.world.secrets, TOKEN]);
+      const texts = await everythingVisible(rig);
+      expectNoSecret(texts, [...rig.world.secrets, TOKEN]);
     });
 
     it('may read its secrets from files', async () => {
@@ -45,9 +45,9 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
       expect(refused).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_AUTH' } } });
       const cli = await rig.sidecar.cli('freeze');
       expect(cli.code).toBe(5);
-      const said = [JSON.stringify(refused.body), cli.stdout, cli.stderr, rig.sidecar.output];
-      said.push(JSON.stringify(await rig.sidecar.status()));
-      expectNoSecret(said, [...Object.values(wrongCredentials), ...secrets]);
+      const texts = [JSON.stringify(refused.body), cli.stdout, cli.stderr, rig.sidecar.output];
+      texts.push(JSON.stringify(await rig.sidecar.status()));
+      expectNoSecret(texts, [...Object.values(wrongCredentials), ...secrets]);
       await rig.expectNothingHeld();
     });
 
@@ -71,18 +71,18 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
 }
 
 /** Collects everything that a whole freeze, and the views of it, make visible. */
-async function everythingSaid<L extends Ledger>(rig: Rig<L>): Promise<string[]> {
+async function everythingVisible<L extends Ledger>(rig: Rig<L>): Promise<string[]> {
   const { sidecar } = rig;
-  const said: string[] = [];
+  const texts: string[] = [];
   const ask = async (method: string, path: string, body?: object): Promise<unknown> => {
     const reply = await sidecar.api(method, path, body);
-    said.push(JSON.stringify(reply.body));
+    texts.push(JSON.stringify(reply.body));
     return reply.body;
   };
   await ask('POST', '/v1/freeze', { id: 'secret' });
-  said.push(...(await textsIn(join(rig.world.volume.path, '.quiesce'))));
-  said.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')));
-  said.push(await readFile(`/proc/${sidecar.pid}/cmdline`, 'utf8').catch(() => ''));
+  texts.push(...(await textsIn(join(rig.world.volume.path, '.quiesce'))));
+  texts.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')));
+  texts.push(await readFile(`/proc/${sidecar.pid}/cmdline`, 'utf8').catch(() => ''));
   await ask('GET', '/v1/status');
   await ask('GET', '/v1/metadata');
   await ask('POST', '/v1/freeze', { id: 'other' });
@@ -91,11 +91,11 @@ async function everythingSaid<L extends Ledger>(rig: Rig<L>): Promise<string[]> 
   await ask('GET', '/v1/receipts');
   for (const verb of ['status', 'metadata', 'receipts']) {
     const { stdout, stderr } = await sidecar.cli(verb);
-    said.push(stdout, stderr);
+    texts.push(stdout, stderr);
   }
-  said.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')), await sidecar.metrics());
+  texts.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')), await sidecar.metrics());
   expect(receipt, 'the whole freeze works').toMatchObject({ verdict: 'consistent' });
-  return [...said, sidecar.output];
+  return [...texts, sidecar.output];
 }
 
 async function textsIn(folder: string): Promise<string[]> {
@@ -104,11 +104,11 @@ async function textsIn(folder: string): Promise<string[]> {
   return await Promise.all(files.map(({ name }) => readFile(join(folder, name), 'utf8')));
 }
 
-/** Searches for secrets without printing the text or the secret. */
-function expectNoSecret(said: readonly string[], secrets: readonly string[]): void {
+/** Fails if a text contains a secret; shows the first 200 characters of such a text. */
+function expectNoSecret(texts: readonly string[], secrets: readonly string[]): void {
   for (const secret of secrets) {
     const forms = [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')];
-    const told = said.filter((text) => forms.some((form) => text.includes(form)));
-    expect(told.map((text) => text.slice(0, 200))).toEqual([]);
+    const leaks = texts.filter((text) => forms.some((form) => text.includes(form)));
+    expect(leaks.map((text) => text.slice(0, 200))).toEqual([]);
   }
 }

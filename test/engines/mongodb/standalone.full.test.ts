@@ -219,7 +219,7 @@ describe('a sidecar that is killed while it holds the lock', () => {
   test.each([
     ['a user with hostManager', { username: 'oncall', password: 'at 3 a.m.' }],
     ['its own user', ROLE],
-  ])('and never starts again is unlocked by hand, by %s', async (_who, auth) => {
+  ])('and never restarts leaves a lock that can be released by hand, by %s', async (_who, auth) => {
     if (auth !== ROLE) {
       const { username, password: pwd } = auth;
       await server.admin({ createUser: username, pwd, roles: ['hostManager'] });
