@@ -13,14 +13,14 @@ const context: FreezeContext = {
   remember: async () => undefined,
 };
 
-it('an engine that ends with a hold after the abort is caught', async () => {
+it('an engine that returns a hold after the abort is detected', async () => {
   const engine = new ScriptedEngine();
   engine.onHold = () => sleep(50);
   await expect(giveUpAfter(engine, context, 10)).rejects.toThrow('a late hold');
   expect(engine.held).toBe(0);
 });
 
-it('an engine that gives up is not, nor one that was quicker, whose hold is released', async () => {
+it('an engine that gives up passes, and so does one that held before the abort, whose hold is released', async () => {
   const engine = new ScriptedEngine();
   engine.onHold = (signal) => sleep(50, undefined, { signal });
   await giveUpAfter(engine, context, 10);
@@ -30,7 +30,7 @@ it('an engine that gives up is not, nor one that was quicker, whose hold is rele
   expect(engine.calls.filter((call) => call === 'release')).toHaveLength(1);
 });
 
-it('an engine that does not look for an abort after one of its steps is caught', async () => {
+it('an engine that ignores an abort after one of its steps is detected', async () => {
   const engine = new ScriptedEngine();
   let between = 0;
   const count = async (): Promise<void> => void (between += 1);

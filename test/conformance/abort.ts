@@ -5,8 +5,8 @@ import type { Engine, FreezeContext, Hold } from '../../src/engines/engine.ts';
 const SOON_MS = 60_000;
 
 /**
- * Freezes and gives up after a while: fails where the engine comes with a hold after that. Only one that
- * was there before is the caller's to release, and is released here.
+ * Freezes and aborts after a delay. Fails if the engine returns a hold after the abort. A hold returned
+ * before it belongs to the caller, and is released here.
  */
 export async function giveUpAfter(
   engine: Engine,
@@ -20,11 +20,11 @@ export async function giveUpAfter(
 }
 
 /**
- * Freezes and gives up in the middle of each step that the engine has done for it (`remember`, `keep`), by
- * turns, until there is no such step any more.
+ * Freezes repeatedly, and aborts in the middle of another call that the engine makes (`remember`, `keep`)
+ * each time, until there are no more such calls.
  *
- * @param between called after each try.
- * @returns how many steps there are.
+ * @param between called after each attempt.
+ * @returns the number of such calls.
  */
 export async function giveUpInEachStep(
   engine: Engine,
@@ -38,7 +38,7 @@ export async function giveUpInEachStep(
       steps += 1;
       if (steps === step) abort.abort(new Error('given up'));
       await work;
-      // As a disk takes its time.
+      // A disk takes time as well.
       await sleep(1);
     };
     const watched: FreezeContext = {
@@ -71,7 +71,7 @@ async function giveUp(
   await wait(attempt);
   abort.abort(new Error('given up'));
   const late = await attempt.catch(() => undefined);
-  // One that is late as well, once it is seen: what comes next begins on a free server.
+  // Release a late hold as well, so that the next attempt begins on a free server.
   await (early ?? late)?.release(AbortSignal.timeout(SOON_MS));
   expect(late === early ? 'no late hold' : 'a late hold', when).toBe('no late hold');
 }

@@ -27,7 +27,7 @@ function writeSynced(path: string, text: string): void {
 
 const mounts = (): Promise<string> => readFile('/proc/self/mounts', 'utf8');
 
-it('a copy holds what was synced, and of what was only written what the volumeâ€™s kind promises', async () => {
+it('a copy holds synced data, and of unsynced data what the kind of volume promises', async () => {
   const volume = await makeBlockVolume(await folder());
   undo.push(() => volume.dispose());
   await writeFile(join(volume.path, 'written'), 'in the page cache');
@@ -44,7 +44,7 @@ it('a copy holds what was synced, and of what was only written what the volumeâ€
   }
 });
 
-it('a copy is of one moment: of writes synced one after the other it holds the first ones', async () => {
+it('a copy is of one moment: of writes synced in order it holds the first ones', async () => {
   const volume = await makeBlockVolume(await folder());
   undo.push(() => volume.dispose());
   const script = `
@@ -56,7 +56,7 @@ it('a copy is of one moment: of writes synced one after the other it holds the f
     }`;
   const writer = execFile(process.execPath, ['-e', script, volume.path]);
   undo.push(async () => void writer.kill('SIGKILL'));
-  // Beyond the first number both files have been synced, and their names with them.
+  // After the first number both files and their names have been synced.
   const written = (): Promise<number> => readFile(join(volume.path, 'b'), 'utf8').then(Number);
   await expect.poll(() => written().catch(() => 0), { timeout: 30_000 }).toBeGreaterThan(1);
   for (const name of ['one', 'two', 'three']) {
@@ -71,7 +71,7 @@ it('a copy is of one moment: of writes synced one after the other it holds the f
   writer.kill('SIGKILL');
 });
 
-it('nothing is left mounted, neither at the end nor by a process that was killed', async () => {
+it('nothing stays mounted, neither at the end nor after a killed process', async () => {
   const [one, two] = [await folder(), await folder()];
   const disposed = await makeBlockVolume(one);
   await disposed.snapshot('copy');

@@ -10,7 +10,7 @@ import type { SharedRig, Rig } from './rig.ts';
 const SOON_MS = 8_000;
 const never = (): AbortSignal => AbortSignal.timeout(60_000);
 
-/** What the interface itself says, asked of the engine without a sidecar. */
+/** The promises of the interface itself, tested on the engine without a sidecar. */
 export function describeContract<L extends Ledger>(
   subject: Subject<L>,
   shared: SharedRig<L>,
@@ -45,14 +45,14 @@ export function describeContract<L extends Ledger>(
     });
     afterEach(() => engine.close());
 
-    it('claims what it is tried on', () => {
+    it('claims the copy methods on which it is tested', () => {
       expect(engine.name).toBe(subject.engine);
       expect(engine.capabilities.blocksWrites).toBe(subject.blocksWrites);
       expect([...engine.capabilities.copies].toSorted()).toEqual([...subject.claims].toSorted());
       expect(subject.claims).toEqual(expect.arrayContaining([...subject.copies, subject.copy]));
     });
 
-    it('says who the server is, the same each time, and nothing secret about it', async () => {
+    it('identifies the server, the same way each time', async () => {
       const [first, second] = [await engine.probe(never()), await engine.probe(never())];
       expect(first).toEqual(second);
       expect(first.version).toMatch(/^\d+\.\d+/);
@@ -63,7 +63,7 @@ export function describeContract<L extends Ledger>(
       expect(JSON.stringify(metadata)).toContain(first.version);
     });
 
-    it('holds, proves it and releases; what it says of a hold is plain JSON', async () => {
+    it('holds, proves the hold and releases it; its facts are plain JSON', async () => {
       await engine.prepare(context, never());
       const hold = await engine.hold(context, never());
       expect(hold).toMatchObject({ mode: subject.mode, writesBlocked: subject.blocksWrites });
@@ -71,7 +71,7 @@ export function describeContract<L extends Ledger>(
       for (const part of [position, restore, journal]) {
         expect(JSON.parse(JSON.stringify(part))).toEqual(part);
       }
-      // The volume takes plain names only: a path could lead out of its folder.
+      // The volume accepts plain names only: a path could lead out of its folder.
       for (const name of Object.keys(kept)) expect(name).toMatch(/^[\w.-]+$/);
       await rig.expectWrites(subject.blocksWrites);
       await rig.expectSeenInServer();
@@ -80,22 +80,19 @@ export function describeContract<L extends Ledger>(
       const end = await hold.release(never());
       expect(end?.breaches ?? []).toEqual([]);
       await rig.expectServerFree('proof');
-      expect(hold.lost.aborted, 'a release is no loss').toBe(false);
+      expect(hold.lost.aborted, 'a release is not a loss').toBe(false);
     });
 
-    it.each(subject.copies)(
-      'is not held after an abort, whatever step that hits (copy: %s)',
-      async (copy) => {
-        for (const ms of [0, 2, 5, 10, 20, 40, 80]) {
-          await giveUpAfter(engine, { ...context, copy }, ms);
-          await rig.expectServerFree();
-        }
-        const free = (): Promise<void> => rig.expectServerFree();
-        await giveUpInEachStep(engine, { ...context, copy }, free);
-      },
-    );
+    it.each(subject.copies)('is not held after an abort in any step (copy: %s)', async (copy) => {
+      for (const ms of [0, 2, 5, 10, 20, 40, 80]) {
+        await giveUpAfter(engine, { ...context, copy }, ms);
+        await rig.expectServerFree();
+      }
+      const free = (): Promise<void> => rig.expectServerFree();
+      await giveUpInEachStep(engine, { ...context, copy }, free);
+    });
 
-    it(`where nothing can be remembered ${subject.remembers ? 'nothing is held' : 'nothing has to be'}`, async () => {
+    it(`${subject.remembers ? 'holds nothing' : 'needs no journal and holds'} when the journal cannot be written`, async () => {
       const forgetful: FreezeContext = {
         ...context,
         remember: async (journal) => {
@@ -108,13 +105,13 @@ export function describeContract<L extends Ledger>(
         .then(() => engine.hold(forgetful, never()))
         .catch(() => undefined);
       await hold?.release(never());
-      expect(remembered.length > 0, 'it was to be remembered').toBe(subject.remembers);
+      expect(remembered.length > 0, '`remember` was called').toBe(subject.remembers);
       expect(hold === undefined, 'nothing is held').toBe(subject.remembers);
       await engine.recover(null, never());
       await rig.expectServerFree();
     });
 
-    it('recovers from any journal, again and again, where nothing is held', async () => {
+    it('recovers from any journal, repeatedly, when nothing is held', async () => {
       await engine.prepare(context, never());
       const hold = await engine.hold(context, never());
       const journal = JSON.parse(JSON.stringify(hold.journal)) as JsonObject;
@@ -125,7 +122,7 @@ export function describeContract<L extends Ledger>(
       await rig.expectServerFree();
     });
 
-    it('answers soon after an abort while the server stalls', async () => {
+    it('rejects soon after an abort while the server stalls', async () => {
       await rig.world.server.stall();
       try {
         const calls: ((signal: AbortSignal) => Promise<unknown>)[] = [
@@ -144,7 +141,7 @@ export function describeContract<L extends Ledger>(
       await rig.expectServerFree();
     });
 
-    it('says that a dead server is unreachable, and works again when it is back', async () => {
+    it('reports a dead server as unreachable, and works again when it is back', async () => {
       await engine.prepare(context, never());
       const hold = await engine.hold(context, never());
       await rig.world.server.kill();
@@ -170,11 +167,11 @@ export function describeContract<L extends Ledger>(
   });
 }
 
-/** Within the time a dead server takes to be noticed; or not at all in that time. */
+/** Expects the hold to be lost within ten seconds of the server's death; or not to be lost at all. */
 async function expectLost(hold: Hold, lost: boolean): Promise<void> {
   if (!lost) {
     await sleep(2_000);
-    expect(hold.lost.aborted, 'its server does not matter to it').toBe(false);
+    expect(hold.lost.aborted, 'it does not depend on its server').toBe(false);
     expect(await hold.check(never())).toEqual([]);
     return;
   }

@@ -8,16 +8,16 @@ import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import type { Ledger, Refusal, Subject } from './fixture.ts';
 import { readiness, type SharedRig, Rig } from './rig.ts';
 
-/** How many backups of each method are made and restored; more with QUIESCE_TEST_TRIALS. */
+/** How many backups of each method are made and restored; QUIESCE_TEST_TRIALS raises it. */
 const TRIALS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 1);
 const VERIFIED_WITHIN_MS = 60_000;
 const WITHIN_MS = 120_000 + TRIALS * 60_000;
 
-/** Each copy method claimed is restored with nothing missing; each other one is refused. */
+/** Each claimed copy method is restored with nothing missing; every other one is refused. */
 export function describeCopies<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
   describe('under write load', () => {
     it.each(subject.copies)(
-      'copy: %s restores with nothing missing, and is verified by whoever starts beside it',
+      'copy: %s is restored with nothing missing, and verified by the sidecar that starts with it',
       async (copy) => {
         const rig = await Rig.open(subject, copy);
         onTestFinished(() => rig.close());
@@ -29,7 +29,7 @@ export function describeCopies<L extends Ledger>(subject: Subject<L>, shared: Sh
       WITHIN_MS,
     );
 
-    it('a copy cut before the freeze is never verified as one of it', async () => {
+    it('a copy cut before the freeze is never verified with its receipt', async () => {
       const rig = await shared.get();
       await rig.begin();
       await rig.world.load.start();
@@ -40,7 +40,7 @@ export function describeCopies<L extends Ledger>(subject: Subject<L>, shared: Sh
       const final = await rig.consistent('later');
       await rig.world.load.stop();
       const restored = await rig.world.restore(early);
-      const sidecar = await rig.beside(early, restored.env);
+      const sidecar = await rig.sidecarFor(early, restored.env);
       const verify = await sidecar.api('POST', '/v1/verify', { receipt: final });
       expect(verify, JSON.stringify(verify.body)).toMatchObject({
         status: 409,
@@ -73,7 +73,7 @@ export function describeCopies<L extends Ledger>(subject: Subject<L>, shared: Sh
 }
 
 interface Copied<L> {
-  /** Acknowledged by the moment the promise is about. */
+  /** The writes acknowledged by the moment of the promise. */
   readonly ledger: L;
   readonly dataDir: string;
   readonly receipt: Receipt;
@@ -83,14 +83,14 @@ async function tryOnce<L extends Ledger>(rig: Rig<L>, copy: CopyMethod, id: stri
   const { ledger, dataDir, receipt } = await backUp(rig, copy, id);
   expect(ledger.count).toBeGreaterThan(0);
   const file = await rig.keep(`${id}.json`, JSON.stringify(receipt));
-  // Of several volumes no copy has the final receipt on it: the person who restores brings it.
+  // With several volumes no copy carries the final receipt: the person who restores supplies it.
   const given = copy === 'volumes' ? ['--receipt', file] : [];
   const prepared = await runCli(['prepare-restore', '--data', dataDir, ...given], {});
   expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
   const restored = await rig.world.restore(dataDir);
-  // The claim came with the copy, but not the lock on it: the source's sidecar lives, and is ready.
+  // The claim was copied, but not the lock on it: the source's sidecar is still running and ready.
   expect(existsSync(join(dataDir, '.quiesce/claim'))).toBe(true);
-  const sidecar = await rig.beside(dataDir, restored.env);
+  const sidecar = await rig.sidecarFor(dataDir, restored.env);
   expect(await readiness(rig.sidecar)).toMatchObject({ status: 200 });
   await expect
     .poll(async () => (await sidecar.status()).restore, { timeout: VERIFIED_WITHIN_MS })
@@ -104,7 +104,7 @@ async function tryOnce<L extends Ledger>(rig: Rig<L>, copy: CopyMethod, id: stri
   await restored.stop();
 }
 
-/** Freeze, copy, thaw by the real command line, while clients write. */
+/** Freezes, copies and thaws with the real command line, while clients write. */
 async function backUp<L extends Ledger>(
   rig: Rig<L>,
   copy: CopyMethod,
@@ -122,10 +122,10 @@ async function backUp<L extends Ledger>(
     verdict: 'held',
     evidence: { onVolume: true },
   });
-  // What was acknowledged while the freeze was made is in the copy, too, where writers wait.
+  // If writers wait, the copy also holds the writes acknowledged during the freeze.
   if (held.writesBlocked) ledger = await load.acked();
   await backup.during();
-  // An open freeze ends with its thaw: its promise is about that moment.
+  // An open freeze promises the moment of its thaw.
   if (copy === 'volumes') ledger = await load.acked();
   const thawed = await rig.sidecar.cli('thaw', '--id', id, '-o', 'json');
   expect(thawed, thawed.stdout + thawed.stderr).toMatchObject({ code: 0 });

@@ -5,12 +5,12 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Ledger } from './fixture.ts';
 import type { SharedRig, Rig } from './rig.ts';
 
-/** Moments between the request of a thaw and the one that crosses it. */
+/** Delays between the request of a thaw and the request that crosses it. */
 const APART_MS = [0, 1, 2, 3, 0, 1, 2, 3];
 
-/** What meets a thaw on its way: whoever comes first, each is told the truth. */
+/** Requests that cross a thaw: whichever comes first, each gets a true answer. */
 export function describeCrossing<L extends Ledger>(shared: SharedRig<L>): void {
-  describe('what crosses a thaw', () => {
+  describe('a request that crosses a thaw', () => {
     let rig: Rig<L>;
     beforeAll(async () => {
       rig = await shared.get();
@@ -20,7 +20,7 @@ export function describeCrossing<L extends Ledger>(shared: SharedRig<L>): void {
     });
     const journal = (): string => join(rig.sidecar.env['QUIESCE_STATE_DIR'] ?? '', 'open.json');
 
-    it('a renewal is refused or held, begins no freeze, and never stays in the journal', async () => {
+    it('a renewal is refused or renews the hold, begins no freeze, and leaves no journal entry', async () => {
       for (const [round, ms] of APART_MS.entries()) {
         const id = `crossed-${round}`;
         await rig.held({ id });
@@ -38,7 +38,7 @@ export function describeCrossing<L extends Ledger>(shared: SharedRig<L>): void {
       }
     });
 
-    it('a freeze of the same id is refused, or a hold of its own', async () => {
+    it('a freeze of the same id is refused, or gets a hold of its own', async () => {
       for (const [round, ms] of APART_MS.entries()) {
         const id = `again-${round}`;
         await rig.held({ id });
@@ -46,7 +46,7 @@ export function describeCrossing<L extends Ledger>(shared: SharedRig<L>): void {
         await sleep(ms);
         const again = await rig.freeze({ id });
         const first = await thaw;
-        // A freeze that was refused before the thaw came may thaw as well: by that id nobody can tell.
+        // A freeze that was refused before the thaw may thaw too, and has the same id: they are ambiguous.
         const reasons = first.status === 200 ? first.body.reasons : first.body.receipt.reasons;
         expect(reasons).toEqual(first.status === 200 ? [] : ['thaw-ambiguous']);
         const own = await rig.thaw(id);

@@ -9,19 +9,19 @@ const BUSY_MACHINE_MS = 8_000;
 const CLOCKS_APART_MS = 500;
 const LONGEST_FREEZE_MS = 60_000;
 
-/** What must be true whoever dies, stands still or is cut off while a freeze is open. */
+/** The promises that hold when a process dies, stalls or is cut off while a freeze is open. */
 export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
   let rig: Rig<L>;
   beforeAll(async () => {
     rig = await shared.get();
   });
 
-  describe('when the server fails', () => {
+  describe('a server that fails', () => {
     beforeEach(async () => {
       await rig.begin();
     });
 
-    it(`cut connections ${subject.holdDiesWithItsSession ? 'end the freeze as lost' : 'change nothing'}`, async () => {
+    it(`and cuts the connections ${subject.holdDiesWithItsSession ? 'ends the freeze as lost' : 'changes nothing'}`, async () => {
       await rig.held({ id: 'cut-off' });
       await rig.world.cutSessions();
       if (subject.holdDiesWithItsSession) {
@@ -38,7 +38,7 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
     });
 
     const { outlivesServer } = subject;
-    it(`killed while frozen: ${outlivesServer ? 'the freeze goes on, its thaw succeeds' : 'the freeze ends at once, its thaw fails'}, and the next one holds`, async () => {
+    it(`killed while frozen: ${outlivesServer ? 'the freeze goes on and its thaw succeeds' : 'the freeze ends immediately and its thaw fails'}; the next one holds`, async () => {
       await rig.held({ id: 'killed' });
       await rig.world.server.kill();
       if (outlivesServer) {
@@ -64,7 +64,7 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
       await rig.consistent('next');
     });
 
-    it(`killed and back before anybody looks: its thaw ${outlivesServer ? 'succeeds' : 'fails'}`, async () => {
+    it(`killed and restarted before the next look: its thaw ${outlivesServer ? 'succeeds' : 'fails'}`, async () => {
       await rig.held({ id: 'restarted' });
       await rig.sidecar.signal('SIGSTOP');
       await rig.world.server.kill();
@@ -75,7 +75,7 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
       await rig.expectNothingHeld();
     });
 
-    it('stalled: a freeze ends at its timeout, and nothing freezes afterwards', async () => {
+    it('stalled: a freeze fails at its timeout, and nothing freezes afterwards', async () => {
       await rig.world.server.stall();
       try {
         const began = performance.now();
@@ -91,7 +91,7 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
       await rig.inconsistent(/freeze-timeout/, 'stalled');
     });
 
-    it(`stalled at thaw: ${outlivesServer ? 'what it is not needed for is consistent' : 'what it cannot prove is not called consistent, and is released once it can'}`, async () => {
+    it(`stalled at thaw: ${outlivesServer ? 'the freeze is consistent without it' : 'the freeze is not consistent, and is released once the server resumes'}`, async () => {
       await rig.held({ id: 'mute' });
       await rig.world.server.stall();
       if (outlivesServer) {
@@ -113,7 +113,7 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
     });
   });
 
-  it('a timeout rolls back whatever step it hits', async () => {
+  it('a timeout in any step rolls everything back', async () => {
     await rig.begin();
     const outcomes: string[] = [];
     for (let ms = 1; outcomes.at(-1) !== 'held'; ms *= 2) {
@@ -123,13 +123,13 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
       if (status === 200) await rig.consistent();
       else await rig.expectNothingHeld();
     }
-    // Several steps of it were hit, and nothing else ever went wrong.
+    // The timeout hit several steps, and nothing else ever failed.
     expect(outcomes.length).toBeGreaterThan(3);
     expect(new Set(outcomes)).toEqual(new Set(['FREEZE_TIMEOUT', 'held']));
   });
 
-  describe('when the sidecar fails', () => {
-    it('killed while frozen: the next one releases everything and calls it interrupted', async () => {
+  describe('a sidecar that fails', () => {
+    it('killed while frozen: the next one releases everything and reports it as interrupted', async () => {
       await rig.begin();
       await rig.held({ id: 'orphan' });
       await rig.sidecar.signal('SIGKILL');
@@ -142,7 +142,7 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
 
     it('killed in any step of a freeze: the next one leaves nothing held', async () => {
       await rig.begin();
-      // From before the journal is written to the very moment of the answer, however long that takes.
+      // From before the journal is written until the moment of the answer, however long that takes.
       const moments = [3, 20, 45, 80, 130, 220, 400, 'answered'] as const;
       let unanswered = 0;
       for (const moment of moments) {
@@ -161,7 +161,7 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
       expect(unanswered).toBeLessThan(moments.length);
     });
 
-    it('stopped while frozen: it releases everything before it ends', async () => {
+    it('stopped while frozen: it releases everything before it exits', async () => {
       await rig.begin();
       await rig.held({ id: 'stopped' });
       await rig.sidecar.stop();
@@ -174,8 +174,8 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
     const fate =
       deadManMs === null
         ? 'the next one releases everything'
-        : 'the server lets go by itself after the lease as renewed, and not before';
-    it(`silent for ever: ${fate}`, async () => {
+        : 'the server releases itself after the renewed lease, and not before';
+    it(`stalled forever: ${fate}`, async () => {
       await rig.begin();
       await rig.held({ id: 'silent', ttl: `${SHORT_LEASE_MS}ms` });
       await rig.held({ id: 'silent', ttl: `${LEASE_MS}ms`, renew: true });

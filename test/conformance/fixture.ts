@@ -5,73 +5,72 @@ import type { CopyMethod } from '../../src/receipt/receipt.ts';
 import type { Snapshot, Volume } from '../../src/testbed/volume/volume.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
 
-/** The writes a server has acknowledged by one moment, in whatever form the engine's load keeps them. */
+/** The writes that a server has acknowledged by one moment, in the form that the engine's load keeps. */
 export interface Ledger {
-  /** How many. */
+  /** The number of writes. */
   readonly count: number;
 }
 
 /**
- * One server, set up in one way, that must keep every promise of the `Engine` interface. An engine
- * takes part in the suite with a few of these.
+ * One server, set up in one way, that must keep every promise of the `Engine` interface. Each engine has
+ * a few subjects in the suite.
  *
- * @typeParam L what this engine's load remembers of acknowledged writes.
+ * @typeParam L the ledger of acknowledged writes that this engine's load keeps.
  */
 export interface Subject<L extends Ledger = Ledger> {
-  /** As a title: `PostgreSQL 17`, `Valkey 8.1 with appendfsync everysec`. */
+  /** A title: `PostgreSQL 17`, `Valkey 8.1 with appendfsync everysec`. */
   readonly name: string;
   /** As in QUIESCE_ENGINE. */
   readonly engine: string;
   /** Writers wait while it is held. */
   readonly blocksWrites: boolean;
-  /** What the receipt calls a freeze of this kind. */
+  /** The `mode` in the receipt of such a freeze. */
   readonly mode: string;
   /** As in QUIESCE_REPLICA. */
   readonly replica: ReplicaMode;
-  /** The copy methods the engine claims. All others must be refused. */
+  /** The copy methods that the engine claims. All others must be refused. */
   readonly claims: readonly CopyMethod[];
-  /** Those tried on this subject: each is copied, restored and compared. */
+  /** The copy methods tested on this subject: each is copied, restored and compared. */
   readonly copies: readonly CopyMethod[];
-  /** The one for which every other promise is tried. */
+  /** The copy method with which every other promise is tested. */
   readonly copy: CopyMethod;
   /**
-   * How long, in milliseconds, the server may hold on past the lease when the sidecar vanishes and
-   * nobody comes after it; `null`: the server has no dead-man's switch, and a hold outlives its lease
-   * until the next sidecar.
+   * How long, in milliseconds, the server may stay held past the lease when the sidecar vanishes and no
+   * other one starts. `null`: the server has no dead-man's switch, and stays held until the next sidecar.
    */
   readonly deadManMs: number | null;
-  /** While it is held an administrator sees it: `World.held` is not empty. */
+  /** An administrator can see the hold: `World.held` is then not empty. */
   readonly seenInServer: boolean;
-  /** A freeze ends as lost when the sidecar's connections are cut. */
+  /** A freeze is lost when the sidecar's connections are cut. */
   readonly holdDiesWithItsSession: boolean;
-  /** The codes by which a thaw says that the server was killed, and that it was killed and started again. */
+  /** The reasons of a thaw after the server was killed, and after it was killed and restarted. */
   readonly reasons: { readonly killed: string; readonly restarted: string };
-  /** All is on the volume once it is held: what becomes of the server then breaks nothing. */
+  /** Once held, everything is on the volume: the fate of the server then breaks nothing. */
   readonly outlivesServer: boolean;
-  /** A freeze leaves a mark on volumes beside the one of the data, too: `World.marked`. */
+  /** A freeze also leaves a mark on volumes other than the data's: `World.marked`. */
   readonly marksFurtherVolumes: boolean;
-  /** `hold` puts into the journal what it is about to do, and does nothing where that fails. */
+  /** `hold` journals what it is about to do, and does nothing if that fails. */
   readonly remembers: boolean;
   /**
-   * What of `World.held` the release of a hold that is proven leaves for a while on purpose, blocking
-   * nobody: for a cut that comes after the thaw. `null`: nothing.
+   * Matches what the release of a proven hold keeps for a while on purpose, for a cut after the thaw. It
+   * blocks no client, and `World.held` still lists it. `null`: nothing is kept.
    */
   readonly keptAfterThaw: RegExp | null;
   /**
-   * What a freeze without the right that `World.revoke` takes comes to: an error, or `weaker`, a success
-   * whose receipt says what it lacks.
+   * The result of a freeze without the right that `World.revoke` removes: an error, or `weaker` for a success
+   * whose receipt says what is missing.
    */
   readonly withoutRight: ErrorCode | 'weaker';
-  /** How that right is named to those who can give it. */
+  /** How messages name that right, for an administrator who can grant it. */
   readonly right: RegExp;
-  /** Claimed copy methods that cannot keep the promise in certain places, and are refused there. */
+  /** Set-ups in which a claimed copy method cannot keep its promise, and is refused. */
   readonly refusals: readonly Refusal[];
-  /** Starts the server, empty but for what its load needs, on volumes that fit `copy`. */
+  /** Starts the server on volumes that fit `copy`. It is empty except for what its load needs. */
   start(options: StartOptions): Promise<World<L>>;
 }
 
 export interface StartOptions {
-  /** A folder of its own, which the server's user may enter; the suite removes it at the end. */
+  /** A separate folder that the server's user may enter; the suite removes it at the end. */
   readonly dir: string;
   readonly copy: CopyMethod;
 }
@@ -80,109 +79,109 @@ export interface Refusal {
   /** Completes the sentence `refused …`. */
   readonly where: string;
   readonly copy: CopyMethod;
-  /** Changes to the sidecar's settings; `undefined` takes one away. */
+  /** Changes to the sidecar's settings; `undefined` removes one. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
 /** A real server on a real volume, with an application that writes to it. */
 export interface World<L extends Ledger = Ledger> {
-  /** What the sidecar mounts: its `path` is QUIESCE_DATA_DIR. */
+  /** The volume that the sidecar mounts: its `path` is QUIESCE_DATA_DIR. */
   readonly volume: Pick<Volume, 'path' | 'snapshot'>;
-  /** Folders on further volumes, each of which has a `.quiesce/` of its own during a freeze. */
+  /** Folders on further volumes. Each has a `.quiesce/` of its own during a freeze. */
   readonly marked: readonly string[];
   /** Connection settings of the sidecar, as the documented least-privileged user. */
   readonly env: Readonly<Record<string, string>>;
-  /** Passwords and the like: no output may ever contain one of them. */
+  /** Passwords and other secrets: no output may ever contain one. */
   readonly secrets: readonly string[];
   /** Changes to `env` with which the server refuses the sidecar's credentials. */
   readonly wrongCredentials: Readonly<Record<string, string>>;
   readonly server: ServerControl;
   readonly load: Load<L>;
-  /** One write, as an application makes it, on a connection of its own: resolves when acknowledged. */
+  /** Makes one write on a new connection, like an application. Resolves when acknowledged. */
   write(): Promise<void>;
   /**
-   * As an administrator sees it: everything with which a freeze holds the server and that is still in
-   * place, one sentence each (locks, pauses, open backups, slots). Empty on an idle server; the
-   * sidecar's own files on the volume are the suite's matter.
+   * Everything with which a freeze still holds the server, as an administrator sees it, one sentence each:
+   * locks, pauses, open backups, slots. Empty on an idle server. The suite itself checks the sidecar's files
+   * on the volume.
    */
   held(): Promise<readonly string[]>;
   /**
-   * Settings of the server that are not as they were at the start, one sentence each. No dead-man's
-   * switch puts them back, but every end of a freeze does.
+   * Settings of the server that differ from those at the start, one sentence each. No dead-man's switch
+   * restores them, but every end of a freeze does.
    */
   changed(): Promise<readonly string[]>;
-  /** Connections of the sidecar's user. */
+  /** The number of connections of the sidecar's user. */
   sessions(): Promise<number>;
   /** Ends all connections of the sidecar's user, from the server's side. */
   cutSessions(): Promise<void>;
-  /** Takes from the sidecar's user a right that a freeze needs. */
+  /** Removes from the sidecar's user a right that a freeze needs. */
   revoke(): Promise<void>;
   /**
-   * Tries, as the sidecar's user, to read and to change what applications keep, and whatever else it
-   * must not be able to do. @returns what it was able to do, one sentence each.
+   * Tries, as the sidecar's user, to read and change application data, and everything else that this user
+   * must not be able to do. @returns what it could do, one sentence each.
    */
   trespass(): Promise<readonly string[]>;
-  /** One backup in the way of `StartOptions.copy`. */
+  /** One backup with the method `StartOptions.copy`. */
   backup(name: string): Backup;
   /**
-   * A copy of everything as of one moment, whatever the copy method, and without a freeze.
+   * Copies everything at one moment, whatever the copy method, and without a freeze.
    *
-   * @returns what QUIESCE_DATA_DIR was, on the copy.
+   * @returns the data directory of the copy, which corresponds to QUIESCE_DATA_DIR.
    */
   copyNow(name: string): Promise<string>;
-  /** A second server on a copy that was prepared for its start, running when this resolves. */
+  /** Starts a second server on a prepared copy. The server is running when this resolves. */
   restore(dataDir: string): Promise<Restored<L>>;
   /** Stops everything and unmounts everything. Idempotent. */
   dispose(): Promise<void>;
 }
 
-/** Faults of the server process, for real. */
+/** Real faults of the server process. */
 export interface ServerControl {
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
-  /** Starts it again after `kill`; resolves when it takes connections. */
+  /** Starts it again after `kill`; resolves when it accepts connections. */
   start(): Promise<void>;
-  /** SIGSTOP, so that it answers nobody. */
+  /** SIGSTOP, so that it answers no client. */
   stall(): Promise<void>;
   /** SIGCONT. */
   resume(): Promise<void>;
 }
 
 export interface Load<L extends Ledger = Ledger> {
-  /** Some clients that write as fast as they can, and survive the loss of their connections. */
+  /** Starts clients that write as fast as they can and survive the loss of their connections. */
   start(): Promise<void>;
   stop(): Promise<void>;
-  /** What has been acknowledged by now, and has reached the server that is frozen. */
+  /** The writes that are acknowledged by now and have reached the server that is frozen. */
   acked(): L | Promise<L>;
 }
 
-/** The copying of one backup, in its order. */
+/** The steps that copy one backup, in order. */
 export interface Backup {
-  /** Between freeze and thaw: makes the copy, or all that are made then. */
+  /** Between freeze and thaw: makes the copies that belong there. */
   during(): Promise<void>;
-  /** After the thaw: what the order in the receipt wants last; nothing for most. */
+  /** After the thaw: makes the copies that the order in the receipt puts last; mostly none. */
   after(): Promise<void>;
   /**
-   * Brings the copies together as on another machine.
+   * Mounts the copies together, as on another machine.
    *
-   * @returns what QUIESCE_DATA_DIR was, on the copy.
+   * @returns the data directory of the copy, which corresponds to QUIESCE_DATA_DIR.
    */
   mount(): Promise<string>;
 }
 
 export interface Restored<L extends Ledger = Ledger> {
-  /** Connection settings of a sidecar beside it. */
+  /** Connection settings of a sidecar for this server. */
   readonly env: Readonly<Record<string, string>>;
   /**
-   * Compares with what was acknowledged, and looks for damage in the engine's own way.
+   * Compares with the acknowledged writes, and checks for damage in the engine's own way.
    *
-   * @returns what is missing or wrong, one sentence each; nothing else proves the restore.
+   * @returns what is missing or wrong, one sentence each; only an empty list proves the restore.
    */
   missing(ledger: L): Promise<readonly string[]>;
   stop(): Promise<void>;
 }
 
-/** The backup whose whole copy is one atomic snapshot of the volume. */
+/** A backup that is one atomic snapshot of the volume. */
 export function snapshotBackup(volume: Pick<Volume, 'snapshot'>, name: string): Backup {
   let copy: Snapshot | undefined;
   return {
@@ -198,9 +197,9 @@ export function snapshotBackup(volume: Pick<Volume, 'snapshot'>, name: string): 
 }
 
 /**
- * The backup that reads the mounted files one after the other, into the folder `to`.
+ * A backup that copies the mounted files one after the other into the folder `to`.
  *
- * @param pauseMs in the middle of it: long enough for what an unheld server would write meanwhile.
+ * @param pauseMs pause in the middle, long enough for an unheld server to write in between.
  */
 export function fileBackup(volume: Pick<Volume, 'path'>, to: string, pauseMs: number): Backup {
   return {

@@ -4,19 +4,19 @@ import { type Ledger, type Subject } from './fixture.ts';
 import { receiptSchema } from '../../src/receipt/receipt.ts';
 import { carriesReceipt, type SharedRig, type Rig } from './rig.ts';
 
-/** The freeze as a lease, over the real sidecar. */
+/** The lease of a freeze, through the real sidecar. */
 export function describeLease<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
   describe('a freeze', () => {
     let rig: Rig<L>;
     beforeAll(async () => {
       rig = await shared.get();
     });
-    // Thaws that one promise leaves to come are no matter of the next.
+    // Thaws that one test leaves outstanding must not affect the next.
     beforeEach(async () => {
       await rig.begin();
     });
 
-    it('holds what its receipt says, and a thaw releases it with the proof that it held', async () => {
+    it('holds what its receipt says, and the thaw releases it and proves that it held', async () => {
       const receipt = await rig.held({ id: 'first' });
       expect(receipt).toMatchObject({
         id: 'first',
@@ -40,7 +40,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       await rig.expectNothingHeld('proof');
     });
 
-    it('that is renewed by its id has a lease anew, in the server too', async () => {
+    it('that is renewed by its id has a new lease, in the server too', async () => {
       const first = await rig.held({ id: 'renewed', ttl: '3s' });
       await sleep(1_500);
       const again = await rig.held({ id: 'renewed', ttl: '20s', renew: true });
@@ -52,7 +52,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       expect(cli, cli.stderr).toMatchObject({ code: 0 });
       await rig.consistent('renewed');
       await rig.expectNothingHeld('proof');
-      // What is not held is not renewed, and nothing is frozen instead.
+      // Without a hold a renewal fails, and nothing is frozen instead.
       expect(await rig.freeze({ id: 'renewed', renew: true })).toMatchObject({
         status: 409,
         body: { error: { code: 'NOT_FROZEN' } },
@@ -60,7 +60,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       await rig.expectNothingHeld('proof');
     });
 
-    it('is refused while another is held, and says whose, and how to end it', async () => {
+    it('is refused while another is held, and the error says which one and how to end it', async () => {
       await rig.held({ id: 'mine' });
       for (const body of [{ id: 'other' }, {}]) {
         const refused = await rig.freeze(body);
@@ -83,24 +83,24 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       const { id: held } = await rig.held(body);
       const refused = await rig.freeze(body);
       expect(refused).toMatchObject({ status: 409, body: { error: { code: 'FREEZE_HELD' } } });
-      // Whose it is nobody can tell: it releases all the same.
+      // This thaw may belong to either freeze: it releases all the same.
       const final = await rig.inconsistent(/thaw-ambiguous/, id);
       expect(final.id).toBe(held);
       await rig.expectNothingHeld();
       await rig.inconsistent(/thaw-ambiguous/, id);
-      // Both have thawed: the next one is proven.
+      // Both have thawed, so the next one is proven.
       await rig.held({ id: 'after' });
       await rig.consistent();
     });
 
-    it('that waits is held once the one before it has ended, and no sooner', async () => {
+    it('that waits is held only once the one before it has ended', async () => {
       await rig.held({ id: 'first' });
       const late = await rig.sidecar.cli('freeze', '--id', 'late', '--wait', '--timeout', '1s');
       expect(late, late.stderr).toMatchObject({ code: 4 });
       expect(late.stderr).toContain('FREEZE_HELD');
       for (const [before, id] of [
         ['first', 'second'],
-        // Several backups may bear one id.
+        // Several backups may have the same id.
         ['second', 'second'],
       ] as const) {
         const from = rig.sidecar.output.length;
@@ -118,7 +118,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       await rig.expectNothingHeld('proof');
     });
 
-    it('that is abandoned is released without a success, and its own thaw is told so', async () => {
+    it('that is abandoned is released without a success, and its own thaw says so', async () => {
       await rig.held({ id: 'given-up' });
       const other = await rig.sidecar.cli('thaw', '--abandon', '--id', 'another', '-o', 'json');
       expect(other, other.stderr).toMatchObject({ code: 0 });
@@ -138,7 +138,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       expect(again).toMatchObject({ status: 200, body: { released: false } });
     });
 
-    it('that is not thawed ends by itself with its lease, and its thaw fails', async () => {
+    it('that is not thawed ends with its lease, and its thaw fails', async () => {
       await rig.held({ id: 'late', ttl: '2s' });
       await rig.expectThawed();
       await rig.expectNothingHeld();
@@ -149,7 +149,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
       expect(await rig.sidecar.metrics()).toMatch(/stateful_backup_auto_thaw_total\{[^}]*\} 1/);
     });
 
-    it('that ended by itself leaves a late thaw, which is given no success of the next one', async () => {
+    it('that expired leaves a late thaw, which never gets the success of the next freeze', async () => {
       await rig.held({ id: 'overdue', ttl: '5s' });
       await rig.expectThawed();
       await rig.held({ id: 'next' });
@@ -161,7 +161,7 @@ export function describeLease<L extends Ledger>(subject: Subject<L>, shared: Sha
         stdout: expect.stringContaining('thaw-ambiguous'),
         stderr: expect.stringContaining('quiesce freeze --wait'),
       });
-      // Both of the thaws that could come have come.
+      // Both outstanding thaws have arrived.
       await rig.held({ id: 'proven' });
       await rig.consistent();
     });

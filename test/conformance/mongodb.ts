@@ -36,7 +36,7 @@ type Kind = 'standalone' | 'primary';
 
 const WRITE_WITHIN_MS = 15_000;
 
-/** A server alone, or the primary of a set of three; with authentication, and as its documented role. */
+/** A standalone server, or the primary of a set of three; with authentication and the documented role. */
 export function mongodb(kind: Kind): Subject<MongoLedger> {
   return {
     name: kind === 'standalone' ? 'MongoDB alone' : 'MongoDB, the primary of three',
@@ -66,7 +66,7 @@ interface Parts {
   readonly volume: Pick<Volume, 'path' | 'snapshot'>;
   readonly server: Mongod;
   readonly set: MongoSet | undefined;
-  /** Between sidecar and server: what is cut is cut here. */
+  /** The relay between sidecar and server, at which connections are cut. */
   readonly relay: Relay;
   readonly undo: (() => Promise<unknown>)[];
 }
@@ -123,7 +123,7 @@ class MongoWorld implements World<MongoLedger> {
     }
   }
 
-  /** As applications do, it is tried again where a primary stepped down or a connection broke. */
+  /** Retries, like an application, when a primary stepped down or a connection broke. */
   async write(): Promise<void> {
     const { server } = this.#parts;
     const deadline = performance.now() + WRITE_WITHIN_MS;
@@ -146,7 +146,7 @@ class MongoWorld implements World<MongoLedger> {
     return (await this.#parts.server.locked()) ? ['the fsync lock'] : [];
   }
 
-  /** None is ever changed. */
+  /** A freeze of MongoDB changes no settings. */
   changed(): Promise<readonly string[]> {
     return Promise.resolve([]);
   }
@@ -176,7 +176,7 @@ class MongoWorld implements World<MongoLedger> {
         .then(
           () => able.push(`may ${JSON.stringify(command)} on ${db}`),
           ({ code, message }: { code?: number; message: string }) => {
-            // Whatever else fails proves nothing about a right.
+            // A failure for any other reason proves nothing about the right.
             if (code !== UNAUTHORIZED) able.push(`${JSON.stringify(command)} on ${db}: ${message}`);
           },
         );
@@ -188,7 +188,7 @@ class MongoWorld implements World<MongoLedger> {
   backup(name: string): Backup {
     const { copy, dir } = this.#options;
     if (copy !== 'files') return snapshotBackup(this.volume, name);
-    // Long enough for a checkpoint of a server that is not held.
+    // Long enough for a server that is not held to write a checkpoint.
     return fileBackup(this.volume, join(dir, name), 1_500);
   }
 
@@ -214,7 +214,7 @@ class MongoWorld implements World<MongoLedger> {
   }
 }
 
-/** A set whose first member is the only one that is ever elected: it is what is frozen. */
+/** A set in which only the first member is ever elected; that member is frozen. */
 function startSet(dir: string, dbPath: string): Promise<MongoSet> {
   return MongoSet.start(dir, {
     dbPaths: [dbPath],

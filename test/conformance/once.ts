@@ -4,10 +4,10 @@ import { receiptSchema } from '../../src/receipt/receipt.ts';
 import type { Ledger } from './fixture.ts';
 import type { SharedRig, Rig } from './rig.ts';
 
-/** Moments between the request of a thaw and its answer. */
+/** Delays between the request of a thaw and the fault before its answer. */
 const INTO_THE_THAW_MS = [0, 3, 8, 20, 50, 120, 300];
 
-/** A success is told once, whoever dies in between. */
+/** A success is reported only once, even if a process dies in between. */
 export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
   describe('a success', () => {
     let rig: Rig<L>;
@@ -21,7 +21,7 @@ export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
     it.each([
       ['by its id', 'once'],
       ['without an id', undefined],
-    ])('is told once to thaws %s, also over a kill -9', async (_, id) => {
+    ])('is reported once to thaws %s, even after a kill -9', async (_, id) => {
       await rig.held({ id: 'once' });
       const first = await rig.consistent(id);
       expect(await rig.alreadyThawed('once', id)).toEqual(first);
@@ -38,7 +38,7 @@ export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
     it.each([
       ['by its id', 'beside'],
       ['without an id', undefined],
-    ])('is told to one of several thaws %s that come at once', async (_, id) => {
+    ])('is reported to only one of several concurrent thaws %s', async (_, id) => {
       await rig.held({ id: 'beside' });
       const answers = await Promise.all([1, 2, 3].map(() => rig.thaw(id)));
       expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
@@ -48,7 +48,7 @@ export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
       await rig.expectNothingHeld('proof');
     });
 
-    it('is told again to a retry of the very same call, also over a kill -9', async () => {
+    it('is repeated to a retry of the same call, even after a kill -9', async () => {
       await rig.held({ id: 'retried' });
       const call = ['thaw', '--id', 'retried', '--idempotency-key', 'the-call', '-o', 'json'];
       const first = await rig.sidecar.cli(...call);
@@ -62,7 +62,7 @@ export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
       expect(another).toMatchObject({ code: 7 });
     });
 
-    it('is never told for a hold that a kill -9 in the middle of its thaw has broken', async () => {
+    it('is never reported for a hold that a kill -9 during its thaw has broken', async () => {
       for (const ms of INTO_THE_THAW_MS) {
         const id = `killed-after-${ms}`;
         await rig.held({ id });
@@ -74,13 +74,13 @@ export function describeOnce<L extends Ledger>(shared: SharedRig<L>): void {
         await sleep(ms);
         await rig.sidecar.signal('SIGKILL');
         await rig.sidecar.start();
-        const told = await thaw;
-        // The command line has called again by itself, and has a verdict.
-        const receipt = verdictIn(told.stdout);
-        expect(receipt, told.stdout + told.stderr).toMatchObject({ id });
+        const thawed = await thaw;
+        // The command line retried by itself, and got a verdict.
+        const receipt = verdictIn(thawed.stdout);
+        expect(receipt, thawed.stdout + thawed.stderr).toMatchObject({ id });
         const { body } = await rig.sidecar.api('GET', `/v1/receipts/${id}`);
         expect(receiptSchema.parse(body)).toEqual(receipt);
-        expect(told.code).toBe(receipt.verdict === 'consistent' ? 0 : 7);
+        expect(thawed.code).toBe(receipt.verdict === 'consistent' ? 0 : 7);
         if (receipt.verdict === 'consistent') await rig.alreadyThawed(id, id);
         else await rig.inconsistent(/interrupted/, id);
         await rig.expectNothingHeld();

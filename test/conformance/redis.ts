@@ -35,7 +35,7 @@ interface RedisLedger extends Ledger {
   readonly acked: readonly number[];
 }
 
-/** A primary that keeps its data in one of the ways. */
+/** A primary with one of the kinds of persistence. */
 export function redis(binary: string, policy: Policy): Subject<RedisLedger> {
   return {
     name: `${binary}, ${policy}`,

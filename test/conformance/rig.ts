@@ -13,7 +13,7 @@ import { type Ledger, type Subject, type World } from './fixture.ts';
 const WRITE_WITHIN_MS = 15_000;
 const BLOCKED_FOR_MS = 600;
 
-/** A world and its sidecar, with what the promises are told in. */
+/** A server with a sidecar, and the requests and expectations in which the promises are written. */
 export class Rig<L extends Ledger> {
   readonly subject: Subject<L>;
   readonly world: World<L>;
@@ -39,7 +39,7 @@ export class Rig<L extends Ledger> {
     return new Rig(subject, world, dir, copy);
   }
 
-  /** A new sidecar with a state of its own, ready; the one before it is stopped. */
+  /** Stops the present sidecar and starts a new one with a new state directory. */
   async begin(
     env: Readonly<Record<string, string | undefined>> = {},
     until: 'live' | 'ready' = 'ready',
@@ -49,7 +49,7 @@ export class Rig<L extends Ledger> {
     return await this.sidecar.start(until);
   }
 
-  /** One more sidecar of this volume, with a state of its own; it is not started yet. */
+  /** Another sidecar for this volume, with its own state directory; not started yet. */
   async another(env: Readonly<Record<string, string | undefined>> = {}): Promise<TestSidecar> {
     return await this.#make({
       ...this.world.env,
@@ -62,8 +62,8 @@ export class Rig<L extends Ledger> {
     });
   }
 
-  /** A sidecar beside a copy. */
-  async beside(
+  /** Starts a sidecar for a copy. */
+  async sidecarFor(
     dataDir: string,
     env: Readonly<Record<string, string | undefined>>,
   ): Promise<TestSidecar> {
@@ -99,14 +99,14 @@ export class Rig<L extends Ledger> {
     return this.sidecar.api('POST', '/v1/thaw', id === undefined ? {} : { id });
   }
 
-  /** A freeze that must succeed. */
+  /** Freezes; the freeze must succeed. */
   async held(body: object = {}): Promise<Receipt> {
     const { status, body: receipt } = await this.freeze(body);
     expect(status, JSON.stringify(receipt)).toBe(200);
     return receiptSchema.parse(receipt);
   }
 
-  /** A thaw that must succeed. */
+  /** Thaws; the thaw must succeed. */
   async consistent(id?: string): Promise<Receipt> {
     const { status, body } = await this.thaw(id);
     expect(status, JSON.stringify(body) + this.sidecar.output.slice(-3_000)).toBe(200);
@@ -115,7 +115,7 @@ export class Rig<L extends Ledger> {
     return receipt;
   }
 
-  /** A thaw that must fail, for the success of that freeze has been told to an earlier one. */
+  /** Thaws; this must fail, because an earlier thaw of that freeze got its success. */
   async alreadyThawed(freeze: string, id?: string): Promise<Receipt> {
     const { status, body } = await this.thaw(id);
     expect(status, JSON.stringify(body)).toBe(409);
@@ -125,7 +125,7 @@ export class Rig<L extends Ledger> {
     return receipt;
   }
 
-  /** A thaw that must fail: released all the same, and one of these reasons is said. */
+  /** Thaws; this must release the server and fail, with one of these reasons. */
   async inconsistent(reasons: RegExp, id?: string): Promise<Receipt> {
     const { status, body } = await this.thaw(id);
     expect(status, JSON.stringify(body)).toBe(409);
@@ -140,14 +140,14 @@ export class Rig<L extends Ledger> {
     return (await this.sidecar.status()).state;
   }
 
-  async expectThawed(within = 15_000): Promise<void> {
-    await expect.poll(() => this.state(), { timeout: within }).toBe('thawed');
+  async expectThawed(withinMs = 15_000): Promise<void> {
+    await expect.poll(() => this.state(), { timeout: withinMs }).toBe('thawed');
   }
 
   /**
-   * Writers are let through, the server is as it was, and the volumes carry no proof of a freeze.
+   * Expects that writes succeed, the server is as before, and the volumes carry no evidence of a freeze.
    *
-   * @param after how the last hold ended: one that is proven may leave what the subject says.
+   * @param after how the last hold ended: a proven one may leave what matches `keptAfterThaw`.
    */
   async expectNothingHeld(after: 'loss' | 'proof' = 'loss'): Promise<void> {
     await this.expectServerFree(after);
@@ -155,7 +155,7 @@ export class Rig<L extends Ledger> {
     expect(this.marks()).toEqual([]);
   }
 
-  /** Writers are let through, and the server is as it was. */
+  /** Expects that writes succeed and the server is as before. */
   async expectServerFree(after: 'loss' | 'proof' = 'loss'): Promise<void> {
     const { world, subject } = this;
     const kept = after === 'proof' ? subject.keptAfterThaw : null;
@@ -167,19 +167,19 @@ export class Rig<L extends Ledger> {
     await this.expectWritesFlow();
   }
 
-  /** What an administrator sees of a freeze while it is held: the same view that finds nothing afterwards. */
+  /** Expects that an administrator sees the hold, in the view that must be empty afterwards. */
   async expectSeenInServer(): Promise<void> {
     expect((await this.world.held()).length > 0).toBe(this.subject.seenInServer);
   }
 
-  async expectWritesFlow(within = WRITE_WITHIN_MS): Promise<void> {
-    const late = sleep(within, 'late', { ref: false });
+  async expectWritesFlow(withinMs = WRITE_WITHIN_MS): Promise<void> {
+    const late = sleep(withinMs, 'late', { ref: false });
     expect(await Promise.race([this.world.write().then(() => 'acknowledged'), late])).toBe(
       'acknowledged',
     );
   }
 
-  /** What a write meets now, as the receipt says it. A write that waits goes on by itself later. */
+  /** Expects that a write waits, or succeeds. A waiting write finishes later by itself. */
   async expectWrites(blocked: boolean): Promise<void> {
     if (!blocked) return await this.expectWritesFlow();
     const write = this.world.write().then(
@@ -194,19 +194,19 @@ export class Rig<L extends Ledger> {
     return join(this.world.volume.path, '.quiesce');
   }
 
-  /** What lies in `.quiesce/` but for the results of verified restores and the file of the claim. */
+  /** The files in `.quiesce/`, except the results of verified restores and the file of the claim. */
   async onVolume(): Promise<string[]> {
     const names = await readdir(this.evidence).catch((): string[] => []);
     return names.filter((name) => name !== 'claim' && !name.startsWith('restored-'));
   }
 
-  /** The folders by which a freeze marks further volumes, those that are there. */
+  /** The folders that mark further volumes as frozen, if they exist. */
   marks(): string[] {
     const folders = this.world.marked.map((folder) => join(folder, '.quiesce'));
     return folders.filter((folder) => existsSync(folder));
   }
 
-  /** A file with text, as a person keeps a receipt. */
+  /** Writes text to a file, as a person keeps a receipt. */
   async keep(name: string, text: string): Promise<string> {
     const path = join(this.dir, name);
     await writeFile(path, text);
@@ -214,7 +214,7 @@ export class Rig<L extends Ledger> {
   }
 }
 
-/** One rig for several groups of promises, none of which spoils it for the next. */
+/** One rig for several groups of tests; each group leaves it usable for the next. */
 export class SharedRig<L extends Ledger> {
   readonly #subject: Subject<L>;
   #rig: Promise<Rig<L>> | undefined;
@@ -223,7 +223,7 @@ export class SharedRig<L extends Ledger> {
     this.#subject = subject;
   }
 
-  /** Opened at its first use. */
+  /** Opens the rig at the first call. */
   async get(): Promise<Rig<L>> {
     this.#rig ??= Rig.open(this.#subject);
     return await this.#rig;
@@ -234,12 +234,12 @@ export class SharedRig<L extends Ledger> {
   }
 }
 
-/** What a kubelet is told. */
+/** The answer that a kubelet gets. */
 export async function readiness({ metricsPort }: TestSidecar): Promise<Answer> {
   return await get({ host: '127.0.0.1', port: metricsPort }, '/readyz');
 }
 
-/** Whether a copy was cut inside a freeze, by what it carries. */
+/** Whether a copy carries a receipt, and so was cut inside a freeze. */
 export function carriesReceipt(copy: string): boolean {
   return existsSync(join(copy, '.quiesce/receipt.json'));
 }

@@ -6,7 +6,7 @@ import type { SharedRig, Rig } from './rig.ts';
 
 const TOKEN = 'control-token-c3d9';
 
-/** The least privilege is enough and is the least; what is secret stays secret. Ends with a right taken away. */
+/** The documented privileges are sufficient and minimal; secrets stay secret. Run last: it revokes a right. */
 export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
   describe('the least-privileged user', () => {
     let rig: Rig<L>;
@@ -14,13 +14,13 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
       rig = await shared.get();
     });
 
-    it('needs nothing more, and its secrets are in no answer, log, file or argument', async () => {
+    it('needs no other right, and its secrets are in no answer, log, file or argument', async () => {
       await rig.begin({ QUIESCE_CONTROL_TOKEN: TOKEN });
-      const said = await everythingSaid(rig);
-      expectNoSecret(said, [...rig.world.secrets, TOKEN]);
+      const texts = await everythingVisible(rig);
+      expectNoSecret(texts, [...rig.world.secrets, TOKEN]);
     });
 
-    it('may take its secrets from files', async () => {
+    it('may read its secrets from files', async () => {
       const { env, secrets } = rig.world;
       const files: Record<string, string | undefined> = {};
       for (const [name, value] of Object.entries(env)) {
@@ -34,25 +34,25 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
       await rig.consistent('from-files');
     });
 
-    it('can neither read nor change what applications keep', async () => {
+    it('can neither read nor change application data', async () => {
       expect(await rig.world.trespass()).toEqual([]);
     });
 
-    it('refused by the server is said so, and what it tried with is printed nowhere', async () => {
+    it('gets a clear error when the server refuses it, and its credentials are printed nowhere', async () => {
       const { wrongCredentials, secrets } = rig.world;
       await rig.begin(wrongCredentials, 'live');
       const refused = await rig.freeze();
       expect(refused).toMatchObject({ status: 502, body: { error: { code: 'ENGINE_AUTH' } } });
       const cli = await rig.sidecar.cli('freeze');
       expect(cli.code).toBe(5);
-      const said = [JSON.stringify(refused.body), cli.stdout, cli.stderr, rig.sidecar.output];
-      said.push(JSON.stringify(await rig.sidecar.status()));
-      expectNoSecret(said, [...Object.values(wrongCredentials), ...secrets]);
+      const texts = [JSON.stringify(refused.body), cli.stdout, cli.stderr, rig.sidecar.output];
+      texts.push(JSON.stringify(await rig.sidecar.status()));
+      expectNoSecret(texts, [...Object.values(wrongCredentials), ...secrets]);
       await rig.expectNothingHeld();
     });
 
     const weaker = subject.withoutRight === 'weaker';
-    it(`that lacks a right is told so: ${weaker ? 'the receipt says that the freeze is weaker' : 'the freeze is refused'}`, async () => {
+    it(`without a right it needs: ${weaker ? 'the receipt says that the freeze is weaker' : 'the freeze is refused'}`, async () => {
       await rig.world.revoke();
       await rig.begin({}, 'live');
       const { status, body } = await rig.freeze({ id: 'weak' });
@@ -70,19 +70,19 @@ export function describeSecrecy<L extends Ledger>(subject: Subject<L>, shared: S
   });
 }
 
-/** All that a whole freeze, and the looks at it, bring to light. */
-async function everythingSaid<L extends Ledger>(rig: Rig<L>): Promise<string[]> {
+/** Collects everything that a whole freeze, and the views of it, make visible. */
+async function everythingVisible<L extends Ledger>(rig: Rig<L>): Promise<string[]> {
   const { sidecar } = rig;
-  const said: string[] = [];
+  const texts: string[] = [];
   const ask = async (method: string, path: string, body?: object): Promise<unknown> => {
     const reply = await sidecar.api(method, path, body);
-    said.push(JSON.stringify(reply.body));
+    texts.push(JSON.stringify(reply.body));
     return reply.body;
   };
   await ask('POST', '/v1/freeze', { id: 'secret' });
-  said.push(...(await textsIn(join(rig.world.volume.path, '.quiesce'))));
-  said.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')));
-  said.push(await readFile(`/proc/${sidecar.pid}/cmdline`, 'utf8').catch(() => ''));
+  texts.push(...(await textsIn(join(rig.world.volume.path, '.quiesce'))));
+  texts.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')));
+  texts.push(await readFile(`/proc/${sidecar.pid}/cmdline`, 'utf8').catch(() => ''));
   await ask('GET', '/v1/status');
   await ask('GET', '/v1/metadata');
   await ask('POST', '/v1/freeze', { id: 'other' });
@@ -91,11 +91,11 @@ async function everythingSaid<L extends Ledger>(rig: Rig<L>): Promise<string[]> 
   await ask('GET', '/v1/receipts');
   for (const verb of ['status', 'metadata', 'receipts']) {
     const { stdout, stderr } = await sidecar.cli(verb);
-    said.push(stdout, stderr);
+    texts.push(stdout, stderr);
   }
-  said.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')), await sidecar.metrics());
+  texts.push(...(await textsIn(sidecar.env['QUIESCE_STATE_DIR'] ?? '')), await sidecar.metrics());
   expect(receipt, 'the whole freeze works').toMatchObject({ verdict: 'consistent' });
-  return [...said, sidecar.output];
+  return [...texts, sidecar.output];
 }
 
 async function textsIn(folder: string): Promise<string[]> {
@@ -104,11 +104,11 @@ async function textsIn(folder: string): Promise<string[]> {
   return await Promise.all(files.map(({ name }) => readFile(join(folder, name), 'utf8')));
 }
 
-/** Compares without printing either. */
-function expectNoSecret(said: readonly string[], secrets: readonly string[]): void {
+/** Fails if a text contains a secret; shows the first 200 characters of such a text. */
+function expectNoSecret(texts: readonly string[], secrets: readonly string[]): void {
   for (const secret of secrets) {
     const forms = [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')];
-    const told = said.filter((text) => forms.some((form) => text.includes(form)));
-    expect(told.map((text) => text.slice(0, 200))).toEqual([]);
+    const leaks = texts.filter((text) => forms.some((form) => text.includes(form)));
+    expect(leaks.map((text) => text.slice(0, 200))).toEqual([]);
   }
 }

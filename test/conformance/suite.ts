@@ -10,15 +10,15 @@ import { describeSecrecy } from './secrecy.ts';
 import { SharedRig } from './rig.ts';
 import { describeVolume } from './volume.ts';
 
-/** The suite in two parts of about the same length, for files that run at the same time. */
+/** The two halves of the suite, of about the same length, for files that run at the same time. */
 export type Part = 'holds' | 'failures';
 
-/** Promises have deadlines of their own; this one is for machines that do much else. */
+/** The tests have deadlines of their own; this one allows for a busy machine. */
 const PATIENCE_MS = 180_000;
 
 /**
- * Every promise of the `Engine` interface, kept or failed by real servers: through the sidecar and the
- * command line where the promise is made to those who use them, and by the interface itself.
+ * Tests every promise of the `Engine` interface on real servers: promises to users through the sidecar
+ * and the command line, the others through the interface itself.
  *
  * @param parts all of them, unless a subject's parts are in several files
  */

@@ -8,19 +8,19 @@ import { readiness, type SharedRig, type Rig } from './rig.ts';
 
 const TAKES_OVER_WITHIN_MS = 10_000;
 
-/** The volume is one sidecar's, and what a freeze leaves there is still there at its thaw. */
+/** A volume belongs to one sidecar, and the files of a freeze must still be on it at the thaw. */
 export function describeVolume<L extends Ledger>(subject: Subject<L>, shared: SharedRig<L>): void {
   let rig: Rig<L>;
   beforeAll(async () => {
     rig = await shared.get();
   });
 
-  describe('what a freeze has left on the volume', () => {
+  describe('the evidence of a freeze on the volume', () => {
     beforeEach(async () => {
       await rig.begin();
     });
 
-    it('removed with its folder while it is held: no success', async () => {
+    it('removed with its folder during the hold: the thaw fails', async () => {
       await rig.held({ id: 'tidied' });
       await rm(rig.evidence, { recursive: true });
       await rig.inconsistent(/evidence-lost/, 'tidied');
@@ -30,12 +30,12 @@ export function describeVolume<L extends Ledger>(subject: Subject<L>, shared: Sh
       await rig.consistent('next');
     });
 
-    it('removed or changed in any one file of it: no success', async () => {
+    it('removed or changed in any one file: the thaw fails', async () => {
       await rig.held({ id: 'looked-at' });
       const names = await rig.onVolume();
       expect(names).toContain('receipt.json');
       await rig.consistent('looked-at');
-      // Of a folder that bears the name of its freeze.
+      // The folder has the name of its freeze.
       const named = (name: string, id: string): string => (name === 'looked-at' ? id : name);
       for (const name of names) {
         for (const how of ['removed', 'changed'] as const) {
@@ -49,7 +49,7 @@ export function describeVolume<L extends Ledger>(subject: Subject<L>, shared: Sh
     });
 
     if (!subject.marksFurtherVolumes) return;
-    it('removed or changed on a further volume: no success', async () => {
+    it('removed or changed on a further volume: the thaw fails', async () => {
       for (const how of ['removed', 'changed'] as const) {
         await rig.held({ id: how });
         const marks = rig.marks();
@@ -72,7 +72,7 @@ export function describeVolume<L extends Ledger>(subject: Subject<L>, shared: Sh
       });
     });
 
-    it('is not ready while the first one lives, and touches nothing of it', async () => {
+    it('is not ready while the first one runs, and touches none of its files', async () => {
       await rig.held({ id: 'mine' });
       const before = await rig.onVolume();
       await second.start('live');
@@ -96,7 +96,7 @@ export function describeVolume<L extends Ledger>(subject: Subject<L>, shared: Sh
       await rig.consistent('mine');
     });
 
-    it('does not get it from one that stands still', async () => {
+    it('does not take it from one that is stalled', async () => {
       await rig.held({ id: 'still', ttl: '30s' });
       await rig.sidecar.signal('SIGSTOP');
       await second.start('live');
@@ -107,7 +107,7 @@ export function describeVolume<L extends Ledger>(subject: Subject<L>, shared: Sh
       await rig.consistent('still');
     });
 
-    it('takes over by itself from one that was killed, or has stopped', async () => {
+    it('takes over by itself from one that was killed or has stopped', async () => {
       await second.start('live');
       for (const how of ['SIGKILL', 'SIGTERM'] as const) {
         const first = how === 'SIGKILL' ? rig.sidecar : second;
@@ -126,7 +126,7 @@ export function describeVolume<L extends Ledger>(subject: Subject<L>, shared: Sh
   });
 }
 
-/** A file; or the first one in a folder, which is removed as a whole. */
+/** Spoils a file: removes it, with its whole folder if `path` is one, or changes the first file in it. */
 async function spoil(path: string, how: 'removed' | 'changed'): Promise<void> {
   if (how === 'removed') return await rm(path, { recursive: true });
   const inside = (await stat(path)).isDirectory() ? (await readdir(path))[0] : '';

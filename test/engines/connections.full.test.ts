@@ -97,7 +97,7 @@ async function mongodb(): Promise<Place> {
   };
 }
 
-async function beside(place: Place): Promise<TestSidecar> {
+async function sidecarFor(place: Place): Promise<TestSidecar> {
   const dir = await makeTempDir();
   undo.push(() => rm(dir, { recursive: true, force: true }));
   await mkdir(join(dir, 'q'));
@@ -119,7 +119,7 @@ describe.each([
     { timeout: 120_000 },
     async () => {
       const place = await start();
-      const sidecar = await beside(place);
+      const sidecar = await sidecarFor(place);
       await sidecar.api('POST', '/v1/freeze', { id: 'first' });
       const { body: receipt } = await sidecar.api('POST', '/v1/thaw', { id: 'first' });
       expect(receipt).toMatchObject({ verdict: 'consistent' });

@@ -188,7 +188,7 @@ async function volumeIn(dir: string) {
   return volume;
 }
 
-async function beside(
+async function sidecarFor(
   { dir, user, volume }: Place,
   { env }: Server,
   more: Readonly<Record<string, string>>,
@@ -227,7 +227,7 @@ describe.each(SUBJECTS.map((subject) => [subject.name, subject] as const))(
       async (copy) => {
         const here = await place();
         const server = await subject.start(here, true);
-        const sidecar = await beside(here, server, { QUIESCE_COPY: copy });
+        const sidecar = await sidecarFor(here, server, { QUIESCE_COPY: copy });
         const held = await sidecar.api('POST', '/v1/freeze', { id: 'one' });
         expect(held.body, JSON.stringify(held.body)).toMatchObject({ verdict: 'held' });
         const to = join(here.dir, 'copied');
@@ -245,9 +245,9 @@ describe.each(SUBJECTS.map((subject) => [subject.name, subject] as const))(
         expect(await prepare(there)).toContain('one');
         const second = await subject.start(there, false);
         expect(await second.count()).toBe(10);
-        const besides = await beside(there, second, { QUIESCE_COPY: copy });
+        const restoredSidecar = await sidecarFor(there, second, { QUIESCE_COPY: copy });
         await expect
-          .poll(async () => (await besides.status()).restore, { timeout: 30_000 })
+          .poll(async () => (await restoredSidecar.status()).restore, { timeout: 30_000 })
           .toMatchObject({ id: 'one', verified: true });
         // The foreign entries are still there.
         await lstat(join(restored, 'lost+found'));
@@ -263,7 +263,7 @@ it('PostgreSQL is found in a copy whose receipt does not say where it is', async
   // A sidecar that may not enter PGDATA cannot know.
   await chmod(here.volume, 0o1777);
   const other = { name: 'other', uid: 64_000, gid: 64_000 };
-  const sidecar = await beside({ ...here, user: other }, server, { QUIESCE_COPY: 'snapshot' });
+  const sidecar = await sidecarFor({ ...here, user: other }, server, { QUIESCE_COPY: 'snapshot' });
   await sidecar.api('POST', '/v1/freeze', { id: 'one' });
   const copy = await here.volumes.snapshot('copy');
   const { body } = await sidecar.api('POST', '/v1/thaw', { id: 'one' });

@@ -15,11 +15,11 @@ const ALLOWED: readonly { readonly path: RegExp; readonly why: string }[] = [
   { path: /^src\/engines\/names\.ts$/, why: 'the table' },
   {
     path: /^src\/engines\/(?:index|profiles)\.ts$/,
-    why: 'how to load each: of a type that lacks no name of the table',
+    why: 'how to load each engine; the type requires an entry for every name in the table',
   },
   {
     path: /^src\/(?:testbed|demo)\/|demo-servers\.ts$/,
-    why: 'servers to show and test with, not in the image',
+    why: 'servers for demos and tests, not in the image',
   },
   { path: /^src\/commands\/(?:demo|index)\.ts$/, why: 'the help of the demo' },
   { path: /^src\/cluster\/doctor\/rules\/(?:sidecar|probe)\.ts$/, why: 'advice, with examples' },
@@ -72,7 +72,7 @@ describe('a new engine', () => {
     ['const OURS = /^(?:QUIESCE_|PG|REDIS_)/;', '/^(?:QUIESCE_|PG|REDIS_)/'],
     ['const name = `${prefix} PGPASSWORD ${more}`;', ' PGPASSWORD '],
     ['const ports = { postgres: 5432 };', 'postgres'],
-  ])('is seen where another source names one: %s', (source, text) => {
+  ])('is detected if another source names it: %s', (source, text) => {
     expect(namings(`// redis may be named here\n${source}`)).toContain(text);
   });
 

@@ -40,7 +40,7 @@ describe('the record that prepare-restore leaves in a copy', () => {
       'PostgreSQL',
       '{"id":"f1","preparedAt":"2026-07-01T00:00:00.000Z","systemIdentifier":"7","walFrom":"0/28","walEnd":"0/30","coveredBy":"marker"}',
     ],
-  ])('is known where the first release has left it: %s', async (_engine, text) => {
+  ])('is recognized as the first release wrote it: %s', async (_engine, text) => {
     await writeFile(path, text);
     expect(await wasPrepared(dataDir, 'f1')).toBe(true);
     expect(await readPrepared(dataDir)).toMatchObject(JSON.parse(text) as object);

@@ -34,7 +34,7 @@ describe('the promise of a receipt', () => {
       },
       'leads out of the volume',
     ],
-  ])('is nothing in one %s', (_what, changes, sentence) => {
+  ])('is refused in a receipt %s', (_what, changes, sentence) => {
     const receipt = aReceipt(changes);
     const message = expect.stringContaining(sentence) as string;
     const handedIn = { code: 'INVALID_FIELD', field: 'receipt', message };

@@ -13,7 +13,7 @@ export function readOpTime(value: unknown): OpTime | undefined {
   return { seconds: ts.t, increment: ts.i, term: Number(t ?? -1) };
 }
 
-/** Returns a negative number, zero or a positive one, as for `sort`. Compares the term first, as the server does. */
+/** Orders as `sort` expects. Compares the term first, as the server does. */
 export function compareOpTimes(a: OpTime, b: OpTime): number {
   return a.term - b.term || a.seconds - b.seconds || a.increment - b.increment;
 }

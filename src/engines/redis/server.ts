@@ -12,7 +12,7 @@ export interface ServerFacts {
   readonly mode: string;
   /** Changes with every start of the process. */
   readonly runId: string;
-  /** Identifies the history of the data; changes at a failover, and at most restarts. */
+  /** Identifies the history of the data; changes at a failover, and usually at a restart. */
   readonly replid: string;
   readonly offset: number;
   readonly info: Info;

@@ -77,7 +77,7 @@ async function write(): Promise<void> {
 
 function at(position: unknown): OpTime {
   const found = parseOpTime(String(position));
-  if (!found) throw new Error(`${String(position)} is no position`);
+  if (!found) throw new Error(`${String(position)} is not a position`);
   return found;
 }
 

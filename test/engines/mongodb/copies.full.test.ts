@@ -204,7 +204,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
     await rm(join(path, 'db'), { recursive: true, force: true });
   }
 
-  async function beside({ server, volume }: Place, copy: Copy): Promise<TestSidecar> {
+  async function sidecarFor({ server, volume }: Place, copy: Copy): Promise<TestSidecar> {
     const own = join(dir, `q-${copy}-${server.port}`);
     await mkdir(own);
     return await new TestSidecar(own, {
@@ -228,7 +228,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
       `made between freeze and thaw lack no acknowledged write, in ${TRIALS} of ${TRIALS} trials`,
       { timeout: TRIAL_WITHIN_MS * TRIALS },
       async () => {
-        const started = await beside(place(), copy);
+        const started = await sidecarFor(place(), copy);
         sidecar = started;
         const found: string[] = [];
         for (let trial = 0; trial < TRIALS; trial += 1) {

@@ -169,10 +169,10 @@ describe('the steps it prints', () => {
       await open.client().db('local').dropDatabase();
       await open.signal('SIGTERM');
       await alone.start();
-      const beside = await sidecarBeside(alone, data);
-      await until(async () => (await beside.status()).restore?.verified !== null, 30_000);
-      expect((await beside.status()).restore).toMatchObject({ id: 'backup', verified: true });
-      await beside.stop();
+      const verifier = await sidecarBeside(alone, data);
+      await until(async () => (await verifier.status()).restore?.verified !== null, 30_000);
+      expect((await verifier.status()).restore).toMatchObject({ id: 'backup', verified: true });
+      await verifier.stop();
       await alone.signal('SIGTERM');
 
       const renewed = await serverOn(data, 'rs1').start();
@@ -192,11 +192,11 @@ describe('the steps it prints', () => {
       await prepare(data);
       const plain = await serverOn(data).start();
       const lost = await missing(plain.client({ auth: ROOT }), acked);
-      const beside = await sidecarBeside(plain, data);
-      const verified = await beside.api('POST', '/v1/verify', { receipt });
+      const verifier = await sidecarBeside(plain, data);
+      const verified = await verifier.api('POST', '/v1/verify', { receipt });
       // Whether a write is lost depends on the last checkpoint. If one is, verify must report it.
       expect(verified.status).toBe(lost.length === 0 ? 200 : 409);
-      await beside.stop();
+      await verifier.stop();
       await plain.stop();
     },
   );
@@ -209,9 +209,9 @@ describe('the steps it prints', () => {
     await member.start();
     await until(async () => (await member.ask({ hello: 1 }))['secondary'] === true);
     expect(await missing(member.client({ auth: ROOT }), acked)).toEqual([]);
-    const beside = await sidecarBeside(member, data);
-    await until(async () => (await beside.status()).restore?.verified === true, 30_000);
-    await beside.stop();
+    const verifier = await sidecarBeside(member, data);
+    await until(async () => (await verifier.status()).restore?.verified === true, 30_000);
+    await verifier.stop();
     await member.stop();
   });
 });
@@ -223,13 +223,13 @@ describe('verify', () => {
     await other.start();
     await other.ask({ createUser: ROOT.username, pwd: ROOT.password, roles: ['root'] });
     await createUser(other.client({ auth: ROOT }), ['mongodb-validate']);
-    const beside = await sidecarBeside(other, other.dbPath);
-    const verified = await beside.api('POST', '/v1/verify', { receipt });
+    const verifier = await sidecarBeside(other, other.dbPath);
+    const verified = await verifier.api('POST', '/v1/verify', { receipt });
     expect(verified.status).toBe(409);
     expect(JSON.stringify(verified.body)).toContain('This is other data');
     const foreign = { ...receipt, engine: { ...receipt.engine, name: 'postgres' } };
-    expect((await beside.api('POST', '/v1/verify', { receipt: foreign })).status).toBe(422);
-    await beside.stop();
+    expect((await verifier.api('POST', '/v1/verify', { receipt: foreign })).status).toBe(422);
+    await verifier.stop();
   });
 
   test(
@@ -239,12 +239,12 @@ describe('verify', () => {
       const data = await copy();
       await prepare(data);
       const plain = await serverOn(data).start();
-      const beside = await sidecarBeside(plain, data);
+      const verifier = await sidecarBeside(plain, data);
       const uncounted = { ...receipt, restore: { ...receipt.restore, documents: null } };
-      const verified = await beside.api('POST', '/v1/verify', { receipt: uncounted });
+      const verified = await verifier.api('POST', '/v1/verify', { receipt: uncounted });
       expect(verified.status).toBe(409);
       expect(JSON.stringify(verified.body)).toContain('the documents prove nothing either');
-      await beside.stop();
+      await verifier.stop();
       await plain.stop();
     },
   );
@@ -258,16 +258,16 @@ describe('verify', () => {
     await server.start();
     const role = await createRole(server.client({ auth: ROOT }), 'mongodb-validate');
     await server.admin({ grantRolesToUser: ROLE.username, roles: [role] });
-    const beside = await sidecarBeside(server, data);
+    const verifier = await sidecarBeside(server, data);
     const file = join(dir, 'receipt.json');
     await writeFile(file, JSON.stringify(receipt));
-    const done = await beside.api('POST', '/v1/verify', { receipt, amcheck: true });
+    const done = await verifier.api('POST', '/v1/verify', { receipt, amcheck: true });
     expect(done.status, JSON.stringify(done.body)).toBe(200);
     const check = (done.body.checks as { name: string; message: string }[]).find(
       ({ name }) => name === 'validate',
     );
     expect(check?.message).toMatch(/collections are valid/);
-    await beside.stop();
+    await verifier.stop();
     await server.stop();
   });
 });

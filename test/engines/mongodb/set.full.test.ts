@@ -233,8 +233,8 @@ describe('a secondary', () => {
 });
 
 test('two sidecars that freeze two members at the same moment never both hold', async () => {
-  const beside = [await sidecarBeside(set.member(1)), await sidecarBeside(set.member(2))];
-  const answers = await Promise.all(beside.map((sidecar) => sidecar.api('POST', '/v1/freeze')));
+  const sidecars = [await sidecarBeside(set.member(1)), await sidecarBeside(set.member(2))];
+  const answers = await Promise.all(sidecars.map((sidecar) => sidecar.api('POST', '/v1/freeze')));
   expect(answers.filter(({ status }) => status === 200).length).toBeLessThan(2);
   await sleep(500);
   await write();

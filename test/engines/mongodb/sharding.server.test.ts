@@ -56,7 +56,7 @@ async function sidecarWith(env: Record<string, string>): Promise<TestSidecar> {
 test.each([
   ['a shard', () => shard.first],
   ['a config server', () => configs.first],
-] as const)('%s is frozen, and the receipt speaks of it alone', async (_what, server) => {
+] as const)('%s is frozen, and its receipt covers only that server', async (_what, server) => {
   const member: Mongod = server();
   const sidecar = await sidecarWith(mongoEnv(member, member.dbPath));
   const { status, body } = await sidecar.api('POST', '/v1/freeze', { id: 'alone' });

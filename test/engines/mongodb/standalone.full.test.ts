@@ -118,7 +118,7 @@ describe('a freeze', () => {
     expect(await server.locked()).toBe(false);
   });
 
-  test('is impossible, and the sidecar not ready, while another client holds the lock', async () => {
+  test('is reported as impossible in the status while another client holds the lock', async () => {
     await server.admin(LOCK);
     await until(
       async () => (await sidecar.status()).engine.message?.startsWith('ENGINE_LOCKED') === true,
@@ -219,7 +219,7 @@ describe('a sidecar that is killed while it holds the lock', () => {
   test.each([
     ['a user with hostManager', { username: 'oncall', password: 'at 3 a.m.' }],
     ['its own user', ROLE],
-  ])('and never starts again is unlocked by hand, by %s', async (_who, auth) => {
+  ])('and never restarts leaves a lock that can be released by hand, by %s', async (_who, auth) => {
     if (auth !== ROLE) {
       const { username, password: pwd } = auth;
       await server.admin({ createUser: username, pwd, roles: ['hostManager'] });

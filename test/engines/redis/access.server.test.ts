@@ -21,7 +21,7 @@ afterEach(async () => {
 const AOF = ['appendonly yes', 'save ""'];
 const { password: PASSWORD } = USER;
 
-async function beside(
+async function startWithSidecar(
   options: Omit<RedisServerOptions, 'dir'>,
   env: (server: RedisServer, dir: string) => Record<string, string>,
   until: 'live' | 'ready' = 'ready',
@@ -55,7 +55,7 @@ describe.each(SERVERS)('%s', (binary) => {
   ])(
     'the user of roles/redis.acl may do everything a freeze needs and cannot touch the data, with %s',
     async (_name, config) => {
-      const { server, sidecar } = await beside(
+      const { server, sidecar } = await startWithSidecar(
         { binary, config: [...config, await aclLine()] },
         (server, dir) => ({
           ...server.env({ name: 'quiesce', password: PASSWORD }),
@@ -78,7 +78,7 @@ describe.each(SERVERS)('%s', (binary) => {
     const sent = new Set<string>();
     const allowed = rulesIn(await aclLine());
     for (const config of [AOF, ['appendonly no', 'save 3600 1']]) {
-      const { server, sidecar } = await beside(
+      const { server, sidecar } = await startWithSidecar(
         { binary, config: [...config, await aclLine()] },
         (server, dir) => ({
           ...server.env({ name: 'quiesce', password: PASSWORD }),
@@ -103,7 +103,7 @@ describe.each(SERVERS)('%s', (binary) => {
   it('sampling keys needs exactly the additional rights in the documentation', async () => {
     const guide = await readFile('docs/engines/redis.md', 'utf8');
     const more = /REDIS_SAMPLE_KEYS`\s+wants\s+`([^`]+)`/.exec(guide)?.[1] ?? '';
-    const { server, sidecar } = await beside(
+    const { server, sidecar } = await startWithSidecar(
       { binary, config: [...AOF, `${await aclLine()} ${more}`] },
       (server) => ({
         ...server.env({ name: 'quiesce', password: PASSWORD }),
@@ -132,7 +132,7 @@ describe.each(SERVERS)('%s', (binary) => {
   });
 
   it('a server with only a password is frozen, and the password is not printed', async () => {
-    const { sidecar } = await beside(
+    const { sidecar } = await startWithSidecar(
       { binary, config: [...AOF, `requirepass ${PASSWORD}`], password: PASSWORD },
       (server) => ({ ...server.env(), REDIS_PASSWORD: PASSWORD }),
     );
@@ -141,15 +141,18 @@ describe.each(SERVERS)('%s', (binary) => {
   });
 
   it('a URL supplies user and password', async () => {
-    const { sidecar } = await beside({ binary, config: [...AOF, await aclLine()] }, (server) => ({
-      QUIESCE_ENGINE: 'redis',
-      REDIS_URL: `redis://quiesce:${PASSWORD}@127.0.0.1:${server.port}`,
-    }));
+    const { sidecar } = await startWithSidecar(
+      { binary, config: [...AOF, await aclLine()] },
+      (server) => ({
+        QUIESCE_ENGINE: 'redis',
+        REDIS_URL: `redis://quiesce:${PASSWORD}@127.0.0.1:${server.port}`,
+      }),
+    );
     expect(await cycle(sidecar)).toBe('consistent');
   });
 
   it('a password echoed by a server that does not know AUTH is never printed', async () => {
-    const { sidecar } = await beside(
+    const { sidecar } = await startWithSidecar(
       { binary, config: [...AOF, 'rename-command AUTH ""'] },
       (server) => server.env({ name: 'quiesce', password: PASSWORD }),
       'live',
@@ -157,13 +160,13 @@ describe.each(SERVERS)('%s', (binary) => {
     const { body } = await sidecar.api('POST', '/v1/freeze', {});
     expect(body.error).toMatchObject({
       code: 'ENGINE_PRIVILEGE',
-      message: "AUTH: the server does not offer it: ERR unknown command 'AUTH'.",
+      message: "The server does not offer AUTH: ERR unknown command 'AUTH'.",
     });
     expect(sidecar.output + JSON.stringify(body)).not.toContain(PASSWORD);
   });
 
   it('a server without CONFIG is frozen with the sidecar’s own fsync, and the receipt says what is not guarded', async () => {
-    const { sidecar } = await beside(
+    const { sidecar } = await startWithSidecar(
       { binary, config: [...AOF, 'rename-command CONFIG ""'] },
       (server, dir) => ({ ...server.env(), QUIESCE_DATA_DIR: join(dir, 'data') }),
     );
@@ -177,7 +180,7 @@ describe.each(SERVERS)('%s', (binary) => {
   });
 
   it('a server without CONFIG whose volume is not mounted is refused', async () => {
-    const { sidecar } = await beside(
+    const { sidecar } = await startWithSidecar(
       { binary, config: [...AOF, 'rename-command CONFIG ""'] },
       (server) => server.env(),
     );
@@ -185,7 +188,7 @@ describe.each(SERVERS)('%s', (binary) => {
   });
 
   it('REDIS_RENAMED_COMMANDS gives the names of renamed commands', async () => {
-    const { sidecar } = await beside(
+    const { sidecar } = await startWithSidecar(
       { binary, config: [...AOF, 'rename-command CONFIG c-7f', 'rename-command CLIENT k-2e'] },
       (server) => ({ ...server.env(), REDIS_RENAMED_COMMANDS: 'CONFIG=c-7f,CLIENT=k-2e' }),
     );
@@ -193,7 +196,7 @@ describe.each(SERVERS)('%s', (binary) => {
   });
 
   it('a server that cannot pause writers is refused and left unchanged', async () => {
-    const { server, sidecar } = await beside(
+    const { server, sidecar } = await startWithSidecar(
       { binary, config: [...AOF, 'rename-command CLIENT ""'] },
       (server) => server.env(),
     );
@@ -208,7 +211,7 @@ describe.each(SERVERS)('%s', (binary) => {
     await makeCertificates(dir);
     const file = (name: string): string => join(dir, name);
     const ca = await readFile(file('ca.crt'), 'utf8');
-    const { sidecar } = await beside(
+    const { sidecar } = await startWithSidecar(
       {
         binary,
         tls: { ca },

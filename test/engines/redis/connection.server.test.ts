@@ -22,7 +22,7 @@ afterEach(async () => {
 
 const soon = (): AbortSignal => AbortSignal.timeout(20_000);
 
-async function beside(binary: string): Promise<{ server: RedisServer; engine: Engine }> {
+async function startWithEngine(binary: string): Promise<{ server: RedisServer; engine: Engine }> {
   const { dir, remove } = await redisFolder();
   undo.push(remove);
   const server = await RedisServer.start({
@@ -47,7 +47,7 @@ const context: FreezeContext = {
 
 describe.each(SERVERS)('%s', (binary) => {
   it('a hold that is aborted while the server hangs leaves neither a pause nor a changed setting', async () => {
-    const { server, engine } = await beside(binary);
+    const { server, engine } = await startWithEngine(binary);
     const before = await settingsOf(server);
     const abort = new AbortController();
     // The server executes what is sent from here on after the abort.
@@ -70,7 +70,7 @@ describe.each(SERVERS)('%s', (binary) => {
   });
 
   it('a connection that was just cut is reopened, and the hold is proven and released', async () => {
-    const { server, engine } = await beside(binary);
+    const { server, engine } = await startWithEngine(binary);
     const before = await settingsOf(server);
     await engine.prepare(context, soon());
     const hold = await engine.hold(context, soon());
@@ -85,7 +85,7 @@ describe.each(SERVERS)('%s', (binary) => {
   });
 
   it('a server that was just killed is reported as lost', async () => {
-    const { server, engine } = await beside(binary);
+    const { server, engine } = await startWithEngine(binary);
     await engine.prepare(context, soon());
     const hold = await engine.hold(context, soon());
     execFileSync('sh', ['-c', `kill -9 ${server.pid}; sleep 0.3`]);

@@ -100,7 +100,7 @@ describe.each(SERVERS)('%s', (binary) => {
         'writes-went-in',
       ],
       ['CONFIG RESETSTAT', RDB, [['CONFIG', 'RESETSTAT']], 'counters-reset'],
-    ])('%s is seen', async (_name, config, commands, reason) => {
+    ])('%s is detected', async (_name, config, commands, reason) => {
       const found = await withinOneSecond(await setup(binary, config, mounted), commands);
       expect(found).toMatchObject({ verdict: 'inconsistent' });
       expect(found.reasons).toContain(reason);
@@ -109,7 +109,7 @@ describe.each(SERVERS)('%s', (binary) => {
     it.each([
       ['RDB only', RDB],
       ['an AOF', AOF],
-    ])('reads, and what INFO tells, break nothing, with %s', async (_name, config) => {
+    ])('reads and INFO do not affect the verdict, with %s', async (_name, config) => {
       const found = await withinOneSecond(await setup(binary, config, mounted), [
         ['GET', 'key:1'],
         ['INFO', 'everything'],

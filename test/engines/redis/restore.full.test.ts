@@ -75,7 +75,7 @@ async function prepare(
   return { code: done.code, body: JSON.parse(done.stdout) };
 }
 
-async function beside(copied: Copied, server: RedisServer): Promise<TestSidecar> {
+async function sidecarFor(copied: Copied, server: RedisServer): Promise<TestSidecar> {
   const dir = join(copied.dir, 'q2');
   await mkdir(dir, { recursive: true });
   const sidecar = new TestSidecar(dir, { ...server.env(), QUIESCE_DATA_DIR: copied.copy });
@@ -112,7 +112,7 @@ describe.each(SERVERS)('%s', (binary) => {
       const server = await RedisServer.start({ binary, dir: made.copy, config });
       undo.push(() => server.kill());
       expect(await missingOn(server, made.acked)).toBe(0);
-      const sidecar = await beside(made, server);
+      const sidecar = await sidecarFor(made, server);
       expect(await verification(sidecar)).toMatchObject({ id: made.id, verified: true });
       expect(await sidecar.metrics()).toMatch(/stateful_backup_restore_verified\{[^}]*\} 1/);
       const again = await sidecar.api('POST', '/v1/verify', {
@@ -184,7 +184,7 @@ describe.each(SERVERS)('%s', (binary) => {
       const made = await copied(binary, config);
       const server = await RedisServer.start({ binary, dir: made.copy, config: wrong });
       undo.push(() => server.kill());
-      const restore = await verification(await beside(made, server));
+      const restore = await verification(await sidecarFor(made, server));
       expect(restore).toMatchObject({ verified: false });
       expect(restore?.message).toContain('appendonly was');
       expect(restore?.message).toContain('EMPTY');
@@ -194,7 +194,9 @@ describe.each(SERVERS)('%s', (binary) => {
   it('an empty server that reports no expired keys is not verified, even if all keys could have expired', async () => {
     const { dir, remove } = await redisFolder();
     undo.push(remove);
-    const beside = async (name: string): Promise<{ server: RedisServer; sidecar: TestSidecar }> => {
+    const startServer = async (
+      name: string,
+    ): Promise<{ server: RedisServer; sidecar: TestSidecar }> => {
       const data = join(dir, name);
       const server = await RedisServer.start({ binary, dir: data, config: CONFIGS.rdb });
       undo.push(() => server.kill());
@@ -203,11 +205,11 @@ describe.each(SERVERS)('%s', (binary) => {
       undo.push(() => sidecar.signal('SIGKILL'));
       return { server, sidecar: await sidecar.start() };
     };
-    const { server, sidecar } = await beside('data');
+    const { server, sidecar } = await startServer('data');
     await server.admin.set('session', 'open', 'PX', 1_500);
     await sidecar.api('POST', '/v1/freeze', {});
     const receipt: unknown = (await sidecar.api('POST', '/v1/thaw', {})).body;
-    const other = await beside('empty');
+    const other = await startServer('empty');
     const differs = await other.sidecar.api('POST', '/v1/verify', { receipt });
     expect(differs.status).toBe(409);
     expect(JSON.stringify(differs.body)).toContain('The server is EMPTY; db0 had 1 keys.');
@@ -224,7 +226,7 @@ describe.each(SERVERS)('%s', (binary) => {
     const server = await RedisServer.start({ binary, dir: made.copy, config: CONFIGS.aof });
     undo.push(() => server.kill());
     await server.admin.del('a:list');
-    const restore = await verification(await beside(made, server));
+    const restore = await verification(await sidecarFor(made, server));
     expect(restore).toMatchObject({ verified: false });
     expect(restore?.message).toContain('lacks 1 of');
   });

@@ -64,15 +64,15 @@ async function sentinelOf(
   await writeFile(file, `${lines.join('\n')}\n`);
   const child: ChildProcess = spawn(binary, [file, '--sentinel'], { stdio: 'pipe' });
   undo.push(() => child.kill('SIGKILL'));
-  let said = '';
-  child.stdout?.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const watches = async (): Promise<unknown> => {
     const reply = await primary.admin.call('PUBSUB', 'NUMSUB', '__sentinel__:hello');
     return Array.isArray(reply) ? Number(reply[1]) : 0;
   };
   await expect.poll(watches, SOON).toBe(1);
-  await expect.poll(() => said, SOON).toContain('+slave');
-  return () => said;
+  await expect.poll(() => output, SOON).toContain('+slave');
+  return () => output;
 }
 
 describe.each(SERVERS)('%s', (binary) => {
@@ -85,7 +85,7 @@ describe.each(SERVERS)('%s', (binary) => {
       const replicaOf = [`replicaof 127.0.0.1 ${primary.port}`];
       const replica = await started(binary, join(dir, 'replica'), replicaOf);
       await expect.poll(() => replica.info('master_link_status'), SOON).toBe('up');
-      const said = await sentinelOf(binary, primary, join(dir, 'sentinel'));
+      const output = await sentinelOf(binary, primary, join(dir, 'sentinel'));
       const sidecar = await sidecarOf(primary, join(dir, 'q'));
       const load = new RedisLoad(primary);
       undo.push(() => load.stop());
@@ -95,7 +95,7 @@ describe.each(SERVERS)('%s', (binary) => {
       expect(held.body).toMatchObject({ verdict: 'held', reasons: ['sentinel-watches'] });
       await expect.poll(() => replica.info('role'), SOON).toBe('master');
       // The command waits in the pause, like every write.
-      await expect.poll(said, SOON).toContain('+convert-to-slave');
+      await expect.poll(output, SOON).toContain('+convert-to-slave');
       const thawed = await sidecar.api('POST', '/v1/thaw', {});
       // No write went in before: the copy is complete, and is the old primary's.
       expect(thawed.body).toMatchObject({ verdict: 'consistent' });
