@@ -85,7 +85,7 @@ const promiseOf = (name: string): string =>
     .replace(/ ?\(?\bcopy: \w+\)?/, '')
     .replace(/: .*/, '')
     .replace(/cut connections .*/, 'cut connections')
-    .replace(/(nothing can be remembered nothing) .*/, '$1')
+    .replace(/(when the journal cannot be written nothing) .*/, '$1')
     .replace(/(holds|does) nothing that .* remembered first/, 'nothing that is not remembered');
 
 /** What only some servers can keep or break, with the reason. Each has one in full. */
@@ -132,7 +132,7 @@ describe('the conformance suite', async () => {
   it('has a real server of every engine in smoke, and a restore of every copy method', () => {
     const names = [...new Set(smoke.map(({ subject }) => subject))].toSorted().join('; ');
     expect(names).toMatch(/MongoDB.*PostgreSQL.*(redis|valkey)/);
-    const restores = smoke.filter(({ promise }) => promise.includes('restores with nothing'));
+    const restores = smoke.filter(({ promise }) => promise.includes('restored with nothing'));
     for (const copy of COPY_METHODS) {
       const of = restores.filter(({ promise }) => promise.includes(`copy: ${copy} `));
       expect(of, copy).not.toEqual([]);
