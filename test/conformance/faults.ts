@@ -16,12 +16,12 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
     rig = await shared.get();
   });
 
-  describe('a server that fails', () => {
+  describe('when the server fails', () => {
     beforeEach(async () => {
       await rig.begin();
     });
 
-    it(`and cuts the connections ${subject.holdDiesWithItsSession ? 'ends the freeze as lost' : 'changes nothing'}`, async () => {
+    it(`cut connections ${subject.holdDiesWithItsSession ? 'end the freeze as lost' : 'change nothing'}`, async () => {
       await rig.held({ id: 'cut-off' });
       await rig.world.cutSessions();
       if (subject.holdDiesWithItsSession) {
@@ -128,7 +128,7 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
     expect(new Set(outcomes)).toEqual(new Set(['FREEZE_TIMEOUT', 'held']));
   });
 
-  describe('a sidecar that fails', () => {
+  describe('when the sidecar fails', () => {
     it('killed while frozen: the next one releases everything and reports it as interrupted', async () => {
       await rig.begin();
       await rig.held({ id: 'orphan' });
