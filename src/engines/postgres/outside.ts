@@ -1,11 +1,6 @@
 import { realpath } from 'node:fs/promises';
-import {
-  findTablespace,
-  findWal,
-  isRefusal,
-  type VolumeInput,
-  isInside,
-} from './data-dir/volumes.ts';
+import { isInside } from '../../lib/paths.ts';
+import { findTablespace, findWal, isRefusal, type VolumeInput } from './data-dir/volumes.ts';
 
 /**
  * Warns about parts of the data outside QUIESCE_DATA_DIR but on the same device, as when several

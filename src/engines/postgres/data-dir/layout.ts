@@ -2,6 +2,7 @@ import { lstat, readdir, realpath } from 'node:fs/promises';
 import { join, relative as relativePath } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
 import { isForeign } from '../../shared/foreign-entries.ts';
+import { isInside } from '../../../lib/paths.ts';
 import { readRegular } from '../../../lib/regular-file.ts';
 import { unlessAborted } from '../../../lib/deadline.ts';
 import { readSystemIdentifier } from './control-file.ts';
@@ -17,7 +18,6 @@ import {
   type LayoutInput,
   type Refusal,
   type Tablespace,
-  isInside,
 } from './volumes.ts';
 
 /** Where the data is, as seen from the sidecar, and whether one volume contains all of it. */

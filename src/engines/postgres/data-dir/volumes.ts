@@ -1,5 +1,6 @@
 import { readdir, readlink, stat } from 'node:fs/promises';
-import { dirname, isAbsolute, join, relative as relativePath, resolve, sep } from 'node:path';
+import { dirname, isAbsolute, join, relative as relativePath, resolve } from 'node:path';
+import { isInside } from '../../../lib/paths.ts';
 import { isForeign } from '../../shared/foreign-entries.ts';
 
 export interface Refusal {
@@ -197,12 +198,6 @@ async function resolveHere(input: VolumeInput, path: string): Promise<string | u
 function mountRoot(reported: string, relative: string): string | undefined {
   if (relative === '.') return reported;
   return reported.endsWith(`/${relative}`) ? reported.slice(0, -relative.length - 1) : undefined;
-}
-
-/** Whether `path` is the folder itself or below it. */
-export function isInside(path: string, folder: string): boolean {
-  const [outer, inner] = [resolve(folder), resolve(path)];
-  return inner === outer || inner.startsWith(outer.endsWith(sep) ? outer : outer + sep);
 }
 
 /** The device of a path, following links; `undefined` where the path cannot be seen. */

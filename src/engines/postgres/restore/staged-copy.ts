@@ -8,7 +8,7 @@ import { keepPrepared, outcomeOf, wasPrepared } from '../../shared/prepared-copy
 import { ControlFileError, readControlFile } from '../data-dir/control-file.ts';
 import { BASE, isFolder, isStagingName, removeStaging } from '../freeze/staged/folder.ts';
 import { compareStaged, readManifest } from '../freeze/staged/manifest.ts';
-import { isInside } from '../data-dir/volumes.ts';
+import { isInside } from '../../../lib/paths.ts';
 import { checkLinks, readMajor, readOwnControl } from './find-pgdata.ts';
 import { checkOwner } from './check-owner.ts';
 import { type ReceiptClaims } from './receipt-claims.ts';
