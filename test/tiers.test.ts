@@ -84,8 +84,8 @@ const promiseOf = (name: string): string =>
   name
     .replace(/ ?\(?\bcopy: \w+\)?/, '')
     .replace(/: .*/, '')
-    .replace(/(cuts the connections) .*/, '$1')
-    .replace(/(holds nothing|needs no journal and holds) when/, 'when');
+    .replace(/(cut connections) .*/, '$1')
+    .replace(/(when the journal cannot be written nothing) .*/, '$1');
 
 /** What only some servers can keep or break, with the reason. Each has one in full. */
 const OF_SOME: Record<string, string> = {

@@ -1,6 +1,7 @@
-import { isAbsolute, relative } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { durationProblem, parseDuration, writeDuration } from '../lib/duration.ts';
+import { isInside } from '../lib/paths.ts';
 import { REPLICA_MODES } from '../engines/engine.ts';
 import { COPY_METHODS } from '../receipt/receipt.ts';
 import { LOG_LEVELS } from '../logger.ts';
@@ -108,13 +109,8 @@ export function checkTogether(values: Values): ConfigIssue[] {
   // for its own.
   const data = values.QUIESCE_DATA_DIR as string | undefined;
   const state = values.QUIESCE_STATE_DIR as string | undefined;
-  if (data !== undefined && state !== undefined && within(state, data)) {
+  if (data !== undefined && state !== undefined && isInside(state, data)) {
     issues.push({ name: 'QUIESCE_STATE_DIR', message: 'must not be inside QUIESCE_DATA_DIR' });
   }
   return issues;
-}
-
-function within(path: string, directory: string): boolean {
-  const way = relative(directory, path);
-  return way === '' || (way !== '..' && !way.startsWith('../') && !isAbsolute(way));
 }

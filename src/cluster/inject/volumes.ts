@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { RUN_DIR, STATE_DIR } from '../../defaults.ts';
+import { isInside } from '../../lib/paths.ts';
 import type { Database } from './find-database.ts';
 import type { Environment } from './environment.ts';
 import { RUN_VOLUME, STATE_VOLUME } from '../objects/names.ts';
@@ -96,7 +97,7 @@ export function findData(
   // Without fsGroup the volume's root folder belongs to root, but the server's folder in it does not.
   const ownFolder = pod.spec?.securityContext?.fsGroup === undefined && startsAsRoot(pod, database);
   const path =
-    declaredPath !== undefined && ownFolder && isWithin(declaredPath, root) ? declaredPath : root;
+    declaredPath !== undefined && ownFolder && isInside(declaredPath, root) ? declaredPath : root;
   return {
     path,
     volume: mount.name,
@@ -116,7 +117,7 @@ function mountHolding(
 ): VolumeMount | undefined {
   if (path === undefined) return undefined;
   return mounts
-    .filter(({ mountPath }) => isWithin(cleanPath(path), cleanPath(mountPath)))
+    .filter(({ mountPath }) => isInside(cleanPath(path), cleanPath(mountPath)))
     .toSorted((a, b) => cleanPath(b.mountPath).length - cleanPath(a.mountPath).length)[0];
 }
 
@@ -144,8 +145,4 @@ export function isMounted(mounts: readonly VolumeMount[], path: string): boolean
 export function cleanPath(path: string): string {
   const normal = posix.normalize(path);
   return normal.length > 1 ? normal.replace(/\/$/, '') : normal;
-}
-
-export function isWithin(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder === '/' ? '/' : `${folder}/`);
 }

@@ -1,7 +1,7 @@
 import { entryOf, isEngineSetting, type Login } from '../../../engines/names.ts';
 import { Environment } from '../../inject/environment.ts';
 import type { EnvVar } from '../../objects/pod.ts';
-import { isWithin } from '../../inject/volumes.ts';
+import { isInside } from '../../../lib/paths.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
 import type { PodRule } from '../rule.ts';
@@ -120,7 +120,7 @@ export const credentialRules: readonly PodRule[] = [
       if (sidecar === undefined || database === undefined || env.hasUnknown) return;
       const { login } = entryOf(database.profile.name);
       const own = new Environment(database.container);
-      const shared = (path: string) => mounts.some(({ mountPath }) => isWithin(path, mountPath));
+      const shared = (path: string) => mounts.some(({ mountPath }) => isInside(path, mountPath));
       const wanted = database.profile
         .connection({ container: database.container, env: own, shared })
         .some((entry) => entry.name.startsWith(login.password));

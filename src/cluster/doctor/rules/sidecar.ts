@@ -5,7 +5,8 @@ import { isImageOf } from '../../inject/find-database.ts';
 import { ENGINE_NAMES } from '../../../engines/names.ts';
 import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
 import { securityContext } from '../../inject/security-context.ts';
-import { cleanPath, isWithin } from '../../inject/volumes.ts';
+import { cleanPath } from '../../inject/volumes.ts';
+import { isInside } from '../../../lib/paths.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
 import type { PodRule } from '../rule.ts';
 
@@ -47,7 +48,7 @@ function dataMounts({ sidecar, data }: PodFacts): readonly VolumeMount[] {
 function databasePath({ mounts, data }: PodFacts): string | undefined {
   const found = mounts
     .filter(
-      ({ name, mountPath }) => name === data?.volume && isWithin(data.path, cleanPath(mountPath)),
+      ({ name, mountPath }) => name === data?.volume && isInside(data.path, cleanPath(mountPath)),
     )
     .map(({ mountPath }) => cleanPath(mountPath));
   return found.toSorted((a, b) => b.length - a.length)[0];
@@ -217,7 +218,7 @@ export const sidecarRules: readonly PodRule[] = [
       const dir = facts.env.plain('QUIESCE_DATA_DIR');
       const mounts = dataMounts(facts).map(({ mountPath }) => cleanPath(mountPath));
       if (dir === undefined || !posix.isAbsolute(dir) || mounts.length === 0) return;
-      if (mounts.some((mount) => isWithin(cleanPath(dir), mount))) return;
+      if (mounts.some((mount) => isInside(cleanPath(dir), mount))) return;
       yield `QUIESCE_DATA_DIR is ${dir}, but the volume ${facts.data?.volume} is at ${mounts.join(', ')} in the sidecar.`;
     },
   },
@@ -235,7 +236,7 @@ export const sidecarRules: readonly PodRule[] = [
       const run = socket === undefined ? RUN_DIR : posix.dirname(socket);
       const paths = mountPaths(facts);
       for (const folder of [state, run].map(cleanPath)) {
-        if (!paths.some((path) => isWithin(folder, path))) {
+        if (!paths.some((path) => isInside(folder, path))) {
           yield `No volume of the container ${sidecar.name} is mounted at ${folder}.`;
         }
       }

@@ -2,6 +2,7 @@ import { readFile, readdir, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { isDenied, isForeign } from '../../shared/foreign-entries.ts';
 import { isMissing } from '../../../lib/durable-files.ts';
+import { isInside } from '../../../lib/paths.ts';
 
 /** The names of the files in which a server keeps its data. */
 export interface FileNames {
@@ -135,7 +136,7 @@ async function candidateFolders(
   reported: string | null,
 ): Promise<readonly string[]> {
   if (reported === null) return await foldersBelow(dataDir, DEEPEST);
-  const inside = reported === dataDir || reported.startsWith(`${dataDir}${sep}`);
+  const inside = isInside(reported, dataDir);
   const parts = reported.split(sep).filter((part) => part !== '');
   const tails = parts.map((_part, at) => join(dataDir, ...parts.slice(at)));
   return [...(inside ? [reported] : []), ...tails, dataDir];

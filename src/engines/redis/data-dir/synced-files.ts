@@ -3,6 +3,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
 import { describeErrno, isErrno, syncFolder } from '../../../lib/durable-files.ts';
+import { isInside } from '../../../lib/paths.ts';
 import type { CopyMethod } from '../../../receipt/receipt.ts';
 import {
   type DataFile,
@@ -67,7 +68,7 @@ export class ServerFiles {
       if (dir !== null) return new ServerFiles(dataDir, dir, names);
       if (savedNothingYet) {
         const there = reported !== null && (await stat(reported).catch(() => undefined));
-        const inside = reported !== null && !relative(dataDir, reported).startsWith('..');
+        const inside = reported !== null && isInside(reported, dataDir);
         return new ServerFiles(dataDir, there && inside ? reported : dataDir, names);
       }
     } catch (error) {
