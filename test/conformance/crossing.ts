@@ -48,7 +48,8 @@ export function describeCrossing<L extends Ledger>(shared: SharedRig<L>): void {
         const first = await thaw;
         // A freeze that was refused before the thaw may thaw too, and has the same id: they are ambiguous.
         const reasons = first.status === 200 ? first.body.reasons : first.body.receipt.reasons;
-        expect(reasons).toEqual(first.status === 200 ? [] : ['thaw-ambiguous']);
+        // A consistent receipt may bear reasons of its own, as that of a locked primary does.
+        expect(reasons.includes('thaw-ambiguous')).toBe(first.status !== 200);
         const own = await rig.thaw(id);
         const outcome = [again.status, again.body.verdict ?? again.body.error.code, own.status];
         const possible = [

@@ -605,7 +605,7 @@ describe('quiesce prepare-restore', () => {
   it('has a help with its flags and exit codes', async () => {
     const { code, out } = await capture('--help');
     expect(code).toBe(0);
-    for (const word of ['--data', '--dry-run', '  7  ']) expect(out).toContain(word);
+    for (const word of ['--data', '--dry-run', '7 the copy']) expect(out).toContain(word);
   });
 });
 

@@ -140,7 +140,7 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     const afterThaw = { ...cuts, ts: late.ts };
     await refuse('tablespace too late', afterThaw, 'RESTORE_INCOMPLETE', /no evidence/);
     const dataLate = { ...cuts, data: late.data };
-    await refuse('data too late', dataLate, 'RESTORE_INCOMPLETE', /carries no .quiesce/);
+    await refuse('data too late', dataLate, 'RESTORE_INCOMPLETE', /has no .quiesce/);
     const json = JSON.parse(text.slice(text.indexOf(' receipt={') + 9)) as object;
     const other = await rig.keep(JSON.stringify({ ...json, id: 'other' }));
     await refuse('another receipt', cuts, 'RESTORE_RECEIPT_INVALID', /its id is/, other);

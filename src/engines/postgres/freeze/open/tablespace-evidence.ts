@@ -7,6 +7,7 @@ import {
   makeFolder,
   ownerLike,
   removeDurably,
+  sweepTemporary,
   writeDurably,
 } from '../../../../lib/durable-files.ts';
 import { withDeadline } from '../../../../lib/deadline.ts';
@@ -94,6 +95,8 @@ export async function clearEvidence(paths: readonly string[]): Promise<string[]>
     if (basename(path) !== TABLESPACE_EVIDENCE_FILE) continue;
     try {
       await removeDurably(path);
+      // A sidecar that was killed while it wrote leaves a temporary file, which would keep the folder.
+      await sweepTemporary(dirname(path));
       await rmdir(dirname(path)).catch(() => undefined);
     } catch (error) {
       left.push(`${path} could not be removed: ${describeErrno(error)}.`);
