@@ -44,6 +44,17 @@ export default {
       to: { path: '^src/commands/', pathNot: '^src/commands/index\\.ts$' },
     },
     {
+      name: 'the-lease-is-pure',
+      comment: 'It decides from its state, the event and the time it is given.',
+      severity: 'error',
+      from: { path: '^src/freeze/(lease|lease-types|due-thaws)\\.ts$' },
+      to: {
+        path: '.',
+        pathNot: '^src/freeze/(lease|lease-types|due-thaws|requests)\\.ts$',
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
       name: 'engines-behind-their-index',
       comment: 'Only engines/index.ts names an engine, so that only the configured one loads.',
       severity: 'error',

@@ -127,7 +127,7 @@ export const PARTS = [
   },
   {
     at: ['src/cluster/api/'],
-    what: 'the Kubernetes API: `client.ts` is the only importer of the Kubernetes client',
+    what: 'the Kubernetes API; the only importer of the Kubernetes client',
   },
   {
     at: ['src/cluster/objects/'],

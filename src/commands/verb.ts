@@ -1,5 +1,5 @@
 import { QuiesceError } from '../errors.ts';
-import { reportFailure, writeTo } from '../lib/command-line/failure.ts';
+import { reportFailure, writeResult, writeTo } from '../lib/command-line/failure.ts';
 import { describeFlags, wrap } from '../lib/command-line/flag-help.ts';
 import { type Flag, type Flags, oneOf, type Values } from '../lib/command-line/flags.ts';
 import { asksForHelp, formatAsked, readFlags } from '../lib/command-line/read-flags.ts';
@@ -107,7 +107,7 @@ function surfaceOf(
     },
     print: async (document, text) => {
       progress.end();
-      writeTo(process.stdout, await render(format, document, text, compact === true));
+      await writeResult(process.stdout, await render(format, document, text, compact === true));
     },
     say: (line) => {
       progress.end();

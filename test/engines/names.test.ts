@@ -67,6 +67,17 @@ describe('a new engine', () => {
     expect(places).toEqual([]);
   });
 
+  it.each(ENGINE_NAMES)('%s has a conformance subject in smoke, its pages and its role', (name) => {
+    const under = (folder: string): string[] => readdirSync(join(ROOT, folder));
+    const smoke = under('test/conformance').filter((file) => file.endsWith('.server.test.ts'));
+    const imports = smoke.map((file) => readFileSync(join(ROOT, 'test/conformance', file), 'utf8'));
+    expect(imports.filter((text) => text.includes(`'./${name}.ts'`))).not.toEqual([]);
+    expect(under('docs/engines')).toEqual(
+      expect.arrayContaining([`${name}.md`, `${name}-facts.md`]),
+    );
+    expect(under('roles').filter((file) => file.startsWith(`${name}.`))).toHaveLength(1);
+  });
+
   it.each([
     ["const kinds = ['a', 'redis'];", 'redis'],
     ['const OURS = /^(?:QUIESCE_|PG|REDIS_)/;', '/^(?:QUIESCE_|PG|REDIS_)/'],

@@ -1,4 +1,4 @@
-import { type ErrorBody, toQuiesceError } from '../../errors.ts';
+import { type ErrorBody, QuiesceError, toQuiesceError } from '../../errors.ts';
 import { oneLine } from './printable.ts';
 
 /**
@@ -8,6 +8,23 @@ import { oneLine } from './printable.ts';
 export function writeTo(stream: NodeJS.WriteStream, text: string): void {
   if (stream.listenerCount('error') === 0) stream.on('error', () => undefined);
   stream.write(text);
+}
+
+/**
+ * Writes a result that is the whole purpose of a verb. A reader that closed the pipe is no error; a full
+ * disk is one, because the reader would take the part that was written for the whole.
+ *
+ * @throws QuiesceError INTERNAL
+ */
+export async function writeResult(stream: NodeJS.WriteStream, text: string): Promise<void> {
+  if (stream.listenerCount('error') === 0) stream.on('error', () => undefined);
+  const error = await new Promise<Error | null | undefined>((resolve) => {
+    stream.write(text, resolve);
+  });
+  if (!error || ('code' in error && error.code === 'EPIPE')) return;
+  throw new QuiesceError('INTERNAL', `The output cannot be written: ${error.message}.`, {
+    hint: 'What was written is incomplete. Write it to a place with free space.',
+  });
 }
 
 /** The line that every verb prints for an error. */

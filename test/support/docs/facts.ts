@@ -28,8 +28,9 @@ export async function ran(verb: string, args: string[]): Promise<Ran> {
   const writes = streams.map((stream) => stream.write.bind(stream));
   const before = process.stdout.listeners('error');
   let text = '';
-  const keep = ((part: string): boolean => {
+  const keep = ((part: string, done?: unknown): boolean => {
     text += part;
+    if (typeof done === 'function') done();
     return true;
   }) as typeof process.stdout.write;
   for (const stream of streams) stream.write = keep;
