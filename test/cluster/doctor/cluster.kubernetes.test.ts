@@ -205,7 +205,7 @@ describe('on a real API server, the doctor', () => {
     expect(code).toBe(2);
     expect(stdout).toMatch(/NOT_LOOKED_AT\s+Resource\/pods/);
     expect(stdout).toMatch(/pods is forbidden: User "nobody" cannot list/);
-    expect(stdout).toMatch(/Not everything could be looked at/);
+    expect(stdout).toMatch(/Not everything could be examined/);
     const found = await diagnosis(nobody);
     expect(found.complete).toBe(false);
     // The API server answers 403 for kinds that are not installed, too.
