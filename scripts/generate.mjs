@@ -191,7 +191,7 @@ function errorsPage({ catalogue }) {
 
 <!-- Generated from src/errors.ts by npm run generate. -->
 
-Every error has a code, a message and a hint. The HTTP API answers \`{"error": {"code", "message", "hint", "field"?}}\`, with \`receipt\` or \`checks\` next to \`error\` where there is one; the command line prints \`quiesce: CODE: message Hint: hint\` on stderr and ends with the exit code.
+Every error has a code, a message and a hint. The HTTP API answers \`{"error": {"code", "message", "hint", "field"?}}\`, with \`receipt\` or \`checks\` next to \`error\` where there is one; the command line prints \`quiesce: CODE: message Hint: hint\` on stderr and ends with the exit code. With \`-o json\` it prints the same document as the API on stdout instead.
 
 Exit codes: 0 done · 1 unexpected · 2 usage or configuration · 3 sidecar not reachable · 4 held by another freeze · 5 engine failed (rolled back) · 6 timeout (rolled back) · 7 not consistent, not verified or nothing frozen.
 
