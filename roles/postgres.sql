@@ -1,4 +1,4 @@
--- The least-privileged role for quiesce beside PostgreSQL 13 to 18.
+-- The least-privileged role for quiesce with PostgreSQL 13 to 18.
 --
 -- Run it as a superuser, in the database that the sidecar connects to (PGDATABASE): a GRANT on a
 -- function counts only in the database where it was given.
@@ -6,8 +6,8 @@
 --     psql -d postgres -f roles/postgres.sql
 --     psql -d postgres -c '\password quiesce'
 --
--- No password stands here on purpose: \password sends a hash, so that none reaches the server's log.
--- With pg_hba.conf `trust`, `peer` or `cert` none is needed. It may be run any number of times.
+-- This file sets no password on purpose: \password sends a hash, so no password reaches the server's
+-- log. With pg_hba.conf `trust`, `peer` or `cert` none is needed. You can run this file repeatedly.
 
 DO $role$
 BEGIN
@@ -18,15 +18,15 @@ END
 $role$;
 
 -- REPLICATION: a temporary slot keeps the WAL that a restore needs for as long as a freeze is held.
--- Without it a freeze works too, but its thaw fails whenever a checkpoint came in between. To do
--- without: ALTER ROLE quiesce NOREPLICATION;
+-- Without it a freeze works too, but its thaw fails if a checkpoint ran in between. To remove it:
+-- ALTER ROLE quiesce NOREPLICATION;
 ALTER ROLE quiesce LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT;
 
 -- Reads settings, replication state and sizes; changes nothing.
 GRANT pg_monitor TO quiesce;
 
--- Only used with QUIESCE_REPLICA=pause, on a standby: replay stands still during a freeze and goes on
--- afterwards. Whoever may pause must be able to resume.
+-- Only used with QUIESCE_REPLICA=pause, on a standby: replay is paused during a freeze and resumed
+-- afterwards. A role that may pause must be able to resume.
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_wal_replay_pause() TO quiesce;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_wal_replay_resume() TO quiesce;
 
@@ -34,10 +34,10 @@ DO $grants$
 BEGIN
   EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO quiesce', pg_catalog.current_database());
   IF pg_catalog.current_setting('server_version_num')::int >= 150000 THEN
-    -- The sealed freeze: begins and ends a backup, and makes the checkpoint of it.
+    -- The sealed freeze: starts and ends a backup, which makes a checkpoint.
     GRANT EXECUTE ON FUNCTION pg_catalog.pg_backup_start(text, boolean) TO quiesce;
     GRANT EXECUTE ON FUNCTION pg_catalog.pg_backup_stop(boolean) TO quiesce;
-    -- CHECKPOINT alone, where a sealed freeze is not possible (wal_level = minimal).
+    -- CHECKPOINT alone, if a sealed freeze is not possible (wal_level = minimal).
     GRANT pg_checkpoint TO quiesce;
   ELSE
     GRANT EXECUTE ON FUNCTION pg_catalog.pg_start_backup(text, boolean, boolean) TO quiesce;
@@ -46,7 +46,7 @@ BEGIN
 END
 $grants$;
 
--- Only for `quiesce verify --amcheck`, in every database that it shall look into:
+-- Only for `quiesce verify --deep`, in every database that it is to check:
 --
 --     CREATE EXTENSION IF NOT EXISTS amcheck;
 --     GRANT EXECUTE ON FUNCTION bt_index_check(regclass, boolean) TO quiesce;
