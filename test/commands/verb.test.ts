@@ -26,11 +26,11 @@ const run = verb({
 
 async function captured(...args: string[]) {
   let [out, err] = ['', ''];
-  vi.spyOn(process.stdout, 'write').mockImplementation(((part: unknown, done?: unknown) => {
+  vi.spyOn(process.stdout, 'write').mockImplementation((part: unknown, done?: unknown) => {
     out += String(part);
     if (typeof done === 'function') done();
     return true;
-  }) as typeof process.stdout.write);
+  });
   vi.spyOn(process.stderr, 'write').mockImplementation((part) => ((err += String(part)), true));
   try {
     return { code: await run(args), out, err };

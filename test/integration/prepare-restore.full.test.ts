@@ -546,11 +546,11 @@ describe('quiesce prepare-restore', () => {
     ...args: string[]
   ): Promise<{ code: number; out: string; err: string }> => {
     let [out, err] = ['', ''];
-    vi.spyOn(process.stdout, 'write').mockImplementation(((text: unknown, done?: unknown) => {
+    vi.spyOn(process.stdout, 'write').mockImplementation((text: unknown, done?: unknown) => {
       out += String(text);
       if (typeof done === 'function') done();
       return true;
-    }) as typeof process.stdout.write);
+    });
     vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
       err += String(text);
       return true;
