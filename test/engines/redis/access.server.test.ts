@@ -102,7 +102,7 @@ describe.each(SERVERS)('%s', (binary) => {
 
   it('sampling keys needs exactly the additional rights in the documentation', async () => {
     const guide = await readFile('docs/engines/redis.md', 'utf8');
-    const more = /REDIS_SAMPLE_KEYS`\s+wants\s+`([^`]+)`/.exec(guide)?.[1] ?? '';
+    const more = /REDIS_SAMPLE_KEYS`\s+also\s+needs\s+`([^`]+)`/.exec(guide)?.[1] ?? '';
     const { server, sidecar } = await startWithSidecar(
       { binary, config: [...AOF, `${await aclLine()} ${more}`] },
       (server) => ({
