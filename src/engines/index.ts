@@ -3,8 +3,6 @@ import type { EngineModule } from './engine.ts';
 import { type EngineName, isEngine } from './names.ts';
 import type { RestoreModule } from './restore-module.ts';
 
-export { ENGINE_NAMES } from './names.ts';
-
 interface Loaders {
   readonly engine: () => Promise<EngineModule>;
   readonly restore: () => Promise<RestoreModule>;

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
 import { baseSchema } from '../../src/config/schema.ts';
-import { ENGINE_NAMES, loadEngine } from '../../src/engines/index.ts';
+import { loadEngine } from '../../src/engines/index.ts';
+import { ENGINE_NAMES } from '../../src/engines/names.ts';
 import type { QuiesceError } from '../../src/errors.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'quiesce-links-'));

@@ -3,11 +3,10 @@ import { oneLine } from './printable.ts';
 
 /**
  * Writes, and ignores write errors: the caller must get the exit code even when the output is a closed
- * pipe. The handler is added here because Node opens a standard stream only when it is used.
+ * pipe.
  */
 export function writeTo(stream: NodeJS.WriteStream, text: string): void {
-  if (stream.listenerCount('error') === 0) stream.on('error', () => undefined);
-  stream.write(text);
+  void written(stream, text);
 }
 
 /**
@@ -17,13 +16,21 @@ export function writeTo(stream: NodeJS.WriteStream, text: string): void {
  * @throws QuiesceError INTERNAL
  */
 export async function writeResult(stream: NodeJS.WriteStream, text: string): Promise<void> {
-  if (stream.listenerCount('error') === 0) stream.on('error', () => undefined);
-  const error = await new Promise<Error | null | undefined>((resolve) => {
-    stream.write(text, resolve);
-  });
+  const error = await written(stream, text);
   if (!error || ('code' in error && error.code === 'EPIPE')) return;
   throw new QuiesceError('INTERNAL', `The output cannot be written: ${error.message}.`, {
     hint: 'What was written is incomplete. Write it to a place with free space.',
+  });
+}
+
+/** Resolves with the error, if there is one. Node opens a standard stream only when it is used. */
+async function written(
+  stream: NodeJS.WriteStream,
+  text: string,
+): Promise<Error | null | undefined> {
+  if (stream.listenerCount('error') === 0) stream.on('error', () => undefined);
+  return await new Promise((resolve) => {
+    stream.write(text, resolve);
   });
 }
 

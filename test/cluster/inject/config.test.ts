@@ -5,7 +5,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { inject } from '../../../src/cluster/inject/inject.ts';
 import type { Container } from '../../../src/cluster/objects/pod.ts';
 import { readConfig } from '../../../src/config/config.ts';
-import { ENGINE_NAMES, loadEngine } from '../../../src/engines/index.ts';
+import { loadEngine } from '../../../src/engines/index.ts';
+import { ENGINE_NAMES } from '../../../src/engines/names.ts';
 import { CONFIG, goldenNames, goldenPod, postgresPod } from '../../support/pods.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'quiesce-env-'));
