@@ -55,31 +55,12 @@ export default {
       },
     },
     {
-      name: 'engines-behind-their-index',
-      comment: 'Only engines/index.ts names an engine, so that only the configured one loads.',
-      severity: 'error',
-      from: { path: '^src/', pathNot: '^src/engines/' },
-      to: {
-        path: '^src/engines/',
-        pathNot: '^src/engines/(index|engine|names|profile|profiles|restore-module)\\.ts$',
-      },
-    },
-    {
       name: 'engines-apart-from-each-other',
       severity: 'error',
       from: { path: '^src/engines/([^/]+)/', pathNot: '^src/engines/shared/' },
       to: {
         path: '^src/engines/',
         pathNot: '^src/engines/($1/|shared/|(engine|names|profile|restore-module)\\.ts$)',
-      },
-    },
-    {
-      name: 'shared-of-engines-knows-none',
-      severity: 'error',
-      from: { path: '^src/engines/shared/' },
-      to: {
-        path: '^src/engines/',
-        pathNot: '^src/engines/(shared/|(engine|names|restore-module)\\.ts$)',
       },
     },
     {
