@@ -92,7 +92,7 @@ export function describeContract<L extends Ledger>(
       await giveUpInEachStep(engine, { ...context, copy }, free);
     });
 
-    it(`when the journal cannot be written ${subject.remembers ? 'nothing is held' : 'nothing has to be journaled'}`, async () => {
+    it(`when the journal cannot be written: ${subject.remembers ? 'nothing is held' : 'nothing has to be journaled'}`, async () => {
       const forgetful: FreezeContext = {
         ...context,
         remember: async (journal) => {

@@ -21,7 +21,7 @@ export function describeFaults<L extends Ledger>(subject: Subject<L>, shared: Sh
       await rig.begin();
     });
 
-    it(`cut connections ${subject.holdDiesWithItsSession ? 'end the freeze as lost' : 'change nothing'}`, async () => {
+    it(`cut connections: ${subject.holdDiesWithItsSession ? 'the freeze ends as lost' : 'nothing changes'}`, async () => {
       await rig.held({ id: 'cut-off' });
       await rig.world.cutSessions();
       if (subject.holdDiesWithItsSession) {
