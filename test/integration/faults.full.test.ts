@@ -8,6 +8,7 @@ import { cliPath, runCli } from '../../src/testbed/processes.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { Rig } from '../support/rig.ts';
+import { startVerifier } from '../support/verifier.ts';
 
 let rig: Rig;
 afterEach(async () => {
@@ -123,11 +124,7 @@ it('a copy without its last WAL is refused, and a server started on it anyway is
   await rm(join(copy.path, 'pgdata/postmaster.pid'));
   const server = await rig.serverOn(copy.path);
   await server.start();
-  const sidecar = await rig.sidecarOn(copy.path, server);
-  await sidecar.start();
-  await expect
-    .poll(async () => (await sidecar.status()).restore?.verified, { timeout: 15_000 })
-    .toBe(false);
+  const sidecar = await startVerifier(rig, copy.path, server, { verified: false });
   expect(await sidecar.metrics()).toMatch(/stateful_backup_restore_verified\{[^}]*\} 0/);
   const verify = await sidecar.api('POST', '/v1/verify', { receipt });
   expect(verify).toMatchObject({ status: 409, body: { error: { code: 'NOT_VERIFIED' } } });

@@ -24,6 +24,7 @@ import { copyFileByFile } from '../support/file-copy.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { Rig } from '../support/rig.ts';
 import { examine } from '../support/superuser.ts';
+import { startVerifier } from '../support/verifier.ts';
 
 const run = promisify(execFile);
 const FILES = { QUIESCE_COPY: 'files', QUIESCE_FREEZE_TIMEOUT: '120s' };
@@ -124,11 +125,7 @@ describe.each(MAJORS)('PostgreSQL %i, copied file by file under write load', (ma
         expect(existsSync(join(quiesce(copy), 'nightly'))).toBe(false);
         const server = await rig.serverOn(copy);
         await server.start();
-        const sidecar = await rig.sidecarOn(copy, server);
-        await sidecar.start();
-        await expect
-          .poll(async () => (await sidecar.status()).restore?.verified, { timeout: 15_000 })
-          .toBe(true);
+        const sidecar = await startVerifier(rig, copy, server);
         const report = await examine(server, acked);
         expect(report.checks.filter((check) => !check.ok)).toEqual([]);
         expect(report.amcheck).toEqual([]);
@@ -184,11 +181,7 @@ it(
     );
     // The torn files may not start at all; then the server itself reports why.
     if (!started) return expect(server.log).toMatch(/FATAL|PANIC/);
-    const sidecar = await rig.sidecarOn(copy, server);
-    await sidecar.start();
-    await expect
-      .poll(async () => (await sidecar.status()).restore?.verified, { timeout: 15_000 })
-      .toBe(false);
+    await startVerifier(rig, copy, server, { verified: false });
   },
   LONG,
 );

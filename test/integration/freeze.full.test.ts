@@ -9,6 +9,7 @@ import { positionSchema, restoreSchema } from '../../src/engines/postgres/receip
 import { MAJORS } from '../support/postgres.ts';
 import { Rig } from '../support/rig.ts';
 import { examine } from '../support/superuser.ts';
+import { startVerifier } from '../support/verifier.ts';
 
 let rig: Rig;
 afterEach(async () => {
@@ -86,11 +87,7 @@ describe.each(MAJORS)('PostgreSQL %i under write load, sealed', (major) => {
     expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
     const server = await rig.serverOn(join(copy, '..'));
     await server.start();
-    const sidecar = await rig.sidecarOn(copy, server);
-    await sidecar.start();
-    await expect
-      .poll(async () => (await sidecar.status()).restore?.verified, { timeout: 10_000 })
-      .toBe(true);
+    await startVerifier(rig, copy, server, { withinMs: 10_000 });
     const report = await examine(server, acked);
     expect(report.checks.filter((check) => !check.ok)).toEqual([]);
   });

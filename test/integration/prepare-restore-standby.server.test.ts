@@ -1,6 +1,5 @@
 import { access, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
 import { verifyLedger } from '../../src/testbed/postgres/ledger.ts';
@@ -15,6 +14,7 @@ import {
   loseWalFrom,
   onServer,
   type Source,
+  sourceOf,
   startSource,
 } from '../support/copies.ts';
 import { makeTempDir, MAJORS } from '../support/postgres.ts';
@@ -126,18 +126,5 @@ async function startStandby(copy: Copy, primary: Source): Promise<Source> {
     settings: { fsync: 'off' },
   });
   await server.start();
-  const clients: Client[] = [];
-  const connect = async (): Promise<Client> => {
-    const client = new Client(server.superuser());
-    client.on('error', () => undefined);
-    await client.connect();
-    clients.push(client);
-    return client;
-  };
-  const stop = async (): Promise<void> => {
-    await Promise.all(clients.map((client) => client.end().catch(() => undefined)));
-    await server.stop('immediate');
-    await rm(socketDir, { recursive: true, force: true });
-  };
-  return { ...copy, server, admin: await connect(), connect, stop };
+  return await sourceOf(copy, server, socketDir);
 }

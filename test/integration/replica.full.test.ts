@@ -22,6 +22,7 @@ import { MAJORS } from '../support/postgres.ts';
 import { Rig } from '../support/rig.ts';
 import { examine, query, roleEnv } from '../support/superuser.ts';
 import { makeStandby, type Standby } from '../support/standby.ts';
+import { startVerifier } from '../support/verifier.ts';
 
 let rig: Rig;
 afterEach(async () => {
@@ -100,11 +101,7 @@ async function restoreAndExamine(copy: string, acked: Acked): Promise<void> {
   await rm(join(copy, 'pgdata/standby.signal'));
   const restored = await rig.serverOn(copy);
   await restored.start();
-  const verifier = await rig.sidecarOn(copy, restored);
-  await verifier.start();
-  await expect
-    .poll(async () => (await verifier.status()).restore?.verified, { timeout: 15_000 })
-    .toBe(true);
+  const verifier = await startVerifier(rig, copy, restored);
   const report = await examine(restored, acked);
   expect(report.checks.filter((check) => !check.ok)).toEqual([]);
   expect(report.amcheck).toEqual([]);

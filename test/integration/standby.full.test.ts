@@ -10,6 +10,7 @@ import { MAJORS } from '../support/postgres.ts';
 import { Rig } from '../support/rig.ts';
 import { examine, query } from '../support/superuser.ts';
 import { makeStandby } from '../support/standby.ts';
+import { startVerifier } from '../support/verifier.ts';
 
 let rig: Rig;
 afterEach(async () => {
@@ -65,11 +66,7 @@ describe.each(MAJORS)('a standby of PostgreSQL %i', (major) => {
     await rm(join(copy.path, 'pgdata/standby.signal'));
     const restored = await rig.serverOn(copy.path);
     await restored.start();
-    const verifier = await rig.sidecarOn(copy.path, restored);
-    await verifier.start();
-    await expect
-      .poll(async () => (await verifier.status()).restore?.verified, { timeout: 15_000 })
-      .toBe(true);
+    await startVerifier(rig, copy.path, restored);
     const report = await examine(restored, acked);
     expect(report.checks.filter((check) => !check.ok)).toEqual([]);
     expect(report.amcheck).toEqual([]);

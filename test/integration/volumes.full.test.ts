@@ -10,6 +10,7 @@ import { receiptSchema } from '../../src/receipt/receipt.ts';
 import { MAJORS } from '../support/postgres.ts';
 import { examine } from '../support/superuser.ts';
 import { type Cuts, VolumesRig } from '../support/volumes.ts';
+import { startVerifier } from '../support/verifier.ts';
 
 let rig: VolumesRig;
 afterEach(async () => {
@@ -96,11 +97,7 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
         expect(await prepare(data)).toMatchObject({ code: 0 });
         const server = await rig.serverOn(data);
         await server.start();
-        const verifier = await rig.sidecarOn(data, server);
-        await verifier.start();
-        await expect
-          .poll(async () => (await verifier.status()).restore?.verified, { timeout: 15_000 })
-          .toBe(true);
+        const verifier = await startVerifier(rig, data, server);
         const report = await examine(server, acked);
         expect(report.checks.filter((check) => !check.ok)).toEqual([]);
         expect(report.amcheck).toEqual([]);
@@ -166,11 +163,7 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     );
     if (!started) expect(server.log).toMatch(/FATAL|PANIC/);
     else {
-      const verifier = await rig.sidecarOn(bare, server);
-      await verifier.start();
-      await expect
-        .poll(async () => (await verifier.status()).restore?.verified, { timeout: 15_000 })
-        .toBe(false);
+      const verifier = await startVerifier(rig, bare, server, { verified: false });
       const verify = await verifier.api('POST', '/v1/verify', { receipt: json });
       expect(verify).toMatchObject({ status: 409, body: { error: { code: 'NOT_VERIFIED' } } });
     }

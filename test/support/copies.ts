@@ -68,6 +68,15 @@ export async function startSource(major: number, segmentMb = 1): Promise<Source>
   await server.own(copy.volume);
   await server.initdb();
   await server.start();
+  return await sourceOf(copy, server, dir);
+}
+
+/** Connects to a running server. Its `stop` ends all connections and the server, and removes `folder`. */
+export async function sourceOf(
+  copy: Copy,
+  server: EmbeddedPostgres,
+  folder: string,
+): Promise<Source> {
   const clients: Client[] = [];
   const connect = async (): Promise<Client> => {
     const client = new Client(server.superuser());
@@ -79,7 +88,7 @@ export async function startSource(major: number, segmentMb = 1): Promise<Source>
   const stop = async (): Promise<void> => {
     await Promise.all(clients.map((client) => client.end().catch(() => undefined)));
     await server.stop('immediate');
-    await rm(dir, { recursive: true, force: true });
+    await rm(folder, { recursive: true, force: true });
   };
   return { ...copy, server, admin: await connect(), connect, stop };
 }
