@@ -31,6 +31,8 @@ export interface Config {
   readonly freezeTimeoutMs: number;
   readonly controlToken: string | undefined;
   readonly app: string | undefined;
+  /** The restore that made this pod; `null`: none did. */
+  readonly restoreMark: string | null;
   readonly logLevel: LogLevel;
   /** Environment and file, merged, with every `NAME_FILE` resolved. The engine reads its keys from here. */
   readonly settings: Settings;
@@ -55,6 +57,8 @@ type Schema = ReturnType<typeof baseSchema>;
 
 const SECRET = /PASSWORD|TOKEN|SECRET|_URI$|_URL$/;
 const OURS = 'QUIESCE_';
+/** The downward API gives an empty value where the pod lacks the label or annotation. */
+const MAY_BE_EMPTY: ReadonlySet<string> = new Set(['QUIESCE_RESTORE_MARK']);
 
 /**
  * Reads and checks the configuration.
@@ -69,7 +73,7 @@ export async function readConfig(options: ReadConfigOptions): Promise<Config> {
   const own = Object.fromEntries(Object.entries(settings).filter(([name]) => known.has(name)));
   for (const name of Object.keys(settings).filter((name) => name.startsWith(OURS))) {
     if (!known.has(name)) issues.push({ name, message: unknownKey(name, known) });
-    else if (settings[name] === '')
+    else if (settings[name] === '' && !MAY_BE_EMPTY.has(name))
       issues.push({ name, message: 'is empty; leave it out instead' });
   }
   issues.push(...checkValues(schema, own, issues));
@@ -169,6 +173,7 @@ function toConfig(own: z.output<Schema>, settings: Settings): Config {
     freezeTimeoutMs: own.QUIESCE_FREEZE_TIMEOUT,
     controlToken: own.QUIESCE_CONTROL_TOKEN,
     app: own.QUIESCE_APP,
+    restoreMark: own.QUIESCE_RESTORE_MARK || null,
     logLevel: own.QUIESCE_LOG_LEVEL,
     settings,
   };

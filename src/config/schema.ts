@@ -77,6 +77,10 @@ export function baseSchema(engines: readonly string[]) {
       .string()
       .regex(/^[\u0020-\u007E]{1,128}$/, 'must be 1–128 printable ASCII characters')
       .optional(),
+    QUIESCE_RESTORE_MARK: z
+      .string()
+      .regex(/^[\u0021-\u007E]{0,253}$/, 'must be at most 253 visible ASCII characters')
+      .optional(),
     QUIESCE_LOG_LEVEL: oneOf(LOG_LEVELS).default(defaults.LOG_LEVEL),
   });
 }

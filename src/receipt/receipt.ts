@@ -63,6 +63,17 @@ export const receiptSchema = z
         detail: z.string().describe('where it is, or why it could not be written'),
       })
       .describe('whether a copy carries this receipt'),
+    restoreMark: z
+      .string()
+      .nullable()
+      .optional()
+      .describe(
+        'the restore that made the pod, QUIESCE_RESTORE_MARK of the sidecar; null: the pod was not restored',
+      ),
+    unsynced: z
+      .array(z.string())
+      .optional()
+      .describe('files outside of the database that may not be on the disk in a snapshot'),
     verdict: z.enum(VERDICTS),
     reasons: z
       .array(z.string())

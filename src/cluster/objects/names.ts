@@ -47,6 +47,8 @@ export const ALIASES: Readonly<Record<string, string>> = {
 export const DEFAULT_CONTAINER = 'kubectl.kubernetes.io/default-container';
 /** Velero sets this label on every object it restores. */
 export const RESTORE_LABEL = 'velero.io/restore-name';
+/** The same for a volume that came back in another way. Set by whoever restores, to a new name each time. */
+export const RESTORE_ANNOTATION = `${PREFIX}restore-name`;
 /** Velero's file-system backup: the volumes it copies file by file, and the volumes it must not. */
 export const FILE_BACKUP = 'backup.velero.io/backup-volumes';
 export const FILE_BACKUP_EXCLUDES = 'backup.velero.io/backup-volumes-excludes';

@@ -14,15 +14,14 @@ const PROBE_AFTER_S = 10;
  * temporary slot.
  *
  * PostgreSQL 14 and newer use `idle_session_timeout`. 13 has only
- * `idle_in_transaction_session_timeout`, so there the session waits inside a transaction, which
- * takes no snapshot and no lock (documentation, "Statement Behavior"). On all versions
+ * `idle_in_transaction_session_timeout`, so there the session waits inside a transaction between two
+ * statements, which takes no snapshot and no lock (documentation, "Statement Behavior"). On all versions
  * `tcp_user_timeout` ends a TCP connection whose host is gone, even while the server's answers are
  * still in transit (documentation, "TCP Settings").
  */
 export class SessionLimit {
   readonly #session: Session;
   #deadline: number;
-  #inTransaction = false;
   #armed = false;
 
   constructor(session: Session, ttlMs: number) {
@@ -45,18 +44,8 @@ export class SessionLimit {
     const statements = limits(this.#session.major, this.remainingMs);
     if (!this.#armed) statements.push(...probes());
     this.#armed = true;
-    if (this.#session.major < 14 && !this.#inTransaction) {
-      this.#inTransaction = true;
-      statements.unshift('BEGIN');
-    }
     await this.#session.query(statements.join('; '), [], signal);
-  }
-
-  /** Leaves the transaction, if there is one, so that the session can run other statements. */
-  async leave(signal: AbortSignal): Promise<void> {
-    if (!this.#inTransaction) return;
-    this.#inTransaction = false;
-    await this.#session.query('COMMIT', [], signal);
+    if (this.#session.major < 14) await this.#session.waitInTransaction(signal);
   }
 }
 

@@ -32,6 +32,7 @@ export class Session {
   #tail: Promise<unknown> = Promise.resolve();
   #cancelled: Promise<void> = Promise.resolve();
   #closing = false;
+  #waitsInTransaction = false;
 
   private constructor(connected: Connected, settings: PostgresSettings, versionNum: number) {
     this.#connected = connected;
@@ -91,9 +92,36 @@ export class Session {
     params: readonly unknown[],
     signal: AbortSignal,
   ): Promise<T[]> {
-    const turn = this.#tail.then(() => this.#run<T>(sql, params, signal));
+    return await this.#next(() => this.#runOutside<T>(sql, params, signal));
+  }
+
+  /**
+   * From now on the session waits inside a transaction between two statements, but runs none in it: within
+   * one transaction PostgreSQL 13 returns the same `pg_stat_activity` again and again (measured on 13.23).
+   */
+  async waitInTransaction(signal: AbortSignal): Promise<void> {
+    await this.#next(async () => {
+      if (this.#waitsInTransaction) return;
+      await this.#run('BEGIN', [], signal);
+      this.#waitsInTransaction = true;
+    });
+  }
+
+  async #next<T>(task: () => Promise<T>): Promise<T> {
+    const turn = this.#tail.then(task);
     this.#tail = turn.catch(() => undefined);
     return await turn;
+  }
+
+  async #runOutside<T>(sql: string, params: readonly unknown[], signal: AbortSignal): Promise<T[]> {
+    if (!this.#waitsInTransaction) return await this.#run<T>(sql, params, signal);
+    await this.#run('COMMIT', [], signal);
+    try {
+      return await this.#run<T>(sql, params, signal);
+    } finally {
+      // Where the session is lost, the error of the statement says why.
+      if (!this.lost.aborted && !this.#closing) await this.#run('BEGIN', [], signal);
+    }
   }
 
   async #run<T>(sql: string, params: readonly unknown[], signal: AbortSignal): Promise<T[]> {
