@@ -12,6 +12,8 @@ export interface DueThaw {
   readonly named: boolean;
   /** The instant from which it is no longer expected; `Infinity`: while the open freeze lasts. */
   readonly until: number;
+  /** Where `until` is `Infinity`: the earliest instant to which it may be limited. */
+  readonly notBefore?: number;
   /** The thaw is expected only with its id: the caller gave one and never had a hold. */
   readonly byIdOnly?: boolean;
   /**
@@ -28,7 +30,10 @@ export const LATE_AT_MOST_MS = 60_000;
 /** Each refusal adds one. Beyond this number those that expire first are dropped. */
 const KEPT_AT_MOST = 1_000;
 
-/** How long after the end of a lease its thaw is still expected, in milliseconds. */
+/**
+ * How long its thaw is still expected, in milliseconds: after the end of the lease, and after the release
+ * that followed it. A stalled server delays the release, and the caller with it.
+ */
 export function lateWindow(leaseMs: number): number {
   return Math.min(leaseMs, LATE_AT_MOST_MS);
 }
@@ -78,14 +83,19 @@ export function withoutCall(due: readonly DueThaw[], key: string | undefined): r
   return key === undefined ? due : due.filter((one) => one.key !== key);
 }
 
-/** The open freeze has ended. The thaws of callers refused during it are expected for `windowMs` from now. */
+/**
+ * The open freeze has been released. Its own thaw, if it did not come, and those of callers refused during it
+ * are expected for `windowMs` from now.
+ */
 export function limitOpenEnded(
   due: readonly DueThaw[],
   now: number,
   windowMs: number,
 ): readonly DueThaw[] {
   const until = now + windowMs;
-  return due.map((one) => (one.until === Infinity ? { ...one, until } : one));
+  return due.map((one) =>
+    one.until === Infinity ? { ...one, until: Math.max(until, one.notBefore ?? until) } : one,
+  );
 }
 
 function firstToExpire(due: readonly DueThaw[]): DueThaw | undefined {

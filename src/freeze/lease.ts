@@ -239,9 +239,9 @@ function end(state: LeaseState, cause: Cause, now: number): Step {
 /** The thaw still expected after a hold; `null`: it has come. After an ambiguous thaw one of two is still expected. */
 function dueAfterHeld(state: Frozen, cause: Cause): DueThaw | null {
   if (cause === 'thaw') return null;
-  const until = state.expiresAt + lateWindow(Math.min(state.ttlMs, state.longestMs));
+  const notBefore = state.expiresAt + lateWindow(Math.min(state.ttlMs, state.longestMs));
   const { id, named } = state;
-  return { id, named, until, retried: false, ...keyOf(state) };
+  return { id, named, until: Infinity, notBefore, retried: false, ...keyOf(state) };
 }
 
 /**

@@ -26,7 +26,7 @@ export interface Clock {
 
 export function toPersisted(due: readonly DueThaw[], clock: Clock): PersistedDue[] {
   const { now, wallNow, boot } = clock;
-  return unexpired(due, now).map(({ until, ...one }) => {
+  return unexpired(due, now).map(({ until, notBefore: _, ...one }) => {
     const forever = until === Infinity;
     const leftMs = forever ? LATE_AT_MOST_MS : until - now;
     const known = boot === undefined ? {} : { boot };

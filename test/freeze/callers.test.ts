@@ -188,6 +188,20 @@ describe('a freeze that expired', () => {
     expect(after(lateMs)).toEqual(proven('b'));
   });
 
+  it('is expected as long after a release that came late', () => {
+    const releasedAt = 3 * TTL;
+    const after = (ms: number) =>
+      leaseAfter(
+        ...held('a', 0),
+        [TTL, { type: 'tick' }],
+        released(releasedAt),
+        ...held('b', releasedAt + 1),
+        [releasedAt + ms, thaw()],
+      ).last;
+    expect(after(TTL - 1)).toEqual(ambiguous('b'));
+    expect(after(TTL)).toEqual(proven('b'));
+  });
+
   it('may be one of several; a thaw without an id counts for only one of them', () => {
     const both: LeaseStep[] = [...expired, ...held('b', TTL + 10), [TTL + 20, { type: 'lost' }]];
     const one: LeaseStep[] = [...both, released(TTL + 20), [TTL + 21, thaw()]];
