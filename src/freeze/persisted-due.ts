@@ -26,11 +26,15 @@ export interface Clock {
 
 export function toPersisted(due: readonly DueThaw[], clock: Clock): PersistedDue[] {
   const { now, wallNow, boot } = clock;
-  return unexpired(due, now).map(({ until, notBefore: _, ...one }) => {
+  return unexpired(due, now).map(({ until, id, named, retried, byIdOnly, key }) => {
     const forever = until === Infinity;
     const leftMs = forever ? LATE_AT_MOST_MS : until - now;
-    const known = boot === undefined ? {} : { boot };
-    return { ...one, until: forever ? null : wallNow + leftMs, leftMs, ...known };
+    const known = {
+      ...(byIdOnly === undefined ? {} : { byIdOnly }),
+      ...(key === undefined ? {} : { key }),
+      ...(boot === undefined ? {} : { boot }),
+    };
+    return { id, named, retried, until: forever ? null : wallNow + leftMs, leftMs, ...known };
   });
 }
 
