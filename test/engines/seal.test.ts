@@ -288,14 +288,14 @@ describe('what is remembered', () => {
     expect(known.has(future), 'a clock that is ahead').toBe(false);
   });
 
-  it('with hashes that differ for 200,000 files', () => {
+  it('with hashes that differ for 50,000 files', () => {
     const hashes = new Set<number>();
-    for (let ino = 0; ino < 200_000; ino += 1) {
+    for (let ino = 0; ino < 50_000; ino += 1) {
       hashes.add(
         hashOf({ dev: 7, ino, size: ino % 3, ctimeMs: 1_700_000_000_000 + (ino % 1_000) }),
       );
     }
-    expect(hashes.size).toBe(200_000);
+    expect(hashes.size).toBe(50_000);
   });
 });
 
