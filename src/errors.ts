@@ -300,6 +300,13 @@ export const catalogue = {
     meaning: 'There is not enough memory, disk space or time for the freeze; nothing was held.',
     hint: 'Give the server the resource that the message names, and freeze again.',
   },
+  VOLUME_NOT_SYNCED: {
+    status: 502,
+    exit: 5,
+    meaning:
+      'The kernel could not write a file of the data volume to the disk, so a snapshot would lack it. The freeze was rolled back.',
+    hint: 'Look for errors of the disk (dmesg) and for a full disk or quota (df), then write the file again: until it is written, what was lost stays lost.',
+  },
   ENGINE_LOCKED: {
     status: 502,
     exit: 5,

@@ -20,6 +20,7 @@ import { SharedAnswer } from '../lib/shared-answer.ts';
 export class BoundedEngine implements Engine {
   readonly name;
   readonly capabilities;
+  readonly ownFiles;
   readonly #engine: Engine;
   readonly #probe: SharedAnswer<Probe>;
   readonly #metadata: SharedAnswer<JsonObject>;
@@ -29,6 +30,7 @@ export class BoundedEngine implements Engine {
     this.#engine = engine;
     this.name = engine.name;
     this.capabilities = engine.capabilities;
+    this.ownFiles = engine.ownFiles;
     this.#probe = new SharedAnswer((signal) => engine.probe(signal));
     this.#metadata = new SharedAnswer((signal) => engine.metadata(signal));
   }

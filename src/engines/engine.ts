@@ -39,6 +39,8 @@ export interface FreezeContext {
   readonly copy: CopyMethod;
   /** The lease that begins with the hold. A server's own dead-man's switch is set to it. */
   readonly ttlMs: number;
+  /** Milliseconds until the timeout ends the freeze, where it has one. */
+  remainingMs?(): number;
   /** Reports the progress of a long step for status and log: one short sentence. */
   progress(sentence: string): void;
   /**
@@ -82,6 +84,11 @@ export interface Hold {
    * that cannot take the receipt fails the freeze.
    */
   readonly needsReceipt?: boolean;
+  /**
+   * The files on the data volume that may not be on the disk, at most a hundred by name; empty: all are.
+   * Absent where none had to be synced.
+   */
+  readonly unsynced?: readonly string[];
   /** What `recover` needs to release this hold from another process. */
   readonly journal: JsonObject;
   /** Aborts, with a list of `Breach` as reason, when the hold is known to be broken. */
@@ -136,6 +143,19 @@ export interface VerifyOptions {
   readonly deepTimeoutMs: number;
 }
 
+/** An entry of a folder on the data volume. */
+export interface VolumeEntry {
+  readonly name: string;
+  /** Whether the same folder has an entry of this name. */
+  beside(name: string): Promise<boolean>;
+}
+
+/**
+ * Whether a file or folder needs no fsync of ours: the engine itself makes it durable at a hold, or a server
+ * that starts does not need it. Everything else on the data volume is synced before a snapshot.
+ */
+export type OwnFiles = (entry: VolumeEntry) => Promise<boolean>;
+
 /**
  * One database engine. Every method that takes a signal rejects soon after the signal aborts, and leaves
  * nothing held. Errors are `QuiesceError`s with an `ENGINE_…` code or `COPY_UNSUPPORTED`.
@@ -145,6 +165,7 @@ export interface VerifyOptions {
 export interface Engine {
   readonly name: string;
   readonly capabilities: Capabilities;
+  readonly ownFiles: OwnFiles;
   /** Connects to the server and identifies it. Must be cheap: readiness uses it. */
   probe(signal: AbortSignal): Promise<Probe>;
   /** Does the slow part, which blocks no client. Refuses a freeze whose promise `hold` could not keep. */

@@ -2,6 +2,7 @@ import { BoundedEngine } from './bounded.ts';
 import type { EngineModule } from './engine.ts';
 import { type EngineName, isEngine } from './names.ts';
 import type { RestoreModule } from './restore-module.ts';
+import { SealingEngine } from './sealing.ts';
 
 interface Loaders {
   readonly engine: () => Promise<EngineModule>;
@@ -25,7 +26,8 @@ const engines: Readonly<Record<EngineName, Loaders>> = {
 };
 
 /**
- * Loads an engine, bounded in its connections by `BoundedEngine`.
+ * Loads an engine, bounded in its connections by `BoundedEngine`. `SealingEngine` syncs the files that the
+ * engine does not.
  *
  * @throws Error for a name that is not in `ENGINE_NAMES`.
  */
@@ -34,7 +36,8 @@ export async function loadEngine(name: string): Promise<EngineModule> {
   const module = await engines[name].engine();
   return {
     checkSettings: (settings) => module.checkSettings(settings),
-    createEngine: (options) => new BoundedEngine(module.createEngine(options)),
+    createEngine: (options) =>
+      new BoundedEngine(new SealingEngine(module.createEngine(options), options.dataDir)),
   };
 }
 

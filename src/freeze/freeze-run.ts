@@ -48,6 +48,11 @@ export interface Requester {
   readonly call?: CallId;
 }
 
+interface HoldLimits {
+  readonly ttlMs: number;
+  readonly deadline: number;
+}
+
 /** The current step of a freeze, for the message of one that timed out. */
 type Stage = 'journal' | 'prepare' | 'hold' | 'receipt' | 'held';
 
@@ -114,21 +119,21 @@ export class FreezeRun {
    * Makes the hold: writes the journal, prepares, holds, then writes the journal again and the receipt to
    * the volume.
    *
-   * @param ttlMs the lease, from the moment of the hold
+   * @param limits the lease, from the moment of the hold, and the instant at which the freeze times out
    * @param onLost called at most once, when the hold is found broken
    * @returns the monotonic instant of the hold. Rejects when a step fails or `abort` was called; `release`
    *   then undoes what is in place.
    */
-  makeHold(ttlMs: number, onLost: () => void): Promise<number> {
-    const work = this.#makeHold(ttlMs, onLost);
+  makeHold(limits: HoldLimits, onLost: () => void): Promise<number> {
+    const work = this.#makeHold(limits, onLost);
     this.#makingHold = work;
     return work;
   }
 
-  async #makeHold(ttlMs: number, onLost: () => void): Promise<number> {
+  async #makeHold({ ttlMs, deadline }: HoldLimits, onLost: () => void): Promise<number> {
     const { engine, journal, volume, now } = this.#deps;
     const { signal } = this.#abort;
-    const context = this.#context(ttlMs);
+    const context = this.#context(ttlMs, deadline);
     await this.#unlessHanging(journal.open(this.#entry(null)));
     await this.#deps.volumeFree(signal);
     signal.throwIfAborted();
@@ -170,11 +175,12 @@ export class FreezeRun {
     this.progress = undefined;
   }
 
-  #context(ttlMs: number): FreezeContext {
+  #context(ttlMs: number, deadline: number): FreezeContext {
     return {
       id: this.id,
       copy: this.#deps.copy,
       ttlMs,
+      remainingMs: () => deadline - this.#deps.now(),
       progress: (sentence) => {
         this.progress = sentence;
       },

@@ -58,6 +58,7 @@ export function heldReceipt(blank: Receipt, hold: Hold, facts: HeldFacts): Recei
     position: { ...hold.position } as Receipt['position'],
     restore: { ...hold.restore } as Receipt['restore'],
     evidence: facts.evidence,
+    ...(hold.unsynced === undefined ? {} : { unsynced: [...hold.unsynced] }),
     verdict: 'held',
     reasons: [...hold.reasons],
     notes: [...hold.notes],

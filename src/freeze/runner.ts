@@ -22,6 +22,8 @@ export interface FreezeObserver {
   frozen(since: Date | null): void;
   autoThaw(): void;
   lastSuccess(at: Date): void;
+  /** At every hold for which files were synced: how many entries its receipt has in `unsynced`. */
+  unsynced(entries: number): void;
 }
 
 export interface RunnerDeps extends RunDeps {
@@ -210,12 +212,12 @@ export class LeaseRunner {
 
   async #makeHold(current: Current): Promise<void> {
     const { run, frozen } = current;
-    const { ttlMs } = this.#state as { ttlMs: number };
+    const { ttlMs, deadline } = this.#state as { ttlMs: number; deadline: number };
     const onLost = (): void => {
       if (this.#current === current) this.dispatch({ type: 'lost' });
     };
     try {
-      const heldAt = await run.makeHold(ttlMs, onLost);
+      const heldAt = await run.makeHold({ ttlMs, deadline }, onLost);
       const { longestLeaseMs: longestMs } = run;
       const held = { type: 'held', heldAt, ...(longestMs !== undefined && { longestMs }) } as const;
       if (this.#current === current) this.dispatch(held);
@@ -224,11 +226,22 @@ export class LeaseRunner {
       this.#deps.observer.frozen(new Date(receipt.frozenAt ?? Date.now()));
       const took = formatDuration(receipt.durationsMs.freeze ?? 0);
       this.#deps.logger.info(logFields(run), `frozen after ${took}, ${receipt.mode}`);
+      this.#reportUnsynced(receipt);
       frozen.resolve(receipt);
     } catch (error) {
       run.failure ??= toQuiesceError(error);
       if (this.#current === current) this.dispatch({ type: 'failed' });
     }
+  }
+
+  #reportUnsynced({ id, unsynced }: Receipt): void {
+    if (unsynced === undefined) return;
+    this.#deps.observer.unsynced(unsynced.length);
+    if (unsynced.length === 0) return;
+    this.#deps.logger.warn(
+      { freeze: id, unsynced },
+      'files outside of the database may not be on the disk in a snapshot',
+    );
   }
 
   #rollBack(current: Current, cause: Cause): void {

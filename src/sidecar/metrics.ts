@@ -15,6 +15,8 @@ export interface Metrics {
   autoThaw(): void;
   /** A freeze ended with the verdict `consistent`. */
   lastSuccess(at: Date): void;
+  /** A hold is in place, and its receipt has so many entries in `unsynced`. */
+  unsynced(entries: number): void;
   /** A restored copy was checked against the receipt that came with it. */
   restoreVerified(ok: boolean): void;
   /** A freeze waited for so long until a replica had caught up. */
@@ -48,6 +50,7 @@ export function createMetrics(labels: { readonly app: string; readonly engine: s
     },
     autoThaw: () => series.autoThaw.inc(own),
     lastSuccess: (at) => series.lastSuccess.set(own, at.getTime() / 1_000),
+    unsynced: (entries) => series.unsynced.set(own, entries),
     restoreVerified: (ok) => series.restoreVerified.set(own, ok ? 1 : 0),
     replicaWait: (seconds) => series.replicaWait.set(own, seconds),
     text: () => registry.metrics(),
@@ -80,6 +83,12 @@ function declare(registers: Registry[]) {
     autoThaw: new Counter(spec('auto_thaw_total', 'Leases that expired before a thaw')),
     lastSuccess: new Gauge(
       spec('last_success_timestamp_seconds', 'End of the last consistent freeze'),
+    ),
+    unsynced: new Gauge(
+      spec(
+        'unsynced_files',
+        'Files outside of the database that the last freeze could not sync to the disk, as its receipt lists them',
+      ),
     ),
     restoreVerified: new Gauge(
       spec(

@@ -105,7 +105,7 @@ async function tryOnce<L extends Ledger>(rig: Rig<L>, copy: CopyMethod, id: stri
 }
 
 /** Freezes, copies and thaws with the real command line, while clients write. */
-async function backUp<L extends Ledger>(
+export async function backUp<L extends Ledger>(
   rig: Rig<L>,
   copy: CopyMethod,
   id: string,

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../src/errors.ts';
 import type { CopyMethod } from '../../src/receipt/receipt.ts';
 import type { Snapshot, Volume } from '../../src/testbed/volume/volume.ts';
 import { copyFileByFile } from '../support/file-copy.ts';
+import type { Edit } from './configuration.ts';
 
 /** The writes that a server has acknowledged by one moment, in the form that the engine's load keeps. */
 export interface Ledger {
@@ -121,6 +122,11 @@ export interface World<L extends Ledger = Ledger> {
    * must not be able to do. @returns what it could do, one sentence each.
    */
   trespass(): Promise<readonly string[]>;
+  /**
+   * Adds a line to a configuration file on the volume, as with an editor: nothing syncs it. The server need
+   * not read it, but one that starts from a copy does.
+   */
+  configure(): Promise<Edit>;
   /** One backup with the method `StartOptions.copy`. */
   backup(name: string): Backup;
   /**
@@ -178,6 +184,8 @@ export interface Restored<L extends Ledger = Ledger> {
    * @returns what is missing or wrong, one sentence each; only an empty list proves the restore.
    */
   missing(ledger: L): Promise<readonly string[]>;
+  /** Whether it runs with what `World.configure` added. */
+  configured(): Promise<boolean>;
   stop(): Promise<void>;
 }
 

@@ -15,6 +15,7 @@ import {
   until,
 } from '../support/mongod.ts';
 import { Relay } from '../support/relay.ts';
+import { addLine, type Edit, oldFile } from './configuration.ts';
 import {
   type Backup,
   type Ledger,
@@ -34,6 +35,8 @@ interface MongoLedger extends Ledger {
 
 type Kind = 'standalone' | 'primary';
 
+/** In the data directory: a restored server starts with it. */
+const CONF = 'mongod.conf';
 const WRITE_WITHIN_MS = 15_000;
 
 /** A standalone server, or the primary of a set of three; with authentication and the documented role. */
@@ -108,6 +111,7 @@ class MongoWorld implements World<MongoLedger> {
           : await makeBlockVolume(dir, { postmaster });
       undo.push(() => volume.dispose());
       const dbPath = join(volume.path, 'db');
+      await oldFile(join(dbPath, CONF), '# mongod\n');
       const set = kind === 'primary' ? await startSet(dir, dbPath) : undefined;
       server = set?.first ?? (await startStandalone(dbPath));
       const started = set ?? server;
@@ -185,6 +189,12 @@ class MongoWorld implements World<MongoLedger> {
     return able;
   }
 
+  async configure(): Promise<Edit> {
+    const edit = { file: `db/${CONF}`, line: 'systemLog: { verbosity: 1 }' };
+    await addLine(join(this.volume.path, edit.file), edit.line);
+    return edit;
+  }
+
   backup(name: string): Backup {
     const { copy, dir } = this.#options;
     if (copy !== 'files') return snapshotBackup(this.volume, name);
@@ -198,13 +208,18 @@ class MongoWorld implements World<MongoLedger> {
 
   async restore(dataDir: string): Promise<Restored<MongoLedger>> {
     const { set, undo } = this.#parts;
-    const server = new Mongod({ dbPath: join(dataDir, 'db') });
+    const dbPath = join(dataDir, 'db');
+    const server = new Mongod({ dbPath, args: [`--config=${join(dbPath, CONF)}`] });
     undo.push(() => server.stop());
     if (set) await restoreAlone(server);
     else await server.start();
     return {
       env: envOf(server.port),
       missing: ({ acked }) => missing(server.client({ auth: ROOT }), acked),
+      configured: async () => {
+        const { parsed } = await server.admin({ getCmdLineOpts: 1 });
+        return (parsed as { systemLog?: Document }).systemLog?.['verbosity'] === 1;
+      },
       stop: () => server.stop(),
     };
   }

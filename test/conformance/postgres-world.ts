@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
 import { ROLE_PASSWORD, roleSql } from '../support/postgres.ts';
 import { examine, query, roleEnv } from '../support/superuser.ts';
+import { addLine, type Edit } from './configuration.ts';
 import type { Backup, Restored, ServerControl, StartOptions, World } from './fixture.ts';
 import { controlOf, loadOf, type PostgresLedger, trespassOn } from './postgres-server.ts';
 import { waitForArrival, startPrimaryFor, startStandbyOf } from './postgres-standby.ts';
@@ -152,6 +153,14 @@ export class PostgresWorld implements World<PostgresLedger> {
     return able;
   }
 
+  async configure(): Promise<Edit> {
+    const edit = { file: 'pgdata/postgresql.conf', line: "work_mem = '7MB'" };
+    await addLine(join(this.volume.path, edit.file), edit.line);
+    // The next line lets the server's clients in; without it, or with NUL bytes, it locks them out.
+    await addLine(join(this.volume.path, 'pgdata/pg_hba.conf'), '# hello');
+    return edit;
+  }
+
   backup(name: string): Backup {
     const { volumes, primary, frozen } = this.#setup;
     // Page writes and recycling of WAL, as during a long freeze.
@@ -194,6 +203,13 @@ export class PostgresWorld implements World<PostgresLedger> {
         const { checks, amcheck } = await examine(server, acked);
         const wrong = checks.filter(({ ok }) => !ok).map(({ message }) => message);
         return [...wrong, ...amcheck];
+      },
+      configured: async () => {
+        const [row] = await query<{ mem: string }>(
+          server,
+          `SELECT current_setting('work_mem') AS mem`,
+        );
+        return row?.mem === '7MB';
       },
       stop: () => server.stop('fast'),
     };

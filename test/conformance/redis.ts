@@ -18,6 +18,7 @@ import {
   USER,
   writeOnce,
 } from '../support/redis.ts';
+import { addLine, type Edit, oldFile } from './configuration.ts';
 import {
   type Backup,
   type Ledger,
@@ -103,10 +104,11 @@ class RedisWorld implements World<RedisLedger> {
         : await makeBlockVolume(options.dir, { postmaster });
     undo.push(() => volume.dispose());
     try {
+      await oldFile(join(volume.path, 'data', EXTRA), '# further settings\n');
       server = await RedisServer.start({
         binary,
         dir: join(volume.path, 'data'),
-        config: [...POLICIES[policy], await aclLine()],
+        config: [...POLICIES[policy], await aclLine(), `include ${EXTRA}`],
       });
       const before = await settingsOf(server);
       return new RedisWorld(options, volume, server, before, undo);
@@ -163,6 +165,12 @@ class RedisWorld implements World<RedisLedger> {
     return able;
   }
 
+  async configure(): Promise<Edit> {
+    const edit = { file: `data/${EXTRA}`, line: 'slowlog-max-len 177' };
+    await addLine(join(this.volume.path, edit.file), edit.line);
+    return edit;
+  }
+
   backup(name: string): Backup {
     const { copy, dir } = this.#options;
     if (copy !== 'files') return snapshotBackup(this.volume, name);
@@ -183,6 +191,7 @@ class RedisWorld implements World<RedisLedger> {
         const missing = await missingOn(server, acked);
         return missing === 0 ? [] : [`${missing} acknowledged writes are missing`];
       },
+      configured: async () => (await server.config('slowlog-max-len')) === '177',
       stop: () => server.kill(),
     };
   }
@@ -191,6 +200,9 @@ class RedisWorld implements World<RedisLedger> {
     for (const undo of this.#undo.splice(0).toReversed()) await undo().catch(() => undefined);
   }
 }
+
+/** In the server's folder, in which it looks for files that its configuration includes. */
+const EXTRA = 'extra.conf';
 
 const TRESPASSES = [
   ['GET', 'writer:0'],

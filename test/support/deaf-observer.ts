@@ -7,4 +7,5 @@ export const silentObserver: FreezeObserver = {
   frozen: () => undefined,
   autoThaw: () => undefined,
   lastSuccess: () => undefined,
+  unsynced: () => undefined,
 };

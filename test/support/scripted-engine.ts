@@ -18,6 +18,7 @@ const server: Probe = { version: '1.0', role: 'primary', identity: { systemIdent
 export class ScriptedEngine implements Engine {
   name = 'scripted';
   readonly capabilities = { blocksWrites: false, copies: ['snapshot'] } as const;
+  readonly ownFiles = async (): Promise<boolean> => false;
   /** The calls in order: `prepare`, `hold`, `check`, `release`, `recover`. */
   readonly calls: string[] = [];
   /** Called at each step; may wait or throw. One that ignores the signal is a server that cannot be interrupted. */

@@ -15,6 +15,7 @@ import { withSession } from '../shared/with-session.ts';
 import { unlessAborted } from '../../lib/deadline.ts';
 import { holdServer } from './freeze/freeze.ts';
 import { requireUnlocked } from './freeze/fsync-lock.ts';
+import { ownFiles } from './data-dir/own-files.ts';
 import { readMetadata } from './metadata/metadata.ts';
 import { type PreparedFreeze, prepareFreeze } from './freeze/prepare.ts';
 import { recoverLock } from './freeze/recover.ts';
@@ -32,6 +33,7 @@ export const { checkSettings, createEngine } = engineModule(
 class MongoEngine implements Engine {
   readonly name = 'mongodb';
   readonly capabilities = capabilitiesOf('mongodb');
+  readonly ownFiles = ownFiles;
   readonly #settings: MongoSettings;
   readonly #dataDir: string | undefined;
   /** A freeze of ours is in progress or held, so a lock on the server may be ours. */

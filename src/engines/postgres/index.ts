@@ -17,6 +17,7 @@ import { engineModule, TwoStep } from '../shared/two-step.ts';
 import { withSession } from '../shared/with-session.ts';
 import { KeptSession } from './backup/kept-session.ts';
 import { inspectServerLayout } from './data-dir/layout.ts';
+import { ownFiles } from './data-dir/own-files.ts';
 import { readMetadata } from './metadata/metadata.ts';
 import { modeFor, pausedModeFor } from './freeze/index.ts';
 import type { PreparedFreeze } from './freeze/mode.ts';
@@ -41,6 +42,7 @@ export const { checkSettings, createEngine } = engineModule(
 class PostgresEngine implements Engine {
   readonly name = 'postgres';
   readonly capabilities = capabilitiesOf('postgres');
+  readonly ownFiles = ownFiles;
   readonly #settings: PostgresSettings;
   readonly #dataDir: string | undefined;
   readonly #pauses: boolean;

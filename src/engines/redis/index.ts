@@ -14,6 +14,7 @@ import { engineModule, TwoStep } from '../shared/two-step.ts';
 import { withSession } from '../shared/with-session.ts';
 import { holdServer, type PreparedFreeze } from './freeze/freeze.ts';
 import { ReconnectingSession } from './connection/reconnecting.ts';
+import { ownFiles } from './data-dir/own-files.ts';
 import { readMetadata } from './metadata/metadata.ts';
 import { planFreeze } from './freeze/prepare.ts';
 import { catchUp } from './freeze/catch-up.ts';
@@ -33,6 +34,7 @@ export const { checkSettings, createEngine } = engineModule(
 class RedisEngine implements Engine {
   readonly name = 'redis';
   readonly capabilities = capabilitiesOf('redis');
+  readonly ownFiles = ownFiles;
   readonly #settings: RedisSettings;
   readonly #options: EngineOptions;
   readonly #freeze = new TwoStep<PreparedFreeze>(({ connection }) => connection.close());
