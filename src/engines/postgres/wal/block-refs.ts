@@ -60,12 +60,17 @@ function imageBits(major: number): { readonly apply: number; readonly compressed
  */
 export function blockRefs(head: Buffer, major: number): BlockRef[] {
   const headers: Header[] = [];
+  const length = head.readUInt32LE(0);
   let at = RECORD_HEADER;
-  while (at + 4 < head.length && (head[at] as number) <= LAST_BLOCK_ID) {
+  let data = 0;
+  // The headers end where only the data that they announce is left; its first byte may be anything.
+  while (length - at > data && (head[at] as number) <= LAST_BLOCK_ID) {
     at = readHeader(head, at, major, headers);
+    const last = headers.at(-1);
+    data += (last?.imageLength ?? 0) + (last?.dataLength ?? 0);
   }
   if (headers.length === 0) return [];
-  at = afterHeaders(head, at);
+  if (length - at > data) at = afterHeaders(head, at);
   return headers.map((header) => {
     const { relation, fork, block, rebuilt, imageLength, plainImage, dataLength } = header;
     const readable = plainImage && at + 8 <= head.length;

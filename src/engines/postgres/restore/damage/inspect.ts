@@ -20,7 +20,7 @@ import { findBrokenLog, oldestKept } from './logs.ts';
 
 export interface Inspection {
   readonly pages: ScanResult;
-  /** Pages without content, of those looked at. */
+  /** Pages without content that recovery does not fill, of those looked at. */
   readonly zeroPages: number;
 }
 

@@ -45,6 +45,7 @@ export class PageJudge {
   /** The page furthest ahead of WAL; `null` if there is none. */
   worst: PageAhead | null = null;
   pagesAhead = 0;
+  /** Pages without content that recovery does not fill. */
   zeroPages = 0;
   /** The first thing that is wrong. */
   damage: string | null = null;
@@ -65,11 +66,11 @@ export class PageJudge {
       if (lsn > (this.worst?.lsn ?? 0)) this.worst = { file: file.path, block, lsn };
       return;
     }
+    if (this.#facts.window.named(file.relation, file.fork)?.has(block) === true) return;
     const fresh = isNew(bytes, at);
     if (fresh && file.fork === MAIN_FORK) this.zeroPages += 1;
     const relation = this.#facts.relations.get(file.relation);
     if (relation === undefined) return;
-    if (this.#facts.window.named(file.relation, file.fork)?.has(block) === true) return;
     if (fresh) this.#judgeNew(page, relation);
     else this.#judgeUsed(page, relation);
   }
