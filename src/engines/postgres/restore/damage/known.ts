@@ -1,0 +1,91 @@
+import { readIfThere } from '../../../../lib/regular-file.ts';
+import { join } from 'node:path';
+import {
+  type CatalogSource,
+  type LiveDatabase,
+  type LiveRelation,
+  PG_CLASS,
+  PG_DATABASE,
+  readDatabases,
+  readRelations,
+} from '../../data-dir/catalog.ts';
+import { databaseFolder, MAIN_FORK, GLOBAL_SPACE } from '../../data-dir/relation-files.ts';
+import { readRelationMap } from '../../data-dir/relation-map.ts';
+import { type RelationKey, relationKey } from '../../wal/block-refs.ts';
+import { findBrokenFiles, type FileShape } from './files.ts';
+
+/** The relations of a copy whose pages can be judged. */
+export type KnownRelations = ReadonlyMap<RelationKey, LiveRelation>;
+
+export interface Catalogs {
+  readonly relations: KnownRelations;
+  /** What is wrong with the files of one of them, or `null`. */
+  readonly broken: string | null;
+}
+
+/**
+ * Reads the catalogs of all databases from the copy's files, and looks at the files of every
+ * relation in them. Only what is certain is in the result: rows whose transaction committed, of
+ * databases and relations that WAL does not make, move or drop.
+ */
+export async function readCatalogs(
+  source: CatalogSource,
+  shape: FileShape,
+  signal: AbortSignal,
+): Promise<Catalogs> {
+  const relations = new Map<RelationKey, LiveRelation>();
+  const global = await readRelationMap(source.pgdata, 'global', source.major);
+  if (typeof global === 'string') return { relations, broken: global };
+  let broken: string | null = null;
+  const databaseFile = global.get(PG_DATABASE) ?? 0;
+  const key = relationKey(GLOBAL_SPACE, 0, databaseFile);
+  if ((source.files.get(key)?.forks.get(MAIN_FORK)?.[0]?.size ?? 0) < source.blockSize) {
+    broken = `global/${databaseFile}, the file of the catalog pg_database, is missing or empty`;
+  }
+  for (const database of await readDatabases(source, databaseFile)) {
+    signal.throwIfAborted();
+    if (!shape.window.judges(relationKey(database.space, database.oid, 0))) continue;
+    broken ??= await readDatabase(source, shape, database, global, relations);
+  }
+  return { relations, broken };
+}
+
+async function readDatabase(
+  source: CatalogSource,
+  shape: FileShape,
+  database: LiveDatabase,
+  global: ReadonlyMap<number, number>,
+  into: Map<RelationKey, LiveRelation>,
+): Promise<string | null> {
+  const { pgdata, major, files, blockSize } = source;
+  const what = `database ${database.name} (${database.oid})`;
+  const folder = await databaseFolder(pgdata, major, database.space, database.oid);
+  if (folder === undefined)
+    return `The tablespace ${database.space} of ${what} has no folder of it`;
+  const version = await readIfThere(join(pgdata, folder, 'PG_VERSION'));
+  if (version === null) return `${folder}/PG_VERSION of ${what} is missing`;
+  if (Number.parseInt(version, 10) !== major) {
+    return `${folder}/PG_VERSION of ${what} does not say ${major}`;
+  }
+  const own = await readRelationMap(pgdata, folder, major);
+  if (typeof own === 'string') return `${own}: it belongs to ${what}`;
+  const classes = relationKey(database.space, database.oid, own.get(PG_CLASS) ?? 0);
+  if ((files.get(classes)?.forks.get(MAIN_FORK)?.[0]?.size ?? 0) < blockSize) {
+    return `${folder}/${own.get(PG_CLASS)}, the catalog pg_class of ${what}, is missing or empty`;
+  }
+  for (const relation of await readRelations(source, database, { own, global })) {
+    const { key } = relation;
+    if (!relation.permanent || !shape.window.judges(key) || into.has(key)) continue;
+    into.set(key, relation);
+    const path = await pathOf(pgdata, major, key);
+    const broken = await findBrokenFiles(shape, relation, path, files.get(key));
+    if (broken !== null) return broken;
+  }
+  return null;
+}
+
+async function pathOf(pgdata: string, major: number, key: RelationKey): Promise<string> {
+  const [space = 0, database = 0, file = 0] = key.split('/').map(Number);
+  const folder = await databaseFolder(pgdata, major, space, database);
+  return `${folder ?? `pg_tblspc/${space}`}/${file}`;
+}
