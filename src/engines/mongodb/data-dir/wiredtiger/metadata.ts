@@ -27,15 +27,10 @@ export interface TableFile {
   readonly allocationSize: number;
   /** The oldest first. `null`: written in a form that this code does not know. */
   readonly checkpoints: readonly Checkpoint[] | null;
-  /** The number of the log file from which a recovery of the table reads; `null`: it needs none. */
-  readonly logFile: number | null;
 }
 
 /** The version of a checkpoint's address (source: block_ckpt.c). */
 const ADDRESS_VERSION = 1;
-/** Recorded for a table that needs no log (source: WT_MAX_LSN; 4,294,967,295 in newer versions). */
-const NO_LOG = 2_147_483_647;
-
 /** Reads pairs of lines: a name, then its configuration. Names other than `file:…` describe no file. */
 export function readMetadata(text: string): TableFile[] {
   const lines = text.split('\n');
@@ -51,12 +46,10 @@ function tableFile(name: string, config: string): TableFile {
   const size = /(?:^|,)allocation_size=(\d+)(B|KB|MB)?(?:,|$)/.exec(config);
   const unit = { B: 1, KB: 1_024, MB: 1_048_576 }[size?.[2] ?? 'B'] ?? 1;
   const allocationSize = Number(size?.[1] ?? 0) * unit;
-  const log = Number(/checkpoint_lsn=\((\d+),\d+\)/.exec(config)?.[1] ?? NO_LOG);
   return {
     name,
     allocationSize,
     checkpoints: allocationSize > 0 ? checkpointsIn(config, allocationSize) : null,
-    logFile: log === 0 || log >= NO_LOG ? null : log,
   };
 }
 
