@@ -1,5 +1,6 @@
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SCAN_MS } from '../../../defaults.ts';
 import { QuiesceError } from '../../../errors.ts';
 import { isMissing } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
@@ -23,8 +24,8 @@ import { nextSteps } from './next-steps.ts';
 import { type MongoRestore, positionSchema, restoreSchema } from '../receipt.ts';
 
 const LOCK_FILE = 'mongod.lock';
-/** A pod waits for this check before its database starts. */
-const SCAN_WITHIN_MS = 60_000;
+
+type Proof = NonNullable<PrepareOutcome['proof']>;
 
 /**
  * Checks a restored MongoDB copy before its first start; see `RestoreModule` for the contract.
@@ -59,8 +60,8 @@ export async function prepareRestore(
   const checked = await proveCopy({ path, dataDir, backup, restore }, options, signal);
   if (!dryRun) await keepPrepared(dataDir, preparedNow(receipt.id));
   return outcomeOf(copy, {
-    proof: { backupFile: true, ...checked },
-    notes: nextSteps(restore),
+    proof: proofOf(checked),
+    notes: [...scanNotes(checked), ...nextSteps(restore)],
     message: `The copy of freeze ${receipt.id} in ${path} was cut under the lock and no server has run on it. ${sentenceOf(checked)}`,
   });
 }
@@ -72,29 +73,53 @@ interface Copy {
   readonly restore: MongoRestore;
 }
 
+interface Proven extends TablesChecked {
+  /** How many files were compared with the digests of the freeze; `null`: it kept none. */
+  readonly digests: number | null;
+}
+
 /** Every table is there with the checkpoint of the lock, and every file whose digest was kept is unchanged. */
 async function proveCopy(
   { path, dataDir, backup, restore }: Copy,
   options: PrepareOptions,
   signal: AbortSignal,
-): Promise<TablesChecked & { digests: number | null }> {
+): Promise<Proven> {
   const tables = tablesIn(backup);
   if (tables.length === 0) throw incomplete(`${BACKUP_FILE} lists no table of the data.`);
   await requireJournal(path, backup);
   await checkTurtle(path);
   const digests = await compareDigests(path, dataDir, restore, signal);
-  const checked = await checkTables(tables, { path, options, signal }, SCAN_WITHIN_MS);
+  const { scanMs = SCAN_MS } = options;
+  const withinMs = scanMs ?? Number.POSITIVE_INFINITY;
+  const checked = await checkTables(tables, { path, options, signal }, withinMs);
   signal.throwIfAborted();
   return { ...checked, digests };
 }
 
-function sentenceOf({ tables, looked, total, unknown }: TablesChecked): string {
-  const blocks =
-    looked === total
-      ? `every block of their checkpoint is intact (${total} bytes)`
-      : `${looked} of ${total} bytes of their checkpoint were looked at and are intact`;
-  const rest = unknown === 0 ? '' : ` The blocks of ${unknown} tables could not be read.`;
-  return `All ${tables} tables are there; ${blocks}.${rest}`;
+/** `checkpointBytes`: how much of the blocks that the checkpoint needs was looked at. */
+function proofOf({ tables, bytes, digests, unknown, looked, total }: Proven): Proof {
+  return { backupFile: true, tables, bytes, digests, unknown, checkpointBytes: { looked, total } };
+}
+
+function sentenceOf({ tables, looked, total }: Proven): string {
+  return looked === total
+    ? `All ${tables} tables are there, and every block of their checkpoint is intact (${total} bytes).`
+    : `All ${tables} tables are there, and ${looked} of ${total} bytes of their checkpoint were looked at and are intact.`;
+}
+
+function scanNotes({ looked, total, unknown }: Proven): string[] {
+  return [
+    ...(looked < total
+      ? [
+          `The time for it ended after ${looked} of ${total} bytes: damage in the others would not have been seen.`,
+        ]
+      : []),
+    ...(unknown > 0
+      ? [
+          `The blocks of ${unknown} tables were not looked at: this release does not know their form.`,
+        ]
+      : []),
+  ];
 }
 
 function readRestore(receipt: Receipt): MongoRestore {
