@@ -45,5 +45,10 @@ export const restoreSchema = z.object({
   documents: z.record(z.string(), z.number()).nullable(),
   /** All databases except `local`. */
   databases: z.array(z.string()),
+  /**
+   * The digests of the files that stood still under the lock, on the volume, and the SHA-256 of that file;
+   * `null`: the data was not mounted. Absent in receipts of earlier releases.
+   */
+  digests: z.object({ file: z.string(), sha256: z.string() }).nullable().default(null),
 });
 export type MongoRestore = z.infer<typeof restoreSchema>;

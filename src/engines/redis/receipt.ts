@@ -30,7 +30,13 @@ const restoreSchema = z.looseObject({
   appendfilename: z.string(),
   appenddirname: z.string().nullable(),
   files: z.array(
-    z.object({ name: relativePath, size: z.number(), head: z.string(), tail: z.string() }),
+    z.object({
+      name: relativePath,
+      size: z.number(),
+      head: z.string(),
+      tail: z.string(),
+      sha256: z.string().exactOptional(),
+    }),
   ),
 });
 

@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readControlFile } from '../../../src/engines/postgres/data-dir/control-file.ts';
 import { formatLsn, parseLsn } from '../../../src/engines/postgres/lsn.ts';
-import { crc32c } from '../../../src/engines/postgres/wal/crc32c.ts';
+import { crc32c } from '../../../src/lib/crc32c.ts';
 import {
   locateWal,
   type WantedMarker,

@@ -2,6 +2,7 @@ import { QuiesceError } from '../../../errors.ts';
 import { unlessAborted } from '../../../lib/deadline.ts';
 import { findLocked, waitForMajority } from './catch-up.ts';
 import { countDocuments } from './document-counts.ts';
+import { type KeptDigests, keepDigests } from './keep-digests.ts';
 import { requireBackupFile } from '../data-dir/data-dir.ts';
 import { type Majority, readSet, requireMajority, type SetView } from './replica-set.ts';
 import { formatOpTime, type OpTime } from '../optime.ts';
@@ -42,8 +43,11 @@ export async function readFactsUnderLock(
   const now: ServerFacts = { ...server, ...hello };
   const set =
     server.setName === undefined ? undefined : await underMajority(prepared, hello.opTime, signal);
-  const documents = await countDocuments(session, databases, signal);
-  const { reasons, notes } = qualify(prepared, set, documents === null);
+  const [documents, digests] = await Promise.all([
+    countDocuments(session, databases, signal),
+    keepDigests(prepared, signal),
+  ]);
+  const { reasons, notes } = qualify(prepared, set, { uncounted: documents === null, digests });
   const view = set?.view;
   return {
     server: now,
@@ -68,6 +72,7 @@ export async function readFactsUnderLock(
       shard: server.isShard,
       documents,
       databases: [...databases],
+      digests: digests && { file: digests.file, sha256: digests.sha256 },
     },
     reasons,
     notes,
@@ -114,7 +119,7 @@ function setOf(view: SetView) {
 function qualify(
   { server, folder, point }: PreparedFreeze,
   set: UnderMajority | undefined,
-  uncounted: boolean,
+  { uncounted, digests }: { uncounted: boolean; digests: KeptDigests | null },
 ): { reasons: string[]; notes: string[] } {
   const found: [code: string, note: string][] = [];
   if (server.role === 'primary' && set && set.view.members.length > 1) {
@@ -160,6 +165,12 @@ function qualify(
       'documents-not-counted',
       'Counting the documents would have delayed writers for too long.',
     ]);
+  if (digests && digests.left > 0) {
+    found.push([
+      'not-digested',
+      `${digests.left} files could not be digested within the second that writers may wait for it, or this user may not read them: prepare-restore compares the others.`,
+    ]);
+  }
   return { reasons: found.map(([code]) => code), notes: found.map(([, note]) => note) };
 }
 

@@ -1,5 +1,6 @@
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SCAN_MS } from '../../../defaults.ts';
 import { QuiesceError } from '../../../errors.ts';
 import { isMissing } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
@@ -14,18 +15,26 @@ import {
 } from '../../shared/prepared-copy.ts';
 import { BACKUP_FILE } from '../data-dir/data-dir.ts';
 import { holderOf } from '../data-dir/file-locks.ts';
+import { readMetadata, type TableFile } from '../data-dir/wiredtiger/metadata.ts';
+import { checkTables, type TablesChecked } from './check-tables.ts';
+import { checkTurtle } from './check-turtle.ts';
+import { compareDigests, requireJournal } from './compare-digests.ts';
+import { incomplete } from './incomplete.ts';
 import { nextSteps } from './next-steps.ts';
 import { type MongoRestore, positionSchema, restoreSchema } from '../receipt.ts';
 
 const LOCK_FILE = 'mongod.lock';
+
+type Proof = NonNullable<PrepareOutcome['proof']>;
 
 /**
  * Checks a restored MongoDB copy before its first start; see `RestoreModule` for the contract.
  *
  * Nothing needs to be put in place: the copy was cut under a lock, and its `WiredTiger.backup` makes the
  * server start from the checkpoint of that lock. This checks that the file is there, which also shows
- * that no server has run on the copy, since a server removes it; and that every table listed in it was
- * copied. The notes describe, step by step, what needs a running server.
+ * that no server has run on the copy, since a server removes it; that every table listed in it was copied
+ * with that checkpoint and no damage; and that the files which stood still under the lock are unchanged.
+ * The notes describe, step by step, what needs a running server.
  */
 export async function prepareRestore(
   receipt: Receipt,
@@ -48,14 +57,69 @@ export async function prepareRestore(
       `${path} has no ${BACKUP_FILE}: either a server has run on this copy and removed it, or the copy was not cut under the lock of ${receipt.id}.`,
     );
   }
-  const { tables, bytes } = await requireTables(path, backup, options, signal);
-  signal.throwIfAborted();
+  const checked = await proveCopy({ path, dataDir, backup, restore }, options, signal);
   if (!dryRun) await keepPrepared(dataDir, preparedNow(receipt.id));
   return outcomeOf(copy, {
-    proof: { backupFile: true, tables, bytes },
-    notes: nextSteps(restore),
-    message: `The copy of freeze ${receipt.id} in ${path} was cut under the lock and is complete: ${tables} tables, ${bytes} bytes. No server has run on it.`,
+    proof: proofOf(checked),
+    notes: [...scanNotes(checked), ...nextSteps(restore)],
+    message: `The copy of freeze ${receipt.id} in ${path} was cut under the lock and no server has run on it. ${sentenceOf(checked)}`,
   });
+}
+
+interface Copy {
+  readonly path: string;
+  readonly dataDir: string;
+  readonly backup: string;
+  readonly restore: MongoRestore;
+}
+
+interface Proven extends TablesChecked {
+  /** How many files were compared with the digests of the freeze; `null`: it kept none. */
+  readonly digests: number | null;
+}
+
+/** Every table is there with the checkpoint of the lock, and every file whose digest was kept is unchanged. */
+async function proveCopy(
+  { path, dataDir, backup, restore }: Copy,
+  options: PrepareOptions,
+  signal: AbortSignal,
+): Promise<Proven> {
+  const tables = tablesIn(backup);
+  if (tables.length === 0) throw incomplete(`${BACKUP_FILE} lists no table of the data.`);
+  await requireJournal(path, backup);
+  await checkTurtle(path);
+  const digests = await compareDigests(path, dataDir, restore, signal);
+  const { scanMs = SCAN_MS } = options;
+  const withinMs = scanMs ?? Number.POSITIVE_INFINITY;
+  const checked = await checkTables(tables, { path, options, signal }, withinMs);
+  signal.throwIfAborted();
+  return { ...checked, digests };
+}
+
+/** `checkpointBytes`: how much of the blocks that the checkpoint needs was looked at. */
+function proofOf({ tables, bytes, digests, unknown, looked, total }: Proven): Proof {
+  return { backupFile: true, tables, bytes, digests, unknown, checkpointBytes: { looked, total } };
+}
+
+function sentenceOf({ tables, looked, total }: Proven): string {
+  return looked === total
+    ? `All ${tables} tables are there, and every block of their checkpoint is intact (${total} bytes).`
+    : `All ${tables} tables are there, and ${looked} of ${total} bytes of their checkpoint were looked at and are intact.`;
+}
+
+function scanNotes({ looked, total, unknown }: Proven): string[] {
+  return [
+    ...(looked < total
+      ? [
+          `The time for it ended after ${looked} of ${total} bytes: damage in the others would not have been seen.`,
+        ]
+      : []),
+    ...(unknown > 0
+      ? [
+          `The blocks of ${unknown} tables were not looked at: this release does not know their form.`,
+        ]
+      : []),
+  ];
 }
 
 function readRestore(receipt: Receipt): MongoRestore {
@@ -75,7 +139,7 @@ async function requireData(path: string): Promise<void> {
   for (const name of ['WiredTiger', 'WiredTiger.wt', '_mdb_catalog.wt', 'storage.bson']) {
     const info = await lstat(join(path, name)).catch(absent);
     if (info?.isFile() === true && info.size > 0) continue;
-    throw new QuiesceError('RESTORE_INCOMPLETE', `${join(path, name)} is missing or empty.`);
+    throw incomplete(`${join(path, name)} is missing or empty.`);
   }
 }
 
@@ -91,58 +155,13 @@ async function requireNoServer(path: string): Promise<void> {
 async function readBackup(path: string): Promise<string | undefined> {
   const text = await readFile(join(path, BACKUP_FILE), 'latin1').catch(absent);
   if (text === undefined || text.includes('file:')) return text;
-  throw new QuiesceError(
-    'RESTORE_INCOMPLETE',
-    `${join(path, BACKUP_FILE)} lists no table: it was not copied completely.`,
-  );
+  throw incomplete(`${join(path, BACKUP_FILE)} lists no table: it was not copied completely.`);
 }
 
-/** Checks that every table in the backup's list is present and not empty. */
-async function requireTables(
-  path: string,
-  backup: string,
-  { onProgress }: PrepareOptions,
-  signal: AbortSignal,
-): Promise<{ tables: number; bytes: number }> {
-  const names = tablesIn(backup);
-  let bytes = 0;
-  for (const [index, name] of names.entries()) {
-    signal.throwIfAborted();
-    if (index % 100 === 0) {
-      onProgress?.({ step: 'tables', done: index, total: names.length, unit: 'tables' });
-    }
-    const info = await lstat(join(path, name)).catch(absent);
-    if (info?.isFile() !== true || info.size === 0) {
-      const what = info === undefined ? 'is missing' : 'is empty or not a regular file';
-      throw new QuiesceError(
-        'RESTORE_INCOMPLETE',
-        `${join(path, name)} ${what}, but ${BACKUP_FILE} lists it.`,
-      );
-    }
-    bytes += info.size;
-  }
-  if (names.length === 0) {
-    throw new QuiesceError('RESTORE_INCOMPLETE', `${BACKUP_FILE} lists no table of the data.`);
-  }
-  await requireJournal(path, backup);
-  return { tables: names.length, bytes };
-}
-
-/** Reads the lines that begin with `file:`, each the name of a table's file. Other lines are its metadata. */
-export function tablesIn(backup: string): string[] {
-  const names = backup
-    .split('\n')
-    .filter((line) => line.startsWith('file:'))
-    .map((line) => line.slice('file:'.length).trim());
-  return [...new Set(names)].filter((name) => name.endsWith('.wt') && !name.includes('..'));
-}
-
-/** If the server keeps a journal, the copy must hold its files. */
-async function requireJournal(path: string, backup: string): Promise<void> {
-  if (!/log=\(enabled=true/.test(backup)) return;
-  const files = await readdir(join(path, 'journal')).catch(absent);
-  if (files?.some((name) => name.startsWith('WiredTigerLog.')) === true) return;
-  throw new QuiesceError('RESTORE_INCOMPLETE', `${join(path, 'journal')} holds no journal.`);
+/** The tables that the backup lists: lines that begin with `file:`. */
+export function tablesIn(backup: string): TableFile[] {
+  const files = new Map(readMetadata(backup).map((file) => [file.name, file]));
+  return [...files.values()].filter(({ name }) => name.endsWith('.wt') && !name.includes('..'));
 }
 
 function absent(error: unknown): undefined {

@@ -162,34 +162,30 @@ async function checkDeep(
   const began = performance.now();
   const bad: string[] = [];
   let done = 0;
+  let at = 'all collections';
   try {
     const databases = await listDatabases(session, soon);
     for (const database of databases.filter((one) => one !== 'config')) {
       for (const collection of await listCollections(session, database, soon)) {
+        at = `${database}.${collection}`;
         const left = Math.max(1, Math.round(timeoutMs - (performance.now() - began)));
         const command = { validate: collection, maxTimeMS: left };
-        const answer = await session.command(
-          database,
-          command,
-          `validate ${database}.${collection}`,
-          soon,
-        );
-        if (answer['valid'] !== true) bad.push(`${database}.${collection}`);
+        const answer = await session.command(database, command, `validate ${at}`, soon);
+        if (answer['valid'] !== true) bad.push(at);
         done += 1;
       }
     }
   } catch (error) {
     signal.throwIfAborted();
     const known = error as QuiesceError;
-    const why =
-      soon.aborted || /time ?limit|MaxTimeMS/i.test(known.message)
-        ? `not finished within ${timeoutMs} ms`
-        : known.message;
-    return {
-      name,
-      ok: false,
-      message: `validate of all collections: ${why} (${done} validated).`,
-    };
+    const late = soon.aborted || /time ?limit|MaxTimeMS/i.test(known.message);
+    const why = late ? `not finished within ${timeoutMs} ms` : known.message;
+    // A server ends itself when it reads a damaged block of a table.
+    const gone =
+      !late && known.code === 'ENGINE_UNREACHABLE'
+        ? ' The server ends itself at a damaged block: see its log.'
+        : '';
+    return { name, ok: false, message: `validate of ${at}: ${why} (${done} validated).${gone}` };
   }
   const message =
     bad.length === 0

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openRegular } from '../../../lib/regular-file.ts';
-import { crc32c } from '../wal/crc32c.ts';
+import { crc32c } from '../../../lib/crc32c.ts';
 
 /** `DBState` of pg_control.h, in that order and in the words of `pg_controldata`. */
 const STATES = [

@@ -1,4 +1,4 @@
-import { CRC_START, crcUpdate } from './crc32c.ts';
+import { CRC_START, crcUpdate } from '../../../lib/crc32c.ts';
 import { RECORD_HEADER } from './format.ts';
 
 /** One record whose checksum matched. Valid only while the visitor runs. */

@@ -1,4 +1,4 @@
-import { CRC_START, crcFinish, crcUpdate } from './crc32c.ts';
+import { CRC_START, crcFinish, crcUpdate } from '../../../lib/crc32c.ts';
 import { checkPage } from './check-page.ts';
 import {
   align8,

@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { QuiesceError } from '../../../errors.ts';
 import { describeErrno, isErrno, syncFolder } from '../../../lib/durable-files.ts';
@@ -13,21 +12,10 @@ import {
   readAof,
   readRdb,
 } from './data-files.ts';
+import { ContentDigests } from './content-digests.ts';
+import { type Fingerprint, readFingerprint } from './fingerprint.ts';
 import { numberOf } from '../connection/replies.ts';
 import type { ServerFacts } from '../server.ts';
-
-/** How much of each end of a file is hashed: quick, and enough to tell it from another file. */
-const EDGE_BYTES = 64 * 1024;
-
-/** Identifies one file in the receipt, so that the copy can be checked for it. */
-export interface Fingerprint {
-  /** The path within the server's folder. */
-  readonly name: string;
-  readonly size: number;
-  /** SHA-256 of its first and of its last 64 KiB (of all of it where it is smaller). */
-  readonly head: string;
-  readonly tail: string;
-}
 
 /** A file that was synced after its state was read. As long as it stays the same, it is on the disk. */
 export interface SyncedFile extends DataFile {
@@ -40,8 +28,10 @@ export class ServerFiles {
   readonly dir: string;
   readonly dataDir: string;
   readonly names: FileNames;
+  readonly contents: ContentDigests;
 
   constructor(dataDir: string, dir: string, names: FileNames) {
+    this.contents = new ContentDigests(dir);
     this.dataDir = dataDir;
     this.dir = dir;
     this.names = names;
@@ -111,8 +101,15 @@ export class ServerFiles {
   async #sync(file: DataFile): Promise<SyncedFile> {
     const handle = await open(join(this.dir, file.name), 'r');
     try {
-      const [fingerprint] = await Promise.all([readFingerprint(handle, file), handle.datasync()]);
-      return { ...file, fingerprint };
+      const [fingerprint, sha256] = await Promise.all([
+        readFingerprint(handle, file),
+        this.contents.finish(file),
+        handle.datasync(),
+      ]);
+      return {
+        ...file,
+        fingerprint: sha256 === undefined ? fingerprint : { ...fingerprint, sha256 },
+      };
     } finally {
       await handle.close();
     }
@@ -164,6 +161,11 @@ export class ServerFiles {
     return [file];
   }
 
+  /** Whether an RDB file ends without a checksum (`rdbchecksum no`), so that only a digest shows damage. */
+  async lacksChecksum([rdb]: readonly DataFile[]): Promise<boolean> {
+    return rdb !== undefined && (await this.#read(() => endsInZeroes(join(this.dir, rdb.name))));
+  }
+
   /** Whether these are still the files that were synced, unchanged and not replaced. */
   async areStill(synced: readonly SyncedFile[]): Promise<boolean> {
     const names = synced.map(({ name }) => name);
@@ -201,27 +203,16 @@ function isSame(one: DataFile, other: DataFile | undefined): boolean {
   );
 }
 
-/** @param size of the file at the freeze: bytes appended since are left out. */
-export async function fingerprintOf(dir: string, name: string, size: number): Promise<Fingerprint> {
-  const file = await open(join(dir, name), 'r');
+async function endsInZeroes(path: string): Promise<boolean> {
+  const handle = await open(path, 'r');
   try {
-    return await readFingerprint(file, { name, size });
+    const { size } = await handle.stat();
+    const end = Buffer.alloc(8);
+    await handle.read(end, 0, end.length, Math.max(0, size - end.length));
+    return end.every((byte) => byte === 0);
   } finally {
-    await file.close();
+    await handle.close();
   }
-}
-
-async function readFingerprint(
-  file: FileHandle,
-  { name, size }: Pick<DataFile, 'name' | 'size'>,
-): Promise<Fingerprint> {
-  const edge = async (at: number): Promise<string> => {
-    const buffer = Buffer.alloc(Math.min(EDGE_BYTES, size - at));
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
-    return createHash('sha256').update(buffer.subarray(0, bytesRead)).digest('hex');
-  };
-  const [head, tail] = await Promise.all([edge(0), edge(Math.max(0, size - EDGE_BYTES))]);
-  return { name, size, head, tail };
 }
 
 function mismatch(why: string): QuiesceError {

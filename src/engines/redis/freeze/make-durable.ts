@@ -12,6 +12,10 @@ import { applyChanges, revertChanges } from './config-changes.ts';
 import { pause } from '../../../lib/deadline.ts';
 
 const LOOK_EVERY_MS = 5;
+/** How long all of the AOF is read for its digests while writers go on. */
+const DIGEST_WITHIN_MS = 5_000;
+/** An RDB file without a checksum is read under the pause. */
+const DIGEST_SAVED_WITHIN_MS = 1_000;
 
 /** A server whose acknowledged writes are all on the disk, and the files that hold them. */
 export interface Durable {
@@ -31,8 +35,8 @@ interface Step {
 }
 
 /**
- * Syncs the AOF while writers still go on, so that little is left to sync under the pause. Call it after
- * rewrites are turned off.
+ * Syncs and digests the AOF while writers still go on, so that little is left to do under the pause. Call
+ * it after rewrites are turned off.
  */
 export async function syncBefore(
   { persistence, files }: FreezePlan,
@@ -40,6 +44,7 @@ export async function syncBefore(
 ): Promise<readonly SyncedFile[]> {
   if (!files || persistence === 'rdb') return [];
   const found = await unlessAborted(files.aof(), signal);
+  await unlessAborted(files.contents.begin(found, DIGEST_WITHIN_MS, signal), signal);
   return await unlessAborted(files.sync(found), signal);
 }
 
@@ -124,13 +129,16 @@ async function save(step: Step, paused: Promise<void>): Promise<Durable> {
 }
 
 async function syncSave(
-  { plan: { files }, context }: Step,
+  { plan: { files }, context, signal }: Step,
   server: ServerFacts,
   begunAt: number,
 ): Promise<readonly SyncedFile[]> {
   if (!files) return [];
   const found = await files.rdbOf(server, begunAt);
   await files.requireOneVolume(found, context.copy);
+  if (await files.lacksChecksum(found)) {
+    await files.contents.begin(found, DIGEST_SAVED_WITHIN_MS, signal);
+  }
   return await files.sync(found);
 }
 

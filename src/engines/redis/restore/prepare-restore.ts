@@ -6,14 +6,16 @@ import type { Receipt } from '../../../receipt/receipt.ts';
 import type { PrepareOptions, PrepareOutcome } from '../../restore-module.ts';
 import { invalid } from '../../shared/promised.ts';
 import { keepPrepared, outcomeOf, preparedNow, wasPrepared } from '../../shared/prepared-copy.ts';
-import { type Fingerprint, fingerprintOf } from '../data-dir/synced-files.ts';
+import { contentDigest } from '../data-dir/content-digests.ts';
+import { COMPARED_WHOLE, type Fingerprint, fingerprintOf } from '../data-dir/fingerprint.ts';
 import { parseManifest, readAof } from '../data-dir/data-files.ts';
 import { namesOf, type ReceiptClaims, claimsIn } from '../receipt.ts';
 import { isSame } from '../verify/verify.ts';
+import { checkContent } from './check-content.ts';
 
 /**
  * Proves that the copy has every file that the server needs, with the same length and the same content
- * at both ends as at the freeze, and that no server has written to it since. Nothing has to be put in
+ * as at the freeze, and that no server has written to it since. Nothing has to be put in
  * place: Redis starts from these files, if it is configured with the same kind of persistence.
  *
  * @throws QuiesceError RESTORE_INCOMPLETE, RESTORE_DATA_PAST, RESTORE_SERVER_RUNNING
@@ -21,24 +23,27 @@ import { isSame } from '../verify/verify.ts';
 export async function prepareRestore(
   receipt: Receipt,
   dataDir: string,
-  { dryRun }: PrepareOptions,
-  _signal: AbortSignal,
+  options: PrepareOptions,
+  signal: AbortSignal,
 ): Promise<PrepareOutcome> {
   const promised = claimsIn(receipt, invalid);
   const dir = join(dataDir, promised.restore.dir ?? '');
   const { files, persistence } = promised.restore;
+  const { dryRun } = options;
   const before = await wasPrepared(dataDir, receipt.id);
+  let unproven: readonly string[] = [];
   if (!before) {
     await refuseRunning(dir);
     await proveFiles(promised, dir);
+    unproven = await proveContents(promised, dir, options, signal);
     if (!dryRun) await keepPrepared(dataDir, preparedNow(receipt.id));
   }
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   const copy = { dryRun, id: receipt.id, engine: receipt.engine.name, dataDirectory: dir };
   return outcomeOf(copy, {
     outcome: before ? 'already-prepared' : 'prepared',
-    proof: { files: files.length, bytes, persistence },
-    notes: await startNotes(promised, dir),
+    proof: { files: files.length, bytes, persistence, framed: unproven.length },
+    notes: [...unproven.map(framedNote), ...(await startNotes(promised, dir))],
     message: before
       ? `An earlier run proved this copy of freeze ${receipt.id}; a server may have run on it since.`
       : `The copy holds all ${files.length} files of freeze ${receipt.id}, complete; nothing had to be put in place.`,
@@ -73,6 +78,56 @@ async function proveFiles(promised: ReceiptClaims, dir: string): Promise<void> {
   }
   if (persistence === 'rdb') await proveRdb(dir, promised.restore.dbfilename);
   else await proveNothingMore(promised, dir);
+}
+
+/**
+ * Reads all of every file: its beginning and its end alone do not show a hole between them.
+ *
+ * @returns the files of which only the form could be checked.
+ */
+async function proveContents(
+  { restore: { files, dbfilename } }: ReceiptClaims,
+  dir: string,
+  { onProgress }: PrepareOptions,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  const framed: string[] = [];
+  let done = 0;
+  for (const then of files) {
+    onProgress?.({ step: 'files', done, total, unit: 'bytes' });
+    const isAof = then.name !== dbfilename && !then.name.endsWith('.base.rdb');
+    if (await isFramedOnly({ then, isAof, dir }, signal)) framed.push(then.name);
+    done += then.size;
+  }
+  return framed;
+}
+
+interface ContentOf {
+  readonly then: Fingerprint;
+  readonly isAof: boolean;
+  readonly dir: string;
+}
+
+async function isFramedOnly(
+  { then, isAof, dir }: ContentOf,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { name, size, sha256 } = then;
+  if (sha256 !== undefined) {
+    if ((await contentDigest(dir, then, signal)) === sha256) return false;
+    throw incomplete(
+      `${name} is damaged: its length and both ends are those of the freeze, but not its content.`,
+    );
+  }
+  if (size <= COMPARED_WHOLE) return false;
+  const content = await checkContent(join(dir, name), isAof, signal);
+  if (typeof content === 'object') throw incomplete(`${name} is damaged: ${content.damage}.`);
+  return content === 'framed';
+}
+
+function framedNote(name: string): string {
+  return `Damage to the values in ${name} cannot be excluded: it has no checksum, and the freeze had too little time to keep a digest. Its length, both ends and the form of its content are right.`;
 }
 
 /** If a file of the AOF is missing and an unknown one is present, a server has rewritten the AOF. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
-import { type Fingerprint, fingerprintOf } from '../data-dir/synced-files.ts';
+import { type Fingerprint, fingerprintOf } from '../data-dir/fingerprint.ts';
 import { type ReceiptClaims, claimsIn } from '../receipt.ts';
 import { numberOf } from '../connection/replies.ts';
 import { digestOf } from '../freeze/key-sample.ts';

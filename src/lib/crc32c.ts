@@ -1,4 +1,4 @@
-/** CRC-32C (Castagnoli), reflected, as in `pg_crc32c.h`. */
+/** CRC-32C (Castagnoli), reflected. PostgreSQL uses it for WAL, WiredTiger for its blocks. */
 const POLYNOMIAL = 0x82f63b78;
 
 /**
