@@ -10,7 +10,7 @@ import { verb } from './verb.ts';
 
 export const run = verb({
   name: 'prepare-restore',
-  usage: ['--data DIR [--receipt FILE] [--dry-run] [-o text|json]'],
+  usage: ['--data DIR [--receipt FILE] [--require-receipt] [--dry-run] [-o text|json]'],
   about: `
 Prepares a restored copy of a database for its first start. Run it after the volume
 was restored and before the server starts: by hand, or as an init container.
@@ -19,13 +19,17 @@ It reads DIR/.quiesce/receipt.json, which a freeze left on the volume, proves fr
 files alone that the copy contains what the receipt promises, and writes the files that
 the server needs.
 ${ENGINE_NAMES.map((name) => entryOf(name).restoreHelp).join('\n')}
-Without a receipt it changes nothing, says so and exits 0. It is safe to run again.`,
+Without a receipt it changes nothing, says so and exits 0, unless --require-receipt is given. It is safe
+to run again.`,
   flags: {
     data: text('DIR', 'where the volume is mounted, as QUIESCE_DATA_DIR was', { required: true }),
     receipt: text(
       'FILE',
       'the final receipt, which quiesce thaw printed: the JSON, or the whole line. Needed for copies of several volumes (QUIESCE_COPY=volumes), whose label did not exist yet when the volumes were copied',
       {},
+    ),
+    'require-receipt': toggle(
+      'refuse a restored volume that has no receipt, instead of leaving it as it is',
     ),
     'dry-run': toggle('prove everything, but write nothing'),
   },
@@ -38,12 +42,16 @@ Without a receipt it changes nothing, says so and exits 0. It is safe to run aga
     5: 'a server runs on the data, or the data cannot be read or written',
     7: 'the copy does not contain what its receipt promises, or a server has run on it',
   },
-  work: async ({ data, receipt, 'dry-run': dryRun }, surface) => {
+  work: async (
+    { data, receipt, 'require-receipt': requireReceipt, 'dry-run': dryRun },
+    surface,
+  ) => {
     const { signal, progress } = surface;
     const outcome = await prepareRestore(
       {
         dataDir: data,
         receiptFile: receipt,
+        requireReceipt,
         dryRun,
         load: loadRestore,
         onProgress: (step) => progress.say(describeStep(step)),

@@ -7,7 +7,7 @@ export async function metricsOfTheSidecar(): Promise<string> {
   metrics.consistency(true);
   metrics.frozen(new Date());
   metrics.lastSuccess(new Date());
-  metrics.restoreVerified(true);
+  metrics.restoreVerified('position', true);
   metrics.replicaWait(1);
   return await metrics.text();
 }
