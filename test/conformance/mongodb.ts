@@ -17,6 +17,7 @@ import {
 import { Relay } from '../support/relay.ts';
 import {
   type Backup,
+  type Blank,
   type Ledger,
   type Load,
   type Restored,
@@ -207,6 +208,13 @@ class MongoWorld implements World<MongoLedger> {
       missing: ({ acked }) => missing(server.client({ auth: ROOT }), acked),
       stop: () => server.stop(),
     };
+  }
+
+  async blank(name: string): Promise<Blank> {
+    const dataDir = join(this.#options.dir, name);
+    const server = await startStandalone(join(dataDir, 'db'));
+    this.#parts.undo.push(() => server.stop());
+    return { dataDir, env: envOf(server.port), stop: () => server.stop() };
   }
 
   async dispose(): Promise<void> {

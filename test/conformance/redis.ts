@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
@@ -20,6 +21,7 @@ import {
 } from '../support/redis.ts';
 import {
   type Backup,
+  type Blank,
   type Ledger,
   type Load,
   type Restored,
@@ -185,6 +187,13 @@ class RedisWorld implements World<RedisLedger> {
       },
       stop: () => server.kill(),
     };
+  }
+
+  async blank(name: string): Promise<Blank> {
+    const dataDir = join(this.#options.dir, name);
+    await mkdir(dataDir);
+    const { env, stop } = await this.restore(dataDir);
+    return { dataDir, env, stop };
   }
 
   async dispose(): Promise<void> {

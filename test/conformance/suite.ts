@@ -6,6 +6,7 @@ import { describeFaults } from './faults.ts';
 import type { Ledger, Subject } from './fixture.ts';
 import { describeLease } from './lease.ts';
 import { describeOnce } from './once.ts';
+import { describeRestores } from './restores.ts';
 import { describeSecrecy } from './secrecy.ts';
 import { SharedRig } from './rig.ts';
 import { describeVolume } from './volume.ts';
@@ -42,6 +43,7 @@ export function describeConformance<L extends Ledger>(
       if (parts.includes('failures')) {
         describeFaults(subject, shared);
         describeCopies(subject, shared);
+        describeRestores(shared);
         describeSecrecy(subject, shared);
       }
     },
