@@ -392,6 +392,7 @@ test('every alert can be switched off and has a severity, and a threshold can be
     'frozenTooLong',
     'autoThaw',
     'restoreNotVerified',
+    'restoreContentNotVerified',
     'noSuccess',
     'sidecarDown',
     'webhookDown',

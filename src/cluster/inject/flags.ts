@@ -26,7 +26,7 @@ export const INJECT_FLAGS = {
   'restore-check': oneOf(
     RESTORE_CHECKS,
     'how far the sidecars check a restored database, if a pod sets nothing',
-    { otherwise: 'position' },
+    { fallback: 'position' },
   ),
   'cpu-request': quantity('of the sidecar', INJECT_DEFAULTS.cpuRequest),
   'memory-request': quantity('of the sidecar', INJECT_DEFAULTS.memoryRequest),
