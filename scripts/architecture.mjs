@@ -93,7 +93,7 @@ export const PARTS = [
   {
     at: ['src/http/'],
     what: 'fastify apps, zod schemas, error answers, the `Control` they serve; `listener.ts` and `connections.ts` limit open connections, `message.ts` refuses malformed requests',
-    may: ['src/receipt/receipt.ts'],
+    may: ['src/receipt/receipt.ts', 'src/receipt/restore-level.ts'],
     types: [
       'src/engines/engine.ts',
       'src/freeze/requests.ts',
@@ -106,6 +106,7 @@ export const PARTS = [
     what: 'the settings of the sidecar, read once',
     may: [
       'src/receipt/receipt.ts',
+      'src/receipt/restore-level.ts',
       'src/engines/engine.ts',
       'src/engines/names.ts',
       'src/logger.ts',
@@ -139,6 +140,7 @@ export const PARTS = [
     may: [
       'src/cluster/objects/',
       'src/receipt/receipt.ts',
+      'src/receipt/restore-level.ts',
       'src/engines/names.ts',
       'src/engines/profile.ts',
       'src/engines/profiles.ts',

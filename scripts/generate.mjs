@@ -35,12 +35,14 @@ const OWN = {
   freeze: ['COPY_UNSUPPORTED', 'JOURNAL_FAILED', 'SHUTTING_DOWN', 'FREEZE_TIMEOUT'],
   receipt: ['RECEIPT_NOT_FOUND'],
   verify: ['RESTORE_RECEIPT_INVALID'],
+  acknowledgeRestore: ['JOURNAL_FAILED'],
 };
 const ASKS_THE_ENGINE = ['freeze', 'thaw', 'metadata', 'verify'];
 const CONFLICTS = {
   freeze: ['FREEZE_HELD', 'VOLUME_IN_USE', 'FREEZE_ABORTED', 'NOT_FROZEN', 'NOT_CONSISTENT'],
   thaw: ['NOT_FROZEN', 'ALREADY_THAWED', 'NOT_CONSISTENT'],
   verify: ['NOT_VERIFIED'],
+  acknowledgeRestore: ['NOTHING_TO_ACKNOWLEDGE'],
 };
 const HEADERS = {
   401: { 'www-authenticate': header('Always Bearer.') },

@@ -206,6 +206,12 @@ export const catalogue = {
     meaning: 'The running database was not proven to contain what the receipt promises.',
     hint: 'The failed checks say what is missing or could not be proven.',
   },
+  NOTHING_TO_ACKNOWLEDGE: {
+    status: 409,
+    exit: 7,
+    meaning: 'No restore is unproven or refused, so there is nothing to acknowledge.',
+    hint: 'quiesce status shows the level of the restore.',
+  },
   JOURNAL_FAILED: {
     status: 503,
     exit: 5,
@@ -363,6 +369,13 @@ export const catalogue = {
     exit: 7,
     meaning: 'The copy lacks something the receipt needs, such as PostgreSQL WAL up to the freeze.',
     hint: 'This copy was not cut atomically or was damaged: use another backup.',
+  },
+  RESTORE_NO_RECEIPT: {
+    status: 409,
+    exit: 7,
+    meaning:
+      'The restored volume has no receipt, and --require-receipt (quiesce.dev/restore-requires-receipt) demands one.',
+    hint: 'Restore a backup whose thaw was consistent. To start this data as it is, remove the annotation.',
   },
   RESTORE_UNWRITABLE: {
     status: 500,

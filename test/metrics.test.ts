@@ -34,7 +34,8 @@ describe('metrics', () => {
     metrics.frozen(null);
     metrics.autoThaw();
     metrics.consistency(false);
-    metrics.restoreVerified(true);
+    metrics.restoreVerified('position', true);
+    metrics.restoreVerified('content', false);
     metrics.lastSuccess(new Date(1_700_000_000_000));
     metrics.hookRun('thaw', 'NOT_CONSISTENT', 0.01);
     series = seriesOf(await metrics.text());
@@ -43,7 +44,8 @@ describe('metrics', () => {
       `stateful_backup_frozen{${labels}} 0`,
       `stateful_backup_auto_thaw_total{${labels}} 1`,
       `stateful_backup_consistency_check{${labels}} 0`,
-      `stateful_backup_restore_verified{${labels}} 1`,
+      `stateful_backup_restore_verified{${labels},level="position"} 1`,
+      `stateful_backup_restore_verified{${labels},level="content"} 0`,
       `stateful_backup_last_success_timestamp_seconds{${labels}} 1700000000`,
     ]) {
       expect(series).toContain(line);

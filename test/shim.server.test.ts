@@ -287,7 +287,7 @@ describe('status, metadata, receipts and verify', () => {
     const first = await quiesce(['verify']);
     expect([first.code, first.stdout]).toEqual([
       0,
-      'verified: 1 checks passed: system-identifier\n',
+      'verified: 1 checks passed: system-identifier; level position\n',
     ]);
     await quiesce(['verify', file, '--amcheck', '--amcheck-timeout', '7s']);
     await quiesce(['verify', '-'], {}, JSON.stringify(aReceipt({ id: 'piped' })));
@@ -319,6 +319,43 @@ describe('status, metadata, receipts and verify', () => {
     expect(code).toBe(7);
     expect(stdout).toBe('NOT verified: 1 of 2 checks failed: position: WAL ends at 0/1\n');
     expect(stderr).toMatch(/^quiesce: NOT_VERIFIED: /);
+  });
+
+  it('verify tells what could not be looked at from what differs', async () => {
+    control.kept = [consistent()];
+    const checks = [
+      { name: 'position', ok: true, message: 'reached' },
+      { name: 'sample', ok: false, unchecked: true, deep: true, message: 'no keys were sampled' },
+    ];
+    const details = { checks, level: 'position', content: 'unchecked' };
+    const message = 'The content could not be checked.';
+    control.onVerify = () => Promise.reject(new QuiesceError('NOT_VERIFIED', message, { details }));
+    const { code, stdout } = await quiesce(['verify', '--deep']);
+    expect(code).toBe(7);
+    expect(stdout).toBe(
+      'NOT verified: 1 of 2 checks could not look: sample: no keys were sampled; level position (content unchecked)\n',
+    );
+    const json = await quiesce(['verify', '--deep', '-o', 'json']);
+    expect(JSON.parse(json.stdout)).toMatchObject(details);
+  });
+
+  it('status --acknowledge-restore says what is no longer reported, and exits 7 where nothing is', async () => {
+    expect(await quiesce(['status', '--acknowledge-restore'])).toMatchObject({ code: 7 });
+    const view = { id: null, mark: 'r-1', level: 'unproven', reason: 'no-receipt' } as const;
+    const at = '2026-01-01T00:00:00.000Z';
+    const by: string[] = [];
+    control.onAcknowledge = (who) => {
+      by.push(who);
+      return Promise.resolve({ ...view, message: 'no receipt', by: who, at });
+    };
+    const text = await quiesce(['status', '--acknowledge-restore']);
+    expect(text).toMatchObject({ code: 0 });
+    expect(text.stdout).toMatch(
+      /^acknowledged: restored by r-1, level unproven \(no-receipt\), by socket.* at 2026/,
+    );
+    const json = await quiesce(['status', '--acknowledge-restore', '-o', 'json']);
+    expect(JSON.parse(json.stdout)).toMatchObject({ acknowledged: { ...view, at } });
+    expect(by).toHaveLength(2);
   });
 
   it('verify refuses a file that is not a receipt', async () => {

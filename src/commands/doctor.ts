@@ -1,6 +1,6 @@
 import { connectReader, type ClusterReader } from '../cluster/api/reader.ts';
 import { examine } from '../cluster/doctor/examine.ts';
-import { probe } from '../cluster/doctor/probe.ts';
+import { probe, restoredNotAsked } from '../cluster/doctor/probe.ts';
 import { describeDiagnosis, diagnose, exitOf } from '../cluster/doctor/report.ts';
 import { type Finding, SEVERITIES } from '../cluster/doctor/rule.ts';
 import { secretUses } from '../cluster/doctor/rules/credentials.ts';
@@ -118,9 +118,9 @@ async function read(options: Options, progress: Surface['progress']): Promise<Re
     secretsOf: secretUses,
     progress: (sentence) => progress.say(sentence),
   });
-  if (!options.probe) return { inventory, source: reader.name, probed: [] };
-  progress.say('asking the sidecars');
   const { facts } = survey(inventory).around;
+  if (!options.probe) return { inventory, source: reader.name, probed: restoredNotAsked(facts) };
+  progress.say('asking the sidecars');
   const probed = await probe(facts, (place, command) => reader.run(place, command));
   return { inventory, source: reader.name, probed };
 }

@@ -17,7 +17,7 @@ const SCAN_VARIABLE = 'QUIESCE_RESTORE_SCAN';
 
 export const run = verb({
   name: 'prepare-restore',
-  usage: ['--data DIR [--receipt FILE] [--dry-run] [-o text|json]'],
+  usage: ['--data DIR [--receipt FILE] [--require-receipt] [--dry-run] [-o text|json]'],
   about: `
 Prepares a restored copy of a database for its first start. Run it after the volume
 was restored and before the server starts: by hand, or as an init container.
@@ -26,7 +26,8 @@ It reads DIR/.quiesce/receipt.json, which a freeze left on the volume, proves fr
 files alone that the copy contains what the receipt promises, and writes the files that
 the server needs.
 ${ENGINE_NAMES.map((name) => entryOf(name).restoreHelp).join('\n')}
-Without a receipt it changes nothing, says so and exits 0. It is safe to run again.`,
+Without a receipt it changes nothing, says so and exits 0, unless --require-receipt is given. It is safe
+to run again.`,
   flags: {
     data: text('DIR', 'where the volume is mounted, as QUIESCE_DATA_DIR was', { required: true }),
     receipt: text(
@@ -40,6 +41,9 @@ Without a receipt it changes nothing, says so and exits 0. It is safe to run aga
       {},
       readScan,
     ),
+    'require-receipt': toggle(
+      'refuse a restored volume that has no receipt, instead of leaving it as it is',
+    ),
     'dry-run': toggle('prove everything, but write nothing'),
   },
   formats: ['text', 'json'],
@@ -51,12 +55,16 @@ Without a receipt it changes nothing, says so and exits 0. It is safe to run aga
     5: 'a server runs on the data, or the data cannot be read or written',
     7: 'the copy does not contain what its receipt promises, or a server has run on it',
   },
-  work: async ({ data, receipt, scan, 'dry-run': dryRun }, surface) => {
+  work: async (
+    { data, receipt, scan, 'require-receipt': requireReceipt, 'dry-run': dryRun },
+    surface,
+  ) => {
     const { signal, progress } = surface;
     const outcome = await prepareRestore(
       {
         dataDir: data,
         receiptFile: receipt,
+        requireReceipt,
         dryRun,
         scanMs: scan === undefined ? scanOfEnvironment() : scan,
         load: loadRestore,

@@ -28,6 +28,10 @@ const SETTINGS = [
   ['QUIESCE_CONTROL_TOKEN', 'bearer token for the loopback port'],
   ['QUIESCE_APP', 'the app label of the metrics'],
   ['QUIESCE_RESTORE_MARK', 'the restore that made this pod; empty: none did'],
+  [
+    'QUIESCE_RESTORE_CHECK',
+    'position | content: content also runs the deep check after a restore (position)',
+  ],
   ['QUIESCE_LOG_LEVEL', `trace ... fatal, silent (${defaults.LOG_LEVEL})`],
 ] as const;
 

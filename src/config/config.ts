@@ -7,6 +7,7 @@ import { parseSettings, readSmallFile, resolveDefaults, resolveFiles } from './s
 import { isEngineSetting } from '../engines/names.ts';
 import type { ReplicaMode } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
+import type { RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { QuiesceError } from '../errors.ts';
 import { distance } from '../lib/command-line/nearest.ts';
 import type { LogLevel } from '../logger.ts';
@@ -33,6 +34,8 @@ export interface Config {
   readonly app: string | undefined;
   /** The restore that made this pod; `null`: none did. */
   readonly restoreMark: string | null;
+  /** How far a restored database is checked after its first start. */
+  readonly restoreCheck: RestoreCheckLevel;
   readonly logLevel: LogLevel;
   /** Environment and file, merged, with every `NAME_FILE` resolved. The engine reads its keys from here. */
   readonly settings: Settings;
@@ -174,6 +177,7 @@ function toConfig(own: z.output<Schema>, settings: Settings): Config {
     controlToken: own.QUIESCE_CONTROL_TOKEN,
     app: own.QUIESCE_APP,
     restoreMark: own.QUIESCE_RESTORE_MARK || null,
+    restoreCheck: own.QUIESCE_RESTORE_CHECK,
     logLevel: own.QUIESCE_LOG_LEVEL,
     settings,
   };

@@ -47,6 +47,10 @@ export class BoundedEngine implements Engine {
     return this.#verifying.run(() => this.#engine.verify(receipt, options, signal), signal);
   }
 
+  isEmpty(signal: AbortSignal): Promise<boolean> {
+    return this.#verifying.run(() => this.#engine.isEmpty(signal), signal);
+  }
+
   prepare(context: FreezeContext, signal: AbortSignal): Promise<void> {
     return this.#engine.prepare(context, signal);
   }

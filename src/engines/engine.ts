@@ -128,6 +128,10 @@ export interface VerifyCheck {
   readonly found?: Json;
   /** How it was proven, what differs, or why it could not be proven. */
   readonly message: string;
+  /** With `ok: false`: it could not look, or not to the end. Nothing was found to differ. */
+  readonly unchecked?: boolean;
+  /** It belongs to the deep check of the data. */
+  readonly deep?: boolean;
 }
 
 export interface VerifyResult {
@@ -186,6 +190,11 @@ export interface Engine {
   recover(journal: JsonObject | null, signal: AbortSignal): Promise<void>;
   /** Checks that this running server contains what the receipt promises. */
   verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult>;
+  /**
+   * Whether the server has no data of any user, as right after its first start on an empty volume. `false`
+   * where that cannot be told.
+   */
+  isEmpty(signal: AbortSignal): Promise<boolean>;
   close(): Promise<void>;
 }
 

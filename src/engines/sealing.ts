@@ -91,6 +91,10 @@ export class SealingEngine implements Engine {
     return this.#engine.verify(receipt, options, signal);
   }
 
+  isEmpty(signal: AbortSignal): Promise<boolean> {
+    return this.#engine.isEmpty(signal);
+  }
+
   async close(): Promise<void> {
     this.#forget();
     await this.#engine.close();

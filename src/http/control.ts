@@ -7,7 +7,7 @@ import type {
   ThawRequest,
 } from '../freeze/requests.ts';
 import type { Receipt } from '../receipt/receipt.ts';
-import type { RestoreView } from '../restore/verify-at-start.ts';
+import type { Acknowledged, RestoreView } from '../restore/verify-at-start.ts';
 
 export interface Status {
   readonly state: LeasePhase;
@@ -22,8 +22,10 @@ export interface Status {
     readonly message: string | null;
   };
   readonly copy: string;
-  /** The verification of a restored copy that the sidecar found when it started; `null`: it found none. */
+  /** What the restored data of this pod may be called; `null`: no restore is known, or its report was ended. */
   readonly restore: RestoreView | null;
+  /** The restore that a person has accepted as it is; `null`: none. */
+  readonly acknowledgedRestore: Acknowledged | null;
   readonly lastReceipt: Receipt | null;
   /** The version of quiesce. */
   readonly version: string;
@@ -51,4 +53,6 @@ export interface Control {
   /** The receipt of the copy that the volume was last restored from; `null`: none is known, or the volume hangs. */
   restored(): Promise<Receipt | null>;
   verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult>;
+  /** Ends the report of an unproven or refused restore; rejects with `NOTHING_TO_ACKNOWLEDGE`. */
+  acknowledgeRestore(by: string): Promise<Acknowledged>;
 }

@@ -1,12 +1,15 @@
 import type { QuiesceError } from '../errors.ts';
 
 /** Fields that an answer may have next to `error`. */
-const COMPANIONS = ['receipt', 'checks'] as const;
+const COMPANIONS = ['receipt', 'checks', 'level', 'reason', 'content'] as const;
 
 export interface ErrorAnswer {
   readonly error: ReturnType<QuiesceError['toBody']>;
   readonly receipt?: unknown;
   readonly checks?: unknown;
+  readonly level?: unknown;
+  readonly reason?: unknown;
+  readonly content?: unknown;
 }
 
 export function errorBody(error: QuiesceError): ErrorAnswer {

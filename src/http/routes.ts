@@ -4,9 +4,10 @@ import type { Control } from './control.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { QuiesceError } from '../errors.ts';
 import { receiptSchema } from '../receipt/receipt.ts';
+import { judgeRestore } from '../receipt/restore-level.ts';
 import type { App } from './base.ts';
 import type { Transport } from './caller.ts';
-import { callerGone } from './caller.ts';
+import { callerGone, describeCaller } from './caller.ts';
 import { addFreezeRoutes } from './freeze-routes.ts';
 import * as schemas from './schemas.ts';
 
@@ -23,6 +24,7 @@ export function addRoutes(app: App, control: Control, transport: Transport): voi
   addViewRoutes(app, control);
   addReceiptRoutes(app, control);
   addVerifyRoute(app, control);
+  addAcknowledgeRoute(app, control, transport);
   app.get('/openapi.json', { schema: { hide: true } }, () => openapi);
 }
 
@@ -130,8 +132,30 @@ function addVerifyRoute(app: App, control: Control): void {
           { details: { checks } },
         );
       }
-      return { verified: true as const, checks: [...checks] as schemas.Checks };
+      return {
+        verified: true as const,
+        ...judgeRestore(checks, deep),
+        checks: [...checks] as schemas.Checks,
+      };
     },
+  );
+}
+
+function addAcknowledgeRoute(app: App, control: Control, transport: Transport): void {
+  app.post(
+    '/v1/restore/acknowledge',
+    {
+      schema: {
+        operationId: 'acknowledgeRestore',
+        summary: 'Accept a restore that is unproven or refused, and end its report',
+        body: schemas.acknowledgeBody,
+        querystring,
+        response: { 200: schemas.acknowledgeAnswer, ...refused, 409: failure, 503: failure },
+      },
+    },
+    async (request) => ({
+      acknowledged: await control.acknowledgeRestore(describeCaller(request, transport)),
+    }),
   );
 }
 

@@ -13,6 +13,7 @@ import { parseDuration, writeDuration } from '../lib/duration.ts';
 import type { ErrorCode } from '../errors.ts';
 import { catalogue } from '../errors.ts';
 import { freezeId, jsonValue, receiptSchema } from '../receipt/receipt.ts';
+import { CONTENT_STATES, RESTORE_LEVELS, UNPROVEN_REASONS } from '../receipt/restore-level.ts';
 
 /** Matches exactly the values of {@link durationField}, bounds included, for the OpenAPI document. */
 const DURATION_PATTERN = [
@@ -106,7 +107,16 @@ const checkSchema = z.object({
   expected: jsonValue.optional(),
   found: jsonValue.optional(),
   message: z.string(),
+  unchecked: z.boolean().optional().describe('it could not look: nothing was found to differ'),
+  deep: z.boolean().optional().describe('it belongs to the deep check of the data'),
 });
+
+const level = z.enum(RESTORE_LEVELS).describe('how far the restored data is proven');
+const reason = z.enum(UNPROVEN_REASONS).optional().describe('with the level unproven');
+const contentFound = z
+  .enum(['passed', 'failed', 'unchecked'])
+  .optional()
+  .describe('the result of the deep check, where it was asked for');
 
 export const errorAnswer = z
   .object({
@@ -115,11 +125,19 @@ export const errorAnswer = z
       .optional()
       .describe('the final receipt of a thaw that is not consistent'),
     checks: z.array(checkSchema).optional().describe('the checks of a failed verification'),
+    level: level.optional(),
+    reason,
+    content: contentFound,
   })
   .meta({ id: 'Error', description: 'Every answer that is not a success.' });
 
 export const verifyAnswer = z
-  .object({ verified: z.literal(true), checks: z.array(checkSchema) })
+  .object({
+    verified: z.literal(true),
+    level,
+    content: contentFound,
+    checks: z.array(checkSchema),
+  })
   .meta({ id: 'Verified', description: 'Every check passed.' });
 
 export type Checks = z.infer<typeof verifyAnswer>['checks'];
@@ -141,6 +159,22 @@ export const receiptsAnswer = z
   .meta({ id: 'Receipts', description: 'The last receipts, newest first, at most ten.' });
 
 const instant = z.string().describe('ISO 8601, UTC');
+
+const acknowledgedSchema = z.object({
+  id: z.string().nullable(),
+  mark: z.string().nullable(),
+  level,
+  reason,
+  message: z.string().describe('what was reported until then'),
+  by: z.string().describe('who acknowledged it; never trusted'),
+  at: instant,
+});
+
+export const acknowledgeBody = z.strictObject({});
+
+export const acknowledgeAnswer = z
+  .object({ acknowledged: acknowledgedSchema })
+  .meta({ id: 'Acknowledged', description: 'The restore that is no longer reported.' });
 
 export const statusAnswer = z
   .object({
@@ -170,13 +204,35 @@ export const statusAnswer = z
     copy: z.string(),
     restore: z
       .object({
-        id: z.string(),
-        verified: z.boolean().nullable(),
+        id: z
+          .string()
+          .nullable()
+          .describe('the freeze in whose hold the copy was cut; null: the volume has no receipt'),
+        mark: z.string().nullable().describe('the restore that made the pod, where it is known'),
+        level,
+        reason,
+        verified: z
+          .boolean()
+          .nullable()
+          .describe('null: not judged yet; true: every check so far has passed'),
         checkedAt: instant.nullable(),
         message: z.string(),
+        content: z
+          .object({
+            state: z.enum(CONTENT_STATES),
+            checkedAt: instant.nullable(),
+            message: z.string(),
+          })
+          .nullable()
+          .describe('the deep check, where QUIESCE_RESTORE_CHECK asks for it'),
       })
       .nullable()
-      .describe('the verification of a restored copy that the sidecar found when it started'),
+      .describe(
+        'what the restored data may be called; null: no restore is known, or its report was ended',
+      ),
+    acknowledgedRestore: acknowledgedSchema
+      .nullable()
+      .describe('the restore that a person has accepted as it is'),
     lastReceipt: receiptSchema.nullable(),
     version: z.string().describe('the version of quiesce'),
   })

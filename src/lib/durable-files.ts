@@ -166,7 +166,8 @@ export async function makeFolder(path: string, mode: number): Promise<boolean> {
     if (isErrno(error, 'EEXIST')) return false;
     if (!isErrno(error, 'ENOENT') || dirname(path) === path) throw error;
     await makeFolder(dirname(path), mode);
-    return await makeFolder(path, mode);
+    // Only once more: /proc refuses a folder with ENOENT although the parent exists.
+    await mkdir(path, { mode });
   }
   await chmod(path, mode);
   await syncFolder(dirname(path));

@@ -26,6 +26,8 @@ export const VOLUME_FOLDER = '.quiesce';
 export const RECEIPT_FILE = 'receipt.json';
 /** Followed by an id: the receipt of a restored copy, and the result of its verification. */
 export const RESTORED_PREFIX = 'restored-';
+/** What is known about the last restore. `@` is in no id. */
+export const RESTORE_STATE_FILE = `${RESTORED_PREFIX}@state.json`;
 /** An empty file. The sidecar that uses the volume holds a lock on it. */
 export const CLAIM_FILE = 'claim';
 /** Larger than most receipts without sampled keys. */
@@ -305,6 +307,12 @@ export class ReceiptVolume {
     }
   }
 
+  /** The receipt of a restored copy that was checked on this volume; `null` where there is none. */
+  async restored(id: string): Promise<Receipt | null> {
+    const name = `${RESTORED_PREFIX}${id}.json`;
+    return (await this.#queue.run(() => this.#restored(name)))?.receipt ?? null;
+  }
+
   /** The receipt of the restored copy that was verified last; `null` where there is none. */
   async lastRestored(): Promise<Receipt | null> {
     return await this.#queue.run(async () => {
@@ -323,6 +331,11 @@ export class ReceiptVolume {
     } catch {
       return null;
     }
+  }
+
+  /** The text of a file next to the receipt. Rejects with the system's error. */
+  async read(name: string): Promise<string> {
+    return await this.#queue.run(() => readRegular(this.#path(name)));
   }
 
   /** Writes a file next to the receipt. Rejects with the system's error. */

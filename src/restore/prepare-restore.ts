@@ -4,9 +4,10 @@ import { QuiesceError } from '../errors.ts';
 import type { PrepareOptions, PrepareOutcome, RestoreModule } from '../engines/restore-module.ts';
 import { describeErrno, isErrno, ownerLike, writeDurably } from '../lib/durable-files.ts';
 import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
-import { RECEIPT_FILE, VOLUME_FOLDER } from '../receipt/volume.ts';
+import { RECEIPT_FILE, ReceiptVolume, VOLUME_FOLDER } from '../receipt/volume.ts';
 import { readRegular } from '../lib/regular-file.ts';
 import { LARGEST_RECEIPT, readGivenReceipt } from '../receipt/read.ts';
+import { judgedBefore } from './record.ts';
 
 export type { PrepareOutcome, PrepareProgress } from '../engines/restore-module.ts';
 
@@ -17,6 +18,10 @@ interface PrepareRequest extends PrepareOptions {
   readonly dataDir: string;
   /** The final receipt, for a freeze whose receipt on the volume lacks facts known only at its end. */
   readonly receiptFile?: string | undefined;
+  /** The restore that made the pod. `undefined`: a person runs this; `null`: the pod was not restored. */
+  readonly restoreMark?: string | null | undefined;
+  /** Refuse a restored volume that has no receipt. */
+  readonly requireReceipt?: boolean | undefined;
   readonly load: LoadRestore;
 }
 
@@ -34,6 +39,7 @@ export async function prepareRestore(
   const own = await readReceipt(dataDir);
   if (own === null) {
     if (given !== null) await refuseOutside(dataDir, given);
+    if (request.requireReceipt) await requireJudged(dataDir, request.restoreMark);
     return nothingToDo(request);
   }
   if (given !== null) checkSame(own, given);
@@ -144,6 +150,20 @@ async function refuseOutside(dataDir: string, given: Receipt): Promise<void> {
     'RESTORE_INCOMPLETE',
     `${dataDir} has no ${VOLUME_FOLDER}/${RECEIPT_FILE}, so it was not cut between the freeze and the thaw of ${given.id}.`,
     { hint: 'Use another backup.' },
+  );
+}
+
+/**
+ * Refuses data without a receipt, unless this restore was judged on the volume before: then its receipt has
+ * become `restored-ID.json`. A pod that was not restored may have an empty volume.
+ */
+async function requireJudged(dataDir: string, mark: string | null | undefined): Promise<void> {
+  if (mark === null || mark === '') return;
+  if (mark !== undefined && (await judgedBefore(new ReceiptVolume(dataDir), mark))) return;
+  const who = mark === undefined ? '' : ` that the restore ${mark} made`;
+  throw new QuiesceError(
+    'RESTORE_NO_RECEIPT',
+    `${dataDir} is a volume${who} without ${VOLUME_FOLDER}/${RECEIPT_FILE}: nothing proves that its data is whole.`,
   );
 }
 

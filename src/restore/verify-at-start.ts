@@ -1,10 +1,17 @@
 import type { Logger } from 'pino';
 import type { Engine, VerifyResult } from '../engines/engine.ts';
-import { toQuiesceError } from '../errors.ts';
+import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../lib/durable-files.ts';
-import { unlessAborted, withDeadline } from '../lib/deadline.ts';
+import { pause, unlessAborted, withDeadline } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
+import { judgeRestore, type RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
+import { ContentCheck } from './content-check.ts';
+import { recordFor, RestoreRecords } from './record.ts';
+import { RestoreReport } from './report.ts';
+import { type Acknowledged, now, type RestoreView, withoutReceipt } from './view.ts';
+
+export type { Acknowledged, RestoreView } from './view.ts';
 
 const TRY_AGAIN_AFTER_MS = 1_000;
 const ANSWER_WITHIN_MS = 30_000;
@@ -12,38 +19,61 @@ const LOOK_WITHIN_MS = 2_000;
 /** A hanging volume must not delay the stop for longer. */
 const STOP_WITHIN_MS = 5_000;
 
-export interface RestoreView {
-  readonly id: string;
-  readonly verified: boolean | null;
-  readonly checkedAt: string | null;
-  readonly message: string;
-}
-
 export interface RestoreCheckDeps {
   readonly engine: Engine;
   readonly volume: ReceiptVolume;
+  readonly stateDir: string;
   readonly logger: Logger;
-  readonly restoreVerified: (ok: boolean) => void;
+  /** QUIESCE_RESTORE_MARK: the restore that made this pod; `null` or `undefined`: none is known. */
+  readonly restoreMark?: string | null | undefined;
+  /** QUIESCE_RESTORE_CHECK. */
+  readonly check: RestoreCheckLevel;
+  /** Exports one series for each level; `null` removes it. */
+  readonly restoreVerified: (level: RestoreCheckLevel, reached: boolean | null) => void;
 }
 
 /**
- * Verifies a restored copy. A volume whose receipt is not of this sidecar's open freeze is a copy (or its
- * pod moved while frozen). As soon as the server answers, it is verified against that receipt. The result
- * goes to the log, the status and the metric, and `restored-ID.json` replaces the receipt on the volume.
+ * Says what the restored data of this pod may be called. A volume whose receipt is not of this sidecar's
+ * open freeze is a copy (or its pod moved while frozen). As soon as the server answers, it is verified
+ * against that receipt, and `restored-ID.json` replaces the receipt on the volume. A restored pod whose
+ * volume has no receipt is reported as unproven until a person or a consistent freeze ends that.
  */
 export class RestoreCheck {
   readonly #deps: RestoreCheckDeps;
+  readonly #records: RestoreRecords;
+  readonly #report: RestoreReport;
+  readonly #content: ContentCheck;
   readonly #stop = new AbortController();
-  #view: RestoreView | null = null;
   #running: Promise<void> = Promise.resolve();
+  /** Asks whether the database is empty; a freeze does not wait for it. */
+  #asking: Promise<void> = Promise.resolve();
 
   constructor(deps: RestoreCheckDeps) {
     this.#deps = deps;
+    this.#records = new RestoreRecords(deps.volume, deps.stateDir);
+    this.#report = new RestoreReport(deps, this.#records);
+    this.#content = new ContentCheck(deps.engine, deps.logger);
   }
 
-  /** `null` where the volume had no receipt at start. */
+  /** `null`: nothing is known of a restore, or its report was ended. */
   get view(): RestoreView | null {
-    return this.#view;
+    return this.#report.view;
+  }
+
+  /** The restore that a person has accepted last; `null`: none. */
+  get acknowledged(): Acknowledged | null {
+    return this.#report.acknowledged;
+  }
+
+  /** Ends the report of a restore that is unproven or refused, or whose content is. Idempotent. */
+  async acknowledge(by: string): Promise<Acknowledged> {
+    return await this.#report.acknowledge(by);
+  }
+
+  /** Call it at the end of every freeze. */
+  async freezeEnded(consistent: boolean): Promise<void> {
+    this.#content.resume();
+    if (consistent) await this.#report.settleByFreeze();
   }
 
   /**
@@ -54,11 +84,17 @@ export class RestoreCheck {
    * @param leftBehind freezes that ended here and whose receipt could not be removed from the volume.
    */
   async start(openId: string | null, leftBehind: readonly string[] = []): Promise<void> {
-    const looking = this.#deps.volume.receipt();
+    const looking = this.#look();
     this.#running = looking.then((receipt) => this.#handleReceipt(receipt, openId, leftBehind));
     await withDeadline(LOOK_WITHIN_MS, looking).catch((error: unknown) => {
       this.#deps.logger.warn({ err: error }, 'the volume does not answer');
     });
+  }
+
+  async #look(): Promise<Receipt | 'unreadable' | null> {
+    const receipt = await this.#deps.volume.receipt();
+    this.#report.load(recordFor(this.#deps.restoreMark, await this.#records.read()));
+    return receipt;
   }
 
   async #handleReceipt(
@@ -67,24 +103,62 @@ export class RestoreCheck {
     leftBehind: readonly string[],
   ): Promise<void> {
     if (this.#stop.signal.aborted) return;
-    if (receipt === null) {
-      // No freeze is open and no copy needs verification: anything left here has no owner.
-      if (openId === null) await this.#removeLeftovers();
-      return;
-    }
     if (receipt === 'unreadable') {
       const message = 'The receipt on the volume cannot be read, so nothing can be verified.';
-      this.#report({ id: 'unreadable', verified: false, checkedAt: now(), message });
-      return;
+      return await this.#conclude({ ...this.#unchecked('unreadable', message), verified: false });
     }
-    if (receipt.id === openId) return;
-    if (leftBehind.includes(receipt.id)) {
-      await this.#remove(receipt.id);
+    if (receipt === null || receipt.id === openId || leftBehind.includes(receipt.id)) {
+      await this.#handleNone();
+      if (receipt !== null && receipt.id !== openId) await this.#remove(receipt.id);
+      // No freeze is open and no copy needs verification: anything left here has no owner.
+      else if (openId === null) await this.#removeLeftovers();
       return;
     }
     const message = 'This is a restored copy. It is verified as soon as the server answers.';
-    this.#view = { id: receipt.id, verified: null, checkedAt: null, message };
+    this.#report.show(this.#unchecked(receipt.id, message));
     await this.#verify(receipt);
+  }
+
+  #unchecked(id: string, message: string): RestoreView {
+    const mark = this.#deps.restoreMark || null;
+    const content = this.#deps.check === 'content' ? PENDING : null;
+    const level = { level: 'unproven', reason: 'unchecked' } as const;
+    return { id, mark, ...level, verified: null, checkedAt: null, message, content };
+  }
+
+  /** The volume carries no copy's receipt: what was found out before still counts. */
+  async #handleNone(): Promise<void> {
+    const { restoreMark: mark, volume, logger } = this.#deps;
+    const known = this.#report.known;
+    if (known?.settled) return;
+    if (known) {
+      this.#report.show(known.view);
+      const { id, level, reason, message } = known.view;
+      logger[known.view.verified ? 'info' : 'warn'](
+        { freeze: id, restore: known.view.mark, level, reason, problem: message },
+        'the restore of this data was judged before',
+      );
+      return await this.#checkContent(known.view);
+    }
+    if (!mark) return;
+    const view = withoutReceipt(mark, volume.dataDir !== undefined, false);
+    this.#report.show(view);
+    logger.warn(
+      { restore: mark, level: view.level, reason: view.reason, problem: view.message },
+      'the restored data is NOT proven',
+    );
+    this.#asking = this.#askWhetherEmpty(view, mark);
+  }
+
+  async #askWhetherEmpty(view: RestoreView, mark: string): Promise<void> {
+    const { engine, volume } = this.#deps;
+    const empty = await this.#untilAnswered(
+      (signal) => engine.isEmpty(signal),
+      () => false,
+      () => undefined,
+    );
+    if (empty === undefined || this.#report.view !== view) return;
+    await this.#conclude(empty ? withoutReceipt(mark, volume.dataDir !== undefined, true) : view);
   }
 
   /**
@@ -95,44 +169,84 @@ export class RestoreCheck {
     return await withDeadline(LOOK_WITHIN_MS, this.#deps.volume.lastRestored()).catch(() => null);
   }
 
-  /** Resolves when this no longer needs the files on the volume; rejects when the signal aborts. */
+  /**
+   * Resolves when this no longer needs the files on the volume, and no deep check loads the database until
+   * `freezeEnded`; rejects when the signal aborts.
+   */
   async waitUntilIdle(signal: AbortSignal): Promise<void> {
+    const pausing = this.#content.pause();
     await unlessAborted(this.#running, signal);
+    await unlessAborted(pausing, signal);
   }
 
   async stop(): Promise<void> {
     this.#stop.abort();
-    await withDeadline(STOP_WITHIN_MS, this.#running).catch(() => undefined);
+    const all = Promise.all([this.#running, this.#asking, this.#content.stop()]);
+    await withDeadline(STOP_WITHIN_MS, all).catch(() => undefined);
   }
 
   async #verify(receipt: Receipt): Promise<void> {
-    const result = await this.#askUntilAnswered(receipt);
+    const options = { deep: false, deepTimeoutMs: 0 };
+    const result = await this.#untilAnswered(
+      (signal) => this.#deps.engine.verify(receipt, options, signal),
+      // The engine refused the receipt itself, so a retry would fail as well.
+      (error) => unverifiable(error.message),
+      (error) => this.#reportWaiting(receipt.id, error.message),
+    );
     if (!result) return;
     const checkedAt = now();
     const wrong = result.checks.filter((check) => !check.ok).map((check) => check.message);
     const message = result.verified
       ? 'The running database contains what the receipt promises.'
       : wrong.join(' ');
-    await this.#recordResult(receipt, checkedAt, result);
-    this.#report({ id: receipt.id, verified: result.verified, checkedAt, message }, result);
+    const { verified } = result;
+    const { level, reason } = judgeRestore(result.checks, false);
+    const base = this.#unchecked(receipt.id, message);
+    const view = { ...base, level, reason, verified, checkedAt };
+    await this.#recordResult(receipt, view, result);
+    await this.#conclude(view, result);
+    await this.#checkContent(view);
   }
 
-  async #askUntilAnswered(receipt: Receipt): Promise<VerifyResult | undefined> {
+  /** Asks until the server answers. `undefined`: the sidecar stops. */
+  async #untilAnswered<T>(
+    ask: (signal: AbortSignal) => Promise<T>,
+    refused: (error: QuiesceError) => T,
+    waiting: (error: QuiesceError) => void,
+  ): Promise<T | undefined> {
     const stop = this.#stop.signal;
     while (!stop.aborted) {
-      const signal = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
       try {
-        const options = { deep: false, deepTimeoutMs: 0 };
-        return await this.#deps.engine.verify(receipt, options, signal);
+        return await ask(AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]));
       } catch (error) {
         const known = toQuiesceError(error);
-        // The engine refused the receipt itself, so a retry would fail as well.
-        if (!known.code.startsWith('ENGINE_')) return unverifiable(known.message);
-        this.#reportWaiting(receipt.id, known.message);
+        if (!known.code.startsWith('ENGINE_')) return refused(known);
+        waiting(known);
       }
-      await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_AFTER_MS));
+      await pause(TRY_AGAIN_AFTER_MS, stop).catch(() => undefined);
     }
     return undefined;
+  }
+
+  /** Runs the deep check where it was asked for and has not ended yet: a restart repeats it. */
+  async #checkContent(view: RestoreView): Promise<void> {
+    const { check, volume } = this.#deps;
+    const ended = view.content !== null && view.content.state !== 'pending';
+    if (check !== 'content' || ended || view.level !== 'position' || view.id === null) return;
+    const receipt = await volume.restored(view.id).catch(() => null);
+    if (!receipt) {
+      const message = `The receipt of ${view.id} is no longer on the volume.`;
+      const content = { state: 'unchecked', checkedAt: now(), message } as const;
+      return await this.#conclude({ ...view, content });
+    }
+    this.#content.start(receipt, async (content) => {
+      const { state } = content;
+      if (this.#report.view?.id !== view.id) return;
+      const message = state === 'passed' ? `${view.message} The deep check passed.` : view.message;
+      const level = state === 'passed' ? 'content' : view.level;
+      const verified = state === 'failed' ? false : view.verified;
+      await this.#conclude({ ...view, level, verified, message, content });
+    });
   }
 
   async #remove(id: string): Promise<void> {
@@ -155,24 +269,23 @@ export class RestoreCheck {
 
   #reportWaiting(id: string, problem: string): void {
     const message = `Not verified yet: ${problem}`;
-    if (this.#view?.message === message) return;
-    this.#view = { id, verified: null, checkedAt: null, message };
+    if (this.#report.latest?.message === message) return;
+    this.#report.show(this.#unchecked(id, message));
     this.#deps.logger.warn({ freeze: id, problem }, 'the restored copy is not verified yet');
   }
 
-  #report(view: RestoreView, result?: VerifyResult): void {
-    this.#view = view;
-    this.#deps.restoreVerified(view.verified === true);
-    const facts = { freeze: view.id, checks: result?.checks, problem: view.message };
-    if (view.verified) this.#deps.logger.info(facts, 'the restored copy is verified');
-    else this.#deps.logger.error(facts, 'the restored copy is NOT verified');
+  async #conclude(view: RestoreView, result?: VerifyResult): Promise<void> {
+    await this.#report.conclude(view, result?.checks);
   }
 
-  async #recordResult(receipt: Receipt, verifiedAt: string, result: VerifyResult): Promise<void> {
-    const content = { receipt, verifiedAt, verified: result.verified, checks: result.checks };
+  async #recordResult(receipt: Receipt, view: RestoreView, result: VerifyResult): Promise<void> {
+    const { level, reason, mark, verified, checkedAt } = view;
+    const judged = { mark, level, ...(reason === undefined ? {} : { reason }) };
+    const content = { receipt, verifiedAt: checkedAt, verified, ...judged, checks: result.checks };
     try {
       const text = `${JSON.stringify(content, null, 2)}\n`;
       await this.#deps.volume.write(`${RESTORED_PREFIX}${receipt.id}.json`, text);
+      await this.#report.keep(view);
       await this.#deps.volume.clear(receipt.id);
       await this.#removeLeftovers();
     } catch (error) {
@@ -186,10 +299,8 @@ export class RestoreCheck {
   }
 }
 
-function unverifiable(message: string): VerifyResult {
-  return { verified: false, checks: [{ name: 'receipt', ok: false, message }] };
-}
+const PENDING = { state: 'pending', checkedAt: null, message: 'Not checked yet.' } as const;
 
-function now(): string {
-  return new Date().toISOString();
+function unverifiable(message: string): VerifyResult {
+  return { verified: false, checks: [{ name: 'receipt', ok: false, unchecked: true, message }] };
 }

@@ -15,6 +15,7 @@ export interface Arguments {
   readonly renew: boolean;
   readonly wait: boolean;
   readonly abandon: boolean;
+  readonly acknowledgeRestore: boolean;
   /** Key of this one call; generated if absent. */
   readonly idempotencyKey?: string;
   readonly deep: boolean;
@@ -78,10 +79,17 @@ const VERIFY = {
   output,
 } as const satisfies Flags;
 
+const STATUS = {
+  'acknowledge-restore': toggle(
+    'accept a restore that is unproven or refused as it is: it is recorded who did, and no longer reported. Exit code 7 if there is none',
+  ),
+  output,
+} as const satisfies Flags;
+
 export const FLAGS = {
   freeze: FREEZE,
   thaw: THAW,
-  status: { output },
+  status: STATUS,
   metadata: { output },
   receipts: { output },
   verify: VERIFY,
@@ -107,6 +115,7 @@ export function parseArguments(verb: ShimVerb, args: readonly string[]): Argumen
     renew: values['renew'] === true,
     wait: values['wait'] === true,
     abandon: values['abandon'] === true,
+    acknowledgeRestore: values['acknowledge-restore'] === true,
     deep: values['deep'] === true,
     ...texts({
       operand,

@@ -23,7 +23,7 @@ const DEEP_TIMEOUT = `[--deep-timeout ${writeDuration(DEEP_TIMEOUT_MS)}]`;
 const USAGE: Readonly<Record<ShimVerb, readonly string[]>> = {
   freeze: [`[--id ID] ${TTL} ${TIMEOUT} [--wait] [-o text|json]`, `--renew --id ID ${TTL}`],
   thaw: ['[--id ID] [--abandon] [-o text|json]'],
-  status: ['[-o text|json]'],
+  status: ['[--acknowledge-restore] [-o text|json]'],
   metadata: ['[-o text|json]'],
   receipts: ['[ID] [-o text|json]'],
   verify: [`[FILE|-] [--deep] ${DEEP_TIMEOUT} [-o text|json]`],

@@ -84,17 +84,27 @@ export function abandonedText(body: Body, tty: boolean): string {
 export function verifyText(body: Body, tty: boolean): string {
   const checks = asList(body['checks']).map(asRecord);
   const failed = checks.filter((check) => check['ok'] !== true);
+  const unchecked = failed.filter((check) => check['unchecked'] === true).length;
+  const results = [
+    [failed.length - unchecked, 'checks failed'],
+    [unchecked, 'checks could not look'],
+  ] as const;
+  const level = levelOf(body);
   const heading =
     body['verified'] === true
       ? `verified: ${checks.length} checks passed`
-      : `NOT verified: ${failed.length} of ${checks.length} checks failed`;
+      : `NOT verified: ${results
+          .filter(([count]) => count > 0)
+          .map(([count, what]) => `${count} of ${checks.length} ${what}`)
+          .join(', ')}`;
   if (tty) {
     const rows = checks.map((check) => [
-      check['ok'] === true ? 'ok' : 'FAILED',
+      check['ok'] === true ? 'ok' : check['unchecked'] === true ? 'UNCHECKED' : 'FAILED',
       asText(check['name']),
       oneLine(asText(check['message'])),
     ]);
-    return lines([heading, ...indent(table(rows))]);
+    const levels = level === '' ? [] : [`level ${level}`];
+    return lines([heading, ...indent([...table(rows), ...levels])]);
   }
   const shown = failed.length > 0 ? failed : checks;
   const list = shown.map((check) =>
@@ -102,7 +112,30 @@ export function verifyText(body: Body, tty: boolean): string {
       ? asText(check['name'])
       : `${asText(check['name'])}: ${asText(check['message'])}`,
   );
-  return oneLine(`${heading}: ${list.join(failed.length > 0 ? '; ' : ', ')}`);
+  const about = level === '' ? '' : `; level ${level}`;
+  return oneLine(`${heading}: ${list.join(failed.length > 0 ? '; ' : ', ')}${about}`);
+}
+
+/** `unproven (no-receipt)`, `position (content unchecked)`; empty for a sidecar that does not know levels. */
+function levelOf(body: Body, content = asText(body['content'])): string {
+  const level = asText(body['level']);
+  const deep = content === '' || content === 'passed' ? '' : `content ${content}`;
+  const more = [asText(body['reason']), deep].filter(Boolean).join(', ');
+  return level === '' || more === '' ? level : `${level} (${more})`;
+}
+
+/** The line for `status --acknowledge-restore`. */
+export function acknowledgedText(acknowledged: Body): string {
+  const { by, at } = acknowledged;
+  const what = `acknowledged: ${nameRestore(acknowledged)}, level ${levelOf(acknowledged, '')}`;
+  return oneLine(`${what}, by ${asText(by)} at ${asText(at)}; it is no longer reported`);
+}
+
+/** `restored from ID`, with the restore's mark. */
+function nameRestore(restore: Body): string {
+  const { id, mark } = restore;
+  const by = typeof mark === 'string' ? ` by ${mark}` : '';
+  return typeof id === 'string' ? `restored${by} from ${id}` : `restored${by}`;
 }
 
 export function statusText(body: Body, tty: boolean): string {
@@ -115,6 +148,7 @@ export function statusText(body: Body, tty: boolean): string {
     `${server.join(' ')}, ${reach}`,
     `copy ${asText(body['copy'])}`,
     ...describeRestore(asRecord(body['restore'])),
+    ...describeAcknowledged(asRecord(body['acknowledgedRestore'])),
     ...describeLast(asRecord(body['lastReceipt'])),
     `quiesce ${asText(body['version'])}`,
   ].map(oneLine);
@@ -132,11 +166,21 @@ function describeLease(lease: Body): string {
 }
 
 function describeRestore(restore: Body): string[] {
-  if (restore['id'] === undefined) return [];
-  const { verified } = restore;
-  const word =
-    verified === true ? 'verified' : verified === false ? 'NOT verified' : 'not verified yet';
-  return [`restored from ${asText(restore['id'])}: ${word}: ${asText(restore['message'])}`];
+  const { id, level, verified } = restore;
+  if (id === undefined) return [];
+  const judged = level === 'unproven' && verified !== null ? 'NOT proven' : 'NOT verified';
+  const word = verified === true ? 'verified' : verified === false ? judged : 'not verified yet';
+  const content = asRecord(restore['content']);
+  const state = asText(content['state']);
+  const deep = ['failed', 'unchecked'].includes(state) ? ` ${asText(content['message'])}` : '';
+  const about = level === undefined ? '' : ` Level: ${levelOf(restore, state)}`;
+  return [`${nameRestore(restore)}: ${word}: ${asText(restore['message'])}${deep}${about}`];
+}
+
+function describeAcknowledged(acknowledged: Body): string[] {
+  const { by, at } = acknowledged;
+  if (at === undefined) return [];
+  return [`${nameRestore(acknowledged)}: acknowledged by ${asText(by)} at ${asText(at)}`];
 }
 
 function describeLast(receipt: Body): string[] {

@@ -15,6 +15,7 @@ import { newKey, sendUntilAnswered } from './retry.ts';
 import { interruptible, showProgress } from './waiting.ts';
 import {
   abandonedText,
+  acknowledgedText,
   freezeText,
   receiptsText,
   statusText,
@@ -74,9 +75,21 @@ async function answerTo(verb: ShimVerb, args: Arguments, send: Send): Promise<An
     case 'receipts':
       return read(args.operand === undefined ? 'receipts' : `receipts/${args.operand}`, send);
     case 'status':
+      return args.acknowledgeRestore ? acknowledge(send) : read(verb, send);
     case 'metadata':
       return read(verb, send);
   }
+}
+
+/** Harmless to repeat, so a broken connection is tried again. */
+function acknowledge(send: Send): Promise<Answer> {
+  return sendUntilAnswered(send, {
+    method: 'POST',
+    path: '/v1/restore/acknowledge',
+    body: {},
+    deadlineMs: READ_DEADLINE_MS,
+    unanswered: 'It is not known whether the restore was acknowledged; quiesce status shows it.',
+  });
 }
 
 function freeze(args: Arguments, send: Send): Promise<Answer> {
@@ -169,6 +182,7 @@ function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
   }
   if (verb === 'freeze') refuseExpired(body as Receipt);
   if (args.json) print(body);
+  else if (args.acknowledgeRestore) write(acknowledgedText(asRecord(body['acknowledged'])));
   else if (args.abandon) write(abandonedText(body, process.stdout.isTTY));
   else write(textOf(verb, body, process.stdout.isTTY));
   return 0;
@@ -176,6 +190,7 @@ function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
 
 function confirms(verb: ShimVerb, body: Answer['body'], args: Arguments): boolean {
   if (verb === 'verify') return body['verified'] === true;
+  if (args.acknowledgeRestore) return asRecord(body['acknowledged'])['at'] !== undefined;
   if (verb !== 'freeze' && verb !== 'thaw') return true;
   if (args.abandon) return typeof body['released'] === 'boolean';
   const verdict = verb === 'freeze' ? 'held' : 'consistent';

@@ -4,6 +4,7 @@ import type { Engine, JsonObject, VerifyOptions, VerifyResult } from '../engines
 import { QuiesceError } from '../errors.ts';
 import type { Coordinator } from '../freeze/coordinator.ts';
 import type { Receipt } from '../receipt/receipt.ts';
+import { judgeRestore } from '../receipt/restore-level.ts';
 import type { Monitor } from './readiness.ts';
 import type { RestoreCheck } from '../restore/verify-at-start.ts';
 import { VERSION } from '../version.ts';
@@ -27,6 +28,7 @@ export function createControl(deps: ControlDeps): Control {
     metadata: (signal: AbortSignal): Promise<JsonObject> => engine.metadata(signal),
     receipts: () => coordinator.receipts(),
     restored: () => deps.restoreCheck.lastRestored(),
+    acknowledgeRestore: (by) => deps.restoreCheck.acknowledge(by),
     verify: (receipt, options, signal) => verify(engine, receipt, options, signal),
   };
 }
@@ -39,8 +41,19 @@ async function verify(
 ): Promise<VerifyResult> {
   const result = await engine.verify(receipt, options, signal);
   if (result.verified) return result;
-  const wrong = result.checks.filter((check) => !check.ok).map((check) => check.message);
-  throw new QuiesceError('NOT_VERIFIED', wrong.join(' '), { details: { checks: result.checks } });
+  const { checks } = result;
+  const { level, reason, content } = judgeRestore(checks, options.deep);
+  const wrong = checks.filter((check) => !check.ok).map((check) => check.message);
+  const reached =
+    level === 'position'
+      ? [
+          'The database contains what the receipt promises (level position).',
+          content === 'unchecked' ? 'Its content could not be checked.' : 'Its content is damaged.',
+        ]
+      : [];
+  throw new QuiesceError('NOT_VERIFIED', [...reached, ...wrong].join(' '), {
+    details: { checks, level, reason, content },
+  });
 }
 
 function statusOf(deps: ControlDeps): Status {
@@ -59,6 +72,7 @@ function statusOf(deps: ControlDeps): Status {
     },
     copy: deps.copy,
     restore: restoreCheck.view,
+    acknowledgedRestore: restoreCheck.acknowledged,
     lastReceipt: coordinator.lastReceipt,
     version: VERSION,
   };

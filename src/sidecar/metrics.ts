@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { VERSION } from '../version.ts';
 
 export type HookName = 'freeze' | 'thaw';
@@ -17,8 +18,8 @@ export interface Metrics {
   lastSuccess(at: Date): void;
   /** A hold is in place, and its receipt has so many entries in `unsynced`. */
   unsynced(entries: number): void;
-  /** A restored copy was checked against the receipt that came with it. */
-  restoreVerified(ok: boolean): void;
+  /** Whether a restored database has reached this level; `null`: no restore is reported. */
+  restoreVerified(level: RestoreCheckLevel, reached: boolean | null): void;
   /** A freeze waited for so long until a replica had caught up. */
   replicaWait(seconds: number): void;
   /** The Prometheus exposition text. */
@@ -51,7 +52,10 @@ export function createMetrics(labels: { readonly app: string; readonly engine: s
     autoThaw: () => series.autoThaw.inc(own),
     lastSuccess: (at) => series.lastSuccess.set(own, at.getTime() / 1_000),
     unsynced: (entries) => series.unsynced.set(own, entries),
-    restoreVerified: (ok) => series.restoreVerified.set(own, ok ? 1 : 0),
+    restoreVerified(level, reached) {
+      if (reached === null) series.restoreVerified.remove({ ...own, level });
+      else series.restoreVerified.set({ ...own, level }, reached ? 1 : 0);
+    },
     replicaWait: (seconds) => series.replicaWait.set(own, seconds),
     text: () => registry.metrics(),
   };
@@ -91,10 +95,9 @@ function declare(registers: Registry[]) {
       ),
     ),
     restoreVerified: new Gauge(
-      spec(
-        'restore_verified',
-        '1: the restored copy contains what its receipt promises, 0: not proven',
-      ),
+      spec('restore_verified', '1: the restored database has reached this level, 0: it has not', [
+        'level',
+      ]),
     ),
     replicaWait: new Gauge(
       spec(

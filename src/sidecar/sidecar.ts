@@ -98,8 +98,11 @@ async function createComponents(
   const restoreCheck = new RestoreCheck({
     engine,
     volume,
+    stateDir: config.stateDir,
     logger,
-    restoreVerified: (ok) => metrics.restoreVerified(ok),
+    restoreMark: config.restoreMark,
+    check: config.restoreCheck,
+    restoreVerified: (level, reached) => metrics.restoreVerified(level, reached),
   });
   const ttlMs = engine.capabilities.blocksWrites ? TTL_MS.blocked : TTL_MS.flowing;
   const coordinator = new Coordinator({
@@ -109,7 +112,13 @@ async function createComponents(
     copy: config.copy,
     app: config.app,
     logger,
-    observer: metrics,
+    observer: {
+      ...metrics,
+      consistency: (ok) => {
+        metrics.consistency(ok);
+        void restoreCheck.freezeEnded(ok);
+      },
+    },
     now: () => performance.now(),
     volumeFree: (signal) => restoreCheck.waitUntilIdle(signal),
     claimVolume: () => claim.require(true),

@@ -223,16 +223,43 @@ describe('QuiesceAutoThaw', () => {
 });
 
 describe('QuiesceRestoreNotVerified', () => {
-  test('fires on a restored copy that was not proven and clears when it is', () =>
-    replay(
-      'QuiesceRestoreNotVerified',
-      { [of('stateful_backup_restore_verified')]: '_x3 0x5 1x5' },
-      [
-        ['2m', []],
-        ['5m', [POD]],
-        ['10m', []],
-      ],
-    ));
+  const alert = 'QuiesceRestoreNotVerified';
+  const position = of('stateful_backup_restore_verified', { level: 'position' });
+  const content = of('stateful_backup_restore_verified', { level: 'content' });
+  const fired = { ...POD, level: 'position' };
+  test('fires on a restored database that is refused or unproven, and clears when it is proven', () =>
+    replay(alert, { [position]: '_x3 0x5 1x5' }, [
+      ['2m', []],
+      ['6m', [fired]],
+      ['10m', []],
+    ]));
+  test('clears when the report is ended by a person or a consistent freeze', () =>
+    replay(alert, { [position]: '0x5 stale' }, [
+      ['4m', [fired]],
+      ['6m', []],
+    ]));
+  test('does not fire while a server starts, nor for the deep check', () =>
+    replay(alert, { [position]: '0 1x30', [content]: '0x30' }, [
+      ['1m', []],
+      ['25m', []],
+    ]));
+});
+
+describe('QuiesceRestoreContentNotVerified', () => {
+  const alert = 'QuiesceRestoreContentNotVerified';
+  const position = of('stateful_backup_restore_verified', { level: 'position' });
+  const content = of('stateful_backup_restore_verified', { level: 'content' });
+  const fired = { ...POD, level: 'content' };
+  test('fires when the deep check has not passed in its time, and clears when it has', () =>
+    replay(alert, { [position]: '1x40', [content]: '0x25 1x10' }, [
+      ['10m', []],
+      ['20m', [fired]],
+      ['30m', []],
+    ]));
+  test('leaves an unproven database to the other alert, and never fires where it was not asked for', async () => {
+    await replay(alert, { [position]: '0x40', [content]: '0x40' }, [['30m', []]]);
+    await replay(alert, { [position]: '1x40' }, [['30m', []]]);
+  });
 });
 
 describe('QuiesceNoSuccessfulBackup', () => {
@@ -365,6 +392,7 @@ test('every alert can be switched off and has a severity, and a threshold can be
     'frozenTooLong',
     'autoThaw',
     'restoreNotVerified',
+    'restoreContentNotVerified',
     'noSuccess',
     'sidecarDown',
     'webhookDown',

@@ -6,6 +6,7 @@ import { runCli } from '../../src/testbed/processes.ts';
 import { COPY_METHODS, type CopyMethod } from '../../src/receipt/receipt.ts';
 import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import type { Ledger, Refusal, Subject } from './fixture.ts';
+import { expectRestore } from './restores.ts';
 import { readiness, type SharedRig, Rig } from './rig.ts';
 
 /** How many backups of each method are made and restored; QUIESCE_TEST_TRIALS raises it. */
@@ -90,18 +91,44 @@ async function tryOnce<L extends Ledger>(rig: Rig<L>, copy: CopyMethod, id: stri
   const restored = await rig.world.restore(dataDir);
   // The claim was copied, but not the lock on it: the source's sidecar is still running and ready.
   expect(existsSync(join(dataDir, '.quiesce/claim'))).toBe(true);
-  const sidecar = await rig.sidecarFor(dataDir, restored.env);
+  const marked = { ...restored.env, QUIESCE_RESTORE_MARK: 'restore-1' };
+  const sidecar = await rig.sidecarFor(dataDir, marked);
   expect(await readiness(rig.sidecar)).toMatchObject({ status: 200 });
   await expect
     .poll(async () => (await sidecar.status()).restore, { timeout: VERIFIED_WITHIN_MS })
-    .toMatchObject({ id, verified: true });
-  expect(await sidecar.metrics()).toMatch(/stateful_backup_restore_verified\{[^}]*\} 1/);
+    .toMatchObject({ id, level: 'position', verified: true });
+  await expectRestore(sidecar, { id, mark: 'restore-1', level: 'position' }, [1]);
   expect(existsSync(join(dataDir, `.quiesce/restored-${id}.json`))).toBe(true);
   const verify = await sidecar.cli('verify', file);
   expect(verify, verify.stdout + verify.stderr).toMatchObject({ code: 0 });
+  expect(verify.stdout).toContain('; level position');
   await sidecar.stop();
+  await expectContent(rig, dataDir, id, marked);
   expect(await restored.missing(ledger)).toEqual([]);
   await restored.stop();
+}
+
+/**
+ * A later pod, without the state directory, still has the level, and asks for the content: the check passes
+ * or says that it could not look.
+ */
+async function expectContent<L extends Ledger>(
+  rig: Rig<L>,
+  dataDir: string,
+  id: string,
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
+  const sidecar = await rig.sidecarFor(dataDir, { ...env, QUIESCE_RESTORE_CHECK: 'content' });
+  await expectRestore(sidecar, { id, mark: 'restore-1', verified: true }, [1]);
+  const state = async (): Promise<unknown> => (await sidecar.status()).restore?.content?.state;
+  await expect.poll(state, { timeout: VERIFIED_WITHIN_MS }).toMatch(/^(?:passed|unchecked)$/);
+  const { restore } = await sidecar.status();
+  const passed = restore?.content?.state === 'passed';
+  expect(restore?.level).toBe(passed ? 'content' : 'position');
+  expect(await sidecar.metrics()).toMatch(
+    new RegExp(`restore_verified\\{[^}]*level="content"[^}]*\\} ${passed ? 1 : 0}`),
+  );
+  await sidecar.stop();
 }
 
 /** Freezes, copies and thaws with the real command line, while clients write. */

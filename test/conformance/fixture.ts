@@ -137,6 +137,8 @@ export interface World<L extends Ledger = Ledger> {
   copyNow(name: string): Promise<string>;
   /** Starts a second server on a prepared copy. The server is running when this resolves. */
   restore(dataDir: string): Promise<Restored<L>>;
+  /** Starts a second server on an empty folder, as an image does on a volume that came back without its data. */
+  blank(name: string): Promise<Blank>;
   /** Stops everything and unmounts everything. Idempotent. */
   dispose(): Promise<void>;
 }
@@ -187,6 +189,12 @@ export interface Restored<L extends Ledger = Ledger> {
   /** Whether it runs with what `World.configure` added. */
   configured(): Promise<boolean>;
   stop(): Promise<void>;
+}
+
+/** A server without any data of a user. */
+export interface Blank extends Pick<Restored, 'env' | 'stop'> {
+  /** As QUIESCE_DATA_DIR. */
+  readonly dataDir: string;
 }
 
 /** A backup that is one atomic snapshot of the volume. */

@@ -18,6 +18,7 @@ import { Relay } from '../support/relay.ts';
 import { addLine, type Edit, oldFile } from './configuration.ts';
 import {
   type Backup,
+  type Blank,
   type Ledger,
   type Load,
   type Restored,
@@ -222,6 +223,13 @@ class MongoWorld implements World<MongoLedger> {
       },
       stop: () => server.stop(),
     };
+  }
+
+  async blank(name: string): Promise<Blank> {
+    const dataDir = join(this.#options.dir, name);
+    const server = await startStandalone(join(dataDir, 'db'));
+    this.#parts.undo.push(() => server.stop());
+    return { dataDir, env: envOf(server.port), stop: () => server.stop() };
   }
 
   async dispose(): Promise<void> {

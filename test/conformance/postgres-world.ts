@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
 import { ROLE_PASSWORD, roleSql } from '../support/postgres.ts';
 import { examine, query, roleEnv } from '../support/superuser.ts';
 import { addLine, type Edit } from './configuration.ts';
-import type { Backup, Restored, ServerControl, StartOptions, World } from './fixture.ts';
+import type { Backup, Blank, Restored, ServerControl, StartOptions, World } from './fixture.ts';
 import { controlOf, loadOf, type PostgresLedger, trespassOn } from './postgres-server.ts';
 import { waitForArrival, startPrimaryFor, startStandbyOf } from './postgres-standby.ts';
 import { type DataVolume, PostgresVolumes } from './postgres-volumes.ts';
@@ -213,6 +213,25 @@ export class PostgresWorld implements World<PostgresLedger> {
       },
       stop: () => server.stop('fast'),
     };
+  }
+
+  async blank(name: string): Promise<Blank> {
+    const { frozen, options } = this.#setup;
+    const dataDir = join(options.dir, name);
+    await mkdir(dataDir);
+    const server = await EmbeddedPostgres.at({
+      major: frozen.options.major,
+      dataDir: join(dataDir, 'pgdata'),
+      port: await freePort(),
+      socketDir: join(options.dir, `s${name}`),
+    });
+    this.#undo.push(() => server.stop('immediate'));
+    await server.own(dataDir);
+    await server.initdb();
+    await server.start();
+    await query(server, await roleSql());
+    await query(server, `ALTER ROLE quiesce PASSWORD '${ROLE_PASSWORD}'`);
+    return { dataDir, env: roleEnv(server), stop: () => server.stop('fast') };
   }
 
   async dispose(): Promise<void> {

@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
@@ -21,6 +22,7 @@ import {
 import { addLine, type Edit, oldFile } from './configuration.ts';
 import {
   type Backup,
+  type Blank,
   type Ledger,
   type Load,
   type Restored,
@@ -194,6 +196,13 @@ class RedisWorld implements World<RedisLedger> {
       configured: async () => (await server.config('slowlog-max-len')) === '177',
       stop: () => server.kill(),
     };
+  }
+
+  async blank(name: string): Promise<Blank> {
+    const dataDir = join(this.#options.dir, name);
+    await mkdir(dataDir);
+    const { env, stop } = await this.restore(dataDir);
+    return { dataDir, env, stop };
   }
 
   async dispose(): Promise<void> {

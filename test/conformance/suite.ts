@@ -7,6 +7,7 @@ import type { Ledger, Subject } from './fixture.ts';
 import { describeLease } from './lease.ts';
 import { describeOnce } from './once.ts';
 import { describeSeal } from './seal.ts';
+import { describeRestores } from './restores.ts';
 import { describeSecrecy } from './secrecy.ts';
 import { SharedRig } from './rig.ts';
 import { describeVolume } from './volume.ts';
@@ -44,6 +45,7 @@ export function describeConformance<L extends Ledger>(
         describeFaults(subject, shared);
         describeCopies(subject, shared);
         describeSeal(subject, shared);
+        describeRestores(shared);
         describeSecrecy(subject, shared);
       }
     },

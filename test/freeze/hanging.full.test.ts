@@ -110,7 +110,14 @@ it('a start releases an interrupted freeze even where the volume cannot be read'
   undo.push(answer);
   const { coordinator, volume } = newSidecar();
   const openId = await coordinator.load();
-  const check = new RestoreCheck({ engine, volume, logger, restoreVerified: () => undefined });
+  const check = new RestoreCheck({
+    engine,
+    volume,
+    stateDir: root,
+    logger,
+    check: 'position',
+    restoreVerified: () => undefined,
+  });
   await check.start(openId);
   const resumed = coordinator.resume();
   await expect.poll(() => engine.calls, { timeout: 8_000 }).toContain('recover');

@@ -88,7 +88,9 @@ it('the receipt left by an ended freeze is removed at start and not taken for th
   const check = new RestoreCheck({
     engine: new ScriptedEngine(),
     volume,
+    stateDir: root,
     logger: pino({ level: 'silent' }),
+    check: 'position',
     restoreVerified: () => expect.unreachable('nothing was restored'),
   });
   await check.start(null, ['ended']);

@@ -312,6 +312,7 @@ describe('views', () => {
       '/v1/metadata',
       '/v1/receipts',
       '/v1/receipts/{id}',
+      '/v1/restore/acknowledge',
       '/v1/status',
       '/v1/thaw',
       '/v1/verify',
@@ -348,6 +349,20 @@ describe('verify', () => {
     expect(answer.statusCode).toBe(200);
     expect(answer.json()).toMatchObject({ verified: true, checks: [{ ok: true }] });
     expect(control.verifications[0]?.options).toEqual({ deep: true, deepTimeoutMs: 2_000 });
+  });
+
+  it('answers with the level that the checks show', async () => {
+    const checks = [
+      { name: 'lsn', ok: true, message: 'reached' },
+      { name: 'amcheck', ok: true, deep: true, message: 'sound' },
+    ];
+    control.onVerify = () => Promise.resolve({ verified: true, checks });
+    const deep = await post('/v1/verify', { receipt: aReceipt(), deep: true });
+    expect(deep.json()).toMatchObject({ level: 'content', content: 'passed' });
+    control.onVerify = () => Promise.resolve({ verified: true, checks: checks.slice(0, 1) });
+    const plain = await post('/v1/verify', { receipt: aReceipt() });
+    expect(plain.json()).toMatchObject({ level: 'position' });
+    expect(plain.json()).not.toHaveProperty('content');
   });
 
   it('answers 409 with the checks where one fails, even if the result claims otherwise', async () => {

@@ -8,7 +8,7 @@ export async function metricsOfTheSidecar(): Promise<string> {
   metrics.frozen(new Date());
   metrics.lastSuccess(new Date());
   metrics.unsynced(0);
-  metrics.restoreVerified(true);
+  metrics.restoreVerified('position', true);
   metrics.replicaWait(1);
   return await metrics.text();
 }

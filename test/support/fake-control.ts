@@ -1,5 +1,6 @@
 import type { Control, Status } from '../../src/http/control.ts';
 import type { Abandoned, FreezeRequest, ThawRequest } from '../../src/freeze/requests.ts';
+import type { Acknowledged } from '../../src/restore/view.ts';
 import type { JsonObject, VerifyOptions, VerifyResult } from '../../src/engines/engine.ts';
 import { QuiesceError } from '../../src/errors.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';
@@ -100,6 +101,7 @@ export class FakeControl implements Control {
       },
       copy: 'snapshot',
       restore: null,
+      acknowledgedRestore: null,
       lastReceipt: this.kept[0] ?? null,
       version: '0.1.0',
     };
@@ -120,6 +122,13 @@ export class FakeControl implements Control {
   verify(receipt: Receipt, options: VerifyOptions): Promise<VerifyResult> {
     this.verifications.push({ receipt, options });
     return this.onVerify(receipt);
+  }
+
+  onAcknowledge: (by: string) => Promise<Acknowledged> = () =>
+    Promise.reject(new QuiesceError('NOTHING_TO_ACKNOWLEDGE', 'There is no restore.'));
+
+  acknowledgeRestore(by: string): Promise<Acknowledged> {
+    return this.onAcknowledge(by);
   }
 }
 

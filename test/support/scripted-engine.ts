@@ -86,6 +86,10 @@ export class ScriptedEngine implements Engine {
     return { verified: true, checks: [] };
   }
 
+  async isEmpty(): Promise<boolean> {
+    return false;
+  }
+
   async close(): Promise<void> {
     return undefined;
   }

@@ -1,5 +1,6 @@
 import type { ClusterReader } from '../api/reader.ts';
 import type { PodFacts } from '../inventory/pod-facts.ts';
+import { RESTORE_ANNOTATION, RESTORE_LABEL } from '../objects/names.ts';
 import { at, textAt } from '../inventory/catalog.ts';
 import type { Finding, RuleText } from './rule.ts';
 import { PROBE } from './rules/probe.ts';
@@ -71,10 +72,7 @@ function* readStatus(status: unknown): Iterable<Result> {
     const reason = textAt(status, 'engine', 'message') ?? 'no reason given';
     yield [PROBE.unreachable, `Its sidecar reports: ${oneSentence(reason)}`];
   }
-  if (at(status, 'restore', 'verified') === false) {
-    const reason = textAt(status, 'restore', 'message') ?? 'no reason given';
-    yield [PROBE.restore, `Its sidecar reports: ${oneSentence(reason)}`];
-  }
+  yield* readRestore(at(status, 'restore'));
   const last = at(status, 'lastReceipt');
   if (textAt(last, 'verdict') === 'inconsistent') {
     const reasons = at(last, 'reasons');
@@ -86,6 +84,44 @@ function* readStatus(status: unknown): Iterable<Result> {
     /\bGRANT\b|lacks/.test(note),
   );
   for (const note of grants) yield [PROBE.grants, `The last receipt notes: ${oneSentence(note)}`];
+}
+
+function* readRestore(restore: unknown): Iterable<Result> {
+  const reason = textAt(restore, 'reason');
+  const found = oneSentence(textAt(restore, 'message') ?? 'no reason given');
+  const content = textAt(restore, 'content', 'state');
+  const deep = oneSentence(textAt(restore, 'content', 'message') ?? 'no reason given');
+  // A sidecar of an earlier version reports no level.
+  const level =
+    textAt(restore, 'level') ?? (at(restore, 'verified') === false ? 'refused' : undefined);
+  if (level === 'unproven') {
+    yield [PROBE.unproven, `Its restore is unproven (${reason ?? 'unchecked'}): ${found}`];
+  } else if (level === 'refused') {
+    yield [PROBE.restore, `Its sidecar reports: ${found}`];
+  } else if (content === 'failed') {
+    yield [PROBE.restore, `The deep check of its restored data failed: ${deep}`];
+  } else if (content === 'unchecked') {
+    yield [PROBE.content, `The deep check of its restored data could not look: ${deep}`];
+  }
+}
+
+/**
+ * For running pods that a restore made and whose sidecars were not asked: nothing in the cluster shows how
+ * far their data is proven.
+ */
+export function restoredNotAsked(facts: readonly PodFacts[]): readonly Finding[] {
+  return facts.flatMap(({ workload, view, injection, sidecar, pod, annotations }) => {
+    const mark =
+      textAt(pod, 'metadata', 'labels', RESTORE_LABEL) ?? annotations[RESTORE_ANNOTATION];
+    if (view.live === undefined || injection !== undefined || sidecar === undefined || !mark) {
+      return [];
+    }
+    const { code, severity, fix } = PROBE.notAsked;
+    const { kind, name, namespace } = workload;
+    const message = `The restore ${mark} made it, and its sidecar was not asked whether the data is proven.`;
+    const pods = kind === 'Pod' ? [] : [view.live];
+    return [{ code, severity, object: { kind, name, namespace }, pods, message, fix }];
+  });
 }
 
 function* readMetadata(answer: unknown): Iterable<Result> {

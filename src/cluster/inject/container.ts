@@ -42,7 +42,7 @@ export function isSidecar({ image = '', command = [], args = [], env = [] }: Con
 }
 
 export function buildAdditions(input: AdditionsInput): Additions {
-  const { pod, database, config } = input;
+  const { pod, database, config, settings } = input;
   const env = new Environment(database.container);
   const mounts = databaseMounts(pod, database);
   const data = findData(pod, database, env, mounts);
@@ -66,7 +66,12 @@ export function buildAdditions(input: AdditionsInput): Additions {
   const prepareRestore = data && {
     name: INIT_CONTAINER,
     ...common.image,
-    args: ['prepare-restore', '--data', data.path],
+    args: [
+      'prepare-restore',
+      '--data',
+      data.path,
+      ...(settings.restoreRequiresReceipt ? ['--require-receipt'] : []),
+    ],
     ...(forMounts.length > 0 ? { env: forMounts } : {}),
     ...common.rest,
   };
@@ -84,7 +89,7 @@ function buildSidecar(
   input: AdditionsInput,
   { env, mounts, data, common }: SharedFields,
 ): Container {
-  const { pod, database, settings, copy } = input;
+  const { pod, database, settings, copy, config } = input;
   const { container, profile } = database;
   const connection = { container, env, shared: (path: string) => isMounted(mounts, path) };
   const secret = settings.credentialsSecret;
@@ -94,6 +99,7 @@ function buildSidecar(
   const value = (name: string, text: string | undefined): EnvVar[] =>
     text === undefined ? [] : [{ name, value: text }];
   const ttl = settings.ttlMs;
+  const check = settings.restoreCheck ?? config.restoreCheck;
   const envFrom =
     secret === undefined ? env.from : [{ secretRef: { name: secret, optional: true } }];
   return {
@@ -110,6 +116,7 @@ function buildSidecar(
         'QUIESCE_TTL_MAX',
         ttl !== undefined && ttl > TTL_MAX_MS ? durationText(ttl) : undefined,
       ),
+      ...value('QUIESCE_RESTORE_CHECK', check === 'content' ? check : undefined),
       ...value('QUIESCE_METRICS_ADDR', metrics === METRICS_PORT ? undefined : `0.0.0.0:${metrics}`),
       ...value('QUIESCE_CONTROL_ADDR', control),
       ...env.needed,

@@ -1,6 +1,7 @@
 import { writeDuration } from '../../lib/duration.ts';
 import { BadValue, duration, oneOf, value, type Values } from '../../lib/command-line/flags.ts';
 import { quote } from '../../lib/command-line/printable.ts';
+import { RESTORE_CHECKS } from '../../receipt/restore-level.ts';
 import { usage } from '../../lib/command-line/read-flags.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from './options.ts';
 import { parseQuantity } from './overlay.ts';
@@ -21,6 +22,11 @@ export const INJECT_FLAGS = {
     "Velero's hook timeout if a pod sets none",
     { fallback: writeDuration(INJECT_DEFAULTS.hookTimeoutMs) },
     MIN_HOOK_TIMEOUT_MS,
+  ),
+  'restore-check': oneOf(
+    RESTORE_CHECKS,
+    'how far the sidecars check a restored database, if a pod sets nothing',
+    { fallback: 'position' },
   ),
   'cpu-request': quantity('of the sidecar', INJECT_DEFAULTS.cpuRequest),
   'memory-request': quantity('of the sidecar', INJECT_DEFAULTS.memoryRequest),
@@ -48,6 +54,7 @@ export function readInjectConfig(verb: string, values: Values<typeof INJECT_FLAG
     image: values.image,
     imagePullPolicy: values['image-pull-policy'],
     hookTimeoutMs: values['hook-timeout'],
+    restoreCheck: values['restore-check'],
     cpuRequest: values['cpu-request'],
     memoryRequest,
     memoryLimit,

@@ -1,4 +1,5 @@
 import { HOOK_TIMEOUT_MS } from '../../defaults.ts';
+import type { RestoreCheckLevel } from '../../receipt/restore-level.ts';
 
 /** The operator's settings for all pods. */
 export interface InjectConfig {
@@ -8,6 +9,8 @@ export interface InjectConfig {
   readonly imagePullPolicy?: string | undefined;
   /** Velero's timeout of the hooks, in milliseconds, for pods without the annotation. */
   readonly hookTimeoutMs: number;
+  /** QUIESCE_RESTORE_CHECK for pods without the annotation; `undefined`: the sidecar's default. */
+  readonly restoreCheck?: RestoreCheckLevel | undefined;
   readonly cpuRequest: string;
   readonly memoryRequest: string;
   readonly memoryLimit: string;

@@ -2,6 +2,7 @@ import type { FieldIssue } from '../objects/names.ts';
 import { LONGEST_MS } from '../../defaults.ts';
 import { parseDuration } from '../../lib/duration.ts';
 import { COPY_METHODS, type CopyMethod } from '../../receipt/receipt.ts';
+import { RESTORE_CHECKS, type RestoreCheckLevel } from '../../receipt/restore-level.ts';
 import { ENGINE_NAMES, type EngineName, isEngine } from '../../engines/names.ts';
 import { readApplication } from './application.ts';
 import { ANNOTATIONS } from '../objects/names.ts';
@@ -15,6 +16,8 @@ export interface PodSettings {
   readonly copy: CopyMethod | undefined;
   readonly ttlMs: number | undefined;
   readonly hookTimeoutMs: number | undefined;
+  readonly restoreCheck: RestoreCheckLevel | undefined;
+  readonly restoreRequiresReceipt: boolean;
 }
 
 type Annotations = Readonly<Record<string, string>>;
@@ -49,7 +52,10 @@ export function readSettings(annotations: Annotations): ReadSettings {
       /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/,
       { must: 'must be the name of a Secret', longest: MAX_SECRET_NAME_LENGTH },
     ),
-    copy: reader.copy(),
+    copy: reader.oneOf(ANNOTATIONS.copy, COPY_METHODS),
+    restoreCheck: reader.oneOf(ANNOTATIONS.restoreCheck, RESTORE_CHECKS),
+    restoreRequiresReceipt:
+      reader.oneOf(ANNOTATIONS.restoreRequiresReceipt, ['true', 'false']) === 'true',
     ttlMs: reader.duration(ANNOTATIONS.ttl, 1),
     hookTimeoutMs: reader.duration(ANNOTATIONS.hookTimeout, MIN_HOOK_TIMEOUT_MS),
   };
@@ -99,11 +105,11 @@ class AnnotationReader {
     return undefined;
   }
 
-  copy(): CopyMethod | undefined {
-    const value = this.text(ANNOTATIONS.copy);
-    const found = COPY_METHODS.find((method) => method === value);
+  oneOf<const T extends string>(name: string, values: readonly T[]): T | undefined {
+    const value = this.text(name);
+    const found = values.find((one) => one === value);
     if (value !== undefined && found === undefined) {
-      this.issue(ANNOTATIONS.copy, `must be one of ${COPY_METHODS.join(', ')}`);
+      this.issue(name, `must be one of ${values.join(', ')}`);
     }
     return found;
   }

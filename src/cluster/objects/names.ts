@@ -18,6 +18,10 @@ export const ANNOTATIONS = {
   ttl: `${PREFIX}ttl`,
   /** Velero's timeout of both hooks. The freeze's own timeout is shorter. */
   hookTimeout: `${PREFIX}hook-timeout`,
+  /** QUIESCE_RESTORE_CHECK. */
+  restoreCheck: `${PREFIX}restore-check`,
+  /** `true`: a restored volume without a receipt keeps its database from starting. */
+  restoreRequiresReceipt: `${PREFIX}restore-requires-receipt`,
   /** Written by injection only: a JSON object with every annotation it wrote, and its value. */
   written: `${PREFIX}written`,
 } as const;

@@ -18,6 +18,7 @@ import { requireUnlocked } from './freeze/fsync-lock.ts';
 import { ownFiles } from './data-dir/own-files.ts';
 import { readMetadata } from './metadata/metadata.ts';
 import { type PreparedFreeze, prepareFreeze } from './freeze/prepare.ts';
+import { hasNoData } from './verify/empty.ts';
 import { recoverLock } from './freeze/recover.ts';
 import { readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
@@ -102,6 +103,10 @@ class MongoEngine implements Engine {
     signal: AbortSignal,
   ): Promise<VerifyResult> {
     return await this.#ask(signal, (session) => verifyReceipt(session, receipt, options, signal));
+  }
+
+  async isEmpty(signal: AbortSignal): Promise<boolean> {
+    return await this.#ask(signal, (session) => hasNoData(session, signal));
   }
 
   async close(): Promise<void> {

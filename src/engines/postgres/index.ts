@@ -28,6 +28,7 @@ import { Session } from './connection/session.ts';
 import { parseSettings, type PostgresSettings } from './connection/settings.ts';
 import { sweepStaging } from './freeze/staged/folder.ts';
 import { clearEvidence } from './freeze/open/tablespace-evidence.ts';
+import { hasNoData } from './verify/empty.ts';
 import { verifyReceipt } from './verify/verify.ts';
 
 const PAUSES_NOTHING =
@@ -150,6 +151,10 @@ class PostgresEngine implements Engine {
       options,
       signal,
     );
+  }
+
+  async isEmpty(signal: AbortSignal): Promise<boolean> {
+    return await hasNoData(this.#settings, signal);
   }
 
   async close(): Promise<void> {

@@ -18,7 +18,7 @@ import { ownFiles } from './data-dir/own-files.ts';
 import { readMetadata } from './metadata/metadata.ts';
 import { planFreeze } from './freeze/prepare.ts';
 import { catchUp } from './freeze/catch-up.ts';
-import { readServer, toProbe } from './server.ts';
+import { keyCounts, readServer, toProbe } from './server.ts';
 import { Session } from './connection/session.ts';
 import { parseSettings, type RedisSettings } from './connection/settings.ts';
 import { changesIn } from './freeze/config-changes.ts';
@@ -86,6 +86,13 @@ class RedisEngine implements Engine {
     return await this.#with(signal, (session) =>
       verifyReceipt(session, dataDir, receipt, options, signal),
     );
+  }
+
+  async isEmpty(signal: AbortSignal): Promise<boolean> {
+    return await this.#with(signal, async (session) => {
+      const { info } = await readServer(session, signal);
+      return Object.keys(keyCounts(info)).length === 0;
+    });
   }
 
   async close(): Promise<void> {

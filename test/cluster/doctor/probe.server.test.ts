@@ -2,7 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { survey } from '../../../src/cluster/inventory/survey.ts';
-import { probe } from '../../../src/cluster/doctor/probe.ts';
+import { probe, restoredNotAsked } from '../../../src/cluster/doctor/probe.ts';
 import type { Finding } from '../../../src/cluster/doctor/rule.ts';
 import { inject } from '../../../src/cluster/inject/inject.ts';
 import { runCli } from '../../../src/testbed/processes.ts';
@@ -17,10 +17,11 @@ afterEach(async () => {
 });
 
 /** The facts of a running pod with a sidecar. */
-function facts() {
+function facts(labels: Record<string, string> = {}) {
   const result = inject(postgresPod({}), CONFIG);
   if (result.outcome !== 'injected') throw new Error('not injected');
-  const metadata = { ...result.pod.metadata, namespace: 'shop', uid: '1' };
+  const own = { ...result.pod.metadata?.labels, ...labels };
+  const metadata = { ...result.pod.metadata, labels: own, namespace: 'shop', uid: '1' };
   const pod = { apiVersion: 'v1', kind: 'Pod', ...result.pod, metadata };
   return survey(inventory([pod])).around.facts;
 }
@@ -85,7 +86,57 @@ describe('the probe of a sidecar', () => {
     expect(await ask(sidecar)).toEqual([]);
   });
 
-  it('reports a restored copy that does not contain what its receipt promises', async () => {
+  it('reports a restored pod without a receipt until a person acknowledges it', async () => {
+    const server = await startServer({ major: 17 });
+    undo.push(() => server.stop());
+    const sidecar = await sidecarWith({ ...server.roleEnv, QUIESCE_RESTORE_MARK: 'r-1' });
+    await sidecar.start();
+    await expect
+      .poll(() => ask(sidecar), { timeout: 30_000 })
+      .toMatchObject([
+        {
+          code: 'RESTORE_UNPROVEN',
+          severity: 'error',
+          message: expect.stringMatching(/unproven \((?:empty|no-receipt)\): .*r-1/) as string,
+        },
+      ]);
+    expect(await sidecar.cli('status', '--acknowledge-restore')).toMatchObject({ code: 0 });
+    expect(await ask(sidecar)).toEqual([]);
+  });
+
+  it('tells a restore that is refused from content that could not be checked', async () => {
+    const answer = (restore: object) => () =>
+      Promise.resolve({
+        stdout: JSON.stringify({ state: 'thawed', engine: { reachable: true }, restore }),
+        stderr: '',
+      });
+    const of = (restore: object): Promise<readonly Finding[]> => probe(facts(), answer(restore));
+    const message = 'x is missing';
+    expect(await of({ level: 'refused', verified: false, message })).toMatchObject([
+      { code: 'RESTORE_NOT_VERIFIED', severity: 'error' },
+    ]);
+    const content = (state: string) => ({ level: 'position', content: { state, message } });
+    expect(await of(content('failed'))).toMatchObject([{ code: 'RESTORE_NOT_VERIFIED' }]);
+    expect(await of(content('unchecked'))).toMatchObject([
+      { code: 'RESTORE_CONTENT_UNCHECKED', severity: 'warning' },
+    ]);
+    expect(await of(content('pending'))).toEqual([]);
+    expect(await of({ level: 'content', verified: true, message })).toEqual([]);
+    // The status of an earlier version.
+    expect(await of({ verified: false, message })).toMatchObject([
+      { code: 'RESTORE_NOT_VERIFIED' },
+    ]);
+    expect(await of({ verified: true, message })).toEqual([]);
+  });
+
+  it('reports a restored pod whose sidecar was not asked', () => {
+    expect(restoredNotAsked(facts())).toEqual([]);
+    expect(restoredNotAsked(facts({ 'velero.io/restore-name': 'r-1' }))).toMatchObject([
+      { code: 'RESTORE_NOT_ASKED', severity: 'warning', object: { kind: 'Pod', name: 'db-0' } },
+    ]);
+  });
+
+  it('reports a restored copy whose receipt cannot be read', async () => {
     const data = await makeTempDir();
     undo.push(() => rm(data, { recursive: true, force: true }));
     await mkdir(join(data, '.quiesce'));
@@ -98,9 +149,9 @@ describe('the probe of a sidecar', () => {
       .toMatchObject([
         { code: 'DATABASE_UNREACHABLE' },
         {
-          code: 'RESTORE_NOT_VERIFIED',
+          code: 'RESTORE_UNPROVEN',
           message:
-            'Its sidecar reports: The receipt on the volume cannot be read, so nothing can be verified.',
+            'Its restore is unproven (unchecked): The receipt on the volume cannot be read, so nothing can be verified.',
         },
       ]);
   });

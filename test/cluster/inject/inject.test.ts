@@ -68,6 +68,9 @@ describe('the decision to inject', () => {
     ['quiesce.dev/hook-timeout', '', /empty/],
     ['quiesce.dev/credentials-secret', 'Not_A_Name', /Secret/],
     ['quiesce.dev/hook-timeuot', '30s', /not an annotation/],
+    ['quiesce.dev/restore-check', 'deep', /position, content/],
+    ['quiesce.dev/restore-requires-receipt', 'yes', /true, false/],
+    ['quiesce.dev/restore-requires-receipts', 'true', /did you mean/],
   ])('an invalid annotation is reported by name: %s=%s', (key, value, message) => {
     const result = inject(postgresPod({ annotations: { [key]: value } }), CONFIG);
     if (result.outcome !== 'invalid') throw new Error(JSON.stringify(result));
@@ -308,6 +311,25 @@ describe('the copy method', () => {
 
 describe('a restored pod', () => {
   const labels = { 'velero.io/restore-name': 'r1' };
+
+  it('gets the check and the requirement that its annotations ask for', () => {
+    const checkOf = (annotations: Record<string, string>, config = CONFIG): unknown => {
+      const result = inject(postgresPod({ labels, annotations }), config);
+      if (result.outcome !== 'injected') throw new Error(JSON.stringify(result));
+      const [init] = result.pod.spec?.initContainers ?? [];
+      const sidecar = result.pod.spec?.containers?.find(({ name }) => name === 'quiesce');
+      const check = sidecar?.env?.find(({ name }) => name === 'QUIESCE_RESTORE_CHECK')?.value;
+      return [check, init?.args?.includes('--require-receipt')];
+    };
+    const CHECK = 'quiesce.dev/restore-check';
+    const REQUIRES = 'quiesce.dev/restore-requires-receipt';
+    expect(checkOf({})).toEqual([undefined, false]);
+    expect(checkOf({ [CHECK]: 'content', [REQUIRES]: 'true' })).toEqual(['content', true]);
+    expect(checkOf({ [REQUIRES]: 'false' })).toEqual([undefined, false]);
+    const content = { ...CONFIG, restoreCheck: 'content' } as const;
+    expect(checkOf({}, content)).toEqual(['content', false]);
+    expect(checkOf({ [CHECK]: 'position' }, content)).toEqual([undefined, false]);
+  });
 
   it('gets an init container that prepares the copy, after Velero’s init container', () => {
     const initContainers = [{ name: 'restore-wait', image: 'velero' }];

@@ -120,6 +120,7 @@ describe.each(SERVERS)('%s', (binary) => {
         amcheck: true,
       });
       expect(again.body).toMatchObject({ verified: true });
+      expect(again.body).toMatchObject({ level: 'content', content: 'passed' });
       await server.admin.del('a:hash');
       await server.admin.hset('a:hash', { one: 'other' });
       const differs = await sidecar.api('POST', '/v1/verify', {

@@ -33,9 +33,31 @@ export const PROBE = {
   restore: {
     code: 'RESTORE_NOT_VERIFIED',
     severity: 'error',
-    title: 'The pod runs on a restored copy that does not contain what its receipt promises',
+    title:
+      'The pod runs on a restored copy that does not contain what its receipt promises, or is damaged',
     why: 'Data may be missing.',
     fix: 'Follow docs/runbooks/QuiesceRestoreNotVerified.md.',
+  },
+  unproven: {
+    code: 'RESTORE_UNPROVEN',
+    severity: 'error',
+    title: 'The pod was restored, and nothing proves its data',
+    why: 'The volume came back without a receipt or empty, or its receipt could not be checked: the database may be incomplete, damaged or empty.',
+    fix: 'Follow docs/runbooks/QuiesceRestoreNotVerified.md. If you accept the data as it is: quiesce status --acknowledge-restore in the container quiesce.',
+  },
+  content: {
+    code: 'RESTORE_CONTENT_UNCHECKED',
+    severity: 'warning',
+    title: 'The deep check of a restored database could not look',
+    why: 'The restore has the level position, and content was asked for. Nothing was found to be damaged.',
+    fix: 'Follow docs/runbooks/QuiesceRestoreContentNotVerified.md.',
+  },
+  notAsked: {
+    code: 'RESTORE_NOT_ASKED',
+    severity: 'warning',
+    title: 'The pod was restored, and its sidecar was not asked whether the data is proven',
+    why: 'Only the sidecar knows the level of a restore.',
+    fix: 'Run quiesce doctor --probe, or quiesce status in the container quiesce. A pod that is recreated loses the label of its restore.',
   },
 } as const satisfies Readonly<Record<string, RuleText>>;
 

@@ -2,6 +2,7 @@ import type { Document } from 'mongodb';
 import type { QuiesceError } from '../../../errors.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../engine.ts';
+import { COULD_NOT_LOOK } from '../../shared/could-not-look.ts';
 import { promisedIn } from '../../shared/promised.ts';
 import { countDocuments, listDatabases } from '../freeze/document-counts.ts';
 import { readSet } from '../freeze/replica-set.ts';
@@ -120,7 +121,14 @@ async function checkPosition(
   const proof = counted
     ? 'every database has at least the documents counted under the lock'
     : 'the documents prove nothing either';
-  return { name, ok: counted, expected: position.opTime, message: `${why}: ${proof}.` };
+  const unchecked = counted ? {} : { unchecked: true };
+  return {
+    name,
+    ok: counted,
+    expected: position.opTime,
+    message: `${why}: ${proof}.`,
+    ...unchecked,
+  };
 }
 
 async function checkDocuments(
@@ -137,11 +145,13 @@ async function checkDocuments(
   const expected = restore.documents;
   if (expected === null) {
     const message = 'The receipt has no document counts; all its databases are present.';
-    return { name, ok: restore.set !== null, message };
+    const ok = restore.set !== null;
+    return { name, ok, message, ...(ok ? {} : { unchecked: true }) };
   }
   const found = await countDocuments(session, Object.keys(expected), signal, COUNT_WITHIN_MS);
   if (found === null) {
-    return { name, ok: false, expected, message: 'The documents could not be counted in time.' };
+    const message = 'The documents could not be counted in time.';
+    return { name, ok: false, unchecked: true, expected, message };
   }
   const fewer = Object.entries(expected).filter(([db, count]) => (found[db] ?? 0) < count);
   const message =
@@ -185,13 +195,21 @@ async function checkDeep(
       !late && known.code === 'ENGINE_UNREACHABLE'
         ? ' The server ends itself at a damaged block: see its log.'
         : '';
-    return { name, ok: false, message: `validate of ${at}: ${why} (${done} validated).${gone}` };
+    const invalid = bad.length === 0 ? '' : ` Not valid: ${bad.join(', ')}.`;
+    const unchecked = bad.length === 0 && (late || COULD_NOT_LOOK.has(known.code));
+    return {
+      name,
+      deep: true,
+      ok: false,
+      ...(unchecked ? { unchecked } : {}),
+      message: `validate of all collections: ${why} (${done} validated).${invalid}${gone}`,
+    };
   }
   const message =
     bad.length === 0
       ? `All ${done} collections are valid.`
       : `These collections are not valid: ${bad.join(', ')}.`;
-  return { name, ok: bad.length === 0, message };
+  return { name, deep: true, ok: bad.length === 0, message };
 }
 
 async function listCollections(

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { openRegular } from '../../../lib/regular-file.ts';
-import { crc32c } from '../wal/crc32c.ts';
+import { crc32c } from '../../../lib/crc32c.ts';
 
 const MAGIC = 0x592717;
 /** Mappings before the checksum, by the size that the file has (relmapper.c: 16 has two more). */

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno } from '../../../lib/durable-files.ts';
-import { crc32c } from '../wal/crc32c.ts';
+import { crc32c } from '../../../lib/crc32c.ts';
 import { readBytes } from './relation-map.ts';
 
 const LARGEST_STATE = 1 << 20;

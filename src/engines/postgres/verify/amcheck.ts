@@ -1,5 +1,6 @@
 import { QuiesceError } from '../../../errors.ts';
 import type { VerifyCheck } from '../../engine.ts';
+import { COULD_NOT_LOOK } from '../../shared/could-not-look.ts';
 import { withSession } from '../../shared/with-session.ts';
 import { Session } from '../connection/session.ts';
 import type { PostgresSettings } from '../connection/settings.ts';
@@ -24,12 +25,14 @@ export async function checkDeep(
   const deadline = performance.now() + timeoutMs;
   const checks: VerifyCheck[] = [];
   for (const database of await connectableDatabases(settings, signal)) {
-    checks.push(await checkDatabase({ ...settings, database }, deadline, timeoutMs, signal));
+    const check = await checkDatabase({ ...settings, database }, deadline, timeoutMs, signal);
+    checks.push({ ...check, deep: true });
   }
   return checks;
 }
 
-async function connectableDatabases(
+/** Databases that accept connections and are not templates. */
+export async function connectableDatabases(
   settings: PostgresSettings,
   signal: AbortSignal,
 ): Promise<string[]> {
@@ -70,9 +73,11 @@ async function checkDatabase(
     if (signal.aborted || !(error instanceof QuiesceError)) throw error;
     const late = performance.now() >= deadline;
     const why = late ? `not finished within ${timeoutMs} ms` : error.message;
+    const unchecked = found.errors.length === 0 && (late || COULD_NOT_LOOK.has(error.code));
     return {
       name,
       ok: false,
+      ...(unchecked ? { unchecked } : {}),
       message: `Database ${database}: ${[...found.errors.slice(0, SHOWN), why].join('; ')}`,
     };
   } finally {

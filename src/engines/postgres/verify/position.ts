@@ -25,7 +25,12 @@ export interface VerifyFacts {
    * For a server started since and not in recovery: whether the WAL of the freeze was found in this
    * data.
    */
-  readonly proof: { readonly found: boolean; readonly detail: string };
+  readonly proof: {
+    readonly found: boolean;
+    readonly detail: string;
+    /** The WAL on the disk shows that it is not there. */
+    readonly contradicts?: boolean;
+  };
   /** For a server other than the frozen one, only `proof` counts. */
   readonly needsLabel?: boolean;
 }
@@ -84,12 +89,13 @@ export async function readReplay(session: Session, signal: AbortSignal): Promise
 export function judgeTimeline(position: PostgresPosition, facts: VerifyFacts): VerifyCheck {
   const { replay, sameRun, history } = facts;
   const found = replay.timeline;
-  const verdict = (ok: boolean, message: string): VerifyCheck => ({
+  const verdict = (ok: boolean, message: string, unchecked = false): VerifyCheck => ({
     name: 'timeline',
     ok,
     expected: position.timeline,
     found,
     message,
+    ...(unchecked ? { unchecked } : {}),
   });
   if (found === position.timeline) return verdict(true, 'The same timeline.');
   if (found < position.timeline) {
@@ -104,6 +110,7 @@ export function judgeTimeline(position: PostgresPosition, facts: VerifyFacts): V
     return verdict(
       false,
       `The server is on timeline ${found}; the sidecar cannot read where it branched off from ${position.timeline}, so nothing proves that the freeze is on its history. Mount the data and set QUIESCE_DATA_DIR.`,
+      true,
     );
   }
   const left = branchOf(position, history);
@@ -131,12 +138,13 @@ function branchOf(
 export function judgePosition(position: PostgresPosition, facts: VerifyFacts): VerifyCheck {
   const { replay, sameRun, proof } = facts;
   const wanted = parseLsn(position.lsn);
-  const verdict = (ok: boolean, message: string): VerifyCheck => ({
+  const verdict = (ok: boolean, message: string, unchecked = false): VerifyCheck => ({
     name: 'position',
     ok,
     expected: position.lsn,
     found: replay.lsn,
     message,
+    ...(unchecked ? { unchecked } : {}),
   });
   if (parseLsn(replay.lsn) < wanted) {
     return verdict(
@@ -145,11 +153,15 @@ export function judgePosition(position: PostgresPosition, facts: VerifyFacts): V
     );
   }
   if (sameRun) return verdict(true, 'Reached, by the same run of the server as at the freeze.');
-  if (replay.inRecovery && !facts.needsLabel) return verdict(...judgeReplay(position, facts));
+  if (replay.inRecovery && !facts.needsLabel) {
+    const [ok, message] = judgeReplay(position, facts);
+    return verdict(ok, message, !ok);
+  }
   if (proof.found) return verdict(true, `Reached: ${proof.detail}`);
   return verdict(
     false,
     `The server is past ${position.lsn}, but nothing proves that it replayed the WAL of the freeze: ${proof.detail} Run prepare-restore on a copy before its first start.`,
+    proof.contradicts !== true,
   );
 }
 

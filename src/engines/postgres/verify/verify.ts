@@ -96,8 +96,8 @@ async function checkAll(work: Work): Promise<VerifyCheck[]> {
     const other = 'Not checked: this is another server.';
     return [
       identity,
-      { name: 'timeline', ok: false, message: other },
-      { name: 'position', ok: false, message: other },
+      { name: 'timeline', ok: false, message: other, unchecked: true },
+      { name: 'position', ok: false, message: other, unchecked: true },
       databases,
     ];
   }
@@ -133,7 +133,7 @@ async function checkStaged(
   const message = ok
     ? 'The staged backup was proven and put in place before the first start.'
     : 'Nothing proves that the server runs on the staged backup and not on files that were copied live: run prepare-restore on a copy before its first start.';
-  return { name, ok, message };
+  return { name, ok, message, ...(ok ? {} : { unchecked: true }) };
 }
 
 function checkIdentity(expected: string, found: string): VerifyCheck {

@@ -32,6 +32,8 @@ export interface MarkerProof {
   readonly found: boolean;
   /** One sentence: where it was found, or why not. */
   readonly detail: string;
+  /** The WAL shows that the marker is not there. Otherwise a proof is only missing. */
+  readonly contradicts?: boolean;
 }
 
 /**
@@ -75,6 +77,7 @@ export async function proveMarker(
   if (wanted.serverLsn !== undefined && Number(parseLsn(wanted.serverLsn)) <= marker) {
     return notFound(
       `The server is at ${wanted.serverLsn}, not past the marker at ${wanted.markerLsn}.`,
+      true,
     );
   }
   let location: WalLocation;
@@ -89,6 +92,7 @@ export async function proveMarker(
   if (!span || span.end <= marker) {
     return notFound(
       `The server is not on timeline ${wanted.timeline} at ${wanted.markerLsn}: it branched off before the marker.`,
+      true,
     );
   }
   const fromStart = await walkTo(location, wanted, Number(parseLsn(wanted.startLsn)), signal);
@@ -132,13 +136,16 @@ async function walkTo(
   if (evidence.markerSeen) {
     return { result, proof: notFound(`The marker's commit is missing: ${result.ended}.`) };
   }
-  const why =
-    result.endLsn > lsn
-      ? 'another record is in its place'
-      : `valid WAL from ${printLsn(start)} ends before it, in ${result.ended}`;
-  return { result, proof: notFound(`The marker at ${wanted.markerLsn} is not there: ${why}.`) };
+  const replaced = result.endLsn > lsn;
+  const why = replaced
+    ? 'another record is in its place'
+    : `valid WAL from ${printLsn(start)} ends before it, in ${result.ended}`;
+  return {
+    result,
+    proof: notFound(`The marker at ${wanted.markerLsn} is not there: ${why}.`, replaced),
+  };
 }
 
-function notFound(detail: string): MarkerProof {
-  return { found: false, detail };
+function notFound(detail: string, contradicts = false): MarkerProof {
+  return { found: false, detail, ...(contradicts ? { contradicts } : {}) };
 }
