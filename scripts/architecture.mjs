@@ -106,6 +106,7 @@ export const PARTS = [
     what: 'the settings of the sidecar, read once',
     may: [
       'src/receipt/receipt.ts',
+      'src/receipt/restore-mark.ts',
       'src/engines/engine.ts',
       'src/engines/names.ts',
       'src/logger.ts',
@@ -205,6 +206,7 @@ export const PARTS = [
     at: ['src/commands/'],
     what: 'the verbs outside the shim, each loaded on demand',
     may: [
+      'src/receipt/restore-mark.ts',
       'src/config/',
       'src/demo/',
       'src/engines/names.ts',

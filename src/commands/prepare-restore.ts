@@ -1,6 +1,7 @@
 import { loadRestore } from '../engines/index.ts';
 import { ENGINE_NAMES, entryOf } from '../engines/names.ts';
-import { text, toggle } from '../lib/command-line/flags.ts';
+import { matching, text, toggle } from '../lib/command-line/flags.ts';
+import { parseRestoreMark, RESTORE_MARK } from '../receipt/restore-mark.ts';
 import {
   type PrepareOutcome,
   type PrepareProgress,
@@ -10,7 +11,7 @@ import { verb } from './verb.ts';
 
 export const run = verb({
   name: 'prepare-restore',
-  usage: ['--data DIR [--receipt FILE] [--dry-run] [-o text|json]'],
+  usage: ['--data DIR [--receipt FILE] [--restore-mark TEXT] [--dry-run] [-o text|json]'],
   about: `
 Prepares a restored copy of a database for its first start. Run it after the volume
 was restored and before the server starts: by hand, or as an init container.
@@ -19,7 +20,8 @@ It reads DIR/.quiesce/receipt.json, which a freeze left on the volume, proves fr
 files alone that the copy contains what the receipt promises, and writes the files that
 the server needs.
 ${ENGINE_NAMES.map((name) => entryOf(name).restoreHelp).join('\n')}
-Without a receipt it changes nothing, says so and exits 0. It is safe to run again.`,
+Without a receipt it changes nothing, says so and exits 0. It is safe to run again. Without
+--restore-mark, you say that the volume is a copy.`,
   flags: {
     data: text('DIR', 'where the volume is mounted, as QUIESCE_DATA_DIR was', { required: true }),
     receipt: text(
@@ -27,23 +29,30 @@ Without a receipt it changes nothing, says so and exits 0. It is safe to run aga
       'the final receipt, which quiesce thaw printed: the JSON, or the whole line. Needed for copies of several volumes (QUIESCE_COPY=volumes), whose label did not exist yet when the volumes were copied',
       {},
     ),
+    'restore-mark': matching(
+      'TEXT',
+      'for init containers: the restores that made the pod, joined with commas; may be empty. If it names none but those in the receipt, the volume is a live one: nothing is changed, and the exit code is 0',
+      {},
+      RESTORE_MARK,
+    ),
     'dry-run': toggle('prove everything, but write nothing'),
   },
   formats: ['text', 'json'],
   compact: true,
   exits: {
-    0: 'prepared, prepared before, or nothing to do',
+    0: 'prepared, prepared before, a live volume, or nothing to do',
     1: 'unexpected',
     2: 'bad flags',
     5: 'a server runs on the data, or the data cannot be read or written',
     7: 'the copy does not contain what its receipt promises, or a server has run on it',
   },
-  work: async ({ data, receipt, 'dry-run': dryRun }, surface) => {
+  work: async ({ data, receipt, 'restore-mark': mark, 'dry-run': dryRun }, surface) => {
     const { signal, progress } = surface;
     const outcome = await prepareRestore(
       {
         dataDir: data,
         receiptFile: receipt,
+        restoreMark: parseRestoreMark(mark),
         dryRun,
         load: loadRestore,
         onProgress: (step) => progress.say(describeStep(step)),

@@ -7,6 +7,7 @@ import { parseSettings, readSmallFile, resolveDefaults, resolveFiles } from './s
 import { isEngineSetting } from '../engines/names.ts';
 import type { ReplicaMode } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
+import { parseRestoreMark, type RestoreMark } from '../receipt/restore-mark.ts';
 import { QuiesceError } from '../errors.ts';
 import { distance } from '../lib/command-line/nearest.ts';
 import type { LogLevel } from '../logger.ts';
@@ -31,8 +32,7 @@ export interface Config {
   readonly freezeTimeoutMs: number;
   readonly controlToken: string | undefined;
   readonly app: string | undefined;
-  /** The restore that made this pod; `null`: none did. */
-  readonly restoreMark: string | null;
+  readonly restoreMark: RestoreMark;
   readonly logLevel: LogLevel;
   /** Environment and file, merged, with every `NAME_FILE` resolved. The engine reads its keys from here. */
   readonly settings: Settings;
@@ -173,7 +173,7 @@ function toConfig(own: z.output<Schema>, settings: Settings): Config {
     freezeTimeoutMs: own.QUIESCE_FREEZE_TIMEOUT,
     controlToken: own.QUIESCE_CONTROL_TOKEN,
     app: own.QUIESCE_APP,
-    restoreMark: own.QUIESCE_RESTORE_MARK || null,
+    restoreMark: parseRestoreMark(own.QUIESCE_RESTORE_MARK),
     logLevel: own.QUIESCE_LOG_LEVEL,
     settings,
   };

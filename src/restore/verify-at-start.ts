@@ -4,6 +4,7 @@ import { toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../lib/durable-files.ts';
 import { unlessAborted, withDeadline } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
+import { originOf, type RestoreMark } from '../receipt/restore-mark.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
 
 const TRY_AGAIN_AFTER_MS = 1_000;
@@ -23,12 +24,14 @@ export interface RestoreCheckDeps {
   readonly engine: Engine;
   readonly volume: ReceiptVolume;
   readonly logger: Logger;
+  /** Which restores made this pod. */
+  readonly restoreMark?: RestoreMark;
   readonly restoreVerified: (ok: boolean) => void;
 }
 
 /**
- * Verifies a restored copy. A volume whose receipt is not of this sidecar's open freeze is a copy (or its
- * pod moved while frozen). As soon as the server answers, it is verified against that receipt. The result
+ * Verifies a restored copy. A volume whose receipt is not of this sidecar's open freeze is a copy, unless
+ * the pod's mark shows that it is the live volume of a pod that died while frozen. As soon as the server answers, it is verified against that receipt. The result
  * goes to the log, the status and the metric, and `restored-ID.json` replaces the receipt on the volume.
  */
 export class RestoreCheck {
@@ -82,9 +85,35 @@ export class RestoreCheck {
       await this.#remove(receipt.id);
       return;
     }
+    if (await this.#isLive(receipt)) {
+      await this.#takeOver(receipt);
+      return;
+    }
     const message = 'This is a restored copy. It is verified as soon as the server answers.';
     this.#view = { id: receipt.id, verified: null, checkedAt: null, message };
     await this.#verify(receipt);
+  }
+
+  /** A copy that `prepare-restore` has proven stays a copy, also for a later pod without the mark. */
+  async #isLive(receipt: Receipt): Promise<boolean> {
+    if (originOf(receipt, this.#deps.restoreMark) !== 'live') return false;
+    return !(await this.#deps.volume.wasPrepared(receipt.id));
+  }
+
+  /**
+   * Ends, on the live volume, the freeze of a pod that died with its journal. The receipt goes first: every
+   * later copy would carry it.
+   */
+  async #takeOver({ id, frozenAt }: Receipt): Promise<void> {
+    const problem = await this.#deps.volume.clear(id);
+    this.#deps.logger.warn(
+      { freeze: id, frozenAt, problem },
+      'this is the live volume of a pod that died while frozen, not a restored copy: its receipt is removed (a restored copy needs the name of its restore in QUIESCE_RESTORE_MARK)',
+    );
+    const stop = this.#stop.signal;
+    while (!stop.aborted && !(await this.#removeLeftovers())) {
+      await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_AFTER_MS));
+    }
   }
 
   /**
@@ -141,15 +170,17 @@ export class RestoreCheck {
     await this.#removeLeftovers();
   }
 
-  /** Lets the engine remove what a freeze left if its journal was lost with its pod. */
-  async #removeLeftovers(): Promise<void> {
+  /** Lets the engine remove what a freeze left if its journal was lost with its pod. @returns whether it did */
+  async #removeLeftovers(): Promise<boolean> {
     try {
       await this.#deps.engine.recover(null, this.#stop.signal);
+      return true;
     } catch (error) {
       this.#deps.logger.warn(
         { err: error },
         'the remains of an earlier freeze could not be removed',
       );
+      return false;
     }
   }
 

@@ -99,6 +99,7 @@ async function createComponents(
     engine,
     volume,
     logger,
+    restoreMark: config.restoreMark,
     restoreVerified: (ok) => metrics.restoreVerified(ok),
   });
   const ttlMs = engine.capabilities.blocksWrites ? TTL_MS.blocked : TTL_MS.flowing;
@@ -108,6 +109,7 @@ async function createComponents(
     volume,
     copy: config.copy,
     app: config.app,
+    restoreMark: config.restoreMark,
     logger,
     observer: metrics,
     now: () => performance.now(),
