@@ -6,6 +6,7 @@ import { describeFaults } from './faults.ts';
 import type { Ledger, Subject } from './fixture.ts';
 import { describeLease } from './lease.ts';
 import { describeOnce } from './once.ts';
+import { describePowerOff } from './power-off.ts';
 import { describeSecrecy } from './secrecy.ts';
 import { SharedRig } from './rig.ts';
 import { describeVolume } from './volume.ts';
@@ -43,6 +44,7 @@ export function describeConformance<L extends Ledger>(
         describeFaults(subject, shared);
         describeCopies(subject, shared);
         describeSecrecy(subject, shared);
+        describePowerOff(subject);
       }
     },
   );

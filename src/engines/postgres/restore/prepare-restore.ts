@@ -99,8 +99,7 @@ export async function prepareRestore(
 
 /** Only a staged backup is moved, file by file; every other write is atomic and harmless alone. */
 export async function isHalfDone(receipt: Receipt, dataDir: string): Promise<boolean> {
-  const claims = readClaims(receipt);
-  return claims.mode === 'staged' && (await isSwapHalfDone(claims, dataDir));
+  return receipt.mode === 'staged' && (await isSwapHalfDone(readClaims(receipt), dataDir));
 }
 
 function aboutOf({ claims, pgdata }: Copy, { dryRun }: PrepareOptions) {
