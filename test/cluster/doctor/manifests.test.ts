@@ -415,4 +415,17 @@ describe('for a volume that comes from elsewhere, the doctor', () => {
     const init = { name: 'prepare', args: ['prepare-restore', '--data', '/data'] };
     expect(found(spec, {}, { initContainers: [init] })).toEqual([]);
   });
+
+  it('reports a mark that only one of init container and sidecar has', () => {
+    const args = ['prepare-restore', '--data', '/data', '--restore-mark', '$(MARK)'];
+    const sidecar = (env: object[]) => ({ name: 'quiesce', args: ['sidecar'], env });
+    const unmarked = (env: object[]) => {
+      const [claim, pod] = claimed({}, {}, { initContainers: [{ name: 'prepare', args }] });
+      const { containers } = (pod as { spec: { containers: object[] } }).spec;
+      containers.push(sidecar(env));
+      return codes(findingsOf([claim ?? {}, pod ?? {}])).includes('RESTORE_UNMARKED');
+    };
+    expect(unmarked([])).toBe(true);
+    expect(unmarked([{ name: 'QUIESCE_RESTORE_MARK', value: '$(MARK)' }])).toBe(false);
+  });
 });
