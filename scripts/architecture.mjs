@@ -107,6 +107,7 @@ export const PARTS = [
     may: [
       'src/receipt/receipt.ts',
       'src/receipt/restore-level.ts',
+      'src/receipt/restore-mark.ts',
       'src/engines/engine.ts',
       'src/engines/names.ts',
       'src/logger.ts',
@@ -207,6 +208,7 @@ export const PARTS = [
     at: ['src/commands/'],
     what: 'the verbs outside the shim, each loaded on demand',
     may: [
+      'src/receipt/restore-mark.ts',
       'src/config/',
       'src/demo/',
       'src/engines/names.ts',

@@ -107,6 +107,16 @@ describe('readConfig', () => {
     });
   });
 
+  it('tells a pod that no restore made from one of which nobody said anything', async () => {
+    const mark = async (env: Record<string, string>) => (await read(env)).restoreMark;
+    expect(await mark({})).toBeUndefined();
+    // The downward API gives an empty value for a label that the pod lacks.
+    expect(await mark({ QUIESCE_RESTORE_MARK: '' })).toBeNull();
+    expect(await mark({ QUIESCE_RESTORE_MARK: ',' })).toBeNull();
+    expect(await mark({ QUIESCE_RESTORE_MARK: 'monday,' })).toBe('monday');
+    await refusal({ QUIESCE_RESTORE_MARK: 'two words' });
+  });
+
   it('reports all problems at once, without any secret', async () => {
     const error = await refusal({
       QUIESCE_ENGINE: 'oracle',

@@ -3,7 +3,7 @@ import { text as readAll } from 'node:stream/consumers';
 import { INJECT_FLAGS, readInjectConfig } from '../cluster/inject/flags.ts';
 import { formatReports, injectManifest } from '../cluster/inject/manifest.ts';
 import { QuiesceError } from '../errors.ts';
-import { text } from '../lib/command-line/flags.ts';
+import { text, toggle } from '../lib/command-line/flags.ts';
 import { verb } from './verb.ts';
 
 export const run = verb({
@@ -19,6 +19,9 @@ changes nothing.`,
       short: 'f',
       required: true,
     }),
+    'prepare-restore': toggle(
+      'add the init container quiesce-prepare-restore to every pod, not only to those with the annotation quiesce.dev/restore-name',
+    ),
     ...INJECT_FLAGS,
   },
   variables: 'QUIESCE_INJECT_',
@@ -29,7 +32,10 @@ changes nothing.`,
     1: 'unexpected',
   },
   work: async (values, surface) => {
-    const config = readInjectConfig('inject', values);
+    const config = {
+      ...readInjectConfig('inject', values),
+      prepareRestore: values['prepare-restore'],
+    };
     const { text: manifest, reports } = injectManifest(await read(values.filename), config);
     const summary = formatReports(reports);
     // Fail, or a pipeline would go on with an unprotected manifest in the belief that it is protected.

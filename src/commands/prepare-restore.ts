@@ -2,9 +2,10 @@ import { loadRestore } from '../engines/index.ts';
 import { ENGINE_NAMES, entryOf } from '../engines/names.ts';
 import { SCAN_FULL, SCAN_MS } from '../defaults.ts';
 import { durationProblem, parseDuration, writeDuration } from '../lib/duration.ts';
-import { BadValue, text, toggle, value } from '../lib/command-line/flags.ts';
+import { BadValue, matching, text, toggle, value } from '../lib/command-line/flags.ts';
 import { quote } from '../lib/command-line/printable.ts';
 import { QuiesceError } from '../errors.ts';
+import { parseRestoreMark, RESTORE_MARK } from '../receipt/restore-mark.ts';
 import {
   type PrepareOutcome,
   type PrepareProgress,
@@ -17,7 +18,9 @@ const SCAN_VARIABLE = 'QUIESCE_RESTORE_SCAN';
 
 export const run = verb({
   name: 'prepare-restore',
-  usage: ['--data DIR [--receipt FILE] [--require-receipt] [--dry-run] [-o text|json]'],
+  usage: [
+    '--data DIR [--receipt FILE] [--scan DURATION|full] [--restore-mark TEXT] [--require-receipt] [--dry-run] [-o text|json]',
+  ],
   about: `
 Prepares a restored copy of a database for its first start. Run it after the volume
 was restored and before the server starts: by hand, or as an init container.
@@ -27,7 +30,7 @@ files alone that the copy contains what the receipt promises, and writes the fil
 the server needs.
 ${ENGINE_NAMES.map((name) => entryOf(name).restoreHelp).join('\n')}
 Without a receipt it changes nothing, says so and exits 0, unless --require-receipt is given. It is safe
-to run again.`,
+to run again. Without --restore-mark, you say that the volume is a copy.`,
   flags: {
     data: text('DIR', 'where the volume is mounted, as QUIESCE_DATA_DIR was', { required: true }),
     receipt: text(
@@ -44,19 +47,32 @@ to run again.`,
     'require-receipt': toggle(
       'refuse a restored volume that has no receipt, instead of leaving it as it is',
     ),
+    'restore-mark': matching(
+      'TEXT',
+      'for init containers: the restores that made the pod, joined with commas; may be empty. If it names none but those in the receipt, the volume is a live one: nothing is changed, and the exit code is 0',
+      {},
+      RESTORE_MARK,
+    ),
     'dry-run': toggle('prove everything, but write nothing'),
   },
   formats: ['text', 'json'],
   compact: true,
   exits: {
-    0: 'prepared, prepared before, or nothing to do',
+    0: 'prepared, prepared before, a live volume, or nothing to do',
     1: 'unexpected',
     2: 'bad flags',
     5: 'a server runs on the data, or the data cannot be read or written',
     7: 'the copy does not contain what its receipt promises, or a server has run on it',
   },
   work: async (
-    { data, receipt, scan, 'require-receipt': requireReceipt, 'dry-run': dryRun },
+    {
+      data,
+      receipt,
+      scan,
+      'restore-mark': mark,
+      'require-receipt': requireReceipt,
+      'dry-run': dryRun,
+    },
     surface,
   ) => {
     const { signal, progress } = surface;
@@ -65,6 +81,7 @@ to run again.`,
         dataDir: data,
         receiptFile: receipt,
         requireReceipt,
+        restoreMark: parseRestoreMark(mark),
         dryRun,
         scanMs: scan === undefined ? scanOfEnvironment() : scan,
         load: loadRestore,

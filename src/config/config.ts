@@ -8,6 +8,7 @@ import { isEngineSetting } from '../engines/names.ts';
 import type { ReplicaMode } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
 import type { RestoreCheckLevel } from '../receipt/restore-level.ts';
+import { parseRestoreMark, type RestoreMark } from '../receipt/restore-mark.ts';
 import { QuiesceError } from '../errors.ts';
 import { distance } from '../lib/command-line/nearest.ts';
 import type { LogLevel } from '../logger.ts';
@@ -32,8 +33,7 @@ export interface Config {
   readonly freezeTimeoutMs: number;
   readonly controlToken: string | undefined;
   readonly app: string | undefined;
-  /** The restore that made this pod; `null`: none did. */
-  readonly restoreMark: string | null;
+  readonly restoreMark: RestoreMark;
   /** How far a restored database is checked after its first start. */
   readonly restoreCheck: RestoreCheckLevel;
   readonly logLevel: LogLevel;
@@ -176,7 +176,7 @@ function toConfig(own: z.output<Schema>, settings: Settings): Config {
     freezeTimeoutMs: own.QUIESCE_FREEZE_TIMEOUT,
     controlToken: own.QUIESCE_CONTROL_TOKEN,
     app: own.QUIESCE_APP,
-    restoreMark: own.QUIESCE_RESTORE_MARK || null,
+    restoreMark: parseRestoreMark(own.QUIESCE_RESTORE_MARK),
     restoreCheck: own.QUIESCE_RESTORE_CHECK,
     logLevel: own.QUIESCE_LOG_LEVEL,
     settings,

@@ -5,6 +5,7 @@ import { isInside } from '../lib/paths.ts';
 import { REPLICA_MODES } from '../engines/engine.ts';
 import { COPY_METHODS } from '../receipt/receipt.ts';
 import { RESTORE_CHECKS } from '../receipt/restore-level.ts';
+import { RESTORE_MARK } from '../receipt/restore-mark.ts';
 import { LOG_LEVELS } from '../logger.ts';
 import * as defaults from '../defaults.ts';
 import type { ConfigIssue } from './sources.ts';
@@ -78,10 +79,7 @@ export function baseSchema(engines: readonly string[]) {
       .string()
       .regex(/^[\u0020-\u007E]{1,128}$/, 'must be 1–128 printable ASCII characters')
       .optional(),
-    QUIESCE_RESTORE_MARK: z
-      .string()
-      .regex(/^[\u0021-\u007E]{0,253}$/, 'must be at most 253 visible ASCII characters')
-      .optional(),
+    QUIESCE_RESTORE_MARK: z.string().regex(RESTORE_MARK.pattern, RESTORE_MARK.form).optional(),
     QUIESCE_RESTORE_CHECK: oneOf(RESTORE_CHECKS).default('position'),
     QUIESCE_LOG_LEVEL: oneOf(LOG_LEVELS).default(defaults.LOG_LEVEL),
   });

@@ -24,8 +24,9 @@ export interface PrepareOutcome {
    * `prepared`: proven, and everything the receipt holds is in place (in a dry run: would be).
    * `already-prepared`: an earlier run proved this copy, and a server has run on it since.
    * `nothing-to-do`: the data carries no receipt.
+   * `live-volume`: the pod's mark shows no restore since the freeze, so nothing was changed or proven.
    */
-  readonly outcome: 'prepared' | 'already-prepared' | 'nothing-to-do';
+  readonly outcome: 'prepared' | 'already-prepared' | 'nothing-to-do' | 'live-volume';
   readonly dryRun: boolean;
   /** The freeze in which the copy was cut; `null` without a receipt. */
   readonly id: string | null;
@@ -60,4 +61,10 @@ export interface RestoreModule {
     options: PrepareOptions,
     signal: AbortSignal,
   ): Promise<PrepareOutcome>;
+
+  /**
+   * Whether an earlier run was interrupted while it changed the copy, so that no server may start before
+   * another run has finished the work. Absent: this engine's copies are never half changed.
+   */
+  isHalfDone?(receipt: Receipt, dataDir: string): Promise<boolean>;
 }

@@ -16,6 +16,7 @@ import type { Journal, JournalEntry, Kept } from './journal.ts';
 import type { Cause, Owner, Verdict } from './lease-types.ts';
 import type { PersistedDue } from './persisted-due.ts';
 import { NOT_REMOVED, type Receipt } from '../receipt/receipt.ts';
+import type { RestoreMark } from '../receipt/restore-mark.ts';
 import type { ReceiptVolume } from '../receipt/volume.ts';
 
 /** Limits for the server's evidence at thaw and for each attempt to release it. */
@@ -32,6 +33,7 @@ export interface RunDeps {
   readonly volume: ReceiptVolume;
   readonly copy: CopyMethod;
   readonly app: string | undefined;
+  readonly restoreMark?: RestoreMark;
   readonly logger: Logger;
   /** Milliseconds on a monotonic clock. */
   readonly now: () => number;

@@ -1,11 +1,13 @@
 import type { Breach, Hold, JsonObject } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
 import type { Receipt } from '../receipt/receipt.ts';
+import type { RestoreMark } from '../receipt/restore-mark.ts';
 
 interface BlankFacts {
   readonly engine: { readonly name: string };
   readonly copy: CopyMethod;
   readonly app: string | undefined;
+  readonly restoreMark?: RestoreMark;
 }
 
 /** The receipt of a freeze that was requested and is not in place yet. */
@@ -27,6 +29,7 @@ export function blankReceipt(id: string, deps: BlankFacts): Receipt {
     position: null,
     restore: null,
     evidence: { onVolume: false, detail: 'The hold was never in place.' },
+    ...(deps.restoreMark === undefined ? {} : { restoreMark: deps.restoreMark }),
     verdict: 'inconsistent',
     reasons: [],
     notes: [],

@@ -28,6 +28,8 @@ export const RECEIPT_FILE = 'receipt.json';
 export const RESTORED_PREFIX = 'restored-';
 /** What is known about the last restore. `@` is in no id. */
 export const RESTORE_STATE_FILE = `${RESTORED_PREFIX}@state.json`;
+/** Written by `prepare-restore`: which copy it has proven. */
+export const PREPARED_FILE = 'prepared.json';
 /** An empty file. The sidecar that uses the volume holds a lock on it. */
 export const CLAIM_FILE = 'claim';
 /** Larger than most receipts without sampled keys. */
@@ -37,6 +39,7 @@ const ANSWER_WITHIN_MS = 5_000;
 /** How long a thaw waits to read the files of its freeze. */
 const READ_WITHIN_MS = 2_000;
 
+const preparedSchema = z.object({ id: z.string() });
 const restoredSchema = z.object({ receipt: receiptSchema, verifiedAt: z.string() });
 
 /** Where the receipt is or will be on the volume, or why it is not there. */
@@ -311,6 +314,18 @@ export class ReceiptVolume {
   async restored(id: string): Promise<Receipt | null> {
     const name = `${RESTORED_PREFIX}${id}.json`;
     return (await this.#queue.run(() => this.#restored(name)))?.receipt ?? null;
+  }
+
+  /** Whether `prepare-restore` has proven the copy of this freeze on this volume. */
+  async wasPrepared(id: string): Promise<boolean> {
+    return await this.#queue.run(async () => {
+      const text = await readRegular(this.#path(PREPARED_FILE)).catch(() => 'null');
+      try {
+        return preparedSchema.safeParse(JSON.parse(text)).data?.id === id;
+      } catch {
+        return false;
+      }
+    });
   }
 
   /** The receipt of the restored copy that was verified last; `null` where there is none. */

@@ -1,25 +1,24 @@
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
-import type { PrepareOptions, PrepareOutcome, RestoreModule } from '../engines/restore-module.ts';
+import type { PrepareOptions, PrepareOutcome } from '../engines/restore-module.ts';
 import { describeErrno, isErrno, ownerLike, writeDurably } from '../lib/durable-files.ts';
 import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
+import type { RestoreMark } from '../receipt/restore-mark.ts';
 import { RECEIPT_FILE, ReceiptVolume, VOLUME_FOLDER } from '../receipt/volume.ts';
 import { readRegular } from '../lib/regular-file.ts';
 import { LARGEST_RECEIPT, readGivenReceipt } from '../receipt/read.ts';
 import { judgedBefore } from './record.ts';
+import { leaveLive, type LoadRestore, untouched } from './live-volume.ts';
 
 export type { PrepareOutcome, PrepareProgress } from '../engines/restore-module.ts';
-
-/** Loads the module of an engine; `undefined` for an unknown engine. */
-export type LoadRestore = (engine: string) => Promise<RestoreModule | undefined>;
 
 interface PrepareRequest extends PrepareOptions {
   readonly dataDir: string;
   /** The final receipt, for a freeze whose receipt on the volume lacks facts known only at its end. */
   readonly receiptFile?: string | undefined;
-  /** The restore that made the pod. `undefined`: a person runs this; `null`: the pod was not restored. */
-  readonly restoreMark?: string | null | undefined;
+  /** The mark of the pod. `undefined`: whoever calls knows that this is a copy. */
+  readonly restoreMark?: RestoreMark;
   /** Refuse a restored volume that has no receipt. */
   readonly requireReceipt?: boolean | undefined;
   readonly load: LoadRestore;
@@ -34,9 +33,15 @@ export async function prepareRestore(
   signal: AbortSignal,
 ): Promise<PrepareOutcome> {
   const dataDir = await existingFolder(request.dataDir);
+  const { restoreMark } = request;
+  if (restoreMark !== undefined) {
+    const live = await leaveLive({ ...request, dataDir, restoreMark }, () => readReceipt(dataDir));
+    if (live !== null) return live;
+  }
+  const own = await readReceipt(dataDir);
+  if (own === null && restoreMark === null) return nothingToDo(request);
   const given =
     request.receiptFile === undefined ? null : await readGivenReceipt(request.receiptFile);
-  const own = await readReceipt(dataDir);
   if (own === null) {
     if (given !== null) await refuseOutside(dataDir, given);
     if (request.requireReceipt) await requireJudged(dataDir, request.restoreMark);
@@ -65,18 +70,10 @@ export async function prepareRestore(
 }
 
 function nothingToDo({ dryRun, dataDir }: PrepareRequest): PrepareOutcome {
-  return {
+  return untouched(dryRun, {
     outcome: 'nothing-to-do',
-    dryRun,
-    id: null,
-    engine: null,
-    dataDirectory: null,
-    placed: [],
-    removed: [],
-    proof: null,
-    notes: [],
     message: `${dataDir} has no ${VOLUME_FOLDER}/${RECEIPT_FILE}: there is nothing to prepare, and nothing was changed or proven.`,
-  };
+  });
 }
 
 async function existingFolder(path: string): Promise<string> {

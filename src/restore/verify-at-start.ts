@@ -1,20 +1,20 @@
 import type { Logger } from 'pino';
 import type { Engine, VerifyResult } from '../engines/engine.ts';
-import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../lib/durable-files.ts';
-import { pause, unlessAborted, withDeadline } from '../lib/deadline.ts';
+import { unlessAborted, withDeadline } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import { judgeRestore, type RestoreCheckLevel } from '../receipt/restore-level.ts';
+import { originOf, type RestoreMark } from '../receipt/restore-mark.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
 import { ContentCheck } from './content-check.ts';
+import { Leftovers } from './leftovers.ts';
+import { untilAnswered } from './until-answered.ts';
 import { recordFor, RestoreRecords } from './record.ts';
 import { RestoreReport } from './report.ts';
 import { type Acknowledged, now, type RestoreView, withoutReceipt } from './view.ts';
 
 export type { Acknowledged, RestoreView } from './view.ts';
 
-const TRY_AGAIN_AFTER_MS = 1_000;
-const ANSWER_WITHIN_MS = 30_000;
 const LOOK_WITHIN_MS = 2_000;
 /** A hanging volume must not delay the stop for longer. */
 const STOP_WITHIN_MS = 5_000;
@@ -24,8 +24,8 @@ export interface RestoreCheckDeps {
   readonly volume: ReceiptVolume;
   readonly stateDir: string;
   readonly logger: Logger;
-  /** QUIESCE_RESTORE_MARK: the restore that made this pod; `null` or `undefined`: none is known. */
-  readonly restoreMark?: string | null | undefined;
+  /** Which restores made this pod. */
+  readonly restoreMark?: RestoreMark;
   /** QUIESCE_RESTORE_CHECK. */
   readonly check: RestoreCheckLevel;
   /** Exports one series for each level; `null` removes it. */
@@ -34,8 +34,8 @@ export interface RestoreCheckDeps {
 
 /**
  * Says what the restored data of this pod may be called. A volume whose receipt is not of this sidecar's
- * open freeze is a copy (or its pod moved while frozen). As soon as the server answers, it is verified
- * against that receipt, and `restored-ID.json` replaces the receipt on the volume. A restored pod whose
+ * open freeze is a copy, unless the mark of the pod shows that it is the live volume of a pod that died
+ * while frozen. As soon as the server answers, it is verified against that receipt, and `restored-ID.json` replaces the receipt on the volume. A restored pod whose
  * volume has no receipt is reported as unproven until a person or a consistent freeze ends that.
  */
 export class RestoreCheck {
@@ -43,6 +43,7 @@ export class RestoreCheck {
   readonly #records: RestoreRecords;
   readonly #report: RestoreReport;
   readonly #content: ContentCheck;
+  readonly #leftovers: Leftovers;
   readonly #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   /** Asks whether the database is empty; a freeze does not wait for it. */
@@ -52,6 +53,7 @@ export class RestoreCheck {
     this.#deps = deps;
     this.#records = new RestoreRecords(deps.volume, deps.stateDir);
     this.#report = new RestoreReport(deps, this.#records);
+    this.#leftovers = new Leftovers(deps, this.#stop.signal);
     this.#content = new ContentCheck(deps.engine, deps.logger);
   }
 
@@ -109,10 +111,15 @@ export class RestoreCheck {
     }
     if (receipt === null || receipt.id === openId || leftBehind.includes(receipt.id)) {
       await this.#handleNone();
-      if (receipt !== null && receipt.id !== openId) await this.#remove(receipt.id);
+      if (receipt !== null && receipt.id !== openId)
+        await this.#leftovers.removeReceipt(receipt.id);
       // No freeze is open and no copy needs verification: anything left here has no owner.
-      else if (openId === null) await this.#removeLeftovers();
+      else if (openId === null) await this.#leftovers.remove();
       return;
+    }
+    if (await this.#isLive(receipt)) {
+      await this.#handleNone();
+      return await this.#leftovers.takeOver(receipt);
     }
     const message = 'This is a restored copy. It is verified as soon as the server answers.';
     this.#report.show(this.#unchecked(receipt.id, message));
@@ -152,13 +159,22 @@ export class RestoreCheck {
 
   async #askWhetherEmpty(view: RestoreView, mark: string): Promise<void> {
     const { engine, volume } = this.#deps;
-    const empty = await this.#untilAnswered(
-      (signal) => engine.isEmpty(signal),
-      () => false,
-      () => undefined,
+    const empty = await untilAnswered(
+      {
+        ask: (signal) => engine.isEmpty(signal),
+        refused: () => false,
+        waiting: () => undefined,
+      },
+      this.#stop.signal,
     );
     if (empty === undefined || this.#report.view !== view) return;
     await this.#conclude(empty ? withoutReceipt(mark, volume.dataDir !== undefined, true) : view);
+  }
+
+  /** A copy that `prepare-restore` has proven stays a copy, also for a later pod without the mark. */
+  async #isLive(receipt: Receipt): Promise<boolean> {
+    if (originOf(receipt, this.#deps.restoreMark) !== 'live') return false;
+    return !(await this.#deps.volume.wasPrepared(receipt.id));
   }
 
   /**
@@ -187,11 +203,13 @@ export class RestoreCheck {
 
   async #verify(receipt: Receipt): Promise<void> {
     const options = { deep: false, deepTimeoutMs: 0 };
-    const result = await this.#untilAnswered(
-      (signal) => this.#deps.engine.verify(receipt, options, signal),
-      // The engine refused the receipt itself, so a retry would fail as well.
-      (error) => unverifiable(error.message),
-      (error) => this.#reportWaiting(receipt.id, error.message),
+    const result = await untilAnswered(
+      {
+        ask: (signal) => this.#deps.engine.verify(receipt, options, signal),
+        refused: (error) => unverifiable(error.message),
+        waiting: (error) => this.#reportWaiting(receipt.id, error.message),
+      },
+      this.#stop.signal,
     );
     if (!result) return;
     const checkedAt = now();
@@ -206,26 +224,6 @@ export class RestoreCheck {
     await this.#recordResult(receipt, view, result);
     await this.#conclude(view, result);
     await this.#checkContent(view);
-  }
-
-  /** Asks until the server answers. `undefined`: the sidecar stops. */
-  async #untilAnswered<T>(
-    ask: (signal: AbortSignal) => Promise<T>,
-    refused: (error: QuiesceError) => T,
-    waiting: (error: QuiesceError) => void,
-  ): Promise<T | undefined> {
-    const stop = this.#stop.signal;
-    while (!stop.aborted) {
-      try {
-        return await ask(AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]));
-      } catch (error) {
-        const known = toQuiesceError(error);
-        if (!known.code.startsWith('ENGINE_')) return refused(known);
-        waiting(known);
-      }
-      await pause(TRY_AGAIN_AFTER_MS, stop).catch(() => undefined);
-    }
-    return undefined;
   }
 
   /** Runs the deep check where it was asked for and has not ended yet: a restart repeats it. */
@@ -249,24 +247,6 @@ export class RestoreCheck {
     });
   }
 
-  async #remove(id: string): Promise<void> {
-    const problem = await this.#deps.volume.clear(id);
-    this.#deps.logger.warn({ freeze: id, problem }, 'the receipt of an ended freeze was left here');
-    await this.#removeLeftovers();
-  }
-
-  /** Lets the engine remove what a freeze left if its journal was lost with its pod. */
-  async #removeLeftovers(): Promise<void> {
-    try {
-      await this.#deps.engine.recover(null, this.#stop.signal);
-    } catch (error) {
-      this.#deps.logger.warn(
-        { err: error },
-        'the remains of an earlier freeze could not be removed',
-      );
-    }
-  }
-
   #reportWaiting(id: string, problem: string): void {
     const message = `Not verified yet: ${problem}`;
     if (this.#report.latest?.message === message) return;
@@ -287,7 +267,7 @@ export class RestoreCheck {
       await this.#deps.volume.write(`${RESTORED_PREFIX}${receipt.id}.json`, text);
       await this.#report.keep(view);
       await this.#deps.volume.clear(receipt.id);
-      await this.#removeLeftovers();
+      await this.#leftovers.remove();
     } catch (error) {
       // The receipt stays, so the next start verifies again: late, but never wrong.
       const problem = describeErrno(error);

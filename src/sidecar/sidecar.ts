@@ -111,6 +111,7 @@ async function createComponents(
     volume,
     copy: config.copy,
     app: config.app,
+    restoreMark: config.restoreMark,
     logger,
     observer: {
       ...metrics,

@@ -101,13 +101,13 @@ class MongoWorld implements World<MongoLedger> {
   }
 
   static async start(kind: Kind, options: StartOptions): Promise<MongoWorld> {
-    const { dir, copy } = options;
+    const { dir, copy, disk } = options;
     const undo: (() => Promise<unknown>)[] = [];
     let server: Mongod | undefined;
     const postmaster = (): number | undefined => server?.pid;
     try {
       const volume =
-        copy === 'files'
+        copy === 'files' && disk !== 'block'
           ? await makeVolume(dir, { postmaster })
           : await makeBlockVolume(dir, { postmaster });
       undo.push(() => volume.dispose());

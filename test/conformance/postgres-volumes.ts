@@ -37,9 +37,9 @@ export class PostgresVolumes {
     options: StartOptions,
     postmaster: () => number | undefined,
   ): Promise<PostgresVolumes> {
-    const { dir, copy } = options;
+    const { dir, copy, disk } = options;
     // A copy made file by file reads through the page cache, so the disk's content does not matter.
-    if (copy === 'files') {
+    if (copy === 'files' && disk !== 'block') {
       return new PostgresVolumes(options, await makeVolume(dir, { postmaster }), undefined);
     }
     const made = [];

@@ -101,7 +101,7 @@ class RedisWorld implements World<RedisLedger> {
     let server: RedisServer | undefined;
     const postmaster = (): number | undefined => server?.pid || undefined;
     const volume =
-      options.copy === 'files'
+      options.copy === 'files' && options.disk !== 'block'
         ? await makeVolume(options.dir, { postmaster })
         : await makeBlockVolume(options.dir, { postmaster });
     undo.push(() => volume.dispose());

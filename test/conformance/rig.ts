@@ -8,7 +8,7 @@ import type { CopyMethod } from '../../src/receipt/receipt.ts';
 import { type Receipt, receiptSchema } from '../../src/receipt/receipt.ts';
 import { makeTempDir } from '../support/postgres.ts';
 import { type Reply, TestSidecar } from '../support/sidecar.ts';
-import { type Ledger, type Subject, type World } from './fixture.ts';
+import type { Ledger, StartOptions, Subject, World } from './fixture.ts';
 
 const WRITE_WITHIN_MS = 15_000;
 const BLOCKED_FOR_MS = 600;
@@ -33,9 +33,10 @@ export class Rig<L extends Ledger> {
   static async open<L extends Ledger>(
     subject: Subject<L>,
     copy: CopyMethod = subject.copy,
+    more: Pick<StartOptions, 'disk'> = {},
   ): Promise<Rig<L>> {
     const dir = await makeTempDir();
-    const world = await subject.start({ dir, copy });
+    const world = await subject.start({ dir, copy, ...more });
     return new Rig(subject, world, dir, copy);
   }
 

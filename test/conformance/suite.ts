@@ -8,6 +8,7 @@ import { describeLease } from './lease.ts';
 import { describeOnce } from './once.ts';
 import { describeSeal } from './seal.ts';
 import { describeRestores } from './restores.ts';
+import { describePowerOff } from './power-off.ts';
 import { describeSecrecy } from './secrecy.ts';
 import { SharedRig } from './rig.ts';
 import { describeVolume } from './volume.ts';
@@ -47,6 +48,7 @@ export function describeConformance<L extends Ledger>(
         describeSeal(subject, shared);
         describeRestores(shared);
         describeSecrecy(subject, shared);
+        describePowerOff(subject);
       }
     },
   );

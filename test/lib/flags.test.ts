@@ -91,6 +91,17 @@ describe('flags', () => {
     expect(() => from({ T_NAME: 'x', T_MODE: 'odd' })).toThrow('T_MODE must be fast or slow');
   });
 
+  it('that are switches work with variables, too', () => {
+    const from = (env: Record<string, string>, ...args: string[]) =>
+      readFlags('try', FLAGS, ['-nx', ...args], { variables: { prefix: 'T_', env } }).values.deep;
+    expect(from({}, '--deep')).toBe(true);
+    expect(from({})).toBe(false);
+    expect(from({ T_DEEP: 'true' })).toBe(true);
+    expect(from({ T_DEEP: 'false' })).toBe(false);
+    expect(from({ T_DEEP: 'false' }, '--deep')).toBe(true);
+    expect(() => from({ T_DEEP: 'yes' })).toThrow('T_DEEP must be true or false, not "yes"');
+  });
+
   it('are listed in help with their values, defaults and older names', () => {
     const help = describeFlags(FLAGS);
     expect(help).toContain('-n, --name NAME');

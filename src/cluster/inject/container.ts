@@ -4,12 +4,35 @@ import type { CopyMethod } from '../../receipt/receipt.ts';
 import { type Database, repositoryName } from './find-database.ts';
 import { Environment } from './environment.ts';
 import { durationText } from './hooks.ts';
-import { CONTAINER, INIT_CONTAINER, PORT } from '../objects/names.ts';
+import {
+  CONTAINER,
+  INIT_CONTAINER,
+  PORT,
+  RESTORE_ANNOTATION,
+  RESTORE_LABEL,
+} from '../objects/names.ts';
 import type { InjectConfig } from './options.ts';
 import type { Container, EnvVar, Pod, VolumeMount } from '../objects/pod.ts';
 import type { PodSettings } from './settings.ts';
 import { securityContext } from './security-context.ts';
 import { type DataPlace, databaseMounts, findData, isMounted, OWN_MOUNTS } from './volumes.ts';
+
+const MARK = 'QUIESCE_RESTORE_MARK';
+
+/**
+ * The mark of the pod, from Velero's label and from the annotation. The kubelet reads them at each start of
+ * the container and gives an empty value for one that is absent; it resolves a reference only to a variable
+ * earlier in the list.
+ */
+const RESTORE_ENV: readonly EnvVar[] = [
+  fieldOf('RESTORE_LABEL', `metadata.labels['${RESTORE_LABEL}']`),
+  fieldOf('RESTORE_ANNOTATION', `metadata.annotations['${RESTORE_ANNOTATION}']`),
+  { name: MARK, value: '$(RESTORE_LABEL),$(RESTORE_ANNOTATION)' },
+];
+
+function fieldOf(name: string, fieldPath: string): EnvVar {
+  return { name, valueFrom: { fieldRef: { fieldPath } } };
+}
 
 /** The containers to add to a pod, before they are merged with existing ones. */
 export interface Additions {
@@ -70,9 +93,11 @@ export function buildAdditions(input: AdditionsInput): Additions {
       'prepare-restore',
       '--data',
       data.path,
+      '--restore-mark',
+      `$(${MARK})`,
       ...(settings.restoreRequiresReceipt ? ['--require-receipt'] : []),
     ],
-    ...(forMounts.length > 0 ? { env: forMounts } : {}),
+    env: [...RESTORE_ENV, ...forMounts],
     ...common.rest,
   };
   return { sidecar, prepareRestore, data, mounts };
@@ -117,6 +142,7 @@ function buildSidecar(
         ttl !== undefined && ttl > TTL_MAX_MS ? durationText(ttl) : undefined,
       ),
       ...value('QUIESCE_RESTORE_CHECK', check === 'content' ? check : undefined),
+      ...RESTORE_ENV,
       ...value('QUIESCE_METRICS_ADDR', metrics === METRICS_PORT ? undefined : `0.0.0.0:${metrics}`),
       ...value('QUIESCE_CONTROL_ADDR', control),
       ...env.needed,

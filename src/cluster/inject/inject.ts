@@ -12,6 +12,7 @@ import {
   FILE_BACKUP_EXCLUDES,
   INIT_CONTAINER,
   INJECT_LABEL,
+  RESTORE_ANNOTATION,
   RESTORE_LABEL,
   RUN_VOLUME,
   STATE_VOLUME,
@@ -63,11 +64,8 @@ export function inject(pod: Pod, config: InjectConfig): Injection {
   const hookTimeoutMs = settings.hookTimeoutMs ?? config.hookTimeoutMs;
   const hooks = buildHooks(user, hookTimeoutMs);
   const own = buildAnnotations(user, database, copy, hooks.annotations);
-  const changed = assemble(pod, finalAdditions, {
-    ...user,
-    ...own,
-    [ANNOTATIONS.written]: JSON.stringify(own),
-  });
+  const annotated = { ...user, ...own, [ANNOTATIONS.written]: JSON.stringify(own) };
+  const changed = assemble(pod, finalAdditions, annotated, config.prepareRestore === true);
   const notices = [
     ...ignored.map(ignoredNotice),
     ...hooks.notices,
@@ -156,12 +154,21 @@ function buildAnnotations(
   return Object.fromEntries(Object.entries(wanted).filter(([key]) => user[key] === undefined));
 }
 
-function assemble(pod: Pod, additions: Additions, annotations: Annotations): Pod {
+/** Velero's label, or the annotation of a user whose volume came back in another way. */
+function isRestored({ metadata }: Pod): boolean {
+  return (
+    metadata?.labels?.[RESTORE_LABEL] !== undefined ||
+    metadata?.annotations?.[RESTORE_ANNOTATION] !== undefined
+  );
+}
+
+/** @param always add the init container to every pod, restored or not */
+function assemble(pod: Pod, additions: Additions, annotations: Annotations, always: boolean): Pod {
   const spec: PodSpec = pod.spec ?? {};
   const volumes = overlayVolumes(spec, OWN_VOLUMES);
-  const restored = pod.metadata?.labels?.[RESTORE_LABEL] !== undefined;
   const prepared = spec.initContainers?.some(({ name }) => name === INIT_CONTAINER) === true;
-  const init = restored || prepared ? additions.prepareRestore : undefined;
+  const wanted = always || prepared || isRestored(pod);
+  const init = wanted ? additions.prepareRestore : undefined;
   return {
     ...pod,
     metadata: { ...pod.metadata, annotations },

@@ -14,6 +14,8 @@ export interface InjectConfig {
   readonly cpuRequest: string;
   readonly memoryRequest: string;
   readonly memoryLimit: string;
+  /** Add `prepare-restore` to every pod. By default only a restored pod gets it. */
+  readonly prepareRestore?: boolean;
 }
 
 /** The requests fit every node. The memory limit is several times the measured need of a freeze. */

@@ -18,6 +18,7 @@ export interface PodSettings {
   readonly hookTimeoutMs: number | undefined;
   readonly restoreCheck: RestoreCheckLevel | undefined;
   readonly restoreRequiresReceipt: boolean;
+  readonly restoreName: string | undefined;
 }
 
 type Annotations = Readonly<Record<string, string>>;
@@ -58,6 +59,11 @@ export function readSettings(annotations: Annotations): ReadSettings {
       reader.oneOf(ANNOTATIONS.restoreRequiresReceipt, ['true', 'false']) === 'true',
     ttlMs: reader.duration(ANNOTATIONS.ttl, 1),
     hookTimeoutMs: reader.duration(ANNOTATIONS.hookTimeout, MIN_HOOK_TIMEOUT_MS),
+    restoreName: reader.matching(
+      ANNOTATIONS.restoreName,
+      /^[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?$/,
+      { must: 'must be a name of at most 128 letters, digits, -, . and _' },
+    ),
   };
   const unknown = unknownAnnotations(Object.keys(annotations));
   const unknownIssues = (concerns: boolean): FieldIssue[] =>

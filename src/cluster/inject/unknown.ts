@@ -17,9 +17,11 @@ const KNOWN = new Set<string>([
   ...Object.values(APPLICATION),
   INJECT_LABEL,
 ]);
-/** The words in the names of the sidecar's annotations, and their synonyms. */
+/** The words in the names of the sidecar's annotations, and their synonyms; `name` is in many others, too. */
 const WORDS = new Set([
-  ...SIDECAR_ANNOTATIONS.flatMap((name) => withoutPrefix(name).split('-')),
+  ...SIDECAR_ANNOTATIONS.flatMap((name) => withoutPrefix(name).split('-')).filter(
+    (word) => word !== 'name',
+  ),
   'lease',
   'hooks',
   'credential',

@@ -22,6 +22,8 @@ export const ANNOTATIONS = {
   restoreCheck: `${PREFIX}restore-check`,
   /** `true`: a restored volume without a receipt keeps its database from starting. */
   restoreRequiresReceipt: `${PREFIX}restore-requires-receipt`,
+  /** The restore that brought the volume back, where Velero's label does not name it. */
+  restoreName: `${PREFIX}restore-name`,
   /** Written by injection only: a JSON object with every annotation it wrote, and its value. */
   written: `${PREFIX}written`,
 } as const;
@@ -52,7 +54,7 @@ export const DEFAULT_CONTAINER = 'kubectl.kubernetes.io/default-container';
 /** Velero sets this label on every object it restores. */
 export const RESTORE_LABEL = 'velero.io/restore-name';
 /** The same for a volume that came back in another way. Set by whoever restores, to a new name each time. */
-export const RESTORE_ANNOTATION = `${PREFIX}restore-name`;
+export const RESTORE_ANNOTATION = ANNOTATIONS.restoreName;
 /** Velero's file-system backup: the volumes it copies file by file, and the volumes it must not. */
 export const FILE_BACKUP = 'backup.velero.io/backup-volumes';
 export const FILE_BACKUP_EXCLUDES = 'backup.velero.io/backup-volumes-excludes';

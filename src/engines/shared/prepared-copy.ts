@@ -2,11 +2,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ownerLike, writeDurably } from '../../lib/durable-files.ts';
 import { readIfThere } from '../../lib/regular-file.ts';
-import { VOLUME_FOLDER } from '../../receipt/volume.ts';
+import { PREPARED_FILE, VOLUME_FOLDER } from '../../receipt/volume.ts';
 import type { PrepareOutcome } from '../restore-module.ts';
-
-/** In `.quiesce/` of a copy: records that `prepare-restore` proved it before any server ran on it. */
-const PREPARED_FILE = 'prepared.json';
 
 /**
  * The format is the same for all engines; an engine adds what it has proven after these keys. A copy keeps

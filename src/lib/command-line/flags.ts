@@ -36,7 +36,13 @@ type Read<T, S extends Style> = S extends { fallback: string } | { required: tru
   : T | undefined;
 
 export function toggle(about: string, style: Pick<Style, 'short' | 'alias'> = {}): Flag<boolean> {
-  return { about, ...style, read: (texts) => texts.length > 0 };
+  return { about, ...style, read: ([given]) => given !== undefined && isOn(given) };
+}
+
+/** The text of a switch: empty on a command line, `true` or `false` in a variable. */
+function isOn(given: string): boolean {
+  if (given === '' || given === 'true' || given === 'false') return given !== 'false';
+  throw new BadValue(`must be true or false, not ${quote(given)}`);
 }
 
 /** A flag with one value. `read` parses it, or throws a {@link BadValue}. */

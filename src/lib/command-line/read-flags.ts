@@ -31,7 +31,7 @@ export function readFlags<const F extends Flags>(
   const problems: { readonly shown: string; readonly message: string }[] = [];
   const read = ([name, flag]: [string, Flag<unknown>]): [string, unknown] => {
     let found = given.get(name) ?? { shown: `--${name}`, texts: [] };
-    if (variables !== undefined) found = orVariable(found, name, variables);
+    if (variables !== undefined) found = orVariable(found, name, flag, variables);
     const { shown, texts } = found;
     try {
       if (texts.length > 1 && flag.many !== true) throw new BadValue('is given more than once');
@@ -57,9 +57,11 @@ interface Given {
 function orVariable(
   found: Given,
   name: string,
+  { takes }: Flag<unknown>,
   { prefix, env }: NonNullable<Reading['variables']>,
 ): Given {
-  const texts = found.texts.filter((one) => one !== '');
+  // A switch has no text of its own on the command line.
+  const texts = takes === undefined ? found.texts : found.texts.filter((one) => one !== '');
   if (texts.length > 0) return { ...found, texts };
   const variable = `${prefix}${name.toUpperCase().replaceAll('-', '_')}`;
   const value = env[variable] ?? '';

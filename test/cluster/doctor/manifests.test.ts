@@ -364,3 +364,68 @@ describe('quiesce doctor -f', () => {
     expect(stderr).toMatch(/^quiesce: CLUSTER_UNREACHABLE: /);
   });
 });
+
+describe('for a volume that comes from elsewhere, the doctor', () => {
+  const claimed = (spec: object, annotations: object = {}, more: object = {}) => [
+    {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: 'db', namespace: 'shop' },
+      spec,
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        name: 'db-0',
+        namespace: 'shop',
+        labels: { 'quiesce.dev/inject': 'true' },
+        annotations,
+      },
+      spec: {
+        securityContext: { runAsUser: 999, fsGroup: 999 },
+        containers: [
+          {
+            name: 'postgres',
+            image: 'postgres:17',
+            volumeMounts: [{ name: 'data', mountPath: '/var/lib/postgresql/data' }],
+          },
+        ],
+        volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'db' } }],
+        ...more,
+      },
+    },
+  ];
+  const snapshot = { kind: 'VolumeSnapshot', name: 'monday' };
+  const found = (...args: Parameters<typeof claimed>) =>
+    codes(findingsOf(claimed(...args))).filter((code) => code === 'RESTORE_NOT_PREPARED');
+
+  it.each([
+    { dataSource: snapshot },
+    { dataSourceRef: snapshot },
+    { dataSourceRef: { kind: 'ReplicationDestination', name: 'db' } },
+  ])('reports %j', (spec) => {
+    expect(found(spec)).toHaveLength(1);
+  });
+
+  it('reports nothing if the restore has a name, or if prepare-restore runs', () => {
+    const spec = { dataSourceRef: snapshot };
+    expect(found({})).toEqual([]);
+    expect(found(spec, { 'quiesce.dev/restore-name': 'monday' })).toEqual([]);
+    const init = { name: 'prepare', args: ['prepare-restore', '--data', '/data'] };
+    expect(found(spec, {}, { initContainers: [init] })).toEqual([]);
+  });
+
+  it('reports a mark that only one of init container and sidecar has', () => {
+    const args = ['prepare-restore', '--data', '/data', '--restore-mark', '$(MARK)'];
+    const sidecar = (env: object[]) => ({ name: 'quiesce', args: ['sidecar'], env });
+    const unmarked = (env: object[]) => {
+      const [claim, pod] = claimed({}, {}, { initContainers: [{ name: 'prepare', args }] });
+      const { containers } = (pod as { spec: { containers: object[] } }).spec;
+      containers.push(sidecar(env));
+      return codes(findingsOf([claim ?? {}, pod ?? {}])).includes('RESTORE_UNMARKED');
+    };
+    expect(unmarked([])).toBe(true);
+    expect(unmarked([{ name: 'QUIESCE_RESTORE_MARK', value: '$(MARK)' }])).toBe(false);
+  });
+});

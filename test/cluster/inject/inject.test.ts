@@ -310,6 +310,7 @@ describe('the copy method', () => {
 });
 
 describe('a restored pod', () => {
+  const initNames = (pod: Pod) => pod.spec?.initContainers?.map(({ name }) => name);
   const labels = { 'velero.io/restore-name': 'r1' };
 
   it('gets the check and the requirement that its annotations ask for', () => {
@@ -339,13 +340,56 @@ describe('a restored pod', () => {
       'quiesce-prepare-restore',
     ]);
     expect(pod.spec?.initContainers?.[1]).toMatchObject({
-      args: ['prepare-restore', '--data', '/var/lib/postgresql/data'],
+      args: [
+        'prepare-restore',
+        '--data',
+        '/var/lib/postgresql/data',
+        '--restore-mark',
+        '$(QUIESCE_RESTORE_MARK)',
+      ],
       securityContext: { runAsUser: 999 },
     });
   });
 
   it('is the only kind of pod that gets this init container', () => {
     expect(injected(postgresPod({})).pod.spec).not.toHaveProperty('initContainers');
+  });
+
+  it('is also one whose annotation names the restore, for volumes that Velero did not bring back', () => {
+    const annotations = { 'quiesce.dev/restore-name': 'monday-2' };
+    const result = injected(postgresPod({ annotations }));
+    expect(initNames(result.pod)).toEqual(['quiesce-prepare-restore']);
+    expect(injected(result.pod).patch).toEqual([]);
+    for (const bad of ['', 'two words', 'a,b', '-x', 'x'.repeat(129)]) {
+      const pod = postgresPod({ annotations: { 'quiesce.dev/restore-name': bad } });
+      expect(inject(pod, CONFIG)).toMatchObject({
+        outcome: 'invalid',
+        issues: [{ field: 'quiesce.dev/restore-name' }],
+      });
+    }
+  });
+
+  it('or any pod, if the operator asks for it, since it changes nothing on a live volume', () => {
+    const { pod } = injected(postgresPod({}), { ...CONFIG, prepareRestore: true });
+    expect(initNames(pod)).toEqual(['quiesce-prepare-restore']);
+    // Without the flag it stays.
+    expect(injected(pod).patch).toEqual([]);
+  });
+
+  it('tells sidecar and init container which restores made it, each time they start', () => {
+    const { pod } = injected(postgresPod({ labels }));
+    for (const container of [pod.spec?.initContainers?.at(-1), pod.spec?.containers?.at(-1)]) {
+      const env = container?.env ?? [];
+      const at = env.findIndex(({ name }) => name === 'QUIESCE_RESTORE_MARK');
+      // The kubelet resolves a reference only to a variable earlier in the list.
+      const earlier = env.slice(0, at).filter(({ valueFrom }) => valueFrom?.['fieldRef']);
+      const paths = earlier.map(({ name, valueFrom }) => [name, valueFrom?.['fieldRef']]);
+      expect(Object.fromEntries(paths)).toEqual({
+        RESTORE_LABEL: { fieldPath: "metadata.labels['velero.io/restore-name']" },
+        RESTORE_ANNOTATION: { fieldPath: "metadata.annotations['quiesce.dev/restore-name']" },
+      });
+      expect(env[at]?.value).toBe('$(RESTORE_LABEL),$(RESTORE_ANNOTATION)');
+    }
   });
 
   it('that had a sidecar when it was backed up gets only the init container', () => {

@@ -21,7 +21,7 @@ interface Claim {
 }
 
 /** The claims of a pod's volumes that are in the inventory, or in a template. */
-function claimsOf({ workload, view, pod }: PodFacts, catalog: Catalog): readonly Claim[] {
+export function claimsOf({ workload, view, pod }: PodFacts, catalog: Catalog): readonly Claim[] {
   const kind = 'PersistentVolumeClaim';
   const direct = (pod.spec?.volumes ?? []).flatMap((volume): Claim[] => {
     const name = textAt(volume, 'persistentVolumeClaim', 'claimName');

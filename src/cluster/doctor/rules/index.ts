@@ -7,6 +7,7 @@ import { hookRules } from './hooks.ts';
 import { probeTexts } from './probe.ts';
 import { protectionRules } from './protection.ts';
 import { NOT_LOOKED_AT } from './not-examined.ts';
+import { restoreRules } from './restore.ts';
 import { sidecarRules } from './sidecar.ts';
 import { backupRules, veleroRules } from './velero.ts';
 import { webhookPodRules, webhookRules } from './webhook.ts';
@@ -19,6 +20,7 @@ export const THEMES: readonly { readonly title: string; readonly rules: readonly
   { title: 'The sidecar', rules: sidecarRules },
   { title: 'Credentials', rules: credentialRules },
   { title: 'How volumes are copied', rules: [...copyRules, ...backupRules] },
+  { title: 'Restores', rules: restoreRules },
   { title: 'Velero and snapshot classes', rules: veleroRules },
   { title: 'The webhook', rules: [...webhookRules, ...webhookPodRules] },
   { title: 'Answers of the sidecars (--probe)', rules: probeTexts },
@@ -34,6 +36,7 @@ export const POD_RULES: readonly PodRule[] = [
   ...credentialRules,
   ...copyRules,
   ...backupRules,
+  ...restoreRules,
   ...webhookPodRules,
 ];
 

@@ -22,7 +22,7 @@ import { coverage, notesOnPages, preparedRecord } from './prepared.ts';
 import { type CopyProof, proveCopy } from './prove-copy.ts';
 import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { blocksStart, type PidFile, readPidFile, runningOnWal, runningServer } from './running.ts';
-import { prepareStagedCopy } from './staged-copy.ts';
+import { isSwapHalfDone, prepareStagedCopy } from './staged-copy.ts';
 
 /** A copy that is being prepared. */
 interface Copy {
@@ -70,7 +70,11 @@ export async function prepareRestore(
     (await runningServer(pgdata, copy.pidFile)) ??
     (claims.mode === 'open' ? await runningOnWal(pgdata) : null);
   if (running !== null) throw new QuiesceError('RESTORE_SERVER_RUNNING', running);
-  if (run !== null) throw dataPast(`A server has run on this copy: ${run}.`);
+  if (run !== null) {
+    // A server that was stopped before it read the label has replayed nothing: it will read it next time.
+    if (before) return alreadyPrepared(aboutOf(copy, options));
+    throw dataPast(`A server has run on this copy: ${run}.`);
+  }
   if (!options.dryRun) await checkOwner(pgdata, folder);
   if (claims.mode !== 'open') await checkLinks(dataDir, pgdata, restore.tablespaceMap);
   await checkForeignLabel(copy);
@@ -91,6 +95,11 @@ export async function prepareRestore(
     );
   }
   return await placeFiles(copy, proof, options);
+}
+
+/** Only a staged backup is moved, file by file; every other write is atomic and harmless alone. */
+export async function isHalfDone(receipt: Receipt, dataDir: string): Promise<boolean> {
+  return receipt.mode === 'staged' && (await isSwapHalfDone(readClaims(receipt), dataDir));
 }
 
 function aboutOf({ claims, pgdata }: Copy, { dryRun }: PrepareOptions) {

@@ -69,6 +69,12 @@ export async function prepareStagedCopy(
   return outcome(copy, proof, options);
 }
 
+/** Whether an earlier run has begun to put the staged backup in place and has not finished. */
+export async function isSwapHalfDone(claims: ReceiptClaims, dataDir: string): Promise<boolean> {
+  const { staging } = await openCopy(claims, dataDir);
+  return (await readSwap(staging)) !== null;
+}
+
 async function openCopy(claims: ReceiptClaims, dataDir: string): Promise<StagedCopy> {
   const { staged, dataDirectory } = claims.restore;
   const named = dataDirectory ?? '';
