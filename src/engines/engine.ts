@@ -151,7 +151,7 @@ export interface VerifyOptions {
 export interface VolumeEntry {
   readonly name: string;
   /** Whether the same folder has an entry of this name. */
-  beside(name: string): Promise<boolean>;
+  readonly beside: (name: string) => Promise<boolean>;
 }
 
 /**

@@ -198,16 +198,16 @@ describe('the looks', () => {
   it('survive files that are replaced and vanish all the time', async () => {
     await make(['nodes.conf']);
     const seal = await begun();
-    let busy = true;
+    const end = new AbortController();
     const replacing = (async () => {
-      for (let n = 0; busy; n += 1) {
+      for (let n = 0; !end.signal.aborted; n += 1) {
         const temporary = join(dir, `nodes.conf.${n}`);
         await writeFile(temporary, String(n));
         await rename(temporary, join(dir, 'nodes.conf'));
       }
     })();
     for (let n = 0; n < 20; n += 1) await (n === 0 ? seal.first() : seal.again());
-    busy = false;
+    end.abort();
     await replacing;
     expect(seal.unsynced).toEqual([]);
   });

@@ -12,6 +12,7 @@ import { Unsynced } from './unsynced.ts';
 import { type Found, type Hidden, type Place, Walk, type WalkOptions } from './walk.ts';
 
 const GRACE_MS = 100;
+const LOOK_EVERY_MS = 10;
 
 /** What one look after another knows, and what it uses. */
 export interface LookTools {
@@ -50,6 +51,8 @@ export class Look {
   readonly #options: LookOptions;
   readonly #walk: Walk;
   readonly #places: AsyncGenerator<Place | Hidden>;
+  /** Files whose earlier fsync has not returned. */
+  readonly #behind = new Set<Place>();
   #count = 0;
   #stopped = false;
 
@@ -78,7 +81,10 @@ export class Look {
         signal,
       );
       if (!this.complete && free > 0) this.unsynced.addRest('the listing did not end in time');
-      for (const path of lanes.busy) this.unsynced.add(path, 'its fsync has not returned');
+      const behind = [...this.#behind].map(({ name }) => name);
+      for (const name of [...lanes.busy, ...behind]) {
+        this.unsynced.add(name, 'its fsync has not returned');
+      }
       return this;
     } finally {
       clearTimeout(timer);
@@ -92,8 +98,11 @@ export class Look {
   async #work(): Promise<void> {
     while (!this.#stopped) {
       const { value, done } = await this.#places.next();
-      if (done === true) this.complete = true;
-      if (done === true || this.#stopped) return;
+      if (done === true) {
+        this.complete = true;
+        return await this.#afterOthers();
+      }
+      if (this.#stopped) return;
       if (!value.folder) this.#count += 1;
       if (this.#count % 1_000 === 0) this.#tools.progress(this.#count);
       if (this.#count > LIMITS.files) {
@@ -105,10 +114,24 @@ export class Look {
     }
   }
 
+  /**
+   * Syncs the files of which an fsync of an ended freeze was still running: that one may have begun before
+   * the last change.
+   */
+  async #afterOthers(): Promise<void> {
+    for (const place of this.#behind) {
+      while (this.#tools.lanes.isBusy(place.name)) {
+        if (this.#stopped || performance.now() > this.#options.syncUntil) return;
+        await sleep(LOOK_EVERY_MS);
+      }
+      if (this.#behind.delete(place) && !this.#stopped) await this.#one(place);
+    }
+  }
+
   async #one(place: Place | Hidden): Promise<void> {
     const { known, lanes, failures } = this.#tools;
     if ('error' in place) return this.#hidden(place, place.error, undefined);
-    if (lanes.isBusy(place.name)) return;
+    if (lanes.isBusy(place.name)) return void this.#behind.add(place);
     let found: Found | undefined;
     try {
       found = await this.#walk.inspect(place);
