@@ -27,7 +27,7 @@ const SETTINGS = [
   ['QUIESCE_FREEZE_TIMEOUT', `timeout of a freeze (${writeDuration(defaults.FREEZE_TIMEOUT_MS)})`],
   ['QUIESCE_CONTROL_TOKEN', 'bearer token for the loopback port'],
   ['QUIESCE_APP', 'the app label of the metrics'],
-  ['QUIESCE_RESTORE_MARK', 'the restore that made this pod; empty: none did'],
+  ['QUIESCE_RESTORE_MARK', 'the restores that made this pod, joined with commas; empty: none did'],
   [
     'QUIESCE_RESTORE_CHECK',
     'position | content: content also runs the deep check after a restore (position)',

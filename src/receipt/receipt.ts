@@ -68,7 +68,7 @@ export const receiptSchema = z
       .nullable()
       .optional()
       .describe(
-        'the restore that made the pod, QUIESCE_RESTORE_MARK of the sidecar; null: the pod was not restored',
+        'the restores that made the pod, QUIESCE_RESTORE_MARK of the sidecar; null: none did; absent: not known',
       ),
     unsynced: z
       .array(z.string())

@@ -258,7 +258,7 @@ it('a thaw fails if a staged file disappeared during the hold', async () => {
   expect(await left()).toEqual([]);
 });
 
-it('the next run finishes a swap that was killed', async () => {
+it('the next run finishes a swap that was killed, even for a pod that lost the mark of its restore', async () => {
   await makeRig();
   await rig.load.start();
   await sleep(500);
@@ -279,7 +279,8 @@ it('the next run finishes a swap that was killed', async () => {
   while (child.exitCode === null && !existsSync(swap)) await sleep(1);
   child.kill('SIGKILL');
   await sleep(100);
-  const prepared = await runCli(['prepare-restore', '--data', copy], {});
+  const args = ['prepare-restore', '--data', copy, '--restore-mark', ''];
+  const prepared = await runCli(args, {});
   expect(prepared, prepared.stderr).toMatchObject({ code: 0 });
   expect(existsSync(join(quiesce(copy), 'swapped'))).toBe(false);
   const server = await rig.serverOn(copy);

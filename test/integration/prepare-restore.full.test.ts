@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmod,
   mkdir,
@@ -44,6 +45,12 @@ import { makeTempDir, MAJORS } from '../support/postgres.ts';
 async function prepare(copy: { volume: string }, dryRun = false): Promise<PrepareOutcome> {
   const request = { dataDir: copy.volume, dryRun, load: loadRestore };
   return await prepareRestore(request, new AbortController().signal);
+}
+
+async function deadPid(): Promise<number | undefined> {
+  const child = execFile('true');
+  await once(child, 'exit');
+  return child.pid;
 }
 
 interface Refusal {
@@ -153,6 +160,26 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     await prepare(copy);
     await onServer(copy, major, async (client) => client.query('CREATE TABLE after()'), 'kill');
     expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared' });
+  });
+
+  it('a run after the server was killed before it read the label keeps the label for the next start', async () => {
+    const copy = await fresh();
+    const pidFile = join(copy.pgdata, 'postmaster.pid');
+    const lines = (await readFile(pidFile, 'utf8')).split('\n');
+    await prepare(copy);
+    // As that server leaves it: it writes this file first.
+    lines[0] = String(await deadPid());
+    lines[2] = String(Math.floor(Date.now() / 1_000) + 5);
+    await writeFile(pidFile, lines.join('\n'));
+    const before = await fingerprintOf(copy.volume);
+    expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared' });
+    expect(await fingerprintOf(copy.volume)).toBe(before);
+    await rm(pidFile);
+    await onServer(copy, major, async (client, server) => {
+      expect(server.log).toContain('consistent recovery state reached');
+      const report = await verifyLedger(client, frozen.acked);
+      expect(report.checks.filter(({ ok }) => !ok)).toEqual([]);
+    });
   });
 
   it('a note warns about a signal file that changes how the server starts', async () => {

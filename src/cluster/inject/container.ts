@@ -25,9 +25,9 @@ const MARK = 'QUIESCE_RESTORE_MARK';
  * earlier in the list.
  */
 const RESTORE_ENV: readonly EnvVar[] = [
-  fieldOf('RESTORE_LABEL', `metadata.labels['${RESTORE_LABEL}']`),
-  fieldOf('RESTORE_ANNOTATION', `metadata.annotations['${RESTORE_ANNOTATION}']`),
-  { name: MARK, value: '$(RESTORE_LABEL),$(RESTORE_ANNOTATION)' },
+  fieldOf('VELERO_RESTORE_NAME', `metadata.labels['${RESTORE_LABEL}']`),
+  fieldOf('POD_RESTORE_NAME', `metadata.annotations['${RESTORE_ANNOTATION}']`),
+  { name: MARK, value: '$(VELERO_RESTORE_NAME),$(POD_RESTORE_NAME)' },
 ];
 
 function fieldOf(name: string, fieldPath: string): EnvVar {

@@ -385,10 +385,10 @@ describe('a restored pod', () => {
       const earlier = env.slice(0, at).filter(({ valueFrom }) => valueFrom?.['fieldRef']);
       const paths = earlier.map(({ name, valueFrom }) => [name, valueFrom?.['fieldRef']]);
       expect(Object.fromEntries(paths)).toEqual({
-        RESTORE_LABEL: { fieldPath: "metadata.labels['velero.io/restore-name']" },
-        RESTORE_ANNOTATION: { fieldPath: "metadata.annotations['quiesce.dev/restore-name']" },
+        VELERO_RESTORE_NAME: { fieldPath: "metadata.labels['velero.io/restore-name']" },
+        POD_RESTORE_NAME: { fieldPath: "metadata.annotations['quiesce.dev/restore-name']" },
       });
-      expect(env[at]?.value).toBe('$(RESTORE_LABEL),$(RESTORE_ANNOTATION)');
+      expect(env[at]?.value).toBe('$(VELERO_RESTORE_NAME),$(POD_RESTORE_NAME)');
     }
   });
 
