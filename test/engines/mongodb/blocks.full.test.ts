@@ -147,6 +147,32 @@ test('a changed byte at the very end of the last block is found', async () => {
   expect((await prepare(path)).code).toBe(0);
 });
 
+test('an older block of the same place and length is found, though its own checksum is right', async () => {
+  const path = await another();
+  const db = join(path, 'db');
+  const table = (await tablesOf(db)).find(({ name }) => name.startsWith('collection-'));
+  if (!table) throw new Error('there is no collection');
+  const file = await open(join(db, table.name));
+  const needed = await checkFrame(file, table);
+  await file.close();
+  const bytes = await readFile(join(db, table.name));
+  const twins = new Map<number, number>();
+  for (const { offset, size } of needed?.ranges ?? []) {
+    for (let at = offset; at < offset + size; at += bytes.readUInt32LE(at + 28)) {
+      const length = bytes.readUInt32LE(at + 28);
+      const twin = twins.get(length);
+      twins.set(length, at);
+      if (twin === undefined || at === needed?.root || twin === needed?.root) continue;
+      await overwrite(join(db, table.name), at, bytes.subarray(twin, twin + length));
+      const found = await prepare(path);
+      expect(found.code).toBe(7);
+      expect(found.stdout).toContain(`the block at ${at} is not the one that a page names`);
+      return;
+    }
+  }
+  throw new Error('no two blocks have the same length');
+});
+
 test('the deep check of a server that dies at a damaged block says so and verifies nothing', async () => {
   const path = await another();
   const db = join(path, 'db');

@@ -153,7 +153,7 @@ describe.each(['snapshot', 'files'])('a copy (%s)', (copyMethod) => {
     ['no turtle file', named('WiredTiger.turtle'), (file) => rm(file)],
     ['metadata of zeroes', named('WiredTiger.wt'), (file, n) => overwrite(file, 0, zeroes(n))],
     ['a storage.bson of zeroes', named('storage.bson'), (file, n) => overwrite(file, 0, zeroes(n))],
-    ['a hole in the journal', () => journalOf(db), (file) => overwrite(file, 256, zeroes(64))],
+    ['a hole in the journal', () => journalOf(db), (file) => overwrite(file, 128, zeroes(64))],
     ['a journal cut off', () => journalOf(db), (file) => truncate(file, 200)],
     ['no journal file', () => journalOf(db), (file) => rm(file)],
   ])('is refused with %s', async (_what, file, damage) => {

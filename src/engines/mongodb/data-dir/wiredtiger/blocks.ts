@@ -5,8 +5,10 @@ import type { Range } from './ranges.ts';
 import { Damage, type Window } from './window.ts';
 
 /** A header of the page (28 bytes), then one of the block (12 bytes); source: btmem.h, block.h. */
-const HEADER_BYTES = 40;
+export const HEADER_BYTES = 40;
 const GENERATION_AT = 8;
+const TYPE_AT = 24;
+const PAGE_FLAGS_AT = 25;
 const LENGTH_AT = 28;
 const CHECKSUM_AT = 32;
 const FLAGS_AT = 36;
@@ -35,8 +37,17 @@ export interface BlockRules {
   readonly newest: number | null;
 }
 
+/** The fields of a block's headers that tell what it is. */
+export function readHeader(block: Buffer): { type: number; flags: number; checksum: number } {
+  return {
+    type: block.readUInt8(TYPE_AT),
+    flags: block.readUInt8(PAGE_FLAGS_AT),
+    checksum: block.readUInt32LE(CHECKSUM_AT),
+  };
+}
+
 /**
- * Checks the block at an offset. @returns its length.
+ * Checks the block at an offset. @returns its bytes, until the next read of the window.
  *
  * @param room how many bytes it can have.
  * @throws Damage
@@ -46,7 +57,7 @@ export async function checkBlock(
   offset: number,
   room: number,
   { allocationSize, newest }: BlockRules,
-): Promise<number> {
+): Promise<Buffer> {
   const header = await window.read(offset, Math.min(HEADER_BYTES, room));
   const length = header.readUInt32LE(LENGTH_AT);
   if (length < allocationSize || length % allocationSize !== 0 || length > room) {
@@ -60,7 +71,7 @@ export async function checkBlock(
   if (newest !== null && block.readBigUInt64LE(GENERATION_AT) > BigInt(newest)) {
     throw new Damage(`the block at ${offset} was written after the lock`);
   }
-  return length;
+  return block;
 }
 
 /** Checks the block that an address in the metadata names. @throws Damage */
@@ -69,9 +80,8 @@ export async function checkAddressed(
   { offset, size, checksum }: BlockAddress,
   rules: BlockRules,
 ): Promise<void> {
-  const length = await checkBlock(window, offset, size, rules);
-  const found = (await window.read(offset, size)).readUInt32LE(CHECKSUM_AT);
-  if (length === size && found === checksum) return;
+  const block = await checkBlock(window, offset, size, rules);
+  if (block.length === size && readHeader(block).checksum === checksum) return;
   throw new Damage(`the block at ${offset} is not the one of the lock's checkpoint`);
 }
 

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { checkAddressed, checkBlock, checkDescriptor, readRanges } from './blocks.ts';
 import type { TableFile } from './metadata.ts';
+import { References } from './references.ts';
 import { type Range, sizeOf, subtract } from './ranges.ts';
 import { Damage, Window } from './window.ts';
 
@@ -9,6 +10,8 @@ export interface NeededBlocks {
   readonly ranges: readonly Range[];
   /** `null`: not known. */
   readonly newest: number | null;
+  /** The offset of the root; `undefined` where there is none. */
+  readonly root: number | undefined;
 }
 
 /**
@@ -28,7 +31,7 @@ export async function checkFrame(
   await checkDescriptor(window, allocationSize);
   const { size } = await file.stat();
   const last = checkpoints.at(-1);
-  if (last === undefined) return { ranges: [], newest: null };
+  if (last === undefined) return { ranges: [], newest: null, root: undefined };
   if (size < last.fileSize) throw new Damage(`it has ${size} of at least ${last.fileSize} bytes`);
   const newest = last.writeGeneration;
   const rules = { allocationSize, newest };
@@ -44,31 +47,37 @@ export async function checkFrame(
     throw error;
   }
   if (last.root) await checkAddressed(window, last.root, rules);
-  return { ranges, newest };
+  return { ranges, newest, root: last.root?.offset };
 }
 
 /**
- * Checks every block of the checkpoint: its length, its checksum, and that it was not written later. What
- * lies between the ranges is free, and no reader of the checkpoint looks at it.
+ * Checks every block of the checkpoint: its length, its checksum, that it was not written later, and that
+ * a page names it. What lies between the ranges is free, and no reader of the checkpoint looks at it.
  *
  * @param goOn called with the bytes of each block; `false` ends the check early.
  * @throws Damage
  */
 export async function checkBlocks(
   file: FileHandle,
-  { ranges, newest }: NeededBlocks,
+  { ranges, newest, root }: NeededBlocks,
   allocationSize: number,
   goOn: (bytes: number) => boolean,
 ): Promise<void> {
   const window = new Window(file);
+  const rules = { allocationSize, newest };
+  const references = new References();
   for (const { offset, size } of ranges.toSorted((a, b) => a.offset - b.offset)) {
     const end = offset + size;
     for (let at = offset; at < end;) {
-      const length = await checkBlock(window, at, end - at, { allocationSize, newest });
-      at += length;
-      if (!goOn(length)) return;
+      const block = await checkBlock(window, at, end - at, rules);
+      references.add(block, at);
+      at += block.length;
+      if (!goOn(block.length)) return;
     }
   }
+  const unnamed = references.unnamed(root, rules);
+  if (unnamed !== null)
+    throw new Damage(`the block at ${unnamed} is not the one that a page names`);
 }
 
 export function bytesOf({ ranges }: NeededBlocks): number {
