@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Engine, VerifyResult } from '../engines/engine.ts';
-import { QuiesceError, toQuiesceError } from '../errors.ts';
+import { type QuiesceError, toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../lib/durable-files.ts';
 import { pause, unlessAborted, withDeadline } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
