@@ -1,20 +1,25 @@
 import type { Logger } from 'pino';
 import type { Engine, VerifyResult } from '../engines/engine.ts';
-import { type QuiesceError, toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../lib/durable-files.ts';
-import { pause, unlessAborted, withDeadline } from '../lib/deadline.ts';
+import { unlessAborted, withDeadline } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import { judgeRestore, type RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
+import { untilAnswered, unverifiable } from './ask.ts';
 import { ContentCheck } from './content-check.ts';
 import { recordFor, RestoreRecords } from './record.ts';
 import { RestoreReport } from './report.ts';
-import { type Acknowledged, now, type RestoreView, withoutReceipt } from './view.ts';
+import {
+  type Acknowledged,
+  notChecked,
+  now,
+  type RestoreView,
+  withContent,
+  withoutReceipt,
+} from './view.ts';
 
 export type { Acknowledged, RestoreView } from './view.ts';
 
-const TRY_AGAIN_AFTER_MS = 1_000;
-const ANSWER_WITHIN_MS = 30_000;
 const LOOK_WITHIN_MS = 2_000;
 /** A hanging volume must not delay the stop for longer. */
 const STOP_WITHIN_MS = 5_000;
@@ -120,10 +125,8 @@ export class RestoreCheck {
   }
 
   #unchecked(id: string, message: string): RestoreView {
-    const mark = this.#deps.restoreMark || null;
-    const content = this.#deps.check === 'content' ? PENDING : null;
-    const level = { level: 'unproven', reason: 'unchecked' } as const;
-    return { id, mark, ...level, verified: null, checkedAt: null, message, content };
+    const { restoreMark, check } = this.#deps;
+    return notChecked(id, restoreMark || null, message, check === 'content');
   }
 
   /** The volume carries no copy's receipt: what was found out before still counts. */
@@ -152,10 +155,11 @@ export class RestoreCheck {
 
   async #askWhetherEmpty(view: RestoreView, mark: string): Promise<void> {
     const { engine, volume } = this.#deps;
-    const empty = await this.#untilAnswered(
+    const empty = await untilAnswered(
       (signal) => engine.isEmpty(signal),
       () => false,
       () => undefined,
+      this.#stop.signal,
     );
     if (empty === undefined || this.#report.view !== view) return;
     await this.#conclude(empty ? withoutReceipt(mark, volume.dataDir !== undefined, true) : view);
@@ -187,11 +191,11 @@ export class RestoreCheck {
 
   async #verify(receipt: Receipt): Promise<void> {
     const options = { deep: false, deepTimeoutMs: 0 };
-    const result = await this.#untilAnswered(
+    const result = await untilAnswered(
       (signal) => this.#deps.engine.verify(receipt, options, signal),
-      // The engine refused the receipt itself, so a retry would fail as well.
-      (error) => unverifiable(error.message),
+      unverifiable,
       (error) => this.#reportWaiting(receipt.id, error.message),
+      this.#stop.signal,
     );
     if (!result) return;
     const checkedAt = now();
@@ -208,26 +212,6 @@ export class RestoreCheck {
     await this.#checkContent(view);
   }
 
-  /** Asks until the server answers. `undefined`: the sidecar stops. */
-  async #untilAnswered<T>(
-    ask: (signal: AbortSignal) => Promise<T>,
-    refused: (error: QuiesceError) => T,
-    waiting: (error: QuiesceError) => void,
-  ): Promise<T | undefined> {
-    const stop = this.#stop.signal;
-    while (!stop.aborted) {
-      try {
-        return await ask(AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]));
-      } catch (error) {
-        const known = toQuiesceError(error);
-        if (!known.code.startsWith('ENGINE_')) return refused(known);
-        waiting(known);
-      }
-      await pause(TRY_AGAIN_AFTER_MS, stop).catch(() => undefined);
-    }
-    return undefined;
-  }
-
   /** Runs the deep check where it was asked for and has not ended yet: a restart repeats it. */
   async #checkContent(view: RestoreView): Promise<void> {
     const { check, volume } = this.#deps;
@@ -237,15 +221,10 @@ export class RestoreCheck {
     if (!receipt) {
       const message = `The receipt of ${view.id} is no longer on the volume.`;
       const content = { state: 'unchecked', checkedAt: now(), message } as const;
-      return await this.#conclude({ ...view, content });
+      return await this.#conclude(withContent(view, content));
     }
     this.#content.start(receipt, async (content) => {
-      const { state } = content;
-      if (this.#report.view?.id !== view.id) return;
-      const message = state === 'passed' ? `${view.message} The deep check passed.` : view.message;
-      const level = state === 'passed' ? 'content' : view.level;
-      const verified = state === 'failed' ? false : view.verified;
-      await this.#conclude({ ...view, level, verified, message, content });
+      if (this.#report.view?.id === view.id) await this.#conclude(withContent(view, content));
     });
   }
 
@@ -297,10 +276,4 @@ export class RestoreCheck {
       );
     }
   }
-}
-
-const PENDING = { state: 'pending', checkedAt: null, message: 'Not checked yet.' } as const;
-
-function unverifiable(message: string): VerifyResult {
-  return { verified: false, checks: [{ name: 'receipt', ok: false, unchecked: true, message }] };
 }
