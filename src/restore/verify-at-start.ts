@@ -6,12 +6,19 @@ import type { Receipt } from '../receipt/receipt.ts';
 import { judgeRestore, type RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { originOf, type RestoreMark } from '../receipt/restore-mark.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
+import { untilAnswered, unverifiable } from './ask.ts';
 import { ContentCheck } from './content-check.ts';
 import { Leftovers } from './leftovers.ts';
-import { untilAnswered } from './until-answered.ts';
 import { recordFor, RestoreRecords } from './record.ts';
 import { RestoreReport } from './report.ts';
-import { type Acknowledged, now, type RestoreView, withoutReceipt } from './view.ts';
+import {
+  type Acknowledged,
+  notChecked,
+  now,
+  type RestoreView,
+  withContent,
+  withoutReceipt,
+} from './view.ts';
 
 export type { Acknowledged, RestoreView } from './view.ts';
 
@@ -127,10 +134,8 @@ export class RestoreCheck {
   }
 
   #unchecked(id: string, message: string): RestoreView {
-    const mark = this.#deps.restoreMark || null;
-    const content = this.#deps.check === 'content' ? PENDING : null;
-    const level = { level: 'unproven', reason: 'unchecked' } as const;
-    return { id, mark, ...level, verified: null, checkedAt: null, message, content };
+    const { restoreMark, check } = this.#deps;
+    return notChecked(id, restoreMark || null, message, check === 'content');
   }
 
   /** The volume carries no copy's receipt: what was found out before still counts. */
@@ -160,11 +165,9 @@ export class RestoreCheck {
   async #askWhetherEmpty(view: RestoreView, mark: string): Promise<void> {
     const { engine, volume } = this.#deps;
     const empty = await untilAnswered(
-      {
-        ask: (signal) => engine.isEmpty(signal),
-        refused: () => false,
-        waiting: () => undefined,
-      },
+      (signal) => engine.isEmpty(signal),
+      () => false,
+      () => undefined,
       this.#stop.signal,
     );
     if (empty === undefined || this.#report.view !== view) return;
@@ -204,11 +207,9 @@ export class RestoreCheck {
   async #verify(receipt: Receipt): Promise<void> {
     const options = { deep: false, deepTimeoutMs: 0 };
     const result = await untilAnswered(
-      {
-        ask: (signal) => this.#deps.engine.verify(receipt, options, signal),
-        refused: (error) => unverifiable(error.message),
-        waiting: (error) => this.#reportWaiting(receipt.id, error.message),
-      },
+      (signal) => this.#deps.engine.verify(receipt, options, signal),
+      unverifiable,
+      (error) => this.#reportWaiting(receipt.id, error.message),
       this.#stop.signal,
     );
     if (!result) return;
@@ -235,15 +236,10 @@ export class RestoreCheck {
     if (!receipt) {
       const message = `The receipt of ${view.id} is no longer on the volume.`;
       const content = { state: 'unchecked', checkedAt: now(), message } as const;
-      return await this.#conclude({ ...view, content });
+      return await this.#conclude(withContent(view, content));
     }
     this.#content.start(receipt, async (content) => {
-      const { state } = content;
-      if (this.#report.view?.id !== view.id) return;
-      const message = state === 'passed' ? `${view.message} The deep check passed.` : view.message;
-      const level = state === 'passed' ? 'content' : view.level;
-      const verified = state === 'failed' ? false : view.verified;
-      await this.#conclude({ ...view, level, verified, message, content });
+      if (this.#report.view?.id === view.id) await this.#conclude(withContent(view, content));
     });
   }
 
@@ -277,10 +273,4 @@ export class RestoreCheck {
       );
     }
   }
-}
-
-const PENDING = { state: 'pending', checkedAt: null, message: 'Not checked yet.' } as const;
-
-function unverifiable(message: string): VerifyResult {
-  return { verified: false, checks: [{ name: 'receipt', ok: false, unchecked: true, message }] };
 }

@@ -58,6 +58,28 @@ export function needsAttention(view: RestoreView): boolean {
   return !reachesPosition(view) || content === 'failed' || content === 'unchecked';
 }
 
+const PENDING = { state: 'pending', checkedAt: null, message: 'Not checked yet.' } as const;
+
+/** The view of a copy with a receipt that nothing has checked yet. @param deep the content will be checked */
+export function notChecked(
+  id: string,
+  mark: string | null,
+  message: string,
+  deep: boolean,
+): RestoreView {
+  const level = { level: 'unproven', reason: 'unchecked' } as const;
+  const content = deep ? PENDING : null;
+  return { id, mark, ...level, verified: null, checkedAt: null, message, content };
+}
+
+/** The view of a restore at its position, with what the deep check found. */
+export function withContent(view: RestoreView, content: ContentView): RestoreView {
+  if (content.state === 'failed') return { ...view, verified: false, content };
+  if (content.state !== 'passed') return { ...view, content };
+  const message = `${view.message} The deep check passed.`;
+  return { ...view, level: 'content', message, content };
+}
+
 /** The views of a restored pod whose volume carries no receipt. */
 export function withoutReceipt(mark: string, mounted: boolean, empty: boolean): RestoreView {
   return {

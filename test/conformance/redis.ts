@@ -201,8 +201,8 @@ class RedisWorld implements World<RedisLedger> {
   async blank(name: string): Promise<Blank> {
     const dataDir = join(this.#options.dir, name);
     await mkdir(dataDir);
-    const { env, stop } = await this.restore(dataDir);
-    return { dataDir, env, stop };
+    const server = await this.restore(dataDir);
+    return { dataDir, env: server.env, stop: () => server.stop() };
   }
 
   async dispose(): Promise<void> {

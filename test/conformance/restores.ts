@@ -54,8 +54,9 @@ export function describeRestores<L extends Ledger>(shared: SharedRig<L>): void {
 
     it('of a database that came up empty is called empty', async () => {
       const rig = await shared.get();
-      const { dataDir, env, stop } = await rig.world.blank('blank');
-      onTestFinished(() => stop());
+      const server = await rig.world.blank('blank');
+      onTestFinished(() => server.stop());
+      const { dataDir, env } = server;
       const sidecar = await rig.sidecarFor(dataDir, { ...env, QUIESCE_RESTORE_MARK: 'restore-1' });
       await expectRestore(sidecar, { id: null, level: 'unproven', reason: 'empty' }, [0]);
       await sidecar.stop();

@@ -283,6 +283,23 @@ describe('on a real API server, the doctor', () => {
     );
   });
 
+  it('reports a restored pod whose sidecar was not asked, until it is', async () => {
+    const injected = inject(
+      postgresPod({ labels: { 'velero.io/restore-name': 'nightly-1' } }),
+      CONFIG,
+    );
+    if (injected.outcome !== 'injected') throw new Error('not injected');
+    const metadata = { ...injected.pod.metadata, name: 'restored' };
+    await plane.must('POST', PODS, { ...injected.pod, metadata });
+    const of = ({ findings }: Diagnosis) =>
+      findings.filter(({ object }) => object.name === 'restored').map(({ code }) => code);
+    expect(of(await diagnosis(granted))).toContain('RESTORE_NOT_ASKED');
+    expect((await doctor(granted)).code).toBe(7);
+    const asked = of(await diagnosis(granted, '--probe'));
+    expect(asked).toContain('PROBE_FAILED');
+    expect(asked).not.toContain('RESTORE_NOT_ASKED');
+  });
+
   it('reads all pages of a long list', async () => {
     const claim = (name: string, labels: Record<string, string> = {}) =>
       plane.must('POST', '/api/v1/namespaces/shop/persistentvolumeclaims', {

@@ -1,6 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { examine } from '../../../src/cluster/doctor/examine.ts';
 import { survey } from '../../../src/cluster/inventory/survey.ts';
 import { probe, restoredNotAsked } from '../../../src/cluster/doctor/probe.ts';
 import type { Finding } from '../../../src/cluster/doctor/rule.ts';
@@ -16,14 +17,17 @@ afterEach(async () => {
   for (const one of undo.splice(0).toReversed()) await one();
 });
 
-/** The facts of a running pod with a sidecar. */
-function facts(labels: Record<string, string> = {}) {
+/** A running pod with a sidecar. */
+function podWith(labels: Record<string, string>) {
   const result = inject(postgresPod({}), CONFIG);
   if (result.outcome !== 'injected') throw new Error('not injected');
   const own = { ...result.pod.metadata?.labels, ...labels };
   const metadata = { ...result.pod.metadata, labels: own, namespace: 'shop', uid: '1' };
-  const pod = { apiVersion: 'v1', kind: 'Pod', ...result.pod, metadata };
-  return survey(inventory([pod])).around.facts;
+  return { apiVersion: 'v1', kind: 'Pod', ...result.pod, metadata };
+}
+
+function facts(labels: Record<string, string> = {}) {
+  return survey(inventory([podWith(labels)])).around.facts;
 }
 
 /** Probes the sidecar with local processes instead of an exec in the pod. */
@@ -100,6 +104,9 @@ describe('the probe of a sidecar', () => {
           message: expect.stringMatching(/unproven \((?:empty|no-receipt)\): .*r-1/) as string,
         },
       ]);
+    const pod = inventory([podWith({})]);
+    const stateWith = (found: readonly Finding[]) => examine(pod, found).workloads[0]?.state;
+    expect([stateWith(await ask(sidecar)), stateWith([])]).toEqual(['half', 'protected']);
     expect(await sidecar.cli('status', '--acknowledge-restore')).toMatchObject({ code: 0 });
     expect(await ask(sidecar)).toEqual([]);
   });
