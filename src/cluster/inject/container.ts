@@ -63,11 +63,16 @@ export function buildAdditions(input: AdditionsInput): Additions {
   for (const { subPathExpr } of mounts) env.need(subPathExpr);
   const forMounts = env.needed;
   const sidecar = buildSidecar(input, { env, mounts, data, common });
+  const { restoreScan } = input.settings;
+  const initEnv = [
+    ...(restoreScan === undefined ? [] : [{ name: 'QUIESCE_RESTORE_SCAN', value: restoreScan }]),
+    ...forMounts,
+  ];
   const prepareRestore = data && {
     name: INIT_CONTAINER,
     ...common.image,
     args: ['prepare-restore', '--data', data.path],
-    ...(forMounts.length > 0 ? { env: forMounts } : {}),
+    ...(initEnv.length > 0 ? { env: initEnv } : {}),
     ...common.rest,
   };
   return { sidecar, prepareRestore, data, mounts };
