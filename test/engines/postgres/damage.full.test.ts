@@ -338,8 +338,11 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'replication origins damaged',
       /replorigin_checkpoint is damaged/,
-      (copy) =>
-        writeFile(join(copy.pgdata, 'pg_logical/replorigin_checkpoint'), Buffer.alloc(40, 7)),
+      async (copy) => {
+        const path = join(copy.pgdata, 'pg_logical/replorigin_checkpoint');
+        await rm(path, { force: true });
+        await writeFile(path, Buffer.alloc(40, 7));
+      },
     ],
   ];
   it.each(refused)('is refused: %s', async (_name, sentence, damage) => {

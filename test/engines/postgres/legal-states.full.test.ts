@@ -136,13 +136,15 @@ describe.each([13, 17])('every state of PostgreSQL %i under a varied load', (maj
       max_wal_size: '3GB',
       autovacuum_naptime: '1s',
     });
+    // A server on a copy needs it to recover them.
+    await source.admin.query(`ALTER SYSTEM SET max_prepared_transactions = '10'`);
   });
   afterAll(async () => {
     await source.stop();
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('is accepted, and so are those after crashes', async () => {
+  it('is accepted, and so are those after crashes', { timeout: 900_000 }, async () => {
     const seed = Math.floor(Math.random() * 1e9);
     const random = randomOf(seed);
     for (let trial = 0; trial < TRIALS; trial += 1) {
