@@ -84,6 +84,8 @@ const STEPS: readonly ((t: string, n: number) => readonly string[])[] = [
   (t) => [`DROP DATABASE IF EXISTS d${t}`, `CREATE DATABASE d${t}`],
   (t) => [`DROP DATABASE IF EXISTS d${t}`],
   () => ['CHECKPOINT'],
+  (t) => [`CREATE INDEX CONCURRENTLY ON ${t}((1 / (a - 7)))`],
+  (t) => [`CREATE INDEX CONCURRENTLY ON ${t}(pad)`],
   (t, n) => ['BEGIN', FILL(t, n % 50), `PREPARE TRANSACTION '${t}'`, `COMMIT PREPARED '${t}'`],
   (t) => [`SELECT count(*), sum(length(pad)) FROM ${t}`],
   (t) => [`ALTER TABLE ${t} ALTER COLUMN a TYPE bigint`, `CLUSTER ${t} USING ${t}_a_idx`],
