@@ -86,6 +86,11 @@ export function buildAdditions(input: AdditionsInput): Additions {
   for (const { subPathExpr } of mounts) env.need(subPathExpr);
   const forMounts = env.needed;
   const sidecar = buildSidecar(input, { env, mounts, data, common });
+  const { restoreScan } = input.settings;
+  const initEnv = [
+    ...(restoreScan === undefined ? [] : [{ name: 'QUIESCE_RESTORE_SCAN', value: restoreScan }]),
+    ...forMounts,
+  ];
   const prepareRestore = data && {
     name: INIT_CONTAINER,
     ...common.image,
@@ -97,7 +102,7 @@ export function buildAdditions(input: AdditionsInput): Additions {
       `$(${MARK})`,
       ...(settings.restoreRequiresReceipt ? ['--require-receipt'] : []),
     ],
-    env: [...RESTORE_ENV, ...forMounts],
+    env: [...RESTORE_ENV, ...initEnv],
     ...common.rest,
   };
   return { sidecar, prepareRestore, data, mounts };

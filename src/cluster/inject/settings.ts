@@ -1,6 +1,6 @@
 import type { FieldIssue } from '../objects/names.ts';
-import { LONGEST_MS } from '../../defaults.ts';
-import { parseDuration } from '../../lib/duration.ts';
+import { LONGEST_MS, SCAN_FULL } from '../../defaults.ts';
+import { durationProblem, parseDuration } from '../../lib/duration.ts';
 import { COPY_METHODS, type CopyMethod } from '../../receipt/receipt.ts';
 import { RESTORE_CHECKS, type RestoreCheckLevel } from '../../receipt/restore-level.ts';
 import { ENGINE_NAMES, type EngineName, isEngine } from '../../engines/names.ts';
@@ -19,6 +19,8 @@ export interface PodSettings {
   readonly restoreCheck: RestoreCheckLevel | undefined;
   readonly restoreRequiresReceipt: boolean;
   readonly restoreName: string | undefined;
+  /** As given: a duration, or `full`. */
+  readonly restoreScan: string | undefined;
 }
 
 type Annotations = Readonly<Record<string, string>>;
@@ -64,6 +66,7 @@ export function readSettings(annotations: Annotations): ReadSettings {
       /^[A-Za-z0-9]([-A-Za-z0-9._]{0,126}[A-Za-z0-9])?$/,
       { must: 'must be a name of at most 128 letters, digits, -, . and _' },
     ),
+    restoreScan: reader.scan(),
   };
   const unknown = unknownAnnotations(Object.keys(annotations));
   const unknownIssues = (concerns: boolean): FieldIssue[] =>
@@ -118,6 +121,14 @@ class AnnotationReader {
       this.issue(name, `must be one of ${values.join(', ')}`);
     }
     return found;
+  }
+
+  scan(): string | undefined {
+    const value = this.text(ANNOTATIONS.restoreScan);
+    const problem = value === undefined || value === SCAN_FULL ? undefined : durationProblem(value);
+    if (problem === undefined) return value;
+    this.issue(ANNOTATIONS.restoreScan, `${problem}, or ${SCAN_FULL}`);
+    return undefined;
   }
 
   duration(name: string, shortest: number): number | undefined {

@@ -24,6 +24,8 @@ export const ANNOTATIONS = {
   restoreRequiresReceipt: `${PREFIX}restore-requires-receipt`,
   /** The restore that brought the volume back, where Velero's label does not name it. */
   restoreName: `${PREFIX}restore-name`,
+  /** QUIESCE_RESTORE_SCAN of the init container. */
+  restoreScan: `${PREFIX}restore-scan`,
   /** Written by injection only: a JSON object with every annotation it wrote, and its value. */
   written: `${PREFIX}written`,
 } as const;

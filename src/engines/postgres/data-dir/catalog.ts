@@ -30,7 +30,7 @@ export interface LiveRelation {
   /** Object id of its access method; 0 for a sequence. */
   readonly access: number;
   readonly permanent: boolean;
-  /** Of an index: the table. */
+  /** Of an index that is complete and maintained: the table. */
   readonly indexed: RelationKey | null;
 }
 
@@ -49,9 +49,11 @@ export interface CatalogSource {
 export async function readDatabases(source: CatalogSource, file: number): Promise<LiveDatabase[]> {
   const found = new Map<number, LiveDatabase>();
   // 15 made the columns before it shorter (pg_database.h).
-  const spaceAt = source.major >= 15 ? 92 : 224;
+  const [limitAt, spaceAt] = source.major >= 15 ? [80, 92] : [208, 224];
   await forEachRow(source, relationKey(GLOBAL_SPACE, 0, file), (bytes, row) => {
     if (row.end < row.data + spaceAt + 4) return;
+    // Its drop was interrupted, and some of its files are gone (DATCONNLIMIT_INVALID_DB).
+    if (bytes.readInt32LE(row.data + limitAt) === -2) return;
     const oid = bytes.readUInt32LE(row.data);
     const name = readName(bytes, row.data + 4);
     found.set(oid, { oid, name, space: bytes.readUInt32LE(row.data + spaceAt) });
@@ -74,8 +76,12 @@ export async function readRelations(
   const tables = new Map(found.map(({ oid, key }) => [oid, key]));
   const indexed = new Map<number, RelationKey>();
   const indexes = found.find(({ oid }) => oid === PG_INDEX);
+  // 15 has one more column before it (pg_index.h). One that is not valid may be empty, or point at
+  // rows that are long gone.
+  const validAt = source.major >= 15 ? 18 : 17;
   await forEachRow(source, indexes?.key ?? '', (bytes, { data, end }) => {
-    const table = end >= data + 8 ? tables.get(bytes.readUInt32LE(data + 4)) : undefined;
+    if (end <= data + validAt || bytes[data + validAt] !== 1) return;
+    const table = tables.get(bytes.readUInt32LE(data + 4));
     if (table !== undefined) indexed.set(bytes.readUInt32LE(data), table);
   });
   return found.map((one) => ({ ...one, indexed: indexed.get(one.oid) ?? null }));

@@ -23,6 +23,7 @@ export class RecoveryWindow {
   readonly #needed = new Map<RelationKey, number>();
   /** Created, cut or dropped in the window: nothing is known about their size. */
   readonly #changed = new Set<RelationKey>();
+  readonly #created = new Set<RelationKey>();
   readonly #changedDatabases = new Set<number>();
   readonly #prepared = new Set<number>();
   #oldestCommit: number | null = null;
@@ -58,6 +59,11 @@ export class RecoveryWindow {
   judges(relation: RelationKey): boolean {
     if (this.#unread || this.#changed.has(relation)) return false;
     return !this.#changedDatabases.has(Number(relation.split('/')[1]));
+  }
+
+  /** Whether the file of a relation was made in the window. */
+  created(relation: RelationKey): boolean {
+    return this.#created.has(relation);
   }
 
   /** Whether a transaction that committed did so before the window. */
@@ -110,8 +116,11 @@ export class RecoveryWindow {
     const data = format.mainData(head);
     if (data === undefined) return;
     const kind = info & 0xf0;
-    if (kind === format.SMGR_CREATE) this.#changed.add(readRelation(data, 0));
-    if (kind === format.SMGR_TRUNCATE) this.#changed.add(readRelation(data, 4));
+    const created = kind === format.SMGR_CREATE;
+    if (!created && kind !== format.SMGR_TRUNCATE) return;
+    const relation = readRelation(data, created ? 0 : 4);
+    this.#changed.add(relation);
+    if (created) this.#created.add(relation);
   }
 
   #seeDatabase({ head }: WalRecord): void {

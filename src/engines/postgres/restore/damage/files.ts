@@ -22,8 +22,8 @@ export interface FileShape {
 /** Access methods of PostgreSQL itself: each writes the first page when it makes an index. */
 const INDEXES: ReadonlySet<number> = new Set([403, 405, 783, 2742, 3580, 4000]);
 
-export function startsWithPage({ kind, access }: LiveRelation): boolean {
-  return kind === 'S' || (kind === 'i' && INDEXES.has(access));
+export function startsWithPage({ kind, access, indexed }: LiveRelation): boolean {
+  return kind === 'S' || (kind === 'i' && indexed !== null && INDEXES.has(access));
 }
 
 /**

@@ -55,7 +55,7 @@ export async function inspectCopy(
   const wrong =
     (await findBrokenStateFile(pgdata, (xid) => window.wasPrepared(xid))) ??
     (await findBrokenLog(pgdata, control, window, status));
-  const { relations, broken } = await readCatalogs(
+  const { relations, certain, broken } = await readCatalogs(
     { pgdata, major, blockSize, files, status },
     shape,
     signal,
@@ -64,6 +64,7 @@ export async function inspectCopy(
     ...request,
     blockSize,
     relations,
+    certain,
     status,
     checksums: control.dataChecksums,
     oldestXid: oldestKept(control, window),

@@ -26,6 +26,7 @@ export interface JudgeFacts {
   readonly checksums: boolean;
   readonly window: RecoveryWindow;
   readonly relations: KnownRelations;
+  readonly certain: ReadonlySet<RelationKey>;
   readonly status: TransactionStatus;
   /** Older transactions have no status any more. */
   readonly oldestXid: number;
@@ -37,8 +38,10 @@ export interface JudgeFacts {
  * Judges pages one by one, and keeps what several of them say together.
  *
  * PostgreSQL writes WAL before the data it describes (documentation, chapter "Write-Ahead
- * Logging"), so an atomic copy never has a page that is newer than its WAL. A page that recovery
- * does not change was complete on disk when WAL began.
+ * Logging"), so an atomic copy never has a page that is newer than its WAL. Only a new relation may:
+ * the makers of an index, or of a rewritten table, write its pages past the buffers, and nobody sees
+ * it before its commit, which waits for its WAL. A page that recovery does not change was complete
+ * on disk when WAL began.
  */
 export class PageJudge {
   readonly #facts: JudgeFacts;
@@ -62,6 +65,7 @@ export class PageJudge {
     const { bytes, at, file, block } = page;
     const lsn = pageLsn(bytes, at);
     if (lsn > this.#facts.walEnd) {
+      if (!this.#facts.certain.has(file.relation)) return;
       this.pagesAhead += 1;
       if (lsn > (this.worst?.lsn ?? 0)) this.worst = { file: file.path, block, lsn };
       return;

@@ -19,6 +19,8 @@ export type KnownRelations = ReadonlyMap<RelationKey, LiveRelation>;
 
 export interface Catalogs {
   readonly relations: KnownRelations;
+  /** Those that existed when WAL began, also where WAL changes their size or drops them. */
+  readonly certain: ReadonlySet<RelationKey>;
   /** What is wrong with the files of one of them, or `null`. */
   readonly broken: string | null;
 }
@@ -33,9 +35,12 @@ export async function readCatalogs(
   shape: FileShape,
   signal: AbortSignal,
 ): Promise<Catalogs> {
-  const relations = new Map<RelationKey, LiveRelation>();
+  const found = {
+    relations: new Map<RelationKey, LiveRelation>(),
+    certain: new Set<RelationKey>(),
+  };
   const global = await readRelationMap(source.pgdata, 'global', source.major);
-  if (typeof global === 'string') return { relations, broken: global };
+  if (typeof global === 'string') return { ...found, broken: global };
   let broken: string | null = null;
   const databaseFile = global.get(PG_DATABASE) ?? 0;
   const key = relationKey(GLOBAL_SPACE, 0, databaseFile);
@@ -45,9 +50,9 @@ export async function readCatalogs(
   for (const database of await readDatabases(source, databaseFile)) {
     signal.throwIfAborted();
     if (!shape.window.judges(relationKey(database.space, database.oid, 0))) continue;
-    broken ??= await readDatabase(source, shape, database, global, relations);
+    broken = (await readDatabase(source, shape, database, global, found)) ?? broken;
   }
-  return { relations, broken };
+  return { ...found, broken };
 }
 
 async function readDatabase(
@@ -55,7 +60,10 @@ async function readDatabase(
   shape: FileShape,
   database: LiveDatabase,
   global: ReadonlyMap<number, number>,
-  into: Map<RelationKey, LiveRelation>,
+  into: {
+    readonly relations: Map<RelationKey, LiveRelation>;
+    readonly certain: Set<RelationKey>;
+  },
 ): Promise<string | null> {
   const { pgdata, major, files, blockSize } = source;
   const what = `database ${database.name} (${database.oid})`;
@@ -73,15 +81,16 @@ async function readDatabase(
   if ((files.get(classes)?.forks.get(MAIN_FORK)?.[0]?.size ?? 0) < blockSize) {
     return `${folder}/${own.get(PG_CLASS)}, the catalog pg_class of ${what}, is missing or empty`;
   }
+  let broken: string | null = null;
   for (const relation of await readRelations(source, database, { own, global })) {
     const { key } = relation;
-    if (!relation.permanent || !shape.window.judges(key) || into.has(key)) continue;
-    into.set(key, relation);
+    if (!shape.window.created(key)) into.certain.add(key);
+    if (!relation.permanent || !shape.window.judges(key) || into.relations.has(key)) continue;
+    into.relations.set(key, relation);
     const path = await pathOf(pgdata, major, key);
-    const broken = await findBrokenFiles(shape, relation, path, files.get(key));
-    if (broken !== null) return broken;
+    broken ??= await findBrokenFiles(shape, relation, path, files.get(key));
   }
-  return null;
+  return broken;
 }
 
 async function pathOf(pgdata: string, major: number, key: RelationKey): Promise<string> {

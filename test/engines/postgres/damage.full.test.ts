@@ -9,19 +9,42 @@ import {
   atomicCopy,
   clone,
   type Copy,
+  copyAt,
   freezeBySql,
-  overwrite,
+  overwrite as overwriteIn,
   type Source,
   startSource,
 } from '../../support/copies.ts';
 import { makeTempDir } from '../../support/temp-dir.ts';
 
+const run = promisify(execFile);
+
 const BLOCK = 8192;
 const GIB = 2 ** 30;
+
+async function touch({ volume }: Copy, time: string): Promise<void> {
+  await run('find', [volume, '-exec', 'touch', '-h', '-d', time, '{}', '+']);
+}
 
 async function prepare(copy: Copy): Promise<PrepareOutcome> {
   const request = { dataDir: copy.volume, dryRun: true, load: loadRestore };
   return await prepareRestore(request, new AbortController().signal);
+}
+
+/** The copies share their files, so one that is to change gets a file of its own first. */
+async function own(path: string): Promise<string> {
+  const before = await readFile(path);
+  await rm(path);
+  await writeFile(path, before);
+  return path;
+}
+
+async function cut(path: string, bytes: number): Promise<void> {
+  await truncate(await own(path), bytes);
+}
+
+async function overwrite(path: string, at: number, bytes: Buffer): Promise<void> {
+  await overwriteIn(await own(path), at, bytes);
 }
 
 /** Makes blocks of a file zero. */
@@ -35,7 +58,7 @@ async function flip(path: string, at: number): Promise<void> {
 }
 
 async function grow(path: string, bytes: number): Promise<void> {
-  await truncate(path, (await stat(path)).size + bytes);
+  await cut(path, (await stat(path)).size + bytes);
 }
 
 const TABLES = `
@@ -68,7 +91,9 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
 
   const fresh = async (): Promise<Copy> => {
     clones += 1;
-    return await clone(frozen.volume, join(dir, `c${clones}`));
+    const volume = join(dir, `c${clones}`);
+    await run('cp', ['-al', frozen.volume, volume]);
+    return copyAt(volume);
   };
   const fileOf = (copy: Copy, relation: string): string =>
     join(copy.pgdata, paths.get(relation) ?? '');
@@ -81,8 +106,9 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
         ({ message, notes }) => `prepared: ${[message, ...notes].join(' ')}`,
         ({ code, message }: { code: string; message: string }) => `${code}: ${message}`,
       );
+    await touch(copy, 'now');
     const first = await say();
-    await promisify(execFile)('find', [copy.volume, '-exec', 'touch', '-h', '-d', '@0', '{}', '+']);
+    await touch(copy, '@0');
     expect(await say(), 'with all times at 0').toBe(first);
     await rm(copy.volume, { recursive: true });
     return first;
@@ -150,8 +176,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'its last page missing',
       /has \d+ blocks, but its visibility map/,
-      async (copy) =>
-        truncate(fileOf(copy, 'seen'), (await stat(fileOf(copy, 'seen'))).size - BLOCK),
+      async (copy) => cut(fileOf(copy, 'seen'), (await stat(fileOf(copy, 'seen'))).size - BLOCK),
     ],
     [
       'zeros in a table with an index',
@@ -161,7 +186,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'a table with an index, cut',
       /has 200 blocks, but an index points at block 200/,
-      (copy) => truncate(fileOf(copy, 'indexed'), 200 * BLOCK),
+      (copy) => cut(fileOf(copy, 'indexed'), 200 * BLOCK),
     ],
     [
       'zeros in a table with neither',
@@ -181,7 +206,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'an index, cut',
       /has 12 blocks, but an index points at block/,
-      (copy) => truncate(fileOf(copy, 'indexed_pkey'), 12 * BLOCK),
+      (copy) => cut(fileOf(copy, 'indexed_pkey'), 12 * BLOCK),
     ],
     [
       'the first page of an index of zeros',
@@ -191,18 +216,17 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'an empty index',
       /the file of index indexed_pkey \(\d+\), is empty/,
-      (copy) => truncate(fileOf(copy, 'indexed_pkey'), 0),
+      (copy) => cut(fileOf(copy, 'indexed_pkey'), 0),
     ],
     [
       'an empty sequence',
       /sequence numbers \(\d+\), is empty/,
-      (copy) => truncate(fileOf(copy, 'numbers'), 0),
+      (copy) => cut(fileOf(copy, 'numbers'), 0),
     ],
     [
       'a table cut within a page',
       /ends within block \d+, of which 8092 of 8192 bytes/,
-      async (copy) =>
-        truncate(fileOf(copy, 'plain'), (await stat(fileOf(copy, 'plain'))).size - 100),
+      async (copy) => cut(fileOf(copy, 'plain'), (await stat(fileOf(copy, 'plain'))).size - 100),
     ],
     [
       'half a page of zeros',
@@ -235,7 +259,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
       async (copy) => {
         const file = fileOf(copy, 'plain');
         await copyFile(file, `${file}.2`);
-        await truncate(file, GIB);
+        await cut(file, GIB);
       },
     ],
     [
@@ -246,7 +270,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'a table shorter than WAL needs it',
       /has 100 blocks, but WAL changes block \d+/,
-      (copy) => truncate(fileOf(copy, 'late'), 100 * BLOCK),
+      (copy) => cut(fileOf(copy, 'late'), 100 * BLOCK),
     ],
     [
       'pg_xact of zeros',
@@ -261,7 +285,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'pg_xact/0000 cut',
       /pg_xact\/0000 is cut short/,
-      (copy) => truncate(join(copy.pgdata, 'pg_xact/0000'), 4096),
+      (copy) => cut(join(copy.pgdata, 'pg_xact/0000'), 4096),
     ],
     [
       'pg_xact/0000 missing',
@@ -271,7 +295,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'multixacts cut',
       /pg_multixact\/offsets\/0000 is cut short/,
-      (copy) => truncate(join(copy.pgdata, 'pg_multixact/offsets/0000'), 100),
+      (copy) => cut(join(copy.pgdata, 'pg_multixact/offsets/0000'), 100),
     ],
     [
       'members of multixacts missing',
@@ -286,7 +310,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'the map of a database cut',
       /pg_filenode\.map is cut short/,
-      async (copy) => truncate(join(copy.pgdata, await databaseOf(paths), 'pg_filenode.map'), 300),
+      async (copy) => cut(join(copy.pgdata, await databaseOf(paths), 'pg_filenode.map'), 300),
     ],
     [
       'the PG_VERSION of a database missing',
@@ -296,7 +320,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     [
       'a catalog emptied',
       /the catalog pg_class of database postgres/,
-      (copy) => truncate(fileOf(copy, 'pg_class'), 0),
+      (copy) => cut(fileOf(copy, 'pg_class'), 0),
     ],
     [
       'a replication slot damaged',
@@ -308,14 +332,17 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
       /a prepared transaction, is cut short/,
       async (copy) => {
         const [name = ''] = await readdir(join(copy.pgdata, 'pg_twophase'));
-        await truncate(join(copy.pgdata, 'pg_twophase', name), 60);
+        await cut(join(copy.pgdata, 'pg_twophase', name), 60);
       },
     ],
     [
       'replication origins damaged',
       /replorigin_checkpoint is damaged/,
-      (copy) =>
-        writeFile(join(copy.pgdata, 'pg_logical/replorigin_checkpoint'), Buffer.alloc(40, 7)),
+      async (copy) => {
+        const path = join(copy.pgdata, 'pg_logical/replorigin_checkpoint');
+        await rm(path, { force: true });
+        await writeFile(path, Buffer.alloc(40, 7));
+      },
     ],
   ];
   it.each(refused)('is refused: %s', async (_name, sentence, damage) => {
@@ -325,7 +352,7 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
   });
 
   const legal: [string, RegExp, (copy: Copy) => Promise<unknown>][] = [
-    ['nothing', /none of (\d+) of \1 pages is ahead of it or damaged\.$/, async () => undefined],
+    ['nothing', /none of (\d+) of \1 pages is ahead of it or damaged\./, async () => undefined],
     [
       'zero pages at the end of a table and of an index, as a crash leaves them',
       /7 pages are zero: a server leaves such pages/,
@@ -336,31 +363,31 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     ],
     [
       'part of a zero page at the end, as a full disk leaves it',
-      /damaged\.$/,
+      /damaged\./,
       (copy) => grow(fileOf(copy, 'plain'), 4096),
     ],
     [
       'an empty segment, as a cut table leaves it',
-      /damaged\.$/,
+      /damaged\./,
       (copy) => writeFile(`${fileOf(copy, 'plain')}.1`, ''),
     ],
-    ['no visibility map', /damaged\.$/, (copy) => rm(`${fileOf(copy, 'seen')}_vm`)],
-    ['a visibility map of zeros', /damaged\.$/, (copy) => zero(`${fileOf(copy, 'seen')}_vm`, 0, 1)],
-    ['no free space map', /damaged\.$/, (copy) => rm(`${fileOf(copy, 'plain')}_fsm`)],
+    ['no visibility map', /damaged\./, (copy) => rm(`${fileOf(copy, 'seen')}_vm`)],
+    ['a visibility map of zeros', /damaged\./, (copy) => zero(`${fileOf(copy, 'seen')}_vm`, 0, 1)],
+    ['no free space map', /damaged\./, (copy) => rm(`${fileOf(copy, 'plain')}_fsm`)],
     [
       'a damaged unlogged table',
-      /damaged\.$/,
+      /damaged\./,
       (copy) => overwrite(fileOf(copy, 'forgotten'), 0, Buffer.alloc(2 * BLOCK, 0x77)),
     ],
     [
       'files that no catalog names',
-      /damaged\.$/,
+      /damaged\./,
       (copy) =>
         writeFile(join(copy.pgdata, 'base/1/999999'), Buffer.alloc(BLOCK, 0x11).fill(0, 0, 8)),
     ],
     [
       'a slot that was being dropped',
-      /damaged\.$/,
+      /damaged\./,
       (copy) =>
         clone(join(copy.pgdata, 'pg_replslot/kept'), join(copy.pgdata, 'pg_replslot/gone.tmp')),
     ],
