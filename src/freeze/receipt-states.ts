@@ -38,6 +38,8 @@ export interface HeldFacts {
   readonly prepareMs: number;
   readonly freezeMs: number;
   readonly evidence: Receipt['evidence'];
+  /** In addition to those of the hold. */
+  readonly notes: readonly string[];
 }
 
 /** The receipt once the hold is in place. */
@@ -60,7 +62,7 @@ export function heldReceipt(blank: Receipt, hold: Hold, facts: HeldFacts): Recei
     evidence: facts.evidence,
     verdict: 'held',
     reasons: [...hold.reasons],
-    notes: [...hold.notes],
+    notes: [...hold.notes, ...facts.notes],
   };
 }
 

@@ -1,12 +1,13 @@
 import type { QuiesceError } from '../errors.ts';
 
 /** Fields that an answer may have next to `error`. */
-const COMPANIONS = ['receipt', 'checks'] as const;
+const COMPANIONS = ['receipt', 'checks', 'differences'] as const;
 
 export interface ErrorAnswer {
   readonly error: ReturnType<QuiesceError['toBody']>;
   readonly receipt?: unknown;
   readonly checks?: unknown;
+  readonly differences?: unknown;
 }
 
 export function errorBody(error: QuiesceError): ErrorAnswer {

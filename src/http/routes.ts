@@ -37,7 +37,7 @@ function addViewRoutes(app: App, control: Control): void {
         response: { 200: schemas.statusAnswer },
       },
     },
-    () => control.status(),
+    () => control.status() as schemas.StatusAnswer,
   );
   app.get(
     '/v1/metadata',
@@ -120,17 +120,18 @@ function addVerifyRoute(app: App, control: Control): void {
         timeout === undefined ? DEEP_TIMEOUT_MS : millis(timeout, 'deepTimeout');
       const limit = VERIFY_TIMEOUT_MS + (deep ? deepTimeoutMs : 0);
       const gone = callerGone(request, reply);
-      const { verified, checks } = await withTimeLimit(gone, limit, (signal) =>
+      const { verified, checks, differences } = await withTimeLimit(gone, limit, (signal) =>
         control.verify(receipt, { deep, deepTimeoutMs }, signal),
       );
       if (!verified || checks.some(({ ok }) => !ok)) {
         throw new QuiesceError(
           'NOT_VERIFIED',
           'The database was not proven to contain what the receipt promises.',
-          { details: { checks } },
+          { details: { checks, differences } },
         );
       }
-      return { verified: true as const, checks: [...checks] as schemas.Checks };
+      const more = differences === undefined ? {} : { differences };
+      return { verified: true, checks: [...checks], ...more } as schemas.Verified;
     },
   );
 }

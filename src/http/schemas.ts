@@ -108,6 +108,20 @@ const checkSchema = z.object({
   message: z.string(),
 });
 
+const differences = z
+  .array(
+    z.object({
+      kind: z.string(),
+      what: z.string().describe('which one: its name, and its database where it has one'),
+      was: jsonValue,
+      is: jsonValue.describe('null: this server lacks it'),
+      fix: z.string().optional().describe('what it means or what mends it'),
+    }),
+  )
+  .nullable()
+  .optional()
+  .describe('in what the server differs from the one that was copied; null: not known');
+
 export const errorAnswer = z
   .object({
     error: errorSchema,
@@ -115,14 +129,16 @@ export const errorAnswer = z
       .optional()
       .describe('the final receipt of a thaw that is not consistent'),
     checks: z.array(checkSchema).optional().describe('the checks of a failed verification'),
+    differences,
   })
   .meta({ id: 'Error', description: 'Every answer that is not a success.' });
 
 export const verifyAnswer = z
-  .object({ verified: z.literal(true), checks: z.array(checkSchema) })
+  .object({ verified: z.literal(true), checks: z.array(checkSchema), differences })
   .meta({ id: 'Verified', description: 'Every check passed.' });
 
-export type Checks = z.infer<typeof verifyAnswer>['checks'];
+export type Verified = z.infer<typeof verifyAnswer>;
+export type Checks = Verified['checks'];
 
 export const metadataAnswer = z.record(z.string(), jsonValue).meta({
   id: 'Metadata',
@@ -139,6 +155,8 @@ export const receiptsAnswer = z
       .describe('the receipt of the copy that the volume was last restored from'),
   })
   .meta({ id: 'Receipts', description: 'The last receipts, newest first, at most ten.' });
+
+export type StatusAnswer = z.infer<typeof statusAnswer>;
 
 const instant = z.string().describe('ISO 8601, UTC');
 
@@ -174,6 +192,7 @@ export const statusAnswer = z
         verified: z.boolean().nullable(),
         checkedAt: instant.nullable(),
         message: z.string(),
+        differences,
       })
       .nullable()
       .describe('the verification of a restored copy that the sidecar found when it started'),

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chown, readdir } from 'node:fs/promises';
+import { chown, readdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { QuiesceError } from '../errors.ts';
@@ -19,6 +19,13 @@ import { readRegular } from '../lib/regular-file.ts';
 import { withDeadline } from '../lib/deadline.ts';
 import { SerialQueue } from '../lib/serial-queue.ts';
 import { RetryLater } from '../lib/retry-later.ts';
+import {
+  LARGEST_METADATA,
+  METADATA_FILE,
+  METADATA_MODE,
+  type MetadataDocument,
+  parseMetadata,
+} from './metadata-document.ts';
 import { type Breach, type Receipt, receiptSchema } from './receipt.ts';
 
 /** The folder on the data volume that is part of every copy. */
@@ -30,6 +37,8 @@ export const RESTORED_PREFIX = 'restored-';
 export const CLAIM_FILE = 'claim';
 /** Larger than most receipts without sampled keys. */
 const ROOM_BYTES = 8_192;
+/** What the metadata must leave free on the volume: nothing that a restore needs may fail for it. */
+const LEFT_FREE_BYTES = 16 << 20;
 /** How long a release waits for the volume: one that hangs may never answer. */
 const ANSWER_WITHIN_MS = 5_000;
 /** How long a thaw waits to read the files of its freeze. */
@@ -83,6 +92,45 @@ export class ReceiptVolume {
         this.#failure = describeErrno(error);
       }
     });
+  }
+
+  /**
+   * Writes the metadata beside the receipt, readable by the owner of the data only. Rejects with the
+   * system's error. Unlike `keep`, a failure takes nothing from what the receipt promises.
+   */
+  async keepMetadata(text: string): Promise<void> {
+    if (this.dataDir === undefined) return;
+    await this.#queue.run(async () => {
+      await this.#finishRemoval();
+      await this.#folder();
+      const { bavail, bsize } = await statfs(this.#path(''));
+      if (bavail * bsize < text.length + LEFT_FREE_BYTES) {
+        throw Object.assign(new Error('too little space is free'), { code: 'ENOSPC' });
+      }
+      await this.#write(METADATA_FILE, text, METADATA_MODE);
+      this.#digests.set(METADATA_FILE, digestOf(text));
+    });
+  }
+
+  /** The metadata that the copy of this freeze carried, also after its verification; `null`: none. */
+  async metadataOf(id: string): Promise<MetadataDocument | null> {
+    if (this.dataDir === undefined) return null;
+    return await this.#queue.run(async () => {
+      for (const name of [METADATA_FILE, restoredMetadata(id)]) {
+        const text = await readRegular(this.#path(name), LARGEST_METADATA).catch(() => '');
+        const found = parseMetadata(text);
+        if (found?.id === id) return found;
+      }
+      return null;
+    });
+  }
+
+  /** Keeps the metadata of a restored copy beyond the verification that removes its other files. */
+  async keepRestoredMetadata({ id }: Receipt): Promise<void> {
+    const found = await this.metadataOf(id);
+    if (found === null) return;
+    const text = `${JSON.stringify(found, null, 1)}\n`;
+    await this.#queue.run(() => this.#write(restoredMetadata(id), text, METADATA_MODE));
   }
 
   /** Where the receipt will be. The receipt itself states it, so this is known before it is written. */
@@ -352,14 +400,20 @@ export class ReceiptVolume {
     if (made && owner) await chown(path, owner.uid, owner.gid);
   }
 
-  async #write(name: string, content: string): Promise<void> {
-    await writeDurably(this.#path(name), content, await this.#writeOptions());
+  async #write(name: string, content: string, mode?: number): Promise<void> {
+    const options = await this.#writeOptions();
+    await writeDurably(this.#path(name), content, mode === undefined ? options : { ...options, mode });
   }
 
   /** The server's user must be able to read these files, so a sidecar that runs as root gives them to the owner of the data. */
   async #writeOptions(): Promise<WriteOptions> {
     return { mode: 0o644, ...(await ownerLike(this.dataDir ?? '')) };
   }
+}
+
+/** No id contains a plus sign, so this is never the name of another result. */
+function restoredMetadata(id: string): string {
+  return `${RESTORED_PREFIX}${id}+metadata.json`;
 }
 
 function notWritten(why: string): string {

@@ -1,10 +1,12 @@
 import type { Logger } from 'pino';
-import type { Engine, VerifyResult } from '../engines/engine.ts';
+import type { Difference, Engine, VerifyResult } from '../engines/engine.ts';
 import { toQuiesceError } from '../errors.ts';
 import { describeErrno } from '../lib/durable-files.ts';
 import { unlessAborted, withDeadline } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
+import { findDifferences, metadataOf } from './differences.ts';
+import { notYet } from './not-yet.ts';
 
 const TRY_AGAIN_AFTER_MS = 1_000;
 const ANSWER_WITHIN_MS = 30_000;
@@ -17,6 +19,8 @@ export interface RestoreView {
   readonly verified: boolean | null;
   readonly checkedAt: string | null;
   readonly message: string;
+  /** In what the server differs from the one that was copied; `null`: not known. */
+  readonly differences?: readonly Difference[] | null;
 }
 
 export interface RestoreCheckDeps {
@@ -106,15 +110,23 @@ export class RestoreCheck {
   }
 
   async #verify(receipt: Receipt): Promise<void> {
-    const result = await this.#askUntilAnswered(receipt);
-    if (!result) return;
+    const answer = await this.#askUntilAnswered(receipt);
+    if (!answer) return;
+    const differences = await this.differences(receipt, this.#stop.signal);
+    const result = { ...answer, differences };
     const checkedAt = now();
     const wrong = result.checks.filter((check) => !check.ok).map((check) => check.message);
     const message = result.verified
       ? 'The running database contains what the receipt promises.'
       : wrong.join(' ');
     await this.#recordResult(receipt, checkedAt, result);
-    this.#report({ id: receipt.id, verified: result.verified, checkedAt, message }, result);
+    const { verified } = result;
+    this.#report({ id: receipt.id, verified, checkedAt, message, differences }, result);
+  }
+
+  /** In what the running server differs from the one in whose copy this receipt is; `null`: not known. */
+  async differences(receipt: Receipt, signal: AbortSignal): Promise<readonly Difference[] | null> {
+    return await findDifferences(this.#deps, receipt.id, signal);
   }
 
   async #askUntilAnswered(receipt: Receipt): Promise<VerifyResult | undefined> {
@@ -128,7 +140,8 @@ export class RestoreCheck {
         const known = toQuiesceError(error);
         // The engine refused the receipt itself, so a retry would fail as well.
         if (!known.code.startsWith('ENGINE_')) return unverifiable(known.message);
-        this.#reportWaiting(receipt.id, known.message);
+        const metadata = await metadataOf(this.#deps.volume, receipt.id, signal);
+        this.#reportWaiting(receipt.id, notYet(known, receipt, metadata));
       }
       await new Promise((resolve) => setTimeout(resolve, TRY_AGAIN_AFTER_MS));
     }
@@ -163,15 +176,31 @@ export class RestoreCheck {
   #report(view: RestoreView, result?: VerifyResult): void {
     this.#view = view;
     this.#deps.restoreVerified(view.verified === true);
-    const facts = { freeze: view.id, checks: result?.checks, problem: view.message };
+    const { differences } = view;
+    const facts = { freeze: view.id, checks: result?.checks, differences, problem: view.message };
     if (view.verified) this.#deps.logger.info(facts, 'the restored copy is verified');
     else this.#deps.logger.error(facts, 'the restored copy is NOT verified');
   }
 
+  /** It is for people, and the volume may be full: the result is written without it. */
+  async #keepMetadata(receipt: Receipt): Promise<void> {
+    try {
+      await this.#deps.volume.keepRestoredMetadata(receipt);
+    } catch (error) {
+      const problem = describeErrno(error);
+      this.#deps.logger.warn(
+        { freeze: receipt.id, problem },
+        'the metadata of the copy could not be kept',
+      );
+    }
+  }
+
   async #recordResult(receipt: Receipt, verifiedAt: string, result: VerifyResult): Promise<void> {
-    const content = { receipt, verifiedAt, verified: result.verified, checks: result.checks };
+    const { verified, checks, differences } = result;
+    const content = { receipt, verifiedAt, verified, checks, differences };
     try {
       const text = `${JSON.stringify(content, null, 2)}\n`;
+      await this.#keepMetadata(receipt);
       await this.#deps.volume.write(`${RESTORED_PREFIX}${receipt.id}.json`, text);
       await this.#deps.volume.clear(receipt.id);
       await this.#removeLeftovers();

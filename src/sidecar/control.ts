@@ -27,20 +27,21 @@ export function createControl(deps: ControlDeps): Control {
     metadata: (signal: AbortSignal): Promise<JsonObject> => engine.metadata(signal),
     receipts: () => coordinator.receipts(),
     restored: () => deps.restoreCheck.lastRestored(),
-    verify: (receipt, options, signal) => verify(engine, receipt, options, signal),
+    verify: (receipt, options, signal) => verify(deps, receipt, options, signal),
   };
 }
 
 async function verify(
-  engine: Engine,
+  { engine, restoreCheck }: ControlDeps,
   receipt: Receipt,
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<VerifyResult> {
-  const result = await engine.verify(receipt, options, signal);
-  if (result.verified) return result;
-  const wrong = result.checks.filter((check) => !check.ok).map((check) => check.message);
-  throw new QuiesceError('NOT_VERIFIED', wrong.join(' '), { details: { checks: result.checks } });
+  const { verified, checks } = await engine.verify(receipt, options, signal);
+  const differences = await restoreCheck.differences(receipt, signal);
+  if (verified) return { verified, checks, differences };
+  const wrong = checks.filter((check) => !check.ok).map((check) => check.message);
+  throw new QuiesceError('NOT_VERIFIED', wrong.join(' '), { details: { checks, differences } });
 }
 
 function statusOf(deps: ControlDeps): Status {

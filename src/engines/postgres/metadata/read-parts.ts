@@ -1,0 +1,47 @@
+import type { Session } from '../connection/session.ts';
+import { databaseCollations, LIBRARIES } from './copy-queries.ts';
+import { ask, type Row } from './queries.ts';
+
+export async function rolesOf(session: Session, signal: AbortSignal): Promise<Row[]> {
+  const roles = await ask(session, 'roles', [], signal);
+  const memberships = await ask(session, 'memberships', [], signal);
+  return roles.map((role) => ({
+    ...role,
+    memberOf: memberships
+      .filter(({ member }) => member === role['name'])
+      .map(({ role: of, grantor, admin }) => ({ role: of, grantor, admin })),
+  }));
+}
+
+/** `PostgreSQL 17.10 on x86_64-pc-linux-gnu, compiled by …` */
+export function architectureOf(banner: string): string | null {
+  return / on ([a-z0-9_]+)-/i.exec(banner)?.[1] ?? null;
+}
+
+export async function readLibraries(session: Session, signal: AbortSignal): Promise<Row> {
+  const [row = {}] = await session.query<Row>(LIBRARIES, [], signal);
+  const preloaded = String(row['preloaded'] ?? '')
+    .split(',')
+    .map((name) => name.trim().replaceAll('"', ''))
+    .filter(Boolean);
+  return { ...row, preloaded };
+}
+
+/** Adds the recorded and the actual version of each database's default collation. */
+export async function withCollations(
+  session: Session,
+  rows: readonly Row[],
+  signal: AbortSignal,
+): Promise<Row[]> {
+  const found = await session.query<Row>(databaseCollations(session.major), [], signal);
+  const known = new Map(found.map(({ name, ...collation }) => [name, collation]));
+  return rows.map((row) => {
+    const collation = known.get(row['name']) ?? {};
+    return {
+      ...row,
+      localeProvider: collation['provider'] ?? null,
+      collationVersion: collation['recorded'] ?? null,
+      actualCollationVersion: collation['actual'] ?? null,
+    };
+  });
+}
