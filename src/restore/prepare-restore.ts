@@ -6,6 +6,7 @@ import { describeErrno, isErrno, ownerLike, writeDurably } from '../lib/durable-
 import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
 import { RECEIPT_FILE, VOLUME_FOLDER } from '../receipt/volume.ts';
 import { readRegular } from '../lib/regular-file.ts';
+import { checkArchitecture } from './architecture.ts';
 import { LARGEST_RECEIPT, readGivenReceipt } from '../receipt/read.ts';
 
 export type { PrepareOutcome, PrepareProgress } from '../engines/restore-module.ts';
@@ -48,7 +49,11 @@ export async function prepareRestore(
     );
   }
   try {
-    const outcome = await engine.prepareRestore(receipt, dataDir, request, signal);
+    const bound = engine.boundToArchitecture === true;
+    const foreign = bound ? await checkArchitecture(dataDir, receipt, request.dryRun) : null;
+    const prepared = await engine.prepareRestore(receipt, dataDir, request, signal);
+    const outcome =
+      foreign === null ? prepared : { ...prepared, notes: [...prepared.notes, foreign] };
     if (given !== null && outcome.outcome === 'prepared' && !request.dryRun) {
       await replaceReceipt(dataDir, given);
     }

@@ -88,13 +88,14 @@ export function verifyText(body: Body, tty: boolean): string {
     body['verified'] === true
       ? `verified: ${checks.length} checks passed`
       : `NOT verified: ${failed.length} of ${checks.length} checks failed`;
+  const differences = differencesText(body['differences']);
   if (tty) {
     const rows = checks.map((check) => [
       check['ok'] === true ? 'ok' : 'FAILED',
       asText(check['name']),
       oneLine(asText(check['message'])),
     ]);
-    return lines([heading, ...indent(table(rows))]);
+    return lines([heading, ...indent(table(rows)), ...indent(differences)]);
   }
   const shown = failed.length > 0 ? failed : checks;
   const list = shown.map((check) =>
@@ -102,7 +103,20 @@ export function verifyText(body: Body, tty: boolean): string {
       ? asText(check['name'])
       : `${asText(check['name'])}: ${asText(check['message'])}`,
   );
-  return oneLine(`${heading}: ${list.join(failed.length > 0 ? '; ' : ', ')}`);
+  const found = `${heading}: ${list.join(failed.length > 0 ? '; ' : ', ')}`;
+  return oneLine([found, ...differences].join('; '));
+}
+
+/** A sentence for each thing in which the server differs from the one that was copied. */
+function differencesText(found: unknown): string[] {
+  return asList(found)
+    .map(asRecord)
+    .map(({ kind, what, was, is, fix }) => {
+      const now = is === null ? 'is missing' : `is ${asText(is)}`;
+      const before = was === 'there' ? '' : `was ${asText(was)}, `;
+      const cure = fix === undefined ? '' : `. ${asText(fix)}`;
+      return oneLine(`differs: ${asText(kind)} ${asText(what)}: ${before}${now}${cure}`);
+    });
 }
 
 export function statusText(body: Body, tty: boolean): string {
@@ -136,7 +150,10 @@ function describeRestore(restore: Body): string[] {
   const { verified } = restore;
   const word =
     verified === true ? 'verified' : verified === false ? 'NOT verified' : 'not verified yet';
-  return [`restored from ${asText(restore['id'])}: ${word}: ${asText(restore['message'])}`];
+  return [
+    `restored from ${asText(restore['id'])}: ${word}: ${asText(restore['message'])}`,
+    ...differencesText(restore['differences']),
+  ];
 }
 
 function describeLast(receipt: Body): string[] {

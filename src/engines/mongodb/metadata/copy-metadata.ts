@@ -68,7 +68,9 @@ export function shownParameters(value: Json, path: readonly string[] = []): Json
   }
   if (value === REDACTED) return WITHHELD;
   if (Array.isArray(value) || typeof value === 'string') {
-    return TEXT_SHOWN.has(path.join('.')) ? value : WITHHELD;
+    // `setParameter` gives numbers and switches as text.
+    const simple = typeof value === 'string' && /^(?:true|false|\d+)$/.test(value);
+    return simple || TEXT_SHOWN.has(path.join('.')) ? value : WITHHELD;
   }
   return value;
 }

@@ -3,9 +3,9 @@ import type { CopyMetadata, JsonObject } from '../../engine.ts';
 import { Parts } from '../../shared/parts.ts';
 import { withSession } from '../../shared/with-session.ts';
 import type { Session } from '../connection/session.ts';
-import { askBriefly, HBA, SERVER } from './copy-queries.ts';
+import { askBriefly, SERVER } from './copy-queries.ts';
 import { readEachDatabase } from './each-database.ts';
-import { architectureOf, readLibraries, rolesOf, withCollations } from './read-parts.ts';
+import { architectureOf, readHba, readLibraries, rolesOf, withCollations } from './read-parts.ts';
 import { ask, QUERIES, type Row } from './queries.ts';
 import { readSettingsForCopy } from './settings-report.ts';
 import { toJson } from './to-json.ts';
@@ -46,7 +46,7 @@ async function readMain(reading: Reading) {
       parts.bounded('roles', await rolesOf(session, signal)),
     ),
     settings: await read('settings', () => readSettingsForCopy(session, signal)),
-    hba: await read('hba', () => session.query<Row>(HBA, [], signal)),
+    hba: await read('hba', () => readHba(session, signal)),
     replication: await read('replication', () => readReplication(session, signal)),
     preparedTransactions: await read('preparedTransactions', async () =>
       (await ask(session, 'preparedTransactions', [], signal)).map(
@@ -100,8 +100,11 @@ async function readReplication(session: Session, signal: AbortSignal): Promise<o
           senderPort: receiver['senderPort'],
         }
       : null,
-    slots: slots.map(({ name, type, plugin, database, temporary, active, walStatus }) => {
-      return { name, type, plugin, database, temporary, active, walStatus };
-    }),
+    // A temporary slot ends with its session, so no copy has it.
+    slots: slots
+      .filter(({ temporary }) => temporary !== true)
+      .map(({ name, type, plugin, database, active, walStatus }) => {
+        return { name, type, plugin, database, active, walStatus };
+      }),
   };
 }

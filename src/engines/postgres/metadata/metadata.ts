@@ -1,7 +1,6 @@
 import { QuiesceError } from '../../../errors.ts';
 import type { JsonObject } from '../../engine.ts';
-import { architectureOf, readLibraries, rolesOf, withCollations } from './read-parts.ts';
-import { HBA } from './copy-queries.ts';
+import { architectureOf, readHba, readLibraries, rolesOf, withCollations } from './read-parts.ts';
 import type { EachDatabase } from './each-database.ts';
 import { ask, type Row } from './queries.ts';
 import { Parts } from '../../shared/parts.ts';
@@ -46,7 +45,7 @@ export async function readMetadata(
     slots: await ask(session, 'slots', [], signal),
     databases: await withCollations(session, await ask(session, 'databases', [], signal), signal),
     libraries: await readLibraries(session, signal),
-    hba: await parts.read('hba', () => session.query<Row>(HBA, [], signal)),
+    hba: await parts.read('hba', () => readHba(session, signal)),
     roles: await rolesOf(session, signal),
     settings: await readSettings(session, signal),
     extensions: await ask(session, 'extensions', [], signal),

@@ -1,5 +1,5 @@
 import type { Session } from '../connection/session.ts';
-import { databaseCollations, LIBRARIES } from './copy-queries.ts';
+import { databaseCollations, HBA, LIBRARIES } from './copy-queries.ts';
 import { ask, type Row } from './queries.ts';
 
 export async function rolesOf(session: Session, signal: AbortSignal): Promise<Row[]> {
@@ -41,7 +41,26 @@ export async function withCollations(
       ...row,
       localeProvider: collation['provider'] ?? null,
       collationVersion: collation['recorded'] ?? null,
-      actualCollationVersion: collation['actual'] ?? null,
+      // Where none is recorded, there is nothing to compare it with.
+      actualCollationVersion: collation['recorded'] ? (collation['actual'] ?? null) : null,
     };
   });
+}
+
+/** The rules of pg_hba.conf: of their options the names only. */
+export async function readHba(session: Session, signal: AbortSignal): Promise<Row[]> {
+  const rows = await session.query<Row>(HBA, [], signal);
+  return rows.map(({ line, type, database, users, address, netmask, ...rest }) => {
+    return { line, type, database, users, address: range(address, netmask), ...rest };
+  });
+}
+
+/** `10.0.0.0/8`: the server reports the mask as an address. */
+function range(address: unknown, netmask: unknown): unknown {
+  if (typeof address !== 'string' || typeof netmask !== 'string') return address;
+  const radix = netmask.includes(':') ? 16 : 10;
+  const bits = netmask
+    .split(/[.:]/)
+    .map((part) => (Number.parseInt(part || '0', radix).toString(2).match(/1/g) ?? []).length);
+  return `${address}/${bits.reduce((sum, one) => sum + one, 0)}`;
 }
