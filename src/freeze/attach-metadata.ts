@@ -30,7 +30,7 @@ export async function attachMetadata(
   signal: AbortSignal,
 ): Promise<string | null> {
   if (volume.dataDir === undefined) return null;
-  const withinMs = Math.max(1, Math.min(WITHIN_MS, leftMs * SHARE));
+  const withinMs = Math.floor(Math.max(1, Math.min(WITHIN_MS, leftMs * SHARE)));
   try {
     // The engine ends in time by itself, with what it has; the second limit is for a driver that hangs.
     const slack = Math.min(WRITE_WITHIN_MS, withinMs);
