@@ -2,7 +2,7 @@ import type { Engine } from '../engines/engine.ts';
 import { unlessAborted, withDeadline } from '../lib/deadline.ts';
 import { describeErrno } from '../lib/durable-files.ts';
 import { machineArchitecture } from '../lib/machine.ts';
-import { writeMetadata } from '../receipt/metadata-document.ts';
+import { METADATA_FILE, writeMetadata } from '../receipt/metadata-document.ts';
 import type { ReceiptVolume } from '../receipt/volume.ts';
 
 const WITHIN_MS = 5_000;
@@ -48,7 +48,7 @@ export async function attachMetadata(
       absent: [...absent],
       truncated: [...truncated],
     });
-    await within(slack, volume.keepMetadata(text), signal);
+    await within(slack, volume.attach(METADATA_FILE, text), signal);
     return null;
   } catch (error) {
     return `The copy carries no metadata (quiesce metadata --data): ${describeErrno(error).replace(/\.?$/, '.')}`;

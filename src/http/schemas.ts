@@ -138,7 +138,6 @@ export const verifyAnswer = z
   .meta({ id: 'Verified', description: 'Every check passed.' });
 
 export type Verified = z.infer<typeof verifyAnswer>;
-export type Checks = Verified['checks'];
 
 export const metadataAnswer = z.record(z.string(), jsonValue).meta({
   id: 'Metadata',

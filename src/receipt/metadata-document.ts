@@ -5,7 +5,6 @@ import { freezeId, jsonValue } from './receipt.ts';
 export const METADATA_FILE = 'metadata.json';
 /** In bytes. It may contain names of roles and addresses, so only the owner of the data may read it. */
 export const LARGEST_METADATA = 1 << 20;
-export const METADATA_MODE = 0o600;
 
 const absentPart = z.object({ part: z.string(), reason: z.string() });
 

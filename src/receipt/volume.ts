@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chown, readdir, statfs } from 'node:fs/promises';
+import { chown, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { QuiesceError } from '../errors.ts';
@@ -10,6 +10,7 @@ import {
   makeFolder,
   ownerLike,
   removeDurably,
+  requireSpace,
   type ReservedFile,
   reserveDurably,
   writeDurably,
@@ -19,13 +20,6 @@ import { readRegular } from '../lib/regular-file.ts';
 import { withDeadline } from '../lib/deadline.ts';
 import { SerialQueue } from '../lib/serial-queue.ts';
 import { RetryLater } from '../lib/retry-later.ts';
-import {
-  LARGEST_METADATA,
-  METADATA_FILE,
-  METADATA_MODE,
-  type MetadataDocument,
-  parseMetadata,
-} from './metadata-document.ts';
 import { type Breach, type Receipt, receiptSchema } from './receipt.ts';
 
 /** The folder on the data volume that is part of every copy. */
@@ -37,7 +31,7 @@ export const RESTORED_PREFIX = 'restored-';
 export const CLAIM_FILE = 'claim';
 /** Larger than most receipts without sampled keys. */
 const ROOM_BYTES = 8_192;
-/** What the metadata must leave free on the volume: nothing that a restore needs may fail for it. */
+/** What `attach` must leave free on the volume: nothing that a restore needs may fail for it. */
 const LEFT_FREE_BYTES = 16 << 20;
 /** How long a release waits for the volume: one that hangs may never answer. */
 const ANSWER_WITHIN_MS = 5_000;
@@ -95,42 +89,22 @@ export class ReceiptVolume {
   }
 
   /**
-   * Writes the metadata beside the receipt, readable by the owner of the data only. Rejects with the
-   * system's error. Unlike `keep`, a failure takes nothing from what the receipt promises.
+   * Writes a file that no restore needs beside the receipt, readable by the owner of the data only. Rejects
+   * with the system's error. Unlike `keep`, a failure takes nothing from what the receipt promises.
    */
-  async keepMetadata(text: string): Promise<void> {
-    if (this.dataDir === undefined) return;
+  async attach(name: string, content: string): Promise<void> {
     await this.#queue.run(async () => {
       await this.#finishRemoval();
       await this.#folder();
-      const { bavail, bsize } = await statfs(this.#path(''));
-      if (bavail * bsize < text.length + LEFT_FREE_BYTES) {
-        throw Object.assign(new Error('too little space is free'), { code: 'ENOSPC' });
-      }
-      await this.#write(METADATA_FILE, text, METADATA_MODE);
-      this.#digests.set(METADATA_FILE, digestOf(text));
+      await requireSpace(this.#path(''), content.length + LEFT_FREE_BYTES);
+      await this.#write(name, content, 0o600);
+      this.#digests.set(name, digestOf(content));
     });
   }
 
-  /** The metadata that the copy of this freeze carried, also after its verification; `null`: none. */
-  async metadataOf(id: string): Promise<MetadataDocument | null> {
-    if (this.dataDir === undefined) return null;
-    return await this.#queue.run(async () => {
-      for (const name of [METADATA_FILE, restoredMetadata(id)]) {
-        const text = await readRegular(this.#path(name), LARGEST_METADATA).catch(() => '');
-        const found = parseMetadata(text);
-        if (found?.id === id) return found;
-      }
-      return null;
-    });
-  }
-
-  /** Keeps the metadata of a restored copy beyond the verification that removes its other files. */
-  async keepRestoredMetadata({ id }: Receipt): Promise<void> {
-    const found = await this.metadataOf(id);
-    if (found === null) return;
-    const text = `${JSON.stringify(found, null, 1)}\n`;
-    await this.#queue.run(() => this.#write(restoredMetadata(id), text, METADATA_MODE));
+  /** Reads a file next to the receipt, of at most so many bytes. Rejects with the system's error. */
+  async read(name: string, atMost: number): Promise<string> {
+    return await this.#queue.run(() => readRegular(this.#path(name), atMost));
   }
 
   /** Where the receipt will be. The receipt itself states it, so this is known before it is written. */
@@ -374,13 +348,13 @@ export class ReceiptVolume {
   }
 
   /** Writes a file next to the receipt. Rejects with the system's error. */
-  async write(name: string, content: string): Promise<void> {
-    await this.#queue.run(() => this.#writeNew(name, content));
+  async write(name: string, content: string, mode?: number): Promise<void> {
+    await this.#queue.run(() => this.#writeNew(name, content, mode));
   }
 
-  async #writeNew(name: string, content: string): Promise<void> {
+  async #writeNew(name: string, content: string, mode?: number): Promise<void> {
     await this.#folder();
-    await this.#write(name, content);
+    await this.#write(name, content, mode);
   }
 
   async #list(): Promise<string[]> {
@@ -401,19 +375,13 @@ export class ReceiptVolume {
   }
 
   async #write(name: string, content: string, mode?: number): Promise<void> {
-    const options = await this.#writeOptions();
-    await writeDurably(this.#path(name), content, mode === undefined ? options : { ...options, mode });
+    await writeDurably(this.#path(name), content, await this.#writeOptions(mode));
   }
 
   /** The server's user must be able to read these files, so a sidecar that runs as root gives them to the owner of the data. */
-  async #writeOptions(): Promise<WriteOptions> {
-    return { mode: 0o644, ...(await ownerLike(this.dataDir ?? '')) };
+  async #writeOptions(mode = 0o644): Promise<WriteOptions> {
+    return { mode, ...(await ownerLike(this.dataDir ?? '')) };
   }
-}
-
-/** No id contains a plus sign, so this is never the name of another result. */
-function restoredMetadata(id: string): string {
-  return `${RESTORED_PREFIX}${id}+metadata.json`;
 }
 
 function notWritten(why: string): string {

@@ -2,11 +2,7 @@ import { join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
 import { machineArchitecture } from '../lib/machine.ts';
 import { readRegular } from '../lib/regular-file.ts';
-import {
-  LARGEST_METADATA,
-  METADATA_FILE,
-  parseMetadata,
-} from '../receipt/metadata-document.ts';
+import { LARGEST_METADATA, METADATA_FILE, parseMetadata } from '../receipt/metadata-document.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import { VOLUME_FOLDER } from '../receipt/volume.ts';
 

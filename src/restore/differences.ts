@@ -1,7 +1,8 @@
-import type { Difference, Engine, JsonObject } from '../engines/engine.ts';
+import type { Difference, Engine } from '../engines/engine.ts';
 import { unlessAborted } from '../lib/deadline.ts';
 import type { MetadataDocument } from '../receipt/metadata-document.ts';
 import type { ReceiptVolume } from '../receipt/volume.ts';
+import { readMetadataOf } from '../receipt/volume-metadata.ts';
 
 /** The time for both the volume and the database. A difference is information: nothing waits for it longer. */
 const WITHIN_MS = 10_000;
@@ -25,7 +26,7 @@ export async function findDifferences(
   try {
     const was = await metadataOf(volume, id, bounded);
     const { metadata } = await engine.copyMetadata(WITHIN_MS / 2, bounded);
-    return engine.differences(was === null ? null : (was.metadata as JsonObject), metadata);
+    return engine.differences(was === null ? null : was.metadata, metadata);
   } catch {
     return null;
   }
@@ -37,5 +38,5 @@ export async function metadataOf(
   id: string,
   signal: AbortSignal,
 ): Promise<MetadataDocument | null> {
-  return await unlessAborted(volume.metadataOf(id), signal).catch(() => null);
+  return await unlessAborted(readMetadataOf(volume, id), signal).catch(() => null);
 }

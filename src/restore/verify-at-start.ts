@@ -5,6 +5,7 @@ import { describeErrno } from '../lib/durable-files.ts';
 import { unlessAborted, withDeadline } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
+import { keepRestoredMetadata } from '../receipt/volume-metadata.ts';
 import { findDifferences, metadataOf } from './differences.ts';
 import { notYet } from './not-yet.ts';
 
@@ -185,7 +186,7 @@ export class RestoreCheck {
   /** It is for people, and the volume may be full: the result is written without it. */
   async #keepMetadata(receipt: Receipt): Promise<void> {
     try {
-      await this.#deps.volume.keepRestoredMetadata(receipt);
+      await keepRestoredMetadata(this.#deps.volume, receipt.id);
     } catch (error) {
       const problem = describeErrno(error);
       this.#deps.logger.warn(

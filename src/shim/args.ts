@@ -1,6 +1,13 @@
 import { DEEP_TIMEOUT_MS, ID_FORM, ID_PATTERN, KEY_FORM, KEY_PATTERN } from '../defaults.ts';
 import { writeDuration } from '../lib/duration.ts';
-import { durationText, type Flags, matching, oneOf, text, toggle } from '../lib/command-line/flags.ts';
+import {
+  durationText,
+  type Flags,
+  matching,
+  oneOf,
+  text,
+  toggle,
+} from '../lib/command-line/flags.ts';
 import { readFlags, usage } from '../lib/command-line/read-flags.ts';
 
 export const SHIM_VERBS = ['freeze', 'thaw', 'status', 'metadata', 'receipts', 'verify'] as const;

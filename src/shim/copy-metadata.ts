@@ -1,4 +1,12 @@
-import { closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
 import { asRecord } from './table.ts';
@@ -105,7 +113,7 @@ function problemOf(document: Body): string | undefined {
 }
 
 function codeOf(error: unknown): string {
-  return String((error as NodeJS.ErrnoException).code ?? 'unknown');
+  return (error as NodeJS.ErrnoException).code ?? 'unknown';
 }
 
 function unreadable(path: string, error: unknown): QuiesceError {

@@ -7,8 +7,16 @@ const NARROWEST = 10;
 /** A table whose lines are at most `width` wide, as far as that is possible: the widest cells are wrapped. */
 export function fitted(rows: readonly (readonly string[])[], width: number): string[] {
   const longest = longestWords(rows);
-  const atWords = fit(columnWidths(rows, (cell) => cell.length), longest, width);
-  const widths = fit(atWords, longest.map((one) => Math.min(one, NARROWEST)), width);
+  const atWords = fit(
+    columnWidths(rows, (cell) => cell.length),
+    longest,
+    width,
+  );
+  const widths = fit(
+    atWords,
+    longest.map((one) => Math.min(one, NARROWEST)),
+    width,
+  );
   return table(rows.flatMap((row) => linesOf(row, widths)));
 }
 

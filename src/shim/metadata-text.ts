@@ -77,7 +77,9 @@ function listSection(name: string, list: readonly unknown[], look: Look, pad: st
   const shaped = name === 'settings' ? records.map(settingRow) : records;
   const inner = `${pad}  `;
   const { common, rows: left } = withoutCommon(tableOf(shaped), look.width - inner.length);
-  return [heading, ...indented([common], inner, look), ...indented(left, inner, look)].filter(Boolean);
+  return [heading, ...indented([common], inner, look), ...indented(left, inner, look)].filter(
+    Boolean,
+  );
 }
 
 /** What a table that is too wide says in every row alike moves to one line above it. */
@@ -86,7 +88,9 @@ function withoutCommon(
   width: number,
 ): { readonly common: string[]; readonly rows: readonly string[][] } {
   const [head = [], ...body] = rows;
-  const same = head.map((_title, at) => body.length > 1 && body.every((row) => row[at] === body[0]?.[at]));
+  const same = head.map(
+    (_title, at) => body.length > 1 && body.every((row) => row[at] === body[0]?.[at]),
+  );
   if (fits(rows, width) || !same.includes(true)) return { common: [], rows };
   const said = head.flatMap((title, at) =>
     same[at] ? [`${title.toLowerCase()} ${body[0]?.[at] ?? ''}`] : [],

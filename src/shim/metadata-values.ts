@@ -35,7 +35,8 @@ const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 /** `1.2 GiB`. */
 export function readableSize(bytes: number): string {
   let [size, unit] = [bytes, 0];
-  while (Math.abs(size) >= 1_024 && unit < UNITS.length - 1) [size, unit] = [size / 1_024, unit + 1];
+  while (Math.abs(size) >= 1_024 && unit < UNITS.length - 1)
+    [size, unit] = [size / 1_024, unit + 1];
   return `${unit === 0 ? size : size.toFixed(1).replace(/\.0$/, '')} ${UNITS[unit]}`;
 }
 
@@ -53,7 +54,8 @@ const BYTES: Readonly<Record<string, number>> = { B: 1, kB: 1_024, MB: 1 << 20, 
  */
 export function settingRow(row: Body): Body {
   const { name, value, unit, source, sourceFile, sourceLine, withheld, pendingRestart } = row;
-  const place = typeof sourceFile === 'string' ? `${basename(sourceFile)}:${asText(sourceLine)}` : '';
+  const place =
+    typeof sourceFile === 'string' ? `${basename(sourceFile)}:${asText(sourceLine)}` : '';
   return {
     name,
     value: withheld === true ? '(set; its value does not travel)' : withUnit(value, unit),

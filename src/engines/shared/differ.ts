@@ -44,8 +44,12 @@ export function missing(
     .filter((name) => !there.has(name));
 }
 
+export function textOf(value: Json | undefined): string {
+  return typeof value === 'string' ? value : JSON.stringify(value ?? null);
+}
+
 /** The first number of a version. */
 export function majorOf(version: Json): number | null {
-  const major = Number.parseInt(String(version), 10);
+  const major = Number.parseInt(textOf(version), 10);
   return Number.isNaN(major) ? null : major;
 }

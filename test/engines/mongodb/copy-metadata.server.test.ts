@@ -6,7 +6,14 @@ import {
   shownParameters,
 } from '../../../src/engines/mongodb/metadata/copy-metadata.ts';
 import { runCli } from '../../../src/testbed/processes.ts';
-import { createRole, type Mongod, mongoEnv, ROLE, ROOT, startStandalone } from '../../support/mongod.ts';
+import {
+  createRole,
+  type Mongod,
+  mongoEnv,
+  ROLE,
+  ROOT,
+  startStandalone,
+} from '../../support/mongod.ts';
 import { makeTempDir } from '../../support/postgres.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
 

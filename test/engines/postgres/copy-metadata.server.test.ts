@@ -186,12 +186,17 @@ describe('a restored copy', () => {
     const foreign = join(server.dir, 'foreign');
     await cp(copyOf(), foreign, { recursive: true, preserveTimestamps: true });
     const path = metadataPath(foreign);
-    const changed = document.replace('"architecture": "x86_64",\n "metadata"', '"architecture": "aarch64",\n "metadata"');
+    const changed = document.replace(
+      '"architecture": "x86_64",\n "metadata"',
+      '"architecture": "aarch64",\n "metadata"',
+    );
     expect(changed).not.toBe(document);
     await writeFile(path, changed);
     const refused = await runCli(['prepare-restore', '--data', foreign], {});
     expect(refused.code).toBe(7);
-    expect(refused.stderr).toMatch(/RESTORE_ARCHITECTURE: .*made on aarch64, and this machine is x86_64/);
+    expect(refused.stderr).toMatch(
+      /RESTORE_ARCHITECTURE: .*made on aarch64, and this machine is x86_64/,
+    );
     const dry = await runCli(['prepare-restore', '--data', foreign, '--dry-run'], {});
     expect(dry, dry.stderr).toMatchObject({ code: 0 });
     expect(dry.stdout).toMatch(/made on aarch64/);
@@ -204,7 +209,9 @@ describe('a restored copy', () => {
     const verifier = await sidecarFor(other, 'live');
     await expect
       .poll(async () => (await verifier.status()).restore?.message, { timeout: 15_000 })
-      .toMatch(/The database refuses the login\. A restored database has the passwords of the time of its backup \(20\d\d-/);
+      .toMatch(
+        /The database refuses the login\. A restored database has the passwords of the time of its backup \(20\d\d-/,
+      );
     expect((await verifier.status()).restore?.verified).toBeNull();
     expect(verifier.output).toMatch(/The database refuses the login/);
     expect(verifier.output).not.toContain('changed-since');
@@ -220,7 +227,10 @@ describe('a restored copy', () => {
     const { restore } = await verifier.status();
     expectDifferences(restore?.differences ?? []);
     const receipt = join(server.dir, 'receipt.json');
-    await writeFile(receipt, JSON.stringify((await verifier.api('GET', '/v1/receipts')).body.restored));
+    await writeFile(
+      receipt,
+      JSON.stringify((await verifier.api('GET', '/v1/receipts')).body.restored),
+    );
     const verified = await verifier.cli('verify', receipt, '-o', 'json');
     expect(verified.code, verified.stderr).toBe(0);
     expectDifferences((JSON.parse(verified.stdout) as { differences: Difference[] }).differences);
@@ -260,7 +270,10 @@ interface Document {
 function expectDifferences(found: readonly Difference[]): void {
   const by = (kind: string, what: string): Difference | undefined =>
     found.find((one) => one.kind === kind && one.what === what);
-  expect(by('extension', 'cube_of_another_image in database shop')).toMatchObject({ was: '1.5', is: null });
+  expect(by('extension', 'cube_of_another_image in database shop')).toMatchObject({
+    was: '1.5',
+    is: null,
+  });
   expect(by('setting', 'work_mem')).toMatchObject({ was: '7168 kB', is: '2048 kB' });
   expect(by('role', 'accounting')).toMatchObject({ is: null, fix: 'CREATE ROLE "accounting";' });
   expect(by('library', 'pg_stat_statements')).toMatchObject({ was: 'preloaded', is: null });
@@ -310,16 +323,20 @@ async function startCopy(): Promise<{ port: number }> {
   const { Client } = await import('pg');
   const client = new Client(image.superuser('shop'));
   await client.connect();
-  await client.query(`UPDATE pg_extension SET extname = 'cube_of_another_image' WHERE extname = 'cube'`);
+  await client.query(
+    `UPDATE pg_extension SET extname = 'cube_of_another_image' WHERE extname = 'cube'`,
+  );
   await client.query('DROP ROLE accounting');
   await client.end();
   running = { port };
   return running;
 }
 
-async function sidecarFor(env: Record<string, string>, until: 'live' | 'ready'): Promise<TestSidecar> {
+async function sidecarFor(
+  env: Record<string, string>,
+  until: 'live' | 'ready',
+): Promise<TestSidecar> {
   const dir = join(server.dir, `v${Math.random().toString(36).slice(2)}`);
   await mkdir(dir);
   return await new TestSidecar(dir, { ...env, QUIESCE_DATA_DIR: copyOf() }).start(until);
 }
-

@@ -1,7 +1,6 @@
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Difference } from '../../../src/engines/engine.ts';
 import { runCli } from '../../../src/testbed/processes.ts';
 import { aclLine, redisFolder, RedisServer, USER } from '../../support/redis.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
@@ -73,7 +72,7 @@ it('travels with the copy, without passwords, and tells what the restored server
     .poll(async () => (await restored.status()).restore?.verified, { timeout: 15_000 })
     .not.toBeNull();
   const { restore } = await restored.status();
-  const differences = (restore?.differences ?? []) as readonly Difference[];
+  const differences = restore?.differences ?? [];
   const found = differences.map(({ kind, what, was, is }) => [kind, what, was, is]);
   expect(found).toContainEqual(['user', 'ann', 'there', null]);
   expect(found).toContainEqual(['setting', 'maxmemory', '1073741824', '(default)']);
@@ -102,5 +101,8 @@ it('says why it cannot be shown: none there, damaged, not of the kind', async ()
   }
   await rm(path);
   await mkdir(path);
-  expect(await show()).toMatchObject({ code: 7, stderr: expect.stringMatching(/METADATA_INVALID/) });
+  expect(await show()).toMatchObject({
+    code: 7,
+    stderr: expect.stringMatching(/METADATA_INVALID/),
+  });
 });

@@ -1,5 +1,5 @@
 import type { CopyMetadata, Difference, Json, JsonObject } from '../../engine.ts';
-import { changed, isObject, majorOf, missing, valueAt } from '../../shared/differ.ts';
+import { changed, isObject, majorOf, missing, textOf, valueAt } from '../../shared/differ.ts';
 import { Parts } from '../../shared/parts.ts';
 import type { Session } from '../connection/session.ts';
 import { readMetadata } from './metadata.ts';
@@ -87,8 +87,8 @@ export function differencesOf(was: JsonObject | null, is: JsonObject): Differenc
       at(was, 'featureCompatibilityVersion'),
       at(is, 'featureCompatibilityVersion'),
     ),
-    ...gone('role', was, is, 'roles', ({ role, db }) => `${String(role)}@${String(db)}`),
-    ...gone('user', was, is, 'users', ({ user, db }) => `${String(user)}@${String(db)}`),
+    ...gone('role', was, is, 'roles', ({ role, db }) => `${textOf(role)}@${textOf(db)}`),
+    ...gone('user', was, is, 'users', ({ user, db }) => `${textOf(user)}@${textOf(db)}`),
     ...parameters(was, is),
   ];
 }

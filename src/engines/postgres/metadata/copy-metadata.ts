@@ -39,12 +39,8 @@ async function readMain(reading: Reading) {
     server: await read('server', () => readServerPart(reading)),
     libraries: await read('libraries', () => readLibraries(session, signal)),
     databases: await read('databases', () => readDatabases(reading)),
-    tablespaces: await read('tablespaces', () =>
-      askBriefly(session, QUERIES.tablespaces, signal),
-    ),
-    roles: await read('roles', async () =>
-      parts.bounded('roles', await rolesOf(session, signal)),
-    ),
+    tablespaces: await read('tablespaces', () => askBriefly(session, QUERIES.tablespaces, signal)),
+    roles: await read('roles', async () => parts.bounded('roles', await rolesOf(session, signal))),
     settings: await read('settings', () => readSettingsForCopy(session, signal)),
     hba: await read('hba', () => readHba(session, signal)),
     replication: await read('replication', () => readReplication(session, signal)),
@@ -75,12 +71,17 @@ async function readServerPart({ session, parts, signal }: Reading): Promise<Row>
 }
 
 async function readDatabases({ session, parts, signal }: Reading): Promise<Row[]> {
-  const rows = await askBriefly(session, QUERIES.databases, signal).catch(async (error: unknown) => {
-    if (!(error instanceof QuiesceError) || session.lost.aborted) throw error;
-    parts.leaveOut('sizes of databases', error.message);
-    const unsized = QUERIES.databases.replace(/pg_catalog\.pg_database_size\(d\.oid\)::text/, 'NULL');
-    return await session.query<Row>(unsized, [], signal);
-  });
+  const rows = await askBriefly(session, QUERIES.databases, signal).catch(
+    async (error: unknown) => {
+      if (!(error instanceof QuiesceError) || session.lost.aborted) throw error;
+      parts.leaveOut('sizes of databases', error.message);
+      const unsized = QUERIES.databases.replace(
+        /pg_catalog\.pg_database_size\(d\.oid\)::text/,
+        'NULL',
+      );
+      return await session.query<Row>(unsized, [], signal);
+    },
+  );
   return await withCollations(session, parts.bounded('databases', rows), signal);
 }
 

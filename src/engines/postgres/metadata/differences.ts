@@ -1,5 +1,5 @@
 import type { Difference, Json, JsonObject } from '../../engine.ts';
-import { changed, missing, rowsAt, valueAt } from '../../shared/differ.ts';
+import { changed, missing, rowsAt, textOf, valueAt } from '../../shared/differ.ts';
 import { quote } from '../connection/sqlstate.ts';
 
 /** The versions from which PostgreSQL records the collation version of a database. */
@@ -37,7 +37,9 @@ function platform(was: JsonObject | null, is: JsonObject): Difference[] {
       'PostgreSQL supports its files on one architecture only: restore on the old one, and move with pg_dump.',
     ),
     ...major,
-    ...(major.length > 0 ? [] : changed('version', 'server', at(was, 'version'), at(is, 'version'))),
+    ...(major.length > 0
+      ? []
+      : changed('version', 'server', at(was, 'version'), at(is, 'version'))),
   ];
 }
 
@@ -45,13 +47,13 @@ function extensions(was: JsonObject | null, is: JsonObject): Difference[] {
   const before = new Map(rowsAt(was, 'extensions', 'installed').map((row) => [keyOf(row), row]));
   return rowsAt(is, 'extensions', 'installed').flatMap((row): Difference[] => {
     const { name, database, version, available } = row;
-    const what = `${String(name)} in database ${String(database)}`;
+    const what = `${textOf(name)} in database ${textOf(database)}`;
     if (available === null || available === undefined) {
-      const fix = `This image lacks the extension: whatever uses it fails. Use an image that has ${String(name)} ${String(version)}.`;
+      const fix = `This image lacks the extension: whatever uses it fails. Use an image that has ${textOf(name)} ${textOf(version)}.`;
       return [{ kind: 'extension', what, was: version ?? null, is: null, fix }];
     }
     const offered = before.get(keyOf(row))?.['available'] ?? null;
-    const fix = `If the image is newer, run in ${String(database)}: ALTER EXTENSION ${quote(String(name))} UPDATE; if it is older, use the image of the backup.`;
+    const fix = `If the image is newer, run in ${textOf(database)}: ALTER EXTENSION ${quote(textOf(name))} UPDATE; if it is older, use the image of the backup.`;
     return changed('extension', `${what}, version in the image`, offered, available, fix);
   });
 }
@@ -63,7 +65,7 @@ function keyOf({ database, name }: JsonObject): string {
 function libraries(was: JsonObject | null, is: JsonObject): Difference[] {
   const preloaded = (metadata: JsonObject | null): string[] => {
     const found = valueAt(metadata, 'libraries', 'preloaded');
-    return Array.isArray(found) ? found.map(String) : [];
+    return Array.isArray(found) ? found.map(textOf) : [];
   };
   if (valueAt(is, 'libraries') === null) return [];
   return preloaded(was)
@@ -80,7 +82,7 @@ function libraries(was: JsonObject | null, is: JsonObject): Difference[] {
 /** The server compares the two by itself, but tells only each client that connects. */
 function databaseCollations(is: JsonObject): Difference[] {
   return rowsAt(is, 'databases').flatMap((row) => {
-    const name = String(row['name']);
+    const name = textOf(row['name']);
     // A connection to template0 is not allowed, and it has nothing to rebuild.
     const reindex = row['allowsConnections'] === true ? `REINDEX DATABASE ${quote(name)}; ` : '';
     return changed(
@@ -99,8 +101,8 @@ function olderCollations(was: JsonObject | null, is: JsonObject): Difference[] {
   const before = valueAt(was, 'libraries', 'libc');
   const now = valueAt(is, 'libraries', 'libc');
   return rowsAt(is, 'databases').flatMap((row) => {
-    const name = String(row['name']);
-    const plain = /^(C|POSIX)(\.|$)/.test(String(row['collate']));
+    const name = textOf(row['name']);
+    const plain = /^(C|POSIX)(\.|$)/.test(textOf(row['collate']));
     if (plain || row['allowsConnections'] !== true) return [];
     const fix = `In ${name}: REINDEX DATABASE ${quote(name)};`;
     return changed('collation-version', `database ${name}`, before, now, fix);
@@ -109,7 +111,7 @@ function olderCollations(was: JsonObject | null, is: JsonObject): Difference[] {
 
 function collations(is: JsonObject): Difference[] {
   return rowsAt(is, 'collations').flatMap((row) => {
-    const [schema, name, database] = [row['schema'], row['name'], row['database']].map(String);
+    const [schema, name, database] = [row['schema'], row['name'], row['database']].map(textOf);
     const own = `${quote(schema ?? '')}.${quote(name ?? '')}`;
     return changed(
       'collation-version',
@@ -122,7 +124,7 @@ function collations(is: JsonObject): Difference[] {
 }
 
 function roles(was: JsonObject | null, is: JsonObject): Difference[] {
-  return missing(was, is, 'roles', ({ name }) => String(name)).map((name) => ({
+  return missing(was, is, 'roles', ({ name }) => textOf(name)).map((name) => ({
     kind: 'role',
     what: name,
     was: 'there',
@@ -136,8 +138,8 @@ const PLACES = new Set(['config_file', 'data_directory', 'hba_file', 'ident_file
 
 function settings(was: JsonObject | null, is: JsonObject): Difference[] {
   if (!Array.isArray(was?.['settings']) || !Array.isArray(is['settings'])) return [];
-  const before = new Map(rowsAt(was, 'settings').map((row) => [String(row['name']), row]));
-  const now = new Map(rowsAt(is, 'settings').map((row) => [String(row['name']), row]));
+  const before = new Map(rowsAt(was, 'settings').map((row) => [textOf(row['name']), row]));
+  const now = new Map(rowsAt(is, 'settings').map((row) => [textOf(row['name']), row]));
   const names = [...new Set([...before.keys(), ...now.keys()])].filter((name) => !PLACES.has(name));
   return names.toSorted().flatMap((name) => {
     const [old, present] = [shown(before.get(name)), shown(now.get(name))];
@@ -148,5 +150,5 @@ function settings(was: JsonObject | null, is: JsonObject): Difference[] {
 function shown(row: JsonObject | undefined): string {
   if (row === undefined) return '(default)';
   if (row['withheld'] === true) return '(set; its value does not travel)';
-  return `${String(row['value'])}${row['unit'] === null ? '' : ` ${String(row['unit'])}`}`;
+  return `${textOf(row['value'])}${row['unit'] === null ? '' : ` ${textOf(row['unit'])}`}`;
 }

@@ -25,7 +25,9 @@ export async function readEachDatabase(
   const found: EachDatabase = { extensions: [], collations: [] };
   const asked = databases.filter((one) => one['allowsConnections'] === true && !one['template']);
   if (asked.length > MOST_DATABASES) {
-    parts.truncated.push(`extensions and collations: only of the first ${MOST_DATABASES} databases`);
+    parts.truncated.push(
+      `extensions and collations: only of the first ${MOST_DATABASES} databases`,
+    );
   }
   for (const row of asked.slice(0, MOST_DATABASES)) {
     const name = String(row['name']);

@@ -19,8 +19,8 @@ export function architectureOf(banner: string): string | null {
 }
 
 export async function readLibraries(session: Session, signal: AbortSignal): Promise<Row> {
-  const [row = {}] = await session.query<Row>(LIBRARIES, [], signal);
-  const preloaded = String(row['preloaded'] ?? '')
+  const [row] = await session.query<Row & { preloaded: string | null }>(LIBRARIES, [], signal);
+  const preloaded = (row?.preloaded ?? '')
     .split(',')
     .map((name) => name.trim().replaceAll('"', ''))
     .filter(Boolean);
@@ -59,8 +59,13 @@ export async function readHba(session: Session, signal: AbortSignal): Promise<Ro
 function range(address: unknown, netmask: unknown): unknown {
   if (typeof address !== 'string' || typeof netmask !== 'string') return address;
   const radix = netmask.includes(':') ? 16 : 10;
-  const bits = netmask
-    .split(/[.:]/)
-    .map((part) => (Number.parseInt(part || '0', radix).toString(2).match(/1/g) ?? []).length);
+  const bits = netmask.split(/[.:]/).map(
+    (part) =>
+      (
+        Number.parseInt(part || '0', radix)
+          .toString(2)
+          .match(/1/g) ?? []
+      ).length,
+  );
   return `${address}/${bits.reduce((sum, one) => sum + one, 0)}`;
 }

@@ -1,5 +1,13 @@
 import type { CopyMetadata, Difference, Json, JsonObject } from '../../engine.ts';
-import { changed, isObject, majorOf, missing, rowsAt, valueAt } from '../../shared/differ.ts';
+import {
+  changed,
+  isObject,
+  majorOf,
+  missing,
+  rowsAt,
+  textOf,
+  valueAt,
+} from '../../shared/differ.ts';
 import { Parts } from '../../shared/parts.ts';
 import type { Session } from '../connection/session.ts';
 import { readMetadata } from './metadata.ts';
@@ -33,7 +41,7 @@ export function differencesOf(was: JsonObject | null, is: JsonObject): Differenc
     ...changed('architecture', 'server', at(was, 'architecture'), at(is, 'architecture')),
     ...versions(was, is),
     ...modules(was, is),
-    ...missing(was, is, 'users', ({ name }) => String(name)).map((what) => ({
+    ...missing(was, is, 'users', ({ name }) => textOf(name)).map((what) => ({
       kind: 'user',
       what,
       was: 'there',
@@ -47,7 +55,7 @@ export function differencesOf(was: JsonObject | null, is: JsonObject): Differenc
 function versions(was: JsonObject | null, is: JsonObject): Difference[] {
   const name = (metadata: JsonObject | null): Json => {
     const [flavor, version] = ['flavor', 'version'].map((key) => valueAt(metadata, 'server', key));
-    return typeof version === 'string' ? `${String(flavor)} ${version}` : null;
+    return typeof version === 'string' ? `${textOf(flavor)} ${version}` : null;
   };
   const major = (metadata: JsonObject | null): number =>
     majorOf(valueAt(metadata, 'server', 'version')) ?? 0;
@@ -61,7 +69,7 @@ function versions(was: JsonObject | null, is: JsonObject): Difference[] {
 function modules(was: JsonObject | null, is: JsonObject): Difference[] {
   const now = new Map(rowsAt(is, 'modules').map(({ name, version }) => [name, version]));
   return rowsAt(was, 'modules').flatMap(({ name, version = null }): Difference[] => {
-    const what = String(name);
+    const what = textOf(name);
     const found = now.get(name ?? null);
     if (found !== undefined) return changed('library', what, version, found);
     const fix = `Use an image that has the module ${what}, and load it: its keys cannot be read without it.`;
