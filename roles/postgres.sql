@@ -25,6 +25,11 @@ ALTER ROLE quiesce LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT
 -- Reads settings, replication state and sizes; changes nothing.
 GRANT pg_monitor TO quiesce;
 
+-- Optional: the rules of pg_hba.conf in the metadata, without their options. The function itself also shows
+-- the options, which are secrets with the methods ldap (ldapbindpasswd) and radius. To remove it:
+-- REVOKE EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() FROM quiesce;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO quiesce;
+
 -- Only used with QUIESCE_REPLICA=pause, on a standby: replay is paused during a freeze and resumed
 -- afterwards. A role that may pause must be able to resume.
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_wal_replay_pause() TO quiesce;

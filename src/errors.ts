@@ -345,6 +345,26 @@ export const catalogue = {
       'The database failed during a freeze, a thaw or a query; a freeze in progress is rolled back.',
     hint: 'The message contains the error of the database.',
   },
+  METADATA_NOT_FOUND: {
+    status: 404,
+    exit: 7,
+    meaning:
+      'The copy carries no metadata: it was not cut during a freeze, or its freeze could not write it.',
+    hint: 'Give the mount path of the volume, as QUIESCE_DATA_DIR was; the notes of the receipt say why a freeze wrote none.',
+  },
+  METADATA_INVALID: {
+    status: 422,
+    exit: 7,
+    meaning: 'The metadata of the copy cannot be read, or it is damaged.',
+    hint: 'The data itself is not affected; after its first start, quiesce metadata asks the server.',
+  },
+  RESTORE_ARCHITECTURE: {
+    status: 409,
+    exit: 7,
+    meaning:
+      'The copy was made on a machine of another architecture, and the engine does not support its files there.',
+    hint: 'Start it on a machine of the architecture of the backup, and move the data from there with a logical dump.',
+  },
   RESTORE_RECEIPT_INVALID: {
     status: 422,
     exit: 7,

@@ -1,5 +1,7 @@
 import type { Receipt } from '../receipt/receipt.ts';
 import type {
+  CopyMetadata,
+  Difference,
   Engine,
   FreezeContext,
   Hold,
@@ -24,6 +26,7 @@ export class BoundedEngine implements Engine {
   readonly #engine: Engine;
   readonly #probe: SharedAnswer<Probe>;
   readonly #metadata: SharedAnswer<JsonObject>;
+  readonly #describing = new OneAtATime();
   readonly #verifying = new OneAtATime();
 
   constructor(engine: Engine) {
@@ -32,7 +35,9 @@ export class BoundedEngine implements Engine {
     this.capabilities = engine.capabilities;
     this.ownFiles = engine.ownFiles;
     this.#probe = new SharedAnswer((signal) => engine.probe(signal));
-    this.#metadata = new SharedAnswer((signal) => engine.metadata(signal));
+    this.#metadata = new SharedAnswer((signal) =>
+      this.#describing.run(() => engine.metadata(signal), signal),
+    );
   }
 
   probe(signal: AbortSignal): Promise<Probe> {
@@ -41,6 +46,14 @@ export class BoundedEngine implements Engine {
 
   metadata(signal: AbortSignal): Promise<JsonObject> {
     return this.#metadata.ask(signal);
+  }
+
+  copyMetadata(withinMs: number, signal: AbortSignal): Promise<CopyMetadata> {
+    return this.#describing.run(() => this.#engine.copyMetadata(withinMs, signal), signal);
+  }
+
+  differences(was: JsonObject | null, is: JsonObject): readonly Difference[] {
+    return this.#engine.differences(was, is);
   }
 
   verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult> {

@@ -119,6 +119,33 @@ export interface Hold {
   release(signal: AbortSignal): Promise<HoldEnd | void>;
 }
 
+/** A part of the metadata that could not be read, and why. */
+export interface AbsentPart {
+  readonly part: string;
+  readonly reason: string;
+}
+
+/** The metadata that travels with a copy: parsed values from an allow-list, no free text, no secrets. */
+export interface CopyMetadata {
+  readonly metadata: JsonObject;
+  readonly absent: readonly AbsentPart[];
+  /** What was left out because it is too long. */
+  readonly truncated: readonly string[];
+}
+
+/** Something in which a running server differs from the one whose data it has. */
+export interface Difference {
+  /** Such as `extension`, `collation-version`, `setting`, `role`, `version`, `architecture`. */
+  readonly kind: string;
+  /** Which one: its name, and its database where it has one. */
+  readonly what: string;
+  readonly was: Json;
+  /** `null`: this server lacks it. */
+  readonly is: Json;
+  /** What it means or what mends it: a statement, or one sentence. */
+  readonly fix?: string | undefined;
+}
+
 /** One line of a verification. */
 export interface VerifyCheck {
   readonly name: string;
@@ -138,6 +165,8 @@ export interface VerifyResult {
   /** Every check is `ok`. */
   readonly verified: boolean;
   readonly checks: readonly VerifyCheck[];
+  /** In what the server differs from the one that was copied. No difference makes a check fail. */
+  readonly differences?: readonly Difference[] | null;
 }
 
 export interface VerifyOptions {
@@ -181,6 +210,17 @@ export interface Engine {
   hold(context: FreezeContext, signal: AbortSignal): Promise<Hold>;
   /** What an operator needs in addition to the data. No secrets. */
   metadata(signal: AbortSignal): Promise<JsonObject>;
+  /**
+   * What of the metadata travels with a copy. Returns what it has when the time is up, and says what is
+   * missing; rejects where it has nothing.
+   */
+  copyMetadata(withinMs: number, signal: AbortSignal): Promise<CopyMetadata>;
+  /**
+   * Pure: in what a running server differs from the copy of its data. Both are `CopyMetadata.metadata`.
+   *
+   * @param was `null`: the copy carries none; then only what the server itself finds wrong.
+   */
+  differences(was: JsonObject | null, is: JsonObject): readonly Difference[];
   /**
    * Releases whatever a crashed sidecar may have left held. Idempotent, and harmless if nothing is held.
    *

@@ -49,6 +49,8 @@ export interface PrepareOutcome {
 
 /** The part of an engine that prepares a restored copy. Works on files, without a server. */
 export interface RestoreModule {
+  /** The engine supports its files only on the architecture on which they were written. */
+  readonly boundToArchitecture?: boolean;
   /**
    * Proves that the copy holds what its receipt promises, and puts in place what the server needs at its
    * first start. Idempotent. Rejects with a `RESTORE_…` error, and has then changed nothing.

@@ -1,6 +1,8 @@
 import type { Receipt } from '../receipt/receipt.ts';
 import type {
   Breach,
+  CopyMetadata,
+  Difference,
   Engine,
   FreezeContext,
   Hold,
@@ -89,6 +91,14 @@ export class SealingEngine implements Engine {
 
   verify(receipt: Receipt, options: VerifyOptions, signal: AbortSignal): Promise<VerifyResult> {
     return this.#engine.verify(receipt, options, signal);
+  }
+
+  copyMetadata(withinMs: number, signal: AbortSignal): Promise<CopyMetadata> {
+    return this.#engine.copyMetadata(withinMs, signal);
+  }
+
+  differences(was: JsonObject | null, is: JsonObject): readonly Difference[] {
+    return this.#engine.differences(was, is);
   }
 
   isEmpty(signal: AbortSignal): Promise<boolean> {

@@ -10,6 +10,7 @@ import type {
 import type { CopyMethod } from '../receipt/receipt.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { withDeadlineAfterAbort, unlessAborted } from '../lib/deadline.ts';
+import { attachMetadata } from './attach-metadata.ts';
 import { blankReceipt, endedReceipt, heldReceipt } from './receipt-states.ts';
 import type { CallId } from './idempotency.ts';
 import type { Journal, JournalEntry, Kept } from './journal.ts';
@@ -123,6 +124,7 @@ export class FreezeRun {
    *
    * @param limits the lease, from the moment of the hold, and the instant at which the freeze times out
    * @param onLost called at most once, when the hold is found broken
+   * @param deadline when the freeze times out, on the monotonic clock
    * @returns the monotonic instant of the hold. Rejects when a step fails or `abort` was called; `release`
    *   then undoes what is in place.
    */
@@ -143,6 +145,9 @@ export class FreezeRun {
     const began = now();
     await this.#prepare(context, signal);
     signal.throwIfAborted();
+    // After the engine has its session: a limit on connections must cost the metadata, not the freeze.
+    const missing = await attachMetadata(this.#deps, this.id, deadline - now(), signal);
+    signal.throwIfAborted();
     this.#enter('hold');
     const preparedAt = now();
     const hold = await engine.hold(context, signal);
@@ -156,6 +161,7 @@ export class FreezeRun {
       prepareMs: preparedAt - began,
       freezeMs: heldAt - this.#startedAt,
       evidence: volume.place(),
+      notes: missing === null ? [] : [missing],
     });
     this.#enter('receipt');
     // At the same time, because writers may wait. Both must end before the freeze can be ended.

@@ -41,6 +41,8 @@ export interface HeldFacts {
   readonly prepareMs: number;
   readonly freezeMs: number;
   readonly evidence: Receipt['evidence'];
+  /** In addition to those of the hold. */
+  readonly notes: readonly string[];
 }
 
 /** The receipt once the hold is in place. */
@@ -64,7 +66,7 @@ export function heldReceipt(blank: Receipt, hold: Hold, facts: HeldFacts): Recei
     ...(hold.unsynced === undefined ? {} : { unsynced: [...hold.unsynced] }),
     verdict: 'held',
     reasons: [...hold.reasons],
-    notes: [...hold.notes],
+    notes: [...hold.notes, ...facts.notes],
   };
 }
 

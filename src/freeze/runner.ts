@@ -7,7 +7,15 @@ import { type DueThaw, LATE_AT_MOST_MS } from './due-thaws.ts';
 import type { CallId } from './idempotency.ts';
 import type { Kept } from './journal.ts';
 import { initialLease, interruptedLease, nextDeadline, reduce } from './lease.ts';
-import type { Cause, Command, LeaseEvent, LeaseState, Reply, Verdict } from './lease-types.ts';
+import type {
+  Cause,
+  Command,
+  Freezing,
+  LeaseEvent,
+  LeaseState,
+  Reply,
+  Verdict,
+} from './lease-types.ts';
 import { lateThawOf } from './left-open.ts';
 import { failureOf, requireSameEngine, notReleasedYet } from './outcomes.ts';
 import { type Clock, fromPersisted, type PersistedDue, toPersisted } from './persisted-due.ts';
@@ -212,7 +220,7 @@ export class LeaseRunner {
 
   async #makeHold(current: Current): Promise<void> {
     const { run, frozen } = current;
-    const { ttlMs, deadline } = this.#state as { ttlMs: number; deadline: number };
+    const { ttlMs, deadline } = this.#state as Freezing;
     const onLost = (): void => {
       if (this.#current === current) this.dispatch({ type: 'lost' });
     };

@@ -1,7 +1,7 @@
 import type { QuiesceError } from '../errors.ts';
 
 /** Fields that an answer may have next to `error`. */
-const COMPANIONS = ['receipt', 'checks', 'level', 'reason', 'content'] as const;
+const COMPANIONS = ['receipt', 'checks', 'level', 'reason', 'content', 'differences'] as const;
 
 export interface ErrorAnswer {
   readonly error: ReturnType<QuiesceError['toBody']>;
@@ -10,6 +10,7 @@ export interface ErrorAnswer {
   readonly level?: unknown;
   readonly reason?: unknown;
   readonly content?: unknown;
+  readonly differences?: unknown;
 }
 
 export function errorBody(error: QuiesceError): ErrorAnswer {

@@ -39,7 +39,7 @@ function addViewRoutes(app: App, control: Control): void {
         response: { 200: schemas.statusAnswer },
       },
     },
-    () => control.status(),
+    () => control.status() as schemas.StatusAnswer,
   );
   app.get(
     '/v1/metadata',
@@ -122,21 +122,23 @@ function addVerifyRoute(app: App, control: Control): void {
         timeout === undefined ? DEEP_TIMEOUT_MS : millis(timeout, 'deepTimeout');
       const limit = VERIFY_TIMEOUT_MS + (deep ? deepTimeoutMs : 0);
       const gone = callerGone(request, reply);
-      const { verified, checks } = await withTimeLimit(gone, limit, (signal) =>
+      const { verified, checks, differences } = await withTimeLimit(gone, limit, (signal) =>
         control.verify(receipt, { deep, deepTimeoutMs }, signal),
       );
       if (!verified || checks.some(({ ok }) => !ok)) {
         throw new QuiesceError(
           'NOT_VERIFIED',
           'The database was not proven to contain what the receipt promises.',
-          { details: { checks } },
+          { details: { checks, differences } },
         );
       }
+      const more = differences === undefined ? {} : { differences };
       return {
-        verified: true as const,
+        verified: true,
         ...judgeRestore(checks, deep),
-        checks: [...checks] as schemas.Checks,
-      };
+        checks: [...checks],
+        ...more,
+      } as schemas.Verified;
     },
   );
 }

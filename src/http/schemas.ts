@@ -117,6 +117,19 @@ const contentFound = z
   .enum(['passed', 'failed', 'unchecked'])
   .optional()
   .describe('the result of the deep check, where it was asked for');
+const differences = z
+  .array(
+    z.object({
+      kind: z.string(),
+      what: z.string().describe('which one: its name, and its database where it has one'),
+      was: jsonValue,
+      is: jsonValue.describe('null: this server lacks it'),
+      fix: z.string().optional().describe('what it means or what mends it'),
+    }),
+  )
+  .nullable()
+  .optional()
+  .describe('in what the server differs from the one that was copied; null: not known');
 
 export const errorAnswer = z
   .object({
@@ -128,6 +141,7 @@ export const errorAnswer = z
     level: level.optional(),
     reason,
     content: contentFound,
+    differences,
   })
   .meta({ id: 'Error', description: 'Every answer that is not a success.' });
 
@@ -137,10 +151,11 @@ export const verifyAnswer = z
     level,
     content: contentFound,
     checks: z.array(checkSchema),
+    differences,
   })
   .meta({ id: 'Verified', description: 'Every check passed.' });
 
-export type Checks = z.infer<typeof verifyAnswer>['checks'];
+export type Verified = z.infer<typeof verifyAnswer>;
 
 export const metadataAnswer = z.record(z.string(), jsonValue).meta({
   id: 'Metadata',
@@ -157,6 +172,8 @@ export const receiptsAnswer = z
       .describe('the receipt of the copy that the volume was last restored from'),
   })
   .meta({ id: 'Receipts', description: 'The last receipts, newest first, at most ten.' });
+
+export type StatusAnswer = z.infer<typeof statusAnswer>;
 
 const instant = z.string().describe('ISO 8601, UTC');
 
@@ -225,6 +242,7 @@ export const statusAnswer = z
           })
           .nullable()
           .describe('the deep check, where QUIESCE_RESTORE_CHECK asks for it'),
+        differences,
       })
       .nullable()
       .describe(

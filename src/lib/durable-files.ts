@@ -8,6 +8,7 @@ import {
   rename,
   rm,
   stat,
+  statfs,
   unlink,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -37,6 +38,13 @@ export async function writeDurably(
     throw error;
   }
   await syncFolder(dirname(path));
+}
+
+/** Rejects with ENOSPC where less than so many bytes are free on the file system of the folder. */
+export async function requireSpace(folder: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize >= bytes) return;
+  throw Object.assign(new Error(`too little space is free for ${folder}`), { code: 'ENOSPC' });
 }
 
 /** Disk space reserved for a file that must be written quickly later. It can be used once. */

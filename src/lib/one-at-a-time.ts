@@ -25,7 +25,7 @@ export class OneAtATime {
 function busy(signal: AbortSignal): QuiesceError {
   return new QuiesceError(
     'ENGINE_BUSY',
-    'Other verifications of this database were ahead of this one and did not finish in time.',
+    'Other requests of this kind were ahead of this one and did not finish in time.',
     { cause: signal.reason },
   );
 }

@@ -21,10 +21,16 @@ export async function openRegular(path: string, flags = 0): Promise<FileHandle> 
   throw Object.assign(new Error(`${path} is not a regular file`), { code: 'EFTYPE', path });
 }
 
-/** Reads the text of a file. Rejects with `EFTYPE` where it is not a regular file. */
-export async function readRegular(path: string): Promise<string> {
+/**
+ * Reads the text of a file. Rejects with `EFTYPE` where it is not a regular file, and with `EFBIG` where it
+ * is larger than `atMost` bytes.
+ */
+export async function readRegular(path: string, atMost = Infinity): Promise<string> {
   const file = await openRegular(path);
   try {
+    if ((await file.stat()).size > atMost) {
+      throw Object.assign(new Error(`${path} is too large`), { code: 'EFBIG', path });
+    }
     return await file.readFile('utf8');
   } finally {
     await file.close();

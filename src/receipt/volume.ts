@@ -10,6 +10,7 @@ import {
   makeFolder,
   ownerLike,
   removeDurably,
+  requireSpace,
   type ReservedFile,
   reserveDurably,
   writeDurably,
@@ -34,6 +35,8 @@ export const PREPARED_FILE = 'prepared.json';
 export const CLAIM_FILE = 'claim';
 /** Larger than most receipts without sampled keys. */
 const ROOM_BYTES = 8_192;
+/** What `attach` must leave free on the volume: nothing that a restore needs may fail for it. */
+const LEFT_FREE_BYTES = 16 << 20;
 /** How long a release waits for the volume: one that hangs may never answer. */
 const ANSWER_WITHIN_MS = 5_000;
 /** How long a thaw waits to read the files of its freeze. */
@@ -88,6 +91,25 @@ export class ReceiptVolume {
         this.#failure = describeErrno(error);
       }
     });
+  }
+
+  /**
+   * Writes a file that no restore needs beside the receipt, readable by the owner of the data only. Rejects
+   * with the system's error. Unlike `keep`, a failure takes nothing from what the receipt promises.
+   */
+  async attach(name: string, content: string): Promise<void> {
+    await this.#queue.run(async () => {
+      await this.#finishRemoval();
+      await this.#folder();
+      await requireSpace(this.#path(''), content.length + LEFT_FREE_BYTES);
+      await this.#write(name, content, 0o600);
+      this.#digests.set(name, digestOf(content));
+    });
+  }
+
+  /** The text of a file next to the receipt, of at most so many bytes. Rejects with the system's error. */
+  async read(name: string, atMost?: number): Promise<string> {
+    return await this.#queue.run(() => readRegular(this.#path(name), atMost));
   }
 
   /** Where the receipt will be. The receipt itself states it, so this is known before it is written. */
@@ -348,19 +370,14 @@ export class ReceiptVolume {
     }
   }
 
-  /** The text of a file next to the receipt. Rejects with the system's error. */
-  async read(name: string): Promise<string> {
-    return await this.#queue.run(() => readRegular(this.#path(name)));
-  }
-
   /** Writes a file next to the receipt. Rejects with the system's error. */
-  async write(name: string, content: string): Promise<void> {
-    await this.#queue.run(() => this.#writeNew(name, content));
+  async write(name: string, content: string, mode?: number): Promise<void> {
+    await this.#queue.run(() => this.#writeNew(name, content, mode));
   }
 
-  async #writeNew(name: string, content: string): Promise<void> {
+  async #writeNew(name: string, content: string, mode?: number): Promise<void> {
     await this.#folder();
-    await this.#write(name, content);
+    await this.#write(name, content, mode);
   }
 
   async #list(): Promise<string[]> {
@@ -380,13 +397,13 @@ export class ReceiptVolume {
     if (made && owner) await chown(path, owner.uid, owner.gid);
   }
 
-  async #write(name: string, content: string): Promise<void> {
-    await writeDurably(this.#path(name), content, await this.#writeOptions());
+  async #write(name: string, content: string, mode?: number): Promise<void> {
+    await writeDurably(this.#path(name), content, await this.#writeOptions(mode));
   }
 
   /** The server's user must be able to read these files, so a sidecar that runs as root gives them to the owner of the data. */
-  async #writeOptions(): Promise<WriteOptions> {
-    return { mode: 0o644, ...(await ownerLike(this.dataDir ?? '')) };
+  async #writeOptions(mode = 0o644): Promise<WriteOptions> {
+    return { mode, ...(await ownerLike(this.dataDir ?? '')) };
   }
 }
 

@@ -7,6 +7,7 @@ import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
 import type { RestoreMark } from '../receipt/restore-mark.ts';
 import { RECEIPT_FILE, ReceiptVolume, VOLUME_FOLDER } from '../receipt/volume.ts';
 import { readRegular } from '../lib/regular-file.ts';
+import { checkArchitecture } from './architecture.ts';
 import { LARGEST_RECEIPT, readGivenReceipt } from '../receipt/read.ts';
 import { judgedBefore } from './record.ts';
 import { leaveLive, type LoadRestore, untouched } from './live-volume.ts';
@@ -59,7 +60,11 @@ export async function prepareRestore(
     );
   }
   try {
-    const outcome = await engine.prepareRestore(receipt, dataDir, request, signal);
+    const bound = engine.boundToArchitecture === true;
+    const foreign = bound ? await checkArchitecture(dataDir, receipt, request.dryRun) : null;
+    const prepared = await engine.prepareRestore(receipt, dataDir, request, signal);
+    const outcome =
+      foreign === null ? prepared : { ...prepared, notes: [...prepared.notes, foreign] };
     if (given !== null && outcome.outcome === 'prepared' && !request.dryRun) {
       await replaceReceipt(dataDir, given);
     }

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { describeErrno, makeFolder, writeDurably } from '../lib/durable-files.ts';
 import { readRegular } from '../lib/regular-file.ts';
+import { jsonValue } from '../receipt/receipt.ts';
 import { CONTENT_STATES, RESTORE_LEVELS, UNPROVEN_REASONS } from '../receipt/restore-level.ts';
 import { RESTORE_STATE_FILE, type ReceiptVolume } from '../receipt/volume.ts';
 import { reachesPosition } from './view.ts';
@@ -25,6 +26,18 @@ export const restoreRecordSchema = z.object({
         message: z.string(),
       })
       .nullable(),
+    differences: z
+      .array(
+        z.object({
+          kind: z.string(),
+          what: z.string(),
+          was: jsonValue,
+          is: jsonValue,
+          fix: z.string().optional(),
+        }),
+      )
+      .readonly()
+      .nullish(),
   }),
   settled: z
     .object({ how: z.enum(['acknowledged', 'freeze']), by: z.string(), at: z.string() })

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Engine, VerifyResult } from '../engines/engine.ts';
+import type { Difference, Engine, VerifyResult } from '../engines/engine.ts';
 import { describeErrno } from '../lib/durable-files.ts';
 import { unlessAborted, withDeadline } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
@@ -8,7 +8,9 @@ import { originOf, type RestoreMark } from '../receipt/restore-mark.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
 import { untilAnswered, unverifiable } from './ask.ts';
 import { ContentCheck } from './content-check.ts';
+import { findDifferences, keepMetadata, metadataOf } from './differences.ts';
 import { Leftovers } from './leftovers.ts';
+import { notYet } from './not-yet.ts';
 import { recordFor, RestoreRecords } from './record.ts';
 import { RestoreReport } from './report.ts';
 import {
@@ -206,13 +208,17 @@ export class RestoreCheck {
 
   async #verify(receipt: Receipt): Promise<void> {
     const options = { deep: false, deepTimeoutMs: 0 };
-    const result = await untilAnswered(
+    const soon = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_WITHIN_MS)]);
+    const metadata = await metadataOf(this.#deps.volume, receipt.id, soon);
+    const answer = await untilAnswered(
       (signal) => this.#deps.engine.verify(receipt, options, signal),
       unverifiable,
-      (error) => this.#reportWaiting(receipt.id, error.message),
+      (error) => this.#reportWaiting(receipt.id, notYet(error, receipt, metadata)),
       this.#stop.signal,
     );
-    if (!result) return;
+    if (!answer) return;
+    const differences = await this.differences(receipt, this.#stop.signal);
+    const result = { ...answer, differences };
     const checkedAt = now();
     const wrong = result.checks.filter((check) => !check.ok).map((check) => check.message);
     const message = result.verified
@@ -221,10 +227,15 @@ export class RestoreCheck {
     const { verified } = result;
     const { level, reason } = judgeRestore(result.checks, false);
     const base = this.#unchecked(receipt.id, message);
-    const view = { ...base, level, reason, verified, checkedAt };
+    const view = { ...base, level, reason, verified, checkedAt, differences };
     await this.#recordResult(receipt, view, result);
     await this.#conclude(view, result);
     await this.#checkContent(view);
+  }
+
+  /** In what the running server differs from the one in whose copy this receipt is; `null`: not known. */
+  async differences(receipt: Receipt, signal: AbortSignal): Promise<readonly Difference[] | null> {
+    return await findDifferences(this.#deps, receipt.id, signal);
   }
 
   /** Runs the deep check where it was asked for and has not ended yet: a restart repeats it. */
@@ -257,9 +268,12 @@ export class RestoreCheck {
   async #recordResult(receipt: Receipt, view: RestoreView, result: VerifyResult): Promise<void> {
     const { level, reason, mark, verified, checkedAt } = view;
     const judged = { mark, level, ...(reason === undefined ? {} : { reason }) };
-    const content = { receipt, verifiedAt: checkedAt, verified, ...judged, checks: result.checks };
+    const { checks, differences } = result;
+    const facts = { verifiedAt: checkedAt, verified, ...judged, checks, differences };
+    const content = { receipt, ...facts };
     try {
       const text = `${JSON.stringify(content, null, 2)}\n`;
+      await keepMetadata(this.#deps, receipt.id);
       await this.#deps.volume.write(`${RESTORED_PREFIX}${receipt.id}.json`, text);
       await this.#report.keep(view);
       await this.#deps.volume.clear(receipt.id);

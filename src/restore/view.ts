@@ -1,3 +1,4 @@
+import type { Difference } from '../engines/engine.ts';
 import type { ContentState, RestoreLevel, UnprovenReason } from '../receipt/restore-level.ts';
 
 /** The deep check of a restored database, where it was asked for. */
@@ -22,6 +23,8 @@ export interface RestoreView {
   readonly checkedAt: string | null;
   readonly message: string;
   readonly content: ContentView | null;
+  /** In what the server differs from the one that was copied; `null`: not known. */
+  readonly differences?: readonly Difference[] | null | undefined;
 }
 
 /** Who ended the report of an unproven or refused restore, and when. */

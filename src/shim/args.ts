@@ -1,6 +1,13 @@
 import { DEEP_TIMEOUT_MS, ID_FORM, ID_PATTERN, KEY_FORM, KEY_PATTERN } from '../defaults.ts';
 import { writeDuration } from '../lib/duration.ts';
-import { durationText, type Flags, matching, oneOf, toggle } from '../lib/command-line/flags.ts';
+import {
+  durationText,
+  type Flags,
+  matching,
+  oneOf,
+  text,
+  toggle,
+} from '../lib/command-line/flags.ts';
 import { readFlags, usage } from '../lib/command-line/read-flags.ts';
 
 export const SHIM_VERBS = ['freeze', 'thaw', 'status', 'metadata', 'receipts', 'verify'] as const;
@@ -19,6 +26,9 @@ export interface Arguments {
   /** Key of this one call; generated if absent. */
   readonly idempotencyKey?: string;
   readonly deep: boolean;
+  /** The folder of a copy, for metadata. */
+  readonly data?: string;
+  readonly all: boolean;
   readonly deepTimeout?: string;
   /** FILE of verify, ID of receipts. */
   readonly operand?: string;
@@ -68,6 +78,16 @@ const THAW = {
   output,
 } as const satisfies Flags;
 
+const METADATA = {
+  data: text(
+    'DIR',
+    'of a copy: where the volume is mounted, as QUIESCE_DATA_DIR was. Neither a server nor a sidecar is needed',
+    {},
+  ),
+  all: toggle("in text also show the roles and users that are the server's own"),
+  output,
+} as const satisfies Flags;
+
 const VERIFY = {
   deep: toggle("also run the engine's own deep check of the data (PostgreSQL: amcheck)", {
     alias: 'amcheck',
@@ -90,7 +110,7 @@ export const FLAGS = {
   freeze: FREEZE,
   thaw: THAW,
   status: STATUS,
-  metadata: { output },
+  metadata: METADATA,
   receipts: { output },
   verify: VERIFY,
 } as const satisfies Record<ShimVerb, Flags>;
@@ -117,11 +137,13 @@ export function parseArguments(verb: ShimVerb, args: readonly string[]): Argumen
     abandon: values['abandon'] === true,
     acknowledgeRestore: values['acknowledge-restore'] === true,
     deep: values['deep'] === true,
+    all: values['all'] === true,
     ...texts({
       operand,
       id: values['id'],
       ttl: values['ttl'],
       timeout: values['timeout'],
+      data: values['data'],
       idempotencyKey: values['idempotency-key'],
       deepTimeout: values['deep-timeout'],
     }),

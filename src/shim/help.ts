@@ -24,12 +24,14 @@ const USAGE: Readonly<Record<ShimVerb, readonly string[]>> = {
   freeze: [`[--id ID] ${TTL} ${TIMEOUT} [--wait] [-o text|json]`, `--renew --id ID ${TTL}`],
   thaw: ['[--id ID] [--abandon] [-o text|json]'],
   status: ['[--acknowledge-restore] [-o text|json]'],
-  metadata: ['[-o text|json]'],
+  metadata: ['[--data DIR] [--all] [-o text|json]'],
   receipts: ['[ID] [-o text|json]'],
   verify: [`[FILE|-] [--deep] ${DEEP_TIMEOUT} [-o text|json]`],
 };
 
 const NOTES: Partial<Record<ShimVerb, string>> = {
+  metadata: `With --data it reads what the last freeze wrote to .quiesce/metadata.json on the volume, or what a
+verified restore kept there. The file is readable by the owner of the data only.`,
   thaw: 'Only the first thaw of a freeze can succeed: a later one fails with ALREADY_THAWED.',
   receipts: 'Without an ID it lists the last ten, newest first.',
   verify: `FILE is a receipt, or an answer that contains one; - reads standard input. Without FILE, the last

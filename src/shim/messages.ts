@@ -97,6 +97,7 @@ export function verifyText(body: Body, tty: boolean): string {
           .filter(([count]) => count > 0)
           .map(([count, what]) => `${count} of ${checks.length} ${what}`)
           .join(', ')}`;
+  const differences = differencesText(body['differences']);
   if (tty) {
     const rows = checks.map((check) => [
       check['ok'] === true ? 'ok' : check['unchecked'] === true ? 'UNCHECKED' : 'FAILED',
@@ -104,7 +105,7 @@ export function verifyText(body: Body, tty: boolean): string {
       oneLine(asText(check['message'])),
     ]);
     const levels = level === '' ? [] : [`level ${level}`];
-    return lines([heading, ...indent([...table(rows), ...levels])]);
+    return lines([heading, ...indent([...table(rows), ...levels, ...differences])]);
   }
   const shown = failed.length > 0 ? failed : checks;
   const list = shown.map((check) =>
@@ -113,7 +114,8 @@ export function verifyText(body: Body, tty: boolean): string {
       : `${asText(check['name'])}: ${asText(check['message'])}`,
   );
   const about = level === '' ? '' : `; level ${level}`;
-  return oneLine(`${heading}: ${list.join(failed.length > 0 ? '; ' : ', ')}${about}`);
+  const found = `${heading}: ${list.join(failed.length > 0 ? '; ' : ', ')}${about}`;
+  return oneLine([found, ...differences].join('; '));
 }
 
 /** `unproven (no-receipt)`, `position (content unchecked)`; empty for a sidecar that does not know levels. */
@@ -136,6 +138,18 @@ function nameRestore(restore: Body): string {
   const { id, mark } = restore;
   const by = typeof mark === 'string' ? ` by ${mark}` : '';
   return typeof id === 'string' ? `restored${by} from ${id}` : `restored${by}`;
+}
+
+/** A sentence for each thing in which the server differs from the one that was copied. */
+function differencesText(found: unknown): string[] {
+  return asList(found)
+    .map(asRecord)
+    .map(({ kind, what, was, is, fix }) => {
+      const now = is === null ? 'is missing' : `is ${asText(is)}`;
+      const before = was === 'there' ? '' : `was ${asText(was)}, `;
+      const cure = fix === undefined ? '' : `. ${asText(fix)}`;
+      return oneLine(`differs: ${asText(kind)} ${asText(what)}: ${before}${now}${cure}`);
+    });
 }
 
 export function statusText(body: Body, tty: boolean): string {
@@ -174,7 +188,10 @@ function describeRestore(restore: Body): string[] {
   const state = asText(content['state']);
   const deep = ['failed', 'unchecked'].includes(state) ? ` ${asText(content['message'])}` : '';
   const about = level === undefined ? '' : ` Level: ${levelOf(restore, state)}`;
-  return [`${nameRestore(restore)}: ${word}: ${asText(restore['message'])}${deep}${about}`];
+  return [
+    `${nameRestore(restore)}: ${word}: ${asText(restore['message'])}${deep}${about}`,
+    ...differencesText(restore['differences']),
+  ];
 }
 
 function describeAcknowledged(acknowledged: Body): string[] {

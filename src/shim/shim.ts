@@ -10,6 +10,8 @@ import type { Arguments, ShimVerb } from './args.ts';
 import { parseArguments } from './args.ts';
 import type { Answer, Call } from './client.ts';
 import { call } from './client.ts';
+import { readCopyMetadata } from './copy-metadata.ts';
+import { metadataText } from './metadata-text.ts';
 import { asRecord, tree } from './table.ts';
 import { newKey, sendUntilAnswered } from './retry.ts';
 import { interruptible, showProgress } from './waiting.ts';
@@ -46,6 +48,7 @@ export async function runShim(verb: ShimVerb, args: readonly string[]): Promise<
   const interrupted = interruptible(abort);
   try {
     const parsed = parseArguments(verb, args);
+    if (parsed.data !== undefined) return showCopy(readCopyMetadata(parsed.data), parsed);
     const socket = socketPath();
     const stopProgress = showProgress(verb);
     const send: Send = (wanted) => call(socket, wanted, abort.signal);
@@ -184,7 +187,7 @@ function report(verb: ShimVerb, answer: Answer, args: Arguments): number {
   if (args.json) print(body);
   else if (args.acknowledgeRestore) write(acknowledgedText(asRecord(body['acknowledged'])));
   else if (args.abandon) write(abandonedText(body, process.stdout.isTTY));
-  else write(textOf(verb, body, process.stdout.isTTY));
+  else write(textOf(verb, body, args));
   return 0;
 }
 
@@ -209,7 +212,14 @@ function refuseExpired(receipt: Receipt): void {
   );
 }
 
-function textOf(verb: ShimVerb, body: Answer['body'], tty: boolean): string {
+function showCopy(body: Answer['body'], args: Arguments): number {
+  if (args.json) print(body);
+  else write(textOf('metadata', body, args));
+  return 0;
+}
+
+function textOf(verb: ShimVerb, body: Answer['body'], { all }: Arguments): string {
+  const tty = process.stdout.isTTY;
   switch (verb) {
     case 'freeze':
       return freezeText(body as Receipt, tty);
@@ -222,7 +232,7 @@ function textOf(verb: ShimVerb, body: Answer['body'], tty: boolean): string {
     case 'receipts':
       return body['kind'] === 'Receipt' ? tree(body).join('\n') : receiptsText(body);
     case 'metadata':
-      return tree(body).join('\n');
+      return metadataText(body, { width: columns(), all });
   }
 }
 
@@ -243,6 +253,11 @@ function reportFailure(verb: ShimVerb, body: Answer['body'], json: boolean): num
     writeTo(process.stderr, `${errorLine(error)}\n`);
   }
   return Object.hasOwn(catalogue, error.code) ? catalogue[error.code].exit : 1;
+}
+
+/** Of the terminal; elsewhere a line may be longer, but a person still reads it. */
+function columns(): number {
+  return process.stdout.isTTY ? Math.max(60, process.stdout.columns) : 100;
 }
 
 function print(body: unknown): void {

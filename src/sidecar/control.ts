@@ -29,19 +29,19 @@ export function createControl(deps: ControlDeps): Control {
     receipts: () => coordinator.receipts(),
     restored: () => deps.restoreCheck.lastRestored(),
     acknowledgeRestore: (by) => deps.restoreCheck.acknowledge(by),
-    verify: (receipt, options, signal) => verify(engine, receipt, options, signal),
+    verify: (receipt, options, signal) => verify(deps, receipt, options, signal),
   };
 }
 
 async function verify(
-  engine: Engine,
+  { engine, restoreCheck }: ControlDeps,
   receipt: Receipt,
   options: VerifyOptions,
   signal: AbortSignal,
 ): Promise<VerifyResult> {
-  const result = await engine.verify(receipt, options, signal);
-  if (result.verified) return result;
-  const { checks } = result;
+  const { verified, checks } = await engine.verify(receipt, options, signal);
+  const differences = await restoreCheck.differences(receipt, signal);
+  if (verified) return { verified, checks, differences };
   const { level, reason, content } = judgeRestore(checks, options.deep);
   const wrong = checks.filter((check) => !check.ok).map((check) => check.message);
   const reached =
@@ -52,7 +52,7 @@ async function verify(
         ]
       : [];
   throw new QuiesceError('NOT_VERIFIED', [...reached, ...wrong].join(' '), {
-    details: { checks, level, reason, content },
+    details: { checks, level, reason, content, differences },
   });
 }
 

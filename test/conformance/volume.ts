@@ -1,7 +1,8 @@
-import { readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { runCli } from '../../src/testbed/processes.ts';
 import type { TestSidecar } from '../support/sidecar.ts';
 import type { Ledger, Subject } from './fixture.ts';
 import { readiness, type SharedRig, type Rig } from './rig.ts';
@@ -46,6 +47,28 @@ export function describeVolume<L extends Ledger>(subject: Subject<L>, shared: Sh
           await rig.expectNothingHeld('proof');
         }
       }
+    });
+
+    it('has the metadata with it: for the owner of the data only, readable without a server', async () => {
+      await rig.held({ id: 'described' });
+      const path = join(rig.evidence, 'metadata.json');
+      const [file, data] = await Promise.all([stat(path), stat(rig.world.volume.path)]);
+      expect(file.mode & 0o777).toBe(0o600);
+      expect([file.uid, file.gid]).toEqual([data.uid, data.gid]);
+      const shown = await runCli(['metadata', '--data', rig.world.volume.path, '-o', 'json'], {});
+      expect(shown.code, shown.stderr).toBe(0);
+      expect(JSON.parse(shown.stdout)).toMatchObject({
+        kind: 'Metadata',
+        id: 'described',
+        engine: subject.engine,
+        metadata: expect.objectContaining({ databases: expect.anything() as unknown }) as unknown,
+      });
+      const texts = [shown.stdout, await readFile(path, 'utf8')];
+      for (const secret of rig.world.secrets) {
+        expect(texts.filter((text) => text.includes(secret))).toEqual([]);
+      }
+      await rig.consistent('described');
+      await rig.expectNothingHeld('proof');
     });
 
     if (!subject.marksFurtherVolumes) return;

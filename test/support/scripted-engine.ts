@@ -1,5 +1,7 @@
 import type {
   Breach,
+  CopyMetadata,
+  Difference,
   Engine,
   FreezeContext,
   Hold,
@@ -23,6 +25,11 @@ export class ScriptedEngine implements Engine {
   readonly calls: string[] = [];
   /** Called at each step; may wait or throw. One that ignores the signal is a server that cannot be interrupted. */
   onPrepare: (signal: AbortSignal) => Promise<void> = async () => undefined;
+  onMetadata: (signal: AbortSignal) => Promise<CopyMetadata> = async () => ({
+    metadata: { version: '1.0' },
+    absent: [],
+    truncated: [],
+  });
   onHold: (signal: AbortSignal, context: FreezeContext) => Promise<void> = async () => undefined;
   onCheck: () => Promise<readonly Breach[]> = async () => [];
   onRelease: () => Promise<void> = async () => undefined;
@@ -75,6 +82,14 @@ export class ScriptedEngine implements Engine {
 
   async metadata(): Promise<JsonObject> {
     return {};
+  }
+
+  async copyMetadata(_withinMs: number, signal: AbortSignal): Promise<CopyMetadata> {
+    return await this.onMetadata(signal);
+  }
+
+  differences(): readonly Difference[] {
+    return [];
   }
 
   async recover(journal: JsonObject | null): Promise<void> {

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Receipt } from '../../receipt/receipt.ts';
 import type {
+  CopyMetadata,
+  Difference,
   Engine,
   FreezeContext,
   Hold,
@@ -16,6 +18,7 @@ import { unlessAborted } from '../../lib/deadline.ts';
 import { holdServer } from './freeze/freeze.ts';
 import { requireUnlocked } from './freeze/fsync-lock.ts';
 import { ownFiles } from './data-dir/own-files.ts';
+import { differencesOf, readCopyMetadata } from './metadata/copy-metadata.ts';
 import { readMetadata } from './metadata/metadata.ts';
 import { type PreparedFreeze, prepareFreeze } from './freeze/prepare.ts';
 import { hasNoData } from './verify/empty.ts';
@@ -87,6 +90,15 @@ class MongoEngine implements Engine {
 
   async metadata(signal: AbortSignal): Promise<JsonObject> {
     return await this.#ask(signal, (session) => readMetadata(session, signal));
+  }
+
+  async copyMetadata(withinMs: number, signal: AbortSignal): Promise<CopyMetadata> {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+    return await this.#ask(bounded, (session) => readCopyMetadata(session, bounded));
+  }
+
+  differences(was: JsonObject | null, is: JsonObject): readonly Difference[] {
+    return differencesOf(was, is);
   }
 
   async recover(journal: JsonObject | null, signal: AbortSignal): Promise<void> {

@@ -2,6 +2,8 @@ import { QuiesceError } from '../../errors.ts';
 import { RetryLater } from '../../lib/retry-later.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
 import type {
+  CopyMetadata,
+  Difference,
   Engine,
   EngineOptions,
   FreezeContext,
@@ -14,11 +16,16 @@ import type {
 import { unlessAborted } from '../../lib/deadline.ts';
 import { capabilitiesOf } from '../names.ts';
 import { engineModule, TwoStep } from '../shared/two-step.ts';
+import { rowsAt } from '../shared/differ.ts';
+import { Parts } from '../shared/parts.ts';
 import { withSession } from '../shared/with-session.ts';
 import { KeptSession } from './backup/kept-session.ts';
 import { inspectServerLayout } from './data-dir/layout.ts';
 import { ownFiles } from './data-dir/own-files.ts';
-import { readMetadata } from './metadata/metadata.ts';
+import { readCopyMetadata } from './metadata/copy-metadata.ts';
+import { differencesOf } from './metadata/differences.ts';
+import { readEachDatabase } from './metadata/each-database.ts';
+import { readMetadata, withEachDatabase } from './metadata/metadata.ts';
 import { modeFor, pausedModeFor } from './freeze/index.ts';
 import type { PreparedFreeze } from './freeze/mode.ts';
 import { readPrivileges } from './privileges.ts';
@@ -110,9 +117,24 @@ class PostgresEngine implements Engine {
   }
 
   async metadata(signal: AbortSignal): Promise<JsonObject> {
-    return await this.#with(signal, (session) =>
-      readMetadata(session, signal, { dataDir: this.#dataDir }),
+    const parts = new Parts();
+    const found = await this.#with(signal, (session) =>
+      readMetadata(session, signal, { dataDir: this.#dataDir, parts }),
     );
+    const open = (database: string): Promise<Session> => this.#open(signal, database);
+    const databases = rowsAt(found, 'databases');
+    const each = await readEachDatabase(databases, open, parts, signal);
+    signal.throwIfAborted();
+    return withEachDatabase(found, each, parts);
+  }
+
+  async copyMetadata(withinMs: number, signal: AbortSignal): Promise<CopyMetadata> {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+    return await readCopyMetadata((database) => this.#open(bounded, database), bounded);
+  }
+
+  differences(was: JsonObject | null, is: JsonObject): readonly Difference[] {
+    return differencesOf(was, is);
   }
 
   /**
@@ -162,8 +184,8 @@ class PostgresEngine implements Engine {
     await this.#keptSession.end();
   }
 
-  async #open(signal: AbortSignal): Promise<Session> {
-    return await Session.open(this.#settings, signal);
+  async #open(signal: AbortSignal, database = this.#settings.database): Promise<Session> {
+    return await Session.open({ ...this.#settings, database }, signal);
   }
 
   async #with<T>(signal: AbortSignal, work: (session: Session) => Promise<T>): Promise<T> {

@@ -1,5 +1,7 @@
 import type { Receipt } from '../../receipt/receipt.ts';
 import type {
+  CopyMetadata,
+  Difference,
   Engine,
   EngineOptions,
   FreezeContext,
@@ -15,6 +17,7 @@ import { withSession } from '../shared/with-session.ts';
 import { holdServer, type PreparedFreeze } from './freeze/freeze.ts';
 import { ReconnectingSession } from './connection/reconnecting.ts';
 import { ownFiles } from './data-dir/own-files.ts';
+import { differencesOf, readCopyMetadata } from './metadata/copy-metadata.ts';
 import { readMetadata } from './metadata/metadata.ts';
 import { planFreeze } from './freeze/prepare.ts';
 import { catchUp } from './freeze/catch-up.ts';
@@ -67,6 +70,15 @@ class RedisEngine implements Engine {
 
   async metadata(signal: AbortSignal): Promise<JsonObject> {
     return await this.#with(signal, (session) => readMetadata(session, signal));
+  }
+
+  async copyMetadata(withinMs: number, signal: AbortSignal): Promise<CopyMetadata> {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+    return await this.#with(bounded, (session) => readCopyMetadata(session, bounded));
+  }
+
+  differences(was: JsonObject | null, is: JsonObject): readonly Difference[] {
+    return differencesOf(was, is);
   }
 
   /** Ends the pause and restores the settings listed in the journal. Does nothing without that list. */

@@ -2,6 +2,8 @@ import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EmbeddedPostgres, freePort } from '../../../src/testbed/postgres/server.ts';
+import { readCopyMetadata } from '../../../src/engines/postgres/metadata/copy-metadata.ts';
+import { differencesOf } from '../../../src/engines/postgres/metadata/differences.ts';
 import { readMetadata } from '../../../src/engines/postgres/metadata/metadata.ts';
 import { Session } from '../../../src/engines/postgres/connection/session.ts';
 import { parseSettings } from '../../../src/engines/postgres/connection/settings.ts';
@@ -184,6 +186,26 @@ describe.each(MAJORS)('the metadata of PostgreSQL %i, as the least-privileged ro
     expect(mirror.replication.receiver).toMatchObject({ status: 'streaming', timeline: 1 });
     expect(mirror.replication.replay).toMatchObject({ paused: false });
     expect(JSON.stringify(mirror)).not.toMatch(/hush\d/);
+  });
+
+  test('travels with a copy as a whole: the role may read every part of it', async () => {
+    const { settings } = parseSettings(it.roleEnv);
+    const open = (database = settings.database): Promise<Session> =>
+      Session.open({ ...settings, database }, never);
+    const { metadata, absent, truncated } = await readCopyMetadata(open, never);
+    // The REVOKE above closes this database to everyone but its owner.
+    expect(absent.map(({ part }) => part)).toEqual([
+      'extensions and collations of database closed',
+    ]);
+    expect(truncated).toEqual([]);
+    expect(metadata).toMatchObject({
+      server: { major, role: 'primary', architecture: 'x86_64' },
+      extensions: { installed: expect.arrayContaining([expect.anything()]) as unknown },
+      hba: expect.arrayContaining([expect.anything()]) as unknown,
+      preparedTransactions: [{ database: 'postgres', owner: 'postgres' }],
+    });
+    expect(JSON.stringify(metadata)).not.toMatch(/hush\d|SCRAM-SHA|pending/);
+    expect(differencesOf(metadata, metadata)).toEqual([]);
   });
 
   test('fails without pg_monitor, with the missing grant', async () => {

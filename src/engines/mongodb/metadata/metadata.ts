@@ -6,6 +6,7 @@ import { readSet, type SetView } from '../freeze/replica-set.ts';
 import { formatOpTime, readOpTime } from '../optime.ts';
 import { readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
+import type { Parts } from '../../shared/parts.ts';
 
 const REDACTED = '(redacted)';
 const SECRET_NAME = /password|passwd|passphrase|secret|token|credential|querypassword|apikey/i;
@@ -15,29 +16,41 @@ const SECRET_NAME = /password|passwd|passphrase|secret|token|credential|querypas
  * roles that the server does not let us list are `null`; `notAllowed` lists the missing right, and `notes`
  * explain it.
  */
-export async function readMetadata(session: Session, signal: AbortSignal): Promise<JsonObject> {
+export async function readMetadata(
+  session: Session,
+  signal: AbortSignal,
+  parts?: Parts,
+): Promise<JsonObject> {
+  // For a copy a part that cannot be read is left out; a person who asks gets the error.
+  const read = <T>(part: string, work: () => Promise<T>): Promise<T | null> =>
+    parts === undefined ? work() : parts.read(part, work);
   const server = await readServer(session, signal);
   if (server.role === 'router' || server.role === 'arbiter') {
     return { version: server.version, role: server.role };
   }
-  const view = server.setName === undefined ? undefined : await readSet(session, signal);
-  const places = await withUsers(session, signal);
-  const users = await list(session, places, USERS, signal);
-  const roles = await list(session, places, ROLES, signal);
+  const { setName } = server;
+  const view =
+    setName === undefined ? null : await read('replication', () => readSet(session, signal));
+  const places = (await read('users and roles', () => withUsers(session, signal))) ?? [];
+  const users = (await read('users', () => list(session, places, USERS, signal))) ?? NONE;
+  const roles = (await read('roles', () => list(session, places, ROLES, signal))) ?? NONE;
   return {
     version: server.version,
     role: server.role,
+    architecture: await read('architecture', () => readArchitecture(session, signal)),
     dataId: server.dataId ?? null,
-    featureCompatibilityVersion: await readFcv(session, signal),
+    featureCompatibilityVersion: await read('featureCompatibilityVersion', () =>
+      readFcv(session, signal),
+    ),
     storageEngine: server.storageEngine,
     startedAt: server.startedAt,
     shard: server.isShard,
-    databases: await readDatabases(session, signal),
+    databases: await read('databases', () => readDatabases(session, signal)),
     users: users.found,
     roles: roles.found,
-    parameters: await readParameters(session, signal),
-    replication: view === undefined ? null : replication(server, view),
-    oplog: view === undefined ? null : await readOplog(session, signal),
+    parameters: await read('parameters', () => readParameters(session, signal)),
+    replication: view === null ? null : replication(server, view),
+    oplog: view === null ? null : await read('oplog', () => readOplog(session, signal)),
     notAllowed: [...users.notAllowed, ...roles.notAllowed],
     notes: [...users.notes, ...roles.notes],
   };
@@ -48,6 +61,13 @@ async function readFcv(session: Session, signal: AbortSignal): Promise<Json> {
   const answer = await session.admin(command, 'read the compatibility version', signal);
   const found = answer['featureCompatibilityVersion'] as Document | undefined;
   return String(found?.['version'] ?? 'unknown');
+}
+
+async function readArchitecture(session: Session, signal: AbortSignal): Promise<Json> {
+  const answer = await session.admin({ buildInfo: 1 }, 'ask for the architecture', signal);
+  const environment = (answer['buildEnvironment'] ?? {}) as Document;
+  const found: unknown = environment['target_arch'];
+  return typeof found === 'string' ? found : null;
 }
 
 async function readDatabases(session: Session, signal: AbortSignal): Promise<Json> {
@@ -95,6 +115,8 @@ interface Listed {
   readonly notAllowed: readonly string[];
   readonly notes: readonly string[];
 }
+
+const NONE: Listed = { found: null, notAllowed: [], notes: [] };
 
 async function list(
   session: Session,

@@ -123,6 +123,7 @@ const SIGNATURES: Readonly<Record<string, string>> = {
   pg_backup_stop: 'boolean',
   pg_start_backup: 'text, boolean, boolean',
   pg_stop_backup: 'boolean, boolean',
+  pg_hba_file_rules: '',
   pg_wal_replay_pause: '',
   pg_wal_replay_resume: '',
 };

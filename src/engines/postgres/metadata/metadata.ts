@@ -1,14 +1,25 @@
 import { QuiesceError } from '../../../errors.ts';
-import type { Json, JsonObject } from '../../engine.ts';
+import type { JsonObject } from '../../engine.ts';
+import { architectureOf, readHba, readLibraries, rolesOf, withCollations } from './read-parts.ts';
+import type { EachDatabase } from './each-database.ts';
 import { ask, type Row } from './queries.ts';
+import { Parts } from '../../shared/parts.ts';
 import { findWalOutside } from '../data-dir/layout.ts';
 import type { Session } from '../connection/session.ts';
 import { readSettings } from './settings-report.ts';
 import { quote } from '../connection/sqlstate.ts';
+import { toJson } from './to-json.ts';
 import { warningsFor } from './warnings.ts';
 
 /** A transaction open for longer is listed and causes a warning. */
 const LONG_TRANSACTION_SECONDS = 300;
+
+interface MetadataOptions {
+  readonly longTransactionSeconds?: number;
+  readonly dataDir?: string | undefined;
+  /** Gets the parts that this role may not read. */
+  readonly parts?: Parts;
+}
 
 /**
  * What an operator needs in addition to the data, read in one pass over one session. Keys are
@@ -20,18 +31,21 @@ const LONG_TRANSACTION_SECONDS = 300;
 export async function readMetadata(
   session: Session,
   signal: AbortSignal,
-  options: { readonly longTransactionSeconds?: number; readonly dataDir?: string | undefined } = {},
+  options: MetadataOptions = {},
 ): Promise<JsonObject> {
   await requireMonitor(session, signal);
   const longSeconds = options.longTransactionSeconds ?? LONG_TRANSACTION_SECONDS;
   const [server = {}] = await ask(session, 'server', [], signal);
   const standby = server['inRecovery'] === true;
+  const parts = options.parts ?? new Parts();
   const answers = {
     standbys: await ask(session, 'standbys', [], signal),
     receiver: standby ? ((await ask(session, 'receiver', [], signal))[0] ?? null) : null,
     replay: standby ? ((await ask(session, 'replay', [], signal))[0] ?? null) : null,
     slots: await ask(session, 'slots', [], signal),
-    databases: await ask(session, 'databases', [], signal),
+    databases: await withCollations(session, await ask(session, 'databases', [], signal), signal),
+    libraries: await readLibraries(session, signal),
+    hba: await parts.read('hba', () => readHba(session, signal)),
     roles: await rolesOf(session, signal),
     settings: await readSettings(session, signal),
     extensions: await ask(session, 'extensions', [], signal),
@@ -44,6 +58,24 @@ export async function readMetadata(
     walOutside: await findWalOutside(session, options.dataDir, signal),
   };
   return toJson(arrange(session, server, answers, longSeconds)) as JsonObject;
+}
+
+/** Adds what each database has of its own, and the parts that were not read. */
+export function withEachDatabase(
+  metadata: JsonObject,
+  { extensions, collations }: EachDatabase,
+  { absent }: Parts,
+): JsonObject {
+  const more = toJson({ extensions, collations, absent }) as JsonObject;
+  const about = metadata['extensions'] as JsonObject;
+  const { warnings = [], ...rest } = metadata;
+  return {
+    ...rest,
+    extensions: { database: about['database'] ?? null, installed: more['extensions'] ?? [] },
+    collations: more['collations'] ?? [],
+    absent: more['absent'] ?? [],
+    warnings,
+  };
 }
 
 async function requireMonitor(session: Session, signal: AbortSignal): Promise<void> {
@@ -61,17 +93,6 @@ async function requireMonitor(session: Session, signal: AbortSignal): Promise<vo
       hint: `Run as a superuser: ${statement} (or the whole of roles/postgres.sql).`,
     },
   );
-}
-
-async function rolesOf(session: Session, signal: AbortSignal): Promise<Row[]> {
-  const roles = await ask(session, 'roles', [], signal);
-  const memberships = await ask(session, 'memberships', [], signal);
-  return roles.map((role) => ({
-    ...role,
-    memberOf: memberships
-      .filter(({ member }) => member === role['name'])
-      .map(({ role: of, grantor, admin }) => ({ role: of, grantor, admin })),
-  }));
 }
 
 /** The values that every new session gets, whatever this session has set. */
@@ -94,6 +115,8 @@ interface Answers {
   readonly replay: Row | null;
   readonly slots: Row[];
   readonly databases: Row[];
+  readonly libraries: Row;
+  readonly hba: Row[] | null;
   readonly roles: Row[];
   readonly settings: readonly object[];
   readonly extensions: Row[];
@@ -138,6 +161,7 @@ function arrange(session: Session, server: Row, answers: Answers, longSeconds: n
       versionNum: session.serverVersionNum,
       role: inRecovery === true ? 'standby' : 'primary',
       ...about,
+      architecture: architectureOf(String(about['banner'])),
       encrypted: session.encrypted,
     },
     position: { timeline, lsn, flushLsn, redoLsn, checkpointLsn, checkpointTime },
@@ -193,20 +217,8 @@ function factsFrom(
     walOutside: answers.walOutside,
     archiverFailing: answers.archiver['failing'] === true,
     replayPaused: answers.replay?.['paused'] === true,
+    collationsChanged: answers.databases
+      .filter(({ collationVersion: was, actualCollationVersion: is }) => was && is && was !== is)
+      .map(({ name }) => String(name)),
   };
-}
-
-/** Columns named …Bytes come as text. They become numbers where that is exact. */
-function toJson(value: unknown, key = ''): Json {
-  if (Array.isArray(value)) return value.map((entry) => toJson(entry));
-  if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(
-      Object.entries(value).map(([name, entry]) => [name, toJson(entry, name)]),
-    );
-  }
-  if (typeof value === 'string' && /(Bytes|Count)$/.test(key)) {
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value;
-  }
-  return (value ?? null) as Json;
 }

@@ -74,7 +74,7 @@ export const QUERIES = {
   roles: `
     SELECT r.rolname::text AS name, r.rolcanlogin AS login, r.rolsuper AS superuser, r.rolinherit AS inherit,
            r.rolcreaterole AS "createRole", r.rolcreatedb AS "createDatabase", r.rolreplication AS replication,
-           r.rolbypassrls AS "bypassRls", r.rolconnlimit AS "connectionLimit", ${iso('r.rolvaliduntil')} AS "validUntil"
+           r.rolbypassrls AS "bypassRls", r.rolname ~ '^(pg_|rds|cloudsql|azure_|alloydb)' AS builtin, r.rolconnlimit AS "connectionLimit", ${iso('r.rolvaliduntil')} AS "validUntil"
       FROM pg_catalog.pg_roles r ORDER BY r.rolname`,
   memberships: `
     SELECT g.rolname::text AS role, m.rolname::text AS member, b.rolname::text AS grantor, a.admin_option AS admin

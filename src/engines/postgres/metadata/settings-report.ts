@@ -1,4 +1,6 @@
 import type { Session } from '../connection/session.ts';
+import type { Row } from './queries.ts';
+import { TEXT_SHOWN } from './settings-shown.ts';
 
 /** One setting whose value differs from the built-in one. */
 export interface ReportedSetting {
@@ -26,14 +28,42 @@ const COMMANDS = new Set([
 const ALWAYS_REDACTED = new Set(['ssl_passphrase_command']);
 const SECRET_NAME = /secret|password|passwd|passphrase|token|credential|api_?key|private_?key/i;
 
-/**
- * The settings that differ from their built-in values. The session's own `SET`s are undone for the
- * query, inside a transaction that is rolled back, so that the values are those of other sessions.
- */
+/** The settings that differ from their built-in values. */
 export async function readSettings(
   session: Session,
   signal: AbortSignal,
 ): Promise<ReportedSetting[]> {
+  const rows = await readRaw(session, signal);
+  return rows.map(({ vartype, category, ...row }) => {
+    const secret = vartype === 'string' && isOpaque(row.name, category);
+    const shown = secret && row.value ? REDACTED : redact(row.name, row.value);
+    return { ...row, value: shown, default: redact(row.name, row.default) };
+  });
+}
+
+/**
+ * The same settings as they may travel with a copy. `withheld`: the value stays behind, because it is text
+ * and not in `TEXT_SHOWN`.
+ */
+export async function readSettingsForCopy(session: Session, signal: AbortSignal): Promise<Row[]> {
+  const rows = await readRaw(session, signal);
+  return rows.map(({ vartype, category, name, value, unit, source, sourceFile, sourceLine }) => {
+    const shown =
+      vartype === 'string'
+        ? TEXT_SHOWN.has(name)
+        : category !== 'Customized Options' || !SECRET_NAME.test(name);
+    const withheld = shown ? {} : { withheld: true };
+    return { name, value: shown ? value : null, unit, source, sourceFile, sourceLine, ...withheld };
+  });
+}
+
+type RawSetting = ReportedSetting & { readonly vartype: string; readonly category: string };
+
+/**
+ * The session's own `SET`s are undone for the query, inside a transaction that is rolled back, so that the
+ * values are those of other sessions.
+ */
+async function readRaw(session: Session, signal: AbortSignal): Promise<RawSetting[]> {
   const sql = `
     BEGIN READ ONLY;
     RESET ALL;
@@ -49,16 +79,7 @@ export async function readSettings(
        AND context <> 'internal' AND name <> 'client_encoding'
      ORDER BY name`;
   try {
-    const rows = await session.query<ReportedSetting & { vartype: string; category: string }>(
-      sql,
-      [],
-      signal,
-    );
-    return rows.map(({ vartype, category, ...row }) => {
-      const secret = vartype === 'string' && isOpaque(row.name, category);
-      const shown = secret && row.value ? REDACTED : redact(row.name, row.value);
-      return { ...row, value: shown, default: redact(row.name, row.default) };
-    });
+    return await session.query<RawSetting>(sql, [], signal);
   } finally {
     if (!session.lost.aborted) await session.query('ROLLBACK', [], signal);
   }

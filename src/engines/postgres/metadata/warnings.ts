@@ -30,6 +30,8 @@ export interface WarningFacts {
   readonly walOutside: string | null;
   readonly archiverFailing: boolean;
   readonly replayPaused: boolean;
+  /** Databases whose default collation is of another version than the one with which they were made. */
+  readonly collationsChanged: readonly string[];
 }
 
 type Rule = (facts: WarningFacts) => [code: string, message: string] | undefined;
@@ -128,6 +130,13 @@ const RULES: readonly Rule[] = [
       ? [
           'replay-paused',
           'Replay is paused on this standby: it falls behind, and a copy of it is as old as the pause.',
+        ]
+      : undefined,
+  ({ collationsChanged: names }) =>
+    names.length > 0
+      ? [
+          'collation-version-mismatch',
+          `The collation library of this server is another than the one that these databases were made with: ${names.join(', ')}. Indexes on text may be wrong. In each: REINDEX DATABASE, then ALTER DATABASE … REFRESH COLLATION VERSION.`,
         ]
       : undefined,
 ];

@@ -24,6 +24,12 @@ import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { blocksStart, type PidFile, readPidFile, runningOnWal, runningServer } from './running.ts';
 import { isSwapHalfDone, prepareStagedCopy } from './staged-copy.ts';
 
+/**
+ * The documentation of pg_basebackup and of file system backups: only on the same architecture. Alignment,
+ * the format of floating-point numbers and the sign of `char`, which orders text in some indexes, differ.
+ */
+export const boundToArchitecture = true;
+
 /** A copy that is being prepared. */
 interface Copy {
   readonly claims: ReceiptClaims;

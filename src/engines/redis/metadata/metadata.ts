@@ -109,6 +109,8 @@ function describeServer({ flavor, version, mode, role, runId, info }: ServerFact
     role,
     runId,
     startedSecondsAgo: numberOf(info, 'uptime_in_seconds'),
+    // `Linux 6.1.0-18-amd64 x86_64`
+    architecture: info.get('os')?.split(' ').at(-1) ?? null,
     configFile: info.get('config_file') ?? null,
     connectedClients: numberOf(info, 'connected_clients'),
   };
@@ -169,6 +171,7 @@ function withoutSecrets(line: unknown): JsonObject {
   const secret = (rule: string): boolean => /^[#>!<]/.test(rule);
   return {
     name,
+    builtin: name === 'default',
     passwords: rules.filter(secret).length,
     rules: rules.filter((rule) => !secret(rule)).join(' '),
   };
