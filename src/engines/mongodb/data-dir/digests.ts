@@ -95,15 +95,23 @@ async function openIfReadable(path: string): Promise<FileHandle | null> {
 async function shaOf(file: FileHandle, mode: Digest['mode'], size: number): Promise<string> {
   const hash = createHash('sha256');
   if (mode !== 'samples' || size <= WHOLE_BELOW) await feed(hash, file, 0, size);
-  else {
-    await feed(hash, file, 0, EDGE_BYTES);
-    for (let index = 1; index <= SAMPLES; index += 1) {
-      const at = Math.floor((size * index) / (SAMPLES + 1) / SAMPLE_BYTES) * SAMPLE_BYTES;
-      await feed(hash, file, at, SAMPLE_BYTES);
-    }
-    await feed(hash, file, size - EDGE_BYTES, EDGE_BYTES);
-  }
+  else hash.update(await samplesOf(file, size));
   return hash.digest('hex');
+}
+
+/** Both ends and the blocks between them, read at the same time: writers may be waiting. */
+async function samplesOf(file: FileHandle, size: number): Promise<Buffer> {
+  const blocks = Array.from({ length: SAMPLES }, (_one, index) => {
+    const at = Math.floor((size * (index + 1)) / (SAMPLES + 1) / SAMPLE_BYTES) * SAMPLE_BYTES;
+    return { at, length: SAMPLE_BYTES };
+  });
+  const ends = [0, size - EDGE_BYTES].map((at) => ({ at, length: EDGE_BYTES }));
+  const read = [...ends, ...blocks].map(async ({ at, length }) => {
+    const bytes = Buffer.alloc(length);
+    await file.read(bytes, 0, length, at);
+    return bytes;
+  });
+  return Buffer.concat(await Promise.all(read));
 }
 
 async function feed(hash: Hash, file: FileHandle, offset: number, length: number): Promise<void> {

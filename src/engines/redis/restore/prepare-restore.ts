@@ -97,25 +97,25 @@ async function proveContents(
   for (const then of files) {
     onProgress?.({ step: 'files', done, total, unit: 'bytes' });
     const isAof = then.name !== dbfilename && !then.name.endsWith('.base.rdb');
-    if (await isFramedOnly({ then, isAof, dir }, signal)) framed.push(then.name);
+    if (await isFramedOnly({ file: then, isAof, dir }, signal)) framed.push(then.name);
     done += then.size;
   }
   return framed;
 }
 
 interface ContentOf {
-  readonly then: Fingerprint;
+  readonly file: Fingerprint;
   readonly isAof: boolean;
   readonly dir: string;
 }
 
 async function isFramedOnly(
-  { then, isAof, dir }: ContentOf,
+  { file, isAof, dir }: ContentOf,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { name, size, sha256 } = then;
+  const { name, size, sha256 } = file;
   if (sha256 !== undefined) {
-    if ((await contentDigest(dir, then, signal)) === sha256) return false;
+    if ((await contentDigest(dir, file, signal)) === sha256) return false;
     throw incomplete(
       `${name} is damaged: its length and both ends are those of the freeze, but not its content.`,
     );

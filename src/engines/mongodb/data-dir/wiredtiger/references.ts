@@ -55,16 +55,10 @@ export class References {
   /** Any position may begin an address: a wrong one does not have the right checksum at its end. */
   #strike(page: Buffer, allocationSize: number): void {
     for (let at = HEADER_BYTES; at < page.length; at += 1) {
-      const first = page[at] as number;
-      if (first < 0x80 || first > LONGEST_FIRST) continue;
-      const reader = new PackedReader(page, at);
-      try {
-        const offset = (reader.next() + 1) * allocationSize;
-        const block = this.#blocks.get(offset);
-        if (block === undefined || reader.next() * allocationSize !== block.size) continue;
-        if (reader.next() === block.checksum) this.#blocks.delete(offset);
-      } catch (error) {
-        if (!(error instanceof RangeError)) throw error;
+      const offset = (firstInteger(page, at) + 1) * allocationSize;
+      const block = offset > 0 ? this.#blocks.get(offset) : undefined;
+      if (block !== undefined && isAddressOf(page, at, block, allocationSize)) {
+        this.#blocks.delete(offset);
       }
     }
   }
@@ -72,5 +66,28 @@ export class References {
   #forget(): void {
     this.#blocks.clear();
     this.#internals = [];
+  }
+}
+
+/** As `PackedReader.next`, but quick: -1 where no integer begins. */
+function firstInteger(page: Buffer, at: number): number {
+  const first = page[at] as number;
+  if (first < 0x80 || first > LONGEST_FIRST) return -1;
+  if (first < 0xc0) return first & 0x3f;
+  if (first < 0xe0) return ((first & 0x1f) << 8) + (page[at + 1] ?? 0) + 0x40;
+  let value = 0;
+  const end = at + (first & 0x0f);
+  for (let index = at + 1; index <= end; index += 1) value = value * 256 + (page[index] ?? 0);
+  return value + 0x2040;
+}
+
+function isAddressOf(page: Buffer, at: number, block: Found, allocationSize: number): boolean {
+  const reader = new PackedReader(page, at);
+  try {
+    reader.next();
+    return reader.next() * allocationSize === block.size && reader.next() === block.checksum;
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
   }
 }
