@@ -395,7 +395,7 @@ export const catalogue = {
     exit: 7,
     meaning:
       'The restored volume has no receipt, and --require-receipt (quiesce.dev/restore-requires-receipt) demands one.',
-    hint: 'Restore a backup whose thaw was consistent. To start this data as it is, remove the annotation.',
+    hint: 'Restore a backup whose thaw was consistent. To start this data as it is, remove the annotation, or the flag.',
   },
   RESTORE_UNWRITABLE: {
     status: 500,

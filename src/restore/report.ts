@@ -5,6 +5,7 @@ import type { RestoreCheckLevel } from '../receipt/restore-level.ts';
 import type { RestoreRecord, RestoreRecords } from './record.ts';
 import {
   type Acknowledged,
+  logFieldsOf,
   needsAttention,
   now,
   reachesPosition,
@@ -75,18 +76,10 @@ export class RestoreReport {
   async conclude(view: RestoreView, checks?: readonly VerifyCheck[]): Promise<void> {
     await this.keep(view);
     this.show(view);
-    const { id: freeze, mark: restore, level, reason, content, message: problem } = view;
-    const facts = {
-      freeze,
-      restore,
-      level,
-      reason,
-      content: content ?? undefined,
-      checks,
-      problem,
-    };
+    const facts = { ...logFieldsOf(view), checks };
     if (view.verified) this.#deps.logger.info(facts, 'the restored copy is verified');
-    else if (level === 'unproven') this.#deps.logger.warn(facts, 'the restored copy is NOT proven');
+    else if (view.level === 'unproven')
+      this.#deps.logger.warn(facts, 'the restored copy is NOT proven');
     else this.#deps.logger.error(facts, 'the restored copy is NOT verified');
   }
 
@@ -122,8 +115,7 @@ export class RestoreReport {
     }
     this.#known = record;
     this.#export();
-    const { id: freeze, mark: restore, level, reason } = view;
-    const facts = { freeze, restore, level, reason, ...settled };
+    const facts = { ...logFieldsOf(view), ...settled };
     this.#deps.logger.warn(facts, 'the report of this restore was ended');
   }
 

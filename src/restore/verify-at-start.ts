@@ -15,6 +15,7 @@ import { recordFor, RestoreRecords } from './record.ts';
 import { RestoreReport } from './report.ts';
 import {
   type Acknowledged,
+  logFieldsOf,
   notChecked,
   now,
   type RestoreView,
@@ -147,9 +148,8 @@ export class RestoreCheck {
     if (known?.settled) return;
     if (known) {
       this.#report.show(known.view);
-      const { id, level, reason, message } = known.view;
       logger[known.view.verified ? 'info' : 'warn'](
-        { freeze: id, restore: known.view.mark, level, reason, problem: message },
+        logFieldsOf(known.view),
         'the restore of this data was judged before',
       );
       return await this.#checkContent(known.view);
@@ -157,10 +157,7 @@ export class RestoreCheck {
     if (!mark) return;
     const view = withoutReceipt(mark, volume.dataDir !== undefined, false);
     this.#report.show(view);
-    logger.warn(
-      { restore: mark, level: view.level, reason: view.reason, problem: view.message },
-      'the restored data is NOT proven',
-    );
+    logger.warn(logFieldsOf(view), 'the restored data is NOT proven');
     this.#asking = this.#askWhetherEmpty(view, mark);
   }
 

@@ -46,6 +46,12 @@ export interface Acknowledged {
   readonly at: string;
 }
 
+/** The fields of a log line. The log has a level of its own, so that of the restore is inside. */
+export function logFieldsOf({ id, mark, level, reason, content, message }: RestoreView): object {
+  const deep = content === null ? {} : { content };
+  return { freeze: id, restore: { mark, level, reason, ...deep }, problem: message };
+}
+
 export function now(): string {
   return new Date().toISOString();
 }

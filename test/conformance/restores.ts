@@ -27,6 +27,12 @@ export function describeRestores<L extends Ledger>(shared: SharedRig<L>): void {
       await expectRestore(first, { ...unproven, mark: 'restore-1' }, [0]);
       const { stdout } = await first.cli('status');
       expect(stdout).toMatch(/restored by restore-1: NOT proven: .*unproven \(no-receipt\)/);
+      expect(first.log).toContainEqual(
+        expect.objectContaining({
+          level: 'warn',
+          restore: expect.objectContaining({ mark: 'restore-1', level: 'unproven' }) as object,
+        }),
+      );
       await first.stop();
       await first.start();
       await expectRestore(first, { ...unproven, mark: 'restore-1' }, [0]);
