@@ -1,6 +1,6 @@
 import { loadRestore } from '../engines/index.ts';
 import { ENGINE_NAMES, entryOf } from '../engines/names.ts';
-import { SCAN_FULL, SCAN_MS } from '../defaults.ts';
+import { SCAN_FULL, SCAN_MS, SCAN_VARIABLE } from '../defaults.ts';
 import { durationProblem, parseDuration, writeDuration } from '../lib/duration.ts';
 import { BadValue, matching, text, toggle, value } from '../lib/command-line/flags.ts';
 import { quote } from '../lib/command-line/printable.ts';
@@ -12,9 +12,6 @@ import {
   prepareRestore,
 } from '../restore/prepare-restore.ts';
 import { verb } from './verb.ts';
-
-/** Sets --scan in an init container, whose command line the webhook writes. */
-const SCAN_VARIABLE = 'QUIESCE_RESTORE_SCAN';
 
 export const run = verb({
   name: 'prepare-restore',

@@ -3,12 +3,15 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { describeErrno, makeFolder, writeDurably } from '../lib/durable-files.ts';
 import { readRegular } from '../lib/regular-file.ts';
+import type { Json } from '../engines/engine.ts';
 import { jsonValue } from '../receipt/receipt.ts';
 import { CONTENT_STATES, RESTORE_LEVELS, UNPROVEN_REASONS } from '../receipt/restore-level.ts';
 import { RESTORE_STATE_FILE, type ReceiptVolume } from '../receipt/volume.ts';
 import { reachesPosition } from './view.ts';
 
 const STATE_FILE = 'restore.json';
+
+const json: z.ZodType<Json> = jsonValue;
 
 export const restoreRecordSchema = z.object({
   view: z.object({
@@ -31,8 +34,8 @@ export const restoreRecordSchema = z.object({
         z.object({
           kind: z.string(),
           what: z.string(),
-          was: jsonValue,
-          is: jsonValue,
+          was: json,
+          is: json,
           fix: z.string().optional(),
         }),
       )

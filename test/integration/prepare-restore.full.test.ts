@@ -121,6 +121,9 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       removed: ['postmaster.pid'],
       proof: { markerFound: true, walFrom: receipt.position.startLsn },
     });
+    const { looked, total } = outcome.proof?.['pages'] as Record<string, number>;
+    expect(looked).toBe(total);
+    expect(total).toBeGreaterThan(2_000);
     const label = join(copy.pgdata, 'backup_label');
     expect(await readFile(label, 'utf8')).toBe(receipt.restore.backupLabel);
     expect(await stat(label)).toMatchObject({ uid: (await stat(copy.pgdata)).uid });
@@ -146,6 +149,16 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     const unchanged = await fingerprintOf(copy.volume);
     expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared', placed: [] });
     expect(await fingerprintOf(copy.volume)).toBe(unchanged);
+  });
+
+  it('within a short time it looks at some pages, says so, and how to look at all', async () => {
+    const copy = await fresh();
+    const request = { dataDir: copy.volume, dryRun: true, scanMs: 1, load: loadRestore };
+    const { proof, notes } = await prepareRestore(request, new AbortController().signal);
+    const { looked, total } = proof?.['pages'] as { looked: number; total: number };
+    expect(looked).toBeLessThan(total);
+    expect(notes.join(' ')).toContain(`after ${looked} of ${total} pages`);
+    expect(notes.join(' ')).toContain('--scan full');
   });
 
   it('the postmaster.pid that it removes would have stopped the server from starting', async () => {
@@ -303,7 +316,30 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
         join(torn.pgdata, 'global/pg_control'),
         await readFile(join(frozen.copy.pgdata, 'global/pg_control')),
       );
-      expect((await refused(torn)).code).toBe('RESTORE_INCOMPLETE');
+      const early = await refused(torn);
+      expect(early.code).toBe('RESTORE_INCOMPLETE');
+      expect(early.message).toMatch(/pages are ahead of WAL/);
+      // Neither the times of files nor that of the freeze have a part in it.
+      const own = join(volume, '.quiesce/receipt.json');
+      const torn1 = JSON.parse(await readFile(own, 'utf8')) as PostgresReceipt;
+      for (const [time, frozenAt] of [
+        ['@0', torn1.frozenAt],
+        ['2100-01-01', torn1.frozenAt],
+        ['@0', '2100-01-01T00:00:00.000Z'],
+      ]) {
+        await writeFile(own, JSON.stringify({ ...torn1, frozenAt }));
+        await promisify(execFile)('find', [
+          volume,
+          '-exec',
+          'touch',
+          '-h',
+          '-d',
+          `${time}`,
+          '{}',
+          '+',
+        ]);
+        expect(await refused(torn), `times at ${time}, frozen at ${frozenAt}`).toEqual(early);
+      }
       await writeReceipt(source, receipt);
     });
 

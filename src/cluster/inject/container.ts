@@ -1,5 +1,5 @@
 import { entryOf } from '../../engines/names.ts';
-import { CONTROL_PORT, METRICS_PORT, TTL_MAX_MS } from '../../defaults.ts';
+import { CONTROL_PORT, METRICS_PORT, SCAN_VARIABLE, TTL_MAX_MS } from '../../defaults.ts';
 import type { CopyMethod } from '../../receipt/receipt.ts';
 import { type Database, repositoryName } from './find-database.ts';
 import { Environment } from './environment.ts';
@@ -88,7 +88,7 @@ export function buildAdditions(input: AdditionsInput): Additions {
   const sidecar = buildSidecar(input, { env, mounts, data, common });
   const { restoreScan } = input.settings;
   const initEnv = [
-    ...(restoreScan === undefined ? [] : [{ name: 'QUIESCE_RESTORE_SCAN', value: restoreScan }]),
+    ...(restoreScan === undefined ? [] : [{ name: SCAN_VARIABLE, value: restoreScan }]),
     ...forMounts,
   ];
   const prepareRestore = data && {

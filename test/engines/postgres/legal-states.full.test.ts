@@ -67,7 +67,7 @@ const STEPS: readonly ((t: string, n: number) => readonly string[])[] = [
     FILL(`u${t}`, n),
     `CREATE INDEX ON u${t}(a)`,
   ],
-  (t, n) => [`CREATE TEMP TABLE IF NOT EXISTS temporary(a int, pad text)`, FILL('temporary', n)],
+  (_t, n) => [`CREATE TEMP TABLE IF NOT EXISTS temporary(a int, pad text)`, FILL('temporary', n)],
   (t) => [
     'BEGIN',
     `SELECT a FROM ${t} LIMIT 20 FOR KEY SHARE`,

@@ -75,20 +75,22 @@ async function readDatabase(
   if (Number.parseInt(version, 10) !== major) {
     return `${folder}/PG_VERSION of ${what} does not say ${major}`;
   }
-  const own = await readRelationMap(pgdata, folder, major);
-  if (typeof own === 'string') return `${own}: it belongs to ${what}`;
-  const classes = relationKey(database.space, database.oid, own.get(PG_CLASS) ?? 0);
+  const mapped = await readRelationMap(pgdata, folder, major);
+  if (typeof mapped === 'string') return `${mapped}: it belongs to ${what}`;
+  const classes = relationKey(database.space, database.oid, mapped.get(PG_CLASS) ?? 0);
   if ((files.get(classes)?.forks.get(MAIN_FORK)?.[0]?.size ?? 0) < blockSize) {
-    return `${folder}/${own.get(PG_CLASS)}, the catalog pg_class of ${what}, is missing or empty`;
+    return `${folder}/${mapped.get(PG_CLASS)}, the catalog pg_class of ${what}, is missing or empty`;
   }
   let broken: string | null = null;
-  for (const relation of await readRelations(source, database, { own, global })) {
+  for (const relation of await readRelations(source, database, { own: mapped, global })) {
     const { key } = relation;
     if (!shape.window.created(key)) into.certain.add(key);
     if (!relation.permanent || !shape.window.judges(key) || into.relations.has(key)) continue;
     into.relations.set(key, relation);
-    const path = await pathOf(pgdata, major, key);
-    broken ??= await findBrokenFiles(shape, relation, path, files.get(key));
+    if (broken !== null) continue;
+    const own = files.get(key);
+    const path = own?.forks.get(MAIN_FORK)?.[0]?.path ?? (await pathOf(pgdata, major, key));
+    broken = await findBrokenFiles(shape, relation, path, own);
   }
   return broken;
 }
