@@ -1,15 +1,15 @@
 import type { Engine } from '../engines/engine.ts';
-import { unlessAborted, withDeadline } from '../lib/deadline.ts';
+import { unlessAborted } from '../lib/deadline.ts';
 import { describeErrno } from '../lib/durable-files.ts';
 import { machineArchitecture } from '../lib/machine.ts';
 import { METADATA_FILE, writeMetadata } from '../receipt/metadata-document.ts';
 import type { ReceiptVolume } from '../receipt/volume.ts';
 
 const WITHIN_MS = 5_000;
-/** For the volume, beyond the time of the database. */
-const WRITE_WITHIN_MS = 1_000;
 /** The share of the time left that it may take: the hold needs the rest. */
 const SHARE = 0.25;
+/** The share of its time that the database gets; the rest is for the volume. */
+const DATABASE_SHARE = 0.7;
 
 interface Deps {
   readonly engine: Engine;
@@ -30,13 +30,12 @@ export async function attachMetadata(
   signal: AbortSignal,
 ): Promise<string | null> {
   if (volume.dataDir === undefined) return null;
-  const withinMs = Math.floor(Math.max(1, Math.min(WITHIN_MS, leftMs * SHARE)));
+  const withinMs = Math.max(2, Math.floor(Math.min(WITHIN_MS, leftMs * SHARE)));
+  const late = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
   try {
-    // The engine ends in time by itself, with what it has; the second limit is for a driver that hangs.
-    const slack = Math.min(WRITE_WITHIN_MS, withinMs);
-    const late = AbortSignal.any([signal, AbortSignal.timeout(withinMs + slack)]);
-    const reading = engine.copyMetadata(withinMs, late);
-    const { metadata, absent, truncated } = await within(withinMs + slack, reading, signal);
+    // The engine ends in time by itself, with what it has. The other limit is for a driver that hangs.
+    const reading = engine.copyMetadata(Math.floor(withinMs * DATABASE_SHARE), late);
+    const { metadata, absent, truncated } = await unlessAborted(reading, late);
     const text = writeMetadata({
       apiVersion: 'quiesce.dev/v1',
       kind: 'Metadata',
@@ -48,14 +47,9 @@ export async function attachMetadata(
       absent: [...absent],
       truncated: [...truncated],
     });
-    await within(slack, volume.attach(METADATA_FILE, text), signal);
+    await unlessAborted(volume.attach(METADATA_FILE, text), late);
     return null;
   } catch (error) {
     return `The copy carries no metadata (quiesce metadata --data): ${describeErrno(error).replace(/\.?$/, '.')}`;
   }
-}
-
-/** A freeze that is given up does not wait for this either. */
-async function within<T>(ms: number, work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return await unlessAborted(withDeadline(ms, work), signal);
 }

@@ -51,8 +51,8 @@ describe('the metadata of a freeze', () => {
     rig.engine.onMetadata = () => new Promise(() => undefined);
     const coordinator = await rig.next();
     for (const [timeoutMs, atMostMs] of [
-      [1_200, 900],
-      [60_000, 7_500],
+      [4_000, 2_500],
+      [60_000, 8_000],
     ] as const) {
       const began = performance.now();
       const receipt = await coordinator.freeze({ id: `t${timeoutMs}`, timeoutMs, by });
