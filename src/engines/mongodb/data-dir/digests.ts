@@ -19,15 +19,15 @@ const SAMPLE_BYTES = 4_096;
 const WHOLE_BELOW = 2 * EDGE_BYTES + SAMPLES * SAMPLE_BYTES;
 
 /**
- * How a file is compared. `all`: length and every byte. `begin`: its first `size` bytes, since the
+ * What of a file is compared. `all`: length and every byte. `begin`: its first `size` bytes, since the
  * server appends to it even under the lock. `samples`: length, both ends and sixteen blocks between them.
  */
-const MODES = ['all', 'begin', 'samples'] as const;
+const PARTS = ['all', 'begin', 'samples'] as const;
 
 const digestSchema = z.object({
   /** The path within the server's dbPath. */
   name: z.string().refine((name) => !name.startsWith('/') && !name.split('/').includes('..')),
-  mode: z.enum(MODES),
+  part: z.enum(PARTS),
   size: z.number().nonnegative(),
   sha256: z.string(),
 });
@@ -45,22 +45,22 @@ export type Digests = z.infer<typeof digestsSchema>;
 /** A file to be digested, and how. */
 export interface Wanted {
   readonly name: string;
-  readonly mode: (typeof MODES)[number];
+  readonly part: (typeof PARTS)[number];
 }
 
 /** @returns `null` where the file is missing, or this user may not read it. */
-export async function digest(folder: string, { name, mode }: Wanted): Promise<Digest | null> {
+export async function digest(folder: string, { name, part }: Wanted): Promise<Digest | null> {
   const file = await openIfReadable(join(folder, name));
   if (file === null) return null;
   try {
-    if (mode === 'begin') {
+    if (part === 'begin') {
       // A copy below the file system lacks what is only in the page cache.
       await file.datasync();
       const size = await endOfRecords(file);
-      return { name, mode, size, sha256: await shaOf(file, mode, size) };
+      return { name, part, size, sha256: await shaOf(file, part, size) };
     }
     const { size } = await file.stat();
-    return { name, mode, size, sha256: await shaOf(file, mode, size) };
+    return { name, part, size, sha256: await shaOf(file, part, size) };
   } finally {
     await file.close();
   }
@@ -73,10 +73,10 @@ export async function differs(folder: string, then: Digest): Promise<string | nu
   try {
     const { size } = await file.stat();
     if (size < then.size) return `has ${size} of ${then.size} bytes`;
-    if (then.mode !== 'begin' && size > then.size) {
+    if (then.part !== 'begin' && size > then.size) {
       return `has ${size} bytes, but had ${then.size} under the lock`;
     }
-    const same = (await shaOf(file, then.mode, then.size)) === then.sha256;
+    const same = (await shaOf(file, then.part, then.size)) === then.sha256;
     return same ? null : 'does not have the content that it had under the lock';
   } finally {
     await file.close();
@@ -92,9 +92,9 @@ async function openIfReadable(path: string): Promise<FileHandle | null> {
   }
 }
 
-async function shaOf(file: FileHandle, mode: Digest['mode'], size: number): Promise<string> {
+async function shaOf(file: FileHandle, part: Digest['part'], size: number): Promise<string> {
   const hash = createHash('sha256');
-  if (mode !== 'samples' || size <= WHOLE_BELOW) await feed(hash, file, 0, size);
+  if (part !== 'samples' || size <= WHOLE_BELOW) await feed(hash, file, 0, size);
   else hash.update(await samplesOf(file, size));
   return hash.digest('hex');
 }

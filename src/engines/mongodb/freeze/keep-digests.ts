@@ -64,7 +64,7 @@ async function digestFiles(folder: string, withTables: boolean): Promise<Digests
     () => undefined,
   );
   const files = new Map<string, Digest>();
-  const wanted: Wanted[] = STILL_FILES.map((name) => ({ name, mode: 'all' }));
+  const wanted: Wanted[] = STILL_FILES.map((name) => ({ name, part: 'all' }));
   const work = async (): Promise<void> => {
     wanted.push(...(await listMore(folder, withTables).catch(() => [])));
     const queue = [...wanted];
@@ -90,9 +90,9 @@ async function digestFiles(folder: string, withTables: boolean): Promise<Digests
 /** The newest journal first: a recovery needs it in any case. */
 async function listMore(folder: string, withTables: boolean): Promise<Wanted[]> {
   const journal = (await journalFiles(folder)).toReversed();
-  const more: Wanted[] = journal.map((name) => ({ name, mode: 'begin' }));
+  const more: Wanted[] = journal.map((name) => ({ name, part: 'begin' }));
   if (!withTables) return more;
   const tables = readMetadata(await readFile(join(folder, BACKUP_FILE), 'latin1'));
   const still = tables.map(({ name }) => name).filter((name) => !MOVING_TABLES.test(name));
-  return [...more, ...still.map((name) => ({ name, mode: 'samples' }) as const)];
+  return [...more, ...still.map((name) => ({ name, part: 'samples' }) as const)];
 }
