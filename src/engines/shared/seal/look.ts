@@ -7,7 +7,7 @@ import type { Kept } from './kept.ts';
 import { hashOf, type Known } from './known.ts';
 import type { Lanes } from './lanes.ts';
 import { LIMITS } from './limits.ts';
-import { isUnable, type Outcome, syncFile, syncKept } from './sync-file.ts';
+import { isDiskError, type Outcome, syncFile, syncKept } from './sync-file.ts';
 import { Unsynced } from './unsynced.ts';
 import { type Found, type Hidden, type Place, Walk, type WalkOptions } from './walk.ts';
 
@@ -175,7 +175,7 @@ export class Look {
   }
 
   #hidden(place: Place, error: unknown, info: Stats | undefined): void {
-    if (!isUnable(error)) throw this.#tools.failures.add({ ...place, error, hash: undefined });
+    if (isDiskError(error)) throw this.#tools.failures.add({ ...place, error, hash: undefined });
     const denied = isErrno(error, 'EACCES') || isErrno(error, 'EPERM');
     if (denied && isRootsOwn(info)) return;
     this.unsynced.add(place.name, error);

@@ -18,8 +18,8 @@ export type Outcome =
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW | constants.O_NOCTTY;
 /** Replaced since the listing by a link or a socket, or removed; or closed by the end of the freeze. */
 const GONE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO', 'ESTALE', 'EBADF'];
-/** Not an answer about the data: this user may not open it, or this file system knows no fsync. */
-const UNABLE = ['EACCES', 'EPERM', 'EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMFILE', 'ENFILE'];
+/** This file system knows no fsync for such a file. */
+const NO_FSYNC = ['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'];
 
 /**
  * Syncs a regular file or a folder. A descriptor for reading is enough: Linux writes the file's dirty pages
@@ -34,7 +34,10 @@ export async function syncFile(path: string, folder: boolean): Promise<Outcome> 
   try {
     fd = await openFd(path, FLAGS | (folder ? constants.O_DIRECTORY : 0));
   } catch (error) {
-    return refused(error, undefined);
+    if (isOneOf(error, GONE)) return { type: 'gone' };
+    return isDiskError(error)
+      ? { type: 'failed', error, info: undefined }
+      : { type: 'not-synced', error };
   }
   let info: Stats | undefined;
   try {
@@ -65,13 +68,13 @@ export async function syncKept(fd: number): Promise<Outcome> {
 
 function refused(error: unknown, info: Stats | undefined): Outcome {
   if (isOneOf(error, GONE)) return { type: 'gone' };
-  if (isOneOf(error, UNABLE)) return { type: 'not-synced', error };
+  if (isOneOf(error, NO_FSYNC)) return { type: 'not-synced', error };
   return { type: 'failed', error, info };
 }
 
-/** Whether the error is only that this user may not look, or that there is nothing to look at. */
-export function isUnable(error: unknown): boolean {
-  return isOneOf(error, UNABLE) || isOneOf(error, GONE);
+/** Whether the disk failed; any other error of a look or an open says nothing about the data. */
+export function isDiskError(error: unknown): boolean {
+  return isErrno(error, 'EIO');
 }
 
 function isOneOf(error: unknown, codes: readonly string[]): boolean {
