@@ -76,7 +76,8 @@ describe('the scan of pages', () => {
       [name, first, 5],
       [name, first + 1, 2 ** 33 + 7],
     ]);
-    expect(looked.toSorted()).toEqual(expected.toSorted());
+    expect(looked).toHaveLength(expected.length);
+    expect(looked).toEqual(expect.arrayContaining(expected));
   });
 
   it('skips unlogged and temporary relations, free space maps, other files and a part of a page', async () => {

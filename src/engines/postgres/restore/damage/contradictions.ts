@@ -80,7 +80,8 @@ async function firstVisible(
     for await (const page of pagesOf(join(pgdata, path), size, blockSize)) {
       for (let at = PAGE_HEADER; !isNew(page, 0) && at < blockSize; at += 1) {
         const byte = page[at] as number;
-        for (let bit = 0; byte !== 0 && bit < BLOCKS_PER_BYTE; bit += 1) {
+        if (byte === 0) continue;
+        for (let bit = 0; bit < BLOCKS_PER_BYTE; bit += 1) {
           if (((byte >> (bit * 2)) & 3) === 0) continue;
           const block = first + (at - PAGE_HEADER) * BLOCKS_PER_BYTE + bit;
           if (lost(block) !== undefined) return block;
