@@ -20,7 +20,8 @@ import { lateThawOf } from './left-open.ts';
 import { failureOf, requireSameEngine, notReleasedYet } from './outcomes.ts';
 import { type Clock, fromPersisted, type PersistedDue, toPersisted } from './persisted-due.ts';
 import { NOT_REMOVED, type Receipt } from '../receipt/receipt.ts';
-import { FreezeRun, logFields, type RunDeps } from './freeze-run.ts';
+import { FreezeRun, type RunDeps } from './freeze-run.ts';
+import { logFields } from './log-fields.ts';
 
 /** Events reported to the metrics. */
 export interface FreezeObserver {

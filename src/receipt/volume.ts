@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { chown, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { QuiesceError } from '../errors.ts';
 import {
   describeErrno,
@@ -41,9 +40,6 @@ const LEFT_FREE_BYTES = 16 << 20;
 const ANSWER_WITHIN_MS = 5_000;
 /** How long a thaw waits to read the files of its freeze. */
 const READ_WITHIN_MS = 2_000;
-
-const preparedSchema = z.object({ id: z.string() });
-const restoredSchema = z.object({ receipt: receiptSchema, verifiedAt: z.string() });
 
 /** Where the receipt is or will be on the volume, or why it is not there. */
 export interface ReceiptPlace {
@@ -332,42 +328,9 @@ export class ReceiptVolume {
     }
   }
 
-  /** The receipt of a restored copy that was checked on this volume; `null` where there is none. */
-  async restored(id: string): Promise<Receipt | null> {
-    const name = `${RESTORED_PREFIX}${id}.json`;
-    return (await this.#queue.run(() => this.#restored(name)))?.receipt ?? null;
-  }
-
-  /** Whether `prepare-restore` has proven the copy of this freeze on this volume. */
-  async wasPrepared(id: string): Promise<boolean> {
-    return await this.#queue.run(async () => {
-      const text = await readRegular(this.#path(PREPARED_FILE)).catch(() => 'null');
-      try {
-        return preparedSchema.safeParse(JSON.parse(text)).data?.id === id;
-      } catch {
-        return false;
-      }
-    });
-  }
-
-  /** The receipt of the restored copy that was verified last; `null` where there is none. */
-  async lastRestored(): Promise<Receipt | null> {
-    return await this.#queue.run(async () => {
-      const names = (await this.#list()).filter((name) => name.startsWith(RESTORED_PREFIX));
-      const read = await Promise.all(names.map((name) => this.#restored(name)));
-      const found = read.filter((one) => one !== null);
-      found.sort((a, b) => (a.verifiedAt < b.verifiedAt ? 1 : -1));
-      return found[0]?.receipt ?? null;
-    });
-  }
-
-  async #restored(name: string): Promise<z.infer<typeof restoredSchema> | null> {
-    const text = await readRegular(this.#path(name)).catch(() => 'null');
-    try {
-      return restoredSchema.safeParse(JSON.parse(text)).data ?? null;
-    } catch {
-      return null;
-    }
+  /** The names of the files in `.quiesce/`; empty where there is none. */
+  async names(): Promise<readonly string[]> {
+    return await this.#queue.run(() => this.#list());
   }
 
   /** Writes a file next to the receipt. Rejects with the system's error. */

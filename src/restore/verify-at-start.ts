@@ -6,6 +6,7 @@ import type { Receipt } from '../receipt/receipt.ts';
 import { judgeRestore, type RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { originOf, type RestoreMark } from '../receipt/restore-mark.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
+import { hasProven, lastRestored, restoredReceipt } from '../receipt/volume-results.ts';
 import { untilAnswered, unverifiable } from './ask.ts';
 import { ContentCheck } from './content-check.ts';
 import { findDifferences, keepMetadata, metadataOf } from './differences.ts';
@@ -176,7 +177,7 @@ export class RestoreCheck {
   /** A copy that `prepare-restore` has proven stays a copy, also for a later pod without the mark. */
   async #isLive(receipt: Receipt): Promise<boolean> {
     if (originOf(receipt, this.#deps.restoreMark) !== 'live') return false;
-    return !(await this.#deps.volume.wasPrepared(receipt.id));
+    return !(await hasProven(this.#deps.volume, receipt.id));
   }
 
   /**
@@ -184,7 +185,7 @@ export class RestoreCheck {
    * `null` if there is none or the volume does not answer.
    */
   async lastRestored(): Promise<Receipt | null> {
-    return await withDeadline(LOOK_WITHIN_MS, this.#deps.volume.lastRestored()).catch(() => null);
+    return await withDeadline(LOOK_WITHIN_MS, lastRestored(this.#deps.volume)).catch(() => null);
   }
 
   /**
@@ -240,7 +241,7 @@ export class RestoreCheck {
     const { check, volume } = this.#deps;
     const ended = view.content !== null && view.content.state !== 'pending';
     if (check !== 'content' || ended || view.level !== 'position' || view.id === null) return;
-    const receipt = await volume.restored(view.id).catch(() => null);
+    const receipt = await restoredReceipt(volume, view.id).catch(() => null);
     if (!receipt) {
       const message = `The receipt of ${view.id} is no longer on the volume.`;
       const content = { state: 'unchecked', checkedAt: now(), message } as const;
