@@ -135,7 +135,13 @@ async function measure(args: Arguments, { dir }: Workspace): Promise<Report> {
         rows: rows.map(({ name, ms }) => [name, figure(median(ms)), times(median(ms) / base)]),
       },
     ],
-    goals: [],
+    goals: [
+      {
+        what: `Next to ${mib} MiB of dirty pages of a database, the time of fsync for ${few} files against one syncfs`,
+        measured: median(rows[5]?.ms ?? []) / median(rows[4]?.ms ?? []),
+        limit: 1,
+      },
+    ],
     charts: [],
     notes: [
       'syncfs also writes the dirty pages of the database, names no file, and reports errors only since Linux 5.8; Node cannot call it, and the image has no program that does. So a freeze syncs each file, and does not sync a file again until it changes.',

@@ -8,24 +8,15 @@ import {
   readlink,
   rename,
   rm,
-  stat,
   symlink,
   writeFile,
 } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Breach, FreezeContext, OwnFiles } from '../../src/engines/engine.ts';
-import { ownFiles as ofMongodb } from '../../src/engines/mongodb/data-dir/own-files.ts';
-import { ownFiles as ofPostgres } from '../../src/engines/postgres/data-dir/own-files.ts';
-import { ownFiles as ofRedis } from '../../src/engines/redis/data-dir/own-files.ts';
 import { Kept } from '../../src/engines/shared/seal/kept.ts';
-import { hashOf, Known } from '../../src/engines/shared/seal/known.ts';
-import { Lanes } from '../../src/engines/shared/seal/lanes.ts';
 import { type Seal, Sealer } from '../../src/engines/shared/seal/seal.ts';
 import { syncFile } from '../../src/engines/shared/seal/sync-file.ts';
-import { Unsynced } from '../../src/engines/shared/seal/unsynced.ts';
-import { Walk } from '../../src/engines/shared/seal/walk.ts';
 import { SealingEngine } from '../../src/engines/sealing.ts';
 import { tool } from '../../src/testbed/os.ts';
 import { ScriptedEngine } from '../support/scripted-engine.ts';
@@ -63,15 +54,6 @@ async function make(files: readonly string[]): Promise<void> {
   }
 }
 
-/** The names that a look would sync. */
-async function placesOf(ownFiles: OwnFiles, acrossVolumes = false): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { name } of new Walk({ root: dir, ownFiles, acrossVolumes }).places()) {
-    names.push(name);
-  }
-  return names.toSorted();
-}
-
 /** The files below the volume that this process has open. */
 async function openFiles(): Promise<string[]> {
   const fds = await readdir('/proc/self/fd');
@@ -85,88 +67,7 @@ async function begun(): Promise<Seal> {
   return seal;
 }
 
-describe('which files are synced', () => {
-  it('PostgreSQL: everything outside of base, global, pg_wal, pg_xact and tablespaces, wherever PGDATA is', async () => {
-    await make([
-      'pgdata/PG_VERSION',
-      'pgdata/base/1/1259',
-      'pgdata/base/pgsql_tmp/pgsql_tmp1.0',
-      'pgdata/global/pg_control',
-      'pgdata/pg_wal/000000010000000000000001',
-      'pgdata/pg_xact/0000',
-      'pgdata/pg_subtrans/0000',
-      'pgdata/pg_tblspc/16400/PG_17_202406281/1/2',
-      'pgdata/pg_multixact/offsets/0000',
-      'pgdata/pg_logical/replorigin_checkpoint',
-      'pgdata/postgresql.conf',
-      'pgdata/pg_hba.conf',
-      'conf/base/server.key',
-      'wal/000000010000000000000002',
-      '.quiesce/receipt.json',
-      'lost+found/#1',
-    ]);
-    const places = await placesOf(ofPostgres);
-    expect(places.filter((name) => !name.endsWith('/'))).toEqual([
-      'conf/base/server.key',
-      'pgdata/PG_VERSION',
-      'pgdata/pg_hba.conf',
-      'pgdata/pg_logical/replorigin_checkpoint',
-      'pgdata/pg_multixact/offsets/0000',
-      'pgdata/postgresql.conf',
-    ]);
-    expect(places).toEqual(expect.arrayContaining(['./', 'conf/base/', 'pgdata/']));
-  });
-
-  it('Redis: configuration, ACL file and nodes.conf, not the AOF or RDB', async () => {
-    await make([
-      'redis.conf',
-      'users.acl',
-      'nodes.conf',
-      'dump.rdb',
-      'temp-1234.rdb',
-      'temp-rewriteaof-12.aof',
-      'appendonly.aof',
-      'appendonlydir/appendonly.aof.1.incr.aof',
-      'appendonlydir/appendonly.aof.manifest',
-      'temp-settings.conf',
-    ]);
-    const files = (await placesOf(ofRedis)).filter((name) => !name.endsWith('/'));
-    expect(files).toEqual(['nodes.conf', 'redis.conf', 'temp-settings.conf', 'users.acl']);
-  });
-
-  it('MongoDB: everything outside of tables and journal', async () => {
-    await make([
-      'db/WiredTiger',
-      'db/WiredTiger.turtle',
-      'db/collection-0--1.wt',
-      'db/app/index-1--1.wt',
-      'db/journal/WiredTigerLog.1',
-      'db/diagnostic.data/metrics.1',
-      'db/storage.bson',
-      'db/keyFile',
-      'mongod.conf',
-    ]);
-    const files = (await placesOf(ofMongodb)).filter((name) => !name.endsWith('/'));
-    expect(files).toEqual(['db/keyFile', 'db/storage.bson', 'mongod.conf']);
-  });
-
-  it('no sockets and pipes, and of links the files on the same volume, even in circles', async () => {
-    await make(['conf/hba.conf']);
-    await writeFile(join(outer, 'beside.conf'), 'x');
-    await tool('mkfifo', join(dir, 'pipe'));
-    const server: Server = createServer().listen(join(dir, 'socket'));
-    undo.push(() => server.close());
-    await symlink('conf/hba.conf', join(dir, 'hba.conf'));
-    await symlink('.', join(dir, 'circle'));
-    await symlink(join(outer, 'beside.conf'), join(dir, 'linked.conf'));
-    await symlink('/nowhere/at/all', join(dir, 'dangling'));
-    await symlink('/dev/null', join(dir, 'device'));
-    await symlink('/', join(dir, 'root'));
-    expect(await placesOf(nothing)).toEqual(
-      [`${outer}/`, `${outer}/beside.conf`, './', 'conf/', 'conf/hba.conf'].toSorted(),
-    );
-  });
-
+describe('the looks', () => {
   it('no data directory: nothing, and no failure', async () => {
     await rm(dir, { recursive: true });
     const seal = await begun();
@@ -174,9 +75,7 @@ describe('which files are synced', () => {
     await seal.again();
     expect(seal.unsynced).toEqual([]);
   });
-});
 
-describe('the looks', () => {
   it('sync what is new or was changed between them, and keep the descriptors to the end', async () => {
     await make(['old.conf', 'gone.conf']);
     const seal = await begun();
@@ -260,45 +159,6 @@ describe('a file that cannot be opened', () => {
   });
 });
 
-describe('the list of what is not synced', () => {
-  it('names the first hundred and counts the others', () => {
-    const unsynced = new Unsynced();
-    for (let n = 0; n < 12_445; n += 1) unsynced.add(`conf/${n}`, 'not reached in time');
-    expect(unsynced.list).toHaveLength(101);
-    expect(unsynced.list.at(-1)).toBe('… and 12,345 more');
-    expect(unsynced.note).toContain('conf/0 (not reached in time)');
-    expect(unsynced.note).toContain('12,442 more');
-  });
-});
-
-describe('what is remembered', () => {
-  it('a file in the state in which it was synced, unless it may have changed within a tick', async () => {
-    await make(['a.conf']);
-    const state = await stat(join(dir, 'a.conf'));
-    const known = new Known();
-    known.add(state);
-    expect(known.has(state), 'changed a moment ago').toBe(false);
-    const old = { dev: 1, ino: 2, size: 3, ctimeMs: Date.now() - 60_000.25 };
-    known.add(old);
-    expect(known.has(old)).toBe(true);
-    const changes = [{ dev: 2 }, { ino: 3 }, { size: 4 }, { ctimeMs: old.ctimeMs + 0.25 }];
-    for (const change of changes) expect(known.has({ ...old, ...change })).toBe(false);
-    const future = { ...old, ctimeMs: Date.now() + 3_600_000 };
-    known.add(future);
-    expect(known.has(future), 'a clock that is ahead').toBe(false);
-  });
-
-  it('with hashes that differ for 50,000 files', () => {
-    const hashes = new Set<number>();
-    for (let ino = 0; ino < 50_000; ino += 1) {
-      hashes.add(
-        hashOf({ dev: 7, ino, size: ino % 3, ctimeMs: 1_700_000_000_000 + (ino % 1_000) }),
-      );
-    }
-    expect(hashes.size).toBe(50_000);
-  });
-});
-
 describe('descriptors', () => {
   it('are kept within their room, one for each file', async () => {
     await make(['a', 'b']);
@@ -323,18 +183,6 @@ describe('descriptors', () => {
     }
     expect(await openFiles()).toEqual([]);
   });
-});
-
-it('calls that hang keep their lanes over the end of their freeze', async () => {
-  const lanes = new Lanes(2);
-  let end = (): void => undefined;
-  const hanging = lanes.run(() =>
-    lanes.on('conf', () => new Promise<void>((done) => (end = done))),
-  );
-  expect([lanes.free, lanes.busy, lanes.isBusy('conf')]).toEqual([1, ['conf'], true]);
-  end();
-  await hanging;
-  expect([lanes.free, lanes.busy]).toEqual([2, []]);
 });
 
 describe('an engine', () => {
