@@ -83,6 +83,12 @@ export const RECORD_CRC = 20;
 
 export const RM_XLOG = 0;
 export const RM_XACT = 1;
+export const RM_SMGR = 2;
+export const RM_CLOG = 3;
+export const RM_DBASE = 4;
+export const RM_MULTIXACT = 6;
+export const RM_HEAP2 = 9;
+export const RM_BRIN = 17;
 export const RM_LOGICALMSG = 21;
 
 /** Kinds of RM_XLOG records: `info & 0xf0`. */
@@ -91,9 +97,18 @@ export const XLOG_CHECKPOINT_ONLINE = 0x10;
 export const XLOG_SWITCH = 0x40;
 export const XLOG_BACKUP_END = 0x50;
 export const XLOG_END_OF_RECOVERY = 0x90;
+export const XLOG_FPI_FOR_HINT = 0xa0;
 
 /** Kinds of RM_XACT records: `info & 0x70`. */
 export const XACT_COMMIT = 0x00;
+export const XACT_PREPARE = 0x10;
+export const XACT_ABORT = 0x20;
+export const XACT_COMMIT_PREPARED = 0x30;
+export const XACT_ABORT_PREPARED = 0x40;
+
+/** A kind of RM_SMGR records: `info & 0xf0`. */
+export const SMGR_CREATE = 0x10;
+export const SMGR_TRUNCATE = 0x20;
 
 const BLOCK_ID_DATA_SHORT = 255;
 const BLOCK_ID_DATA_LONG = 254;

@@ -12,10 +12,15 @@ export interface WalRecord {
   readonly info: number;
   /** The record from its first byte on, at most {@link HEAD} bytes. */
   readonly head: Buffer;
+  /** Whether `head` is the whole record. */
+  readonly whole: boolean;
 }
 
-/** Enough for any record that is inspected: a marker with the longest id is below 250 bytes. */
-export const HEAD = 512;
+/**
+ * Enough for a marker, for the headers of all pages that a record names, and for the images of some
+ * of them; a commit names five thousand dropped files in it.
+ */
+export const HEAD = 64 << 10;
 
 /** A record inside the buffer it was read into. */
 export class ReadRecord implements WalRecord {
@@ -46,6 +51,10 @@ export class ReadRecord implements WalRecord {
     this.#bytes = bytes;
     this.#at = at;
     this.#length = length;
+  }
+
+  get whole(): boolean {
+    return this.#length <= HEAD;
   }
 
   /** Made on demand: few records are inspected. */
