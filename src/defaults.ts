@@ -48,6 +48,12 @@ export const HOOK_TIMEOUT_MS = 30_000;
 /** How long the deep check of a verification may take. */
 export const DEEP_TIMEOUT_MS = 5 * 60_000;
 
+/** Sets prepare-restore's --scan in an init container, whose command line the webhook writes. */
+export const SCAN_VARIABLE = 'QUIESCE_RESTORE_SCAN';
+/** How long prepare-restore looks at the pages of a copy. */
+export const SCAN_MS = 60_000;
+export const SCAN_FULL = 'full';
+
 /** How long a daemon may take to stop: less than the 30 s after which the kubelet kills it. */
 export const STOP_WITHIN_MS = 25_000;
 

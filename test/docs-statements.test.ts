@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { createWebhookMetrics } from '../src/cluster/webhook/metrics.ts';
 import { WEBHOOK_FLAGS } from '../src/cluster/webhook/options.ts';
+import { SCAN_VARIABLE } from '../src/defaults.ts';
 import { baseSchema } from '../src/config/schema.ts';
 import { catalogue } from '../src/errors.ts';
 import { overview } from '../src/shim/help.ts';
@@ -143,6 +144,7 @@ test('every setting that is named exists', async () => {
     ...Object.keys(baseSchema(['postgres']).shape),
     ...webhook,
     'QUIESCE_CACHE',
+    SCAN_VARIABLE,
   ]);
   const tests = files
     .filter((name) => /^(?:test|scripts|vitest)/.test(name) && /\.(?:ts|mjs)$/.test(name))

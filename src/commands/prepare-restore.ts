@@ -1,6 +1,10 @@
 import { loadRestore } from '../engines/index.ts';
 import { ENGINE_NAMES, entryOf } from '../engines/names.ts';
-import { text, toggle } from '../lib/command-line/flags.ts';
+import { SCAN_FULL, SCAN_MS, SCAN_VARIABLE } from '../defaults.ts';
+import { durationProblem, parseDuration, writeDuration } from '../lib/duration.ts';
+import { BadValue, text, toggle, value } from '../lib/command-line/flags.ts';
+import { quote } from '../lib/command-line/printable.ts';
+import { QuiesceError } from '../errors.ts';
 import {
   type PrepareOutcome,
   type PrepareProgress,
@@ -27,6 +31,12 @@ Without a receipt it changes nothing, says so and exits 0. It is safe to run aga
       'the final receipt, which quiesce thaw printed: the JSON, or the whole line. Needed for copies of several volumes (QUIESCE_COPY=volumes), whose label did not exist yet when the volumes were copied',
       {},
     ),
+    scan: value(
+      'DURATION|full',
+      `how long to look at the pages of the data, or full for all of them; the default is that of ${SCAN_VARIABLE}, or ${writeDuration(SCAN_MS)}. Pages that WAL names come first. PostgreSQL only`,
+      {},
+      readScan,
+    ),
     'dry-run': toggle('prove everything, but write nothing'),
   },
   formats: ['text', 'json'],
@@ -38,13 +48,14 @@ Without a receipt it changes nothing, says so and exits 0. It is safe to run aga
     5: 'a server runs on the data, or the data cannot be read or written',
     7: 'the copy does not contain what its receipt promises, or a server has run on it',
   },
-  work: async ({ data, receipt, 'dry-run': dryRun }, surface) => {
+  work: async ({ data, receipt, scan, 'dry-run': dryRun }, surface) => {
     const { signal, progress } = surface;
     const outcome = await prepareRestore(
       {
         dataDir: data,
         receiptFile: receipt,
         dryRun,
+        scanMs: scan === undefined ? scanOfEnvironment() : scan,
         load: loadRestore,
         onProgress: (step) => progress.say(describeStep(step)),
       },
@@ -54,6 +65,26 @@ Without a receipt it changes nothing, says so and exits 0. It is safe to run aga
     return 0;
   },
 });
+
+/** @returns milliseconds; `null`: all pages, however long that takes */
+function readScan(given: string): number | null {
+  if (given === SCAN_FULL) return null;
+  const problem = durationProblem(given);
+  if (problem !== undefined) throw new BadValue(`${problem}, or full, not ${quote(given)}`);
+  return parseDuration(given) ?? null;
+}
+
+function scanOfEnvironment(): number | null {
+  const given = process.env[SCAN_VARIABLE] ?? '';
+  // An empty value counts as unset, as for the sidecar's settings.
+  if (given === '') return SCAN_MS;
+  try {
+    return readScan(given);
+  } catch (error) {
+    if (!(error instanceof BadValue)) throw error;
+    throw new QuiesceError('USAGE', `${SCAN_VARIABLE} ${error.message}.`, { field: SCAN_VARIABLE });
+  }
+}
 
 function describeOutcome({ outcome, dryRun, message, notes }: PrepareOutcome): string {
   const dry = dryRun ? ' (dry run: nothing was written)' : '';

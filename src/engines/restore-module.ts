@@ -11,6 +11,11 @@ export interface PrepareProgress {
 export interface PrepareOptions {
   /** Prove everything, write nothing. */
   readonly dryRun: boolean;
+  /**
+   * How long to look for damage inside the copy, in milliseconds, where that takes time in proportion to the
+   * data; `null` for as long as it takes. Default a minute.
+   */
+  readonly scanMs?: number | null | undefined;
   readonly onProgress?: ((progress: PrepareProgress) => void) | undefined;
 }
 
@@ -31,8 +36,10 @@ export interface PrepareOutcome {
   readonly placed: readonly string[];
   /** Files removed because they would have prevented the server from starting. */
   readonly removed: readonly string[];
-  /** What was proven, in the engine's own terms. */
-  readonly proof: Readonly<Record<string, string | number | boolean | null>> | null;
+  /** What was proven, in the engine's own terms; `pages`: how many were looked at. */
+  readonly proof: Readonly<
+    Record<string, string | number | boolean | null | Readonly<Record<string, number>>>
+  > | null;
   /** Sentences that the person who restores must read. */
   readonly notes: readonly string[];
   /** One sentence. */

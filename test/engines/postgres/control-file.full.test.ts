@@ -20,7 +20,9 @@ describe.each([13, 14, 15, 16, 17, 18])('pg_control of PostgreSQL %i', (major) =
         `SELECT s.system_identifier::text AS sysid, s.pg_control_version AS version, c.checkpoint_lsn::text, c.redo_lsn::text,
                 c.timeline_id, r.min_recovery_end_lsn::text AS min, r.min_recovery_end_timeline AS min_tli,
                 r.backup_start_lsn::text AS bstart, r.backup_end_lsn::text AS bend, r.end_of_backup_record_required AS required,
-                i.database_block_size AS block, i.wal_block_size AS wal_block, i.bytes_per_wal_segment AS segment, i.data_page_checksum_version AS checksums
+                i.database_block_size AS block, i.wal_block_size AS wal_block, i.bytes_per_wal_segment AS segment, i.data_page_checksum_version AS checksums,
+                c.next_xid, c.oldest_xid::text, c.next_multixact_id::text AS next_multi, c.next_multi_offset::text, c.oldest_multi_xid::text AS oldest_multi,
+                (SELECT setting::int FROM pg_settings WHERE name = 'segment_size') AS relation_segment
            FROM pg_control_system() s, pg_control_checkpoint() c, pg_control_recovery() r, pg_control_init() i`,
       );
       const control = await readControlFile(source.dataDir);
@@ -39,6 +41,12 @@ describe.each([13, 14, 15, 16, 17, 18])('pg_control of PostgreSQL %i', (major) =
         wal_block: control.walBlockSize,
         segment: control.walSegmentSize,
         checksums: Number(control.dataChecksums),
+        next_xid: `${control.xidEpoch}:${control.nextXid}`,
+        oldest_xid: String(control.oldestXid),
+        next_multi: String(control.nextMulti),
+        next_multi_offset: String(control.nextMultiOffset),
+        oldest_multi: String(control.oldestMulti),
+        relation_segment: control.relationSegmentBlocks,
       }).toEqual(rows[0]);
       expect(control.state).toBe('in production');
       expect(await readSystemIdentifier(source.dataDir)).toBe(control.systemIdentifier);

@@ -42,6 +42,17 @@ export interface ControlFile {
   readonly walBlockSize: number;
   readonly walSegmentSize: number;
   readonly dataChecksums: boolean;
+  /** Blocks in a full segment of a relation's file. */
+  readonly relationSegmentBlocks: number;
+  /** Of the last checkpoint: the first transaction number that was not assigned yet. */
+  readonly nextXid: number;
+  /** How often transaction numbers had gone round. */
+  readonly xidEpoch: number;
+  /** The oldest transaction whose status may be needed. */
+  readonly oldestXid: number;
+  readonly nextMulti: number;
+  readonly nextMultiOffset: number;
+  readonly oldestMulti: number;
 }
 
 /** `pg_control` is cut short, torn, damaged, or of a version whose layout is unknown. */
@@ -107,6 +118,13 @@ export function parseControlFile(bytes: Buffer): ControlFile {
     walBlockSize: bytes.readUInt32LE(224),
     walSegmentSize: bytes.readUInt32LE(228),
     dataChecksums: bytes.readUInt32LE(252) !== 0,
+    relationSegmentBlocks: bytes.readUInt32LE(220),
+    nextXid: bytes.readUInt32LE(64),
+    xidEpoch: bytes.readUInt32LE(68),
+    oldestXid: bytes.readUInt32LE(84),
+    nextMulti: bytes.readUInt32LE(76),
+    nextMultiOffset: bytes.readUInt32LE(80),
+    oldestMulti: bytes.readUInt32LE(92),
   };
 }
 

@@ -1,151 +1,208 @@
-import { type Dirent } from 'node:fs';
-import { type FileHandle, readdir, stat } from 'node:fs/promises';
-import { join, relative } from 'node:path';
-import { isErrno } from '../../../lib/durable-files.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
 import { openRegular } from '../../../lib/regular-file.ts';
+import type { RelationKey } from '../wal/block-refs.ts';
+import { BlockSet } from './block-set.ts';
+import { MAIN_FORK, type RelationFiles, VM_FORK } from './relation-files.ts';
 
-export interface PageScan {
-  /** The end of valid WAL in the copy. */
-  readonly walEnd: number;
-  /** Files not modified since then are skipped: they cannot contain a later page. */
-  readonly modifiedSince: Date;
+/** A segment of a relation's fork. */
+export interface ScanFile {
+  readonly relation: RelationKey;
+  readonly fork: number;
+  /** Relative to PGDATA. */
+  readonly path: string;
+  /** The number in the fork of its first block. */
+  readonly firstBlock: number;
+  readonly pages: number;
+}
+
+/** A page in the buffer it was read into. Valid only while the visitor runs. */
+export interface ScannedPage {
+  readonly file: ScanFile;
+  /** Its number in the fork. */
+  readonly block: number;
+  readonly bytes: Buffer;
+  /** The same memory as `bytes`. */
+  readonly words: Int32Array;
+  /** Offset of the page in `bytes`. */
+  readonly at: number;
+}
+
+export interface ScanRequest {
   /** Bytes, `BLCKSZ`. */
   readonly blockSize: number;
+  /** Milliseconds; `null` for as long as it takes. */
+  readonly limitMs: number | null;
+  /** Blocks to look at first. */
+  readonly named: (relation: RelationKey, fork: number) => BlockSet | undefined;
+  readonly visit: (page: ScannedPage) => void;
+  readonly onProgress?: ((looked: number, total: number) => void) | undefined;
 }
 
-export interface PageAhead {
-  /** Relative to PGDATA. */
-  readonly file: string;
-  /** Number of the block within that file. */
-  readonly block: number;
-  readonly lsn: number;
-}
-
-export interface PageScanResult {
-  /** The page furthest ahead; `null` if there is none. */
-  readonly worst: PageAhead | null;
-  readonly pagesAhead: number;
-  readonly files: number;
-  readonly pages: number;
+export interface ScanResult {
+  readonly looked: number;
+  readonly total: number;
 }
 
 const CHUNK = 1 << 20;
-/**
- * Main fork and visibility map, including segments. Temporary relations (`t3_16385`) do not match.
- */
-const RELATION_FILE = /^\d+(_vm)?(\.\d+)?$/;
 
 /**
- * Looks for a data page that is newer than the copy's WAL. PostgreSQL writes WAL before the data it
- * describes (documentation, chapter "Write-Ahead Logging"), so an atomic copy never has such a
- * page, whenever it was cut. One such page proves that WAL is missing or that the files were copied
- * at different moments. The absence of one proves nothing.
- *
- * Skips unlogged and temporary relations, whose pages carry no real LSNs, and free space maps,
- * which are not WAL-logged.
+ * Main forks and visibility maps, without unlogged relations, whose pages carry no real positions.
+ * Free space maps are not WAL-logged.
  */
-export async function findPageAhead(
+export function filesToScan(
+  relations: Iterable<RelationFiles>,
+  blockSize: number,
+  segmentBlocks: number,
+): ScanFile[] {
+  const files: ScanFile[] = [];
+  for (const { key, forks, unlogged } of relations) {
+    if (unlogged) continue;
+    for (const fork of [MAIN_FORK, VM_FORK]) {
+      for (const { path, segment, size } of forks.get(fork) ?? []) {
+        const pages = Math.floor(size / blockSize);
+        const firstBlock = segment * segmentBlocks;
+        if (pages > 0) files.push({ relation: key, fork, path, firstBlock, pages });
+      }
+    }
+  }
+  return files;
+}
+
+/**
+ * Looks at pages until all are seen or the time is up: first at those that WAL names, then at the
+ * first and last megabyte of every file, then at the rest. Nothing that the copy says about times
+ * has a part in it.
+ */
+export async function scanPages(
   pgdata: string,
-  scan: PageScan,
+  files: readonly ScanFile[],
+  request: ScanRequest,
   signal: AbortSignal,
-  onProgress?: (pages: number) => void,
-): Promise<PageScanResult> {
-  const buffer = Buffer.alloc(Math.max(CHUNK, scan.blockSize));
-  const total = { worst: null as PageAhead | null, pagesAhead: 0, files: 0, pages: 0 };
-  for (const folder of await databaseFolders(pgdata)) {
-    for (const name of await loggedRelationFiles(folder)) {
-      signal.throwIfAborted();
-      const path = join(folder, name);
-      if ((await stat(path)).mtimeMs < scan.modifiedSince.getTime()) continue;
-      const found = await scanFile(path, scan, buffer);
-      total.files += 1;
-      total.pages += found.pages;
-      total.pagesAhead += found.ahead;
-      if (found.lsn > (total.worst?.lsn ?? 0)) {
-        total.worst = { file: relative(pgdata, path), block: found.block, lsn: found.lsn };
+): Promise<ScanResult> {
+  const scan = new Scan(pgdata, files, request, signal);
+  for (const plan of [namedRuns, ends, everything]) {
+    for (const file of files) {
+      if (!(await scan.look(file, plan))) return scan.result;
+    }
+  }
+  return scan.result;
+}
+
+/** Pages from `start` to before `end`, counted in the file. */
+type Run = readonly [start: number, end: number];
+type Plan = (file: ScanFile, request: ScanRequest) => Iterable<Run>;
+
+/** Reading a few pages more is cheaper than another read. */
+const LARGEST_GAP = 8;
+
+function* namedRuns(
+  { relation, fork, firstBlock, pages }: ScanFile,
+  request: ScanRequest,
+): Generator<Run> {
+  const { named, blockSize } = request;
+  const longest = CHUNK / blockSize;
+  let run: [number, number] | undefined;
+  for (const block of named(relation, fork)?.between(firstBlock, firstBlock + pages) ?? []) {
+    const page = block - firstBlock;
+    if (run !== undefined && page < run[1] + LARGEST_GAP && page < run[0] + longest) {
+      run[1] = page + 1;
+      continue;
+    }
+    if (run !== undefined) yield run;
+    run = [page, page + 1];
+  }
+  if (run !== undefined) yield run;
+}
+
+function* ends({ pages }: ScanFile, { blockSize }: ScanRequest): Generator<Run> {
+  const chunk = CHUNK / blockSize;
+  yield [0, Math.min(chunk, pages)];
+  if (pages > chunk) yield [Math.max(chunk, pages - chunk), pages];
+}
+
+function* everything({ pages }: ScanFile, { blockSize }: ScanRequest): Generator<Run> {
+  const chunk = CHUNK / blockSize;
+  for (let start = 0; start < pages; start += chunk) yield [start, Math.min(start + chunk, pages)];
+}
+
+class Scan {
+  readonly #pgdata: string;
+  readonly #request: ScanRequest;
+  readonly #signal: AbortSignal;
+  /** Of files that were looked at in part. */
+  readonly #seen = new Map<ScanFile, BlockSet>();
+  readonly #done = new Set<ScanFile>();
+  readonly #bytes: Buffer;
+  readonly #words: Int32Array;
+  readonly #until: number;
+  readonly #total: number;
+  #looked = 0;
+
+  constructor(
+    pgdata: string,
+    files: readonly ScanFile[],
+    request: ScanRequest,
+    signal: AbortSignal,
+  ) {
+    this.#pgdata = pgdata;
+    this.#request = request;
+    this.#signal = signal;
+    const memory = new ArrayBuffer(Math.max(CHUNK, request.blockSize));
+    this.#bytes = Buffer.from(memory);
+    this.#words = new Int32Array(memory);
+    this.#until = request.limitMs === null ? Infinity : performance.now() + request.limitMs;
+    this.#total = files.reduce((sum, { pages }) => sum + pages, 0);
+  }
+
+  get result(): ScanResult {
+    return { looked: this.#looked, total: this.#total };
+  }
+
+  /** @returns false where the time is up. */
+  async look(file: ScanFile, plan: Plan): Promise<boolean> {
+    if (this.#done.has(file)) return true;
+    const seen = this.#seen.get(file) ?? new BlockSet();
+    let handle: FileHandle | undefined;
+    try {
+      for (const [start, end] of plan(file, this.#request)) {
+        this.#signal.throwIfAborted();
+        if (performance.now() >= this.#until) return false;
+        if (seen.hasAll(start, end)) continue;
+        handle ??= await openRegular(join(this.#pgdata, file.path));
+        await this.#read(file, handle, start, end, seen);
       }
-      onProgress?.(total.pages);
+      return true;
+    } finally {
+      await handle?.close();
+      this.#keep(file, seen);
     }
   }
-  return total;
-}
 
-/** Folders that hold relation files: `global`, `base/OID`, `pg_tblspc/OID/PG_VERSION_CATALOG/OID`. */
-async function databaseFolders(pgdata: string): Promise<string[]> {
-  const folders = [join(pgdata, 'global'), ...(await numbered(join(pgdata, 'base')))];
-  for (const space of await numbered(join(pgdata, 'pg_tblspc'))) {
-    for (const entry of await entries(space)) {
-      if (entry.name.startsWith('PG_')) folders.push(...(await numbered(join(space, entry.name))));
+  #keep(file: ScanFile, seen: BlockSet): void {
+    if (seen.size < file.pages) {
+      if (seen.size > 0) this.#seen.set(file, seen);
+      return;
     }
+    this.#seen.delete(file);
+    this.#done.add(file);
   }
-  return folders;
-}
 
-async function numbered(folder: string): Promise<string[]> {
-  return (await entries(folder))
-    .filter((entry) => /^\d+$/.test(entry.name))
-    .map((entry) => join(folder, entry.name));
-}
-
-async function entries(folder: string): Promise<Dirent[]> {
-  try {
-    return await readdir(folder, { withFileTypes: true });
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-}
-
-async function loggedRelationFiles(folder: string): Promise<string[]> {
-  const files = (await entries(folder)).filter((entry) => entry.isFile()).map(({ name }) => name);
-  const unlogged = new Set(
-    files.filter((name) => /^\d+_init$/.test(name)).map((name) => Number.parseInt(name, 10)),
-  );
-  return files.filter(
-    (name) => RELATION_FILE.test(name) && !unlogged.has(Number.parseInt(name, 10)),
-  );
-}
-
-interface FileScan {
-  readonly pages: number;
-  readonly ahead: number;
-  readonly block: number;
-  readonly lsn: number;
-}
-
-async function scanFile(path: string, scan: PageScan, buffer: Buffer): Promise<FileScan> {
-  const file = await openRegular(path);
-  try {
-    return await scanPages(file, scan, buffer);
-  } finally {
-    await file.close();
-  }
-}
-
-async function scanPages(file: FileHandle, scan: PageScan, buffer: Buffer): Promise<FileScan> {
-  const { walEnd, blockSize } = scan;
-  const result = { pages: 0, ahead: 0, block: 0, lsn: 0 };
-  for (let position = 0; ;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-    const whole = bytesRead - (bytesRead % blockSize);
-    // Less than a page is left: the file was being extended.
-    if (whole === 0) return result;
-    for (let at = 0; at < whole; at += blockSize) {
-      const lsn = readPageLsn(buffer, at);
-      if (lsn > walEnd) {
-        result.ahead += 1;
-        if (lsn > result.lsn) {
-          result.lsn = lsn;
-          result.block = (position + at) / blockSize;
-        }
-      }
+  async #read(
+    file: ScanFile,
+    handle: FileHandle,
+    start: number,
+    end: number,
+    seen: BlockSet,
+  ): Promise<void> {
+    const { blockSize, visit, onProgress } = this.#request;
+    const length = (end - start) * blockSize;
+    const { bytesRead } = await handle.read(this.#bytes, 0, length, start * blockSize);
+    for (let at = 0, page = start; at + blockSize <= bytesRead; at += blockSize, page += 1) {
+      if (!seen.add(page)) continue;
+      this.#looked += 1;
+      visit({ file, block: file.firstBlock + page, bytes: this.#bytes, words: this.#words, at });
     }
-    result.pages += whole / blockSize;
-    position += whole;
+    onProgress?.(this.#looked, this.#total);
   }
-}
-
-/** `pd_lsn`: the high half first, each half little-endian (bufpage.h, PageXLogRecPtr). */
-function readPageLsn(bytes: Buffer, at: number): number {
-  return bytes.readUInt32LE(at) * 0x1_0000_0000 + bytes.readUInt32LE(at + 4);
 }

@@ -18,7 +18,7 @@ import { hasRun } from './already-started.ts';
 import { readIfThere } from '../../../lib/regular-file.ts';
 import { checkOwner } from './check-owner.ts';
 import { type ReceiptClaims, readClaims } from './receipt-claims.ts';
-import { coverage, preparedRecord } from './prepared.ts';
+import { coverage, notesOnPages, preparedRecord } from './prepared.ts';
 import { type CopyProof, proveCopy } from './prove-copy.ts';
 import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { blocksStart, type PidFile, readPidFile, runningOnWal, runningServer } from './running.ts';
@@ -167,8 +167,8 @@ async function placeFiles(
   return outcomeOf(aboutOf(copy, options), {
     placed: [...files.keys()],
     removed: blocks ? ['postmaster.pid'] : [],
-    proof: { ...proof },
-    notes: await notesFor(copy, blocks),
+    proof: { ...proof, pages: { ...proof.pages } },
+    notes: [...(await notesFor(copy, blocks)), ...notesOnPages(proof)],
     message: sentence(copy, proof, options.dryRun),
   });
 }
@@ -192,7 +192,7 @@ function sentence({ claims, pgdata, files }: Copy, proof: CopyProof, dryRun: boo
     : proof.markerFound
       ? 'with the marker'
       : 'from a checkpoint after the marker';
-  return `The copy of freeze ${claims.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pagesChecked} pages changed since is ahead of it.`;
+  return `The copy of freeze ${claims.id} in ${pgdata} ${put}: its WAL is whole from ${proof.walFrom} to ${proof.walEnd} (${proof.records} records), ${marker}, and none of ${proof.pages.looked} of ${proof.pages.total} pages is ahead of it or damaged.`;
 }
 
 async function notesFor(

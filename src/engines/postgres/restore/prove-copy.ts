@@ -1,36 +1,39 @@
+import { SCAN_MS } from '../../../defaults.ts';
 import type { PrepareOptions } from '../../restore-module.ts';
 import type { ControlFile } from '../data-dir/control-file.ts';
 import { formatLsn, parseLsn, segmentFileName } from '../lsn.ts';
-import { findPageAhead, type PageScanResult } from '../data-dir/page-scan.ts';
 import { WalEvidence } from '../wal/evidence.ts';
 import { locateWal } from '../wal/prove-marker.ts';
 import { printLsn, type WalLocation } from '../wal/segments.ts';
 import { firstRecordIn, type WalkResult, walkWal } from '../wal/walk.ts';
+import { RecoveryWindow } from '../wal/window.ts';
+import { type Inspection, inspectCopy } from './damage/inspect.ts';
 import type { ReceiptClaims } from './receipt-claims.ts';
 import { dataPast, incomplete } from './errors.ts';
 
-export interface CopyProof {
+/** What WAL alone proves. */
+export interface WalProof {
   readonly walFrom: string;
   /** The end of valid WAL in the copy. */
   readonly walEnd: string;
   readonly records: number;
   /** False on a standby, and where the data files already contain everything that is promised. */
   readonly markerFound: boolean;
-  readonly pagesChecked: number;
 }
+
+export interface CopyProof extends WalProof, Inspection {}
 
 interface Walk {
   readonly from: number;
   readonly result: WalkResult;
   readonly evidence: WalEvidence;
+  readonly window: RecoveryWindow;
 }
-
-/** The clocks of server and sidecar may differ a little, and file times may be written late. */
-const MTIME_SLACK_MS = 60_000;
 
 /**
  * Proves from files alone that recovery of this copy reaches what the receipt promises: its WAL is
- * complete up to there, no server has run on it, and no page is ahead of WAL.
+ * complete up to there, no server has run on it, no page is ahead of WAL, and nothing inside
+ * contradicts the rest.
  *
  * @throws QuiesceError `RESTORE_DATA_PAST` or `RESTORE_INCOMPLETE`.
  */
@@ -42,8 +45,22 @@ export async function proveCopy(
   signal: AbortSignal,
 ): Promise<CopyProof> {
   const walk = await readWal(pgdata, claims, control, options, signal);
-  const scan = await scanPages(pgdata, claims, control, walk, options, signal);
-  return { ...summary(walk), pagesChecked: scan.pages };
+  const { onProgress, scanMs = SCAN_MS } = options;
+  const inspection = await inspectCopy(
+    {
+      pgdata,
+      major: claims.major,
+      control,
+      window: walk.window,
+      walEnd: walk.result.endLsn,
+      walEnded: walk.result.ended,
+      limitMs: scanMs,
+      onProgress: (done, total) =>
+        onProgress?.({ step: 'checking pages', done, total, unit: 'pages' }),
+    },
+    signal,
+  );
+  return { ...summary(walk), ...inspection };
 }
 
 /**
@@ -54,11 +71,11 @@ export async function proveWal(
   claims: ReceiptClaims,
   control: ControlFile,
   signal: AbortSignal,
-): Promise<Omit<CopyProof, 'pagesChecked'>> {
+): Promise<WalProof> {
   return summary(await readWal(pgdata, claims, control, { dryRun: true }, signal));
 }
 
-function summary({ from, result, evidence }: Walk): Omit<CopyProof, 'pagesChecked'> {
+function summary({ from, result, evidence }: Walk): WalProof {
   return {
     walFrom: printLsn(from),
     walEnd: printLsn(result.endLsn),
@@ -152,14 +169,16 @@ async function walkFrom(
     // A standby's WAL is its primary's, and the primary may restart at any time.
     restartsAfter: isStandby ? Infinity : start,
   });
+  const window = new RecoveryWindow(start, claims.major);
   const visit = (record: Parameters<WalEvidence['see']>[0]): boolean => {
     evidence.see(record);
+    window.see(record);
     return false;
   };
   const report = (position: number): void =>
     onProgress?.({ step: 'reading WAL', done: (position - from) >> 20, total: 0, unit: 'MB' });
   const result = await walkWal(location, { start: from, visit, onProgress: report }, signal);
-  return { from, result, evidence };
+  return { from, result, evidence, window };
 }
 
 function checkWalk(claims: ReceiptClaims, control: ControlFile, walk: Walk): void {
@@ -222,30 +241,4 @@ function requiredPositions(
   required.push([control.checkpointLsn + 1n, "pg_control's checkpoint"]);
   required.push([control.minRecoveryPoint, "pg_control's minimum recovery point"]);
   return required;
-}
-
-async function scanPages(
-  pgdata: string,
-  claims: ReceiptClaims,
-  control: ControlFile,
-  { result }: Walk,
-  { onProgress }: PrepareOptions,
-  signal: AbortSignal,
-): Promise<PageScanResult> {
-  const scan = await findPageAhead(
-    pgdata,
-    {
-      walEnd: result.endLsn,
-      modifiedSince: new Date(claims.frozenAt.getTime() - MTIME_SLACK_MS),
-      blockSize: control.blockSize,
-    },
-    signal,
-    (pages) => onProgress?.({ step: 'checking pages', done: pages, total: 0, unit: 'pages' }),
-  );
-  if (scan.worst === null) return scan;
-  const { file, block, lsn } = scan.worst;
-  throw incomplete(
-    `${scan.pagesAhead} pages are ahead of WAL, the furthest is ${file} block ${block} at ${printLsn(lsn)}, while WAL ends at ${printLsn(result.endLsn)}: ${result.ended}.`,
-    'WAL is missing or the files were copied at different moments: use another backup.',
-  );
 }

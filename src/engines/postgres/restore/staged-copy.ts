@@ -12,7 +12,7 @@ import { isInside } from '../../../lib/paths.ts';
 import { checkLinks, readMajor, readOwnControl } from './find-pgdata.ts';
 import { checkOwner } from './check-owner.ts';
 import { type ReceiptClaims } from './receipt-claims.ts';
-import { preparedRecord } from './prepared.ts';
+import { notesOnPages, preparedRecord } from './prepared.ts';
 import { type CopyProof, proveCopy } from './prove-copy.ts';
 import { dataPast, incomplete, receiptInvalid } from './errors.ts';
 import { type PidFile, readPidFile, runningServer } from './running.ts';
@@ -176,8 +176,11 @@ function outcome(
   const copy = { dryRun, id: claims.id, engine: 'postgres', dataDirectory: pgdata };
   return outcomeOf(copy, {
     placed: [...label, 'backup_label'],
-    proof: proof === null ? null : { ...proof },
-    notes: ['The files that were copied while the server wrote are removed.'],
+    proof: proof === null ? null : { ...proof, pages: { ...proof.pages } },
+    notes: [
+      'The files that were copied while the server wrote are removed.',
+      ...(proof === null ? [] : notesOnPages(proof)),
+    ],
     message: `The staged backup of freeze ${claims.id} (${basename(dirname(staging))}/${basename(staging)}) ${put} in place in ${pgdata}: ${proven}.`,
   });
 }
