@@ -1,5 +1,5 @@
 import { entryOf } from '../../engines/names.ts';
-import { CONTROL_PORT, METRICS_PORT, TTL_MAX_MS } from '../../defaults.ts';
+import { CONTROL_PORT, METRICS_PORT, SCAN_VARIABLE, TTL_MAX_MS } from '../../defaults.ts';
 import type { CopyMethod } from '../../receipt/receipt.ts';
 import { type Database, repositoryName } from './find-database.ts';
 import { Environment } from './environment.ts';
@@ -63,11 +63,16 @@ export function buildAdditions(input: AdditionsInput): Additions {
   for (const { subPathExpr } of mounts) env.need(subPathExpr);
   const forMounts = env.needed;
   const sidecar = buildSidecar(input, { env, mounts, data, common });
+  const { restoreScan } = input.settings;
+  const initEnv = [
+    ...(restoreScan === undefined ? [] : [{ name: SCAN_VARIABLE, value: restoreScan }]),
+    ...forMounts,
+  ];
   const prepareRestore = data && {
     name: INIT_CONTAINER,
     ...common.image,
     args: ['prepare-restore', '--data', data.path],
-    ...(forMounts.length > 0 ? { env: forMounts } : {}),
+    ...(initEnv.length > 0 ? { env: initEnv } : {}),
     ...common.rest,
   };
   return { sidecar, prepareRestore, data, mounts };

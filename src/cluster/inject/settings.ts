@@ -1,6 +1,6 @@
 import type { FieldIssue } from '../objects/names.ts';
-import { LONGEST_MS } from '../../defaults.ts';
-import { parseDuration } from '../../lib/duration.ts';
+import { LONGEST_MS, SCAN_FULL } from '../../defaults.ts';
+import { durationProblem, parseDuration } from '../../lib/duration.ts';
 import { COPY_METHODS, type CopyMethod } from '../../receipt/receipt.ts';
 import { ENGINE_NAMES, type EngineName, isEngine } from '../../engines/names.ts';
 import { readApplication } from './application.ts';
@@ -15,6 +15,8 @@ export interface PodSettings {
   readonly copy: CopyMethod | undefined;
   readonly ttlMs: number | undefined;
   readonly hookTimeoutMs: number | undefined;
+  /** As given: a duration, or `full`. */
+  readonly restoreScan: string | undefined;
 }
 
 type Annotations = Readonly<Record<string, string>>;
@@ -52,6 +54,7 @@ export function readSettings(annotations: Annotations): ReadSettings {
     copy: reader.copy(),
     ttlMs: reader.duration(ANNOTATIONS.ttl, 1),
     hookTimeoutMs: reader.duration(ANNOTATIONS.hookTimeout, MIN_HOOK_TIMEOUT_MS),
+    restoreScan: reader.scan(),
   };
   const unknown = unknownAnnotations(Object.keys(annotations));
   const unknownIssues = (concerns: boolean): FieldIssue[] =>
@@ -106,6 +109,14 @@ class AnnotationReader {
       this.issue(ANNOTATIONS.copy, `must be one of ${COPY_METHODS.join(', ')}`);
     }
     return found;
+  }
+
+  scan(): string | undefined {
+    const value = this.text(ANNOTATIONS.restoreScan);
+    const problem = value === undefined || value === SCAN_FULL ? undefined : durationProblem(value);
+    if (problem === undefined) return value;
+    this.issue(ANNOTATIONS.restoreScan, `${problem}, or ${SCAN_FULL}`);
+    return undefined;
   }
 
   duration(name: string, shortest: number): number | undefined {

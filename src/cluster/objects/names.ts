@@ -18,6 +18,8 @@ export const ANNOTATIONS = {
   ttl: `${PREFIX}ttl`,
   /** Velero's timeout of both hooks. The freeze's own timeout is shorter. */
   hookTimeout: `${PREFIX}hook-timeout`,
+  /** QUIESCE_RESTORE_SCAN of the init container. */
+  restoreScan: `${PREFIX}restore-scan`,
   /** Written by injection only: a JSON object with every annotation it wrote, and its value. */
   written: `${PREFIX}written`,
 } as const;

@@ -67,6 +67,8 @@ describe('the decision to inject', () => {
     ['quiesce.dev/hook-timeout', '1s', /2s/],
     ['quiesce.dev/hook-timeout', '', /empty/],
     ['quiesce.dev/credentials-secret', 'Not_A_Name', /Secret/],
+    ['quiesce.dev/restore-scan', '60', /unit, such as .*, or full/],
+    ['quiesce.dev/restore-scan', '0s', /longer than zero, or full/],
     ['quiesce.dev/hook-timeuot', '30s', /not an annotation/],
   ])('an invalid annotation is reported by name: %s=%s', (key, value, message) => {
     const result = inject(postgresPod({ annotations: { [key]: value } }), CONFIG);
@@ -320,6 +322,15 @@ describe('a restored pod', () => {
       args: ['prepare-restore', '--data', '/var/lib/postgresql/data'],
       securityContext: { runAsUser: 999 },
     });
+  });
+
+  it('passes on how long the pages of its copy are looked at', () => {
+    for (const value of ['5m', 'full']) {
+      const annotations = { 'quiesce.dev/restore-scan': value };
+      const { pod } = injected(postgresPod({ labels, annotations }));
+      const init = pod.spec?.initContainers?.at(-1);
+      expect(init?.env).toContainEqual({ name: 'QUIESCE_RESTORE_SCAN', value });
+    }
   });
 
   it('is the only kind of pod that gets this init container', () => {
