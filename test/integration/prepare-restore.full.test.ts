@@ -114,6 +114,9 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       removed: ['postmaster.pid'],
       proof: { markerFound: true, walFrom: receipt.position.startLsn },
     });
+    const { looked, total } = (outcome.proof?.['pages'] ?? {}) as Record<string, number>;
+    expect(looked).toBe(total);
+    expect(total).toBeGreaterThan(2_000);
     const label = join(copy.pgdata, 'backup_label');
     expect(await readFile(label, 'utf8')).toBe(receipt.restore.backupLabel);
     expect(await stat(label)).toMatchObject({ uid: (await stat(copy.pgdata)).uid });
@@ -139,6 +142,16 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     const unchanged = await fingerprintOf(copy.volume);
     expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared', placed: [] });
     expect(await fingerprintOf(copy.volume)).toBe(unchanged);
+  });
+
+  it('within a short time it looks at some pages, says so, and how to look at all', async () => {
+    const copy = await fresh();
+    const request = { dataDir: copy.volume, dryRun: true, scanMs: 1, load: loadRestore };
+    const { proof, notes } = await prepareRestore(request, new AbortController().signal);
+    const { looked, total } = (proof?.['pages'] ?? {}) as Record<string, number>;
+    expect(looked).toBeLessThan(total ?? 0);
+    expect(notes.join(' ')).toContain(`after ${looked} of ${total} pages`);
+    expect(notes.join(' ')).toContain('--scan full');
   });
 
   it('the postmaster.pid that it removes would have stopped the server from starting', async () => {
@@ -260,6 +273,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       await mkdir(volume);
       const torn = copyAt(volume);
       await freezeBySql(source, 'torn-1');
+      const control = await readFile(join(source.pgdata, 'global/pg_control'));
       await clone(join(source.pgdata, 'pg_wal'), join(dir, 'early-wal'));
       await source.admin.query('CREATE TABLE IF NOT EXISTS more(x text)');
       await source.admin.query(
@@ -272,11 +286,31 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       await rename(join(dir, 'early-wal'), join(torn.pgdata, 'pg_wal'));
       expect(await refused(torn)).toMatchObject({ code: 'RESTORE_INCOMPLETE' });
       // The same with an early pg_control: only the pages show it.
-      await writeFile(
-        join(torn.pgdata, 'global/pg_control'),
-        await readFile(join(frozen.copy.pgdata, 'global/pg_control')),
-      );
-      expect((await refused(torn)).code).toBe('RESTORE_INCOMPLETE');
+      await writeFile(join(torn.pgdata, 'global/pg_control'), control);
+      const early = await refused(torn);
+      expect(early.code).toBe('RESTORE_INCOMPLETE');
+      expect(early.message).toMatch(/pages are ahead of WAL/);
+      // Neither the times of files nor that of the freeze have a part in it.
+      const own = join(volume, '.quiesce/receipt.json');
+      const torn1 = JSON.parse(await readFile(own, 'utf8')) as PostgresReceipt;
+      for (const [time, frozenAt] of [
+        ['@0', torn1.frozenAt],
+        ['2100-01-01', torn1.frozenAt],
+        ['@0', '2100-01-01T00:00:00.000Z'],
+      ]) {
+        await writeFile(own, JSON.stringify({ ...torn1, frozenAt }));
+        await promisify(execFile)('find', [
+          volume,
+          '-exec',
+          'touch',
+          '-h',
+          '-d',
+          `${time}`,
+          '{}',
+          '+',
+        ]);
+        expect(await refused(torn), `times at ${time}, frozen at ${frozenAt}`).toEqual(early);
+      }
       await writeReceipt(source, receipt);
     });
 

@@ -53,7 +53,11 @@ export interface Source extends Copy {
 }
 
 /** Small WAL segments make every walk cross many. */
-export async function startSource(major: number, segmentMb = 1): Promise<Source> {
+export async function startSource(
+  major: number,
+  segmentMb = 1,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Source> {
   const dir = await makeTempDir();
   const copy = copyAt(join(dir, 'vol'));
   await mkdir(copy.volume);
@@ -63,7 +67,7 @@ export async function startSource(major: number, segmentMb = 1): Promise<Source>
     port: await freePort(),
     socketDir: join(dir, 's'),
     initdbArgs: [`--wal-segsize=${segmentMb}`, '--data-checksums'],
-    settings: { fsync: 'off', wal_level: 'logical', autovacuum_naptime: '1s' },
+    settings: { fsync: 'off', wal_level: 'logical', autovacuum_naptime: '1s', ...settings },
   });
   await server.own(copy.volume);
   await server.initdb();
