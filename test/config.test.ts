@@ -151,6 +151,13 @@ describe('readConfig', () => {
   });
 
   it.each([
+    ['QUIESCE_RESTORE_MARK', ''],
+    ['QUIESCE_RESTORE_SCAN', 'full'],
+  ])('accepts %s=%j, which the containers of a pod may share', async (name, value) => {
+    await expect(read({ [name]: value })).resolves.toMatchObject({ engine: 'postgres' });
+  });
+
+  it.each([
     ['QUIESCE_TTL', '0s'],
     ['QUIESCE_TTL', '2h'],
     ['QUIESCE_TTL_MAX', '25h'],

@@ -90,8 +90,8 @@ describe('what the pages name is what the code knows, and the other way round', 
 
   test('settings of the sidecar', () => {
     const known = Object.keys(baseSchema(['postgres']).shape);
-    // Read by the tests, by the chart's tools, and by the webhook.
-    const others = /^QUIESCE_(?:TEST_|CACHE$|WEBHOOK_)/;
+    // Read by the tests, by the chart's tools, by the webhook, and by prepare-restore.
+    const others = /^QUIESCE_(?:TEST_|CACHE$|WEBHOOK_|RESTORE_SCAN$)/;
     const found = [...named(/\bQUIESCE_[A-Z_]*[A-Z]\b/g)].filter((name) => !others.test(name));
     expect(found.sort()).toEqual(known.sort());
   });

@@ -37,7 +37,7 @@ to run again. Without --restore-mark, you say that the volume is a copy.`,
     ),
     scan: value(
       'DURATION|full',
-      `how long to look at the pages of the data, or full for all of them; the default is that of ${SCAN_VARIABLE}, or ${writeDuration(SCAN_MS)}. Pages that WAL names come first. PostgreSQL only`,
+      `PostgreSQL, MongoDB: how long to look at the pages of the data, or full for all of them; the default is that of ${SCAN_VARIABLE}, or ${writeDuration(SCAN_MS)}`,
       {},
       readScan,
     ),

@@ -9,6 +9,7 @@ import type { ReplicaMode } from '../engines/engine.ts';
 import type { CopyMethod } from '../receipt/receipt.ts';
 import type { RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { parseRestoreMark, type RestoreMark } from '../receipt/restore-mark.ts';
+import { SCAN_VARIABLE } from '../defaults.ts';
 import { QuiesceError } from '../errors.ts';
 import { distance } from '../lib/command-line/nearest.ts';
 import type { LogLevel } from '../logger.ts';
@@ -62,6 +63,8 @@ const SECRET = /PASSWORD|TOKEN|SECRET|_URI$|_URL$/;
 const OURS = 'QUIESCE_';
 /** The downward API gives an empty value where the pod lacks the label or annotation. */
 const MAY_BE_EMPTY: ReadonlySet<string> = new Set(['QUIESCE_RESTORE_MARK']);
+/** Set for prepare-restore. The containers of a pod may share one set of variables. */
+const READ_ELSEWHERE: ReadonlySet<string> = new Set([SCAN_VARIABLE]);
 
 /**
  * Reads and checks the configuration.
@@ -75,6 +78,7 @@ export async function readConfig(options: ReadConfigOptions): Promise<Config> {
   const known = new Set(Object.keys(schema.shape));
   const own = Object.fromEntries(Object.entries(settings).filter(([name]) => known.has(name)));
   for (const name of Object.keys(settings).filter((name) => name.startsWith(OURS))) {
+    if (READ_ELSEWHERE.has(name)) continue;
     if (!known.has(name)) issues.push({ name, message: unknownKey(name, known) });
     else if (settings[name] === '' && !MAY_BE_EMPTY.has(name))
       issues.push({ name, message: 'is empty; leave it out instead' });

@@ -140,7 +140,6 @@ describe('the sidecar that starts on a volume with a receipt and without its jou
 
   it.each([
     [null, null],
-    ['x', 'x'],
     ['x', null],
   ])(
     'receipt %j, pod %j: it is live, no restore is reported, and the receipt goes',
@@ -150,6 +149,15 @@ describe('the sidecar that starts on a volume with a receipt and without its jou
     },
   );
 
+  it('of its own restore, which nothing has proven: it is live, and the restore is reported', async () => {
+    await leave('x');
+    expect(await start('x')).toMatchObject({
+      results: [false, false],
+      view: { id: null, level: 'unproven', reason: 'no-receipt' },
+      left: ['restored-@state.json'],
+    });
+  });
+
   it.each([
     [null, 'x'],
     ['x', 'y'],
@@ -158,16 +166,16 @@ describe('the sidecar that starts on a volume with a receipt and without its jou
   ])('receipt %j, pod %j: it is verified as a restored copy', async (a, b) => {
     await leave(a);
     expect(await start(b)).toMatchObject({
-      results: [true],
+      results: [false, true],
       view: { id: 'nightly', verified: true },
-      left: ['restored-nightly.json'],
+      left: ['restored-@state.json', 'restored-nightly.json'],
     });
   });
 
   it('a copy that was prepared stays one, also for a later pod without the mark', async () => {
     await leave(null);
     await writeFile(join(root, '.quiesce/prepared.json'), '{"id":"nightly"}');
-    expect(await start(null)).toMatchObject({ results: [true], view: { verified: true } });
+    expect(await start(null)).toMatchObject({ results: [false, true], view: { verified: true } });
   });
 
   it('what the dead freeze left in a live server is removed once that server answers', async () => {

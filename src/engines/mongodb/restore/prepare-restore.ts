@@ -1,5 +1,6 @@
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SCAN_MS } from '../../../defaults.ts';
 import { QuiesceError } from '../../../errors.ts';
 import { isMissing } from '../../../lib/durable-files.ts';
 import type { Receipt } from '../../../receipt/receipt.ts';
@@ -23,8 +24,6 @@ import { nextSteps } from './next-steps.ts';
 import { type MongoRestore, positionSchema, restoreSchema } from '../receipt.ts';
 
 const LOCK_FILE = 'mongod.lock';
-/** A pod waits for this check before its database starts. */
-const SCAN_WITHIN_MS = 60_000;
 
 type Proof = NonNullable<PrepareOutcome['proof']>;
 
@@ -90,7 +89,7 @@ async function proveCopy(
   await requireJournal(path, backup);
   await checkTurtle(path);
   const digests = await compareDigests(path, dataDir, restore, signal);
-  const { scanMs = SCAN_WITHIN_MS } = options;
+  const { scanMs = SCAN_MS } = options;
   const withinMs = scanMs ?? Number.POSITIVE_INFINITY;
   const checked = await checkTables(tables, { path, options, signal }, withinMs);
   signal.throwIfAborted();
