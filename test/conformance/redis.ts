@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { makeVolume } from '../../src/testbed/volume/make-volume.ts';
@@ -200,7 +200,8 @@ class RedisWorld implements World<RedisLedger> {
 
   async blank(name: string): Promise<Blank> {
     const dataDir = join(this.#options.dir, name);
-    await mkdir(dataDir);
+    await mkdir(join(dataDir, 'data'), { recursive: true });
+    await writeFile(join(dataDir, 'data', EXTRA), '');
     const server = await this.restore(dataDir);
     return { dataDir, env: server.env, stop: () => server.stop() };
   }

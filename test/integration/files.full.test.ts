@@ -292,7 +292,10 @@ it('the next run finishes a swap that was killed, even for a pod that lost the m
 it('a copy is refused if a server runs or has run on its live files, whose writes would be lost', async () => {
   await makeRig();
   await freeze('used');
-  const copy = await copyLive('used');
+  // Nothing is written meanwhile, so a server starts on the live files of this copy.
+  const copy = join(rig.dir, 'used');
+  await copyFileByFile(rig.volume.path, copy, { between: async () => undefined, seed: 1 });
+  rig.defer(() => rm(copy, { recursive: true, force: true }));
   await rig.sidecar.cli('thaw');
   await sleep(1_100);
   await rm(join(copy, 'pgdata/postmaster.pid'), { force: true });
@@ -325,7 +328,9 @@ it('the next start removes the staged backup even if the journal was lost with i
   await rig.sidecar.signal('SIGKILL');
   await rm(join(rig.sidecar.dir, 'state'), { recursive: true });
   await rig.sidecar.start();
-  await expect.poll(left, { timeout: 15_000 }).toEqual(['restored-orphan.json']);
+  await expect
+    .poll(left, { timeout: 15_000 })
+    .toEqual(['restored-@state.json', 'restored-orphan+metadata.json', 'restored-orphan.json']);
 });
 
 it('a timeout or a thaw while files are copied leaves nothing behind', async () => {
@@ -400,7 +405,8 @@ it('a freeze fails if the volume takes the staged backup but not the receipt, be
   const refused = await rig.sidecar.cli('freeze', '--id', 'no-receipt');
   expect(refused, refused.stdout).toMatchObject({ code: 5 });
   expect(refused.stderr).toMatch(/COPY_UNSUPPORTED.*receipt\.json could not be written/);
-  expect(await left()).toEqual(['receipt.json']);
+  // Everything else goes with the receipt, and that one cannot be removed.
+  expect(await left()).toEqual(['metadata.json', 'receipt.json']);
 });
 
 it('a freeze is refused without mounted data, with a tablespace, and for a role without the grants', async () => {
