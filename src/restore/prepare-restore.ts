@@ -2,10 +2,16 @@ import { lstat, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
 import type { PrepareOptions, PrepareOutcome } from '../engines/restore-module.ts';
-import { describeErrno, isErrno, ownerLike, writeDurably } from '../lib/durable-files.ts';
+import {
+  describeErrno,
+  isErrno,
+  ownerLike,
+  removeDurably,
+  writeDurably,
+} from '../lib/durable-files.ts';
 import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
 import type { RestoreMark } from '../receipt/restore-mark.ts';
-import { RECEIPT_FILE, ReceiptVolume, VOLUME_FOLDER } from '../receipt/volume.ts';
+import { COPY_FILE, RECEIPT_FILE, ReceiptVolume, VOLUME_FOLDER } from '../receipt/volume.ts';
 import { readRegular } from '../lib/regular-file.ts';
 import { checkArchitecture } from './architecture.ts';
 import { LARGEST_RECEIPT, readGivenReceipt } from '../receipt/read.ts';
@@ -48,6 +54,9 @@ export async function prepareRestore(
     if (request.requireReceipt) await requireJudged(dataDir, request.restoreMark);
     return nothingToDo(request);
   }
+  // With a mark, only a copy gets to here.
+  const noted = restoreMark !== undefined && !request.dryRun;
+  if (noted) await markAsCopy(dataDir, own);
   if (given !== null) checkSame(own, given);
   const receipt = given ?? own;
   checkPromise(receipt);
@@ -68,6 +77,7 @@ export async function prepareRestore(
     if (given !== null && outcome.outcome === 'prepared' && !request.dryRun) {
       await replaceReceipt(dataDir, given);
     }
+    if (noted) await removeDurably(join(dataDir, VOLUME_FOLDER, COPY_FILE)).catch(() => undefined);
     return outcome;
   } catch (error) {
     throw asRestoreError(error);
@@ -167,6 +177,20 @@ async function requireJudged(dataDir: string, mark: string | null | undefined): 
     'RESTORE_NO_RECEIPT',
     `${dataDir} is a volume${who} without ${VOLUME_FOLDER}/${RECEIPT_FILE}: nothing proves that its data is whole.`,
   );
+}
+
+/**
+ * Notes on the volume that it is a copy, until that copy is proven: a pod that is made again after a refusal
+ * has lost its label, and the copy must not pass for the live volume of a pod that died while frozen.
+ */
+async function markAsCopy(dataDir: string, { id, frozenAt }: Receipt): Promise<void> {
+  const folder = join(dataDir, VOLUME_FOLDER);
+  try {
+    const text = `${JSON.stringify({ id, frozenAt }, null, 2)}\n`;
+    await writeDurably(join(folder, COPY_FILE), text, { mode: 0o644, ...(await ownerLike(folder)) });
+  } catch {
+    // The copy cannot be written to. What that means for it, the engine says.
+  }
 }
 
 /** Puts the whole promise into the copy, for later runs and for the verification at start. */

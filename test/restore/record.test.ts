@@ -56,6 +56,18 @@ describe('which record is about the present data', () => {
     expect(recordFor(mark, on(record('r1', 'unproven', true)))).toBeNull();
   });
 
+  it.each([null, undefined])(
+    'without a mark (%s), damage that the deep check found is repeated, and what it could not look at',
+    (mark) => {
+      for (const state of ['failed', 'unchecked'] as const) {
+        const { view } = record('r1', 'position');
+        const content = { state, checkedAt: null, message: 'm' };
+        const doubt = { view: { ...view, content }, settled: null };
+        expect(recordFor(mark, on(doubt))).toBe(doubt);
+      }
+    },
+  );
+
   it('without a mark, a success that may have come with a copy is not repeated', () => {
     const success = record(null, 'position');
     expect(recordFor(undefined, on(success))).toBeNull();
