@@ -6,7 +6,12 @@ import type { Receipt } from '../receipt/receipt.ts';
 import { judgeRestore, type RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { originOf, type RestoreMark } from '../receipt/restore-mark.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
-import { hasProven, isKnownCopy, lastRestored, restoredReceipt } from '../receipt/volume-results.ts';
+import {
+  hasProven,
+  isKnownCopy,
+  lastRestored,
+  restoredReceipt,
+} from '../receipt/volume-results.ts';
 import { untilAnswered, unverifiable } from './ask.ts';
 import { ContentCheck } from './content-check.ts';
 import { findDifferences, keepMetadata, metadataOf } from './differences.ts';
