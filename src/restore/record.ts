@@ -7,7 +7,7 @@ import type { Json } from '../engines/engine.ts';
 import { jsonValue } from '../receipt/receipt.ts';
 import { CONTENT_STATES, RESTORE_LEVELS, UNPROVEN_REASONS } from '../receipt/restore-level.ts';
 import { RESTORE_STATE_FILE, type ReceiptVolume } from '../receipt/volume.ts';
-import { needsAttention } from './view.ts';
+import { isInDoubt } from './view.ts';
 
 const STATE_FILE = 'restore.json';
 
@@ -73,7 +73,7 @@ export function recordFor(
   if (!mounted) return state;
   const record = volume ?? state;
   if (record === null) return null;
-  const doubt = record.settled === null && needsAttention(record.view);
+  const doubt = record.settled === null && isInDoubt(record.view);
   return doubt || isDeepStrictEqual(volume, state) ? record : null;
 }
 

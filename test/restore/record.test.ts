@@ -57,14 +57,16 @@ describe('which record is about the present data', () => {
   });
 
   it.each([null, undefined])(
-    'without a mark (%s), damage that the deep check found is repeated, and what it could not look at',
+    'without a mark (%s), damage that the deep check found is repeated, and no success without it',
     (mark) => {
-      for (const state of ['failed', 'unchecked'] as const) {
-        const { view } = record('r1', 'position');
-        const content = { state, checkedAt: null, message: 'm' };
-        const doubt = { view: { ...view, content }, settled: null };
-        expect(recordFor(mark, on(doubt))).toBe(doubt);
-      }
+      const { view } = record('r1', 'position');
+      const found = (state: 'failed' | 'unchecked'): RestoreRecord => ({
+        view: { ...view, content: { state, checkedAt: null, message: 'm' } },
+        settled: null,
+      });
+      const damage = found('failed');
+      expect(recordFor(mark, on(damage))).toBe(damage);
+      expect(recordFor(mark, on(found('unchecked')))).toBeNull();
     },
   );
 
