@@ -30,6 +30,8 @@ export const RESTORED_PREFIX = 'restored-';
 export const RESTORE_STATE_FILE = `${RESTORED_PREFIX}@state.json`;
 /** Written by `prepare-restore`: which copy it has proven. */
 export const PREPARED_FILE = 'prepared.json';
+/** Written by `prepare-restore` until it has proven the copy: of which freeze that is. */
+export const COPY_FILE = 'copy.json';
 /** An empty file. The sidecar that uses the volume holds a lock on it. */
 export const CLAIM_FILE = 'claim';
 /** Larger than most receipts without sampled keys. */
@@ -159,6 +161,8 @@ export class ReceiptVolume {
       const text = `${JSON.stringify(receipt, null, 2)}\n`;
       try {
         signal?.throwIfAborted();
+        // Left by an earlier restore, it would prove the copy of this freeze if both have one id.
+        await removeDurably(this.#path(PREPARED_FILE));
         if (room) await room.fill(text, signal);
         else await this.#writeNew(RECEIPT_FILE, text);
         this.#sealed = receipt.id;

@@ -1,6 +1,8 @@
 import type { PrepareOutcome, RestoreModule } from '../engines/restore-module.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import { originOf, type RestoreMark } from '../receipt/restore-mark.ts';
+import { ReceiptVolume } from '../receipt/volume.ts';
+import { isKnownCopy } from '../receipt/volume-results.ts';
 
 /** Loads the module of an engine; `undefined` for an unknown engine. */
 export type LoadRestore = (engine: string) => Promise<RestoreModule | undefined>;
@@ -30,6 +32,8 @@ export async function leaveLive(
   if (receipt === null) return null;
   if (receipt === 'unreadable') return untouched(dryRun, live('a freeze', null));
   if (originOf(receipt, restoreMark) !== 'live') return null;
+  // The pod of the restore was made again, without its label, before it had proven the copy.
+  if (await isKnownCopy(new ReceiptVolume(dataDir), receipt)) return null;
   const { engine, id } = receipt;
   const module = await load(engine.name);
   if ((await module?.isHalfDone?.(receipt, dataDir)) === true) return null;

@@ -1,16 +1,23 @@
-import { lstat, realpath, stat } from 'node:fs/promises';
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { QuiesceError } from '../errors.ts';
 import type { PrepareOptions, PrepareOutcome } from '../engines/restore-module.ts';
-import { describeErrno, isErrno, ownerLike, writeDurably } from '../lib/durable-files.ts';
+import {
+  describeErrno,
+  isErrno,
+  ownerLike,
+  removeDurably,
+  writeDurably,
+} from '../lib/durable-files.ts';
 import { type Receipt, receiptSchema } from '../receipt/receipt.ts';
 import type { RestoreMark } from '../receipt/restore-mark.ts';
-import { RECEIPT_FILE, ReceiptVolume, VOLUME_FOLDER } from '../receipt/volume.ts';
+import { COPY_FILE, RECEIPT_FILE, ReceiptVolume, VOLUME_FOLDER } from '../receipt/volume.ts';
 import { readRegular } from '../lib/regular-file.ts';
 import { checkArchitecture } from './architecture.ts';
 import { LARGEST_RECEIPT, readGivenReceipt } from '../receipt/read.ts';
-import { judgedBefore } from './record.ts';
+import { judgedBefore, keepOnVolume } from './record.ts';
 import { leaveLive, type LoadRestore, untouched } from './live-volume.ts';
+import { withoutReceipt } from './view.ts';
 
 export type { PrepareOutcome, PrepareProgress } from '../engines/restore-module.ts';
 
@@ -45,9 +52,12 @@ export async function prepareRestore(
     request.receiptFile === undefined ? null : await readGivenReceipt(request.receiptFile);
   if (own === null) {
     if (given !== null) await refuseOutside(dataDir, given);
-    if (request.requireReceipt) await requireJudged(dataDir, request.restoreMark);
+    if (request.requireReceipt) await requireJudged(dataDir, request);
     return nothingToDo(request);
   }
+  // With a mark, only a copy gets to here.
+  const noted = restoreMark !== undefined && !request.dryRun;
+  if (noted) await markAsCopy(dataDir, own);
   if (given !== null) checkSame(own, given);
   const receipt = given ?? own;
   checkPromise(receipt);
@@ -68,6 +78,7 @@ export async function prepareRestore(
     if (given !== null && outcome.outcome === 'prepared' && !request.dryRun) {
       await replaceReceipt(dataDir, given);
     }
+    if (noted) await removeDurably(join(dataDir, VOLUME_FOLDER, COPY_FILE)).catch(() => undefined);
     return outcome;
   } catch (error) {
     throw asRestoreError(error);
@@ -159,14 +170,48 @@ async function refuseOutside(dataDir: string, given: Receipt): Promise<void> {
  * Refuses data without a receipt, unless this restore was judged on the volume before: then its receipt has
  * become `restored-ID.json`. A pod that was not restored may have an empty volume.
  */
-async function requireJudged(dataDir: string, mark: string | null | undefined): Promise<void> {
+async function requireJudged(
+  dataDir: string,
+  { restoreMark: mark, dryRun }: PrepareRequest,
+): Promise<void> {
   if (mark === null || mark === '') return;
-  if (mark !== undefined && (await judgedBefore(new ReceiptVolume(dataDir), mark))) return;
+  const volume = new ReceiptVolume(dataDir);
+  if (mark !== undefined) {
+    if (await judgedBefore(volume, mark)) return;
+    if (!dryRun) await noteDoubt(volume, dataDir, mark);
+  }
   const who = mark === undefined ? '' : ` that the restore ${mark} made`;
   throw new QuiesceError(
     'RESTORE_NO_RECEIPT',
     `${dataDir} is a volume${who} without ${VOLUME_FOLDER}/${RECEIPT_FILE}: nothing proves that its data is whole.`,
   );
+}
+
+/**
+ * Tells the sidecar of a later pod, which may have lost its label, that the data is not proven. Not on an
+ * empty volume: initdb refuses a folder with anything in it.
+ */
+async function noteDoubt(volume: ReceiptVolume, dataDir: string, mark: string): Promise<void> {
+  const isEmpty = (await readdir(dataDir)).every((name) => name === 'lost+found');
+  if (!isEmpty)
+    await keepOnVolume(volume, { view: withoutReceipt(mark, true, false), settled: null });
+}
+
+/**
+ * Notes on the volume that it is a copy, until that copy is proven: a pod that is made again after a refusal
+ * has lost its label, and the copy must not pass for the live volume of a pod that died while frozen.
+ */
+async function markAsCopy(dataDir: string, { id, frozenAt }: Receipt): Promise<void> {
+  const folder = join(dataDir, VOLUME_FOLDER);
+  try {
+    const text = `${JSON.stringify({ id, frozenAt }, null, 2)}\n`;
+    await writeDurably(join(folder, COPY_FILE), text, {
+      mode: 0o644,
+      ...(await ownerLike(folder)),
+    });
+  } catch {
+    // The copy cannot be written to. What that means for it, the engine says.
+  }
 }
 
 /** Puts the whole promise into the copy, for later runs and for the verification at start. */

@@ -7,7 +7,7 @@ import type { Json } from '../engines/engine.ts';
 import { jsonValue } from '../receipt/receipt.ts';
 import { CONTENT_STATES, RESTORE_LEVELS, UNPROVEN_REASONS } from '../receipt/restore-level.ts';
 import { RESTORE_STATE_FILE, type ReceiptVolume } from '../receipt/volume.ts';
-import { reachesPosition } from './view.ts';
+import { isInDoubt } from './view.ts';
 
 const STATE_FILE = 'restore.json';
 
@@ -73,7 +73,7 @@ export function recordFor(
   if (!mounted) return state;
   const record = volume ?? state;
   if (record === null) return null;
-  const doubt = record.settled === null && !reachesPosition(record.view);
+  const doubt = record.settled === null && isInDoubt(record.view);
   return doubt || isDeepStrictEqual(volume, state) ? record : null;
 }
 
@@ -115,7 +115,7 @@ export class RestoreRecords {
 
   /** @returns why it is in neither place; `null`: it is durable in at least one */
   async write(record: RestoreRecord): Promise<string | null> {
-    const text = `${JSON.stringify(record, null, 2)}\n`;
+    const text = textOf(record);
     const results = await Promise.allSettled([this.#onVolume(text), this.#inState(text)]);
     const failed = results.filter((one) => one.status === 'rejected');
     return failed.length < results.length ? null : describeErrno(failed[0]?.reason);
@@ -132,6 +132,11 @@ export class RestoreRecords {
   }
 }
 
+/** Keeps the record on the volume alone, if it can be written to. */
+export async function keepOnVolume(volume: ReceiptVolume, record: RestoreRecord): Promise<void> {
+  await volume.write(RESTORE_STATE_FILE, textOf(record)).catch(() => undefined);
+}
+
 /**
  * Whether the volume was judged for this restore before, against a receipt or accepted by a person: its
  * server has run then, so a restart of the pod needs no receipt any more.
@@ -140,6 +145,10 @@ export async function judgedBefore(volume: ReceiptVolume, mark: string): Promise
   const record = parse(await volume.read(RESTORE_STATE_FILE).catch(() => null));
   if (record === null || !covers(record, mark)) return false;
   return record.view.id !== null || record.settled !== null;
+}
+
+function textOf(record: RestoreRecord): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
 }
 
 function parse(text: string | null): RestoreRecord | null {

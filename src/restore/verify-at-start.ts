@@ -6,7 +6,12 @@ import type { Receipt } from '../receipt/receipt.ts';
 import { judgeRestore, type RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { originOf, type RestoreMark } from '../receipt/restore-mark.ts';
 import { RESTORED_PREFIX, type ReceiptVolume } from '../receipt/volume.ts';
-import { hasProven, lastRestored, restoredReceipt } from '../receipt/volume-results.ts';
+import {
+  hasProven,
+  isKnownCopy,
+  lastRestored,
+  restoredReceipt,
+} from '../receipt/volume-results.ts';
 import { untilAnswered, unverifiable } from './ask.ts';
 import { ContentCheck } from './content-check.ts';
 import { findDifferences, keepMetadata, metadataOf } from './differences.ts';
@@ -174,10 +179,11 @@ export class RestoreCheck {
     await this.#conclude(empty ? withoutReceipt(mark, volume.dataDir !== undefined, true) : view);
   }
 
-  /** A copy that `prepare-restore` has proven stays a copy, also for a later pod without the mark. */
+  /** A copy that `prepare-restore` has proven or refused stays one, also for a later pod without the mark. */
   async #isLive(receipt: Receipt): Promise<boolean> {
     if (originOf(receipt, this.#deps.restoreMark) !== 'live') return false;
-    return !(await hasProven(this.#deps.volume, receipt.id));
+    const { volume } = this.#deps;
+    return !(await hasProven(volume, receipt.id)) && !(await isKnownCopy(volume, receipt));
   }
 
   /**

@@ -61,10 +61,14 @@ export function reachesPosition({ level }: RestoreView): boolean {
   return level === 'position' || level === 'content';
 }
 
+/** Whether the data may be wrong: nothing proves it, or the deep check found damage. */
+export function isInDoubt(view: RestoreView): boolean {
+  return !reachesPosition(view) || view.content?.state === 'failed';
+}
+
 /** Whether a person must look at it: an acknowledgement ends the report. */
 export function needsAttention(view: RestoreView): boolean {
-  const content = view.content?.state;
-  return !reachesPosition(view) || content === 'failed' || content === 'unchecked';
+  return isInDoubt(view) || view.content?.state === 'unchecked';
 }
 
 const PENDING = { state: 'pending', checkedAt: null, message: 'Not checked yet.' } as const;

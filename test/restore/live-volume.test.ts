@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RestoreModule } from '../../src/engines/restore-module.ts';
+import { QuiesceError } from '../../src/errors.ts';
 import { outcomeOf } from '../../src/engines/shared/prepared-copy.ts';
 import { blankReceipt } from '../../src/freeze/receipt-states.ts';
 import type { Receipt } from '../../src/receipt/receipt.ts';
@@ -39,10 +40,16 @@ describe('prepare-restore --restore-mark', () => {
     prepared = [];
   });
 
+  interface Behaviour {
+    halfDone?: boolean;
+    refuse?: boolean;
+  }
+
   /** A fake engine that only counts its calls. */
-  function counting(halfDone = false): RestoreModule {
+  function counting({ halfDone = false, refuse = false }: Behaviour): RestoreModule {
     return {
       prepareRestore: (receipt, dataDir, { dryRun }) => {
+        if (refuse) return Promise.reject(new QuiesceError('RESTORE_INCOMPLETE', 'cut off'));
         prepared.push(receipt.id);
         const copy = { dryRun, id: receipt.id, engine: 'scripted', dataDirectory: dataDir };
         return Promise.resolve(outcomeOf(copy, { message: 'prepared' }));
@@ -51,14 +58,17 @@ describe('prepare-restore --restore-mark', () => {
     };
   }
 
-  const prepare = (restoreMark: RestoreMark, more: { halfDone?: boolean; receipt?: string } = {}) =>
+  const prepare = (
+    restoreMark: RestoreMark,
+    more: Behaviour & { receipt?: string; dryRun?: boolean } = {},
+  ) =>
     prepareRestore(
       {
         dataDir: root,
-        dryRun: false,
+        dryRun: more.dryRun ?? false,
         restoreMark,
         receiptFile: more.receipt,
-        load: () => Promise.resolve(counting(more.halfDone)),
+        load: () => Promise.resolve(counting(more)),
       },
       AbortSignal.timeout(5_000),
     );
@@ -98,6 +108,33 @@ describe('prepare-restore --restore-mark', () => {
   it('a copy that an earlier run left half changed is finished, even for a pod without a mark', async () => {
     await leave(null);
     expect(await prepare(null, { halfDone: true })).toMatchObject({ outcome: 'prepared' });
+  });
+
+  it('a copy that was refused stays one for a later pod without the mark, until it is proven', async () => {
+    await leave(null);
+    const refusing = { refuse: true };
+    await expect(prepare('x', refusing)).rejects.toMatchObject({ code: 'RESTORE_INCOMPLETE' });
+    await expect(prepare(null, refusing)).rejects.toMatchObject({ code: 'RESTORE_INCOMPLETE' });
+    expect(await prepare(null)).toMatchObject({ outcome: 'prepared' });
+    expect(await readdir(join(root, '.quiesce'))).toEqual(['receipt.json']);
+  });
+
+  it('a copy that was refused does not make a copy of a later freeze with the same id', async () => {
+    await leave(null);
+    const refusing = { refuse: true };
+    await expect(prepare('x', refusing)).rejects.toMatchObject({ code: 'RESTORE_INCOMPLETE' });
+    const later = { ...heldReceipt(null), frozenAt: '2030-01-01T00:00:00.000Z' };
+    await new ReceiptVolume(root).seal(later);
+    expect(await prepare(null, refusing)).toMatchObject({ outcome: 'live-volume' });
+  });
+
+  it('a dry run and a person’s call note nothing', async () => {
+    await leave(null);
+    const refusing = { refuse: true };
+    const refused = { code: 'RESTORE_INCOMPLETE' };
+    await expect(prepare('x', { ...refusing, dryRun: true })).rejects.toMatchObject(refused);
+    await expect(prepare(undefined, refusing)).rejects.toMatchObject(refused);
+    expect(await readdir(join(root, '.quiesce'))).toEqual(['receipt.json']);
   });
 
   it('a receipt that cannot be read stops a restored pod, and no other', async () => {
@@ -178,6 +215,14 @@ describe('the sidecar that starts on a volume with a receipt and without its jou
     expect(await start(null)).toMatchObject({ results: [false, true], view: { verified: true } });
   });
 
+  it('a copy that prepare-restore refused stays one, also for a later pod without the mark', async () => {
+    await leave(null);
+    const text = await readFile(join(root, '.quiesce/receipt.json'), 'utf8');
+    const { id, frozenAt } = JSON.parse(text) as Receipt;
+    await writeFile(join(root, '.quiesce/copy.json'), JSON.stringify({ id, frozenAt }));
+    expect(await start(null)).toMatchObject({ view: { id, verified: true } });
+  });
+
   it('what the dead freeze left in a live server is removed once that server answers', async () => {
     await leave(null);
     const engine = new ScriptedEngine();
@@ -188,6 +233,18 @@ describe('the sidecar that starts on a volume with a receipt and without its jou
     };
     expect(await start(null, engine)).toEqual({ results: [], view: null, left: [] });
     expect(engine.calls).toEqual(['recover', 'recover', 'recover']);
+  });
+});
+
+describe('a freeze with the id of the restore before', () => {
+  it('leaves no proof of that restore in its copy', async () => {
+    const proof = join(root, '.quiesce/prepared.json');
+    await mkdir(join(root, '.quiesce'));
+    await writeFile(proof, '{"id":"nightly"}');
+    const volume = new ReceiptVolume(root);
+    await volume.reserve();
+    await volume.seal(heldReceipt(null));
+    expect(await readdir(join(root, '.quiesce'))).toEqual(['receipt.json']);
   });
 });
 

@@ -56,6 +56,20 @@ describe('which record is about the present data', () => {
     expect(recordFor(mark, on(record('r1', 'unproven', true)))).toBeNull();
   });
 
+  it.each([null, undefined])(
+    'without a mark (%s), damage that the deep check found is repeated, and no success without it',
+    (mark) => {
+      const { view } = record('r1', 'position');
+      const found = (state: 'failed' | 'unchecked'): RestoreRecord => ({
+        view: { ...view, content: { state, checkedAt: null, message: 'm' } },
+        settled: null,
+      });
+      const damage = found('failed');
+      expect(recordFor(mark, on(damage))).toBe(damage);
+      expect(recordFor(mark, on(found('unchecked')))).toBeNull();
+    },
+  );
+
   it('without a mark, a success that may have come with a copy is not repeated', () => {
     const success = record(null, 'position');
     expect(recordFor(undefined, on(success))).toBeNull();
