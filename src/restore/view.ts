@@ -110,7 +110,7 @@ export function withoutReceipt(mark: string, mounted: boolean, empty: boolean): 
 function explain(mark: string, mounted: boolean, empty: boolean): string {
   const pod = `This pod was restored (${mark})`;
   if (empty) {
-    return `${pod}, but its database is empty: the volume came back without its data, or did not come back.`;
+    return `${pod}, but its database was empty when the sidecar first asked, at ${now()}: the volume came back without its data, or did not come back. Whatever it contains now was written since.`;
   }
   return mounted
     ? `${pod}, but its volume has no receipt: nothing proves that the data is whole. The copy was not cut during a freeze, or the lease of that freeze had ended.`
