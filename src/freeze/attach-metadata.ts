@@ -1,5 +1,5 @@
 import type { Engine } from '../engines/engine.ts';
-import { unlessAborted } from '../lib/deadline.ts';
+import { abortedWithin, unlessAborted } from '../lib/deadline.ts';
 import { describeErrno } from '../lib/durable-files.ts';
 import { machineArchitecture } from '../lib/machine.ts';
 import { METADATA_FILE, writeMetadata } from '../receipt/metadata-document.ts';
@@ -31,7 +31,7 @@ export async function attachMetadata(
 ): Promise<string | null> {
   if (volume.dataDir === undefined) return null;
   const withinMs = Math.max(2, Math.floor(Math.min(WITHIN_MS, leftMs * SHARE)));
-  const late = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+  const late = abortedWithin(withinMs, signal);
   try {
     // The engine ends in time by itself, with what it has. The other limit is for a driver that hangs.
     const reading = engine.copyMetadata(Math.floor(withinMs * DATABASE_SHARE), late);

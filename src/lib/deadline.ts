@@ -78,3 +78,12 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
     throw error;
   }
 }
+
+/** A signal that aborts with one of the others, and after `ms` at the latest. */
+export function abortedWithin(ms: number, ...others: readonly AbortSignal[]): AbortSignal {
+  const late = AbortSignal.timeout(ms);
+  // `any` keeps none of its signals: Node 20 collects a timeout that nothing else refers to, and it never
+  // comes. A listener keeps it until then.
+  late.addEventListener('abort', () => undefined, { once: true });
+  return AbortSignal.any([...others, late]);
+}

@@ -37,15 +37,22 @@ export function parseMetadata(text: string): MetadataDocument | null {
 
 /** The text of the document. A longer one is cut at its longest lists, and says so in `truncated`. */
 export function writeMetadata(document: MetadataDocument, limit = LARGEST_METADATA): string {
-  let { metadata } = document;
+  let { metadata, absent } = document;
   const truncated = new Map<string, string>();
   for (;;) {
-    const notes = [...document.truncated, ...truncated.values()];
-    const text = `${JSON.stringify({ ...document, metadata, truncated: notes }, null, 1)}\n`;
+    // One line for each part: the last cut is the one that counts.
+    const cut = [...truncated.keys()].map((name) => `${name}: `);
+    const before = document.truncated.filter((note) => !cut.some((name) => note.startsWith(name)));
+    const notes = [...before, ...truncated.values()];
+    const text = `${JSON.stringify({ ...document, metadata, absent, truncated: notes }, null, 1)}\n`;
     const size = Buffer.byteLength(text);
     if (size <= limit) return text;
     const longest = longestList(metadata);
     if (longest === undefined) {
+      if (Object.keys(metadata).length === 0 && absent.length === 0) {
+        throw new RangeError('What it must say of itself is longer than a copy may carry.');
+      }
+      if (Object.keys(metadata).length === 0) absent = [];
       metadata = {};
       truncated.set('', 'everything: it was longer than a copy may carry');
       continue;

@@ -1,6 +1,6 @@
 import type { VerifyResult } from '../engines/engine.ts';
 import { type QuiesceError, toQuiesceError } from '../errors.ts';
-import { pause } from '../lib/deadline.ts';
+import { abortedWithin, pause } from '../lib/deadline.ts';
 
 const TRY_AGAIN_AFTER_MS = 1_000;
 const ANSWER_WITHIN_MS = 30_000;
@@ -20,7 +20,7 @@ export async function untilAnswered<T>(
 ): Promise<T | undefined> {
   while (!stop.aborted) {
     try {
-      return await ask(AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]));
+      return await ask(abortedWithin(ANSWER_WITHIN_MS, stop));
     } catch (error) {
       const known = toQuiesceError(error);
       if (!known.code.startsWith('ENGINE_')) return refused(known);

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { DEEP_TIMEOUT_MS } from '../defaults.ts';
 import type { Engine } from '../engines/engine.ts';
 import { toQuiesceError } from '../errors.ts';
-import { pause } from '../lib/deadline.ts';
+import { abortedWithin, pause } from '../lib/deadline.ts';
 import { judgeRestore } from '../receipt/restore-level.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import { type ContentView, now } from './view.ts';
@@ -79,7 +79,7 @@ export class ContentCheck {
 
   /** `undefined`: the server does not answer, or it is not this check's turn any more. */
   async #look(receipt: Receipt, turn: AbortSignal): Promise<ContentView | undefined> {
-    const within = (ms: number): AbortSignal => AbortSignal.any([turn, AbortSignal.timeout(ms)]);
+    const within = (ms: number): AbortSignal => abortedWithin(ms, turn);
     try {
       await this.#engine.probe(within(ANSWER_WITHIN_MS));
     } catch {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Difference, Engine } from '../engines/engine.ts';
 import { describeErrno } from '../lib/durable-files.ts';
-import { unlessAborted } from '../lib/deadline.ts';
+import { abortedWithin, unlessAborted } from '../lib/deadline.ts';
 import type { MetadataDocument } from '../receipt/metadata-document.ts';
 import type { ReceiptVolume } from '../receipt/volume.ts';
 import { keepRestoredMetadata, readMetadataOf } from '../receipt/volume-metadata.ts';
@@ -24,7 +24,7 @@ export async function findDifferences(
   id: string,
   signal: AbortSignal,
 ): Promise<readonly Difference[] | null> {
-  const bounded = AbortSignal.any([signal, AbortSignal.timeout(WITHIN_MS)]);
+  const bounded = abortedWithin(WITHIN_MS, signal);
   try {
     const was = await metadataOf(volume, id, bounded);
     const { metadata } = await engine.copyMetadata(WITHIN_MS / 2, bounded);

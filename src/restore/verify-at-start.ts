@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Difference, Engine, VerifyResult } from '../engines/engine.ts';
 import { describeErrno } from '../lib/durable-files.ts';
-import { unlessAborted, withDeadline } from '../lib/deadline.ts';
+import { abortedWithin, unlessAborted, withDeadline } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import { judgeRestore, type RestoreCheckLevel } from '../receipt/restore-level.ts';
 import { originOf, type RestoreMark } from '../receipt/restore-mark.ts';
@@ -212,7 +212,7 @@ export class RestoreCheck {
 
   async #verify(receipt: Receipt): Promise<void> {
     const options = { deep: false, deepTimeoutMs: 0 };
-    const soon = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_WITHIN_MS)]);
+    const soon = abortedWithin(LOOK_WITHIN_MS, this.#stop.signal);
     const metadata = await metadataOf(this.#deps.volume, receipt.id, soon);
     const answer = await untilAnswered(
       (signal) => this.#deps.engine.verify(receipt, options, signal),

@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Engine, Probe } from '../engines/engine.ts';
 import { toQuiesceError } from '../errors.ts';
+import { abortedWithin } from '../lib/deadline.ts';
 
 const LOOK_EVERY_MS = 10_000;
 const LOOK_AGAIN_AFTER_MS = 1_000;
@@ -60,7 +61,7 @@ export class Monitor {
   async #look(): Promise<void> {
     const before = this.#problem;
     try {
-      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+      const signal = abortedWithin(ANSWER_WITHIN_MS, this.#stop.signal);
       await this.#deps.volumeOurs();
       this.#probe = await this.#deps.engine.probe(signal);
       await this.#deps.journalWritable();

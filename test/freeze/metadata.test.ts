@@ -3,7 +3,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { by, CoordinatorRig } from '../support/coordinator-rig.ts';
 import { QuiesceError } from '../../src/errors.ts';
-import { LARGEST_METADATA } from '../../src/receipt/metadata-document.ts';
+import {
+  LARGEST_METADATA,
+  type MetadataDocument,
+  writeMetadata,
+} from '../../src/receipt/metadata-document.ts';
 
 let rig: CoordinatorRig;
 let path: string;
@@ -111,5 +115,42 @@ describe('the metadata of a freeze', () => {
     const { length } = document.metadata.databases;
     expect(document.truncated).toEqual([`databases: only the first ${length}`]);
     expect(document.metadata.roles).toEqual([{ name: 'kept' }]);
+  });
+});
+
+describe('the text of a document', () => {
+  const base: MetadataDocument = {
+    apiVersion: 'quiesce.dev/v1',
+    kind: 'Metadata',
+    id: 'm',
+    engine: 'scripted',
+    collectedAt: '2026-01-01T00:00:00.000Z',
+    architecture: 'x86_64',
+    metadata: {},
+    absent: [],
+    truncated: [],
+  };
+
+  it('ends where the reasons alone are too long', () => {
+    const absent = [{ part: 'users', reason: 'x'.repeat(LARGEST_METADATA) }];
+    const document = JSON.parse(
+      writeMetadata({ ...base, metadata: { version: '1' }, absent }),
+    ) as MetadataDocument;
+    expect(document).toMatchObject({ metadata: {}, absent: [] });
+    expect(document.truncated).toEqual(['everything: it was longer than a copy may carry']);
+    const truncated = ['y'.repeat(LARGEST_METADATA)];
+    expect(() => writeMetadata({ ...base, truncated })).toThrow(RangeError);
+  });
+
+  it('says once what is left of a list that was cut before', () => {
+    const roles = Array.from({ length: 100 }, (_none, at) => `role-${at}`);
+    const truncated = ['roles: only the first 100', 'databases: only the first 5'];
+    const text = writeMetadata({ ...base, metadata: { roles }, truncated }, 1_500);
+    const document = JSON.parse(text) as MetadataDocument;
+    const left = (document.metadata['roles'] as string[]).length;
+    expect(document.truncated).toEqual([
+      'databases: only the first 5',
+      `roles: only the first ${left}`,
+    ]);
   });
 });

@@ -14,7 +14,7 @@ import type {
 import { capabilitiesOf } from '../names.ts';
 import { engineModule, TwoStep } from '../shared/two-step.ts';
 import { withSession } from '../shared/with-session.ts';
-import { unlessAborted } from '../../lib/deadline.ts';
+import { abortedWithin, unlessAborted } from '../../lib/deadline.ts';
 import { holdServer } from './freeze/freeze.ts';
 import { requireUnlocked } from './freeze/fsync-lock.ts';
 import { ownFiles } from './data-dir/own-files.ts';
@@ -93,7 +93,7 @@ class MongoEngine implements Engine {
   }
 
   async copyMetadata(withinMs: number, signal: AbortSignal): Promise<CopyMetadata> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+    const bounded = abortedWithin(withinMs, signal);
     return await this.#ask(bounded, (session) => readCopyMetadata(session, bounded));
   }
 

@@ -13,7 +13,7 @@ import type {
   VerifyOptions,
   VerifyResult,
 } from '../engine.ts';
-import { unlessAborted } from '../../lib/deadline.ts';
+import { abortedWithin, unlessAborted } from '../../lib/deadline.ts';
 import { capabilitiesOf } from '../names.ts';
 import { engineModule, TwoStep } from '../shared/two-step.ts';
 import { rowsAt } from '../shared/differ.ts';
@@ -129,7 +129,7 @@ class PostgresEngine implements Engine {
   }
 
   async copyMetadata(withinMs: number, signal: AbortSignal): Promise<CopyMetadata> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+    const bounded = abortedWithin(withinMs, signal);
     return await readCopyMetadata((database) => this.#open(bounded, database), bounded);
   }
 

@@ -27,6 +27,7 @@ import { parseSettings, type RedisSettings } from './connection/settings.ts';
 import { changesIn } from './freeze/config-changes.ts';
 import { undoChanges } from './freeze/recover.ts';
 import { verifyReceipt } from './verify/verify.ts';
+import { abortedWithin } from '../../lib/deadline.ts';
 
 /** Redis 6.2 and newer, and Valkey; configured by the `REDIS_…` settings. */
 export const { checkSettings, createEngine } = engineModule(
@@ -73,7 +74,7 @@ class RedisEngine implements Engine {
   }
 
   async copyMetadata(withinMs: number, signal: AbortSignal): Promise<CopyMetadata> {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+    const bounded = abortedWithin(withinMs, signal);
     return await this.#with(bounded, (session) => readCopyMetadata(session, bounded));
   }
 

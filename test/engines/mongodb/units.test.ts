@@ -7,6 +7,7 @@ import {
 } from '../../../src/engines/mongodb/freeze/replica-set.ts';
 import { redact } from '../../../src/engines/mongodb/metadata/metadata.ts';
 import { compareOpTimes, formatOpTime, parseOpTime } from '../../../src/engines/mongodb/optime.ts';
+import { nextSteps } from '../../../src/engines/mongodb/restore/next-steps.ts';
 import { tablesIn } from '../../../src/engines/mongodb/restore/prepare-restore.ts';
 import { parseSettings } from '../../../src/engines/mongodb/connection/settings.ts';
 
@@ -195,4 +196,11 @@ test('the tables of a backup are the files listed in it', () => {
   const text =
     'colgroup:a\nsource="file:collection-1.wt"\nfile:collection-1.wt\nx=y\nfile:index-2.wt\nz\nfile:../evil.wt\n';
   expect(tablesIn(text).map(({ name }) => name)).toEqual(['collection-1.wt', 'index-2.wt']);
+});
+
+test('a member that starts alone keeps the compressor of its journal', () => {
+  const restore = { set: { name: 'rs0' }, shard: false } as Parameters<typeof nextSteps>[0];
+  const alone = nextSteps(restore).find((step) => step.includes('recoverFromOplogAsStandalone'));
+  expect(alone).toContain('storage options as before');
+  expect(alone).toContain('--wiredTigerJournalCompressor');
 });

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../../errors.ts';
-import { lookUntil } from '../../../lib/deadline.ts';
+import { abortedWithin, lookUntil } from '../../../lib/deadline.ts';
 import type { FreezeContext } from '../../engine.ts';
 import { readSet, type SetView } from './replica-set.ts';
 import { compareOpTimes, formatOpTime, type OpTime } from '../optime.ts';
@@ -56,7 +56,7 @@ async function askPrimary(
   primary: string,
   signal: AbortSignal,
 ): Promise<OpTime | undefined> {
-  const soon = AbortSignal.any([signal, AbortSignal.timeout(PRIMARY_WITHIN_MS)]);
+  const soon = abortedWithin(PRIMARY_WITHIN_MS, signal);
   let other: Session | undefined;
   try {
     other = await Session.open({ settings, member: primary, anonymous: true }, soon);
@@ -125,7 +125,7 @@ export async function findLocked(
   const others = view.members.filter(
     (one) => !one.self && one.healthy && !one.arbiter && one.votes > 0,
   );
-  const soon = AbortSignal.any([signal, AbortSignal.timeout(PRIMARY_WITHIN_MS)]);
+  const soon = abortedWithin(PRIMARY_WITHIN_MS, signal);
   await Promise.all(
     others.map(async ({ host }) => {
       let other: Session | undefined;

@@ -1,5 +1,6 @@
 import type { Document } from 'mongodb';
 import type { Session } from '../connection/session.ts';
+import { abortedWithin } from '../../../lib/deadline.ts';
 
 /** Counting must not stall writers for longer than this. */
 const COUNT_WITHIN_MS = 1_000;
@@ -26,7 +27,7 @@ export async function countDocuments(
   signal: AbortSignal,
   withinMs = COUNT_WITHIN_MS,
 ): Promise<Record<string, number> | null> {
-  const soon = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+  const soon = abortedWithin(withinMs, signal);
   const counts: Record<string, number> = {};
   try {
     for (const name of databases.filter((one) => !NOT_COUNTED.has(one))) {

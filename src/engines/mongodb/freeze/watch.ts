@@ -5,6 +5,7 @@ import { isGone, readLock } from './fsync-lock.ts';
 import { blocksElection, readSet } from './replica-set.ts';
 import { readHello } from '../server.ts';
 import type { Session } from '../connection/session.ts';
+import { abortedWithin } from '../../../lib/deadline.ts';
 
 /** More often than the default: an election must not wait for a lock that has become useless. */
 const LOOK_EVERY_MS = 500;
@@ -32,7 +33,7 @@ export function watchLock(session: Session, facts: HoldFacts): Looks {
   return new Looks({
     everyMs: LOOK_EVERY_MS,
     look: async (stop) => {
-      const signal = AbortSignal.any([stop, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+      const signal = abortedWithin(ANSWER_WITHIN_MS, stop);
       const found = await breachesNow(session, facts, signal);
       return found.length > 0 ? found : await blocks(signal);
     },

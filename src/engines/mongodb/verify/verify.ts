@@ -15,6 +15,7 @@ import {
 } from '../receipt.ts';
 import { readServer, type ServerFacts } from '../server.ts';
 import type { Session } from '../connection/session.ts';
+import { abortedWithin } from '../../../lib/deadline.ts';
 
 /** A verification may count for longer than a freeze, since no writer waits for it. */
 const COUNT_WITHIN_MS = 60_000;
@@ -168,7 +169,7 @@ async function checkDeep(
   signal: AbortSignal,
 ): Promise<VerifyCheck> {
   const name = 'validate';
-  const soon = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  const soon = abortedWithin(timeoutMs, signal);
   const began = performance.now();
   const bad: string[] = [];
   let done = 0;

@@ -1,5 +1,5 @@
 import { QuiesceError, toQuiesceError } from '../../../errors.ts';
-import { withDeadline } from '../../../lib/deadline.ts';
+import { abortedWithin, withDeadline } from '../../../lib/deadline.ts';
 import type { Breach } from '../../engine.ts';
 import {
   ANSWER_WITHIN_MS,
@@ -163,7 +163,7 @@ export class Watch {
     let problem = new QuiesceError('ENGINE_UNREACHABLE', 'The server did not answer.');
     for (let attempt = 0; attempt < RECONNECT_TRIES && !this.#stop.signal.aborted; attempt += 1) {
       await new Promise((resolve) => setTimeout(resolve, RECONNECT_AFTER_MS));
-      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+      const signal = abortedWithin(ANSWER_WITHIN_MS, this.#stop.signal);
       try {
         await this.#reconnect(signal);
         return compareRuns(this.#then, await readServer(this.#session, signal));

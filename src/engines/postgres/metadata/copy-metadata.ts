@@ -42,7 +42,7 @@ async function readMain(reading: Reading) {
     tablespaces: await read('tablespaces', () => askBriefly(session, QUERIES.tablespaces, signal)),
     roles: await read('roles', async () => parts.bounded('roles', await rolesOf(session, signal))),
     settings: await read('settings', () => readSettingsForCopy(session, signal)),
-    hba: await read('hba', () => readHba(session, signal)),
+    hba: await read('hba', async () => parts.bounded('hba', await readHba(session, signal))),
     replication: await read('replication', () => readReplication(session, signal)),
     preparedTransactions: await read('preparedTransactions', async () =>
       (await ask(session, 'preparedTransactions', [], signal)).map(

@@ -1,4 +1,5 @@
 import type { Session } from '../connection/session.ts';
+import { MOST_ROWS } from '../../shared/parts.ts';
 import type { Row } from './queries.ts';
 
 /** The version of a library: what PostgreSQL reports for any collation that comes from it. */
@@ -33,7 +34,7 @@ export const HBA = `
   SELECT line_number AS line, type, database, user_name AS users, address, netmask, auth_method AS method,
          ARRAY(SELECT pg_catalog.split_part(o, '=', 1) FROM pg_catalog.unnest(options) o) AS options,
          error IS NOT NULL AS invalid
-    FROM pg_catalog.pg_hba_file_rules() ORDER BY 1 LIMIT 2000`;
+    FROM pg_catalog.pg_hba_file_rules() ORDER BY 1 LIMIT ${MOST_ROWS + 1}`;
 
 /** In each database. An extension that the image lacks has no default version. */
 export const EXTENSIONS = `
@@ -42,7 +43,7 @@ export const EXTENSIONS = `
     FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
     LEFT JOIN pg_catalog.pg_available_extensions() a ON a.name = e.extname ORDER BY 2`;
 
-/** In each database: the collations whose library has changed, and those that somebody created. */
+/** In each database: the collations whose library has changed, first, and those that somebody created. */
 export const COLLATIONS = `
   SELECT * FROM (
     SELECT pg_catalog.current_database()::text AS database, n.nspname::text AS schema, c.collname::text AS name,
@@ -51,7 +52,7 @@ export const COLLATIONS = `
       FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
      WHERE c.collprovider <> 'd') AS found
    WHERE own OR (recorded IS NOT NULL AND recorded IS DISTINCT FROM actual)
-   ORDER BY 2, 3 LIMIT 2000`;
+   ORDER BY (recorded IS NOT NULL AND recorded IS DISTINCT FROM actual) DESC, 2, 3 LIMIT ${MOST_ROWS + 1}`;
 
 /** Sizes take a look at each file: on a slow disk they must not cost the rest. */
 const SIZES_WITHIN = '2s';

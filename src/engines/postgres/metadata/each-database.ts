@@ -23,24 +23,36 @@ export async function readEachDatabase(
   signal: AbortSignal,
 ): Promise<EachDatabase> {
   const found: EachDatabase = { extensions: [], collations: [] };
+  const cut = new Set<keyof EachDatabase>();
+  const add = (kind: keyof EachDatabase, rows: readonly Row[]): void => {
+    const room = MOST_ROWS - found[kind].length;
+    if (rows.length > room) cut.add(kind);
+    found[kind].push(...rows.slice(0, room));
+  };
   const asked = databases.filter((one) => one['allowsConnections'] === true && !one['template']);
   if (asked.length > MOST_DATABASES) {
     parts.truncated.push(
       `extensions and collations: only of the first ${MOST_DATABASES} databases`,
     );
   }
-  for (const row of asked.slice(0, MOST_DATABASES)) {
+  const visited = asked.slice(0, MOST_DATABASES);
+  for (const [at, row] of visited.entries()) {
     const name = String(row['name']);
     await parts.read(`extensions and collations of database ${name}`, async () => {
       signal.throwIfAborted();
       await withSession(open(name), async (session) => {
         const extensions = await session.query<Row>(EXTENSIONS, [], signal);
         const collations = await session.query<Row>(COLLATIONS, [], signal);
-        if (found.extensions.length < MOST_ROWS) found.extensions.push(...extensions);
-        if (found.collations.length < MOST_ROWS) found.collations.push(...collations);
+        add('extensions', extensions);
+        add('collations', collations);
       });
     });
-    if (signal.aborted) break;
+    const left = visited.length - at - 1;
+    if (!signal.aborted || left === 0) continue;
+    const part = `extensions and collations of ${left} further databases`;
+    parts.leaveOut(part, `The time for the metadata ended after database ${name}.`);
+    break;
   }
+  for (const kind of cut) parts.truncated.push(`${kind}: only the first ${MOST_ROWS}`);
   return found;
 }

@@ -45,7 +45,7 @@ export async function readMetadata(
     slots: await ask(session, 'slots', [], signal),
     databases: await withCollations(session, await ask(session, 'databases', [], signal), signal),
     libraries: await readLibraries(session, signal),
-    hba: await parts.read('hba', () => readHba(session, signal)),
+    hba: await parts.read('hba', async () => parts.bounded('hba', await readHba(session, signal))),
     roles: await rolesOf(session, signal),
     settings: await readSettings(session, signal),
     extensions: await ask(session, 'extensions', [], signal),
@@ -64,7 +64,7 @@ export async function readMetadata(
 export function withEachDatabase(
   metadata: JsonObject,
   { extensions, collations }: EachDatabase,
-  { absent }: Parts,
+  { absent, truncated }: Parts,
 ): JsonObject {
   const more = toJson({ extensions, collations, absent }) as JsonObject;
   const about = metadata['extensions'] as JsonObject;
@@ -74,6 +74,7 @@ export function withEachDatabase(
     extensions: { database: about['database'] ?? null, installed: more['extensions'] ?? [] },
     collations: more['collations'] ?? [],
     absent: more['absent'] ?? [],
+    ...(truncated.length === 0 ? {} : { truncated: [...truncated] }),
     warnings,
   };
 }
@@ -116,7 +117,7 @@ interface Answers {
   readonly slots: Row[];
   readonly databases: Row[];
   readonly libraries: Row;
-  readonly hba: Row[] | null;
+  readonly hba: readonly Row[] | null;
   readonly roles: Row[];
   readonly settings: readonly object[];
   readonly extensions: Row[];

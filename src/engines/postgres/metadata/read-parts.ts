@@ -5,12 +5,18 @@ import { ask, type Row } from './queries.ts';
 export async function rolesOf(session: Session, signal: AbortSignal): Promise<Row[]> {
   const roles = await ask(session, 'roles', [], signal);
   const memberships = await ask(session, 'memberships', [], signal);
-  return roles.map((role) => ({
-    ...role,
-    memberOf: memberships
-      .filter(({ member }) => member === role['name'])
-      .map(({ role: of, grantor, admin }) => ({ role: of, grantor, admin })),
-  }));
+  return withMemberships(roles, memberships);
+}
+
+/** Pure. A server may have very many of both: each is looked at once. */
+export function withMemberships(roles: readonly Row[], memberships: readonly Row[]): Row[] {
+  const of = new Map<unknown, Row[]>();
+  for (const { member, role, grantor, admin } of memberships) {
+    const known = of.get(member) ?? [];
+    known.push({ role, grantor, admin });
+    of.set(member, known);
+  }
+  return roles.map((role) => ({ ...role, memberOf: of.get(role['name']) ?? [] }));
 }
 
 /** `PostgreSQL 17.10 on x86_64-pc-linux-gnu, compiled by …` */

@@ -5,6 +5,7 @@ import { withSession } from '../../shared/with-session.ts';
 import { Session } from '../connection/session.ts';
 import type { PostgresSettings } from '../connection/settings.ts';
 import { quote, sqlstateOf } from '../connection/sqlstate.ts';
+import { abortedWithin } from '../../../lib/deadline.ts';
 
 /** How many findings of one database are listed in full. */
 const SHOWN = 5;
@@ -61,10 +62,8 @@ async function checkDatabase(
   const { database } = settings;
   const found: Findings = { indexes: 0, tables: 0, errors: [] };
   const name = `amcheck:${database}`;
-  const limit = AbortSignal.any([
-    signal,
-    AbortSignal.timeout(Math.max(0, Math.ceil(deadline - performance.now())) + GRACE_MS),
-  ]);
+  const leftMs = Math.max(0, Math.ceil(deadline - performance.now()));
+  const limit = abortedWithin(leftMs + GRACE_MS, signal);
   let session: Session | undefined;
   try {
     session = await Session.open(settings, limit);
