@@ -93,7 +93,7 @@ describe.each([13, 17])('pages that PostgreSQL %i writes past its buffers', (maj
       `SELECT pg_relation_filepath(name) AS path FROM unnest('{pg_class,pg_database}'::text[]) name`,
     );
     for (const { path } of rows) await truncate(join(copy.pgdata, path), 0);
-    const request = { dataDir: copy.volume, load: loadRestore };
+    const request = { dataDir: copy.volume, dryRun: false, load: loadRestore };
     const outcome = await prepareRestore(request, new AbortController().signal);
     expect(outcome).toMatchObject({ outcome: 'prepared' });
     await onServer(copy, major, async (client) => {
