@@ -140,11 +140,13 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     }
     // Two transactions that lock the same row make a multixact.
     const other = await source.connect();
-    for (const client of [source.admin, other]) {
-      await client.query('BEGIN');
-      await client.query('SELECT a FROM shared WHERE a = 1 FOR KEY SHARE');
+    for (let row = 1; row <= 4; row += 1) {
+      for (const client of [source.admin, other]) {
+        await client.query('BEGIN');
+        await client.query(`SELECT a FROM shared WHERE a = ${row} FOR KEY SHARE`);
+      }
+      for (const client of [source.admin, other]) await client.query('COMMIT');
     }
-    for (const client of [source.admin, other]) await client.query('COMMIT');
     await source.admin.query('BEGIN');
     await source.admin.query('INSERT INTO shared VALUES (100)');
     await source.admin.query(`PREPARE TRANSACTION 'waiting'`);
@@ -296,6 +298,16 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
       'multixacts cut',
       /pg_multixact\/offsets\/0000 is cut short/,
       (copy) => cut(join(copy.pgdata, 'pg_multixact/offsets/0000'), 100),
+    ],
+    [
+      'multixacts of zeros',
+      /pg_multixact\/offsets\/0000 has zeros at its end/,
+      (copy) => zero(join(copy.pgdata, 'pg_multixact/offsets/0000'), 0, 1),
+    ],
+    [
+      'members of multixacts of zeros',
+      /pg_multixact\/members\/0000 has zeros at its end/,
+      (copy) => zero(join(copy.pgdata, 'pg_multixact/members/0000'), 0, 1),
     ],
     [
       'members of multixacts missing',

@@ -30,7 +30,7 @@ export interface LiveRelation {
   /** Object id of its access method; 0 for a sequence. */
   readonly access: number;
   readonly permanent: boolean;
-  /** Of an index that is complete and maintained: the table. */
+  /** Of an index: the table, if that is certain too. */
   readonly indexed: RelationKey | null;
 }
 
@@ -61,7 +61,10 @@ export async function readDatabases(source: CatalogSource, file: number): Promis
   return [...found.values()];
 }
 
-/** The same for `pg_class` of one database, with the tables of its indexes. */
+/**
+ * The same for `pg_class` of one database, with the tables of its indexes. Leaves out an index that is
+ * not valid: a concurrent build writes its pages past the buffers while its row is committed already.
+ */
 export async function readRelations(
   source: CatalogSource,
   database: LiveDatabase,
@@ -74,17 +77,18 @@ export async function readRelations(
     if (relation !== undefined) found.push(relation);
   });
   const tables = new Map(found.map(({ oid, key }) => [oid, key]));
-  const indexed = new Map<number, RelationKey>();
+  const indexed = new Map<number, RelationKey | null>();
   const indexes = found.find(({ oid }) => oid === PG_INDEX);
   // 15 has one more column before it (pg_index.h). One that is not valid may be empty, or point at
   // rows that are long gone.
   const validAt = source.major >= 15 ? 18 : 17;
   await forEachRow(source, indexes?.key ?? '', (bytes, { data, end }) => {
     if (end <= data + validAt || bytes[data + validAt] !== 1) return;
-    const table = tables.get(bytes.readUInt32LE(data + 4));
-    if (table !== undefined) indexed.set(bytes.readUInt32LE(data), table);
+    indexed.set(bytes.readUInt32LE(data), tables.get(bytes.readUInt32LE(data + 4)) ?? null);
   });
-  return found.map((one) => ({ ...one, indexed: indexed.get(one.oid) ?? null }));
+  return found
+    .filter(({ kind, oid }) => kind !== 'i' || indexed.has(oid))
+    .map((one) => ({ ...one, indexed: indexed.get(one.oid) ?? null }));
 }
 
 function readClassRow(

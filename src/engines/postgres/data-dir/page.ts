@@ -62,3 +62,22 @@ export function hasSoundHeader(bytes: Buffer, at: number, size: number): boolean
     special % 8 === 0
   );
 }
+
+const HEADER = 24;
+/** The special space of a hash index: flags 4 bytes before its end, `HASHO_PAGE_ID` in the last two (hash.h). */
+const HASH_SPECIAL = 16;
+const HASH_PAGE_ID = 0xff80;
+
+/**
+ * Whether a page is the end of the buckets that a hash index has reserved: without content. It is the
+ * only page that a server writes past the buffers, before its WAL, where others see it (hashpage.c,
+ * _hash_alloc_buckets).
+ */
+export function isReservedHashPage(bytes: Buffer, at: number, size: number): boolean {
+  return (
+    bytes.readUInt16LE(at + 12) === HEADER &&
+    bytes.readUInt16LE(at + 16) === size - HASH_SPECIAL &&
+    bytes.readUInt16LE(at + size - 4) === 0 &&
+    bytes.readUInt16LE(at + size - 2) === HASH_PAGE_ID
+  );
+}

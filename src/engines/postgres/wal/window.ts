@@ -9,6 +9,12 @@ export const FIRST_LSN = 1 << 20;
 
 const MAIN = 0;
 
+/** A multixact, and the first of its members. */
+export interface MultiPosition {
+  readonly multi: number;
+  readonly offset: number;
+}
+
 /**
  * What recovery will change in the data files: everything that WAL from the start of recovery to
  * its end names. A checkpoint has written and synced all changes before that, so a page that is not
@@ -32,7 +38,9 @@ export class RecoveryWindow {
   /** The oldest transaction whose status is kept, where WAL cuts `pg_xact`. */
   oldestXid: number | null = null;
   /** The same for `pg_multixact`. */
-  oldestMulti: { readonly multi: number; readonly offset: number } | null = null;
+  oldestMulti: MultiPosition | null = null;
+  /** The oldest one that recovery makes. */
+  madeMulti: MultiPosition | null = null;
 
   /** @param start the checkpoint at whose redo position all earlier changes are on disk. */
   constructor(start: number, major: number) {
@@ -159,7 +167,14 @@ export class RecoveryWindow {
 
   #seeMulti({ head, info }: WalRecord): void {
     const data = format.mainData(head);
-    if ((info & 0x70) !== 0x30 || data === undefined || data.length < 20) return;
+    const kind = info & 0x70;
+    if (kind === 0x20 && data !== undefined && data.length >= 8) {
+      const made = { multi: data.readUInt32LE(0), offset: data.readUInt32LE(4) };
+      if (this.madeMulti === null || isOlder(made.multi, this.madeMulti.multi)) {
+        this.madeMulti = made;
+      }
+    }
+    if (kind !== 0x30 || data === undefined || data.length < 20) return;
     this.oldestMulti = { multi: data.readUInt32LE(8), offset: data.readUInt32LE(16) };
   }
 }

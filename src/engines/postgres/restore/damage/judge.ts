@@ -1,7 +1,13 @@
 import { BlockSet } from '../../data-dir/block-set.ts';
 import { BTREE, HEAP, type LiveRelation } from '../../data-dir/catalog.ts';
 import { forEachCommitted } from '../../data-dir/heap-page.ts';
-import { hasSoundHeader, isNew, isZero, pageChecksum } from '../../data-dir/page.ts';
+import {
+  hasSoundHeader,
+  isNew,
+  isReservedHashPage,
+  isZero,
+  pageChecksum,
+} from '../../data-dir/page.ts';
 import type { ScannedPage } from '../../data-dir/page-scan.ts';
 import { MAIN_FORK } from '../../data-dir/relation-files.ts';
 import type { TransactionStatus } from '../../data-dir/slru.ts';
@@ -40,8 +46,8 @@ export interface JudgeFacts {
  * PostgreSQL writes WAL before the data it describes (documentation, chapter "Write-Ahead
  * Logging"), so an atomic copy never has a page that is newer than its WAL. Only a new relation may:
  * the makers of an index, or of a rewritten table, write its pages past the buffers, and nobody sees
- * it before its commit, which waits for its WAL. A page that recovery does not change was complete
- * on disk when WAL began.
+ * it before its commit, which waits for its WAL. So does a concurrent build, whose index is not valid
+ * until then. A page that recovery does not change was complete on disk when WAL began.
  */
 export class PageJudge {
   readonly #facts: JudgeFacts;
@@ -66,6 +72,7 @@ export class PageJudge {
     const lsn = pageLsn(bytes, at);
     if (lsn > this.#facts.walEnd) {
       if (!this.#facts.certain.has(file.relation)) return;
+      if (isReservedHashPage(bytes, at, this.#facts.blockSize)) return;
       this.pagesAhead += 1;
       if (lsn > (this.worst?.lsn ?? 0)) this.worst = { file: file.path, block, lsn };
       return;

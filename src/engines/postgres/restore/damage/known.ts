@@ -44,7 +44,7 @@ export async function readCatalogs(
   let broken: string | null = null;
   const databaseFile = global.get(PG_DATABASE) ?? 0;
   const key = relationKey(GLOBAL_SPACE, 0, databaseFile);
-  if ((source.files.get(key)?.forks.get(MAIN_FORK)?.[0]?.size ?? 0) < source.blockSize) {
+  if (isLost(source, shape, key)) {
     broken = `global/${databaseFile}, the file of the catalog pg_database, is missing or empty`;
   }
   for (const database of await readDatabases(source, databaseFile)) {
@@ -65,7 +65,7 @@ async function readDatabase(
     readonly certain: Set<RelationKey>;
   },
 ): Promise<string | null> {
-  const { pgdata, major, files, blockSize } = source;
+  const { pgdata, major, files } = source;
   const what = `database ${database.name} (${database.oid})`;
   const folder = await databaseFolder(pgdata, major, database.space, database.oid);
   if (folder === undefined)
@@ -78,7 +78,7 @@ async function readDatabase(
   const mapped = await readRelationMap(pgdata, folder, major);
   if (typeof mapped === 'string') return `${mapped}: it belongs to ${what}`;
   const classes = relationKey(database.space, database.oid, mapped.get(PG_CLASS) ?? 0);
-  if ((files.get(classes)?.forks.get(MAIN_FORK)?.[0]?.size ?? 0) < blockSize) {
+  if (isLost(source, shape, classes)) {
     return `${folder}/${mapped.get(PG_CLASS)}, the catalog pg_class of ${what}, is missing or empty`;
   }
   let broken: string | null = null;
@@ -93,6 +93,19 @@ async function readDatabase(
     broken = await findBrokenFiles(shape, relation, path, own);
   }
   return broken;
+}
+
+/**
+ * Whether the file of a catalog is not there, or empty, although it was written before WAL began. One
+ * that was rewritten since then is only in WAL until the next checkpoint (17+: bulk_write.c).
+ */
+function isLost(
+  { files, blockSize }: CatalogSource,
+  { window }: FileShape,
+  key: RelationKey,
+): boolean {
+  const size = files.get(key)?.forks.get(MAIN_FORK)?.[0]?.size ?? 0;
+  return size < blockSize && window.judges(key);
 }
 
 async function pathOf(pgdata: string, major: number, key: RelationKey): Promise<string> {

@@ -28,8 +28,8 @@ export async function findBrokenLog(
 ): Promise<string | null> {
   return (
     (await findBrokenStatus(control, window, status)) ??
-    (await findBrokenMultis(pgdata, control)) ??
-    (await findBrokenMembers(pgdata, control))
+    (await findBrokenMultis(pgdata, control, window)) ??
+    (await findBrokenMembers(pgdata, control, window))
   );
 }
 
@@ -60,7 +60,11 @@ async function findBrokenStatus(
   return `${log.nameOf(0)} begins with zeros: it has lost the outcome of transactions`;
 }
 
-async function findBrokenMultis(pgdata: string, control: ControlFile): Promise<string | null> {
+async function findBrokenMultis(
+  pgdata: string,
+  control: ControlFile,
+  window: RecoveryWindow,
+): Promise<string | null> {
   const { blockSize, nextMulti, oldestMulti } = control;
   const perPage = blockSize / 4;
   const log = new Slru(pgdata, 'pg_multixact/offsets', blockSize);
@@ -72,10 +76,35 @@ async function findBrokenMultis(pgdata: string, control: ControlFile): Promise<s
     last: Math.floor(newest / perPage),
     lenient: true,
   };
-  return await findGap(log, range, Math.floor(LAST_XID / perPage));
+  const broken = await findGap(log, range, Math.floor(LAST_XID / perPage));
+  if (broken !== null) return broken;
+  const made = window.madeMulti?.multi ?? nextMulti;
+  const end = isOlder(made, nextMulti) ? made : nextMulti;
+  const page = Math.floor((end - 1) / perPage);
+  const start = Math.max(page * perPage, oldestMulti <= end ? oldestMulti : 0);
+  return findZeros(log, page, (start % perPage) * 4, (end - page * perPage) * 4);
 }
 
-async function findBrokenMembers(pgdata: string, control: ControlFile): Promise<string | null> {
+/** One entry of zeros is legal: a crash leaves a number that was assigned, but not used. */
+const LEAST_ENTRIES = 2;
+
+/**
+ * The last page of a log of multixacts, up to the first entry that recovery makes. No entry is 0.
+ *
+ * @param from of the entries in use, in bytes of the page
+ */
+function findZeros(log: Slru, page: number, from: number, to: number): string | null {
+  if (to - from < LEAST_ENTRIES * 4) return null;
+  const bytes = log.page(page)?.subarray(from, to);
+  if (bytes === undefined || bytes.some((byte) => byte !== 0)) return null;
+  return `${log.nameOf(page)} has zeros at its end: it has lost who locked or changed rows`;
+}
+
+async function findBrokenMembers(
+  pgdata: string,
+  control: ControlFile,
+  window: RecoveryWindow,
+): Promise<string | null> {
   const { blockSize, nextMultiOffset } = control;
   const perPage = Math.floor(blockSize / MEMBER_GROUP.bytes) * MEMBER_GROUP.members;
   const log = new Slru(pgdata, 'pg_multixact/members', blockSize);
@@ -83,7 +112,14 @@ async function findBrokenMembers(pgdata: string, control: ControlFile): Promise<
   const newest = nextMultiOffset % perPage === 0 ? nextMultiOffset - 1 : nextMultiOffset;
   const last = Math.floor(newest / perPage);
   // Which is the first depends on entries that may themselves be damaged: only the end is certain.
-  return await findGap(log, { first: last, last, lenient: true }, last);
+  const broken = await findGap(log, { first: last, last, lenient: true }, last);
+  if (broken !== null) return broken;
+  const made = window.madeMulti?.offset ?? nextMultiOffset;
+  const end = isOlder(made, nextMultiOffset) ? made : nextMultiOffset;
+  const page = Math.floor((end - 1) / perPage);
+  // Four members have their flags first, then their transactions. The first offset is never used.
+  const groups = Math.floor((end - page * perPage) / MEMBER_GROUP.members);
+  return findZeros(log, page, 0, groups * MEMBER_GROUP.bytes);
 }
 
 interface Range {
