@@ -33,8 +33,13 @@ export function originOf(
   mark: RestoreMark,
 ): 'copy' | 'live' | 'unknown' {
   if (mark === undefined) return 'unknown';
-  const before = namesIn(restoreMark ?? '');
-  return namesIn(mark ?? '').some((name) => !before.includes(name)) ? 'copy' : 'live';
+  return namesFurther(mark, restoreMark ?? null) ? 'copy' : 'live';
+}
+
+/** Whether a mark names a restore that an earlier mark lacks. */
+export function namesFurther(mark: string | null, earlier: string | null): boolean {
+  const before = namesIn(earlier ?? '');
+  return namesIn(mark ?? '').some((name) => !before.includes(name));
 }
 
 function namesIn(text: string): readonly string[] {

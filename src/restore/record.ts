@@ -6,6 +6,7 @@ import { readRegular } from '../lib/regular-file.ts';
 import type { Json } from '../engines/engine.ts';
 import { jsonValue } from '../receipt/receipt.ts';
 import { CONTENT_STATES, RESTORE_LEVELS, UNPROVEN_REASONS } from '../receipt/restore-level.ts';
+import { namesFurther } from '../receipt/restore-mark.ts';
 import { RESTORE_STATE_FILE, type ReceiptVolume } from '../receipt/volume.ts';
 import { isInDoubt } from './view.ts';
 
@@ -82,12 +83,7 @@ export function recordFor(
  * follows may have lost one of them, and only a further name shows another restore.
  */
 function covers({ view }: RestoreRecord, mark: string): boolean {
-  const before = namesIn(view.mark ?? '');
-  return namesIn(mark).every((name) => before.includes(name));
-}
-
-function namesIn(mark: string): readonly string[] {
-  return mark.split(',').filter((name) => name !== '');
+  return !namesFurther(mark, view.mark);
 }
 
 /** Keeps the record on the volume and in the state directory. */
