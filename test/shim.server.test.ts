@@ -267,7 +267,7 @@ describe('status, metadata, receipts and verify', () => {
       /^thawed; postgres 17\.10 primary, reachable; copy snapshot; last receipt b2: consistent; .+\n$/,
     );
     expect((await quiesce(['metadata'])).stdout).toContain(
-      'version: 17.10\ndatabases:\n  NAME  BYTES',
+      'version  17.10\n\ndatabases (1)\n  NAME  BYTES\n  app   42',
     );
     expect((await quiesce(['receipts'])).stdout).toMatch(/^ID .+\nb2 .+\nb1 .+\n$/);
     expect((await quiesce(['receipts', 'b1'])).stdout).toContain('verdict: consistent');

@@ -131,6 +131,10 @@ export async function freezeBySql(
     : await one(`SELECT pg_logical_emit_message(true, 'quiesce', '${id}')::text AS lsn`);
   await client.end();
   const text = (value: string | null | undefined): string => String(value);
+  // Another checkpoint may have ended since the backup began: the label has its own.
+  const inLabel = (name: string): string | undefined =>
+    new RegExp(`^${name} LOCATION: (\\S+)`, 'm').exec(ended['labelfile'] ?? '')?.[1];
+  const startLsn = inLabel('START WAL') ?? text(control['redo_lsn']);
   const segmentSize = Number(control['seg']);
   const timeline = Number(control['timeline_id']);
   const now = new Date().toISOString();
@@ -154,8 +158,8 @@ export async function freezeBySql(
     durationsMs: { prepare: 1, freeze: 1, held: null, thaw: null },
     position: {
       lsn: text(marker['lsn']),
-      startLsn: text(control['redo_lsn']),
-      checkpointLsn: text(control['checkpoint_lsn']),
+      startLsn,
+      checkpointLsn: inLabel('CHECKPOINT') ?? text(control['checkpoint_lsn']),
       stopLsn: ended['lsn'] ?? null,
       markerLsn: standby ? null : text(marker['lsn']),
       timeline,
@@ -167,7 +171,7 @@ export async function freezeBySql(
       tablespaceMap: ended['map'] ?? null,
       wal: {
         segmentSize,
-        first: walFileName(timeline, parseLsn(text(control['redo_lsn'])), segmentSize),
+        first: walFileName(timeline, parseLsn(startLsn), segmentSize),
         last: walFileName(timeline, parseLsn(text(marker['lsn'])) - 1n, segmentSize),
       },
       databases: ['postgres'],
