@@ -57,7 +57,7 @@ const MODES: Readonly<Record<PostgresMode, Differing>> = {
     remembers: true,
     // The volume of the WAL is cut after the thaw. On 13 the session of the slot waits in a transaction.
     keptAfterThaw:
-      /^the replication slot |^a session in BEGIN; SET idle_in_transaction_session_timeout/,
+      /^the replication slot |^a session in BEGIN$/,
     withoutRight: 'ENGINE_PRIVILEGE',
     refusals: [
       {
