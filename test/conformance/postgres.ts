@@ -56,8 +56,7 @@ const MODES: Readonly<Record<PostgresMode, Differing>> = {
     marksFurtherVolumes: true,
     remembers: true,
     // The volume of the WAL is cut after the thaw. On 13 the session of the slot waits in a transaction.
-    keptAfterThaw:
-      /^the replication slot |^a session in BEGIN$/,
+    keptAfterThaw: /^the replication slot |^a session in BEGIN$/,
     withoutRight: 'ENGINE_PRIVILEGE',
     refusals: [
       {
