@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { VerifyCheck } from '../engines/engine.ts';
 import { QuiesceError } from '../errors.ts';
+import { SerialQueue } from '../lib/serial-queue.ts';
 import type { RestoreCheckLevel } from '../receipt/restore-level.ts';
 import type { RestoreRecord, RestoreRecords } from './record.ts';
 import {
@@ -23,6 +24,8 @@ export interface ReportDeps {
 export class RestoreReport {
   readonly #deps: ReportDeps;
   readonly #records: RestoreRecords;
+  /** One write at a time: a judgement that is kept late must not undo an acknowledgement. */
+  readonly #writing = new SerialQueue();
   #latest: RestoreView | null = null;
   #known: RestoreRecord | null = null;
 
@@ -65,11 +68,13 @@ export class RestoreReport {
 
   /** Writes a view to the volume and the state directory, unless the same one was settled. */
   async keep(view: RestoreView): Promise<void> {
-    if (this.#settles(view)) return;
-    this.#known = { view, settled: null };
-    const problem = await this.#records.write(this.#known);
-    if (problem === null) return;
-    this.#deps.logger.warn({ problem }, 'what is known about the restore could not be kept');
+    await this.#writing.run(async () => {
+      if (this.#settles(view)) return;
+      this.#known = { view, settled: null };
+      const problem = await this.#records.write(this.#known);
+      if (problem === null) return;
+      this.#deps.logger.warn({ problem }, 'what is known about the restore could not be kept');
+    });
   }
 
   /** Shows, keeps and logs a judgement. */
@@ -107,13 +112,15 @@ export class RestoreReport {
   }
 
   async #settle(view: RestoreView, settled: Settled): Promise<void> {
-    const record = { view, settled };
-    const problem = await this.#records.write(record);
-    if (problem !== null && settled.how === 'acknowledged') {
-      const message = `The acknowledgement could not be kept: ${problem}.`;
-      throw new QuiesceError('JOURNAL_FAILED', message);
-    }
-    this.#known = record;
+    await this.#writing.run(async () => {
+      const record = { view, settled };
+      const problem = await this.#records.write(record);
+      if (problem !== null && settled.how === 'acknowledged') {
+        const message = `The acknowledgement could not be kept: ${problem}.`;
+        throw new QuiesceError('JOURNAL_FAILED', message);
+      }
+      this.#known = record;
+    });
     this.#export();
     const facts = { ...logFieldsOf(view), ...settled };
     this.#deps.logger.warn(facts, 'the report of this restore was ended');
