@@ -20,7 +20,7 @@ class SlowRecords extends RestoreRecords {
   }
 }
 
-it('an acknowledgement stands, though the same judgement is kept while it is written', async () => {
+it('an acknowledgement stands, though the judgement before it is still being written', async () => {
   const records = new SlowRecords(new ReceiptVolume(undefined), '/nowhere');
   const logger = pino({ enabled: false });
   const report = new RestoreReport(
@@ -29,7 +29,7 @@ it('an acknowledgement stands, though the same judgement is kept while it is wri
   );
   const view = withoutReceipt('r1', true, false);
   report.show(view);
-  await Promise.all([report.acknowledge('me'), report.conclude(view)]);
+  await Promise.all([report.conclude(view), report.acknowledge('me')]);
   expect(report.view).toBeNull();
   expect(records.written.at(-1)?.settled).toMatchObject({ by: 'me' });
 });
