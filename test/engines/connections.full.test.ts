@@ -10,7 +10,7 @@ import { aclLine, redisFolder, RedisServer, sessionsOf, USER } from '../support/
 import { TestSidecar } from '../support/sidecar.ts';
 
 const CALLERS = 60;
-const THAW_WITHIN_MS = 1_000;
+const THAW_WITHIN_MS = 3_000;
 
 const undo: (() => unknown)[] = [];
 afterEach(async () => {

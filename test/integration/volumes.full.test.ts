@@ -72,6 +72,7 @@ describe.each(MAJORS)('PostgreSQL %i on several volumes under load', (major) => 
     ['three', true],
   ])(
     'with %s volumes cut in order, every transaction acknowledged before thaw is restored',
+    { timeout: 180_000 },
     async (_count, tablespace) => {
       rig = await VolumesRig.make({ major, tablespace });
       await rig.sidecar.start();
