@@ -26,7 +26,7 @@ export async function untilAnswered<T>(
       if (!known.code.startsWith('ENGINE_')) return refused(known);
       waiting(known);
     }
-    await pause(TRY_AGAIN_AFTER_MS, stop).catch(() => undefined);
+    await beforeNextTry(stop);
   }
   return undefined;
 }
@@ -34,4 +34,9 @@ export async function untilAnswered<T>(
 /** The result for a receipt that the engine refuses. */
 export function unverifiable({ message }: QuiesceError): VerifyResult {
   return { verified: false, checks: [{ name: 'receipt', ok: false, unchecked: true, message }] };
+}
+
+/** The pause between two tries. Ends at once when `stop` aborts. */
+export async function beforeNextTry(stop: AbortSignal): Promise<void> {
+  await pause(TRY_AGAIN_AFTER_MS, stop).catch(() => undefined);
 }

@@ -2,12 +2,12 @@ import type { Logger } from 'pino';
 import { DEEP_TIMEOUT_MS } from '../defaults.ts';
 import type { Engine } from '../engines/engine.ts';
 import { toQuiesceError } from '../errors.ts';
-import { abortedWithin, pause } from '../lib/deadline.ts';
+import { abortedWithin } from '../lib/deadline.ts';
 import { judgeRestore } from '../receipt/restore-level.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import { type ContentView, now } from './view.ts';
+import { beforeNextTry } from './ask.ts';
 
-const TRY_AGAIN_AFTER_MS = 1_000;
 const ANSWER_WITHIN_MS = 30_000;
 /** What a verification may take in addition to its deep check. */
 const AROUND_MS = 60_000;
@@ -73,7 +73,7 @@ export class ContentCheck {
       if (found && (found.state !== 'failed' || failures >= FAILURES_THAT_COUNT)) {
         return await report(found);
       }
-      await pause(TRY_AGAIN_AFTER_MS, stop).catch(() => undefined);
+      await beforeNextTry(stop);
     }
   }
 

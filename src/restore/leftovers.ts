@@ -1,10 +1,8 @@
 import type { Logger } from 'pino';
 import type { Engine } from '../engines/engine.ts';
-import { pause } from '../lib/deadline.ts';
 import type { Receipt } from '../receipt/receipt.ts';
 import type { ReceiptVolume } from '../receipt/volume.ts';
-
-const TRY_AGAIN_AFTER_MS = 1_000;
+import { beforeNextTry } from './ask.ts';
 
 interface LeftoversDeps {
   readonly engine: Engine;
@@ -40,7 +38,7 @@ export class Leftovers {
       'this is the live volume of a pod that died while frozen, not a restored copy: its receipt is removed (a restored copy needs the name of its restore in QUIESCE_RESTORE_MARK)',
     );
     while (!this.#stop.aborted && !(await this.remove())) {
-      await pause(TRY_AGAIN_AFTER_MS, this.#stop).catch(() => undefined);
+      await beforeNextTry(this.#stop);
     }
   }
 

@@ -1,6 +1,6 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { symlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { OwnFiles } from '../../src/engines/engine.ts';
 import { ownFiles as ofMongodb } from '../../src/engines/mongodb/data-dir/own-files.ts';
@@ -8,27 +8,21 @@ import { ownFiles as ofPostgres } from '../../src/engines/postgres/data-dir/own-
 import { ownFiles as ofRedis } from '../../src/engines/redis/data-dir/own-files.ts';
 import { Walk } from '../../src/engines/shared/seal/walk.ts';
 import { tool } from '../../src/testbed/os.ts';
-import { makeTempDir } from '../support/temp-dir.ts';
+import { makeFiles, makeVolumeFolder } from '../support/seal.ts';
 
 let outer: string;
 let dir: string;
 const undo: (() => unknown)[] = [];
 beforeEach(async () => {
-  outer = await makeTempDir();
-  dir = join(outer, 'data');
-  await mkdir(dir);
+  const volume = await makeVolumeFolder();
+  ({ outer, dir } = volume);
+  undo.push(() => volume.remove());
 });
 afterEach(async () => {
   for (const step of undo.splice(0).toReversed()) await step();
-  await rm(outer, { recursive: true, force: true });
 });
 
-async function make(files: readonly string[]): Promise<void> {
-  for (const file of files) {
-    await mkdir(dirname(join(dir, file)), { recursive: true });
-    await writeFile(join(dir, file), 'x');
-  }
-}
+const make = (files: readonly string[]): Promise<void> => makeFiles(dir, files);
 
 /** The names that a look would sync. */
 async function placesOf(ownFiles: OwnFiles): Promise<string[]> {

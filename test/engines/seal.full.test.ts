@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { appendFile, mkdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { FreezeContext } from '../../src/engines/engine.ts';
 import { Sealer } from '../../src/engines/shared/seal/seal.ts';
 import { syncFile } from '../../src/engines/shared/seal/sync-file.ts';
 import { SealingEngine } from '../../src/engines/sealing.ts';
@@ -12,17 +11,10 @@ import { tool } from '../../src/testbed/os.ts';
 import { CoordinatorRig, by, failure } from '../support/coordinator-rig.ts';
 import { FailingVolume } from '../support/failing-volume.ts';
 import { HangingVolume, silence } from '../support/hanging-volume.ts';
+import { SEAL_CONTEXT as context } from '../support/seal.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
 
 const CONTENT = Buffer.alloc(2 ** 20, 'x');
-const context: FreezeContext = {
-  id: 'sealed',
-  copy: 'snapshot',
-  ttlMs: 1_000,
-  progress: () => undefined,
-  keep: async () => undefined,
-  remember: async () => undefined,
-};
 const never = (): AbortSignal => new AbortController().signal;
 
 let dir: string;

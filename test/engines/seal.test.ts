@@ -3,7 +3,6 @@ import {
   chmod,
   chown,
   link,
-  mkdir,
   readdir,
   readlink,
   rename,
@@ -11,7 +10,7 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Breach, FreezeContext, OwnFiles } from '../../src/engines/engine.ts';
 import { Kept } from '../../src/engines/shared/seal/kept.ts';
@@ -20,39 +19,24 @@ import { syncFile } from '../../src/engines/shared/seal/sync-file.ts';
 import { SealingEngine } from '../../src/engines/sealing.ts';
 import { tool } from '../../src/testbed/os.ts';
 import { ScriptedEngine } from '../support/scripted-engine.ts';
-import { makeTempDir } from '../support/temp-dir.ts';
+import { makeFiles, makeVolumeFolder, SEAL_CONTEXT as context } from '../support/seal.ts';
 
 const OTHER = 65_534;
 const nothing: OwnFiles = async () => false;
-const context: FreezeContext = {
-  id: 'sealed',
-  copy: 'snapshot',
-  ttlMs: 1_000,
-  progress: () => undefined,
-  keep: async () => undefined,
-  remember: async () => undefined,
-};
 const never = (): AbortSignal => new AbortController().signal;
 
-let outer: string;
 let dir: string;
 const undo: (() => unknown)[] = [];
 beforeEach(async () => {
-  outer = await makeTempDir();
-  dir = join(outer, 'data');
-  await mkdir(dir);
+  const volume = await makeVolumeFolder();
+  ({ dir } = volume);
+  undo.push(() => volume.remove());
 });
 afterEach(async () => {
   for (const step of undo.splice(0).toReversed()) await step();
-  await rm(outer, { recursive: true, force: true });
 });
 
-async function make(files: readonly string[]): Promise<void> {
-  for (const file of files) {
-    await mkdir(dirname(join(dir, file)), { recursive: true });
-    await writeFile(join(dir, file), 'x');
-  }
-}
+const make = (files: readonly string[]): Promise<void> => makeFiles(dir, files);
 
 /** The files below the volume that this process has open. */
 async function openFiles(): Promise<string[]> {
