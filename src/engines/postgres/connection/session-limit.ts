@@ -23,7 +23,6 @@ export class SessionLimit {
   readonly #session: Session;
   #deadline: number;
   #armed = false;
-  #ended = false;
 
   constructor(session: Session, ttlMs: number) {
     this.#session = session;
@@ -46,13 +45,7 @@ export class SessionLimit {
     if (!this.#armed) statements.push(...probes());
     this.#armed = true;
     await this.#session.query(statements.join('; '), [], signal);
-    if (this.#session.major < 14 && !this.#ended) await this.#session.waitInTransaction(signal);
-  }
-
-  /** The hold is over: the session no longer waits in a transaction, even if a look is still in progress. */
-  async end(signal: AbortSignal): Promise<void> {
-    this.#ended = true;
-    await this.#session.leaveTransaction(signal);
+    if (this.#session.major < 14) await this.#session.waitInTransaction(signal);
   }
 }
 

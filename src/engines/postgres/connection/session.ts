@@ -107,15 +107,6 @@ export class Session {
     });
   }
 
-  /** Ends `waitInTransaction`. */
-  async leaveTransaction(signal: AbortSignal): Promise<void> {
-    await this.#next(async () => {
-      if (!this.#waitsInTransaction) return;
-      this.#waitsInTransaction = false;
-      await this.#run('COMMIT', [], signal);
-    });
-  }
-
   async #next<T>(task: () => Promise<T>): Promise<T> {
     const turn = this.#tail.then(task);
     this.#tail = turn.catch(() => undefined);

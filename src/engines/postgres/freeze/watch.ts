@@ -97,12 +97,11 @@ export class Watch {
     await this.#sessionLimit.send(signal);
   }
 
-  /** Ends the watch and hands over its session, open and outside of any transaction. */
-  async take(signal: AbortSignal): Promise<Session> {
+  /** Ends the watch and hands over its session, which stays open. */
+  take(): Session {
     // A look in progress is not cancelled: cancelling its statement would end the session.
     void this.#looks.stop();
     if (this.#session.lost.aborted) throw this.#session.lost.reason;
-    await this.#sessionLimit.end(signal);
     return this.#session;
   }
 

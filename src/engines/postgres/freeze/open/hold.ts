@@ -126,7 +126,7 @@ export class OpenHold extends StatedHold {
 
   async #stop(signal: AbortSignal): Promise<Pick<HoldEnd, 'position' | 'restore'>> {
     const { id, server, position, restore, keepSession } = this.#facts;
-    const session = await this.#watch.take(signal);
+    const session = this.#watch.take();
     const markerLsn = await writeMarker(session, id, signal);
     const ended = await stopBackup(session, signal);
     const label = readLabel(ended.label);
