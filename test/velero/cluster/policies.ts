@@ -1,0 +1,17 @@
+import { join } from 'node:path';
+import type { Tools } from '../kubectl.ts';
+import { KUBECONFIG, NODE_NAME } from '../layout.ts';
+import { startDaemon } from './daemons.ts';
+
+/** kube-router as nothing but the engine that enforces NetworkPolicies. */
+export async function startPolicyEngine(tools: Tools): Promise<void> {
+  await startDaemon('kube-router', join(tools.programs.folders.policies, 'kube-router'), [
+    `--kubeconfig=${KUBECONFIG}`,
+    `--hostname-override=${NODE_NAME}`,
+    '--run-firewall=true',
+    '--run-router=false',
+    '--run-service-proxy=false',
+    '--run-loadbalancer=false',
+    '--iptables-sync-period=5s',
+  ]);
+}

@@ -1,0 +1,124 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { fingerprint, isAlive } from '../../src/testbed/os.ts';
+import { requireInstalled } from '../support/packages.ts';
+import { ensureImages, PACKAGES } from './images/index.ts';
+import { type Prepared, playInside, saveResults } from './inside.ts';
+import { type Programs, STATE, state } from './layout.ts';
+import { type Options, parseOptions, USAGE } from './options.ts';
+import { run } from './run.ts';
+import { runInKept, runInSandbox } from './sandbox/enter.ts';
+import { prepareMachine, removeLeftovers } from './sandbox/leftovers.ts';
+import { watchParents } from './sandbox/parents.ts';
+import { say } from './say.ts';
+import { listOf, STORIES } from './stories/index.ts';
+
+const SCRIPT = 'scripts/cluster-programs.mjs';
+const LOCK = `${STATE}.lock`;
+
+process.exit(await main(process.argv.slice(2)));
+
+async function main(args: readonly string[]): Promise<number> {
+  const options = parseOptions(args);
+  if (options.help) process.stdout.write(USAGE);
+  else if (options.list) process.stdout.write(listOf(STORIES));
+  else if (options.inside) return await playInside(options);
+  else return await outside(options, args);
+  return 0;
+}
+
+async function outside(options: Options, args: readonly string[]): Promise<number> {
+  requireMachine();
+  if (options.kept) return await runInKept(args);
+  await takeLock();
+  try {
+    await removeLeftovers();
+    return options.down ? 0 : await runWhole(options, args);
+  } finally {
+    if (!options.keep) await removeLeftovers();
+    await rm(LOCK, { force: true });
+  }
+}
+
+async function runWhole(options: Options, args: readonly string[]): Promise<number> {
+  if (options.cachedOnly) {
+    const missing = (await run(process.execPath, [SCRIPT, '--missing'])).stdout.trim();
+    if (missing !== '') {
+      const names = missing.split('\n').join(', ');
+      process.stdout.write(`Not run: the stories on a real cluster. Not in the cache: ${names}\n`);
+      return 0;
+    }
+  }
+  requireInstalled({ ...PACKAGES, ...CLUSTER_PACKAGES });
+  say('programs and images');
+  const programs = JSON.parse((await run(process.execPath, [SCRIPT])).stdout) as Programs;
+  const images = await ensureImages({ programs: binariesOf(programs), say });
+  await mkdir(STATE, { recursive: true });
+  const prepared: Prepared = { programs, images };
+  await writeFile(state('prepared.json'), JSON.stringify(prepared));
+  await prepareMachine();
+  endWith(options);
+  const code = await runInSandbox(args, options.keep);
+  await saveResults();
+  if (options.keep) process.stdout.write(howToUse(await readFile(state('sandbox'), 'utf8')));
+  return code;
+}
+
+/** What the cluster itself runs. */
+const CLUSTER_PACKAGES = {
+  containerd: 'containerd',
+  runc: 'runc',
+  '../lib/cni/bridge': 'containernetworking-plugins',
+  'mkfs.btrfs': 'btrfs-progs',
+  iptables: 'iptables',
+  ipset: 'ipset',
+  conntrack: 'conntrack',
+  openssl: 'openssl',
+  ip: 'iproute2',
+};
+
+function binariesOf({ folders }: Programs): Record<string, string> {
+  return {
+    velero: resolve(folders.velero, 'velero'),
+    veleroRestoreHelper: resolve(folders.velero, 'velero-restore-helper'),
+    veleroPluginForAws: resolve(folders.velero, 'velero-plugin-for-aws'),
+  };
+}
+
+function requireMachine(): void {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new Error('The cluster runs on Linux on x86-64 only.');
+  }
+  if (process.getuid?.() !== 0) {
+    throw new Error('The cluster needs root, for its mounts, networks and containers. Run it with sudo.');
+  }
+}
+
+/** One cluster at a time: a second run waits for nobody, and says who is in the way. */
+async function takeLock(): Promise<void> {
+  const holder = await readFile(LOCK, 'utf8').catch(() => undefined);
+  if (holder !== undefined && (await isAlive(holder))) {
+    throw new Error(`Another run is under way: process ${holder.split(' ')[0]}.`);
+  }
+  await writeFile(LOCK, await fingerprint(process.pid));
+}
+
+/** Ends the sandbox when this process is told to end, or when the npm that started it is gone. */
+function endWith({ keep }: Options): void {
+  const end = (): void => {
+    const finished = keep ? Promise.resolve() : removeLeftovers();
+    void finished.finally(() => process.exit(130));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, end);
+  watchParents(end);
+}
+
+function howToUse(sandbox: string): string {
+  const [pid = ''] = sandbox.split(' ');
+  return `
+The cluster is up. A shell in it:
+  nsenter --target ${pid} --mount --net --pid bash -c '. ${state('env.sh')}; exec bash'
+There, kubectl, helm and velero reach it. More stories: npm run test:velero -- --kept STORY…
+Its logs: ${state('log')}. End it: npm run test:velero -- --down
+`;
+}

@@ -1,0 +1,93 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isAlive } from '../../../src/testbed/os.ts';
+import { STATE, state } from '../layout.ts';
+import { run, tryRun } from '../run.ts';
+import { until } from '../wait.ts';
+
+/** Places where the sandbox mounts its own folders; those that a run had to make are removed after it. */
+const MOUNT_POINTS = ['/var/lib/kubelet', '/var/lib/cni'];
+const INSTANCES = '/proc/sys/fs/inotify/max_user_instances';
+const ENOUGH_INSTANCES = 512;
+const CGROUPS = '/sys/fs/cgroup';
+export const CGROUP = 'quiesce-velero';
+
+/** What a run changes outside of its sandbox, written down before it does. */
+interface Changes {
+  readonly made: readonly string[];
+  readonly inotifyInstances: string;
+}
+
+/** Prepares the machine for a sandbox: mount points, the cgroup, the one sysctl that has no private copy. */
+export async function prepareMachine(): Promise<void> {
+  const made = MOUNT_POINTS.filter((path) => !existsSync(path));
+  const inotifyInstances = (await readFile(INSTANCES, 'utf8')).trim();
+  const changes: Changes = { made, inotifyInstances };
+  await writeFile(state('changes.json'), JSON.stringify(changes));
+  await run('mkdir', ['-p', ...MOUNT_POINTS, ...(await cgroupRoots())]);
+  if (Number(inotifyInstances) < ENOUGH_INSTANCES) {
+    await writeFile(INSTANCES, `${ENOUGH_INSTANCES}`);
+  }
+}
+
+/**
+ * Ends the sandbox of the last run, whatever became of that run, and gives the machine back as it was
+ * before. Does nothing where nothing is left.
+ */
+export async function removeLeftovers(): Promise<void> {
+  const sandbox = await readFile(state('sandbox'), 'utf8').catch(() => undefined);
+  if (sandbox !== undefined && (await isAlive(sandbox))) {
+    // Process 1 of a process namespace: the kernel ends all others with it, and their mounts and networks.
+    process.kill(Number(sandbox.split(' ')[0]), 'SIGKILL');
+    await until('the sandbox has ended', 30_000, async () => !(await isAlive(sandbox)));
+  }
+  await detachLoops();
+  await removeCgroups();
+  await undo();
+  await rm(STATE, { recursive: true, force: true });
+}
+
+async function undo(): Promise<void> {
+  const text = await readFile(state('changes.json'), 'utf8').catch(() => undefined);
+  if (text === undefined) return;
+  const { made, inotifyInstances } = JSON.parse(text) as Changes;
+  await writeFile(INSTANCES, inotifyInstances);
+  for (const path of made) await rmdir(path).catch(() => undefined);
+}
+
+/** Loop devices go with their mount; one that was never mounted stays. */
+async function detachLoops(): Promise<void> {
+  const { stdout } = await tryRun('losetup', ['--noheadings', '--output', 'NAME,BACK-FILE']);
+  for (const line of stdout.split('\n')) {
+    const [name, file] = line.trim().split(/\s+/);
+    if (name !== undefined && file?.startsWith(`${STATE}/`) === true) {
+      await tryRun('losetup', ['--detach', name]);
+    }
+  }
+}
+
+async function cgroupRoots(): Promise<readonly string[]> {
+  if (existsSync(join(CGROUPS, 'cgroup.controllers'))) return [join(CGROUPS, CGROUP)];
+  const controllers = await readdir(CGROUPS);
+  return controllers.map((name) => join(CGROUPS, name, CGROUP));
+}
+
+/** Removes the cgroups of the pods; they are empty once the sandbox has ended. */
+async function removeCgroups(): Promise<void> {
+  for (const root of await cgroupRoots()) {
+    await until(`${root} is empty`, 20_000, async () => {
+      await removeFolders(root);
+      return !existsSync(root);
+    });
+  }
+}
+
+/** A cgroup is removed as a folder is; its files cannot and need not be. */
+async function removeFolders(folder: string): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
+    if (entry.isDirectory()) await removeFolders(join(folder, entry.name));
+  }
+  await rmdir(folder).catch(() => undefined);
+}
