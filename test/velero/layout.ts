@@ -4,8 +4,8 @@ import { join } from 'node:path';
 /** What is built once and kept between runs. */
 export const CACHE = process.env['QUIESCE_CACHE'] ?? join(homedir(), '.cache', 'quiesce');
 
-/** All that a run writes; removed at its end. One cluster at a time runs on a machine. */
-export const STATE = join(tmpdir(), 'quiesce-velero');
+/** All that a run writes; removed at its end. Clusters with folders of their own can run side by side. */
+export const STATE = process.env['QUIESCE_VELERO_STATE'] ?? join(tmpdir(), 'quiesce-velero');
 
 export const state = (...names: readonly string[]): string => join(STATE, ...names);
 

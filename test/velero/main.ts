@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { fingerprint, isAlive } from '../../src/testbed/os.ts';
 import { requireInstalled } from '../support/packages.ts';
 import { ensureImages, PACKAGES } from './images/index.ts';
-import { type Prepared, playInside, saveResults } from './inside.ts';
+import { type Prepared, playInside } from './inside.ts';
 import { type Programs, STATE, state } from './layout.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { run } from './run.ts';
@@ -41,7 +41,7 @@ async function outside(options: Options, args: readonly string[]): Promise<numbe
 }
 
 async function runWhole(options: Options, args: readonly string[]): Promise<number> {
-  if (options.cachedOnly) {
+  if (options.ci) {
     const missing = (await run(process.execPath, [SCRIPT, '--missing'])).stdout.trim();
     if (missing !== '') {
       const names = missing.split('\n').join(', ');
@@ -59,7 +59,6 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
   await prepareMachine();
   endWith(options);
   const code = await runInSandbox(args, options.keep);
-  await saveResults();
   if (options.keep) process.stdout.write(howToUse(await readFile(state('sandbox'), 'utf8')));
   return code;
 }

@@ -10,8 +10,10 @@ export interface Options {
   readonly down: boolean;
   readonly list: boolean;
   readonly policies: boolean;
-  /** Never builds what takes long: says what is missing, and succeeds. */
-  readonly cachedOnly: boolean;
+  /** Plays what CI plays. Builds nothing that takes long: says what is missing, and succeeds. */
+  readonly ci: boolean;
+  /** Plays nothing. */
+  readonly none: boolean;
   readonly help: boolean;
   /** The run in the sandbox. */
   readonly inside: boolean;
@@ -30,7 +32,8 @@ Everything runs in its own namespaces for processes, mounts and network, and end
   --kept           plays in the cluster that --keep left
   --down           ends the cluster that --keep left
   --no-policies    without the engine that enforces NetworkPolicies
-  --cached-only    builds no program: where one is missing, says which, plays nothing and exits with 0
+  --ci             plays what CI plays; where a program is not in the cache, says which, and exits with 0
+  --none           plays nothing: with --keep, an empty cluster
   --help           prints this
 `;
 
@@ -46,11 +49,11 @@ export function parseOptions(args: readonly string[]): Options {
       down: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       policies: { type: 'boolean', default: true },
-      'cached-only': { type: 'boolean', default: false },
+      ci: { type: 'boolean', default: false },
+      none: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
       inside: { type: 'boolean', default: false },
     },
   });
-  const { 'cached-only': cachedOnly, ...rest } = values;
-  return { ...rest, cachedOnly, stories: positionals };
+  return { ...values, stories: positionals };
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { isAlive } from '../../../src/testbed/os.ts';
 import { STATE, state } from '../layout.ts';
 import { run, tryRun } from '../run.ts';
@@ -8,27 +8,21 @@ import { until } from '../wait.ts';
 
 /** Places where the sandbox mounts its own folders; those that a run had to make are removed after it. */
 const MOUNT_POINTS = ['/var/lib/kubelet', '/var/lib/cni'];
-const INSTANCES = '/proc/sys/fs/inotify/max_user_instances';
-const ENOUGH_INSTANCES = 512;
 const CGROUPS = '/sys/fs/cgroup';
-export const CGROUP = 'quiesce-velero';
+/** The parent of all pods' cgroups. */
+export const CGROUP = basename(STATE);
 
 /** What a run changes outside of its sandbox, written down before it does. */
 interface Changes {
   readonly made: readonly string[];
-  readonly inotifyInstances: string;
 }
 
-/** Prepares the machine for a sandbox: mount points, the cgroup, the one sysctl that has no private copy. */
+/** Prepares the machine for a sandbox: mount points, and the cgroup of its pods. */
 export async function prepareMachine(): Promise<void> {
   const made = MOUNT_POINTS.filter((path) => !existsSync(path));
-  const inotifyInstances = (await readFile(INSTANCES, 'utf8')).trim();
-  const changes: Changes = { made, inotifyInstances };
+  const changes: Changes = { made };
   await writeFile(state('changes.json'), JSON.stringify(changes));
   await run('mkdir', ['-p', ...MOUNT_POINTS, ...(await cgroupRoots())]);
-  if (Number(inotifyInstances) < ENOUGH_INSTANCES) {
-    await writeFile(INSTANCES, `${ENOUGH_INSTANCES}`);
-  }
 }
 
 /**
@@ -51,8 +45,7 @@ export async function removeLeftovers(): Promise<void> {
 async function undo(): Promise<void> {
   const text = await readFile(state('changes.json'), 'utf8').catch(() => undefined);
   if (text === undefined) return;
-  const { made, inotifyInstances } = JSON.parse(text) as Changes;
-  await writeFile(INSTANCES, inotifyInstances);
+  const { made } = JSON.parse(text) as Changes;
   for (const path of made) await rmdir(path).catch(() => undefined);
 }
 

@@ -1,2 +1,28 @@
-export const STORIES = [] as const;
-export const listOf = (_: readonly unknown[]): string => '';
+import { main } from './main.ts';
+import type { Story } from './story.ts';
+
+/** In the order in which they are played. */
+export const STORIES: readonly Story[] = [...main];
+
+/**
+ * The stories that names stand for: a story's, or a group's.
+ *
+ * @throws Error that names an unknown one
+ */
+export function chosen(names: readonly string[], ci: boolean): readonly Story[] {
+  for (const name of names) {
+    if (STORIES.some((story) => story.name === name || story.group === name)) continue;
+    throw new Error(`There is no story or group "${name}". --list shows all.`);
+  }
+  return STORIES.filter((story) => {
+    if (names.length > 0) return names.includes(story.name) || names.includes(story.group);
+    return !ci || story.inCi;
+  });
+}
+
+export function listOf(stories: readonly Story[]): string {
+  const width = Math.max(...stories.map(({ name }) => name.length));
+  return stories
+    .map(({ name, title, inCi }) => `${name.padEnd(width)}  ${inCi ? 'CI ' : '   '} ${title}\n`)
+    .join('');
+}
