@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { LatencyLog } from '../latency.ts';
+import { type Acknowledgement, LatencyLog } from '../latency.ts';
 import type { RedisServer } from './server.ts';
 
 export interface RedisLoadOptions {
@@ -12,6 +12,10 @@ export interface RedisLoadOptions {
   readonly keep?: 'last' | 'every';
   /** Mean pause of a writer between writes, in milliseconds; default 0. */
   readonly thinkMs?: number;
+  /** The last number of each writer that the server has from an earlier load; default 0. */
+  readonly after?: readonly number[];
+  /** Called at each acknowledgement, as soon as it arrived. */
+  readonly onAcknowledged?: (one: Acknowledgement) => void;
 }
 
 const DIGEST_REPEATS = 4;
@@ -43,7 +47,7 @@ export class RedisLoad {
   constructor(server: Pick<RedisServer, 'connect'>, writers = 8, options: RedisLoadOptions = {}) {
     this.#server = server;
     this.#options = options;
-    this.acked = Array.from({ length: writers }, () => 0);
+    this.acked = Array.from({ length: writers }, (_none, writer) => options.after?.[writer] ?? 0);
   }
 
   start(): void {
@@ -75,7 +79,9 @@ export class RedisLoad {
       try {
         await client.set(key, valueOf(writer, seq));
         this.acked[writer] = seq;
-        this.latencies.add(begun, performance.now() - begun);
+        const tookMs = performance.now() - begun;
+        this.#options.onAcknowledged?.({ client: writer, seq, tookMs });
+        this.latencies.add(begun, tookMs);
       } catch (error) {
         const { message } = error as Error;
         if (seq > 1 && this.#running) this.errors.push(`writer ${writer}: ${message}`);
