@@ -72,6 +72,7 @@ export class RedisLoad {
     // Without a queue, a write that cannot be sent now fails now.
     const client = this.#server.connect({ queue: false });
     this.#clients.push(client);
+    let connected = false;
     while (this.#running) {
       const seq = (this.acked[writer] ?? 0) + 1;
       const key = keep === 'last' ? `writer:${writer}` : `writer:${writer}:${seq}`;
@@ -79,12 +80,13 @@ export class RedisLoad {
       try {
         await client.set(key, valueOf(writer, seq));
         this.acked[writer] = seq;
+        connected = true;
         const tookMs = performance.now() - begun;
         this.#options.onAcknowledged?.({ client: writer, seq, tookMs });
         this.latencies.add(begun, tookMs);
       } catch (error) {
         const { message } = error as Error;
-        if (seq > 1 && this.#running) this.errors.push(`writer ${writer}: ${message}`);
+        if (connected && this.#running) this.errors.push(`writer ${writer}: ${message}`);
         await sleep(RETRY_AFTER_MS);
       }
       if (thinkMs > 0 && this.#running) await sleep(thinkMs * (0.5 + Math.random()));

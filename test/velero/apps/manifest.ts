@@ -122,6 +122,8 @@ export class Manifest {
   }
 
   print(): string {
-    return this.objects.map((one) => stringify(one, { lineWidth: 0 })).join('---\n');
+    return this.objects
+      .map((one) => stringify(one, { lineWidth: 0, aliasDuplicateObjects: false }))
+      .join('---\n');
   }
 }
