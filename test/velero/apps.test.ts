@@ -11,6 +11,7 @@ import {
   ackedBefore,
   annotated,
   copiedByFile,
+  holdOf,
   type Edit,
   inNamespace,
   leastPrivileged,
@@ -166,8 +167,9 @@ describe('a variant', () => {
     expect(bare.manifest().match(/limits:/g)).toHaveLength(2);
   });
 
-  it('is copied file by file', () => {
+  it('is copied file by file, or restricted', () => {
     for (const make of [postgres, redis, mongodb]) {
+      expect(injected(make(restricted).manifest()).notices).toEqual([]);
       const { sidecar, notices } = injected(make(copiedByFile({ ttl: '5m' })).manifest());
       expect(notices).toEqual([]);
       expect(variable(sidecar, 'QUIESCE_COPY')).toBe('files');
@@ -254,6 +256,19 @@ describe('a ledger', () => {
       p99: 505,
       maxMs: 505,
     });
+  });
+});
+
+describe('the hold of a backup', () => {
+  it('is from the first request to the last thaw', () => {
+    const [a, b] = ['2026-01-01T00:00:01.000Z', '2026-01-01T00:00:02.000Z'];
+    const receipts = [
+      { requestedAt: b, thawedAt: null },
+      { requestedAt: a, thawedAt: b },
+    ];
+    expect(holdOf(receipts)).toEqual({ freezeCalledAt: new Date(a), thawedAt: new Date(b) });
+    expect(holdOf(receipts.slice(0, 1))).toEqual({ freezeCalledAt: new Date(b) });
+    expect(() => holdOf([])).toThrow(/no receipts/);
   });
 });
 

@@ -2,8 +2,8 @@ import type { Comparison, Hold } from './compare.ts';
 import type { Ledger } from './ledger.ts';
 
 /**
- * The address of a pod from where the runner is: `10.201.0.7`, or `127.0.0.1:15432` if its port is another
- * than the engine's own.
+ * The address of a pod from where the runner is: `10.201.0.7`, a name of it, or `127.0.0.1:15432` if its
+ * port is another than the engine's own. A load that must survive a new pod needs the name.
  */
 export type Reach = (pod: string) => Promise<string>;
 

@@ -18,6 +18,19 @@ export interface Waits {
   readonly maxMs: number;
 }
 
+/** The hold that receipts state: from the first request to the last thaw. */
+export function holdOf(
+  receipts: readonly { readonly requestedAt: string; readonly thawedAt: string | null }[],
+): Hold {
+  const times = (texts: readonly string[]): number[] => texts.map((text) => Date.parse(text));
+  const thaws = receipts.flatMap(({ thawedAt }) => thawedAt ?? []);
+  if (receipts.length === 0) throw new Error('there are no receipts');
+  return {
+    freezeCalledAt: new Date(Math.min(...times(receipts.map(({ requestedAt }) => requestedAt)))),
+    ...(thaws.length > 0 && { thawedAt: new Date(Math.max(...times(thaws))) }),
+  };
+}
+
 export interface Comparison {
   /** Whether nothing is missing, torn or wrong, and the application can work. */
   readonly ok: boolean;

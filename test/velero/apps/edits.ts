@@ -56,7 +56,8 @@ export const asUser = { runAsUser: 999, runAsGroup: 999, fsGroup: 999 } as const
 export const underQuota =
   ({ limitRange = true }: { limitRange?: boolean } = {}): Edit =>
   (manifest) => {
-    const hard = { cpu: '4', memory: '4Gi' };
+    // Enough for a set of three, each pod with a sidecar.
+    const hard = { cpu: '8', memory: '8Gi' };
     const named = Object.entries(hard).flatMap(([name, value]) => [
       [`requests.${name}`, value],
       [`limits.${name}`, value],

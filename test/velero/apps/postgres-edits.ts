@@ -48,7 +48,10 @@ export const walVolume =
 /** The name of the tablespace, and the volume of it. */
 export const TABLESPACE = 'fast';
 
-/** A tablespace on a volume of its own; {@link postgres} puts the application's database there. */
+/**
+ * A tablespace on a volume of its own, with the application's database in it. Without {@link walVolume} the
+ * WAL shares a volume with the data, and a freeze for `copy: volumes` is refused.
+ */
 export const tablespaceVolume =
   (options: VolumesOptions = {}): Edit =>
   (manifest) => {
