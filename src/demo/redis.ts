@@ -10,7 +10,7 @@ import type { DemoCheck } from './checks.ts';
 import type { Acknowledged, Comparison, DemoDatabase, DemoLoad, DemoServer } from './database.ts';
 import { tool } from '../testbed/os.ts';
 import { aclPath, startSidecarIn, type SidecarProcess } from '../testbed/processes.ts';
-import { verifyWrites } from './redis-ledger.ts';
+import { verifyWrites } from '../testbed/redis/ledger.ts';
 import { RedisLoad } from '../testbed/redis/load.ts';
 import { RedisServer } from '../testbed/redis/server.ts';
 import type { Workspace } from '../testbed/workspace.ts';
@@ -151,8 +151,10 @@ class RedisDemoServer implements DemoServer {
     return `${(bytes / 2 ** 20).toFixed(1)} MB in ${keys} keys`;
   }
 
-  compare(acknowledged: Acknowledged): Promise<Comparison> {
-    return verifyWrites(this.server.admin, (acknowledged as RedisAcknowledged).acked);
+  async compare(acknowledged: Acknowledged): Promise<Comparison> {
+    const { acked } = acknowledged as RedisAcknowledged;
+    const report = await verifyWrites(this.server.admin, acked);
+    return { checks: report.checks, found: report.rows, beyond: report.beyond };
   }
 
   async examine(): Promise<readonly DemoCheck[]> {

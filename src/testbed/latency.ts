@@ -20,6 +20,14 @@ export interface Span {
   readonly to: number;
 }
 
+/** One acknowledged write. */
+export interface Acknowledgement {
+  readonly client: number;
+  /** Its number in the client's sequence. All smaller ones are acknowledged, too. */
+  readonly seq: number;
+  readonly tookMs: number;
+}
+
 interface Sample {
   readonly begun: number;
   readonly took: number;

@@ -1,26 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { packageFile } from './package-file.ts';
 import { freePort } from './postgres/server.ts';
 import type { Workspace } from './workspace.ts';
-
-/** Finds a file of the package in the folders above this code, which may be bundled. */
-function packageFile(...candidates: string[]): string {
-  let dir = dirname(fileURLToPath(import.meta.url));
-  for (;;) {
-    for (const candidate of candidates) {
-      const path = join(dir, candidate);
-      if (existsSync(path)) return path;
-    }
-    if (dirname(dir) === dir) throw new Error(`${candidates[0]} is missing in this installation`);
-    dir = dirname(dir);
-  }
-}
 
 export const cliPath = (): string => packageFile('dist/cli.js', 'cli.js');
 export const roleSqlPath = (): string => packageFile('roles/postgres.sql');

@@ -23,6 +23,7 @@ export const LONGEST = [
   'integration/matrix-replica-paused.full',
   'engines/mongodb/set.full',
   'integration/prepare-restore.full',
+  'velero/apps.full',
 ];
 
 function rank({ moduleId }: TestSpecification): number {

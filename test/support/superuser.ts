@@ -1,7 +1,8 @@
 import type { QueryResult } from 'pg';
 import { amcheck } from '../../src/testbed/postgres/amcheck.ts';
 import type { EmbeddedPostgres } from '../../src/testbed/postgres/server.ts';
-import { type LedgerReport, verifyLedger } from '../../src/testbed/postgres/ledger.ts';
+import { verifyLedger } from '../../src/testbed/postgres/ledger.ts';
+import type { LedgerReport } from '../../src/testbed/sequences.ts';
 import type { Acked } from '../../src/testbed/postgres/load.ts';
 import { withClient } from '../../src/demo/source.ts';
 import { ROLE_PASSWORD } from './postgres.ts';

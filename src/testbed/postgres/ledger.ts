@@ -1,22 +1,12 @@
 import type pg from 'pg';
+import {
+  acknowledgedCheck,
+  describeRanges,
+  gapCheck,
+  type LedgerCheck,
+  type LedgerReport,
+} from '../sequences.ts';
 import { type Acked, countAcked, type LedgerShape } from './load.ts';
-
-/** One statement about the ledger, proven or refuted. */
-export interface LedgerCheck {
-  readonly name: 'acknowledged' | 'no-gap' | 'counts' | 'sum' | 'balances' | 'payload';
-  readonly ok: boolean;
-  /** One sentence: the fact that was proven, or exactly what is missing or differs. */
-  readonly message: string;
-}
-
-export interface LedgerReport {
-  readonly ok: boolean;
-  readonly checks: readonly LedgerCheck[];
-  /** Ledger rows found. */
-  readonly rows: number;
-  /** Rows beyond those acknowledged: committed after the acknowledgements were read. */
-  readonly beyond: number;
-}
 
 interface ClientRows {
   readonly client: number;
@@ -44,19 +34,24 @@ export async function verifyLedger(client: pg.ClientBase, acked: Acked): Promise
     );
     const rows = await readClients(client, acked.shape);
     const total = rows.reduce((sum, row) => sum + row.count, 0);
+    const lost = await checkAcknowledged(client, acked, rows);
+    const gaps = await checkGaps(client, acked, rows);
     const checks = [
-      await checkAcknowledged(client, acked, rows),
-      await checkGaps(client, acked, rows),
+      lost.check,
+      gaps.check,
       checkCounts(acked, rows),
       await checkSum(client, acked.shape),
       await checkBalances(client, acked.shape),
       await checkPayload(client, acked.shape),
     ];
-    const present = rows.reduce(
-      (sum, row) => sum + Math.min(row.max, acked.upTo[row.client] ?? 0),
-      0,
-    );
-    return { ok: checks.every(({ ok }) => ok), checks, rows: total, beyond: total - present };
+    return {
+      ok: checks.every(({ ok }) => ok),
+      checks,
+      rows: total,
+      beyond: total - (countAcked(acked) - lost.count),
+      missing: lost.count,
+      gaps: gaps.count,
+    };
   } finally {
     await client.query('ROLLBACK').catch(() => undefined);
   }
@@ -97,36 +92,27 @@ async function missing(
   return result.rows.map((row) => Number(row.seq));
 }
 
-/** `1–4, 9, 12–13`; at most five ranges, then `and N more`. */
-export function describeRanges(sorted: readonly number[]): string {
-  const parts: [number, number][] = [];
-  for (const value of sorted) {
-    const last = parts.at(-1);
-    if (last && last[1] === value - 1) last[1] = value;
-    else parts.push([value, value]);
-  }
-  const texts = parts.map(([a, b]) => (a === b ? String(a) : `${a}–${b}`));
-  const more = texts.length - LISTED;
-  return texts.slice(0, LISTED).join(', ') + (more > 0 ? ` and ${more} more` : '');
+/** A check of the sequences, and how many numbers they lack. */
+interface Lacking {
+  readonly check: LedgerCheck;
+  readonly count: number;
 }
 
 async function checkAcknowledged(
   client: pg.ClientBase,
   acked: Acked,
   rows: readonly ClientRows[],
-): Promise<LedgerCheck> {
+): Promise<Lacking> {
   const lost: string[] = [];
+  let count = 0;
   for (const [index, upTo] of acked.upTo.entries()) {
     const row = rows.find((candidate) => candidate.client === index);
     if (upTo === 0 || isWhole(row, upTo)) continue;
     const gone = await missing(client, acked.shape, index, upTo);
+    count += gone.length;
     if (gone.length > 0) lost.push(`client ${index} lacks ${describeRanges(gone)} of ${upTo}`);
   }
-  const message =
-    lost.length === 0
-      ? `all ${countAcked(acked)} acknowledged transactions are present`
-      : `acknowledged but missing: ${lost.join('; ')}`;
-  return { name: 'acknowledged', ok: lost.length === 0, message };
+  return { check: acknowledgedCheck(countAcked(acked), lost.join('; ')), count };
 }
 
 /** Whether rows 1 … max have no gap and max reaches `upTo`. */
@@ -138,18 +124,16 @@ async function checkGaps(
   client: pg.ClientBase,
   { shape }: Acked,
   rows: readonly ClientRows[],
-): Promise<LedgerCheck> {
+): Promise<Lacking> {
   const gaps: string[] = [];
+  let count = 0;
   for (const row of rows) {
     if (isWhole(row, 0)) continue;
     const gone = await missing(client, shape, row.client, row.max);
+    count += gone.length;
     gaps.push(`client ${row.client} lacks ${describeRanges(gone)} below ${row.max}`);
   }
-  const message =
-    gaps.length === 0
-      ? `no gap in the sequences of ${rows.length} clients`
-      : `gaps in sequences: ${gaps.join('; ')}`;
-  return { name: 'no-gap', ok: gaps.length === 0, message };
+  return { check: gapCheck(rows.length, gaps.join('; ')), count };
 }
 
 /** Checks that no row is duplicated and that every client is one of the load's. */

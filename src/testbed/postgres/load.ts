@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
-import { LatencyLog } from '../latency.ts';
+import { type Acknowledgement, LatencyLog } from '../latency.ts';
 
 /** The shape of the tables: the load writes it, and `verifyLedger` expects it. */
 export interface LedgerShape {
@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly thinkMs?: number;
   /** Default `on`. With `off` a crash may lose acknowledged commits, as PostgreSQL documents. */
   readonly synchronousCommit?: 'on' | 'off' | 'local' | 'remote_write' | 'remote_apply';
+  /** Called at each acknowledgement, as soon as it arrived. */
+  readonly onAcknowledged?: (one: Acknowledgement) => void;
 }
 
 /** The commits acknowledged by one moment: a copy cut later must contain all of them. */
@@ -155,6 +157,7 @@ class Writer {
   #client: Client | undefined;
   #socket: Socket | undefined;
   #stopping = false;
+  #resumed = false;
   #running: Promise<void> = Promise.resolve();
 
   constructor(index: number, shape: LedgerShape, options: LoadOptions, latencies: LatencyLog) {
@@ -188,6 +191,9 @@ class Writer {
   }
 
   #resolveDoubt(found: number): void {
+    // The sequence continues where an earlier load of this database ended.
+    if (!this.#resumed) this.acked = found;
+    this.#resumed = true;
     if (found < this.acked) {
       this.loss = `client ${this.index}: transaction ${this.acked} was acknowledged, but the server's last is ${found}`;
       this.#stopping = true;
@@ -251,7 +257,9 @@ class Writer {
     await client.query('COMMIT');
     this.acked = seq;
     this.inDoubt = undefined;
-    this.#latencies.add(begun, performance.now() - begun);
+    const tookMs = performance.now() - begun;
+    this.#options.onAcknowledged?.({ client: this.index, seq, tookMs });
+    this.#latencies.add(begun, tookMs);
   }
 
   async #insert(client: Client, values: readonly number[]): Promise<void> {

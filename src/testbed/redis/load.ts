@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { LatencyLog } from '../latency.ts';
+import { type Acknowledgement, LatencyLog } from '../latency.ts';
 import type { RedisServer } from './server.ts';
 
 export interface RedisLoadOptions {
@@ -12,6 +12,10 @@ export interface RedisLoadOptions {
   readonly keep?: 'last' | 'every';
   /** Mean pause of a writer between writes, in milliseconds; default 0. */
   readonly thinkMs?: number;
+  /** The last number of each writer that the server has from an earlier load; default 0. */
+  readonly after?: readonly number[];
+  /** Called at each acknowledgement, as soon as it arrived. */
+  readonly onAcknowledged?: (one: Acknowledgement) => void;
 }
 
 const DIGEST_REPEATS = 4;
@@ -43,7 +47,7 @@ export class RedisLoad {
   constructor(server: Pick<RedisServer, 'connect'>, writers = 8, options: RedisLoadOptions = {}) {
     this.#server = server;
     this.#options = options;
-    this.acked = Array.from({ length: writers }, () => 0);
+    this.acked = Array.from({ length: writers }, (_none, writer) => options.after?.[writer] ?? 0);
   }
 
   start(): void {
@@ -68,6 +72,7 @@ export class RedisLoad {
     // Without a queue, a write that cannot be sent now fails now.
     const client = this.#server.connect({ queue: false });
     this.#clients.push(client);
+    let connected = false;
     while (this.#running) {
       const seq = (this.acked[writer] ?? 0) + 1;
       const key = keep === 'last' ? `writer:${writer}` : `writer:${writer}:${seq}`;
@@ -75,10 +80,13 @@ export class RedisLoad {
       try {
         await client.set(key, valueOf(writer, seq));
         this.acked[writer] = seq;
-        this.latencies.add(begun, performance.now() - begun);
+        connected = true;
+        const tookMs = performance.now() - begun;
+        this.#options.onAcknowledged?.({ client: writer, seq, tookMs });
+        this.latencies.add(begun, tookMs);
       } catch (error) {
         const { message } = error as Error;
-        if (seq > 1 && this.#running) this.errors.push(`writer ${writer}: ${message}`);
+        if (connected && this.#running) this.errors.push(`writer ${writer}: ${message}`);
         await sleep(RETRY_AFTER_MS);
       }
       if (thinkMs > 0 && this.#running) await sleep(thinkMs * (0.5 + Math.random()));
