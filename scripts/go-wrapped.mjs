@@ -43,10 +43,7 @@ function writeModule(source, { module, version, also = {}, mod = (text) => text 
   const { GoMod, Dir } = JSON.parse(
     go({ cwd: source }, 'mod', 'download', '-json', `${module}@v${version}`),
   );
-  const theirs = readFileSync(GoMod, 'utf8').replace(
-    /^module .*$/m,
-    'module quiesce.dev/wrapped',
-  );
+  const theirs = readFileSync(GoMod, 'utf8').replace(/^module .*$/m, 'module quiesce.dev/wrapped');
   const required = Object.entries({ [module]: version, ...also })
     .map(([name, wanted]) => `\nrequire ${name} v${wanted}\n`)
     .join('');

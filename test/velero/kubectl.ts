@@ -4,9 +4,11 @@ import { type Ran, run, type RunOptions, tryRun } from './run.ts';
 
 /** The command lines of the cluster, with the administrator's access. */
 export class Tools {
+  readonly programs: Programs;
   readonly #env: Readonly<Record<string, string>>;
 
-  constructor(readonly programs: Programs) {
+  constructor(programs: Programs) {
+    this.programs = programs;
     const { clients, velero } = programs.folders;
     const path = [clients, velero, process.env['PATH'] ?? ''].join(':');
     this.#env = { PATH: path, KUBECONFIG, HOME: '/root' };
@@ -32,7 +34,9 @@ export class Tools {
   }
 
   async apply(manifest: string): Promise<void> {
-    await this.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], { input: manifest });
+    await this.kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], {
+      input: manifest,
+    });
   }
 
   async helm(args: readonly string[]): Promise<string> {

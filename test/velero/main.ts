@@ -3,9 +3,10 @@ import { resolve } from 'node:path';
 import { fingerprint, isAlive } from '../../src/testbed/os.ts';
 import { requireInstalled } from '../support/packages.ts';
 import { ensureImages, PACKAGES } from './images/index.ts';
-import { type Prepared, playInside } from './inside.ts';
+import { type Prepared, playInside, type Results } from './inside.ts';
 import { type Programs, STATE, state } from './layout.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
+import { record } from './report.ts';
 import { run } from './run.ts';
 import { runInKept, runInSandbox } from './sandbox/enter.ts';
 import { prepareMachine, removeLeftovers } from './sandbox/leftovers.ts';
@@ -59,6 +60,10 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
   await prepareMachine();
   endWith(options);
   const code = await runInSandbox(args, options.keep);
+  if (options.record) {
+    const results = JSON.parse(await readFile(state('results.json'), 'utf8')) as Results;
+    await record(results, programs);
+  }
   if (options.keep) process.stdout.write(howToUse(await readFile(state('sandbox'), 'utf8')));
   return code;
 }
@@ -89,7 +94,9 @@ function requireMachine(): void {
     throw new Error('The cluster runs on Linux on x86-64 only.');
   }
   if (process.getuid?.() !== 0) {
-    throw new Error('The cluster needs root, for its mounts, networks and containers. Run it with sudo.');
+    throw new Error(
+      'The cluster needs root, for its mounts, networks and containers. Run it with sudo.',
+    );
   }
 }
 

@@ -14,6 +14,8 @@ export interface Options {
   readonly ci: boolean;
   /** Plays nothing. */
   readonly none: boolean;
+  /** Writes docs/kubernetes-tested.md and bench/results-cluster.md. */
+  readonly record: boolean;
   readonly help: boolean;
   /** The run in the sandbox. */
   readonly inside: boolean;
@@ -33,6 +35,7 @@ Everything runs in its own namespaces for processes, mounts and network, and end
   --down           ends the cluster that --keep left
   --no-policies    without the engine that enforces NetworkPolicies
   --ci             plays what CI plays; where a program is not in the cache, says which, and exits with 0
+  --record         writes what a whole run has shown to docs/kubernetes-tested.md and bench/results-cluster.md
   --none           plays nothing: with --keep, an empty cluster
   --help           prints this
 `;
@@ -50,6 +53,7 @@ export function parseOptions(args: readonly string[]): Options {
       list: { type: 'boolean', default: false },
       policies: { type: 'boolean', default: true },
       ci: { type: 'boolean', default: false },
+      record: { type: 'boolean', default: false },
       none: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
       inside: { type: 'boolean', default: false },

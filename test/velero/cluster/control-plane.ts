@@ -35,8 +35,10 @@ export async function startControlPlane(tools: Tools): Promise<void> {
     `--hostname-override=${NODE_NAME}`,
     `--cluster-cidr=${NETWORK.pods}`,
     // The whole machine has one table of connections: its size is not this sandbox's to change.
-    ...['--conntrack-max-per-core=0', '--conntrack-min=0'],
-    ...['--conntrack-tcp-timeout-established=0', '--conntrack-tcp-timeout-close-wait=0'],
+    '--conntrack-max-per-core=0',
+    '--conntrack-min=0',
+    '--conntrack-tcp-timeout-established=0',
+    '--conntrack-tcp-timeout-close-wait=0',
   ]);
 }
 
@@ -45,7 +47,11 @@ export async function startDns(tools: Tools): Promise<void> {
   const bundle = state('dns.mjs');
   await run('node_modules/.bin/esbuild', [
     'test/velero/cluster/dns.ts',
-    ...['--bundle', '--platform=node', '--format=esm', `--outfile=${bundle}`, '--log-level=error'],
+    '--bundle',
+    '--platform=node',
+    '--format=esm',
+    `--outfile=${bundle}`,
+    '--log-level=error',
   ]);
   const kubectl = join(tools.programs.folders.clients, 'kubectl');
   await startDaemon('dns', process.execPath, [bundle, NETWORK.node, kubectl], tools.env);

@@ -60,7 +60,10 @@ function questionOf(query: Buffer): { name: string; type: number; end: number } 
     at += length + 1;
   }
   if (at + 5 > query.length) return undefined;
-  const name = labels.join('.').toLowerCase().replace(/\.cluster\.local$/, '');
+  const name = labels
+    .join('.')
+    .toLowerCase()
+    .replace(/\.cluster\.local$/, '');
   return { name, type: query.readUInt16BE(at + 1), end: at + 5 };
 }
 
@@ -87,7 +90,8 @@ function tableOf(items: readonly Item[]): Map<string, readonly string[]> {
   for (const { kind, metadata, spec } of items) {
     if (kind !== 'Service') continue;
     const name = `${metadata.name}.${metadata.namespace}.svc`;
-    if (spec?.clusterIP !== undefined && spec.clusterIP !== 'None') names.set(name, [spec.clusterIP]);
+    if (spec?.clusterIP !== undefined && spec.clusterIP !== 'None')
+      names.set(name, [spec.clusterIP]);
     else headless.set(name, spec?.publishNotReadyAddresses === true);
   }
   for (const { kind, metadata, endpoints } of items) {

@@ -99,7 +99,12 @@ function kubeletConfig(): unknown {
 }
 
 /** The process, as the sandbox sees it, that a container of a pod runs. */
-export async function processOf(tools: Tools, namespace: string, pod: string, name: string): Promise<number> {
+export async function processOf(
+  tools: Tools,
+  namespace: string,
+  pod: string,
+  name: string,
+): Promise<number> {
   const { status } = await tools.get<{
     status: { containerStatuses: { name: string; containerID?: string }[] };
   }>('pod', pod, '-n', namespace);

@@ -16,11 +16,21 @@ const NAMES = [
 export async function makePki(): Promise<void> {
   await mkdir(state('pki'), { recursive: true });
   const days = ['-days', '30', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
-  const files = (name: string): string[] => ['-keyout', pki(`${name}.key`), '-out', pki(`${name}.crt`)];
+  const files = (name: string): string[] => [
+    '-keyout',
+    pki(`${name}.key`),
+    '-out',
+    pki(`${name}.crt`),
+  ];
   const make = ['req', '-x509', ...days];
   await run('openssl', [...make, '-subj', '/CN=quiesce-test-ca', ...files('ca')]);
   const signed = ['-CA', pki('ca.crt'), '-CAkey', pki('ca.key')];
-  const names = ['-addext', `subjectAltName=${NAMES.join(',')}`, '-addext', 'basicConstraints=CA:FALSE'];
+  const names = [
+    '-addext',
+    `subjectAltName=${NAMES.join(',')}`,
+    '-addext',
+    'basicConstraints=CA:FALSE',
+  ];
   const subject = ['-subj', '/CN=kube-apiserver'];
   await run('openssl', [...make, ...subject, ...signed, ...names, ...files('apiserver')]);
   await run('openssl', ['genrsa', '-out', pki('accounts.key'), '2048']);

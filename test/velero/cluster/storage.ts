@@ -2,7 +2,15 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Tools } from '../kubectl.ts';
-import { DRIVER, DRIVER_SOCKET, KUBECONFIG, KUBELET_DIR, NODE_NAME, state, VOLUMES } from '../layout.ts';
+import {
+  DRIVER,
+  DRIVER_SOCKET,
+  KUBECONFIG,
+  KUBELET_DIR,
+  NODE_NAME,
+  state,
+  VOLUMES,
+} from '../layout.ts';
 import { run } from '../run.ts';
 import { until } from '../wait.ts';
 import { startDaemon } from './daemons.ts';
@@ -14,8 +22,14 @@ export async function startStorage(tools: Tools): Promise<void> {
   await mountVolumes();
   const { csi, driver } = tools.programs.folders;
   await startDaemon('csi-driver', join(driver, 'csi-driver'), [
-    ...['-root', VOLUMES, '-node', NODE_NAME],
-    ...['-endpoint', DRIVER_SOCKET, '-registration', REGISTRATION],
+    '-root',
+    VOLUMES,
+    '-node',
+    NODE_NAME,
+    '-endpoint',
+    DRIVER_SOCKET,
+    '-registration',
+    REGISTRATION,
   ]);
   const definitions = join(csi, 'crds');
   for (const file of (await readdir(definitions)).filter((name) => name.endsWith('.yaml'))) {
@@ -31,7 +45,8 @@ export async function startStorage(tools: Tools): Promise<void> {
   await startDaemon('snapshot-controller', join(csi, 'snapshot-controller'), flags);
   await startDaemon('csi-snapshotter', join(csi, 'csi-snapshotter'), [...flags, address]);
   await startDaemon('csi-provisioner', join(csi, 'csi-provisioner'), [
-    ...[...flags, address],
+    ...flags,
+    address,
     '--extra-create-metadata',
   ]);
   await until('the kubelet knows the CSI driver', 60_000, async () => {

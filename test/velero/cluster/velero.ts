@@ -31,18 +31,38 @@ export async function installVelero(tools: Tools): Promise<void> {
   };
   const installed = await tools.velero([
     'install',
-    ...['--provider', 'aws', '--bucket', BUCKET, '--secret-file', credentials],
-    ...['--image', `docker.io/velero/velero:v${velero}`],
-    ...['--plugins', `docker.io/velero/velero-plugin-for-aws:v${plugin}`],
-    ...['--backup-location-config', pairs(location)],
-    ...['--features=EnableCSI', '--use-volume-snapshots=false', '--use-node-agent'],
+    '--provider',
+    'aws',
+    '--bucket',
+    BUCKET,
+    '--secret-file',
+    credentials,
+    '--image',
+    `docker.io/velero/velero:v${velero}`,
+    '--plugins',
+    `docker.io/velero/velero-plugin-for-aws:v${plugin}`,
+    '--backup-location-config',
+    pairs(location),
+    '--features=EnableCSI',
+    '--use-volume-snapshots=false',
+    '--use-node-agent',
   ]);
   if (installed.status !== 0) throw new Error(`velero install: ${installed.stderr.slice(-1_000)}`);
   await tools.kubectl(['-n', 'velero', 'rollout', 'status', 'deployment/velero', '--timeout=180s']);
-  await tools.kubectl(['-n', 'velero', 'rollout', 'status', 'daemonset/node-agent', '--timeout=180s']);
+  await tools.kubectl([
+    '-n',
+    'velero',
+    'rollout',
+    'status',
+    'daemonset/node-agent',
+    '--timeout=180s',
+  ]);
   await until('the backup location', 90_000, async () => {
     const location = await tools.get<{ status?: { phase?: string } }>(
-      ...['backupstoragelocation', 'default', '-n', 'velero'],
+      'backupstoragelocation',
+      'default',
+      '-n',
+      'velero',
     );
     return location.status?.phase === 'Available';
   });

@@ -16,9 +16,19 @@ export async function runInSandbox(args: readonly string[], keep: boolean): Prom
   await writeFile(state('resolv.conf'), resolvConf());
   const command = [
     ...(keep ? ['setsid', '--fork', '--wait'] : ['setpriv', '--pdeathsig', 'KILL']),
-    ...['unshare', '--mount', '--net', '--pid', '--fork', '--mount-proc'],
-    ...['--propagation', 'private', '--kill-child=SIGKILL', '--'],
-    ...[resolve('test/velero/sandbox/init.sh'), state(), keep ? '1' : '0'],
+    'unshare',
+    '--mount',
+    '--net',
+    '--pid',
+    '--fork',
+    '--mount-proc',
+    '--propagation',
+    'private',
+    '--kill-child=SIGKILL',
+    '--',
+    resolve('test/velero/sandbox/init.sh'),
+    state(),
+    keep ? '1' : '0',
     ...inside(args),
   ];
   const child = start(command, keep);
@@ -33,7 +43,15 @@ export async function runInKept(args: readonly string[]): Promise<number> {
     throw new Error('No cluster is kept. Start one with: npm run test:velero -- --keep');
   }
   const [pid = ''] = recorded.split(' ');
-  const enter = ['nsenter', '--target', pid, '--mount', '--net', '--pid', `--wdns=${process.cwd()}`];
+  const enter = [
+    'nsenter',
+    '--target',
+    pid,
+    '--mount',
+    '--net',
+    '--pid',
+    `--wdns=${process.cwd()}`,
+  ];
   return await endOf(start([...enter, ...inside(args)], false));
 }
 

@@ -21,15 +21,19 @@ export interface StatusSeen {
 
 /** The sidecar of one pod, as an operator uses it: `kubectl exec … -c quiesce -- quiesce …`. */
 export class Sidecar {
-  constructor(
-    readonly tools: Tools,
-    readonly namespace: string,
-    readonly pod: string,
-  ) {}
+  readonly #tools: Tools;
+  readonly #namespace: string;
+  readonly #pod: string;
+
+  constructor(tools: Tools, namespace: string, pod: string) {
+    this.#tools = tools;
+    this.#namespace = namespace;
+    this.#pod = pod;
+  }
 
   async quiesce(...args: readonly string[]): Promise<Ran> {
-    const where = ['-n', this.namespace, 'exec', this.pod, '-c', 'quiesce', '--'];
-    return await this.tools.tryKubectl([...where, 'quiesce', ...args], { timeoutMs: 120_000 });
+    const where = ['-n', this.#namespace, 'exec', this.#pod, '-c', 'quiesce', '--'];
+    return await this.#tools.tryKubectl([...where, 'quiesce', ...args], { timeoutMs: 120_000 });
   }
 
   async status(): Promise<StatusSeen> {
@@ -43,13 +47,13 @@ export class Sidecar {
 
   /** Waits until the sidecar holds the database. */
   async frozen(withinMs = 60_000): Promise<void> {
-    const what = `${this.namespace}/${this.pod} is frozen`;
+    const what = `${this.#namespace}/${this.#pod} is frozen`;
     await until(what, withinMs, async () => (await this.status()).state === 'frozen');
   }
 
   /** Waits until the sidecar has judged the restored data; returns what it reports. */
   async restored(withinMs = 60_000): Promise<Readonly<Record<string, unknown>>> {
-    const what = `${this.namespace}/${this.pod} reports its restore`;
+    const what = `${this.#namespace}/${this.#pod} reports its restore`;
     return await until(what, withinMs, async () => (await this.status()).restore);
   }
 

@@ -25,15 +25,16 @@ export interface Measure {
 
 /** What a story plays on: the cluster with quiesce and Velero, and a record of what was seen. */
 export class Stage {
+  readonly tools: Tools;
   readonly velero: Velero;
+  /** Distinguishes the names of Velero's objects between plays. */
+  readonly tag: string;
   readonly findings: Finding[] = [];
   readonly measures: Measure[] = [];
 
-  constructor(
-    readonly tools: Tools,
-    /** Distinguishes names of Velero's objects between plays. */
-    readonly tag: string,
-  ) {
+  constructor(tools: Tools, tag: string) {
+    this.tools = tools;
+    this.tag = tag;
     this.velero = new Velero(tools);
   }
 

@@ -39,14 +39,22 @@ const WITHIN_MS = 600_000;
 
 /** Velero's own command line, as a user calls it. */
 export class Velero {
-  constructor(readonly tools: Tools) {}
+  readonly #tools: Tools;
+
+  constructor(tools: Tools) {
+    this.#tools = tools;
+  }
 
   /** Starts a backup and does not wait for it. */
   async startBackup(name: string, options: BackupOptions): Promise<void> {
     const { namespaces, snapshotClass, flags = [] } = options;
     const annotation = `velero.io/csi-volumesnapshot-class_${DRIVER}=${snapshotClass}`;
     await this.#must([
-      ...['backup', 'create', name, '--include-namespaces', namespaces.join(',')],
+      'backup',
+      'create',
+      name,
+      '--include-namespaces',
+      namespaces.join(','),
       ...(snapshotClass === undefined ? [] : ['--annotations', annotation]),
       ...flags,
     ]);
@@ -76,18 +84,19 @@ export class Velero {
 
   /** The lines of a backup's log that a hook, or quiesce, wrote. */
   async hookLog(backup: string): Promise<readonly string[]> {
-    const { stdout } = await this.tools.velero(['backup', 'logs', backup], { timeoutMs: 60_000 });
+    const { stdout } = await this.#tools.velero(['backup', 'logs', backup], { timeoutMs: 60_000 });
     return stdout.split('\n').filter((line) => /hook|quiesce/i.test(line));
   }
 
   async #ended(kind: 'backup' | 'restore', name: string, withinMs: number): Promise<Ended> {
     const ended = await until(`${kind} ${name} has ended`, withinMs, async () => {
-      const object = await this.tools.get<VeleroObject>(kind, name, '-n', 'velero');
+      const object = await this.#tools.get<VeleroObject>(kind, name, '-n', 'velero');
       const { phase = '', completionTimestamp } = object.status ?? {};
       return (completionTimestamp !== undefined || phase === 'FailedValidation') && object;
     });
     const { status = {} } = ended;
-    const took = Date.parse(status.completionTimestamp ?? '') - Date.parse(status.startTimestamp ?? '');
+    const took =
+      Date.parse(status.completionTimestamp ?? '') - Date.parse(status.startTimestamp ?? '');
     return {
       name,
       phase: status.phase ?? '',
@@ -103,7 +112,7 @@ export class Velero {
   }
 
   async #must(args: readonly string[], options: RunOptions = {}): Promise<string> {
-    const { status, stdout, stderr } = await this.tools.velero(args, options);
+    const { status, stdout, stderr } = await this.#tools.velero(args, options);
     if (status !== 0) throw new Error(`velero ${args.join(' ')}: ${stderr.trim().slice(-1_000)}`);
     return stdout;
   }

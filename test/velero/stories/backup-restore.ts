@@ -16,7 +16,11 @@ export interface PathOptions {
 }
 
 /** Backup under load, namespace deleted, restore, comparison with all that was acknowledged. */
-export async function backupAndRestore(stage: Stage, app: App, options: PathOptions): Promise<void> {
+export async function backupAndRestore(
+  stage: Stage,
+  app: App,
+  options: PathOptions,
+): Promise<void> {
   const { namespace } = app;
   const name = `${options.name}-${stage.tag}`;
   const frozen = options.frozen ?? app.pods;

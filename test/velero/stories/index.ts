@@ -1,8 +1,9 @@
+import { installPage } from './install-page.ts';
 import { main } from './main.ts';
 import type { Story } from './story.ts';
 
 /** In the order in which they are played. */
-export const STORIES: readonly Story[] = [...main];
+export const STORIES: readonly Story[] = [installPage, ...main];
 
 /**
  * The stories that names stand for: a story's, or a group's.
