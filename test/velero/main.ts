@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { fingerprint, isAlive } from '../../src/testbed/os.ts';
 import { requireInstalled } from '../support/packages.ts';
 import { ensureImages, PACKAGES } from './images/index.ts';
+import type { Programs as VeleroPrograms } from './images/recipe.ts';
 import { type Prepared, playInside, type Results } from './inside.ts';
 import { type Programs, STATE, state } from './layout.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
@@ -81,7 +82,7 @@ const CLUSTER_PACKAGES = {
   ip: 'iproute2',
 };
 
-function binariesOf({ folders }: Programs): Record<string, string> {
+function binariesOf({ folders }: Programs): VeleroPrograms {
   return {
     velero: resolve(folders.velero, 'velero'),
     veleroRestoreHelper: resolve(folders.velero, 'velero-restore-helper'),
