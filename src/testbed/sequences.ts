@@ -1,6 +1,6 @@
 /** One statement about a ledger, proven or refuted. */
 export interface LedgerCheck {
-  readonly name: 'acknowledged' | 'no-gap' | 'counts' | 'sum' | 'balances' | 'payload' | 'valid';
+  readonly name: 'acknowledged' | 'no-gap' | 'counts' | 'sum' | 'balances' | 'payload' | 'values';
   readonly ok: boolean;
   /** One sentence: the fact that was proven, or exactly what is missing or differs. */
   readonly message: string;
