@@ -1,6 +1,6 @@
 /** One statement about a ledger, proven or refuted. */
 export interface LedgerCheck {
-  readonly name: 'acknowledged' | 'no-gap' | 'counts' | 'sum' | 'balances' | 'payload' | 'valid';
+  readonly name: 'acknowledged' | 'no-gap' | 'counts' | 'sum' | 'balances' | 'payload' | 'values';
   readonly ok: boolean;
   /** One sentence: the fact that was proven, or exactly what is missing or differs. */
   readonly message: string;
@@ -41,11 +41,11 @@ export function compareSequences(
   return {
     checks: [
       acknowledgedCheck(
-        acknowledged,
+        `${acknowledged} acknowledged writes`,
         describeEach(lost, (writer) => `of ${acked[writer]}`),
       ),
       gapCheck(
-        found.length,
+        `${found.length} writers`,
         describeEach(gaps, (writer) => `below ${maximum(found[writer])}`),
       ),
     ],
@@ -56,21 +56,23 @@ export function compareSequences(
   };
 }
 
-/** @param lost what is missing; empty: nothing */
-export function acknowledgedCheck(count: number, lost: string): LedgerCheck {
+/**
+ * @param what `8 acknowledged writes`
+ * @param lost what is missing; empty: nothing
+ */
+export function acknowledgedCheck(what: string, lost: string): LedgerCheck {
   const ok = lost === '';
-  const message = ok
-    ? `all ${count} acknowledged writes are present`
-    : `acknowledged but missing: ${lost}`;
+  const message = ok ? `all ${what} are present` : `acknowledged but missing: ${lost}`;
   return { name: 'acknowledged', ok, message };
 }
 
-/** @param gaps where they are; empty: there are none */
-export function gapCheck(writers: number, gaps: string): LedgerCheck {
+/**
+ * @param whose `8 writers`
+ * @param gaps where they are; empty: there are none
+ */
+export function gapCheck(whose: string, gaps: string): LedgerCheck {
   const ok = gaps === '';
-  const message = ok
-    ? `no gap in the sequences of ${writers} writers`
-    : `gaps in sequences: ${gaps}`;
+  const message = ok ? `no gap in the sequences of ${whose}` : `gaps in sequences: ${gaps}`;
   return { name: 'no-gap', ok, message };
 }
 

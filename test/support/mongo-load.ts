@@ -149,15 +149,15 @@ export async function verifyInserts(client: MongoClient, acked: Acked): Promise<
     const differ = await ledger.find({ padding: { $ne: PADDING } }, ONLY_NUMBERS).toArray();
     wrong.push(...differ.map(({ _id }) => `${name}${index}:${_id}`));
   }
-  const payload: LedgerCheck = {
-    name: 'payload',
+  const values: LedgerCheck = {
+    name: 'values',
     ok: wrong.length === 0,
     message:
       wrong.length === 0
         ? `all ${report.rows} documents are as written`
         : `documents differ: ${wrong.slice(0, 5).join(', ')}`,
   };
-  const checks = [...report.checks, payload];
+  const checks = [...report.checks, values];
   return { ...report, ok: checks.every(({ ok }) => ok), checks };
 }
 

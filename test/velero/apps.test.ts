@@ -156,6 +156,14 @@ describe('a variant', () => {
     ]);
   });
 
+  it('has all that its pods need before them: they may start as soon as they are applied', () => {
+    for (const make of [postgres, redis, mongodb]) {
+      const edits = make === postgres ? [leastPrivileged, tablespaceVolume()] : [];
+      const kinds = objectsOf(make(...edits, underQuota()).manifest()).map(({ kind }) => kind);
+      expect([kinds[0], kinds.at(-1)]).toEqual(['Namespace', 'StatefulSet']);
+    }
+  });
+
   it('states limits where a quota requires them', () => {
     const kinds = (app: { manifest(): string }): string[] =>
       objectsOf(app.manifest()).map(({ kind }) => kind);

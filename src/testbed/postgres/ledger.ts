@@ -112,7 +112,8 @@ async function checkAcknowledged(
     count += gone.length;
     if (gone.length > 0) lost.push(`client ${index} lacks ${describeRanges(gone)} of ${upTo}`);
   }
-  return { check: acknowledgedCheck(countAcked(acked), lost.join('; ')), count };
+  const what = `${countAcked(acked)} acknowledged transactions`;
+  return { check: acknowledgedCheck(what, lost.join('; ')), count };
 }
 
 /** Whether rows 1 … max have no gap and max reaches `upTo`. */
@@ -133,7 +134,7 @@ async function checkGaps(
     count += gone.length;
     gaps.push(`client ${row.client} lacks ${describeRanges(gone)} below ${row.max}`);
   }
-  return { check: gapCheck(rows.length, gaps.join('; ')), count };
+  return { check: gapCheck(`${rows.length} clients`, gaps.join('; ')), count };
 }
 
 /** Checks that no row is duplicated and that every client is one of the load's. */

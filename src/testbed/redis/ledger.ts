@@ -14,15 +14,15 @@ export async function verifyWrites(client: Redis, acked: readonly number[]): Pro
   const found = await readSequences(client, acked.length);
   const report = compareSequences(acked, found);
   const wrong = await readWrong(client, found);
-  const payload: LedgerCheck = {
-    name: 'payload',
+  const values: LedgerCheck = {
+    name: 'values',
     ok: wrong.length === 0,
     message:
       wrong.length === 0
         ? `all ${report.rows} values are as written`
         : `values differ: ${wrong.slice(0, LISTED).join(', ')}`,
   };
-  const checks = [...report.checks, payload];
+  const checks = [...report.checks, values];
   return { ...report, ok: checks.every(({ ok }) => ok), checks };
 }
 

@@ -112,9 +112,12 @@ export class Manifest {
     return value;
   }
 
+  /** Adds objects right after the namespace: a pod must not start before its Secret or its limits are there. */
   add(...objects: KubernetesObject[]): void {
-    for (const { metadata, ...rest } of objects)
-      this.objects.push({ ...rest, metadata: { ...metadata, namespace: this.namespace } });
+    const at = this.objects.findIndex(({ kind }) => kind === 'Namespace') + 1;
+    const { namespace } = this;
+    const placed = objects.map((one) => ({ ...one, metadata: { ...one.metadata, namespace } }));
+    this.objects.splice(at, 0, ...placed);
   }
 
   annotate(annotations: Labels): void {
