@@ -8,6 +8,8 @@ export async function makeNetwork(): Promise<void> {
   await run('ip', ['link', 'add', bridge, 'type', 'bridge']);
   await run('ip', ['addr', 'add', `${node}/24`, 'dev', bridge]);
   await run('ip', ['link', 'set', bridge, 'up']);
+  // kube-proxy turns a service's address into a pod's, but only for what has a route.
+  await run('ip', ['route', 'add', NETWORK.services, 'dev', bridge]);
   // Both belong to this network namespace.
   const settings = ['net.ipv4.ip_forward=1', 'net.bridge.bridge-nf-call-iptables=1'];
   await run('sysctl', ['-q', '-w', ...settings]);
