@@ -2,7 +2,6 @@ import { copyFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from '../run.ts';
 import { AUTHORITIES, contentOf, hashOf } from './inputs.ts';
-import { filesOf } from './recipe.ts';
 import { hasImage, hidden, makeImage, withTree } from './store.ts';
 
 export const PATHS = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -23,7 +22,7 @@ const INCLUDED = [
 
 /** The name of the base of all images with a shell; it contains a hash of what the base is made from. */
 export async function baseName(): Promise<string> {
-  const hash = hashOf(await filesOf('base.ts'), await contentOf(AUTHORITIES));
+  const hash = hashOf(await contentOf('test/velero/images/base.ts', AUTHORITIES));
   return `localhost/quiesce-velero-base:${hash}`;
 }
 

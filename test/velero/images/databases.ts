@@ -56,9 +56,7 @@ async function putPostgres(tree: string): Promise<void> {
     await symlink(`../../15/bin/${name}`, `${to}/bin/${name}`);
   const sample = join(to, 'share/postgresql/postgresql.conf.sample');
   const text = await readFile(sample, 'utf8');
-  const asOfficial = text
-    .replace(/^#?(listen_addresses)\b.*$/m, `$1 = '*'`)
-    .replace(/^#?(unix_socket_directories)\b.*$/m, `$1 = '/var/run/postgresql'`);
+  const asOfficial = text.replace(/^#?(listen_addresses)\b.*$/m, `$1 = '*'`);
   await writeFile(sample, asOfficial);
   await putUser(tree, { name: 'postgres', uid: UID, home: '/var/lib/postgresql' });
   await putFolder(tree, 'var/lib/postgresql', { owner: UID });

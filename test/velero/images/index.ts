@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CACHE } from '../layout.ts';
 import { ensureBase } from './base.ts';
@@ -15,11 +15,13 @@ import { keepOnly, openStore } from './store.ts';
 export { IMAGES, PACKAGES } from './names.ts';
 
 const FOLDER = join(CACHE, 'images');
+/** After this time an archive that no run has used is removed. */
+const UNUSED_MS = 24 * 3_600_000;
 
 export interface ImageOptions {
   readonly programs: Programs;
   readonly say: (line: string) => void;
-  /** Only these; default: all. Then nothing stale is removed. */
+  /** Only these; default: all. */
   readonly only?: readonly (keyof typeof IMAGES)[];
 }
 
@@ -41,7 +43,7 @@ export async function ensureImages({ programs, say, only }: ImageOptions): Promi
     const missing = wanted.filter(({ path }) => !existsSync(path));
     if (missing.length > 0) await makeAll(missing, say);
     const paths = wanted.map(({ path }) => path);
-    if (only === undefined) await removeOthers(paths);
+    await removeUnused(paths);
     return paths;
   } finally {
     unlock();
@@ -79,8 +81,13 @@ async function makeAll(missing: readonly Archive[], say: (line: string) => void)
   await keepOnly([base, ...(await keptForQuiesce())]);
 }
 
-async function removeOthers(paths: readonly string[]): Promise<void> {
+/** Other checkouts share the cache: what one of them has used lately stays. */
+async function removeUnused(used: readonly string[]): Promise<void> {
+  const now = new Date();
+  for (const path of used) await utimes(path, now, now);
   for (const file of await readdir(FOLDER)) {
-    if (!paths.includes(join(FOLDER, file))) await rm(join(FOLDER, file), { force: true });
+    const path = join(FOLDER, file);
+    const { mtimeMs } = await stat(path);
+    if (now.getTime() - mtimeMs > UNUSED_MS) await rm(path, { force: true });
   }
 }

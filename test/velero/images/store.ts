@@ -7,6 +7,8 @@ import { run } from '../run.ts';
 const STORE = join(CACHE, 'image-store');
 const CONFIG = join(STORE, 'storage.conf');
 const SCRATCH = join(STORE, 'tmp');
+/** Other checkouts share the store: what one of them has made lately stays. */
+const OTHERS_STAY_MS = 24 * 3_600_000;
 
 /** Settings of an image. */
 export interface Settings {
@@ -62,8 +64,17 @@ export async function hasImage(name: string): Promise<boolean> {
 }
 
 async function imageNames(): Promise<string[]> {
-  const names = await buildah('images', '--format', '{{.Name}}:{{.Tag}}');
-  return names.split('\n').filter((name) => name !== '');
+  return (await listImages()).flatMap(({ names }) => names ?? []);
+}
+
+/** As `buildah images --json` prints them; an image without a name is a layer of another, or left over. */
+interface Listed {
+  readonly names: readonly string[] | null;
+  readonly createdatraw: string;
+}
+
+async function listImages(): Promise<Listed[]> {
+  return JSON.parse(await buildah('images', '--json')) as Listed[];
 }
 
 /** Makes an image of a base (`scratch` is one) and a folder, and puts it where `to` says. */
@@ -116,11 +127,11 @@ function flags(settings: Settings): string[] {
   ];
 }
 
-/** Removes all images but these and the ones that they were built on. */
-export async function keepOnly(names: readonly string[]): Promise<void> {
-  const others = (await imageNames()).filter(
-    (name) => !names.includes(name) && !name.startsWith('<none>'),
-  );
+/** Removes images, except these, those that they were built on, and those that are younger than a day. */
+export async function keepOnly(kept: readonly string[]): Promise<void> {
+  const limit = Date.now() - OTHERS_STAY_MS;
+  const old = (await listImages()).filter(({ createdatraw }) => Date.parse(createdatraw) < limit);
+  const others = old.flatMap(({ names }) => names ?? []).filter((name) => !kept.includes(name));
   if (others.length > 0) await buildah('rmi', '--force', ...others);
   await buildah('rmi', '--prune');
 }

@@ -45,9 +45,10 @@ config_binds() {
 }
 
 initialize() {
-  local file
+  local file log="/proc/$$/fd/1"
+  [ -w "$log" ] || log=$dbpath/docker-initdb.log
   without_access "$@"
-  "${args[@]}" --bind_ip 127.0.0.1 --port 27017 --fork --logpath /proc/$$/fd/1 --logappend --pidfilepath "$dbpath/.init.pid"
+  "${args[@]}" --bind_ip 127.0.0.1 --port 27017 --fork --logpath "$log" --logappend --pidfilepath "$dbpath/.init.pid"
   if [ -n "$MONGO_INITDB_ROOT_USERNAME" ]; then mongo-admin create-root; fi
   for file in /docker-entrypoint-initdb.d/*.sh; do
     if [ -e "$file" ]; then . "$file"; fi

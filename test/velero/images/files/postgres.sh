@@ -38,10 +38,11 @@ init_database() {
     printf 'postgres:x:%s:%s:PostgreSQL:%s:/bin/false\n' "$(id -u)" "$(id -g)" "$PGDATA" >"$NSS_WRAPPER_PASSWD"
     printf 'postgres:x:%s:\n' "$(id -g)" >"$NSS_WRAPPER_GROUP"
   fi
-  local waldir=()
-  if [ -n "${POSTGRES_INITDB_WALDIR:-}" ]; then waldir=(--waldir "$POSTGRES_INITDB_WALDIR"); fi
+  # The official servers are compiled with this folder, these with /tmp.
+  local settings=(--set unix_socket_directories=/var/run/postgresql)
+  if [ -n "${POSTGRES_INITDB_WALDIR:-}" ]; then settings+=(--waldir "$POSTGRES_INITDB_WALDIR"); fi
   # The arguments may contain quotes.
-  eval 'initdb --username="$POSTGRES_USER" --pwfile=<(printf "%s\n" "$POSTGRES_PASSWORD") "${waldir[@]}" '"${POSTGRES_INITDB_ARGS:-}"
+  eval 'initdb --username="$POSTGRES_USER" --pwfile=<(printf "%s\n" "$POSTGRES_PASSWORD") "${settings[@]}" '"${POSTGRES_INITDB_ARGS:-}"
   if [ -n "${NSS_WRAPPER_PASSWD:-}" ]; then
     rm -f "$NSS_WRAPPER_PASSWD" "$NSS_WRAPPER_GROUP"
     unset LD_PRELOAD NSS_WRAPPER_PASSWD NSS_WRAPPER_GROUP
