@@ -73,6 +73,10 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
     }
   }
   requireInstalled({ ...PACKAGES, ...CLUSTER_PACKAGES });
+  if (options.stories.length === 0 && !options.ci && !options.none) {
+    say('the tests of the CSI driver');
+    await run(process.execPath, [SCRIPT, '--test-driver']);
+  }
   say('programs and images');
   const programs = JSON.parse((await run(process.execPath, [SCRIPT])).stdout) as Programs;
   const images = await ensureImages({ programs: binariesOf(programs), say });
