@@ -37,8 +37,10 @@ export async function lookAtMachine(): Promise<Machine> {
     'network interfaces': (await linesOf('ip', '-brief', 'link')).map(
       (line) => line.split(/\s/)[0] ?? '',
     ),
-    // Without the comments, which have the time.
-    'iptables rules': (await linesOf('iptables-save')).filter((line) => !line.startsWith('#')),
+    // Without the comments, which have the time, and without counters.
+    'iptables rules': (await linesOf('iptables-save'))
+      .filter((line) => !line.startsWith('#'))
+      .map((line) => line.replace(/ \[\d+:\d+\]$/, '')),
     'address sets': await linesOf('ipset', 'list', '-name'),
     settings: await Promise.all(SETTINGS.map(settingOf)),
     folders: FOLDERS.filter((path) => existsSync(path)),
