@@ -8,7 +8,7 @@ import { printLsn, type WalLocation } from '../wal/segments.ts';
 import { firstRecordIn, type WalkResult, walkWal } from '../wal/walk.ts';
 import { RecoveryWindow } from '../wal/window.ts';
 import { type Inspection, inspectCopy } from './damage/inspect.ts';
-import type { ReceiptClaims } from './receipt-claims.ts';
+import { needsLabel, type ReceiptClaims } from './receipt-claims.ts';
 import { dataPast, incomplete } from './errors.ts';
 
 /** What WAL alone proves. */
@@ -169,10 +169,12 @@ async function walkFrom(
     // A standby's WAL is its primary's, and the primary may restart at any time.
     restartsAfter: isStandby ? Infinity : start,
   });
-  const window = new RecoveryWindow(start, claims.major);
+  // Recovery changes nothing that only earlier WAL names: what is wrong there stays wrong.
+  const recovery = needsLabel(claims) ? start : Math.max(start, Number(control.redoLsn));
+  const window = new RecoveryWindow(recovery, claims.major);
   const visit = (record: Parameters<WalEvidence['see']>[0]): boolean => {
     evidence.see(record);
-    window.see(record);
+    if (record.start >= recovery) window.see(record);
     return false;
   };
   const report = (position: number): void =>
