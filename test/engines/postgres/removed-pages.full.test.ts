@@ -135,7 +135,9 @@ describe.each([13, 17])('what PostgreSQL %i removes between freeze and snapshot'
         `restore_command = 'false'\n${target(String(rows[0]?.lsn))}`,
       );
       return await onServer(copy, major, async (client) => {
-        const { rows } = await client.query<{ rows: number }>('SELECT count(*)::int AS rows FROM r');
+        const { rows } = await client.query<{ rows: number }>(
+          'SELECT count(*)::int AS rows FROM r',
+        );
         return rows[0]?.rows ?? -1;
       });
     };
