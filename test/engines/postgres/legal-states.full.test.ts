@@ -150,9 +150,10 @@ describe.each([
       await source.admin.query(`ALTER SYSTEM SET max_prepared_transactions = '10'`);
       for (let trial = 0; trial < TRIALS; trial += 1) {
         const copy = await cutUnderLoad(source, trial, seed, random, join(dir, `trial-${trial}`));
-        await accept(copy, major, trial % 2 === 0).catch((error: Error) => {
-          throw new Error(`seed ${seed}, trial ${trial}: ${error.message}`, { cause: error });
-        });
+        await expect(
+          accept(copy, major, trial % 2 === 0),
+          `seed ${seed}, trial ${trial}`,
+        ).resolves.toBe('prepared');
         await rm(copy.volume, { recursive: true, force: true });
         if (trial % 4 === 3) source = await crash(source);
       }
@@ -185,13 +186,14 @@ async function cutUnderLoad(
   }
 }
 
-/** `prepare-restore` accepts the copy. So does a server, which is what the proof is for. */
-async function accept(copy: Copy, major: number, start: boolean): Promise<void> {
+/** Prepares the copy, and may start a server on it, which is what the proof is for. */
+async function accept(copy: Copy, major: number, start: boolean): Promise<string> {
   const request = { dataDir: copy.volume, dryRun: !start, scanMs: null, load: loadRestore };
   const { outcome } = await prepareRestore(request, new AbortController().signal);
-  expect(outcome).toBe('prepared');
-  if (!start) return;
-  await onServer(copy, major, async (client) => client.query('SELECT count(*) FROM pg_class'));
+  if (start) {
+    await onServer(copy, major, async (client) => client.query('SELECT count(*) FROM pg_class'));
+  }
+  return outcome;
 }
 
 /** Ends the server as a failure of power does, and starts it again. */
