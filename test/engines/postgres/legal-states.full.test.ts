@@ -129,7 +129,7 @@ async function play(
 const SETTINGS = {
   max_prepared_transactions: '10',
   shared_buffers: '4MB',
-  wal_keep_size: '2GB',
+  wal_keep_size: '1GB',
   max_wal_size: '3GB',
   autovacuum_naptime: '1s',
 };
@@ -140,7 +140,7 @@ describe.each([
   [17, 'with', true],
   [17, 'without', false],
 ])('every state of PostgreSQL %i %s checksums under a varied load', (major, _with, checksums) => {
-  it('is accepted, and so are those after crashes', { timeout: 900_000 }, async () => {
+  it('is accepted, and so are those after crashes', { timeout: TRIALS * 60_000 }, async () => {
     const seed = Math.floor(Math.random() * 1e9);
     const random = randomOf(seed);
     const dir = await makeTempDir();
