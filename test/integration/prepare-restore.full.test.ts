@@ -306,6 +306,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
 
     it('a copy whose files were not cut at one moment', async () => {
       const volume = join(dir, 'torn');
+      await rm(volume, { recursive: true, force: true });
       await mkdir(volume);
       const torn = copyAt(volume);
       await freezeBySql(source, 'torn-1');
