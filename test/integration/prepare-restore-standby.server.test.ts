@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { access, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifyLedger } from '../../src/testbed/postgres/ledger.ts';
 import { WriterLoad } from '../../src/testbed/postgres/load.ts';
 import { loadRestore } from '../../src/engines/index.ts';
@@ -42,7 +42,7 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
   let primary: Source;
   let standby: Source;
 
-  beforeAll(async () => {
+  beforeEach(async () => {
     dir = await makeTempDir();
     primary = await startSource(major);
     await primary.admin.query(`ALTER SYSTEM SET wal_keep_size = '256MB'`);
@@ -54,7 +54,7 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
     standby = await startStandby(copy, primary);
   });
 
-  afterAll(async () => {
+  afterEach(async () => {
     await standby.stop();
     await primary.stop();
     await rm(dir, { recursive: true, force: true });
