@@ -11,7 +11,9 @@ import { findBrokenStateFile } from '../../data-dir/state-files.ts';
 import type { RelationKey } from '../../wal/block-refs.ts';
 import { printLsn } from '../../wal/segments.ts';
 import type { RecoveryWindow } from '../../wal/window.ts';
+import type { WrittenPages } from '../../wal/written-pages.ts';
 import { incomplete } from '../errors.ts';
+import { BehindPages } from './behind.ts';
 import { findContradiction } from './contradictions.ts';
 import type { FileShape } from './files.ts';
 import { PageJudge } from './judge.ts';
@@ -29,6 +31,7 @@ export interface InspectRequest {
   readonly major: number;
   readonly control: ControlFile;
   readonly window: RecoveryWindow;
+  readonly written: WrittenPages;
   /** The end of valid WAL in the copy, and why it ends there. */
   readonly walEnd: number;
   readonly walEnded: string;
@@ -60,8 +63,11 @@ export async function inspectCopy(
     shape,
     signal,
   );
+  const known = { files, relations, certain, blockSize, segmentBlocks };
+  const behind = new BehindPages(request.written, control, known);
   const judge = new PageJudge({
     ...request,
+    behind,
     blockSize,
     relations,
     certain,
@@ -72,10 +78,12 @@ export async function inspectCopy(
   });
   const { limitMs, onProgress } = request;
   const named = window.named.bind(window);
-  const scan = { blockSize, limitMs, named, onProgress, visit: judge.visit.bind(judge) };
+  const required = behind.required.bind(behind);
+  const scan = { blockSize, limitMs, required, named, onProgress, visit: judge.visit.bind(judge) };
   const toScan = filesToScan(files.values(), blockSize, segmentBlocks);
   const pages = await scanPages(pgdata, toScan, scan, signal);
   refuseAhead(judge, request);
+  behind.refuse(status, oldestKept(control, window));
   refuse(wrong ?? broken ?? findShort(shape, files, relations) ?? judge.damage);
   for (const [key, relation] of relations) {
     const found = files.get(key);
