@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import { readControlFile } from '../src/engines/postgres/data-dir/control-file.ts';
 import { inspectCopy } from '../src/engines/postgres/restore/damage/inspect.ts';
 import { RecoveryWindow } from '../src/engines/postgres/wal/window.ts';
-import { WrittenPages } from '../src/engines/postgres/wal/written-pages.ts';
+import { Written } from '../src/engines/postgres/wal/written.ts';
 import { tool } from '../src/testbed/os.ts';
 import { EmbeddedPostgres, freePort } from '../src/testbed/postgres/server.ts';
 import type { Workspace } from '../src/testbed/workspace.ts';
@@ -68,7 +68,7 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
     major: MAJOR,
     control,
     window,
-    written: new WrittenPages({ from: 0, redo: 0, major: MAJOR, blockSize }),
+    written: new Written({ from: 0, redo: 0, major: MAJOR, blockSize }),
     walEnd: Infinity,
     walEnded: '',
     limitMs: null,

@@ -93,6 +93,13 @@ const STEPS: readonly ((t: string, n: number) => readonly string[])[] = [
   (t, n) => [
     `DO $$ BEGIN FOR i IN 1..${n % 300} LOOP BEGIN INSERT INTO ${t} VALUES (i, 'sub'); EXCEPTION WHEN division_by_zero THEN NULL; END; END LOOP; END $$`,
   ],
+  (t) => [`CREATE INDEX ON ${t} USING gin((ARRAY[a, a % 7]))`],
+  (t) => [
+    'BEGIN',
+    `CREATE INDEX ON ${t} USING gist(point(a, a))`,
+    `CREATE INDEX ON ${t} USING spgist(pad)`,
+    'COMMIT',
+  ],
   (t) => [
     'BEGIN',
     `CREATE INDEX ON ${t} USING hash(a)`,
@@ -137,6 +144,7 @@ const SETTINGS = {
 // Without checksums, hints and visibility are in no image of WAL.
 describe.each([
   [13, 'with', true],
+  [13, 'without', false],
   [17, 'with', true],
   [17, 'without', false],
 ])('every state of PostgreSQL %i %s checksums under a varied load', (major, _with, checksums) => {

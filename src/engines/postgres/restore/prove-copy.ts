@@ -7,7 +7,7 @@ import { locateWal } from '../wal/prove-marker.ts';
 import { printLsn, type WalLocation } from '../wal/segments.ts';
 import { firstRecordIn, type WalkResult, walkWal } from '../wal/walk.ts';
 import { RecoveryWindow } from '../wal/window.ts';
-import { WrittenPages } from '../wal/written-pages.ts';
+import { Written } from '../wal/written.ts';
 import { type Inspection, inspectCopy } from './damage/inspect.ts';
 import { needsLabel, type ReceiptClaims } from './receipt-claims.ts';
 import { dataPast, incomplete } from './errors.ts';
@@ -29,7 +29,7 @@ interface Walk {
   readonly result: WalkResult;
   readonly evidence: WalEvidence;
   readonly window: RecoveryWindow;
-  readonly written: WrittenPages;
+  readonly written: Written;
 }
 
 /**
@@ -178,10 +178,10 @@ async function walkFrom(
   // A standby writes its pages at other moments than the WAL of its primary says.
   const redo = isStandby ? from : recovery;
   const { blockSize } = control;
-  const written = new WrittenPages({ from, redo, major: claims.major, blockSize });
+  const written = new Written({ from, redo, major: claims.major, blockSize });
   const visit = (record: Parameters<WalEvidence['see']>[0]): boolean => {
     evidence.see(record);
-    if (redo > from) written.see(record);
+    written.see(record);
     if (record.start >= recovery) window.see(record);
     return false;
   };

@@ -87,6 +87,7 @@ export const RM_SMGR = 2;
 export const RM_CLOG = 3;
 export const RM_DBASE = 4;
 export const RM_MULTIXACT = 6;
+export const RM_RELMAP = 7;
 export const RM_HEAP2 = 9;
 export const RM_HEAP = 10;
 export const RM_BTREE = 11;
@@ -122,6 +123,9 @@ export const XACT_ABORT_PREPARED = 0x40;
 /** A kind of RM_SMGR records: `info & 0xf0`. */
 export const SMGR_CREATE = 0x10;
 export const SMGR_TRUNCATE = 0x20;
+
+/** A kind of RM_MULTIXACT records: `info & 0x70`. */
+export const MULTIXACT_CREATE = 0x20;
 
 const BLOCK_ID_DATA_SHORT = 255;
 const BLOCK_ID_DATA_LONG = 254;

@@ -1,5 +1,4 @@
 import { BlockPositions } from '../data-dir/block-positions.ts';
-import { BlockSet } from '../data-dir/block-set.ts';
 import { blockRefs, readRelation, type RelationKey } from './block-refs.ts';
 import { droppedInPlace } from './database-in-place.ts';
 import * as format from './format.ts';
@@ -14,7 +13,7 @@ const UNIT = 8;
 const LARGEST = 2 ** 32 - 1;
 const SHARED = '1664/0/';
 
-interface Reach {
+export interface Reach {
   /** Of the WAL that is read. */
   readonly from: number;
   /** The redo position of the checkpoint in pg_control. */
@@ -23,11 +22,7 @@ interface Reach {
   readonly blockSize: number;
 }
 
-/**
- * What the checkpoint in pg_control has written: the changes of WAL before its redo position. Recovery
- * as after a crash does not repeat them, so a page that lacks one was copied before that checkpoint
- * wrote it, and pg_control after. An atomic copy has no such page.
- */
+/** The position that each page must have since the checkpoint in pg_control has written it. */
 export class WrittenPages {
   readonly #reach: Reach;
   readonly #pages = new Map<RelationKey, Map<number, BlockPositions>>();
@@ -38,8 +33,6 @@ export class WrittenPages {
   readonly #droppedDatabases = new Set<number>();
   /** A record does not show whether it begins the drop of a database. */
   #anyDropped = false;
-  /** Transactions that committed: the checkpoint waited for their status. */
-  readonly commits = new BlockSet();
   /** A record of dropped files was longer than the part that is kept. */
   unread = false;
 
@@ -61,7 +54,7 @@ export class WrittenPages {
   /** Relations that must have pages from that time, of those that certainly exist. */
   judged(certain: ReadonlySet<RelationKey>): RelationKey[] {
     return [...this.#pages.keys()].filter(
-      (key) => (certain.has(key) || this.#made.has(key)) && !this.#isDropped(key),
+      (key) => (certain.has(key) || this.#made.has(key)) && !this.isDropped(databaseOf(key)),
     );
   }
 
@@ -76,9 +69,9 @@ export class WrittenPages {
     return units === 0 ? 0 : this.#reach.from + units * UNIT;
   }
 
-  #isDropped(key: RelationKey): boolean {
-    if (key.startsWith(SHARED)) return false;
-    return this.#anyDropped || this.#droppedDatabases.has(databaseOf(key));
+  /** Whether the drop of a database may have begun. The shared catalogs have the number 0. */
+  isDropped(database: number): boolean {
+    return database !== 0 && (this.#anyDropped || this.#droppedDatabases.has(database));
   }
 
   #seePages(record: WalRecord): void {
@@ -121,7 +114,7 @@ export class WrittenPages {
     }
   }
 
-  #seeTransaction({ start, head, info, xid }: WalRecord): void {
+  #seeTransaction({ head, info, xid }: WalRecord): void {
     const kind = info & 0x70;
     const commit = kind === format.XACT_COMMIT || kind === format.XACT_COMMIT_PREPARED;
     const abort = kind === format.XACT_ABORT || kind === format.XACT_ABORT_PREPARED;
@@ -131,8 +124,6 @@ export class WrittenPages {
     for (const relation of end?.dropped ?? []) this.#pages.delete(relation);
     if (!commit) return;
     for (const one of [xid, ...(end?.xids ?? [])]) {
-      if (one === 0) continue;
-      if (start < this.#reach.redo) this.commits.add(one);
       for (const relation of this.#madeBy.get(one) ?? []) this.#made.add(relation);
     }
   }

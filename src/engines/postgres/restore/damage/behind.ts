@@ -1,16 +1,11 @@
-import type { ControlFile } from '../../data-dir/control-file.ts';
 import { HASH } from '../../data-dir/catalog.ts';
 import type { BlockPositions } from '../../data-dir/block-positions.ts';
 import { isNew } from '../../data-dir/page.ts';
 import type { ScannedPage } from '../../data-dir/page-scan.ts';
 import { blocksOf, MAIN_FORK, type RelationFiles, VM_FORK } from '../../data-dir/relation-files.ts';
-import type { TransactionStatus } from '../../data-dir/slru.ts';
-import { formatLsn } from '../../lsn.ts';
 import type { RelationKey } from '../../wal/block-refs.ts';
 import { printLsn } from '../../wal/segments.ts';
-import { isOlder } from '../../wal/window.ts';
 import type { WrittenPages } from '../../wal/written-pages.ts';
-import { incomplete } from '../errors.ts';
 import type { KnownRelations } from './known.ts';
 
 interface Known {
@@ -28,15 +23,13 @@ interface Known {
  */
 export class BehindPages {
   readonly #written: WrittenPages;
-  readonly #control: ControlFile;
   readonly #known: Known;
   readonly #judged: ReadonlySet<RelationKey>;
   #count = 0;
   #first: string | null = null;
 
-  constructor(written: WrittenPages, control: ControlFile, known: Known) {
+  constructor(written: WrittenPages, known: Known) {
     this.#written = written;
-    this.#control = control;
     this.#known = known;
     const judged = written.judged(known.certain);
     this.#judged = new Set(judged.filter((key) => known.files.get(key)?.unlogged !== true));
@@ -57,17 +50,11 @@ export class BehindPages {
     );
   }
 
-  /** @throws QuiesceError RESTORE_INCOMPLETE */
-  refuse(status: TransactionStatus, oldestXid: number): void {
+  /** What is behind, or `null`, once all required pages were looked at. */
+  find(): string | null {
     for (const key of this.#judged) this.#findMissing(key);
-    const lost = this.#first === null ? this.#findLostCommit(status, oldestXid) : null;
-    if (this.#first === null && lost === null) return;
-    const what =
-      lost ?? `${this.#count} pages are behind the checkpoint in pg_control: ${this.#first}`;
-    throw incomplete(
-      `${what}. That checkpoint, which began at ${formatLsn(this.#control.redoLsn)}, wrote it, so the files were copied at different moments.`,
-      'Recovery would begin there and not see what is missing: use another backup, and a driver whose snapshots are atomic.',
-    );
+    if (this.#first === null) return null;
+    return this.#count === 1 ? this.#first : `${this.#first} (the first of ${this.#count} pages)`;
   }
 
   #findMissing(key: RelationKey): void {
@@ -93,15 +80,5 @@ export class BehindPages {
   /** Those of a hash index are written past the buffers, after their WAL (hashpage.c). */
   #mayBeReserved(key: RelationKey): boolean {
     return this.#known.relations.get(key)?.access === HASH;
-  }
-
-  #findLostCommit(status: TransactionStatus, oldestXid: number): string | null {
-    for (const xid of this.#written.commits) {
-      const page = Math.floor(xid / status.perPage);
-      if (isOlder(xid, oldestXid) || status.log.page(page) === undefined) continue;
-      if (status.committed(xid)) continue;
-      return `${status.log.nameOf(page)} is behind the checkpoint in pg_control: it does not know that transaction ${xid} committed`;
-    }
-    return null;
   }
 }

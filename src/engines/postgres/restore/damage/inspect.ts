@@ -9,11 +9,13 @@ import {
 import { TransactionStatus } from '../../data-dir/slru.ts';
 import { findBrokenStateFile } from '../../data-dir/state-files.ts';
 import type { RelationKey } from '../../wal/block-refs.ts';
+import { formatLsn } from '../../lsn.ts';
 import { printLsn } from '../../wal/segments.ts';
 import type { RecoveryWindow } from '../../wal/window.ts';
-import type { WrittenPages } from '../../wal/written-pages.ts';
+import type { Written } from '../../wal/written.ts';
 import { incomplete } from '../errors.ts';
 import { BehindPages } from './behind.ts';
+import { findBehindState } from './behind-state.ts';
 import { findContradiction } from './contradictions.ts';
 import type { FileShape } from './files.ts';
 import { PageJudge } from './judge.ts';
@@ -31,7 +33,7 @@ export interface InspectRequest {
   readonly major: number;
   readonly control: ControlFile;
   readonly window: RecoveryWindow;
-  readonly written: WrittenPages;
+  readonly written: Written;
   /** The end of valid WAL in the copy, and why it ends there. */
   readonly walEnd: number;
   readonly walEnded: string;
@@ -50,7 +52,7 @@ export async function inspectCopy(
   request: InspectRequest,
   signal: AbortSignal,
 ): Promise<Inspection> {
-  const { pgdata, major, control, window } = request;
+  const { pgdata, major, control, window, written } = request;
   const { blockSize, relationSegmentBlocks: segmentBlocks } = control;
   const shape: FileShape = { pgdata, blockSize, segmentBlocks, window };
   const files = await listRelations(pgdata, major);
@@ -64,7 +66,7 @@ export async function inspectCopy(
     signal,
   );
   const known = { files, relations, certain, blockSize, segmentBlocks };
-  const behind = new BehindPages(request.written, control, known);
+  const behind = new BehindPages(written.pages, known);
   const judge = new PageJudge({
     ...request,
     behind,
@@ -83,7 +85,9 @@ export async function inspectCopy(
   const toScan = filesToScan(files.values(), blockSize, segmentBlocks);
   const pages = await scanPages(pgdata, toScan, scan, signal);
   refuseAhead(judge, request);
-  behind.refuse(status, oldestKept(control, window));
+  const oldestXid = oldestKept(control, window);
+  const source = { pgdata, major, control, status, oldestXid };
+  refuseBehind(behind.find() ?? (await findBehindState(source, written)), control);
   refuse(wrong ?? broken ?? findShort(shape, files, relations) ?? judge.damage);
   for (const [key, relation] of relations) {
     const found = files.get(key);
@@ -98,6 +102,14 @@ function refuseAhead({ worst, pagesAhead }: PageJudge, { walEnd, walEnded }: Ins
   throw incomplete(
     `${pagesAhead} pages are ahead of WAL, the furthest is ${worst.file} block ${worst.block} at ${printLsn(worst.lsn)}, while WAL ends at ${printLsn(walEnd)}: ${walEnded}.`,
     'WAL is missing or the files were copied at different moments: use another backup.',
+  );
+}
+
+function refuseBehind(what: string | null, { redoLsn }: ControlFile): void {
+  if (what === null) return;
+  throw incomplete(
+    `The copy is behind the checkpoint in pg_control, which began at ${formatLsn(redoLsn)}: ${what}. The files were copied at different moments.`,
+    'Recovery would begin at that checkpoint and not see what is missing: use another backup, and a driver whose snapshots are atomic.',
   );
 }
 
