@@ -48,7 +48,12 @@ const DURING = [
   `PREPARE TRANSACTION 'waits'`,
 ];
 
-const SETTINGS = { autovacuum: 'off', max_prepared_transactions: '5', max_wal_size: '1GB' };
+const SETTINGS = {
+  autovacuum: 'off',
+  max_prepared_transactions: '5',
+  max_wal_size: '1GB',
+  wal_keep_size: '512MB',
+};
 
 /** A file of the copy that was read before the checkpoint, and all others after it. */
 describe.each([13, 17])('a copy of PostgreSQL %i with one older file', (major) => {

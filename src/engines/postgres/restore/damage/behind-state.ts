@@ -8,6 +8,8 @@ import { membersPerPage, memberAt, Slru, type TransactionStatus } from '../../da
 import { isOlder } from '../../wal/window.ts';
 import type { Written } from '../../wal/written.ts';
 
+const isHex = /^[0-9A-F]+$/;
+
 interface Source {
   readonly pgdata: string;
   readonly major: number;
@@ -65,7 +67,7 @@ function findMulti({ pgdata, control }: Source, { state }: Written): string | nu
 
 async function findPrepared({ pgdata }: Source, { state }: Written): Promise<string | null> {
   if (state.prepared.size === 0) return null;
-  const names = await readdir(join(pgdata, 'pg_twophase'));
+  const names = (await readdir(join(pgdata, 'pg_twophase'))).filter((name) => isHex.test(name));
   // 17 puts the epoch before the transaction's number.
   const there = new Set(names.map((name) => Number.parseInt(name.slice(-8), 16)));
   for (const xid of state.prepared) {
