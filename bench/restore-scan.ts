@@ -4,6 +4,7 @@ import { Client } from 'pg';
 import { readControlFile } from '../src/engines/postgres/data-dir/control-file.ts';
 import { inspectCopy } from '../src/engines/postgres/restore/damage/inspect.ts';
 import { RecoveryWindow } from '../src/engines/postgres/wal/window.ts';
+import { Written } from '../src/engines/postgres/wal/written.ts';
 import { tool } from '../src/testbed/os.ts';
 import { EmbeddedPostgres, freePort } from '../src/testbed/postgres/server.ts';
 import type { Workspace } from '../src/testbed/workspace.ts';
@@ -61,11 +62,13 @@ async function run(args: Arguments, workspace: Workspace): Promise<Report> {
   const pgdata = await makeData(workspace, args.number('size'));
   const control = await readControlFile(pgdata);
   const window = new RecoveryWindow(Number(control.redoLsn), MAJOR);
+  const { blockSize } = control;
   const request = {
     pgdata,
     major: MAJOR,
     control,
     window,
+    written: new Written({ from: 0, redo: 0, major: MAJOR, blockSize }),
     walEnd: Infinity,
     walEnded: '',
     limitMs: null,

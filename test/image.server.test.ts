@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Stats } from 'node:fs';
-import { lstat, mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -110,8 +110,7 @@ test('the kernel finds the interpreter that was named, without env', async () =>
 test('a relative interpreter and a folder without a build are refused', async () => {
   const script = join(repository, 'scripts/image-root.mjs');
   await expect(run(process.execPath, [script, root, 'node'])).rejects.toMatchObject({ code: 2 });
-  const empty = join(dir, 'empty');
-  await mkdir(empty);
+  const empty = await mkdtemp(join(dir, 'empty-'));
   await expect(run(process.execPath, [script, empty, '/usr/bin/node'])).rejects.toMatchObject({
     code: 1,
   });
@@ -119,8 +118,7 @@ test('a relative interpreter and a folder without a build are refused', async ()
 
 test('found on PATH it runs from any folder with no file but its own', async () => {
   expect(await finish('--version')).toEqual({ code: 0, out: `${VERSION}\n`, err: '' });
-  const data = join(dir, 'data');
-  await mkdir(data);
+  const data = await mkdtemp(join(dir, 'data-'));
   const prepared = await finish('prepare-restore', '--data', data);
   expect(prepared).toMatchObject({ code: 0, err: '' });
   expect(prepared.out.trim().split('\n')).toHaveLength(1);

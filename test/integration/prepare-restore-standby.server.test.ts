@@ -1,7 +1,8 @@
-import { access, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { access, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { EmbeddedPostgres, freePort } from '../../src/testbed/postgres/server.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifyLedger } from '../../src/testbed/postgres/ledger.ts';
 import { WriterLoad } from '../../src/testbed/postgres/load.ts';
 import { loadRestore } from '../../src/engines/index.ts';
@@ -14,14 +15,26 @@ import {
   loseWalFrom,
   onServer,
   type Source,
-  sourceOf,
   startSource,
 } from '../support/copies.ts';
 import { makeTempDir, MAJORS } from '../support/postgres.ts';
+import { replayAll, startStandby } from '../support/standby-copy.ts';
 
 async function prepare({ volume }: Copy): Promise<PrepareOutcome> {
   const request = { dataDir: volume, dryRun: false, load: loadRestore };
   return await prepareRestore(request, new AbortController().signal);
+}
+
+/** A server was killed before it read the label: the next start needs it. */
+async function keepsLabel(copy: Copy): Promise<void> {
+  const child = execFile('true');
+  await once(child, 'exit');
+  // As that server leaves it: it writes this file first.
+  const started = Math.floor(Date.now() / 1_000) + 5;
+  const lines = [child.pid, copy.pgdata, started, 5432, '', '127.0.0.1', ''];
+  await writeFile(join(copy.pgdata, 'postmaster.pid'), lines.join('\n'));
+  expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared' });
+  await access(join(copy.pgdata, 'backup_label'));
 }
 
 describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) => {
@@ -29,7 +42,7 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
   let primary: Source;
   let standby: Source;
 
-  beforeAll(async () => {
+  beforeEach(async () => {
     dir = await makeTempDir();
     primary = await startSource(major);
     await primary.admin.query(`ALTER SYSTEM SET wal_keep_size = '256MB'`);
@@ -41,7 +54,7 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
     standby = await startStandby(copy, primary);
   });
 
-  afterAll(async () => {
+  afterEach(async () => {
     await standby.stop();
     await primary.stop();
     await rm(dir, { recursive: true, force: true });
@@ -60,15 +73,7 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
         await expect.poll(() => load.snapshotAcked().upTo.every((seq) => seq > 20)).toBe(true);
         const snapshot = load.snapshotAcked();
         await primary.admin.query('CHECKPOINT');
-        const { rows } = await primary.admin.query<{ lsn: string }>(
-          'SELECT pg_current_wal_flush_lsn()::text AS lsn',
-        );
-        await expect
-          .poll(async () => {
-            const sql = 'SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS there';
-            return (await standby.admin.query(sql, [rows[0]?.lsn])).rows[0];
-          })
-          .toEqual({ there: true });
+        await replayAll(primary, standby);
         await freezeBySql(standby, 'standby-1', { standby: true });
         await primary.admin.query('CHECKPOINT');
         await standby.admin.query('CHECKPOINT');
@@ -89,6 +94,11 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
     const outcome = await prepare(copy);
     expect(outcome).toMatchObject({ outcome: 'prepared', placed: ['backup_label'] });
     expect(outcome.proof).toMatchObject({ markerFound: false });
+    const label = join(copy.pgdata, 'backup_label');
+    expect(await readFile(label, 'utf8')).toBe(receipt.restore.backupLabel);
+    expect((await stat(label)).uid).toBe((await stat(copy.pgdata)).uid);
+    expect((await stat(label)).mode & 0o777).toBe(0o600);
+    await keepsLabel(await clone(copy.volume, join(dir, 'killed')));
     expect(outcome.notes.join(' ')).toMatch(/remove standby.signal/);
     await rm(join(copy.pgdata, 'standby.signal'));
     await onServer(copy, major, async (client) => {
@@ -107,24 +117,3 @@ describe.each(MAJORS)('prepare-restore of a standby of PostgreSQL %i', (major) =
     await expect(access(join(copy.volume, '.quiesce/prepared.json'))).rejects.toThrow('ENOENT');
   });
 });
-
-async function startStandby(copy: Copy, primary: Source): Promise<Source> {
-  const port = await freePort();
-  const socketDir = `${copy.volume}-s`;
-  const config = join(copy.pgdata, 'postgresql.auto.conf');
-  const conninfo = `host=127.0.0.1 port=${primary.server.options.port} user=postgres password=postgres`;
-  await writeFile(
-    config,
-    `${await readFile(config, 'utf8')}\nprimary_conninfo = '${conninfo}'\nhot_standby = on\n`,
-  );
-  await writeFile(join(copy.pgdata, 'standby.signal'), '');
-  const server = await EmbeddedPostgres.at({
-    major: primary.server.options.major,
-    dataDir: copy.pgdata,
-    port,
-    socketDir,
-    settings: { fsync: 'off' },
-  });
-  await server.start();
-  return await sourceOf(copy, server, socketDir);
-}

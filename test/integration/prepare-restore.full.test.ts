@@ -104,11 +104,11 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  it('a copy cut during the freeze is proven, gets its label and contains every acknowledged write', async () => {
+  it('a copy cut during the freeze is proven, needs no label and contains every acknowledged write', async () => {
     const copy = await fresh();
     const before = await fingerprintOf(copy.volume);
     const dry = await prepare(copy, true);
-    expect(dry).toMatchObject({ outcome: 'prepared', dryRun: true, placed: ['backup_label'] });
+    expect(dry).toMatchObject({ outcome: 'prepared', dryRun: true, placed: [] });
     expect(await fingerprintOf(copy.volume)).toBe(before);
 
     const outcome = await prepare(copy);
@@ -116,7 +116,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       outcome: 'prepared',
       id: 'backup-1',
       dataDirectory: copy.pgdata,
-      placed: ['backup_label'],
+      placed: [],
       // The source still runs as the same user, so its pid in the copy would block the start.
       removed: ['postmaster.pid'],
       proof: { markerFound: true, walFrom: receipt.position.startLsn },
@@ -124,10 +124,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     const { looked, total } = (outcome.proof?.['pages'] ?? {}) as Record<string, number>;
     expect(looked).toBe(total);
     expect(total).toBeGreaterThan(2_000);
-    const label = join(copy.pgdata, 'backup_label');
-    expect(await readFile(label, 'utf8')).toBe(receipt.restore.backupLabel);
-    expect(await stat(label)).toMatchObject({ uid: (await stat(copy.pgdata)).uid });
-    expect((await stat(label)).mode & 0o777).toBe(0o600);
+    expect(await readdir(copy.pgdata)).not.toContain('backup_label');
     const prepared = preparedRecordSchema.parse(
       JSON.parse(await readFile(join(copy.volume, '.quiesce/prepared.json'), 'utf8')),
     );
@@ -135,7 +132,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     expect(await prepare(copy), 'a second run').toMatchObject({ outcome: 'prepared' });
 
     await onServer(copy, major, async (client, server) => {
-      expect(server.log).toContain('consistent recovery state reached');
+      expect(server.log).toContain('redo done at');
       const report = await verifyLedger(client, frozen.acked);
       expect(report.checks.filter(({ ok }) => !ok)).toEqual([]);
       // Recovery reached at least the end of the walk.
@@ -175,7 +172,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     expect(await prepare(copy)).toMatchObject({ outcome: 'already-prepared' });
   });
 
-  it('a run after the server was killed before it read the label keeps the label for the next start', async () => {
+  it('a run after the server was killed before it began to recover leaves the copy to the next start', async () => {
     const copy = await fresh();
     const pidFile = join(copy.pgdata, 'postmaster.pid');
     const lines = (await readFile(pidFile, 'utf8')).split('\n');
@@ -189,10 +186,22 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
     expect(await fingerprintOf(copy.volume)).toBe(before);
     await rm(pidFile);
     await onServer(copy, major, async (client, server) => {
-      expect(server.log).toContain('consistent recovery state reached');
+      expect(server.log).toContain('redo done at');
       const report = await verifyLedger(client, frozen.acked);
       expect(report.checks.filter(({ ok }) => !ok)).toEqual([]);
     });
+  });
+
+  it('the label of the receipt is removed, if it was put where recovery would find it', async () => {
+    const copy = await fresh();
+    const label = join(copy.pgdata, 'backup_label');
+    await writeFile(label, receipt.restore.backupLabel ?? '');
+    const removed = ['backup_label', 'postmaster.pid'];
+    expect(await prepare(copy, true)).toMatchObject({ outcome: 'prepared', removed });
+    expect(await readdir(copy.pgdata)).toContain('backup_label');
+    expect(await prepare(copy)).toMatchObject({ outcome: 'prepared', placed: [], removed });
+    expect(await readdir(copy.pgdata)).not.toContain('backup_label');
+    expect(await prepare(copy)).toMatchObject({ outcome: 'prepared', removed: [] });
   });
 
   it('a note warns about a signal file that changes how the server starts', async () => {
@@ -297,6 +306,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
 
     it('a copy whose files were not cut at one moment', async () => {
       const volume = join(dir, 'torn');
+      await rm(volume, { recursive: true, force: true });
       await mkdir(volume);
       const torn = copyAt(volume);
       await freezeBySql(source, 'torn-1');
@@ -358,7 +368,7 @@ describe.each(MAJORS)('prepare-restore on PostgreSQL %i', (major) => {
       expect(message).toMatch(/WAL shows it at/);
     });
 
-    it('a copy whose label a server has used, without a record of an earlier run', async () => {
+    it('a copy that a server has recovered, without a record of an earlier run', async () => {
       const copy = await fresh();
       await prepare(copy);
       await onServer(copy, major, async (client) => client.query('SELECT 1'));

@@ -57,6 +57,7 @@ export async function startSource(
   major: number,
   segmentMb = 1,
   settings: Readonly<Record<string, string>> = {},
+  checksums = true,
 ): Promise<Source> {
   const dir = await makeTempDir();
   const copy = copyAt(join(dir, 'vol'));
@@ -66,13 +67,19 @@ export async function startSource(
     dataDir: copy.pgdata,
     port: await freePort(),
     socketDir: join(dir, 's'),
-    initdbArgs: [`--wal-segsize=${segmentMb}`, '--data-checksums'],
+    initdbArgs: [`--wal-segsize=${segmentMb}`, ...checksumArgs(major, checksums)],
     settings: { fsync: 'off', wal_level: 'logical', autovacuum_naptime: '1s', ...settings },
   });
   await server.own(copy.volume);
   await server.initdb();
   await server.start();
   return await sourceOf(copy, server, dir);
+}
+
+/** 18 makes them unless told not to; earlier versions do not know how to be told. */
+function checksumArgs(major: number, checksums: boolean): string[] {
+  if (checksums) return ['--data-checksums'];
+  return major >= 18 ? ['--no-data-checksums'] : [];
 }
 
 /** Connects to a running server. Its `stop` ends all connections and the server, and removes `folder`. */
@@ -231,8 +238,12 @@ function signalled(pid: number, signal: NodeJS.Signals): boolean {
   }
 }
 
-/** Copies files as they are, times and owners included. */
+/**
+ * Copies files as they are, times and owners included. Removes what an earlier try of the same test
+ * left there: `cp` would put the copy into it.
+ */
 export async function clone(from: string, to: string): Promise<Copy> {
+  await rm(to, { recursive: true, force: true });
   await run('cp', ['-a', '--reflink=auto', from, to]);
   return copyAt(to);
 }

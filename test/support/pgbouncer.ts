@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, chmod, mkdir, writeFile } from 'node:fs/promises';
+import { access, chmod, mkdtemp, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { freePort, serverUser } from '../../src/testbed/postgres/server.ts';
@@ -24,8 +24,7 @@ export async function startPgBouncer(
 ): Promise<Pooler> {
   const binary = await find();
   if (binary === undefined) return await standIn(server);
-  const folder = join(dir, `bouncer-${mode}`);
-  await mkdir(folder, { mode: 0o755 });
+  const folder = await mkdtemp(join(dir, `bouncer-${mode}-`));
   const port = await freePort();
   const list = Object.entries(users).map(([name, password]) => `"${name}" "${password}"`);
   await writeFile(join(folder, 'users'), `${list.join('\n')}\n`);

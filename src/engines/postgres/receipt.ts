@@ -61,8 +61,9 @@ export const restoreSchema = z.object({
    */
   dataDirectory: z.string().nullable(),
   /**
-   * Content of `backup_label`, which goes into PGDATA before the first start. `null` in
-   * crash-consistent mode, and in mode `open` until the thaw.
+   * Content of `backup_label`, which goes into PGDATA before the first start. A sealed copy of a
+   * primary starts without it: it is cut after the end of the backup, and recovers as after a crash.
+   * `null` in crash-consistent mode, and in mode `open` until the thaw.
    */
   backupLabel: z.string().nullable(),
   /** Content of `tablespace_map`; `null` if there is none. */

@@ -172,7 +172,7 @@ describe('a primary ahead of its majority', () => {
 test('a member that does not know the user cannot be asked for a lock, and the receipt says so', async () => {
   const sidecar = await sidecarBeside(set.first);
   await applies(set.member(2), false);
-  const username = 'newcomer';
+  const username = `newcomer${count}`;
   const { password: pwd } = ROLE;
   await set.first.admin({ createUser: username, pwd, roles: ['quiesce'], writeConcern: { w: 2 } });
   await sidecar.stop();

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -185,8 +185,8 @@ test('the deep check of a server that dies at a damaged block says so and verifi
   await client.db('admin').command({ dropAllRolesFromDatabase: 1 });
   await client.db('admin').command({ dropUser: 'quiesce' });
   await createUser(client, ['mongodb-validate']);
-  await mkdir(join(dir, 'q2'));
-  const sidecar = await new TestSidecar(join(dir, 'q2'), mongoEnv(server)).start();
+  const own = await mkdtemp(join(dir, 'q'));
+  const sidecar = await new TestSidecar(own, mongoEnv(server)).start();
   const found = await sidecar.api('POST', '/v1/verify', { receipt, deep: true });
   expect(found.status, JSON.stringify(found.body)).toBe(409);
   const checks = found.body.checks as { name: string; ok: boolean; message: string }[];

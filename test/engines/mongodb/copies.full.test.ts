@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
@@ -154,6 +154,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
   let rig: Rig;
   let storm: Storm;
   let sidecar: TestSidecar | undefined;
+  let copies = 0;
 
   // A test that failed midway must still release its server.
   afterEach(() => sidecar?.stop());
@@ -177,8 +178,10 @@ describe.each(rigs)('%s', (_name, start, roles) => {
     name: string,
     seed: number,
   ): Promise<string> {
-    if (copy === 'snapshot') return (await volume.snapshot(name)).path;
-    const to = join(dir, name);
+    // An earlier try of the test may have left a copy with this name.
+    copies += 1;
+    if (copy === 'snapshot') return (await volume.snapshot(`${name}-${copies}`)).path;
+    const to = join(dir, `${name}-${copies}`);
     await copyFileByFile(volume.path, to, { between: () => sleep(1_200), seed });
     return to;
   }
@@ -205,8 +208,7 @@ describe.each(rigs)('%s', (_name, start, roles) => {
   }
 
   async function sidecarFor({ server, volume }: Place, copy: Copy): Promise<TestSidecar> {
-    const own = join(dir, `q-${copy}-${server.port}`);
-    await mkdir(own);
+    const own = await mkdtemp(join(dir, 'q'));
     return await new TestSidecar(own, {
       ...mongoEnv(server, volume.path),
       QUIESCE_COPY: copy,

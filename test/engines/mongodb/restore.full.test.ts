@@ -218,7 +218,7 @@ describe('the steps it prints', () => {
 
 describe('verify', () => {
   test('rejects other data, and a receipt of another engine', { timeout: 120_000 }, async () => {
-    const other = new Mongod({ dbPath: join(dir, 'other') });
+    const other = new Mongod({ dbPath: join(dir, `other${(count += 1)}`) });
     servers.push(other);
     await other.start();
     await other.ask({ createUser: ROOT.username, pwd: ROOT.password, roles: ['root'] });

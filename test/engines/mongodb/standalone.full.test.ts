@@ -222,6 +222,7 @@ describe('a sidecar that is killed while it holds the lock', () => {
   ])('and never restarts leaves a lock that can be released by hand, by %s', async (_who, auth) => {
     if (auth !== ROLE) {
       const { username, password: pwd } = auth;
+      await server.admin({ dropUser: username }).catch(() => undefined);
       await server.admin({ createUser: username, pwd, roles: ['hostManager'] });
     }
     await sidecar.api('POST', '/v1/freeze', { id: 'orphan' });
@@ -290,9 +291,9 @@ test('a stalled server is released once it resumes', async () => {
 });
 
 test('data of another server is refused, and nothing stays locked', async () => {
-  const other = await startStandalone(join(dir, 'other'));
+  const other = await startStandalone(join(dir, `other${count}`));
   try {
-    const own = join(dir, 'q-other');
+    const own = join(dir, `q-other${count}`);
     await mkdir(own);
     const wrong = new TestSidecar(own, mongoEnv(server, other.dbPath));
     await wrong.start();

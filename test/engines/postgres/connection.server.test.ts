@@ -1,4 +1,4 @@
-import { chmod, copyFile, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -212,6 +212,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
 
   test('the first matching line of the password file counts, and a file that others may read is ignored', async () => {
     const file = join(certs, 'pgpass');
+    await rm(file, { force: true });
     await writeFile(
       file,
       `# comment\nother:*:*:quiesce:nope\n127.0.0.1:${base['PGPORT']}:*:quiesce:${ROLE_PASSWORD}\n`,
@@ -226,6 +227,7 @@ describe.each(MAJORS)('connecting to PostgreSQL %i', (major) => {
     expect(await with_({ PGDATABASE: 'nope' })).toMatch(
       /^ENGINE_UNREACHABLE.*"nope" does not exist/,
     );
+    await tls.admin.query('DROP DATABASE IF EXISTS shut');
     await tls.admin.query('CREATE DATABASE shut');
     await tls.admin.query('REVOKE CONNECT ON DATABASE shut FROM PUBLIC');
     expect(await with_({ PGDATABASE: 'shut' })).toMatch(

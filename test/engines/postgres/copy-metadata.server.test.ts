@@ -1,4 +1,4 @@
-import { chmod, cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Difference } from '../../../src/engines/engine.ts';
@@ -14,7 +14,7 @@ let server: TestServer;
 let sidecar: TestSidecar;
 let document: string;
 let copyText: string;
-const restored: { copy: string; stop: () => Promise<void> }[] = [];
+const restored: { stop: () => Promise<void> }[] = [];
 
 beforeAll(async () => {
   server = await startServer({
@@ -204,9 +204,9 @@ describe('a restored copy', () => {
   });
 
   it('waits, and says that a restored database has its old password', async () => {
-    const { port } = await startCopy();
+    const { copy, port } = await startCopy();
     const other = { ...server.roleEnv, PGPORT: String(port), PGPASSWORD: 'changed-since' };
-    const verifier = await sidecarFor(other, 'live');
+    const verifier = await sidecarFor(copy, other, 'live');
     await expect
       .poll(async () => (await verifier.status()).restore?.message, { timeout: 15_000 })
       .toMatch(
@@ -219,8 +219,9 @@ describe('a restored copy', () => {
   });
 
   it('says in status and verify in what its server differs, with the statement that mends it', async () => {
-    const { port } = await startCopy();
-    const verifier = await sidecarFor({ ...server.roleEnv, PGPORT: String(port) }, 'ready');
+    const { copy, port } = await startCopy();
+    const env = { ...server.roleEnv, PGPORT: String(port) };
+    const verifier = await sidecarFor(copy, env, 'ready');
     await expect
       .poll(async () => (await verifier.status()).restore?.verified, { timeout: 15_000 })
       .toBe(true);
@@ -240,10 +241,10 @@ describe('a restored copy', () => {
     expect((await verifier.cli('status')).stdout).toMatch(
       /differs: extension cube_of_another_image in database shop: was 1\.5, is missing\. This image lacks/,
     );
-    const kept = await runCli(['metadata', '--data', copyOf()], {});
+    const kept = await runCli(['metadata', '--data', copy], {});
     expect(kept.stdout).toContain('freeze meta,');
     const [name] = [`restored-meta+metadata.json`];
-    expect((await stat(join(copyOf(), '.quiesce', name))).mode & 0o777).toBe(0o600);
+    expect((await stat(join(copy, '.quiesce', name))).mode & 0o777).toBe(0o600);
     await verifier.stop();
   });
 });
@@ -293,17 +294,19 @@ const copyOf = (): string => join(server.dir, 'copy');
 
 /** A block copy would do the same: the freeze is sealed, and nobody writes. */
 async function makeCopy(): Promise<void> {
+  await rm(copyOf(), { recursive: true, force: true });
   await cp(server.dataDir, copyOf(), { recursive: true, preserveTimestamps: true });
   await rm(join(copyOf(), 'postmaster.pid'), { force: true });
   const prepared = await runCli(['prepare-restore', '--data', copyOf(), '--dry-run'], {});
   expect(prepared.code, prepared.stderr).toBe(0);
 }
 
-/** Starts the copy with other settings, once; the second call returns the running server. */
-let running: { port: number } | undefined;
-async function startCopy(): Promise<{ port: number }> {
-  if (running) return running;
-  const copy = copyOf();
+/** Restores the copy to a folder of its own, and starts a server with other settings there. */
+async function startCopy(): Promise<{ copy: string; port: number }> {
+  const home = await mkdtemp(join(server.dir, 'r'));
+  await chmod(home, 0o755);
+  const copy = join(home, 'data');
+  await cp(copyOf(), copy, { recursive: true, preserveTimestamps: true });
   const prepared = await runCli(['prepare-restore', '--data', copy], {});
   expect(prepared.code, prepared.stderr).toBe(0);
   const port = await freePort();
@@ -311,7 +314,7 @@ async function startCopy(): Promise<{ port: number }> {
     major: 17,
     dataDir: copy,
     port,
-    socketDir: join(server.dir, 'c'),
+    socketDir: join(home, 's'),
     settings: { fsync: 'off', work_mem: '2MB', archive_mode: 'off' },
   });
   const { readdir } = await import('node:fs/promises');
@@ -319,7 +322,7 @@ async function startCopy(): Promise<{ port: number }> {
   for (const name of await readdir(copy, { recursive: true })) await image.own(join(copy, name));
   await chmod(copy, 0o700);
   await image.start();
-  restored.push({ copy, stop: () => image.stop('immediate') });
+  restored.push({ stop: () => image.stop('immediate') });
   const { Client } = await import('pg');
   const client = new Client(image.superuser('shop'));
   await client.connect();
@@ -328,15 +331,15 @@ async function startCopy(): Promise<{ port: number }> {
   );
   await client.query('DROP ROLE accounting');
   await client.end();
-  running = { port };
-  return running;
+  return { copy, port };
 }
 
 async function sidecarFor(
+  copy: string,
   env: Record<string, string>,
   until: 'live' | 'ready',
 ): Promise<TestSidecar> {
   const dir = join(server.dir, `v${Math.random().toString(36).slice(2)}`);
   await mkdir(dir);
-  return await new TestSidecar(dir, { ...env, QUIESCE_DATA_DIR: copyOf() }).start(until);
+  return await new TestSidecar(dir, { ...env, QUIESCE_DATA_DIR: copy }).start(until);
 }

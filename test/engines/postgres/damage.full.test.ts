@@ -363,6 +363,21 @@ describe.each([13, 17])('damage inside a copy of PostgreSQL %i', (major) => {
     expect(text).toMatch(sentence);
   });
 
+  it.each(['sealed', 'crash-consistent'] as const)(
+    'is refused in a page that only WAL before the last checkpoint names: %s',
+    async (mode) => {
+      await freezeBySql(source, mode, { mode });
+      const { rows } = await source.admin.query<{ block: number }>(
+        `INSERT INTO late VALUES (7000, 'x') RETURNING (ctid::text::point)[0]::int AS block`,
+      );
+      await source.admin.query('CHECKPOINT');
+      const copy = await atomicCopy(source, join(dir, mode));
+      expect(await prepare(copy)).toMatchObject({ outcome: 'prepared' });
+      await flip(fileOf(copy, 'late'), (rows[0]?.block ?? 0) * BLOCK + 8000);
+      await expect(prepare(copy)).rejects.toThrow(/table late \(\d+\), does not have the checksum/);
+    },
+  );
+
   const legal: [string, RegExp, (copy: Copy) => Promise<unknown>][] = [
     ['nothing', /none of (\d+) of \1 pages is ahead of it or damaged\./, async () => undefined],
     [

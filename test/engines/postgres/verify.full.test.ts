@@ -1,7 +1,7 @@
 import { cp, mkdir, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EmbeddedPostgres, freePort } from '../../../src/testbed/postgres/server.ts';
 import type { VerifyCheck, VerifyOptions, VerifyResult } from '../../../src/engines/engine.ts';
 import { createEngine } from '../../../src/engines/postgres/index.ts';
@@ -105,14 +105,12 @@ describe.each(MAJORS)('verify on PostgreSQL %i', (major) => {
   let it: TestServer;
   const others: EmbeddedPostgres[] = [];
 
-  beforeAll(async () => {
+  beforeEach(async () => {
     it = await startServer({ major, hba: ['host replication postgres 127.0.0.1/32 trust'] });
     await it.admin.query('CREATE DATABASE shop');
   });
   afterEach(async () => {
     for (const server of others.splice(0)) await server.stop('immediate');
-  });
-  afterAll(async () => {
     await it.stop();
   });
 

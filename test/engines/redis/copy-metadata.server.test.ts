@@ -1,6 +1,6 @@
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { runCli } from '../../../src/testbed/processes.ts';
 import { aclLine, redisFolder, RedisServer, USER } from '../../support/redis.ts';
 import { TestSidecar } from '../../support/sidecar.ts';
@@ -11,12 +11,12 @@ let remove: () => Promise<void>;
 const servers: RedisServer[] = [];
 const sidecars: TestSidecar[] = [];
 
-beforeAll(async () => {
+beforeEach(async () => {
   ({ dir, remove } = await redisFolder());
 });
-afterAll(async () => {
-  for (const sidecar of sidecars) await sidecar.signal('SIGKILL');
-  for (const server of servers) await server.kill();
+afterEach(async () => {
+  for (const sidecar of sidecars.splice(0)) await sidecar.signal('SIGKILL');
+  for (const server of servers.splice(0)) await server.kill();
   await remove();
 });
 

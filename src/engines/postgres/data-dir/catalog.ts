@@ -12,6 +12,7 @@ export const PG_CLASS = 1259;
 const PG_INDEX = 2610;
 export const HEAP = 2;
 export const BTREE = 403;
+export const HASH = 405;
 
 export interface LiveDatabase {
   readonly oid: number;

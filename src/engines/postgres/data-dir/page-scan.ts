@@ -28,13 +28,20 @@ export interface ScannedPage {
   readonly at: number;
 }
 
+type Blocks = (
+  relation: RelationKey,
+  fork: number,
+) => { between(start: number, end: number): Iterable<number> } | undefined;
+
 export interface ScanRequest {
   /** Bytes, `BLCKSZ`. */
   readonly blockSize: number;
   /** Milliseconds; `null` for as long as it takes. */
   readonly limitMs: number | null;
+  /** Blocks to look at before all others, whatever the limit. */
+  readonly required?: Blocks | undefined;
   /** Blocks to look at first. */
-  readonly named: (relation: RelationKey, fork: number) => BlockSet | undefined;
+  readonly named: Blocks;
   readonly visit: (page: ScannedPage) => void;
   readonly onProgress?: ((looked: number, total: number) => void) | undefined;
 }
@@ -70,9 +77,9 @@ export function filesToScan(
 }
 
 /**
- * Looks at pages until all are seen or the time is up: first at those that WAL names, then at the
- * first and last megabyte of every file, then at the rest. Nothing that the copy says about times
- * has a part in it.
+ * Looks at pages until all are seen or the time is up: first at those that are required, however long
+ * it takes, then at those that WAL names, at the first and last megabyte of every file, and at the
+ * rest. Nothing that the copy says about times has a part in it.
  */
 export async function scanPages(
   pgdata: string,
@@ -81,9 +88,17 @@ export async function scanPages(
   signal: AbortSignal,
 ): Promise<ScanResult> {
   const scan = new Scan(pgdata, files, request, signal);
-  for (const plan of [namedRuns, ends, everything]) {
+  const { required = () => undefined, named, limitMs } = request;
+  const until = limitMs === null ? Infinity : performance.now() + limitMs;
+  const plans: [Plan, number][] = [
+    [runsOf(required), Infinity],
+    [runsOf(named), until],
+    [ends, until],
+    [everything, until],
+  ];
+  for (const [plan, end] of plans) {
     for (const file of files) {
-      if (!(await scan.look(file, plan))) return scan.result;
+      if (!(await scan.look(file, plan, end))) return scan.result;
     }
   }
   return scan.result;
@@ -96,23 +111,21 @@ type Plan = (file: ScanFile, request: ScanRequest) => Iterable<Run>;
 /** Reading a few pages more is cheaper than another read. */
 const LARGEST_GAP = 8;
 
-function* namedRuns(
-  { relation, fork, firstBlock, pages }: ScanFile,
-  request: ScanRequest,
-): Generator<Run> {
-  const { named, blockSize } = request;
-  const longest = CHUNK / blockSize;
-  let run: [number, number] | undefined;
-  for (const block of named(relation, fork)?.between(firstBlock, firstBlock + pages) ?? []) {
-    const page = block - firstBlock;
-    if (run !== undefined && page < run[1] + LARGEST_GAP && page < run[0] + longest) {
-      run[1] = page + 1;
-      continue;
+function runsOf(blocks: Blocks): Plan {
+  return function* ({ relation, fork, firstBlock, pages }, { blockSize }) {
+    const longest = CHUNK / blockSize;
+    let run: [number, number] | undefined;
+    for (const block of blocks(relation, fork)?.between(firstBlock, firstBlock + pages) ?? []) {
+      const page = block - firstBlock;
+      if (run !== undefined && page < run[1] + LARGEST_GAP && page < run[0] + longest) {
+        run[1] = page + 1;
+        continue;
+      }
+      if (run !== undefined) yield run;
+      run = [page, page + 1];
     }
     if (run !== undefined) yield run;
-    run = [page, page + 1];
-  }
-  if (run !== undefined) yield run;
+  };
 }
 
 function* ends({ pages }: ScanFile, { blockSize }: ScanRequest): Generator<Run> {
@@ -135,7 +148,6 @@ class Scan {
   readonly #done = new Set<ScanFile>();
   readonly #bytes: Buffer;
   readonly #words: Int32Array;
-  readonly #until: number;
   readonly #total: number;
   #looked = 0;
 
@@ -151,7 +163,6 @@ class Scan {
     const memory = new ArrayBuffer(Math.max(CHUNK, request.blockSize));
     this.#bytes = Buffer.from(memory);
     this.#words = new Int32Array(memory);
-    this.#until = request.limitMs === null ? Infinity : performance.now() + request.limitMs;
     this.#total = files.reduce((sum, { pages }) => sum + pages, 0);
   }
 
@@ -160,14 +171,14 @@ class Scan {
   }
 
   /** @returns false where the time is up. */
-  async look(file: ScanFile, plan: Plan): Promise<boolean> {
+  async look(file: ScanFile, plan: Plan, until: number): Promise<boolean> {
     if (this.#done.has(file)) return true;
     const seen = this.#seen.get(file) ?? new BlockSet();
     let handle: FileHandle | undefined;
     try {
       for (const [start, end] of plan(file, this.#request)) {
         this.#signal.throwIfAborted();
-        if (performance.now() >= this.#until) return false;
+        if (performance.now() >= until) return false;
         if (seen.hasAll(start, end)) continue;
         handle ??= await openRegular(join(this.#pgdata, file.path));
         await this.#read(file, handle, start, end, seen);

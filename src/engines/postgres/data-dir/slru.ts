@@ -82,6 +82,20 @@ function readWhole(path: string, limit: number): Buffer {
   }
 }
 
+/** Entries of `pg_multixact/members` have 20 bytes for four members: flags, then transactions (multixact.c). */
+export const MEMBER_GROUP = { bytes: 20, members: 4 };
+
+export function membersPerPage(pageSize: number): number {
+  return Math.floor(pageSize / MEMBER_GROUP.bytes) * MEMBER_GROUP.members;
+}
+
+/** Where in its page the transaction of a member is. */
+export function memberAt(offset: number, pageSize: number): number {
+  const within = offset % membersPerPage(pageSize);
+  const { bytes, members } = MEMBER_GROUP;
+  return Math.floor(within / members) * bytes + 4 + (within % members) * 4;
+}
+
 const COMMITTED = 1;
 const SUB_COMMITTED = 3;
 

@@ -11,9 +11,9 @@ import {
   outcomeOf,
   wasPrepared,
 } from '../../shared/prepared-copy.ts';
-import { LABEL_FILE, TABLESPACE_MAP_FILE } from '../receipt.ts';
 import { checkLinks, locateData, readMajor, readOwnControl } from './find-pgdata.ts';
-import { checkVolumes, mapAsLinked } from './tablespace-links.ts';
+import { filesToPlace, findMisplaced } from './label-files.ts';
+import { checkVolumes } from './tablespace-links.ts';
 import { hasRun } from './already-started.ts';
 import { readIfThere } from '../../../lib/regular-file.ts';
 import { checkOwner } from './check-owner.ts';
@@ -83,7 +83,7 @@ export async function prepareRestore(
   }
   if (!options.dryRun) await checkOwner(pgdata, folder);
   if (claims.mode !== 'open') await checkLinks(dataDir, pgdata, restore.tablespaceMap);
-  await checkForeignLabel(copy);
+  const misplaced = await findMisplaced(pgdata, files, restore);
 
   let proof: CopyProof;
   try {
@@ -100,7 +100,7 @@ export async function prepareRestore(
       'WAL no longer holds the marker, and without postmaster.pid nothing proves that the frozen server, and not one started on this copy, made the checkpoint after it.',
     );
   }
-  return await placeFiles(copy, proof, options);
+  return await placeFiles(copy, misplaced, proof, options);
 }
 
 /** Only a staged backup is moved, file by file; every other write is atomic and harmless alone. */
@@ -110,31 +110,6 @@ export async function isHalfDone(receipt: Receipt, dataDir: string): Promise<boo
 
 function aboutOf({ claims, pgdata }: Copy, { dryRun }: PrepareOptions) {
   return { dryRun, id: claims.id, engine: 'postgres', dataDirectory: pgdata };
-}
-
-/** The label in the receipt is the one that counts. The files on the volume must equal it. */
-async function filesToPlace(
-  folder: string,
-  pgdata: string,
-  { mode, restore }: ReceiptClaims,
-): Promise<ReadonlyMap<string, string>> {
-  const wanted = [
-    ['tablespace_map', TABLESPACE_MAP_FILE, restore.tablespaceMap],
-    ['backup_label', LABEL_FILE, restore.backupLabel],
-  ] as const;
-  const files = new Map<string, string>();
-  for (const [name, kept, content] of wanted) {
-    if (content === null) continue;
-    const found = await readIfThere(join(folder, kept));
-    if (found !== null && found !== content) {
-      throw receiptInvalid(`${join(folder, kept)} differs from the ${name} in the receipt.`);
-    }
-    const linked = mode === 'open' && name === 'tablespace_map';
-    if (mode !== 'crash-consistent') {
-      files.set(name, linked ? await mapAsLinked(pgdata, content) : content);
-    }
-  }
-  return files;
 }
 
 async function checkVersion({ pgdata, claims }: Copy): Promise<void> {
@@ -151,37 +126,23 @@ async function labelInPlace({ pgdata, files }: Copy): Promise<boolean> {
   return label !== undefined && (await readIfThere(join(pgdata, 'backup_label'))) === label;
 }
 
-/**
- * Refuses a label that is not the receipt's: it would send recovery elsewhere, and nothing here
- * shows which backup it belongs to.
- */
-async function checkForeignLabel({ pgdata, files }: Copy): Promise<void> {
-  for (const name of ['backup_label', 'tablespace_map']) {
-    const found = await readIfThere(join(pgdata, name));
-    if (found !== null && found !== files.get(name)) {
-      throw receiptInvalid(
-        `${join(pgdata, name)} already exists and is not the receipt's.`,
-        'Another backup tool left it in the copy. Remove it only if you know that nothing needs it.',
-      );
-    }
-  }
-}
-
 async function placeFiles(
   copy: Copy,
+  misplaced: readonly string[],
   proof: CopyProof,
   options: PrepareOptions,
 ): Promise<PrepareOutcome> {
   const { dataDir, pgdata, files, pidFile, claims } = copy;
   const blocks = pidFile !== null && (await blocksStart(pgdata, pidFile));
+  const removed = [...misplaced, ...(blocks ? ['postmaster.pid'] : [])];
   if (!options.dryRun) {
     for (const [name, content] of files) await putInPlace(pgdata, name, content);
-    if (blocks) await removeDurably(join(pgdata, 'postmaster.pid'));
+    for (const name of removed) await removeDurably(join(pgdata, name));
     await keepPrepared(dataDir, preparedRecord(claims, proof));
   }
   return outcomeOf(aboutOf(copy, options), {
     placed: [...files.keys()],
-    removed: blocks ? ['postmaster.pid'] : [],
+    removed,
     proof: { ...proof, pages: { ...proof.pages } },
     notes: [...(await notesFor(copy, blocks)), ...notesOnPages(proof)],
     message: sentence(copy, proof, options.dryRun),

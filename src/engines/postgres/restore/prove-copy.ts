@@ -7,8 +7,9 @@ import { locateWal } from '../wal/prove-marker.ts';
 import { printLsn, type WalLocation } from '../wal/segments.ts';
 import { firstRecordIn, type WalkResult, walkWal } from '../wal/walk.ts';
 import { RecoveryWindow } from '../wal/window.ts';
+import { Written } from '../wal/written.ts';
 import { type Inspection, inspectCopy } from './damage/inspect.ts';
-import type { ReceiptClaims } from './receipt-claims.ts';
+import { needsLabel, type ReceiptClaims } from './receipt-claims.ts';
 import { dataPast, incomplete } from './errors.ts';
 
 /** What WAL alone proves. */
@@ -28,6 +29,7 @@ interface Walk {
   readonly result: WalkResult;
   readonly evidence: WalEvidence;
   readonly window: RecoveryWindow;
+  readonly written: Written;
 }
 
 /**
@@ -52,6 +54,7 @@ export async function proveCopy(
       major: claims.major,
       control,
       window: walk.window,
+      written: walk.written,
       walEnd: walk.result.endLsn,
       walEnded: walk.result.ended,
       limitMs: scanMs,
@@ -169,16 +172,23 @@ async function walkFrom(
     // A standby's WAL is its primary's, and the primary may restart at any time.
     restartsAfter: isStandby ? Infinity : start,
   });
-  const window = new RecoveryWindow(start, claims.major);
+  // Recovery changes nothing that only earlier WAL names: what is wrong there stays wrong.
+  const recovery = needsLabel(claims) ? start : Math.max(start, Number(control.redoLsn));
+  const window = new RecoveryWindow(recovery, claims.major);
+  // A standby writes its pages at other moments than the WAL of its primary says.
+  const redo = isStandby ? from : recovery;
+  const { blockSize } = control;
+  const written = new Written({ from, redo, major: claims.major, blockSize });
   const visit = (record: Parameters<WalEvidence['see']>[0]): boolean => {
     evidence.see(record);
-    window.see(record);
+    written.see(record);
+    if (record.start >= recovery) window.see(record);
     return false;
   };
   const report = (position: number): void =>
     onProgress?.({ step: 'reading WAL', done: (position - from) >> 20, total: 0, unit: 'MB' });
   const result = await walkWal(location, { start: from, visit, onProgress: report }, signal);
-  return { from, result, evidence, window };
+  return { from, result, evidence, window, written };
 }
 
 function checkWalk(claims: ReceiptClaims, control: ControlFile, walk: Walk): void {

@@ -71,6 +71,21 @@ export function readClaims(receipt: Receipt): ReceiptClaims {
   return claims;
 }
 
+/**
+ * Whether recovery of the copy starts from the label, or as after a crash.
+ *
+ * A primary's sealed copy is cut after the end of its backup, and so must recover as after a crash.
+ * With the label, PostgreSQL takes it for consistent at that end. From there on it stops at any
+ * record about a page that is not in the copy, although a later record removes that page: a table that
+ * was dropped, emptied or shortened before the cut is enough (xlogutils.c, log_invalid_page). It would
+ * also accept a recovery target before the cut, where pages are newer than the rest. Recovery after a
+ * crash takes a copy for consistent at the end of WAL (xlog.c, StartupXLOG, names atomic snapshots).
+ * A standby's copy knows the right position itself: `minRecoveryPoint` of its pg_control.
+ */
+export function needsLabel({ mode, isStandby }: ReceiptClaims): boolean {
+  return mode !== 'crash-consistent' && (mode !== 'sealed' || isStandby);
+}
+
 function checkWhole({ id, mode, isStandby, position, restore }: ReceiptClaims): void {
   const { segmentSize } = restore.wal;
   if (segmentSize < 1 << 20 || segmentSize > 1 << 30 || (segmentSize & (segmentSize - 1)) !== 0) {

@@ -16,28 +16,29 @@ export function readRelation(bytes: Buffer, at: number): RelationKey {
   );
 }
 
-export interface BlockRef {
+/** What the headers of a record say about a page. */
+interface Header {
   readonly relation: RelationKey;
   /** 0 main, 1 free space map, 2 visibility map, 3 init. */
   readonly fork: number;
   readonly block: number;
   /** Recovery makes the page anew, from an image or from nothing. */
   readonly rebuilt: boolean;
+  readonly imageLength: number;
+  /** Where the image leaves out the free space of the page; `null` without an image that does. */
+  readonly hole: number | null;
+  readonly plainImage: boolean;
+  readonly dataLength: number;
+}
+
+export interface BlockRef extends Header {
   /**
    * The LSN of the page before this record, as its image has it; `null` without an image, or where
    * the image cannot be read (it is compressed, or beyond the part of the record that is kept).
    */
   readonly before: number | null;
-}
-
-interface Header {
-  readonly relation: RelationKey;
-  readonly fork: number;
-  readonly block: number;
-  readonly rebuilt: boolean;
-  readonly imageLength: number;
-  readonly plainImage: boolean;
-  readonly dataLength: number;
+  /** Where in the record its image begins; its data follows. */
+  readonly at: number;
 }
 
 const LAST_BLOCK_ID = 32;
@@ -72,11 +73,10 @@ export function blockRefs(head: Buffer, major: number): BlockRef[] {
   if (headers.length === 0) return [];
   if (length - at > data) at = afterHeaders(head, at);
   return headers.map((header) => {
-    const { relation, fork, block, rebuilt, imageLength, plainImage, dataLength } = header;
-    const readable = plainImage && at + 8 <= head.length;
-    const before = readable ? pageLsn(head, at) : null;
-    at += imageLength + dataLength;
-    return { relation, fork, block, rebuilt, before };
+    const readable = header.plainImage && at + 8 <= head.length;
+    const ref = { ...header, before: readable ? pageLsn(head, at) : null, at };
+    at += header.imageLength + header.dataLength;
+    return ref;
   });
 }
 
@@ -86,14 +86,16 @@ function readHeader(head: Buffer, start: number, major: number, into: Header[]):
   let at = start + 4;
   let imageLength = 0;
   let plainImage = false;
+  let hole: number | null = null;
   let rebuilt = (flags & WILL_INIT) !== 0;
   if ((flags & HAS_IMAGE) !== 0) {
     const { apply, compressed } = imageBits(major);
     const info = head.readUInt8(at + 4);
     imageLength = head.readUInt16LE(at);
     plainImage = (info & compressed) === 0;
+    if ((info & HAS_HOLE) !== 0) hole = head.readUInt16LE(at + 2);
     rebuilt ||= (info & apply) !== 0;
-    at += !plainImage && (info & HAS_HOLE) !== 0 ? 7 : 5;
+    at += !plainImage && hole !== null ? 7 : 5;
   }
   const same = (flags & SAME_RELATION) !== 0;
   const relation = same ? (into.at(-1)?.relation ?? '') : readRelation(head, at);
@@ -105,6 +107,7 @@ function readHeader(head: Buffer, start: number, major: number, into: Header[]):
     block,
     rebuilt,
     imageLength,
+    hole,
     plainImage,
     dataLength,
   });

@@ -87,8 +87,17 @@ export const RM_SMGR = 2;
 export const RM_CLOG = 3;
 export const RM_DBASE = 4;
 export const RM_MULTIXACT = 6;
+export const RM_RELMAP = 7;
 export const RM_HEAP2 = 9;
+export const RM_HEAP = 10;
+export const RM_BTREE = 11;
+export const RM_HASH = 12;
+export const RM_GIN = 13;
+export const RM_GIST = 14;
+export const RM_SEQ = 15;
+export const RM_SPGIST = 16;
 export const RM_BRIN = 17;
+export const RM_GENERIC = 20;
 export const RM_LOGICALMSG = 21;
 
 /** Kinds of RM_XLOG records: `info & 0xf0`. */
@@ -98,6 +107,11 @@ export const XLOG_SWITCH = 0x40;
 export const XLOG_BACKUP_END = 0x50;
 export const XLOG_END_OF_RECOVERY = 0x90;
 export const XLOG_FPI_FOR_HINT = 0xa0;
+export const XLOG_FPI = 0xb0;
+
+/** Kinds of RM_HEAP2 and RM_HEAP records: `info & 0x70`. */
+export const HEAP2_VISIBLE = 0x40;
+export const HEAP_INPLACE = 0x70;
 
 /** Kinds of RM_XACT records: `info & 0x70`. */
 export const XACT_COMMIT = 0x00;
@@ -109,6 +123,9 @@ export const XACT_ABORT_PREPARED = 0x40;
 /** A kind of RM_SMGR records: `info & 0xf0`. */
 export const SMGR_CREATE = 0x10;
 export const SMGR_TRUNCATE = 0x20;
+
+/** A kind of RM_MULTIXACT records: `info & 0x70`. */
+export const MULTIXACT_CREATE = 0x20;
 
 const BLOCK_ID_DATA_SHORT = 255;
 const BLOCK_ID_DATA_LONG = 254;

@@ -9,9 +9,13 @@ import {
 import { TransactionStatus } from '../../data-dir/slru.ts';
 import { findBrokenStateFile } from '../../data-dir/state-files.ts';
 import type { RelationKey } from '../../wal/block-refs.ts';
+import { formatLsn } from '../../lsn.ts';
 import { printLsn } from '../../wal/segments.ts';
 import type { RecoveryWindow } from '../../wal/window.ts';
+import type { Written } from '../../wal/written.ts';
 import { incomplete } from '../errors.ts';
+import { BehindPages } from './behind.ts';
+import { findBehindState } from './behind-state.ts';
 import { findContradiction } from './contradictions.ts';
 import type { FileShape } from './files.ts';
 import { PageJudge } from './judge.ts';
@@ -29,6 +33,7 @@ export interface InspectRequest {
   readonly major: number;
   readonly control: ControlFile;
   readonly window: RecoveryWindow;
+  readonly written: Written;
   /** The end of valid WAL in the copy, and why it ends there. */
   readonly walEnd: number;
   readonly walEnded: string;
@@ -47,7 +52,7 @@ export async function inspectCopy(
   request: InspectRequest,
   signal: AbortSignal,
 ): Promise<Inspection> {
-  const { pgdata, major, control, window } = request;
+  const { pgdata, major, control, window, written } = request;
   const { blockSize, relationSegmentBlocks: segmentBlocks } = control;
   const shape: FileShape = { pgdata, blockSize, segmentBlocks, window };
   const files = await listRelations(pgdata, major);
@@ -60,8 +65,11 @@ export async function inspectCopy(
     shape,
     signal,
   );
+  const known = { files, relations, certain, blockSize, segmentBlocks };
+  const behind = new BehindPages(written.pages, known);
   const judge = new PageJudge({
     ...request,
+    behind,
     blockSize,
     relations,
     certain,
@@ -72,10 +80,14 @@ export async function inspectCopy(
   });
   const { limitMs, onProgress } = request;
   const named = window.named.bind(window);
-  const scan = { blockSize, limitMs, named, onProgress, visit: judge.visit.bind(judge) };
+  const required = behind.required.bind(behind);
+  const scan = { blockSize, limitMs, required, named, onProgress, visit: judge.visit.bind(judge) };
   const toScan = filesToScan(files.values(), blockSize, segmentBlocks);
   const pages = await scanPages(pgdata, toScan, scan, signal);
   refuseAhead(judge, request);
+  const oldestXid = oldestKept(control, window);
+  const source = { pgdata, major, control, status, oldestXid };
+  refuseBehind(behind.find() ?? (await findBehindState(source, written)), control);
   refuse(wrong ?? broken ?? findShort(shape, files, relations) ?? judge.damage);
   for (const [key, relation] of relations) {
     const found = files.get(key);
@@ -90,6 +102,14 @@ function refuseAhead({ worst, pagesAhead }: PageJudge, { walEnd, walEnded }: Ins
   throw incomplete(
     `${pagesAhead} pages are ahead of WAL, the furthest is ${worst.file} block ${worst.block} at ${printLsn(worst.lsn)}, while WAL ends at ${printLsn(walEnd)}: ${walEnded}.`,
     'WAL is missing or the files were copied at different moments: use another backup.',
+  );
+}
+
+function refuseBehind(what: string | null, { redoLsn }: ControlFile): void {
+  if (what === null) return;
+  throw incomplete(
+    `The copy is behind the checkpoint in pg_control, which began at ${formatLsn(redoLsn)}: ${what}. The files were copied at different moments.`,
+    'Recovery would begin at that checkpoint and not see what is missing: use another backup, and a driver whose snapshots are atomic.',
   );
 }
 

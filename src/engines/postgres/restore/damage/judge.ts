@@ -14,6 +14,7 @@ import type { TransactionStatus } from '../../data-dir/slru.ts';
 import { pageLsn, type RelationKey } from '../../wal/block-refs.ts';
 import { isOlder, type RecoveryWindow } from '../../wal/window.ts';
 import { readPointers } from './btree.ts';
+import type { BehindPages } from './behind.ts';
 import { describe, startsWithPage } from './files.ts';
 import type { KnownRelations } from './known.ts';
 
@@ -31,6 +32,7 @@ export interface JudgeFacts {
   readonly blockSize: number;
   readonly checksums: boolean;
   readonly window: RecoveryWindow;
+  readonly behind: BehindPages;
   readonly relations: KnownRelations;
   readonly certain: ReadonlySet<RelationKey>;
   readonly status: TransactionStatus;
@@ -77,6 +79,7 @@ export class PageJudge {
       if (lsn > (this.worst?.lsn ?? 0)) this.worst = { file: file.path, block, lsn };
       return;
     }
+    this.#facts.behind.visit(page, lsn);
     if (this.#facts.window.named(file.relation, file.fork)?.has(block) === true) return;
     const fresh = isNew(bytes, at);
     if (fresh && file.fork === MAIN_FORK) this.zeroPages += 1;

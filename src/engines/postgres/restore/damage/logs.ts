@@ -1,12 +1,16 @@
 import type { ControlFile } from '../../data-dir/control-file.ts';
-import { PAGES_PER_FILE, Slru, type TransactionStatus } from '../../data-dir/slru.ts';
+import {
+  MEMBER_GROUP,
+  membersPerPage,
+  PAGES_PER_FILE,
+  Slru,
+  type TransactionStatus,
+} from '../../data-dir/slru.ts';
 import { isOlder, type RecoveryWindow } from '../../wal/window.ts';
 
 const FIRST_NORMAL_XID = 3;
 const LAST_XID = 2 ** 32 - 1;
 const FIRST_MULTI = 1;
-/** Entries of `pg_multixact/members` have 20 bytes for four members (multixact.c). */
-const MEMBER_GROUP = { bytes: 20, members: 4 };
 
 /**
  * `pg_resetwal -x`, and `pg_upgrade` with it, used to set the oldest transaction two billion before
@@ -106,7 +110,7 @@ async function findBrokenMembers(
   window: RecoveryWindow,
 ): Promise<string | null> {
   const { blockSize, nextMultiOffset } = control;
-  const perPage = Math.floor(blockSize / MEMBER_GROUP.bytes) * MEMBER_GROUP.members;
+  const perPage = membersPerPage(blockSize);
   const log = new Slru(pgdata, 'pg_multixact/members', blockSize);
   if (nextMultiOffset === 0) return null;
   const newest = nextMultiOffset % perPage === 0 ? nextMultiOffset - 1 : nextMultiOffset;
