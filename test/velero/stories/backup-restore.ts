@@ -52,7 +52,7 @@ async function walk(stage: Stage, app: App, options: PathOptions): Promise<void>
   await options.afterBackup?.(backup, receipts, frozen);
   await stage.remove(namespace);
   const restoreMs = await restore(stage, app, backup.name);
-  for (const pod of frozen) await judgeRestored(stage, namespace, pod);
+  for (const pod of frozen) await judgeRestored(stage, namespace, pod, backup.name);
   await app.afterRestore(stage.access(namespace));
   await options.afterRestore?.(namespace, frozen);
   const hold = holdOf(receipts.map((one) => ({ ...one, thawedAt: one.thawedAt ?? null })));
@@ -133,7 +133,12 @@ function judgeComparison(
 }
 
 /** The init container ran, and the sidecar has verified the data by itself. */
-export async function judgeRestored(stage: Stage, namespace: string, pod: string): Promise<void> {
+export async function judgeRestored(
+  stage: Stage,
+  namespace: string,
+  pod: string,
+  restoreName: string,
+): Promise<void> {
   const { status } = await stage.tools.get<{
     status: {
       initContainerStatuses?: { name: string; state: { terminated?: { exitCode: number } } }[];
@@ -141,6 +146,11 @@ export async function judgeRestored(stage: Stage, namespace: string, pod: string
   }>('pod', pod, '-n', namespace);
   const init = status.initContainerStatuses?.find(({ name }) => name === 'quiesce-prepare-restore');
   stage.equal(`${pod}: prepare-restore ran`, init?.state.terminated?.exitCode, 0);
-  const restored = await stage.sidecar(namespace, pod).restored();
-  stage.equal(`${pod}: the sidecar has verified it`, restored['outcome'], 'verified');
+  const { verified, level, mark, message } = await stage.sidecar(namespace, pod).restored();
+  stage.equal(
+    `${pod}: the sidecar has verified it (${message})`,
+    [verified, level],
+    [true, 'position'],
+  );
+  stage.equal(`${pod}: it knows which restore made it`, mark, restoreName);
 }
