@@ -7,7 +7,7 @@ import {
   redis,
   withFsfreeze,
 } from '../apps/index.ts';
-import { compareWays, type Contest } from '../stage/contest.ts';
+import { compareWays, type Contest } from './contest.ts';
 import type { Way } from '../stage/stage.ts';
 import type { Story } from './story.ts';
 

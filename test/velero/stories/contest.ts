@@ -7,13 +7,14 @@ import {
   readLedger,
   whileHeld,
 } from '../apps/index.ts';
-import { longestHold } from './hook-log.ts';
-import { measureRound, type Round } from './round.ts';
-import type { Stage, Way } from './stage.ts';
-import type { Ended } from './velero.ts';
+import { longestHold } from '../stage/hook-log.ts';
+import { measureRound, type Round } from '../stage/round.ts';
+import type { Stage, Way } from '../stage/stage.ts';
+import type { Ended } from '../stage/velero.ts';
+import { judgeRestored } from './backup-restore.ts';
 
 /** How often each way is played; the ways take turns. */
-export const ROUNDS = 3;
+const ROUNDS = Number(process.env['QUIESCE_VELERO_ROUNDS'] ?? 3);
 const BEFORE = 400;
 const AFTER = 100;
 /** A server that is not up by then does not come up. */
@@ -83,6 +84,8 @@ async function playRound(
   const round: Round = { backup, heldMs, waits, restoreMs, compared };
   measureRound(stage, contestant.way, round);
   await judge(stage, contestant, round);
+  if (contestant.hooks !== 'quiesce' || restoreMs === null) return;
+  for (const pod of app.pods) await judgeRestored(stage, id, pod, id);
 }
 
 async function backUpUnderLoad(stage: Stage, app: App, id: string, path: string): Promise<Ended> {
