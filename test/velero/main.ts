@@ -18,15 +18,33 @@ import { chosen, listOf, STORIES } from './stories/index.ts';
 const SCRIPT = 'scripts/cluster-programs.mjs';
 const LOCK = `${STATE}.lock`;
 
-process.exit(await main(process.argv.slice(2)));
+process.exit(
+  await main(process.argv.slice(2)).catch((error: Error) => {
+    process.stderr.write(`${error.message}\n`);
+    return 1;
+  }),
+);
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = parseOptions(args);
+  const options = optionsOf(args);
+  if (options === null) return 2;
   if (options.help) process.stdout.write(USAGE);
   else if (options.list) process.stdout.write(listOf(STORIES));
   else if (options.inside) return await playInside(options);
   else return await outside(options, args);
   return 0;
+}
+
+/** @returns null where they are wrong, after it has said how */
+function optionsOf(args: readonly string[]): Options | null {
+  try {
+    const options = parseOptions(args);
+    chosen(options.stories, options.ci);
+    return options;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
+    return null;
+  }
 }
 
 async function outside(options: Options, args: readonly string[]): Promise<number> {
