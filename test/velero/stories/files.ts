@@ -106,8 +106,11 @@ async function leaveOutPrimary(stage: Stage, app: App): Promise<readonly string[
   );
   const primary = pods.filter((_pod, index) => / primary/.test(roles[index] ?? ''));
   stage.equal('one member is the primary', primary.length, 1);
-  const label = ['label', '-n', namespace, 'velero.io/exclude-from-backup=true'];
-  for (const pod of primary) await stage.tools.kubectl([...label, `pod/${pod}`, `pvc/data-${pod}`]);
+  for (const pod of primary) {
+    const objects = [`pod/${pod}`, `pvc/data-${pod}`];
+    const label = 'velero.io/exclude-from-backup=true';
+    await stage.tools.kubectl(['label', '-n', namespace, ...objects, label]);
+  }
   return pods.filter((pod) => !primary.includes(pod));
 }
 
