@@ -34,7 +34,7 @@ machine's cores with the load, so compare the rows of one table with one another
   while the hook ran or, without any, while the backup did. In brackets: against the first row.
 - **backup**: Velero's own time. **restore**: from its command until the pods were ready.
 - **missing writes**: acknowledged before the first hook was called, and not in the restored database; the most
-  of any round.
+  of any round. **missing at the cut**: the same for those that were acknowledged before the snapshot was cut.
 
 ${engines.map((engine) => engineSection(engine, measures)).join('\n')}
 ${otherSection(stories)}`;

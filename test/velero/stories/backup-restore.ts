@@ -1,6 +1,6 @@
 import { type App, type Comparison, holdOf, readLedger } from '../apps/index.ts';
 import { longestHold } from '../stage/hook-log.ts';
-import { measureRound } from '../stage/round.ts';
+import { compareTwice, measureRound } from '../stage/round.ts';
 import type { ReceiptSeen } from '../stage/sidecar.ts';
 import type { Stage, Way } from '../stage/stage.ts';
 import type { BackupOptions, Ended } from '../stage/velero.ts';
@@ -56,14 +56,15 @@ async function walk(stage: Stage, app: App, options: PathOptions): Promise<void>
   await app.afterRestore(stage.access(namespace));
   await options.afterRestore?.(namespace, frozen);
   const hold = holdOf(receipts.map((one) => ({ ...one, thawedAt: one.thawedAt ?? null })));
-  const compared = await app.compare(stage.access(namespace), await readLedger(path), hold);
-  judgeComparison(stage, compared);
+  const ledger = await readLedger(path);
+  const found = await compareTwice(stage, app, namespace, { ledger, hold, backup });
+  judgeComparison(stage, found.compared);
   measureRound(stage, options.way ?? null, {
     backup,
     heldMs,
-    waits: compared.whileHeld,
+    waits: found.compared.whileHeld,
     restoreMs,
-    compared,
+    ...found,
   });
 }
 

@@ -81,7 +81,7 @@ const ofRedis: Contest = {
       way: way(
         'Redis',
         'redis-cli BGSAVE',
-        'Nothing: it returns before the file is written, and a server with an AOF does not load that file. What no fsync had sent to the disk is missing.',
+        'Nothing: it returns before the file is written, and a server with an AOF does not load that file. The copy has what the AOF’s last fsync, once a second, had sent to the disk.',
       ),
       hooks: PASTED.bgsave,
       ends: 'Completed',

@@ -1,6 +1,5 @@
 import {
   type App,
-  type Comparison,
   type Hold,
   hookAnnotations,
   type PastedHooks,
@@ -8,7 +7,7 @@ import {
   whileHeld,
 } from '../apps/index.ts';
 import { longestHold } from '../stage/hook-log.ts';
-import { measureRound, type Round } from '../stage/round.ts';
+import { compareTwice, measureRound, type Round } from '../stage/round.ts';
 import type { Stage, Way } from '../stage/stage.ts';
 import type { Ended } from '../stage/velero.ts';
 import { judgeRestored } from './backup-restore.ts';
@@ -75,13 +74,13 @@ async function playRound(
   const { hold, heldMs } = await holdOfLog(stage, backup);
   const restoreMs = await restore(stage, app, id);
   const recorded = await readLedger(path);
-  let compared: Comparison | null = null;
+  let found: Pick<Round, 'compared' | 'missingAtCut'> = { compared: null, missingAtCut: null };
   if (restoreMs !== null) {
     await app.afterRestore(stage.access(id));
-    compared = await app.compare(stage.access(id), recorded, hold);
+    found = await compareTwice(stage, app, id, { ledger: recorded, hold, backup });
   }
   const waits = whileHeld(recorded, hold);
-  const round: Round = { backup, heldMs, waits, restoreMs, compared };
+  const round: Round = { backup, heldMs, waits, restoreMs, ...found };
   measureRound(stage, contestant.way, round);
   await judge(stage, contestant, round);
   if (contestant.hooks !== 'quiesce' || restoreMs === null) return;
