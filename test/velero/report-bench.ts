@@ -31,7 +31,7 @@ machine's cores with the load, so compare the rows of one table with one another
 - **held**: from the call of the first hook of a pod to the return of its last one, by Velero's log, which has
   whole seconds. A way with one hook or none holds nothing.
 - **slowest commit**, **p99 of commits**: of all that writers waited for in that time; without a pair of hooks,
-  while the hook ran or, without any, while the backup did. In brackets: against the first row.
+  while the hook ran or, without any, while the backup did. In brackets: against the first row of the table.
 - **backup**: Velero's own time. **restore**: from its command until the pods were ready.
 - **missing writes**: acknowledged before the first hook was called, and not in the restored database; the most
   of any round. **missing at the cut**: the same for those that were acknowledged before the snapshot was cut.
@@ -49,16 +49,16 @@ function engineSection(engine: Way['engine'], measures: readonly Measure[]): str
     found.row.push(measure);
     rows.set(way.name, found);
   }
-  const all = [...rows.values()];
-  const columns = Object.values(COLUMNS);
-  const lines = all.map(({ way, row }) => {
-    const cells = columns.map((column) => cell(row, column, all[0]?.row ?? []));
-    return `| ${way.name} | ${rounds(row)} | ${cells.join(' | ')} |`;
-  });
+  // The row of reference first.
+  const rank = ({ way }: { readonly way: Way }): number => (way.reference === true ? 0 : 1);
+  const all = [...rows.values()].toSorted((a, b) => rank(a) - rank(b));
+  const reference = all.find(({ way }) => way.reference === true)?.row;
   return `## ${engine}
-| way | rounds | ${columns.join(' | ')} |
-| --- | --: |${columns.map(() => ' --: |').join('')}
-${lines.join('\n')}
+${table(
+  'way',
+  all.map(({ way, row }) => ({ name: way.name, row })),
+  reference,
+)}
 
 What is proven when the backup has ended:
 
@@ -66,37 +66,65 @@ ${all.map(({ way }) => `- **${way.name}**: ${way.proves}`).join('\n')}
 `;
 }
 
+/** A row each, with all columns of a backup and its restore. */
+function table(
+  head: string,
+  rows: readonly { readonly name: string; readonly row: Row }[],
+  reference: Row = [],
+): string {
+  const columns = Object.values(COLUMNS);
+  const lines = rows.map(({ name, row }) => {
+    const cells = columns.map((column) => cell(row, column, reference));
+    return `| ${name} | ${rounds(row)} | ${cells.join(' | ')} |`;
+  });
+  return `| ${head} | rounds | ${columns.join(' | ')} |
+| --- | --: |${columns.map(() => ' --: |').join('')}
+${lines.join('\n')}`;
+}
+
 function rounds(row: Row): number {
   return row.filter(({ what }) => what === COLUMNS.completed).length;
 }
 
-function cell(row: Row, column: string, first: Row): string {
+function cell(row: Row, column: string, reference: Row): string {
   const found = row.filter(({ what }) => what === column);
   const unit = found[0]?.unit;
   if (unit === undefined) return '';
-  const values = found.map(({ value }) => value);
-  if (unit === 'yes') return `${values.filter((value) => value === 1).length} of ${rounds(row)}`;
+  const values = valuesOf(row, column);
+  if (unit === 'yes') return `${values.filter((value) => value === 1).length} of ${values.length}`;
   if (unit === 'writes') return `${Math.max(...values)}`;
   const own = median(values);
-  const text = duration(own, unit);
-  const base = median(first.filter(({ what }) => what === column).map(({ value }) => value));
-  if (row === first || base === 0 || !COMPARED.includes(column)) return text;
-  return `${text} (${(own / base).toPrecision(2)} ×)`;
+  const base = median(valuesOf(reference, column));
+  const compared = row !== reference && base > 0 && COMPARED.includes(column);
+  return duration(own, unit) + (compared ? ` (${ratio(own / base)})` : '');
 }
 
-/** What stories measured that are no way to back up. */
+function valuesOf(row: Row, column: string): number[] {
+  return row.filter(({ what }) => what === column).map(({ value }) => value);
+}
+
+/** What stories measured that are no row of an engine: their own backups and restores, then the rest. */
 function otherSection(stories: readonly Pick<Played, 'name' | 'measures'>[]): string {
-  const lines = stories.flatMap(({ name, measures }) => {
-    const own = measures.filter(({ way }) => way === null);
-    const whats = [...new Set(own.map(({ what }) => what))];
-    return whats.map((what) => `| \`${name}\` | ${what} | ${cell(own, what, own)} |`);
+  const columns: readonly string[] = Object.values(COLUMNS);
+  const others = stories.map(({ name, measures }) => {
+    return { name: `\`${name}\``, row: measures.filter(({ way }) => way === null) };
   });
-  if (lines.length === 0) return '';
-  return `## Other stories
-| story | what | |
-| --- | --- | --: |
-${lines.join('\n')}
-`;
+  const paths = others.filter(({ row }) => rounds(row) > 0);
+  const lines = others.flatMap(({ name, row }) => {
+    const whats = new Set(row.map(({ what }) => what).filter((what) => !columns.includes(what)));
+    return [...whats].map((what) => `| ${name} | ${what} | ${cell(row, what, [])} |`);
+  });
+  return [
+    ...(paths.length === 0 ? [] : ['## Other stories', table('story', paths), '']),
+    ...(lines.length === 0
+      ? []
+      : ['## Other times', '| story | what | |', '| --- | --- | --: |', ...lines]),
+  ].join('\n');
+}
+
+function ratio(value: number): string {
+  if (value < 0.01) return '< 0.01 ×';
+  return `${value >= 10 ? Math.round(value) : value.toPrecision(2)} ×`;
 }
 
 function duration(value: number, unit: 'ms' | 's'): string {

@@ -6,7 +6,12 @@ import type { Measure, Way } from './stage/stage.ts';
 
 const RUN = { commit: 'c0ffee', date: '2026-01-02', machine: '2 cores' };
 
-const way = (name: string): Way => ({ engine: 'Redis', name, proves: `${name} proves this.` });
+const way = (name: string): Way => ({
+  engine: 'Redis',
+  name,
+  proves: `${name} proves this.`,
+  ...(name === 'quiesce' && { reference: true }),
+});
 
 function measured(name: string, slowest: readonly number[], missing: readonly number[]): Measure[] {
   const one = way(name);
@@ -17,11 +22,15 @@ function measured(name: string, slowest: readonly number[], missing: readonly nu
   ]);
 }
 
+const without = (measures: readonly Measure[]): Measure[] =>
+  measures.map((one) => ({ ...one, value: one.unit === 'yes' ? 1 : one.value, way: null }));
+
 describe('the page of the cluster’s measurements', () => {
   const page = benchPage(
     [
-      { name: 'first', measures: measured('quiesce', [100, 300, 200], [0, 0, 0]) },
-      { name: 'second', measures: measured('BGSAVE', [1_000, 900, 50], [3, 41, 7]) },
+      { name: 'first', measures: measured('BGSAVE', [1_000, 900, 50], [3, 41, 7]) },
+      { name: 'second', measures: measured('quiesce', [100, 300, 200], [0, 0, 0]) },
+      { name: 'fourth', measures: without(measured('', [70], [0])) },
       { name: 'third', measures: [{ what: 'extra', value: 1.5, unit: 's', way: null }] },
     ],
     RUN,
@@ -40,8 +49,14 @@ describe('the page of the cluster’s measurements', () => {
     expect(page).not.toContain('## MongoDB');
   });
 
+  it('starts each table with the row that the others are compared with', () => {
+    expect(page.indexOf('| quiesce |')).toBeLessThan(page.indexOf('| BGSAVE |'));
+    expect(cellsOf('quiesce').join()).not.toContain('×');
+  });
+
   it('has what other stories measured', () => {
     expect(page).toContain('| `third` | extra | 1.5 s |');
+    expect(cellsOf('`fourth`')).toEqual(expect.arrayContaining(['1', '1 of 1', '70 ms']));
   });
 });
 

@@ -22,6 +22,8 @@ export interface Way {
   readonly name: string;
   /** What one knows of the copy when its backup has ended, and at which price. */
   readonly proves: string;
+  /** The row with which the others of its engine are compared. */
+  readonly reference?: true;
 }
 
 /** A number of the run, for bench/results-cluster.md. `yes` is 1 or 0. */

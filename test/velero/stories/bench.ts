@@ -17,7 +17,7 @@ const nothing =
   'Nothing: nobody looks at the copy. PostgreSQL recovers from it as after a power cut, because this snapshot is atomic.';
 
 function way(engine: Way['engine'], name: string, proves: string): Way {
-  return { engine, name, proves };
+  return { engine, name, proves, ...(name === QUIESCE && { reference: true }) };
 }
 
 const ofPostgres: Contest = {
