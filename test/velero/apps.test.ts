@@ -11,6 +11,7 @@ import {
   ackedBefore,
   annotated,
   copiedByFile,
+  hookAnnotations,
   holdOf,
   type Edit,
   inNamespace,
@@ -20,7 +21,7 @@ import {
   onStorageClass,
   ownPsqlHooks,
   ownQuiesceHooks,
-  pastedHooks,
+  PASTED,
   postgres,
   readLedger,
   redis,
@@ -29,6 +30,7 @@ import {
   underQuota,
   walVolume,
   whileHeld,
+  withFsfreeze,
   wrongPassword,
 } from './apps/index.ts';
 import { LedgerFile } from './apps/ledger.ts';
@@ -185,15 +187,34 @@ describe('a variant', () => {
   });
 
   it('keeps hooks of the user’s own', () => {
-    for (const edit of [ownPsqlHooks, pastedHooks]) {
-      const { template, notices } = of(edit);
-      expect(notices).toEqual(['HooksNotAdded']);
-      const command = template.metadata.annotations?.['pre.hook.backup.velero.io/command'];
-      expect(command).toContain('psql');
-    }
+    const psql = of(ownPsqlHooks);
+    expect(psql.notices).toEqual(['HooksNotAdded']);
+    const command = psql.template.metadata.annotations?.['pre.hook.backup.velero.io/command'];
+    expect(command).toContain('psql');
     const { template, notices } = of(ownQuiesceHooks, annotated({ 'quiesce.dev/ttl': '5m' }));
     expect(notices).toEqual([]);
     expect(template.metadata.annotations?.['pre.hook.backup.velero.io/command']).toContain('40s');
+  });
+});
+
+describe('pasted hooks', () => {
+  it('replace all of those that a pod had before', () => {
+    const both = hookAnnotations(PASTED.fsfreeze);
+    expect(both['pre.hook.backup.velero.io/container']).toBe('fsfreeze');
+    expect(both['post.hook.backup.velero.io/command']).toContain('--unfreeze');
+    const one = hookAnnotations(PASTED.checkpoint);
+    expect(one['pre.hook.backup.velero.io/command']).toContain('CHECKPOINT');
+    expect(one['post.hook.backup.velero.io/command']).toBeNull();
+    expect(Object.keys(one).toSorted()).toEqual(Object.keys(both).toSorted());
+    expect(new Set(Object.values(hookAnnotations(null)))).toEqual(new Set([null]));
+  });
+
+  it('come with the privileged container that fsfreeze needs', () => {
+    const { template } = injected(postgres(notInjected, withFsfreeze).manifest());
+    const container = template.spec.containers.find(({ name }) => name === 'fsfreeze');
+    expect(container?.volumeMounts).toEqual([
+      { name: 'data', mountPath: '/var/lib/postgresql/data' },
+    ]);
   });
 });
 

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import type { Results } from './inside.ts';
 import type { Programs } from './layout.ts';
 import type { Played } from './play.ts';
+import { benchPage, type Run } from './report-bench.ts';
 import { run, tryRun } from './run.ts';
 import { format, resolveConfig } from 'prettier';
 
@@ -12,13 +13,10 @@ const BENCH = 'bench/results-cluster.md';
 export async function record(results: Results, programs: Programs): Promise<void> {
   const facts = await factsOf(programs);
   await write(TESTED, testedPage(results, facts));
-  await write(BENCH, benchPage(results, facts));
+  await write(BENCH, benchPage(results.stories, facts));
 }
 
-interface Facts {
-  readonly commit: string;
-  readonly date: string;
-  readonly machine: string;
+interface Facts extends Run {
   readonly versions: readonly (readonly [string, string])[];
 }
 
@@ -86,29 +84,6 @@ ${facts.versions.map(([part, version]) => `| ${part} | ${version} |`).join('\n')
 function storyRow({ name, title, ok, seconds, findings }: Played): string {
   const result = ok ? `passed, ${findings.length} checks` : '**failed**';
   return `| \`${name}\` | ${title} | ${result} | ${seconds} |`;
-}
-
-function benchPage({ stories }: Results, facts: Facts): string {
-  const measured = stories.filter(({ measures }) => measures.length > 0);
-  const names = [...new Set(measured.flatMap(({ measures }) => measures.map(({ what }) => what)))];
-  const rows = measured.map(({ name, measures }) => {
-    const cells = names.map((what) => {
-      const found = measures.find((measure) => measure.what === what);
-      return found === undefined ? '' : `${Math.round(found.value)} ${found.unit}`;
-    });
-    return `| \`${name}\` | ${cells.join(' | ')} |`;
-  });
-  return `# Backups and restores on a real cluster
-
-<!-- Written by npm run test:velero -- --record -->
-
-Measured on ${facts.date}, commit ${facts.commit} (${facts.machine}), in one run. All programs of the cluster share the
-machine's cores with the load, so compare the rows with one another, not with another machine.
-
-| story | ${names.join(' | ')} |
-| --- |${names.map(() => ' --- |').join('')}
-${rows.join('\n')}
-`;
 }
 
 async function write(path: string, text: string): Promise<void> {

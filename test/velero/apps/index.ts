@@ -5,6 +5,7 @@ export * from './edits.ts';
 export { ackedBefore, type Ledger, readLedger } from './ledger.ts';
 export type { Edit } from './manifest.ts';
 export { mongodb } from './mongodb.ts';
+export * from './pasted.ts';
 export { postgres } from './postgres.ts';
 export * from './postgres-edits.ts';
 export { redis } from './redis.ts';

@@ -70,8 +70,15 @@ export async function rejoinSet(set: SetAccess): Promise<void> {
   const { members, root } = set;
   const pods = [...members.keys()];
   const ends: { pod: string; last: bigint }[] = [];
-  for (const pod of pods)
-    ends.push({ pod, last: await onMember(set, pod, root, (client) => lastWrite(client)) });
+  for (const pod of pods) {
+    // A member with an empty volume knows no users until it has copied the others' data.
+    const last = await waitFor(
+      `${pod} lets the administrator in`,
+      () => onMember(set, pod, root, (client) => lastWrite(client)),
+      ELECTION_WITHIN_MS,
+    );
+    ends.push({ pod, last });
+  }
   const newest = ends.reduce((best, one) => (one.last > best.last ? one : best));
   await onMember(set, newest.pod, root, async (client) => {
     const admin = client.db('admin');

@@ -61,10 +61,6 @@ export const tablespaceVolume =
     initScript(manifest, '20-tablespace.sh', script);
   };
 
-/** What people paste: hooks that start and end a backup in two sessions. */
-export const pastedHooks: Edit = (manifest) =>
-  manifest.annotate(psqlHooks("SELECT pg_backup_start('velero', true)", 'SELECT pg_backup_stop()'));
-
 /** Hooks of the user's own that have nothing to do with quiesce: the webhook adds none of its own. */
 export const ownPsqlHooks: Edit = (manifest) =>
   manifest.annotate(psqlHooks('CHECKPOINT', 'SELECT 1'));

@@ -46,7 +46,22 @@ async function undo(): Promise<void> {
   const text = await readFile(state('changes.json'), 'utf8').catch(() => undefined);
   if (text === undefined) return;
   const { made } = JSON.parse(text) as Changes;
-  for (const path of made) await rmdir(path).catch(() => undefined);
+  for (const path of made) {
+    if (!(await isMounted(path))) await rmdir(path).catch(() => undefined);
+  }
+}
+
+/**
+ * Whether a process, in whatever mount namespace, has something mounted at a path. Removing the folder would
+ * detach that mount: another cluster that runs would lose its kubelet's volumes.
+ */
+export async function isMounted(path: string): Promise<boolean> {
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const mounts = await readFile(`/proc/${pid}/mountinfo`, 'utf8').catch(() => '');
+    if (mounts.split('\n').some((line) => line.split(' ')[4] === path)) return true;
+  }
+  return false;
 }
 
 /** Loop devices go with their mount; one that was never mounted stays. */

@@ -16,11 +16,22 @@ export interface Finding {
   readonly seen: string;
 }
 
-/** A number of the run, for bench/results-cluster.md. */
+/** A way to back up a database: a row of bench/results-cluster.md. */
+export interface Way {
+  readonly engine: 'PostgreSQL' | 'Redis' | 'MongoDB';
+  readonly name: string;
+  /** What one knows of the copy when its backup has ended, and at which price. */
+  readonly proves: string;
+  /** The row with which the others of its engine are compared. */
+  readonly reference?: true;
+}
+
+/** A number of the run, for bench/results-cluster.md. `yes` is 1 or 0. */
 export interface Measure {
   readonly what: string;
   readonly value: number;
-  readonly unit: 'ms' | 's';
+  readonly unit: 'ms' | 's' | 'writes' | 'yes';
+  readonly way: Way | null;
 }
 
 /** What a story plays on: the cluster with quiesce and Velero, and a record of what was seen. */
@@ -55,9 +66,9 @@ export class Stage {
     this.expect(what, wanted.test(seen), `${seen.trim().slice(-600)} (not ${wanted})`);
   }
 
-  measure(what: string, value: number, unit: Measure['unit'] = 'ms'): void {
-    this.measures.push({ what, value, unit });
-    say(`      ${what}: ${value.toFixed(unit === 'ms' ? 0 : 1)} ${unit}`);
+  measure(what: string, value: number, unit: Measure['unit'] = 'ms', way: Way | null = null): void {
+    this.measures.push({ what, value, unit, way });
+    say(`      ${what}: ${value.toFixed(unit === 's' ? 1 : 0)} ${unit}`);
   }
 
   access(namespace: string): Access {

@@ -2,6 +2,7 @@ import type { Tools } from '../kubectl.ts';
 import { DRIVER } from '../layout.ts';
 import type { RunOptions } from '../run.ts';
 import { until } from '../wait.ts';
+import { type HookRun, hookRuns } from './hook-log.ts';
 
 export interface Ended {
   readonly name: string;
@@ -11,6 +12,7 @@ export interface Ended {
   readonly errors: number;
   readonly warnings: number;
   readonly failure: string | null;
+  readonly startedAt: Date;
   readonly tookMs: number;
 }
 
@@ -84,8 +86,16 @@ export class Velero {
 
   /** The lines of a backup's log that a hook, or quiesce, wrote. */
   async hookLog(backup: string): Promise<readonly string[]> {
-    const { stdout } = await this.#tools.velero(['backup', 'logs', backup], { timeoutMs: 60_000 });
-    return stdout.split('\n').filter((line) => /hook|quiesce/i.test(line));
+    return (await this.#log(backup)).split('\n').filter((line) => /hook|quiesce/i.test(line));
+  }
+
+  /** When a backup's hooks ran, pod by pod. */
+  async hookRuns(backup: string): Promise<readonly HookRun[]> {
+    return hookRuns(await this.#log(backup));
+  }
+
+  async #log(backup: string): Promise<string> {
+    return await this.#must(['backup', 'logs', backup], { timeoutMs: 60_000 });
   }
 
   async #ended(kind: 'backup' | 'restore', name: string, withinMs: number): Promise<Ended> {
@@ -95,8 +105,7 @@ export class Velero {
       return (completionTimestamp !== undefined || phase === 'FailedValidation') && object;
     });
     const { status = {} } = ended;
-    const took =
-      Date.parse(status.completionTimestamp ?? '') - Date.parse(status.startTimestamp ?? '');
+    const startedAt = new Date(status.startTimestamp ?? NaN);
     return {
       name,
       phase: status.phase ?? '',
@@ -107,7 +116,8 @@ export class Velero {
       errors: status.errors ?? 0,
       warnings: status.warnings ?? 0,
       failure: status.failureReason ?? null,
-      tookMs: took,
+      startedAt,
+      tookMs: Date.parse(status.completionTimestamp ?? '') - startedAt.getTime(),
     };
   }
 

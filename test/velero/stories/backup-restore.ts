@@ -1,5 +1,8 @@
-import { type App, holdOf, readLedger } from '../apps/index.ts';
-import type { Stage } from '../stage/stage.ts';
+import { type App, type Comparison, holdOf, readLedger } from '../apps/index.ts';
+import { longestHold } from '../stage/hook-log.ts';
+import { compareTwice, measureRound } from '../stage/round.ts';
+import type { ReceiptSeen } from '../stage/sidecar.ts';
+import type { Stage, Way } from '../stage/stage.ts';
 import type { BackupOptions, Ended } from '../stage/velero.ts';
 
 const BEFORE = 400;
@@ -7,11 +10,19 @@ const AFTER = 100;
 
 export interface PathOptions {
   readonly name: string;
+  /** The row of this path in bench/results-cluster.md; without it, the story's own. */
+  readonly way?: Way;
   readonly backup?: Omit<BackupOptions, 'namespaces'>;
   /** Pods that Velero freezes; all of the application's by default. */
-  readonly frozen?: readonly string[];
+  readonly frozen?: readonly string[] | (() => Promise<readonly string[]>);
+  /** Looks at the backup, before the namespace is deleted. */
+  readonly afterBackup?: (
+    ended: Ended,
+    receipts: readonly ReceiptSeen[],
+    frozen: readonly string[],
+  ) => Promise<void>;
   /** Between the restored pods' readiness and the comparison. */
-  readonly afterRestore?: (namespace: string) => Promise<void>;
+  readonly afterRestore?: (namespace: string, frozen: readonly string[]) => Promise<void>;
   readonly mode?: string;
 }
 
@@ -21,61 +32,105 @@ export async function backupAndRestore(
   app: App,
   options: PathOptions,
 ): Promise<void> {
+  try {
+    await stage.deploy(app);
+    await walk(stage, app, options);
+  } finally {
+    await stage.remove(app.namespace);
+  }
+}
+
+async function walk(stage: Stage, app: App, options: PathOptions): Promise<void> {
   const { namespace } = app;
-  const name = `${options.name}-${stage.tag}`;
-  const frozen = options.frozen ?? app.pods;
-  await stage.deploy(app);
+  const frozen =
+    typeof options.frozen === 'function' ? await options.frozen() : (options.frozen ?? app.pods);
   const path = await stage.ledger(options.name);
+  const backup = await backUpUnderLoad(stage, app, options, path);
+  await judgeBackup(stage, backup, frozen.length);
+  const heldMs = longestHold(await stage.velero.hookRuns(backup.name));
+  const receipts = await receiptsOf(stage, namespace, frozen, options.mode);
+  await options.afterBackup?.(backup, receipts, frozen);
+  await stage.remove(namespace);
+  const restoreMs = await restore(stage, app, backup.name);
+  for (const pod of frozen) await judgeRestored(stage, namespace, pod, backup.name);
+  await app.afterRestore(stage.access(namespace));
+  await options.afterRestore?.(namespace, frozen);
+  const hold = holdOf(receipts.map((one) => ({ ...one, thawedAt: one.thawedAt ?? null })));
+  const ledger = await readLedger(path);
+  const found = await compareTwice(stage, app, namespace, { ledger, hold, backup });
+  judgeComparison(stage, found.compared);
+  measureRound(stage, options.way ?? null, {
+    backup,
+    heldMs,
+    waits: found.compared.whileHeld,
+    restoreMs,
+    ...found,
+  });
+}
+
+async function backUpUnderLoad(
+  stage: Stage,
+  app: App,
+  options: PathOptions,
+  path: string,
+): Promise<Ended> {
+  const { namespace } = app;
   const load = await app.startLoad(stage.access(namespace), path);
-  let ended: Ended;
   try {
     await load.progress(BEFORE);
-    ended = await stage.velero.backup(name, { namespaces: [namespace], ...options.backup });
+    const name = `${options.name}-${stage.tag}`;
+    const ended = await stage.velero.backup(name, { namespaces: [namespace], ...options.backup });
     await load.progress(AFTER);
+    return ended;
   } finally {
     await load.stop();
   }
-  await judgeBackup(stage, ended, frozen.length);
-  const receipts = [];
-  for (const pod of frozen) {
-    const [receipt] = await stage.sidecar(namespace, pod).receipts();
-    stage.equal(`${pod}: the freeze is consistent`, receipt?.verdict, 'consistent');
-    if (options.mode !== undefined) stage.equal(`${pod}: its mode`, receipt?.mode, options.mode);
-    if (receipt !== undefined) receipts.push({ ...receipt, thawedAt: receipt.thawedAt ?? null });
-  }
-  await stage.remove(namespace);
-  const restored = await stage.velero.restore(name, name);
-  stage.equal('the restore completes', [restored.phase, restored.errors], ['Completed', 0]);
-  stage.measure('restore', restored.tookMs);
-  await stage.ready(namespace, app.pods);
-  for (const pod of frozen) await judgeRestored(stage, namespace, pod, name);
-  await app.afterRestore(stage.access(namespace));
-  await options.afterRestore?.(namespace);
-  const ledger = await readLedger(path);
-  const compared = await app.compare(stage.access(namespace), ledger, holdOf(receipts));
-  stage.expect(
-    `nothing of ${compared.acknowledgedBeforeFreeze} acknowledged writes is missing, and the application works`,
-    compared.ok,
-    compared.problems,
-  );
-  const hold = holdOf(receipts);
-  if (hold.thawedAt !== undefined) {
-    stage.measure('freeze to thaw', hold.thawedAt.getTime() - hold.freezeCalledAt.getTime());
-  }
-  stage.measure('slowest commit while held', compared.whileHeld.maxMs);
-  stage.measure('p99 of commits while held', compared.whileHeld.p99);
-  await stage.remove(namespace);
 }
 
 async function judgeBackup(stage: Stage, ended: Ended, pods: number): Promise<void> {
   const { phase, hooks, errors } = ended;
   stage.equal('the backup completes', [phase, errors], ['Completed', 0]);
   stage.equal('its hooks', hooks, { attempted: 2 * pods, failed: 0 });
-  stage.measure('backup', ended.tookMs);
   if (phase !== 'Completed') {
     const log = await stage.velero.hookLog(ended.name);
     stage.expect('the hooks’ log', false, log.slice(-6).join('\n'));
   }
+}
+
+async function receiptsOf(
+  stage: Stage,
+  namespace: string,
+  pods: readonly string[],
+  mode: string | undefined,
+): Promise<readonly ReceiptSeen[]> {
+  const receipts: ReceiptSeen[] = [];
+  for (const pod of pods) {
+    const [receipt] = await stage.sidecar(namespace, pod).receipts();
+    stage.equal(`${pod}: the freeze is consistent`, receipt?.verdict, 'consistent');
+    if (mode !== undefined) stage.equal(`${pod}: its mode`, receipt?.mode, mode);
+    if (receipt !== undefined) receipts.push(receipt);
+  }
+  return receipts;
+}
+
+/** @returns how long it took until the pods were ready */
+async function restore(stage: Stage, app: App, name: string): Promise<number> {
+  const from = performance.now();
+  const { phase, errors } = await stage.velero.restore(name, name);
+  stage.equal('the restore completes', [phase, errors], ['Completed', 0]);
+  await stage.ready(app.namespace, app.pods);
+  return performance.now() - from;
+}
+
+function judgeComparison(
+  stage: Stage,
+  { ok, problems, acknowledgedBeforeFreeze }: Comparison,
+): void {
+  stage.expect(
+    `nothing of ${acknowledgedBeforeFreeze} acknowledged writes is missing, and the application works`,
+    ok,
+    problems,
+  );
 }
 
 /** The init container ran, and the sidecar has verified the data by itself. */

@@ -1,9 +1,11 @@
+import { bench } from './bench.ts';
+import { files } from './files.ts';
 import { installPage } from './install-page.ts';
 import { main } from './main.ts';
 import type { Story } from './story.ts';
 
 /** In the order in which they are played. */
-export const STORIES: readonly Story[] = [installPage, ...main];
+export const STORIES: readonly Story[] = [installPage, ...main, ...files, ...bench];
 
 /**
  * The stories that names stand for: a story's, or a group's.
