@@ -1,9 +1,22 @@
 import { installPage } from './install-page.ts';
 import { main } from './main.ts';
+import { notAtomic } from './not-atomic.ts';
+import { policies } from './policies.ts';
+import { restricted } from './restricted.ts';
 import type { Story } from './story.ts';
+import { together } from './together.ts';
+import { volumes } from './volumes.ts';
 
 /** In the order in which they are played. */
-export const STORIES: readonly Story[] = [installPage, ...main];
+export const STORIES: readonly Story[] = [
+  installPage,
+  ...main,
+  ...volumes,
+  ...together,
+  ...notAtomic,
+  ...restricted,
+  ...policies,
+];
 
 /**
  * The stories that names stand for: a story's, or a group's.
