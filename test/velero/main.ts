@@ -10,23 +10,42 @@ import { type Options, parseOptions, USAGE } from './options.ts';
 import { record } from './report.ts';
 import { run } from './run.ts';
 import { runInKept, runInSandbox } from './sandbox/enter.ts';
+import { differencesOf, lookAtMachine } from './sandbox/machine.ts';
 import { prepareMachine, removeLeftovers } from './sandbox/leftovers.ts';
 import { watchParents } from './sandbox/parents.ts';
 import { say } from './say.ts';
-import { listOf, STORIES } from './stories/index.ts';
+import { chosen, listOf, STORIES } from './stories/index.ts';
 
 const SCRIPT = 'scripts/cluster-programs.mjs';
 const LOCK = `${STATE}.lock`;
 
-process.exit(await main(process.argv.slice(2)));
+process.exit(
+  await main(process.argv.slice(2)).catch((error: Error) => {
+    process.stderr.write(`${error.message}\n`);
+    return 1;
+  }),
+);
 
 async function main(args: readonly string[]): Promise<number> {
-  const options = parseOptions(args);
+  const options = optionsOf(args);
+  if (options === null) return 2;
   if (options.help) process.stdout.write(USAGE);
   else if (options.list) process.stdout.write(listOf(STORIES));
   else if (options.inside) return await playInside(options);
   else return await outside(options, args);
   return 0;
+}
+
+/** @returns null where they are wrong, after it has said how */
+function optionsOf(args: readonly string[]): Options | null {
+  try {
+    const options = parseOptions(args);
+    chosen(options.stories, options.ci);
+    return options;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
+    return null;
+  }
 }
 
 async function outside(options: Options, args: readonly string[]): Promise<number> {
@@ -46,18 +65,26 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
   if (options.ci) {
     const missing = (await run(process.execPath, [SCRIPT, '--missing'])).stdout.trim();
     if (missing !== '') {
-      const names = missing.split('\n').join(', ');
-      process.stdout.write(`Not run: the stories on a real cluster. Not in the cache: ${names}\n`);
+      const names = chosen(options.stories, true).map(({ name }) => name);
+      process.stdout.write(
+        `Not run on a real cluster: ${names.join(', ')}\n` +
+          `The cache lacks what takes 20 minutes and more to build: ${missing.split('\n').join(', ')}\n`,
+      );
       return 0;
     }
   }
   requireInstalled({ ...PACKAGES, ...CLUSTER_PACKAGES });
+  if (options.stories.length === 0 && !options.ci && !options.none) {
+    say('the tests of the CSI driver');
+    await run(process.execPath, [SCRIPT, '--test-driver']);
+  }
   say('programs and images');
   const programs = JSON.parse((await run(process.execPath, [SCRIPT])).stdout) as Programs;
   const images = await ensureImages({ programs: binariesOf(programs), say });
   await mkdir(STATE, { recursive: true });
   const prepared: Prepared = { programs, images };
   await writeFile(state('prepared.json'), JSON.stringify(prepared));
+  const before = await lookAtMachine();
   await prepareMachine();
   endWith(options);
   const code = await runInSandbox(args, options.keep);
@@ -65,8 +92,14 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
     const results = JSON.parse(await readFile(state('results.json'), 'utf8')) as Results;
     await record(results, programs);
   }
-  if (options.keep) process.stdout.write(howToUse(await readFile(state('sandbox'), 'utf8')));
-  return code;
+  if (options.keep) {
+    process.stdout.write(howToUse(await readFile(state('sandbox'), 'utf8')));
+    return code;
+  }
+  await removeLeftovers();
+  const differences = differencesOf(before, await lookAtMachine());
+  for (const one of differences) process.stderr.write(`The run has changed this machine. ${one}\n`);
+  return differences.length === 0 ? code : 1;
 }
 
 /** What the cluster itself runs. */

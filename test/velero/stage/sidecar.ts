@@ -14,9 +14,21 @@ export interface ReceiptSeen {
   readonly durationsMs?: Readonly<Record<string, number>>;
 }
 
+/** What the sidecar reports of the restored data. */
+export interface RestoreSeen {
+  readonly id: string | null;
+  /** The names of the restores that made the pod. */
+  readonly mark: string | null;
+  readonly level: 'refused' | 'unproven' | 'position' | 'content';
+  readonly reason?: string;
+  /** `null`: not judged yet. */
+  readonly verified: boolean | null;
+  readonly message: string;
+}
+
 export interface StatusSeen {
   readonly state: string;
-  readonly restore: Readonly<Record<string, unknown>> | null;
+  readonly restore: RestoreSeen | null;
 }
 
 /** The sidecar of one pod, as an operator uses it: `kubectl exec … -c quiesce -- quiesce …`. */
@@ -52,9 +64,12 @@ export class Sidecar {
   }
 
   /** Waits until the sidecar has judged the restored data; returns what it reports. */
-  async restored(withinMs = 60_000): Promise<Readonly<Record<string, unknown>>> {
-    const what = `${this.#namespace}/${this.#pod} reports its restore`;
-    return await until(what, withinMs, async () => (await this.status()).restore);
+  async restored(withinMs = 60_000): Promise<RestoreSeen> {
+    const what = `${this.#namespace}/${this.#pod} has judged its restore`;
+    return await until(what, withinMs, async () => {
+      const { restore } = await this.status();
+      return restore?.verified === null ? null : restore;
+    });
   }
 
   async #json<T>(verb: string): Promise<T> {
