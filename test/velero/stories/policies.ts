@@ -72,9 +72,8 @@ async function webhookUnderItsPolicy(stage: Stage): Promise<void> {
   stage.expect('new replicas of the webhook become ready', rolled.status === 0, rolled.stderr);
   await tools.apply(postgres(inNamespace(NAMESPACE)).manifest());
   await stage.ready(NAMESPACE, ['db-0']);
-  const restored = await tools.kubectl([
-    ...['-n', NAMESPACE, 'get', 'pod', 'db-0', '-o', 'jsonpath={.spec.containers[*].name}'],
-  ]);
+  const names = ['-o', 'jsonpath={.spec.containers[*].name}'];
+  const restored = await tools.kubectl(['-n', NAMESPACE, 'get', 'pod', 'db-0', ...names]);
   stage.equal('and inject the pods that are made', restored, 'postgres quiesce');
 }
 
@@ -104,10 +103,8 @@ async function startProbe(stage: Stage): Promise<void> {
   const values = await stage.tools.helm(['show', 'values', 'charts/quiesce']);
   const image = /image: (\S*curl\S*)/.exec(values)?.[1] ?? '';
   await stage.tools.kubectl(['create', 'namespace', PROBES]);
-  await stage.tools.kubectl([
-    ...['run', 'probe', '-n', PROBES, `--image=${image}`, '--image-pull-policy=IfNotPresent'],
-    ...['--command', '--', 'sleep', '3600'],
-  ]);
+  const where = ['-n', PROBES, `--image=${image}`, '--image-pull-policy=IfNotPresent'];
+  await stage.tools.kubectl(['run', 'probe', ...where, '--command', '--', 'sleep', '3600']);
   await stage.ready(PROBES, ['probe']);
 }
 

@@ -80,7 +80,7 @@ async function ownHooks(stage: Stage): Promise<void> {
     );
     const { metadata } = await stage.tools.get<{
       metadata: { annotations: Record<string, string> };
-    }>(...['pod', 'db-0', '-n', namespace]);
+    }>('pod', 'db-0', '-n', namespace);
     const command = metadata.annotations['pre.hook.backup.velero.io/command'] ?? '';
     stage.match('the hook is the user’s', command, /CHECKPOINT/);
     const name = `own-hooks-${stage.tag}`;
@@ -96,6 +96,6 @@ async function ownHooks(stage: Stage): Promise<void> {
     await stage.velero.restore(name, name);
     await stage.ready(namespace, app.pods);
     const restore = await stage.sidecar(namespace, 'db-0').restored();
-    stage.equal('the restore is called unproven', restore['outcome'], 'unproven');
+    stage.equal('the restore is called unproven', restore.level, 'unproven');
   });
 }

@@ -46,7 +46,7 @@ async function frozenTogether(stage: Stage): Promise<void> {
   stage.equal('the restore completes', [restored.phase, restored.errors], ['Completed', 0]);
   for (const [index, { app, pod }] of members.entries()) {
     await stage.ready(NAMESPACE, [pod]);
-    await judgeRestored(stage, NAMESPACE, pod);
+    await judgeRestored(stage, NAMESPACE, pod, name);
     const ledger = await readLedger(ledgers[index] ?? '');
     const hold = holdOf(receipts.slice(index, index + 1));
     const compared = await app.compare(stage.access(NAMESPACE), ledger, hold);
