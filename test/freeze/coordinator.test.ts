@@ -47,9 +47,9 @@ it('tells the engine that its caller’s thaw comes last', async () => {
     told.push(thawLast);
   };
   const c = coordinator();
-  await c.freeze({ id: 'last', by, thawLast: true });
+  await c.freeze({ id: 'last', by, thawLast: true, timeoutMs: 20_000 });
   await c.thaw({ by });
-  await c.freeze({ id: 'any', by });
+  await c.freeze({ id: 'any', by, timeoutMs: 20_000 });
   expect(told).toEqual([true, false]);
 });
 
