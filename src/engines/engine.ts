@@ -37,6 +37,8 @@ export interface Probe {
 export interface FreezeContext {
   readonly id: string;
   readonly copy: CopyMethod;
+  /** Every volume is copied before the thaw: a freeze that needs a copy after it is refused. */
+  readonly thawLast?: boolean;
   /** The lease that begins with the hold. A server's own dead-man's switch is set to it. */
   readonly ttlMs: number;
   /** Milliseconds until the timeout ends the freeze, where it has one. */

@@ -20,6 +20,8 @@ interface EngineEntry {
   readonly blocksWrites: boolean;
   /** The copy methods for which one of its freezes keeps its promise. */
   readonly copies: readonly CopyMethod[];
+  /** Those of them for which a volume must be copied after the thaw. Velero copies all before it. */
+  readonly copiedAfterThaw?: readonly CopyMethod[];
 }
 
 export interface Login {
@@ -58,6 +60,7 @@ PGDATABASE, PGSSLMODE, PGSSLROOTCERT, ...`,
     portName: 'postgres(?:ql)?',
     blocksWrites: false,
     copies: ['snapshot', 'volumes', 'files'],
+    copiedAfterThaw: ['volumes'],
   },
   redis: {
     settings: 'REDIS_[A-Z0-9_]+',

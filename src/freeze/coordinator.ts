@@ -340,9 +340,9 @@ export class Coordinator {
   }
 }
 
-function requesterOf({ id, by, call }: FreezeRequest): Requester {
+function requesterOf({ id, by, call, thawLast = false }: FreezeRequest): Requester {
   const named = id !== undefined;
-  return { id: id ?? newId(), named, by, ...(call === undefined ? {} : { call }) };
+  return { id: id ?? newId(), named, by, thawLast, ...(call === undefined ? {} : { call }) };
 }
 
 function newId(): string {

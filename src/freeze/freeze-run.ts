@@ -49,6 +49,8 @@ export interface Requester {
   readonly named: boolean;
   readonly by: string;
   readonly call?: CallId;
+  /** The caller copies every volume before its thaw. */
+  readonly thawLast?: boolean;
 }
 
 interface HoldLimits {
@@ -68,6 +70,7 @@ export class FreezeRun {
   readonly by: string;
   readonly named: boolean;
   readonly call: CallId | undefined;
+  readonly #thawLast: boolean;
   stage: Stage = 'journal';
   receipt: Receipt;
   /** Why making the hold failed. */
@@ -91,11 +94,12 @@ export class FreezeRun {
    */
   #leftOpen: JournalEntry | null | undefined;
 
-  constructor({ id, by, named, call }: Requester, deps: RunDeps) {
+  constructor({ id, by, named, call, thawLast = false }: Requester, deps: RunDeps) {
     this.id = id;
     this.by = by;
     this.named = named;
     this.call = call;
+    this.#thawLast = thawLast;
     this.#deps = deps;
     this.#startedAt = deps.now();
     this.receipt = blankReceipt(id, deps);
@@ -187,6 +191,7 @@ export class FreezeRun {
     return {
       id: this.id,
       copy: this.#deps.copy,
+      thawLast: this.#thawLast,
       ttlMs,
       remainingMs: () => deadline - this.#deps.now(),
       progress: (sentence) => {

@@ -17,6 +17,8 @@ export interface FreezeRequest extends Caller {
   readonly renew?: boolean;
   /** Wait until the timeout for another freeze to end, instead of failing immediately. */
   readonly wait?: boolean;
+  /** The caller copies every volume before its thaw, as Velero does. */
+  readonly thawLast?: boolean;
   /** Aborts when the caller disconnects before the answer: the freeze is then rolled back. */
   readonly gone?: AbortSignal;
 }

@@ -39,7 +39,7 @@ function addFreeze(app: App, control: Control, transport: Transport): void {
       },
     },
     (request, reply) => {
-      const { id, ttl, timeout, renew, wait } = request.body;
+      const { id, ttl, timeout, renew, wait, thawLast } = request.body;
       if (renew && wait) {
         const message = 'wait: cannot be combined with renew; a renewal never waits.';
         throw new QuiesceError('INVALID_FIELD', message, { field: 'wait' });
@@ -54,6 +54,7 @@ function addFreeze(app: App, control: Control, transport: Transport): void {
         ...(timeout === undefined ? {} : { timeoutMs: parseDuration(timeout) ?? 0 }),
         ...(renew === undefined ? {} : { renew }),
         ...(wait === undefined ? {} : { wait }),
+        ...(thawLast === undefined ? {} : { thawLast }),
       });
     },
   );

@@ -46,6 +46,12 @@ export const freezeBody = z.strictObject({
     .boolean()
     .optional()
     .describe('wait until the timeout for another freeze to end, instead of failing immediately'),
+  thawLast: z
+    .boolean()
+    .optional()
+    .describe(
+      'every volume is copied before the thaw: refuse a freeze of which one must be copied after it',
+    ),
 });
 
 export const thawBody = z.strictObject({

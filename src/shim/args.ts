@@ -21,6 +21,7 @@ export interface Arguments {
   readonly timeout?: string;
   readonly renew: boolean;
   readonly wait: boolean;
+  readonly thawLast: boolean;
   readonly abandon: boolean;
   readonly acknowledgeRestore: boolean;
   /** Key of this one call; generated if absent. */
@@ -58,6 +59,9 @@ const FREEZE = {
   ),
   wait: toggle(
     'for backups that may overlap: if another freeze is held, wait until it ends or the timeout is over, instead of exiting with code 4 at once',
+  ),
+  'thaw-last': toggle(
+    'for callers that copy every volume before the thaw, as Velero does: refuse a freeze of which a volume must be copied after it',
   ),
   renew: toggle('renew the lease of the freeze with this --id; freezes nothing'),
   'idempotency-key': matching(
@@ -134,6 +138,7 @@ export function parseArguments(verb: ShimVerb, args: readonly string[]): Argumen
     json: values['output'] === 'json',
     renew: values['renew'] === true,
     wait: values['wait'] === true,
+    thawLast: values['thaw-last'] === true,
     abandon: values['abandon'] === true,
     acknowledgeRestore: values['acknowledge-restore'] === true,
     deep: values['deep'] === true,

@@ -21,7 +21,10 @@ const TIMEOUT = `[--timeout ${writeDuration(FREEZE_TIMEOUT_MS)}]`;
 const DEEP_TIMEOUT = `[--deep-timeout ${writeDuration(DEEP_TIMEOUT_MS)}]`;
 
 const USAGE: Readonly<Record<ShimVerb, readonly string[]>> = {
-  freeze: [`[--id ID] ${TTL} ${TIMEOUT} [--wait] [-o text|json]`, `--renew --id ID ${TTL}`],
+  freeze: [
+    `[--id ID] ${TTL} ${TIMEOUT} [--wait] [--thaw-last] [-o text|json]`,
+    `--renew --id ID ${TTL}`,
+  ],
   thaw: ['[--id ID] [--abandon] [-o text|json]'],
   status: ['[--acknowledge-restore] [-o text|json]'],
   metadata: ['[--data DIR] [--all] [-o text|json]'],

@@ -96,7 +96,7 @@ function acknowledge(send: Send): Promise<Answer> {
 }
 
 function freeze(args: Arguments, send: Send): Promise<Answer> {
-  const { id, ttl, timeout, renew, wait } = args;
+  const { id, ttl, timeout, renew, wait, thawLast } = args;
   // Without the flag the sidecar's own timeout applies, which may be longer than the default.
   const extension =
     timeout === undefined ? { stillWorking: () => isStillFreezing(send, wait) } : {};
@@ -104,7 +104,14 @@ function freeze(args: Arguments, send: Send): Promise<Answer> {
     method: 'POST',
     path: '/v1/freeze',
     headers: keyOf(args),
-    body: { id, ttl, timeout, ...(renew ? { renew } : {}), ...(wait ? { wait } : {}) },
+    body: {
+      id,
+      ttl,
+      timeout,
+      ...(renew ? { renew } : {}),
+      ...(wait ? { wait } : {}),
+      ...(thawLast ? { thawLast } : {}),
+    },
     deadlineMs: (parseDuration(timeout ?? '') ?? FREEZE_TIMEOUT_MS) + FREEZE_GRACE_MS,
     ...extension,
     unanswered: ROLLED_BACK,

@@ -58,15 +58,16 @@ export function describeCopies<L extends Ledger>(subject: Subject<L>, shared: Sh
   if (refusals.length === 0) return;
   it('a copy method that cannot keep its promise is refused, and nothing is held', async () => {
     const rig = await shared.get();
-    for (const { where, copy, env } of refusals) {
+    for (const { where, copy, env, thawLast } of refusals) {
       const sidecar = await rig.begin({ QUIESCE_COPY: copy, ...env });
-      const refused = await rig.freeze();
+      const refused = await rig.freeze(thawLast === true ? { thawLast } : {});
       expect(refused, `${copy}, ${where}: ${JSON.stringify(refused.body)}`).toMatchObject({
         status: 422,
         body: { error: { code: 'COPY_UNSUPPORTED' } },
       });
       expect(refused.body.error.hint).toContain('QUIESCE_COPY');
-      expect(await sidecar.cli('freeze')).toMatchObject({ code: 5 });
+      const flags = thawLast === true ? ['--thaw-last'] : [];
+      expect(await sidecar.cli('freeze', ...flags)).toMatchObject({ code: 5 });
       expect(await sidecar.cli('thaw')).toMatchObject({ code: 7 });
       await rig.expectNothingHeld();
     }

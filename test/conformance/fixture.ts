@@ -84,6 +84,8 @@ export interface Refusal {
   readonly copy: CopyMethod;
   /** Changes to the sidecar's settings; `undefined` removes one. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The caller copies every volume before its thaw. */
+  readonly thawLast?: boolean;
 }
 
 /** A real server on a real volume, with an application that writes to it. */

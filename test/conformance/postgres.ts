@@ -64,6 +64,7 @@ const MODES: Readonly<Record<PostgresMode, Differing>> = {
         copy: 'volumes',
         env: { QUIESCE_DATA_DIR: undefined },
       },
+      { where: 'for a caller whose thaw comes last', copy: 'volumes', env: {}, thawLast: true },
       { where: 'where the data is on several volumes', copy: 'snapshot', env: {} },
       { where: 'where the data is on several volumes', copy: 'files', env: {} },
     ],

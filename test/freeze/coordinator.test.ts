@@ -41,6 +41,18 @@ function coordinator(change: Partial<CoordinatorDeps> = {}): Coordinator {
   });
 }
 
+it('tells the engine that its caller’s thaw comes last', async () => {
+  const told: unknown[] = [];
+  engine.onHold = async (_signal, { thawLast }) => {
+    told.push(thawLast);
+  };
+  const c = coordinator();
+  await c.freeze({ id: 'last', by, thawLast: true, timeoutMs: 20_000 });
+  await c.thaw({ by });
+  await c.freeze({ id: 'any', by, timeoutMs: 20_000 });
+  expect(told).toEqual([true, false]);
+});
+
 describe('a hold that fails halfway', () => {
   it('is undone from what the engine had recorded, with retries until that succeeds', async () => {
     const asked: unknown[] = [];

@@ -28,12 +28,17 @@ describe('freeze', () => {
   it('answers with the receipt, and passes on id, durations and caller', async () => {
     const answer = await post(
       '/v1/freeze',
-      { id: 'b1', ttl: '10m', timeout: '1.5s' },
+      { id: 'b1', ttl: '10m', timeout: '1.5s', thawLast: true },
       { 'user-agent': `curl/8\u00E9${'x'.repeat(200)}` },
     );
     expect(answer.statusCode).toBe(200);
     expect(answer.json()).toMatchObject({ kind: 'Receipt', id: 'b1', verdict: 'held' });
-    expect(control.freezes[0]).toMatchObject({ id: 'b1', ttlMs: 600_000, timeoutMs: 1_500 });
+    expect(control.freezes[0]).toMatchObject({
+      id: 'b1',
+      ttlMs: 600_000,
+      timeoutMs: 1_500,
+      thawLast: true,
+    });
     expect(control.freezes[0]?.by).toMatch(/^socket \(curl\/8[?]+x+\)$/);
     expect(control.freezes[0]?.by.length).toBeLessThanOrEqual('socket ()'.length + 80);
   });

@@ -1,6 +1,7 @@
 import { entryOf } from '../../engines/names.ts';
 import { CONTROL_PORT, METRICS_PORT, SCAN_VARIABLE, TTL_MAX_MS } from '../../defaults.ts';
 import type { CopyMethod } from '../../receipt/receipt.ts';
+import { cpuLimit } from './cpu-limit.ts';
 import { type Database, repositoryName } from './find-database.ts';
 import { Environment } from './environment.ts';
 import { durationText } from './hooks.ts';
@@ -71,12 +72,13 @@ export function buildAdditions(input: AdditionsInput): Additions {
   const data = findData(pod, database, env, mounts);
   const volumeMounts = [...mounts, ...OWN_MOUNTS];
   const policy = config.imagePullPolicy;
+  const cpu = cpuLimit(pod, database.container);
   const common = {
     image: { image: config.image, ...(policy === undefined ? {} : { imagePullPolicy: policy }) },
     rest: {
       resources: {
         requests: { cpu: config.cpuRequest, memory: config.memoryRequest },
-        limits: { memory: config.memoryLimit },
+        limits: { ...(cpu === undefined ? {} : { cpu }), memory: config.memoryLimit },
       },
       securityContext: securityContext(pod, database),
       terminationMessagePolicy: 'FallbackToLogsOnError',

@@ -1,3 +1,4 @@
+import type { CopyMethod } from '../../receipt/receipt.ts';
 import { FREEZE_TIMEOUT_MS, HOOK_TIMEOUT_MS } from '../../defaults.ts';
 import { CONTAINER } from '../objects/names.ts';
 
@@ -29,14 +30,16 @@ export const VERBS = { pre: 'freeze', post: 'thaw' } as const;
  * is `Continue`: after a failure with `Fail`, Velero skips the post hook and thus the thaw. The thaw then
  * fails if nothing was frozen.
  */
-export function buildHooks(user: Annotations, timeoutMs: number): Hooks {
+export function buildHooks(user: Annotations, timeoutMs: number, copy?: CopyMethod): Hooks {
   const otherHooks = (['pre', 'post'] as const).filter((phase) => hasOtherHook(user, phase));
   if (otherHooks.length > 0) {
     const names = otherHooks.map((phase) => hookKey(phase, 'command')).join(' and ');
     const message = `${names}: this pod already has its own hook, which is kept; no quiesce hook was added, so Velero will not freeze it`;
     return { annotations: {}, notices: [{ code: 'HooksNotAdded', message }] };
   }
-  const phases = (['pre', 'post'] as const).map((phase) => buildPhase(user, phase, timeoutMs));
+  const phases = (['pre', 'post'] as const).map((phase) =>
+    buildPhase(user, phase, timeoutMs, copy),
+  );
   return {
     annotations: Object.assign({}, ...phases.map((hooks) => hooks.annotations)) as Annotations,
     notices: phases.flatMap((hooks) => hooks.notices),
@@ -58,7 +61,18 @@ function hasOtherHook(user: Annotations, phase: Phase): boolean {
   return !ours || (container !== undefined && container !== CONTAINER);
 }
 
-function buildPhase(user: Annotations, phase: Phase, timeoutMs: number): Hooks {
+/** Velero copies every volume before the thaw. That matters where there may be several. */
+function freezeCommand(timeoutMs: number, copy: CopyMethod | undefined): readonly string[] {
+  const order = copy === 'volumes' ? ['--thaw-last'] : [];
+  return [CONTAINER, 'freeze', '--timeout', durationText(timeoutMs), ...order];
+}
+
+function buildPhase(
+  user: Annotations,
+  phase: Phase,
+  timeoutMs: number,
+  copy: CopyMethod | undefined,
+): Hooks {
   const notices: Notice[] = [];
   const given = user[hookKey(phase, 'timeout')];
   const read = given === undefined ? timeoutMs : parseGoDuration(given);
@@ -72,9 +86,7 @@ function buildPhase(user: Annotations, phase: Phase, timeoutMs: number): Hooks {
   const wanted = {
     [hookKey(phase, 'container')]: CONTAINER,
     [hookKey(phase, 'command')]: JSON.stringify(
-      phase === 'pre'
-        ? [CONTAINER, 'freeze', '--timeout', durationText(freezeTimeout(limit))]
-        : [CONTAINER, 'thaw'],
+      phase === 'pre' ? freezeCommand(freezeTimeout(limit), copy) : [CONTAINER, 'thaw'],
     ),
     [hookKey(phase, 'timeout')]: durationText(limit),
     [hookKey(phase, 'on-error')]: phase === 'pre' ? 'Continue' : 'Fail',

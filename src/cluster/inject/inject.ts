@@ -62,14 +62,20 @@ export function inject(pod: Pod, config: InjectConfig): Injection {
   const finalAdditions =
     copy === settings.copy ? additions : buildAdditions({ pod, database, settings, copy, config });
   const hookTimeoutMs = settings.hookTimeoutMs ?? config.hookTimeoutMs;
-  const hooks = buildHooks(user, hookTimeoutMs);
+  const hooks = buildHooks(user, hookTimeoutMs, copy);
   const own = buildAnnotations(user, database, copy, hooks.annotations);
   const annotated = { ...user, ...own, [ANNOTATIONS.written]: JSON.stringify(own) };
   const changed = assemble(pod, finalAdditions, annotated, config.prepareRestore === true);
   const notices = [
     ...ignored.map(ignoredNotice),
     ...hooks.notices,
-    ...findWarnings(pod, { user, settings, additions: finalAdditions, hookTimeoutMs }),
+    ...findWarnings(pod, {
+      user,
+      settings,
+      engine: database.profile.name,
+      additions: finalAdditions,
+      hookTimeoutMs,
+    }),
   ];
   return { outcome: 'injected', patch: diff(pod, changed), pod: changed, notices };
 }

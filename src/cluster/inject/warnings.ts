@@ -1,3 +1,4 @@
+import { type EngineName, entryOf } from '../../engines/names.ts';
 import type { Additions } from './container.ts';
 import { durationText, type Notice } from './hooks.ts';
 import {
@@ -15,6 +16,7 @@ interface WarningInput {
   /** The user's own annotations. */
   readonly user: Readonly<Record<string, string>>;
   readonly settings: PodSettings;
+  readonly engine: EngineName;
   readonly additions: Additions;
   readonly hookTimeoutMs: number;
 }
@@ -56,7 +58,10 @@ function* userWarnings({ additions: { sidecar } }: WarningInput): Iterable<Notic
   yield { code: 'UserUnknown', message };
 }
 
-function* copyWarnings(pod: Pod, { user, settings, additions }: WarningInput): Iterable<Notice> {
+function* copyWarnings(
+  pod: Pod,
+  { user, settings, engine, additions }: WarningInput,
+): Iterable<Notice> {
   const { data, mounts } = additions;
   const files = data !== undefined && splitList(user[FILE_BACKUP]).includes(data.volume);
   if (files && settings.copy !== undefined && settings.copy !== 'files') {
@@ -68,8 +73,12 @@ function* copyWarnings(pod: Pod, { user, settings, additions }: WarningInput): I
   }
   const volumes = persistentVolumes(pod, mounts);
   if (!files && volumes.length > 1 && (settings.copy ?? 'snapshot') === 'snapshot') {
-    const message = `the database has several volumes (${volumes.join(', ')}): set ${ANNOTATIONS.copy} to volumes if more than one has data`;
+    const message = `the database has several volumes (${volumes.join(', ')}): a freeze is refused if more than one of them has data`;
     yield { code: 'SeveralVolumes', message };
+  }
+  if (settings.copy !== undefined && entryOf(engine).copiedAfterThaw?.includes(settings.copy)) {
+    const message = `${ANNOTATIONS.copy} is ${settings.copy}, for which a volume must be copied after the thaw: Velero copies all of them before it, so the freezes of its backups are refused`;
+    yield { code: 'CopiedTooEarly', message };
   }
 }
 

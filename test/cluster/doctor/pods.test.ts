@@ -18,6 +18,7 @@ const SAME: Readonly<Record<string, string>> = {
   UserUnknown: 'USER_UNKNOWN',
   CopyContradicts: 'COPY_CONTRADICTS_FILE_BACKUP',
   SeveralVolumes: 'COPY_SEVERAL_VOLUMES',
+  CopiedTooEarly: 'COPIED_TOO_EARLY',
   StateNotExcluded: 'STATE_IN_FILE_BACKUP',
   AnnotationIgnored: 'ANNOTATION_IGNORED',
 };

@@ -27,6 +27,14 @@ describe('the Velero hooks', () => {
     }
   });
 
+  it('refuse a freeze of which a volume must be copied after Velero’s thaw', () => {
+    const command = (copy?: 'snapshot' | 'volumes' | 'files') =>
+      JSON.parse(buildHooks({}, 30_000, copy).annotations[`${PRE}/command`] ?? '') as string[];
+    expect(command('volumes')).toEqual(['quiesce', 'freeze', '--timeout', '25s', '--thaw-last']);
+    for (const copy of [undefined, 'snapshot', 'files'] as const)
+      expect(command(copy)).not.toContain('--thaw-last');
+  });
+
   it('always set on-error and container, and fail the backup if the thaw fails', () => {
     expect(buildHooks({}, 30_000).annotations).toMatchObject({
       [`${PRE}/on-error`]: 'Continue',

@@ -50,8 +50,7 @@ export const asUser = { runAsUser: 999, runAsGroup: 999, fsGroup: 999 } as const
 /**
  * A namespace in which each container must have limits for CPU and memory. The database states its own.
  *
- * @param limitRange with defaults for containers that state none, as such namespaces usually have: the
- * sidecar has no CPU limit of its own, so without them the quota refuses the pod
+ * @param limitRange with defaults for containers that state none, as such namespaces usually have
  */
 export const underQuota =
   ({ limitRange = true }: { limitRange?: boolean } = {}): Edit =>

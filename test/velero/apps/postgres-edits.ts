@@ -45,6 +45,12 @@ export const walVolume =
     manifest.database.env?.push({ name: 'POSTGRES_INITDB_ARGS', value: args });
   };
 
+/** A volume of the pod that has none of the server's data: an archive, an export. */
+export const otherVolume =
+  (options: VolumesOptions = {}): Edit =>
+  (manifest) =>
+    furtherVolume(manifest, 'archive', '/var/lib/postgresql/archive', options);
+
 /** The name of the tablespace, and the volume of it. */
 export const TABLESPACE = 'fast';
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Tools } from '../kubectl.ts';
 import { KUBECONFIG, NODE_NAME } from '../layout.ts';
+import { run } from '../run.ts';
 import { startDaemon } from './daemons.ts';
 
 /** kube-router as nothing but the engine that enforces NetworkPolicies. */
@@ -14,4 +15,9 @@ export async function startPolicyEngine(tools: Tools): Promise<void> {
     '--run-loadbalancer=false',
     '--iptables-sync-period=5s',
   ]);
+}
+
+/** Takes away what the engine has set up, once it has stopped. */
+export async function cleanPolicies(tools: Tools): Promise<void> {
+  await run(join(tools.programs.folders.policies, 'kube-router'), ['--cleanup-config']);
 }

@@ -2,10 +2,25 @@ import { bench } from './bench.ts';
 import { files } from './files.ts';
 import { installPage } from './install-page.ts';
 import { main } from './main.ts';
+import { notAtomic } from './not-atomic.ts';
+import { policies } from './policies.ts';
+import { restricted } from './restricted.ts';
 import type { Story } from './story.ts';
+import { together } from './together.ts';
+import { volumes } from './volumes.ts';
 
 /** In the order in which they are played. */
-export const STORIES: readonly Story[] = [installPage, ...main, ...files, ...bench];
+export const STORIES: readonly Story[] = [
+  installPage,
+  ...main,
+  ...files,
+  ...volumes,
+  ...together,
+  ...notAtomic,
+  ...restricted,
+  ...policies,
+  ...bench,
+];
 
 /**
  * The stories that names stand for: a story's, or a group's.

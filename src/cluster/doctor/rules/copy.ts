@@ -42,28 +42,18 @@ export function claimsOf({ workload, view, pod }: PodFacts, catalog: Catalog): r
   return [...direct, ...templates];
 }
 
-/** Whether the claims of all the database's volumes are in one group, which is snapshotted at one moment. */
-function areOneGroup(facts: PodFacts, catalog: Catalog): boolean {
-  const claims = claimsOf(facts, catalog);
-  const groups = facts.volumes.map((volume) => {
-    const own = claims.filter((claim) => claim.volume === volume);
-    return own.map(({ object }) => labelsOf(object)[GROUP]).find((group) => group !== undefined);
-  });
-  return groups[0] !== undefined && groups.every((group) => group === groups[0]);
-}
-
 export const copyRules: readonly PodRule[] = [
   {
     code: 'COPY_SEVERAL_VOLUMES',
     severity: 'warning',
     title: 'copy is snapshot, but the database writes to several volumes',
-    why: 'Velero snapshots them one after the other, at different moments, and a freeze for one snapshot does not cover that. If more than one of them holds data, the freeze is refused with COPY_UNSUPPORTED.',
-    fix: 'Set quiesce.dev/copy to volumes; or give all the claims the same velero.io/volume-group label, and install a VolumeGroupSnapshotClass.',
-    *check(facts, { catalog, velero }) {
+    why: 'A freeze for a snapshot covers one volume. If more than one of them holds data, the freeze is refused with COPY_UNSUPPORTED, also if a volume group is snapshotted at one moment.',
+    fix: 'Keep all of the database’s data (for PostgreSQL also pg_wal and tablespaces) on one volume. If the others hold none, nothing is wrong.',
+    *check(facts, { velero }) {
       const { sidecar, volumes, copy, data } = facts;
       if (sidecar === undefined || copy !== 'snapshot' || volumes.length < 2) return;
       const files = data !== undefined && fileBackupOf(velero, facts, data.volume) !== undefined;
-      if (files || areOneGroup(facts, catalog)) return;
+      if (files) return;
       yield `The database writes to ${volumes.length} volumes (${volumes.join(', ')}), but copy is snapshot.`;
     },
   },
@@ -95,6 +85,19 @@ export const copyRules: readonly PodRule[] = [
       const { copies } = entryOf(name);
       if (!copies.includes(copy))
         yield `copy is ${copy}, but ${name} supports ${copies.join(' and ')}.`;
+    },
+  },
+  {
+    code: 'COPIED_TOO_EARLY',
+    severity: 'error',
+    title: 'Velero copies a volume before the thaw that must be copied after it',
+    why: 'The freezes of Velero’s backups are refused with COPY_UNSUPPORTED: without that, a backup would complete, and every restore of it would be refused.',
+    fix: 'Keep all of the database’s data on one volume, and remove quiesce.dev/copy; or make the backups with a tool that copies in the order of the receipt (docs/engines).',
+    *check({ sidecar, database, copy }) {
+      if (sidecar === undefined || database === undefined) return;
+      const { name } = database.profile;
+      if (entryOf(name).copiedAfterThaw?.includes(copy) === true)
+        yield `copy is ${copy}: ${name} needs one volume to be copied after the thaw.`;
     },
   },
   {

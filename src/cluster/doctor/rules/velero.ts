@@ -151,7 +151,7 @@ export const veleroRules: readonly ClusterRule[] = [
     severity: 'error',
     title: 'A VolumeGroupSnapshotClass is for a driver without group snapshots',
     why: 'EBS does not support group snapshots: every group snapshot of the class fails, and so does the backup of its claims.',
-    fix: 'Remove the class and the label velero.io/volume-group, and set quiesce.dev/copy to volumes.',
+    fix: 'Remove the class and the label velero.io/volume-group.',
     *check({ catalog }) {
       for (const object of catalog.all(GROUP_CLASSES)) {
         if (textAt(object, 'driver') === EBS)

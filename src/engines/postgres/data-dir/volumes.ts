@@ -38,7 +38,7 @@ export interface VolumeInput extends LayoutInput {
 }
 
 const HINT =
-  'An atomic snapshot contains one volume: move this onto the volume of PGDATA. Or give pg_wal a volume of its own, set QUIESCE_COPY=volumes, and cut in this order: the volumes of data and tablespaces while frozen, then thaw, then the volume of pg_wal.';
+  'An atomic snapshot contains one volume: move this onto the volume of PGDATA. Or, with a backup tool other than Velero, give pg_wal a volume of its own, set QUIESCE_COPY=volumes, and cut in this order: the volumes of data and tablespaces while frozen, then thaw, then the volume of pg_wal.';
 
 const HIDDEN_HINT =
   'Mount every volume of this server into the sidecar, at the same paths, and set QUIESCE_DATA_DIR.';

@@ -27,6 +27,15 @@ import { type ModeInput, type PreparedFreeze, refuseLayout } from '../mode.ts';
  */
 export async function prepareOpen(input: ModeInput, signal: AbortSignal): Promise<PreparedFreeze> {
   const { session, server, privileges, context } = input;
+  if (context.thawLast === true) {
+    throw new QuiesceError(
+      'COPY_UNSUPPORTED',
+      'With copy: volumes, the volume of pg_wal must be cut after the thaw, and this caller (a hook of Velero) cuts every volume before it: no restore would accept such a copy.',
+      {
+        hint: 'For Velero, keep pg_wal and all tablespaces on the volume of PGDATA and set QUIESCE_COPY=snapshot.',
+      },
+    );
+  }
   if (server.inRecovery) {
     throw new QuiesceError(
       'COPY_UNSUPPORTED',
