@@ -14,9 +14,22 @@ export interface ReceiptSeen {
   readonly durationsMs?: Readonly<Record<string, number>>;
 }
 
+/** What the restored data may be called. */
+export interface RestoreSeen {
+  readonly id: string | null;
+  readonly mark: string | null;
+  readonly level: string;
+  readonly reason?: string;
+  readonly verified: boolean | null;
+  /** `null`: not judged yet. */
+  readonly checkedAt: string | null;
+  readonly message: string;
+}
+
 export interface StatusSeen {
   readonly state: string;
-  readonly restore: Readonly<Record<string, unknown>> | null;
+  readonly engine: { readonly reachable: boolean; readonly message: string | null };
+  readonly restore: RestoreSeen | null;
 }
 
 /** The sidecar of one pod, as an operator uses it: `kubectl exec … -c quiesce -- quiesce …`. */
@@ -51,10 +64,19 @@ export class Sidecar {
     await until(what, withinMs, async () => (await this.status()).state === 'frozen');
   }
 
+  /** Waits until nothing is held. */
+  async thawed(withinMs = 60_000): Promise<void> {
+    const what = `${this.#namespace}/${this.#pod} is thawed`;
+    await until(what, withinMs, async () => (await this.status()).state === 'thawed');
+  }
+
   /** Waits until the sidecar has judged the restored data; returns what it reports. */
-  async restored(withinMs = 60_000): Promise<Readonly<Record<string, unknown>>> {
-    const what = `${this.#namespace}/${this.#pod} reports its restore`;
-    return await until(what, withinMs, async () => (await this.status()).restore);
+  async restored(withinMs = 120_000): Promise<RestoreSeen> {
+    const what = `${this.#namespace}/${this.#pod} has judged its restore`;
+    return await until(what, withinMs, async () => {
+      const { restore } = await this.status();
+      return restore !== null && restore.checkedAt !== null && restore;
+    });
   }
 
   async #json<T>(verb: string): Promise<T> {
