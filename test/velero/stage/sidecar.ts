@@ -11,6 +11,7 @@ export interface ReceiptSeen {
   readonly requestedAt: string;
   readonly frozenAt?: string;
   readonly thawedAt?: string | null;
+  readonly restoreMark?: string | null;
   readonly durationsMs?: Readonly<Record<string, number>>;
 }
 
