@@ -15,11 +15,12 @@ export interface ReceiptSeen {
   readonly durationsMs?: Readonly<Record<string, number>>;
 }
 
-/** What the restored data may be called. */
+/** What the sidecar reports of the restored data. */
 export interface RestoreSeen {
   readonly id: string | null;
+  /** The names of the restores that made the pod. */
   readonly mark: string | null;
-  readonly level: string;
+  readonly level: 'refused' | 'unproven' | 'position' | 'content';
   readonly reason?: string;
   readonly verified: boolean | null;
   /** `null`: not judged yet. */

@@ -4,7 +4,6 @@ import type { BackupOptions, Ended } from '../stage/velero.ts';
 
 const BEFORE = 400;
 const AFTER = 100;
-const VERIFIED = { level: 'position', verified: true };
 
 export interface PathOptions {
   readonly name: string;
@@ -49,7 +48,7 @@ export async function backupAndRestore(
   stage.equal('the restore completes', [restored.phase, restored.errors], ['Completed', 0]);
   stage.measure('restore', restored.tookMs);
   await stage.ready(namespace, app.pods);
-  for (const pod of frozen) await judgeRestored(stage, namespace, pod);
+  for (const pod of frozen) await judgeRestored(stage, namespace, pod, name);
   await app.afterRestore(stage.access(namespace));
   await options.afterRestore?.(namespace);
   const ledger = await readLedger(path);
@@ -80,7 +79,12 @@ async function judgeBackup(stage: Stage, ended: Ended, pods: number): Promise<vo
 }
 
 /** The init container ran, and the sidecar has verified the data by itself. */
-export async function judgeRestored(stage: Stage, namespace: string, pod: string): Promise<void> {
+export async function judgeRestored(
+  stage: Stage,
+  namespace: string,
+  pod: string,
+  restoreName: string,
+): Promise<void> {
   const { status } = await stage.tools.get<{
     status: {
       initContainerStatuses?: { name: string; state: { terminated?: { exitCode: number } } }[];
@@ -88,7 +92,11 @@ export async function judgeRestored(stage: Stage, namespace: string, pod: string
   }>('pod', pod, '-n', namespace);
   const init = status.initContainerStatuses?.find(({ name }) => name === 'quiesce-prepare-restore');
   stage.equal(`${pod}: prepare-restore ran`, init?.state.terminated?.exitCode, 0);
-  const restore = await stage.sidecar(namespace, pod).restored();
-  const { level, verified } = restore;
-  stage.equal(`${pod}: the sidecar has verified it`, { level, verified }, VERIFIED);
+  const { verified, level, mark, message } = await stage.sidecar(namespace, pod).restored();
+  stage.equal(
+    `${pod}: the sidecar has verified it (${message})`,
+    [verified, level],
+    [true, 'position'],
+  );
+  stage.equal(`${pod}: it knows which restore made it`, mark, restoreName);
 }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { stripVTControlCharacters } from 'node:util';
 import { notInjected, inNamespace, postgres } from '../apps/index.ts';
 import { commandsIn, runCommand } from '../cluster/chart.ts';
 import type { Stage } from '../stage/stage.ts';
@@ -13,6 +14,7 @@ const EXPECTED: readonly (readonly [RegExp, RegExp])[] = [
   [/quiesce freeze --id try/, /frozen/],
   [/quiesce thaw --id try/, /consistent/],
   [/quiesce receipts$/, /try/],
+  // Velero prints colours into pipes, too.
   [/velero backup describe/, /Phase: +Completed[^]*HooksAttempted: +2[^]*HooksFailed: +0/],
 ];
 
@@ -38,7 +40,7 @@ async function follow(stage: Stage, command: string): Promise<void> {
   const printed = await runCommand(stage.tools, command);
   const [, wanted] = EXPECTED.find(([line]) => line.test(command)) ?? [];
   if (wanted === undefined) stage.expect(command, true);
-  else stage.match(command, printed.trim(), wanted);
+  else stage.match(command, stripVTControlCharacters(printed).trim(), wanted);
 }
 
 /** "For your own database, put the label on its pod template." */
