@@ -4,7 +4,6 @@ import type { Ended } from './velero.ts';
 
 /** The volume is cut this long after Velero has asked for it: the database is held meanwhile. */
 const LATE = 'late-20s';
-export const LATE_MS = 20_000;
 
 /** Starts a backup whose cut comes late, and waits until the pod is held. */
 export async function startLateBackup(stage: Stage, name: string, app: App): Promise<void> {

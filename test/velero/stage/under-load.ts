@@ -5,23 +5,23 @@ import type { Stage } from './stage.ts';
 export const BEFORE = 300;
 export const AFTER = 100;
 
-/** Does something while writers do not stop. @returns the path of their ledger */
-export async function underLoad(
+/** Does something while writers do not stop. @returns the path of their ledger, and what it returned */
+export async function underLoad<T>(
   stage: Stage,
   app: App,
   name: string,
-  act: (load: Load) => Promise<void>,
-): Promise<string> {
+  act: (load: Load) => Promise<T>,
+): Promise<{ readonly ledger: string; readonly result: T }> {
   const path = await stage.ledger(name);
   const load = await app.startLoad(stage.access(app.namespace), path);
   try {
     await load.progress(BEFORE);
-    await act(load);
+    const result = await act(load);
     await load.progress(AFTER);
+    return { ledger: path, result };
   } finally {
     await load.stop();
   }
-  return path;
 }
 
 /** Compares an application, in the namespace into which it was restored, with a ledger. */

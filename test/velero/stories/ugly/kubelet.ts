@@ -49,7 +49,7 @@ async function restarted(stage: Stage, app: App): Promise<void> {
 async function stopped(stage: Stage, app: App): Promise<void> {
   const name = `kubelet-stopped-${stage.tag}`;
   const sidecar = stage.sidecar(FROM, POD);
-  const ledger = await underLoad(stage, app, name, async () => {
+  const { ledger } = await underLoad(stage, app, name, async () => {
     await startLateBackup(stage, name, app);
     await stopKubelet();
     await judgeThawFailed(stage, await stage.velero.backupEnded(name), /dial|connect/);

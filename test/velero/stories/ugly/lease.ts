@@ -4,7 +4,6 @@ import { judgeInconsistent, judgeThawFailed, lateBackup } from '../../stage/late
 import { judgeUnproven, judgeWhole, restoreInto } from '../../stage/restored.ts';
 import type { Stage } from '../../stage/stage.ts';
 import { compareIn, inNamespaces, underLoad } from '../../stage/under-load.ts';
-import type { Ended } from '../../stage/velero.ts';
 import type { Story } from '../story.ts';
 import { type Engine, MONGODB, POSTGRES, REDIS } from './engines.ts';
 
@@ -30,11 +29,10 @@ async function leaseOver(stage: Stage, engine: Engine): Promise<void> {
   const name = `lease-${engine.name}-${stage.tag}`;
   await inNamespaces(stage, [from, into], async () => {
     await stage.deploy(app);
-    let ended: Ended | undefined;
-    const ledger = await underLoad(stage, app, name, async () => {
-      ended = await lateBackup(stage, name, app);
+    const { ledger, result } = await underLoad(stage, app, name, async () => {
+      return await lateBackup(stage, name, app);
     });
-    if (ended !== undefined) await judgeThawFailed(stage, ended, /lease-expired/);
+    await judgeThawFailed(stage, result, /lease-expired/);
     const hold = await judgeInconsistent(stage, app, 'lease-expired');
     const { maxMs } = whileHeld(await readLedger(ledger), hold);
     const limit = TTL_MS + SLACK_MS;

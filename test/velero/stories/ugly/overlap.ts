@@ -40,7 +40,7 @@ export const overlap: Story = {
 async function twoBackups(stage: Stage, app: ReturnType<typeof postgres>): Promise<void> {
   const [one, two] = [`overlap-1-${stage.tag}`, `overlap-2-${stage.tag}`];
   const options = { namespaces: [FROM] };
-  const ledger = await underLoad(stage, app, 'overlap', async () => {
+  const { ledger } = await underLoad(stage, app, 'overlap', async () => {
     await stage.velero.startBackup(one, options);
     await stage.velero.startBackup(two, options);
     await judgeComplete(stage, await stage.velero.backupEnded(one));

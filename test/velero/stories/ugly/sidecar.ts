@@ -9,7 +9,6 @@ import {
 import { judgeUnproven, judgeWhole, restoreInto } from '../../stage/restored.ts';
 import type { Stage } from '../../stage/stage.ts';
 import { compareIn, inNamespaces, underLoad } from '../../stage/under-load.ts';
-import type { Ended } from '../../stage/velero.ts';
 import type { Story } from '../story.ts';
 import { type Engine, MONGODB, POSTGRES, REDIS } from './engines.ts';
 
@@ -33,13 +32,12 @@ async function sidecarKilled(stage: Stage, engine: Engine): Promise<void> {
   const name = `killed-${engine.name}-${stage.tag}`;
   await inNamespaces(stage, [from, into], async () => {
     await stage.deploy(app);
-    let ended: Ended | undefined;
-    const ledger = await underLoad(stage, app, name, async () => {
+    const { ledger, result } = await underLoad(stage, app, name, async () => {
       await startLateBackup(stage, name, app);
       process.kill(await processOf(stage.tools, from, pod, 'quiesce'), 'SIGKILL');
-      ended = await stage.velero.backupEnded(name);
+      return await stage.velero.backupEnded(name);
     });
-    if (ended !== undefined) await judgeThawFailed(stage, ended, /interrupted/);
+    await judgeThawFailed(stage, result, /interrupted/);
     const hold = await judgeInconsistent(stage, app, 'interrupted');
     const { maxMs } = whileHeld(await readLedger(ledger), hold);
     stage.expect('writers go on before the lease ends', maxMs < TTL_MS / 2, `${maxMs} ms`);

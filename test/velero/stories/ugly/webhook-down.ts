@@ -20,7 +20,7 @@ export const webhookDown: Story = {
     await inNamespaces(stage, [FROM, INTO], async () => {
       await stage.deploy(app);
       const name = `webhook-down-${stage.tag}`;
-      const ledger = await underLoad(stage, app, name, async () => {
+      const { ledger } = await underLoad(stage, app, name, async () => {
         await judgeComplete(stage, await stage.velero.backup(name, { namespaces: [FROM] }));
       });
       const [receipt] = await stage.sidecar(FROM, POD).receipts();
