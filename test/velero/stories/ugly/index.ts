@@ -6,8 +6,7 @@ import { powerOff } from './power-off.ts';
 import { webhookDown } from './webhook-down.ts';
 import { lease } from './lease.ts';
 import { killed } from './sidecar.ts';
-import { veleroX } from './velero-x.ts';
 import { veleroKilled } from './velero-killed.ts';
 
 /** What goes wrong in the middle of a backup or at a restore: nothing is called consistent that is not. */
-export const ugly: readonly Story[] = [...lease, ...killed, kubelet, veleroKilled, veleroX, wrongLogin, webhookDown, overlap, powerOff];
+export const ugly: readonly Story[] = [...lease, ...killed, kubelet, veleroKilled, wrongLogin, webhookDown, overlap, powerOff];
