@@ -52,7 +52,10 @@ export async function judgeUnproven(
   const { level, verified, ...restore } = await stage.sidecar(namespace, pod).restored();
   stage.expect(`${pod}: the restore is never called verified`, verified !== true, restore);
   const seen = { level, reason: restore.reason };
-  stage.equal(`${pod}: it is called unproven, with the reason`, seen, { level: 'unproven', reason });
+  stage.equal(`${pod}: it is called unproven, with the reason`, seen, {
+    level: 'unproven',
+    reason,
+  });
   const { stdout } = await stage.sidecar(namespace, pod).quiesce('status');
   stage.match(`${pod}: quiesce status says so to a person`, stdout, /NOT proven|unproven/i);
   return { level, verified, ...restore };

@@ -28,7 +28,11 @@ export const upgrade: Story = {
         await webhookReady(stage);
       }
       await makeAgain(stage, app);
-      stage.equal('after a rollback a new pod has the old timeout', await timeoutOf(stage, app), '30s');
+      stage.equal(
+        'after a rollback a new pod has the old timeout',
+        await timeoutOf(stage, app),
+        '30s',
+      );
     });
   },
 };

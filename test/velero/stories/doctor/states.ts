@@ -59,7 +59,11 @@ async function grant(stage: Stage): Promise<void> {
   await sql(`REVOKE ${call} FROM quiesce`);
   const what = 'the role lost a privilege';
   const { said } = await finds(stage, what, 'GRANTS_MISSING', '-n', DB, '--probe');
-  stage.match('and prints the statement that gives it back', said, /GRANT EXECUTE .*pg_backup_start/);
+  stage.match(
+    'and prints the statement that gives it back',
+    said,
+    /GRANT EXECUTE .*pg_backup_start/,
+  );
   await sql(`GRANT ${call} TO quiesce`);
 }
 

@@ -9,4 +9,13 @@ import { killed } from './sidecar.ts';
 import { veleroKilled } from './velero-killed.ts';
 
 /** What goes wrong in the middle of a backup or at a restore: nothing is called consistent that is not. */
-export const ugly: readonly Story[] = [...lease, ...killed, kubelet, veleroKilled, wrongLogin, webhookDown, overlap, powerOff];
+export const ugly: readonly Story[] = [
+  ...lease,
+  ...killed,
+  kubelet,
+  veleroKilled,
+  wrongLogin,
+  webhookDown,
+  overlap,
+  powerOff,
+];

@@ -1,5 +1,10 @@
 import { annotated, inNamespace, postgres } from '../../apps/index.ts';
-import { judgeComplete, judgeInconsistent, judgeThawFailed, startLateBackup } from '../../stage/late.ts';
+import {
+  judgeComplete,
+  judgeInconsistent,
+  judgeThawFailed,
+  startLateBackup,
+} from '../../stage/late.ts';
 import type { Stage } from '../../stage/stage.ts';
 import { inNamespaces, underLoad } from '../../stage/under-load.ts';
 import type { Story } from '../story.ts';
