@@ -10,6 +10,7 @@ import { type Options, parseOptions, USAGE } from './options.ts';
 import { record } from './report.ts';
 import { run } from './run.ts';
 import { runInKept, runInSandbox } from './sandbox/enter.ts';
+import { differencesOf, lookAtMachine } from './sandbox/machine.ts';
 import { prepareMachine, removeLeftovers } from './sandbox/leftovers.ts';
 import { watchParents } from './sandbox/parents.ts';
 import { say } from './say.ts';
@@ -73,12 +74,17 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
     }
   }
   requireInstalled({ ...PACKAGES, ...CLUSTER_PACKAGES });
+  if (options.stories.length === 0 && !options.ci && !options.none) {
+    say('the tests of the CSI driver');
+    await run(process.execPath, [SCRIPT, '--test-driver']);
+  }
   say('programs and images');
   const programs = JSON.parse((await run(process.execPath, [SCRIPT])).stdout) as Programs;
   const images = await ensureImages({ programs: binariesOf(programs), say });
   await mkdir(STATE, { recursive: true });
   const prepared: Prepared = { programs, images };
   await writeFile(state('prepared.json'), JSON.stringify(prepared));
+  const before = await lookAtMachine();
   await prepareMachine();
   endWith(options);
   const code = await runInSandbox(args, options.keep);
@@ -86,8 +92,14 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
     const results = JSON.parse(await readFile(state('results.json'), 'utf8')) as Results;
     await record(results, programs);
   }
-  if (options.keep) process.stdout.write(howToUse(await readFile(state('sandbox'), 'utf8')));
-  return code;
+  if (options.keep) {
+    process.stdout.write(howToUse(await readFile(state('sandbox'), 'utf8')));
+    return code;
+  }
+  await removeLeftovers();
+  const differences = differencesOf(before, await lookAtMachine());
+  for (const one of differences) process.stderr.write(`The run has changed this machine. ${one}\n`);
+  return differences.length === 0 ? code : 1;
 }
 
 /** What the cluster itself runs. */

@@ -1,5 +1,4 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CACHE } from '../layout.ts';
 import { run } from '../run.ts';
@@ -27,7 +26,7 @@ export interface Settings {
 /** Buildah's storage in the cache. It is kept, so that a later build finds its layers. */
 export async function openStore(): Promise<void> {
   await mkdir(STORE, { recursive: true });
-  // Buildah's own temporary files: what a killed build has left is removed here.
+  // Temporary files, buildah's and ours: what a killed build has left is removed here.
   await rm(SCRATCH, { recursive: true, force: true });
   await mkdir(SCRATCH);
   const [graph, state] = [join(STORE, 'graph'), join(STORE, 'run')];
@@ -138,7 +137,7 @@ export async function keepOnly(kept: readonly string[]): Promise<void> {
 
 /** Has `work` fill a folder, which is removed afterwards. */
 export async function withTree<T>(work: (tree: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'quiesce-image-'));
+  const folder = await mkdtemp(join(SCRATCH, 'tree-'));
   const tree = join(folder, 'tree');
   await mkdir(tree, { mode: 0o755 });
   try {
