@@ -53,8 +53,10 @@ async function schedule(stage: Stage): Promise<void> {
   for (const [what, code, change] of faults) {
     await patch(stage, 'schedule', SCHEDULE, { template: change });
     await finds(stage, what, code);
+    // A merge alone would leave what the fault has added.
     const cleared = Object.fromEntries(Object.keys(change).map((name) => [name, null]));
-    await patch(stage, 'schedule', SCHEDULE, { template: { ...cleared, ...spec.template } });
+    await patch(stage, 'schedule', SCHEDULE, { template: cleared });
+    await patch(stage, 'schedule', SCHEDULE, { template: spec.template });
   }
 }
 
