@@ -1,12 +1,15 @@
 import { bench } from './bench.ts';
+import { doctor } from './doctor/index.ts';
 import { files } from './files.ts';
 import { installPage } from './install-page.ts';
 import { main } from './main.ts';
 import { notAtomic } from './not-atomic.ts';
 import { policies } from './policies.ts';
+import { restoreMark } from './restore-mark.ts';
 import { restricted } from './restricted.ts';
 import type { Story } from './story.ts';
 import { together } from './together.ts';
+import { ugly } from './ugly/index.ts';
 import { volumes } from './volumes.ts';
 
 /** In the order in which they are played. */
@@ -19,6 +22,9 @@ export const STORIES: readonly Story[] = [
   ...notAtomic,
   ...restricted,
   ...policies,
+  ...ugly,
+  restoreMark,
+  ...doctor,
   ...bench,
 ];
 
