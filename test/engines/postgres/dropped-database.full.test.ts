@@ -33,7 +33,7 @@ it.each([13, 14, 15, 16, 17, 18])(
       await source.admin.query('VACUUM (FREEZE)');
       const copy = await atomicCopy(source, join(dir, 'copy'));
       const { systemIdentifier, walSegmentSize, blockSize } = await readControlFile(copy.pgdata);
-      const identity = { systemIdentifier: String(systemIdentifier), segmentSize: walSegmentSize };
+      const identity = { systemIdentifier, segmentSize: walSegmentSize };
       const location = await locateWal(copy.pgdata, { ...identity, timeline: position.timeline });
       const from = Number(parseLsn(position.startLsn));
       const pages = new WrittenPages({ from, redo: Number(parseLsn(redo)), major, blockSize });
