@@ -53,7 +53,8 @@ export const ENGINES = {
 PGDATABASE, PGSSLMODE, PGSSLROOTCERT, ...`,
     restoreHelp: `For PostgreSQL it
   - reads WAL record by record, with checksums, up to the marker of the freeze,
-  - looks for data pages that are newer than that WAL (then the copy was not atomic),
+  - looks for data pages that are newer than that WAL, or older than the last checkpoint
+    (then the copy was not atomic),
   - makes sure that no server runs or has run on the copy,
   - writes backup_label (and tablespace_map) into the data directory, where recovery needs them.`,
     port: 5432,

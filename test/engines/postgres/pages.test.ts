@@ -41,7 +41,12 @@ describe('the scan of pages', () => {
     await writeFile(join(dir, name), content);
   };
   const scan = async (
-    options: { limitMs?: number | null; named?: number[]; visit?: () => void } = {},
+    options: {
+      limitMs?: number | null;
+      named?: number[];
+      required?: BlockSet;
+      visit?: () => void;
+    } = {},
   ): Promise<{ looked: number; total: number }> => {
     const files = filesToScan((await listRelations(dir, 17)).values(), BLOCK, SEGMENT);
     const named = new BlockSet();
@@ -50,6 +55,7 @@ describe('the scan of pages', () => {
       blockSize: BLOCK,
       limitMs: options.limitMs ?? null,
       named: (_relation: string, fork: number) => (fork === 0 ? named : undefined),
+      required: () => options.required,
       visit: ({ file, block, bytes, at }: ScannedPage) => {
         looked.push([file.path, block, pageLsn(bytes, at)]);
         options.visit?.();
@@ -103,6 +109,14 @@ describe('the scan of pages', () => {
     expect(new Set(blocks).size).toBe(700);
     const other = looked.findIndex(([name]) => name === 'base/5/16385');
     expect(other, 'before the rest of the first').toBeLessThan(259);
+  });
+
+  it('looks at required pages before all others, and without a limit', async () => {
+    await put('base/5/16384', pages(...Array.from({ length: 700 }, () => 1)));
+    const required = new BlockSet();
+    for (const block of [20, 300, 650]) required.add(block);
+    expect(await scan({ limitMs: 0, named: [400], required })).toEqual({ looked: 3, total: 700 });
+    expect(looked.map(([, block]) => block)).toEqual([20, 300, 650]);
   });
 
   it('stops when its time is up, and says how far it came', async () => {

@@ -67,17 +67,10 @@ export async function inspectCopy(
   );
   const known = { files, relations, certain, blockSize, segmentBlocks };
   const behind = new BehindPages(written.pages, known);
-  const judge = new PageJudge({
-    ...request,
-    behind,
-    blockSize,
-    relations,
-    certain,
-    status,
-    checksums: control.dataChecksums,
-    oldestXid: oldestKept(control, window),
-    nextXid: control.nextXid,
-  });
+  const oldestXid = oldestKept(control, window);
+  const { dataChecksums: checksums, nextXid } = control;
+  const facts = { ...request, behind, blockSize, relations, certain, status };
+  const judge = new PageJudge({ ...facts, checksums, oldestXid, nextXid });
   const { limitMs, onProgress } = request;
   const named = window.named.bind(window);
   const required = behind.required.bind(behind);
@@ -85,7 +78,6 @@ export async function inspectCopy(
   const toScan = filesToScan(files.values(), blockSize, segmentBlocks);
   const pages = await scanPages(pgdata, toScan, scan, signal);
   refuseAhead(judge, request);
-  const oldestXid = oldestKept(control, window);
   const source = { pgdata, major, control, status, oldestXid };
   refuseBehind(behind.find() ?? (await findBehindState(source, written)), control);
   refuse(wrong ?? broken ?? findShort(shape, files, relations) ?? judge.damage);
