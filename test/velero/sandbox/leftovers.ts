@@ -46,7 +46,19 @@ async function undo(): Promise<void> {
   const text = await readFile(state('changes.json'), 'utf8').catch(() => undefined);
   if (text === undefined) return;
   const { made } = JSON.parse(text) as Changes;
-  for (const path of made) await rmdir(path).catch(() => undefined);
+  for (const path of made) {
+    if (!(await isMounted(path))) await rmdir(path).catch(() => undefined);
+  }
+}
+
+/** Whether the sandbox of another run has a mount there: the kernel takes it away with the folder. */
+async function isMounted(path: string): Promise<boolean> {
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const mounts = await readFile(`/proc/${name}/mountinfo`, 'utf8').catch(() => '');
+    if (mounts.includes(` ${path} `)) return true;
+  }
+  return false;
 }
 
 /** Loop devices go with their mount; one that was never mounted stays. */
