@@ -1,7 +1,7 @@
 import type { ClusterReader } from '../api/reader.ts';
 import type { PodFacts } from '../inventory/pod-facts.ts';
 import { RESTORE_ANNOTATION, RESTORE_LABEL } from '../objects/names.ts';
-import { at, textAt } from '../inventory/catalog.ts';
+import { at, listAt, textAt } from '../inventory/catalog.ts';
 import type { Finding, RuleText } from './rule.ts';
 import { PROBE } from './rules/probe.ts';
 
@@ -55,9 +55,12 @@ async function probeOne(
   try {
     const status = await run('status');
     if (textAt(status, 'state') === undefined) throw new Error('its status has no state');
-    const results = [...readStatus(status)];
     const reachable = at(status, 'engine', 'reachable') === true;
-    if (reachable) results.push(...readMetadata(await run('metadata')));
+    const now = reachable ? [...readMetadata(await run('metadata'))] : [];
+    const known = now.some(([rule]) => rule === PROBE.grants);
+    // What the role lacks now says more than what it lacked at the last freeze.
+    const before = [...readStatus(status)].filter(([rule]) => rule !== PROBE.grants || !known);
+    const results = [...before, ...now];
     return results.map(([rule, message]) => finding(rule, message));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -125,6 +128,10 @@ export function restoredNotAsked(facts: readonly PodFacts[]): readonly Finding[]
 }
 
 function* readMetadata(answer: unknown): Iterable<Result> {
+  for (const warning of listAt(answer, 'warnings')) {
+    if (textAt(warning, 'code') !== 'grants-missing') continue;
+    yield [PROBE.grants, oneSentence(textAt(warning, 'message') ?? 'no statement given')];
+  }
   const code = textAt(answer, 'error', 'code');
   if (code === undefined) return;
   const message = oneSentence(textAt(answer, 'error', 'message') ?? 'no reason given');

@@ -71,6 +71,20 @@ describe('the probe of a sidecar', () => {
     await expect.poll(() => ask(sidecar), { timeout: 30_000 }).toEqual([]);
   });
 
+  it('reports a grant that only a freeze needs, before the first freeze', async () => {
+    const server = await startServer({ major: 17 });
+    undo.push(() => server.stop());
+    const call = 'EXECUTE ON FUNCTION pg_catalog.pg_backup_start(text, boolean)';
+    await server.admin.query(`REVOKE ${call} FROM quiesce`);
+    const sidecar = await sidecarWith(server.roleEnv);
+    await sidecar.start();
+    expect(await ask(sidecar)).toMatchObject([
+      { code: 'GRANTS_MISSING', message: expect.stringContaining(`GRANT ${call} TO`) as string },
+    ]);
+    await server.admin.query(`GRANT ${call} TO quiesce`);
+    await expect.poll(() => ask(sidecar), { timeout: 30_000 }).toEqual([]);
+  });
+
   it('reports that the last freeze did not hold, until a later one does', async () => {
     const server = await startServer({ major: 17 });
     undo.push(() => server.stop());

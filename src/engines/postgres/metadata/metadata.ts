@@ -8,6 +8,7 @@ import { findWalOutside } from '../data-dir/layout.ts';
 import type { Session } from '../connection/session.ts';
 import { readSettings } from './settings-report.ts';
 import { quote } from '../connection/sqlstate.ts';
+import { missingForSealed, readPrivileges } from '../privileges.ts';
 import { toJson } from './to-json.ts';
 import { warningsFor } from './warnings.ts';
 
@@ -56,6 +57,7 @@ export async function readMetadata(
     unlogged: await ask(session, 'unloggedTables', [], signal),
     defaults: await readDefaults(session, signal),
     walOutside: await findWalOutside(session, options.dataDir, signal),
+    lacking: missingForSealed(await readPrivileges(session, signal), session.major),
   };
   return toJson(arrange(session, server, answers, longSeconds)) as JsonObject;
 }
@@ -129,6 +131,8 @@ interface Answers {
   readonly defaults: Record<string, string>;
   /** The path of pg_wal, if it is not on the volume of the data. */
   readonly walOutside: string | null;
+  /** The statements that grant the role what a sealed freeze needs and the role lacks. */
+  readonly lacking: readonly string[];
 }
 
 function arrange(session: Session, server: Row, answers: Answers, longSeconds: number): object {
@@ -147,6 +151,7 @@ function arrange(session: Session, server: Row, answers: Answers, longSeconds: n
   const {
     unlogged: _count,
     walOutside: _path,
+    lacking: _statements,
     defaults,
     standbys,
     receiver,
@@ -216,6 +221,7 @@ function factsFrom(
     lostSlots: named((slot) => slot['walStatus'] === 'lost'),
     tablespaces: outside,
     walOutside: answers.walOutside,
+    lacking: answers.lacking,
     archiverFailing: answers.archiver['failing'] === true,
     replayPaused: answers.replay?.['paused'] === true,
     collationsChanged: answers.databases

@@ -28,6 +28,8 @@ export interface WarningFacts {
   readonly tablespaces: readonly { readonly name: string; readonly location: string }[];
   /** The path of pg_wal, if it is not on the volume of the data. */
   readonly walOutside: string | null;
+  /** The statements that grant the role what a sealed freeze needs and the role lacks. */
+  readonly lacking: readonly string[];
   readonly archiverFailing: boolean;
   readonly replayPaused: boolean;
   /** Databases whose default collation is of another version than the one with which they were made. */
@@ -70,6 +72,13 @@ const RULES: readonly Rule[] = [
       ? [
           'wal-level-minimal',
           'wal_level is minimal: a freeze is crash-consistent only, without a backup label.',
+        ]
+      : undefined,
+  ({ lacking }) =>
+    lacking.length > 0
+      ? [
+          'grants-missing',
+          `A freeze is crash-consistent only, or is refused: the role lacks: ${lacking.join(' ')}`,
         ]
       : undefined,
   ({ unloggedTables: n, database }) =>
