@@ -21,7 +21,7 @@ function notConsistent(receipt: Receipt): QuiesceError {
   }
   const message = `Freeze ${id} is released, but not proven: ${why}`;
   const hint =
-    'Mark the backup as failed and make it again. Give each backup its own --id, or let the later one wait: quiesce freeze --wait.';
+    'Mark the backup as failed. Make it again when no other thaw is expected: docs/velero.md says how long that takes, and how to end it. Give each backup its own --id, or let the later one wait: quiesce freeze --wait.';
   return new QuiesceError('NOT_CONSISTENT', message, { hint, details });
 }
 

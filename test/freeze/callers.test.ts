@@ -213,6 +213,20 @@ describe('a freeze that expired', () => {
     expect(next(two)).toEqual(proven('c'));
   });
 
+  it('is missing again after each ambiguous thaw, until a thaw while nothing is held counts as it', () => {
+    const ended: LeaseStep[] = [...held('made', 0, false), [TTL, { type: 'tick' }], released(TTL)];
+    const again: LeaseStep[] = [
+      ...ended,
+      ...held('made2', TTL + 10, false),
+      [TTL + 20, thaw()],
+      released(TTL + 20),
+    ];
+    const next = (steps: LeaseStep[]) =>
+      leaseAfter(...steps, ...held('made3', TTL + 30, false), [TTL + 40, thaw()]).last;
+    expect(next(again)).toEqual(ambiguous('made3'));
+    expect(next([...again, [TTL + 25, thaw()]])).toEqual(proven('made3'));
+  });
+
   it('still leaves the thaw with its id after one without an id, which may have been another caller’s', () => {
     const { last } = leaseAfter(
       ...expired,
