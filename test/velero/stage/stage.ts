@@ -89,6 +89,12 @@ export class Stage {
   /** Deletes namespaces with all that is in them, and waits until they are gone. */
   async remove(...namespaces: readonly string[]): Promise<void> {
     const wait = ['--ignore-not-found', '--wait=true', '--timeout=180s'];
+    // A namespace that still has pods is looked at again only after half of their grace period.
+    const pods = namespaces.map((namespace) => {
+      const all = ['delete', 'statefulsets,pods', '--all', '-n', namespace];
+      return this.tools.kubectl([...all, '--wait=true', '--timeout=180s']);
+    });
+    await Promise.all(pods);
     await this.tools.kubectl(['delete', 'namespace', ...namespaces, ...wait]);
   }
 
