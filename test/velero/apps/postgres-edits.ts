@@ -17,13 +17,18 @@ export const leastPrivileged: Edit = (manifest) => {
   manifest.annotate({ 'quiesce.dev/credentials-secret': secret });
 };
 
-/** A login that the database refuses. */
+/** A login that the database refuses, also from its own pod. */
 export const wrongPassword: Edit = (manifest) => {
   leastPrivileged(manifest);
   manifest.find('Secret', LOGIN.secret).stringData = {
     username: LOGIN.username,
     password: 'wrong',
   };
+  // As initdb makes it, and the official image leaves it, the server trusts whoever comes from its own pod.
+  manifest.database.env?.push({
+    name: 'POSTGRES_INITDB_ARGS',
+    value: '--auth-host=scram-sha-256',
+  });
 };
 
 export interface VolumesOptions {
