@@ -11,6 +11,7 @@ export interface ReceiptSeen {
   readonly requestedAt: string;
   readonly frozenAt?: string;
   readonly thawedAt?: string | null;
+  readonly restoreMark?: string | null;
   readonly durationsMs?: Readonly<Record<string, number>>;
 }
 
@@ -21,13 +22,15 @@ export interface RestoreSeen {
   readonly mark: string | null;
   readonly level: 'refused' | 'unproven' | 'position' | 'content';
   readonly reason?: string;
-  /** `null`: not judged yet. */
   readonly verified: boolean | null;
+  /** `null`: not judged yet. */
+  readonly checkedAt: string | null;
   readonly message: string;
 }
 
 export interface StatusSeen {
   readonly state: string;
+  readonly engine: { readonly reachable: boolean; readonly message: string | null };
   readonly restore: RestoreSeen | null;
 }
 
@@ -63,12 +66,18 @@ export class Sidecar {
     await until(what, withinMs, async () => (await this.status()).state === 'frozen');
   }
 
+  /** Waits until nothing is held. */
+  async thawed(withinMs = 60_000): Promise<void> {
+    const what = `${this.#namespace}/${this.#pod} is thawed`;
+    await until(what, withinMs, async () => (await this.status()).state === 'thawed');
+  }
+
   /** Waits until the sidecar has judged the restored data; returns what it reports. */
-  async restored(withinMs = 60_000): Promise<RestoreSeen> {
+  async restored(withinMs = 120_000): Promise<RestoreSeen> {
     const what = `${this.#namespace}/${this.#pod} has judged its restore`;
     return await until(what, withinMs, async () => {
       const { restore } = await this.status();
-      return restore?.verified === null ? null : restore;
+      return restore !== null && restore.checkedAt !== null && restore;
     });
   }
 

@@ -1,9 +1,12 @@
+import { doctor } from './doctor/index.ts';
 import { installPage } from './install-page.ts';
 import { main } from './main.ts';
+import { restoreMark } from './restore-mark.ts';
 import type { Story } from './story.ts';
+import { ugly } from './ugly/index.ts';
 
 /** In the order in which they are played. */
-export const STORIES: readonly Story[] = [installPage, ...main];
+export const STORIES: readonly Story[] = [installPage, ...main, ...ugly, restoreMark, ...doctor];
 
 /**
  * The stories that names stand for: a story's, or a group's.

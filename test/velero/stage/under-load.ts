@@ -1,0 +1,51 @@
+import { type App, type Comparison, type Hold, type Load, readLedger } from '../apps/index.ts';
+import type { Stage } from './stage.ts';
+
+/** Writes that must be acknowledged before and after what is done under the load. */
+export const BEFORE = 300;
+export const AFTER = 100;
+
+/** Does something while writers do not stop. @returns the path of their ledger, and what it returned */
+export async function underLoad<T>(
+  stage: Stage,
+  app: App,
+  name: string,
+  act: (load: Load) => Promise<T>,
+): Promise<{ readonly ledger: string; readonly result: T }> {
+  const path = await stage.ledger(name);
+  const load = await app.startLoad(stage.access(app.namespace), path);
+  try {
+    await load.progress(BEFORE);
+    const result = await act(load);
+    await load.progress(AFTER);
+    return { ledger: path, result };
+  } finally {
+    await load.stop();
+  }
+}
+
+/** Compares an application, in the namespace into which it was restored, with a ledger. */
+export async function compareIn(
+  stage: Stage,
+  app: App,
+  namespace: string,
+  ledgerPath: string,
+  hold: Hold,
+): Promise<Comparison> {
+  const access = stage.access(namespace);
+  await app.afterRestore(access);
+  return await app.compare(access, await readLedger(ledgerPath), hold);
+}
+
+/** Does something, and removes these namespaces whatever becomes of it. */
+export async function inNamespaces(
+  stage: Stage,
+  namespaces: readonly string[],
+  act: () => Promise<void>,
+): Promise<void> {
+  try {
+    await act();
+  } finally {
+    await stage.remove(...namespaces);
+  }
+}
