@@ -4,8 +4,6 @@ import { type App, type Edit, mongodb, postgres, redis } from '../../apps/index.
 export interface Engine {
   readonly name: 'postgres' | 'redis' | 'mongodb';
   readonly title: string;
-  /** Whether writers wait while it is held. */
-  readonly blocksWriters: boolean;
   make(...edits: readonly Edit[]): App;
 }
 
@@ -14,16 +12,10 @@ const single: Edit = ({ workload }) => {
   workload.spec.replicas = 1;
 };
 
-export const POSTGRES: Engine = {
-  name: 'postgres',
-  title: 'PostgreSQL',
-  blocksWriters: false,
-  make: postgres,
-};
-export const REDIS: Engine = { name: 'redis', title: 'Redis', blocksWriters: true, make: redis };
+export const POSTGRES: Engine = { name: 'postgres', title: 'PostgreSQL', make: postgres };
+export const REDIS: Engine = { name: 'redis', title: 'Redis', make: redis };
 export const MONGODB: Engine = {
   name: 'mongodb',
   title: 'MongoDB',
-  blocksWriters: true,
   make: (...edits) => mongodb(single, ...edits),
 };
