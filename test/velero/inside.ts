@@ -6,6 +6,7 @@ import { Tools } from './kubectl.ts';
 import { type Programs, state } from './layout.ts';
 import type { Options } from './options.ts';
 import { play, type Played } from './play.ts';
+import { commitHere, keepResult } from './results.ts';
 import { say } from './say.ts';
 import { chosen } from './stories/index.ts';
 
@@ -15,13 +16,6 @@ export interface Prepared {
   readonly images: readonly string[];
 }
 
-/** What a run has shown; `results.json` in the state folder. */
-export interface Results {
-  readonly policies: boolean;
-  readonly upSeconds: number | null;
-  readonly stories: readonly Played[];
-}
-
 /** Brings up the cluster, unless one is kept, and plays the stories. @returns the exit code */
 export async function playInside(options: Options): Promise<number> {
   const stories = options.none ? [] : chosen(options.stories, options.ci);
@@ -29,12 +23,13 @@ export async function playInside(options: Options): Promise<number> {
     await readFile(state('prepared.json'), 'utf8'),
   ) as Prepared;
   const tools = new Tools(programs);
+  const commit = await commitHere();
   const upSeconds = options.kept ? null : await install(tools, images, options.policies);
   const played: Played[] = [];
   for (const story of stories) {
-    played.push(await play(tools, story));
-    const results: Results = { policies: options.policies, upSeconds, stories: played };
-    await writeFile(state('results.json'), JSON.stringify(results));
+    const seen = await play(tools, story);
+    played.push(seen);
+    await keepResult({ ...seen, commit, at: new Date().toISOString(), upSeconds });
   }
   const failed = played.filter(({ ok }) => !ok);
   if (played.length > 0) {

@@ -4,7 +4,7 @@ import { fingerprint, isAlive } from '../../src/testbed/os.ts';
 import { requireInstalled } from '../support/packages.ts';
 import { ensureImages, PACKAGES } from './images/index.ts';
 import type { Programs as VeleroPrograms } from './images/recipe.ts';
-import { type Prepared, playInside, type Results } from './inside.ts';
+import { type Prepared, playInside } from './inside.ts';
 import { type Programs, STATE, state } from './layout.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { record } from './report.ts';
@@ -31,6 +31,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (options === null) return 2;
   if (options.help) process.stdout.write(USAGE);
   else if (options.list) process.stdout.write(listOf(STORIES));
+  else if (options.record) await record(JSON.parse((await run(process.execPath, [SCRIPT])).stdout));
   else if (options.inside) return await playInside(options);
   else return await outside(options, args);
   return 0;
@@ -88,10 +89,6 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
   await prepareMachine();
   endWith(options);
   const code = await runInSandbox(args, options.keep);
-  if (options.record) {
-    const results = JSON.parse(await readFile(state('results.json'), 'utf8')) as Results;
-    await record(results, programs);
-  }
   if (options.keep) {
     process.stdout.write(howToUse(await readFile(state('sandbox'), 'utf8')));
     return code;

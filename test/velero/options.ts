@@ -14,7 +14,7 @@ export interface Options {
   readonly ci: boolean;
   /** Plays nothing. */
   readonly none: boolean;
-  /** Writes docs/kubernetes-tested.md and bench/results-cluster.md. */
+  /** Plays nothing: writes docs/kubernetes-tested.md and bench/results-cluster.md. */
   readonly record: boolean;
   readonly help: boolean;
   /** The run in the sandbox. */
@@ -35,7 +35,8 @@ Everything runs in its own namespaces for processes, mounts and network, and end
   --down           ends the cluster that --keep left
   --no-policies    without the engine that enforces NetworkPolicies
   --ci             plays what CI plays; where a program is not in the cache, says which, and exits with 0
-  --record         writes what a whole run has shown to docs/kubernetes-tested.md and bench/results-cluster.md
+  --record         plays nothing: writes what was seen on this commit to docs/kubernetes-tested.md and
+                   bench/results-cluster.md
   --none           plays nothing: with --keep, an empty cluster
   --help           prints this
 `;

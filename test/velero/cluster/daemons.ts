@@ -47,12 +47,6 @@ export async function stopDaemon(name: string): Promise<void> {
   await rm(state('pid', name), { force: true });
 }
 
-/** The end of what a program of the cluster has printed. */
-export async function logOf(name: string, characters = 2_000): Promise<string> {
-  const text = await readFile(state('log', `${name}.log`), 'utf8').catch(() => '');
-  return text.slice(-characters);
-}
-
 export async function isRunning(name: string): Promise<boolean> {
   const recorded = await recordOf(name);
   return recorded !== undefined && (await isAlive(recorded));

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { stringify } from 'yaml';
 import type { Tools } from '../kubectl.ts';
 import { CONTAINERD, KUBECONFIG, KUBELET_DIR, NETWORK, NODE_NAME, state } from '../layout.ts';
-import { run, tryRun } from '../run.ts';
+import { run } from '../run.ts';
 import { CGROUP } from '../sandbox/leftovers.ts';
 import { until } from '../wait.ts';
 import { startDaemon, stopDaemon } from './daemons.ts';
@@ -114,14 +114,4 @@ export async function processOf(
   const [, pid] = tasks.find(([task]) => task === id) ?? [];
   if (pid === undefined) throw new Error(`${namespace}/${pod} runs no container ${name}`);
   return Number(pid);
-}
-
-/** What is mounted below a folder, deepest first. */
-export async function mountsBelow(folder: string): Promise<readonly string[]> {
-  const { stdout } = await tryRun('findmnt', ['--raw', '--noheadings', '--output', 'TARGET']);
-  return stdout
-    .split('\n')
-    .filter((target) => target.startsWith(`${folder}/`))
-    .toSorted()
-    .toReversed();
 }
