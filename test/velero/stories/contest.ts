@@ -77,11 +77,9 @@ async function playRound(
   const { hold, heldMs } = await holdOfLog(stage, backup);
   const restoreMs = await restore(stage, app, id);
   const recorded = await readLedger(path);
-  let found: Pick<Round, 'compared' | 'missingAtCut'> = { compared: null, missingAtCut: null };
-  if (restoreMs !== null) {
-    await app.afterRestore(stage.access(id));
-    found = await compareTwice(stage, app, id, { ledger: recorded, hold, backup });
-  }
+  if (restoreMs !== null) await app.afterRestore(stage.access(id));
+  const found = await compareTwice(stage, app, id, { ledger: recorded, hold, backup });
+  if (!found.compared.canLogIn) await tellWhy(stage, app, id, contestant.way);
   const waits = whileHeld(recorded, hold);
   const round: Round = { backup, heldMs, waits, restoreMs, ...found };
   measureRound(stage, contestant.way, round);
@@ -133,6 +131,15 @@ async function restore(stage: Stage, app: App, id: string): Promise<number | nul
   } catch {
     return null;
   }
+}
+
+/** A copy that no server starts on is a result, too: with what the server said. */
+async function tellWhy(stage: Stage, app: App, id: string, { name }: Way): Promise<void> {
+  const [pod = ''] = app.pods;
+  const logs = ['-n', id, 'logs', pod, '--tail=4'];
+  const before = await stage.tools.tryKubectl([...logs, '--previous']);
+  const { stdout } = before.status === 0 ? before : await stage.tools.tryKubectl(logs);
+  stage.expect(`${name}: no server comes up. ${stdout.trim().replaceAll('\n', ' / ')}`, true);
 }
 
 async function judge(
