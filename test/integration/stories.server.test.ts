@@ -73,8 +73,9 @@ describe('no caller gets success for a copy that was cut outside its hold', () =
   it('if, with one static id, the first expires, the second freezes and the first thaws', async () => {
     // The thaw is expected for as long as the lease was: on a busy machine, commands take seconds.
     expect(await freeze('--id', 'n', '--ttl', '6s')).toBe(0);
-    const expired = expect.poll(async () => (await sidecar.status()).state, { timeout: 20_000 });
-    await expired.toBe('thawed');
+    await expect
+      .poll(async () => (await sidecar.status()).state, { timeout: 20_000 })
+      .toBe('thawed');
     expect(await freeze('--id', 'n')).toBe(0);
     expect(await thaw('--id', 'n')).toBe(7);
     // The copy of B is cut.
