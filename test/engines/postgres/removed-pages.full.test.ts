@@ -106,6 +106,18 @@ describe.each([13, 17])('what PostgreSQL %i removes between freeze and snapshot'
     await onServer(copy, major, async (client) => client.query('TABLE last'));
   });
 
+  it.each(removalsOn(major))(
+    'a sealed copy of a primary starts, with a checkpoint before the removal: $name',
+    async ({ before, during }) => {
+      await play(before);
+      await freezeBySql(primary, 'sealed');
+      await play([...during.slice(0, -1), 'CHECKPOINT', ...during.slice(-1)]);
+      const copy = await atomicCopy(primary, join(dir, 'copy'));
+      expect(await prepare(copy)).toMatchObject({ outcome: 'prepared', placed: [] });
+      await onServer(copy, major, async (client) => client.query('SELECT 1'));
+    },
+  );
+
   it.each(removalsOn(major))('a sealed copy of a standby starts: $name', async (removal) => {
     await play([...removal.before, 'CHECKPOINT']);
     await replayAll(primary, standby);
