@@ -19,7 +19,7 @@ export const kubelet: Story = {
   name: 'kubelet-stopped',
   group: 'ugly',
   title: 'PostgreSQL: the kubelet restarts, and stops, while the database is held',
-  inCi: true,
+  inCi: false,
   play: async (stage) => {
     const app = postgres(inNamespace(FROM));
     await inNamespaces(stage, [FROM, INTO], async () => {

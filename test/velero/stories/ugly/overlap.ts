@@ -23,7 +23,7 @@ export const overlap: Story = {
   name: 'two-backups',
   group: 'ugly',
   title: 'Two backups of one namespace at once; and another tool’s freeze meets Velero’s',
-  inCi: true,
+  inCi: false,
   play: async (stage) => {
     await inNamespaces(stage, [FROM, INTO, WAITING], async () => {
       const app = postgres(inNamespace(FROM));

@@ -15,7 +15,7 @@ export const powerOff: Story = {
   name: 'power-off',
   group: 'ugly',
   title: 'PostgreSQL: a restored pod loses power while it is held, and starts again',
-  inCi: true,
+  inCi: false,
   play: async (stage) => {
     await inNamespaces(stage, [FROM, INTO], async () => {
       // Only a pod that a restore made has the init container that could take its volume for a copy.
