@@ -153,7 +153,7 @@ test('every setting that is named exists', async () => {
   // A setting may also be read from a file, or lack: NAME_FILE and NAME_DEFAULT go with each.
   const known = (name: string): boolean =>
     settings.has(name.replace(/_(?:FILE|DEFAULT)$/, '')) ||
-    (name.startsWith('QUIESCE_TEST_') && used.has(name));
+    (/^QUIESCE_(?:TEST|VELERO)_/.test(name) && used.has(name));
   for (const name of ['QUIESCE_PATIENCE', 'QUIESCE_WEBHOOK_COLOUR', 'QUIESCE_TEST_NOTHING_READS']) {
     expect(await falseIn([page(`Set \`${name}=1\`.`)], settingsOf, known), name).toHaveLength(1);
   }

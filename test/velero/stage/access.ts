@@ -44,6 +44,8 @@ async function forward(
   return {
     port: Number(local),
     close: async () => {
+      // It ends by itself when the pod's container does.
+      if (child.exitCode !== null || child.signalCode !== null) return;
       const closed = once(child, 'close');
       child.kill('SIGTERM');
       await closed;

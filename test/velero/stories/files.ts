@@ -48,14 +48,14 @@ export const files: readonly Story[] = [
   }),
   fileStory({
     name: 'files-mongodb',
-    what: 'MongoDB, the secondaries of a set of three, file-system backup and copy: files',
+    what: 'MongoDB, a secondary of a set of three, file-system backup and copy: files',
     app: mongodb(copiedByFile({ ttl: '5m' })),
     mode: 'locked',
     way: byFile(
       'MongoDB',
-      'A member is locked until its upload is complete: here only secondaries are, and no writer waits.',
+      'A member is locked until its upload is complete: here a secondary is, and no writer waits.',
     ),
-    frozen: leaveOutPrimary,
+    frozen: oneSecondary,
   }),
   {
     name: 'data-mover',
@@ -96,22 +96,23 @@ function fileStory({ name, what, app, mode, way, frozen }: FileStory): Story {
 }
 
 /**
- * A primary is locked for 30 s at most, and an upload may take longer: the backup leaves out its pod and
- * its claim. After a restore, the StatefulSet makes this member anew, and it copies the others' data.
+ * The backup has one secondary: a primary is locked for 30 s at most, and an upload may take longer. After a
+ * restore, the StatefulSet makes the other members anew; they elect the one with data and copy it.
  */
-async function leaveOutPrimary(stage: Stage, app: App): Promise<readonly string[]> {
+async function oneSecondary(stage: Stage, app: App): Promise<readonly string[]> {
   const { namespace, pods } = app;
   const roles = await Promise.all(
     pods.map(async (pod) => (await stage.sidecar(namespace, pod).quiesce('status')).stdout),
   );
-  const primary = pods.filter((_pod, index) => / primary/.test(roles[index] ?? ''));
-  stage.equal('one member is the primary', primary.length, 1);
-  for (const pod of primary) {
+  const chosen = pods.filter((_pod, index) => / secondary/.test(roles[index] ?? '')).slice(0, 1);
+  stage.equal('a member is a secondary', chosen.length, 1);
+  for (const pod of pods) {
+    if (chosen.includes(pod)) continue;
     const objects = [`pod/${pod}`, `pvc/data-${pod}`];
     const label = 'velero.io/exclude-from-backup=true';
     await stage.tools.kubectl(['label', '-n', namespace, ...objects, label]);
   }
-  return pods.filter((pod) => !primary.includes(pod));
+  return chosen;
 }
 
 /** Each volume was uploaded by file, and its pod was held until that was done. */
