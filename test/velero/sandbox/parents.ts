@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs';
 
+/** npm gives its process a title of its own; the shell that it starts has "npm" in its command, too. */
+const NPM = /^(npm\b|\S*node\S* \S*npm-cli\.js)/;
+
 interface Parent {
   readonly pid: number;
   readonly startedAt: string;
@@ -28,7 +31,7 @@ function parentsUpToNpm(): readonly Parent[] {
     const stat = statOf(pid);
     if (stat === undefined) break;
     found.push({ pid, startedAt: stat.startedAt });
-    if (commandOf(pid).includes('npm')) return found;
+    if (NPM.test(commandOf(pid))) return found;
     pid = stat.parent;
   }
   return found.slice(0, 1);
