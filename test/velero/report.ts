@@ -118,5 +118,6 @@ function storyRow({ name, title }: Story, results: readonly Result[]): string {
 
 async function write(path: string, text: string): Promise<void> {
   const options = (await resolveConfig(path)) ?? {};
-  await writeFile(path, await format(text, { ...options, filepath: path }));
+  const wrapped = { proseWrap: 'always', printWidth: 100, filepath: path } as const;
+  await writeFile(path, await format(text, { ...options, ...wrapped }));
 }
