@@ -81,7 +81,7 @@ const ofRedis: Contest = {
       way: way(
         'Redis',
         'redis-cli BGSAVE',
-        'Nothing: it returns before the file is written, and a server with an AOF does not load that file. The copy has what the AOF’s last fsync, once a second, had sent to the disk.',
+        'Nothing: it returns before the file is written, and a server with an AOF does not load that file. The AOF in the copy ends where the disk was: up to a second of writes is missing, and a torn end keeps the server from starting.',
       ),
       hooks: PASTED.bgsave,
       ends: 'Completed',
@@ -90,7 +90,7 @@ const ofRedis: Contest = {
       way: way(
         'Redis',
         'redis-cli SAVE',
-        'Nothing: it blocks the whole server while it saves, and what is written after it is as with no hook.',
+        'Nothing: it blocks the whole server while it saves, and leaves the AOF in the copy as with BGSAVE.',
       ),
       hooks: PASTED.save,
       ends: 'Completed',

@@ -19,7 +19,7 @@ const ROUNDS_OF_SETS = Math.min(ROUNDS, 2);
 const BEFORE = 400;
 const AFTER = 100;
 /** A server that is not up by then does not come up. */
-const UP_WITHIN_MS = 180_000;
+const UP_WITHIN_MS = 120_000;
 const BLOCKED_MS = 1_000;
 
 export interface Contestant {
