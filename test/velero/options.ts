@@ -35,7 +35,7 @@ Everything runs in its own namespaces for processes, mounts and network, and end
   --down           ends the cluster that --keep left
   --no-policies    without the engine that enforces NetworkPolicies
   --ci             plays what CI plays; where a program is not in the cache, says which, and exits with 0
-  --record         plays nothing: writes what was seen on this commit to docs/kubernetes-tested.md and
+  --record         plays nothing: writes what was seen on the newest commit played to docs/kubernetes-tested.md and
                    bench/results-cluster.md
   --none           plays nothing: with --keep, an empty cluster
   --help           prints this

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
 import type { Programs } from './layout.ts';
 import { benchPage, type Run } from './report-bench.ts';
-import { commitHere, type Result, resultsOf } from './results.ts';
+import { playedCommit, type Result, resultsOf } from './results.ts';
 import { run, tryRun } from './run.ts';
 import { STORIES } from './stories/index.ts';
 import type { Story } from './stories/story.ts';
@@ -11,16 +11,16 @@ const TESTED = 'docs/kubernetes-tested.md';
 const BENCH = 'bench/results-cluster.md';
 
 /**
- * Writes the two pages that say what the stories have shown on the commit that is checked out, and which of
- * them were not played on it.
+ * Writes the two pages that say what the stories have shown on the newest commit on which any was played,
+ * and which of them were not played on it.
  *
- * @throws Error where none was
+ * @throws Error where there is none
  */
 export async function record(programs: Programs): Promise<void> {
-  const commit = await commitHere();
+  const commit = await playedCommit();
+  if (commit === null) throw new Error('No story was played on the last commits of this branch.');
   const all = await resultsOf(commit);
   const results = STORIES.flatMap(({ name }) => all.find((one) => one.name === name) ?? []);
-  if (results.length === 0) throw new Error(`No story was played on ${commit}.`);
   const facts = await factsOf(programs, commit, results);
   await write(TESTED, testedPage(results, facts));
   await write(BENCH, benchPage(results, facts));

@@ -36,6 +36,17 @@ export async function keepResult(result: Result): Promise<void> {
   }
 }
 
+/** The newest commit of this branch on which stories were played; `null` if there is none among the last 100. */
+export async function playedCommit(): Promise<string | null> {
+  const { stdout } = await run('git', ['log', '--max-count=100', '--format=%H']);
+  const played = await readdir(FOLDER).catch(() => []);
+  for (const hash of stdout.split('\n')) {
+    const found = played.find((commit) => hash.startsWith(commit));
+    if (found !== undefined) return found;
+  }
+  return null;
+}
+
 export async function resultsOf(commit: string): Promise<readonly Result[]> {
   const folder = join(FOLDER, commit);
   const files = await readdir(folder).catch(() => []);
