@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fingerprint, isAlive } from '../../../src/testbed/os.ts';
-import { NETWORK, state } from '../layout.ts';
+import { NETWORK, STATE, state } from '../layout.ts';
 import { until } from '../wait.ts';
 
 /**
@@ -86,7 +86,8 @@ async function exitCodeInside(child: ChildProcess): Promise<number> {
 
 /** Writes down which process is the sandbox's first one, so that the next run can end it. */
 async function recordInit(): Promise<void> {
-  const script = resolve('test/velero/sandbox/init.sh');
+  // Other clusters may run from the same checkout, each with a state folder of its own.
+  const mine = `${resolve('test/velero/sandbox/init.sh')}\0${STATE}\0`;
   const pid = await until('the sandbox', 10_000, async () => {
     for (const name of await readdir('/proc')) {
       if (!/^\d+$/.test(name)) continue;
@@ -94,7 +95,7 @@ async function recordInit(): Promise<void> {
       // NSpid has the ids of a process in all namespaces: the first one of its own has 1 there.
       if (!/^NSpid:\t\d+\t1$/m.test(status)) continue;
       const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-      if (command.includes(script)) return Number(name);
+      if (command.includes(mine)) return Number(name);
     }
     return null;
   });
