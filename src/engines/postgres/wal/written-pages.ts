@@ -45,9 +45,10 @@ export class WrittenPages {
     if (rmgr === format.RM_XACT) this.#seeTransaction(record);
     else if (rmgr === format.RM_SMGR) this.#seeFile(record);
     else if (rmgr === format.RM_DBASE) this.#seeDatabase(record);
-    else if (record.start < this.#reach.redo) this.#seePages(record);
-    else if (rmgr === format.RM_HEAP && (info & 0x70) === format.HEAP_INPLACE) {
-      this.#seeInPlace(record);
+    else {
+      if (rmgr === format.RM_HEAP && (info & 0x70) === format.HEAP_INPLACE)
+        this.#seeInPlace(record);
+      if (record.start < this.#reach.redo) this.#seePages(record);
     }
   }
 
