@@ -1,8 +1,7 @@
+import { INIT_CONTAINER } from '../../../src/cluster/objects/names.ts';
 import type { Comparison } from '../apps/index.ts';
 import type { RestoreSeen } from './sidecar.ts';
 import type { Stage } from './stage.ts';
-
-const PREPARATION = 'quiesce-prepare-restore';
 
 export interface RestoreInto {
   /** Velero's name for the restore. */
@@ -23,20 +22,32 @@ export async function restoreInto(stage: Stage, restore: RestoreInto): Promise<v
   await stage.ready(into, pods);
 }
 
+interface InitContainer {
+  readonly name: string;
+  readonly state: { readonly terminated?: { readonly exitCode: number } };
+}
+
+/** The container of a pod in which `prepare-restore` ran. */
+export async function initContainer(
+  stage: Stage,
+  namespace: string,
+  pod: string,
+): Promise<InitContainer | undefined> {
+  const { status } = await stage.tools.get<{
+    status: { initContainerStatuses?: readonly InitContainer[] };
+  }>('pod', pod, '-n', namespace);
+  return status.initContainerStatuses?.find(({ name }) => name === INIT_CONTAINER);
+}
+
 /** What `prepare-restore` said in a pod, and its exit code; `null`: the pod has no such container. */
 export async function preparation(
   stage: Stage,
   namespace: string,
   pod: string,
 ): Promise<{ readonly exitCode: number | null; readonly said: string } | null> {
-  const { status } = await stage.tools.get<{
-    status: {
-      initContainerStatuses?: { name: string; state: { terminated?: { exitCode: number } } }[];
-    };
-  }>('pod', pod, '-n', namespace);
-  const init = status.initContainerStatuses?.find(({ name }) => name === PREPARATION);
+  const init = await initContainer(stage, namespace, pod);
   if (init === undefined) return null;
-  const said = await stage.tools.kubectl(['-n', namespace, 'logs', pod, '-c', PREPARATION]);
+  const said = await stage.tools.kubectl(['-n', namespace, 'logs', pod, '-c', INIT_CONTAINER]);
   return { exitCode: init.state.terminated?.exitCode ?? null, said };
 }
 

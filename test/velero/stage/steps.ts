@@ -1,40 +1,11 @@
-import type { Access, App, Load, LoadOptions } from '../apps/index.ts';
+import { INIT_CONTAINER } from '../../../src/cluster/objects/names.ts';
+import type { Access } from '../apps/index.ts';
 import { until } from '../wait.ts';
 import type { Stage } from './stage.ts';
 import type { ReceiptSeen } from './sidecar.ts';
 
-/** Plays on namespaces that are gone afterwards, whatever happens. */
-export async function withNamespaces(
-  stage: Stage,
-  namespaces: readonly string[],
-  play: () => Promise<void>,
-): Promise<void> {
-  try {
-    await play();
-  } finally {
-    await stage.remove(...namespaces);
-  }
-}
-
-/** Writers of an application before, during and after what is done. @returns the path of their ledger */
-export async function underLoad(
-  stage: Stage,
-  app: App,
-  name: string,
-  act: (load: Load) => Promise<void>,
-  options: LoadOptions = {},
-): Promise<string> {
-  const path = await stage.ledger(name);
-  const load = await app.startLoad(stage.access(app.namespace), path, options);
-  try {
-    await load.progress(400, 120_000);
-    await act(load);
-    await load.progress(100, 120_000);
-  } finally {
-    await load.stop();
-  }
-  return path;
-}
+/** For the writes of a load beside others, or on a driver that copies live files. */
+export const PATIENT_MS = 120_000;
 
 /** The newest receipt of a pod's sidecar, with `thawedAt` as `holdOf` takes it. */
 export async function receiptOf(
@@ -69,8 +40,6 @@ interface Ending {
   readonly terminated?: { readonly exitCode: number };
 }
 
-const INIT = 'quiesce-prepare-restore';
-
 export async function outcomeOf(stage: Stage, access: Access, pod: string): Promise<Outcome> {
   const { tools } = stage;
   const where = ['-n', access.namespace];
@@ -81,7 +50,7 @@ export async function outcomeOf(stage: Stage, access: Access, pod: string): Prom
       const { status } = await tools.get<PodSeen>('pod', pod, ...where);
       const ready = status.conditions?.some((one) => one.type === 'Ready' && one.status === 'True');
       if (ready === true) return { is: true };
-      const init = status.initContainerStatuses?.find(({ name }) => name === INIT);
+      const init = status.initContainerStatuses?.find(({ name }) => name === INIT_CONTAINER);
       const codes = [init?.state, init?.lastState].map((state) => state?.terminated?.exitCode ?? 0);
       return codes.some((code) => code !== 0) && { is: false };
     },
@@ -91,8 +60,8 @@ export async function outcomeOf(stage: Stage, access: Access, pod: string): Prom
 
 /** A container that is made again has no log yet: then the one before it counts. */
 async function initLog(stage: Stage, namespace: string, pod: string): Promise<string> {
-  const logs = ['logs', pod, '-n', namespace, '-c', INIT, '--tail=20'];
-  const said = await until(`the log of ${INIT}`, 30_000, async () => {
+  const logs = ['logs', pod, '-n', namespace, '-c', INIT_CONTAINER, '--tail=20'];
+  const said = await until(`the log of ${INIT_CONTAINER}`, 30_000, async () => {
     for (const more of [[], ['--previous']]) {
       const { stdout } = await stage.tools.tryKubectl([...logs, ...more]);
       if (stdout.trim() !== '') return stdout.trim();

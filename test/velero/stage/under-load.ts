@@ -2,22 +2,29 @@ import { type App, type Comparison, type Hold, type Load, readLedger } from '../
 import type { Stage } from './stage.ts';
 
 /** Writes that must be acknowledged before and after what is done under the load. */
-export const BEFORE = 300;
-export const AFTER = 100;
+export const BEFORE = 400;
+const AFTER = 100;
 
-/** Does something while writers do not stop. @returns the path of their ledger, and what it returned */
+/**
+ * Does something while writers do not stop.
+ *
+ * @param name of the ledger; a second load of that name goes on where the first one ended
+ * @param withinMs for the writes before and after it; the load's own limit by default
+ * @returns the path of the ledger, and what `act` returned
+ */
 export async function underLoad<T>(
   stage: Stage,
   app: App,
   name: string,
   act: (load: Load) => Promise<T>,
+  withinMs?: number,
 ): Promise<{ readonly ledger: string; readonly result: T }> {
   const path = await stage.ledger(name);
   const load = await app.startLoad(stage.access(app.namespace), path);
   try {
-    await load.progress(BEFORE);
+    await load.progress(BEFORE, withinMs);
     const result = await act(load);
-    await load.progress(AFTER);
+    await load.progress(AFTER, withinMs);
     return { ledger: path, result };
   } finally {
     await load.stop();

@@ -1,12 +1,12 @@
 import { type App, type Comparison, holdOf, readLedger } from '../apps/index.ts';
 import { longestHold } from '../stage/hook-log.ts';
+import { judgeComplete } from '../stage/late.ts';
+import { initContainer } from '../stage/restored.ts';
 import { compareTwice, measureRound } from '../stage/round.ts';
+import { underLoad } from '../stage/under-load.ts';
 import type { ReceiptSeen } from '../stage/sidecar.ts';
 import type { Stage, Way } from '../stage/stage.ts';
 import type { BackupOptions, Ended } from '../stage/velero.ts';
-
-const BEFORE = 400;
-const AFTER = 100;
 
 export interface PathOptions {
   readonly name: string;
@@ -44,9 +44,11 @@ async function walk(stage: Stage, app: App, options: PathOptions): Promise<void>
   const { namespace } = app;
   const frozen =
     typeof options.frozen === 'function' ? await options.frozen() : (options.frozen ?? app.pods);
-  const path = await stage.ledger(options.name);
-  const backup = await backUpUnderLoad(stage, app, options, path);
-  await judgeBackup(stage, backup, frozen.length);
+  const name = `${options.name}-${stage.tag}`;
+  const { ledger: path, result: backup } = await underLoad(stage, app, options.name, () =>
+    stage.velero.backup(name, { namespaces: [namespace], ...options.backup }),
+  );
+  await judgeComplete(stage, backup, frozen.length);
   const heldMs = longestHold(await stage.velero.hookRuns(backup.name));
   const receipts = await receiptsOf(stage, namespace, frozen, options.mode);
   await options.afterBackup?.(backup, receipts, frozen);
@@ -66,35 +68,6 @@ async function walk(stage: Stage, app: App, options: PathOptions): Promise<void>
     restoreMs,
     ...found,
   });
-}
-
-async function backUpUnderLoad(
-  stage: Stage,
-  app: App,
-  options: PathOptions,
-  path: string,
-): Promise<Ended> {
-  const { namespace } = app;
-  const load = await app.startLoad(stage.access(namespace), path);
-  try {
-    await load.progress(BEFORE);
-    const name = `${options.name}-${stage.tag}`;
-    const ended = await stage.velero.backup(name, { namespaces: [namespace], ...options.backup });
-    await load.progress(AFTER);
-    return ended;
-  } finally {
-    await load.stop();
-  }
-}
-
-async function judgeBackup(stage: Stage, ended: Ended, pods: number): Promise<void> {
-  const { phase, hooks, errors } = ended;
-  stage.equal('the backup completes', [phase, errors], ['Completed', 0]);
-  stage.equal('its hooks', hooks, { attempted: 2 * pods, failed: 0 });
-  if (phase !== 'Completed') {
-    const log = await stage.velero.hookLog(ended.name);
-    stage.expect('the hooks’ log', false, log.slice(-6).join('\n'));
-  }
 }
 
 async function receiptsOf(
@@ -140,12 +113,7 @@ export async function judgeRestored(
   pod: string,
   restoreName: string,
 ): Promise<void> {
-  const { status } = await stage.tools.get<{
-    status: {
-      initContainerStatuses?: { name: string; state: { terminated?: { exitCode: number } } }[];
-    };
-  }>('pod', pod, '-n', namespace);
-  const init = status.initContainerStatuses?.find(({ name }) => name === 'quiesce-prepare-restore');
+  const init = await initContainer(stage, namespace, pod);
   stage.equal(`${pod}: prepare-restore ran`, init?.state.terminated?.exitCode, 0);
   const { verified, level, mark, message } = await stage.sidecar(namespace, pod).restored();
   stage.equal(

@@ -10,14 +10,13 @@ import { longestHold } from '../stage/hook-log.ts';
 import { compareTwice, measureRound, type Round } from '../stage/round.ts';
 import type { Stage, Way } from '../stage/stage.ts';
 import type { Ended } from '../stage/velero.ts';
+import { underLoad } from '../stage/under-load.ts';
 import { judgeRestored } from './backup-restore.ts';
 
 /** How often each way is played; the ways take turns. */
 const ROUNDS = Number(process.env['QUIESCE_VELERO_ROUNDS'] ?? 3);
 /** A set of three takes as long as three others. */
 const ROUNDS_OF_SETS = Math.min(ROUNDS, 2);
-const BEFORE = 400;
-const AFTER = 100;
 /** A server that is not up by then does not come up. */
 const UP_WITHIN_MS = 120_000;
 const BLOCKED_MS = 1_000;
@@ -71,9 +70,10 @@ async function playRound(
   contestant: Contestant,
   { id, ledger }: { readonly id: string; readonly ledger: string },
 ): Promise<void> {
-  const path = await stage.ledger(ledger);
   if (contestant.hooks !== 'quiesce') await putHooks(stage, app, contestant.hooks);
-  const backup = await backUpUnderLoad(stage, app, id, path);
+  const { ledger: path, result: backup } = await underLoad(stage, app, ledger, () =>
+    stage.velero.backup(id, { namespaces: [app.namespace] }),
+  );
   const { hold, heldMs } = await holdOfLog(stage, backup);
   const restoreMs = await restore(stage, app, id);
   const recorded = await readLedger(path);
@@ -86,18 +86,6 @@ async function playRound(
   await judge(stage, contestant, round);
   if (contestant.hooks !== 'quiesce' || restoreMs === null) return;
   for (const pod of app.pods) await judgeRestored(stage, id, pod, id);
-}
-
-async function backUpUnderLoad(stage: Stage, app: App, id: string, path: string): Promise<Ended> {
-  const load = await app.startLoad(stage.access(app.namespace), path);
-  try {
-    await load.progress(BEFORE);
-    const ended = await stage.velero.backup(id, { namespaces: [app.namespace] });
-    await load.progress(AFTER);
-    return ended;
-  } finally {
-    await load.stop();
-  }
 }
 
 /** From the first hook to the last one; without any, the time of the whole backup. */

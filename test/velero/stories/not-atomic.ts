@@ -10,7 +10,8 @@ import {
   redis,
 } from '../apps/index.ts';
 import { backupAndRestore } from './backup-restore.ts';
-import { outcomeOf, receiptOf, underLoad, withNamespaces } from '../stage/steps.ts';
+import { outcomeOf, PATIENT_MS, receiptOf } from '../stage/steps.ts';
+import { inNamespaces, underLoad } from '../stage/under-load.ts';
 import type { Stage } from '../stage/stage.ts';
 import { until } from '../wait.ts';
 import type { Story } from './story.ts';
@@ -46,10 +47,8 @@ export const notAtomic: readonly Story[] = [
     inCi: false,
     play: async (stage) => {
       const app = redis(inNamespace('live-redis'), STORAGE);
-      await withNamespaces(stage, [app.namespace], async () => {
-        const backup = { snapshotClass: 'live-slow' };
-        await backupAndRestore(stage, app, { name: 'live-redis', backup });
-      });
+      const backup = { snapshotClass: 'live-slow' };
+      await backupAndRestore(stage, app, { name: 'live-redis', backup });
     },
   },
   {
@@ -71,13 +70,13 @@ interface Driver {
 
 async function tornCopy(stage: Stage, app: App, driver: Driver): Promise<void> {
   const { namespace } = app;
-  await withNamespaces(stage, [namespace], async () => {
+  await inNamespaces(stage, [namespace], async () => {
     await stage.deploy(app);
     const name = `${driver.snapshotClass}-${app.engine}-${stage.tag}`;
     const path = await backUp(stage, app, name, driver);
     const receipts = await Promise.all(app.pods.map((pod) => receiptOf(stage, namespace, pod)));
     const copy = `restored-${namespace}`;
-    await withNamespaces(stage, [copy], async () => {
+    await inNamespaces(stage, [copy], async () => {
       await stage.velero.restore(name, name, ['--namespace-mappings', `${namespace}:${copy}`]);
       const access = stage.access(copy);
       if (!(await allAccepted(stage, app, access, driver))) return;
@@ -96,12 +95,13 @@ async function backUp(
   name: string,
   { snapshotClass }: Driver,
 ): Promise<string> {
-  return await underLoad(stage, app, `live-${app.namespace}`, async () => {
+  const act = async (): Promise<void> => {
     await stage.velero.startBackup(name, { namespaces: [app.namespace], snapshotClass });
     if (app.engine === 'postgres') await checkpointsWhileHeld(stage, app);
     const ended = await stage.velero.backupEnded(name);
     stage.equal('the backup completes: Velero cannot tell', ended.phase, 'Completed');
-  });
+  };
+  return (await underLoad(stage, app, `live-${app.namespace}`, act, PATIENT_MS)).ledger;
 }
 
 async function allAccepted(

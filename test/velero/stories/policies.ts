@@ -2,7 +2,7 @@ import { inNamespace, postgres } from '../apps/index.ts';
 import { isRunning, stopDaemon } from '../cluster/daemons.ts';
 import { cleanPolicies, startPolicyEngine } from '../cluster/policies.ts';
 import type { Stage } from '../stage/stage.ts';
-import { withNamespaces } from '../stage/steps.ts';
+import { inNamespaces } from '../stage/under-load.ts';
 import { until } from '../wait.ts';
 import { backupAndRestore } from './backup-restore.ts';
 import type { Story } from './story.ts';
@@ -22,7 +22,7 @@ export const policies: readonly Story[] = [
         // The run was started without the engine; the next story is the whole of it.
         return stage.expect('the cluster has no policy engine in this run', true);
       }
-      await withNamespaces(stage, [NAMESPACE, PROBES], () => fenced(stage));
+      await inNamespaces(stage, [NAMESPACE, PROBES], () => fenced(stage));
     },
   },
   {
@@ -35,7 +35,7 @@ export const policies: readonly Story[] = [
       if (had) await stopDaemon('kube-router');
       try {
         if (had) await cleanPolicies(stage.tools);
-        await withNamespaces(stage, [NAMESPACE, PROBES], () => unfenced(stage));
+        await inNamespaces(stage, [NAMESPACE, PROBES], () => unfenced(stage));
       } finally {
         if (had) await startPolicyEngine(stage.tools);
       }

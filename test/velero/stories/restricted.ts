@@ -9,7 +9,8 @@ import {
   restricted as restrictedPods,
   underQuota,
 } from '../apps/index.ts';
-import { eventsOf, withNamespaces } from '../stage/steps.ts';
+import { eventsOf } from '../stage/steps.ts';
+import { inNamespaces } from '../stage/under-load.ts';
 import type { Stage } from '../stage/stage.ts';
 import type { App } from '../apps/index.ts';
 import { until } from '../wait.ts';
@@ -55,19 +56,14 @@ function mainPath(name: string, title: string, make: () => App): Story {
     group: 'restricted',
     title,
     inCi: false,
-    play: async (stage) => {
-      const app = make();
-      await withNamespaces(stage, [app.namespace], async () => {
-        await backupAndRestore(stage, app, { name });
-      });
-    },
+    play: async (stage) => await backupAndRestore(stage, make(), { name }),
   };
 }
 
 async function ownHooks(stage: Stage): Promise<void> {
   const app = postgres(inNamespace('own-hooks'), ownPsqlHooks);
   const { namespace } = app;
-  await withNamespaces(stage, [namespace], async () => {
+  await inNamespaces(stage, [namespace], async () => {
     await stage.deploy(app);
     const messages = await until('the Event', 30_000, async () => {
       const found = await eventsOf(stage, namespace, 'HooksNotAdded');

@@ -3,7 +3,8 @@ import { type PairsAddress, PairWriters, violations } from '../apps/pairs.ts';
 import { newestCut } from '../stage/cuts.ts';
 import type { ReceiptSeen } from '../stage/sidecar.ts';
 import type { Stage } from '../stage/stage.ts';
-import { receiptOf, underLoad, withNamespaces } from '../stage/steps.ts';
+import { PATIENT_MS, receiptOf } from '../stage/steps.ts';
+import { inNamespaces, underLoad } from '../stage/under-load.ts';
 import { judgeRestored } from './backup-restore.ts';
 import { until } from '../wait.ts';
 import type { Story } from './story.ts';
@@ -19,7 +20,7 @@ export const together: readonly Story[] = [
     title:
       'PostgreSQL and Redis in one block of orderedResources: held for both cuts, no order violated',
     inCi: false,
-    play: async (stage) => await withNamespaces(stage, [NAMESPACE], () => frozenTogether(stage)),
+    play: async (stage) => await inNamespaces(stage, [NAMESPACE], () => frozenTogether(stage)),
   },
 ];
 
@@ -72,19 +73,19 @@ async function writeAndBackUp(
   pairs: PairWriters,
 ): Promise<readonly string[]> {
   if (first === undefined || second === undefined) throw new Error('two members are frozen');
-  let other = '';
-  const one = await underLoad(stage, first.app, 'together-postgres', async () => {
-    other = await underLoad(stage, second.app, 'together-redis', async () => {
-      await pairs.start(await addressOf(stage, [first, second]));
-      try {
-        await until('pairs are written', 60_000, () => Promise.resolve(pairs.total > 100));
-        await backUp(stage, [first, second]);
-      } finally {
-        await pairs.stop();
-      }
-    });
-  });
-  return [one, other];
+  const act = async (): Promise<void> => {
+    await pairs.start(await addressOf(stage, [first, second]));
+    try {
+      await until('pairs are written', 60_000, () => Promise.resolve(pairs.total > 100));
+      await backUp(stage, [first, second]);
+    } finally {
+      await pairs.stop();
+    }
+  };
+  const beside = async (): Promise<string> =>
+    (await underLoad(stage, second.app, 'together-redis', act, PATIENT_MS)).ledger;
+  const outer = await underLoad(stage, first.app, 'together-postgres', beside, PATIENT_MS);
+  return [outer.ledger, outer.result];
 }
 
 async function backUp(stage: Stage, members: readonly Member[]): Promise<void> {

@@ -8,7 +8,9 @@ import {
 } from '../apps/index.ts';
 import { newestCut } from '../stage/cuts.ts';
 import type { Stage } from '../stage/stage.ts';
-import { eventsOf, receiptOf, underLoad, withNamespaces } from '../stage/steps.ts';
+import type { Ended } from '../stage/velero.ts';
+import { eventsOf, PATIENT_MS, receiptOf } from '../stage/steps.ts';
+import { inNamespaces, underLoad } from '../stage/under-load.ts';
 import type { Story } from './story.ts';
 
 const GROUP = { copy: 'snapshot', group: 'db' };
@@ -56,15 +58,12 @@ interface Refused {
 async function refused(stage: Stage, app: App, { name: story, event }: Refused): Promise<void> {
   const { namespace } = app;
   const name = `${story}-${stage.tag}`;
-  await withNamespaces(stage, [namespace], async () => {
+  await inNamespaces(stage, [namespace], async () => {
     await stage.deploy(app);
     const events = await eventsOf(stage, namespace, event);
     stage.expect(`an Event ${event} says so when the pod is made`, events.length > 0);
-    await underLoad(stage, app, story, async () => {
-      const ended = await stage.velero.backup(name, { namespaces: [namespace], flags: SOON });
-      stage.equal('the backup does not complete', ended.phase, 'PartiallyFailed');
-      stage.equal('both hooks fail', ended.hooks, { attempted: 2, failed: 2 });
-    });
+    const ended = await backUp(stage, app, story, name);
+    stage.equal('both hooks fail', ended.hooks, { attempted: 2, failed: 2 });
     const log = (await stage.velero.hookLog(name)).join('\n');
     stage.match('the freeze is refused', log, /COPY_UNSUPPORTED/);
     const receipts = await stage.sidecar(namespace, 'db-0').receipts();
@@ -87,13 +86,10 @@ async function volumeGroup(stage: Stage): Promise<void> {
   const app = postgres(inNamespace('grouped'), otherVolume(GROUP));
   const { namespace } = app;
   const name = `volume-group-${stage.tag}`;
-  await withNamespaces(stage, [namespace], async () => {
+  await inNamespaces(stage, [namespace], async () => {
     await stage.deploy(app);
-    await underLoad(stage, app, 'volume-group', async () => {
-      const ended = await stage.velero.backup(name, { namespaces: [namespace], flags: SOON });
-      stage.equal('the backup does not complete', ended.phase, 'PartiallyFailed');
-      stage.equal('but its hooks succeed', ended.hooks, { attempted: 2, failed: 0 });
-    });
+    const ended = await backUp(stage, app, 'volume-group', name);
+    stage.equal('but its hooks succeed', ended.hooks, { attempted: 2, failed: 0 });
     const log = await stage.tools.velero(['backup', 'logs', name]);
     const message = /timeout waiting for VolumeSnapshots associated with VGS/;
     stage.match('Velero does not find the snapshots of the group', log.stdout, message);
@@ -111,4 +107,12 @@ async function volumeGroup(stage: Stage): Promise<void> {
     const { thawedAt, frozenAt } = await receiptOf(stage, namespace, 'db-0');
     stage.measure('held', Date.parse(thawedAt ?? '') - Date.parse(frozenAt ?? ''));
   });
+}
+
+async function backUp(stage: Stage, app: App, ledger: string, name: string): Promise<Ended> {
+  const options = { namespaces: [app.namespace], flags: SOON };
+  const act = (): Promise<Ended> => stage.velero.backup(name, options);
+  const { result } = await underLoad(stage, app, ledger, act, PATIENT_MS);
+  stage.equal('the backup does not complete', result.phase, 'PartiallyFailed');
+  return result;
 }
