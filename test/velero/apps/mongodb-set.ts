@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Document, MongoClient } from 'mongodb';
 import { packageFile } from '../../../src/testbed/package-file.ts';
 import type { Forwarded } from './app.ts';
-import { waitFor } from './wait.ts';
+import { until } from '../wait.ts';
 
 /** The name of the set, as the manifest's command has it. */
 export const SET = 'rs';
@@ -40,7 +40,7 @@ export async function createSet(set: NewSet): Promise<void> {
     await admin.command({ replSetInitiate: config }).catch((error: { code?: number }) => {
       if (error.code !== ALREADY_INITIALIZED) throw error;
     });
-    await waitFor(`${first} is primary`, () => isPrimary(client), ELECTION_WITHIN_MS);
+    await until(`${first} is primary`, ELECTION_WITHIN_MS, () => isPrimary(client));
     await admin.command({ createUser: root.username, pwd: root.password, roles: ['root'] });
   });
   await onMember(set, first, root, (client) => createUsers(client, set));
@@ -72,10 +72,8 @@ export async function rejoinSet(set: SetAccess): Promise<void> {
   const ends: { pod: string; last: bigint }[] = [];
   for (const pod of pods) {
     // A member with an empty volume knows no users until it has copied the others' data.
-    const last = await waitFor(
-      `${pod} lets the administrator in`,
-      () => onMember(set, pod, root, (client) => lastWrite(client)),
-      ELECTION_WITHIN_MS,
+    const last = await until(`${pod} lets the administrator in`, ELECTION_WITHIN_MS, () =>
+      onMember(set, pod, root, (client) => lastWrite(client)),
     );
     ends.push({ pod, last });
   }
@@ -88,11 +86,7 @@ export async function rejoinSet(set: SetAccess): Promise<void> {
       const renamed = { ...config, version, members: configured(members, config) };
       await admin.command({ replSetReconfig: renamed, force: true });
     }
-    await waitFor(
-      'every member is primary or secondary',
-      () => settled(client),
-      ELECTION_WITHIN_MS,
-    );
+    await until('every member is primary or secondary', ELECTION_WITHIN_MS, () => settled(client));
   });
 }
 
