@@ -23,20 +23,11 @@ import {
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { VERSIONS } from './cluster-versions.mjs';
 import { buildWrapped } from './go-wrapped.mjs';
 import { cache, go, goModule } from './go.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const VERSIONS = {
-  kubernetes: '1.35.4',
-  provisioner: '6.4.0',
-  snapshotter: '8.7.0',
-  velero: '1.18.3',
-  'velero-plugin-for-aws': '1.14.3',
-  'kube-router': '2.1.0',
-  layer: '2.2.2',
-  moto: '5.2.5',
-};
 const SNAPSHOTTER = 'github.com/kubernetes-csi/external-snapshotter';
 const folderOf = (name) => join(cache, name);
 const DRIVER = join(here, '../test/velero/csi');
@@ -80,7 +71,7 @@ if (process.argv.includes('--missing')) {
 } else {
   try {
     getAll();
-    process.stdout.write(`${JSON.stringify({ folders: FOLDERS, versions: VERSIONS })}\n`);
+    process.stdout.write(`${JSON.stringify({ folders: FOLDERS })}\n`);
   } catch (error) {
     process.stderr.write(`${error.message}\n`);
     process.exitCode = 1;

@@ -6,10 +6,11 @@
 //
 // Needs no root. The build runs at low priority and takes 10 to 30 minutes.
 import { join } from 'node:path';
+import { VERSIONS } from './cluster-versions.mjs';
 import { buildWrapped } from './go-wrapped.mjs';
 import { cache } from './go.mjs';
 
-const VERSION = '1.35.4';
+const VERSION = VERSIONS.kubernetes;
 const STAGING = `v0.${VERSION.split('.').slice(1).join('.')}`;
 const CONTROL_PLANE = {
   etcd: 'go.etcd.io/etcd/server/v3',

@@ -42,5 +42,4 @@ export interface Programs {
   readonly folders: Readonly<
     Record<'kubernetes' | 'csi' | 'velero' | 'policies' | 'clients' | 's3' | 'driver', string>
   >;
-  readonly versions: Readonly<Record<string, string>>;
 }

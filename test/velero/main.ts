@@ -31,7 +31,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (options === null) return 2;
   if (options.help) process.stdout.write(USAGE);
   else if (options.list) process.stdout.write(listOf(STORIES));
-  else if (options.record) await record(JSON.parse((await run(process.execPath, [SCRIPT])).stdout));
+  else if (options.record) await record();
   else if (options.inside) return await playInside(options);
   else return await outside(options, args);
   return 0;

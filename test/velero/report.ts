@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
-import type { Programs } from './layout.ts';
+import { VERSIONS } from '../../scripts/cluster-versions.mjs';
 import { benchPage, type Run } from './report-bench.ts';
 import { playedCommit, type Result, resultsOf } from './results.ts';
 import { run, tryRun } from './run.ts';
@@ -16,12 +16,12 @@ const BENCH = 'bench/results-cluster.md';
  *
  * @throws Error where there is none
  */
-export async function record(programs: Programs): Promise<void> {
+export async function record(): Promise<void> {
   const commit = await playedCommit();
   if (commit === null) throw new Error('No story was played on the last commits of this branch.');
   const all = await resultsOf(commit);
   const results = STORIES.flatMap(({ name }) => all.find((one) => one.name === name) ?? []);
-  const facts = await factsOf(programs, commit, results);
+  const facts = await factsOf(commit, results);
   await write(TESTED, testedPage(results, facts));
   await write(BENCH, benchPage(results, facts));
 }
@@ -30,11 +30,7 @@ interface Facts extends Run {
   readonly versions: readonly (readonly [string, string])[];
 }
 
-async function factsOf(
-  { versions }: Programs,
-  commit: string,
-  results: readonly Result[],
-): Promise<Facts> {
+async function factsOf(commit: string, results: readonly Result[]): Promise<Facts> {
   const { stdout: cores } = await run('nproc', []);
   const { stdout: kernel } = await run('uname', ['-r']);
   return {
@@ -49,17 +45,14 @@ async function factsOf(
     versions: [
       [
         'Kubernetes (API server, controller manager, scheduler, kubelet, kube-proxy)',
-        versions['kubernetes'] ?? '',
+        VERSIONS.kubernetes,
       ],
-      ['Velero, with its node agent and CSI support', versions['velero'] ?? ''],
-      ['Velero’s AWS plugin (object store)', versions['velero-plugin-for-aws'] ?? ''],
-      [
-        'external-snapshotter (snapshot controller, volume group snapshots)',
-        versions['snapshotter'] ?? '',
-      ],
-      ['external-provisioner', versions['provisioner'] ?? ''],
-      ['kube-router (NetworkPolicies)', versions['kube-router'] ?? ''],
-      ['S3: moto', versions['moto'] ?? ''],
+      ['Velero, with its node agent and CSI support', VERSIONS.velero],
+      ['Velero’s AWS plugin (object store)', VERSIONS['velero-plugin-for-aws']],
+      ['external-snapshotter (snapshot controller, volume group snapshots)', VERSIONS.snapshotter],
+      ['external-provisioner', VERSIONS.provisioner],
+      ['kube-router (NetworkPolicies)', VERSIONS['kube-router']],
+      ['S3: moto', VERSIONS.moto],
       ['containerd', await packageVersion('containerd')],
       ['runc', await packageVersion('runc')],
       ['CNI plugins', await packageVersion('containernetworking-plugins')],

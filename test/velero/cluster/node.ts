@@ -1,15 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { stringify } from 'yaml';
+import { IMAGES } from '../images/names.ts';
 import type { Tools } from '../kubectl.ts';
 import { CONTAINERD, KUBECONFIG, KUBELET_DIR, NETWORK, NODE_NAME, state } from '../layout.ts';
 import { run } from '../run.ts';
 import { CGROUP } from '../sandbox/leftovers.ts';
 import { until } from '../wait.ts';
 import { startDaemon, stopDaemon } from './daemons.ts';
-
-/** `localhost/…` is never pulled. */
-const PAUSE = 'localhost/pause:1';
 
 const CONFIG = `version = 2
 root = "${state('containerd')}"
@@ -19,7 +17,7 @@ state = "/run/containerd"
 [plugins."io.containerd.internal.v1.opt"]
   path = "${state('containerd-opt')}"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "${PAUSE}"
+  sandbox_image = "${IMAGES.pause}"
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"

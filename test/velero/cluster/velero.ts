@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { IMAGES } from '../images/names.ts';
 import type { Tools } from '../kubectl.ts';
 import { NETWORK, S3_PORT, S3_URL, state } from '../layout.ts';
 import { until } from '../wait.ts';
@@ -22,7 +23,6 @@ export async function installVelero(tools: Tools): Promise<void> {
   const credentials = state('s3.credentials');
   const text = '[default]\naws_access_key_id=velero\naws_secret_access_key=velero-secret\n';
   await writeFile(credentials, text, { mode: 0o600 });
-  const { velero, 'velero-plugin-for-aws': plugin } = tools.programs.versions;
   const location = {
     region: 'us-east-1',
     s3ForcePathStyle: 'true',
@@ -38,9 +38,9 @@ export async function installVelero(tools: Tools): Promise<void> {
     '--secret-file',
     credentials,
     '--image',
-    `docker.io/velero/velero:v${velero}`,
+    IMAGES.velero,
     '--plugins',
-    `docker.io/velero/velero-plugin-for-aws:v${plugin}`,
+    IMAGES.veleroPlugin,
     '--backup-location-config',
     pairs(location),
     '--features=EnableCSI',

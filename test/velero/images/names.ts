@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { VERSIONS } from '../../../scripts/cluster-versions.mjs';
 import { ROOT } from '../layout.ts';
 
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -15,8 +16,8 @@ export const IMAGES = {
   mongo: 'docker.io/library/mongo:6',
   curl: chart.tests.image,
   quiesce: `docker.io/library/quiesce:${version}`,
-  velero: 'docker.io/velero/velero:v1.18.3',
-  veleroPlugin: 'docker.io/velero/velero-plugin-for-aws:v1.14.3',
+  velero: `docker.io/velero/velero:v${VERSIONS.velero}`,
+  veleroPlugin: `docker.io/velero/velero-plugin-for-aws:v${VERSIONS['velero-plugin-for-aws']}`,
 } as const;
 
 /** What makes the images, by program and Debian package. */
