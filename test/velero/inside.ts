@@ -6,7 +6,7 @@ import { Tools } from './kubectl.ts';
 import { type Programs, state } from './layout.ts';
 import type { Options } from './options.ts';
 import { play, type Played } from './play.ts';
-import { commitHere, keepResult } from './results.ts';
+import { commitHere, keepResult, removeOldResults } from './results.ts';
 import { say } from './say.ts';
 import { chosen } from './stories/index.ts';
 
@@ -24,6 +24,7 @@ export async function playInside(options: Options): Promise<number> {
   ) as Prepared;
   const tools = new Tools(programs);
   const commit = await commitHere();
+  await removeOldResults();
   const upSeconds = options.kept ? null : await install(tools, images, options.policies);
   const played: Played[] = [];
   for (const story of stories) {

@@ -22,13 +22,16 @@ export async function commitHere(): Promise<string> {
   return `${commit.trim()}${changed.trim() === '' ? '' : '-with-changes'}`;
 }
 
-/** Keeps a story's result; the results of other commits go after a week. */
 export async function keepResult(result: Result): Promise<void> {
   const folder = join(FOLDER, result.commit);
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, `${result.name}.json`), JSON.stringify(result));
+}
+
+/** Removes the results of commits on which nothing was played for a week. */
+export async function removeOldResults(): Promise<void> {
   const week = Date.now() - 7 * 24 * 3_600_000;
-  for (const commit of await readdir(FOLDER)) {
+  for (const commit of await readdir(FOLDER).catch(() => [])) {
     const all = await resultsOf(commit);
     if (all.every(({ at }) => Date.parse(at) < week)) {
       await rm(join(FOLDER, commit), { recursive: true, force: true });
