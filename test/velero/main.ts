@@ -87,7 +87,7 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
   await writeFile(state('prepared.json'), JSON.stringify(prepared));
   const before = await lookAtMachine();
   await prepareMachine();
-  endWith(options);
+  await endWith(options);
   const code = await runInSandbox(args, options.keep);
   if (options.keep) {
     process.stdout.write(howToUse(await readFile(state('sandbox'), 'utf8')));
@@ -141,13 +141,13 @@ async function takeLock(): Promise<void> {
 }
 
 /** Ends the sandbox when this process is told to end, or when the npm that started it is gone. */
-function endWith({ keep }: Options): void {
+async function endWith({ keep }: Options): Promise<void> {
   const end = (): void => {
     const finished = keep ? Promise.resolve() : removeLeftovers();
     void finished.finally(() => process.exit(130));
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, end);
-  watchParents(end);
+  await watchParents(end);
 }
 
 function howToUse(sandbox: string): string {

@@ -16,7 +16,7 @@ test('a runner ends when the npm that started it is killed', async () => {
   const watcher = resolve('test/velero/sandbox/parents.ts');
   const program = `import { writeFileSync } from 'node:fs';
 import { watchParents } from ${JSON.stringify(watcher)};
-watchParents(() => process.exit(130), 50);
+await watchParents(() => process.exit(130), 50);
 writeFileSync('pid', String(process.pid));
 setTimeout(() => {}, 60_000);`;
   await build({
