@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs';
 import { MongoClient } from 'mongodb';
-import { packageFile } from '../../../src/testbed/package-file.ts';
 import { LEDGER_DB, MongoLoad, readNumbers, verifyInserts } from '../../support/mongo-load.ts';
 import {
   type Access,
@@ -14,7 +12,8 @@ import {
 import { type Comparison, compareWith, type Hold, type Session } from './compare.ts';
 import type { Ledger } from './ledger.ts';
 import { startWriters, within } from './load.ts';
-import { type Edit, Manifest } from './manifest.ts';
+import type { Edit } from './manifest.ts';
+import { ManifestApp } from './manifest-app.ts';
 import { createSet, type Login, rejoinSet, SET } from './mongodb-set.ts';
 
 const MANIFEST = 'test/velero/manifests/mongodb.yaml';
@@ -31,33 +30,20 @@ export function mongodb(...edits: readonly Edit[]): App {
   return new MongoApp(edits);
 }
 
-class MongoApp implements App {
+class MongoApp extends ManifestApp implements App {
   readonly engine = 'mongodb';
-  readonly namespace: string;
-  readonly pods: readonly string[];
-  readonly claims: readonly string[];
-  readonly #text: string;
   readonly #root: Login;
   readonly #app: Login;
   readonly #sidecar: Login;
 
   constructor(edits: readonly Edit[]) {
-    const text = readFileSync(packageFile(MANIFEST), 'utf8');
-    const manifest = Manifest.of(text, edits);
-    this.#text = edits.length === 0 ? text : manifest.print();
-    this.namespace = manifest.namespace;
-    this.pods = manifest.pods;
-    this.claims = manifest.claims;
-    this.#root = { username: 'root', password: manifest.secret('mongo', 'root-password') };
-    this.#app = { username: 'app', password: manifest.secret('mongo', 'app-password') };
+    super(MANIFEST, edits);
+    this.#root = { username: 'root', password: this.objects.secret('mongo', 'root-password') };
+    this.#app = { username: 'app', password: this.objects.secret('mongo', 'app-password') };
     this.#sidecar = {
-      username: manifest.secret('quiesce-login', 'username'),
-      password: manifest.secret('quiesce-login', 'password'),
+      username: this.objects.secret('quiesce-login', 'username'),
+      password: this.objects.secret('quiesce-login', 'password'),
     };
-  }
-
-  manifest(): string {
-    return this.#text;
   }
 
   /** Initiates the set, creates the administrator, the sidecar's role and user, and the application's. */

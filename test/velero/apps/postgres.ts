@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs';
 import { Client, type ClientConfig } from 'pg';
-import { packageFile } from '../../../src/testbed/package-file.ts';
 import { verifyLedger } from '../../../src/testbed/postgres/ledger.ts';
 import { countAcked, type LedgerShape, WriterLoad } from '../../../src/testbed/postgres/load.ts';
 import {
@@ -15,7 +13,8 @@ import {
 import { type Comparison, compareWith, type Hold, type Session } from './compare.ts';
 import type { Ledger } from './ledger.ts';
 import { startWriters } from './load.ts';
-import { type Edit, Manifest } from './manifest.ts';
+import type { Edit } from './manifest.ts';
+import { ManifestApp } from './manifest-app.ts';
 import { TABLESPACE } from './postgres-edits.ts';
 
 const EXAMPLE = 'docs/examples/postgres.yaml';
@@ -29,29 +28,14 @@ export function postgres(...edits: readonly Edit[]): App {
   return new PostgresApp(edits);
 }
 
-class PostgresApp implements App {
+class PostgresApp extends ManifestApp implements App {
   readonly engine = 'postgres';
-  readonly namespace: string;
-  readonly pods: readonly string[];
-  readonly claims: readonly string[];
-  readonly #text: string;
-  readonly #pod: string;
   readonly #superuser: Pick<ClientConfig, 'user' | 'password' | 'database'>;
 
   constructor(edits: readonly Edit[]) {
-    const text = readFileSync(packageFile(EXAMPLE), 'utf8');
-    const manifest = Manifest.of(text, edits);
-    this.#text = edits.length === 0 ? text : manifest.print();
-    this.namespace = manifest.namespace;
-    this.pods = manifest.pods;
-    this.claims = manifest.claims;
-    this.#pod = manifest.pods[0] ?? '';
-    const password = manifest.secret('db', 'password');
+    super(EXAMPLE, edits);
+    const password = this.objects.secret('db', 'password');
     this.#superuser = { user: 'postgres', password, database: 'postgres' };
-  }
-
-  manifest(): string {
-    return this.#text;
   }
 
   /** Creates the application's role and its database. */
@@ -98,7 +82,7 @@ class PostgresApp implements App {
   }
 
   async #host({ reach }: Access): Promise<{ host: string; port: number }> {
-    return splitAddress(await reach(this.#pod), PORT);
+    return splitAddress(await reach(this.pod), PORT);
   }
 }
 

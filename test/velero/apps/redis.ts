@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
-import { packageFile } from '../../../src/testbed/package-file.ts';
 import { readSequences, verifyWrites } from '../../../src/testbed/redis/ledger.ts';
 import { RedisLoad } from '../../../src/testbed/redis/load.ts';
 import {
@@ -15,7 +13,8 @@ import {
 import { type Comparison, compareWith, type Hold, type Session } from './compare.ts';
 import type { Ledger } from './ledger.ts';
 import { startWriters } from './load.ts';
-import { type Edit, Manifest } from './manifest.ts';
+import type { Edit } from './manifest.ts';
+import { ManifestApp } from './manifest-app.ts';
 
 const MANIFEST = 'test/velero/manifests/redis.yaml';
 const PORT = 6379;
@@ -26,28 +25,13 @@ export function redis(...edits: readonly Edit[]): App {
   return new RedisApp(edits);
 }
 
-class RedisApp implements App {
+class RedisApp extends ManifestApp implements App {
   readonly engine = 'redis';
-  readonly namespace: string;
-  readonly pods: readonly string[];
-  readonly claims: readonly string[];
-  readonly #text: string;
-  readonly #pod: string;
   readonly #password: string;
 
   constructor(edits: readonly Edit[]) {
-    const text = readFileSync(packageFile(MANIFEST), 'utf8');
-    const manifest = Manifest.of(text, edits);
-    this.#text = edits.length === 0 ? text : manifest.print();
-    this.namespace = manifest.namespace;
-    this.pods = manifest.pods;
-    this.claims = manifest.claims;
-    this.#pod = manifest.pods[0] ?? '';
-    this.#password = manifest.secret('redis', 'REDIS_PASSWORD');
-  }
-
-  manifest(): string {
-    return this.#text;
+    super(MANIFEST, edits);
+    this.#password = this.objects.secret('redis', 'REDIS_PASSWORD');
   }
 
   /** There is nothing to do by hand. */
@@ -88,7 +72,7 @@ class RedisApp implements App {
   }
 
   async #server({ reach }: Access): Promise<Server> {
-    const { host, port } = splitAddress(await reach(this.#pod), PORT);
+    const { host, port } = splitAddress(await reach(this.pod), PORT);
     return new Server(host, port, this.#password);
   }
 }
