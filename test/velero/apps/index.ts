@@ -1,5 +1,5 @@
 /** The databases under test, as the stories use them. */
-export type { Access, App, Forwarded, Load, LoadOptions } from './app.ts';
+export type { Access, App, Forwarded, Load } from './app.ts';
 export { type Comparison, type Hold, holdOf, type Waits, whileHeld } from './compare.ts';
 export * from './edits.ts';
 export { ackedBefore, type Ledger, readLedger } from './ledger.ts';
