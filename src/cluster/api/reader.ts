@@ -30,8 +30,23 @@ export interface ClusterReader {
   run(place: ExecPlace, command: readonly string[]): Promise<Printed>;
 }
 
+export type ChangeMethod = 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+/** Reads from a cluster, and changes it. */
+export interface ClusterConnection extends ClusterReader {
+  /** The namespace of the context. */
+  readonly namespace: string;
+  /** A PATCH is a JSON merge patch (RFC 7386). Resolves and rejects as `get` does. */
+  send(method: ChangeMethod, path: string, body?: unknown): Promise<ApiAnswer>;
+}
+
 /** Opens no connection yet. @throws Error if the kubeconfig cannot be read or lacks the context */
-export function connectReader({ kubeconfig, context }: ClusterChoice): ClusterReader {
+export function connectReader(choice: ClusterChoice): ClusterReader {
+  return connect(choice);
+}
+
+/** Opens no connection yet. @throws Error if the kubeconfig cannot be read or lacks the context */
+export function connect({ kubeconfig, context }: ClusterChoice): ClusterConnection {
   const config = new KubeConfig();
   if (kubeconfig === undefined) config.loadFromDefault();
   else config.loadFromFile(kubeconfig);
@@ -46,13 +61,27 @@ export function connectReader({ kubeconfig, context }: ClusterChoice): ClusterRe
   if (server === undefined) throw new Error('the kubeconfig has no cluster');
   return {
     name: `${config.getCurrentContext()}, ${server}`,
-    get: (path) => ask(config, server, path),
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
+    get: (path) => ask(config, server, { method: 'GET', path }),
+    send: (method, path, body) => ask(config, server, { method, path, body }),
     run: (place, command) => runIn(config, place, command),
   };
 }
 
-async function ask(config: KubeConfig, server: string, path: string): Promise<ApiAnswer> {
-  const options: RequestOptions = { headers: { accept: 'application/json' } };
+interface Call {
+  readonly method: 'GET' | ChangeMethod;
+  readonly path: string;
+  readonly body?: unknown;
+}
+
+async function ask(config: KubeConfig, server: string, call: Call): Promise<ApiAnswer> {
+  const { method, path, body } = call;
+  const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+  const headers = {
+    accept: 'application/json',
+    ...(body !== undefined && { 'content-type': type }),
+  };
+  const options: RequestOptions = { method, headers };
   await config.applyToHTTPSOptions(options);
   const url = new URL(`${server.replace(/\/$/, '')}${path}`);
   return await new Promise((resolve, reject) => {
@@ -72,6 +101,6 @@ async function ask(config: KubeConfig, server: string, path: string): Promise<Ap
       });
     });
     sent.on('error', reject);
-    sent.end();
+    sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
 }

@@ -1,0 +1,74 @@
+/** Identifies a member of an application. `kind` has no group: a custom resource has its own kind. */
+export interface MemberRef {
+  readonly namespace: string;
+  readonly kind: string;
+  readonly name: string;
+}
+
+export const STAGES = ['infrastructure', 'databases', 'messaging', 'applications'] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** What a member's place in the order rests on. */
+export type From = 'annotation' | 'stage' | 'image';
+
+/**
+ * How a snapshot treats the member's volumes. `sidecar`: a sidecar freezes each of its pods. `none`: the user
+ * declared that nothing freezes them (`quiesce.dev/freeze: none`), so they are crash-consistent and the run
+ * is unproven. `missing`: it has claims, and nothing freezes them. `not-needed`: it has no claims.
+ */
+export type Protection = 'sidecar' | 'none' | 'missing' | 'not-needed';
+
+export interface PlanMember extends MemberRef {
+  /** The engine, or what the image is known as; absent: it is not known to hold state. */
+  readonly engine?: string;
+  readonly stage: Stage;
+  readonly from: From;
+  readonly priority: string;
+  readonly protection: Protection;
+  /** Names of the pods: those that run, or, where none does, those that the workload will make. */
+  readonly pods: readonly string[];
+  /** Names of the claims of its pods, in its namespace. */
+  readonly claims: readonly string[];
+  /** The members it comes after, by hard and soft edges: `KIND/NAME`, or `NAMESPACE/KIND/NAME`. */
+  readonly after: readonly string[];
+}
+
+export interface PlanProblem {
+  /** In upper case, as the doctor's: `CLAIM_WITHOUT_CLASS`. */
+  readonly code: string;
+  readonly severity: 'error' | 'warning' | 'info';
+  readonly message: string;
+  /** `KIND/NAME`, with the namespace before it: `shop StatefulSet/db`. */
+  readonly object: string;
+}
+
+/** A store that a restore does not bring back. */
+export interface NotKept {
+  readonly member: MemberRef;
+  /** The name of the volume; `(memory)` for what an engine holds in memory only. */
+  readonly volume: string;
+  readonly why: string;
+  /** What the user said of it in `quiesce.dev/state`. */
+  readonly declared?: string;
+}
+
+export interface PlanLayer {
+  readonly members: readonly PlanMember[];
+}
+
+/** What `quiesce plan -o json` prints. */
+export interface Plan {
+  readonly apiVersion: 'quiesce.dev/v1';
+  readonly kind: 'Plan';
+  /** The name of the application: its group, or its namespace. */
+  readonly group: string;
+  readonly namespaces: readonly string[];
+  readonly layers: readonly PlanLayer[];
+  readonly problems: readonly PlanProblem[];
+  readonly notKept: readonly NotKept[];
+}
+
+/** All members of a plan, in the order of its layers. */
+export function membersOf({ layers }: Pick<Plan, 'layers'>): readonly PlanMember[] {
+  return layers.flatMap(({ members }) => members);
+}

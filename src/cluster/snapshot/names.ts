@@ -1,0 +1,17 @@
+/** Labels and annotations of the objects of a run. */
+export const RUN_LABELS = {
+  /** The application: its group, or its namespace. */
+  group: 'quiesce.dev/group',
+  /** The id of the run. */
+  run: 'quiesce.dev/run',
+  /** `pending`, `proven`, `unproven` or `failed`. */
+  verdict: 'quiesce.dev/verdict',
+  /** On the ConfigMap of a run: `snapshot`. */
+  report: 'quiesce.dev/report',
+} as const;
+
+/** On each VolumeSnapshot: the receipt of the pod whose volume it is, as JSON on one line. */
+export const RECEIPT_ANNOTATION = 'quiesce.dev/receipt';
+
+/** The key of the report in the ConfigMap of a run. */
+export const REPORT_KEY = 'report.json';
