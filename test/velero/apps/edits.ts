@@ -22,6 +22,11 @@ export const annotated =
   (manifest) =>
     manifest.annotate(annotations);
 
+/** A set of one: a backup then holds one pod, once. */
+export const oneMember: Edit = ({ workload }) => {
+  workload.spec.replicas = 1;
+};
+
 /** Without the label: the webhook leaves the pods alone. */
 export const notInjected: Edit = ({ template }) => {
   delete template.metadata.labels?.['quiesce.dev/inject'];

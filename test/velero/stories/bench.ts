@@ -2,6 +2,7 @@ import {
   mongodb,
   notInjected,
   inNamespace,
+  oneMember,
   PASTED,
   postgres,
   redis,
@@ -99,8 +100,8 @@ const ofRedis: Contest = {
 };
 
 const ofMongodb: Contest = {
-  held: mongodb(inNamespace('bench-quiesce')),
-  plain: mongodb(inNamespace('bench-pasted'), notInjected),
+  held: mongodb(inNamespace('bench-quiesce'), oneMember),
+  plain: mongodb(inNamespace('bench-pasted'), oneMember, notInjected),
   ways: [
     {
       way: way(

@@ -15,8 +15,6 @@ import { judgeRestored } from './backup-restore.ts';
 
 /** How often each way is played; the ways take turns. */
 const ROUNDS = Number(process.env['QUIESCE_VELERO_ROUNDS'] ?? 3);
-/** A set of three takes as long as three others. */
-const ROUNDS_OF_SETS = Math.min(ROUNDS, 2);
 /** A server that is not up by then does not come up. */
 const UP_WITHIN_MS = 120_000;
 const BLOCKED_MS = 1_000;
@@ -47,8 +45,7 @@ export async function compareWays(stage: Stage, name: string, contest: Contest):
   const restored: string[] = [];
   try {
     await Promise.all([stage.deploy(held), stage.deploy(plain)]);
-    const rounds = held.pods.length > 1 ? ROUNDS_OF_SETS : ROUNDS;
-    for (let round = 1; round <= rounds; round += 1) {
+    for (let round = 1; round <= ROUNDS; round += 1) {
       for (const [index, contestant] of ways.entries()) {
         const id = `${name}-${index}-${round}-${stage.tag}`;
         restored.push(id);

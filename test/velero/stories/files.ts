@@ -2,6 +2,7 @@ import { annotated, type App, copiedByFile, mongodb, postgres, redis } from '../
 import type { ReceiptSeen } from '../stage/sidecar.ts';
 import type { Stage, Way } from '../stage/stage.ts';
 import type { Ended } from '../stage/velero.ts';
+import { oneSecondary } from '../stage/one-secondary.ts';
 import { backupAndRestore } from './backup-restore.ts';
 import type { Story } from './story.ts';
 
@@ -93,26 +94,6 @@ function fileStory({ name, what, app, mode, way, frozen }: FileStory): Story {
         afterRestore: async (namespace, pods) => await judgeOrder(stage, namespace, pods),
       }),
   };
-}
-
-/**
- * The backup has one secondary: a primary is locked for 30 s at most, and an upload may take longer. After a
- * restore, the StatefulSet makes the other members anew; they elect the one with data and copy it.
- */
-async function oneSecondary(stage: Stage, app: App): Promise<readonly string[]> {
-  const { namespace, pods } = app;
-  const roles = await Promise.all(
-    pods.map(async (pod) => (await stage.sidecar(namespace, pod).quiesce('status')).stdout),
-  );
-  const chosen = pods.filter((_pod, index) => / secondary/.test(roles[index] ?? '')).slice(0, 1);
-  stage.equal('a member is a secondary', chosen.length, 1);
-  for (const pod of pods) {
-    if (chosen.includes(pod)) continue;
-    const objects = [`pod/${pod}`, `pvc/data-${pod}`];
-    const label = 'velero.io/exclude-from-backup=true';
-    await stage.tools.kubectl(['label', '-n', namespace, ...objects, label]);
-  }
-  return chosen;
 }
 
 /** Each volume was uploaded by file, and its pod was held until that was done. */

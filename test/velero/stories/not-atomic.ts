@@ -4,6 +4,7 @@ import {
   holdOf,
   inNamespace,
   mongodb,
+  oneMember,
   onStorageClass,
   postgres,
   readLedger,
@@ -57,7 +58,7 @@ export const notAtomic: readonly Story[] = [
     title: 'MongoDB on a driver that copies the live files: refused, or nothing is missing',
     inCi: false,
     play: async (stage) => {
-      const app = mongodb(inNamespace('live-mongo'), STORAGE);
+      const app = mongodb(inNamespace('live-mongo'), oneMember, STORAGE);
       await tornCopy(stage, app, { snapshotClass: 'live-slow', mustBeRefused: false });
     },
   },
