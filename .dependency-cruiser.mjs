@@ -1,4 +1,4 @@
-import { importRules } from './scripts/architecture.mjs';
+import { importRules } from './scripts/architecture-rules.mjs';
 
 /** The import rules: those of each part, and what is true of several. */
 export default {

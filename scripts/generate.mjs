@@ -6,7 +6,7 @@ import { build } from 'esbuild';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { partsTable } from './architecture.mjs';
+import { partsTable } from './architecture-rules.mjs';
 import { chartReadme } from './chart-readme.mjs';
 import { commandsPage } from './commands-page.mjs';
 import { doctorPage } from './doctor-page.mjs';

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import { type IForbiddenRuleType, cruise } from 'dependency-cruiser';
 import { describe, expect, it } from 'vitest';
 import config from '../.dependency-cruiser.mjs';
-import { PARTS, importRules, partOf } from '../scripts/architecture.mjs';
+import { PARTS } from '../scripts/architecture.mjs';
+import { importRules, partOf } from '../scripts/architecture-rules.mjs';
 
 /** Names of the rules that these files, the name of each with what it says, break. */
 async function broken(files: Record<string, string>): Promise<string[]> {
