@@ -1,7 +1,13 @@
+import { until } from '../wait.ts';
 import type { Stage } from './stage.ts';
 
 const WHERE = ['-n', 'quiesce-system'];
 const DEPLOYMENT = 'deployment/quiesce-webhook';
+const REPLICAS = ['-l', 'app.kubernetes.io/component=webhook'];
+
+interface Replica {
+  readonly metadata: { readonly deletionTimestamp?: string };
+}
 
 /** Does something while no replica of the webhook runs. */
 export async function withoutWebhook(stage: Stage, act: () => Promise<void>): Promise<void> {
@@ -15,8 +21,7 @@ export async function withoutWebhook(stage: Stage, act: () => Promise<void>): Pr
   ]);
   await tools.kubectl([...WHERE, 'scale', DEPLOYMENT, '--replicas=0']);
   try {
-    const pods = ['pod', '-l', 'app.kubernetes.io/component=webhook', '--timeout=120s'];
-    await tools.kubectl([...WHERE, 'wait', '--for=delete', ...pods]);
+    await tools.kubectl([...WHERE, 'wait', '--for=delete', 'pod', ...REPLICAS, '--timeout=120s']);
     await act();
   } finally {
     await tools.kubectl([...WHERE, 'scale', DEPLOYMENT, `--replicas=${replicas}`]);
@@ -24,6 +29,11 @@ export async function withoutWebhook(stage: Stage, act: () => Promise<void>): Pr
   }
 }
 
+/** Waits until the present replicas are ready and those of earlier revisions are gone: they answer until then. */
 export async function webhookReady({ tools }: Stage): Promise<void> {
   await tools.kubectl([...WHERE, 'rollout', 'status', DEPLOYMENT, '--timeout=180s']);
+  await until('only the present replicas of the webhook run', 120_000, async () => {
+    const { items } = await tools.get<{ items: readonly Replica[] }>('pods', ...WHERE, ...REPLICAS);
+    return items.every(({ metadata }) => metadata.deletionTimestamp === undefined);
+  });
 }
