@@ -31,6 +31,10 @@ export interface PlanMember extends MemberRef {
   readonly claims: readonly string[];
   /** The members it comes after, by hard and soft edges: `KIND/NAME`, or `NAMESPACE/KIND/NAME`. */
   readonly after: readonly string[];
+  /** Those of them that its own `quiesce.dev/depends-on` names. */
+  readonly dependsOn: readonly string[];
+  /** Its number from `quiesce.dev/order`. */
+  readonly order?: number;
 }
 
 export interface PlanProblem {
@@ -40,6 +44,8 @@ export interface PlanProblem {
   readonly message: string;
   /** `KIND/NAME`, with the namespace before it: `shop StatefulSet/db`. */
   readonly object: string;
+  /** What to do about it. */
+  readonly fix?: string;
 }
 
 /** A store that a restore does not bring back. */
