@@ -1,6 +1,7 @@
 import { groupBy } from '../../lib/group-by.ts';
 import { selects } from '../inventory/selectors.ts';
 import {
+  annotationsOf,
   at,
   type Catalog,
   type KubeObject,
@@ -9,6 +10,7 @@ import {
   type ObjectRef,
   textAt,
 } from '../inventory/catalog.ts';
+import { dependenciesOf } from './annotations.ts';
 import type { Draft } from './member.ts';
 
 /** What a name in `quiesce.dev/depends-on` stands for. */
@@ -134,4 +136,18 @@ function selectorOf(service: KubeObject): Readonly<Record<string, string>> | und
   const labels = labelsOf({ metadata: { labels: selector as Record<string, string> } });
   const present = typeof selector === 'object' && selector !== null;
   return present && Object.keys(labels).length > 0 ? labels : undefined;
+}
+
+const PLACES = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** The namespaces that `quiesce.dev/depends-on` may name. */
+export function namespacesNamed(objects: readonly KubeObject[]): readonly string[] {
+  const named = objects.flatMap((object) => {
+    const template = at(object, 'spec', 'template') as KubeObject | undefined;
+    return [object, template].flatMap((one) => dependenciesOf(annotationsOf(one)));
+  });
+  const places = named.flatMap((one) => (one.includes('/') ? (one.split('/')[0] ?? '') : []));
+  const isKind = (place: string): boolean =>
+    SERVICE.test(place) || WORKLOAD.test(SHORT[place] ?? place.replace(/s$/, ''));
+  return [...new Set(places)].filter((place) => PLACES.test(place) && !isKind(place));
 }
