@@ -1,10 +1,14 @@
+import { readFile } from 'node:fs/promises';
+import { text as readAll } from 'node:stream/consumers';
 import type { Inventory, KubeObject } from '../cluster/inventory/catalog.ts';
 import { readInventory } from '../cluster/inventory/read-manifests.ts';
 import { describePlan } from '../cluster/plan/describe.ts';
 import type { Plan } from '../cluster/plan/document.ts';
 import { planOf } from '../cluster/plan/plan.ts';
 import type { Selection } from '../cluster/plan/selection.ts';
-import { list, oneOf, toggle, type Values } from '../lib/command-line/flags.ts';
+import { veleroObject } from '../cluster/plan/velero.ts';
+import { QuiesceError } from '../errors.ts';
+import { list, oneOf, text, toggle, type Values } from '../lib/command-line/flags.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
 import {
   APPLICATION_FLAGS,
@@ -28,6 +32,11 @@ const FLAGS = {
   'whole-cluster': toggle(
     'with -f: the manifests are all there is, so a name or a class absent from them is missing',
   ),
+  velero: text(
+    'FILE',
+    'print the Backup or Schedule in this file so that Velero freezes all members together',
+    {},
+  ),
   'fail-on': oneOf(SEVERITIES, 'the lowest severity of problems that exits with 7', {
     otherwise: 'none does',
   }),
@@ -38,7 +47,11 @@ type Options = Values<typeof FLAGS>;
 
 export const run = verb({
   name: 'plan',
-  usage: ['[-n NAMESPACE]... [flags]', '-f FILE|DIR|-... [flags]'],
+  usage: [
+    '[-n NAMESPACE]... [flags]',
+    '-f FILE|DIR|-... [flags]',
+    '[-n NAMESPACE]... --velero FILE|-',
+  ],
   about: `
 Shows an application as it is snapshotted and restored: its members in layers, what comes after what and
 why, their pods and volumes, what freezes them, what a restore does not bring back, and what is in the
@@ -50,6 +63,8 @@ where they say nothing from the kind of each image. docs/plan.md explains it wit
   flags: FLAGS,
   formats: ['text', 'json'],
   notes: `
+--velero prints the manifest with orderedResources, ready to apply, and says on stderr what to know.
+
 With -f, all that the files hold is one application; -n keeps only what is in these namespaces, and an
 object without a namespace counts as in the first of them.`,
   exits: {
@@ -61,8 +76,14 @@ object without a namespace counts as in the first of them.`,
   work: async (options, surface) => {
     checkTogether(options);
     const { inventory, selection, source } = await read(options, surface);
-    const { plan } = planOf(inventory, selection);
-    await surface.print(plan, () => describePlan(plan, source));
+    const { plan, members } = planOf(inventory, selection);
+    if (options.velero === undefined) {
+      await surface.print(plan, () => describePlan(plan, source));
+    } else {
+      const made = veleroObject(await readManifest(options.velero), members);
+      await surface.print(made.object, made.text);
+      for (const note of [...made.notes, ...errorsOf(plan)]) surface.say(`quiesce: ${note}`);
+    }
     return exitOf(plan, options['fail-on']);
   },
 });
@@ -72,6 +93,9 @@ function checkTogether(options: Options): void {
   const { filename: files, 'whole-cluster': whole } = options;
   if (whole && files.length === 0) {
     throw usage('plan', '--whole-cluster needs -f', '--whole-cluster');
+  }
+  if (options.velero === '-' && files.includes('-')) {
+    throw usage('plan', '-f - and --velero - cannot both read standard input', '--velero');
   }
   if (files.length > 0 && (options.context !== undefined || options.kubeconfig !== undefined)) {
     const message = '-f plans manifests: --context and --kubeconfig are for a cluster';
@@ -102,6 +126,21 @@ async function read(options: Options, { progress }: Surface): Promise<Reading> {
     progress: (sentence) => progress.say(sentence),
   });
   return { inventory, selection, source: connection.name };
+}
+
+async function readManifest(path: string): Promise<string> {
+  try {
+    return path === '-' ? await readAll(process.stdin) : await readFile(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    const message = `${path} cannot be read (${code}).`;
+    throw new QuiesceError('MANIFEST_INVALID', message, { field: '--velero' });
+  }
+}
+
+function errorsOf({ problems }: Plan): readonly string[] {
+  const errors = problems.filter(({ severity }) => severity === 'error');
+  return errors.map(({ code, object, message }) => `${code} ${object}: ${message}`);
 }
 
 /** As `kubectl apply -n` does: an object that names no namespace goes to the one given. */

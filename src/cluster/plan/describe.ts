@@ -37,25 +37,38 @@ function describeLayer({ members }: PlanLayer, number: number, name: NameOf): st
 }
 
 function describeMember(member: PlanMember, name: NameOf, width: number): readonly string[] {
-  const { pods, claims, dependsOn, protection } = member;
+  const { engine, stage, priority, dependsOn, order, claims, protection } = member;
   const what = [
-    ...(member.engine === undefined ? [] : [member.engine]),
-    `${member.stage} (${restsOn(member)})`,
-    ...(member.priority === 'normal' ? [] : [`priority ${member.priority}`]),
+    ...(engine === undefined ? [] : [engine]),
+    `${stage}${restsOn(member)}`,
+    ...(priority === 'normal' ? [] : [`priority ${priority}`]),
   ].join(', ');
+  const pods = podsText(member);
   return [
     ...block(`  ${name(member).padEnd(width)}  `, what),
-    ...(dependsOn.length === 0 ? [] : block('      after    ', short(dependsOn))),
-    ...(pods.length === 0 ? [] : block('      pods     ', short(pods))),
+    ...(dependsOn.length === 0 ? [] : block('      after    ', `${short(dependsOn)} (annotation)`)),
+    ...(order === undefined ? [] : [`      order    ${order} (annotation)`]),
+    ...(pods === undefined ? [] : block('      pods     ', pods)),
     ...(claims.length === 0
       ? []
       : block('      volumes  ', `${short(claims)}: ${PROTECTION[protection]}`)),
   ];
 }
 
-/** What the member's place rests on; where that is an annotation, its stage rests on another statement. */
-function restsOn({ from, order }: PlanMember): string {
-  return order === undefined ? from : `${from}, order ${order}`;
+/** Where its place rests on an annotation, a line of its own shows that. */
+function restsOn({ from, kind }: PlanMember): string {
+  if (from === 'annotation') return '';
+  return from === 'image' && !isWorkload(kind) ? ' (kind)' : ` (${from})`;
+}
+
+function isWorkload(kind: string): boolean {
+  return ['StatefulSet', 'Deployment', 'DaemonSet', 'ReplicaSet', 'Pod'].includes(kind);
+}
+
+function podsText({ pods, replicas, kind }: PlanMember): string | undefined {
+  if (pods.length > 0) return short(pods);
+  if (replicas === undefined) return undefined;
+  return isWorkload(kind) ? String(replicas) : `${replicas}, which its operator makes`;
 }
 
 function short(names: readonly string[]): string {

@@ -27,6 +27,8 @@ export interface PlanMember extends MemberRef {
   readonly protection: Protection;
   /** Names of the pods: those that run, or, where none does, those that the workload will make. */
   readonly pods: readonly string[];
+  /** How many pods it is meant to have; absent: the objects do not say. */
+  readonly replicas?: number;
   /** Names of the claims of its pods, in its namespace. */
   readonly claims: readonly string[];
   /** The members it comes after, by hard and soft edges: `KIND/NAME`, or `NAMESPACE/KIND/NAME`. */

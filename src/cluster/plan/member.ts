@@ -37,6 +37,7 @@ function draftOf(catalog: Catalog, candidate: Candidate, config: InjectConfig): 
   const volumeClaims = unique(workloads.flatMap((one) => claimsOf(catalog, one)));
   const claims = volumeClaims.filter(({ source }) => source !== 'ephemeral');
   const place = placeOf(annotations.values, known, facts);
+  const replicas = replicasOfAll(candidate);
   const whole = facts.length === views.length;
   return {
     namespace,
@@ -55,7 +56,7 @@ function draftOf(catalog: Catalog, candidate: Candidate, config: InjectConfig): 
     annotationProblems: annotations.problems,
     views,
     volumeClaims,
-    replicas: replicasOfAll(candidate),
+    ...(replicas !== undefined && { replicas }),
     podLabels: workloads.flatMap(labelsOfPods),
     names: [...workloads.map((one) => one.name), ...(known?.services(name) ?? [])],
   };

@@ -23,6 +23,4 @@ export interface PlannedMember extends PlanMember {
   /** Its running pods, or, where none runs, the templates of its pods; none for a resource without pods. */
   readonly views: readonly View[];
   readonly volumeClaims: readonly MemberClaim[];
-  /** How many pods it is meant to have; `undefined`: the objects do not say. */
-  readonly replicas: number | undefined;
 }

@@ -17,7 +17,20 @@ export function memberProblems(member: Draft): readonly PlanProblem[] {
         ? 'Correct or remove the annotation; docs/webhook.md lists them with their values.'
         : 'Remove one of the two annotations, or give both the same value.',
   }));
-  return member.protection === 'missing' ? [...annotations, unprotected(member)] : annotations;
+  if (member.protection === 'missing') return [...annotations, unprotected(member)];
+  const unseen = member.candidate.known !== undefined && member.views.length === 0;
+  return unseen ? [...annotations, podsNotKnown(member)] : annotations;
+}
+
+/** In manifests an operator's pods are absent, and a claim of theirs would look like none. */
+function podsNotKnown(member: Draft): PlanProblem {
+  return {
+    code: 'PODS_NOT_KNOWN',
+    severity: 'info',
+    object: textOf(member),
+    message: 'Its operator makes its pods: their volumes and sidecars show only where they run.',
+    fix: 'Plan the cluster itself, without -f.',
+  };
 }
 
 function unprotected(member: Draft): PlanProblem {
@@ -26,9 +39,6 @@ function unprotected(member: Draft): PlanProblem {
   const live = member.views.some((view) => view.live !== undefined);
   const none = 'quiesce.dev/freeze: none';
   const label = `the label ${INJECT_LABEL}: "true"`;
-  if (member.candidate.known !== undefined && member.views.length === 0) {
-    return missing(member, `It has ${claims}, and no pod to freeze.`, `Annotate it ${none}.`);
-  }
   if (asked && live) {
     const message = `It has ${claims}, and not all of its pods have the sidecar that ${label} asks for.`;
     return missing(
