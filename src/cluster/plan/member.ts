@@ -17,8 +17,8 @@ export interface Draft extends Omit<PlannedMember, 'after' | 'from' | 'dependsOn
   readonly annotationProblems: readonly AnnotationProblem[];
   /** Labels that its pods have, for the selectors of Services. */
   readonly podLabels: readonly Readonly<Record<string, string>>[];
-  /** The Services and workloads that go by these names are this member. */
-  readonly names: readonly string[];
+  /** The Services that its operator makes. */
+  readonly services: readonly string[];
 }
 
 /** Reads each candidate. A malformed one, which an API server would refuse, has no pods. */
@@ -58,7 +58,7 @@ function draftOf(catalog: Catalog, candidate: Candidate, config: InjectConfig): 
     volumeClaims,
     ...(replicas !== undefined && { replicas }),
     podLabels: workloads.flatMap(labelsOfPods),
-    names: [...workloads.map((one) => one.name), ...(known?.services(name) ?? [])],
+    services: known?.services(name) ?? [],
   };
 }
 

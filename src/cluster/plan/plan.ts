@@ -139,7 +139,7 @@ function finish(
     place,
     annotationProblems: __,
     podLabels: ___,
-    names: ____,
+    services: ____,
     ...rest
   } = draft;
   const namesOf = (some: readonly Edge[]): readonly string[] => {

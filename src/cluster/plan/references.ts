@@ -77,7 +77,10 @@ export class References {
       .all('Service')
       .filter((one) => namespaceOf(one) === namespace)
       .flatMap(({ metadata }) => metadata?.name ?? []);
-    return [...this.#in(namespace).flatMap(({ name, names }) => [name, ...names]), ...services];
+    return [
+      ...this.#in(namespace).flatMap(({ name, services: own }) => [name, ...own]),
+      ...services,
+    ];
   }
 
   #in(namespace: string): readonly Draft[] {
@@ -109,25 +112,28 @@ export class References {
   }
 
   #service(namespace: string, name: string): Target | undefined {
-    const service = this.#catalog.get('Service', namespace, name);
     const text = `Service/${name}`;
-    const made = this.#in(namespace).filter(({ names }) => names.includes(name));
+    const service = this.#catalog.get('Service', namespace, name);
+    const selected = service === undefined ? [] : this.#selected(namespace, service);
+    if (selected.length > 0) return { kind: 'members', members: selected, service: text };
+    // The Services of an operator are absent from manifests, and select nothing while it has no pods.
+    const made = this.#in(namespace).filter(({ services }) => services.includes(name));
     if (made.length > 0) return { kind: 'members', members: made, service: text };
     if (service === undefined) return undefined;
     if (textAt(service, 'spec', 'type') === 'ExternalName') {
       const host = textAt(service, 'spec', 'externalName') ?? 'another host';
       return { kind: 'outside', why: `${text} is an ExternalName: it stands for ${host}` };
     }
-    const selector = selectorOf(service);
-    if (selector === undefined) {
-      return { kind: 'outside', why: `${text} has no selector: what it leads to is not known` };
-    }
-    const members = this.#in(namespace).filter(({ podLabels }) =>
-      podLabels.some((labels) => selects({ matchLabels: selector }, labels)),
+    if (selectorOf(service) !== undefined) return { kind: 'empty', service: text };
+    return { kind: 'outside', why: `${text} has no selector: what it leads to is not known` };
+  }
+
+  #selected(namespace: string, service: KubeObject): readonly Draft[] {
+    const matchLabels = selectorOf(service);
+    if (matchLabels === undefined || textAt(service, 'spec', 'type') === 'ExternalName') return [];
+    return this.#in(namespace).filter(({ podLabels }) =>
+      podLabels.some((labels) => selects({ matchLabels }, labels)),
     );
-    return members.length > 0
-      ? { kind: 'members', members, service: text }
-      : { kind: 'empty', service: text };
   }
 }
 
