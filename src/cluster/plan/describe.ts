@@ -1,3 +1,4 @@
+import { groupBy } from '../../lib/group-by.ts';
 import { wrap } from '../../lib/command-line/flag-help.ts';
 import { refText } from '../inventory/catalog.ts';
 import type { MemberRef, NotKept, Plan, PlanLayer, PlanMember, PlanProblem } from './document.ts';
@@ -37,18 +38,18 @@ function describeLayer({ members }: PlanLayer, number: number, name: NameOf): st
 }
 
 function describeMember(member: PlanMember, name: NameOf, width: number): readonly string[] {
-  const { engine, stage, priority, dependsOn, order, claims, protection } = member;
+  const { engine, stage, priority, dependsOn, order, pods, claims, protection } = member;
   const what = [
     ...(engine === undefined ? [] : [engine]),
     `${stage}${restsOn(member)}`,
     ...(priority === 'normal' ? [] : [`priority ${priority}`]),
+    ...podCount(member),
   ].join(', ');
-  const pods = podsText(member);
   return [
     ...block(`  ${name(member).padEnd(width)}  `, what),
     ...(dependsOn.length === 0 ? [] : block('      after    ', `${short(dependsOn)} (annotation)`)),
     ...(order === undefined ? [] : [`      order    ${order} (annotation)`]),
-    ...(pods === undefined ? [] : block('      pods     ', pods)),
+    ...(pods.length === 0 ? [] : block('      pods     ', short(pods))),
     ...(claims.length === 0
       ? []
       : block('      volumes  ', `${short(claims)}: ${PROTECTION[protection]}`)),
@@ -65,22 +66,28 @@ function isWorkload(kind: string): boolean {
   return ['StatefulSet', 'Deployment', 'DaemonSet', 'ReplicaSet', 'Pod'].includes(kind);
 }
 
-function podsText({ pods, replicas, kind }: PlanMember): string | undefined {
-  if (pods.length > 0) return short(pods);
-  if (replicas === undefined) return undefined;
-  return isWorkload(kind) ? String(replicas) : `${replicas}, which its operator makes`;
+/** How many pods it will have, where their names are not known. */
+function podCount({ pods, replicas, kind }: PlanMember): readonly string[] {
+  if (pods.length > 0 || replicas === undefined) return [];
+  return [`${counted(replicas, 'pod')}${isWorkload(kind) ? '' : ' that its operator makes'}`];
 }
 
+/** A few names. Those that differ in their last number only are shown as a range. */
 function short(names: readonly string[]): string {
-  if (names.length <= SHOWN) return names.join(', ');
-  return `${names.slice(0, SHOWN - 1).join(', ')} and ${names.length - SHOWN + 1} more`;
+  const groups = groupBy(names, (one) => one.replace(/\d+$/, ''));
+  const texts = [...groups.values()].flatMap((group) => {
+    const [first = '', last = ''] = [group[0], group.at(-1)];
+    return group.length > 2 ? [`${first} … ${last} (${group.length})`] : group;
+  });
+  if (texts.length <= SHOWN) return texts.join(', ');
+  return `${texts.slice(0, SHOWN - 1).join(', ')} and ${texts.length - SHOWN + 1} more`;
 }
 
 function describeNotKept(all: readonly NotKept[], name: NameOf): string {
   const lines = all.flatMap(({ member, volume, why, declared }) => [
     ...block(
-      '  ',
-      `${name(member)}  ${volume}${declared === undefined ? '' : ` (declared: ${declared})`}`,
+      `  ${name(member)}  `,
+      `${volume}${declared === undefined ? '' : ` (declared: ${declared})`}`,
     ),
     ...block('      ', why),
   ]);
