@@ -84,7 +84,7 @@ export function connectTo({ context, kubeconfig }: ApplicationOptions): ClusterC
 export async function readForPlan(
   connection: ClusterConnection,
   { namespaces }: Selection,
-  { timeoutMs, progress }: { timeoutMs: number; progress(sentence: string): void },
+  { timeoutMs, progress }: { timeoutMs: number; progress: (sentence: string) => void },
 ): Promise<Inventory> {
   const reading = readApplication(connection, {
     namespaces,

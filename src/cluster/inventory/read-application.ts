@@ -13,7 +13,7 @@ export interface ReadApplication {
   /** Further namespaces that the objects refer to. They are read, too. */
   alsoIn(objects: readonly KubeObject[]): readonly string[];
   readonly now: number;
-  progress(sentence: string): void;
+  readonly progress: (sentence: string) => void;
 }
 
 /**

@@ -6,6 +6,7 @@ import {
   type ObjectRef,
   refOf,
   refText,
+  textAt,
 } from '../inventory/catalog.ts';
 import { type Workload, workloadsOf } from '../inventory/workloads.ts';
 import type { OwnerReference } from '../objects/pod.ts';
@@ -152,8 +153,11 @@ function ownerOf(catalog: Catalog, object: KubeObject): Root | undefined {
 function ownedBy(
   catalog: Catalog,
   namespace: string,
-  { apiVersion = '', kind, name }: OwnerReference,
+  owner: OwnerReference,
 ): KubeObject | undefined {
+  const { kind, name } = owner;
+  // A manifest may lack it.
+  const apiVersion = textAt(owner, 'apiVersion') ?? '';
   if (BUILT_IN.test(apiVersion) || !apiVersion.includes('/')) return undefined;
   const group = apiVersion.split('/')[0] ?? '';
   const found = catalog.get(`${kind}.${group}`, namespace, name);
