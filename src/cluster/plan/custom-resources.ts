@@ -1,67 +1,33 @@
-import type { KubeObject } from '../inventory/catalog.ts';
-import type { Stage } from './document.ts';
+import { at, type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { APPLICATIONS, KUBEDB_RESOURCES } from './resources/applications.ts';
+import type { KnownResource } from './resources/known-resource.ts';
+import { MESSAGING } from './resources/messaging.ts';
+import { makesNoPods } from './resources/podless.ts';
+import { SEARCH } from './resources/search.ts';
+import { SQL } from './resources/sql.ts';
+import { STORES } from './resources/stores.ts';
 
-/** A kind of custom resource whose operator makes pods. */
-export interface KnownResource {
-  readonly group: string;
-  readonly kind: string;
-  readonly stage: Stage;
-  /** An engine's name, or what its server is known as. */
-  readonly engine?: string;
-  /** Names of the Services that the operator makes for a resource of this name, in its namespace. */
-  services(name: string): readonly string[];
-  /** The resource of the same namespace that this one is a part of: both are one member. */
-  partOf?(object: KubeObject): { readonly kind: string; readonly name: string } | undefined;
-}
+export type { KnownResource } from './resources/known-resource.ts';
 
 export const KNOWN: readonly KnownResource[] = [
-  {
-    group: 'postgresql.cnpg.io',
-    kind: 'Cluster',
-    stage: 'databases',
-    engine: 'postgres',
-    services: (name) => [`${name}-rw`, `${name}-ro`, `${name}-r`],
-  },
-  {
-    group: 'kafka.strimzi.io',
-    kind: 'Kafka',
-    stage: 'messaging',
-    engine: 'kafka',
-    services: (name) => [`${name}-kafka-bootstrap`, `${name}-kafka-brokers`],
-  },
-  {
-    group: 'kafka.strimzi.io',
-    kind: 'KafkaNodePool',
-    stage: 'messaging',
-    engine: 'kafka',
-    services: () => [],
-    partOf: ({ metadata }) => {
-      const name = metadata?.labels?.['strimzi.io/cluster'];
-      return name === undefined ? undefined : { kind: 'Kafka', name };
-    },
-  },
+  ...SQL,
+  ...STORES,
+  ...SEARCH,
+  ...MESSAGING,
+  ...APPLICATIONS,
+  ...KUBEDB_RESOURCES,
 ];
 
-/** Fields of a spec that hint at pods. */
-const POD_FIELDS = [
-  'replicas',
-  'instances',
-  'template',
-  'podTemplate',
-  'storage',
-  'volumeClaimTemplates',
-];
+const byKind = new Map(KNOWN.map((one) => [`${one.group}/${one.kind}`, one]));
 
-/** The entry of the table; `unknown`: it looks as if it made pods, and the table lacks it. */
+/** The entry of the table; `unknown`: it may make pods, and the table lacks it; `undefined`: it makes none. */
 export function knownResource(object: KubeObject): KnownResource | 'unknown' | undefined {
+  const { kind = '', spec } = object;
   const group = groupOf(object);
-  const found = KNOWN.find((one) => one.group === group && one.kind === object.kind);
+  const found = byKind.get(`${group}/${kind}`);
   if (found !== undefined) return found;
-  const { spec } = object;
-  if (group === '' || isOfKubernetes(group) || typeof spec !== 'object' || spec === null) {
-    return undefined;
-  }
-  return POD_FIELDS.some((field) => Object.hasOwn(spec, field)) ? 'unknown' : undefined;
+  if (!group.includes('.') || makesNoPods(group, kind)) return undefined;
+  return typeof spec === 'object' && spec !== null ? 'unknown' : undefined;
 }
 
 /** `''` for the core group. */
@@ -69,7 +35,71 @@ export function groupOf({ apiVersion = '' }: KubeObject): string {
   return apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '';
 }
 
-/** Kubernetes' own groups have no dot, or end in its domain. */
-function isOfKubernetes(group: string): boolean {
-  return !group.includes('.') || group.endsWith('.k8s.io');
+/** Fields in which resources name the Secret that their controllers make, by kind. */
+const SECRET_FIELDS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  ExternalSecret: [['target', 'name']],
+  SealedSecret: [['template', 'metadata', 'name']],
+  Certificate: [['secretName']],
+  VaultStaticSecret: [['destination', 'name']],
+  VaultDynamicSecret: [['destination', 'name']],
+  VaultPKISecret: [['destination', 'name']],
+  InfisicalSecret: [['managedSecretReference', 'secretName']],
+  DopplerSecret: [['managedSecret', 'name']],
+  BitwardenSecret: [['secretName']],
+};
+
+/** Kinds whose Secret has the name of the resource, unless a field of the table above says another. */
+const SECRET_OF_NAME = new Set([
+  'ExternalSecret',
+  'SealedSecret',
+  'KafkaUser',
+  'OnePasswordItem',
+  'ObjectBucketClaim',
+  'VaultSecret',
+]);
+
+/** The names of the Secrets that come from this object, in its namespace. */
+export function secretsMadeBy(object: KubeObject): readonly string[] {
+  const { kind = '' } = object;
+  const name = object.metadata?.name ?? '';
+  if (kind === 'Secret') return [name];
+  const fields = (SECRET_FIELDS[kind] ?? []).flatMap(
+    (path) => textAt(object, 'spec', ...path) ?? [],
+  );
+  const known = byKind.get(`${groupOf(object)}/${kind}`);
+  return [
+    ...fields,
+    ...(SECRET_OF_NAME.has(kind) && fields.length === 0 ? [name] : []),
+    ...(kind === 'User' && groupOf(object) === 'rabbitmq.com' ? [`${name}-user-credentials`] : []),
+    ...(kind === 'Ingress' ? ingressSecrets(object) : []),
+    ...listAt(object, 'spec', 'secretObjects').flatMap((one) => textAt(one, 'secretName') ?? []),
+    ...listAt(object, 'spec', 'secretTemplates').flatMap((one) => textAt(one, 'name') ?? []),
+    ...(known?.secrets?.(name, object) ?? []),
+  ];
+}
+
+/** cert-manager makes the Secrets of an Ingress that names an issuer. */
+function ingressSecrets(object: KubeObject): readonly string[] {
+  const keys = Object.keys(object.metadata?.annotations ?? {});
+  if (!keys.some((key) => /^cert-manager\.io\/(?:cluster-)?issuer$/.test(key))) return [];
+  return listAt(object, 'spec', 'tls').flatMap((one) => textAt(one, 'secretName') ?? []);
+}
+
+/** ConfigMaps that a cluster puts into every namespace. */
+const EVERYWHERE = ['kube-root-ca.crt', 'openshift-service-ca.crt', 'istio-ca-root-cert'];
+
+/** The names of the ConfigMaps that come from this object; of the cluster's own if there is none. */
+export function configMapsMadeBy(object: KubeObject | undefined): readonly string[] {
+  const name = object?.metadata?.name ?? '';
+  switch (object?.kind) {
+    case undefined:
+      return EVERYWHERE;
+    case 'ConfigMap':
+    case 'ObjectBucketClaim':
+      return [name];
+    case 'Bundle':
+      return at(object, 'spec', 'target', 'configMap') === undefined ? [] : [name];
+    default:
+      return [];
+  }
 }
