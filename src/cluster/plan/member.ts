@@ -58,7 +58,7 @@ function draftOf(catalog: Catalog, candidate: Candidate, config: InjectConfig): 
     volumeClaims,
     ...(replicas !== undefined && { replicas }),
     podLabels: workloads.flatMap(labelsOfPods),
-    services: known?.services(name) ?? [],
+    services: known?.services(name, object) ?? [],
   };
 }
 

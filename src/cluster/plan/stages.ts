@@ -2,6 +2,8 @@ import { ANNOTATIONS, CONTAINER, DEFAULT_CONTAINER } from '../objects/names.ts';
 import type { Container, Pod } from '../objects/pod.ts';
 import { DECORATIONS, type ImageStage, IMAGES, type KnownImage } from './known-images.ts';
 
+export type { ImageStage, KnownImage } from './known-images.ts';
+
 /** The stage of an image; `undefined`: it is not known. */
 export function stageOfImage(image: string): ImageStage | undefined {
   return knownImage(image)?.stage;
