@@ -45,9 +45,6 @@ export function claimLoss(
   namespace: string,
   catalog: Catalog,
 ): ClaimLoss | undefined {
-  if (claim.source === 'ephemeral') {
-    return { why: 'a generic ephemeral claim ends with its pod', files: true };
-  }
   const { object } = claim;
   if (isExcluded(object)) return { why: `the claim has the label ${EXCLUDE}`, files: false };
   const volume = volumeOf(claim, namespace, catalog);

@@ -1,4 +1,4 @@
-import { type Catalog, refText } from '../../inventory/catalog.ts';
+import { type Catalog, listAt, refText, textAt } from '../../inventory/catalog.ts';
 import { veleroOf } from '../../inventory/velero.ts';
 import { APPLICATION } from '../../objects/names.ts';
 import type { NotKept, PlanProblem } from '../document.ts';
@@ -78,15 +78,11 @@ function volumesOf(
   losses: readonly Loss[],
 ): ReadonlySet<string> | undefined {
   if (views.length === 0) return undefined;
-  const templates = (object['spec'] as { volumeClaimTemplates?: unknown } | undefined)
-    ?.volumeClaimTemplates;
-  const made = Array.isArray(templates)
-    ? (templates as { metadata?: { name?: string } }[]).flatMap((one) => one.metadata?.name ?? [])
-    : [];
+  const templates = listAt(object, 'spec', 'volumeClaimTemplates');
   return new Set([
     ...views.flatMap(({ pod }) => (pod.spec?.volumes ?? []).map(({ name }) => name)),
     ...volumeClaims.map(({ volume }) => volume),
-    ...made,
+    ...templates.flatMap((one) => textAt(one, 'metadata', 'name') ?? []),
     ...losses.map(({ volume }) => volume),
     MEMORY,
     IN_CONTAINER,

@@ -1,8 +1,16 @@
-import { annotationsOf, type Catalog, labelsOf, namespaceOf } from '../../inventory/catalog.ts';
+import {
+  annotationsOf,
+  type Catalog,
+  type KubeObject,
+  labelsOf,
+  listAt,
+  namespaceOf,
+  textAt,
+} from '../../inventory/catalog.ts';
 import { fileBackupOf, type Velero } from '../../inventory/velero.ts';
 import type { Pod, Volume } from '../../objects/pod.ts';
 import { knownResource } from '../custom-resources.ts';
-import type { PlannedMember } from '../planned.ts';
+import type { MemberClaim, PlannedMember } from '../planned.ts';
 import { lostByResource } from '../resources/lost.ts';
 import { claimLoss, EXCLUDE, isExcluded } from './claims.ts';
 import { isFilled } from './filled.ts';
@@ -44,7 +52,7 @@ export function lossesOf(member: PlannedMember, around: Around): readonly Loss[]
 }
 
 function volumeLosses(pod: Pod, member: PlannedMember, around: Around): readonly Loss[] {
-  const claimed = new Set(member.volumeClaims.map(({ volume }) => volume));
+  const claimed = new Set(persistentClaims(member).map(({ volume }) => volume));
   return (pod.spec?.volumes ?? []).flatMap((volume): Loss[] => {
     const loss = claimed.has(volume.name) ? undefined : volumeLoss(volume);
     if (loss === undefined || !isMounted(pod, volume)) return [];
@@ -68,7 +76,7 @@ function isCopied(pod: Pod, member: PlannedMember, volume: string, { velero }: A
 function claimLosses(member: PlannedMember, around: Around): readonly Loss[] {
   const pods = member.views.map(({ pod }) => pod);
   const left = leftOut(member, around.catalog);
-  return member.volumeClaims.flatMap((claim): Loss[] => {
+  return persistentClaims(member).flatMap((claim): Loss[] => {
     const loss = claimLoss(claim, member.namespace, around.catalog) ?? left;
     if (loss === undefined) return [];
     const copied = pods.every((pod) => isCopied(pod, member, claim.volume, around));
@@ -83,6 +91,17 @@ function claimLosses(member: PlannedMember, around: Around): readonly Loss[] {
       volumes.length > 0 && volumes.every(({ pod, volume }) => isScratch(pod, volume));
     return [{ volume: claim.volume, why: loss.why, harmless: scratch }];
   });
+}
+
+/** Its claims that outlive its pods, and those that its templates would make where it has no pods. */
+function persistentClaims({ volumeClaims, object }: PlannedMember): readonly MemberClaim[] {
+  const claims = volumeClaims.filter(({ source }) => source !== 'ephemeral');
+  const templates = listAt(object, 'spec', 'volumeClaimTemplates').flatMap((one): MemberClaim[] => {
+    const name = textAt(one, 'metadata', 'name') ?? '';
+    if (claims.some(({ volume }) => volume === name)) return [];
+    return [{ name, volume: name, source: 'template', object: one as KubeObject }];
+  });
+  return [...claims, ...templates];
 }
 
 /** Whether Velero leaves out all pods of the member, or its namespace, and their claims with them. */

@@ -29,8 +29,9 @@ export function volumeLoss(volume: Volume): VolumeLoss | undefined {
         files: false,
       };
     case 'persistentVolumeClaim':
-    case 'ephemeral':
       return undefined;
+    case 'ephemeral':
+      return { why: 'a generic ephemeral claim ends with its pod', files: true };
     case 'nfs':
       return {
         why: `nfs: its data is on the server ${textAt(volume, 'nfs', 'server') ?? ''}`,
