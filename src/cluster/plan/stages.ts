@@ -13,12 +13,17 @@ export function stageOfImage(image: string): ImageStage | undefined {
 export function knownImage(image: string): KnownImage | undefined {
   const parts = image.replace(/@.*$/, '').toLowerCase().split('/');
   const [last = '', tag = ''] = (parts.at(-1) ?? '').split(':');
-  // Percona's operators have one repository for their own image and those of their servers.
-  const byTag = /^percona-.*-operator$/.test(last) ? tag.split('-').at(-1) : undefined;
+  const byTag = nameInTag(last.split(':')[0] ?? '', tag);
   if (byTag !== undefined) return knownName(byTag);
   const words = wordsOf(last);
   const name = words.every(isDecoration) && !IMAGES.has(last) ? (parts.at(-2) ?? '') : last;
   return knownName(name);
+}
+
+/** What runs, where one repository has several programs and the tag says which. */
+function nameInTag(repository: string, tag: string): string | undefined {
+  if (/^percona-.*-operator$/.test(repository)) return tag.split('-').at(-1);
+  return repository === 'airflow' ? /^airflow-(pgbouncer)-\d/.exec(tag)?.[1] : undefined;
 }
 
 /** A server's name with nothing around it but versions and what vendors add: `cnpg-postgresql-16`. */

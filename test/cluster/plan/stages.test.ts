@@ -80,6 +80,7 @@ const IMAGES: readonly (readonly [image: string, known: string])[] = [
   ['apache/activemq-artemis', 'messaging activemq'],
   ['redpandadata/redpanda', 'messaging redpanda'],
   ['edoburu/pgbouncer', 'pooler pgbouncer'],
+  ['apache/airflow:airflow-pgbouncer-2024.01.19-1.21.0', 'pooler pgbouncer'],
   ['proxysql/proxysql', 'pooler proxysql'],
 ];
 
@@ -111,6 +112,8 @@ const APPLICATIONS = [
   'postgrest/postgrest',
   'temporalio/server:1.24',
   'vaultwarden/server',
+  'apache/airflow:2.9.3',
+  'apache/airflow:airflow-pgbouncer-exporter-2024.06.18-0.17.0',
   'acme/redis-worker',
   'library/server',
   '',

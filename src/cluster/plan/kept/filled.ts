@@ -12,7 +12,7 @@ const PREPARES =
   /\b(?:chown|chmod|chgrp|mkdir|touch|rm|find|test|ls|sleep|nc|until|while|pg_isready|redis-cli|true|echo|id|stat)\b/;
 /** Names of volumes that hold what users have put there. */
 const OF_USERS =
-  /^(?:.*-)?(?:data|uploads?|storage|media|files|attachments?|repos(?:itories)?|sessions?|db|database)$/;
+  /^(?:.*-)?(?:data|uploads?|storage|media|attachments?|repos(?:itories)?|sessions?|db|database)$/;
 
 /**
  * Whether an init container fills the emptyDir at each start of the pod, so that a restore brings its content
