@@ -13,7 +13,7 @@ export function stageOfImage(image: string): ImageStage | undefined {
 export function knownImage(image: string): KnownImage | undefined {
   const parts = image.replace(/@.*$/, '').toLowerCase().split('/');
   const [last = '', tag = ''] = (parts.at(-1) ?? '').split(':');
-  const byTag = nameInTag(last.split(':')[0] ?? '', tag);
+  const byTag = nameInTag(last, tag);
   if (byTag !== undefined) return knownName(byTag);
   const words = wordsOf(last);
   const name = words.every(isDecoration) && !IMAGES.has(last) ? (parts.at(-2) ?? '') : last;
