@@ -20,14 +20,36 @@ export const KNOWN: readonly KnownResource[] = [
 
 const byKind = new Map(KNOWN.map((one) => [`${one.group}/${one.kind}`, one]));
 
-/** The entry of the table; `unknown`: it may make pods, and the table lacks it; `undefined`: it makes none. */
+/** Fields of a spec, at any of its upper levels, that hint at pods or volumes. */
+const POD_FIELDS =
+  /^(?:replicas|instances|size|nodes?|nodeCount|members|nodeSets|nodePools|replsets|image|imageName|podTemplate|podSpec|podSpecOverride|containers|resources|storage|storageClassName|storageClass|volumeClaimTemplates?|volumeClaim|persistence|persistentVolumeClaim|volumes)$/;
+/** How deep the fields of a spec are looked at. */
+const LEVELS = 3;
+/** Resources that bring whole applications, which nobody sees in their spec. */
+const BRING_APPLICATIONS = new Set([
+  'HelmRelease',
+  'HelmChart',
+  'Application',
+  'ApplicationSet',
+  'Kustomization',
+]);
+
+/** The entry of the table; `unknown`: it looks as if it made pods, and the table lacks it. */
 export function knownResource(object: KubeObject): KnownResource | 'unknown' | undefined {
   const { kind = '', spec } = object;
   const group = groupOf(object);
   const found = byKind.get(`${group}/${kind}`);
   if (found !== undefined) return found;
   if (!group.includes('.') || makesNoPods(group, kind)) return undefined;
-  return typeof spec === 'object' && spec !== null ? 'unknown' : undefined;
+  return BRING_APPLICATIONS.has(kind) || looksLikePods(spec, LEVELS) ? 'unknown' : undefined;
+}
+
+function looksLikePods(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null || levels === 0) return false;
+  return Object.entries(value).some(
+    ([key, below]) =>
+      (!Array.isArray(value) && POD_FIELDS.test(key)) || looksLikePods(below, levels - 1),
+  );
 }
 
 /** `''` for the core group. */

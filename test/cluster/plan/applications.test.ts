@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { describe, expect, it } from 'vitest';
 import { readInventory } from '../../../src/cluster/inventory/read-manifests.ts';
 import { planOf } from '../../../src/cluster/plan/plan.ts';
-import { notKeptIn, NOW, problemsIn } from './support.ts';
+import { notKeptIn, NOW, problemsIn } from './kept/support.ts';
 
 const FOLDER = resolve('test/cluster/plan/applications');
 const EXPECTED = '.expected.yaml';
@@ -29,8 +29,8 @@ describe('the plan of an application as people run it', () => {
         members.map((one) => `${one.kind}/${one.name}`).toSorted(),
       ),
       notKept: notKeptIn(plan),
-      // Manifests do not show a sidecar; whether one is missing is tested elsewhere.
-      problems: problemsIn(plan, /^(?!SIDECAR_MISSING)/),
+      // Manifests show no sidecars, and no pods of operators: tested elsewhere.
+      problems: problemsIn(plan, /^(?!SIDECAR_MISSING|PODS_NOT_KNOWN)/),
     }).toEqual(expected);
   });
 });

@@ -111,8 +111,11 @@ describe('the table of custom resources', () => {
 });
 
 describe('a resource that the table lacks', () => {
-  it('is unknown, whatever fields it has', () => {
+  it('is unknown if its spec hints at pods, at any of the upper levels', () => {
     expect(knownResource(resource('acme.example/v1', 'Store', { size: 3 }))).toBe('unknown');
+    const nested = { server: { persistence: { enabled: true } } };
+    expect(knownResource(resource('acme.example/v1', 'Store', nested))).toBe('unknown');
+    expect(knownResource(resource('acme.example/v1', 'Colour', { hue: 3 }))).toBeUndefined();
     expect(knownResource(resource('helm.toolkit.fluxcd.io/v2', 'HelmRelease'))).toBe('unknown');
     expect(knownResource(resource('argoproj.io/v1alpha1', 'Application'))).toBe('unknown');
   });

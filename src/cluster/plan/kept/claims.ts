@@ -8,10 +8,13 @@ export function isExcluded(object: KubeObject | undefined): boolean {
   return labelsOf(object)[EXCLUDE] === 'true';
 }
 
-/** Why a backup does not hold a claim. `files`: nor can file-system backup copy it. */
+/** Why a backup does not hold a claim. */
 export interface ClaimLoss {
   readonly why: string;
+  /** Velero's file-system backup can copy it. */
   readonly files: boolean;
+  /** It lies in the claim's class or volume, which are judged by themselves where all objects are there. */
+  readonly ofClass?: true;
 }
 
 /** Provisioners without snapshots: local folders, and drivers that do not implement them. */
@@ -49,7 +52,8 @@ export function claimLoss(
   if (isExcluded(object)) return { why: `the claim has the label ${EXCLUDE}`, files: false };
   const volume = volumeOf(claim, namespace, catalog);
   if (isExcluded(volume)) return { why: `its volume has the label ${EXCLUDE}`, files: false };
-  return volume === undefined ? lossOfClass(object, catalog) : lossOfVolume(volume, catalog);
+  const loss = volume === undefined ? lossOfClass(object, catalog) : lossOfVolume(volume, catalog);
+  return loss && { ...loss, ofClass: true };
 }
 
 /** The PersistentVolume of a claim: bound by either side, or the only kind that its class has. */
@@ -130,16 +134,4 @@ function lossOfDriver(given: string, name: string, catalog: Catalog): ClaimLoss 
     (catalog.scope === 'cluster' && catalog.sees('volumesnapshotclasses.snapshot.storage.k8s.io'));
   if (!complete || classes.some((one) => textAt(one, 'driver') === driver)) return undefined;
   return { why: `no VolumeSnapshotClass is for ${name}`, files: true };
-}
-
-/** The claims that pods name, and that are in none of the objects. */
-export function missingClaims(
-  claims: readonly MemberClaim[],
-  catalog: Catalog,
-  namespace: string,
-): readonly string[] {
-  if (!catalog.sees('persistentvolumeclaims', namespace)) return [];
-  return claims
-    .filter(({ source, object }) => source === 'volume' && object === undefined)
-    .map(({ name }) => name);
 }

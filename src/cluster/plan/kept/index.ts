@@ -4,7 +4,6 @@ import { APPLICATION } from '../../objects/names.ts';
 import type { NotKept, PlanProblem } from '../document.ts';
 import type { PlannedMember } from '../planned.ts';
 import { brokerProblems } from './brokers.ts';
-import { missingClaims } from './claims.ts';
 import { declaredIn } from './declared.ts';
 import { IN_CONTAINER, MEMORY } from './memory.ts';
 import { Made, referencesOf } from './references.ts';
@@ -27,7 +26,7 @@ export const keptOf: KeptOf = (members, catalog) => {
     problems: [
       ...judged.flatMap(({ member, losses }) => [
         ...stateProblems(member, losses),
-        ...missing(member, made, catalog),
+        ...missing(member, made),
       ]),
       ...brokerProblems(members),
     ],
@@ -90,12 +89,12 @@ function volumesOf(
 }
 
 /** What its pods name, and what neither is among the objects nor is made by one of them. */
-function missing(member: PlannedMember, made: Made, catalog: Catalog): readonly PlanProblem[] {
-  const { namespace, views, volumeClaims } = member;
+function missing(member: PlannedMember, made: Made): readonly PlanProblem[] {
+  const { namespace, views } = member;
   const object = refText(member);
   const references = views.flatMap(({ pod }) => referencesOf(pod));
   const unique = new Map(references.map((one) => [`${one.kind}/${one.name}`, one]));
-  const configuration = [...unique.values()]
+  return [...unique.values()]
     .filter((one) => made.lacks(one, namespace))
     .map(({ kind, name }): PlanProblem => ({
       code: kind === 'Secret' ? 'SECRET_MISSING' : 'CONFIGMAP_MISSING',
@@ -104,16 +103,4 @@ function missing(member: PlannedMember, made: Made, catalog: Catalog): readonly 
       message: `Its pods name the ${kind} ${name}, which is not among the objects, and which none of them makes: without it they do not start after a restore.`,
       fix: `Add the ${kind} to what is backed up, or mark the reference as optional.`,
     }));
-  // Where the objects are all there are, a claim that is absent is an error of its own.
-  const claims = catalog.scope === 'cluster' ? [] : missingClaims(volumeClaims, catalog, namespace);
-  return [
-    ...configuration,
-    ...claims.map((name): PlanProblem => ({
-      code: 'CLAIM_MISSING',
-      severity: 'warning',
-      object,
-      message: `Its pods name the claim ${name}, which is not among the objects.`,
-      fix: 'Add the claim; without it nothing is known of its class and its snapshots.',
-    })),
-  ];
 }

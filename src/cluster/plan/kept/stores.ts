@@ -12,7 +12,7 @@ import type { Pod, Volume } from '../../objects/pod.ts';
 import { knownResource } from '../custom-resources.ts';
 import type { MemberClaim, PlannedMember } from '../planned.ts';
 import { lostByResource } from '../resources/lost.ts';
-import { claimLoss, EXCLUDE, isExcluded } from './claims.ts';
+import { type ClaimLoss, claimLoss, EXCLUDE, isExcluded } from './claims.ts';
 import { isFilled } from './filled.ts';
 import { unmounted } from './memory.ts';
 import { initContainers, isScratch, mountsOf, runningContainers } from './mounts.ts';
@@ -22,7 +22,7 @@ import { volumeLoss } from './volumes.ts';
 export interface Loss {
   readonly volume: string;
   readonly why: string;
-  /** Nothing that matters is lost: it is scratch, or an init container fills it again. */
+  /** No problem of its own: it is scratch, an init container fills it again, or it is told elsewhere. */
   readonly harmless: boolean;
 }
 
@@ -89,7 +89,9 @@ function claimLosses(member: PlannedMember, around: Around): readonly Loss[] {
     }));
     const scratch =
       volumes.length > 0 && volumes.every(({ pod, volume }) => isScratch(pod, volume));
-    return [{ volume: claim.volume, why: loss.why, harmless: scratch }];
+    // Where all objects are there, the plan has an error for each claim that cannot be snapshotted.
+    const told = loss.ofClass === true && around.catalog.scope === 'cluster';
+    return [{ volume: claim.volume, why: loss.why, harmless: scratch || told }];
   });
 }
 
@@ -105,7 +107,7 @@ function persistentClaims({ volumeClaims, object }: PlannedMember): readonly Mem
 }
 
 /** Whether Velero leaves out all pods of the member, or its namespace, and their claims with them. */
-function leftOut(member: PlannedMember, catalog: Catalog) {
+function leftOut(member: PlannedMember, catalog: Catalog): ClaimLoss | undefined {
   const pods = member.views.map(({ pod }) => pod);
   const namespace = catalog.all('Namespace').find((one) => one.metadata?.name === member.namespace);
   if (isExcluded(namespace)) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { deployment, notKeptIn, planObjects, problemsIn } from '../support.ts';
+import { deployment, notKeptIn, planObjects, problemsIn } from './support.ts';
 
 interface Given {
   readonly volume?: string;

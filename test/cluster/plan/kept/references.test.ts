@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { deployment, planObjects, problemsIn } from '../support.ts';
+import { deployment, planObjects, problemsIn } from './support.ts';
 
 const MISSING = /^(?:SECRET|CONFIGMAP)_MISSING$/;
 const container = (more: object) => ({ containers: [{ name: 'a', image: 'acme/app', ...more }] });

@@ -280,9 +280,10 @@ describe('a claim', () => {
     expect(of(volume({ hostPath: { path: '/d' } }))).toEqual(['Deployment/app v']);
   });
 
-  it('that is in none of the objects is a problem', () => {
-    const plan = planObjects([app(CLAIMED)]);
-    expect(problemsIn(plan, /^CLAIM_/)).toEqual(['CLAIM_MISSING Deployment/app']);
-    expect(problemsIn(planObjects([app(CLAIMED), claim('c')]), /^CLAIM_/)).toEqual([]);
+  it('of a class without snapshots is one error where all objects are there', () => {
+    const objects = [app(CLAIMED), claim('c', { storageClassName: 'k' }), storageClass('a.csi')];
+    const plan = planObjects(objects, 'cluster');
+    expect(notKeptIn(plan)).toEqual(['Deployment/app v']);
+    expect(problemsIn(plan, /^(?:STATE|CLAIM)_/)).toEqual(['CLAIM_WITHOUT_CLASS Deployment/app']);
   });
 });
