@@ -1,15 +1,10 @@
 import { ANNOTATIONS, CONTAINER, DEFAULT_CONTAINER } from '../objects/names.ts';
 import type { Container, Pod } from '../objects/pod.ts';
-import { DECORATIONS, type ImageStage, IMAGES, type KnownImage } from './known-images.ts';
+import { DECORATIONS, IMAGES, type KnownImage } from './known-images.ts';
 
 export type { ImageStage, KnownImage } from './known-images.ts';
 
-/** The stage of an image; `undefined`: it is not known. */
-export function stageOfImage(image: string): ImageStage | undefined {
-  return knownImage(image)?.stage;
-}
-
-/** The same with the name that the image is known under. */
+/** What an image is known as, with its stage; `undefined`: it is not known. */
 export function knownImage(image: string): KnownImage | undefined {
   const parts = image.replace(/@.*$/, '').toLowerCase().split('/');
   const [last = '', tag = ''] = (parts.at(-1) ?? '').split(':');

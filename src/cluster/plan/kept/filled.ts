@@ -9,7 +9,7 @@ const BRINGS =
   /\b(?:cp|mv|ln|tar|unzip|gunzip|rsync|curl|wget|git|tee|envsubst|sed|awk|jq|yq|aws|gsutil|s3cmd|rclone|mc|npm|pip|python3?|node|php|java|openssl|keytool|kubectl|vault|gomplate|install)\b|(?:^|[^<>-])>{1,2}\s*["']?(?!\/dev\/null)[/$]/;
 /** Programs that only prepare a folder, or wait. */
 const PREPARES =
-  /\b(?:chown|chmod|chgrp|mkdir|touch|rm|find|test|ls|sleep|nc|until|while|pg_isready|redis-cli|true|echo|id|stat)\b/;
+  /\b(?:chown|chmod|chgrp|mkdir|touch|rm|find|test|ls|sleep|nc|until|while|pg_isready|true|echo|id|stat)\b/;
 /** Names of volumes that hold what users have put there. */
 const OF_USERS =
   /^(?:.*-)?(?:data|uploads?|storage|media|attachments?|repos(?:itories)?|sessions?|db|database)$/;

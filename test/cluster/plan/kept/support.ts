@@ -1,21 +1,10 @@
-import { parseAllDocuments } from 'yaml';
 import type { Inventory, KubeObject, Scope } from '../../../../src/cluster/inventory/catalog.ts';
 import type { Plan } from '../../../../src/cluster/plan/document.ts';
 import { planOf } from '../../../../src/cluster/plan/plan.ts';
 
 export const NOW = Date.parse('2026-06-01T00:00:00Z');
 
-/** Plans the objects of manifests. Objects without a namespace are in `default`. */
-export function planText(text: string, scope: Scope = 'part'): Plan {
-  const objects = parseAllDocuments(text, { version: '1.1' }).map(
-    (document) => document.toJS() as KubeObject,
-  );
-  return planObjects(
-    objects.filter((one) => one !== null),
-    scope,
-  );
-}
-
+/** Plans objects. Those without a namespace are in `default`. */
 export function planObjects(objects: readonly object[], scope: Scope = 'part'): Plan {
   const inventory: Inventory = {
     objects: objects as KubeObject[],
