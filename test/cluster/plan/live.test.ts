@@ -58,7 +58,7 @@ describe('quiesce plan of a cluster', () => {
     },
     workload('Deployment/api', { annotations: AFTER('login-db-rw, mq/queue') }),
     object('postgresql.cnpg.io/v1', 'Cluster/login-db', { spec: { instances: 1 } }),
-    running('Pod/login-db-1', '', { image: 'postgres:17', owner: CNPG }),
+    running('Pod/login-db-1', '', { owner: CNPG }),
     service('login-db-rw', { selector: { app: 'gone' } }),
     workload('StatefulSet/queue', { namespace: 'mq', image: 'rabbitmq:3' }),
     {

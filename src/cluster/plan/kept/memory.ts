@@ -1,5 +1,6 @@
 import { cleanPath } from '../../inject/volumes.ts';
 import type { Catalog } from '../../inventory/catalog.ts';
+import { ANNOTATIONS } from '../../objects/names.ts';
 import type { Container, Pod } from '../../objects/pod.ts';
 import type { PlannedMember } from '../planned.ts';
 import { knownContainer, mainContainer } from '../stages.ts';
@@ -32,29 +33,42 @@ const NOTHING_BY_THEMSELVES = new Set(
 /** What the pod's servers hold in no volume at all. A server that is not known is not judged. */
 export function unmounted(
   pod: Pod,
-  { namespace, annotations, engine }: PlannedMember,
+  { namespace, annotations, volumeClaims }: PlannedMember,
   catalog: Catalog,
 ): readonly Unmounted[] {
+  const mounted = new Set(
+    runningContainers(pod).flatMap((one) => (one.volumeMounts ?? []).map(({ name }) => name)),
+  );
+  // A claim that no container mounts may be that of the server: the manifest leaves out the mount.
+  const unclear = volumeClaims.some(({ volume }) => !mounted.has(volume));
   const main = mainContainer(pod, annotations);
   const all = runningContainers(pod).flatMap((container): Unmounted[] => {
     const known = knownContainer(container);
-    const name = known?.engine ?? (container.name === main?.name ? engine : undefined);
+    const name =
+      known?.engine ?? (container === main ? annotations[ANNOTATIONS.engine] : undefined);
     if (name === undefined || known?.stage === 'pooler') return [];
-    return [lossOf(name, container, pod, namespace, catalog)].flatMap((one) => one ?? []);
+    const hasVolume = unclear || holdsData(container, pod);
+    return [lossOf(name, container, hasVolume, { pod, namespace, catalog })].flatMap(
+      (one) => one ?? [],
+    );
   });
   return [...new Map(all.map((one) => [one.volume, one])).values()];
+}
+
+interface Place {
+  readonly pod: Pod;
+  readonly namespace: string;
+  readonly catalog: Catalog;
 }
 
 function lossOf(
   engine: string,
   container: Container,
-  pod: Pod,
-  namespace: string,
-  catalog: Catalog,
+  hasVolume: boolean,
+  { pod, namespace, catalog }: Place,
 ): Unmounted | undefined {
   const memory = (why: string): Unmounted => ({ volume: MEMORY, why: `${engine} ${why}` });
   const words = [...(container.command ?? []), ...(container.args ?? [])].join(' ');
-  const hasVolume = holdsData(container, pod);
   const noVolume = 'has no volume, so what it holds ends with its container';
   if (engine === 'memcached') return memory('keeps everything in memory');
   if (AS_REDIS.has(engine)) {

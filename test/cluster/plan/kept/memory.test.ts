@@ -140,6 +140,11 @@ describe('other servers', () => {
     expect(notKeptIn(waits)).toEqual([]);
   });
 
+  it('with a claim whose mount the manifest leaves out are not said to have none', () => {
+    const set = statefulSet('q', { containers: [{ name: 'q', image: 'rabbitmq' }] }, DATA);
+    expect(notKeptIn(planObjects([set]))).toEqual([]);
+  });
+
   it('of an unknown image are judged by the engine that the user names', () => {
     const annotations = { 'quiesce.dev/engine': 'redis' };
     const containers = [{ name: 'a', image: 'acme/own-cache' }];
