@@ -403,6 +403,32 @@ export const catalogue = {
     meaning: 'The restored data cannot be read or written by this user.',
     hint: 'Run prepare-restore as the user that owns the data.',
   },
+  PLAN_CYCLE: {
+    status: 422,
+    exit: 2,
+    meaning:
+      'Members of an application depend on one another in a circle, by quiesce.dev/depends-on or quiesce.dev/order. The message names one circle.',
+    hint: 'Remove one of the annotations that the message names.',
+  },
+  PLAN_SELF_DEPENDENCY: {
+    status: 422,
+    exit: 2,
+    meaning:
+      'The quiesce.dev/depends-on of a member names the member itself, or a Service that selects its pods.',
+    hint: 'Remove the name. Where another kind has the same name, say which: sts/NAME, deploy/NAME, svc/NAME.',
+  },
+  PLAN_UNKNOWN_NAME: {
+    status: 422,
+    exit: 2,
+    meaning: 'A quiesce.dev/depends-on has a name that no member and no Service has.',
+    hint: 'Correct the name; in another namespace it is NAMESPACE/NAME.',
+  },
+  NO_MEMBERS: {
+    status: 422,
+    exit: 2,
+    meaning: 'The application that the flags choose has no members.',
+    hint: 'Check --namespace, --selector and --group.',
+  },
   MANIFEST_INVALID: {
     status: 422,
     exit: 2,

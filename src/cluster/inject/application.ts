@@ -15,8 +15,8 @@ const KINDS =
   /^(?:sts|statefulsets?|deploy|deployments?|ds|daemonsets?|rs|replicasets?|po|pods?|svc|services?)$/i;
 const STAGES = ['infrastructure', 'databases', 'messaging', 'applications'];
 const FATES = ['rebuild', 'discard', 'keep'];
-/** The name in `state` for data that an engine keeps in memory only. */
-const MEMORY = '(memory)';
+/** The names in `state` for data in no volume: in memory only, or in the container's own file system. */
+const UNMOUNTED = ['(memory)', '(container)'];
 
 const CHECKS: Readonly<Record<string, Check>> = {
   [APPLICATION.group]: (value) =>
@@ -99,7 +99,7 @@ function state(value: string): string | undefined {
   const fates = new Map<string, string>();
   for (const one of value.split(',').map((part) => part.trim())) {
     const [volume = '', fate = '', ...rest] = one.split('=').map((part) => part.trim());
-    const isVolume = volume === MEMORY || DNS_LABEL.test(volume);
+    const isVolume = UNMOUNTED.includes(volume) || DNS_LABEL.test(volume);
     if (!isVolume || rest.length > 0 || !FATES.includes(fate)) {
       return `must be a list of VOLUME=WORD, separated by commas, where WORD is one of ${FATES.join(', ')}: ${quoted(one)} is invalid`;
     }

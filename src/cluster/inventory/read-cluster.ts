@@ -43,7 +43,8 @@ export async function readCluster(reader: ClusterReader, options: ReadOptions): 
   return read.inventory();
 }
 
-class ClusterRead {
+/** One reading of a cluster, kind by kind. */
+export class ClusterRead {
   readonly #reader: ClusterReader;
   readonly #options: ReadOptions;
   readonly #objects: KubeObject[] = [];
@@ -67,9 +68,9 @@ class ClusterRead {
 
   /** Checks that the API answers, accepts the credentials and has the namespaces asked for. */
   async reach(): Promise<void> {
-    await this.#get('/version');
+    await this.get('/version');
     for (const name of this.#options.namespaces ?? []) {
-      const { status } = await this.#get(`/api/v1/namespaces/${name}`);
+      const { status } = await this.get(`/api/v1/namespaces/${name}`);
       if (status !== 404) continue;
       throw new QuiesceError('USAGE', `There is no namespace ${name}.`, { field: '--namespace' });
     }
@@ -79,12 +80,12 @@ class ClusterRead {
     this.#options.progress(`reading ${resourceName(resource)}`);
     const { namespaces, veleroNamespace } = this.#options;
     if (!resource.namespaced || namespaces === undefined) {
-      await this.#listAt(resource, undefined);
+      await this.listAt(resource, undefined);
       return;
     }
     const own = resource.ofVelero === 'only' ? [] : namespaces;
     const places = new Set([...own, ...(resource.ofVelero ? [veleroNamespace] : [])]);
-    await Promise.all([...places].map((namespace) => this.#listAt(resource, namespace)));
+    await Promise.all([...places].map((namespace) => this.listAt(resource, namespace)));
   }
 
   /** Reads what each webhook consists of, in any namespace: Service, endpoints, Deployment. */
@@ -93,16 +94,16 @@ class ClusterRead {
     for (const { serviceNamespace, serviceName } of webhooksOf(new Catalog(this.inventory()))) {
       if (serviceName === '') continue;
       const base = `/api/v1/namespaces/${serviceNamespace}/services/${serviceName}`;
-      const { status, body } = await this.#get(base);
-      if (status === 200) this.#keep({ apiVersion: 'v1', kind: 'Service' }, [body]);
+      const { status, body } = await this.get(base);
+      if (status === 200) this.keep({ apiVersion: 'v1', kind: 'Service' }, [body]);
       else if (status !== 404) this.#noteUnexamined('services', status, body, serviceNamespace);
-      await this.#listAt(ENDPOINT_SLICES, serviceNamespace, {
+      await this.listAt(ENDPOINT_SLICES, serviceNamespace, {
         labelSelector: `kubernetes.io/service-name=${serviceName}`,
       });
       const deployments = RESOURCES.find(({ plural }) => plural === 'deployments');
       if (namespaces === undefined || namespaces.includes(serviceNamespace) || !deployments)
         continue;
-      await this.#listAt(deployments, serviceNamespace);
+      await this.listAt(deployments, serviceNamespace);
     }
   }
 
@@ -125,7 +126,7 @@ class ClusterRead {
     const refused = new Set<string>();
     for (const [namespace, name, keep] of wanted.values()) {
       if (refused.has(namespace)) continue;
-      const { status, body } = await this.#get(`/api/v1/namespaces/${namespace}/secrets/${name}`);
+      const { status, body } = await this.get(`/api/v1/namespaces/${namespace}/secrets/${name}`);
       if (status === 200) this.#objects.push(withoutValues(body, keep));
       if (status === 200 || status === 404) continue;
       refused.add(namespace);
@@ -133,7 +134,8 @@ class ClusterRead {
     }
   }
 
-  async #listAt(
+  /** Reads the objects of a kind in one namespace, or in all. */
+  async listAt(
     resource: Resource,
     namespace: string | undefined,
     filter: Readonly<Record<string, string>> = {},
@@ -152,13 +154,13 @@ class ClusterRead {
         ...filter,
         ...(token ? { continue: token } : {}),
       });
-      const { status, body } = await this.#get(`${root}${place}/${plural}?${query.toString()}`);
+      const { status, body } = await this.get(`${root}${place}/${plural}?${query.toString()}`);
       if (status === 404) return;
       if (status !== 200) {
         this.#noteUnexamined(name, status, body, namespace, resource.optional);
         return;
       }
-      this.#keep({ apiVersion, kind }, listAt(body, 'items'));
+      this.keep({ apiVersion, kind }, listAt(body, 'items'));
       token = textAt(body, 'metadata', 'continue');
     } while (token);
   }
@@ -166,11 +168,12 @@ class ClusterRead {
   /** The API version to read. `preferred` asks the cluster, for kinds whose version has changed. */
   async #versionOf({ group, version }: Resource): Promise<string | undefined> {
     if (version !== 'preferred') return version;
-    const { status, body } = await this.#get(`/apis/${group}`);
+    const { status, body } = await this.get(`/apis/${group}`);
     return status === 200 ? textAt(body, 'preferredVersion', 'version') : undefined;
   }
 
-  async #get(path: string): Promise<ApiAnswer> {
+  /** @throws QuiesceError CLUSTER_UNREACHABLE */
+  async get(path: string): Promise<ApiAnswer> {
     const answer = await this.#reader.get(path).catch((error: unknown) => {
       const { code = '', message } = error as NodeJS.ErrnoException;
       const text = `${this.#reader.name} does not answer: ${code} ${message}`.trimEnd();
@@ -181,7 +184,7 @@ class ClusterRead {
     throw new QuiesceError('CLUSTER_UNREACHABLE', message);
   }
 
-  #keep(type: { apiVersion: string; kind: string }, items: readonly unknown[]): void {
+  keep(type: { apiVersion: string; kind: string }, items: readonly unknown[]): void {
     for (const item of items) this.#objects.push({ ...(item as object), ...type });
   }
 

@@ -76,8 +76,13 @@ function versionOf(
   return undefined;
 }
 
+/** What decides whether and how Velero backs a pod up. */
+type BackedUp = Pick<PodFacts, 'annotations' | 'pod'> & {
+  readonly workload: { readonly namespace: string };
+};
+
 /** The active Schedules that include this pod. */
-export function schedulesFor({ schedules }: Velero, facts: PodFacts): readonly KubeObject[] {
+export function schedulesFor({ schedules }: Velero, facts: BackedUp): readonly KubeObject[] {
   return schedules.filter(
     (schedule) =>
       at(schedule, 'spec', 'paused') !== true &&
@@ -86,7 +91,7 @@ export function schedulesFor({ schedules }: Velero, facts: PodFacts): readonly K
 }
 
 /** Whether a backup with this spec includes the pod. */
-export function includesPod(spec: unknown, { workload, pod }: PodFacts): boolean {
+export function includesPod(spec: unknown, { workload, pod }: BackedUp): boolean {
   const selectors = listAt(spec, 'orLabelSelectors');
   const chosen = selectors.length > 0 ? selectors : [at(spec, 'labelSelector')];
   return (
@@ -117,7 +122,7 @@ export function includesPods(
 }
 
 /** The setting that makes Velero copy the volume file by file; `undefined`: there is none. */
-export function fileBackupOf(velero: Velero, facts: PodFacts, volume: string): string | undefined {
+export function fileBackupOf(velero: Velero, facts: BackedUp, volume: string): string | undefined {
   if (names(facts.annotations[FILE_BACKUP]).includes(volume)) return FILE_BACKUP;
   if (names(facts.annotations[FILE_BACKUP_EXCLUDES]).includes(volume)) return undefined;
   const covering = schedulesFor(velero, facts);

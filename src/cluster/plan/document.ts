@@ -27,10 +27,16 @@ export interface PlanMember extends MemberRef {
   readonly protection: Protection;
   /** Names of the pods: those that run, or, where none does, those that the workload will make. */
   readonly pods: readonly string[];
+  /** How many pods it is meant to have; absent: the objects do not say. */
+  readonly replicas?: number;
   /** Names of the claims of its pods, in its namespace. */
   readonly claims: readonly string[];
   /** The members it comes after, by hard and soft edges: `KIND/NAME`, or `NAMESPACE/KIND/NAME`. */
   readonly after: readonly string[];
+  /** Those of them that its own `quiesce.dev/depends-on` names. */
+  readonly dependsOn: readonly string[];
+  /** Its number from `quiesce.dev/order`. */
+  readonly order?: number;
 }
 
 export interface PlanProblem {
@@ -40,6 +46,8 @@ export interface PlanProblem {
   readonly message: string;
   /** `KIND/NAME`, with the namespace before it: `shop StatefulSet/db`. */
   readonly object: string;
+  /** What to do about it. */
+  readonly fix?: string;
 }
 
 /** A store that a restore does not bring back. */

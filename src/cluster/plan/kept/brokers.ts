@@ -1,0 +1,43 @@
+import { refText } from '../../inventory/catalog.ts';
+import type { PlanProblem } from '../document.ts';
+import type { PlannedMember } from '../planned.ts';
+
+const NAMED = 3;
+
+/**
+ * A broker is copied at its own moment: what it has handed over before is not undone in it, and what was
+ * acknowledged in a database after its copy may be in its queues again.
+ */
+export function brokerProblems(members: readonly PlannedMember[]): readonly PlanProblem[] {
+  return members.filter(keepsMessages).flatMap((broker): PlanProblem[] => {
+    const { namespace, kind, name } = broker;
+    const dependents = members.filter((one) => {
+      const own = one.namespace === namespace;
+      return one.after.includes(own ? `${kind}/${name}` : `${namespace}/${kind}/${name}`);
+    });
+    if (dependents.length === 0) return [];
+    const message = `It is kept at its own moment: after a restore, messages may come again, or be missing, that ${listed(dependents)} had handled or sent by the moment of the databases.`;
+    const fix = 'Make consumers idempotent, or let the producers send again.';
+    return [
+      {
+        code: 'BROKER_AT_ITS_OWN_MOMENT',
+        severity: 'info',
+        object: refText(broker),
+        message,
+        fix,
+      },
+    ];
+  });
+}
+
+/** An operator's broker without pods among the objects will have claims, too. */
+function keepsMessages({ stage, claims, views }: PlannedMember): boolean {
+  return stage === 'messaging' && (claims.length > 0 || views.length === 0);
+}
+
+function listed(members: readonly PlannedMember[]): string {
+  const names = members.map(({ name }) => name);
+  const more = names.length - NAMED;
+  if (more <= 0) return names.join(', ');
+  return `${names.slice(0, NAMED).join(', ')} and ${more} more`;
+}

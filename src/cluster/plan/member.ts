@@ -1,0 +1,131 @@
+import { factsOf, type PodFacts } from '../inventory/pod-facts.ts';
+import { annotationsOf, at, type Catalog, labelsOf } from '../inventory/catalog.ts';
+import { injectConfig, webhooksOf } from '../inventory/webhook.ts';
+import type { InjectConfig } from '../inject/options.ts';
+import { APPLICATION } from '../objects/names.ts';
+import { annotationsFrom, type AnnotationProblem, priorityOf, validValue } from './annotations.ts';
+import { byNumber, claimsOf, podsOf, replicasOf, viewsOf } from './claims.ts';
+import type { Protection } from './document.ts';
+import type { Candidate } from './gather.ts';
+import type { MemberClaim, PlannedMember } from './planned.ts';
+import { type Place, placeOf } from './place.ts';
+
+/** A member before its place among the others is known. */
+export interface Draft extends Omit<PlannedMember, 'after' | 'from' | 'dependsOn' | 'order'> {
+  readonly candidate: Candidate;
+  readonly place: Place;
+  readonly annotationProblems: readonly AnnotationProblem[];
+  /** Labels that its pods have, for the selectors of Services. */
+  readonly podLabels: readonly Readonly<Record<string, string>>[];
+  /** The Services that its operator makes. */
+  readonly services: readonly string[];
+}
+
+/** Reads each candidate. A malformed one, which an API server would refuse, has no pods. */
+export function draftsOf(catalog: Catalog, candidates: readonly Candidate[]): readonly Draft[] {
+  const config = injectConfig(webhooksOf(catalog));
+  return candidates.map((candidate) => draftOf(catalog, candidate, config));
+}
+
+function draftOf(catalog: Catalog, candidate: Candidate, config: InjectConfig): Draft {
+  const { object, namespace, kind, name, workloads, known } = candidate;
+  const annotations = annotationsFrom(object, annotationsBelow(candidate));
+  const views = workloads.flatMap(viewsOf);
+  const facts = workloads.flatMap((workload) =>
+    viewsOf(workload).flatMap((view) => tryFacts(workload, view, config) ?? []),
+  );
+  const volumeClaims = unique(workloads.flatMap((one) => claimsOf(catalog, one)));
+  const claims = volumeClaims.filter(({ source }) => source !== 'ephemeral');
+  const place = placeOf(annotations.values, known, facts);
+  const replicas = replicasOfAll(candidate);
+  const whole = facts.length === views.length;
+  return {
+    namespace,
+    kind,
+    name,
+    candidate,
+    object,
+    place,
+    stage: place.stage,
+    ...(place.engine !== undefined && { engine: place.engine }),
+    priority: priorityOf(annotations.values),
+    protection: protectionOf(claims, whole ? facts : [], annotations.values),
+    pods: workloads.flatMap(podsOf).toSorted(byNumber),
+    claims: claims.map((one) => one.name),
+    annotations: annotations.values,
+    annotationProblems: annotations.problems,
+    views,
+    volumeClaims,
+    ...(replicas !== undefined && { replicas }),
+    podLabels: workloads.flatMap(labelsOfPods),
+    services: known?.services(name, object) ?? [],
+  };
+}
+
+function annotationsBelow({ kind, workloads, parts, known }: Candidate) {
+  // The pods of a workload have the annotations of its template, which is the first of its views.
+  const templates = workloads.flatMap(({ views, kind: one }) =>
+    one === 'Pod' ? views : views.slice(0, 1),
+  );
+  const owned = known === undefined && kind === workloads[0]?.kind ? [] : workloads;
+  return [
+    ...parts.map(annotationsOf),
+    ...owned.map((one) => annotationsOf(one.object)),
+    ...templates.map(({ pod }) => annotationsOf(pod)),
+  ];
+}
+
+function tryFacts(...given: Parameters<typeof factsOf>): PodFacts | undefined {
+  try {
+    return factsOf(...given);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A running pod needs the sidecar itself. For a template the label is enough: its pods will get one. */
+function protectionOf(
+  claims: readonly MemberClaim[],
+  facts: readonly PodFacts[],
+  annotations: Readonly<Record<string, string>>,
+): Protection {
+  if (claims.length === 0) return 'not-needed';
+  if (validValue(annotations, APPLICATION.freeze) === 'none') return 'none';
+  return facts.length > 0 && facts.every(hasSidecar) ? 'sidecar' : 'missing';
+}
+
+function hasSidecar({ sidecar, native, injection, view }: PodFacts): boolean {
+  if (native !== undefined) return true;
+  return sidecar !== undefined && (view.live === undefined || injection === undefined);
+}
+
+function replicasOfAll({ object, workloads, known }: Candidate): number | undefined {
+  const all = workloads.map(replicasOf);
+  if (all.length > 0) {
+    return all.some((one) => one === undefined)
+      ? undefined
+      : all.reduce<number>((sum, one) => sum + (one ?? 0), 0);
+  }
+  const said = known && (at(object, 'spec', 'instances') ?? at(object, 'spec', 'replicas'));
+  return typeof said === 'number' ? said : undefined;
+}
+
+function labelsOfPods(workload: Candidate['workloads'][number]) {
+  const views = viewsOf(workload);
+  const live = views.some((view) => view.live !== undefined);
+  const labels = views.map(({ pod }) => labelsOf(pod));
+  if (live || workload.kind !== 'StatefulSet') return labels;
+  return podsOf(workload).length === 0
+    ? labels
+    : podsOf(workload).flatMap((pod) =>
+        labels.map((one) => ({
+          ...one,
+          'statefulset.kubernetes.io/pod-name': pod,
+          'apps.kubernetes.io/pod-index': pod.slice(pod.lastIndexOf('-') + 1),
+        })),
+      );
+}
+
+function unique(claims: readonly MemberClaim[]): readonly MemberClaim[] {
+  return [...new Map(claims.map((one) => [one.name, one])).values()];
+}

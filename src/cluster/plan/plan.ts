@@ -1,0 +1,180 @@
+import { QuiesceError } from '../../errors.ts';
+import { groupBy } from '../../lib/group-by.ts';
+import { Catalog, type Inventory } from '../inventory/catalog.ts';
+import { orderOf, priorityRank } from './annotations.ts';
+import { claimProblems } from './classes.ts';
+import type { Plan, PlanMember, PlanProblem } from './document.ts';
+import { hardEdges, type HardEdge, nodeOf, textOf } from './edges.ts';
+import { gather } from './gather.ts';
+import { keptOf } from './kept/index.ts';
+import { type Draft, draftsOf } from './member.ts';
+import { byText, type Edge, order } from './order.ts';
+import type { PlannedMember } from './planned.ts';
+import { memberProblems, notJudgedProblems, notReadProblems } from './problems.ts';
+import { References } from './references.ts';
+import { isChosen, nameOf, type Selection } from './selection.ts';
+import { gaveWay, nameFrom, softEdges } from './soft-edges.ts';
+
+export interface Planned {
+  readonly plan: Plan;
+  /** Its members with what the plan rests on, in the order of its layers. */
+  readonly members: readonly PlannedMember[];
+  readonly catalog: Catalog;
+}
+
+/**
+ * Plans an application. A pure function.
+ *
+ * @param inventory what was read; its `namespaces` are ignored, the selection chooses among its objects
+ * @throws QuiesceError NO_MEMBERS, PLAN_CYCLE, PLAN_SELF_DEPENDENCY, PLAN_UNKNOWN_NAME
+ */
+export function planOf(inventory: Inventory, selection: Selection): Planned {
+  const catalog = new Catalog({ ...inventory, namespaces: undefined });
+  const { candidates, notJudged, problems } = gather(catalog);
+  const all = draftsOf(catalog, candidates);
+  const chosen = all.filter((one) => isChosen(selection, one));
+  if (chosen.length === 0) throw nobody(selection, all);
+  const references = new References(catalog, all, notJudged);
+  const hard = hardEdges(chosen, references, catalog);
+  const { layers, edges, dropped } = arrange(chosen, hard.edges);
+  const byNode = new Map(chosen.map((one) => [nodeOf(one), one]));
+  const into = groupBy(edges, ({ after }) => after);
+  const planned = layers.map((layer) =>
+    layer.map((one) => finish(one, into.get(nodeOf(one)) ?? [], byNode)),
+  );
+  const members = planned.flat();
+  const kept = keptOf(members, catalog);
+  const namespaces = [...new Set(members.map(({ namespace }) => namespace))].toSorted(byText);
+  const isIn = (namespace: string): boolean =>
+    selection.namespaces === undefined || selection.namespaces.includes(namespace);
+  const found = [
+    ...chosen.flatMap((one) => [...memberProblems(one), ...claimProblems(one, catalog)]),
+    ...hard.problems,
+    ...dropped,
+    ...problems,
+    ...notJudgedProblems(notJudged, isIn),
+    ...notReadProblems(catalog),
+    ...kept.problems,
+  ];
+  const plan: Plan = {
+    apiVersion: 'quiesce.dev/v1',
+    kind: 'Plan',
+    group: nameOf(selection, namespaces),
+    namespaces,
+    layers: planned.map((layer) => ({ members: layer.map(documented) })),
+    problems: sorted(found),
+    notKept: kept.notKept,
+  };
+  return { plan, members, catalog };
+}
+
+function nobody({ namespaces, group, selector }: Selection, all: readonly Draft[]): QuiesceError {
+  const where = namespaces === undefined ? '' : ` in ${namespaces.join(', ')}`;
+  const group_ = group === undefined ? '' : ` of the group ${group}`;
+  const chosen = selector === undefined ? '' : ' with these labels';
+  const others = [...new Set(all.map(({ namespace }) => namespace))].toSorted(byText).slice(0, 5);
+  return new QuiesceError(
+    'NO_MEMBERS',
+    `There is no workload${group_}${chosen}${where}.`,
+    others.length === 0
+      ? {
+          hint: 'Members are StatefulSets, Deployments, DaemonSets, ReplicaSets, Pods and known custom resources.',
+        }
+      : {
+          hint: `Check --namespace, --selector and --group; there are workloads in ${others.join(', ')}.`,
+        },
+  );
+}
+
+interface Arranged {
+  readonly layers: readonly (readonly Draft[])[];
+  readonly edges: readonly (Edge | HardEdge)[];
+  readonly dropped: readonly PlanProblem[];
+}
+
+function arrange(members: readonly Draft[], hard: readonly HardEdge[]): Arranged {
+  const byNode = new Map(members.map((one) => [nodeOf(one), one]));
+  const soft = softEdges(members);
+  const result = order([...byNode.keys()], hard, soft);
+  if ('cycle' in result) throw circle(result.cycle, hard, byNode);
+  const gave = new Set(result.dropped.map(keyOf));
+  const stated = new Set(hard.map(keyOf));
+  const kept = soft.filter((one) => !gave.has(keyOf(one)) && !stated.has(keyOf(one)));
+  const layers = result.layers.map((layer) =>
+    layer
+      .flatMap((node) => byNode.get(node) ?? [])
+      .toSorted((a, b) => priorityRank(b.priority) - priorityRank(a.priority)),
+  );
+  return { layers, edges: [...hard, ...kept], dropped: gaveWay(result.dropped, byNode) };
+}
+
+function keyOf({ before, after }: Edge): string {
+  return `${before}\n${after}`;
+}
+
+function circle(
+  cycle: readonly string[],
+  hard: readonly HardEdge[],
+  byNode: ReadonlyMap<string, Draft>,
+): QuiesceError {
+  const name = (node: string | undefined): string => {
+    const member = byNode.get(node ?? '');
+    return member === undefined ? '' : textOf(member);
+  };
+  const steps = cycle.map((node, at) => {
+    const after = cycle[(at + 1) % cycle.length];
+    const edge = hard.find((one) => one.before === node && one.after === after);
+    return `${name(node)} before ${name(after)} (${edge?.why ?? ''})`;
+  });
+  return new QuiesceError('PLAN_CYCLE', `The order has a circle: ${steps.join(', ')}.`);
+}
+
+function finish(
+  draft: Draft,
+  own: readonly (Edge | HardEdge)[],
+  byNode: ReadonlyMap<string, Draft>,
+): PlannedMember {
+  const {
+    candidate: _,
+    place,
+    annotationProblems: __,
+    podLabels: ___,
+    services: ____,
+    ...rest
+  } = draft;
+  const namesOf = (some: readonly Edge[]): readonly string[] => {
+    const names = some.flatMap(({ before }) => {
+      const one = byNode.get(before);
+      return one === undefined ? [] : [nameFrom(draft, one)];
+    });
+    return [...new Set(names)].toSorted(byText);
+  };
+  const number = orderOf(draft.annotations);
+  const dependsOn = namesOf(own.filter((one) => 'named' in one && one.named));
+  return {
+    ...rest,
+    from: dependsOn.length > 0 || number !== undefined ? 'annotation' : place.from,
+    after: namesOf(own),
+    dependsOn,
+    ...(number !== undefined && { order: number }),
+  };
+}
+
+/** The fields of the document only. */
+function documented(member: PlannedMember): PlanMember {
+  const { object: _, annotations: __, views: ___, volumeClaims: ____, ...rest } = member;
+  return rest;
+}
+
+const SEVERITIES = ['error', 'warning', 'info'];
+
+function sorted(problems: readonly PlanProblem[]): readonly PlanProblem[] {
+  const unique = new Map(problems.map((one) => [JSON.stringify(one), one]));
+  return [...unique.values()].toSorted(
+    (a, b) =>
+      SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) ||
+      byText(a.object, b.object) ||
+      byText(a.code, b.code) ||
+      byText(a.message, b.message),
+  );
+}

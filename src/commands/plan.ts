@@ -1,0 +1,158 @@
+import { readFile } from 'node:fs/promises';
+import { text as readAll } from 'node:stream/consumers';
+import type { Inventory, KubeObject } from '../cluster/inventory/catalog.ts';
+import { readInventory } from '../cluster/inventory/read-manifests.ts';
+import { describePlan } from '../cluster/plan/describe.ts';
+import type { Plan } from '../cluster/plan/document.ts';
+import { planOf } from '../cluster/plan/plan.ts';
+import type { Selection } from '../cluster/plan/selection.ts';
+import { veleroObject } from '../cluster/plan/velero.ts';
+import { QuiesceError } from '../errors.ts';
+import { list, oneOf, text, toggle, type Values } from '../lib/command-line/flags.ts';
+import { usage } from '../lib/command-line/read-flags.ts';
+import {
+  APPLICATION_FLAGS,
+  checkSelection,
+  connectTo,
+  READ_TIMEOUT,
+  readForPlan,
+  selectionOf,
+} from './application-flags.ts';
+import { type Surface, verb } from './verb.ts';
+
+const SEVERITIES = ['error', 'warning', 'info'] as const;
+
+const FLAGS = {
+  ...APPLICATION_FLAGS,
+  filename: list(
+    'PATH',
+    'plan manifests instead of a cluster: files, folders, or - for standard input',
+    { short: 'f' },
+  ),
+  'whole-cluster': toggle(
+    'with -f: the manifests are all there is, so a name or a class absent from them is missing',
+  ),
+  velero: text(
+    'FILE',
+    'print the Backup or Schedule in this file so that Velero freezes all members together',
+    {},
+  ),
+  'fail-on': oneOf(SEVERITIES, 'the lowest severity of problems that exits with 7', {
+    otherwise: 'none does',
+  }),
+  timeout: READ_TIMEOUT,
+} as const;
+
+type Options = Values<typeof FLAGS>;
+
+export const run = verb({
+  name: 'plan',
+  usage: [
+    '[-n NAMESPACE]... [flags]',
+    '-f FILE|DIR|-... [flags]',
+    '[-n NAMESPACE]... --velero FILE|-',
+  ],
+  about: `
+Shows an application as it is snapshotted and restored: its members in layers, what comes after what and
+why, their pods and volumes, what freezes them, what a restore does not bring back, and what is in the
+way. It changes nothing.
+
+Members are StatefulSets, Deployments, DaemonSets, ReplicaSets, Pods without an owner, and custom
+resources of known operators. The order comes from quiesce.dev/depends-on and quiesce.dev/order, and
+where they say nothing from the kind of each image. docs/plan.md explains it with examples.`,
+  flags: FLAGS,
+  formats: ['text', 'json'],
+  notes: `
+--velero prints the manifest with orderedResources, ready to apply, and says on stderr what to know.
+
+With -f, all that the files hold is one application; -n keeps only what is in these namespaces, and an
+object without a namespace counts as in the first of them.`,
+  exits: {
+    0: 'the plan was printed, with problems, too',
+    7: 'problems at or above --fail-on',
+    2: 'bad flags or manifests, no members, a circle, a name that nobody has, or no cluster',
+    1: 'unexpected',
+  },
+  work: async (options, surface) => {
+    checkTogether(options);
+    const { inventory, selection, source } = await read(options, surface);
+    const { plan, members } = planOf(inventory, selection);
+    if (options.velero === undefined) {
+      await surface.print(plan, () => describePlan(plan, source));
+    } else {
+      const made = veleroObject(await readManifest(options.velero), members);
+      await surface.print(made.object, made.text);
+      for (const note of [...made.notes, ...errorsOf(plan)]) surface.say(`quiesce: ${note}`);
+    }
+    return exitOf(plan, options['fail-on']);
+  },
+});
+
+function checkTogether(options: Options): void {
+  checkSelection('plan', options);
+  const { filename: files, 'whole-cluster': whole } = options;
+  if (whole && files.length === 0) {
+    throw usage('plan', '--whole-cluster needs -f', '--whole-cluster');
+  }
+  if (options.velero === '-' && files.includes('-')) {
+    throw usage('plan', '-f - and --velero - cannot both read standard input', '--velero');
+  }
+  if (files.length > 0 && (options.context !== undefined || options.kubeconfig !== undefined)) {
+    const message = '-f plans manifests: --context and --kubeconfig are for a cluster';
+    throw usage('plan', message, '-f');
+  }
+}
+
+interface Reading {
+  readonly inventory: Inventory;
+  readonly selection: Selection;
+  readonly source: string;
+}
+
+async function read(options: Options, { progress }: Surface): Promise<Reading> {
+  const { filename: files, 'whole-cluster': whole } = options;
+  if (files.length > 0) {
+    const selection = selectionOf(options, undefined);
+    const given = await readInventory(files, { whole, namespaces: undefined, now: Date.now() });
+    const objects = given.objects.map((one) => placed(one, options.namespace[0]));
+    const source = files.map((one) => (one === '-' ? 'stdin' : one)).join(', ');
+    // Only --whole-cluster makes the manifests everything there is.
+    return { inventory: { ...given, objects }, selection, source };
+  }
+  const connection = connectTo(options);
+  const selection = selectionOf(options, connection.namespace);
+  const inventory = await readForPlan(connection, selection, {
+    timeoutMs: options.timeout,
+    progress: (sentence) => progress.say(sentence),
+  });
+  return { inventory, selection, source: connection.name };
+}
+
+async function readManifest(path: string): Promise<string> {
+  try {
+    return path === '-' ? await readAll(process.stdin) : await readFile(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+    const message = `${path} cannot be read (${code}).`;
+    throw new QuiesceError('MANIFEST_INVALID', message, { field: '--velero' });
+  }
+}
+
+function errorsOf({ problems }: Plan): readonly string[] {
+  const errors = problems.filter(({ severity }) => severity === 'error');
+  return errors.map(({ code, object, message }) => `${code} ${object}: ${message}`);
+}
+
+/** As `kubectl apply -n` does: an object that names no namespace goes to the one given. */
+function placed(object: KubeObject, namespace: string | undefined): KubeObject {
+  const { metadata } = object;
+  if (namespace === undefined || metadata?.namespace !== undefined) return object;
+  return { ...object, metadata: { ...metadata, namespace } };
+}
+
+/** 7: problems at or above the severity; else 0. */
+function exitOf({ problems }: Plan, failOn: (typeof SEVERITIES)[number] | undefined): number {
+  if (failOn === undefined) return 0;
+  const most = SEVERITIES.indexOf(failOn);
+  return problems.some(({ severity }) => SEVERITIES.indexOf(severity) <= most) ? 7 : 0;
+}
