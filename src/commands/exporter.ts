@@ -1,44 +1,12 @@
 import closeWithGrace from 'close-with-grace';
 import { connectWatcher, type ClusterWatcher } from '../cluster/api/watch.ts';
 import { type Exporter, startExporter } from '../cluster/exporter/exporter.ts';
-import { LOG_LEVEL, METRICS_ADDRESS, STOP_WITHIN_MS } from '../defaults.ts';
+import { FLAGS } from '../cluster/exporter/options.ts';
+import { STOP_WITHIN_MS } from '../defaults.ts';
 import { QuiesceError } from '../errors.ts';
-import { address } from '../lib/command-line/address.ts';
-import {
-  BadValue,
-  duration,
-  list,
-  oneOf,
-  text,
-  toggle,
-  type Values,
-} from '../lib/command-line/flags.ts';
-import { quote } from '../lib/command-line/printable.ts';
+import type { Values } from '../lib/command-line/flags.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
-import { createLogger, LOG_LEVELS } from '../logger.ts';
 import { verb } from './verb.ts';
-
-const FLAGS = {
-  'all-namespaces': toggle('all namespaces (the default)', { short: 'A' }),
-  namespace: list('NAME', 'only this namespace', { short: 'n' }, (name) => {
-    if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) return name;
-    throw new BadValue(`cannot be ${quote(name)}`);
-  }),
-  'metrics-addr': address('metrics and health', METRICS_ADDRESS),
-  'failed-after': duration(
-    'a volume snapshot that has an error, or is not cut, for so long has failed',
-    { fallback: '5m' },
-    1_000,
-  ),
-  context: text('NAME', 'context of the kubeconfig', { otherwise: 'its current one' }),
-  kubeconfig: text('FILE', 'kubeconfig of the cluster', {
-    otherwise: "KUBECONFIG, ~/.kube/config, or the pod's service account",
-  }),
-  'log-level': oneOf(LOG_LEVELS, 'trace ... fatal, silent', {
-    takes: 'LEVEL',
-    fallback: LOG_LEVEL,
-  }),
-} as const;
 
 type Options = Values<typeof FLAGS>;
 
@@ -59,15 +27,12 @@ says why, and the exporter tries again.`,
     if (all && names.length > 0) {
       throw usage('exporter', '-A and --namespace exclude each other', '--all-namespaces');
     }
-    const exporter = await startExporter(
-      connect(options),
-      {
-        namespaces: [...new Set(names)],
-        address: options['metrics-addr'],
-        failedAfterMs: options['failed-after'],
-      },
-      createLogger({ level: options['log-level'] }),
-    );
+    const exporter = await startExporter(connect(options), {
+      namespaces: [...new Set(names)],
+      address: options['metrics-addr'],
+      failedAfterMs: options['failed-after'],
+      logLevel: options['log-level'],
+    });
     return await untilStopped(exporter);
   },
 });

@@ -3,7 +3,7 @@ import type { App } from '../../http/base.ts';
 import { BACKLOG } from '../../http/connections.ts';
 import { buildObservabilityApp } from '../../http/observability.ts';
 import type { ListenAddress } from '../../lib/command-line/address.ts';
-import type { Logger } from '../../logger.ts';
+import { createLogger, type Logger, type LogLevel } from '../../logger.ts';
 import { follow } from '../api/follow.ts';
 import type { ClusterWatcher } from '../api/watch.ts';
 import { RUN_LABELS } from '../snapshot/names.ts';
@@ -22,6 +22,7 @@ export interface ExporterOptions {
   readonly address: ListenAddress;
   /** A snapshot that has an error, or is not cut, for so long has failed. */
   readonly failedAfterMs: number;
+  readonly logLevel: LogLevel;
 }
 
 export interface Exporter {
@@ -37,8 +38,8 @@ const PAGES: Readonly<Record<ReadKind, number>> = { volumesnapshots: 250, config
 export async function startExporter(
   cluster: ClusterWatcher,
   options: ExporterOptions,
-  logger: Logger,
 ): Promise<Exporter> {
+  const logger = createLogger({ level: options.logLevel });
   const exporter = new RunningExporter(cluster, options, logger);
   await exporter.open();
   exporter.read();
