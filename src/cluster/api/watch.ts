@@ -90,8 +90,10 @@ function readLines(url: URL, options: RequestOptions, reading: Reading): Promise
         fail(error);
         return;
       }
-      answer.on('error', reject);
       const lines = createInterface(answer);
+      // Both emit it, and either one without a listener would end the process.
+      answer.on('error', reject);
+      lines.on('error', reject);
       lines.on('line', (line) => {
         try {
           callbacks.event(JSON.parse(line) as WatchEvent);

@@ -143,9 +143,12 @@ class RunningExporter implements Exporter {
   }
 
   async #forget(): Promise<void> {
+    const { namespaces } = this.#options;
     const ofRuns = this.#runs.groups().map(({ namespace }) => namespace);
-    const known = [...new Set([...this.#metrics.namespaces(), ...ofRuns])];
-    for (const name of await missingNamespaces(this.#cluster, known, this.#options.namespaces)) {
+    const known = new Set([...namespaces, ...this.#metrics.namespaces(), ...ofRuns]);
+    const missing = await missingNamespaces(this.#cluster, [...known], namespaces);
+    this.#states.absent(missing);
+    for (const name of missing) {
       this.#metrics.forget(name);
       this.#runs.forget(name);
       this.#groups.forget(name);

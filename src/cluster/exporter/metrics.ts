@@ -5,7 +5,8 @@ import { type GroupState, VERDICTS } from './runs.ts';
 import type { SnapshotCounts } from './snapshots.ts';
 
 /** The kinds that the exporter reads. */
-export type ReadKind = 'volumesnapshots' | 'configmaps';
+const READ_KINDS = ['volumesnapshots', 'configmaps'] as const;
+export type ReadKind = (typeof READ_KINDS)[number];
 
 export interface ExporterMetrics {
   readonly snapshots: SnapshotCounts;
@@ -30,6 +31,7 @@ export function createExporterMetrics(groups: () => readonly GroupState[]): Expo
   const registers = [registry];
   const counted = declareSnapshots(registers);
   const reading = declareReading(registers);
+  for (const resource of READ_KINDS) reading.errors.inc({ resource }, 0);
   declareGroups(registers, groups);
   const known = new Map<string, SeriesLabels>();
   return {
