@@ -32,7 +32,10 @@ class ScriptedCluster implements ClusterWatcher {
   async watch(path: string, callbacks: WatchCallbacks, signal: AbortSignal): Promise<void> {
     this.asked.push(path);
     const next = this.#watches.shift();
-    if (next !== undefined) return void (await next(callbacks, path));
+    if (next !== undefined) {
+      await next(callbacks, path);
+      return;
+    }
     callbacks.opened();
     await new Promise((resolve) => signal.addEventListener('abort', resolve));
   }

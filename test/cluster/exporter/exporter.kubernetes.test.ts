@@ -1,9 +1,10 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { SnapshotRun } from '../../../src/cluster/snapshot/document.ts';
 import { type RunningExporter, startExporter } from '../../support/exporter.ts';
 import { BUILD_TIMEOUT_MS } from '../../support/helm.ts';
 import { type ControlPlane, startControlPlane } from '../../support/kubernetes.ts';
+import { Relay } from '../../support/relay.ts';
 import { defineSnapshots } from '../../support/snapshot-crds.ts';
 
 vi.setConfig({ testTimeout: 180_000 });
@@ -144,7 +145,7 @@ describe('volume snapshots', () => {
     const one = await started();
     await create('shop', 'new');
     await settled(one, series('attempts_total', 'shop')).toBe(1);
-    expect(await one.value(series('failed_total', 'shop', 'orders'))).toBeUndefined();
+    expect((await one.value(series('failed_total', 'shop', 'orders'))) ?? 0).toBe(0);
   });
 
   test('of a deleted namespace have no series any more', async () => {
@@ -158,6 +159,36 @@ describe('volume snapshots', () => {
       .not.toContain('leaving');
     expect(await one.value(series('attempts_total', 'shop'))).toBe(1);
   });
+});
+
+test('an API server that is away makes it unready, and what happened meanwhile is counted', async () => {
+  const relay = await Relay.to(() => Number(new URL(control.url).port));
+  try {
+    const config = (await readFile(kubeconfig, 'utf8')).replace(
+      control.url,
+      `https://127.0.0.1:${relay.port}`,
+    );
+    const file = `${kubeconfig}.relay`;
+    await writeFile(file, config, { mode: 0o600 });
+    const one = await startExporter(file);
+    exporter = one;
+    await expect.poll(() => one.get('/readyz'), { timeout: 60_000 }).toMatchObject({ status: 200 });
+    await relay.close();
+    await expect.poll(() => one.get('/readyz'), { timeout: 60_000 }).toMatchObject({ status: 503 });
+    expect((await one.get('/metrics')).status).toBe(200);
+    // As Velero's: made and gone before anybody could list them.
+    for (const name of ['away-1', 'away-2']) {
+      await create('shop', name, { 'quiesce.dev/group': 'away' });
+      await ready('shop', name);
+      await control.must('DELETE', at('shop', name));
+    }
+    await relay.open();
+    await expect.poll(() => one.get('/readyz'), { timeout: 90_000 }).toMatchObject({ status: 200 });
+    await settled(one, series('attempts_total', 'shop', 'away')).toBe(2);
+    expect(await one.value(series('failed_total', 'shop', 'away'))).toBe(0);
+  } finally {
+    await relay.close();
+  }
 });
 
 describe('runs', () => {
