@@ -266,7 +266,7 @@ describe('QuiesceProvenRunTooOld', () => {
     const series = { [success(weekly)]: `0x${180 * HOUR}`, [verdict(weekly)]: `1x${180 * HOUR}` };
     await replay(name, series, [
       ['160h', []],
-      ['171h', [weekly]],
+      ['171h', [{ ...weekly, schedule: 'weekly' }]],
     ]);
   });
 });

@@ -1,5 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
-import { BUILD_TIMEOUT_MS, type Helm, type Manifest, one, realHelm } from '../support/helm.ts';
+import {
+  BUILD_TIMEOUT_MS,
+  CHART,
+  type Helm,
+  type Manifest,
+  one,
+  realHelm,
+} from '../support/helm.ts';
 import { APPLICATIONS, EVERYTHING } from './values.ts';
 
 let helm: Helm;
@@ -130,6 +137,18 @@ describe('a schedule', () => {
     ]);
     await expect(helm.template(...APPLICATIONS, ...sets)).rejects.toThrow(sentence);
   });
+});
+
+test('the notes warn of schedules without the alerts about them, and say what an uninstall leaves', async () => {
+  const notes = async (...more: string[]): Promise<string> => {
+    const line = ['install', 'quiesce', CHART, '-n', 'quiesce-system', '--dry-run=client'];
+    const { stdout } = await helm.run(...line, ...APPLICATIONS, ...more);
+    return stdout.slice(stdout.indexOf('NOTES:'));
+  };
+  expect(await notes('--set', 'exporter.enabled=false')).toContain('WARNING: exporter.enabled');
+  const complete = await notes();
+  expect(complete).not.toContain('exporter.enabled');
+  expect(complete).toContain('-l quiesce.dev/run');
 });
 
 describe('the exporter', () => {

@@ -8,6 +8,8 @@ const CLI = resolve('dist/cli.js');
 
 export interface RunningExporter {
   readonly process: ChildProcess;
+  /** `HOST:PORT` of its metrics. */
+  readonly address: string;
   /** Everything it has logged so far. */
   log(): string;
   get(path: string): Promise<{ readonly status: number; readonly text: string }>;
@@ -22,8 +24,8 @@ export async function startExporter(
   flags: readonly string[] = [],
 ): Promise<RunningExporter> {
   const port = await freePort();
-  const address = ['--metrics-addr', `127.0.0.1:${port}`];
-  const child = spawn(process.execPath, [CLI, 'exporter', ...address, ...flags], {
+  const address = `127.0.0.1:${port}`;
+  const child = spawn(process.execPath, [CLI, 'exporter', '--metrics-addr', address, ...flags], {
     env: { PATH: process.env['PATH'], KUBECONFIG: kubeconfig },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -33,7 +35,7 @@ export async function startExporter(
   }
   const get = async (path: string): Promise<{ status: number; text: string }> => {
     try {
-      const answer = await fetch(`http://127.0.0.1:${port}${path}`);
+      const answer = await fetch(`http://${address}${path}`);
       return { status: answer.status, text: await answer.text() };
     } catch {
       return { status: 0, text: '' };
@@ -41,6 +43,7 @@ export async function startExporter(
   };
   return {
     process: child,
+    address,
     log: () => log,
     get,
     async value(series) {

@@ -38,7 +38,7 @@ or
         {{- $own := list }}
         {{- range $.Values.schedules }}
         {{- if .maxAgeHours }}
-        {{- $own = append $own (dict "hours" (int .maxAgeHours) "matcher" (include "quiesce.scheduleMatcher" .)) }}
+        {{- $own = append $own (dict "hours" (int .maxAgeHours) "matcher" (include "quiesce.scheduleMatcher" .) "more" (dict "schedule" .name)) }}
         {{- end }}
         {{- end }}
         {{- $rest := list }}
@@ -56,7 +56,7 @@ or
             {{- end }}
           for: 5m
           labels:
-            {{- include "quiesce.alertLabels" (dict "alert" $alerts.provenRunTooOld "rule" $rule) | nindent 12 }}
+            {{- include "quiesce.alertLabels" (dict "alert" $alerts.provenRunTooOld "rule" $rule "more" .more) | nindent 12 }}
           annotations:
             {{- include "quiesce.runbook" (dict "rule" $rule "page" "QuiesceProvenRunTooOld") | nindent 12 }}
             summary: {{ printf "No proven snapshot of {{ $labels.group }} in {{ $labels.namespace }} for %d hours" .hours | quote }}

@@ -59,7 +59,6 @@ class RunningExporter implements Exporter {
   readonly #app: App;
   readonly #ending = new AbortController();
   readonly #timers: NodeJS.Timeout[] = [];
-  #following: Promise<unknown> = Promise.resolve();
 
   constructor(cluster: ClusterWatcher, options: ExporterOptions, logger: Logger) {
     this.#cluster = cluster;
@@ -94,8 +93,10 @@ class RunningExporter implements Exporter {
     const { namespaces } = this.#options;
     const places = namespaces.length > 0 ? namespaces : [undefined];
     void this.#drivers.read();
-    const following = places.flatMap((place) => [this.#snapshots(place), this.#reports(place)]);
-    this.#following = Promise.all(following);
+    for (const place of places) {
+      void this.#snapshots(place);
+      void this.#reports(place);
+    }
     this.#timers.push(
       setInterval(() => {
         for (const ledger of this.#ledgers) ledger.tick(performance.now());
@@ -107,7 +108,6 @@ class RunningExporter implements Exporter {
   async stop(): Promise<void> {
     this.#ending.abort();
     for (const timer of this.#timers) clearInterval(timer);
-    await this.#following;
     await this.#app.close();
   }
 

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Groups, MOST_GROUPS, OTHER_GROUP } from '../../../src/cluster/exporter/labels.ts';
 import {
@@ -195,6 +196,56 @@ describe('labels', () => {
     expect(Object.keys(found)).toHaveLength(MOST_GROUPS + 1);
     expect(found[`attempted ${OTHER_GROUP} csi.example`]).toBe(2 * MOST_GROUPS);
   });
+});
+
+test('whatever happens in whatever order, a snapshot is one attempt and has one outcome at most', () => {
+  const state = fc.record({
+    ready: fc.boolean(),
+    cut: fc.boolean(),
+    error: fc.constantFrom(undefined, 'busy', 'InvalidArgument'),
+  });
+  const step = fc.oneof(
+    fc.record({ do: fc.constant('see' as const), state, listed: fc.boolean() }),
+    fc.record({
+      do: fc.constantFrom('gone' as const, 'list-without' as const, 'tick' as const),
+      state,
+    }),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), fc.boolean(), (steps, driverKnown) => {
+      const { ledger, counted } = rig(() => (driverKnown ? 'csi.example' : undefined));
+      let now = 0;
+      let over = false;
+      for (const one of steps) {
+        if (over) break;
+        now += 45_000;
+        const { error, ...rest } = one.state;
+        const view = snapshot({ ...rest, ...(error && { error }) });
+        if (one.do === 'see') ledger.see(view, now, one.listed ? 'list' : 'watch');
+        else if (one.do === 'gone') ledger.gone(view, now);
+        else if (one.do === 'tick') ledger.tick(now);
+        else {
+          ledger.listing();
+          ledger.listedAll(now);
+        }
+        // A uid does not come again.
+        over = one.do === 'gone' || one.do === 'list-without';
+      }
+      ledger.tick(now + 60_000);
+      const of = (what: string): number =>
+        Object.entries(counted()).reduce(
+          (sum, [key, n]) => sum + (key.startsWith(what) ? n : 0),
+          0,
+        );
+      const outcomes = Object.keys(counted()).filter((key) => !key.startsWith('attempted'));
+      expect(of('attempted')).toBeLessThanOrEqual(1);
+      expect(of('failed')).toBeLessThanOrEqual(1);
+      expect(outcomes.length).toBeLessThanOrEqual(1);
+      expect(of('failed')).toBeLessThanOrEqual(of('attempted'));
+      if (over) expect(ledger.size).toBe(0);
+    }),
+    { numRuns: 500 },
+  );
 });
 
 describe('of an object', () => {
