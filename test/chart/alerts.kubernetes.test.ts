@@ -263,10 +263,10 @@ describe('QuiesceProvenRunTooOld', () => {
       ['30h', []],
     ]));
   test('a schedule has an age of its own for its groups', async () => {
-    const series = { [success(weekly)]: `0x${180 * HOUR}`, [verdict(weekly)]: `1x${180 * HOUR}` };
+    const series = { [success(weekly)]: `0x${33 * HOUR}`, [verdict(weekly)]: `1x${33 * HOUR}` };
     await replay(name, series, [
-      ['160h', []],
-      ['171h', [{ ...weekly, schedule: 'weekly' }]],
+      ['29h', []],
+      ['31h', [{ ...weekly, schedule: 'weekly' }]],
     ]);
   });
 });
@@ -278,19 +278,20 @@ describe('QuiesceNoRun', () => {
   const verdict = (of: Readonly<Record<string, string>>): string =>
     `stateful_backup_group_verdict{${labels({ ...of, verdict: 'failed' })}}`;
   test('fires for each schedule without any run, after its own time, and not for a paused one', () =>
-    replay('QuiesceNoRun', { 'up{job="other"}': `1x${180 * HOUR}` }, [
+    replay('QuiesceNoRun', { 'up{job="other"}': `1x${33 * HOUR}` }, [
       ['25h', []],
       ['27h', [nightly]],
-      ['171h', [nightly, weekly]],
+      ['29h', [nightly]],
+      ['31h', [nightly, weekly]],
     ]));
   test('does not fire with a run, be it a failed one: other alerts speak of that', () =>
     replay(
       'QuiesceNoRun',
       {
-        [verdict({ namespace: 'shop', group: 'shop' })]: `1x${180 * HOUR}`,
-        [verdict({ namespace: 'queue', group: 'orders' })]: `1x${180 * HOUR}`,
+        [verdict({ namespace: 'shop', group: 'shop' })]: `1x${33 * HOUR}`,
+        [verdict({ namespace: 'queue', group: 'orders' })]: `1x${33 * HOUR}`,
       },
-      [['175h', []]],
+      [['32h', []]],
     ));
 });
 

@@ -44,7 +44,7 @@ export const APPLICATIONS = set({
   'schedules[1].keep': '4',
   'schedules[1].keepFor': '720h',
   'schedules[1].timeout': '10m',
-  'schedules[1].maxAgeHours': '170',
+  'schedules[1].maxAgeHours': '30',
   'schedules[1].startingDeadlineSeconds': '3600',
   'schedules[1].activeDeadlineSeconds': '900',
   'schedules[1].resources.limits.memory': '1Gi',
