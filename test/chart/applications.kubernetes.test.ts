@@ -87,6 +87,19 @@ describe('a schedule', () => {
     expect(schedule('paused').job.suspend).toBe(true);
   });
 
+  test.each([
+    [{ namespaces: '{shop}' }, 'shop'],
+    [{ namespaces: '{shop,queue}' }, 'queue.shop'],
+    [{ namespaces: '{shop}', selector: 'tier=data\\,app in (a)' }, 'shop.tier-data-app-in-a'],
+    [{ namespaces: '{shop,queue}', selector: 'tier=data', group: 'orders' }, 'orders'],
+  ])('of %j is expected to record its runs as %s', async (keys, group) => {
+    const sets = Object.entries({ name: 'one', schedule: '@daily', ...keys }).flatMap(
+      ([key, value]) => ['--set', `schedules[0].${key}=${value}`],
+    );
+    const found = await helm.template(...EVERYTHING, '--set', 'exporter.enabled=true', ...sets);
+    expect(JSON.stringify(one(found, 'PrometheusRule'))).toContain(`group=\\"${group}\\"})`);
+  });
+
   test('has an account of its own, bound in the namespaces it names and in no other', () => {
     const accounts = ['nightly', 'weekly', 'paused'].map((name) => schedule(name).account);
     expect(new Set(accounts).size).toBe(3);

@@ -362,6 +362,7 @@ describe('the schema refuses', () => {
       /schedule/,
     ],
     ['an unknown key of a schedule', 'schedules[0].keeps=3', /keeps/],
+    ['every kind of a group', 'schedules[0].customResources={*.cnpg.io}', /customResources/],
     ['a duration of the exporter without a unit', 'exporter.failedAfter=300', /failedAfter/],
     ['a namespace that cannot be one', 'exporter.namespaces={Shop}', /namespaces/],
     ['a section set to null', 'sidecar=null', /missing property 'sidecar'/],

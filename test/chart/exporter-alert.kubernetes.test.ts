@@ -88,15 +88,12 @@ beforeAll(async () => {
   await defineSnapshots(control);
   await control.namespace('shop');
   exporter = await startExporter(kubeconfig);
-  await expect
-    .poll(() => exporter.get('/readyz'), { timeout: 60_000 })
-    .toMatchObject({ status: 200 });
+  const ready = async (): Promise<boolean> => (await exporter.get('/readyz')).status === 200;
+  await vi.waitUntil(ready, { timeout: 60_000 });
   await startPrometheus(exporter.address);
-  await expect
-    .poll(async () => (await fetch(`http://${address}/-/ready`).catch(() => undefined))?.status, {
-      timeout: 60_000,
-    })
-    .toBe(200);
+  const serves = async (): Promise<boolean> =>
+    (await fetch(`http://${address}/-/ready`).catch(() => undefined))?.status === 200;
+  await vi.waitUntil(serves, { timeout: 60_000, interval: 200 });
 }, BUILD_TIMEOUT_MS);
 
 afterAll(async () => {

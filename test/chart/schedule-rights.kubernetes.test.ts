@@ -61,17 +61,15 @@ const IN_NAMESPACE: readonly Access[] = [
   ...each('', 'namespaces', 'get'),
   ...each('apps', 'statefulsets deployments daemonsets replicasets', 'get list'),
   ...each('', 'pods/portforward pods/exec', 'get create'),
-  ...each('snapshot.storage.k8s.io', 'volumesnapshots', 'get list watch create patch delete'),
-  ...each('coordination.k8s.io', 'leases', 'get create update patch'),
+  ...each('snapshot.storage.k8s.io', 'volumesnapshots', 'get list create patch delete'),
+  ...each('coordination.k8s.io', 'leases', 'get create patch'),
   ...each('', 'configmaps', 'get list create patch delete'),
 ];
 
+const CUSTOM = each('postgresql.cnpg.io', 'clusters', 'get list');
+
 const GROUP_SNAPSHOTS: readonly Access[] = [
-  ...each(
-    'groupsnapshot.storage.k8s.io',
-    'volumegroupsnapshots',
-    'get list watch create patch delete',
-  ),
+  ...each('groupsnapshot.storage.k8s.io', 'volumegroupsnapshots', 'get list create patch delete'),
   ...each('', 'persistentvolumeclaims', 'patch'),
 ];
 
@@ -147,7 +145,7 @@ describe('the account of a schedule', () => {
     expect(await wrong(account('nightly'), 'shop', IN_NAMESPACE, true)).toEqual([]);
     expect(await wrong(account('nightly'), undefined, ON_THE_CLUSTER, true)).toEqual([]);
     for (const namespace of ['shop', 'queue']) {
-      const all = [...IN_NAMESPACE, ...GROUP_SNAPSHOTS];
+      const all = [...IN_NAMESPACE, ...GROUP_SNAPSHOTS, ...CUSTOM];
       expect(await wrong(account('weekly'), namespace, all, true)).toEqual([]);
     }
   });
@@ -157,7 +155,7 @@ describe('the account of a schedule', () => {
     const asked = (list: readonly Access[]): string[] => sorted(list.map(key));
     expect(sorted(await given('Role', name('nightly'), 'shop'))).toEqual(asked(IN_NAMESPACE));
     expect(sorted(await given('Role', name('weekly'), 'queue'))).toEqual(
-      asked([...IN_NAMESPACE, ...GROUP_SNAPSHOTS]),
+      asked([...IN_NAMESPACE, ...GROUP_SNAPSHOTS, ...CUSTOM]),
     );
     expect(sorted(await given('ClusterRole', name('weekly')))).toEqual(asked(ON_THE_CLUSTER));
   });

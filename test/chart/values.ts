@@ -41,6 +41,7 @@ export const APPLICATIONS = set({
   'schedules[1].group': 'orders',
   'schedules[1].selector': 'tier=data',
   'schedules[1].groupSnapshots': 'true',
+  'schedules[1].customResources': '{clusters.postgresql.cnpg.io}',
   'schedules[1].keep': '4',
   'schedules[1].keepFor': '720h',
   'schedules[1].timeout': '10m',

@@ -1,10 +1,22 @@
-{{/* Selects the series of a schedule's groups: by the group it names, else by that of its only namespace. */}}
+{{/*
+The name under which a schedule's runs are recorded: its group, else its namespaces with the selector, as
+quiesce plan names the application.
+*/}}
+{{- define "quiesce.scheduleGroup" -}}
+{{- $name := default (join "." (sortAlpha .namespaces)) .group }}
+{{- if and .selector (not .group) }}
+{{- $name = printf "%s.%s" $name (regexReplaceAll "[^A-Za-z0-9]+" .selector "-" | trimAll "-") }}
+{{- end }}
+{{- if gt (len $name) 63 }}
+{{- printf "%s-%s" (regexReplaceAll "[^A-Za-z0-9]+$" (trunc 54 $name) "") (sha256sum $name | trunc 8) }}
+{{- else }}
+{{- $name }}
+{{- end }}
+{{- end }}
+
+{{/* Selects the series of a schedule's runs. Their record is in one of its namespaces. */}}
 {{- define "quiesce.scheduleMatcher" -}}
-{{- $group := default "" .group }}
-{{- if and (not $group) (not .selector) (eq (len .namespaces) 1) }}
-{{- $group = first .namespaces }}
-{{- end -}}
-namespace=~"{{ join "|" .namespaces }}"{{ if $group }}, group={{ $group | quote }}{{ end }}
+namespace=~"{{ join "|" .namespaces }}", group={{ include "quiesce.scheduleGroup" . | quote }}
 {{- end }}
 
 {{- define "quiesce.provenRunAge" -}}

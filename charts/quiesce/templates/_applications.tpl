@@ -44,17 +44,22 @@ sidecars; leases let one run at a time work on an application.
   verbs: [get, create]
 - apiGroups: [snapshot.storage.k8s.io]
   resources: [volumesnapshots]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, update, patch]
+  verbs: [get, create, patch]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, create, patch, delete]
+{{- range .customResources }}
+- apiGroups: [{{ regexReplaceAll "^[^.]+[.]" . "" | quote }}]
+  resources: [{{ regexFind "^[^.]+" . | quote }}]
+  verbs: [get, list]
+{{- end }}
 {{- if .groupSnapshots }}
 - apiGroups: [groupsnapshot.storage.k8s.io]
   resources: [volumegroupsnapshots]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, create, patch, delete]
 # A group snapshot selects its claims by a label, which the run sets.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]

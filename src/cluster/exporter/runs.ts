@@ -48,7 +48,9 @@ export function runOf(object: unknown): RunView | undefined {
     const ended = { recordedAt: created, endedAt: created };
     return { ...own, ...ended, group, verdict: 'failed', unreadable: parsed };
   }
-  const { group, verdict, freezeSpreadMs } = parsed;
+  const { verdict, freezeSpreadMs } = parsed;
+  // As on its snapshots, so that both are one group.
+  const group = labels[RUN_LABELS.group] || parsed.group;
   // The clock of the machine that made the run may be ahead, and a restored ConfigMap is new.
   const endedAt = Math.min(Date.parse(parsed.endedAt), created);
   const recordedAt = labels[RESTORED] === undefined ? created : endedAt;
