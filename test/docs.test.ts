@@ -7,7 +7,7 @@ import { WEBHOOK_FLAGS } from '../src/cluster/webhook/options.ts';
 import { baseSchema } from '../src/config/schema.ts';
 import { catalogue } from '../src/errors.ts';
 import { files, pages, read, root } from './support/docs/repository.ts';
-import { metricsOfTheSidecar, namesOf } from './support/exported-metrics.ts';
+import { metricsOfTheExporter, metricsOfTheSidecar, namesOf } from './support/exported-metrics.ts';
 
 const withoutCode = (text: string): string =>
   text.replaceAll(/^(```|~~~)[^]*?^\1\s*$/gm, '').replaceAll(/`[^`\n]*`(?!\]\()/g, '');
@@ -134,9 +134,13 @@ describe('what the pages name is what the code knows, and the other way round', 
   });
 
   test('metrics', async () => {
-    const text = `${await metricsOfTheSidecar()}\n${await createWebhookMetrics().text()}`;
-    const pattern = /\b(?:stateful_backup|quiesce_webhook)_[a-z_]*[a-z]\b/g;
-    const ours = namesOf(text).filter((name) => /^(?:stateful_backup|quiesce_webhook)_/.test(name));
+    const exporter = await metricsOfTheExporter();
+    const text = `${await metricsOfTheSidecar()}\n${await createWebhookMetrics().text()}\n${exporter}`;
+    const pattern =
+      /\b(?:stateful_backup|quiesce_webhook|quiesce_exporter|volume_snapshot)_[a-z_]*[a-z]\b/g;
+    const ours = namesOf(text).filter((name) =>
+      /^(?:stateful_backup|quiesce_webhook|quiesce_exporter|volume_snapshot)_/.test(name),
+    );
     expect([...named(pattern)].sort()).toEqual(ours.sort());
   });
 

@@ -37,6 +37,10 @@ export const COMMANDS = {
     summary: 'show an application: members in order, volumes, and what a restore brings back',
     load: () => import('./plan.ts'),
   },
+  exporter: {
+    summary: 'serve the results of snapshots as metrics, those of Velero too',
+    load: () => import('./exporter.ts'),
+  },
   demo: {
     summary: 'show a whole backup and restore on an embedded PostgreSQL, or with --engine redis',
     load: () => import('./demo.ts'),

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { stringify } from 'yaml';
 import { BUILD_TIMEOUT_MS, one, realHelm } from '../support/helm.ts';
+import { APPLICATIONS } from './values.ts';
 
 const run = promisify(execFile);
 
@@ -30,10 +31,12 @@ let dir: string;
 let spec: Groups;
 let perApp: Groups;
 
-const ALL = ['podMonitor', 'serviceMonitor', 'prometheusRule'].flatMap((name) => [
+const MONITORS = ['podMonitor', 'serviceMonitor', 'prometheusRule'].flatMap((name) => [
   '--set',
   `${name}.enabled=true`,
 ]);
+/** With the exporter and three schedules: nightly of shop, weekly of shop and queue, and a paused one. */
+const ALL = [...MONITORS, ...APPLICATIONS];
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'q-alerts-'));
@@ -69,6 +72,7 @@ async function replay(
 ): Promise<void> {
   const rule = rules(groups).find((found) => found.alert === alert);
   if (!rule) throw new Error(`there is no alert ${alert}`);
+  const { severity = '' } = rule.labels;
   const folder = await mkdtemp(join(dir, `${alert}-`));
   const withSummary = expected.some(([, , summary]) => summary !== undefined);
   const asserted = ({ annotations: { summary }, ...rest }: Rule): object =>
@@ -86,7 +90,7 @@ async function replay(
           eval_time: at,
           alertname: alert,
           exp_alerts: labels.map((own) => ({
-            exp_labels: { ...rule.labels, ...own },
+            exp_labels: { severity, ...own },
             ...(summary === undefined ? {} : { exp_annotations: { summary } }),
           })),
         })),
@@ -172,6 +176,166 @@ describe('QuiesceSnapshotFailed', () => {
     ]));
   test('does not fire on a counter that does not change', () =>
     replay('QuiesceSnapshotFailed', { [metric]: '7x300' }, [['200m', []]]));
+});
+
+describe('QuiesceSnapshotFailed with the labels of the exporter', () => {
+  const of = (metric: string, pod: string): string =>
+    `${metric}{namespace="shop",group="shop",driver="csi.example",pod="${pod}",job="quiesce-exporter"}`;
+  const failed = [{ namespace: 'shop', group: 'shop' }];
+  test('fires on a snapshot of Velero that failed, and clears an hour later', () =>
+    replay(
+      'QuiesceSnapshotFailed',
+      {
+        [of('volume_snapshot_attempts_total', 'a')]: '_x10 2x300',
+        [of('volume_snapshot_failed_total', 'a')]: '_x10 0x20 1x300',
+      },
+      [
+        ['29m', []],
+        ['33m', failed],
+        ['100m', []],
+      ],
+    ));
+  test('a restart of the exporter neither repeats a failure nor hides the next one', () =>
+    replay(
+      'QuiesceSnapshotFailed',
+      {
+        [of('volume_snapshot_failed_total', 'a')]: '1x200 stale',
+        [of('volume_snapshot_failed_total', 'b')]: '_x202 0x100 1x200',
+      },
+      [
+        ['250m', []],
+        ['310m', failed],
+      ],
+    ));
+});
+
+describe('QuiesceRunNotProven', () => {
+  const own = { namespace: 'shop', group: 'orders' };
+  const verdict = (of: string): string =>
+    `stateful_backup_group_verdict{${labels({ ...own, verdict: of })}}`;
+  test('fires on the verdict of the last run, names it, and clears with a proven one', () =>
+    replay(
+      'QuiesceRunNotProven',
+      {
+        [verdict('proven')]: '1x9 0x19 1x30',
+        [verdict('unproven')]: '0x9 1x9 0x40',
+        [verdict('failed')]: '0x19 1x9 0x30',
+      },
+      [
+        ['5m', []],
+        ['15m', [{ ...own, verdict: 'unproven' }]],
+        ['25m', [{ ...own, verdict: 'failed' }]],
+        ['35m', []],
+      ],
+    ));
+  test('says what is meant', () =>
+    replay('QuiesceRunNotProven', { [verdict('failed')]: '1x5' }, [
+      ['1m', [{ ...own, verdict: 'failed' }], 'The last snapshot of orders in shop is failed'],
+    ]));
+});
+
+describe('QuiesceProvenRunTooOld', () => {
+  const name = 'QuiesceProvenRunTooOld';
+  const HOUR = 60;
+  const own = { namespace: 'shop', group: 'shop' };
+  const weekly = { namespace: 'queue', group: 'orders' };
+  const success = (of: Readonly<Record<string, string>>): string =>
+    `stateful_backup_group_last_success_timestamp_seconds{${labels(of)}}`;
+  const verdict = (of: Readonly<Record<string, string>>): string =>
+    `stateful_backup_group_verdict{${labels({ ...of, verdict: 'proven' })}}`;
+  test('fires 26 hours after the last proven run and clears with the next', () =>
+    replay(
+      name,
+      {
+        [success(own)]: `0x${30 * HOUR} ${30 * 3_600}x${5 * HOUR}`,
+        [verdict(own)]: `1x${35 * HOUR}`,
+      },
+      [
+        ['25h55m', []],
+        ['26h10m', [own]],
+        ['30h5m', []],
+      ],
+    ));
+  test('fires for a group of which no run was ever proven, and clears when it is gone', () =>
+    replay(name, { [verdict(own)]: `0x${29 * HOUR} stale` }, [
+      ['25h', []],
+      ['26h10m', [own]],
+      ['30h', []],
+    ]));
+  test('a schedule has an age of its own for its groups', async () => {
+    const series = { [success(weekly)]: `0x${33 * HOUR}`, [verdict(weekly)]: `1x${33 * HOUR}` };
+    await replay(name, series, [
+      ['29h', []],
+      ['31h', [{ ...weekly, schedule: 'weekly' }]],
+    ]);
+  });
+});
+
+describe('QuiesceNoRun', () => {
+  const HOUR = 60;
+  const nightly = { namespace: 'shop', schedule: 'nightly', group: 'shop' };
+  const weekly = { namespace: 'shop', schedule: 'weekly', group: 'orders' };
+  const verdict = (of: Readonly<Record<string, string>>): string =>
+    `stateful_backup_group_verdict{${labels({ ...of, verdict: 'failed' })}}`;
+  test('fires for each schedule without any run, after its own time, and not for a paused one', () =>
+    replay('QuiesceNoRun', { 'up{job="other"}': `1x${33 * HOUR}` }, [
+      ['25h', []],
+      ['27h', [nightly]],
+      ['29h', [nightly]],
+      ['31h', [nightly, weekly]],
+    ]));
+  test('does not fire with a run, be it a failed one: other alerts speak of that', () =>
+    replay(
+      'QuiesceNoRun',
+      {
+        [verdict({ namespace: 'shop', group: 'shop' })]: `1x${33 * HOUR}`,
+        [verdict({ namespace: 'queue', group: 'orders' })]: `1x${33 * HOUR}`,
+      },
+      [['32h', []]],
+    ));
+});
+
+describe('the exporter', () => {
+  const target = {
+    namespace: 'quiesce-system',
+    job: 'quiesce-exporter',
+    pod: 'quiesce-exporter-a',
+  };
+  const here = { namespace: target.namespace };
+  const of = (metric: string, resource: string): string =>
+    `${metric}{${labels({ ...target, resource })}}`;
+  test('QuiesceExporterDown fires when it does not answer or is not scraped, and clears', async () => {
+    const up = `up{${labels(target)}}`;
+    await replay('QuiesceExporterDown', { [up]: '1x5 0x20 1x10' }, [
+      ['10m', []],
+      ['20m', [here]],
+      ['30m', []],
+    ]);
+    await replay('QuiesceExporterDown', { 'up{job="other"}': '1x20' }, [['15m', [here]]]);
+    await replay('QuiesceExporterDown', { [up]: '1x5 _x4 1x20' }, [['20m', []]]);
+  });
+  test('QuiesceExporterStale fires for what was not read for a quarter of an hour, and clears', () =>
+    replay(
+      'QuiesceExporterStale',
+      {
+        [of('quiesce_exporter_last_read_timestamp_seconds', 'configmaps')]: '0x30 1860+60x30',
+        [of('quiesce_exporter_last_read_timestamp_seconds', 'volumesnapshots')]: '0+60x60',
+      },
+      [
+        ['15m', []],
+        ['22m', [{ ...target, resource: 'configmaps' }]],
+        ['40m', []],
+      ],
+    ));
+  test('QuiesceExporterStale fires for what was never read', () =>
+    replay(
+      'QuiesceExporterStale',
+      { [of('quiesce_exporter_read_errors_total', 'configmaps')]: '0+1x30' },
+      [
+        ['4m', []],
+        ['6m', [{ ...target, resource: 'configmaps' }]],
+      ],
+    ));
 });
 
 describe('QuiesceFrozenTooLong', () => {
@@ -360,6 +524,12 @@ describe('the webhook', () => {
   });
 });
 
+test('without the exporter there is no alert that needs it', async () => {
+  const helm = await realHelm();
+  const { groups } = one(await helm.template(...MONITORS), 'PrometheusRule')['spec'] as Groups;
+  expect(groups.map(({ name }) => name)).toEqual(['quiesce.backup', 'quiesce.webhook']);
+});
+
 test('a summary names the pod, or the app if it protects apps, and a readable duration', async () => {
   const hook = of('stateful_backup_hook_duration_seconds', { hook: 'thaw' });
   await replay('QuiesceHookTooLong', { [hook]: '400x5' }, [
@@ -389,6 +559,11 @@ test('every alert can be switched off and has a severity, and a threshold can be
     'inconsistent',
     'hookTooLong',
     'snapshotFailed',
+    'runNotProven',
+    'provenRunTooOld',
+    'noRun',
+    'exporterDown',
+    'exporterStale',
     'frozenTooLong',
     'autoThaw',
     'restoreNotVerified',
@@ -399,11 +574,11 @@ test('every alert can be switched off and has a severity, and a threshold can be
     'podNotInjected',
     'certificateExpiring',
   ];
-  expect(rules(spec)).toHaveLength(names.length);
+  const kinds = (found: Groups): number => new Set(rules(found).map(({ alert }) => alert)).size;
+  expect(kinds(spec)).toBe(names.length);
   for (const name of names) {
     const off = await helm.template(...ALL, '--set', `prometheusRule.alerts.${name}.enabled=false`);
-    const left = rules(one(off, 'PrometheusRule')['spec'] as Groups);
-    expect(left, name).toHaveLength(names.length - 1);
+    expect(kinds(one(off, 'PrometheusRule')['spec'] as Groups), name).toBe(names.length - 1);
   }
   for (const rule of rules(spec)) expect(rule.labels['severity']).toMatch(/^(critical|warning)$/);
   const sharper = one(

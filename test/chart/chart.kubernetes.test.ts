@@ -12,7 +12,7 @@ import {
   realHelm,
 } from '../support/helm.ts';
 import { RESOURCES, resourceName } from '../../src/cluster/inventory/resources.ts';
-import { EVERYTHING, VALUE_SETS } from './values.ts';
+import { APPLICATIONS, EVERYTHING, VALUE_SETS } from './values.ts';
 
 let helm: Helm;
 
@@ -41,11 +41,23 @@ function deployment(manifests: readonly Manifest[]): {
   pod: PodSpec;
   args: string;
 } {
-  const { replicas, template } = one(manifests, 'Deployment')['spec'] as {
+  const { replicas, template } = one(manifests, 'Deployment', /-webhook$/)['spec'] as {
     replicas: number;
     template: { spec: PodSpec };
   };
   return { replicas, pod: template.spec, args: template.spec.containers[0]?.args.join(' ') ?? '' };
+}
+
+/** The pods of schedules and of the exporter. */
+function further(manifests: readonly Manifest[]): PodSpec[] {
+  const templates = manifests.flatMap(({ kind, metadata, spec }) => {
+    if (kind === 'CronJob') {
+      return (spec as { jobTemplate: { spec: { template: { spec: PodSpec } } } }).jobTemplate.spec;
+    }
+    const exporter = kind === 'Deployment' && metadata.name.endsWith('-exporter');
+    return exporter ? (spec as { template: { spec: PodSpec } }) : [];
+  });
+  return templates.map(({ template }) => template.spec);
 }
 
 interface Webhook {
@@ -89,9 +101,11 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
         'app.kubernetes.io/part-of': 'quiesce',
         'app.kubernetes.io/managed-by': 'Helm',
       });
-      expect(metadata.namespace, `${kind}/${metadata.name}`).toBe(
-        clusterWide.test(kind) ? undefined : 'quiesce-system',
-      );
+      // A right on an application is given in its namespace, and nothing else stands outside the release's.
+      const allowed = clusterWide.test(kind)
+        ? [undefined]
+        : ['quiesce-system', ...(/^Role(?:Binding)?$/.test(kind) ? ['shop', 'queue'] : [])];
+      expect(allowed, `${kind}/${metadata.name}`).toContain(metadata.namespace);
     }
   });
 
@@ -100,8 +114,14 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
     const roles = manifests.filter(
       ({ kind, metadata }) => /^(?:Cluster)?Role$/.test(kind) && !metadata.name.endsWith('-doctor'),
     );
-    for (const rule of roles.flatMap(rulesOf)) {
-      expect([...rule.verbs, ...rule.resources, ...rule.apiGroups]).not.toContain('*');
+    for (const role of roles) {
+      const every = rulesOf(role).flatMap((rule) => Object.values(rule).flat());
+      expect(every, role.metadata.name).not.toContain('*');
+    }
+    const own = roles.filter(
+      ({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] === 'webhook',
+    );
+    for (const rule of own.flatMap(rulesOf)) {
       const onlyCreates = rule.verbs.join() === 'create';
       expect(onlyCreates || (rule.resourceNames?.length ?? 0) === 1, JSON.stringify(rule)).toBe(
         true,
@@ -131,7 +151,7 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
     const manifests = await helm.template(...args);
     const { pod } = deployment(manifests);
     const tested = one(manifests, 'Pod')['spec'] as PodSpec;
-    for (const { securityContext, containers } of [pod, tested]) {
+    for (const { securityContext, containers } of [pod, tested, ...further(manifests)]) {
       expect(securityContext).toMatchObject({
         runAsNonRoot: true,
         seccompProfile: { type: 'RuntimeDefault' },
@@ -331,6 +351,20 @@ describe('the schema refuses', () => {
     ['an unknown key of a spread', 'topologySpreadConstraints[0].topologKey=a', /topologKey/],
     ['an unknown key of a peer', 'networkPolicy.metricsFrom[0].namespace=a', /namespace/],
     ['an unknown key of a subject', 'doctor.subjects[0].nam=a', /nam/],
+    [
+      'a schedule without namespaces',
+      'schedules[0].name=a,schedules[0].schedule=@daily',
+      /namespaces/,
+    ],
+    [
+      'a schedule that is no time',
+      'schedules[0].name=a,schedules[0].namespaces={shop},schedules[0].schedule=daily',
+      /schedule/,
+    ],
+    ['an unknown key of a schedule', 'schedules[0].keeps=3', /keeps/],
+    ['every kind of a group', 'schedules[0].customResources={*.cnpg.io}', /customResources/],
+    ['a duration of the exporter without a unit', 'exporter.failedAfter=300', /failedAfter/],
+    ['a namespace that cannot be one', 'exporter.namespaces={Shop}', /namespaces/],
     ['a section set to null', 'sidecar=null', /missing property 'sidecar'/],
     ['a required value set to null', 'sidecar.resources.limits=null', /missing.*'limits'/],
   ])('%s', async (_, value, named) => {
@@ -504,14 +538,16 @@ test('the notes say what to do next, what an uninstall leaves, and that no alert
 });
 
 test('each alert has a runbook page, and each page an alert', async () => {
-  const { groups } = one(await helm.template(...EVERYTHING), 'PrometheusRule')['spec'] as {
+  const manifests = await helm.template(...EVERYTHING, ...APPLICATIONS);
+  const { groups } = one(manifests, 'PrometheusRule')['spec'] as {
     groups: { rules: { alert: string; annotations: Record<string, string> }[] }[];
   };
   const alerts = groups.flatMap(({ rules }) => rules);
+  const names = [...new Set(alerts.map(({ alert }) => `${alert}.md`))];
   const pages = (await readdir(join(CHART, '../../docs/runbooks'))).filter(
     (f) => f !== 'README.md',
   );
-  expect(alerts.map(({ alert }) => `${alert}.md`).sort()).toEqual(pages.sort());
+  expect(names.sort()).toEqual(pages.sort());
   for (const { alert, annotations } of alerts) {
     expect(annotations['runbook_url']).toBe(`https://docs.example/runbooks/${alert}.md`);
     const page = await readFile(join(CHART, '../../docs/runbooks', `${alert}.md`), 'utf8');

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
-import { metricsOfTheSidecar, namesOf } from '../support/exported-metrics.ts';
+import { metricsOfTheExporter, metricsOfTheSidecar, namesOf } from '../support/exported-metrics.ts';
 import { BUILD_TIMEOUT_MS, CHART, one, realHelm } from '../support/helm.ts';
-import { EVERYTHING } from './values.ts';
+import { APPLICATIONS, EVERYTHING } from './values.ts';
 
 const run = promisify(execFile);
 
@@ -24,10 +24,13 @@ interface Panel {
   readonly targets?: readonly { readonly expr: string }[];
 }
 
-/** Metrics that the sidecar does not export: of the webhook, the snapshot exporter and Prometheus itself. */
-const NOT_OF_THE_SIDECAR =
-  /^(?:quiesce_webhook_(?:requests_total|certificate_expiry_timestamp_seconds)|volume_snapshot_(?:attempts|failed)_total|up)$/;
-const METRIC = /\b(?:stateful_backup|volume_snapshot|quiesce_webhook|process)_\w+|\bup\b/g;
+/** Metrics of the webhook and of Prometheus itself. */
+const OF_OTHERS =
+  /^(?:quiesce_webhook_(?:requests_total|certificate_expiry_timestamp_seconds)|up)$/;
+const METRIC =
+  /\b(?:stateful_backup|volume_snapshot|quiesce_webhook|quiesce_exporter|process)_\w+|\bup\b/g;
+/** What a histogram exports. */
+const PART = /_(?:bucket|sum|count)$/;
 
 let panels: readonly Panel[];
 let exported: ReadonlySet<string>;
@@ -35,13 +38,14 @@ let exported: ReadonlySet<string>;
 beforeAll(async () => {
   const text = await readFile(join(CHART, 'dashboards/quiesce.json'), 'utf8');
   panels = (JSON.parse(text) as { panels: Panel[] }).panels;
-  exported = new Set(namesOf(await metricsOfTheSidecar()));
+  exported = new Set(namesOf(`${await metricsOfTheSidecar()}\n${await metricsOfTheExporter()}`));
 });
 
 const unknownIn = (expr: string): string[] =>
   [...expr.matchAll(METRIC)]
     .map(([name]) => name)
-    .filter((name) => !exported.has(name) && !NOT_OF_THE_SIDECAR.test(name));
+    .filter((name) => !exported.has(name) && !exported.has(name.replace(PART, '')))
+    .filter((name) => !OF_OTHERS.test(name));
 
 test('every query is valid PromQL', async () => {
   const rules = panels.flatMap(({ id, targets = [] }) =>
@@ -69,7 +73,9 @@ test(
   'every alert uses exported metrics',
   async () => {
     const helm = await realHelm();
-    const { groups } = one(await helm.template(...EVERYTHING), 'PrometheusRule')['spec'] as {
+    const { groups } = one(await helm.template(...EVERYTHING, ...APPLICATIONS), 'PrometheusRule')[
+      'spec'
+    ] as {
       groups: { rules: { alert: string; expr: string }[] }[];
     };
     for (const { alert, expr } of groups.flatMap(({ rules }) => rules)) {

@@ -54,6 +54,7 @@ beforeAll(async () => {
   await control.namespace(NAMESPACE, { 'pod-security.kubernetes.io/enforce': 'restricted' });
   await control.namespace('protected');
   await control.namespace('shop');
+  await control.namespace('queue');
 }, 2 * BUILD_TIMEOUT_MS);
 
 afterAll(async () => {

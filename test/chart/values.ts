@@ -28,6 +28,33 @@ export const EVERYTHING = set({
   'topologySpreadConstraints[0].labelSelector.matchLabels.a': 'b',
 });
 
+/** Switches on what is about applications: schedules with every key and with as few as possible, the exporter. */
+export const APPLICATIONS = set({
+  'exporter.enabled': 'true',
+  'schedules[0].name': 'nightly',
+  'schedules[0].schedule': '0 2 * * *',
+  'schedules[0].namespaces': '{shop}',
+  'schedules[1].name': 'weekly',
+  'schedules[1].schedule': '@weekly',
+  'schedules[1].timeZone': 'Europe/Berlin',
+  'schedules[1].namespaces': '{shop,queue}',
+  'schedules[1].group': 'orders',
+  'schedules[1].selector': 'tier=data',
+  'schedules[1].groupSnapshots': 'true',
+  'schedules[1].customResources': '{clusters.postgresql.cnpg.io}',
+  'schedules[1].keep': '4',
+  'schedules[1].keepFor': '720h',
+  'schedules[1].timeout': '10m',
+  'schedules[1].maxAgeHours': '30',
+  'schedules[1].startingDeadlineSeconds': '3600',
+  'schedules[1].activeDeadlineSeconds': '900',
+  'schedules[1].resources.limits.memory': '1Gi',
+  'schedules[2].name': 'paused',
+  'schedules[2].schedule': '*/15 * * * *',
+  'schedules[2].namespaces': '{queue}',
+  'schedules[2].suspend': 'true',
+});
+
 /** The sets of values that are rendered, linted and sent to a real API server. */
 export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
   defaults: [],
@@ -61,7 +88,16 @@ export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
       'prometheusRule.alertLabels.namespace': 'backup',
     }),
   ],
-  'the longest names': [...EVERYTHING, ...set({ fullnameOverride: 'n'.repeat(63) })],
+  applications: [...EVERYTHING, ...APPLICATIONS],
+  'applications in some namespaces': [
+    ...APPLICATIONS,
+    ...set({ 'exporter.namespaces': '{shop,queue}', 'networkPolicy.enabled': 'false' }),
+  ],
+  'the longest names': [
+    ...EVERYTHING,
+    ...APPLICATIONS,
+    ...set({ fullnameOverride: 'n'.repeat(63), 'schedules[0].name': 's'.repeat(30) }),
+  ],
   'as little as possible': set({
     replicas: '1',
     'networkPolicy.enabled': 'false',

@@ -1,3 +1,4 @@
+import { createExporterMetrics } from '../../src/cluster/exporter/metrics.ts';
 import { createMetrics } from '../../src/sidecar/metrics.ts';
 
 /** The exposition of a sidecar after each event has happened once. */
@@ -10,6 +11,26 @@ export async function metricsOfTheSidecar(): Promise<string> {
   metrics.unsynced(0);
   metrics.restoreVerified('position', true);
   metrics.replicaWait(1);
+  return await metrics.text();
+}
+
+/** The exposition of an exporter that has read one snapshot and one run. */
+export async function metricsOfTheExporter(): Promise<string> {
+  const run = {
+    uid: 'r',
+    namespace: 'shop',
+    group: 'shop',
+    verdict: 'proven',
+    recordedAt: 0,
+    endedAt: 0,
+    freezeSpreadMs: 1,
+  } as const;
+  const state = { namespace: 'shop', group: 'shop', last: run, success: run };
+  const metrics = createExporterMetrics(() => [state]);
+  const labels = { namespace: 'shop', group: 'shop', driver: 'csi.example' };
+  metrics.snapshots.known(labels);
+  metrics.snapshots.ready(labels, 1);
+  metrics.lastRead('configmaps', new Date());
   return await metrics.text();
 }
 

@@ -46,7 +46,22 @@ export function connectReader(choice: ClusterChoice): ClusterReader {
 }
 
 /** Opens no connection yet. @throws Error if the kubeconfig cannot be read or lacks the context */
-export function connect({ kubeconfig, context }: ClusterChoice): ClusterConnection {
+export function connect(choice: ClusterChoice): ClusterConnection {
+  const { config, server } = chosen(choice);
+  return {
+    name: `${config.getCurrentContext()}, ${server}`,
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
+    get: (path) => ask(config, server, { method: 'GET', path }),
+    send: (method, path, body) => ask(config, server, { method, path, body }),
+    run: (place, command) => runIn(config, place, command),
+  };
+}
+
+/** The credentials and the server of a choice. @throws Error if the kubeconfig cannot be read or lacks them */
+export function chosen({ kubeconfig, context }: ClusterChoice): {
+  readonly config: KubeConfig;
+  readonly server: string;
+} {
   const config = new KubeConfig();
   if (kubeconfig === undefined) config.loadFromDefault();
   else config.loadFromFile(kubeconfig);
@@ -59,13 +74,7 @@ export function connect({ kubeconfig, context }: ClusterChoice): ClusterConnecti
   }
   const server = config.getCurrentCluster()?.server;
   if (server === undefined) throw new Error('the kubeconfig has no cluster');
-  return {
-    name: `${config.getCurrentContext()}, ${server}`,
-    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
-    get: (path) => ask(config, server, { method: 'GET', path }),
-    send: (method, path, body) => ask(config, server, { method, path, body }),
-    run: (place, command) => runIn(config, place, command),
-  };
+  return { config, server };
 }
 
 interface Call {

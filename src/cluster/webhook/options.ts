@@ -1,6 +1,7 @@
 import { LOG_LEVEL, METRICS_ADDRESS } from '../../defaults.ts';
 import { LOG_LEVELS, type LogLevel } from '../../logger.ts';
 import type { Address } from '../../config/schema.ts';
+import { address } from '../../lib/command-line/address.ts';
 import {
   BadValue,
   duration,
@@ -95,15 +96,6 @@ function name<const F extends string>(about: string, fallback: F) {
 
 function lifetime<const F extends string>(fallback: F) {
   return duration('self-managed: renewed when a third is left', { fallback }, MIN_LIFETIME_MS);
-}
-
-function address<const F extends string>(about: string, fallback: F) {
-  return value('HOST:PORT', about, { fallback }, (given): Address => {
-    const match = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(given);
-    const port = Number(match?.[2]);
-    if (match?.[1] === undefined || !(port <= 65_535)) throw new BadValue('must be host:port');
-    return { host: match[1].replace(/^\[|\]$/g, ''), port };
-  });
 }
 
 /**

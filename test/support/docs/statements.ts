@@ -65,7 +65,7 @@ export const verbsOfHints = (text: string): string[] =>
 export const metricsOf = (text: string): string[] =>
   [
     ...text.matchAll(
-      /\b(?:stateful_backup|quiesce_webhook|volume_snapshot)_[a-z_]*[a-z](?![\w.])/g,
+      /\b(?:stateful_backup|quiesce_webhook|quiesce_exporter|volume_snapshot)_[a-z_]*[a-z](?![\w.])/g,
     ),
   ].map(([name]) => name);
 
