@@ -17,6 +17,12 @@ export interface PlannedClaim {
   /** The VolumeSnapshotClass, or, in a group snapshot, the VolumeGroupSnapshotClass. */
   readonly snapshotClass: string;
   readonly atomic: Atomic;
+  /** The volume, as its driver names it. */
+  readonly handle?: string;
+  /** The capacity of the claim. */
+  readonly bytes?: number;
+  /** The pods that mount it. */
+  readonly pods?: readonly string[];
 }
 
 /** What a run will cut. */
@@ -35,12 +41,16 @@ export interface CutSnapshot extends MemberSnapshot {
   readonly cut: boolean;
   /** The uid of the claim, read after the cut was seen; absent: the claim was gone or could not be read. */
   readonly claimUid?: string;
+  /** The pods that mounted the claim when it was looked at. */
+  readonly pods?: readonly string[];
 }
 
 export interface CutResult {
   readonly run: { readonly id: string; readonly group: string };
   /** All of them are in one VolumeGroupSnapshot, which was seen as cut. */
   readonly group: boolean;
+  /** The VolumeGroupSnapshot. */
+  readonly groupSnapshot?: { readonly namespace: string; readonly name: string };
   readonly snapshots: readonly CutSnapshot[];
   /** What went wrong; not empty: the run is not proven. */
   readonly problems: readonly RunProblem[];
