@@ -122,7 +122,10 @@ export class SnapshotApi {
     body?: unknown,
   ): Promise<ApiAnswer> {
     const answer = await this.#ask(method, pathOf(kind, place.namespace, place.name), body);
-    if (answer.status === 403) throw this.#forbidden(method, kind, place.namespace, answer);
+    // Admission and quotas answer 403, too, but grant nothing.
+    if (answer.status === 403 && /cannot \w+ resource/.test(reasonOf(answer))) {
+      throw this.#forbidden(method, kind, place.namespace, answer);
+    }
     return answer;
   }
 

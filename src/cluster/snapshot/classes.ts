@@ -72,20 +72,17 @@ export function planVolumes(facts: VolumeFacts): {
   readonly plan: VolumePlan;
   readonly obstacles: readonly Obstacle[];
 } {
-  const looked = facts.claims.map(boundOf);
-  const bound = looked.filter((one) => !isObstacle(one));
-  const unbound = looked.filter(isObstacle);
+  const [bound, unbound] = parted(facts.claims.map(boundOf));
   const group = groupClassFor(facts, bound);
   if (group !== undefined && !('code' in group)) {
     const claims = bound.map((one) => plannedWith(one, group));
     return { plan: { claims, group: true, notes: notesOn(claims) }, obstacles: unbound };
   }
-  const chosen = bound.map((one) => withClass(one, facts));
-  const claims = chosen.filter((one) => !isObstacle(one));
+  const [claims, without] = parted(bound.map((one) => withClass(one, facts)));
   const notes = [...notesOn(claims), ...(group === undefined ? [] : [group])];
   return {
     plan: { claims, group: false, notes },
-    obstacles: distinct([...unbound, ...chosen.filter(isObstacle)]),
+    obstacles: distinct([...unbound, ...without]),
   };
 }
 
@@ -222,6 +219,11 @@ function only<T>(list: readonly T[]): T | undefined {
 
 function isObstacle(one: object): one is Obstacle {
   return 'code' in one;
+}
+
+function parted<T extends object>(all: readonly (T | Obstacle)[]): [T[], Obstacle[]] {
+  const bad = all.filter(isObstacle);
+  return [all.filter((one): one is T => !isObstacle(one)), bad];
 }
 
 function distinct(all: readonly Obstacle[]): readonly Obstacle[] {
