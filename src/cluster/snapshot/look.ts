@@ -8,7 +8,7 @@ export interface Expected {
   readonly name: string;
   readonly uid: string;
   readonly claim: string;
-  readonly driver: string;
+  readonly driver?: string;
   /** The volume, as its driver names it. */
   readonly handle?: string;
 }
@@ -52,7 +52,10 @@ export function look(
   if (changed !== undefined) return failed(...changed);
   const error = errorOf(snapshot) ?? errorOf(content);
   if (error !== undefined && FINAL.test(error)) {
-    return failed('SNAPSHOT_REFUSED', `was refused by ${expected.driver}: ${error}`);
+    return failed(
+      'SNAPSHOT_REFUSED',
+      `was refused by ${expected.driver ?? 'the driver'}: ${error}`,
+    );
   }
   if (contentOf(snapshot) === undefined || content === undefined) return waiting(error);
   const other = foreign(expected, content);
@@ -102,7 +105,7 @@ function foreign(expected: Expected, content: KubeObject): Reason | 'unbound' | 
     return ['SNAPSHOT_FOREIGN', `has the content ${name}, which is another snapshot's`];
   }
   const driver = textAt(content, 'spec', 'driver') ?? '';
-  if (driver !== expected.driver)
+  if (expected.driver !== undefined && driver !== expected.driver)
     return ['SNAPSHOT_FOREIGN', `is by ${driver}, not ${expected.driver}`];
   const source = textAt(content, 'spec', 'source', 'volumeHandle');
   if (source !== undefined && expected.handle !== undefined && source !== expected.handle) {

@@ -17,7 +17,8 @@ export interface Watched {
   readonly problems: readonly RunProblem[];
 }
 
-export const madeKey = ({ expected }: Made): string => `${expected.namespace}/${expected.name}`;
+export const madeKey = ({ expected }: Pick<Made, 'expected'>): string =>
+  `${expected.namespace}/${expected.name}`;
 
 /**
  * Waits until each snapshot was seen as cut, one of them has failed, or the signal aborts. What is left is
@@ -48,7 +49,7 @@ export async function untilCut(
 /** Looks once at each snapshot and its content. */
 export async function lookAt(
   api: SnapshotApi,
-  made: readonly Made[],
+  made: readonly Pick<Made, 'expected'>[],
   labels?: string,
 ): Promise<ReadonlyMap<string, Seen>> {
   const namespaces = [...new Set(made.map(({ expected }) => expected.namespace))];
@@ -76,7 +77,7 @@ function problemsOf(
     if (state?.state === 'failed') return [state.problem];
     if (!late) return [];
     const { claim, namespace } = one.expected;
-    const why = state?.why === undefined ? '' : `; ${one.expected.driver} says: ${state.why}`;
+    const why = state?.why === undefined ? '' : `; ${one.claim.driver} says: ${state.why}`;
     const message = `The claim ${claim} in ${namespace} was not seen as cut in time${why}.`;
     const hint = 'Check that the snapshot controller and the driver’s csi-snapshotter run.';
     return [{ code: 'NOT_CUT', message, hint }];
@@ -99,6 +100,8 @@ export async function withClaims(
       name: expected.name,
       claim: claim.claim,
       uid: expected.uid,
+      driver: claim.driver,
+      ...(claim.handle !== undefined && { handle: claim.handle }),
       ...(claim.pods !== undefined && { pods: claim.pods }),
       ...(uid !== undefined && { claimUid: uid }),
       ...cutOf(state),

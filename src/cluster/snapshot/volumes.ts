@@ -41,6 +41,9 @@ export interface CutSnapshot extends MemberSnapshot {
   readonly cut: boolean;
   /** The uid of the claim, read after the cut was seen; absent: the claim was gone or could not be read. */
   readonly claimUid?: string;
+  readonly driver?: string;
+  /** The volume, as its driver names it. */
+  readonly handle?: string;
   /** The pods that mounted the claim when it was looked at. */
   readonly pods?: readonly string[];
 }
