@@ -33,6 +33,10 @@ export const COMMANDS = {
     summary: 'list what a cluster or a manifest leaves unprotected or half-configured',
     load: () => import('./doctor.ts'),
   },
+  snapshots: {
+    summary: 'list, show and prune the runs of quiesce snapshot',
+    load: () => import('./snapshots.ts'),
+  },
   demo: {
     summary: 'show a whole backup and restore on an embedded PostgreSQL, or with --engine redis',
     load: () => import('./demo.ts'),

@@ -18,6 +18,7 @@ export interface ToCreate {
   readonly namespace: string;
   readonly name: string;
   readonly spec: unknown;
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** The labels that every object of a run has while it is under way. */
@@ -29,11 +30,12 @@ export function pendingLabels({ id, group }: { readonly id: string; readonly gro
 export async function create(
   api: SnapshotApi,
   run: { readonly id: string; readonly group: string },
-  { kind, apiVersion, kindName, namespace, name, spec }: ToCreate,
+  { kind, apiVersion, kindName, namespace, name, spec, annotations: more }: ToCreate,
   signal: AbortSignal,
 ): Promise<KubeObject | RunProblem> {
   const maker = randomUUID();
-  const metadata = { name, namespace, labels: pendingLabels(run), annotations: { [MAKER]: maker } };
+  const annotations = { ...more, [MAKER]: maker };
+  const metadata = { name, namespace, labels: pendingLabels(run), annotations };
   const body = { apiVersion, kind: kindName, metadata, spec };
   let last = 'the run ended';
   for (let count = 0; count < TRIES && !signal.aborted; count++) {

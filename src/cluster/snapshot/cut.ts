@@ -1,7 +1,7 @@
 import { type SnapshotApi, SNAPSHOTS, each } from './api.ts';
 import { create } from './create.ts';
 import type { RunProblem } from './document.ts';
-import { RUN_LABELS } from './names.ts';
+import { NAMESPACES_ANNOTATION, RUN_LABELS } from './names.ts';
 import { objectName } from './object-names.ts';
 import { type Made, untilCut, withClaims } from './seen-cut.ts';
 import type { CutResult, PlannedClaim, VolumePlan } from './volumes.ts';
@@ -21,7 +21,12 @@ export async function cutEach(
   { claims }: VolumePlan,
   signal: AbortSignal,
 ): Promise<CutResult> {
-  const created = await each(claims, (claim) => createOne(api, run, claim, signal), AT_ONCE);
+  const places = [...new Set(claims.map(({ namespace }) => namespace))].toSorted();
+  const created = await each(
+    claims,
+    (claim) => createOne(api, run, claim, signal, places),
+    AT_ONCE,
+  );
   const made = created.filter((one): one is Made => 'expected' in one);
   const refused = created.filter((one): one is RunProblem => 'code' in one);
   const labels = `${RUN_LABELS.run}=${run.id}`;
@@ -39,6 +44,7 @@ async function createOne(
   run: RunName,
   claim: PlannedClaim,
   signal: AbortSignal,
+  places: readonly string[],
 ): Promise<Made | RunProblem> {
   const { namespace, driver, handle } = claim;
   const name = objectName(claim.claim, run);
@@ -51,6 +57,7 @@ async function createOne(
       kindName: 'VolumeSnapshot',
       namespace,
       name,
+      ...(places.length > 1 && { annotations: { [NAMESPACES_ANNOTATION]: places.join(',') } }),
       spec: {
         volumeSnapshotClassName: claim.snapshotClass,
         source: { persistentVolumeClaimName: claim.claim },

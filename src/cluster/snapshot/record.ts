@@ -29,11 +29,16 @@ export async function recordRun(
 ): Promise<void> {
   const writer = new Recorder(api, run, to);
   const snapshots = cut?.snapshots ?? [];
-  await each(snapshots, (one) => writer.receipt(one));
-  await writer.report('pending', notDone(run));
-  await each(snapshots, (one) => writer.verdict(one));
-  if (cut?.groupSnapshot !== undefined) await writer.groupVerdict(cut.groupSnapshot);
-  await writer.report(run.verdict, run);
+  try {
+    await each(snapshots, (one) => writer.receipt(one));
+    await writer.report('pending', notDone(run));
+    await each(snapshots, (one) => writer.verdict(one));
+    if (cut?.groupSnapshot !== undefined) await writer.groupVerdict(cut.groupSnapshot);
+    await writer.report(run.verdict, run);
+  } catch (error) {
+    await new Recorder(api, notDone(run), to).retract(snapshots);
+    throw error;
+  }
 }
 
 /** What the report says until all else is in place. */
@@ -71,6 +76,13 @@ class Recorder {
     const place = { namespace, name };
     const answer = await this.#api.send('PATCH', groupSnapshots(version), place, body);
     this.#check(answer.status, `the group snapshot ${name} in ${namespace}`, reasonOf(answer));
+  }
+
+  /** Takes back what was written, as far as the API server lets it. The next run does the rest. */
+  async retract(snapshots: readonly CutSnapshot[]): Promise<void> {
+    const ignore = (): undefined => undefined;
+    await each(snapshots, (one) => this.verdict(one).catch(ignore));
+    await this.report('failed', this.#run).catch(ignore);
   }
 
   /** The uid keeps the label off an object that has only the name of the one that was cut. */

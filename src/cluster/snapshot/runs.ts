@@ -1,14 +1,11 @@
 import { annotationsOf, at, type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
 import { CONFIG_MAPS, groupSnapshots, type SnapshotApi, SNAPSHOTS } from './api.ts';
 import type { MemberSnapshot, RunMember, RunProblem, RunVerdict, SnapshotRun } from './document.ts';
-import { RECEIPT_ANNOTATION, REPORT_KEY, RUN_LABELS } from './names.ts';
+import { NAMESPACES_ANNOTATION, RECEIPT_ANNOTATION, REPORT_KEY, RUN_LABELS } from './names.ts';
 import { bytesOf } from './quantity.ts';
 import { groupVersion } from './read-volumes.ts';
 
 export type SeenVerdict = RunVerdict | 'pending';
-
-/** On a snapshot of a run that spans namespaces: all of them, with commas between. */
-export const NAMESPACES_ANNOTATION = 'quiesce.dev/namespaces';
 
 /** A run as its objects in the cluster tell it. */
 export interface StoredRun {
