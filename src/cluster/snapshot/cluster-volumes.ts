@@ -116,7 +116,9 @@ export class ClusterVolumes implements Volumes {
   async record(run: SnapshotRun, cut: CutResult | undefined): Promise<void> {
     const to = { home: this.#home, groupVersion: await this.#version() };
     await recordRun(this.#api, run, cut, to);
-    await trimReports(this.#api, to.home, run.group, this.#options.reports ?? REPORTS);
+    // The run is on record: what is left of old ones must not fail it.
+    const most = this.#options.reports ?? REPORTS;
+    await trimReports(this.#api, to.home, run.group, most).catch(() => undefined);
   }
 
   async discard(run: RunName): Promise<void> {

@@ -245,7 +245,7 @@ export class SimulatedCluster implements ClusterConnection {
       const ownerReferences = [
         { apiVersion: `${GROUP_API}/${version}`, kind: 'VolumeGroupSnapshot', name, uid },
       ];
-      const member = this.put(snapshotPath(namespace, `snapshot-${metadata?.uid ?? ''}`), {
+      const member = this.put(snapshotPath(namespace, `snapshot-${uid}-${metadata?.name ?? ''}`), {
         metadata: { namespace, ownerReferences },
         spec: { source: { persistentVolumeClaimName: metadata?.name } },
       });

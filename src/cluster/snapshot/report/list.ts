@@ -1,7 +1,7 @@
-import { oneLine } from '../../../lib/command-line/printable.ts';
 import { formatBytes } from '../quantity.ts';
 import type { Pruning } from '../prune.ts';
 import type { SeenVerdict, StoredRun } from '../runs.ts';
+import { plain } from './words.ts';
 
 /** One line of the list of runs. */
 export interface RunSummary {
@@ -43,8 +43,8 @@ export function describeList({ items }: RunList): string {
   if (items.length === 0) return 'There are no runs here. quiesce snapshot makes one.';
   const head = ['RUN', 'GROUP', 'VERDICT', 'AGE', 'SIZE', 'MEMBERS'];
   const rows = items.map((one) => [
-    oneLine(one.id),
-    oneLine(one.group),
+    plain(one.id),
+    plain(one.group),
     one.verdict,
     formatAge(one.ageSeconds),
     one.bytes === 0 ? '–' : formatBytes(one.bytes),
@@ -65,13 +65,13 @@ export function describeList({ items }: RunList): string {
 export function describePruning({ dryRun, deleted, kept, retained }: Pruning): string {
   const gone = dryRun ? 'Would delete' : 'Deleted';
   const line = ({ id, verdict, why }: Pruning['kept'][number]): string =>
-    `${oneLine(id)} (${verdict}): ${why}`;
+    `${plain(id)} (${verdict}): ${why}`;
   const left =
     retained.length === 0
       ? []
       : [
           `${retained.length} VolumeSnapshotContents stay, and the storage behind them: their class says deletionPolicy: Retain.`,
-          ...retained.map((name) => `  kubectl delete volumesnapshotcontent ${oneLine(name)}`),
+          ...retained.map((name) => `  kubectl delete volumesnapshotcontent ${plain(name)}`),
         ];
   return [
     ...(deleted.length === 0 ? ['There is nothing to delete.'] : []),

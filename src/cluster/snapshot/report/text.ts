@@ -1,6 +1,5 @@
 import { wrap } from '../../../lib/command-line/flag-help.ts';
 import { makePaint, type Paint } from '../../../lib/command-line/paint.ts';
-import { oneLine } from '../../../lib/command-line/printable.ts';
 import { formatDuration } from '../../../lib/duration.ts';
 import type { RunVerdict, SnapshotRun } from '../document.ts';
 import { type Row, type Timeline, timelineOf } from './timeline.ts';
@@ -9,6 +8,7 @@ import {
   memberName,
   moment,
   namespacesIn,
+  plain,
   problemsIn,
   togetherSentence,
   tookText,
@@ -42,10 +42,10 @@ export function describeRun(run: SnapshotRun, screen: Screen = {}): string {
 function head(run: SnapshotRun, width: number, paint: Paint): readonly string[] {
   const tint =
     run.verdict === 'proven' ? paint.green : run.verdict === 'failed' ? paint.red : paint.cyan;
-  const title = `${tint(paint.bold(`${MARKS[run.verdict] ?? '?'} ${run.verdict}`))}  ${paint.bold(oneLine(run.id))}`;
+  const title = `${tint(paint.bold(`${MARKS[run.verdict] ?? '?'} ${run.verdict}`))}  ${paint.bold(plain(run.id))}`;
   const took = tookText(run);
   const facts = [
-    `group ${oneLine(run.group)}`,
+    `group ${plain(run.group)}`,
     moment(run.startedAt),
     ...(took === undefined ? [] : [`took ${took}`]),
     ...(run.members.length > 1 ? [`frozen within ${formatDuration(run.freezeSpreadMs)}`] : []),
@@ -55,7 +55,7 @@ function head(run: SnapshotRun, width: number, paint: Paint): readonly string[] 
     title,
     ...indented(verdictSentence(run), width),
     ...(together === undefined ? [] : indented(`Together: ${together}`, width)),
-    `  ${paint.dim(facts.join(' · '))}`,
+    ...indented(facts.join(' · '), width).map(paint.dim),
   ];
 }
 
@@ -82,20 +82,25 @@ function chart(run: SnapshotRun, width: number, paint: Paint): readonly string[]
   ];
 }
 
+type Cell = ' ' | '┄' | '█' | '░' | '▲';
+const FILL = { freezing: '┄', held: '█', thawing: '░' } as const;
+
 function drawn(row: Row, { from, to }: Timeline, width: number, paint: Paint): string {
-  const cells: string[] = Array.from({ length: width }, () => ' ');
+  const cells: Cell[] = Array.from({ length: width }, () => ' ');
   const at = (ms: number): number =>
     Math.min(width - 1, Math.max(0, Math.floor(((ms - from) / (to - from)) * width)));
-  const fill = { freezing: paint.dim('┄'), held: paint.cyan('█'), thawing: paint.dim('░') };
   // What is held is drawn last: a short freeze must not vanish behind the steps around it.
   for (const wanted of ['freezing', 'thawing', 'held'] as const) {
     for (const { phase, ...span } of row.phases) {
-      if (phase !== wanted) continue;
-      for (let cell = at(span.from); cell <= at(span.to); cell++) cells[cell] = fill[phase];
+      if (phase === wanted) cells.fill(FILL[phase], at(span.from), at(span.to) + 1);
     }
   }
-  if (row.cut !== undefined) cells[at(row.cut)] = paint.bold('▲');
-  return cells.join('');
+  if (row.cut !== undefined) cells[at(row.cut)] = '▲';
+  return cells
+    .join('')
+    .replaceAll(/█+/g, paint.cyan)
+    .replaceAll(/[┄░]+/g, paint.dim)
+    .replaceAll('▲', paint.bold);
 }
 
 function numbers({ heldMs, readyMs, member }: Row): string {
@@ -116,15 +121,15 @@ function numbers({ heldMs, readyMs, member }: Row): string {
 
 function problemLines(run: SnapshotRun, width: number, paint: Paint): readonly string[] {
   const all = problemsIn(run);
-  const lines = all.slice(0, MOST_PROBLEMS).flatMap(({ code, message, hint, of }) => [
-    `  ${run.verdict === 'proven' ? '•' : paint.red('✘')} ${paint.bold(oneLine(code))}${of === undefined ? '' : ` ${of}`}`,
-    ...indented(oneLine(message), width, 4),
-    // A hint may be a manifest of several lines.
-    ...(hint ?? '')
-      .split('\n')
-      .filter(Boolean)
-      .map((text) => `    ${paint.dim(`→ ${printed(text)}`)}`),
-  ]);
+  const mark = run.verdict === 'proven' ? '•' : paint.red('✘');
+  const lines = all.slice(0, MOST_PROBLEMS).flatMap(({ code, message, hint = '', of = '' }) => {
+    const name = plain(code).slice(0, 40);
+    return [
+      `  ${mark} ${paint.bold(name)} ${of.slice(0, width - name.length - 5)}`.trimEnd(),
+      ...indented(plain(message), width, 4),
+      ...hintLines(hint, width).map(paint.dim),
+    ];
+  });
   const more = all.length - MOST_PROBLEMS;
   if (lines.length === 0) return [];
   return ['', ...lines, ...(more > 0 ? [`  and ${more} more; -o json lists all`] : [])];
@@ -132,9 +137,9 @@ function problemLines(run: SnapshotRun, width: number, paint: Paint): readonly s
 
 function footer(run: SnapshotRun, width: number, paint: Paint): readonly string[] {
   const kept = keptLines(run);
-  const short = run.shortened === undefined ? [] : indented(oneLine(run.shortened), width);
+  const short = run.shortened === undefined ? [] : indented(plain(run.shortened), width);
   if (kept.length === 0) return [...short, '', '  Nothing is kept.'];
-  const label = paint.dim(`quiesce.dev/run=${oneLine(run.id)}`);
+  const label = paint.dim(`quiesce.dev/run=${plain(run.id)}`);
   return ['', ...kept.map((line) => `  Kept in ${line}`), `  ${label}`, ...short];
 }
 
@@ -142,9 +147,13 @@ function indented(text: string, width: number, by = 2): readonly string[] {
   return wrap(text, width - by).map((line) => `${' '.repeat(by)}${line}`);
 }
 
-/** Keeps the indentation of a manifest; control characters become question marks. */
-function printed(text: string): string {
-  return text.replaceAll(/\p{C}/gu, '?');
+/** A hint of several lines is a manifest, whose indentation stays. */
+function hintLines(hint: string, width: number): readonly string[] {
+  const lines = hint.split('\n').filter((line) => line !== '');
+  if (lines.length > 1) return lines.map((line) => `    → ${line.replaceAll(/\p{C}/gu, '?')}`);
+  return lines.flatMap((line) =>
+    wrap(plain(line), width - 6).map((text, index) => `    ${index === 0 ? '→' : ' '} ${text}`),
+  );
 }
 
 function fit(text: string, length: number): string {

@@ -4,9 +4,14 @@ import type { MemberRef } from '../../plan/document.ts';
 import type { RunMember, RunProblem, SnapshotRun } from '../document.ts';
 import { formatBytes } from '../quantity.ts';
 
+/** Text of others on one line: nothing in it moves the cursor or turns the direction of reading. */
+export function plain(text: string): string {
+  return oneLine(text).replaceAll(/\p{C}/gu, '?');
+}
+
 /** `StatefulSet/db`, with its namespace where the run has several. */
 export function memberName({ namespace, kind, name }: MemberRef, several: boolean): string {
-  return oneLine(several ? `${namespace} ${kind}/${name}` : `${kind}/${name}`);
+  return plain(several ? `${namespace} ${kind}/${name}` : `${kind}/${name}`);
 }
 
 export function namespacesIn({ members }: SnapshotRun): readonly string[] {
@@ -16,7 +21,7 @@ export function namespacesIn({ members }: SnapshotRun): readonly string[] {
 /** `2026-11-30 18:03:05 UTC`, with milliseconds where `exact`. */
 export function moment(text: string, exact = false): string {
   const date = new Date(text);
-  if (Number.isNaN(date.getTime())) return oneLine(text);
+  if (Number.isNaN(date.getTime())) return plain(text);
   const iso = date.toISOString().replace('T', ' ');
   return `${iso.slice(0, exact ? 23 : 19)} UTC`;
 }
@@ -61,7 +66,7 @@ export function keptLines(run: SnapshotRun): readonly string[] {
     const size = bytes === 0 ? '' : `, ${formatBytes(bytes)}`;
     const rest = waiting === 0 ? '' : `, ${waiting} not ready`;
     const noun = own.length === 1 ? 'VolumeSnapshot' : 'VolumeSnapshots';
-    return oneLine(`${namespace}: ${own.length} ${noun}${size}${rest}`);
+    return plain(`${namespace}: ${own.length} ${noun}${size}${rest}`);
   });
 }
 
