@@ -49,11 +49,12 @@ export async function readClaims(
   keys: readonly ClaimKey[],
 ): Promise<readonly ClaimFacts[]> {
   const namespaces = [...new Set(keys.map(({ namespace }) => namespace))];
-  const [claims, pods, declared] = await Promise.all([
-    byKey(await api.listIn(CLAIMS, namespaces)),
-    mounts(await api.listIn(PODS, namespaces)),
+  const [listed, running, declared] = await Promise.all([
+    api.listIn(CLAIMS, namespaces),
+    api.listIn(PODS, namespaces),
     readDeclared(api),
   ]);
+  const [claims, pods] = [byKey(listed), mounts(running)];
   return await each(keys, async (key) => {
     const object = claims.get(keyOf(key));
     const name = textAt(object, 'spec', 'volumeName');
@@ -98,7 +99,7 @@ function volumeFacts(volume: KubeObject): NonNullable<ClaimFacts['volume']> {
   const name = volume.metadata?.name ?? '';
   const driver = textAt(volume, 'spec', 'csi', 'driver');
   const handle = textAt(volume, 'spec', 'csi', 'volumeHandle');
-  const source = Object.entries((at(volume, 'spec') ?? {}) as object).find(
+  const source = Object.entries(at(volume, 'spec') ?? {}).find(
     ([field, value]) =>
       typeof value === 'object' && !Array.isArray(value) && !NO_SOURCES.has(field),
   );
@@ -180,7 +181,7 @@ function classOf(object: KubeObject): SnapshotClass {
   return {
     name: object.metadata?.name ?? '',
     driver: textAt(object, 'driver') ?? '',
-    parameters: Object.keys((at(object, 'parameters') ?? {}) as object),
+    parameters: Object.keys(at(object, 'parameters') ?? {}),
     labels: labelsOf(object),
     annotations: annotationsOf(object),
   };

@@ -11,7 +11,7 @@ const STEPS: readonly { readonly what: string; apply(run: SnapshotRun): Snapshot
   },
   {
     what: 'all receipts, which stand on the snapshots',
-    apply: (run) => eachMember(run, ({ receipt, ...member }) => (void receipt, member)),
+    apply: (run) => eachMember(run, ({ receipt: _receipt, ...member }) => member),
   },
   {
     what: 'the problems of members beyond the first',
@@ -31,11 +31,11 @@ const STEPS: readonly { readonly what: string; apply(run: SnapshotRun): Snapshot
 export function reportText(run: SnapshotRun): string {
   let short = run;
   const dropped: string[] = [];
-  for (const { what, apply } of STEPS) {
+  for (const step of STEPS) {
     const text = JSON.stringify(short);
     if (Buffer.byteLength(text) <= MOST_BYTES) return text;
-    dropped.push(what);
-    short = { ...apply(short), shortened: `Left out for size: ${dropped.join('; ')}.` };
+    dropped.push(step.what);
+    short = { ...step.apply(short), shortened: `Left out for size: ${dropped.join('; ')}.` };
   }
   return JSON.stringify(short);
 }

@@ -60,7 +60,9 @@ async function made(volumes: ClusterVolumes, n: number, more: Partial<SnapshotRu
 
 const verdictOf = (one: KubeObject | undefined) => one?.metadata?.labels?.['quiesce.dev/verdict'];
 const reportIn = (one: KubeObject | undefined) =>
-  JSON.parse((one?.['data'] as Record<string, string>)['report.json'] ?? '') as SnapshotRun;
+  JSON.parse(
+    (one?.['data'] as Record<string, string> | undefined)?.['report.json'] ?? '',
+  ) as SnapshotRun;
 const runsIn = (cluster: SimulatedCluster) => readRuns(new SnapshotApi(cluster), here);
 
 describe('the record of a run', () => {
@@ -182,13 +184,12 @@ describe('the record of a run', () => {
   });
 
   it('keeps the newest reports and the last proven one', () => {
-    const report = (day: number, verdict: string): KubeObject => ({
-      metadata: {
-        name: `r-${day}`,
-        labels: { 'quiesce.dev/verdict': verdict },
-        ...{ creationTimestamp: `2026-11-0${day}T00:00:00Z` },
-      },
-    });
+    const report = (day: number, verdict: string): KubeObject => {
+      const creationTimestamp = `2026-11-0${day}T00:00:00Z`;
+      const labels = { 'quiesce.dev/verdict': verdict };
+      const metadata = { name: `r-${day}`, labels, creationTimestamp };
+      return { metadata };
+    };
     const reports = [
       report(1, 'proven'),
       report(2, 'proven'),

@@ -53,7 +53,7 @@ export class SimulatedCluster implements ClusterConnection {
 
   /** Puts an object there, as another client would. */
   put(path: string, object: object): KubeObject {
-    const [root = '', name = ''] = splitLast(path);
+    const [root, name] = splitLast(path);
     const given = object as KubeObject;
     const namespace = placeOf(root).namespace;
     const metadata = {
