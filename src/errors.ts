@@ -443,6 +443,69 @@ export const catalogue = {
       'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig has no cluster.',
     hint: 'Check KUBECONFIG and --context: kubectl get namespaces must work with them.',
   },
+  FORBIDDEN: {
+    status: 403,
+    exit: 3,
+    meaning: 'The Kubernetes API refuses a request: the credentials lack a right.',
+    hint: 'Grant the right that the message names; the error has a manifest to apply.',
+  },
+  CLAIM_NOT_BOUND: {
+    status: 409,
+    exit: 2,
+    meaning: 'A claim to be snapshotted does not exist, is being deleted, or has no volume yet.',
+    hint: 'kubectl describe the claim; leave out members that do not run, or start them.',
+  },
+  VOLUME_NOT_SNAPSHOTTABLE: {
+    status: 422,
+    exit: 2,
+    meaning: 'A volume is not one of a CSI driver, so Kubernetes cannot snapshot it.',
+    hint: 'Move the data to a storage class of a CSI driver, or leave the member out with --selector.',
+  },
+  CLAIM_WITHOUT_CLASS: {
+    status: 422,
+    exit: 2,
+    meaning:
+      'The driver of a claim has no VolumeSnapshotClass, or the one chosen is another driver’s.',
+    hint: 'Create a VolumeSnapshotClass for the driver.',
+  },
+  SNAPSHOT_CLASS_AMBIGUOUS: {
+    status: 422,
+    exit: 2,
+    meaning: 'A driver has several VolumeSnapshotClasses, and nothing says which one to use.',
+    hint: 'Choose one: --snapshot-class DRIVER=CLASS, or the annotation quiesce.dev/snapshot-class on the claim.',
+  },
+  SNAPSHOT_CLASS_PARAMETERS: {
+    status: 422,
+    exit: 2,
+    meaning:
+      'A snapshot class has parameters that its driver refuses, so every snapshot would fail.',
+    hint: 'Remove the parameters from the class; classes cannot be changed, so create it anew.',
+  },
+  SNAPSHOT_API_MISSING: {
+    status: 503,
+    exit: 2,
+    meaning: 'The cluster does not serve snapshot.storage.k8s.io/v1.',
+    hint: 'Install the snapshot controller and its custom resource definitions (kubernetes-csi/external-snapshotter).',
+  },
+  RUN_NOT_FOUND: {
+    status: 404,
+    exit: 2,
+    meaning: 'There is no such run.',
+    hint: 'quiesce snapshots lists the runs; -n or -A says where to look.',
+  },
+  RECORD_FAILED: {
+    status: 502,
+    exit: 5,
+    meaning:
+      'The result of a run could not be written to its objects, so the run does not count as proven.',
+    hint: 'The message names the object. The next run marks what is left as failed.',
+  },
+  PRUNE_FAILED: {
+    status: 502,
+    exit: 5,
+    meaning: 'Objects of a run could not be deleted. What is left is marked as failed.',
+    hint: 'Fix what the message names, and prune again.',
+  },
   INTERNAL: {
     status: 500,
     exit: 1,

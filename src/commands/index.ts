@@ -41,6 +41,10 @@ export const COMMANDS = {
     summary: 'serve the results of snapshots as metrics, those of Velero too',
     load: () => import('./exporter.ts'),
   },
+  snapshots: {
+    summary: 'list, show and prune the runs of quiesce snapshot',
+    load: () => import('./snapshots.ts'),
+  },
   demo: {
     summary: 'show a whole backup and restore on an embedded PostgreSQL, or with --engine redis',
     load: () => import('./demo.ts'),

@@ -1,5 +1,5 @@
 import type { LatencyWindow } from '../testbed/latency.ts';
-import { makePaint, type Paint } from './paint.ts';
+import { makePaint, type Paint } from '../lib/command-line/paint.ts';
 
 export interface ChartRow {
   /** At most 15 characters. */

@@ -2,7 +2,7 @@ import { QuiesceError } from '../errors.ts';
 import { embeddedMajors } from '../lib/command-line/demo-servers.ts';
 import { CheckFailed, Checks } from './checks.ts';
 import type { DemoOptions } from './options.ts';
-import { makePaint, wantsColor } from './paint.ts';
+import { makePaint, wantsColor } from '../lib/command-line/paint.ts';
 import { makeProgress, silent } from './progress.ts';
 import { type DemoReport, type Running, summary } from './report.ts';
 import { type Restored, restoreAndVerify } from './restore.ts';

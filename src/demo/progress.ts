@@ -1,5 +1,5 @@
 import { formatDuration } from '../lib/duration.ts';
-import { makePaint, wantsColor } from './paint.ts';
+import { makePaint, wantsColor } from '../lib/command-line/paint.ts';
 
 /** Shows the steps of the demo as they run. */
 export interface Progress {

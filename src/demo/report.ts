@@ -4,7 +4,7 @@ import { latencyChart, type Marks, timeline } from './chart.ts';
 import type { DemoCheck } from './checks.ts';
 import type { DemoWords } from './database.ts';
 import type { LatencyWindow } from '../testbed/latency.ts';
-import type { Paint } from './paint.ts';
+import type { Paint } from '../lib/command-line/paint.ts';
 import type { Snapshot, VolumeKind } from '../testbed/volume/volume.ts';
 
 export interface WriterSummary {

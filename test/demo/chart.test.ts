@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { formatLatency, latencyChart, timeline } from '../../src/demo/chart.ts';
 import type { LatencyWindow } from '../../src/testbed/latency.ts';
-import { makePaint } from '../../src/demo/paint.ts';
+import { makePaint } from '../../src/lib/command-line/paint.ts';
 
 const window = (p50: number, p99: number, max: number, perSecond = 1_000): LatencyWindow => ({
   count: 100,

@@ -72,4 +72,6 @@ export interface SnapshotRun {
   readonly endedAt: string;
   /** From the first answer of a freeze to the last. */
   readonly freezeSpreadMs: number;
+  /** What was left out, where the run would not fit into its ConfigMap. */
+  readonly shortened?: string;
 }

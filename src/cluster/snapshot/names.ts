@@ -15,3 +15,6 @@ export const RECEIPT_ANNOTATION = 'quiesce.dev/receipt';
 
 /** The key of the report in the ConfigMap of a run. */
 export const REPORT_KEY = 'report.json';
+
+/** On a snapshot of a run that spans namespaces: all of them, with commas between. */
+export const NAMESPACES_ANNOTATION = 'quiesce.dev/namespaces';

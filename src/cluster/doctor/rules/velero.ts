@@ -1,4 +1,5 @@
 import { at, type KubeObject, labelsOf, refOf, textAt } from '../../inventory/catalog.ts';
+import { lacksGroups, refusedParameters } from '../../inventory/drivers.ts';
 import type { ClusterFacts } from '../../inventory/survey.ts';
 import type { ClusterRule, PodRule } from '../rule.ts';
 import { fileBackupOf, schedulesFor, type VeleroServer } from '../../inventory/velero.ts';
@@ -8,18 +9,6 @@ const OLDEST = [1, 14] as const;
 const CLASS_LABEL = 'velero.io/csi-volumesnapshot-class';
 const CLASSES = 'VolumeSnapshotClass.snapshot.storage.k8s.io';
 const GROUP_CLASSES = 'VolumeGroupSnapshotClass.groupsnapshot.storage.k8s.io';
-const EBS = 'ebs.csi.aws.com';
-/** Parameters that drivers accept, by their own documentation and sources. They refuse every other key. */
-const DRIVERS_KNOW: Readonly<Record<string, RegExp>> = {
-  [EBS]:
-    /^(?:fastSnapshotRestoreAvailabilityZones|outpostArn|lockMode|lockDuration|lockExpirationDate|lockCoolOffPeriod|tagSpecification_\d+)$/i,
-  'pd.csi.storage.gke.io':
-    /^(?:storage-locations|snapshot-type|image-family|labels|resource-tags)$/i,
-  'disk.csi.azure.com':
-    /^(?:tags|incremental|resourceGroup|subscriptionID|location|userAgent|dataAccessAuthMode|tagValueDelimiter|instantAccessDurationMinutes)$/i,
-};
-/** Parameters for the snapshotter, which removes them before it calls the driver. */
-const SNAPSHOTTER_KNOWS = /^csi\.storage\.k8s\.io\//;
 
 /** Whether a Velero server should be present: in a cluster, or with Schedules or workloads to back up. */
 function isExpected({ catalog, facts, velero }: ClusterFacts): boolean {
@@ -138,10 +127,9 @@ export const veleroRules: readonly ClusterRule[] = [
     *check({ catalog }) {
       for (const object of [...catalog.all(CLASSES), ...catalog.all(GROUP_CLASSES)]) {
         const driver = textAt(object, 'driver') ?? '';
-        const known = Object.hasOwn(DRIVERS_KNOW, driver) ? DRIVERS_KNOW[driver] : undefined;
         const keys = Object.keys(at(object, 'parameters') ?? {});
-        const refused = keys.filter((key) => !SNAPSHOTTER_KNOWS.test(key) && !known?.test(key));
-        if (known === undefined || refused.length === 0) continue;
+        const refused = refusedParameters(driver, keys);
+        if (refused.length === 0) continue;
         yield about(object, `${driver} refuses ${refused.join(', ')}.`);
       }
     },
@@ -154,8 +142,8 @@ export const veleroRules: readonly ClusterRule[] = [
     fix: 'Remove the class and the label velero.io/volume-group.',
     *check({ catalog }) {
       for (const object of catalog.all(GROUP_CLASSES)) {
-        if (textAt(object, 'driver') === EBS)
-          yield about(object, `${EBS} does not support group snapshots.`);
+        const driver = textAt(object, 'driver') ?? '';
+        if (lacksGroups(driver)) yield about(object, `${driver} does not support group snapshots.`);
       }
     },
   },

@@ -1,0 +1,86 @@
+/** Amazon's driver for block volumes. */
+const EBS = 'ebs.csi.aws.com';
+
+/** Snapshot parameters that drivers accept, by their own documentation and sources. They refuse every other key. */
+const DRIVERS_KNOW: Readonly<Record<string, RegExp>> = {
+  [EBS]:
+    /^(?:fastSnapshotRestoreAvailabilityZones|outpostArn|lockMode|lockDuration|lockExpirationDate|lockCoolOffPeriod|tagSpecification_\d+)$/i,
+  'pd.csi.storage.gke.io':
+    /^(?:storage-locations|snapshot-type|image-family|labels|resource-tags)$/i,
+  'disk.csi.azure.com':
+    /^(?:tags|incremental|resourceGroup|subscriptionID|location|userAgent|dataAccessAuthMode|tagValueDelimiter|instantAccessDurationMinutes)$/i,
+};
+
+/** Parameters for the snapshotter, which removes them before it calls the driver. */
+const SNAPSHOTTER_KNOWS = /^csi\.storage\.k8s\.io\//;
+
+/** The parameters of a snapshot class that its driver is known to refuse. */
+export function refusedParameters(driver: string, keys: readonly string[]): readonly string[] {
+  const known = Object.hasOwn(DRIVERS_KNOW, driver) ? DRIVERS_KNOW[driver] : undefined;
+  if (known === undefined) return [];
+  return keys.filter((key) => !SNAPSHOTTER_KNOWS.test(key) && !known.test(key));
+}
+
+/** Whether the driver is known to have no group snapshots. */
+export function lacksGroups(driver: string): boolean {
+  return driver === EBS;
+}
+
+/**
+ * Drivers whose snapshot is one operation of a block device, a thin pool or a copy-on-write file system,
+ * by their own documentation. Rook and others put a namespace before the name of a Ceph driver.
+ */
+const CUT_AT_ONCE = [
+  'ebs.csi.aws.com',
+  'pd.csi.storage.gke.io',
+  'disk.csi.azure.com',
+  'csi.vsphere.vmware.com',
+  'cinder.csi.openstack.org',
+  'dobs.csi.digitalocean.com',
+  'blockvolume.csi.oraclecloud.com',
+  'diskplugin.csi.alibabacloud.com',
+  'rbd.csi.ceph.com',
+  'csi.trident.netapp.io',
+  'driver.longhorn.io',
+  'topolvm.io',
+  'topolvm.cybozu.com',
+  'local.csi.openebs.io',
+  'zfs.csi.openebs.io',
+  'io.openebs.csi-mayastor',
+  'linstor.csi.linbit.com',
+  'pxd.portworx.com',
+  'pure-csi',
+  'csi.hpe.com',
+  'org.democratic-csi.iscsi',
+  'org.democratic-csi.nvmeof',
+  'org.democratic-csi.zfs-local-dataset',
+  'org.democratic-csi.zfs-local-zvol',
+];
+
+/** Drivers whose snapshot reads live files one by one (cp, tar, rsync), by their own sources. */
+const COPY_LIVE = [
+  'hostpath.csi.k8s.io',
+  'nfs.csi.k8s.io',
+  'smb.csi.k8s.io',
+  'rancher.io/local-path',
+  'hostpath.csi.kubevirt.io',
+  'ch.ctrox.csi.s3-driver',
+  'ru.yandex.s3.csi',
+  's3.csi.aws.com',
+  'blob.csi.azure.com',
+  'gcsfuse.csi.storage.gke.io',
+  'org.democratic-csi.local-hostpath',
+  'org.democratic-csi.nfs-client',
+  'org.democratic-csi.smb-client',
+  'org.democratic-csi.lustre-client',
+];
+
+/**
+ * Whether a snapshot by this driver is one moment of the volume. `false`: it copies live files.
+ * `unknown`: neither table has it.
+ */
+export function cutsAtOnce(driver: string): boolean | 'unknown' {
+  const named = (known: string): boolean => driver === known || driver.endsWith(`.${known}`);
+  if (COPY_LIVE.some(named)) return false;
+  return CUT_AT_ONCE.some(named) ? true : 'unknown';
+}

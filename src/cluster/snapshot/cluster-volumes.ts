@@ -1,0 +1,152 @@
+import { QuiesceError } from '../../errors.ts';
+import type { ClusterConnection } from '../api/reader.ts';
+import type { PlanMember } from '../plan/document.ts';
+import { each, SnapshotApi } from './api.ts';
+import { missingRights, rightsToCut, rightsToGroup } from './check-rights.ts';
+import { type Obstacle, planVolumes, type VolumeFacts } from './classes.ts';
+import { cutEach, type RunName } from './cut.ts';
+import { cutGroup } from './cut-group.ts';
+import type { RunProblem, SnapshotRun } from './document.ts';
+import {
+  claimsOf,
+  groupVersion,
+  readClaims,
+  readClasses,
+  readGroupClasses,
+} from './read-volumes.ts';
+import { untilReady } from './ready.ts';
+import { markFailed, recordRun } from './record.ts';
+import { removeRun, unmarkClaims } from './remove.ts';
+import { trimReports } from './reports.ts';
+import { readObjects, runOf } from './runs.ts';
+import { forbidden } from './rights.ts';
+import type { CutResult, VolumePlan, Volumes } from './volumes.ts';
+import { RUN_LABELS } from './names.ts';
+
+export interface VolumeOptions {
+  /** The namespaces of the application; the report is kept in the first. */
+  readonly namespaces: readonly string[];
+  /** The user's choices of VolumeSnapshotClasses: driver to class. */
+  readonly classes?: ReadonlyMap<string, string>;
+  /** `false`: each volume gets a snapshot of its own. */
+  readonly groupSnapshots?: boolean;
+  /** So many reports of an application are kept. */
+  readonly reports?: number;
+}
+
+const REPORTS = 100;
+
+/** The volume side of a run, on a cluster. */
+export class ClusterVolumes implements Volumes {
+  readonly #api: SnapshotApi;
+  readonly #options: VolumeOptions;
+  #groupVersion: Promise<string | undefined> | undefined;
+
+  constructor(connection: ClusterConnection, options: VolumeOptions) {
+    this.#api = new SnapshotApi(connection);
+    this.#options = options;
+  }
+
+  async preflight(members: readonly PlanMember[], signal: AbortSignal): Promise<VolumePlan> {
+    const keys = claimsOf(members);
+    if (keys.length === 0) return { claims: [], group: false, notes: [] };
+    const api = this.#api;
+    const [classes, claims, missing] = await Promise.all([
+      readClasses(api),
+      readClaims(api, keys),
+      missingRights(api, rightsToCut([...new Set(keys.map((one) => one.namespace))], this.#home)),
+    ]);
+    signal.throwIfAborted();
+    if (missing.length > 0) throw forbidden(missing);
+    const facts = { classes, claims, choices: this.#options.classes ?? new Map<string, string>() };
+    return await this.#plan(facts);
+  }
+
+  async #plan(facts: Omit<VolumeFacts, 'groupClasses'>): Promise<VolumePlan> {
+    const version = this.#options.groupSnapshots === false ? undefined : await this.#version();
+    const groupClasses = await readGroupClasses(this.#api, version);
+    const { plan, obstacles } = planVolumes({ ...facts, groupClasses });
+    refuse(obstacles);
+    const [first] = plan.claims;
+    if (!plan.group || version === undefined || first === undefined) return plan;
+    const missing = await missingRights(this.#api, rightsToGroup(first.namespace, version));
+    if (missing.length === 0) return plan;
+    const alone = planVolumes({ ...facts, groupClasses: [] });
+    refuse(alone.obstacles);
+    const { message, hint } = forbidden(missing);
+    const note = {
+      code: 'GROUP_SNAPSHOT_FORBIDDEN',
+      message: `Each volume gets a snapshot of its own, not one for all: ${message}`,
+      hint,
+    };
+    return { ...alone.plan, notes: [...alone.plan.notes, note] };
+  }
+
+  async sweep(group: string): Promise<readonly RunProblem[]> {
+    const { namespaces } = this.#options;
+    const pending = await readObjects(this.#api, { namespaces, group }, [
+      `${RUN_LABELS.verdict}=pending`,
+    ]);
+    const all = [...pending.snapshots, ...pending.groupSnapshots, ...pending.reports];
+    const ids = [...new Set(all.map(runOf))].filter((id) => id !== '');
+    const version = await this.#version();
+    const found = await each(ids, async (id) => {
+      const objects = await readObjects(this.#api, { namespaces, group, id });
+      await markFailed(this.#api, objects, version);
+      const message = `The run ${id} ended before it was recorded; its ${objects.snapshots.length} snapshots are now marked as failed.`;
+      const hint = 'quiesce snapshots --prune removes failed runs first.';
+      return { code: 'RUN_INTERRUPTED', message, hint };
+    });
+    if (ids.length > 0) await unmarkClaims(this.#api, namespaces, { group });
+    return found;
+  }
+
+  async cut(run: RunName, plan: VolumePlan, signal: AbortSignal): Promise<CutResult> {
+    const version = plan.group ? await this.#version() : undefined;
+    if (version === undefined) return await cutEach(this.#api, run, plan, signal);
+    return await cutGroup(this.#api, run, { ...plan, version }, signal);
+  }
+
+  async ready(cut: CutResult, signal: AbortSignal): Promise<CutResult> {
+    const { run, groupSnapshot } = cut;
+    if (groupSnapshot !== undefined) await unmarkClaims(this.#api, [groupSnapshot.namespace], run);
+    return await untilReady(this.#api, cut, signal);
+  }
+
+  async record(run: SnapshotRun, cut: CutResult | undefined): Promise<void> {
+    const to = { home: this.#home, groupVersion: await this.#version() };
+    await recordRun(this.#api, run, cut, to);
+    // The run is on record: what is left of old ones must not fail it.
+    const most = this.#options.reports ?? REPORTS;
+    await trimReports(this.#api, to.home, run.group, most).catch(() => undefined);
+  }
+
+  async discard(run: RunName): Promise<void> {
+    const { namespaces } = this.#options;
+    const { snapshots, groupSnapshots } = await readObjects(this.#api, { namespaces, ...run });
+    await removeRun(this.#api, { snapshots, groupSnapshots, reports: [] }, await this.#version());
+    await unmarkClaims(this.#api, namespaces, run);
+  }
+
+  get #home(): string {
+    return this.#options.namespaces.toSorted()[0] ?? 'default';
+  }
+
+  #version(): Promise<string | undefined> {
+    this.#groupVersion ??= groupVersion(this.#api);
+    return this.#groupVersion;
+  }
+}
+
+/** Says all that is in the way, so that a second run does not find the next of it. */
+function refuse(obstacles: readonly Obstacle[]): void {
+  const [first] = obstacles;
+  if (first === undefined) return;
+  const shown = obstacles.slice(0, 10).map(({ message }) => message);
+  const more =
+    obstacles.length > shown.length ? [`And ${obstacles.length - shown.length} more.`] : [];
+  throw new QuiesceError(first.code, [...shown, ...more].join(' '), {
+    ...(first.hint !== undefined && { hint: first.hint }),
+    details: { problems: obstacles },
+  });
+}

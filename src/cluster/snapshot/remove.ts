@@ -1,0 +1,77 @@
+import { QuiesceError } from '../../errors.ts';
+import { type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
+import {
+  CLAIMS,
+  CONFIG_MAPS,
+  CONTENTS,
+  each,
+  groupSnapshots,
+  type Kind,
+  reasonOf,
+  type SnapshotApi,
+  SNAPSHOTS,
+} from './api.ts';
+import { contentOf } from './look.ts';
+import { RUN_LABELS } from './names.ts';
+import { markFailed } from './record.ts';
+import type { RunObjects } from './runs.ts';
+
+/**
+ * Deletes the snapshots of a run, and its report last. They are marked as failed before: so a run that is
+ * deleted by half never says that it is proven, and the next prune goes on with it.
+ *
+ * @returns names of the contents that stay, since their class says `deletionPolicy: Retain`
+ */
+export async function removeRun(
+  api: SnapshotApi,
+  objects: RunObjects,
+  groupVersion: string | undefined,
+): Promise<readonly string[]> {
+  await markFailed(api, objects, groupVersion);
+  const kept = await retained(api, objects.snapshots);
+  if (groupVersion !== undefined) {
+    // Its members are deleted with it. They cannot be deleted before.
+    await each(objects.groupSnapshots, (one) => remove(api, groupSnapshots(groupVersion), one));
+  }
+  await each(objects.snapshots, (one) => remove(api, SNAPSHOTS, one));
+  await each(objects.reports, (one) => remove(api, CONFIG_MAPS, one));
+  return kept;
+}
+
+async function retained(
+  api: SnapshotApi,
+  snapshots: readonly KubeObject[],
+): Promise<readonly string[]> {
+  const names = snapshots.flatMap((one) => contentOf(one) ?? []);
+  const kept = await each(names, async (name) => {
+    const content = await api.get(CONTENTS, undefined, name);
+    return textAt(content, 'spec', 'deletionPolicy') === 'Retain' ? [name] : [];
+  });
+  return kept.flat();
+}
+
+async function remove(api: SnapshotApi, kind: Kind, { metadata }: KubeObject): Promise<void> {
+  const { namespace = '', name = '', uid } = metadata ?? {};
+  const options = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid } };
+  const answer = await api.send('DELETE', kind, { namespace, name }, options);
+  // 409: another object has the name by now.
+  if ([200, 202, 404, 409].includes(answer.status)) return;
+  const text = `${kind.plural} ${name} in ${namespace} could not be deleted: ${reasonOf(answer)}`;
+  throw new QuiesceError('PRUNE_FAILED', `${text}.`);
+}
+
+/** Takes the label by which a group snapshot selected them off the claims. */
+export async function unmarkClaims(
+  api: SnapshotApi,
+  namespaces: readonly string[] | undefined,
+  { group, id }: { readonly group: string; readonly id?: string },
+): Promise<void> {
+  const run = id === undefined ? RUN_LABELS.run : `${RUN_LABELS.run}=${id}`;
+  const marked = await api.listIn(CLAIMS, namespaces, `${run},${RUN_LABELS.group}=${group}`);
+  await each(marked, async (claim) => {
+    const { namespace = '', name = '' } = claim.metadata ?? {};
+    if (labelsOf(claim)[RUN_LABELS.run] === undefined) return;
+    const labels = { [RUN_LABELS.run]: null, [RUN_LABELS.group]: null };
+    await api.send('PATCH', CLAIMS, { namespace, name }, { metadata: { labels } });
+  });
+}

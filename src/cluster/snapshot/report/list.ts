@@ -1,0 +1,90 @@
+import { formatBytes } from '../quantity.ts';
+import type { Pruning } from '../prune.ts';
+import type { SeenVerdict, StoredRun } from '../runs.ts';
+import { plain } from './words.ts';
+
+/** One line of the list of runs. */
+export interface RunSummary {
+  readonly id: string;
+  readonly group: string;
+  /** `pending`: it is under way, or its verb died. */
+  readonly verdict: SeenVerdict;
+  readonly startedAt: string;
+  readonly ageSeconds: number;
+  readonly bytes: number;
+  readonly members: number;
+  readonly snapshots: number;
+  readonly namespaces: readonly string[];
+}
+
+/** What `quiesce snapshots -o json` prints. */
+export interface RunList {
+  readonly apiVersion: 'quiesce.dev/v1';
+  readonly kind: 'SnapshotRunList';
+  readonly items: readonly RunSummary[];
+}
+
+export function listOf(runs: readonly StoredRun[], now: number): RunList {
+  const items = runs.map(({ document, snapshots, ...run }) => ({
+    id: run.id,
+    group: run.group,
+    verdict: run.verdict,
+    startedAt: run.startedAt,
+    ageSeconds: Math.max(0, Math.round((now - Date.parse(run.startedAt)) / 1_000)) || 0,
+    bytes: run.bytes,
+    members: document.members.length,
+    snapshots: snapshots.length,
+    namespaces: run.namespaces,
+  }));
+  return { apiVersion: 'quiesce.dev/v1', kind: 'SnapshotRunList', items };
+}
+
+export function describeList({ items }: RunList): string {
+  if (items.length === 0) return 'There are no runs here. quiesce snapshot makes one.';
+  const head = ['RUN', 'GROUP', 'VERDICT', 'AGE', 'SIZE', 'MEMBERS'];
+  const rows = items.map((one) => [
+    plain(one.id),
+    plain(one.group),
+    one.verdict,
+    formatAge(one.ageSeconds),
+    one.bytes === 0 ? '–' : formatBytes(one.bytes),
+    String(one.members),
+  ]);
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  return all
+    .map((row) =>
+      row
+        .map((text, column) => text.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+export function describePruning({ dryRun, deleted, kept, retained }: Pruning): string {
+  const gone = dryRun ? 'Would delete' : 'Deleted';
+  const line = ({ id, verdict, why }: Pruning['kept'][number]): string =>
+    `${plain(id)} (${verdict}): ${why}`;
+  const left =
+    retained.length === 0
+      ? []
+      : [
+          `${retained.length} VolumeSnapshotContents stay, and the storage behind them: their class says deletionPolicy: Retain.`,
+          ...retained.map((name) => `  kubectl delete volumesnapshotcontent ${plain(name)}`),
+        ];
+  return [
+    ...(deleted.length === 0 ? ['There is nothing to delete.'] : []),
+    ...deleted.map((one) => `${gone} ${line(one)}`),
+    ...kept.map((one) => `Kept ${line(one)}`),
+    ...left,
+  ].join('\n');
+}
+
+/** `45s`, `12m`, `5h`, `3d`. */
+function formatAge(seconds: number): string {
+  if (seconds < 120) return `${seconds}s`;
+  if (seconds < 7_200) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3_600)}h`;
+  return `${Math.floor(seconds / 86_400)}d`;
+}

@@ -1,0 +1,84 @@
+import { formatDuration } from '../../../lib/duration.ts';
+import { oneLine } from '../../../lib/command-line/printable.ts';
+import type { MemberRef } from '../../plan/document.ts';
+import type { RunMember, RunProblem, SnapshotRun } from '../document.ts';
+import { formatBytes } from '../quantity.ts';
+
+/** Text of others on one line: nothing in it moves the cursor or turns the direction of reading. */
+export function plain(text: string): string {
+  return oneLine(text).replaceAll(/\p{C}/gu, '?');
+}
+
+/** `StatefulSet/db`, with its namespace where the run has several. */
+export function memberName({ namespace, kind, name }: MemberRef, several: boolean): string {
+  return plain(several ? `${namespace} ${kind}/${name}` : `${kind}/${name}`);
+}
+
+export function namespacesIn({ members }: SnapshotRun): readonly string[] {
+  return [...new Set(members.map(({ namespace }) => namespace))].toSorted();
+}
+
+/** `2026-11-30 18:03:05 UTC`, with milliseconds where `exact`. */
+export function moment(text: string, exact = false): string {
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) return plain(text);
+  const iso = date.toISOString().replace('T', ' ');
+  return `${iso.slice(0, exact ? 23 : 19)} UTC`;
+}
+
+/** What the verdict is worth, as a sentence. */
+export function verdictSentence({ verdict, members }: SnapshotRun): string {
+  const count = `${members.length} ${members.length === 1 ? 'member' : 'members'}`;
+  if (verdict === 'proven') {
+    return `Every volume of ${count} was cut while its database was held, and can be restored.`;
+  }
+  if (verdict === 'unproven') return `The snapshots of ${count} exist, but nothing proves them.`;
+  return 'Nothing of this run can be relied on.';
+}
+
+/** How the members stand to one another. */
+export function togetherSentence({ together }: SnapshotRun): string | undefined {
+  if (together === undefined) return undefined;
+  const at = moment(together.at, true);
+  if (together.kind === 'exact') return `exact: all members are of one moment, ${at}.`;
+  return `complete to ${at}: what was acknowledged before is in every member; what came later may be in some.`;
+}
+
+export function tookText({ startedAt, endedAt }: SnapshotRun): string | undefined {
+  const ms = Date.parse(endedAt) - Date.parse(startedAt);
+  return Number.isFinite(ms) && ms >= 0 ? formatDuration(ms) : undefined;
+}
+
+export function bytesIn(members: readonly RunMember[]): number {
+  return members
+    .flatMap(({ snapshots }) => snapshots)
+    .reduce((sum, { restoreSize = 0 }) => sum + restoreSize, 0);
+}
+
+/** `shop: 3 VolumeSnapshots, 20 GiB`, one for each namespace. */
+export function keptLines(run: SnapshotRun): readonly string[] {
+  const all = run.members.flatMap(({ snapshots }) => snapshots);
+  const once = [...new Map(all.map((one) => [`${one.namespace}/${one.name}`, one])).values()];
+  return [...new Set(once.map(({ namespace }) => namespace))].toSorted().map((namespace) => {
+    const own = once.filter((one) => one.namespace === namespace);
+    const bytes = own.reduce((sum, { restoreSize = 0 }) => sum + restoreSize, 0);
+    const waiting = own.filter(({ ready }) => !ready).length;
+    const size = bytes === 0 ? '' : `, ${formatBytes(bytes)}`;
+    const rest = waiting === 0 ? '' : `, ${waiting} not ready`;
+    const noun = own.length === 1 ? 'VolumeSnapshot' : 'VolumeSnapshots';
+    return plain(`${namespace}: ${own.length} ${noun}${size}${rest}`);
+  });
+}
+
+/** Problems of the run and of its members, each with whose it is. */
+export function problemsIn(
+  run: SnapshotRun,
+): readonly (RunProblem & { readonly of: string | undefined })[] {
+  const several = namespacesIn(run).length > 1;
+  return [
+    ...run.problems.map((one) => ({ ...one, of: undefined })),
+    ...run.members.flatMap((member) =>
+      member.problems.map((one) => ({ ...one, of: memberName(member, several) })),
+    ),
+  ];
+}

@@ -1,0 +1,57 @@
+import { QuiesceError } from '../../errors.ts';
+
+/** A right of the Kubernetes API. Without a namespace it is one of the whole cluster. */
+export interface Right {
+  readonly verb: string;
+  readonly group: string;
+  readonly resource: string;
+  readonly namespace?: string;
+}
+
+/** What the API refused, with a manifest that grants it. */
+export function forbidden(rights: readonly Right[], reason?: string): QuiesceError {
+  const named = rights.map(describe).join(', ');
+  const said = reason === undefined ? '' : ` (${reason})`;
+  const manifest = manifestOf(rights);
+  return new QuiesceError('FORBIDDEN', `The credentials may not ${named}${said}.`, {
+    hint: `Apply this, and bind it to the user or service account:\n${manifest}`,
+    details: { rights, manifest },
+  });
+}
+
+function describe({ verb, group, resource, namespace }: Right): string {
+  const full = group === '' ? resource : `${resource}.${group}`;
+  return `${verb} ${full}${namespace === undefined ? '' : ` in ${namespace}`}`;
+}
+
+/** A Role for each namespace, and a ClusterRole for what has none. */
+export function manifestOf(rights: readonly Right[]): string {
+  const places = [...new Set(rights.map(({ namespace }) => namespace))];
+  return places
+    .map((place) =>
+      roleOf(
+        place,
+        rights.filter(({ namespace }) => namespace === place),
+      ),
+    )
+    .join('---\n');
+}
+
+function roleOf(namespace: string | undefined, rights: readonly Right[]): string {
+  const verbs = new Map<string, string[]>();
+  for (const { verb, group, resource } of rights) {
+    const key = JSON.stringify([group, resource]);
+    verbs.set(key, [...new Set([...(verbs.get(key) ?? []), verb])]);
+  }
+  const rules = [...verbs].map(([key, list]) => {
+    const [group, resource] = JSON.parse(key) as [string, string];
+    return `  - { apiGroups: ['${group}'], resources: [${resource}], verbs: [${list.join(', ')}] }\n`;
+  });
+  const place = namespace === undefined ? '' : `, namespace: ${namespace}`;
+  return (
+    'apiVersion: rbac.authorization.k8s.io/v1\n' +
+    `kind: ${namespace === undefined ? 'ClusterRole' : 'Role'}\n` +
+    `metadata: { name: quiesce-snapshot${place} }\n` +
+    `rules:\n${rules.join('')}`
+  );
+}
