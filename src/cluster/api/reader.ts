@@ -3,6 +3,7 @@ import { type RequestOptions, request } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
 import { ANSWER_WITHIN_MS } from './client.ts';
 import { type ExecPlace, type Printed, runIn } from './exec.ts';
+import { callPod, type ForwardPlace, type PodAnswer, type PodRequest } from './forward.ts';
 
 /** The choice of a cluster; the current context of KUBECONFIG by default. */
 export interface ClusterChoice {
@@ -40,13 +41,21 @@ export interface ClusterConnection extends ClusterReader {
   send(method: ChangeMethod, path: string, body?: unknown): Promise<ApiAnswer>;
 }
 
+/** Reaches into pods, too. */
+export interface PodConnection extends ClusterConnection {
+  /** As `run`, for a command that may change something. It ends with the signal. */
+  exec(place: ExecPlace, command: readonly string[], signal: AbortSignal): Promise<Printed>;
+  /** See {@link callPod}. */
+  call(place: ForwardPlace, request: PodRequest, signal: AbortSignal): Promise<PodAnswer>;
+}
+
 /** Opens no connection yet. @throws Error if the kubeconfig cannot be read or lacks the context */
 export function connectReader(choice: ClusterChoice): ClusterReader {
   return connect(choice);
 }
 
 /** Opens no connection yet. @throws Error if the kubeconfig cannot be read or lacks the context */
-export function connect(choice: ClusterChoice): ClusterConnection {
+export function connect(choice: ClusterChoice): PodConnection {
   const { config, server } = chosen(choice);
   return {
     name: `${config.getCurrentContext()}, ${server}`,
@@ -54,6 +63,8 @@ export function connect(choice: ClusterChoice): ClusterConnection {
     get: (path) => ask(config, server, { method: 'GET', path }),
     send: (method, path, body) => ask(config, server, { method, path, body }),
     run: (place, command) => runIn(config, place, command),
+    exec: (place, command, signal) => runIn(config, place, command, signal),
+    call: (place, request, signal) => callPod(config, place, request, signal),
   };
 }
 
