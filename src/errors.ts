@@ -47,7 +47,8 @@ export const catalogue = {
   SIDECAR_UNREACHABLE: {
     status: 503,
     exit: 3,
-    meaning: 'Nothing answers on the control socket.',
+    meaning:
+      'Nothing answers on the control socket, or no sidecar could be reached through the Kubernetes API.',
     hint: 'Check that the quiesce container runs and that QUIESCE_SOCKET is the path of its socket.',
   },
   BAD_REQUEST: {
@@ -505,6 +506,50 @@ export const catalogue = {
     exit: 5,
     meaning: 'Objects of a run could not be deleted. What is left is marked as failed.',
     hint: 'Fix what the message names, and prune again.',
+  },
+  MEMBER_WITHOUT_SIDECAR: {
+    status: 409,
+    exit: 2,
+    meaning: 'A member has claims, and nothing freezes it.',
+    hint: 'Give its pods the label quiesce.dev/inject: "true", or declare quiesce.dev/freeze: none; a run with such a member is never proven.',
+  },
+  MEMBER_HELD: {
+    status: 409,
+    exit: 4,
+    meaning: 'A member is frozen by somebody else, such as a backup of Velero. It stays frozen.',
+    hint: 'Run it again when that freeze has ended; quiesce status in the pod shows whose it is.',
+  },
+  MEMBER_NOT_READY: {
+    status: 409,
+    exit: 5,
+    meaning: 'A pod of a member does not run, or its sidecar cannot reach the database.',
+    hint: 'Bring the pod up (kubectl describe pod) and run it again.',
+  },
+  RUN_UNDER_WAY: {
+    status: 409,
+    exit: 4,
+    meaning: 'Another run of the same application is under way.',
+    hint: 'Wait until it has ended. A run that died is no longer counted after 15 s without a sign of life.',
+  },
+  RUN_LEASE_LOST: {
+    status: 409,
+    exit: 5,
+    meaning:
+      'The run could not renew its Lease in time, so another run may have begun: it thawed and failed.',
+    hint: 'Check that the Kubernetes API is reachable and not overloaded, and run it again.',
+  },
+  RUN_INTERRUPTED: {
+    status: 500,
+    exit: 5,
+    meaning: 'A signal ended the run. Everything that it held was thawed.',
+    hint: 'Run it again.',
+  },
+  RUN_TOO_LATE: {
+    status: 504,
+    exit: 6,
+    meaning:
+      'The run, or one of its steps, was not done in time. Everything that it held was thawed.',
+    hint: 'Raise the limit that the message names, or find out what is slow.',
   },
   INTERNAL: {
     status: 500,

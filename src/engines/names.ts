@@ -18,6 +18,11 @@ interface EngineEntry {
   readonly portName: string;
   /** Writers wait while a hold is in place. */
   readonly blocksWrites: boolean;
+  /**
+   * Warnings of its metadata by which commits that it acknowledged may not be on its disk yet. Absent:
+   * nothing is known, so it never counts as durable at each commit.
+   */
+  readonly commitsLostIf?: readonly string[];
   /** The copy methods for which one of its freezes keeps its promise. */
   readonly copies: readonly CopyMethod[];
   /** Those of them for which a volume must be copied after the thaw. Velero copies all before it. */
@@ -60,6 +65,7 @@ PGDATABASE, PGSSLMODE, PGSSLROOTCERT, ...`,
     port: 5432,
     portName: 'postgres(?:ql)?',
     blocksWrites: false,
+    commitsLostIf: ['fsync-off', 'synchronous-commit-off'],
     copies: ['snapshot', 'volumes', 'files'],
     copiedAfterThaw: ['volumes'],
   },

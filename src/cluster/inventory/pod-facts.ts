@@ -105,7 +105,7 @@ function isUnfrozen({ object }: Workload, annotations: PodFacts['annotations']):
   return (values[0] ?? values[1])?.value === 'none';
 }
 
-function sidecarOf(pod: Pod): Container | undefined {
+export function sidecarOf(pod: Pod): Container | undefined {
   const containers = pod.spec?.containers ?? [];
   return (
     containers.find((one) => one.name === CONTAINER && isSidecar(one)) ??
@@ -118,7 +118,7 @@ function isSidecarByImage({ image = '', args = [], command = [] }: Container): b
   return repositoryName(image) === CONTAINER && [...command, ...args].includes('sidecar');
 }
 
-function nativeOf(pod: Pod): Container | undefined {
+export function nativeOf(pod: Pod): Container | undefined {
   return pod.spec?.initContainers?.find(
     (one) =>
       one.name !== INIT_CONTAINER &&

@@ -1,0 +1,127 @@
+import { catalogue, type ErrorCode, QuiesceError } from '../../errors.ts';
+import { abortedWithin } from '../../lib/deadline.ts';
+import { entryOf, isEngine } from '../../engines/names.ts';
+import { listAt, textAt } from '../inventory/catalog.ts';
+import { each } from './api.ts';
+import type { RunProblem } from './document.ts';
+import { nameOf, problemOf, type Target } from './group-freeze.ts';
+import type { CutMember } from './scene.ts';
+import type { PodCalls } from './sidecar-ways.ts';
+import { type Sidecar, sidecarAt } from './sidecars.ts';
+
+/** A pod that will be frozen, and what its sidecar says of it. */
+export interface ReadyTarget extends Target {
+  readonly engine: string;
+  /** Each commit that it acknowledges is on its disk. */
+  readonly durable: boolean;
+}
+
+const STATUS_WITHIN_MS = 15_000;
+const AT_ONCE = 100;
+
+/** The sidecars of the members that are frozen. Calls none yet. */
+export function targetsOf(pods: PodCalls, members: readonly CutMember[]): readonly Target[] {
+  return members.flatMap(({ member, protection, pods: live }) => {
+    if (protection !== 'sidecar') return [];
+    const { namespace, kind, name } = member;
+    return live.flatMap(({ name: pod, sidecar }): Target[] => {
+      if (sidecar === undefined) return [];
+      const place = { namespace, pod, container: sidecar.container, port: sidecar.port };
+      return [
+        {
+          member: { namespace, kind, name },
+          pod,
+          sidecar: sidecarAt(pods, place),
+          blocks: true,
+          priority: rankOf(member.priority),
+        },
+      ];
+    });
+  });
+}
+
+/** `high`, `normal`, `low`, or a number. The higher goes first. */
+function rankOf(priority: string): number {
+  const words: Readonly<Record<string, number>> = { high: 1, normal: 0, low: -1 };
+  return words[priority] ?? (Number(priority) || 0);
+}
+
+/**
+ * Asks every sidecar whether it could freeze now.
+ *
+ * @param grouped one group snapshot will hold all, so that it matters which commits are durable
+ * @throws QuiesceError MEMBER_HELD, MEMBER_NOT_READY, SIDECAR_UNREACHABLE, FORBIDDEN
+ */
+export async function readyTargets(
+  targets: readonly Target[],
+  grouped: boolean,
+  signal: AbortSignal,
+): Promise<readonly ReadyTarget[]> {
+  const asked = await each(targets, (one) => askOne(one, grouped, signal), AT_ONCE);
+  signal.throwIfAborted();
+  const problems = asked.flatMap((one) => ('code' in one ? [one] : []));
+  const [first] = problems;
+  if (first !== undefined) throw errorOf(first, problems);
+  return asked.flatMap((one) => ('code' in one ? [] : [one]));
+}
+
+async function askOne(
+  target: Target,
+  grouped: boolean,
+  signal: AbortSignal,
+): Promise<ReadyTarget | RunProblem> {
+  const limit = abortedWithin(STATUS_WITHIN_MS, signal);
+  try {
+    const { state, lease, engine } = await target.sidecar.status(limit);
+    const named = nameOf(target);
+    if (state !== 'thawed') {
+      const whose = lease === null ? '' : ` by ${lease.id}, which ${lease.by} asked for`;
+      return { code: 'MEMBER_HELD', message: `${named} is ${state}${whose}.` };
+    }
+    if (!engine.reachable) {
+      const why = engine.message ?? 'the database does not answer';
+      return { code: 'MEMBER_NOT_READY', message: `${named} cannot be frozen: ${why}` };
+    }
+    const entry = isEngine(engine.name) ? entryOf(engine.name) : undefined;
+    const blocks = entry?.blocksWrites ?? true;
+    const lost = entry?.commitsLostIf;
+    const durable =
+      grouped && !blocks && lost !== undefined && (await isDurable(target.sidecar, lost, limit));
+    return { ...target, engine: engine.name, blocks, durable };
+  } catch (error) {
+    return problemOf(error, target, limit.aborted ? 'answer' : undefined);
+  }
+}
+
+/** Without an answer it does not count as durable. */
+async function isDurable(
+  sidecar: Sidecar,
+  lostIf: readonly string[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const metadata = await sidecar.metadata(signal);
+    if (!Array.isArray(metadata['warnings'])) return false;
+    const codes = listAt(metadata, 'warnings').map((one) => textAt(one, 'code') ?? '');
+    return !codes.some((code) => lostIf.includes(code));
+  } catch {
+    return false;
+  }
+}
+
+const SHOWN = 10;
+
+function errorOf(first: RunProblem, all: readonly RunProblem[]): QuiesceError {
+  const code = isCode(first.code) ? first.code : 'MEMBER_NOT_READY';
+  const texts = all.slice(0, SHOWN).map(({ message }) => message);
+  if (all.length > SHOWN) texts.push(`There are ${all.length - SHOWN} more.`);
+  const { hint } = first;
+  return new QuiesceError(code, texts.join(' '), {
+    ...(hint !== undefined && { hint }),
+    details: { problems: all },
+  });
+}
+
+function isCode(code: string): code is ErrorCode {
+  return Object.hasOwn(catalogue, code);
+}
