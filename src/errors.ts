@@ -507,6 +507,12 @@ export const catalogue = {
     meaning: 'Objects of a run could not be deleted. What is left is marked as failed.',
     hint: 'Fix what the message names, and prune again.',
   },
+  NO_VOLUMES: {
+    status: 422,
+    exit: 2,
+    meaning: 'No member of the application has a claim, so there is nothing to cut.',
+    hint: 'quiesce plan shows its members and their claims.',
+  },
   MEMBER_WITHOUT_SIDECAR: {
     status: 409,
     exit: 2,

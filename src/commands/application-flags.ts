@@ -1,4 +1,4 @@
-import { connect, type ClusterConnection } from '../cluster/api/reader.ts';
+import { type ClusterConnection, connect, type PodConnection } from '../cluster/api/reader.ts';
 import { KNOWN } from '../cluster/plan/custom-resources.ts';
 import { namespacesNamed } from '../cluster/plan/references.ts';
 import { PLAN_RESOURCES } from '../cluster/plan/resources.ts';
@@ -69,7 +69,7 @@ export function selectionOf(options: ApplicationOptions, namespace: string | und
 }
 
 /** @throws QuiesceError CLUSTER_UNREACHABLE if there is no such context or kubeconfig */
-export function connectTo({ context, kubeconfig }: ApplicationOptions): ClusterConnection {
+export function connectTo({ context, kubeconfig }: ApplicationOptions): PodConnection {
   try {
     return connect({ context, kubeconfig });
   } catch (error) {

@@ -37,13 +37,17 @@ export const COMMANDS = {
     summary: 'show an application: members in order, volumes, and what a restore brings back',
     load: () => import('./plan.ts'),
   },
-  exporter: {
-    summary: 'serve the results of snapshots as metrics, those of Velero too',
-    load: () => import('./exporter.ts'),
+  snapshot: {
+    summary: 'freeze an application, cut its volumes, thaw it, and say what that proves',
+    load: () => import('./snapshot.ts'),
   },
   snapshots: {
     summary: 'list, show and prune the runs of quiesce snapshot',
     load: () => import('./snapshots.ts'),
+  },
+  exporter: {
+    summary: 'serve the results of snapshots as metrics, those of Velero too',
+    load: () => import('./exporter.ts'),
   },
   demo: {
     summary: 'show a whole backup and restore on an embedded PostgreSQL, or with --engine redis',

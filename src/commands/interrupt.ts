@@ -9,7 +9,12 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
  */
 export class Interrupt {
   readonly #controller = new AbortController();
+  readonly #stopWithinMs: number;
   #watching = false;
+
+  constructor(stopWithinMs = GIVE_UP_AFTER_MS) {
+    this.#stopWithinMs = stopWithinMs;
+  }
 
   get signal(): AbortSignal {
     if (!this.#watching) for (const name of SIGNALS) process.on(name, this.#abort);
@@ -28,7 +33,7 @@ export class Interrupt {
   readonly #abort = (): void => {
     if (this.happened) giveUp();
     this.#controller.abort();
-    setTimeout(giveUp, GIVE_UP_AFTER_MS).unref();
+    setTimeout(giveUp, this.#stopWithinMs).unref();
   };
 }
 

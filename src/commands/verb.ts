@@ -7,7 +7,7 @@ import { Interrupt } from './interrupt.ts';
 import { ProgressLine } from './progress-line.ts';
 
 /** The formats of a result. */
-export type Format = 'text' | 'json' | 'yaml' | 'table';
+export type Format = 'text' | 'json' | 'yaml' | 'table' | 'html';
 
 /** What a verb gets besides its flags. */
 export interface Surface {
@@ -43,6 +43,8 @@ export interface VerbSpec<F extends Flags> {
   readonly notes?: string;
   /** The meaning of each exit code. */
   readonly exits: Readonly<Record<number, string>>;
+  /** How long the work may take to stop after a signal; 5 s by default. */
+  readonly stopWithinMs?: number;
   /** @returns the exit code */
   work(values: Values<F>, surface: Surface): Promise<number>;
 }
@@ -64,7 +66,7 @@ export function verb<const F extends Flags>(
     }
     const format = spec.formats?.find((one) => one === formatAsked(args));
     const progress = new ProgressLine();
-    const interrupt = new Interrupt();
+    const interrupt = new Interrupt(spec.stopWithinMs);
     try {
       const { name, operands = 0, variables: prefix } = spec;
       const variables = prefix === undefined ? undefined : { prefix, env: process.env };

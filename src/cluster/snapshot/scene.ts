@@ -36,12 +36,12 @@ export interface CutMember {
   readonly pods: readonly (PodSeen & { readonly name: string })[];
 }
 
-/** @throws QuiesceError NO_MEMBERS, MEMBER_WITHOUT_SIDECAR, MEMBER_NOT_READY */
+/** @throws QuiesceError NO_VOLUMES, MEMBER_WITHOUT_SIDECAR, MEMBER_NOT_READY */
 export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
   const members = membersOf(plan).filter(({ claims }) => claims.length > 0);
   if (members.length === 0) {
     const text = `No member of ${plan.group} has a claim, so there is nothing to cut.`;
-    throw new QuiesceError('NO_MEMBERS', text);
+    throw new QuiesceError('NO_VOLUMES', text);
   }
   const cut = members.map((member): CutMember => {
     const live = member.pods.flatMap((name) => {

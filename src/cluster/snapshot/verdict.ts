@@ -108,7 +108,7 @@ function cutFailures(facts: RunFacts): RunProblem[] {
   const planned = new Map(facts.claims.map((one) => [`${one.namespace}/${one.claim}`, one]));
   const problems: RunProblem[] = [];
   if (facts.members.length === 0 || planned.size === 0) {
-    problems.push(failed('NO_MEMBERS', 'The run has no volume to cut.'));
+    problems.push(failed('NO_VOLUMES', 'The run has no volume to cut.'));
   }
   if (facts.cutSeen === undefined) problems.push(failed('NOT_CUT', 'Not all snapshots were cut.'));
   for (const { namespace, claims } of facts.members) {

@@ -1,0 +1,202 @@
+import type { PodConnection } from '../cluster/api/reader.ts';
+import { planOf } from '../cluster/plan/plan.ts';
+import type { Selection } from '../cluster/plan/selection.ts';
+import { SnapshotApi } from '../cluster/snapshot/api.ts';
+import { ClusterVolumes } from '../cluster/snapshot/cluster-volumes.ts';
+import type { SnapshotRun } from '../cluster/snapshot/document.ts';
+import { exitOf } from '../cluster/snapshot/exit.ts';
+import { prune } from '../cluster/snapshot/prune.ts';
+import { runPage } from '../cluster/snapshot/report/html.ts';
+import { describeRun } from '../cluster/snapshot/report/text.ts';
+import { type RunParts, runSnapshot } from '../cluster/snapshot/run.ts';
+import { sceneOf } from '../cluster/snapshot/scene.ts';
+import { FREEZE_TIMEOUT_MS } from '../defaults.ts';
+import { QuiesceError, toQuiesceError } from '../errors.ts';
+import { reportFailure } from '../lib/command-line/failure.ts';
+import { BadValue, duration, list, toggle, value, type Values } from '../lib/command-line/flags.ts';
+import { wantsColor } from '../lib/command-line/paint.ts';
+import { quote } from '../lib/command-line/printable.ts';
+import { unlessAborted } from '../lib/deadline.ts';
+import { writeDuration } from '../lib/duration.ts';
+import {
+  APPLICATION_FLAGS,
+  checkSelection,
+  connectTo,
+  readForPlan,
+  selectionOf,
+} from './application-flags.ts';
+import { type Surface, verb } from './verb.ts';
+
+const SHORTEST_MS = 1_000;
+/** Sidecars are released, and the failure is recorded, within half a minute: then a kubelet kills a pod. */
+const STOP_WITHIN_MS = 28_000;
+
+const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+const FLAGS = {
+  ...APPLICATION_FLAGS,
+  timeout: duration('how long the whole run may take', { fallback: '15m' }, SHORTEST_MS),
+  'freeze-timeout': duration(
+    'until when all members must be frozen; else all are thawed and the run fails',
+    { fallback: writeDuration(FREEZE_TIMEOUT_MS) },
+    SHORTEST_MS,
+  ),
+  ttl: duration(
+    'lease of each freeze: it must last until all volumes are cut',
+    { otherwise: "each sidecar's own" },
+    SHORTEST_MS,
+  ),
+  'snapshot-class': list(
+    'DRIVER=CLASS',
+    'the VolumeSnapshotClass for the volumes of a driver',
+    {},
+    (given) => {
+      if (/^[^=]+=[a-z0-9][-.a-z0-9]*$/.test(given)) return given;
+      throw new BadValue(`must be DRIVER=CLASS, not ${quote(given)}`);
+    },
+  ),
+  'no-group-snapshot': toggle('cut each volume for itself, even where one group snapshot could'),
+  'lease-namespace': value(
+    'NAME',
+    'namespace of the Lease that keeps two runs of the application apart',
+    { otherwise: 'the first of the application' },
+    (given) => {
+      if (NAMESPACE.test(given)) return given;
+      throw new BadValue(`cannot be ${quote(given)}`);
+    },
+  ),
+  keep: value('N', 'afterwards delete all but the newest N runs', {}, (given) => {
+    if (/^[1-9]\d{0,5}$/.test(given)) return Number(given);
+    throw new BadValue(`must be a whole number from 1, not ${quote(given)}`);
+  }),
+  'keep-for': duration('afterwards delete runs that are older, such as 168h', {}, SHORTEST_MS),
+} as const;
+
+type Options = Values<typeof FLAGS>;
+
+export const run = verb({
+  name: 'snapshot',
+  usage: ['[-n NAMESPACE]... [flags]'],
+  about: `
+Freezes all members of an application at once, cuts all their volumes as VolumeSnapshots, thaws them, and
+records what it got: proven, unproven or failed. Whatever happens, it thaws what it froze, and nothing
+that somebody else froze. If it is killed, the lease of each sidecar ends its freeze, and the next run
+marks what was left.`,
+  flags: FLAGS,
+  formats: ['text', 'json', 'html'],
+  notes: `
+Without -n it takes the namespace of the context; quiesce plan shows what it will freeze. With --keep or
+--keep-for it never deletes the last proven run.`,
+  exits: {
+    0: 'proven',
+    7: 'done, but not proven; the problems say why',
+    2: 'bad flags, or an application that cannot be snapshotted as it is',
+    3: 'the Kubernetes API or a sidecar cannot be reached, or refuses',
+    4: 'another run is under way, or somebody else has frozen a member',
+    5: 'failed',
+    6: 'too late; everything was thawed',
+    1: 'unexpected',
+  },
+  stopWithinMs: STOP_WITHIN_MS,
+  work: async (options, surface) => {
+    try {
+      checkSelection('snapshot', options);
+      const connection = connectTo(options);
+      const selection = selectionOf(options, connection.namespace);
+      const done = await runSnapshot(
+        partsOf(connection, selection, options, surface),
+        {
+          timeoutMs: options.timeout,
+          freezeTimeoutMs: options['freeze-timeout'],
+          ttlMs: options.ttl,
+          leaseNamespace: options['lease-namespace'],
+          progress: (sentence) => surface.progress.say(sentence),
+        },
+        surface.signal,
+      );
+      await show(done, surface);
+      await retain(connection, selection, done, options, surface);
+      return exitOf(done);
+    } catch (error) {
+      return fail(toQuiesceError(error), surface);
+    }
+  },
+});
+
+function partsOf(
+  connection: PodConnection,
+  selection: Selection,
+  options: Options,
+  { progress }: Surface,
+): RunParts {
+  return {
+    look: async (signal) => {
+      const reading = readForPlan(connection, selection, {
+        timeoutMs: options.timeout,
+        progress: (sentence) => progress.say(sentence),
+      });
+      const { plan, catalog } = planOf(await unlessAborted(reading, signal), selection);
+      return sceneOf(plan, catalog.all('Pod'));
+    },
+    volumesOf: ({ plan }) =>
+      new ClusterVolumes(connection, {
+        namespaces: plan.namespaces,
+        classes: classesOf(options['snapshot-class']),
+        groupSnapshots: !options['no-group-snapshot'],
+      }),
+    api: new SnapshotApi(connection),
+    pods: connection,
+  };
+}
+
+function classesOf(pairs: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=');
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+async function show(done: SnapshotRun, surface: Surface): Promise<void> {
+  await surface.print(done, () => {
+    if (surface.format === 'html') return runPage(done);
+    const { columns } = process.stdout;
+    return describeRun(done, {
+      color: wantsColor(process.stdout),
+      ...(columns && { width: columns }),
+    });
+  });
+}
+
+/** A run that cannot delete old ones is no worse for it: it says so. */
+async function retain(
+  connection: PodConnection,
+  { namespaces }: Selection,
+  { group }: SnapshotRun,
+  { keep, 'keep-for': keepForMs }: Options,
+  surface: Surface,
+): Promise<void> {
+  if (keep === undefined && keepForMs === undefined) return;
+  surface.progress.say('deleting old runs');
+  const rules = { keep, keepForMs, dryRun: false, now: Date.now() };
+  try {
+    await prune(connection, { namespaces, group }, rules);
+  } catch (error) {
+    const { code, message } = toQuiesceError(error);
+    surface.say(`quiesce: ${code}: ${message} Old runs were not all deleted.`);
+  }
+}
+
+/** A manifest in a hint follows it as it is, so that it can be applied. */
+function fail(error: QuiesceError, surface: Surface): number {
+  surface.progress.end();
+  const { manifest } = error.details;
+  const asText = surface.format !== 'json' && typeof manifest === 'string';
+  const told = asText
+    ? new QuiesceError(error.code, error.message, { hint: error.hint.split('\n')[0] ?? '' })
+    : error;
+  const exit = reportFailure(told, surface.format);
+  if (asText) surface.say(manifest.trimEnd());
+  return error.code === 'CLUSTER_UNREACHABLE' ? 3 : exit;
+}
