@@ -1,0 +1,303 @@
+import { spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { SnapshotRun } from '../../src/cluster/snapshot/document.ts';
+import { cleanEnv, cliPath } from '../../src/testbed/processes.ts';
+import { type FarmSidecar, SidecarFarm } from '../support/sidecar-farm.ts';
+import { SimulatedApi } from '../support/simulated-api.ts';
+
+const LIVE_DRIVER = 'hostpath.csi.k8s.io';
+const undo: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const one of undo.splice(0).toReversed()) await one();
+});
+
+interface Shop {
+  readonly api: SimulatedApi;
+  readonly farm: SidecarFarm;
+  readonly db: FarmSidecar;
+  readonly cache: FarmSidecar;
+}
+
+interface ShopOptions {
+  readonly driver?: string;
+  readonly token?: string;
+  readonly group?: boolean;
+  readonly dbEngine?: string;
+  readonly dbBlocks?: boolean;
+}
+
+/** Two members: `db`, which is sealed, and `cache`, which blocks its writers. */
+async function shop(options: ShopOptions = {}): Promise<Shop> {
+  const { driver = 'atomic.csi.test', token, dbEngine = 'postgres', dbBlocks = false } = options;
+  const api = await new SimulatedApi().start();
+  const farm = await SidecarFarm.make();
+  undo.push(
+    () => api.stop(),
+    () => farm.remove(),
+  );
+  if (options.group === true) api.cluster.groupVersions = ['v1'];
+  api.cluster.snapshotClass('snap', driver);
+  if (options.group === true) api.cluster.groupClass('snaps', driver);
+  const secret = token === undefined ? {} : { token };
+  const db = await farm.add({ engine: dbEngine, blocks: dbBlocks, ...secret });
+  const cache = await farm.add({ engine: 'redis', blocks: true });
+  const env = token === undefined ? [] : [{ name: 'QUIESCE_CONTROL_TOKEN', value: token }];
+  api.member('db', db, { engine: dbEngine, driver, env });
+  api.member('cache', cache, { engine: 'redis', driver });
+  return { api, farm, db, cache };
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly stderr: string;
+  readonly run: SnapshotRun;
+  // oxlint-disable-next-line typescript/no-explicit-any -- an error document, or the run
+  readonly body: any;
+}
+
+function start(api: SimulatedApi, args: readonly string[] = []) {
+  const words = ['snapshot', '-n', 'shop', '--kubeconfig', api.kubeconfig, '-o', 'json', ...args];
+  const child = spawn(process.execPath, [cliPath(), ...words], { env: cleanEnv({}) });
+  let [out, stderr] = ['', ''];
+  child.stdout.on('data', (data: Buffer) => (out += data.toString()));
+  child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
+  const ended = new Promise<Ended>((resolve) => {
+    child.on('close', (code) => {
+      const body: unknown = out === '' ? {} : JSON.parse(out);
+      resolve({ code, stderr, body, run: body as SnapshotRun });
+    });
+  });
+  return { child, ended };
+}
+
+const snapshot = (api: SimulatedApi, args: readonly string[] = []): Promise<Ended> =>
+  start(api, args).ended;
+
+const codes = ({ run }: Ended): readonly string[] => run.problems.map(({ code }) => code);
+
+const heldBy = ({ db, cache }: Shop): readonly number[] => [db.engine.held, cache.engine.held];
+
+const labels = ({ api }: Shop): readonly (string | undefined)[] =>
+  api.cluster
+    .all('volumesnapshots')
+    .map(({ metadata }) => metadata?.labels?.['quiesce.dev/verdict']);
+
+describe('a snapshot of an application', () => {
+  it('freezes those that block writers last, cuts, thaws them first, and is proven', async () => {
+    const made = await shop();
+    const order: string[] = [];
+    for (const [name, one] of [
+      ['db', made.db],
+      ['cache', made.cache],
+    ] as const) {
+      one.engine.onHold = async () => void order.push(`${name} held`);
+      one.engine.onRelease = async () => void order.push(`${name} released`);
+    }
+    const bind = made.api.cluster.onSnapshot;
+    made.api.cluster.onSnapshot = (one, cluster) => {
+      order.push(`cut ${heldBy(made).join()}`);
+      bind?.(one, cluster);
+    };
+    const ended = await snapshot(made.api);
+    expect(ended.run.problems).toEqual([]);
+    expect([ended.code, ended.run.verdict]).toEqual([0, 'proven']);
+    expect(order).toEqual([
+      'db held',
+      'cache held',
+      'cut 1,1',
+      'cut 1,1',
+      'cache released',
+      'db released',
+    ]);
+    expect(ended.run.together?.kind).toBe('complete-to');
+    expect(ended.run.members.map(({ receipt }) => receipt?.['verdict'])).toEqual([
+      'consistent',
+      'consistent',
+    ]);
+    expect(new Set(ended.run.members.map(({ receipt }) => receipt?.['id']))).toEqual(
+      new Set([ended.run.id]),
+    );
+    expect(labels(made)).toEqual(['proven', 'proven']);
+  });
+
+  it('is exact in one group snapshot if each member blocks or is durable, and not otherwise', async () => {
+    const durable = await shop({ group: true });
+    expect((await snapshot(durable.api)).run.together?.kind).toBe('exact');
+    const unknown = await shop({ group: true, dbEngine: 'mongodb', dbBlocks: false });
+    expect((await snapshot(unknown.api)).run.together?.kind).toBe('complete-to');
+    expect((await snapshot(durable.api, ['--no-group-snapshot'])).run.together?.kind).toBe(
+      'complete-to',
+    );
+  });
+
+  it('is never proven with a driver that copies live files', async () => {
+    const made = await shop({ driver: LIVE_DRIVER });
+    const ended = await snapshot(made.api);
+    expect([ended.code, ended.run.verdict]).toEqual([7, 'unproven']);
+    expect(labels(made)).toEqual(['unproven', 'unproven']);
+    expect(ended.run.together).toBeUndefined();
+  });
+
+  it('leaves a freeze of somebody else alone, thaws its own, and exits with 4', async () => {
+    const made = await shop();
+    await made.cache.coordinator.freeze({ id: 'velero', by: 'velero' });
+    const ended = await snapshot(made.api);
+    expect([ended.code, ended.body.error?.code]).toEqual([4, 'MEMBER_HELD']);
+    expect(ended.body.error.message).toMatch(/cache.*velero/);
+    expect(heldBy(made)).toEqual([0, 1]);
+    expect(made.cache.coordinator.lease()?.id).toBe('velero');
+  });
+
+  it('does not release a freeze that somebody else makes between the look and the freeze', async () => {
+    const made = await shop();
+    made.db.engine.onHold = async () => {
+      await made.cache.coordinator.freeze({ id: 'velero', by: 'velero' });
+    };
+    const ended = await snapshot(made.api);
+    expect([ended.code, codes(ended)]).toEqual([4, ['MEMBER_HELD']]);
+    expect(heldBy(made)).toEqual([0, 1]);
+    expect(labels(made)).toEqual([]);
+  });
+
+  it('refuses a member with claims and no sidecar, unless it is declared', async () => {
+    const made = await shop();
+    made.api.member('files', made.db, { sidecar: false, engine: 'nginx' });
+    const refused = await snapshot(made.api);
+    expect([refused.code, refused.body.error?.code]).toEqual([2, 'MEMBER_WITHOUT_SIDECAR']);
+    expect(refused.body.error.message).toContain('StatefulSet/files');
+    const annotations = { 'quiesce.dev/freeze': 'none' };
+    made.api.member('files', made.db, { sidecar: false, engine: 'nginx', annotations });
+    const ended = await snapshot(made.api);
+    expect([ended.code, codes(ended)]).toEqual([7, ['MEMBER_UNFROZEN']]);
+  });
+});
+
+describe('a sidecar is reached', () => {
+  it('by exec where it has a token, and where pods/portforward is forbidden', async () => {
+    const made = await shop({ token: 'a-secret-token' });
+    const ended = await snapshot(made.api);
+    expect([ended.code, ended.run.problems]).toEqual([0, []]);
+    made.api.forbidden.add('portforward');
+    const second = await snapshot(made.api);
+    expect([second.code, second.run.problems]).toEqual([0, []]);
+  });
+
+  it('not at all where both are forbidden: the error has the rights as a manifest', async () => {
+    const made = await shop();
+    made.api.forbidden.add('portforward').add('exec');
+    const ended = await snapshot(made.api);
+    expect([ended.code, ended.body.error?.code]).toEqual([3, 'FORBIDDEN']);
+    expect(ended.body.error.hint).toContain('pods/portforward');
+    expect(heldBy(made)).toEqual([0, 0]);
+  });
+
+  it('but its database is not: nothing is frozen', async () => {
+    const made = await shop();
+    made.cache.reachable = false;
+    const ended = await snapshot(made.api);
+    expect([ended.code, ended.body.error?.code]).toEqual([5, 'MEMBER_NOT_READY']);
+    expect(made.db.engine.calls).not.toContain('hold');
+  });
+});
+
+describe('a run fails truly, and leaves nothing frozen', () => {
+  it('if a freeze fails: all are thawed, nothing is cut, and the sidecar’s words are kept', async () => {
+    const made = await shop();
+    made.cache.engine.onHold = async () => {
+      throw new Error('the disk is full');
+    };
+    const ended = await snapshot(made.api);
+    expect([ended.code, ended.run.verdict]).toEqual([5, 'failed']);
+    expect(ended.run.problems[0]?.code).toBe('ENGINE_FAILED');
+    expect(heldBy(made)).toEqual([0, 0]);
+    expect(labels(made)).toEqual([]);
+  });
+
+  it('if a sidecar dies while volumes are cut', async () => {
+    const made = await shop();
+    const bind = made.api.cluster.onSnapshot;
+    made.api.cluster.onSnapshot = (one, cluster) => {
+      void made.cache.die().then(() => bind?.(one, cluster));
+    };
+    const ended = await snapshot(made.api);
+    expect(ended.run.verdict).toBe('failed');
+    expect(ended.code).not.toBe(0);
+    expect(made.db.engine.held).toBe(0);
+    expect(labels(made)).not.toContain('proven');
+  });
+
+  it('if a pod is replaced meanwhile', async () => {
+    const made = await shop();
+    const bind = made.api.cluster.onSnapshot;
+    made.api.cluster.onSnapshot = (one, cluster) => {
+      cluster.change('/api/v1/namespaces/shop/pods/db-0', { metadata: { uid: 'another' } });
+      bind?.(one, cluster);
+    };
+    const ended = await snapshot(made.api);
+    expect([ended.code, codes(ended)]).toEqual([5, ['MEMBER_CHANGED']]);
+    expect(labels(made)).toEqual(['failed', 'failed']);
+  });
+
+  it('if the snapshots are not cut before the first lease ends: too late, and nothing is kept', async () => {
+    const made = await shop();
+    made.api.cluster.onSnapshot = () => undefined;
+    const ended = await snapshot(made.api, ['--ttl', '2s']);
+    expect([ended.code, ended.run.verdict]).toEqual([6, 'failed']);
+    expect(heldBy(made)).toEqual([0, 0]);
+    expect(labels(made)).toEqual([]);
+  });
+
+  it('on SIGTERM: it thaws before it ends', async () => {
+    const made = await shop();
+    made.api.cluster.onSnapshot = () => undefined;
+    const { child, ended } = start(made.api);
+    await expect.poll(() => labels(made).length, { timeout: 20_000 }).toBe(2);
+    expect(heldBy(made)).toEqual([1, 1]);
+    child.kill('SIGTERM');
+    const { code, run } = await ended;
+    expect([code, run.problems[0]?.code]).toEqual([5, 'RUN_INTERRUPTED']);
+    expect(heldBy(made)).toEqual([0, 0]);
+    expect(labels(made)).toEqual([]);
+  });
+
+  it('if its result cannot be recorded', async () => {
+    const made = await shop();
+    made.api.broken = (method, path) => method === 'POST' && path.includes('/configmaps');
+    const ended = await snapshot(made.api);
+    expect(ended.run.verdict).toBe('failed');
+    expect(ended.code).not.toBe(0);
+    expect(labels(made)).not.toContain('proven');
+  });
+});
+
+describe('two runs of one application', () => {
+  it('are kept apart while the first gives signs of life', async () => {
+    const made = await shop();
+    made.api.cluster.onSnapshot = () => undefined;
+    const first = start(made.api);
+    await expect.poll(() => labels(made).length, { timeout: 20_000 }).toBe(2);
+    const second = await snapshot(made.api);
+    expect([second.code, second.body.error?.code]).toEqual([4, 'RUN_UNDER_WAY']);
+    first.child.kill('SIGTERM');
+    await first.ended;
+  });
+
+  it('follow one another after kill -9: the next one releases and marks what was left', async () => {
+    const made = await shop();
+    const bind = made.api.cluster.onSnapshot;
+    made.api.cluster.onSnapshot = () => undefined;
+    const first = start(made.api);
+    await expect.poll(() => labels(made).length, { timeout: 20_000 }).toBe(2);
+    first.child.kill('SIGKILL');
+    await sleep(100);
+    expect(heldBy(made)).toEqual([1, 1]);
+    made.api.cluster.onSnapshot = bind;
+    const ended = await snapshot(made.api);
+    expect([ended.code, ended.run.verdict]).toEqual([0, 'proven']);
+    expect(ended.run.problems.map(({ message }) => message).join()).toMatch(
+      /2 pods were still frozen/,
+    );
+    expect(labels(made).toSorted()).toEqual(['failed', 'failed', 'proven', 'proven']);
+  });
+});
