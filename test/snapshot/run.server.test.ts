@@ -1,10 +1,6 @@
-import { spawn } from 'node:child_process';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { SnapshotRun } from '../../src/cluster/snapshot/document.ts';
-import { cleanEnv, cliPath } from '../../src/testbed/processes.ts';
-import { type FarmSidecar, SidecarFarm } from '../support/sidecar-farm.ts';
-import { SimulatedApi } from '../support/simulated-api.ts';
+import { QuiesceError } from '../../src/errors.ts';
+import { codes, heldBy, labels, makeShop, type Shop, snapshot, start } from './shop.ts';
 
 const LIVE_DRIVER = 'hostpath.csi.k8s.io';
 const undo: (() => Promise<unknown>)[] = [];
@@ -12,76 +8,14 @@ afterEach(async () => {
   for (const one of undo.splice(0).toReversed()) await one();
 });
 
-interface Shop {
-  readonly api: SimulatedApi;
-  readonly farm: SidecarFarm;
-  readonly db: FarmSidecar;
-  readonly cache: FarmSidecar;
-}
-
-interface ShopOptions {
-  readonly driver?: string;
-  readonly token?: string;
-  readonly group?: boolean;
-  readonly dbEngine?: string;
-  readonly dbBlocks?: boolean;
-}
-
-/** Two members: `db`, which is sealed, and `cache`, which blocks its writers. */
-async function shop(options: ShopOptions = {}): Promise<Shop> {
-  const { driver = 'atomic.csi.test', token, dbEngine = 'postgres', dbBlocks = false } = options;
-  const api = await new SimulatedApi().start();
-  const farm = await SidecarFarm.make();
+async function shop(options?: Parameters<typeof makeShop>[0]): Promise<Shop> {
+  const made = await makeShop(options);
   undo.push(
-    () => api.stop(),
-    () => farm.remove(),
+    () => made.api.stop(),
+    () => made.farm.remove(),
   );
-  if (options.group === true) api.cluster.groupVersions = ['v1'];
-  api.cluster.snapshotClass('snap', driver);
-  if (options.group === true) api.cluster.groupClass('snaps', driver);
-  const secret = token === undefined ? {} : { token };
-  const db = await farm.add({ engine: dbEngine, blocks: dbBlocks, ...secret });
-  const cache = await farm.add({ engine: 'redis', blocks: true });
-  const env = token === undefined ? [] : [{ name: 'QUIESCE_CONTROL_TOKEN', value: token }];
-  api.member('db', db, { engine: dbEngine, driver, env });
-  api.member('cache', cache, { engine: 'redis', driver });
-  return { api, farm, db, cache };
+  return made;
 }
-
-interface Ended {
-  readonly code: number | null;
-  readonly stderr: string;
-  readonly run: SnapshotRun;
-  // oxlint-disable-next-line typescript/no-explicit-any -- an error document, or the run
-  readonly body: any;
-}
-
-function start(api: SimulatedApi, args: readonly string[] = []) {
-  const words = ['snapshot', '-n', 'shop', '--kubeconfig', api.kubeconfig, '-o', 'json', ...args];
-  const child = spawn(process.execPath, [cliPath(), ...words], { env: cleanEnv({}) });
-  let [out, stderr] = ['', ''];
-  child.stdout.on('data', (data: Buffer) => (out += data.toString()));
-  child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
-  const ended = new Promise<Ended>((resolve) => {
-    child.on('close', (code) => {
-      const body: unknown = out === '' ? {} : JSON.parse(out);
-      resolve({ code, stderr, body, run: body as SnapshotRun });
-    });
-  });
-  return { child, ended };
-}
-
-const snapshot = (api: SimulatedApi, args: readonly string[] = []): Promise<Ended> =>
-  start(api, args).ended;
-
-const codes = ({ run }: Ended): readonly string[] => run.problems.map(({ code }) => code);
-
-const heldBy = ({ db, cache }: Shop): readonly number[] => [db.engine.held, cache.engine.held];
-
-const labels = ({ api }: Shop): readonly (string | undefined)[] =>
-  api.cluster
-    .all('volumesnapshots')
-    .map(({ metadata }) => metadata?.labels?.['quiesce.dev/verdict']);
 
 describe('a snapshot of an application', () => {
   it('freezes those that block writers last, cuts, thaws them first, and is proven', async () => {
@@ -205,7 +139,7 @@ describe('a run fails truly, and leaves nothing frozen', () => {
   it('if a freeze fails: all are thawed, nothing is cut, and the sidecar’s words are kept', async () => {
     const made = await shop();
     made.cache.engine.onHold = async () => {
-      throw new Error('the disk is full');
+      throw new QuiesceError('ENGINE_FAILED', 'The disk is full.');
     };
     const ended = await snapshot(made.api);
     expect([ended.code, ended.run.verdict]).toEqual([5, 'failed']);
@@ -281,23 +215,5 @@ describe('two runs of one application', () => {
     expect([second.code, second.body.error?.code]).toEqual([4, 'RUN_UNDER_WAY']);
     first.child.kill('SIGTERM');
     await first.ended;
-  });
-
-  it('follow one another after kill -9: the next one releases and marks what was left', async () => {
-    const made = await shop();
-    const bind = made.api.cluster.onSnapshot;
-    made.api.cluster.onSnapshot = () => undefined;
-    const first = start(made.api);
-    await expect.poll(() => labels(made).length, { timeout: 20_000 }).toBe(2);
-    first.child.kill('SIGKILL');
-    await sleep(100);
-    expect(heldBy(made)).toEqual([1, 1]);
-    made.api.cluster.onSnapshot = bind;
-    const ended = await snapshot(made.api);
-    expect([ended.code, ended.run.verdict]).toEqual([0, 'proven']);
-    expect(ended.run.problems.map(({ message }) => message).join()).toMatch(
-      /2 pods were still frozen/,
-    );
-    expect(labels(made).toSorted()).toEqual(['failed', 'failed', 'proven', 'proven']);
   });
 });

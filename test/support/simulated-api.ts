@@ -59,7 +59,7 @@ export class SimulatedApi {
       apiVersion: 'v1',
       kind: 'Config',
       'current-context': 'c',
-      clusters: [{ name: 'c', cluster: { server: url } }],
+      clusters: [{ name: 'c', cluster: { server: url, 'insecure-skip-tls-verify': true } }],
       users: [{ name: 'u', user: {} }],
       contexts: [{ name: 'c', context: { cluster: 'c', user: 'u', namespace: 'shop' } }],
     };
@@ -77,7 +77,7 @@ export class SimulatedApi {
 
   /** A StatefulSet of one pod with a claim and a sidecar. */
   member(name: string, reached: SimulatedPod, more: MemberOptions = {}): void {
-    const { driver = 'atomic.csi.test', env = [] } = more;
+    const { driver = 'rbd.csi.ceph.com', env = [] } = more;
     const namespace = 'shop';
     const labels = { app: name };
     const sidecar = {

@@ -20,7 +20,7 @@ export function documentOf(happened: Happened): SnapshotRun {
     verdict,
     ...(together !== undefined && { together }),
     members: members.map((one) => memberOf(one, happened)),
-    problems: unique([...problems, ...notes]),
+    problems: merged(problems, notes),
     startedAt,
     endedAt: new Date().toISOString(),
     freezeSpreadMs,
@@ -133,6 +133,9 @@ function freezesOf(member: Ref, { freezes }: Happened): readonly Freeze[] {
   return freezes.filter(({ target }) => isSame(target.member, member));
 }
 
-function unique(problems: readonly RunProblem[]): readonly RunProblem[] {
-  return [...new Map(problems.map((one) => [`${one.code} ${one.message}`, one])).values()];
+/** A note of the volume side says the same as a doubt of the verdict, and what to do. */
+function merged(problems: readonly RunProblem[], notes: readonly RunProblem[]): RunProblem[] {
+  const noted = new Set(notes.map(({ code }) => code));
+  const all = [...problems.filter(({ code }) => !noted.has(code)), ...notes];
+  return [...new Map(all.map((one) => [`${one.code} ${one.message}`, one])).values()];
 }

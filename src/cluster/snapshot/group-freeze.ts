@@ -92,7 +92,7 @@ export class GroupFreeze {
 
   async #freezeOne(freeze: Freeze, deadline: number, stop: AbortSignal): Promise<void> {
     const { id, ttlMs } = this.#order;
-    const timeoutMs = Math.max(1, deadline - performance.now());
+    const timeoutMs = Math.max(1, Math.round(deadline - performance.now()));
     freeze.frozenAsked = this.#steps.mark();
     // Not ended by a failure elsewhere: a command in a pod goes on without its caller, and only its end
     // tells whether it froze. The release ends it at the sidecar.

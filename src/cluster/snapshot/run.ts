@@ -186,10 +186,11 @@ class Run {
       await freeze.freeze(stop);
       begun = this.#steps.mark();
       options.progress(`cutting ${plan.claims.length} volumes`);
-      const result = await volumes.cut(run, plan, beforeLeasesEnd(freeze.freezes, stop));
+      const limit = beforeLeasesEnd(freeze.freezes, stop);
+      const result = await volumes.cut(run, plan, limit);
       stop.throwIfAborted();
       const whole = result.problems.length === 0 && result.snapshots.every(({ cut }) => cut);
-      if (!whole) throw notCut(result);
+      if (!whole) throw notCut(result, limit.aborted);
       const seen = this.#steps.mark();
       options.progress('thawing');
       await freeze.thaw();
@@ -264,7 +265,8 @@ function beforeLeasesEnd(freezes: readonly Freeze[], stop: AbortSignal): AbortSi
   if (lengths.length === 0) return stop;
   const shortest = Math.min(...lengths);
   const spent = spreadSoFar(freezes);
-  const left = Math.max(1, shortest - spent - Math.min(LEASE_MARGIN_MS, shortest / 10));
+  const margin = Math.min(LEASE_MARGIN_MS, shortest / 10);
+  const left = Math.max(1, Math.round(shortest - spent - margin));
   return abortedWithin(left, stop);
 }
 
@@ -293,14 +295,13 @@ class NotCut extends Error {
   }
 }
 
-function notCut({ problems, snapshots }: CutResult): NotCut {
-  if (problems.length > 0) return new NotCut(problems);
-  const names = snapshots.flatMap(({ cut, name, namespace }) =>
-    cut ? [] : `${namespace}/${name}`,
-  );
-  const message = `Not cut while the databases were frozen: ${names.slice(0, 10).join(', ')}.`;
+function notCut({ problems, snapshots }: CutResult, late: boolean): NotCut {
+  if (!late && problems.length > 0) return new NotCut(problems);
+  const left = snapshots.filter(({ cut }) => !cut);
+  const names = left.slice(0, 10).map(({ name, namespace }) => `${namespace}/${name}`);
+  const message = `Not cut before the lease of a freeze would have ended: ${names.join(', ')}.`;
   const hint = 'Find out why the driver is slow, or raise --ttl.';
-  return new NotCut([{ code: 'RUN_TOO_LATE', message, hint }]);
+  return new NotCut([{ code: 'RUN_TOO_LATE', message, hint }, ...problems]);
 }
 
 function problemsFrom(error: unknown): readonly RunProblem[] {

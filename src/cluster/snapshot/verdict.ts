@@ -21,7 +21,7 @@ export function judge(facts: RunFacts): Judged {
     ...(facts.leaseHeld ? [] : [{ code: 'RUN_LEASE_LOST', message: 'The run lost its Lease.' }]),
   ];
   const failures = facts.failures.length === 0 ? found : [...facts.failures, ...told(facts)];
-  const doubts = [...facts.members.flatMap(unfrozen), ...liveCopies(facts)];
+  const doubts = [...facts.members.flatMap(unfrozen), ...notAtomic(facts)];
   const verdict = failures.length > 0 ? 'failed' : doubts.length > 0 ? 'unproven' : 'proven';
   return {
     verdict,
@@ -144,16 +144,19 @@ function unfrozen(member: MemberFacts): RunProblem[] {
   return [{ code: 'MEMBER_AT_REST', message }];
 }
 
-/** An unknown driver is not among them: the run names it, and a CSI snapshot is one moment by its contract. */
-function liveCopies({ claims }: RunFacts): RunProblem[] {
-  const drivers = new Set(
-    claims.flatMap(({ atomic, driver }) => (atomic === false ? [driver] : [])),
+/** Only a driver that is known, or declared, to cut a volume at one moment proves anything. */
+function notAtomic({ claims }: RunFacts): RunProblem[] {
+  const drivers = new Map(
+    claims.flatMap(({ atomic, driver }) => (atomic === true ? [] : [[driver, atomic] as const])),
   );
-  return [...drivers].map((driver) => ({
-    code: 'DRIVER_COPIES_LIVE',
-    message: `The driver ${driver} copies the files of a volume one after another, so its snapshots are not of one moment.`,
-    hint: 'Move the data to a storage class whose driver snapshots a volume at once.',
-  }));
+  return [...drivers].map(([driver, atomic]) =>
+    atomic === false
+      ? { code: 'COPIES_LIVE_FILES', message: `${driver} copies files one after another.` }
+      : {
+          code: 'DRIVER_UNKNOWN',
+          message: `Whether ${driver} cuts a volume at one moment is not known.`,
+        },
+  );
 }
 
 /** Of a proven run. */

@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { heldBy, labels, makeShop, type Shop, snapshot, start } from './shop.ts';
+import { killAtEveryStep } from './kill.ts';
+
+let made: Shop;
+afterEach(async () => {
+  await made.api.stop();
+  await made.farm.remove();
+});
+
+describe('kill -9', () => {
+  it('leaves what the next run releases and marks', async () => {
+    made = await makeShop();
+    const bind = made.api.cluster.onSnapshot;
+    made.api.cluster.onSnapshot = () => undefined;
+    const first = start(made.api);
+    await expect.poll(() => labels(made).length, { timeout: 20_000 }).toBe(2);
+    first.child.kill('SIGKILL');
+    await sleep(100);
+    expect(heldBy(made)).toEqual([1, 1]);
+    made.api.cluster.onSnapshot = bind;
+    const ended = await snapshot(made.api);
+    expect([ended.code, ended.run.verdict]).toEqual([0, 'proven']);
+    expect(ended.run.problems.map(({ message }) => message).join()).toMatch(
+      /2 pods were still frozen/,
+    );
+    expect(labels(made).toSorted()).toEqual(['failed', 'failed', 'proven', 'proven']);
+  });
+
+  it('at a few steps leaves nothing frozen past its lease, and nothing falsely proven', async () => {
+    made = await makeShop();
+    await killAtEveryStep(made, { runs: 4, seed: 7, outwaitEvery: 0 });
+  });
+});
