@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { RUN_LABELS } from '../../src/cluster/snapshot/names.ts';
-import { makeRandom } from './random.ts';
+import { Random } from '../faults/random.ts';
 import { heldBy, labels, type Shop, snapshot, start } from './shop.ts';
 
 const TTL_MS = 3_000;
@@ -21,12 +21,12 @@ export async function killAtEveryStep(
   shop: Shop,
   { runs, seed, outwaitEvery }: Kills,
 ): Promise<void> {
-  const random = makeRandom(seed);
+  const random = new Random(seed, 0);
   const steps = await countSteps(shop);
   for (let run = 1; run <= runs; run += 1) {
     // Each step in turn, so that a long play reaches all; the seed chooses where it begins.
     const step = 1 + ((run * 7 + seed) % steps);
-    const laterMs = random() < 0.5 ? 0 : Math.floor(random() * 30);
+    const laterMs = random.chance(0.5) ? 0 : random.between(1, 30);
     await killAt(shop, step, laterMs);
     const told = `seed ${seed}, run ${run}: killed at step ${step} of ${steps}, ${laterMs} ms later`;
     await judge(shop, told);
