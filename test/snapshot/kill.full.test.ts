@@ -1,4 +1,4 @@
-import { afterEach, describe, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { makeShop, type Shop } from './shop.ts';
 import { killAtEveryStep } from './kill.ts';
 
@@ -16,7 +16,7 @@ describe('kill -9', () => {
     { timeout: 30 * 60_000 },
     async () => {
       made = await makeShop();
-      await killAtEveryStep(made, { runs: RUNS, seed: 1, outwaitEvery: 20 });
+      expect(await killAtEveryStep(made, { runs: RUNS, seed: 1, outwaitEvery: 20 })).toBe(RUNS);
     },
   );
 });

@@ -16,11 +16,13 @@ interface Kills {
 /**
  * Kills the built command at steps that the seed chooses, and judges from outside. A step is a request to
  * the API server or a stream into a pod: the signal comes before it is answered, or a little later.
+ *
+ * @returns how many kills were judged
  */
 export async function killAtEveryStep(
   shop: Shop,
   { runs, seed, outwaitEvery }: Kills,
-): Promise<void> {
+): Promise<number> {
   const random = new Random(seed, 0);
   const steps = await countSteps(shop);
   for (let run = 1; run <= runs; run += 1) {
@@ -33,6 +35,7 @@ export async function killAtEveryStep(
     const outwait = outwaitEvery > 0 && run % outwaitEvery === 0;
     await next(shop, told, outwait);
   }
+  return runs;
 }
 
 async function countSteps({ api }: Shop): Promise<number> {

@@ -94,24 +94,23 @@ export class FarmSidecar {
     const rest = {
       metadata: async () => ({ warnings: [] }),
       receipts: () => coordinator.receipts(),
-      status: (): Status =>
-        ({
-          state: coordinator.phase,
-          lease: coordinator.lease(),
-          engine: {
-            name: engine.name,
-            reachable: this.reachable,
-            version: '1.0',
-            role: 'primary',
-            identity: {},
-            message: this.reachable ? null : 'it refuses connections',
-          },
-          copy: 'snapshot',
-          restore: null,
-          acknowledgedRestore: null,
-          lastReceipt: coordinator.lastReceipt,
-          version: '0.0.0',
-        }) as Status,
+      status: (): Status => ({
+        state: coordinator.phase,
+        lease: coordinator.lease(),
+        engine: {
+          name: engine.name,
+          reachable: this.reachable,
+          version: '1.0',
+          role: 'primary',
+          identity: {},
+          message: this.reachable ? null : 'it refuses connections',
+        },
+        copy: 'snapshot',
+        restore: null,
+        acknowledgedRestore: null,
+        lastReceipt: coordinator.lastReceipt,
+        version: '0.0.0',
+      }),
     };
     return {
       ...rest,

@@ -1,7 +1,7 @@
 import type { RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { KubeConfig } from '@kubernetes/client-node';
-import WebSocket from 'ws';
+import { WebSocket } from 'ws';
 
 /** In bytes, for one message of a stream. */
 const LARGEST_MESSAGE = 64 * 1_024 * 1_024;

@@ -1,7 +1,7 @@
 import { request as send } from 'node:http';
 import { Duplex } from 'node:stream';
 import type { KubeConfig } from '@kubernetes/client-node';
-import type WebSocket from 'ws';
+import type { WebSocket } from 'ws';
 import { openChannels } from './channels.ts';
 import { VERSION } from '../../version.ts';
 

@@ -143,7 +143,7 @@ const BREAKS: readonly (readonly [string, 'failed' | 'unproven', Change])[] = [
   ['a snapshot that was not cut', 'failed', ofSnapshot({ cut: false })],
   ['a snapshot that is not ready', 'failed', ofSnapshot({ ready: false })],
   ['another claim', 'failed', ofSnapshot({ claimUid: 'z' })],
-  ['a claim that is gone', 'failed', ofSnapshot({ claimUid: undefined })],
+  ['a claim that is gone', 'failed', ofSnapshot({ claimUid: '' })],
   ['a claim that was left out', 'failed', (facts) => ({ ...facts, claims: [] })],
   ['no members', 'failed', (facts) => ({ ...facts, members: [] })],
   ['a lost Lease', 'failed', (facts) => ({ ...facts, leaseHeld: false })],

@@ -31,6 +31,7 @@ function member(claims: readonly string[], namespace = 'shop', name = 'db'): Pla
     pods: [`${name}-0`],
     claims,
     after: [],
+    dependsOn: [],
   };
 }
 
