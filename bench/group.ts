@@ -47,6 +47,8 @@ interface Measured {
   readonly run: SnapshotRun;
   readonly wallMs: number;
   readonly peakMb: number;
+  /** Of the command alone: the API server and the sidecars share its cores here. */
+  readonly cpuMs: number;
 }
 
 async function snapshotOf(api: SimulatedApi): Promise<Measured> {
@@ -54,17 +56,22 @@ async function snapshotOf(api: SimulatedApi): Promise<Measured> {
   const words = ['snapshot', '-n', 'shop', '--kubeconfig', api.kubeconfig, '-o', 'json'];
   const child = spawn(process.execPath, [cliPath(), ...words], { env: cleanEnv({}) });
   let out = '';
-  let peakMb = 0;
+  let [peakMb, cpuMs] = [0, 0];
   child.stdout.on('data', (data: Buffer) => (out += data.toString()));
   const watch = setInterval(() => {
     void readFile(`/proc/${child.pid ?? 0}/status`, 'utf8')
       .then((text) => /VmHWM:\s+(\d+)/.exec(text)?.[1])
       .then((kb) => (peakMb = Math.max(peakMb, Number(kb ?? 0) / 1_024)))
       .catch(() => undefined);
+    void readFile(`/proc/${child.pid ?? 0}/stat`, 'utf8')
+      .then((text) => text.slice(text.lastIndexOf(')')).split(' '))
+      // Fields 14 and 15, in hundredths of a second.
+      .then((fields) => (cpuMs = 10 * (Number(fields[12]) + Number(fields[13]))))
+      .catch(() => undefined);
   }, 50);
   await once(child, 'close');
   clearInterval(watch);
-  return { run: JSON.parse(out) as SnapshotRun, wallMs: performance.now() - begun, peakMb };
+  return { run: JSON.parse(out) as SnapshotRun, wallMs: performance.now() - begun, peakMb, cpuMs };
 }
 
 /** From the first call of a phase to its last answer. */
@@ -101,7 +108,7 @@ async function measure(count: number): Promise<boolean> {
     farm.places.forEach((place, index) =>
       api.member(`db${index}`, place, { engine: place.engine }),
     );
-    const { run, wallMs, peakMb } = await snapshotOf(api);
+    const { run, wallMs, peakMb, cpuMs } = await snapshotOf(api);
     if (run.verdict !== 'proven') throw new Error(JSON.stringify(run.problems).slice(0, 2_000));
     const freezeMs = phase(run, 'freezeAskedMs', 'frozenMs');
     const thawMs = phase(run, 'thawAskedMs', 'thawedMs');
@@ -115,6 +122,7 @@ async function measure(count: number): Promise<boolean> {
       `thaw ${Math.round(thawMs)} ms`,
       `${each.toFixed(2)} ms a member`,
       `whole run ${Math.round(wallMs)} ms`,
+      `its CPU ${Math.round(cpuMs)} ms`,
       `memory ${Math.round(peakMb)} MB`,
       `exec in a loop ${looped.toFixed(0)} ms a member (${(looped / each).toFixed(0)} times)`,
     ];

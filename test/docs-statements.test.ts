@@ -99,8 +99,8 @@ describe('flags', () => {
 test('every verb that is named exists', async () => {
   const known = (verb: string): boolean => VERBS.includes(verb);
   for (const text of [
-    '`quiesce snapshot`',
-    '```\nquiesce rehearse -n shop\n```',
+    '`quiesce capture`',
+    '```\nquiesce draft -n shop\n```',
     '`kubectl exec -- quiesce undo`',
   ]) {
     expect(await falseIn([page(text)], verbsOfCode, known), text).toHaveLength(1);
