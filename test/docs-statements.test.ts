@@ -100,7 +100,7 @@ test('every verb that is named exists', async () => {
   const known = (verb: string): boolean => VERBS.includes(verb);
   for (const text of [
     '`quiesce capture`',
-    '```\nquiesce draft -n shop\n```',
+    '```\nquiesce rehearse -n shop\n```',
     '`kubectl exec -- quiesce undo`',
   ]) {
     expect(await falseIn([page(text)], verbsOfCode, known), text).toHaveLength(1);
