@@ -150,12 +150,14 @@ describe('a run fails truly, and leaves nothing frozen', () => {
 
   it('if a sidecar dies while volumes are cut', async () => {
     const made = await shop();
+    let died: Promise<void> | undefined;
     const bind = made.api.cluster.onSnapshot;
     made.api.cluster.onSnapshot = (one, cluster) => {
-      void made.cache.die().then(() => bind?.(one, cluster));
+      died ??= made.cache.die();
+      void died.then(() => bind?.(one, cluster));
     };
     const ended = await snapshot(made.api);
-    expect(ended.run.verdict).toBe('failed');
+    expect(ended.run.verdict, JSON.stringify(ended)).toBe('failed');
     expect(ended.code).not.toBe(0);
     expect(made.db.engine.held).toBe(0);
     expect(labels(made)).not.toContain('proven');

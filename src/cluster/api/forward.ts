@@ -51,9 +51,12 @@ export async function callPod(
 ): Promise<PodAnswer> {
   const path = `/api/v1/namespaces/${namespace}/pods/${pod}/portforward?ports=${port}`;
   const stream = new Forwarded();
+  // The pod may refuse before anything is sent, and so before anybody listens.
+  stream.on('error', () => undefined);
   const receive = stream.receive.bind(stream);
   stream.attach(await openChannels(config, path, { protocols: PROTOCOLS, receive, signal }));
   try {
+    if (stream.errored !== null) throw stream.errored;
     return await exchange(stream, request);
   } catch (error) {
     signal.throwIfAborted();
