@@ -59,15 +59,15 @@ export const run = verb({
   ],
   about: `
 Lists the runs of quiesce snapshot with verdict, age, size and members, or shows one of them in full.
-With --prune it deletes runs, always whole, and failed ones first. Without -n it looks in the namespace of
-the context.`,
+With --prune it deletes runs, always whole, and failed ones first. Without -n it looks in the
+namespace of the context.`,
   flags: FLAGS,
   operands: 1,
   formats: ['text', 'json'],
   notes: `
-A run goes when none of the given rules keeps it. The last proven run of a group, its newest run, and a run
-that is not done always stay. Snapshots whose class says deletionPolicy: Retain leave their contents and
-the storage behind; these are listed.`,
+A run goes when none of the given rules keeps it. The last proven run of a group, its newest run,
+and a run that is not done always stay. Snapshots whose class says deletionPolicy: Retain leave
+their contents and the storage behind; these are listed.`,
   exits: {
     0: 'done; the verdict of a run that is shown is in the output',
     2: 'bad flags, no cluster, or no such run',

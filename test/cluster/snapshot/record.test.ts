@@ -26,6 +26,7 @@ const members = ['db', 'cache'].map((name): PlanMember => ({
   pods: [`${name}-0`],
   claims: [`data-${name}-0`],
   after: [],
+  dependsOn: [],
 }));
 
 function simulated({ grouped = false } = {}) {

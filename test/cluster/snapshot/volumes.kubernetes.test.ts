@@ -127,6 +127,7 @@ const members = ['db', 'cache'].map((name): PlanMember => ({
   pods: [`${name}-0`],
   claims: [`data-${name}-0`],
   after: [],
+  dependsOn: [],
 }));
 
 const soon = (ms = 20_000): AbortSignal => AbortSignal.timeout(ms);
