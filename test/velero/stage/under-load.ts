@@ -45,13 +45,13 @@ export async function compareIn(
 }
 
 /** Does something, and removes these namespaces whatever becomes of it. */
-export async function inNamespaces(
+export async function inNamespaces<T>(
   stage: Stage,
   namespaces: readonly string[],
-  act: () => Promise<void>,
-): Promise<void> {
+  act: () => Promise<T>,
+): Promise<T> {
   try {
-    await act();
+    return await act();
   } finally {
     await stage.remove(...namespaces);
   }
