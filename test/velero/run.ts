@@ -7,6 +7,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** SIGKILL after this time; 10 minutes by default. */
   readonly timeoutMs?: number;
+  /** Instead of SIGKILL. */
+  readonly killSignal?: NodeJS.Signals;
 }
 
 export interface Ran {
@@ -28,7 +30,7 @@ export async function tryRun(
     env: { ...process.env, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     timeout: options.timeoutMs ?? TIMEOUT_MS,
-    killSignal: 'SIGKILL',
+    killSignal: options.killSignal ?? 'SIGKILL',
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const output = { stdout: '', stderr: '' };

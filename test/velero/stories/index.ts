@@ -1,6 +1,7 @@
 import { bench } from './bench.ts';
 import { doctor } from './doctor/index.ts';
 import { files } from './files.ts';
+import { group } from './group/index.ts';
 import { installPage } from './install-page.ts';
 import { main } from './main.ts';
 import { notAtomic } from './not-atomic.ts';
@@ -25,6 +26,7 @@ export const STORIES: readonly Story[] = [
   ...ugly,
   restoreMark,
   ...doctor,
+  ...group,
   ...bench,
 ];
 

@@ -89,7 +89,11 @@ async function verdictsOf(stage: Stage, verdict: string): Promise<readonly strin
 /** What is called proven is a whole run: its report says so, too, and each volume has a ready snapshot. */
 async function judgeVerdicts(stage: Stage, kill: number): Promise<void> {
   const proven = await snapshotsWith(stage, 'proven');
-  const runs = Map.groupBy(proven, ({ metadata }) => metadata.labels?.['quiesce.dev/run'] ?? '');
+  const runs = new Map<string, Labelled[]>();
+  for (const one of proven) {
+    const id = one.metadata.labels?.['quiesce.dev/run'] ?? '';
+    runs.set(id, [...(runs.get(id) ?? []), one]);
+  }
   const wrong: string[] = [];
   for (const [id, snapshots] of runs) {
     const { stdout } = await quiesce(stage, ['snapshots', id, '-n', NAMESPACE, '-o', 'json']);
