@@ -7,7 +7,14 @@ import { SCAN_VARIABLE } from '../src/defaults.ts';
 import { baseSchema } from '../src/config/schema.ts';
 import { catalogue } from '../src/errors.ts';
 import { overview } from '../src/shim/help.ts';
-import { SUMMARIES, VERBS, flagExists, helpOf, requestExists } from './support/docs/facts.ts';
+import {
+  SUMMARIES,
+  VERBS,
+  flagExists,
+  helpOf,
+  problemCodes,
+  requestExists,
+} from './support/docs/facts.ts';
 import {
   type Source,
   code,
@@ -162,9 +169,7 @@ test('every setting that is named exists', async () => {
 
 test('every error code that is named exists', async () => {
   const families = new Set(Object.keys(catalogue).map((one) => one.replace(/_.*/, '_')));
-  const findings = new Set(
-    [...read('docs/doctor.md').matchAll(/^### ([A-Z_]+)$/gm)].map(([, one]) => one),
-  );
+  const findings = problemCodes();
   // A constant of Velero's and names of its environment share a family with ours.
   const known = (one: string): boolean =>
     one in catalogue || findings.has(one) || one === 'NOT_VERIFIED';

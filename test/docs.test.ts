@@ -6,6 +6,7 @@ import { createWebhookMetrics } from '../src/cluster/webhook/metrics.ts';
 import { WEBHOOK_FLAGS } from '../src/cluster/webhook/options.ts';
 import { baseSchema } from '../src/config/schema.ts';
 import { catalogue } from '../src/errors.ts';
+import { problemCodes } from './support/docs/facts.ts';
 import { files, pages, read, root } from './support/docs/repository.ts';
 import { metricsOfTheExporter, metricsOfTheSidecar, namesOf } from './support/exported-metrics.ts';
 
@@ -123,10 +124,7 @@ describe('what the pages name is what the code knows, and the other way round', 
   test('error codes', () => {
     // The families of ours: other programs have codes and variables, too.
     const families = new Set(Object.keys(catalogue).map((code) => code.replace(/_.*/, '_')));
-    // What the doctor finds is no error.
-    const findings = new Set(
-      [...read('docs/doctor.md').matchAll(/^#+ ([A-Z_]+)$/gm)].map(([, c]) => c),
-    );
+    const findings = problemCodes();
     const found = [...named(/(?<=`)[A-Z]+_[A-Z_]+(?=`)/g)].filter(
       (name) => families.has(name.replace(/_.*/, '_')) && !findings.has(name),
     );

@@ -204,7 +204,7 @@ function notesOn(claims: readonly PlannedClaim[]): readonly RunProblem[] {
     ...drivers('unknown').map((driver) => ({
       code: 'DRIVER_UNKNOWN',
       message: `Whether a snapshot by ${driver} is one moment of the volume is not known.`,
-      hint: `If it is, say so on the StorageClass: kubectl annotate storageclass NAME ${ATOMIC_ANNOTATION}=true`,
+      hint: `Say on the StorageClass what it does: kubectl annotate storageclass NAME ${ATOMIC_ANNOTATION}=true, or =false if it copies live files.`,
     })),
   ];
 }

@@ -144,19 +144,16 @@ function unfrozen(member: MemberFacts): RunProblem[] {
   return [{ code: 'MEMBER_AT_REST', message }];
 }
 
-/** Only a driver that is known, or declared, to cut a volume at one moment proves anything. */
+/**
+ * A driver of which nothing is known is not among them: CSI asks every driver for one moment of the volume,
+ * and the run names the driver. What it has cut must still pass prepare-restore.
+ */
 function notAtomic({ claims }: RunFacts): RunProblem[] {
-  const drivers = new Map(
-    claims.flatMap(({ atomic, driver }) => (atomic === true ? [] : [[driver, atomic] as const])),
-  );
-  return [...drivers].map(([driver, atomic]) =>
-    atomic === false
-      ? { code: 'COPIES_LIVE_FILES', message: `${driver} copies files one after another.` }
-      : {
-          code: 'DRIVER_UNKNOWN',
-          message: `Whether ${driver} cuts a volume at one moment is not known.`,
-        },
-  );
+  const live = new Set(claims.flatMap(({ atomic, driver }) => (atomic === false ? [driver] : [])));
+  return [...live].map((driver) => ({
+    code: 'COPIES_LIVE_FILES',
+    message: `${driver} copies files one after another.`,
+  }));
 }
 
 /** Of a proven run. */

@@ -3,7 +3,7 @@ import type { MemberSnapshot, RunProblem, SnapshotRun } from './document.ts';
 
 /**
  * Whether a driver cuts a volume at one moment. `true`: it is known to. `false`: it is known to copy live
- * files. `'unknown'`: nothing is known of it. Only `true` can be proven.
+ * files, and never proven. `'unknown'`: nothing is known of it, and the run names it.
  */
 export type Atomic = boolean | 'unknown';
 

@@ -153,7 +153,6 @@ const BREAKS: readonly (readonly [string, 'failed' | 'unproven', Change])[] = [
     (facts) => ({ ...facts, failures: [{ code: 'X', message: 'x' }] }),
   ],
   ['a live copy', 'unproven', ofClaim({ atomic: false })],
-  ['an unknown driver', 'unproven', ofClaim({ atomic: 'unknown' })],
   ['a member declared unfrozen', 'unproven', ofMember((one) => ({ ...one, protection: 'none' }))],
   [
     'a member at rest',
@@ -168,6 +167,10 @@ const BREAKS: readonly (readonly [string, 'failed' | 'unproven', Change])[] = [
 ];
 
 describe('the verdict of a run', () => {
+  it('is proven with a driver of which nothing is known: the run names it', () => {
+    expect(judge(ofClaim({ atomic: 'unknown' })(perfect())).verdict).toBe('proven');
+  });
+
   it('is proven where every condition holds, and exact in one group snapshot', () => {
     const { verdict, problems, together } = judge(perfect());
     expect([verdict, problems]).toEqual(['proven', []]);

@@ -2,7 +2,7 @@
 import { COMMANDS } from '../../../src/commands/index.ts';
 import { SHIM_VERBS, parseArguments } from '../../../src/shim/args.ts';
 import { helpFor } from '../../../src/shim/help.ts';
-import { read } from './repository.ts';
+import { files, read } from './repository.ts';
 import type { FlagNamed, Request } from './statements.ts';
 
 /** Not by the table of commands, which sets up the process for a sidecar. */
@@ -110,4 +110,12 @@ export function requestExists({ method, path }: Request): boolean {
     new RegExp(`^${known.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(bare),
   );
   return found !== undefined && (method === undefined || method.toLowerCase() in found[1]);
+}
+
+/** The codes of problems: what the doctor finds, and what plans and runs report. They are no errors. */
+export function problemCodes(): ReadonlySet<string> {
+  const findings = read('docs/doctor.md').matchAll(/^### ([A-Z_]+)$/gm);
+  const sources = files.filter((name) => /^src\/cluster\/(?:plan|snapshot)\//.test(name));
+  const quoted = sources.flatMap((name) => [...read(name).matchAll(/'([A-Z]+(?:_[A-Z]+)+)'/g)]);
+  return new Set([...findings, ...quoted].map(([, code = '']) => code));
 }

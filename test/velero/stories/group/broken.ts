@@ -121,5 +121,5 @@ function said({ ran, run }: Snapshot): string {
     ...(run?.problems ?? []),
     ...(run?.members.flatMap((member) => member.problems) ?? []),
   ];
-  return `${problems.map(({ code, message }) => `${code}: ${message}`).join(' ')} ${ran.stderr.slice(-800)}`;
+  return `${problems.map(({ code, message }) => `${code}: ${message}`).join(' ')} ${ran.stderr.slice(-800)} ${run === undefined ? ran.stdout.slice(-800) : ''}`;
 }
