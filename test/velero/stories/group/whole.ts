@@ -56,12 +56,9 @@ async function judgePlan(stage: Stage): Promise<void> {
     layers?: readonly { members: readonly { name: string; engine?: string; pods: string[] }[] }[];
   };
   const members = layers.flatMap((layer) => layer.members);
-  const seen = members.map(({ name, engine, pods }) => [name, engine, pods]);
-  stage.equal('it has the three databases and their pods', seen.toSorted(), [
-    ['db', 'postgres', ['db-0']],
-    ['mongo', 'mongodb', ['mongo-0']],
-    ['redis', 'redis', ['redis-0']],
-  ]);
+  const seen = members.map(({ name, engine, pods }) => `${name} ${engine} ${pods.join()}`);
+  const wanted = ['db postgres db-0', 'mongo mongodb mongo-0', 'redis redis redis-0'];
+  stage.equal('it has the three databases and their pods', seen.toSorted(), wanted);
 }
 
 /** All loads at once, around one act. */
