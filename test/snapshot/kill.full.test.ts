@@ -2,7 +2,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { makeShop, type Shop } from './shop.ts';
 import { killAtEveryStep } from './kill.ts';
 
-const RUNS = Number(process.env['QUIESCE_TEST_KILLS'] ?? 100);
+/** Set QUIESCE_TEST_TRIALS=100 for a long run. */
+const RUNS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 30);
 
 let made: Shop;
 afterEach(async () => {

@@ -1,3 +1,4 @@
+import { LONGEST_MS } from '../../defaults.ts';
 import { QuiesceError, toQuiesceError } from '../../errors.ts';
 import { abortedWithin } from '../../lib/deadline.ts';
 import { formatDuration } from '../../lib/duration.ts';
@@ -273,7 +274,7 @@ function beforeLeasesEnd(freezes: readonly Freeze[], stop: AbortSignal): AbortSi
 /** Two times of one clock, in one receipt; a leap of that clock between them is not taken for a length. */
 function leaseMs({ frozenAt, expiresAt }: Receipt): number[] {
   const length = Date.parse(expiresAt ?? '') - Date.parse(frozenAt ?? '');
-  return length > 0 && length <= 24 * 3_600_000 ? [length] : [];
+  return length > 0 && length <= LONGEST_MS ? [length] : [];
 }
 
 function spreadSoFar(freezes: readonly Freeze[]): number {
