@@ -8,7 +8,7 @@ import { type Prepared, playInside } from './inside.ts';
 import { type Programs, STATE, state } from './layout.ts';
 import { type Options, parseOptions, USAGE } from './options.ts';
 import { record } from './report.ts';
-import { run } from './run.ts';
+import { type Ran, run } from './run.ts';
 import { runInKept, runInSandbox } from './sandbox/enter.ts';
 import { differencesOf, lookAtMachine } from './sandbox/machine.ts';
 import { prepareMachine, removeLeftovers } from './sandbox/leftovers.ts';
@@ -18,6 +18,7 @@ import { chosen, listOf, STORIES } from './stories/index.ts';
 
 const SCRIPT = 'scripts/cluster-programs.mjs';
 const LOCK = `${STATE}.lock`;
+const BUILD_WITHIN_MS = 90 * 60_000;
 
 process.exit(
   await main(process.argv.slice(2)).catch((error: Error) => {
@@ -77,10 +78,10 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
   requireInstalled({ ...PACKAGES, ...CLUSTER_PACKAGES });
   if (options.stories.length === 0 && !options.ci && !options.none) {
     say('the tests of the CSI driver');
-    await run(process.execPath, [SCRIPT, '--test-driver']);
+    await runScript('--test-driver');
   }
   say('programs and images');
-  const programs = JSON.parse((await run(process.execPath, [SCRIPT])).stdout) as Programs;
+  const programs = JSON.parse((await runScript()).stdout) as Programs;
   const images = await ensureImages({ programs: binariesOf(programs), say });
   await mkdir(STATE, { recursive: true });
   const prepared: Prepared = { programs, images };
@@ -97,6 +98,16 @@ async function runWhole(options: Options, args: readonly string[]): Promise<numb
   const differences = differencesOf(before, await lookAtMachine());
   for (const one of differences) process.stderr.write(`The run has changed this machine. ${one}\n`);
   return differences.length === 0 ? code : 1;
+}
+
+/** From empty caches, building takes much longer than any other program may. What is built is said as it begins. */
+async function runScript(...args: readonly string[]): Promise<Ran> {
+  return await run(process.execPath, [SCRIPT, ...args], {
+    timeoutMs: BUILD_WITHIN_MS,
+    onStderr: (text) => {
+      for (const line of text.split('\n')) if (line.startsWith('Building ')) say(`  ${line}`);
+    },
+  });
 }
 
 /** What the cluster itself runs. */

@@ -7,6 +7,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** SIGKILL after this time; 10 minutes by default. */
   readonly timeoutMs?: number;
+  /** Gets what it prints on stderr, as it comes. */
+  readonly onStderr?: (text: string) => void;
   /** Instead of SIGKILL. */
   readonly killSignal?: NodeJS.Signals;
 }
@@ -35,7 +37,10 @@ export async function tryRun(
   });
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output.stderr += text;
+    options.onStderr?.(text);
+  });
   // A program that ends without reading its input closes the pipe: its exit code says more.
   child.stdin.on('error', () => undefined);
   child.stdin.end(options.input ?? '');

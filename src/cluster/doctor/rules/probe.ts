@@ -7,7 +7,7 @@ export const PROBE = {
     severity: 'warning',
     title: 'The sidecar gave no answer',
     why: 'It was not checked whether the sidecar reaches its database and has its grants.',
-    fix: 'Grant create on pods/exec, and make sure that the container quiesce runs.',
+    fix: 'Grant get and create on pods/exec, and make sure that the container quiesce runs.',
   },
   unreachable: {
     code: 'DATABASE_UNREACHABLE',
