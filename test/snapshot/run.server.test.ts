@@ -163,6 +163,24 @@ describe('a run fails truly, and leaves nothing frozen', () => {
     expect(labels(made)).not.toContain('proven');
   });
 
+  it('if the API server goes away while volumes are cut: the leases release, nothing is proven', async () => {
+    const made = await shop();
+    const bind = made.api.cluster.onSnapshot;
+    made.api.cluster.onSnapshot = () => made.api.cut();
+    const ended = await snapshot(made.api, ['--ttl', '4s', '--timeout', '20s']);
+    expect(ended.code, ended.stderr).not.toBe(0);
+    expect(ended.code, ended.stderr).not.toBe(1);
+    expect(ended.run.verdict).not.toBe('proven');
+    await expect.poll(() => heldBy(made), { timeout: 10_000 }).toEqual([0, 0]);
+    expect(labels(made)).not.toContain('proven');
+    made.api.mend();
+    made.api.cluster.onSnapshot = bind;
+    const next = await snapshot(made.api);
+    expect(next.run.verdict, JSON.stringify(next)).toBe('proven');
+    expect(codes(next)).toContain('EARLIER_RUN_DIED');
+    expect(new Set(labels(made))).toEqual(new Set(['failed', 'proven']));
+  });
+
   it('if a pod is replaced meanwhile', async () => {
     const made = await shop();
     const bind = made.api.cluster.onSnapshot;

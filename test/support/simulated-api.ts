@@ -68,6 +68,17 @@ export class SimulatedApi {
     return this;
   }
 
+  /** Every connection breaks, and new ones do as well, until `mend`. */
+  cut(): void {
+    this.broken = () => true;
+    for (const one of this.#streams.clients) one.terminate();
+    this.#server.closeAllConnections();
+  }
+
+  mend(): void {
+    this.broken = undefined;
+  }
+
   async stop(): Promise<void> {
     for (const one of this.#streams.clients) one.terminate();
     this.#server.closeAllConnections();
@@ -152,6 +163,10 @@ export class SimulatedApi {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (this.broken?.('STREAM', request.url ?? '') === true) {
+      socket.destroy();
+      return;
+    }
     const [, namespace, pod, kind = '', query] = STREAM.exec(request.url ?? '') ?? [];
     const reached = this.pods.get(`${namespace}/${pod}`);
     this.watch?.('STREAM', `${kind} ${pod}`);
