@@ -142,9 +142,10 @@ function csi() {
       'snapshot-controller': `${SNAPSHOTTER}/v8/cmd/snapshot-controller`,
     },
     prepare: (source) => {
-      const line = ['list', '-mod=mod', '-m', '-f', '{{.Dir}}', `${SNAPSHOTTER}/client/v8`];
-      const client = go({ cwd: source }, ...line).trim();
-      copyDefinitions(join(client, 'config/crd'), join(FOLDERS.csi, 'crds'));
+      // In an empty cache of modules, `go list` would give no folder for it.
+      const line = ['mod', 'download', '-json', `${SNAPSHOTTER}/client/v8`];
+      const { Dir } = JSON.parse(go({ cwd: source }, ...line));
+      copyDefinitions(join(Dir, 'config/crd'), join(FOLDERS.csi, 'crds'));
     },
   });
 }
