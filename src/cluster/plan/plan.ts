@@ -11,6 +11,7 @@ import { type Draft, draftsOf } from './member.ts';
 import { byText, type Edge, order } from './order.ts';
 import type { PlannedMember } from './planned.ts';
 import { checkNames } from './names.ts';
+import { notPlacedProblems } from './placed.ts';
 import { memberProblems, notJudgedProblems, notReadProblems } from './problems.ts';
 import { References } from './references.ts';
 import { isChosen, nameOf, type Selection } from './selection.ts';
@@ -56,6 +57,7 @@ export function planOf(inventory: Inventory, selection: Selection): Planned {
     ...problems,
     ...notJudgedProblems(notJudged, isIn),
     ...notReadProblems(catalog),
+    ...notPlacedProblems(catalog),
     ...kept.problems,
   ];
   const plan: Plan = {
