@@ -7,7 +7,7 @@ import { dependenciesOf, orderOf } from './annotations.ts';
 import type { PlanProblem } from './document.ts';
 import { listed, problemsOfNames } from './many-names.ts';
 import type { Draft } from './member.ts';
-import type { Edge } from './order.ts';
+import { byText, type Edge } from './order.ts';
 import type { References } from './references.ts';
 
 /** A hard edge with the statement it comes from, for people. */
@@ -49,7 +49,8 @@ export function hardEdges(
   const edges: HardEdge[] = [];
   const problems: PlanProblem[] = [];
   const unknown: Unknown[] = [];
-  for (const member of members) {
+  // Of several errors the same one is told, in whatever order the members were read.
+  for (const member of members.toSorted((a, b) => byText(nodeOf(a), nodeOf(b)))) {
     for (const text of dependenciesOf(member.annotations)) {
       const target = references.find(text, member);
       if (target.kind === 'unknown') unknown.push({ member, text, ...target });

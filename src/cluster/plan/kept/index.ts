@@ -61,7 +61,6 @@ function stateProblems(member: PlannedMember, losses: readonly Loss[]): readonly
     const fix = `If it matters, move it to a claim. Else declare it: ${APPLICATION.state}: "${volume}=rebuild" (made anew) or "${volume}=discard".`;
     return [{ code: 'STATE_NOT_KEPT', severity: 'warning', object, message, fix }];
   });
-  const known = volumesOf(member, losses);
   const unknown = problemsOfNames(unknownVolumes(member, losses), (names, several) => {
     const message = `${APPLICATION.state} names ${names}, which ${several ? 'are no volumes' : 'is no volume'} of its pods.`;
     const fix = 'Correct or remove the name.';
