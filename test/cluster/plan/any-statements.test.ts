@@ -54,7 +54,7 @@ function stated(
       ...metadata,
       annotations: { ...(at(metadata, 'annotations') as object), ...Object.fromEntries(given) },
     });
-    if (own) return { ...object, metadata: with_(object.metadata) } as KubeObject;
+    if (own) return { ...object, metadata: with_(object.metadata) };
     const spec = object['spec'] as { template: { metadata?: object } };
     const template = { ...spec.template, metadata: with_(spec.template.metadata) };
     return { ...object, spec: { ...spec, template } };

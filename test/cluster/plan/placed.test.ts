@@ -5,7 +5,7 @@ import { codes, object, plan, workload } from './support.ts';
 /** As charts print it that leave the namespace to `-n`. */
 function unplaced(one: KubeObject): KubeObject {
   const { namespace: _, ...metadata } = one.metadata ?? {};
-  return { ...one, metadata: metadata as NonNullable<KubeObject['metadata']> };
+  return { ...one, metadata };
 }
 
 const db = workload('StatefulSet/db', { image: 'postgres:17' });

@@ -37,6 +37,6 @@ it.each<[string, object]>([
   ['a container writes to it', { containers: [main] }],
   ['only the operator mounts it', { containers: [{ name: 'filebeat' }] }],
   ['the spec names no containers', {}],
-])('it is one if %s', (_, pod) => {
+])('a volume in the spec of a resource is a problem if %s', (_, pod) => {
   expect(problems(pod)).toEqual(['STATE_NOT_KEPT Beat/b']);
 });
