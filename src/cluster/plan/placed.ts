@@ -34,7 +34,7 @@ export function notPlacedProblems(catalog: Catalog): readonly PlanProblem[] {
       code: 'NAMESPACE_MISSING',
       severity: 'warning',
       object: first,
-      message: `It names no namespace and counts as in default, while others are in ${place}: names do not lead from one to the other.${more}`,
+      message: `It names no namespace and counts as in default, while others are in ${place}: a name in depends-on does not lead from one to the other.${more}`,
       fix: `Give -n ${place}, as you would to helm install and kubectl apply.`,
     },
   ];

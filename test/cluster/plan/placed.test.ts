@@ -21,7 +21,7 @@ it('manifests of which some state one namespace and others none are told, once',
   expect(problems[0]?.fix).toContain('-n shop');
 });
 
-it('so is a Secret alone, without which pods look as if they could not start', () => {
+it('so is a Secret alone', () => {
   expect(of(api, unplaced(object('v1', 'Secret/key')))).toEqual([
     'NAMESPACE_MISSING default Secret/key',
   ]);
@@ -34,4 +34,16 @@ it('manifests that all state one, or none, or several are not', () => {
   expect(of(unplaced(db), unplaced(api))).toEqual([]);
   expect(of(unplaced(db), workload('Deployment/api', { namespace: 'default' }))).toEqual([]);
   expect(of(db, elsewhere, unplaced(api))).toEqual([]);
+});
+
+it('a Secret without a namespace may be meant for that of the pods that name it', () => {
+  const env = [{ name: 'KEY', valueFrom: { secretKeyRef: { name: 'key', key: 'key' } } }];
+  const containers = [{ name: 'api', image: 'acme/api:1', env }];
+  const naming = { ...api, spec: { template: { spec: { containers } } } };
+  const key = object('v1', 'Secret/key');
+  const elsewhere = { ...key, metadata: { name: 'key', namespace: 'other' } };
+  const missing = (...objects: readonly KubeObject[]) =>
+    codes(plan(objects)).filter((one) => one.startsWith('SECRET'));
+  expect(missing(naming, unplaced(key))).toEqual([]);
+  expect(missing(naming, elsewhere)).toEqual(['SECRET_MISSING shop Deployment/api']);
 });
