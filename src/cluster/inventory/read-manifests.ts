@@ -1,8 +1,8 @@
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { text as readAll } from 'node:stream/consumers';
-import { parseAllDocuments } from 'yaml';
 import { QuiesceError } from '../../errors.ts';
+import { documentsOf } from '../objects/yaml.ts';
 import type { Inventory, KubeObject, Scope } from './catalog.ts';
 
 const MANIFESTS = new Set(['.yaml', '.yml', '.json']);
@@ -71,15 +71,7 @@ async function manifestsIn(folder: string): Promise<readonly string[]> {
 }
 
 function parse(name: string, text: string): readonly KubeObject[] {
-  // YAML 1.1, as kubectl reads it: 0755 is an octal number, and yes is a boolean.
-  return parseAllDocuments(text, { version: '1.1' }).flatMap((document) => {
-    const [broken] = document.errors;
-    if (broken) {
-      const message = `${name} is not YAML: ${broken.message.split('\n')[0]}`;
-      throw new QuiesceError('MANIFEST_INVALID', message);
-    }
-    return objectsIn(document.toJS() as unknown);
-  });
+  return documentsOf(name, text).flatMap((document) => objectsIn(document.toJS() as unknown));
 }
 
 /** Objects, and the objects in Lists. Documents without a kind, such as values of a chart, are left out. */

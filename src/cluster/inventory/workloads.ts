@@ -1,6 +1,14 @@
 import type { Pod } from '../objects/pod.ts';
 import { normalizeMetadata, normalizePod } from '../objects/normalize.ts';
-import { at, type Catalog, type KubeObject, listAt, namespaceOf, textAt } from './catalog.ts';
+import {
+  annotationsOf,
+  at,
+  type Catalog,
+  type KubeObject,
+  listAt,
+  namespaceOf,
+  textAt,
+} from './catalog.ts';
 
 /** A pod of a workload, or the template of its pods. */
 export interface View {
@@ -42,7 +50,10 @@ const BUILT_IN = new Set([
   'Node',
 ]);
 
-/** All workloads with their pods. Pods of Jobs, static pods and finished pods are left out. */
+/** Marks what a deployment tool starts by itself, such as a test or a migration, and waits for. */
+const HOOKS = ['helm.sh/hook', 'argocd.argoproj.io/hook'];
+
+/** All workloads with their pods. Pods of Jobs, of hooks, static pods and finished pods are left out. */
 export function workloadsOf(catalog: Catalog): readonly Workload[] {
   const pods = new Map<KubeObject, View[]>();
   const alone: KubeObject[] = [];
@@ -53,6 +64,7 @@ export function workloadsOf(catalog: Catalog): readonly Workload[] {
     const view = { pod: normalizePod(object), live: object.metadata?.name ?? '' };
     const owner = ownerOf(catalog, object);
     if (owner === 'ends') continue;
+    if (owner === undefined && isHook(object)) continue;
     if (owner === undefined) alone.push(object);
     else pods.set(owner, [...(pods.get(owner) ?? []), view]);
   }
@@ -116,6 +128,10 @@ function operatorOf(object: KubeObject): string | undefined {
   const owner = controllerOf(object) ?? object.metadata?.ownerReferences?.[0];
   if (owner === undefined || BUILT_IN.has(owner.kind)) return undefined;
   return `${owner.kind}/${owner.name}`;
+}
+
+function isHook(object: KubeObject): boolean {
+  return HOOKS.some((name) => annotationsOf(object)[name] !== undefined);
 }
 
 function isRunning(object: KubeObject): boolean {

@@ -1,22 +1,42 @@
-import { type Document, parseAllDocuments, type Scalar, type Tags } from 'yaml';
+import { type Document, parseAllDocuments, type Scalar, type SchemaOptions, type Tags } from 'yaml';
 import { QuiesceError } from '../../errors.ts';
 
 /**
  * The documents of a manifest, read as kubectl and Helm do (YAML 1.1): `0755` is octal, `yes` a boolean.
+ * They keep how the source writes its scalars.
  *
  * @throws QuiesceError MANIFEST_INVALID if the text is not YAML
  */
 export function readDocuments(text: string): readonly Document.Parsed[] {
-  const documents = parseAllDocuments(text, {
-    version: '1.1',
-    customTags: keepSourceText,
-  }) as unknown as Document.Parsed[];
-  const broken = documents.flatMap(({ errors }) => errors)[0];
-  if (broken) {
-    const message = `The manifest is not YAML: ${broken.message.split('\n')[0]}`;
-    throw new QuiesceError('MANIFEST_INVALID', message);
+  return documentsOf('The manifest', text, { customTags: keepSourceText });
+}
+
+/**
+ * As `readDocuments`, without the source of scalars.
+ *
+ * @param name what people call the text
+ * @throws QuiesceError MANIFEST_INVALID if the text is not YAML, or the value of a document has no end
+ */
+export function documentsOf(
+  name: string,
+  text: string,
+  options: Pick<SchemaOptions, 'customTags'> = {},
+): readonly Document.Parsed[] {
+  try {
+    const documents = parseAllDocuments(text, {
+      version: '1.1',
+      ...options,
+    }) as unknown as Document.Parsed[];
+    const broken = documents.flatMap(({ errors }) => errors)[0];
+    if (broken) throw broken;
+    // Endless nesting, too many aliases and unknown ones show only when the value is made, and an alias of
+    // what it stands in only to who walks through it.
+    for (const document of documents) JSON.stringify(document.toJS());
+    return documents;
+  } catch (error) {
+    const reason = (error as Error).message.split('\n')[0]?.replace(/[:.]$/, '');
+    throw new QuiesceError('MANIFEST_INVALID', `${name} is not YAML: ${reason}.`);
   }
-  return documents;
 }
 
 /** Prints scalars as the source has them: a number printed from its value may change (1e3) or be rounded. */

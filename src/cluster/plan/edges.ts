@@ -1,11 +1,13 @@
 import { QuiesceError } from '../../errors.ts';
 import { didYouMean } from '../../lib/command-line/nearest.ts';
+import { groupBy } from '../../lib/group-by.ts';
 import { APPLICATION } from '../objects/names.ts';
 import { refText, type Catalog } from '../inventory/catalog.ts';
 import { dependenciesOf, orderOf } from './annotations.ts';
 import type { PlanProblem } from './document.ts';
+import { listed, problemsOfNames } from './many-names.ts';
 import type { Draft } from './member.ts';
-import type { Edge } from './order.ts';
+import { byText, type Edge } from './order.ts';
 import type { References } from './references.ts';
 
 /** A hard edge with the statement it comes from, for people. */
@@ -47,7 +49,8 @@ export function hardEdges(
   const edges: HardEdge[] = [];
   const problems: PlanProblem[] = [];
   const unknown: Unknown[] = [];
-  for (const member of members) {
+  // Of several errors the same one is told, in whatever order the members were read.
+  for (const member of members.toSorted((a, b) => byText(nodeOf(a), nodeOf(b)))) {
     for (const text of dependenciesOf(member.annotations)) {
       const target = references.find(text, member);
       if (target.kind === 'unknown') unknown.push({ member, text, ...target });
@@ -98,7 +101,7 @@ function refuseItself(
     `${textOf(member)} depends on itself: its ${APPLICATION.dependsOn} names ${text}${through}.`,
     others.length === 0
       ? {}
-      : { hint: `Name what is meant by its kind: ${others.join(', ')}, in lower case.` },
+      : { hint: `Name what is meant by its kind: ${listed(others)}, in lower case.` },
   );
 }
 
@@ -114,21 +117,28 @@ function unknownNames(
     );
   const missing = catalog.scope === 'cluster' ? unknown.filter((one) => !unread(one)) : [];
   if (missing.length > 0) {
-    const all = missing.map(({ member, text }) => `${text} (${textOf(member)})`);
+    const all = listed(missing.map(({ member, text }) => `${text} (${textOf(member)})`));
     const [first] = missing;
     const known = first === undefined ? [] : references.names(first.namespace);
     const meant = first === undefined ? '' : didYouMean(first.name, known);
     throw new QuiesceError(
       'PLAN_UNKNOWN_NAME',
-      `${APPLICATION.dependsOn} names what no member and no Service is called: ${all.join(', ')}.`,
+      `${APPLICATION.dependsOn} names what no member and no Service is called: ${all}.`,
       meant === '' ? {} : { hint: `Correct the name. ${meant.trim()}` },
     );
   }
-  return unknown.map(({ member, text }) => ({
+  return [...groupBy(unknown, ({ member }) => member)].flatMap(([member, of]) =>
+    notFound(member, of),
+  );
+}
+
+function notFound(member: Draft, unknown: readonly Unknown[]): readonly PlanProblem[] {
+  const texts = unknown.map(({ text }) => text);
+  return problemsOfNames(texts, (names, several) => ({
     code: 'NAME_NOT_FOUND',
     severity: 'warning',
     object: textOf(member),
-    message: `${APPLICATION.dependsOn} names ${text}, which is not among the objects that were read.`,
+    message: `${APPLICATION.dependsOn} names ${names}, which ${several ? 'are' : 'is'} not among the objects that were read.`,
     fix: 'Correct the name, or read what has it, too. --whole-cluster makes this an error.',
   }));
 }

@@ -12,6 +12,7 @@ import { type Workload, workloadsOf } from '../inventory/workloads.ts';
 import type { OwnerReference } from '../objects/pod.ts';
 import type { PlanProblem } from './document.ts';
 import { groupOf, type KnownResource, knownResource } from './custom-resources.ts';
+import { checkNamed } from './names.ts';
 
 /** What becomes one member: a workload, or a custom resource with the workloads it owns. */
 export interface Candidate {
@@ -44,7 +45,11 @@ interface Root {
   readonly known: KnownResource | undefined;
 }
 
-/** Gathers the workloads and custom resources of all namespaces, each as a candidate. A pure function. */
+/**
+ * Gathers the workloads and custom resources of all namespaces, each as a candidate. A pure function.
+ *
+ * @throws QuiesceError MANIFEST_INVALID if one of them has no name
+ */
 export function gather(catalog: Catalog): Gathered {
   const roots = new Map<string, { root: Root; workloads: Workload[]; parts: KubeObject[] }>();
   const notJudged = new Map<string, ObjectRef>();
@@ -79,6 +84,7 @@ export function gather(catalog: Catalog): Gathered {
     parts,
     known,
   }));
+  for (const { object } of [...alone, ...owned]) checkNamed(object);
   const byKey = groupBy([...alone, ...owned], ({ object }) => keyOf(object));
   const candidates = [...byKey.values()].flatMap((same) => same.at(-1) ?? []);
   const twice = [...byKey.values()].filter(({ length }) => length > 1).flat();

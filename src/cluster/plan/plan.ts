@@ -10,6 +10,8 @@ import { keptOf } from './kept/index.ts';
 import { type Draft, draftsOf } from './member.ts';
 import { byText, type Edge, order } from './order.ts';
 import type { PlannedMember } from './planned.ts';
+import { checkNames } from './names.ts';
+import { notPlacedProblems } from './placed.ts';
 import { memberProblems, notJudgedProblems, notReadProblems } from './problems.ts';
 import { References } from './references.ts';
 import { isChosen, nameOf, type Selection } from './selection.ts';
@@ -26,9 +28,10 @@ export interface Planned {
  * Plans an application. A pure function.
  *
  * @param inventory what was read; its `namespaces` are ignored, the selection chooses among its objects
- * @throws QuiesceError NO_MEMBERS, PLAN_CYCLE, PLAN_SELF_DEPENDENCY, PLAN_UNKNOWN_NAME
+ * @throws QuiesceError MANIFEST_INVALID, NO_MEMBERS, PLAN_CYCLE, PLAN_SELF_DEPENDENCY, PLAN_UNKNOWN_NAME
  */
 export function planOf(inventory: Inventory, selection: Selection): Planned {
+  checkNames(inventory.objects);
   const catalog = new Catalog({ ...inventory, namespaces: undefined });
   const { candidates, notJudged, problems } = gather(catalog);
   const all = draftsOf(catalog, candidates);
@@ -54,6 +57,7 @@ export function planOf(inventory: Inventory, selection: Selection): Planned {
     ...problems,
     ...notJudgedProblems(notJudged, isIn),
     ...notReadProblems(catalog),
+    ...notPlacedProblems(catalog),
     ...kept.problems,
   ];
   const plan: Plan = {

@@ -179,6 +179,18 @@ describe('Secrets that a resource makes', () => {
       { users: { my_app: [] } },
       'my-app.a.credentials.postgresql.acid.zalan.do',
     ],
+    [
+      'acid.zalan.do/v1',
+      'postgresql',
+      { preparedDatabases: { my_db: { defaultUsers: true } } },
+      'my-db-owner-user.a.credentials.postgresql.acid.zalan.do',
+    ],
+    [
+      'acid.zalan.do/v1',
+      'postgresql',
+      { preparedDatabases: { d: { schemas: { s: { defaultUsers: true }, t: {} } } } },
+      'd-s-reader-user.a.credentials.postgresql.acid.zalan.do',
+    ],
     ['postgres-operator.crunchydata.com/v1', 'PostgresCluster', {}, 'a-pguser-a'],
     ['k8s.mariadb.com/v1alpha1', 'MariaDB', { passwordSecretKeyRef: { name: 'p' } }, 'p'],
     [
@@ -244,6 +256,12 @@ describe('what a resource keeps on no claim', () => {
         ],
       },
       ['elasticsearch-data'],
+    ],
+    [
+      'acid.zalan.do/v1',
+      'postgresql',
+      { additionalVolumes: [{ name: 'spool', volumeSource: { emptyDir: {} } }] },
+      ['spool'],
     ],
   ])('%s %s %j', (apiVersion, kind, spec, volumes) => {
     expect(lost(resource(apiVersion, kind, spec))).toEqual(volumes);

@@ -136,6 +136,15 @@ describe('what users state outweighs stages', () => {
     ];
     expect(plan(objects.toReversed())).toEqual(plan(objects));
   });
+
+  it('tells the same of several errors, for its objects in any order', () => {
+    const objects = ['b', 'a', 'c'].map((name) =>
+      workload(`Deployment/${name}`, { annotations: AFTER(name) }),
+    );
+    for (const given of [objects, objects.toReversed()]) {
+      expect(() => plan(given)).toThrow('shop Deployment/a depends on itself');
+    }
+  });
 });
 
 describe('a name in depends-on', () => {

@@ -1,5 +1,6 @@
 import { refText } from '../../inventory/catalog.ts';
 import type { PlanProblem } from '../document.ts';
+import { listed } from '../many-names.ts';
 import type { PlannedMember } from '../planned.ts';
 
 const NAMED = 3;
@@ -16,7 +17,8 @@ export function brokerProblems(members: readonly PlannedMember[]): readonly Plan
       return one.after.includes(own ? `${kind}/${name}` : `${namespace}/${kind}/${name}`);
     });
     if (dependents.length === 0) return [];
-    const message = `It is kept at its own moment: after a restore, messages may come again, or be missing, that ${listed(dependents)} had handled or sent by the moment of the databases.`;
+    const names = dependents.map(({ name }) => name);
+    const message = `It is kept at its own moment: after a restore, messages may come again, or be missing, that ${listed(names, NAMED)} had handled or sent by the moment of the databases.`;
     const fix = 'Make consumers idempotent, or let the producers send again.';
     return [
       {
@@ -33,11 +35,4 @@ export function brokerProblems(members: readonly PlannedMember[]): readonly Plan
 /** An operator's broker without pods among the objects will have claims, too. */
 function keepsMessages({ stage, claims, views }: PlannedMember): boolean {
   return stage === 'messaging' && (claims.length > 0 || views.length === 0);
-}
-
-function listed(members: readonly PlannedMember[]): string {
-  const names = members.map(({ name }) => name);
-  const more = names.length - NAMED;
-  if (more <= 0) return names.join(', ');
-  return `${names.slice(0, NAMED).join(', ')} and ${more} more`;
 }

@@ -14,6 +14,11 @@ const PREPARES =
 const OF_USERS =
   /^(?:.*-)?(?:data|uploads?|storage|media|attachments?|repos(?:itories)?|sessions?|db|database)$/;
 
+/** Where servers read what they start with, never where they keep users' files. */
+const CONFIGURATION = /^\/(?:usr\/local\/etc|docker-entrypoint-initdb\.d)(?:\/|$)/;
+/** Programs that bring what is elsewhere, by a setting that no command shows. */
+const SYNCS = /sync|k8s-sidecar/;
+
 /**
  * Whether an init container fills the emptyDir at each start of the pod, so that a restore brings its content
  * back. It does if nobody else writes there. Otherwise it must bring content, not only prepare the folder
@@ -28,8 +33,9 @@ export function isFilled(pod: Pod, volume: string): boolean {
   // A sidecar that keeps a folder up to date (git-sync) writes for a main container that only reads.
   const refreshed = writers.length > 0 && writers.length < running.length && writers.every(isSync);
   if (writers.length === 0 || refreshed) return filling.length > 0 || refreshed;
+  const configures = writers.every(({ mount }) => CONFIGURATION.test(cleanPath(mount.mountPath)));
   return (
-    !OF_USERS.test(volume) &&
+    (configures || !OF_USERS.test(volume)) &&
     !writers.some(isDataFolder) &&
     brought.some((one) => writers.every((writer) => bringsFor(one, writer)))
   );
@@ -47,7 +53,8 @@ function onlyPrepares(container: Container): boolean {
 function bringsFor(init: Mounted, writer: Mounted): boolean {
   const sameImage = init.container.image === writer.container.image;
   const samePath = cleanPath(init.mount.mountPath) === cleanPath(writer.mount.mountPath);
-  return !(sameImage && samePath) || BRINGS.test(textOf(init.container));
+  const { image = '' } = init.container;
+  return !(sameImage && samePath) || SYNCS.test(image) || BRINGS.test(textOf(init.container));
 }
 
 function isSync({ container }: Mounted): boolean {

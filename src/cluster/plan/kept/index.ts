@@ -2,6 +2,7 @@ import { type Catalog, listAt, refText, textAt } from '../../inventory/catalog.t
 import { veleroOf } from '../../inventory/velero.ts';
 import { APPLICATION } from '../../objects/names.ts';
 import type { NotKept, PlanProblem } from '../document.ts';
+import { problemsOfNames } from '../many-names.ts';
 import type { PlannedMember } from '../planned.ts';
 import { brokerProblems } from './brokers.ts';
 import { declaredIn } from './declared.ts';
@@ -60,15 +61,18 @@ function stateProblems(member: PlannedMember, losses: readonly Loss[]): readonly
     const fix = `If it matters, move it to a claim. Else declare it: ${APPLICATION.state}: "${volume}=rebuild" (made anew) or "${volume}=discard".`;
     return [{ code: 'STATE_NOT_KEPT', severity: 'warning', object, message, fix }];
   });
-  const known = volumesOf(member, losses);
-  const unknown = [...declared.keys()]
-    .filter((volume) => known !== undefined && !known.has(volume))
-    .map((volume): PlanProblem => {
-      const message = `${APPLICATION.state} names ${volume}, which is no volume of its pods.`;
-      const fix = 'Correct or remove the name.';
-      return { code: 'STATE_UNKNOWN_VOLUME', severity: 'warning', object, message, fix };
-    });
+  const unknown = problemsOfNames(unknownVolumes(member, losses), (names, several) => {
+    const message = `${APPLICATION.state} names ${names}, which ${several ? 'are no volumes' : 'is no volume'} of its pods.`;
+    const fix = 'Correct or remove the name.';
+    return { code: 'STATE_UNKNOWN_VOLUME', severity: 'warning', object, message, fix };
+  });
   return [...lost, ...unknown];
+}
+
+function unknownVolumes(member: PlannedMember, losses: readonly Loss[]): readonly string[] {
+  const known = volumesOf(member, losses);
+  if (known === undefined) return [];
+  return [...declaredIn(member.annotations).keys()].filter((volume) => !known.has(volume));
 }
 
 /** The names that a declaration may use; `undefined`: there are no pods to take them from. */

@@ -26,8 +26,8 @@ const GRIDS = new Set(['hazelcast', 'infinispan', 'ignite', 'tarantool', 'aerosp
  * nothing by default.
  */
 const NOTHING_BY_THEMSELVES = new Set(
-  `redis-sentinel nats pulsar emqx vernemq hivemq nsq vault openbao consul nacos loki mimir tidb hbase druid
-   pinot milvus cloudserver`.split(/\s+/),
+  `redis-sentinel nats pulsar emqx vernemq hivemq nsq vault openbao consul nacos loki mimir tempo pyroscope
+   cortex thanos tidb hbase druid pinot milvus cloudserver`.split(/\s+/),
 );
 
 /** What the pod's servers hold in no volume at all. A server that is not known is not judged. */

@@ -1,6 +1,7 @@
 import { type Catalog, listAt, textAt } from '../../inventory/catalog.ts';
 import type { Container, Pod } from '../../objects/pod.ts';
 import { valueOf } from './environment.ts';
+import { initContainers } from './mounts.ts';
 
 /** What is said of Redis's two ways to persist, each where it is said. */
 interface Said {
@@ -72,7 +73,10 @@ interface Configurations {
   readonly hidden: boolean;
 }
 
-/** The configuration files that the container mounts from ConfigMaps. The one that its command names goes first. */
+/**
+ * The configuration files that the container mounts from ConfigMaps, or that an init container may copy to where
+ * it reads them. The one that its command names goes first.
+ */
 function configurations(
   container: Container,
   pod: Pod,
@@ -81,7 +85,8 @@ function configurations(
 ): Configurations {
   const command = [...(container.command ?? []), ...(container.args ?? [])].join(' ');
   const named = /(?:^|[\s"'=])(\/\S+\.conf)\b/.exec(command)?.[1];
-  const found = (container.volumeMounts ?? []).flatMap((mount) => {
+  const mounts = [container, ...initContainers(pod)].flatMap((one) => one.volumeMounts ?? []);
+  const found = mounts.flatMap((mount) => {
     const volume = pod.spec?.volumes?.find(({ name }) => name === mount.name);
     return configMapsOf(volume).flatMap((name) => {
       const data = catalog.get('ConfigMap', namespace, name)?.['data'] ?? {};

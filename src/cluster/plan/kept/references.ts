@@ -1,4 +1,4 @@
-import { at, type Catalog, listAt, namespaceOf, textAt } from '../../inventory/catalog.ts';
+import { at, type Catalog, listAt, textAt } from '../../inventory/catalog.ts';
 import type { Pod } from '../../objects/pod.ts';
 import { configMapsMadeBy, secretsMadeBy } from '../custom-resources.ts';
 
@@ -63,13 +63,12 @@ export class Made {
   constructor(catalog: Catalog) {
     const objects = catalog.kinds.flatMap((kind) => catalog.all(kind));
     for (const object of objects) {
-      const namespace = namespaceOf(object);
-      for (const name of secretsMadeBy(object)) this.#names.add(`Secret\n${namespace}\n${name}`);
-      // A Bundle has no namespace: its ConfigMap is in all of them.
-      const place = object.kind === 'Bundle' ? '*' : namespace;
-      for (const name of configMapsMadeBy(object)) this.#names.add(`ConfigMap\n${place}\n${name}`);
+      // The ConfigMap of a Bundle is in all namespaces, and a manifest without one may be meant for any.
+      const place = object.metadata?.namespace ?? '*';
+      for (const name of secretsMadeBy(object)) this.#add('Secret', place, name);
+      for (const name of configMapsMadeBy(object)) this.#add('ConfigMap', place, name);
     }
-    for (const name of configMapsMadeBy(undefined)) this.#names.add(`ConfigMap\n*\n${name}`);
+    for (const name of configMapsMadeBy(undefined)) this.#add('ConfigMap', '*', name);
     this.#known = { ConfigMap: isRead(catalog, 'ConfigMap'), Secret: isRead(catalog, 'Secret') };
   }
 
@@ -77,6 +76,10 @@ export class Made {
   lacks({ kind, name }: Reference, namespace: string): boolean {
     const keys = [`${kind}\n${namespace}\n${name}`, `${kind}\n*\n${name}`];
     return this.#known[kind] && !keys.some((one) => this.#names.has(one));
+  }
+
+  #add(kind: Referred, place: string, name: string): void {
+    this.#names.add(`${kind}\n${place}\n${name}`);
   }
 }
 

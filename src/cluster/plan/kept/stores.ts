@@ -13,6 +13,7 @@ import { knownResource } from '../custom-resources.ts';
 import type { MemberClaim, PlannedMember } from '../planned.ts';
 import { lostByResource } from '../resources/lost.ts';
 import { type ClaimLoss, claimLoss, EXCLUDE, isExcluded } from './claims.ts';
+import { isHarmlessIn } from './embedded.ts';
 import { isFilled } from './filled.ts';
 import { unmounted } from './memory.ts';
 import { initContainers, isScratch, mountsOf, runningContainers } from './mounts.ts';
@@ -133,6 +134,9 @@ function resourceLosses(member: PlannedMember, catalog: Catalog): readonly Loss[
   return [member.object, ...parts].flatMap((object) => {
     const known = knownResource(object);
     if (known === undefined || known === 'unknown') return [];
-    return lostByResource(object, known).map((one) => ({ ...one, harmless: false }));
+    return lostByResource(object, known).map((one) => ({
+      ...one,
+      harmless: isHarmlessIn(object['spec'], one.volume),
+    }));
   });
 }

@@ -36,7 +36,16 @@ function* walk(value: unknown, name: string, depth: number): Iterable<LostByReso
   }
 }
 
-const NAMELESS = new Set(['storage', 'volumes', 'volumeSpec', 'persistence', 'spec', 'template']);
+const NAMELESS = new Set([
+  'storage',
+  'volumes',
+  'volumeSpec',
+  'volumeSource',
+  'volume',
+  'persistence',
+  'spec',
+  'template',
+]);
 
 function lostKind(value: object): string | undefined {
   const emptyDir = at(value, 'emptyDir');

@@ -42,10 +42,24 @@ function crunchy(group: string, kind: string): KnownResource {
 
 function zalandoSecrets(name: string, object: KubeObject): readonly string[] {
   const users = Object.keys(at(object, 'spec', 'users') ?? {});
-  return ['postgres', 'standby', ...users].map((user) => {
+  return ['postgres', 'standby', ...users, ...preparedUsers(object)].map((user) => {
     const dashed = user.replaceAll('_', '-');
     return `${dashed}.${name}.credentials.postgresql.acid.zalan.do`;
   });
+}
+
+/** The users that Zalando's operator makes for a prepared database, and for a schema of it. */
+function preparedUsers(object: KubeObject): readonly string[] {
+  const users = (prefix: string, of: unknown): readonly string[] =>
+    at(of, 'defaultUsers') === true
+      ? ['owner', 'writer', 'reader'].map((role) => `${prefix}_${role}_user`)
+      : [];
+  return Object.entries(at(object, 'spec', 'preparedDatabases') ?? {}).flatMap(([name, one]) => [
+    ...users(name, one),
+    ...Object.entries(at(one, 'schemas') ?? {}).flatMap(([schema, below]) =>
+      users(`${name}_${schema}`, below),
+    ),
+  ]);
 }
 
 /** The Secrets that mariadb-operator makes where a reference asks it to. */

@@ -61,6 +61,21 @@ describe('an init container fills a volume', () => {
         ],
       },
     ],
+    [
+      'by the program that keeps it up to date later',
+      {
+        init: { image: 'kiwigrid/k8s-sidecar:2', ...mountAt('/in') },
+        others: [{ name: 'reload', image: 'kiwigrid/k8s-sidecar:2', ...mountAt('/in') }],
+      },
+    ],
+    [
+      'where a server reads its configuration, whatever the volume is called',
+      {
+        volume: 'scripts-data',
+        init: sh('cp -r /docker-entrypoint-initdb.d/* /out'),
+        main: { mountPath: '/docker-entrypoint-initdb.d' },
+      },
+    ],
   ])('%s', (_, given) => {
     expect(problems(given)).toEqual([]);
   });
