@@ -324,7 +324,7 @@ export const catalogue = {
     status: 502,
     exit: 5,
     meaning: 'With this member frozen the replica set could no longer elect a primary (MongoDB).',
-    hint: 'Bring the other members up (rs.status()) and freeze again, or freeze a member without a vote.',
+    hint: 'Bring the other members up (rs.status()). If others are frozen, too: back up one of them, and label the pods and claims of the rest velero.io/exclude-from-backup: "true".',
   },
   ENGINE_BEHIND: {
     status: 502,

@@ -75,9 +75,9 @@ export class SimulatedApi {
     await rm(this.#dir, { recursive: true, force: true });
   }
 
-  /** A StatefulSet of one pod with a claim and a sidecar. */
+  /** A StatefulSet of one pod with a claim and a sidecar. A further pod of it: `ordinal`. */
   member(name: string, reached: SimulatedPod, more: MemberOptions = {}): void {
-    const { driver = 'rbd.csi.ceph.com', env = [] } = more;
+    const { driver = 'rbd.csi.ceph.com', env = [], ordinal = 0 } = more;
     const namespace = 'shop';
     const labels = { app: name };
     const sidecar = {
@@ -98,24 +98,25 @@ export class SimulatedApi {
     this.cluster.put(`/apis/apps/v1/namespaces/${namespace}/statefulsets/${name}`, {
       metadata: { namespace, annotations: more.annotations ?? {} },
       spec: {
-        replicas: 1,
+        replicas: ordinal + 1,
         selector: { matchLabels: labels },
         template: { metadata: { labels }, spec },
         volumeClaimTemplates: [{ metadata: { name: 'data' }, spec: {} }],
       },
     });
-    const pod = `${name}-0`;
+    const pod = `${name}-${ordinal}`;
     const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: `data-${pod}` } }];
     const owner = { apiVersion: 'apps/v1', kind: 'StatefulSet', name, uid: name, controller: true };
     this.cluster.put(`/api/v1/namespaces/${namespace}/pods/${pod}`, {
-      metadata: { namespace, labels, ownerReferences: [owner] },
+      metadata: { namespace, labels: { ...labels, ...more.podLabels }, ownerReferences: [owner] },
       spec: { containers, volumes },
       status: {
         phase: 'Running',
         containerStatuses: containers.map((one) => ({ name: one.name, state: { running: {} } })),
       },
     });
-    this.cluster.claim(namespace, `data-${pod}`, driver, { metadata: { namespace } });
+    const metadata = { namespace, labels: { ...more.claimLabels } };
+    this.cluster.claim(namespace, `data-${pod}`, driver, { metadata });
     this.pods.set(`${namespace}/${pod}`, reached);
   }
 
@@ -177,6 +178,9 @@ interface MemberOptions {
   readonly sidecar?: boolean;
   readonly env?: readonly object[];
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly ordinal?: number;
+  readonly podLabels?: Readonly<Record<string, string>>;
+  readonly claimLabels?: Readonly<Record<string, string>>;
 }
 
 function frame(channel: number, content: Buffer): Buffer {

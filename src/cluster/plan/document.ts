@@ -18,6 +18,12 @@ export type From = 'annotation' | 'stage' | 'image';
  */
 export type Protection = 'sidecar' | 'none' | 'missing' | 'not-needed';
 
+/** What the label `velero.io/exclude-from-backup` leaves out: it is neither frozen nor cut. */
+export interface LeftOut {
+  readonly pods: readonly string[];
+  readonly claims: readonly string[];
+}
+
 export interface PlanMember extends MemberRef {
   /** The engine, or what the image is known as; absent: it is not known to hold state. */
   readonly engine?: string;
@@ -31,6 +37,8 @@ export interface PlanMember extends MemberRef {
   readonly replicas?: number;
   /** Names of the claims of its pods, in its namespace. */
   readonly claims: readonly string[];
+  /** Those of its pods and claims that a backup leaves out; absent: none. */
+  readonly leftOut?: LeftOut;
   /** The members it comes after, by hard and soft edges: `KIND/NAME`, or `NAMESPACE/KIND/NAME`. */
   readonly after: readonly string[];
   /** Those of them that its own `quiesce.dev/depends-on` names. */
@@ -74,6 +82,17 @@ export interface Plan {
   readonly layers: readonly PlanLayer[];
   readonly problems: readonly PlanProblem[];
   readonly notKept: readonly NotKept[];
+}
+
+/** The member with the pods and claims that a backup holds. */
+export function backedUp<M extends Pick<PlanMember, 'pods' | 'claims' | 'leftOut'>>(member: M): M {
+  const { leftOut, pods, claims } = member;
+  if (leftOut === undefined) return member;
+  const kept = (names: readonly string[], left: readonly string[]): readonly string[] => {
+    const out = new Set(left);
+    return names.filter((one) => !out.has(one));
+  };
+  return { ...member, pods: kept(pods, leftOut.pods), claims: kept(claims, leftOut.claims) };
 }
 
 /** All members of a plan, in the order of its layers. */

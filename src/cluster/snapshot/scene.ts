@@ -1,7 +1,7 @@
 import { QuiesceError } from '../../errors.ts';
 import { type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
 import { type SidecarContainer, sidecarContainer } from '../inventory/sidecar-container.ts';
-import { membersOf, type Plan, type PlanMember } from '../plan/document.ts';
+import { backedUp, membersOf, type Plan, type PlanMember } from '../plan/document.ts';
 
 /** A pod as it was seen. */
 export interface PodSeen {
@@ -38,11 +38,10 @@ export interface CutMember {
 
 /** @throws QuiesceError NO_VOLUMES, MEMBER_WITHOUT_SIDECAR, MEMBER_NOT_READY */
 export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
-  const members = membersOf(plan).filter(({ claims }) => claims.length > 0);
-  if (members.length === 0) {
-    const text = `No member of ${plan.group} has a claim, so there is nothing to cut.`;
-    throw new QuiesceError('NO_VOLUMES', text);
-  }
+  const members = membersOf(plan)
+    .map(backedUp)
+    .filter(({ claims }) => claims.length > 0);
+  if (members.length === 0) throw nothingToCut(plan);
   const cut = members.map((member): CutMember => {
     const live = member.pods.flatMap((name) => {
       const seen = pods.get(podKey(member.namespace, name));
@@ -61,6 +60,25 @@ export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
     ({ sidecar }) => sidecar?.running === false,
   );
   return cut;
+}
+
+function nothingToCut(plan: Plan): QuiesceError {
+  const out = leftOutOf(plan);
+  if (out.length === 0) {
+    const text = `No member of ${plan.group} has a claim, so there is nothing to cut.`;
+    return new QuiesceError('NO_VOLUMES', text);
+  }
+  const text = `All claims of ${plan.group} are left out, so there is nothing to cut.`;
+  const hint =
+    'Remove the label velero.io/exclude-from-backup from the claims and pods to back up.';
+  return new QuiesceError('NO_VOLUMES', text, { hint });
+}
+
+/** The claims that the user has left out of backups. */
+export function leftOutOf(plan: Plan): readonly { namespace: string; claim: string }[] {
+  return membersOf(plan).flatMap(({ namespace, leftOut }) =>
+    (leftOut?.claims ?? []).map((claim) => ({ namespace, claim })),
+  );
 }
 
 function refuse(

@@ -1,12 +1,6 @@
-import { at, type Catalog, type KubeObject, labelsOf, textAt } from '../../inventory/catalog.ts';
+import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
+import { EXCLUDE, isExcluded } from '../left-out.ts';
 import type { MemberClaim } from '../planned.ts';
-
-/** Velero leaves out every object with this label. */
-export const EXCLUDE = 'velero.io/exclude-from-backup';
-
-export function isExcluded(object: KubeObject | undefined): boolean {
-  return labelsOf(object)[EXCLUDE] === 'true';
-}
 
 /** Why a backup does not hold a claim. */
 export interface ClaimLoss {
