@@ -488,6 +488,33 @@ export const catalogue = {
     meaning: 'The cluster does not serve snapshot.storage.k8s.io/v1.',
     hint: 'Install the snapshot controller and its custom resource definitions (kubernetes-csi/external-snapshotter).',
   },
+  BACKUP_NOT_FOUND: {
+    status: 404,
+    exit: 2,
+    meaning: 'There is no such backup of Velero.',
+    hint: 'velero backup get lists the backups; --velero-namespace says where Velero runs.',
+  },
+  BACKUP_NOT_COMPLETED: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'A backup of Velero is under way, has failed, or is being deleted: it has no contents.',
+    hint: 'Wait until it is Completed, or choose another backup.',
+  },
+  BACKUP_UNREACHABLE: {
+    status: 503,
+    exit: 3,
+    meaning:
+      'The contents of a backup could not be fetched: Velero gave no URL for them, or the storage does not answer from here.',
+    hint: 'The URL that Velero gives may be known in the cluster only: run the command there, or set publicUrl in the config of the BackupStorageLocation.',
+  },
+  BACKUP_INVALID: {
+    status: 502,
+    exit: 5,
+    meaning:
+      'The contents of a backup are damaged, incomplete, too large, or not written by Velero.',
+    hint: 'velero backup download fetches the same file: see whether tar can list it.',
+  },
   RUN_NOT_FOUND: {
     status: 404,
     exit: 2,

@@ -22,6 +22,8 @@ export interface Unexamined {
   readonly reason: string;
   /** No result depends on it: it is reported as `info`. */
   readonly optional: boolean;
+  /** Nobody wanted to read it: it is reported nowhere. */
+  readonly expected?: true;
 }
 
 /**

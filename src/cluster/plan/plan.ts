@@ -25,10 +25,15 @@ export interface Planned {
 /**
  * Plans an application. A pure function.
  *
+ * @param known what is already in the way
  * @param inventory what was read; its `namespaces` are ignored, the selection chooses among its objects
  * @throws QuiesceError NO_MEMBERS, PLAN_CYCLE, PLAN_SELF_DEPENDENCY, PLAN_UNKNOWN_NAME
  */
-export function planOf(inventory: Inventory, selection: Selection): Planned {
+export function planOf(
+  inventory: Inventory,
+  selection: Selection,
+  known: readonly PlanProblem[] = [],
+): Planned {
   const catalog = new Catalog({ ...inventory, namespaces: undefined });
   const { candidates, notJudged, problems } = gather(catalog);
   const all = draftsOf(catalog, candidates);
@@ -55,6 +60,7 @@ export function planOf(inventory: Inventory, selection: Selection): Planned {
     ...notJudgedProblems(notJudged, isIn),
     ...notReadProblems(catalog),
     ...kept.problems,
+    ...known,
   ];
   const plan: Plan = {
     apiVersion: 'quiesce.dev/v1',

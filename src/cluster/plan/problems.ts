@@ -80,7 +80,8 @@ export function notJudgedProblems(
 
 /** Kinds that could not be read: a plan without them may be incomplete. */
 export function notReadProblems({ unexamined }: Catalog): readonly PlanProblem[] {
-  return unexamined.map(({ resource, namespace, reason, optional }) => ({
+  const missed = unexamined.filter(({ expected }) => expected !== true);
+  return missed.map(({ resource, namespace, reason, optional }) => ({
     code: 'NOT_LOOKED_AT',
     severity: optional ? 'info' : 'warning',
     object: namespace === undefined ? resource : `${namespace} ${resource}`,
