@@ -59,7 +59,7 @@ async function objectsIn(
   const objects: KubeObject[] = [];
   let [bytes, isVelero] = [0, false];
   for await (const entry of archive) {
-    const { name, size = 0 } = entry.header;
+    const { name, size } = entry.header;
     isVelero ||= OF_VELERO.test(name);
     const plural = OBJECT.exec(name)?.[1];
     if (plural === undefined || UNUSED.test(plural)) {

@@ -25,6 +25,7 @@ export interface BackupContents {
 }
 
 const GROUP = 'velero.io';
+const API = 'velero.io/v1';
 const LOOK_EVERY_MS = 250;
 /** With contents in the storage. */
 const DONE = new Set(['Completed', 'PartiallyFailed']);
@@ -136,7 +137,7 @@ async function urlOf(
 ): Promise<string> {
   const name = `quiesce-${randomBytes(8).toString('hex')}`;
   await api.create('downloadrequests', {
-    apiVersion: `${GROUP}/v1`,
+    apiVersion: API,
     kind: 'DownloadRequest',
     metadata: { name, namespace: api.namespace },
     spec: { target: { kind: 'BackupContents', name: backup } },
@@ -201,7 +202,7 @@ class VeleroApi {
   }
 
   #root(plural: string): string {
-    return `/apis/${GROUP}/v1/namespaces/${this.namespace}/${plural}`;
+    return `/apis/${API}/namespaces/${this.namespace}/${plural}`;
   }
 
   async #ask(verb: string, resource: string, call: () => Promise<ApiAnswer>): Promise<ApiAnswer> {

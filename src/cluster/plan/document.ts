@@ -39,8 +39,13 @@ export interface PlanMember extends MemberRef {
   readonly claims: readonly string[];
   /** Those of its pods and claims that a backup leaves out; absent: none. */
   readonly leftOut?: LeftOut;
-  /** The members it comes after, by hard and soft edges: `KIND/NAME`, or `NAMESPACE/KIND/NAME`. */
+  /**
+   * The members it comes directly after, as `KIND/NAME` or `NAMESPACE/KIND/NAME`: all that it names, those
+   * of the next lower number, and those of the nearest earlier stage. What these come after is left out.
+   */
   readonly after: readonly string[];
+  /** How many more of a number or a stage it comes directly after; absent: `after` has all. */
+  readonly afterOmitted?: number;
   /** Those of them that its own `quiesce.dev/depends-on` names. */
   readonly dependsOn: readonly string[];
   /** Its number from `quiesce.dev/order`. */

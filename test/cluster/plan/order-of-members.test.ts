@@ -31,8 +31,6 @@ describe('the stage of its kind orders what nobody has ordered', () => {
     ]);
     expect(member(found, 'Deployment/web').after).toEqual([
       'Deployment/pool',
-      'StatefulSet/db',
-      'StatefulSet/etcd',
       'StatefulSet/queue',
     ]);
     expect(member(found, 'StatefulSet/db')).toMatchObject({

@@ -58,12 +58,14 @@ function volumeOf(
 ): KubeObject | undefined {
   const all = catalog.all('PersistentVolume');
   const bound = textAt(object, 'spec', 'volumeName');
-  const found = all.find(
-    (one) =>
-      one.metadata?.name === bound ||
-      (textAt(one, 'spec', 'claimRef', 'name') === name &&
-        textAt(one, 'spec', 'claimRef', 'namespace') === namespace),
-  );
+  const named = bound === undefined ? undefined : catalog.getGlobal('PersistentVolume', bound);
+  const found =
+    named ??
+    all.find(
+      (one) =>
+        textAt(one, 'spec', 'claimRef', 'name') === name &&
+        textAt(one, 'spec', 'claimRef', 'namespace') === namespace,
+    );
   if (found !== undefined) return found;
   const className = at(object, 'spec', 'storageClassName');
   if (typeof className !== 'string' || classNamed(className, catalog) !== undefined)
