@@ -441,7 +441,7 @@ export const catalogue = {
     status: 503,
     exit: 2,
     meaning:
-      'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig has no cluster.',
+      'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig has no cluster. The verbs of applications (plan, snapshot, snapshots, exporter) exit with 3, as for a sidecar that does not answer.',
     hint: 'Check KUBECONFIG and --context: kubectl get namespaces must work with them.',
   },
   FORBIDDEN: {

@@ -46,6 +46,9 @@ export const APPLICATION_FLAGS = {
 
 export type ApplicationOptions = Values<typeof APPLICATION_FLAGS>;
 
+/** Verbs of applications exit with 3 if something does not answer: a sidecar, or the API server. */
+export const APPLICATION_EXITS = { CLUSTER_UNREACHABLE: 3 } as const;
+
 /** How long a verb may read before it gives up. */
 export const READ_TIMEOUT = duration(
   'how long reading the cluster may take',

@@ -23,6 +23,7 @@ import {
 import { quote } from '../lib/command-line/printable.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
 import {
+  APPLICATION_EXITS,
   APPLICATION_FLAGS,
   checkSelection,
   connectTo,
@@ -98,9 +99,12 @@ object without a namespace counts as in the first of them.`,
   exits: {
     0: 'the plan was printed, with problems, too',
     7: 'problems at or above --fail-on',
-    2: 'bad flags or manifests, no members, a circle, a name that nobody has, or no cluster',
+    2: 'bad flags or manifests, no members, a circle, a name that nobody has, or no such backup',
+    3: 'the Kubernetes API, or the storage of the backup, cannot be reached, or refuses',
+    5: 'the backup is damaged',
     1: 'unexpected',
   },
+  exitCodes: APPLICATION_EXITS,
   work: async (options, surface) => {
     checkTogether(options);
     const { inventory, selection, source, known } = await read(options, surface);

@@ -39,7 +39,7 @@ export function planOf(
   const { candidates, notJudged, problems } = gather(catalog);
   const all = draftsOf(catalog, candidates);
   const chosen = all.filter((one) => isChosen(selection, one));
-  if (chosen.length === 0) throw nobody(selection, all);
+  if (chosen.length === 0) throw nobody(selection, all, catalog);
   const references = new References(catalog, all, notJudged);
   const hard = hardEdges(chosen, references, catalog);
   const { layers, directly, dropped } = arrange(chosen, hard.edges);
@@ -75,22 +75,25 @@ export function planOf(
   return { plan, members, catalog };
 }
 
-function nobody({ namespaces, group, selector }: Selection, all: readonly Draft[]): QuiesceError {
+function nobody(
+  { namespaces, group, selector }: Selection,
+  all: readonly Draft[],
+  { unexamined }: Catalog,
+): QuiesceError {
   const where = namespaces === undefined ? '' : ` in ${namespaces.join(', ')}`;
   const group_ = group === undefined ? '' : ` of the group ${group}`;
   const chosen = selector === undefined ? '' : ' with these labels';
   const others = [...new Set(all.map(({ namespace }) => namespace))].toSorted(byText).slice(0, 5);
-  return new QuiesceError(
-    'NO_MEMBERS',
-    `There is no workload${group_}${chosen}${where}.`,
-    others.length === 0
-      ? {
-          hint: 'Members are StatefulSets, Deployments, DaemonSets, ReplicaSets, Pods and known custom resources.',
-        }
-      : {
-          hint: `Check --namespace, --selector and --group; there are workloads in ${others.join(', ')}.`,
-        },
-  );
+  const missed = unexamined.filter(({ optional }) => !optional).map(({ resource }) => resource);
+  const hint =
+    missed.length > 0
+      ? `Not all could be read: allow get and list of ${[...new Set(missed)].join(', ')}.`
+      : others.length > 0
+        ? `Check --namespace, --selector and --group; there are workloads in ${others.join(', ')}.`
+        : 'Members are StatefulSets, Deployments, DaemonSets, ReplicaSets, Pods and known custom resources.';
+  return new QuiesceError('NO_MEMBERS', `There is no workload${group_}${chosen}${where}.`, {
+    hint,
+  });
 }
 
 /** A list for people and programs: the rest of a stage of hundreds is in the layers. */

@@ -53,6 +53,7 @@ export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
   });
   const frozen = cut.filter(({ protection }) => protection === 'sidecar');
   refuse('MEMBER_WITHOUT_SIDECAR', 'has claims and no sidecar', frozen, ({ sidecar }) => !sidecar);
+  refuseUnprotected(cut);
   refuse(
     'MEMBER_NOT_READY',
     'has a sidecar that does not run',
@@ -60,6 +61,19 @@ export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
     ({ sidecar }) => sidecar?.running === false,
   );
   return cut;
+}
+
+/** Without a pod there is nothing to freeze now, but its next pod would write unfrozen. */
+function refuseUnprotected(members: readonly CutMember[]): void {
+  const found = members.filter(
+    ({ member, protection }) => protection === 'at-rest' && member.protection === 'missing',
+  );
+  if (found.length === 0) return;
+  const names = found.map(
+    ({ member: { namespace, kind, name } }) => `${namespace} ${kind}/${name}`,
+  );
+  const text = `${names.slice(0, SHOWN).join(', ')}${more(found.length)}: it has claims, and its pods would have no sidecar.`;
+  throw new QuiesceError('MEMBER_WITHOUT_SIDECAR', text);
 }
 
 function nothingToCut(plan: Plan): QuiesceError {
