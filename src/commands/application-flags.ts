@@ -71,10 +71,16 @@ export function selectionOf(options: ApplicationOptions, namespace: string | und
   return { namespaces: options['all-namespaces'] ? undefined : chosen, selector, group };
 }
 
-/** @throws QuiesceError CLUSTER_UNREACHABLE if there is no such context or kubeconfig */
-export function connectTo({ context, kubeconfig }: ApplicationOptions): PodConnection {
+/**
+ * @param end breaks off requests that get no answer
+ * @throws QuiesceError CLUSTER_UNREACHABLE if there is no such context or kubeconfig
+ */
+export function connectTo(
+  { context, kubeconfig }: ApplicationOptions,
+  end?: AbortSignal,
+): PodConnection {
   try {
-    return connect({ context, kubeconfig });
+    return connect({ context, kubeconfig }, end);
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
     throw new QuiesceError('CLUSTER_UNREACHABLE', `There is no cluster to read: ${reason}.`, {

@@ -22,6 +22,7 @@ import {
 } from '../lib/command-line/flags.ts';
 import { quote } from '../lib/command-line/printable.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
+import { abortedWithin } from '../lib/deadline.ts';
 import {
   APPLICATION_EXITS,
   APPLICATION_FLAGS,
@@ -157,9 +158,10 @@ async function read(options: Options, surface: Surface): Promise<Reading> {
     // Only --whole-cluster makes the manifests everything there is.
     return { inventory: { ...given, objects }, selection, source };
   }
-  const connection = connectTo(options);
   const backup = options['from-backup'];
-  if (backup !== undefined) return await readFrom(connection, backup, options, surface);
+  // Not broken off: what it asked of Velero is taken back, also after the time.
+  if (backup !== undefined) return await readFrom(connectTo(options), backup, options, surface);
+  const connection = connectTo(options, abortedWithin(options.timeout + 100));
   const selection = selectionOf(options, connection.namespace);
   const inventory = await readForPlan(connection, selection, {
     timeoutMs: options.timeout,

@@ -11,7 +11,7 @@ import { BadValue, duration, toggle, type Values, value } from '../lib/command-l
 import { wantsColor } from '../lib/command-line/paint.ts';
 import { printable, quote } from '../lib/command-line/printable.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
-import { withDeadline } from '../lib/deadline.ts';
+import { abortedWithin } from '../lib/deadline.ts';
 import { formatDuration } from '../lib/duration.ts';
 import {
   APPLICATION_EXITS,
@@ -76,7 +76,7 @@ their contents and the storage behind; these are listed.`,
   exitCodes: APPLICATION_EXITS,
   work: async (options, surface) => {
     checkTogether(options, surface);
-    const connection = lasting(options.timeout, connectTo(options));
+    const connection = lasting(options);
     const query = queryOf(options, connection.namespace);
     const [id] = surface.operands;
     const work = options.prune
@@ -98,13 +98,14 @@ function queryOf(options: Options, namespace: string): RunQuery {
 }
 
 /** A connection that answers nothing any more once the time is over: nothing goes on behind the error. */
-function lasting(ms: number, connection: ClusterConnection): ClusterConnection {
-  const end = performance.now() + ms;
+function lasting(options: Options): ClusterConnection {
+  const ms = options.timeout;
+  const connection = connectTo(options, abortedWithin(ms));
+  // The signal may come a little early.
+  const end = performance.now() + ms - 50;
   const inTime = async <T>(ask: () => Promise<T>): Promise<T> => {
-    const left = end - performance.now();
     try {
-      if (left <= 0) throw new Error('no time is left');
-      return await withDeadline(left, ask());
+      return await ask();
     } catch (error) {
       if (performance.now() < end) throw error;
       throw new Error(`--timeout ${formatDuration(ms)} is over`, { cause: error });

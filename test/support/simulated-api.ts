@@ -36,6 +36,8 @@ export class SimulatedApi {
   readonly forbidden = new Set<string>();
   /** Calls with these words fail as if the connection broke. */
   broken: ((method: string, path: string) => boolean) | undefined;
+  /** Requests for these paths are never answered. */
+  hang: ((path: string) => boolean) | undefined;
   /** Called for each request; a stream is `STREAM`. */
   watch: ((method: string, path: string) => void) | undefined;
   readonly #server: Server = createServer((request, response) => {
@@ -124,6 +126,7 @@ export class SimulatedApi {
     const { method = 'GET', url = '/' } = request;
     const sent = await readAll(request);
     this.watch?.(method, url);
+    if (this.hang?.(url) === true) return;
     if (this.broken?.(method, url) === true) {
       response.destroy();
       return;
