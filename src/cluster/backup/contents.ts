@@ -52,10 +52,7 @@ export async function readContents(
   return read.value;
 }
 
-async function objectsIn(
-  archive: Extract,
-  most: number,
-): Promise<readonly KubeObject[]> {
+async function objectsIn(archive: Extract, most: number): Promise<readonly KubeObject[]> {
   const objects: KubeObject[] = [];
   let [bytes, isVelero] = [0, false];
   for await (const entry of archive) {

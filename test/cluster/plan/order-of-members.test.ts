@@ -29,10 +29,7 @@ describe('the stage of its kind orders what nobody has ordered', () => {
       ['Deployment/pool', 'StatefulSet/queue'],
       ['Deployment/web'],
     ]);
-    expect(member(found, 'Deployment/web').after).toEqual([
-      'Deployment/pool',
-      'StatefulSet/queue',
-    ]);
+    expect(member(found, 'Deployment/web').after).toEqual(['Deployment/pool', 'StatefulSet/queue']);
     expect(member(found, 'StatefulSet/db')).toMatchObject({
       engine: 'postgres',
       stage: 'databases',
