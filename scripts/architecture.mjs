@@ -208,6 +208,11 @@ export const PARTS = [
     ],
   },
   {
+    at: ['src/cluster/backup/'],
+    what: 'the objects in a backup of Velero, from its storage',
+    may: ['src/cluster/api/', 'src/cluster/inventory/', 'src/cluster/snapshot/rights.ts'],
+  },
+  {
     at: ['src/cluster/snapshot/'],
     what: 'one run over all members: freeze, cut, thaw, verdict, record; the runs on record',
     may: [

@@ -324,7 +324,7 @@ export const catalogue = {
     status: 502,
     exit: 5,
     meaning: 'With this member frozen the replica set could no longer elect a primary (MongoDB).',
-    hint: 'Bring the other members up (rs.status()) and freeze again, or freeze a member without a vote.',
+    hint: 'Bring the other members up (rs.status()). If others are frozen, too: back up one of them, and label the pods and claims of the rest velero.io/exclude-from-backup: "true".',
   },
   ENGINE_BEHIND: {
     status: 502,
@@ -408,7 +408,7 @@ export const catalogue = {
     status: 422,
     exit: 2,
     meaning:
-      'Members of an application depend on one another in a circle, by quiesce.dev/depends-on or quiesce.dev/order. The message names one circle.',
+      'Members of an application depend on one another in a cycle, by quiesce.dev/depends-on or quiesce.dev/order. The message names one cycle.',
     hint: 'Remove one of the annotations that the message names.',
   },
   PLAN_SELF_DEPENDENCY: {
@@ -441,7 +441,7 @@ export const catalogue = {
     status: 503,
     exit: 2,
     meaning:
-      'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig has no cluster.',
+      'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig has no cluster. The verbs of applications (plan, snapshot, snapshots, exporter) exit with 3, as for a sidecar that does not answer.',
     hint: 'Check KUBECONFIG and --context: kubectl get namespaces must work with them.',
   },
   FORBIDDEN: {
@@ -487,6 +487,33 @@ export const catalogue = {
     exit: 2,
     meaning: 'The cluster does not serve snapshot.storage.k8s.io/v1.',
     hint: 'Install the snapshot controller and its custom resource definitions (kubernetes-csi/external-snapshotter).',
+  },
+  BACKUP_NOT_FOUND: {
+    status: 404,
+    exit: 2,
+    meaning: 'There is no such backup of Velero.',
+    hint: 'velero backup get lists the backups; --velero-namespace says where Velero runs.',
+  },
+  BACKUP_NOT_COMPLETED: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'A backup of Velero is under way, has failed, or is being deleted: it has no contents.',
+    hint: 'Wait until it is Completed, or choose another backup.',
+  },
+  BACKUP_UNREACHABLE: {
+    status: 503,
+    exit: 3,
+    meaning:
+      'The contents of a backup could not be fetched: Velero gave no URL for them, or the storage does not answer from here.',
+    hint: 'The URL that Velero gives may be known in the cluster only: run the command there, or set publicUrl in the config of the BackupStorageLocation.',
+  },
+  BACKUP_INVALID: {
+    status: 502,
+    exit: 5,
+    meaning:
+      'The contents of a backup are damaged, incomplete, too large, or not written by Velero.',
+    hint: 'velero backup download fetches the same file: see whether tar can list it.',
   },
   RUN_NOT_FOUND: {
     status: 404,

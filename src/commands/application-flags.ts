@@ -46,6 +46,9 @@ export const APPLICATION_FLAGS = {
 
 export type ApplicationOptions = Values<typeof APPLICATION_FLAGS>;
 
+/** Verbs of applications exit with 3 if something does not answer: a sidecar, or the API server. */
+export const APPLICATION_EXITS = { CLUSTER_UNREACHABLE: 3 } as const;
+
 /** How long a verb may read before it gives up. */
 export const READ_TIMEOUT = duration(
   'how long reading the cluster may take',
@@ -68,10 +71,16 @@ export function selectionOf(options: ApplicationOptions, namespace: string | und
   return { namespaces: options['all-namespaces'] ? undefined : chosen, selector, group };
 }
 
-/** @throws QuiesceError CLUSTER_UNREACHABLE if there is no such context or kubeconfig */
-export function connectTo({ context, kubeconfig }: ApplicationOptions): PodConnection {
+/**
+ * @param end breaks off requests that get no answer
+ * @throws QuiesceError CLUSTER_UNREACHABLE if there is no such context or kubeconfig
+ */
+export function connectTo(
+  { context, kubeconfig }: ApplicationOptions,
+  end?: AbortSignal,
+): PodConnection {
   try {
-    return connect({ context, kubeconfig });
+    return connect({ context, kubeconfig }, end);
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
     throw new QuiesceError('CLUSTER_UNREACHABLE', `There is no cluster to read: ${reason}.`, {

@@ -6,6 +6,7 @@ import { STOP_WITHIN_MS } from '../defaults.ts';
 import { QuiesceError } from '../errors.ts';
 import type { Values } from '../lib/command-line/flags.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
+import { APPLICATION_EXITS } from './application-flags.ts';
 import { verb } from './verb.ts';
 
 type Options = Values<typeof FLAGS>;
@@ -19,9 +20,18 @@ recorded, and of every VolumeSnapshot, those of Velero too. It changes nothing i
 docs/monitoring.md lists the metrics.`,
   flags: FLAGS,
   notes: `
+It takes neither --group nor --selector, as each series has the label group, neither -o, as metrics have
+one format, nor --timeout, as it runs until it is stopped.
+
 It serves /metrics, /healthz and /readyz. While the cluster cannot be read, /readyz answers 503, the log
 says why, and the exporter tries again.`,
-  exits: { 0: 'stopped', 2: 'bad flags, no cluster, or an address in use', 1: 'unexpected' },
+  exits: {
+    0: 'stopped',
+    2: 'bad flags, or an address in use',
+    3: 'no cluster is configured',
+    1: 'unexpected',
+  },
+  exitCodes: APPLICATION_EXITS,
   work: async (options) => {
     const { namespace: names, 'all-namespaces': all } = options;
     if (all && names.length > 0) {

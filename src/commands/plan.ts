@@ -1,16 +1,30 @@
 import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
+import { readBackup } from '../cluster/backup/read-backup.ts';
 import type { Inventory, KubeObject } from '../cluster/inventory/catalog.ts';
 import { readInventory } from '../cluster/inventory/read-manifests.ts';
 import { describePlan } from '../cluster/plan/describe.ts';
-import type { Plan } from '../cluster/plan/document.ts';
+import type { Plan, PlanProblem } from '../cluster/plan/document.ts';
+import { inventoryOfBackup } from '../cluster/plan/from-backup.ts';
 import { planOf } from '../cluster/plan/plan.ts';
 import type { Selection } from '../cluster/plan/selection.ts';
 import { veleroObject } from '../cluster/plan/velero.ts';
+import type { ClusterConnection } from '../cluster/api/reader.ts';
 import { QuiesceError } from '../errors.ts';
-import { list, oneOf, text, toggle, type Values } from '../lib/command-line/flags.ts';
-import { usage } from '../lib/command-line/read-flags.ts';
 import {
+  BadValue,
+  list,
+  oneOf,
+  text,
+  toggle,
+  value,
+  type Values,
+} from '../lib/command-line/flags.ts';
+import { quote } from '../lib/command-line/printable.ts';
+import { usage } from '../lib/command-line/read-flags.ts';
+import { abortedWithin } from '../lib/deadline.ts';
+import {
+  APPLICATION_EXITS,
   APPLICATION_FLAGS,
   checkSelection,
   connectTo,
@@ -32,6 +46,18 @@ const FLAGS = {
   'whole-cluster': toggle(
     'with -f: the manifests are all there is, so a name or a class absent from them is missing',
   ),
+  'from-backup': value(
+    'NAME',
+    'plan what a backup of Velero holds; without -n, in all of its namespaces',
+    {},
+    (name) => {
+      if (/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/.test(name)) return name;
+      throw new BadValue(`cannot be ${quote(name)}`);
+    },
+  ),
+  'velero-namespace': text('NAME', 'with --from-backup: the namespace of Velero', {
+    fallback: 'velero',
+  }),
   velero: text(
     'FILE',
     'print the Backup or Schedule in this file so that Velero freezes all members together',
@@ -50,6 +76,7 @@ export const run = verb({
   usage: [
     '[-n NAMESPACE]... [flags]',
     '-f FILE|DIR|-... [flags]',
+    '--from-backup NAME [-n NAMESPACE]... [flags]',
     '[-n NAMESPACE]... --velero FILE|-',
   ],
   about: `
@@ -65,18 +92,24 @@ where they say nothing from the kind of each image. docs/plan.md explains it wit
   notes: `
 --velero prints the manifest with orderedResources, ready to apply, and says on stderr what to know.
 
+--from-backup asks Velero for the contents of a backup and reads them from its storage, which must be
+reachable from here.
+
 With -f, all that the files hold is one application; -n keeps only what is in these namespaces, and an
 object without a namespace counts as in the first of them.`,
   exits: {
     0: 'the plan was printed, with problems, too',
     7: 'problems at or above --fail-on',
-    2: 'bad flags or manifests, no members, a circle, a name that nobody has, or no cluster',
+    2: 'bad flags or manifests, no members, a cycle, a name that nobody has, or no such backup',
+    3: 'the Kubernetes API, or the storage of the backup, cannot be reached, or refuses',
+    5: 'the backup is damaged',
     1: 'unexpected',
   },
+  exitCodes: APPLICATION_EXITS,
   work: async (options, surface) => {
     checkTogether(options);
-    const { inventory, selection, source } = await read(options, surface);
-    const { plan, members } = planOf(inventory, selection);
+    const { inventory, selection, source, known } = await read(options, surface);
+    const { plan, members } = planOf(inventory, selection, known);
     if (options.velero === undefined) {
       await surface.print(plan, () => describePlan(plan, source));
     } else {
@@ -90,7 +123,10 @@ object without a namespace counts as in the first of them.`,
 
 function checkTogether(options: Options): void {
   checkSelection('plan', options);
-  const { filename: files, 'whole-cluster': whole } = options;
+  const { filename: files, 'whole-cluster': whole, 'from-backup': backup } = options;
+  if (backup !== undefined && files.length > 0) {
+    throw usage('plan', '-f and --from-backup exclude each other', '--from-backup');
+  }
   if (whole && files.length === 0) {
     throw usage('plan', '--whole-cluster needs -f', '--whole-cluster');
   }
@@ -107,9 +143,12 @@ interface Reading {
   readonly inventory: Inventory;
   readonly selection: Selection;
   readonly source: string;
+  /** Problems of what was read. */
+  readonly known?: readonly PlanProblem[];
 }
 
-async function read(options: Options, { progress }: Surface): Promise<Reading> {
+async function read(options: Options, surface: Surface): Promise<Reading> {
+  const { progress } = surface;
   const { filename: files, 'whole-cluster': whole } = options;
   if (files.length > 0) {
     const selection = selectionOf(options, undefined);
@@ -119,13 +158,34 @@ async function read(options: Options, { progress }: Surface): Promise<Reading> {
     // Only --whole-cluster makes the manifests everything there is.
     return { inventory: { ...given, objects }, selection, source };
   }
-  const connection = connectTo(options);
+  const backup = options['from-backup'];
+  // Not broken off: what it asked of Velero is taken back, also after the time.
+  if (backup !== undefined) return await readFrom(connectTo(options), backup, options, surface);
+  const connection = connectTo(options, abortedWithin(options.timeout + 100));
   const selection = selectionOf(options, connection.namespace);
   const inventory = await readForPlan(connection, selection, {
     timeoutMs: options.timeout,
     progress: (sentence) => progress.say(sentence),
   });
   return { inventory, selection, source: connection.name };
+}
+
+async function readFrom(
+  connection: ClusterConnection,
+  name: string,
+  options: Options,
+  { progress, signal }: Surface,
+): Promise<Reading> {
+  const choice = {
+    name,
+    namespace: options['velero-namespace'],
+    timeoutMs: options.timeout,
+    progress: (sentence: string) => progress.say(sentence),
+  };
+  const { backup, objects } = await readBackup(connection, choice, signal);
+  const { inventory, problems } = inventoryOfBackup(backup, objects, Date.now());
+  const source = `backup ${name}`;
+  return { inventory, source, known: problems, selection: selectionOf(options, undefined) };
 }
 
 async function readManifest(path: string): Promise<string> {

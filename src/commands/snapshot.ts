@@ -10,6 +10,7 @@ import { runPage } from '../cluster/snapshot/report/html.ts';
 import { describeRun } from '../cluster/snapshot/report/text.ts';
 import { type RunParts, runSnapshot } from '../cluster/snapshot/run.ts';
 import { sceneOf } from '../cluster/snapshot/scene.ts';
+import { refuseUnread } from '../cluster/snapshot/unread.ts';
 import { FREEZE_TIMEOUT_MS } from '../defaults.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { reportFailure } from '../lib/command-line/failure.ts';
@@ -19,6 +20,7 @@ import { quote } from '../lib/command-line/printable.ts';
 import { unlessAborted } from '../lib/deadline.ts';
 import { writeDuration } from '../lib/duration.ts';
 import {
+  APPLICATION_EXITS,
   APPLICATION_FLAGS,
   checkSelection,
   connectTo,
@@ -97,6 +99,7 @@ Without -n it takes the namespace of the context; quiesce plan shows what it wil
     6: 'too late; everything was thawed',
     1: 'unexpected',
   },
+  exitCodes: APPLICATION_EXITS,
   stopWithinMs: STOP_WITHIN_MS,
   work: async (options, surface) => {
     try {
@@ -135,7 +138,9 @@ function partsOf(
         timeoutMs: options.timeout,
         progress: (sentence) => progress.say(sentence),
       });
-      const { plan, catalog } = planOf(await unlessAborted(reading, signal), selection);
+      const inventory = await unlessAborted(reading, signal);
+      refuseUnread(inventory, selection.namespaces);
+      const { plan, catalog } = planOf(inventory, selection);
       return sceneOf(plan, catalog.all('Pod'));
     },
     volumesOf: ({ plan }) =>
@@ -198,5 +203,5 @@ function fail(error: QuiesceError, surface: Surface): number {
     : error;
   const exit = reportFailure(told, surface.format);
   if (asText) surface.say(manifest.trimEnd());
-  return error.code === 'CLUSTER_UNREACHABLE' ? 3 : exit;
+  return error.code === 'CLUSTER_UNREACHABLE' ? APPLICATION_EXITS.CLUSTER_UNREACHABLE : exit;
 }

@@ -1,36 +1,37 @@
-import { type ClusterConnection, connect } from '../cluster/api/reader.ts';
+import type { ClusterConnection } from '../cluster/api/reader.ts';
+import { nameOf } from '../cluster/plan/selection.ts';
 import { SnapshotApi } from '../cluster/snapshot/api.ts';
 import { prune } from '../cluster/snapshot/prune.ts';
 import { describeList, describePruning, listOf } from '../cluster/snapshot/report/list.ts';
+import { runPage } from '../cluster/snapshot/report/html.ts';
 import { describeRun } from '../cluster/snapshot/report/text.ts';
 import { readRuns, type RunQuery } from '../cluster/snapshot/runs.ts';
 import { QuiesceError } from '../errors.ts';
-import {
-  BadValue,
-  duration,
-  list,
-  text,
-  toggle,
-  type Values,
-  value,
-} from '../lib/command-line/flags.ts';
+import { BadValue, duration, toggle, type Values, value } from '../lib/command-line/flags.ts';
 import { wantsColor } from '../lib/command-line/paint.ts';
 import { printable, quote } from '../lib/command-line/printable.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
+import { abortedWithin } from '../lib/deadline.ts';
+import { formatDuration } from '../lib/duration.ts';
+import {
+  APPLICATION_EXITS,
+  APPLICATION_FLAGS,
+  checkSelection,
+  connectTo,
+  READ_TIMEOUT,
+  selectionOf,
+} from './application-flags.ts';
 import { type Surface, verb } from './verb.ts';
 
 const SHORTEST_KEEP_MS = 1_000;
 
 const FLAGS = {
-  namespace: list('NAME', 'only this namespace', { short: 'n' }, (name) => {
-    if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) return name;
-    throw new BadValue(`cannot be ${quote(name)}`);
-  }),
-  'all-namespaces': toggle('all namespaces', { short: 'A' }),
-  group: value('NAME', 'only runs of this group', {}, (name) => {
-    if (/^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$/.test(name)) return name;
-    throw new BadValue(`cannot be ${quote(name)}`);
-  }),
+  ...APPLICATION_FLAGS,
+  group: { ...APPLICATION_FLAGS.group, about: 'only runs of this group' },
+  selector: {
+    ...APPLICATION_FLAGS.selector,
+    about: 'only runs that were made with this selector, and these namespaces',
+  },
   prune: toggle('delete the runs that neither --keep nor --keep-for keeps'),
   keep: value('N', 'with --prune: keep so many runs of each group', {}, (given) => {
     if (/^[1-9]\d{0,5}$/.test(given)) return Number(given);
@@ -42,10 +43,7 @@ const FLAGS = {
     SHORTEST_KEEP_MS,
   ),
   'dry-run': toggle('with --prune: only say what would be deleted'),
-  context: text('NAME', 'context of the kubeconfig', { otherwise: 'its current one' }),
-  kubeconfig: text('FILE', 'kubeconfig of the cluster', {
-    otherwise: "KUBECONFIG, ~/.kube/config, or the pod's service account",
-  }),
+  timeout: READ_TIMEOUT,
 } as const;
 
 type Options = Values<typeof FLAGS>;
@@ -63,41 +61,73 @@ With --prune it deletes runs, always whole, and failed ones first. Without -n it
 namespace of the context.`,
   flags: FLAGS,
   operands: 1,
-  formats: ['text', 'json'],
+  formats: ['text', 'json', 'html'],
   notes: `
 A run goes when none of the given rules keeps it. The last proven run of a group, its newest run,
 and a run that is not done always stay. Snapshots whose class says deletionPolicy: Retain leave
 their contents and the storage behind; these are listed.`,
   exits: {
     0: 'done; the verdict of a run that is shown is in the output',
-    2: 'bad flags, no cluster, or no such run',
-    3: 'the Kubernetes API refuses a request',
+    2: 'bad flags, or no such run',
+    3: 'the Kubernetes API cannot be reached, or refuses a request',
     5: 'something could not be deleted',
     1: 'unexpected',
   },
+  exitCodes: APPLICATION_EXITS,
   work: async (options, surface) => {
-    checkTogether(options, surface.operands);
-    const connection = reach(options);
-    const query: RunQuery = {
-      namespaces: options['all-namespaces']
-        ? undefined
-        : options.namespace.length > 0
-          ? [...new Set(options.namespace)]
-          : [connection.namespace],
-      group: options.group,
-    };
+    checkTogether(options, surface);
+    const connection = lasting(options);
+    const query = queryOf(options, connection.namespace);
     const [id] = surface.operands;
-    if (options.prune) await pruneRuns(connection, query, options, surface);
-    else if (id === undefined) await printList(connection, query, surface);
-    else await printRun(connection, { ...query, id }, surface);
+    const work = options.prune
+      ? pruneRuns(connection, query, options, surface)
+      : id === undefined
+        ? printList(connection, query, surface)
+        : printRun(connection, { ...query, id }, surface);
+    await work;
     return 0;
   },
 });
 
-function checkTogether(options: Options, operands: readonly string[]): void {
+/** The runs of the application that the same flags choose for `quiesce snapshot`. */
+function queryOf(options: Options, namespace: string): RunQuery {
+  const selection = selectionOf(options, namespace);
+  const { namespaces, selector, group } = selection;
+  const chosen = selector === undefined ? group : nameOf(selection, namespaces ?? []);
+  return { namespaces, group: chosen };
+}
+
+/** A connection that answers nothing any more once the time is over: nothing goes on behind the error. */
+function lasting(options: Options): ClusterConnection {
+  const ms = options.timeout;
+  const connection = connectTo(options, abortedWithin(ms));
+  // The signal may come a little early.
+  const end = performance.now() + ms - 50;
+  const inTime = async <T>(ask: () => Promise<T>): Promise<T> => {
+    try {
+      return await ask();
+    } catch (error) {
+      if (performance.now() < end) throw error;
+      throw new Error(`--timeout ${formatDuration(ms)} is over`, { cause: error });
+    }
+  };
+  return {
+    ...connection,
+    get: (path) => inTime(() => connection.get(path)),
+    send: (method, path, body) => inTime(() => connection.send(method, path, body)),
+  };
+}
+
+function checkTogether(options: Options, { operands, format }: Surface): void {
   const { prune: prunes, keep, 'keep-for': keepFor, 'dry-run': dry } = options;
-  if (options['all-namespaces'] && options.namespace.length > 0) {
-    throw usage('snapshots', '-A and --namespace exclude each other', '--all-namespaces');
+  checkSelection('snapshots', options);
+  const { selector, group, 'all-namespaces': all } = options;
+  if (all && selector !== undefined && group === undefined) {
+    const message = '--selector needs -n: the name of a run over all namespaces depends on them';
+    throw usage('snapshots', message, '--selector');
+  }
+  if (format === 'html' && operands.length === 0) {
+    throw usage('snapshots', '-o html shows one RUN', '--output');
   }
   if (prunes && operands.length > 0) {
     throw usage('snapshots', '--prune takes no RUN: it decides by the rules', '--prune');
@@ -107,17 +137,6 @@ function checkTogether(options: Options, operands: readonly string[]): void {
   }
   if (!prunes && (keep !== undefined || keepFor !== undefined || dry)) {
     throw usage('snapshots', '--keep, --keep-for and --dry-run need --prune', '--prune');
-  }
-}
-
-function reach({ context, kubeconfig }: Options): ClusterConnection {
-  try {
-    return connect({ context, kubeconfig });
-  } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw new QuiesceError('CLUSTER_UNREACHABLE', `There is no cluster to look at: ${reason}.`, {
-      cause: error,
-    });
   }
 }
 
@@ -161,5 +180,7 @@ async function printRun(
   }
   const { columns } = process.stdout;
   const screen = { color: wantsColor(process.stdout), ...(columns && { width: columns }) };
-  await surface.print(one.document, () => describeRun(one.document, screen));
+  await surface.print(one.document, () =>
+    surface.format === 'html' ? runPage(one.document) : describeRun(one.document, screen),
+  );
 }

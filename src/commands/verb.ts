@@ -1,4 +1,4 @@
-import { QuiesceError } from '../errors.ts';
+import { type ErrorCode, QuiesceError, toQuiesceError } from '../errors.ts';
 import { reportFailure, writeResult, writeTo } from '../lib/command-line/failure.ts';
 import { describeFlags, wrap } from '../lib/command-line/flag-help.ts';
 import { type Flag, type Flags, oneOf, type Values } from '../lib/command-line/flags.ts';
@@ -43,6 +43,8 @@ export interface VerbSpec<F extends Flags> {
   readonly notes?: string;
   /** The meaning of each exit code. */
   readonly exits: Readonly<Record<number, string>>;
+  /** Exit codes of errors that are not those of the catalogue. */
+  readonly exitCodes?: Readonly<Partial<Record<ErrorCode, number>>>;
   /** How long the work may take to stop after a signal; 5 s by default. */
   readonly stopWithinMs?: number;
   /** @returns the exit code */
@@ -75,7 +77,9 @@ export function verb<const F extends Flags>(
       return await spec.work(parsed.values as Values<F>, surface);
     } catch (thrown) {
       progress.end();
-      return reportFailure(interrupt.happened ? interrupted(spec.name) : thrown, format);
+      const error = toQuiesceError(interrupt.happened ? interrupted(spec.name) : thrown);
+      const exit = reportFailure(error, format);
+      return spec.exitCodes?.[error.code] ?? exit;
     } finally {
       progress.end();
       interrupt.release();

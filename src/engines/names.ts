@@ -23,6 +23,11 @@ interface EngineEntry {
    * nothing is known, so it never counts as durable at each commit.
    */
   readonly commitsLostIf?: readonly string[];
+  /**
+   * Its servers form sets, and one that is held has no vote: a freeze is refused if those that are not held
+   * would be no majority of the set.
+   */
+  readonly keepsMajority?: true;
   /** The copy methods for which one of its freezes keeps its promise. */
   readonly copies: readonly CopyMethod[];
   /** Those of them for which a volume must be copied after the thaw. Velero copies all before it. */
@@ -104,6 +109,7 @@ tables, and prints the steps that need a running server: how to start it alone, 
     port: 27_017,
     portName: 'mongo(?:db|d)?',
     blocksWrites: true,
+    keepsMajority: true,
     // Copies of several volumes were not measured.
     copies: ['snapshot', 'files'],
   },

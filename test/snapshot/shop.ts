@@ -44,8 +44,8 @@ interface Ended {
   readonly body: any;
 }
 
-export function start(api: SimulatedApi, args: readonly string[] = []) {
-  const words = ['snapshot', '-n', 'shop', '--kubeconfig', api.kubeconfig, '-o', 'json', ...args];
+export function start(api: SimulatedApi, args: readonly string[] = [], verb = 'snapshot') {
+  const words = [verb, '-n', 'shop', '--kubeconfig', api.kubeconfig, '-o', 'json', ...args];
   const child = spawn(process.execPath, [cliPath(), ...words], { env: cleanEnv({}) });
   let [out, stderr] = ['', ''];
   child.stdout.on('data', (data: Buffer) => (out += data.toString()));

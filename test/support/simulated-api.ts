@@ -36,6 +36,8 @@ export class SimulatedApi {
   readonly forbidden = new Set<string>();
   /** Calls with these words fail as if the connection broke. */
   broken: ((method: string, path: string) => boolean) | undefined;
+  /** Requests for these paths are never answered. */
+  hang: ((path: string) => boolean) | undefined;
   /** Called for each request; a stream is `STREAM`. */
   watch: ((method: string, path: string) => void) | undefined;
   readonly #server: Server = createServer((request, response) => {
@@ -86,9 +88,9 @@ export class SimulatedApi {
     await rm(this.#dir, { recursive: true, force: true });
   }
 
-  /** A StatefulSet of one pod with a claim and a sidecar. */
+  /** A StatefulSet of one pod with a claim and a sidecar. A further pod of it: `ordinal`. */
   member(name: string, reached: SimulatedPod, more: MemberOptions = {}): void {
-    const { driver = 'rbd.csi.ceph.com', env = [] } = more;
+    const { driver = 'rbd.csi.ceph.com', env = [], ordinal = 0 } = more;
     const namespace = 'shop';
     const labels = { app: name };
     const sidecar = {
@@ -109,24 +111,25 @@ export class SimulatedApi {
     this.cluster.put(`/apis/apps/v1/namespaces/${namespace}/statefulsets/${name}`, {
       metadata: { namespace, annotations: more.annotations ?? {} },
       spec: {
-        replicas: 1,
+        replicas: ordinal + 1,
         selector: { matchLabels: labels },
         template: { metadata: { labels }, spec },
         volumeClaimTemplates: [{ metadata: { name: 'data' }, spec: {} }],
       },
     });
-    const pod = `${name}-0`;
+    const pod = `${name}-${ordinal}`;
     const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: `data-${pod}` } }];
     const owner = { apiVersion: 'apps/v1', kind: 'StatefulSet', name, uid: name, controller: true };
     this.cluster.put(`/api/v1/namespaces/${namespace}/pods/${pod}`, {
-      metadata: { namespace, labels, ownerReferences: [owner] },
+      metadata: { namespace, labels: { ...labels, ...more.podLabels }, ownerReferences: [owner] },
       spec: { containers, volumes },
       status: {
         phase: 'Running',
         containerStatuses: containers.map((one) => ({ name: one.name, state: { running: {} } })),
       },
     });
-    this.cluster.claim(namespace, `data-${pod}`, driver, { metadata: { namespace } });
+    const metadata = { namespace, labels: { ...more.claimLabels } };
+    this.cluster.claim(namespace, `data-${pod}`, driver, { metadata });
     this.pods.set(`${namespace}/${pod}`, reached);
   }
 
@@ -134,6 +137,7 @@ export class SimulatedApi {
     const { method = 'GET', url = '/' } = request;
     const sent = await readAll(request);
     this.watch?.(method, url);
+    if (this.hang?.(url) === true) return;
     if (this.broken?.(method, url) === true) {
       response.destroy();
       return;
@@ -192,6 +196,9 @@ interface MemberOptions {
   readonly sidecar?: boolean;
   readonly env?: readonly object[];
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly ordinal?: number;
+  readonly podLabels?: Readonly<Record<string, string>>;
+  readonly claimLabels?: Readonly<Record<string, string>>;
 }
 
 function frame(channel: number, content: Buffer): Buffer {

@@ -1,6 +1,7 @@
 import { request as requestPlain } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
+import { abortedWithin } from '../../lib/deadline.ts';
 import { ANSWER_WITHIN_MS } from './client.ts';
 import { type ExecPlace, type Printed, runIn } from './exec.ts';
 import { callPod, type ForwardPlace, type PodAnswer, type PodRequest } from './forward.ts';
@@ -54,14 +55,19 @@ export function connectReader(choice: ClusterChoice): ClusterReader {
   return connect(choice);
 }
 
-/** Opens no connection yet. @throws Error if the kubeconfig cannot be read or lacks the context */
-export function connect(choice: ClusterChoice): PodConnection {
+/**
+ * Opens no connection yet.
+ *
+ * @param end breaks off requests that get no answer, so that nothing of them keeps the process alive
+ * @throws Error if the kubeconfig cannot be read or lacks the context
+ */
+export function connect(choice: ClusterChoice, end?: AbortSignal): PodConnection {
   const { config, server } = chosen(choice);
   return {
     name: `${config.getCurrentContext()}, ${server}`,
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
-    get: (path) => ask(config, server, { method: 'GET', path }),
-    send: (method, path, body) => ask(config, server, { method, path, body }),
+    get: (path) => ask(config, server, { method: 'GET', path, end }),
+    send: (method, path, body) => ask(config, server, { method, path, body, end }),
     run: (place, command) => runIn(config, place, command),
     exec: (place, command, signal) => runIn(config, place, command, signal),
     call: (place, request, signal) => callPod(config, place, request, signal),
@@ -92,10 +98,11 @@ interface Call {
   readonly method: 'GET' | ChangeMethod;
   readonly path: string;
   readonly body?: unknown;
+  readonly end: AbortSignal | undefined;
 }
 
 async function ask(config: KubeConfig, server: string, call: Call): Promise<ApiAnswer> {
-  const { method, path, body } = call;
+  const { method, path, body, end } = call;
   const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
   const headers = {
     accept: 'application/json',
@@ -106,7 +113,7 @@ async function ask(config: KubeConfig, server: string, call: Call): Promise<ApiA
   const url = new URL(`${server.replace(/\/$/, '')}${path}`);
   return await new Promise((resolve, reject) => {
     const start = url.protocol === 'http:' ? requestPlain : request;
-    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS);
+    const signal = abortedWithin(ANSWER_WITHIN_MS, ...(end === undefined ? [] : [end]));
     const sent = start(url, { ...options, signal }, (answer) => {
       let text = '';
       answer.setEncoding('utf8').on('data', (part: string) => (text += part));

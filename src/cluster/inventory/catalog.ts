@@ -22,6 +22,8 @@ export interface Unexamined {
   readonly reason: string;
   /** No result depends on it: it is reported as `info`. */
   readonly optional: boolean;
+  /** Nobody wanted to read it: it is reported nowhere. */
+  readonly expected?: true;
 }
 
 /**
@@ -138,7 +140,8 @@ export class Catalog {
 
   /** Finds an object of a kind without namespaces. */
   getGlobal(kind: string, name: string): KubeObject | undefined {
-    return this.all(kind).find(({ metadata }) => metadata?.name === name);
+    const found = this.get(kind, DEFAULT_NAMESPACE, name);
+    return found ?? this.all(kind).find(({ metadata }) => metadata?.name === name);
   }
 
   /** The object as it was read, whose labels and annotations may not be strings. */

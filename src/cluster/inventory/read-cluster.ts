@@ -181,7 +181,9 @@ export class ClusterRead {
     });
     if (answer.status !== 401) return answer;
     const message = `${this.#reader.name} refuses the credentials (401).`;
-    throw new QuiesceError('CLUSTER_UNREACHABLE', message);
+    throw new QuiesceError('CLUSTER_UNREACHABLE', message, {
+      hint: 'They are wrong or have expired: log in again, or renew the token of the kubeconfig.',
+    });
   }
 
   keep(type: { apiVersion: string; kind: string }, items: readonly unknown[]): void {

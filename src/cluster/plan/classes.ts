@@ -24,7 +24,10 @@ type Judgement = { readonly driver: string } | { readonly problem: string } | un
 /** Claims that cannot be snapshotted. Nothing is missing from a fragment of manifests. */
 export function claimProblems(member: Draft, catalog: Catalog): readonly PlanProblem[] {
   if (catalog.scope !== 'cluster') return [];
-  const kept = member.volumeClaims.filter(({ source }) => source !== 'ephemeral');
+  const left = new Set(member.leftOut?.claims);
+  const kept = member.volumeClaims.filter(
+    ({ source, name }) => source !== 'ephemeral' && !left.has(name),
+  );
   return kept.flatMap((claim) => judge(member, claim, catalog));
 }
 

@@ -2,7 +2,8 @@ import { groupBy } from '../../lib/group-by.ts';
 import { wrap } from '../../lib/command-line/flag-help.ts';
 import { refText } from '../inventory/catalog.ts';
 import type { MemberRef, NotKept, Plan, PlanLayer, PlanMember, PlanProblem } from './document.ts';
-import { membersOf } from './document.ts';
+import { backedUp, membersOf } from './document.ts';
+import { EXCLUDE } from './left-out.ts';
 
 /** The narrowest terminal that people use. A longer name or word gets a line of its own. */
 const WIDTH = 80;
@@ -38,7 +39,8 @@ function describeLayer({ members }: PlanLayer, number: number, name: NameOf): st
 }
 
 function describeMember(member: PlanMember, name: NameOf, width: number): readonly string[] {
-  const { engine, stage, priority, dependsOn, order, pods, claims, protection } = member;
+  const { engine, stage, priority, dependsOn, order, protection, leftOut } = member;
+  const { pods, claims } = backedUp(member);
   const what = [
     ...(engine === undefined ? [] : [engine]),
     `${stage}${restsOn(member)}`,
@@ -53,6 +55,9 @@ function describeMember(member: PlanMember, name: NameOf, width: number): readon
     ...(claims.length === 0
       ? []
       : block('      volumes  ', `${short(claims)}: ${PROTECTION[protection]}`)),
+    ...(leftOut === undefined
+      ? []
+      : block('      left out ', `${short([...leftOut.pods, ...leftOut.claims])}: ${EXCLUDE}`)),
   ];
 }
 
@@ -118,7 +123,7 @@ function summary(plan: Plan, source: string): string {
   const members = membersOf(plan);
   const pods = members.reduce((sum, one) => sum + one.pods.length, 0);
   const claims = new Set(
-    members.flatMap(({ namespace, claims: own }) => own.map((one) => `${namespace}/${one}`)),
+    members.flatMap((one) => backedUp(one).claims.map((claim) => `${one.namespace}/${claim}`)),
   );
   const counts = (['error', 'warning', 'info'] as const).flatMap((severity) => {
     const number = plan.problems.filter((one) => one.severity === severity).length;

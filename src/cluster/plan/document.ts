@@ -18,6 +18,12 @@ export type From = 'annotation' | 'stage' | 'image';
  */
 export type Protection = 'sidecar' | 'none' | 'missing' | 'not-needed';
 
+/** What the label `velero.io/exclude-from-backup` leaves out: it is neither frozen nor cut. */
+export interface LeftOut {
+  readonly pods: readonly string[];
+  readonly claims: readonly string[];
+}
+
 export interface PlanMember extends MemberRef {
   /** The engine, or what the image is known as; absent: it is not known to hold state. */
   readonly engine?: string;
@@ -31,8 +37,15 @@ export interface PlanMember extends MemberRef {
   readonly replicas?: number;
   /** Names of the claims of its pods, in its namespace. */
   readonly claims: readonly string[];
-  /** The members it comes after, by hard and soft edges: `KIND/NAME`, or `NAMESPACE/KIND/NAME`. */
+  /** Those of its pods and claims that a backup leaves out; absent: none. */
+  readonly leftOut?: LeftOut;
+  /**
+   * The members it comes directly after, as `KIND/NAME` or `NAMESPACE/KIND/NAME`: all that it names, those
+   * of the next lower number, and those of the nearest earlier stage. What these come after is left out.
+   */
   readonly after: readonly string[];
+  /** How many more of a number or a stage it comes directly after; absent: `after` has all. */
+  readonly afterOmitted?: number;
   /** Those of them that its own `quiesce.dev/depends-on` names. */
   readonly dependsOn: readonly string[];
   /** Its number from `quiesce.dev/order`. */
@@ -74,6 +87,17 @@ export interface Plan {
   readonly layers: readonly PlanLayer[];
   readonly problems: readonly PlanProblem[];
   readonly notKept: readonly NotKept[];
+}
+
+/** The member with the pods and claims that a backup holds. */
+export function backedUp<M extends Pick<PlanMember, 'pods' | 'claims' | 'leftOut'>>(member: M): M {
+  const { leftOut, pods, claims } = member;
+  if (leftOut === undefined) return member;
+  const kept = (names: readonly string[], left: readonly string[]): readonly string[] => {
+    const out = new Set(left);
+    return names.filter((one) => !out.has(one));
+  };
+  return { ...member, pods: kept(pods, leftOut.pods), claims: kept(claims, leftOut.claims) };
 }
 
 /** All members of a plan, in the order of its layers. */

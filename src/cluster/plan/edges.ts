@@ -36,7 +36,7 @@ interface Unknown {
 }
 
 /**
- * The edges that users state: names that others depend on, and numbers.
+ * The edges that users state by name.
  *
  * @throws QuiesceError PLAN_SELF_DEPENDENCY, PLAN_UNKNOWN_NAME
  */
@@ -67,11 +67,11 @@ export function hardEdges(
     }
   }
   problems.push(...unknownNames(unknown, references, catalog));
-  return { edges: [...edges, ...numberEdges(members)], problems };
+  return { edges, problems };
 }
 
 /** From each member with a number to all with a higher one. */
-function numberEdges(members: readonly Draft[]): readonly HardEdge[] {
+export function numberEdges(members: readonly Draft[]): readonly HardEdge[] {
   const numbered = members.flatMap((member) => {
     const number = orderOf(member.annotations);
     return number === undefined ? [] : [{ node: nodeOf(member), number }];

@@ -5,8 +5,9 @@ import type { InjectConfig } from '../inject/options.ts';
 import { APPLICATION } from '../objects/names.ts';
 import { annotationsFrom, type AnnotationProblem, priorityOf, validValue } from './annotations.ts';
 import { byNumber, claimsOf, podsOf, replicasOf, viewsOf } from './claims.ts';
-import type { Protection } from './document.ts';
+import type { LeftOut, Protection } from './document.ts';
 import type { Candidate } from './gather.ts';
+import { Exclusions } from './left-out.ts';
 import type { MemberClaim, PlannedMember } from './planned.ts';
 import { type Place, placeOf } from './place.ts';
 
@@ -24,10 +25,20 @@ export interface Draft extends Omit<PlannedMember, 'after' | 'from' | 'dependsOn
 /** Reads each candidate. A malformed one, which an API server would refuse, has no pods. */
 export function draftsOf(catalog: Catalog, candidates: readonly Candidate[]): readonly Draft[] {
   const config = injectConfig(webhooksOf(catalog));
-  return candidates.map((candidate) => draftOf(catalog, candidate, config));
+  const exclusions = new Exclusions(
+    catalog,
+    candidates.flatMap(({ workloads }) => workloads),
+  );
+  return candidates.map((candidate) => draftOf({ catalog, config, exclusions }, candidate));
 }
 
-function draftOf(catalog: Catalog, candidate: Candidate, config: InjectConfig): Draft {
+interface Around {
+  readonly catalog: Catalog;
+  readonly config: InjectConfig;
+  readonly exclusions: Exclusions;
+}
+
+function draftOf({ catalog, config, exclusions }: Around, candidate: Candidate): Draft {
   const { object, namespace, kind, name, workloads, known } = candidate;
   const annotations = annotationsFrom(object, annotationsBelow(candidate));
   const views = workloads.flatMap(viewsOf);
@@ -37,6 +48,7 @@ function draftOf(catalog: Catalog, candidate: Candidate, config: InjectConfig): 
   const volumeClaims = unique(workloads.flatMap((one) => claimsOf(catalog, one)));
   const claims = volumeClaims.filter(({ source }) => source !== 'ephemeral');
   const place = placeOf(annotations.values, known, facts);
+  const leftOut = exclusions.of(workloads, namespace, claims);
   const replicas = replicasOfAll(candidate);
   const whole = facts.length === views.length;
   return {
@@ -49,9 +61,10 @@ function draftOf(catalog: Catalog, candidate: Candidate, config: InjectConfig): 
     stage: place.stage,
     ...(place.engine !== undefined && { engine: place.engine }),
     priority: priorityOf(annotations.values),
-    protection: protectionOf(claims, whole ? facts : [], annotations.values),
+    protection: protectionOf({ claims, leftOut, facts: whole ? facts : [] }, annotations.values),
     pods: workloads.flatMap(podsOf).toSorted(byNumber),
     claims: claims.map((one) => one.name),
+    ...(leftOut !== undefined && { leftOut }),
     annotations: annotations.values,
     annotationProblems: annotations.problems,
     views,
@@ -85,13 +98,21 @@ function tryFacts(...given: Parameters<typeof factsOf>): PodFacts | undefined {
 
 /** A running pod needs the sidecar itself. For a template the label is enough: its pods will get one. */
 function protectionOf(
-  claims: readonly MemberClaim[],
-  facts: readonly PodFacts[],
+  {
+    claims,
+    leftOut,
+    facts,
+  }: {
+    claims: readonly MemberClaim[];
+    leftOut: LeftOut | undefined;
+    facts: readonly PodFacts[];
+  },
   annotations: Readonly<Record<string, string>>,
 ): Protection {
-  if (claims.length === 0) return 'not-needed';
+  if (claims.every(({ name }) => leftOut?.claims.includes(name) === true)) return 'not-needed';
   if (validValue(annotations, APPLICATION.freeze) === 'none') return 'none';
-  return facts.length > 0 && facts.every(hasSidecar) ? 'sidecar' : 'missing';
+  const frozen = facts.filter(({ view }) => leftOut?.pods.includes(view.live ?? '') !== true);
+  return frozen.length > 0 && frozen.every(hasSidecar) ? 'sidecar' : 'missing';
 }
 
 function hasSidecar({ sidecar, native, injection, view }: PodFacts): boolean {

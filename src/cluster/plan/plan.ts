@@ -1,21 +1,22 @@
 import { QuiesceError } from '../../errors.ts';
 import { groupBy } from '../../lib/group-by.ts';
 import { Catalog, type Inventory } from '../inventory/catalog.ts';
-import { orderOf, priorityRank } from './annotations.ts';
+import { orderOf } from './annotations.ts';
+import { type Arranged, arrange } from './arrange.ts';
 import { claimProblems } from './classes.ts';
 import type { Plan, PlanMember, PlanProblem } from './document.ts';
-import { hardEdges, type HardEdge, nodeOf, textOf } from './edges.ts';
+import { hardEdges, type HardEdge, nodeOf } from './edges.ts';
 import { gather } from './gather.ts';
 import { keptOf } from './kept/index.ts';
 import { type Draft, draftsOf } from './member.ts';
-import { byText, type Edge, order } from './order.ts';
+import { byText } from './order.ts';
 import type { PlannedMember } from './planned.ts';
 import { checkNames } from './names.ts';
 import { notPlacedProblems } from './placed.ts';
 import { memberProblems, notJudgedProblems, notReadProblems } from './problems.ts';
 import { References } from './references.ts';
 import { isChosen, nameOf, type Selection } from './selection.ts';
-import { gaveWay, nameFrom, softEdges } from './soft-edges.ts';
+import { nameFrom } from './soft-edges.ts';
 
 export interface Planned {
   readonly plan: Plan;
@@ -27,23 +28,28 @@ export interface Planned {
 /**
  * Plans an application. A pure function.
  *
+ * @param known what is already in the way
  * @param inventory what was read; its `namespaces` are ignored, the selection chooses among its objects
  * @throws QuiesceError MANIFEST_INVALID, NO_MEMBERS, PLAN_CYCLE, PLAN_SELF_DEPENDENCY, PLAN_UNKNOWN_NAME
  */
-export function planOf(inventory: Inventory, selection: Selection): Planned {
+export function planOf(
+  inventory: Inventory,
+  selection: Selection,
+  known: readonly PlanProblem[] = [],
+): Planned {
   checkNames(inventory.objects);
   const catalog = new Catalog({ ...inventory, namespaces: undefined });
   const { candidates, notJudged, problems } = gather(catalog);
   const all = draftsOf(catalog, candidates);
   const chosen = all.filter((one) => isChosen(selection, one));
-  if (chosen.length === 0) throw nobody(selection, all);
+  if (chosen.length === 0) throw nobody(selection, all, catalog);
   const references = new References(catalog, all, notJudged);
   const hard = hardEdges(chosen, references, catalog);
-  const { layers, edges, dropped } = arrange(chosen, hard.edges);
+  const { layers, directly, dropped } = arrange(chosen, hard.edges);
   const byNode = new Map(chosen.map((one) => [nodeOf(one), one]));
-  const into = groupBy(edges, ({ after }) => after);
+  const into = groupBy(hard.edges, ({ after }) => after);
   const planned = layers.map((layer) =>
-    layer.map((one) => finish(one, into.get(nodeOf(one)) ?? [], byNode)),
+    layer.map((one) => finish(one, into.get(nodeOf(one)) ?? [], { byNode, directly })),
   );
   const members = planned.flat();
   const kept = keptOf(members, catalog);
@@ -59,6 +65,7 @@ export function planOf(inventory: Inventory, selection: Selection): Planned {
     ...notReadProblems(catalog),
     ...notPlacedProblems(catalog),
     ...kept.problems,
+    ...known,
   ];
   const plan: Plan = {
     apiVersion: 'quiesce.dev/v1',
@@ -72,71 +79,34 @@ export function planOf(inventory: Inventory, selection: Selection): Planned {
   return { plan, members, catalog };
 }
 
-function nobody({ namespaces, group, selector }: Selection, all: readonly Draft[]): QuiesceError {
+function nobody(
+  { namespaces, group, selector }: Selection,
+  all: readonly Draft[],
+  { unexamined }: Catalog,
+): QuiesceError {
   const where = namespaces === undefined ? '' : ` in ${namespaces.join(', ')}`;
   const group_ = group === undefined ? '' : ` of the group ${group}`;
   const chosen = selector === undefined ? '' : ' with these labels';
   const others = [...new Set(all.map(({ namespace }) => namespace))].toSorted(byText).slice(0, 5);
-  return new QuiesceError(
-    'NO_MEMBERS',
-    `There is no workload${group_}${chosen}${where}.`,
-    others.length === 0
-      ? {
-          hint: 'Members are StatefulSets, Deployments, DaemonSets, ReplicaSets, Pods and known custom resources.',
-        }
-      : {
-          hint: `Check --namespace, --selector and --group; there are workloads in ${others.join(', ')}.`,
-        },
-  );
-}
-
-interface Arranged {
-  readonly layers: readonly (readonly Draft[])[];
-  readonly edges: readonly (Edge | HardEdge)[];
-  readonly dropped: readonly PlanProblem[];
-}
-
-function arrange(members: readonly Draft[], hard: readonly HardEdge[]): Arranged {
-  const byNode = new Map(members.map((one) => [nodeOf(one), one]));
-  const soft = softEdges(members);
-  const result = order([...byNode.keys()], hard, soft);
-  if ('cycle' in result) throw circle(result.cycle, hard, byNode);
-  const gave = new Set(result.dropped.map(keyOf));
-  const stated = new Set(hard.map(keyOf));
-  const kept = soft.filter((one) => !gave.has(keyOf(one)) && !stated.has(keyOf(one)));
-  const layers = result.layers.map((layer) =>
-    layer
-      .flatMap((node) => byNode.get(node) ?? [])
-      .toSorted((a, b) => priorityRank(b.priority) - priorityRank(a.priority)),
-  );
-  return { layers, edges: [...hard, ...kept], dropped: gaveWay(result.dropped, byNode) };
-}
-
-function keyOf({ before, after }: Edge): string {
-  return `${before}\n${after}`;
-}
-
-function circle(
-  cycle: readonly string[],
-  hard: readonly HardEdge[],
-  byNode: ReadonlyMap<string, Draft>,
-): QuiesceError {
-  const name = (node: string | undefined): string => {
-    const member = byNode.get(node ?? '');
-    return member === undefined ? '' : textOf(member);
-  };
-  const steps = cycle.map((node, at) => {
-    const after = cycle[(at + 1) % cycle.length];
-    const edge = hard.find((one) => one.before === node && one.after === after);
-    return `${name(node)} before ${name(after)} (${edge?.why ?? ''})`;
+  const missed = unexamined.filter(({ optional }) => !optional).map(({ resource }) => resource);
+  const hint =
+    missed.length > 0
+      ? `Not all could be read: allow get and list of ${[...new Set(missed)].join(', ')}.`
+      : others.length > 0
+        ? `Check --namespace, --selector and --group; there are workloads in ${others.join(', ')}.`
+        : 'Members are StatefulSets, Deployments, DaemonSets, ReplicaSets, Pods and known custom resources.';
+  return new QuiesceError('NO_MEMBERS', `There is no workload${group_}${chosen}${where}.`, {
+    hint,
   });
-  return new QuiesceError('PLAN_CYCLE', `The order has a circle: ${steps.join(', ')}.`);
 }
+
+/** A list for people and programs: the rest of a stage of hundreds is in the layers. */
+const MOST_AFTER = 20;
 
 function finish(
   draft: Draft,
-  own: readonly (Edge | HardEdge)[],
-  byNode: ReadonlyMap<string, Draft>,
+  named: readonly HardEdge[],
+  { byNode, directly }: { byNode: ReadonlyMap<string, Draft> } & Pick<Arranged, 'directly'>,
 ): PlannedMember {
   const {
     candidate: _,
@@ -146,19 +116,18 @@ function finish(
     services: ____,
     ...rest
   } = draft;
-  const namesOf = (some: readonly Edge[]): readonly string[] => {
-    const names = some.flatMap(({ before }) => {
-      const one = byNode.get(before);
-      return one === undefined ? [] : [nameFrom(draft, one)];
-    });
-    return [...new Set(names)].toSorted(byText);
-  };
+  const namesOf = (some: readonly Draft[]): readonly string[] =>
+    [...new Set(some.map((one) => nameFrom(draft, one)))].toSorted(byText);
   const number = orderOf(draft.annotations);
-  const dependsOn = namesOf(own.filter((one) => 'named' in one && one.named));
+  const dependsOn = namesOf(named.flatMap(({ before }) => byNode.get(before) ?? []));
+  const known = new Set(dependsOn);
+  const others = namesOf(directly(draft)).filter((one) => !known.has(one));
+  const omitted = Math.max(0, others.length - MOST_AFTER);
   return {
     ...rest,
     from: dependsOn.length > 0 || number !== undefined ? 'annotation' : place.from,
-    after: namesOf(own),
+    after: [...dependsOn, ...others.slice(0, MOST_AFTER)].toSorted(byText),
+    ...(omitted > 0 && { afterOmitted: omitted }),
     dependsOn,
     ...(number !== undefined && { order: number }),
   };

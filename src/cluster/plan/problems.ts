@@ -1,7 +1,8 @@
 import { INJECT_LABEL } from '../objects/names.ts';
 import { type Catalog, labelsOf, type ObjectRef, refText } from '../inventory/catalog.ts';
-import type { PlanProblem } from './document.ts';
+import { backedUp, type PlanProblem } from './document.ts';
 import { textOf } from './edges.ts';
+import { majorityProblems } from './majority.ts';
 import type { Draft } from './member.ts';
 
 /** What is in the way of a member: bad annotations, claims that nothing freezes. */
@@ -18,6 +19,7 @@ export function memberProblems(member: Draft): readonly PlanProblem[] {
         : 'Remove one of the two annotations, or give both the same value.',
   }));
   if (member.protection === 'missing') return [...annotations, unprotected(member)];
+  if (member.protection === 'sidecar') return [...annotations, ...majorityProblems(member)];
   const unseen = member.candidate.known !== undefined && member.views.length === 0;
   return unseen ? [...annotations, podsNotKnown(member)] : annotations;
 }
@@ -34,9 +36,12 @@ function podsNotKnown(member: Draft): PlanProblem {
 }
 
 function unprotected(member: Draft): PlanProblem {
-  const claims = member.claims.length === 1 ? 'a claim' : `${member.claims.length} claims`;
-  const asked = member.views.every(({ pod }) => labelsOf(pod)[INJECT_LABEL] === 'true');
-  const live = member.views.some((view) => view.live !== undefined);
+  const { length } = backedUp(member).claims;
+  const claims = length === 1 ? 'a claim' : `${length} claims`;
+  const out = new Set(member.leftOut?.pods);
+  const views = member.views.filter(({ live: name }) => !out.has(name ?? ''));
+  const asked = views.every(({ pod }) => labelsOf(pod)[INJECT_LABEL] === 'true');
+  const live = views.some((view) => view.live !== undefined);
   const none = 'quiesce.dev/freeze: none';
   const label = `the label ${INJECT_LABEL}: "true"`;
   if (asked && live) {
@@ -75,7 +80,8 @@ export function notJudgedProblems(
 
 /** Kinds that could not be read: a plan without them may be incomplete. */
 export function notReadProblems({ unexamined }: Catalog): readonly PlanProblem[] {
-  return unexamined.map(({ resource, namespace, reason, optional }) => ({
+  const missed = unexamined.filter(({ expected }) => expected !== true);
+  return missed.map(({ resource, namespace, reason, optional }) => ({
     code: 'NOT_LOOKED_AT',
     severity: optional ? 'info' : 'warning',
     object: namespace === undefined ? resource : `${namespace} ${resource}`,

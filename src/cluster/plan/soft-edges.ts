@@ -26,31 +26,34 @@ export function softEdges(members: readonly Draft[]): readonly Edge[] {
   );
 }
 
-function stepOf({ stage, place }: Draft): Step {
+export function stepOf({ stage, place }: Draft): Step {
   return place.pooler ? 'pooler' : stage;
 }
 
-/** One problem for each member that no longer waits for others. */
+const SHOWN = 5;
+
+/**
+ * One problem for each member that no longer waits for others.
+ *
+ * @param all the members that a node stands for
+ */
 export function gaveWay(
   dropped: readonly Edge[],
-  byNode: ReadonlyMap<string, Draft>,
+  all: (node: string) => readonly Draft[],
 ): readonly PlanProblem[] {
   return [...groupBy(dropped, ({ after }) => after)].flatMap(([after, edges]) => {
-    const member = byNode.get(after);
-    if (member === undefined) return [];
-    const others = edges.flatMap(({ before }) => {
-      const one = byNode.get(before);
-      return one === undefined ? [] : [nameFrom(member, one)];
-    });
-    return [
-      {
+    const before = edges.flatMap((one) => all(one.before));
+    return all(after).map((member) => {
+      const others = before.slice(0, SHOWN).map((one) => nameFrom(member, one));
+      if (before.length > SHOWN) others.push(`${before.length - SHOWN} more`);
+      return {
         code: 'STAGE_GAVE_WAY',
         severity: 'info' as const,
         object: textOf(member),
         message: `By its stage (${member.stage}) it would come after ${others.join(', ')}. The order that annotations state contradicts that, and holds.`,
         fix: 'If it must come after one of them, say so with quiesce.dev/depends-on.',
-      },
-    ];
+      };
+    });
   });
 }
 

@@ -5,6 +5,8 @@ import { QuiesceError } from '../../errors.ts';
 import { includesNamespace, includesPods } from '../inventory/velero.ts';
 import { at, textAt } from '../inventory/catalog.ts';
 import { printDocument, readDocuments } from '../objects/yaml.ts';
+import { backedUp } from './document.ts';
+import { EXCLUDE, isExcluded } from './left-out.ts';
 import type { PlannedMember } from './planned.ts';
 
 export interface VeleroObject {
@@ -38,7 +40,8 @@ const CUT_SECONDS = 5;
  * @param text the manifest of one Backup or Schedule; its comments and order stay
  * @throws QuiesceError MANIFEST_INVALID, or NO_MEMBERS if no pod has volumes
  */
-export function veleroObject(text: string, members: readonly PlannedMember[]): VeleroObject {
+export function veleroObject(text: string, all: readonly PlannedMember[]): VeleroObject {
+  const members = all.map(backedUp);
   const { document, kind } = only(text);
   const path = SPEC_AT[kind] ?? [];
   const pods = podsInOrder(members);
@@ -57,6 +60,7 @@ export function veleroObject(text: string, members: readonly PlannedMember[]): V
     ...(typeof before === 'string' && before !== wanted ? [replaced(before)] : []),
     ...notIncluded(at(object, ...path), members),
     ...aboutPods(members),
+    ...aboutLeftOut(all),
     ...aboutTime(members),
   ];
   return { text: printDocument(document, text), object, notes };
@@ -140,6 +144,22 @@ function aboutPods(members: readonly PlannedMember[]): readonly string[] {
     ...(unfrozen.length === 0
       ? []
       : [`${names(unfrozen)}: no hook freezes it. Its volumes are cut while the others are held.`]),
+  ];
+}
+
+/** Velero looks at the label of the pod itself, and runs the hooks of one whose claims alone have it. */
+function aboutLeftOut(members: readonly PlannedMember[]): readonly string[] {
+  const pods = members.flatMap(({ namespace, leftOut, views }) =>
+    (leftOut?.pods ?? [])
+      .filter((name) => {
+        const own = views.filter(({ live }) => live === undefined || live === name);
+        return !own.every(({ pod }) => isExcluded(pod));
+      })
+      .map((name) => `${namespace}/${name}`),
+  );
+  if (pods.length === 0) return [];
+  return [
+    `All claims of ${pods.join(', ')} are left out, but Velero still runs the hooks of these pods, each for itself: give them the label ${EXCLUDE}: "true", too.`,
   ];
 }
 

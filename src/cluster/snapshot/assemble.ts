@@ -1,16 +1,17 @@
-import { membersOf, type PlanMember } from '../plan/document.ts';
+import { backedUp, membersOf, type PlanMember } from '../plan/document.ts';
 import type { RunMember, RunProblem, SnapshotRun } from './document.ts';
 import type { MemberFacts, PodFacts, RunFacts } from './facts.ts';
-import type { Freeze } from './group-freeze.ts';
+import { type Freeze, isSame } from './group-freeze.ts';
 import type { Happened } from './happened.ts';
-import { type CutMember, podKey } from './scene.ts';
+import { type CutMember, leftOutOf, podKey } from './scene.ts';
 import type { Mark } from './steps.ts';
 import { judge } from './verdict.ts';
 import type { CutSnapshot } from './volumes.ts';
 
 /** The document of a run, with its verdict. Pure. */
 export function documentOf(happened: Happened): SnapshotRun {
-  const { id, group, startedAt, members, notes } = happened;
+  const { id, group, startedAt, members, notes, plan } = happened;
+  const leftOut = leftOutOf(plan);
   const { verdict, problems, together, freezeSpreadMs } = judge(factsOf(happened));
   return {
     apiVersion: 'quiesce.dev/v1',
@@ -20,6 +21,7 @@ export function documentOf(happened: Happened): SnapshotRun {
     verdict,
     ...(together !== undefined && { together }),
     members: members.map((one) => memberOf(one, happened)),
+    ...(leftOut.length > 0 && { leftOut }),
     problems: merged(problems, notes),
     startedAt,
     endedAt: new Date().toISOString(),
@@ -46,7 +48,8 @@ function factsOf(happened: Happened): RunFacts {
 function memberFacts({ member, protection, pods }: CutMember, happened: Happened): MemberFacts {
   const { namespace, kind, name } = member;
   const { atEnd, targets } = happened;
-  const now = atEnd && membersOf(atEnd.plan).find((one) => isSame(one, member));
+  const found = atEnd && membersOf(atEnd.plan).find((one) => isSame(one, member));
+  const now = found && backedUp(found);
   const own = targets.filter((one) => isSame(one.member, member));
   return {
     namespace,
@@ -124,10 +127,6 @@ function timelineOf(freezes: readonly Freeze[], happened: Happened): RunMember['
 }
 
 type Ref = Pick<PlanMember, 'namespace' | 'kind' | 'name'>;
-
-function isSame(a: Ref, b: Ref): boolean {
-  return a.namespace === b.namespace && a.kind === b.kind && a.name === b.name;
-}
 
 function freezesOf(member: Ref, { freezes }: Happened): readonly Freeze[] {
   return freezes.filter(({ target }) => isSame(target.member, member));

@@ -67,6 +67,8 @@ export interface SnapshotRun {
   /** Absent where nothing was cut. */
   readonly together?: Together;
   readonly members: readonly RunMember[];
+  /** Claims that the label `velero.io/exclude-from-backup` leaves out; absent: none. */
+  readonly leftOut?: readonly { readonly namespace: string; readonly claim: string }[];
   readonly problems: readonly RunProblem[];
   readonly startedAt: string;
   readonly endedAt: string;

@@ -106,9 +106,20 @@ export class GroupFreeze {
     } catch (error) {
       if (stop.aborted) throw error;
       const problem = problemOf(error, freeze.target, late.aborted ? 'freeze' : undefined);
-      freeze.problem = problem;
-      throw new SidecarFailure(problem, undefined, error);
+      freeze.problem = this.#explained(problem, freeze);
+      throw new SidecarFailure(freeze.problem, undefined, error);
     }
+  }
+
+  /** What the sidecar of one pod advises does not help if this run itself holds others of the same set. */
+  #explained(problem: RunProblem, { target: { member } }: Freeze): RunProblem {
+    const pods = this.freezes.filter(({ target }) => isSame(target.member, member));
+    if (problem.code !== 'ENGINE_MAJORITY' || pods.length < 2) return problem;
+    const { kind, name, namespace } = member;
+    return {
+      ...problem,
+      hint: `The run froze others of ${namespace} ${kind}/${name}, too, and they cannot all be held at once. Back up one of them, a secondary: label the pods and claims of the others velero.io/exclude-from-backup: "true".`,
+    };
   }
 
   /** Thaws all, those that block writers first, and keeps each verdict. Never rejects. */
@@ -184,6 +195,10 @@ export class GroupFreeze {
       }
     }
   }
+}
+
+export function isSame(a: MemberRef, b: MemberRef): boolean {
+  return a.namespace === b.namespace && a.kind === b.kind && a.name === b.name;
 }
 
 export function nameOf({ member, pod }: Pick<Target, 'member' | 'pod'>): string {

@@ -1,3 +1,4 @@
+import type { Plan } from '../plan/document.ts';
 import type { RunProblem } from './document.ts';
 import type { Freeze } from './group-freeze.ts';
 import type { CutMember, Scene } from './scene.ts';
@@ -11,6 +12,7 @@ export interface Happened {
   readonly group: string;
   readonly startedAt: string;
   readonly calledAt: string;
+  readonly plan: Plan;
   readonly members: readonly CutMember[];
   readonly targets: readonly ReadyTarget[];
   readonly freezes: readonly Freeze[];

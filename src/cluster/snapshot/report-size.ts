@@ -22,8 +22,12 @@ const STEPS: readonly { readonly what: string; apply(run: SnapshotRun): Snapshot
     },
   },
   {
-    what: 'the members beyond the first 500',
-    apply: (run) => ({ ...run, members: run.members.slice(0, 500) }),
+    what: 'the members and the claims that no backup holds beyond the first 500',
+    apply: ({ leftOut, ...run }) => ({
+      ...run,
+      members: run.members.slice(0, 500),
+      ...(leftOut !== undefined && { leftOut: leftOut.slice(0, 500) }),
+    }),
   },
 ];
 

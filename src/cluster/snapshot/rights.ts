@@ -9,10 +9,14 @@ export interface Right {
 }
 
 /** What the API refused, with a manifest that grants it. */
-export function forbidden(rights: readonly Right[], reason?: string): QuiesceError {
+export function forbidden(
+  rights: readonly Right[],
+  reason?: string,
+  role = 'quiesce-snapshot',
+): QuiesceError {
   const named = rights.map(describe).join(', ');
   const said = reason === undefined ? '' : ` (${reason})`;
-  const manifest = manifestOf(rights);
+  const manifest = manifestOf(rights, role);
   return new QuiesceError('FORBIDDEN', `The credentials may not ${named}${said}.`, {
     hint: `Apply this, and bind it to the user or service account:\n${manifest}`,
     details: { rights, manifest },
@@ -25,19 +29,20 @@ function describe({ verb, group, resource, namespace }: Right): string {
 }
 
 /** A Role for each namespace, and a ClusterRole for what has none. */
-export function manifestOf(rights: readonly Right[]): string {
+export function manifestOf(rights: readonly Right[], role = 'quiesce-snapshot'): string {
   const places = [...new Set(rights.map(({ namespace }) => namespace))];
   return places
     .map((place) =>
       roleOf(
         place,
         rights.filter(({ namespace }) => namespace === place),
+        role,
       ),
     )
     .join('---\n');
 }
 
-function roleOf(namespace: string | undefined, rights: readonly Right[]): string {
+function roleOf(namespace: string | undefined, rights: readonly Right[], role: string): string {
   const verbs = new Map<string, string[]>();
   for (const { verb, group, resource } of rights) {
     const key = JSON.stringify([group, resource]);
@@ -51,7 +56,7 @@ function roleOf(namespace: string | undefined, rights: readonly Right[]): string
   return (
     'apiVersion: rbac.authorization.k8s.io/v1\n' +
     `kind: ${namespace === undefined ? 'ClusterRole' : 'Role'}\n` +
-    `metadata: { name: quiesce-snapshot${place} }\n` +
+    `metadata: { name: ${role}${place} }\n` +
     `rules:\n${rules.join('')}`
   );
 }

@@ -143,6 +143,7 @@ class Run {
       group: scene.plan.group,
       startedAt: this.#begun,
       calledAt,
+      plan: scene.plan,
       members,
       targets: this.#targets,
       freezes: freeze.freezes,

@@ -1,7 +1,7 @@
 import { QuiesceError } from '../../errors.ts';
 import { type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
 import { type SidecarContainer, sidecarContainer } from '../inventory/sidecar-container.ts';
-import { membersOf, type Plan, type PlanMember } from '../plan/document.ts';
+import { backedUp, membersOf, type Plan, type PlanMember } from '../plan/document.ts';
 
 /** A pod as it was seen. */
 export interface PodSeen {
@@ -38,11 +38,10 @@ export interface CutMember {
 
 /** @throws QuiesceError NO_VOLUMES, MEMBER_WITHOUT_SIDECAR, MEMBER_NOT_READY */
 export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
-  const members = membersOf(plan).filter(({ claims }) => claims.length > 0);
-  if (members.length === 0) {
-    const text = `No member of ${plan.group} has a claim, so there is nothing to cut.`;
-    throw new QuiesceError('NO_VOLUMES', text);
-  }
+  const members = membersOf(plan)
+    .map(backedUp)
+    .filter(({ claims }) => claims.length > 0);
+  if (members.length === 0) throw nothingToCut(plan);
   const cut = members.map((member): CutMember => {
     const live = member.pods.flatMap((name) => {
       const seen = pods.get(podKey(member.namespace, name));
@@ -54,6 +53,7 @@ export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
   });
   const frozen = cut.filter(({ protection }) => protection === 'sidecar');
   refuse('MEMBER_WITHOUT_SIDECAR', 'has claims and no sidecar', frozen, ({ sidecar }) => !sidecar);
+  refuseUnprotected(cut);
   refuse(
     'MEMBER_NOT_READY',
     'has a sidecar that does not run',
@@ -61,6 +61,38 @@ export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
     ({ sidecar }) => sidecar?.running === false,
   );
   return cut;
+}
+
+/** Without a pod there is nothing to freeze now, but its next pod would write unfrozen. */
+function refuseUnprotected(members: readonly CutMember[]): void {
+  const found = members.filter(
+    ({ member, protection }) => protection === 'at-rest' && member.protection === 'missing',
+  );
+  if (found.length === 0) return;
+  const names = found.map(
+    ({ member: { namespace, kind, name } }) => `${namespace} ${kind}/${name}`,
+  );
+  const text = `${names.slice(0, SHOWN).join(', ')}${more(found.length)}: it has claims, and its pods would have no sidecar.`;
+  throw new QuiesceError('MEMBER_WITHOUT_SIDECAR', text);
+}
+
+function nothingToCut(plan: Plan): QuiesceError {
+  const out = leftOutOf(plan);
+  if (out.length === 0) {
+    const text = `No member of ${plan.group} has a claim, so there is nothing to cut.`;
+    return new QuiesceError('NO_VOLUMES', text);
+  }
+  const text = `All claims of ${plan.group} are left out, so there is nothing to cut.`;
+  const hint =
+    'Remove the label velero.io/exclude-from-backup from the claims and pods to back up.';
+  return new QuiesceError('NO_VOLUMES', text, { hint });
+}
+
+/** The claims that the user has left out of backups. */
+export function leftOutOf(plan: Plan): readonly { namespace: string; claim: string }[] {
+  return membersOf(plan).flatMap(({ namespace, leftOut }) =>
+    (leftOut?.claims ?? []).map((claim) => ({ namespace, claim })),
+  );
 }
 
 function refuse(

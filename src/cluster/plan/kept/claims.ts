@@ -1,12 +1,6 @@
-import { at, type Catalog, type KubeObject, labelsOf, textAt } from '../../inventory/catalog.ts';
+import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
+import { EXCLUDE, isExcluded } from '../left-out.ts';
 import type { MemberClaim } from '../planned.ts';
-
-/** Velero leaves out every object with this label. */
-export const EXCLUDE = 'velero.io/exclude-from-backup';
-
-export function isExcluded(object: KubeObject | undefined): boolean {
-  return labelsOf(object)[EXCLUDE] === 'true';
-}
 
 /** Why a backup does not hold a claim. */
 export interface ClaimLoss {
@@ -64,12 +58,14 @@ function volumeOf(
 ): KubeObject | undefined {
   const all = catalog.all('PersistentVolume');
   const bound = textAt(object, 'spec', 'volumeName');
-  const found = all.find(
-    (one) =>
-      one.metadata?.name === bound ||
-      (textAt(one, 'spec', 'claimRef', 'name') === name &&
-        textAt(one, 'spec', 'claimRef', 'namespace') === namespace),
-  );
+  const named = bound === undefined ? undefined : catalog.getGlobal('PersistentVolume', bound);
+  const found =
+    named ??
+    all.find(
+      (one) =>
+        textAt(one, 'spec', 'claimRef', 'name') === name &&
+        textAt(one, 'spec', 'claimRef', 'namespace') === namespace,
+    );
   if (found !== undefined) return found;
   const className = at(object, 'spec', 'storageClassName');
   if (typeof className !== 'string' || classNamed(className, catalog) !== undefined)

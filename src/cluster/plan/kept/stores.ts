@@ -12,7 +12,8 @@ import type { Pod, Volume } from '../../objects/pod.ts';
 import { knownResource } from '../custom-resources.ts';
 import type { MemberClaim, PlannedMember } from '../planned.ts';
 import { lostByResource } from '../resources/lost.ts';
-import { type ClaimLoss, claimLoss, EXCLUDE, isExcluded } from './claims.ts';
+import { EXCLUDE, isExcluded } from '../left-out.ts';
+import { type ClaimLoss, claimLoss } from './claims.ts';
 import { isHarmlessIn } from './embedded.ts';
 import { isFilled } from './filled.ts';
 import { unmounted } from './memory.ts';
@@ -76,8 +77,14 @@ function isCopied(pod: Pod, member: PlannedMember, volume: string, { velero }: A
 
 function claimLosses(member: PlannedMember, around: Around): readonly Loss[] {
   const pods = member.views.map(({ pod }) => pod);
-  const left = leftOut(member, around.catalog);
-  return persistentClaims(member).flatMap((claim): Loss[] => {
+  const left = excludedWhole(member, around.catalog);
+  const out = new Set(member.leftOut?.claims);
+  const claims = persistentClaims(member);
+  return claims.flatMap((claim): Loss[] => {
+    const copies = claims.filter(({ volume }) => volume === claim.volume);
+    if (out.has(claim.name) && copies.some(({ name }) => !out.has(name))) {
+      return [oneOfCopies(claim.volume, copies, out)];
+    }
     const loss = claimLoss(claim, member.namespace, around.catalog) ?? left;
     if (loss === undefined) return [];
     const copied = pods.every((pod) => isCopied(pod, member, claim.volume, around));
@@ -96,6 +103,21 @@ function claimLosses(member: PlannedMember, around: Around): readonly Loss[] {
   });
 }
 
+/** Whoever labels some of many pods has decided which copies to keep. */
+function oneOfCopies(
+  volume: string,
+  copies: readonly MemberClaim[],
+  out: ReadonlySet<string>,
+): Loss {
+  const names = copies.map(({ name }) => name).filter((name) => out.has(name));
+  const shown =
+    names.length > 3
+      ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`
+      : names.join(', ');
+  const why = `of ${copies.length} claims, ${shown}: left out by the label ${EXCLUDE}`;
+  return { volume, why, harmless: true };
+}
+
 /** Its claims that outlive its pods, and those that its templates would make where it has no pods. */
 function persistentClaims({ volumeClaims, object }: PlannedMember): readonly MemberClaim[] {
   const claims = volumeClaims.filter(({ source }) => source !== 'ephemeral');
@@ -108,7 +130,7 @@ function persistentClaims({ volumeClaims, object }: PlannedMember): readonly Mem
 }
 
 /** Whether Velero leaves out all pods of the member, or its namespace, and their claims with them. */
-function leftOut(member: PlannedMember, catalog: Catalog): ClaimLoss | undefined {
+function excludedWhole(member: PlannedMember, catalog: Catalog): ClaimLoss | undefined {
   const pods = member.views.map(({ pod }) => pod);
   const namespace = catalog.all('Namespace').find((one) => one.metadata?.name === member.namespace);
   if (isExcluded(namespace)) {

@@ -7,6 +7,7 @@ import { timelineSvg } from './svg.ts';
 import { timelineOf } from './timeline.ts';
 import {
   bytesIn,
+  leftOutText,
   memberName,
   moment,
   namespacesIn,
@@ -70,6 +71,7 @@ function facts(run: SnapshotRun): Html {
     ['Started', moment(run.startedAt)],
     ['Took', tookText(run)],
     ['Frozen within', formatDuration(run.freezeSpreadMs)],
+    ['Left out', leftOutText(run)],
     ['Size to restore', bytes === 0 ? undefined : formatBytes(bytes)],
   ];
   const shown = all.filter(([, value]) => value !== undefined && value !== '');

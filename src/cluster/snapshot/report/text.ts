@@ -5,6 +5,7 @@ import type { RunVerdict, SnapshotRun } from '../document.ts';
 import { type Row, type Timeline, timelineOf } from './timeline.ts';
 import {
   keptLines,
+  leftOutText,
   memberName,
   moment,
   namespacesIn,
@@ -51,10 +52,12 @@ function head(run: SnapshotRun, width: number, paint: Paint): readonly string[] 
     ...(run.members.length > 1 ? [`frozen within ${formatDuration(run.freezeSpreadMs)}`] : []),
   ];
   const together = togetherSentence(run);
+  const leftOut = leftOutText(run);
   return [
     title,
     ...indented(verdictSentence(run), width),
     ...(together === undefined ? [] : indented(`Together: ${together}`, width)),
+    ...(leftOut === undefined ? [] : indented(`Left out: ${leftOut}.`, width)),
     ...indented(facts.join(' · '), width).map(paint.dim),
   ];
 }

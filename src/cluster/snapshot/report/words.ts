@@ -27,10 +27,12 @@ export function moment(text: string, exact = false): string {
 }
 
 /** What the verdict is worth, as a sentence. */
-export function verdictSentence({ verdict, members }: SnapshotRun): string {
+export function verdictSentence(run: SnapshotRun): string {
+  const { verdict, members } = run;
   const count = `${members.length} ${members.length === 1 ? 'member' : 'members'}`;
   if (verdict === 'proven') {
-    return `Every volume of ${count} was cut while its database was held, and can be restored.`;
+    const which = run.leftOut === undefined ? 'Every volume' : 'Every volume that is not left out';
+    return `${which} of ${count} was cut while its database was held, and can be restored.`;
   }
   if (verdict === 'unproven') return `The snapshots of ${count} exist, but nothing proves them.`;
   return 'Nothing of this run can be relied on.';
@@ -42,6 +44,15 @@ export function togetherSentence({ together }: SnapshotRun): string | undefined 
   const at = moment(together.at, true);
   if (together.kind === 'exact') return `exact: all members are of one moment, ${at}.`;
   return `complete to ${at}: what was acknowledged before is in every member; what came later may be in some.`;
+}
+
+/** The claims that no snapshot was made of, as the user asked for. */
+export function leftOutText({ leftOut }: SnapshotRun): string | undefined {
+  if (!Array.isArray(leftOut) || leftOut.length === 0) return undefined;
+  const all = leftOut as NonNullable<SnapshotRun['leftOut']>;
+  const names = all.slice(0, 5).map(({ namespace, claim }) => plain(`${namespace}/${claim}`));
+  const more = all.length > names.length ? ` and ${all.length - names.length} more` : '';
+  return `${names.join(', ')}${more}, by the label velero.io/exclude-from-backup`;
 }
 
 export function tookText({ startedAt, endedAt }: SnapshotRun): string | undefined {
