@@ -10,6 +10,7 @@ import { runPage } from '../cluster/snapshot/report/html.ts';
 import { describeRun } from '../cluster/snapshot/report/text.ts';
 import { type RunParts, runSnapshot } from '../cluster/snapshot/run.ts';
 import { sceneOf } from '../cluster/snapshot/scene.ts';
+import { refuseHidden, refuseUnread } from '../cluster/snapshot/unread.ts';
 import { FREEZE_TIMEOUT_MS } from '../defaults.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { reportFailure } from '../lib/command-line/failure.ts';
@@ -135,7 +136,10 @@ function partsOf(
         timeoutMs: options.timeout,
         progress: (sentence) => progress.say(sentence),
       });
-      const { plan, catalog } = planOf(await unlessAborted(reading, signal), selection);
+      const inventory = await unlessAborted(reading, signal);
+      refuseUnread(inventory, selection.namespaces);
+      const { plan, catalog } = planOf(inventory, selection);
+      refuseHidden(catalog, plan, selection.namespaces);
       return sceneOf(plan, catalog.all('Pod'));
     },
     volumesOf: ({ plan }) =>
@@ -143,6 +147,7 @@ function partsOf(
         namespaces: plan.namespaces,
         classes: classesOf(options['snapshot-class']),
         groupSnapshots: !options['no-group-snapshot'],
+        leaseNamespace: options['lease-namespace'],
       }),
     api: new SnapshotApi(connection),
     pods: connection,

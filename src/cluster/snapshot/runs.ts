@@ -1,3 +1,4 @@
+import { QuiesceError } from '../../errors.ts';
 import { annotationsOf, at, type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
 import { CONFIG_MAPS, groupSnapshots, type SnapshotApi, SNAPSHOTS } from './api.ts';
 import type { MemberSnapshot, RunMember, RunProblem, RunVerdict, SnapshotRun } from './document.ts';
@@ -47,13 +48,34 @@ export async function readObjects(
     ...(group === undefined ? [] : [`${RUN_LABELS.group}=${group}`]),
     ...more,
   ].join(',');
-  const version = await groupVersion(api);
-  const [snapshots, groups, reports] = await Promise.all([
+  const [snapshots, reports] = await Promise.all([
     api.listIn(SNAPSHOTS, namespaces, labels),
-    version === undefined ? [] : api.listIn(groupSnapshots(version), namespaces, labels),
     api.listIn(CONFIG_MAPS, namespaces, `${RUN_LABELS.report}=snapshot,${labels}`),
   ]);
+  const groups = await groupsOf(api, snapshots, namespaces, labels);
   return { snapshots, groupSnapshots: groups, reports };
+}
+
+/** Whoever cuts each volume for itself needs no right on group snapshots, unless earlier runs made some. */
+async function groupsOf(
+  api: SnapshotApi,
+  snapshots: readonly KubeObject[],
+  namespaces: RunQuery['namespaces'],
+  labels: string,
+): Promise<readonly KubeObject[]> {
+  const version = await groupVersion(api);
+  if (version === undefined) return [];
+  try {
+    return await api.listIn(groupSnapshots(version), namespaces, labels);
+  } catch (error) {
+    const refused = error instanceof QuiesceError && error.code === 'FORBIDDEN';
+    if (refused && !snapshots.some(isOfGroup)) return [];
+    throw error;
+  }
+}
+
+function isOfGroup({ metadata }: KubeObject): boolean {
+  return metadata?.ownerReferences?.some(({ kind }) => kind === 'VolumeGroupSnapshot') === true;
 }
 
 /** The runs on record, newest first. One whose report is gone is rebuilt from its snapshots. */

@@ -2,6 +2,7 @@ import type { Story } from '../story.ts';
 import { broken } from './broken.ts';
 import { killed } from './killed.ts';
 import { playPairs, playUnfrozen } from './pairs.ts';
+import { rights } from './rights.ts';
 import { whole } from './whole.ts';
 
 const pairs = 'writers to PostgreSQL and Redis';
@@ -37,4 +38,5 @@ export const group: readonly Story[] = [
   },
   killed,
   broken,
+  rights,
 ];
