@@ -26,7 +26,7 @@ export async function withRelease<T>(
   await symlink(`${ROOT}/charts`, `${folder}/charts`);
   await writeFile(`${folder}/values.yaml`, values);
   try {
-    await runCommand(tools, `cd ${folder} && ${command}`);
+    await runCommand(tools, command, folder);
     return await act();
   } finally {
     await tools.helm(['rollback', ...WHERE, String(revision), '--wait', '--timeout', '180s']);
