@@ -15,6 +15,8 @@ export interface StoredRun {
   /** The worst of what its objects say. */
   readonly verdict: SeenVerdict;
   readonly startedAt: string;
+  /** By the API server's clock, which is one for all runs. */
+  readonly createdAt: string;
   /** The sum of what restored claims need. */
   readonly bytes: number;
   readonly namespaces: readonly string[];
@@ -89,7 +91,7 @@ export async function readRuns(api: SnapshotApi, query: RunQuery): Promise<reado
     return stored(id, own(snapshots), own(groups), own(reports)[0], query.namespaces);
   });
   return runs.toSorted(
-    (a, b) => b.startedAt.localeCompare(a.startedAt) || b.id.localeCompare(a.id),
+    (a, b) => b.createdAt.localeCompare(a.createdAt) || b.id.localeCompare(a.id),
   );
 }
 
@@ -122,6 +124,7 @@ function stored(
     group,
     verdict,
     startedAt: base.startedAt,
+    createdAt: createdTimes(objects)[0] ?? base.startedAt,
     bytes: snapshots.reduce(
       (sum, one) => sum + (bytesOf(at(one, 'status', 'restoreSize')) ?? 0),
       0,
@@ -204,9 +207,7 @@ function rebuilt(
   snapshots: readonly KubeObject[],
   objects: readonly KubeObject[],
 ): SnapshotRun {
-  const times = objects
-    .map(({ metadata }) => textAt(metadata, 'creationTimestamp') ?? '')
-    .toSorted();
+  const times = createdTimes(objects);
   return {
     apiVersion: 'quiesce.dev/v1',
     kind: 'SnapshotRun',
@@ -220,6 +221,10 @@ function rebuilt(
     freezeSpreadMs: 0,
     shortened: 'The report of this run is gone: this is what its snapshots tell.',
   };
+}
+
+function createdTimes(objects: readonly KubeObject[]): readonly string[] {
+  return objects.flatMap(({ metadata }) => textAt(metadata, 'creationTimestamp') ?? []).toSorted();
 }
 
 function memberOf(snapshot: KubeObject): RunMember {
