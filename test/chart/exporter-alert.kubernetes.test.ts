@@ -95,5 +95,7 @@ test('a record of a failed run fires QuiesceRunNotProven, and a proven one ends 
     ]);
   await new Promise((resolve) => setTimeout(resolve, 1_100));
   await record('run-2', 'proven');
-  await expect.poll(() => prometheus.firing('QuiesceRunNotProven'), { timeout: 60_000 }).toEqual([]);
+  await expect
+    .poll(() => prometheus.firing('QuiesceRunNotProven'), { timeout: 60_000 })
+    .toEqual([]);
 });

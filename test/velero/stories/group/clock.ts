@@ -50,11 +50,17 @@ async function wrongClocks(stage: Stage, apps: readonly App[]): Promise<void> {
         `the command ${seconds} s off, the storage ${name}`,
         await snapshot(stage, flags, options),
       );
-      await judgeTimes(stage, run, { commandAhead: seconds > 0, storageAhead: name === 'clock-ahead' });
+      await judgeTimes(stage, run, {
+        commandAhead: seconds > 0,
+        storageAhead: name === 'clock-ahead',
+      });
       await judgeKept(stage, run);
     }
   }
-  for (const [what, seconds] of [['ahead', HOUR_S], ['back', 0]] as const) {
+  for (const [what, seconds] of [
+    ['ahead', HOUR_S],
+    ['back', 0],
+  ] as const) {
     const run = snapshot(stage, [...ALONE, ...byClass('late-20s'), ...own], options);
     await stage.sidecar(NAMESPACE, 'redis-0').frozen();
     wall.jump(seconds);
@@ -83,7 +89,10 @@ async function judgeTimes(
   );
   const at = Date.parse(run.together?.at ?? '');
   const holds = requested.length > 0 && requested.every((one) => at <= Date.parse(one));
-  stage.expect('what is complete to a time was frozen after it', holds, { at: run.together, requested });
+  stage.expect('what is complete to a time was frozen after it', holds, {
+    at: run.together,
+    requested,
+  });
 }
 
 /** The newest run stays, whatever its clock said. */
@@ -116,7 +125,10 @@ async function createdTooEarly(stage: Stage, apps: readonly App[]): Promise<void
   const said = run?.problems.map(({ code, message }) => `${code}: ${message}`).join(' ') ?? '';
   stage.match('it says that others have its names', said, /NOT_CREATED: .*exists already/);
   const where = ['-n', NAMESPACE, '-l', `quiesce.dev/run=${id},quiesce.dev/verdict=proven`];
-  const { items } = await stage.tools.get<{ items: readonly unknown[] }>('volumesnapshots', ...where);
+  const { items } = await stage.tools.get<{ items: readonly unknown[] }>(
+    'volumesnapshots',
+    ...where,
+  );
   stage.equal('none of them is called proven', items.length, 0);
   await judgeNothingHeld(stage, apps);
 }

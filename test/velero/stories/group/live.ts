@@ -39,7 +39,12 @@ async function judgeUnproven(stage: Stage, namespace: string, what: string): Pro
   const text = why.map(({ message }) => message).join(' ');
   stage.match(`${what}: it says why`, text, /csi\.quiesce\.test copies/);
   stage.equal(`${what}: it does not say how the members stand`, run?.together, undefined);
-  const where = ['-n', namespace, '-o', 'jsonpath={.items[*].metadata.labels.quiesce\\.dev/verdict}'];
+  const where = [
+    '-n',
+    namespace,
+    '-o',
+    'jsonpath={.items[*].metadata.labels.quiesce\\.dev/verdict}',
+  ];
   const verdicts = await stage.tools.kubectl(['get', 'volumesnapshots', ...where]);
   stage.equal(`${what}: each snapshot says so, too`, verdicts.split(' '), ['unproven', 'unproven']);
 }

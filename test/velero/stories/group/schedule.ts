@@ -143,7 +143,9 @@ async function startPrometheus(stage: Stage, target: string): Promise<Prometheus
 async function judgeAlert(stage: Stage, scrape: Scrape, prometheus: Prometheus): Promise<void> {
   const alert = 'QuiesceSnapshotFailed';
   try {
-    await until('Prometheus has scraped', 30_000, () => prometheus.has('volume_snapshot_failed_total'));
+    await until('Prometheus has scraped', 30_000, () =>
+      prometheus.has('volume_snapshot_failed_total'),
+    );
     stage.equal('the alert does not fire', await prometheus.firing(alert), []);
     await stage.tools.apply(refusedSnapshot());
     const own = { namespace: OTHER, driver: DRIVER };

@@ -67,7 +67,10 @@ async function backUpAndRestore(stage: Stage, apps: readonly App[]): Promise<voi
   stage.equal('its hooks', ended.hooks, { attempted: 4, failed: 0 });
   const receipts = await judgeHolds(stage, membersOf(apps));
   await judgeNothingHeld(stage, apps);
-  const restore = await stage.velero.restore(name, name, ['--namespace-mappings', `${FROM}:${INTO}`]);
+  const restore = await stage.velero.restore(name, name, [
+    '--namespace-mappings',
+    `${FROM}:${INTO}`,
+  ]);
   stage.equal('the restore completes', [restore.phase, restore.errors], ['Completed', 0]);
   for (const [index, app] of apps.entries()) {
     const [pod = ''] = app.pods;
