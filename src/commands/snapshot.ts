@@ -10,7 +10,7 @@ import { runPage } from '../cluster/snapshot/report/html.ts';
 import { describeRun } from '../cluster/snapshot/report/text.ts';
 import { type RunParts, runSnapshot } from '../cluster/snapshot/run.ts';
 import { sceneOf } from '../cluster/snapshot/scene.ts';
-import { refuseUnread } from '../cluster/snapshot/unread.ts';
+import { refuseHidden, refuseUnread } from '../cluster/snapshot/unread.ts';
 import { FREEZE_TIMEOUT_MS } from '../defaults.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { reportFailure } from '../lib/command-line/failure.ts';
@@ -141,6 +141,7 @@ function partsOf(
       const inventory = await unlessAborted(reading, signal);
       refuseUnread(inventory, selection.namespaces);
       const { plan, catalog } = planOf(inventory, selection);
+      refuseHidden(catalog, plan, selection.namespaces);
       return sceneOf(plan, catalog.all('Pod'));
     },
     volumesOf: ({ plan }) =>
@@ -148,6 +149,7 @@ function partsOf(
         namespaces: plan.namespaces,
         classes: classesOf(options['snapshot-class']),
         groupSnapshots: !options['no-group-snapshot'],
+        leaseNamespace: options['lease-namespace'],
       }),
     api: new SnapshotApi(connection),
     pods: connection,

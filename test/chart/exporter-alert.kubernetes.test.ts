@@ -1,15 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { stringify } from 'yaml';
 import { type RunningExporter, startExporter } from '../support/exporter.ts';
-import { BUILD_TIMEOUT_MS, one, realHelm } from '../support/helm.ts';
+import { BUILD_TIMEOUT_MS, realHelm } from '../support/helm.ts';
 import { type ControlPlane, startControlPlane } from '../support/kubernetes.ts';
+import { Prometheus } from '../support/prometheus.ts';
 import { defineSnapshots } from '../support/snapshot-crds.ts';
-import { freePort } from '../support/webhook.ts';
 import { APPLICATIONS, EVERYTHING } from './values.ts';
 
 vi.setConfig({ testTimeout: 240_000 });
@@ -19,62 +16,7 @@ const API = '/apis/snapshot.storage.k8s.io/v1';
 let dir: string;
 let control: ControlPlane;
 let exporter: RunningExporter;
-let prometheus: ChildProcess;
-let address: string;
-
-/** A real Prometheus with the chart's rules, which scrapes the exporter as the chart's ServiceMonitor says. */
-async function startPrometheus(target: string): Promise<void> {
-  const helm = await realHelm();
-  const manifests = await helm.template(...EVERYTHING, ...APPLICATIONS);
-  const [endpoint] = (
-    one(manifests, 'ServiceMonitor', /-exporter$/)['spec'] as {
-      endpoints: { honorLabels: boolean; path: string }[];
-    }
-  ).endpoints;
-  await writeFile(join(dir, 'rules.yaml'), stringify(one(manifests, 'PrometheusRule')['spec']));
-  const labels = { namespace: 'quiesce-system', pod: 'quiesce-exporter-a' };
-  const scrape = {
-    job_name: 'quiesce-exporter',
-    honor_labels: endpoint?.honorLabels,
-    metrics_path: endpoint?.path,
-    static_configs: [{ targets: [target], labels }],
-  };
-  const config = {
-    global: { scrape_interval: '1s', evaluation_interval: '1s' },
-    rule_files: ['rules.yaml'],
-    scrape_configs: [scrape],
-  };
-  await writeFile(join(dir, 'prometheus.yaml'), stringify(config));
-  address = `127.0.0.1:${await freePort()}`;
-  prometheus = spawn(
-    'prometheus',
-    [
-      `--config.file=${join(dir, 'prometheus.yaml')}`,
-      `--storage.tsdb.path=${join(dir, 'data')}`,
-      `--web.listen-address=${address}`,
-    ],
-    { stdio: 'ignore' },
-  );
-}
-
-interface Alert {
-  readonly labels: Readonly<Record<string, string>>;
-  readonly annotations: Readonly<Record<string, string>>;
-  readonly state: string;
-}
-
-/** The alerts of a name that fire. */
-async function firing(name: string): Promise<Alert[]> {
-  try {
-    const answer = await fetch(`http://${address}/api/v1/alerts`);
-    const { data } = (await answer.json()) as { data: { alerts: Alert[] } };
-    return data.alerts.filter(
-      ({ labels, state }) => labels['alertname'] === name && state === 'firing',
-    );
-  } catch {
-    return [];
-  }
-}
+let prometheus: Prometheus;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'q-exporter-alert-'));
@@ -90,24 +32,21 @@ beforeAll(async () => {
   exporter = await startExporter(kubeconfig);
   const ready = async (): Promise<boolean> => (await exporter.get('/readyz')).status === 200;
   await vi.waitUntil(ready, { timeout: 60_000 });
-  await startPrometheus(exporter.address);
-  const serves = async (): Promise<boolean> =>
-    (await fetch(`http://${address}/-/ready`).catch(() => undefined))?.status === 200;
-  await vi.waitUntil(serves, { timeout: 60_000, interval: 200 });
+  const helm = await realHelm();
+  const manifests = await helm.template(...EVERYTHING, ...APPLICATIONS);
+  prometheus = await Prometheus.start(dir, manifests, exporter.address);
+  await vi.waitUntil(() => prometheus.isReady(), { timeout: 60_000, interval: 200 });
 }, BUILD_TIMEOUT_MS);
 
 afterAll(async () => {
   await exporter?.stop();
-  if (prometheus?.exitCode === null) {
-    prometheus.kill('SIGKILL');
-    await once(prometheus, 'exit');
-  }
+  await prometheus?.stop();
   await control?.stop();
   await rm(dir, { recursive: true, force: true });
 });
 
 test('a snapshot of Velero that its driver refuses fires QuiesceSnapshotFailed', async () => {
-  expect(await firing('QuiesceSnapshotFailed')).toEqual([]);
+  expect(await prometheus.firing('QuiesceSnapshotFailed')).toEqual([]);
   const path = `${API}/namespaces/shop/volumesnapshots`;
   await control.must('POST', `${API}/volumesnapshotclasses`, {
     apiVersion: 'snapshot.storage.k8s.io/v1',
@@ -129,7 +68,7 @@ test('a snapshot of Velero that its driver refuses fires QuiesceSnapshotFailed',
     },
   });
   await expect
-    .poll(() => firing('QuiesceSnapshotFailed'), { timeout: 60_000 })
+    .poll(() => prometheus.firing('QuiesceSnapshotFailed'), { timeout: 60_000 })
     .toMatchObject([
       { labels: { namespace: 'shop', group: 'shop', severity: 'critical', team: 'storage' } },
     ]);
@@ -147,7 +86,7 @@ test('a record of a failed run fires QuiesceRunNotProven, and a proven one ends 
   };
   await record('run-1', 'unproven');
   await expect
-    .poll(() => firing('QuiesceRunNotProven'), { timeout: 60_000 })
+    .poll(() => prometheus.firing('QuiesceRunNotProven'), { timeout: 60_000 })
     .toMatchObject([
       {
         labels: { namespace: 'shop', group: 'orders', verdict: 'unproven' },
@@ -156,5 +95,7 @@ test('a record of a failed run fires QuiesceRunNotProven, and a proven one ends 
     ]);
   await new Promise((resolve) => setTimeout(resolve, 1_100));
   await record('run-2', 'proven');
-  await expect.poll(() => firing('QuiesceRunNotProven'), { timeout: 60_000 }).toEqual([]);
+  await expect
+    .poll(() => prometheus.firing('QuiesceRunNotProven'), { timeout: 60_000 })
+    .toEqual([]);
 });

@@ -57,9 +57,8 @@ function each(group: string, resources: string, verbs: string): Access[] {
 
 /** What one run does in a namespace of its application, call by call. */
 const IN_NAMESPACE: readonly Access[] = [
-  ...each('', 'pods persistentvolumeclaims services', 'get list'),
-  ...each('', 'namespaces', 'get'),
-  ...each('apps', 'statefulsets deployments daemonsets replicasets', 'get list'),
+  ...each('', 'pods persistentvolumeclaims services', 'list'),
+  ...each('apps', 'statefulsets deployments daemonsets replicasets', 'list'),
   ...each('', 'pods/portforward pods/exec', 'get create'),
   ...each('snapshot.storage.k8s.io', 'volumesnapshots', 'get list create patch delete'),
   ...each('coordination.k8s.io', 'leases', 'get create patch'),
@@ -74,14 +73,15 @@ const GROUP_SNAPSHOTS: readonly Access[] = [
 ];
 
 const ON_THE_CLUSTER: readonly Access[] = [
-  ...each('', 'persistentvolumes', 'get list'),
-  ...each('storage.k8s.io', 'storageclasses', 'get list'),
-  ...each('snapshot.storage.k8s.io', 'volumesnapshotclasses volumesnapshotcontents', 'get list'),
-  ...each(
-    'groupsnapshot.storage.k8s.io',
-    'volumegroupsnapshotclasses volumegroupsnapshotcontents',
-    'get list',
-  ),
+  ...each('', 'persistentvolumes', 'get'),
+  ...each('storage.k8s.io', 'storageclasses', 'list'),
+  ...each('snapshot.storage.k8s.io', 'volumesnapshotclasses', 'list'),
+  ...each('snapshot.storage.k8s.io', 'volumesnapshotcontents', 'get'),
+];
+
+const GROUP_SNAPSHOTS_ON_THE_CLUSTER: readonly Access[] = [
+  ...each('groupsnapshot.storage.k8s.io', 'volumegroupsnapshotclasses', 'list'),
+  ...each('groupsnapshot.storage.k8s.io', 'volumegroupsnapshotcontents', 'get'),
 ];
 
 /** What nobody who takes snapshots may do, not even in the application. */
@@ -157,7 +157,10 @@ describe('the account of a schedule', () => {
     expect(sorted(await given('Role', name('weekly'), 'queue'))).toEqual(
       asked([...IN_NAMESPACE, ...GROUP_SNAPSHOTS, ...CUSTOM]),
     );
-    expect(sorted(await given('ClusterRole', name('weekly')))).toEqual(asked(ON_THE_CLUSTER));
+    expect(sorted(await given('ClusterRole', name('nightly')))).toEqual(asked(ON_THE_CLUSTER));
+    expect(sorted(await given('ClusterRole', name('weekly')))).toEqual(
+      asked([...ON_THE_CLUSTER, ...GROUP_SNAPSHOTS_ON_THE_CLUSTER]),
+    );
   });
 
   test('may not change an application, read a Secret or raise its rights', async () => {

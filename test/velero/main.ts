@@ -121,6 +121,8 @@ const CLUSTER_PACKAGES = {
   conntrack: 'conntrack',
   openssl: 'openssl',
   ip: 'iproute2',
+  // Alerts of the chart, on what a story's exporter serves.
+  prometheus: 'prometheus',
 };
 
 function binariesOf({ folders }: Programs): VeleroPrograms {

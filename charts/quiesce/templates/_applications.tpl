@@ -32,13 +32,10 @@ sidecars; leases let one run at a time work on an application.
 {{- define "quiesce.scheduleRules" -}}
 - apiGroups: [""]
   resources: [pods, persistentvolumeclaims, services]
-  verbs: [get, list]
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [get]
+  verbs: [list]
 - apiGroups: [apps]
   resources: [statefulsets, deployments, daemonsets, replicasets]
-  verbs: [get, list]
+  verbs: [list]
 - apiGroups: [""]
   resources: [pods/portforward, pods/exec]
   verbs: [get, create]
@@ -71,16 +68,24 @@ sidecars; leases let one run at a time work on an application.
 {{- define "quiesce.scheduleClusterRules" -}}
 - apiGroups: [""]
   resources: [persistentvolumes]
-  verbs: [get, list]
+  verbs: [get]
 - apiGroups: [storage.k8s.io]
   resources: [storageclasses]
-  verbs: [get, list]
+  verbs: [list]
 - apiGroups: [snapshot.storage.k8s.io]
-  resources: [volumesnapshotclasses, volumesnapshotcontents]
-  verbs: [get, list]
+  resources: [volumesnapshotclasses]
+  verbs: [list]
+- apiGroups: [snapshot.storage.k8s.io]
+  resources: [volumesnapshotcontents]
+  verbs: [get]
+{{- if .groupSnapshots }}
 - apiGroups: [groupsnapshot.storage.k8s.io]
-  resources: [volumegroupsnapshotclasses, volumegroupsnapshotcontents]
-  verbs: [get, list]
+  resources: [volumegroupsnapshotclasses]
+  verbs: [list]
+- apiGroups: [groupsnapshot.storage.k8s.io]
+  resources: [volumegroupsnapshotcontents]
+  verbs: [get]
+{{- end }}
 {{- end }}
 
 {{/* The rights of the exporter in each namespace that it reads. RBAC cannot restrict ConfigMaps to a label. */}}

@@ -216,7 +216,8 @@ class VeleroApi {
     const reason = textAt(body, 'message') ?? `the API answered ${status}`;
     if (status === 403) {
       const namespace = this.namespace;
-      throw forbidden([{ verb, group: GROUP, resource, namespace }], reason, 'quiesce-plan');
+      const right = { verb, group: GROUP, resource, namespace };
+      throw forbidden([right], reason, [right], 'quiesce-plan');
     }
     const message = `${this.#connection.name} refuses to ${verb} ${resource}: ${reason.replace(/\.$/, '')}.`;
     throw new QuiesceError('CLUSTER_UNREACHABLE', message);

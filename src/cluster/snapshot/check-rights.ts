@@ -11,16 +11,27 @@ import {
   type SnapshotApi,
   SNAPSHOTS,
 } from './api.ts';
+import { LEASES } from './lease-object.ts';
 import type { Right } from './rights.ts';
 
-/** The rights to cut and record, which a run must have before it freezes anything. */
-export function rightsToCut(namespaces: readonly string[], home: string): readonly Right[] {
+export interface Places {
+  /** Of the claims. */
+  readonly namespaces: readonly string[];
+  /** Of the report. */
+  readonly home: string;
+  /** Of the Lease. */
+  readonly lease: string;
+}
+
+/** The rights to hold the Lease, to cut and to record, which a run must have before it freezes anything. */
+export function rightsToCut({ namespaces, home, lease }: Places): readonly Right[] {
   const own = (kind: Kind, place: string, verbs: readonly string[]): readonly Right[] =>
     verbs.map((verb) => rightOf(verb, kind, place));
   return [
     ...namespaces.flatMap((place) =>
       own(SNAPSHOTS, place, ['create', 'get', 'list', 'patch', 'delete']),
     ),
+    ...own(LEASES, lease, ['get', 'create', 'patch']),
     ...own(CONFIG_MAPS, home, ['create', 'get', 'list', 'patch', 'delete']),
     rightOf('get', CONTENTS),
   ];

@@ -2,12 +2,13 @@ import { QuiesceError } from '../../errors.ts';
 import type { ClusterConnection } from '../api/reader.ts';
 import type { PlanMember } from '../plan/document.ts';
 import { each, SnapshotApi } from './api.ts';
-import { missingRights, rightsToCut, rightsToGroup } from './check-rights.ts';
+import { missingRights, type Places, rightsToCut, rightsToGroup } from './check-rights.ts';
 import { type Obstacle, planVolumes, type VolumeFacts } from './classes.ts';
 import { cutEach, type RunName } from './cut.ts';
 import { cutGroup } from './cut-group.ts';
 import type { RunProblem, SnapshotRun } from './document.ts';
 import {
+  type ClaimKey,
   claimsOf,
   groupVersion,
   readClaims,
@@ -30,6 +31,8 @@ export interface VolumeOptions {
   readonly classes?: ReadonlyMap<string, string>;
   /** `false`: each volume gets a snapshot of its own. */
   readonly groupSnapshots?: boolean;
+  /** Of the Lease; absent: the first namespace of the application. */
+  readonly leaseNamespace?: string | undefined;
   /** So many reports of an application are kept. */
   readonly reports?: number;
 }
@@ -54,7 +57,7 @@ export class ClusterVolumes implements Volumes {
     const [classes, claims, missing] = await Promise.all([
       readClasses(api),
       readClaims(api, keys),
-      missingRights(api, rightsToCut([...new Set(keys.map((one) => one.namespace))], this.#home)),
+      missingRights(api, rightsToCut(this.#places(keys))),
     ]);
     signal.throwIfAborted();
     if (missing.length > 0) throw forbidden(missing);
@@ -126,6 +129,12 @@ export class ClusterVolumes implements Volumes {
     const { snapshots, groupSnapshots } = await readObjects(this.#api, { namespaces, ...run });
     await removeRun(this.#api, { snapshots, groupSnapshots, reports: [] }, await this.#version());
     await unmarkClaims(this.#api, namespaces, run);
+  }
+
+  #places(keys: readonly ClaimKey[]): Places {
+    const namespaces = [...new Set(keys.map(({ namespace }) => namespace))];
+    const { leaseNamespace: lease = this.#home } = this.#options;
+    return { namespaces, home: this.#home, lease };
   }
 
   get #home(): string {

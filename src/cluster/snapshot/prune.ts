@@ -50,7 +50,7 @@ export async function prune(
       id: run.id,
       application: applicationOf(run),
       verdict: run.verdict,
-      startedAt: Date.parse(run.startedAt) || 0,
+      createdAt: Date.parse(run.createdAt) || 0,
     })),
     rules,
   );

@@ -7,8 +7,8 @@ export interface KeptRun {
   readonly application: string;
   /** `pending`: it is under way, or its verb died. */
   readonly verdict: RunVerdict | 'pending';
-  /** Milliseconds since the epoch. */
-  readonly startedAt: number;
+  /** Milliseconds since the epoch, by a clock that is one for all runs. */
+  readonly createdAt: number;
 }
 
 export interface Retention {
@@ -36,7 +36,7 @@ export function retain(runs: readonly KeptRun[], rules: Retention): readonly Dec
   for (const application of new Set(runs.map((one) => one.application))) {
     const own = runs
       .filter((one) => one.application === application)
-      .toSorted((a, b) => b.startedAt - a.startedAt || (a.id < b.id ? 1 : -1));
+      .toSorted((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? 1 : -1));
     for (const one of retainIn(own, rules)) decided.set(one.id, one);
   }
   return runs.flatMap(({ id }) => decided.get(id) ?? []);
@@ -62,7 +62,7 @@ function retainIn(runs: readonly KeptRun[], rules: Retention): readonly Decision
     if (why !== undefined) return stays(why);
     if (keep === undefined && keepForMs === undefined) return stays('is kept: no rule was given');
     if (keep !== undefined && counted.has(run)) return stays(`is one of the ${keep} to keep`);
-    if (keepForMs !== undefined && now - run.startedAt <= keepForMs)
+    if (keepForMs !== undefined && now - run.createdAt <= keepForMs)
       return stays('is not old enough');
     return {
       id: run.id,

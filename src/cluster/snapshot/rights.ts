@@ -8,19 +8,35 @@ export interface Right {
   readonly namespace?: string;
 }
 
-/** What the API refused, with a manifest that grants it. */
+/**
+ * What the API refused, with a manifest that grants it.
+ *
+ * @param enough what the manifest grants, where some of the rights would do
+ * @param role the name of the role in the manifest
+ */
 export function forbidden(
   rights: readonly Right[],
   reason?: string,
+  enough: readonly Right[] = rights,
   role = 'quiesce-snapshot',
 ): QuiesceError {
   const named = rights.map(describe).join(', ');
   const said = reason === undefined ? '' : ` (${reason})`;
-  const manifest = manifestOf(rights, role);
+  const manifest = manifestOf(enough, role);
   return new QuiesceError('FORBIDDEN', `The credentials may not ${named}${said}.`, {
     hint: `Apply this, and bind it to the user or service account:\n${manifest}`,
-    details: { rights, manifest },
+    details: { rights, enough, manifest, reason },
   });
+}
+
+/** One error for several, so that one manifest grants what all of them need. */
+export function forbiddenTogether(errors: readonly QuiesceError[]): QuiesceError {
+  const of = (field: 'rights' | 'enough'): readonly Right[] => {
+    const all = errors.flatMap(({ details }) => details[field] as readonly Right[]);
+    return [...new Map(all.map((one) => [describe(one), one])).values()];
+  };
+  const reason = errors[0]?.details['reason'] as string | undefined;
+  return forbidden(of('rights'), reason, of('enough'));
 }
 
 function describe({ verb, group, resource, namespace }: Right): string {

@@ -1,3 +1,4 @@
+import { QuiesceError } from '../../errors.ts';
 import { annotationsOf, at, type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
 import { CONFIG_MAPS, groupSnapshots, type SnapshotApi, SNAPSHOTS } from './api.ts';
 import type { MemberSnapshot, RunMember, RunProblem, RunVerdict, SnapshotRun } from './document.ts';
@@ -14,6 +15,8 @@ export interface StoredRun {
   /** The worst of what its objects say. */
   readonly verdict: SeenVerdict;
   readonly startedAt: string;
+  /** By the API server's clock, which is one for all runs. */
+  readonly createdAt: string;
   /** The sum of what restored claims need. */
   readonly bytes: number;
   readonly namespaces: readonly string[];
@@ -47,13 +50,34 @@ export async function readObjects(
     ...(group === undefined ? [] : [`${RUN_LABELS.group}=${group}`]),
     ...more,
   ].join(',');
-  const version = await groupVersion(api);
-  const [snapshots, groups, reports] = await Promise.all([
+  const [snapshots, reports] = await Promise.all([
     api.listIn(SNAPSHOTS, namespaces, labels),
-    version === undefined ? [] : api.listIn(groupSnapshots(version), namespaces, labels),
     api.listIn(CONFIG_MAPS, namespaces, `${RUN_LABELS.report}=snapshot,${labels}`),
   ]);
+  const groups = await groupsOf(api, snapshots, namespaces, labels);
   return { snapshots, groupSnapshots: groups, reports };
+}
+
+/** Whoever cuts each volume for itself needs no right on group snapshots, unless earlier runs made some. */
+async function groupsOf(
+  api: SnapshotApi,
+  snapshots: readonly KubeObject[],
+  namespaces: RunQuery['namespaces'],
+  labels: string,
+): Promise<readonly KubeObject[]> {
+  const version = await groupVersion(api);
+  if (version === undefined) return [];
+  try {
+    return await api.listIn(groupSnapshots(version), namespaces, labels);
+  } catch (error) {
+    const refused = error instanceof QuiesceError && error.code === 'FORBIDDEN';
+    if (refused && !snapshots.some(isOfGroup)) return [];
+    throw error;
+  }
+}
+
+function isOfGroup({ metadata }: KubeObject): boolean {
+  return metadata?.ownerReferences?.some(({ kind }) => kind === 'VolumeGroupSnapshot') === true;
 }
 
 /** The runs on record, newest first. One whose report is gone is rebuilt from its snapshots. */
@@ -67,7 +91,7 @@ export async function readRuns(api: SnapshotApi, query: RunQuery): Promise<reado
     return stored(id, own(snapshots), own(groups), own(reports)[0], query.namespaces);
   });
   return runs.toSorted(
-    (a, b) => b.startedAt.localeCompare(a.startedAt) || b.id.localeCompare(a.id),
+    (a, b) => b.createdAt.localeCompare(a.createdAt) || b.id.localeCompare(a.id),
   );
 }
 
@@ -100,6 +124,7 @@ function stored(
     group,
     verdict,
     startedAt: base.startedAt,
+    createdAt: createdTimes(objects)[0] ?? base.startedAt,
     bytes: snapshots.reduce(
       (sum, one) => sum + (bytesOf(at(one, 'status', 'restoreSize')) ?? 0),
       0,
@@ -182,9 +207,7 @@ function rebuilt(
   snapshots: readonly KubeObject[],
   objects: readonly KubeObject[],
 ): SnapshotRun {
-  const times = objects
-    .map(({ metadata }) => textAt(metadata, 'creationTimestamp') ?? '')
-    .toSorted();
+  const times = createdTimes(objects);
   return {
     apiVersion: 'quiesce.dev/v1',
     kind: 'SnapshotRun',
@@ -198,6 +221,10 @@ function rebuilt(
     freezeSpreadMs: 0,
     shortened: 'The report of this run is gone: this is what its snapshots tell.',
   };
+}
+
+function createdTimes(objects: readonly KubeObject[]): readonly string[] {
+  return objects.flatMap(({ metadata }) => textAt(metadata, 'creationTimestamp') ?? []).toSorted();
 }
 
 function memberOf(snapshot: KubeObject): RunMember {

@@ -4,6 +4,7 @@ import { QuiesceError } from '../../errors.ts';
 import { writeDuration } from '../../lib/duration.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
 import type { RunProblem } from './document.ts';
+import { forbidden, type Right } from './rights.ts';
 import {
   Broken,
   errorIn,
@@ -61,6 +62,7 @@ export class SidecarFailure extends Error {
   }
 }
 
+const EITHER = 'either pods/portforward or pods/exec is enough';
 const AGAIN_AFTER_MS = 250;
 /** A sidecar may restart, or an API server. After so many broken connections it is neither. */
 const BROKEN_AT_MOST = 3;
@@ -146,11 +148,9 @@ class Reach {
     const refused = closed.map(({ cause }) => cause).filter((one) => one instanceof QuiesceError);
     const [first] = refused;
     if (first !== undefined && refused.length === closed.length) {
-      return new SidecarFailure(
-        { code: first.code, message: first.message, hint: first.hint },
-        undefined,
-        first,
-      );
+      const error = eitherOf(refused);
+      const { code, message, hint } = error;
+      return new SidecarFailure({ code, message, hint }, undefined, error);
     }
     return this.#unreachable(closed.map(({ message }) => message).join('; '));
   }
@@ -164,6 +164,15 @@ class Reach {
     };
     return new SidecarFailure(problem, undefined, cause);
   }
+}
+
+/** No way is allowed, and the first one would be enough. */
+function eitherOf(refused: readonly QuiesceError[]): QuiesceError {
+  const of = ({ details }: QuiesceError): readonly Right[] => details['rights'] as readonly Right[];
+  const [first, ...others] = refused;
+  const said = (first?.details['reason'] ?? '') as string;
+  const reason = others.length > 0 ? `${EITHER}; ${said}` : said;
+  return forbidden(refused.flatMap(of), reason, refused.slice(0, 1).flatMap(of));
 }
 
 /** A key that no other call has. */

@@ -7,7 +7,8 @@ import type { RunProblem } from './document.ts';
 import { nameOf, problemOf, type Target } from './group-freeze.ts';
 import type { CutMember } from './scene.ts';
 import type { PodCalls } from './sidecar-ways.ts';
-import { type Sidecar, sidecarAt } from './sidecars.ts';
+import { forbiddenTogether } from './rights.ts';
+import { type Sidecar, sidecarAt, SidecarFailure } from './sidecars.ts';
 
 /** A pod that will be frozen, and what its sidecar says of it. */
 export interface ReadyTarget extends Target {
@@ -59,28 +60,33 @@ export async function readyTargets(
 ): Promise<readonly ReadyTarget[]> {
   const asked = await each(targets, (one) => askOne(one, grouped, signal), AT_ONCE);
   signal.throwIfAborted();
-  const problems = asked.flatMap((one) => ('code' in one ? [one] : []));
-  const [first] = problems;
-  if (first !== undefined) throw errorOf(first, problems);
-  return asked.flatMap((one) => ('code' in one ? [] : [one]));
+  const failed = asked.flatMap((one) => ('problem' in one ? [one] : []));
+  if (failed.length > 0) throw errorOf(failed);
+  return asked.flatMap((one) => ('problem' in one ? [] : [one]));
+}
+
+interface NotReady {
+  readonly problem: RunProblem;
+  readonly error?: unknown;
 }
 
 async function askOne(
   target: Target,
   grouped: boolean,
   signal: AbortSignal,
-): Promise<ReadyTarget | RunProblem> {
+): Promise<ReadyTarget | NotReady> {
   const limit = abortedWithin(STATUS_WITHIN_MS, signal);
   try {
     const { state, lease, engine } = await target.sidecar.status(limit);
     const named = nameOf(target);
     if (state !== 'thawed') {
       const whose = lease === null ? '' : ` by ${lease.id}, which ${lease.by} asked for`;
-      return { code: 'MEMBER_HELD', message: `${named} is ${state}${whose}.` };
+      return { problem: { code: 'MEMBER_HELD', message: `${named} is ${state}${whose}.` } };
     }
     if (!engine.reachable) {
       const why = engine.message ?? 'the database does not answer';
-      return { code: 'MEMBER_NOT_READY', message: `${named} cannot be frozen: ${why}` };
+      const message = `${named} cannot be frozen: ${why}`;
+      return { problem: { code: 'MEMBER_NOT_READY', message } };
     }
     const entry = isEngine(engine.name) ? entryOf(engine.name) : undefined;
     const blocks = entry?.blocksWrites ?? true;
@@ -89,7 +95,7 @@ async function askOne(
       grouped && !blocks && lost !== undefined && (await isDurable(target.sidecar, lost, limit));
     return { ...target, engine: engine.name, blocks, durable };
   } catch (error) {
-    return problemOf(error, target, limit.aborted ? 'answer' : undefined);
+    return { problem: problemOf(error, target, limit.aborted ? 'answer' : undefined), error };
   }
 }
 
@@ -111,7 +117,14 @@ async function isDurable(
 
 const SHOWN = 10;
 
-function errorOf(first: RunProblem, all: readonly RunProblem[]): QuiesceError {
+function errorOf(failed: readonly NotReady[]): QuiesceError {
+  const refused = failed.flatMap(({ error }) => {
+    const cause = error instanceof SidecarFailure ? error.cause : undefined;
+    return cause instanceof QuiesceError && cause.code === 'FORBIDDEN' ? [cause] : [];
+  });
+  const all = failed.map(({ problem }) => problem);
+  const first = all[0] as RunProblem;
+  if (refused.length === failed.length) return forbiddenTogether(refused);
   const code = isCode(first.code) ? first.code : 'MEMBER_NOT_READY';
   const texts = all.slice(0, SHOWN).map(({ message }) => message);
   if (all.length > SHOWN) texts.push(`There are ${all.length - SHOWN} more.`);

@@ -166,7 +166,15 @@ function togetherOf(facts: RunFacts): Together {
   );
   return group && whole && first?.cutAt !== undefined
     ? { kind: 'exact', at: first.cutAt }
-    : { kind: 'complete-to', at: calledAt };
+    : { kind: 'complete-to', at: earliest(members, calledAt) };
+}
+
+/** A clock that is ahead must not claim writes that came after the freeze: the earliest of all clocks counts. */
+function earliest(members: readonly MemberFacts[], calledAt: string): string {
+  const asked = members.flatMap(({ pods }) =>
+    pods.flatMap(({ freeze }) => freeze?.held?.requestedAt ?? []),
+  );
+  return [calledAt, ...asked].reduce((a, b) => (Date.parse(b) < Date.parse(a) ? b : a));
 }
 
 /** From the first answer of a freeze to the last. */

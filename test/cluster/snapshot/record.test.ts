@@ -259,6 +259,16 @@ describe('pruning', () => {
     expect(cluster.all('volumesnapshots')).toHaveLength(4);
   });
 
+  it('goes by the API server’s clock: a run made by a command whose clock was ahead is not the newest', async () => {
+    const { cluster, volumes } = simulated();
+    const startedAt = new Date(Date.UTC(2026, 10, 30, 19, 30)).toISOString();
+    const ahead = await made(volumes, 1, { startedAt });
+    const newest = await made(volumes, 2);
+    expect((await runsIn(cluster)).map(({ id }) => id)).toEqual([newest.id, ahead.id]);
+    const pruned = await prune(cluster, here, { ...rules, keep: 1 });
+    expect(pruned.deleted.map(({ id }) => id)).toEqual([ahead.id]);
+  });
+
   it('changes nothing with --dry-run', async () => {
     const { cluster, volumes } = simulated();
     await made(volumes, 1);

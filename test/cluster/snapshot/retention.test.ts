@@ -9,7 +9,7 @@ const runs = fc.uniqueArray(
     id: fc.integer({ min: 0, max: 10_000 }).map((n) => `run-${n}`),
     application: fc.constantFrom('shop', 'blog'),
     verdict: fc.constantFrom('proven', 'unproven', 'failed', 'pending'),
-    startedAt: fc.integer({ min: 0, max: NOW }),
+    createdAt: fc.integer({ min: 0, max: NOW }),
   }),
   { selector: ({ id }) => id, maxLength: 40 },
 );
@@ -25,8 +25,8 @@ function going(list: readonly KeptRun[], given: { keep?: number; keepForMs?: num
     .map(({ id }) => id);
 }
 
-function run(id: string, verdict: KeptRun['verdict'], startedAt: number): KeptRun {
-  return { id, application: 'shop', verdict, startedAt };
+function run(id: string, verdict: KeptRun['verdict'], createdAt: number): KeptRun {
+  return { id, application: 'shop', verdict, createdAt };
 }
 
 describe('retention', () => {
@@ -42,8 +42,8 @@ describe('retention', () => {
           const proven = list.filter(
             (one) => one.application === application && one.verdict === 'proven',
           );
-          const last = Math.max(...proven.map(({ startedAt }) => startedAt));
-          const stay = proven.some((one) => one.startedAt === last && !gone.has(one.id));
+          const last = Math.max(...proven.map(({ createdAt }) => createdAt));
+          const stay = proven.some((one) => one.createdAt === last && !gone.has(one.id));
           expect(stay || proven.length === 0).toBe(true);
         }
         expect(list.filter(({ id, verdict }) => verdict === 'pending' && gone.has(id))).toEqual([]);

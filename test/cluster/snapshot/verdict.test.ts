@@ -225,4 +225,11 @@ describe('how the members stand to one another', () => {
     const { together } = judge({ ...perfect(), group: false });
     expect(together?.at).toBe('2026-11-30T11:59:59Z');
   });
+
+  it('by the clock that is furthest behind: a command’s clock that is ahead claims no later writes', () => {
+    const requestedAt = '2026-11-30T11:00:01Z';
+    const held = receipt({ verdict: 'held', requestedAt });
+    const { together } = judge(ofFreeze({ held })({ ...perfect(), group: false }));
+    expect(together?.at).toBe(requestedAt);
+  });
 });

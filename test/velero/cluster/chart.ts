@@ -18,10 +18,11 @@ export function commandsIn(page: string, section: RegExp): readonly Command[] {
     .filter((line) => line !== '' && !line.startsWith('#'));
 }
 
-/** Runs a command of the documentation as it stands, in a shell at the root of the checkout. */
-export async function runCommand(tools: Tools, command: Command): Promise<string> {
+/** Runs a command of the documentation as it stands, in a shell at the root of the checkout, or in a folder. */
+export async function runCommand(tools: Tools, command: Command, cwd?: string): Promise<string> {
   say(`  $ ${command}`);
-  return (await run('bash', ['-ec', command], { env: tools.env })).stdout;
+  const where = cwd === undefined ? {} : { cwd };
+  return (await run('bash', ['-ec', command], { env: tools.env, ...where })).stdout;
 }
 
 /** The image and the chart, as docs/install.md says. The images of this run are in the node already. */

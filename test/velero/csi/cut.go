@@ -41,6 +41,7 @@ func (s *store) cut(source, id string, c cutting) error {
 
 func (s *store) saveSnapshot(one snapshot, c cutting) error {
 	one.Ready = time.Now().Add(c.readyDelay)
+	one.Created = one.CutFrom.Add(c.clockOffset)
 	log.Printf("snapshot %s of %s: cut between %s and %s", one.ID, one.Source,
 		one.CutFrom.Format(time.RFC3339Nano), one.CutTo.Format(time.RFC3339Nano))
 	return s.save(snapshots, one.ID, one)

@@ -85,7 +85,7 @@ func (d *driver) cutGroup(id string, sources []string, how cutting) (err error) 
 		return err
 	}
 	to := time.Now()
-	g := group{ID: id, Cut: from}
+	g := group{ID: id, Created: from.Add(how.clockOffset)}
 	// Without the group's JSON its members do not count: they are removed here, or by the next start.
 	defer func() {
 		for _, member := range g.Members {
@@ -132,7 +132,7 @@ func describeGroup(g *group, members []*csi.Snapshot) *csi.VolumeGroupSnapshot {
 		ready = ready && one.ReadyToUse
 	}
 	return &csi.VolumeGroupSnapshot{
-		GroupSnapshotId: g.ID, Snapshots: members, CreationTime: timestamppb.New(g.Cut), ReadyToUse: ready,
+		GroupSnapshotId: g.ID, Snapshots: members, CreationTime: timestamppb.New(g.Created), ReadyToUse: ready,
 	}
 }
 

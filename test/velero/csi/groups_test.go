@@ -16,6 +16,22 @@ func (r *rig) group(name string, of ...string) (*csi.VolumeGroupSnapshot, error)
 	return answer.GetGroupSnapshot(), err
 }
 
+func TestGroupOfAWrongClock(t *testing.T) {
+	r := start(t)
+	r.volume("v", block, "", 32*mib)
+	from := time.Now()
+	answer, err := r.CreateVolumeGroupSnapshot(r.Context, &csi.CreateVolumeGroupSnapshotRequest{
+		Name: "g", SourceVolumeIds: []string{"v"}, Parameters: map[string]string{"clockOffset": "1h"},
+	})
+	check(t, err)
+	g := answer.GroupSnapshot
+	for _, says := range []time.Time{g.CreationTime.AsTime(), g.Snapshots[0].CreationTime.AsTime()} {
+		if created := says.Add(-time.Hour); created.Before(from) || created.After(time.Now()) {
+			t.Fatalf("it says %s", says)
+		}
+	}
+}
+
 // counters writes rising numbers to both volumes, each synced, to the first one first. At any one moment the
 // first is equal to the second, or ahead by one.
 func counters(t *testing.T, first, second string) (stop func()) {

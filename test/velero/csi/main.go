@@ -11,6 +11,7 @@
 //
 //	cutDelay    how long the driver waits before it copies, such as 40s
 //	readyDelay  how long after the copy the snapshot is reported as ready to use
+//	clockOffset what is added to the creation time that is reported, such as -1h: the storage's clock is wrong
 //	pause       mode copy: how long it waits before each file
 //	order       mode copy: wal-first or wal-last says when the write-ahead log and .quiesce/ are copied
 //

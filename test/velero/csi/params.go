@@ -21,7 +21,9 @@ const (
 // cutting says how a snapshot is made.
 type cutting struct {
 	cutDelay, readyDelay, pause time.Duration
-	order                       string
+	// What a clock of the storage that is wrong adds to the creation times that it reports.
+	clockOffset time.Duration
+	order       string
 }
 
 func invalid(format string, args ...any) error {
@@ -36,6 +38,8 @@ func readCutting(parameters map[string]string) (c cutting, err error) {
 			c.cutDelay, err = time.ParseDuration(value)
 		case "readyDelay":
 			c.readyDelay, err = time.ParseDuration(value)
+		case "clockOffset":
+			c.clockOffset, err = time.ParseDuration(value)
 		case "pause":
 			c.pause, err = time.ParseDuration(value)
 		case "order":

@@ -49,7 +49,7 @@ func (d *driver) CreateSnapshot(ctx context.Context, r *csi.CreateSnapshotReques
 
 func describe(s *snapshot) *csi.Snapshot {
 	return &csi.Snapshot{
-		SnapshotId: s.ID, SourceVolumeId: s.Source, SizeBytes: s.Bytes, CreationTime: timestamppb.New(s.CutFrom),
+		SnapshotId: s.ID, SourceVolumeId: s.Source, SizeBytes: s.Bytes, CreationTime: timestamppb.New(s.Created),
 		ReadyToUse: !time.Now().Before(s.Ready), GroupSnapshotId: s.Group,
 	}
 }

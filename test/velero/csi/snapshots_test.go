@@ -160,6 +160,31 @@ func TestLateCutIsMadeOnceThoughCallersGiveUp(t *testing.T) {
 	}
 }
 
+func TestCreationTimeOfAWrongClock(t *testing.T) {
+	r := start(t)
+	at := r.volume("v", block, "", 64*mib)
+	for offset, shift := range map[string]time.Duration{"1h": time.Hour, "-1h": -time.Hour} {
+		name := "s" + offset
+		write(t, filepath.Join(at, "file"), name, true)
+		from := time.Now()
+		one := r.snapshot(name, "v", map[string]string{"clockOffset": offset})
+		if created := one.CreationTime.AsTime().Add(-shift); created.Before(from) || created.After(time.Now()) {
+			t.Fatalf("offset %s: it says %s", offset, one.CreationTime.AsTime())
+		}
+		if !one.ReadyToUse {
+			t.Fatal("the wrong clock also judges whether it is ready")
+		}
+		again, err := r.ListSnapshots(r.Context, &csi.ListSnapshotsRequest{SnapshotId: name})
+		check(t, err)
+		if !again.Entries[0].Snapshot.CreationTime.AsTime().Equal(one.CreationTime.AsTime()) {
+			t.Fatalf("it is listed with another time: %v", again.Entries[0].Snapshot)
+		}
+		if text := read(t, filepath.Join(r.volume("of-"+name, block, name, 64*mib), "file")); text != name {
+			t.Fatalf("it reads %q", text)
+		}
+	}
+}
+
 func TestSnapshotsAreListedInPages(t *testing.T) {
 	r := start(t)
 	_, err := r.tryVolume("v", block, "", 32*mib)

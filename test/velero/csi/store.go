@@ -38,12 +38,15 @@ type snapshot struct {
 	// The copy was made between these two moments.
 	CutFrom, CutTo time.Time
 	Ready          time.Time
+	// When it says that it was created.
+	Created time.Time
 }
 
 type group struct {
 	ID      string
 	Members []string
-	Cut     time.Time
+	// When it says that it was created.
+	Created time.Time
 }
 
 type store struct {

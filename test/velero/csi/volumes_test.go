@@ -117,7 +117,7 @@ func TestWhatItDoesNotKnowIsRefused(t *testing.T) {
 		expectCode(t, err, codes.InvalidArgument, part)
 	}
 	r.volume("v", block, "", 32*mib)
-	for key, value := range map[string]string{"cutDelay": "40", "cutdelay": "40s", "order": "first"} {
+	for key, value := range map[string]string{"cutDelay": "40", "cutdelay": "40s", "clockOffset": "fast", "order": "first"} {
 		_, err := r.trySnapshot("s", "v", map[string]string{key: value})
 		expectCode(t, err, codes.InvalidArgument, key)
 	}

@@ -15,6 +15,8 @@ export interface RunSeen {
   }[];
   readonly problems: readonly { readonly code: string; readonly message: string }[];
   readonly freezeSpreadMs: number;
+  /** By the clock of the command. */
+  readonly startedAt: string;
 }
 
 export interface SnapshotSeen {
@@ -22,6 +24,8 @@ export interface SnapshotSeen {
   readonly name: string;
   readonly claim: string;
   readonly ready: boolean;
+  /** By the clock of the storage. */
+  readonly cutAt?: string;
 }
 
 interface ReceiptOfRun {

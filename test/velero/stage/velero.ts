@@ -67,6 +67,12 @@ export class Velero {
     return await this.backupEnded(name);
   }
 
+  /** A backup as the Schedule makes it. */
+  async backupFrom(schedule: string, name: string): Promise<Ended> {
+    await this.#must(['backup', 'create', name, '--from-schedule', schedule]);
+    return await this.backupEnded(name);
+  }
+
   async backupEnded(name: string, withinMs = WITHIN_MS): Promise<Ended> {
     return await this.#ended('backup', name, withinMs);
   }

@@ -24,19 +24,19 @@ export const together: readonly Story[] = [
   },
 ];
 
-interface Member {
+export interface Member {
   readonly app: App;
   readonly pod: string;
   readonly claim: string;
 }
 
+export function membersOf(apps: readonly App[]): readonly Member[] {
+  return apps.map((app) => ({ app, pod: app.pods[0] ?? '', claim: app.claims[0] ?? '' }));
+}
+
 async function frozenTogether(stage: Stage): Promise<void> {
   const apps = [postgres(inNamespace(NAMESPACE)), redis(inNamespace(NAMESPACE))];
-  const members = apps.map((app): Member => ({
-    app,
-    pod: app.pods[0] ?? '',
-    claim: app.claims[0] ?? '',
-  }));
+  const members = membersOf(apps);
   for (const { app } of members) await stage.deploy(app);
   const pairs = new PairWriters();
   const ledgers = await writeAndBackUp(stage, members, pairs);
@@ -100,17 +100,20 @@ async function backUp(stage: Stage, members: readonly Member[]): Promise<void> {
 type Held = ReceiptSeen & { readonly thawedAt: string | null };
 
 /** Both volumes were cut while both databases were held. */
-async function judgeHolds(stage: Stage, members: readonly Member[]): Promise<readonly Held[]> {
+export async function judgeHolds(
+  stage: Stage,
+  members: readonly Member[],
+): Promise<readonly Held[]> {
   const receipts: Held[] = [];
-  for (const { pod } of members) {
-    const receipt = await receiptOf(stage, NAMESPACE, pod);
+  for (const { app, pod } of members) {
+    const receipt = await receiptOf(stage, app.namespace, pod);
     stage.equal(`${pod}: the freeze is consistent`, receipt.verdict, 'consistent');
     receipts.push(receipt);
   }
   const frozen = Math.max(...receipts.map(({ frozenAt }) => Date.parse(frozenAt ?? '')));
   const thawed = Math.min(...receipts.map(({ thawedAt }) => Date.parse(thawedAt ?? '')));
-  for (const { claim } of members) {
-    const { from, to } = await newestCut(stage.tools, NAMESPACE, claim);
+  for (const { app, claim } of members) {
+    const { from, to } = await newestCut(stage.tools, app.namespace, claim);
     stage.expect(
       `${claim} is cut while both are held`,
       from.getTime() >= frozen && to.getTime() <= thawed,

@@ -1,7 +1,12 @@
 import type { Story } from '../story.ts';
 import { broken } from './broken.ts';
+import { clock } from './clock.ts';
 import { killed } from './killed.ts';
+import { live } from './live.ts';
 import { playPairs, playUnfrozen } from './pairs.ts';
+import { rights } from './rights.ts';
+import { schedule } from './schedule.ts';
+import { velero } from './velero.ts';
 import { whole } from './whole.ts';
 
 const pairs = 'writers to PostgreSQL and Redis';
@@ -37,4 +42,9 @@ export const group: readonly Story[] = [
   },
   killed,
   broken,
+  rights,
+  schedule,
+  velero,
+  clock,
+  live,
 ];

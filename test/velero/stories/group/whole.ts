@@ -62,7 +62,7 @@ async function judgePlan(stage: Stage): Promise<void> {
 }
 
 /** All loads at once, around one act. */
-async function underLoads<T>(
+export async function underLoads<T>(
   stage: Stage,
   [app, ...others]: readonly App[],
   ledgers: string[],
