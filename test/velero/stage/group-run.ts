@@ -76,9 +76,14 @@ export function judgeProven(
   ];
   const seen = { exit: ran.status, verdict: run?.verdict };
   const ok = ran.status === 0 && run?.verdict === 'proven';
-  stage.expect(`${what}: proven`, ok, { ...seen, problems, said: ran.stderr.slice(-600) });
-  if (run === undefined) throw new Error(`${what}: no run was printed: ${ran.stderr}`);
+  stage.expect(`${what}: proven`, ok, { ...seen, problems, said: saidBy(ran, run) });
+  if (run === undefined) throw new Error(`${what}: no run was printed: ${saidBy(ran, run)}`);
   return run;
+}
+
+/** An error of `-o json` is on stdout. */
+function saidBy({ stdout, stderr }: Ran, run: RunSeen | undefined): string {
+  return `${stderr.slice(-600)} ${run === undefined ? stdout.slice(-600) : ''}`.trim();
 }
 
 /** When the first freeze of a run was asked for, by the clocks of its sidecars. */

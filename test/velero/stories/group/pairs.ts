@@ -72,10 +72,20 @@ export async function playUnfrozen(stage: Stage, namespace: string): Promise<voi
     }
     const seen = await restored(stage, `${namespace}-1`, snapshots, (address) =>
       pairs.read(address, new Date(0)),
-    );
+    ).catch(refusedByServer);
+    if (typeof seen === 'string') {
+      stage.expect(`the copy is no database that lets its clients in: ${seen}`, true);
+      return;
+    }
     const torn = violations(seen).length > 0 || apart(seen) > 1;
     stage.expect('the pairs are torn', torn, { apart: apart(seen) });
   });
+}
+
+/** What PostgreSQL itself said, by its SQLSTATE; any other error is not of the copy. */
+function refusedByServer(error: Error & { readonly code?: unknown }): string {
+  if (typeof error.code === 'string' && /^[0-9A-Z]{5}$/.test(error.code)) return error.message;
+  throw error;
 }
 
 function judgePairs(

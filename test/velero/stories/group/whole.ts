@@ -103,6 +103,9 @@ async function judgeRestored(
   for (const [index, app] of apps.entries()) {
     const own = snapshots.filter(({ claim }) => app.claims.includes(claim));
     await bringUp(stage, app, own);
+    const access = stage.access(INTO);
+    // In a namespace of another name, a member of a set is none until it has its new name.
+    await app.afterRestore(access);
     for (const pod of app.pods) {
       const init = await initContainer(stage, INTO, pod);
       stage.equal(`${pod}: prepare-restore ran`, init?.state.terminated?.exitCode, 0);
@@ -114,8 +117,6 @@ async function judgeRestored(
         run.id,
       ]);
     }
-    const access = stage.access(INTO);
-    await app.afterRestore(access);
     const receipts = run.members.flatMap((member) =>
       member.receipts.flatMap(({ pod, receipt }) =>
         receipt !== undefined && app.pods.includes(pod) ? [receipt] : [],
