@@ -35,8 +35,8 @@ Everything runs in its own namespaces for processes, mounts and network, and end
   --down           ends the cluster that --keep left
   --no-policies    without the engine that enforces NetworkPolicies
   --ci             plays what CI plays; where a program is not in the cache, says which, and exits with 0
-  --record         plays nothing: writes what was seen on the newest commit played to docs/kubernetes-tested.md and
-                   bench/results-cluster.md
+  --record         plays nothing: writes what each story has shown on the newest commit on which it was played to
+                   docs/kubernetes-tested.md and bench/results-cluster.md
   --none           plays nothing: with --keep, an empty cluster
   --help           prints this
 `;

@@ -5,7 +5,7 @@ import type { Measure, Way } from './stage/stage.ts';
 
 /** Where and when the numbers were measured. */
 export interface Run {
-  readonly commit: string;
+  readonly commits: readonly string[];
   readonly date: string;
   readonly machine: string;
 }
@@ -24,8 +24,8 @@ export function benchPage(stories: readonly Pick<Played, 'name' | 'measures'>[],
 
 <!-- Written by npm run test:velero -- --record -->
 
-Measured on ${run.date}, commit ${run.commit} (${run.machine}), in one run. All programs of the cluster share the
-machine's cores with the load, so compare the rows of one table with one another, not with another machine.
+Measured until ${run.date} on ${run.commits.length === 1 ? 'commit' : 'the commits'} ${run.commits.join(', ')} (${run.machine}). All programs of the cluster share
+the machine's cores with the load, so compare the rows of one table with one another, not with another machine.
 
 - **rounds**: backups of this way, each under a load of 8 writers and each restored. Times are medians.
 - **held**: from the call of the first hook of a pod to the return of its last one, by Velero's log, which has

@@ -4,7 +4,7 @@ import { hookRuns, longestHold } from './stage/hook-log.ts';
 import { COLUMNS } from './stage/round.ts';
 import type { Measure, Way } from './stage/stage.ts';
 
-const RUN = { commit: 'c0ffee', date: '2026-01-02', machine: '2 cores' };
+const RUN = { commits: ['c0ffee'], date: '2026-01-02', machine: '2 cores' };
 
 const way = (name: string): Way => ({
   engine: 'Redis',

@@ -39,18 +39,21 @@ export async function removeOldResults(): Promise<void> {
   }
 }
 
-/** The newest commit of this branch on which stories were played; `null` if there is none among the last 100. */
-export async function playedCommit(): Promise<string | null> {
+/** Of each story, the result on the newest commit of this branch on which it was played, among the last 100. */
+export async function newestResults(): Promise<readonly Result[]> {
   const { stdout } = await run('git', ['log', '--max-count=100', '--format=%H']);
   const played = await readdir(FOLDER).catch(() => []);
+  const newest = new Map<string, Result>();
   for (const hash of stdout.split('\n')) {
-    const found = played.find((commit) => hash.startsWith(commit));
-    if (found !== undefined) return found;
+    const commit = played.find((one) => hash.startsWith(one));
+    for (const result of commit === undefined ? [] : await resultsOf(commit)) {
+      if (!newest.has(result.name)) newest.set(result.name, result);
+    }
   }
-  return null;
+  return [...newest.values()];
 }
 
-export async function resultsOf(commit: string): Promise<readonly Result[]> {
+async function resultsOf(commit: string): Promise<readonly Result[]> {
   const folder = join(FOLDER, commit);
   const files = await readdir(folder).catch(() => []);
   return await Promise.all(
