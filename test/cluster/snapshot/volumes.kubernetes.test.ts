@@ -33,6 +33,7 @@ const rules = (without = '') =>
     ['', 'pods', ['list']],
     ['', 'persistentvolumes', ['get']],
     ['', 'configmaps', ['create', 'get', 'list', 'patch', 'delete']],
+    ['coordination.k8s.io', 'leases', ['get', 'create', 'patch']],
     ['storage.k8s.io', 'storageclasses', ['list']],
     ['snapshot.storage.k8s.io', 'volumesnapshots', ['create', 'get', 'list', 'patch', 'delete']],
     ['snapshot.storage.k8s.io', 'volumesnapshotcontents', ['get']],

@@ -16,6 +16,7 @@ import { startWriters } from './load.ts';
 import type { Edit } from './manifest.ts';
 import { ManifestApp } from './manifest-app.ts';
 import { TABLESPACE } from './postgres-edits.ts';
+import { until } from '../wait.ts';
 
 const EXAMPLE = 'docs/examples/postgres.yaml';
 const PORT = 5432;
@@ -40,7 +41,9 @@ class PostgresApp extends ManifestApp implements App {
 
   /** Creates the application's role and its database. */
   async initialise(access: Access): Promise<void> {
-    const client = await connect({ ...(await this.#host(access)), ...this.#superuser });
+    const address = { ...(await this.#host(access)), ...this.#superuser };
+    // The image's first start ends a server that only its own socket reaches: `pg_isready` is content with it.
+    const client = await until('PostgreSQL takes connections', 60_000, () => connect(address));
     try {
       const password = client.escapeLiteral(APP.password);
       await client.query(`CREATE ROLE ${APP.user} LOGIN PASSWORD ${password}`);
