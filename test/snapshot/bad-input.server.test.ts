@@ -1,22 +1,8 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { codes, heldBy, labels, makeShop, type Shop, snapshot, start } from './shop.ts';
+import { describe, expect, it } from 'vitest';
+import { codes, heldBy, labels, type Shop, shop, snapshot, start } from './shop.ts';
 
 const CLAIM = '/api/v1/namespaces/shop/persistentvolumeclaims/data-db-0';
 const VOLUME = '/api/v1/persistentvolumes/pv-shop-data-db-0';
-const undo: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const one of undo.splice(0).toReversed()) await one();
-});
-
-async function shop(options?: Parameters<typeof makeShop>[0]): Promise<Shop> {
-  const made = await makeShop(options);
-  undo.push(
-    () => made.api.stop(),
-    () => made.farm.remove(),
-  );
-  return made;
-}
-
 /** The verb as a user runs it: an error on stdout, nothing frozen, nothing created. */
 async function refused(made: Shop, args: readonly string[] = []) {
   const { code: exit, body, stderr } = await snapshot(made.api, args);

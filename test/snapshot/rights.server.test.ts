@@ -1,20 +1,6 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { status } from '../cluster/snapshot/simulated-cluster.ts';
-import { heldBy, makeShop, type Shop, snapshot } from './shop.ts';
-
-const undo: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const one of undo.splice(0).toReversed()) await one();
-});
-
-async function shop(options?: Parameters<typeof makeShop>[0]): Promise<Shop> {
-  const made = await makeShop(options);
-  undo.push(
-    () => made.api.stop(),
-    () => made.farm.remove(),
-  );
-  return made;
-}
+import { heldBy, type Shop, shop, snapshot } from './shop.ts';
 
 /** Every list of a kind in a namespace is answered with this status. */
 function unreadable({ api }: Shop, plural: string, code: number): void {

@@ -1,22 +1,8 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { QuiesceError } from '../../src/errors.ts';
-import { codes, heldBy, labels, makeShop, type Shop, snapshot, start } from './shop.ts';
+import { codes, heldBy, labels, shop, snapshot, start } from './shop.ts';
 
 const LIVE_DRIVER = 'hostpath.csi.k8s.io';
-const undo: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const one of undo.splice(0).toReversed()) await one();
-});
-
-async function shop(options?: Parameters<typeof makeShop>[0]): Promise<Shop> {
-  const made = await makeShop(options);
-  undo.push(
-    () => made.api.stop(),
-    () => made.farm.remove(),
-  );
-  return made;
-}
-
 describe('a snapshot of an application', () => {
   it('freezes those that block writers last, cuts, thaws them first, and is proven', async () => {
     const made = await shop();

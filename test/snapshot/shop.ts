@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { onTestFinished } from 'vitest';
 import type { SnapshotRun } from '../../src/cluster/snapshot/document.ts';
 import { cleanEnv, cliPath } from '../../src/testbed/processes.ts';
 import { type FarmSidecar, SidecarFarm } from '../support/sidecar-farm.ts';
@@ -34,6 +35,16 @@ export async function makeShop(options: ShopOptions = {}): Promise<Shop> {
   api.member('db', db, { engine: dbEngine, driver, env });
   api.member('cache', cache, { engine: 'redis', driver });
   return { api, farm, db, cache };
+}
+
+/** A shop that goes when the test ends. */
+export async function shop(options?: ShopOptions): Promise<Shop> {
+  const made = await makeShop(options);
+  onTestFinished(async () => {
+    await made.farm.remove();
+    await made.api.stop();
+  });
+  return made;
 }
 
 interface Ended {

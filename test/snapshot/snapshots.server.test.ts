@@ -1,21 +1,7 @@
 import { spawn } from 'node:child_process';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { cleanEnv, cliPath } from '../../src/testbed/processes.ts';
-import { makeShop, type Shop, snapshot } from './shop.ts';
-
-const undo: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const one of undo.splice(0).toReversed()) await one();
-});
-
-async function shop(): Promise<Shop> {
-  const made = await makeShop();
-  undo.push(
-    () => made.api.stop(),
-    () => made.farm.remove(),
-  );
-  return made;
-}
+import { type Shop, shop, snapshot } from './shop.ts';
 
 async function snapshots({ api }: Shop, ...args: string[]) {
   const words = [cliPath(), 'snapshots', '--kubeconfig', api.kubeconfig, ...args];

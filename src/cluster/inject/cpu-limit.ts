@@ -1,6 +1,6 @@
 import { CONTAINER, INIT_CONTAINER } from '../objects/names.ts';
 import type { Container, Pod } from '../objects/pod.ts';
-import { parseQuantity } from './overlay.ts';
+import { parseQuantity } from '../objects/quantity.ts';
 
 /** More than a freeze needs. */
 const MOST = '1';

@@ -4,7 +4,7 @@ import { quote } from '../../lib/command-line/printable.ts';
 import { RESTORE_CHECKS } from '../../receipt/restore-level.ts';
 import { usage } from '../../lib/command-line/read-flags.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from './options.ts';
-import { parseQuantity } from './overlay.ts';
+import { parseQuantity } from '../objects/quantity.ts';
 
 const MIN_HOOK_TIMEOUT_MS = 2_000;
 

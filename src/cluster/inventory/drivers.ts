@@ -84,3 +84,19 @@ export function cutsAtOnce(driver: string): boolean | 'unknown' {
   if (COPY_LIVE.some(named)) return false;
   return CUT_AT_ONCE.some(named) ? true : 'unknown';
 }
+
+/** Kubernetes' old provisioners, whose volumes CSI drivers of other names serve. */
+const MIGRATED: Readonly<Record<string, string>> = {
+  'kubernetes.io/aws-ebs': 'ebs.csi.aws.com',
+  'kubernetes.io/gce-pd': 'pd.csi.storage.gke.io',
+  'kubernetes.io/azure-disk': 'disk.csi.azure.com',
+  'kubernetes.io/azure-file': 'file.csi.azure.com',
+  'kubernetes.io/cinder': 'cinder.csi.openstack.org',
+  'kubernetes.io/vsphere-volume': 'csi.vsphere.vmware.com',
+  'kubernetes.io/portworx-volume': 'pxd.portworx.com',
+};
+
+/** The driver that serves, and snapshots, the volumes of a provisioner. */
+export function servingDriver(provisioner: string): string {
+  return MIGRATED[provisioner] ?? provisioner;
+}

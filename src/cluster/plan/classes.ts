@@ -1,4 +1,5 @@
 import { annotationsOf, at, type Catalog, type KubeObject, textAt } from '../inventory/catalog.ts';
+import { servingDriver } from '../inventory/drivers.ts';
 import type { PlanProblem } from './document.ts';
 import { textOf } from './edges.ts';
 import type { Draft } from './member.ts';
@@ -8,16 +9,6 @@ const DEFAULT_CLASS = [
   'storageclass.kubernetes.io/is-default-class',
   'storageclass.beta.kubernetes.io/is-default-class',
 ];
-/** Volumes of these provisioners are served by CSI drivers of another name, as snapshots are. */
-const MIGRATED: Readonly<Record<string, string>> = {
-  'kubernetes.io/aws-ebs': 'ebs.csi.aws.com',
-  'kubernetes.io/gce-pd': 'pd.csi.storage.gke.io',
-  'kubernetes.io/azure-disk': 'disk.csi.azure.com',
-  'kubernetes.io/azure-file': 'file.csi.azure.com',
-  'kubernetes.io/cinder': 'cinder.csi.openstack.org',
-  'kubernetes.io/vsphere-volume': 'csi.vsphere.vmware.com',
-  'kubernetes.io/portworx-volume': 'pxd.portworx.com',
-};
 
 type Judgement = { readonly driver: string } | { readonly problem: string } | undefined;
 
@@ -74,7 +65,7 @@ function driverOf(claim: KubeObject, catalog: Catalog): Judgement {
     name === undefined ? isDefault(one) : one.metadata?.name === name,
   );
   const provisioner = textAt(found, 'provisioner');
-  if (provisioner !== undefined) return { driver: MIGRATED[provisioner] ?? provisioner };
+  if (provisioner !== undefined) return { driver: servingDriver(provisioner) };
   if (volume !== undefined) return { problem: 'no CSI driver serves its volume' };
   if (name === '') return { problem: 'it has no storage class' };
   return {

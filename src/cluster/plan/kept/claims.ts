@@ -1,4 +1,5 @@
 import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
+import { servingDriver } from '../../inventory/drivers.ts';
 import { EXCLUDE, isExcluded } from '../left-out.ts';
 import type { MemberClaim } from '../planned.ts';
 
@@ -22,16 +23,6 @@ const CLASSES_WITHOUT: Readonly<Record<string, string>> = {
   'local-storage': 'kubernetes.io/no-provisioner',
   'openebs-hostpath': 'openebs.io/local',
   'nfs-client': 'nfs-subdir-external-provisioner',
-};
-/** The drivers that serve the volumes of Kubernetes' old provisioners. */
-const MIGRATED: Readonly<Record<string, string>> = {
-  'kubernetes.io/aws-ebs': 'ebs.csi.aws.com',
-  'kubernetes.io/gce-pd': 'pd.csi.storage.gke.io',
-  'kubernetes.io/azure-disk': 'disk.csi.azure.com',
-  'kubernetes.io/azure-file': 'file.csi.azure.com',
-  'kubernetes.io/cinder': 'cinder.csi.openstack.org',
-  'kubernetes.io/vsphere-volume': 'csi.vsphere.vmware.com',
-  'kubernetes.io/portworx-volume': 'pxd.portworx.com',
 };
 const SNAPSHOT_CLASS = 'VolumeSnapshotClass.snapshot.storage.k8s.io';
 const STORAGE_CLASS = 'StorageClass.storage.k8s.io';
@@ -122,7 +113,7 @@ function lossOfDriver(given: string, name: string, catalog: Catalog): ClaimLoss 
   if (NO_SNAPSHOTS.test(given)) {
     return { why: `no snapshot can be made of ${name}`, files: !/host-?path/.test(given) };
   }
-  const driver = MIGRATED[given] ?? given;
+  const driver = servingDriver(given);
   const classes = catalog.all(SNAPSHOT_CLASS);
   // Without any class in manifests, they may be elsewhere.
   const complete =
