@@ -1,11 +1,10 @@
 import { spawn } from 'node:child_process';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { cleanEnvironment } from '../bench/support/environment.ts';
-import { cliPath } from '../src/testbed/processes.ts';
 import { type Mongod, mongoEnv, startStandalone } from './support/mongod.ts';
 import { makeTempDir, startServer } from './support/postgres.ts';
 import { RedisServer } from './support/redis.ts';
@@ -53,25 +52,6 @@ async function settled({ pid }: TestSidecar): Promise<number> {
   }
   throw new Error(`its memory does not settle: ${last().map(Math.round).join(' ')} MB`);
 }
-
-test('no bundle has a character beyond Latin-1, which would double its memory', async () => {
-  const folder = join(dirname(cliPath()), 'commands');
-  const names = (await readdir(folder)).filter((name) => name.endsWith('.mjs'));
-  expect(names.length).toBeGreaterThan(3);
-  for (const name of names) {
-    const text = await readFile(join(folder, name), 'utf8');
-    expect([name, /[^\0-\xFF]/.exec(text)?.[0]]).toEqual([name, undefined]);
-  }
-});
-
-test('no bundle has the host name tables or the tracer, which a sidecar does not need', async () => {
-  const folder = join(dirname(cliPath()), 'commands');
-  for (const name of (await readdir(folder)).filter((file) => file.endsWith('.mjs'))) {
-    const text = await readFile(join(folder, name), 'utf8');
-    const found = /node_modules\/(?:tr46\/lib|punycode|@opentelemetry)\//.exec(text)?.[0];
-    expect([name, found]).toEqual([name, undefined]);
-  }
-});
 
 test('SASLprep leaves printable ASCII unchanged, so a sidecar need not load its tables for it', () => {
   const letters = Array.from({ length: 95 }, (_, at) => String.fromCharCode(32 + at));
