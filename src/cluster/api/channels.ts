@@ -1,7 +1,7 @@
-import type { RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
-import type { KubeConfig } from '@kubernetes/client-node';
+import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
+import type { ApiServer } from './server.ts';
 
 /** In bytes, for one message of a stream. */
 const LARGEST_MESSAGE = 64 * 1_024 * 1_024;
@@ -24,7 +24,14 @@ interface Opening {
   readonly protocols: readonly string[];
   /** Gets every message. The first may come together with the answer that opens the stream. */
   readonly receive: (channel: number, content: Buffer) => void;
+  /** Ends the attempt. An open stream is its owner's to end. */
   readonly signal: AbortSignal;
+}
+
+export interface Channels {
+  readonly socket: WebSocket;
+  /** The connection below it. */
+  readonly wire: Socket;
 }
 
 /**
@@ -35,19 +42,16 @@ interface Opening {
  * @throws StreamRefused if it is not open when the signal aborts, or is refused
  */
 export async function openChannels(
-  config: KubeConfig,
+  server: ApiServer,
   path: string,
   { protocols, receive, signal }: Opening,
-): Promise<WebSocket> {
-  const server = config.getCurrentCluster()?.server ?? '';
-  const options: RequestOptions & { closeTimeout: number } = { closeTimeout: CLOSE_WITHIN_MS };
-  await config.applyToHTTPSOptions(options);
-  const url = `${server.replace(/^http/, 'ws').replace(/\/$/, '')}${path}`;
-  const socket = new WebSocket(url, [...protocols], {
-    ...(options as object),
+): Promise<Channels> {
+  const socket = new WebSocket(`${server.url.replace(/^http/, 'ws')}${path}`, [...protocols], {
+    ...((await server.options('new')) as object),
+    closeTimeout: CLOSE_WITHIN_MS,
     perMessageDeflate: false,
     maxPayload: LARGEST_MESSAGE,
-  });
+  } as object);
   socket.on('message', (data, binary) => {
     if (!binary || !Buffer.isBuffer(data) || data.length === 0) return;
     receive(data.readUInt8(0), data.subarray(1));
@@ -56,15 +60,17 @@ export async function openChannels(
   socket.on('error', () => undefined);
   const stop = (): void => socket.terminate();
   signal.addEventListener('abort', stop);
-  socket.on('close', () => signal.removeEventListener('abort', stop));
   if (signal.aborted) stop();
-  await opened(socket);
-  return socket;
+  try {
+    return { socket, wire: await opened(socket) };
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
 }
 
-async function opened(socket: WebSocket): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    socket.on('open', resolve);
+async function opened(socket: WebSocket): Promise<Socket> {
+  return await new Promise<Socket>((resolve, reject) => {
+    socket.on('upgrade', ({ socket: wire }) => socket.on('open', () => resolve(wire)));
     socket.on('unexpected-response', (request, answer) => {
       void reasonOf(answer).then((reason) => {
         reject(new StreamRefused(answer.statusCode, reason));

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import type { KubeConfig } from '@kubernetes/client-node';
 import { ANSWER_WITHIN_MS } from './client.ts';
 import { openChannels } from './channels.ts';
+import type { ApiServer } from './server.ts';
 
 /** The container to run a command in. */
 export interface ExecPlace {
@@ -30,7 +30,7 @@ const STATUS = 3;
  * where none is given. The command itself may go on then: no runtime ends it with its connection.
  */
 export async function runIn(
-  config: KubeConfig,
+  server: ApiServer,
   { namespace, pod, container }: ExecPlace,
   command: readonly string[],
   signal?: AbortSignal,
@@ -55,12 +55,16 @@ export async function runIn(
     close();
   };
   const opening = { protocols: PROTOCOLS, receive, signal: limit };
-  const socket = await openChannels(config, path, opening).catch((error: unknown) => {
+  const { socket } = await openChannels(server, path, opening).catch((error: unknown) => {
     throw limit.aborted ? reasonOf(limit, signal) : error;
   });
   close = () => socket.close();
   if (ended !== undefined) close();
+  const stop = (): void => socket.terminate();
+  limit.addEventListener('abort', stop);
+  if (limit.aborted) stop();
   if (socket.readyState !== socket.CLOSED) await once(socket, 'close');
+  limit.removeEventListener('abort', stop);
   if (ended === undefined && limit.aborted) throw reasonOf(limit, signal);
   const [stdout = '', stderr = ''] = [...output.values()].map((parts) =>
     Buffer.concat(parts).toString('utf8'),

@@ -1,8 +1,15 @@
-import { request as send } from 'node:http';
-import { Duplex } from 'node:stream';
-import type { KubeConfig } from '@kubernetes/client-node';
-import type { WebSocket } from 'ws';
+import {
+  Agent,
+  type ClientRequest,
+  type ClientRequestArgs,
+  type IncomingMessage,
+  request as send,
+} from 'node:http';
+import type { Duplex } from 'node:stream';
+import { callbackify } from 'node:util';
 import { openChannels } from './channels.ts';
+import { Forwarded } from './forwarded.ts';
+import type { ApiServer } from './server.ts';
 import { VERSION } from '../../version.ts';
 
 /** A port on the loopback address of a pod. */
@@ -12,6 +19,7 @@ export interface ForwardPlace {
   readonly port: number;
 }
 
+/** A request that may be sent twice: the server answers both as it would answer one. */
 export interface PodRequest {
   readonly method: 'GET' | 'POST';
   readonly path: string;
@@ -25,83 +33,131 @@ export interface PodAnswer {
   readonly body: unknown;
 }
 
-/** The pod did not take the connection: nothing was sent. The message is that of its node. */
-export class PortClosed extends Error {}
-
 const PROTOCOLS = ['v4.channel.k8s.io'];
-const DATA = 0;
-const ERROR = 1;
-/** Each channel begins with the number of the port. */
-const PORT_BYTES = 2;
 const LARGEST_ANSWER = 16 * 1_024 * 1_024;
+/** Shorter than a sidecar keeps a connection that is idle. */
+const IDLE_MS = 3_500;
 
 /**
- * Sends one request to a port on the loopback address of a pod (`pods/portforward`). Each request has a
- * connection of its own: one that breaks costs one call, none is idle while volumes are cut, and its end
- * tells the sidecar that the caller of a freeze is gone.
- *
- * @throws StreamRefused, PortClosed if nothing was sent; another error if the connection broke, or the
- * reason of the signal
+ * Ports on the loopback addresses of pods (`pods/portforward`). A connection serves one request at a time,
+ * and a further one that follows soon: opening it costs the API server, the node and this process much more
+ * than a request does. It ends with a request that is given up, which tells a sidecar that the caller of a
+ * freeze is gone.
  */
-export async function callPod(
-  config: KubeConfig,
-  { namespace, pod, port }: ForwardPlace,
-  request: PodRequest,
-  signal: AbortSignal,
-): Promise<PodAnswer> {
-  const path = `/api/v1/namespaces/${namespace}/pods/${pod}/portforward?ports=${port}`;
-  const stream = new Forwarded();
-  // The pod may refuse before anything is sent, and so before anybody listens.
-  stream.on('error', () => undefined);
-  const receive = stream.receive.bind(stream);
-  stream.attach(await openChannels(config, path, { protocols: PROTOCOLS, receive, signal }));
-  try {
-    if (stream.errored !== null) throw stream.errored;
-    return await exchange(stream, request);
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
-  } finally {
-    stream.destroy();
+export class PodPorts {
+  readonly #agent: PortAgent;
+
+  constructor(server: ApiServer) {
+    this.#agent = new PortAgent(server);
+  }
+
+  /**
+   * Sends one request. A connection that was kept may break under it; then it is sent again.
+   *
+   * @throws StreamRefused, PortClosed if nothing was sent; another error if the connection broke, or the
+   * reason of the signal
+   */
+  async call(place: ForwardPlace, request: PodRequest, signal: AbortSignal): Promise<PodAnswer> {
+    for (;;) {
+      const sent = this.#send(place, request, signal);
+      try {
+        return await answerOf(sent);
+      } catch (error) {
+        signal.throwIfAborted();
+        // Each turn takes a kept connection away, so there is an end.
+        if (!sent.reusedSocket) throw error;
+      }
+    }
+  }
+
+  #send(place: ForwardPlace, request: PodRequest, signal: AbortSignal): ClientRequest {
+    const { method, path, body, headers } = request;
+    const payload = body === undefined ? undefined : JSON.stringify(body);
+    const options: PortOptions = {
+      agent: this.#agent,
+      place,
+      opening: signal,
+      signal,
+      method,
+      path,
+      headers: {
+        host: 'localhost',
+        'user-agent': `quiesce/${VERSION}`,
+        ...(payload !== undefined && {
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(payload),
+        }),
+        ...headers,
+      },
+    };
+    const sent = send(options);
+    sent.end(payload);
+    return sent;
   }
 }
 
-async function exchange(
-  stream: Duplex,
-  { method, path, body, headers }: PodRequest,
-): Promise<PodAnswer> {
-  const payload = body === undefined ? undefined : JSON.stringify(body);
-  return await new Promise((resolve, reject) => {
-    const sent = send(
-      {
-        createConnection: () => stream,
-        method,
-        path,
-        headers: {
-          host: 'localhost',
-          'user-agent': `quiesce/${VERSION}`,
-          connection: 'close',
-          ...(payload !== undefined && {
-            'content-type': 'application/json',
-            'content-length': Buffer.byteLength(payload),
-          }),
-          ...headers,
-        },
-      },
-      (answer) => {
-        let text = '';
-        answer.setEncoding('utf8').on('data', (part: string) => {
-          text += part;
-          if (text.length > LARGEST_ANSWER) stream.destroy(new Error('the answer is too long'));
-        });
-        answer.on('error', reject);
-        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, body: parsed(text) }));
-      },
+interface PortOptions extends ClientRequestArgs {
+  readonly place: ForwardPlace;
+  /** The signal of the request: Node passes that one to no agent. */
+  readonly opening: AbortSignal;
+}
+
+/** Opens connections to ports of pods, and keeps those that are idle for a short time. */
+class PortAgent extends Agent {
+  readonly #server: ApiServer;
+
+  constructor(server: ApiServer) {
+    super({ keepAlive: true });
+    this.#server = server;
+  }
+
+  override getName(options?: object): string {
+    const { namespace, pod, port } = (options as PortOptions).place;
+    return `${namespace}/${pod}:${port}`;
+  }
+
+  override createConnection(
+    options: ClientRequestArgs,
+    callback: (error: Error | null, stream: Duplex) => void,
+  ): undefined {
+    callbackify(() => this.#opened(options as PortOptions))((error, stream) =>
+      callback(error, stream),
     );
-    sent.on('error', reject);
-    stream.on('error', reject);
-    sent.end(payload);
+  }
+
+  async #opened({ place, opening: signal }: PortOptions): Promise<Forwarded> {
+    const { namespace, pod, port } = place;
+    const path = `/api/v1/namespaces/${namespace}/pods/${pod}/portforward?ports=${port}`;
+    const stream = new Forwarded();
+    const receive = stream.receive.bind(stream);
+    stream.attach(
+      await openChannels(this.#server, path, { protocols: PROTOCOLS, receive, signal }),
+    );
+    if (stream.errored !== null) throw stream.errored;
+    return stream;
+  }
+
+  override keepSocketAlive(stream: Duplex): boolean {
+    (stream as Forwarded).rest(IDLE_MS);
+    return true;
+  }
+
+  override reuseSocket(stream: Duplex, sent: ClientRequest): void {
+    sent.reusedSocket = true;
+    (stream as Forwarded).wake();
+  }
+}
+
+async function answerOf(sent: ClientRequest): Promise<PodAnswer> {
+  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+    sent.on('response', resolve).on('error', reject);
   });
+  let text = '';
+  for await (const part of answer.setEncoding('utf8')) {
+    text += String(part);
+    if (text.length > LARGEST_ANSWER) throw new Error('the answer is too long');
+  }
+  return { status: answer.statusCode ?? 0, body: parsed(text) };
 }
 
 function parsed(text: string): unknown {
@@ -109,49 +165,5 @@ function parsed(text: string): unknown {
     return JSON.parse(text) as unknown;
   } catch {
     return undefined;
-  }
-}
-
-/** The bytes of a forwarded port. */
-class Forwarded extends Duplex {
-  #socket: WebSocket | undefined;
-  readonly #skip = new Map([DATA, ERROR].map((channel) => [channel, PORT_BYTES]));
-
-  attach(socket: WebSocket): void {
-    this.#socket = socket;
-    socket.on('close', () => this.#end());
-    if (socket.readyState === socket.CLOSED) this.#end();
-  }
-
-  receive(channel: number, content: Buffer): void {
-    const left = this.#skip.get(channel);
-    if (left === undefined || this.destroyed) return;
-    const skip = Math.min(left, content.length);
-    this.#skip.set(channel, left - skip);
-    const rest = content.subarray(skip);
-    if (rest.length === 0) return;
-    if (channel === DATA) this.push(rest);
-    else this.destroy(new PortClosed(rest.toString('utf8').trim()));
-  }
-
-  #end(): void {
-    if (!this.destroyed) this.push(null);
-  }
-
-  override _read(): void {
-    // The WebSocket pushes what it gets; an answer of the sidecar is small.
-  }
-
-  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#socket?.send(Buffer.concat([Buffer.from([DATA]), chunk]), done);
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    done();
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#socket?.terminate();
-    done(error);
   }
 }

@@ -1,10 +1,12 @@
-import { request as requestPlain } from 'node:http';
-import { type RequestOptions, request } from 'node:https';
+import { type IncomingMessage, request as requestPlain } from 'node:http';
+import { request } from 'node:https';
+import { text as readText } from 'node:stream/consumers';
 import { KubeConfig } from '@kubernetes/client-node';
 import { abortedWithin } from '../../lib/deadline.ts';
 import { ANSWER_WITHIN_MS } from './client.ts';
 import { type ExecPlace, type Printed, runIn } from './exec.ts';
-import { callPod, type ForwardPlace, type PodAnswer, type PodRequest } from './forward.ts';
+import { type ForwardPlace, PodPorts, type PodAnswer, type PodRequest } from './forward.ts';
+import { ApiServer } from './server.ts';
 
 /** The choice of a cluster; the current context of KUBECONFIG by default. */
 export interface ClusterChoice {
@@ -46,7 +48,7 @@ export interface ClusterConnection extends ClusterReader {
 export interface PodConnection extends ClusterConnection {
   /** As `run`, for a command that may change something. It ends with the signal. */
   exec(place: ExecPlace, command: readonly string[], signal: AbortSignal): Promise<Printed>;
-  /** See {@link callPod}. */
+  /** See {@link PodPorts}. */
   call(place: ForwardPlace, request: PodRequest, signal: AbortSignal): Promise<PodAnswer>;
 }
 
@@ -62,15 +64,17 @@ export function connectReader(choice: ClusterChoice): ClusterReader {
  * @throws Error if the kubeconfig cannot be read or lacks the context
  */
 export function connect(choice: ClusterChoice, end?: AbortSignal): PodConnection {
-  const { config, server } = chosen(choice);
+  const { config, server: url } = chosen(choice);
+  const server = new ApiServer(config, url);
+  const ports = new PodPorts(server);
   return {
-    name: `${config.getCurrentContext()}, ${server}`,
+    name: `${config.getCurrentContext()}, ${url}`,
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
-    get: (path) => ask(config, server, { method: 'GET', path, end }),
-    send: (method, path, body) => ask(config, server, { method, path, body, end }),
-    run: (place, command) => runIn(config, place, command),
-    exec: (place, command, signal) => runIn(config, place, command, signal),
-    call: (place, request, signal) => callPod(config, place, request, signal),
+    get: (path) => ask(server, { method: 'GET', path, end }),
+    send: (method, path, body) => ask(server, { method, path, body, end }),
+    run: (place, command) => runIn(server, place, command),
+    exec: (place, command, signal) => runIn(server, place, command, signal),
+    call: (place, request, signal) => ports.call(place, request, signal),
   };
 }
 
@@ -101,33 +105,57 @@ interface Call {
   readonly end: AbortSignal | undefined;
 }
 
-async function ask(config: KubeConfig, server: string, call: Call): Promise<ApiAnswer> {
-  const { method, path, body, end } = call;
+async function ask(server: ApiServer, call: Call): Promise<ApiAnswer> {
+  try {
+    return await askOnce(server, call, 'kept');
+  } catch (error) {
+    // The server may close a kept connection at the moment of the request. A change is for its caller to
+    // repeat: it may have been made.
+    if (call.method !== 'GET' || !(error instanceof Stale)) throw unwrapped(error);
+  }
+  return await askOnce(server, call, 'new');
+}
+
+/** A connection that an earlier request had left broke before there was an answer. */
+class Stale extends Error {}
+
+function unwrapped(error: unknown): unknown {
+  return error instanceof Stale ? error.cause : error;
+}
+
+async function askOnce(
+  server: ApiServer,
+  { method, path, body, end }: Call,
+  connection: 'kept' | 'new',
+): Promise<ApiAnswer> {
   const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+  const own = await server.options(connection);
   const headers = {
+    ...own.headers,
     accept: 'application/json',
     ...(body !== undefined && { 'content-type': type }),
   };
-  const options: RequestOptions = { method, headers };
-  await config.applyToHTTPSOptions(options);
-  const url = new URL(`${server.replace(/\/$/, '')}${path}`);
+  const signal = abortedWithin(ANSWER_WITHIN_MS, ...(end === undefined ? [] : [end]));
+  const url = new URL(`${server.url}${path}`);
+  const start = url.protocol === 'http:' ? requestPlain : request;
   return await new Promise((resolve, reject) => {
-    const start = url.protocol === 'http:' ? requestPlain : request;
-    const signal = abortedWithin(ANSWER_WITHIN_MS, ...(end === undefined ? [] : [end]));
-    const sent = start(url, { ...options, signal }, (answer) => {
-      let text = '';
-      answer.setEncoding('utf8').on('data', (part: string) => (text += part));
-      answer.on('error', reject);
-      answer.on('end', () => {
-        const status = answer.statusCode ?? 0;
-        try {
-          resolve({ status, body: JSON.parse(text) as unknown });
-        } catch {
-          resolve({ status, body: undefined });
-        }
-      });
+    const sent = start(url, { ...own, method, headers, signal }, (answer) => {
+      readJson(answer).then(resolve, reject);
     });
-    sent.on('error', reject);
+    sent.on('error', (cause) => {
+      const stale = sent.reusedSocket && !signal.aborted;
+      reject(stale ? new Stale(cause.message, { cause }) : cause);
+    });
     sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+async function readJson(answer: IncomingMessage): Promise<ApiAnswer> {
+  const status = answer.statusCode ?? 0;
+  const text = await readText(answer);
+  try {
+    return { status, body: JSON.parse(text) as unknown };
+  } catch {
+    return { status, body: undefined };
+  }
 }

@@ -1,6 +1,6 @@
 import type { ExecPlace, Printed } from '../api/exec.ts';
 import type { ForwardPlace, PodAnswer, PodRequest } from '../api/forward.ts';
-import { PortClosed } from '../api/forward.ts';
+import { PortClosed } from '../api/forwarded.ts';
 import { StreamRefused } from '../api/channels.ts';
 import { at } from '../inventory/catalog.ts';
 import { forbidden } from './rights.ts';
