@@ -9,7 +9,7 @@ import { inventoryOfBackup } from '../cluster/plan/from-backup.ts';
 import { planOf } from '../cluster/plan/plan.ts';
 import type { Selection } from '../cluster/plan/selection.ts';
 import { veleroObject } from '../cluster/plan/velero.ts';
-import type { ClusterConnection } from '../cluster/api/reader.ts';
+import type { PodConnection } from '../cluster/api/reader.ts';
 import { QuiesceError } from '../errors.ts';
 import {
   BadValue,
@@ -171,7 +171,7 @@ async function read(options: Options, surface: Surface): Promise<Reading> {
 }
 
 async function readFrom(
-  connection: ClusterConnection,
+  connection: PodConnection,
   name: string,
   options: Options,
   { progress, signal }: Surface,

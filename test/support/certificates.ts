@@ -26,10 +26,10 @@ interface Issuer {
 
 /**
  * Real certificates in `dir`: two authorities (`ca`, `otherca`), and certificates signed by `ca`: `server`
- * for 127.0.0.1, localhost and *.example.test, one for `elsewhere`, `cn` with 127.0.0.1 as common name
+ * for 127.0.0.1, localhost, *.example.test and `more` names, one for `elsewhere`, `cn` with 127.0.0.1 as common name
  * only, and one for a `client` called quiesce. Keys have mode 0600.
  */
-export async function makeCertificates(dir: string): Promise<void> {
+export async function makeCertificates(dir: string, more: readonly string[] = []): Promise<void> {
   await mkdir(dir, { recursive: true });
   const ca = await authority(dir, 'ca');
   await authority(dir, 'otherca');
@@ -39,6 +39,7 @@ export async function makeCertificates(dir: string): Promise<void> {
     { type: 'dns', value: 'localhost' },
     { type: 'dns', value: '*.example.test' },
     { type: 'ip', value: '127.0.0.1' },
+    ...more.map((value) => ({ type: 'dns', value }) as const),
   ] as const;
   await issue(dir, 'server', 'ignored', ca, names(...local));
   await issue(dir, 'elsewhere', 'elsewhere', ca, names({ type: 'dns', value: 'elsewhere.test' }));

@@ -45,9 +45,11 @@ const IDLE_MS = 3_500;
  * freeze is gone.
  */
 export class PodPorts {
+  readonly #server: ApiServer;
   readonly #agent: PortAgent;
 
   constructor(server: ApiServer) {
+    this.#server = server;
     this.#agent = new PortAgent(server);
   }
 
@@ -67,6 +69,17 @@ export class PodPorts {
         // Each turn takes a kept connection away, so there is an end.
         if (!sent.reusedSocket) throw error;
       }
+    }
+  }
+
+  /** Opens a connection of one's own, for any protocol. It is the caller's to destroy. */
+  async open(place: ForwardPlace, signal: AbortSignal): Promise<Duplex> {
+    try {
+      // TLS over it would lose what it has not read yet when its connection is destroyed.
+      return await openPort(this.#server, place, signal, new Forwarded(false));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error;
     }
   }
 
@@ -120,21 +133,10 @@ class PortAgent extends Agent {
     options: ClientRequestArgs,
     callback: (error: Error | null, stream: Duplex) => void,
   ): undefined {
-    callbackify(() => this.#opened(options as PortOptions))((error, stream) =>
+    const { place, opening } = options as PortOptions;
+    callbackify(() => openPort(this.#server, place, opening))((error, stream) =>
       callback(error, stream),
     );
-  }
-
-  async #opened({ place, opening: signal }: PortOptions): Promise<Forwarded> {
-    const { namespace, pod, port } = place;
-    const path = `/api/v1/namespaces/${namespace}/pods/${pod}/portforward?ports=${port}`;
-    const stream = new Forwarded();
-    const receive = stream.receive.bind(stream);
-    stream.attach(
-      await openChannels(this.#server, path, { protocols: PROTOCOLS, receive, signal }),
-    );
-    if (stream.errored !== null) throw stream.errored;
-    return stream;
   }
 
   override keepSocketAlive(stream: Duplex): boolean {
@@ -146,6 +148,19 @@ class PortAgent extends Agent {
     sent.reusedSocket = true;
     (stream as Forwarded).wake();
   }
+}
+
+async function openPort(
+  server: ApiServer,
+  { namespace, pod, port }: ForwardPlace,
+  signal: AbortSignal,
+  stream = new Forwarded(),
+): Promise<Forwarded> {
+  const path = `/api/v1/namespaces/${namespace}/pods/${pod}/portforward?ports=${port}`;
+  const receive = stream.receive.bind(stream);
+  stream.attach(await openChannels(server, path, { protocols: PROTOCOLS, receive, signal }));
+  if (stream.errored !== null) throw stream.errored;
+  return stream;
 }
 
 async function answerOf(sent: ClientRequest): Promise<PodAnswer> {

@@ -16,8 +16,9 @@ export class Forwarded extends Duplex {
   #idle: NodeJS.Timeout | undefined;
   readonly #skip = new Map([DATA, ERROR].map((channel) => [channel, PORT_BYTES]));
 
-  constructor() {
-    super({ allowHalfOpen: false });
+  /** @param autoDestroy whether it is destroyed when both sides have ended */
+  constructor(autoDestroy = true) {
+    super({ allowHalfOpen: false, autoDestroy });
     // The pod may refuse before anything is sent, and so before anybody listens.
     this.on('error', () => undefined);
   }
@@ -52,7 +53,7 @@ export class Forwarded extends Duplex {
     if (channel === ERROR) this.destroy(new PortClosed(rest.toString('utf8').trim()));
     // Nobody has asked for it.
     else if (this.#idle !== undefined) this.destroy();
-    else this.push(rest);
+    else if (!this.push(rest)) this.#channels?.socket.pause();
   }
 
   #end(): void {
@@ -62,7 +63,7 @@ export class Forwarded extends Duplex {
   }
 
   override _read(): void {
-    // The WebSocket pushes what it gets; an answer of a sidecar is small.
+    if (this.#channels?.socket.isPaused === true) this.#channels.socket.resume();
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {

@@ -1,5 +1,6 @@
 import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { request } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { text as readText } from 'node:stream/consumers';
 import { KubeConfig } from '@kubernetes/client-node';
 import { abortedWithin } from '../../lib/deadline.ts';
@@ -50,6 +51,8 @@ export interface PodConnection extends ClusterConnection {
   exec(place: ExecPlace, command: readonly string[], signal: AbortSignal): Promise<Printed>;
   /** See {@link PodPorts}. */
   call(place: ForwardPlace, request: PodRequest, signal: AbortSignal): Promise<PodAnswer>;
+  /** A connection to a port of a pod. Rejects as `call` does. */
+  open(place: ForwardPlace, signal: AbortSignal): Promise<Duplex>;
 }
 
 /** Opens no connection yet. @throws Error if the kubeconfig cannot be read or lacks the context */
@@ -75,6 +78,7 @@ export function connect(choice: ClusterChoice, end?: AbortSignal): PodConnection
     run: (place, command) => runIn(server, place, command),
     exec: (place, command, signal) => runIn(server, place, command, signal),
     call: (place, request, signal) => ports.call(place, request, signal),
+    open: (place, signal) => ports.open(place, signal),
   };
 }
 

@@ -1,26 +1,36 @@
 import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { request, type RequestOptions } from 'node:https';
-import { rootCertificates } from 'node:tls';
+import type { Duplex } from 'node:stream';
+import { connect as connectTls, rootCertificates } from 'node:tls';
 import { QuiesceError } from '../../errors.ts';
+import { type ServiceAddress, serviceIn } from './service.ts';
 
 const REDIRECTS = 3;
 /** How long a storage may be silent. */
 const SILENT_MS = 30_000;
 
+/** How to reach a storage. */
+export interface Ways {
+  /** Certificates of the storage, as PEM, in addition to those of the system. */
+  readonly ca: string | undefined;
+  /** Connects to a Service of the cluster from outside. */
+  openService(service: ServiceAddress): Promise<Duplex>;
+}
+
 /**
- * Opens what a signed URL leads to. The URL is a credential: errors name its host only.
+ * Opens what a signed URL leads to. The URL is a credential: errors name its host only. A name that only
+ * the cluster knows is reached through the cluster.
  *
- * @param ca certificates of the storage, as PEM, in addition to those of the system
  * @throws QuiesceError BACKUP_UNREACHABLE
  */
 export async function download(
   url: string,
-  ca: string | undefined,
+  ways: Ways,
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
   let place = placeOf(url);
   for (let hop = 0; ; hop += 1) {
-    const answer = await open(place, ca, signal);
+    const answer = await open(place, ways, signal);
     const { statusCode = 0, headers } = answer;
     if (statusCode === 200) return answer;
     answer.destroy();
@@ -37,25 +47,69 @@ function placeOf(url: string): URL {
   throw new QuiesceError('BACKUP_UNREACHABLE', 'Velero gave a URL that is none of HTTP.');
 }
 
-async function open(
+async function open(place: URL, ways: Ways, signal: AbortSignal): Promise<IncomingMessage> {
+  const options: RequestOptions = { signal, ...trusted(ways.ca) };
+  try {
+    return await send(place, { ...options, timeout: SILENT_MS });
+  } catch (error) {
+    signal.throwIfAborted();
+    const service = serviceIn(place);
+    const unknown = UNKNOWN_NAME.has((error as NodeJS.ErrnoException).code ?? '');
+    if (!unknown || service === undefined) throw unreachable(place, error as Error);
+    return await openInside(place, service, ways, options);
+  }
+}
+
+/** What a resolver says of a name that only the cluster has. */
+const UNKNOWN_NAME = new Set(['ENOTFOUND', 'EAI_AGAIN']);
+
+async function openInside(
   place: URL,
-  ca: string | undefined,
-  signal: AbortSignal,
+  service: ServiceAddress,
+  ways: Ways,
+  options: RequestOptions,
 ): Promise<IncomingMessage> {
+  const stream = await ways.openService(service).catch((error: unknown) => {
+    options.signal?.throwIfAborted();
+    throw notInside(place, service, error as Error);
+  });
+  const secured = (): Duplex =>
+    connectTls({ socket: stream, servername: place.hostname, ...trusted(ways.ca) });
+  const createConnection = place.protocol === 'https:' ? secured : (): Duplex => stream;
+  try {
+    const answer = await send(place, { ...options, createConnection });
+    return answer.on('close', () => stream.destroy());
+  } catch (error) {
+    stream.destroy();
+    options.signal?.throwIfAborted();
+    throw unreachable(place, error as Error);
+  }
+}
+
+function trusted(ca: string | undefined): { readonly ca?: string[] } {
+  return ca === undefined ? {} : { ca: [...rootCertificates, ca] };
+}
+
+async function send(place: URL, options: RequestOptions): Promise<IncomingMessage> {
   const start = place.protocol === 'http:' ? requestPlain : request;
-  const options: RequestOptions = {
-    signal,
-    timeout: SILENT_MS,
-    ...(ca !== undefined && { ca: [...rootCertificates, ca] }),
-  };
   return await new Promise((resolve, reject) => {
     const sent = start(place, options, resolve);
     sent.on('timeout', () => sent.destroy(new Error('it does not answer')));
-    sent.on('error', (error: NodeJS.ErrnoException) => {
-      reject(signal.aborted ? (signal.reason as Error) : unreachable(place, error));
-    });
+    sent.on('error', reject);
     sent.end();
   });
+}
+
+function notInside({ host }: URL, { namespace, name }: ServiceAddress, error: Error): QuiesceError {
+  const reason = error.message.replace(/\.$/, '');
+  return new QuiesceError(
+    'BACKUP_UNREACHABLE',
+    `The storage of the backup, ${host}, is unknown here, and cannot be reached as the Service ${name} in ${namespace} through the API server: ${reason}.`,
+    {
+      cause: error,
+      hint: `Set publicUrl in the config of the BackupStorageLocation, or run the command in the cluster, or with these rights in ${namespace}: get services, list endpointslices, get and create pods/portforward.`,
+    },
+  );
 }
 
 function unreachable({ host }: URL, error: NodeJS.ErrnoException): QuiesceError {

@@ -3,11 +3,12 @@ import { formatDuration } from '../../lib/duration.ts';
 import { abortedWithin, lookUntil, unlessAborted } from '../../lib/deadline.ts';
 import { QuiesceError } from '../../errors.ts';
 import { didYouMean } from '../../lib/command-line/nearest.ts';
-import type { ApiAnswer, ClusterConnection } from '../api/reader.ts';
+import type { ApiAnswer, ClusterConnection, PodConnection } from '../api/reader.ts';
 import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
 import { forbidden } from '../snapshot/rights.ts';
 import { readContents } from './contents.ts';
-import { download } from './download.ts';
+import { download, type Ways } from './download.ts';
+import { openService } from './service.ts';
 
 export interface BackupChoice {
   readonly name: string;
@@ -38,7 +39,7 @@ const NEVER = new Set(['Failed', 'FailedValidation', 'Deleting']);
  * FORBIDDEN, CLUSTER_UNREACHABLE
  */
 export async function readBackup(
-  connection: ClusterConnection,
+  connection: PodConnection,
   choice: BackupChoice,
   signal: AbortSignal,
 ): Promise<BackupContents> {
@@ -51,7 +52,11 @@ export async function readBackup(
     choice.progress('asking Velero for its contents');
     const url = await urlOf(api, choice.name, location, limit);
     choice.progress('downloading its contents');
-    return { backup, objects: await contentsAt(url, location, limit) };
+    const ways: Ways = {
+      ca: location.ca,
+      openService: (service) => openService(connection, service, limit),
+    };
+    return { backup, objects: await contentsAt(url, ways, limit) };
   } catch (error) {
     if (error instanceof QuiesceError || !limit.aborted || signal.aborted) throw error;
     throw late(choice.timeoutMs);
@@ -60,10 +65,10 @@ export async function readBackup(
 
 async function contentsAt(
   url: string,
-  { ca }: Location,
+  ways: Ways,
   signal: AbortSignal,
 ): Promise<readonly KubeObject[]> {
-  const answer = await download(url, ca, signal);
+  const answer = await download(url, ways, signal);
   let broken: Error | undefined;
   answer.once('error', (error) => (broken = error));
   try {

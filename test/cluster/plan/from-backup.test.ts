@@ -1,4 +1,5 @@
 import { execFile, execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
@@ -207,6 +208,96 @@ describe('quiesce plan --from-backup', () => {
     expect(await lost()).toMatchObject([{ volume: 'uploads' }]);
     api.cluster.change(`${VELERO}/backups/nightly`, { spec: { defaultVolumesToFsBackup: true } });
     expect(await lost()).toEqual([]);
+  });
+});
+
+/** A Service of the cluster, whose name nothing outside of it knows. */
+function service(ready = true): void {
+  const { port } = storage.address() as AddressInfo;
+  api.cluster.put('/api/v1/namespaces/velero/services/minio', {
+    spec: { ports: [{ name: 'console', port: 9_001 }, { name: 'api', port: 9_000 }] },
+  });
+  const slices = '/apis/discovery.k8s.io/v1/namespaces/velero/endpointslices';
+  api.cluster.put(`${slices}/minio-x`, {
+    metadata: { namespace: 'velero', labels: { 'kubernetes.io/service-name': 'minio' } },
+    ports: [{ name: 'console', port: 1 }, { name: 'api', port }],
+    endpoints: [
+      { conditions: { ready: false }, targetRef: { kind: 'Pod', name: 'minio-0' } },
+      { conditions: { ready }, targetRef: { kind: 'Pod', name: 'minio-1' } },
+    ],
+  });
+  api.pods.set('velero/minio-1', { port });
+  url = 'http://minio.velero.svc:9000/b?X-Amz-Signature=s3cr3t';
+}
+
+describe('a storage that only the cluster knows', () => {
+  it.each(['minio.velero', 'minio.velero.svc', 'minio.velero.svc.cluster.local'])(
+    'as %s is read through the API server, with the name that its signature is for',
+    async (host) => {
+      service();
+      url = `http://${host}:9000/b?X-Amz-Signature=s3cr3t`;
+      const hosts: (string | undefined)[] = [];
+      storage.once('request', ({ headers }) => hosts.push(headers.host));
+      const { code, stdout, stderr } = await planFrom('nightly');
+      expect([code, stderr]).toEqual([0, '']);
+      expect(stdout).toContain('StatefulSet/db');
+      expect(hosts).toEqual([`${host}:9000`]);
+    },
+  );
+
+  it('is read whole, however large, and over TLS', async () => {
+    const large = Array.from({ length: 8 }, (_, index) => {
+      const annotations = { note: randomBytes(700_000).toString('base64') };
+      return workload(`Deployment/big-${index}`, { annotations });
+    });
+    const packed = await archiveOf([...OBJECTS, ...large]);
+    const folder = await makeTempDir();
+    await makeCertificates(folder, ['minio.velero.svc']);
+    const file = (name: string): Promise<Buffer> => readFile(join(folder, name));
+    const [key, cert] = [await file('server.key'), await file('server.crt')];
+    const secure = createSecureServer({ key, cert }, (_request, response) => response.end(packed));
+    secure.listen(0, '127.0.0.1');
+    await once(secure, 'listening');
+    service();
+    api.pods.set('velero/minio-1', { port: (secure.address() as AddressInfo).port });
+    url = 'https://minio.velero.svc:9000/b?X-Amz-Signature=s3cr3t';
+    expect((await refused()).hint).toContain('caCert');
+    const caCert = (await file('ca.crt')).toString('base64');
+    api.cluster.put(`${VELERO}/backupstoragelocations/default`, {
+      spec: { objectStorage: { caCert } },
+    });
+    const { stdout, stderr } = await planFrom('nightly');
+    expect([stderr, stdout]).toEqual(['', expect.stringContaining('Deployment/big-7')]);
+    secure.closeAllConnections();
+    secure.close();
+  }, 30_000);
+
+  it('and does not answer there is an error that says what helps', async () => {
+    service(false);
+    const error = await refused();
+    expect(error).toMatchObject({ exit: 3, code: 'BACKUP_UNREACHABLE' });
+    expect(error.message).toMatch(/minio\.velero\.svc:9000.*no pod that is ready/);
+    expect(error.hint).toMatch(/publicUrl.*pods\/portforward/);
+    service();
+    api.forbidden.add('portforward');
+    expect((await refused()).message).toContain('pods/portforward');
+    url = 'http://nobody.velero.svc:9000/b?X-Amz-Signature=s3cr3t';
+    expect((await refused()).message).toContain('nobody');
+    url = 'http://minio.velero.svc:9002/b?X-Amz-Signature=s3cr3t';
+    expect((await refused()).message).toContain('no port 9002');
+  });
+
+  it('and breaks off, or is silent, is an error', async () => {
+    service();
+    respond = (response) => {
+      response.writeHead(200, { 'content-length': '100000' }).write(gzipSync('x'));
+      setTimeout(() => response.destroy(), 50);
+    };
+    expect(await refused()).toMatchObject({ exit: 3, code: 'BACKUP_UNREACHABLE' });
+    respond = (response) => void response.destroy();
+    expect(await refused()).toMatchObject({ exit: 3, code: 'BACKUP_UNREACHABLE' });
+    respond = () => undefined;
+    expect((await refused({ timeoutMs: 1_000 })).hint).toContain('--timeout');
   });
 });
 

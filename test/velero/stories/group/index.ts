@@ -1,6 +1,7 @@
 import type { Story } from '../story.ts';
 import { broken } from './broken.ts';
 import { clock } from './clock.ts';
+import { fromBackup } from './from-backup.ts';
 import { killed } from './killed.ts';
 import { live } from './live.ts';
 import { playPairs, playUnfrozen } from './pairs.ts';
@@ -45,6 +46,7 @@ export const group: readonly Story[] = [
   rights,
   schedule,
   velero,
+  fromBackup,
   clock,
   live,
 ];
