@@ -1,6 +1,6 @@
 import { formatDuration } from '../../../lib/duration.ts';
 import type { RunMember, SnapshotRun } from '../document.ts';
-import { formatBytes } from '../quantity.ts';
+import { formatBytes } from '../../objects/bytes.ts';
 import { html, Html } from './escape.ts';
 import { STYLE } from './style.ts';
 import { timelineSvg } from './svg.ts';

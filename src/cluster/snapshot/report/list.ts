@@ -1,4 +1,4 @@
-import { formatBytes } from '../quantity.ts';
+import { formatBytes } from '../../objects/bytes.ts';
 import type { Pruning } from '../prune.ts';
 import type { SeenVerdict, StoredRun } from '../runs.ts';
 import { plain } from './words.ts';

@@ -2,7 +2,7 @@ import { formatDuration } from '../../../lib/duration.ts';
 import { oneLine } from '../../../lib/command-line/printable.ts';
 import type { MemberRef } from '../../plan/document.ts';
 import type { RunMember, RunProblem, SnapshotRun } from '../document.ts';
-import { formatBytes } from '../quantity.ts';
+import { formatBytes } from '../../objects/bytes.ts';
 
 /** Text of others on one line: nothing in it moves the cursor or turns the direction of reading. */
 export function plain(text: string): string {
