@@ -95,6 +95,11 @@ export const CLUSTER_PARTS = [
     types: ['src/cluster/plan/', 'src/cluster/snapshot/document.ts'],
   },
   {
+    at: ['src/cluster/report/'],
+    what: 'what the reports of snapshots, restores and drills share: page, timeline, screen; pure',
+    types: ['src/cluster/plan/document.ts'],
+  },
+  {
     at: ['src/cluster/snapshot/'],
     what: 'one run over all members: freeze, cut, thaw, verdict, record; the runs on record',
     may: [
@@ -102,6 +107,7 @@ export const CLUSTER_PARTS = [
       'src/cluster/objects/',
       'src/cluster/inventory/',
       'src/cluster/plan/',
+      'src/cluster/report/',
       'src/cluster/run/',
       'src/receipt/',
       'src/engines/names.ts',
@@ -127,6 +133,7 @@ export const CLUSTER_PARTS = [
       'src/cluster/objects/',
       'src/cluster/inventory/',
       'src/cluster/plan/',
+      'src/cluster/report/',
       'src/cluster/run/',
       'src/cluster/health/',
       'src/receipt/',
@@ -141,6 +148,7 @@ export const CLUSTER_PARTS = [
       'src/cluster/inventory/',
       'src/cluster/plan/',
       'src/cluster/backup/',
+      'src/cluster/report/',
       'src/cluster/run/',
       'src/cluster/health/',
       'src/cluster/validate/',
@@ -159,6 +167,7 @@ export const CLUSTER_PARTS = [
       'src/cluster/inventory/',
       'src/cluster/plan/',
       'src/cluster/backup/',
+      'src/cluster/report/',
       'src/cluster/run/',
       'src/cluster/health/',
       'src/cluster/validate/',
