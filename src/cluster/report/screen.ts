@@ -70,9 +70,7 @@ function painted(
     if (last !== undefined && last.style === style) last.text += cell;
     else runs.push({ style, text: cell });
   });
-  return runs
-    .map(({ style, text }) => (style === undefined ? text : paint[style](text)))
-    .join('');
+  return runs.map(({ style, text }) => (style === undefined ? text : paint[style](text))).join('');
 }
 
 /** Problems with what to do about them. */

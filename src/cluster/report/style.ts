@@ -19,9 +19,9 @@ header { border-left: .35rem solid var(--verdict); padding-left: 1rem; }
 dl { display: flex; flex-wrap: wrap; gap: .5rem 2rem; margin: 1.25rem 0 0; } dl div { min-width: 0; }
 dt { color: var(--dim); font-size: .8rem; } dd { margin: 0; font-variant-numeric: tabular-nums; }
 .big dd { font-size: 1.35rem; font-weight: 600; }
-.axis { display: flex; justify-content: space-between; margin-left: 15.75rem; margin-right: 5.25rem;
+.axis { display: flex; justify-content: space-between; margin-left: 15.75rem; margin-right: 6.25rem;
   padding: .2rem 0; color: var(--dim); font-size: .75rem; border-bottom: 1px solid var(--line); }
-.row { display: grid; grid-template-columns: 15rem 1fr 4.5rem; gap: 0 .75rem; align-items: center; padding: .2rem 0; }
+.row { display: grid; grid-template-columns: 15rem 1fr 5.5rem; gap: 0 .75rem; align-items: center; padding: .2rem 0; }
 .row .name { text-align: right; font-size: .88rem; } .row .count { text-align: right; font-size: .82rem;
   color: var(--dim); font-variant-numeric: tabular-nums; }
 .row svg { display: block; width: 100%; height: .9rem; }
@@ -36,7 +36,7 @@ pre { margin: .35rem 0 0; padding: .5rem .75rem; border: 1px solid var(--line); 
 table { width: 100%; border-collapse: collapse; font-size: .88rem; }
 th, td { padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 th { color: var(--dim); font-weight: 600; overflow-wrap: normal; }
-.number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+.number { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: normal; white-space: nowrap; }
 .bad { color: var(--bad); } .fair { color: var(--fair); } .good { color: var(--good); }
 footer { margin-top: 2rem; color: var(--dim); font-size: .85rem; }
 @media screen and (max-width: 44rem) {
@@ -49,6 +49,6 @@ footer { margin-top: 2rem; color: var(--dim); font-size: .85rem; }
     text-align: left; }
   td::before { content: attr(data-label); color: var(--dim); }
 }
-@media print { body { padding: 0; max-width: none; font-size: 11px; print-color-adjust: exact;
+@media print { html { font-size: 11px; } body { padding: 0; max-width: none; font-size: 1rem; print-color-adjust: exact;
   -webkit-print-color-adjust: exact; } tr, .row, li { break-inside: avoid; } }
 `;
