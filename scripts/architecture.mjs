@@ -1,6 +1,8 @@
 // The parts of src/ and what each may import. The import rules (.dependency-cruiser.mjs) and the table in
 // docs/ARCHITECTURE.md are generated from this list.
 
+import { CLUSTER_PARTS } from './architecture-cluster.mjs';
+
 /** Every part may import itself and these. */
 export const GROUND = ['src/lib/', 'src/defaults.ts', 'src/errors.ts', 'src/version.ts'];
 
@@ -127,116 +129,7 @@ export const PARTS = [
     ],
     types: ['src/engines/engine.ts'],
   },
-  {
-    at: ['src/cluster/api/'],
-    what: 'the Kubernetes API; the only importer of the Kubernetes client',
-  },
-  {
-    at: ['src/cluster/objects/'],
-    what: 'pods, names, patches, YAML: pure',
-  },
-  {
-    at: ['src/cluster/inject/'],
-    what: 'pod → patch or reason, a pure function',
-    may: [
-      'src/cluster/objects/',
-      'src/receipt/receipt.ts',
-      'src/receipt/restore-level.ts',
-      'src/engines/names.ts',
-      'src/engines/profile.ts',
-      'src/engines/profiles.ts',
-    ],
-    types: ['src/config/'],
-  },
-  {
-    at: ['src/cluster/certificates/'],
-    what: 'certificate authority and rotation',
-    may: ['src/cluster/api/'],
-    types: ['src/logger.ts'],
-  },
-  {
-    at: ['src/cluster/webhook/'],
-    what: 'AdmissionReview → answer (pure), HTTPS server, Events',
-    may: [
-      'src/cluster/api/',
-      'src/cluster/certificates/',
-      'src/cluster/inject/',
-      'src/http/',
-      'src/logger.ts',
-    ],
-    types: ['src/cluster/objects/', 'src/config/'],
-  },
-  {
-    at: ['src/cluster/inventory/'],
-    what: 'the objects of a cluster or of manifests; workloads and their pods; selectors; what Velero and the webhook do with them',
-    may: [
-      'src/cluster/api/',
-      'src/cluster/objects/',
-      'src/cluster/inject/',
-      'src/receipt/receipt.ts',
-      'src/cluster/webhook/options.ts',
-      'src/engines/names.ts',
-    ],
-  },
-  {
-    at: ['src/cluster/doctor/'],
-    what: 'inventory → findings, a pure function (`examine.ts`); `rules/` has one entry for each finding, with its text for `docs/doctor.md`',
-    may: [
-      'src/cluster/api/',
-      'src/cluster/objects/',
-      'src/cluster/inject/',
-      'src/cluster/inventory/',
-      'src/cluster/certificates/',
-      'src/cluster/webhook/options.ts',
-      'src/config/schema.ts',
-      'src/engines/names.ts',
-      'src/receipt/receipt.ts',
-      'src/shim/args.ts',
-    ],
-  },
-  {
-    at: ['src/cluster/plan/'],
-    what: 'objects → the plan of an application: members, order, volumes, what is not kept. A pure function',
-    may: [
-      'src/cluster/objects/',
-      'src/cluster/inject/',
-      'src/cluster/inventory/',
-      'src/engines/names.ts',
-      'src/engines/profile.ts',
-      'src/engines/profiles.ts',
-      'src/receipt/receipt.ts',
-    ],
-  },
-  {
-    at: ['src/cluster/backup/'],
-    what: 'the objects in a backup of Velero, from its storage',
-    may: ['src/cluster/api/', 'src/cluster/inventory/', 'src/cluster/snapshot/rights.ts'],
-  },
-  {
-    at: ['src/cluster/snapshot/'],
-    what: 'one run over all members: freeze, cut, thaw, verdict, record; the runs on record',
-    may: [
-      'src/cluster/api/',
-      'src/cluster/objects/',
-      'src/cluster/inventory/',
-      'src/cluster/plan/',
-      'src/receipt/',
-      'src/engines/names.ts',
-    ],
-  },
-  {
-    at: ['src/cluster/exporter/'],
-    what: 'results of runs and of Velero’s snapshots as metrics',
-    may: [
-      'src/cluster/api/',
-      'src/cluster/inventory/',
-      'src/cluster/plan/document.ts',
-      'src/cluster/snapshot/document.ts',
-      'src/cluster/snapshot/names.ts',
-      'src/http/',
-      'src/logger.ts',
-    ],
-  },
+  ...CLUSTER_PARTS,
   {
     at: ['src/testbed/'],
     what: 'servers, volumes and loads that the demo, tests and benchmarks share; not in the image',

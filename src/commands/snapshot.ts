@@ -1,7 +1,7 @@
 import type { PodConnection } from '../cluster/api/reader.ts';
 import { planOf } from '../cluster/plan/plan.ts';
 import type { Selection } from '../cluster/plan/selection.ts';
-import { SnapshotApi } from '../cluster/snapshot/api.ts';
+import { ObjectApi } from '../cluster/api/objects.ts';
 import { ClusterVolumes } from '../cluster/snapshot/cluster-volumes.ts';
 import type { SnapshotRun } from '../cluster/snapshot/document.ts';
 import { exitOf } from '../cluster/snapshot/exit.ts';
@@ -151,7 +151,7 @@ function partsOf(
         groupSnapshots: !options['no-group-snapshot'],
         leaseNamespace: options['lease-namespace'],
       }),
-    api: new SnapshotApi(connection),
+    api: new ObjectApi(connection),
     pods: connection,
   };
 }

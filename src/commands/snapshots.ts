@@ -1,6 +1,6 @@
 import type { ClusterConnection } from '../cluster/api/reader.ts';
 import { nameOf } from '../cluster/plan/selection.ts';
-import { SnapshotApi } from '../cluster/snapshot/api.ts';
+import { ObjectApi } from '../cluster/api/objects.ts';
 import { prune } from '../cluster/snapshot/prune.ts';
 import { describeList, describePruning, listOf } from '../cluster/snapshot/report/list.ts';
 import { runPage } from '../cluster/snapshot/report/html.ts';
@@ -162,7 +162,7 @@ async function printList(
   surface: Surface,
 ): Promise<void> {
   surface.progress.say('reading runs');
-  const runs = listOf(await readRuns(new SnapshotApi(connection), query), Date.now());
+  const runs = listOf(await readRuns(new ObjectApi(connection), query), Date.now());
   await surface.print(runs, () => describeList(runs));
 }
 
@@ -172,7 +172,7 @@ async function printRun(
   surface: Surface,
 ): Promise<void> {
   const known = /^[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$/.test(query.id);
-  const found = known ? await readRuns(new SnapshotApi(connection), query) : [];
+  const found = known ? await readRuns(new ObjectApi(connection), query) : [];
   const [one] = found;
   if (one === undefined) {
     const where = query.namespaces?.join(', ') ?? 'any namespace';

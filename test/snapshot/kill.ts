@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { RUN_LABELS } from '../../src/cluster/snapshot/names.ts';
+import { RUN_LABELS } from '../../src/cluster/run/names.ts';
 import { Random } from '../faults/random.ts';
 import { heldBy, labels, type Shop, snapshot, start } from './shop.ts';
 

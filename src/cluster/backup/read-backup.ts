@@ -5,7 +5,7 @@ import { QuiesceError } from '../../errors.ts';
 import { didYouMean } from '../../lib/command-line/nearest.ts';
 import type { ApiAnswer, ClusterConnection, PodConnection } from '../api/reader.ts';
 import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
-import { forbidden } from '../snapshot/rights.ts';
+import { forbidden } from '../api/rights.ts';
 import { readContents } from './contents.ts';
 import { download, type Ways } from './download.ts';
 import { openService } from './service.ts';

@@ -6,7 +6,7 @@ import type { ListenAddress } from '../../lib/command-line/address.ts';
 import { createLogger, type Logger, type LogLevel } from '../../logger.ts';
 import { follow } from '../api/follow.ts';
 import type { ClusterWatcher } from '../api/watch.ts';
-import { RUN_LABELS } from '../snapshot/names.ts';
+import { RUN_LABELS } from '../run/names.ts';
 import { Drivers } from './drivers.ts';
 import { ReadStates } from './health.ts';
 import { Groups } from './labels.ts';

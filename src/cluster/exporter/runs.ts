@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { at, type KubeObject, labelsOf, namespaceOf, textAt } from '../inventory/catalog.ts';
 import type { RunVerdict, SnapshotRun } from '../snapshot/document.ts';
-import { REPORT_KEY, RUN_LABELS } from '../snapshot/names.ts';
+import { REPORT_KEY, RUN_LABELS } from '../run/names.ts';
 import type { Groups } from './labels.ts';
 
 export const VERDICTS = ['proven', 'unproven', 'failed'] as const satisfies readonly RunVerdict[];

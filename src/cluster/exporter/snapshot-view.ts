@@ -1,5 +1,5 @@
 import { at, type KubeObject, labelsOf, namespaceOf, textAt } from '../inventory/catalog.ts';
-import { RUN_LABELS } from '../snapshot/names.ts';
+import { RUN_LABELS } from '../run/names.ts';
 
 /** What the exporter keeps of a VolumeSnapshot: thousands of them are in memory at a time. */
 export interface SnapshotView {

@@ -1,18 +1,15 @@
-import { at } from '../inventory/catalog.ts';
 import {
   CLAIMS,
   CONFIG_MAPS,
   CONTENTS,
-  each,
   groupContents,
   groupSnapshots,
   type Kind,
   rightOf,
-  type SnapshotApi,
   SNAPSHOTS,
-} from './api.ts';
-import { LEASES } from './lease-object.ts';
-import type { Right } from './rights.ts';
+} from '../api/objects.ts';
+import { LEASES } from '../run/lease-object.ts';
+import type { Right } from '../api/rights.ts';
 
 export interface Places {
   /** Of the claims. */
@@ -46,23 +43,4 @@ export function rightsToGroup(namespace: string, version: string): readonly Righ
     rightOf('patch', CLAIMS, namespace),
     rightOf('get', groupContents(version)),
   ];
-}
-
-/** Those of the rights that the credentials lack, as the API server itself says. */
-export async function missingRights(
-  api: SnapshotApi,
-  rights: readonly Right[],
-): Promise<readonly Right[]> {
-  const denied = await each(rights, async (right) => {
-    const { namespace, ...attributes } = right;
-    const resourceAttributes = { ...attributes, ...(namespace !== undefined && { namespace }) };
-    const answer = await api.post('/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
-      apiVersion: 'authorization.k8s.io/v1',
-      kind: 'SelfSubjectAccessReview',
-      spec: { resourceAttributes },
-    });
-    // A cluster that refuses the question answers when it is asked to act.
-    return answer.status === 201 && at(answer.body, 'status', 'allowed') === false ? [right] : [];
-  });
-  return denied.flat();
 }

@@ -1,8 +1,9 @@
 import { QuiesceError } from '../../errors.ts';
 import type { ClusterConnection } from '../api/reader.ts';
 import type { PlanMember } from '../plan/document.ts';
-import { each, SnapshotApi } from './api.ts';
-import { missingRights, type Places, rightsToCut, rightsToGroup } from './check-rights.ts';
+import { each, ObjectApi } from '../api/objects.ts';
+import { type Places, rightsToCut, rightsToGroup } from './check-rights.ts';
+import { missingRights } from '../run/missing-rights.ts';
 import { type Obstacle, planVolumes, type VolumeFacts } from './classes.ts';
 import { cutEach, type RunName } from './cut.ts';
 import { cutGroup } from './cut-group.ts';
@@ -20,9 +21,9 @@ import { markFailed, recordRun } from './record.ts';
 import { removeRun, unmarkClaims } from './remove.ts';
 import { trimReports } from './reports.ts';
 import { readObjects, runOf } from './runs.ts';
-import { forbidden } from './rights.ts';
+import { forbidden } from '../api/rights.ts';
 import type { CutResult, VolumePlan, Volumes } from './volumes.ts';
-import { RUN_LABELS } from './names.ts';
+import { RUN_LABELS } from '../run/names.ts';
 
 export interface VolumeOptions {
   /** The namespaces of the application; the report is kept in the first. */
@@ -41,12 +42,12 @@ const REPORTS = 100;
 
 /** The volume side of a run, on a cluster. */
 export class ClusterVolumes implements Volumes {
-  readonly #api: SnapshotApi;
+  readonly #api: ObjectApi;
   readonly #options: VolumeOptions;
   #groupVersion: Promise<string | undefined> | undefined;
 
   constructor(connection: ClusterConnection, options: VolumeOptions) {
-    this.#api = new SnapshotApi(connection);
+    this.#api = new ObjectApi(connection);
     this.#options = options;
   }
 

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { annotationsOf, type KubeObject } from '../inventory/catalog.ts';
 import type { ApiAnswer } from '../api/reader.ts';
-import { type Kind, reasonOf, type SnapshotApi } from './api.ts';
+import { type Kind, reasonOf, type ObjectApi } from '../api/objects.ts';
 import type { RunProblem } from './document.ts';
-import { RUN_LABELS } from './names.ts';
+import { RUN_LABELS } from '../run/names.ts';
 
 /** Marks who created an object, so that a create whose answer was lost is told from somebody else's. */
 const MAKER = 'quiesce.dev/maker';
@@ -28,7 +28,7 @@ export function pendingLabels({ id, group }: { readonly id: string; readonly gro
 
 /** Creates an object, once, even if an answer is lost on the way. Never rejects. */
 export async function create(
-  api: SnapshotApi,
+  api: ObjectApi,
   run: { readonly id: string; readonly group: string },
   { kind, apiVersion, kindName, namespace, name, spec, annotations: more }: ToCreate,
   signal: AbortSignal,

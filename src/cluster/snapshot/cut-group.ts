@@ -5,16 +5,16 @@ import {
   groupContents,
   groupSnapshots,
   reasonOf,
-  type SnapshotApi,
+  type ObjectApi,
   SNAPSHOTS,
-} from './api.ts';
+} from '../api/objects.ts';
 import { create, pendingLabels } from './create.ts';
 import type { RunName } from './cut.ts';
 import type { RunProblem } from './document.ts';
-import { RUN_LABELS } from './names.ts';
-import { objectName } from './object-names.ts';
+import { RUN_LABELS } from '../run/names.ts';
+import { objectName } from '../run/object-names.ts';
 import { lookAtGroup } from './look-group.ts';
-import { poll, WHILE_FROZEN } from './poll.ts';
+import { poll, WHILE_FROZEN } from '../run/poll.ts';
 import { type Made, untilCut, type Watched, withClaims } from './seen-cut.ts';
 import type { CutResult, PlannedClaim, VolumePlan } from './volumes.ts';
 
@@ -25,7 +25,7 @@ export interface GroupPlan extends VolumePlan {
 
 /** Cuts all claims with one VolumeGroupSnapshot, and waits until each of its members was seen as cut. */
 export async function cutGroup(
-  api: SnapshotApi,
+  api: ObjectApi,
   run: RunName,
   plan: GroupPlan,
   signal: AbortSignal,
@@ -62,7 +62,7 @@ export async function cutGroup(
  * @returns what is wrong
  */
 async function mark(
-  api: SnapshotApi,
+  api: ObjectApi,
   run: RunName,
   claims: readonly PlannedClaim[],
 ): Promise<readonly RunProblem[]> {
@@ -105,7 +105,7 @@ async function mark(
 }
 
 function createGroup(
-  api: SnapshotApi,
+  api: ObjectApi,
   run: RunName,
   { claims, version }: GroupPlan,
   signal: AbortSignal,
@@ -136,7 +136,7 @@ interface GroupObject {
 }
 
 async function untilBound(
-  api: SnapshotApi,
+  api: ObjectApi,
   group: GroupObject,
   { version, claims }: GroupPlan,
   signal: AbortSignal,
@@ -168,7 +168,7 @@ async function untilBound(
 
 /** The members of the group, one of each claim, once all are there. Labels them as part of the run. */
 async function membersOf(
-  api: SnapshotApi,
+  api: ObjectApi,
   run: RunName,
   group: Pick<GroupObject, 'namespace' | 'uid'>,
   plan: GroupPlan,

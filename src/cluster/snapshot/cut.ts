@@ -1,8 +1,8 @@
-import { type SnapshotApi, SNAPSHOTS, each } from './api.ts';
+import { type ObjectApi, SNAPSHOTS, each } from '../api/objects.ts';
 import { create } from './create.ts';
 import type { RunProblem } from './document.ts';
-import { NAMESPACES_ANNOTATION, RUN_LABELS } from './names.ts';
-import { objectName } from './object-names.ts';
+import { NAMESPACES_ANNOTATION, RUN_LABELS } from '../run/names.ts';
+import { objectName } from '../run/object-names.ts';
 import { type Made, untilCut, withClaims } from './seen-cut.ts';
 import type { CutResult, PlannedClaim, VolumePlan } from './volumes.ts';
 
@@ -16,7 +16,7 @@ export interface RunName {
 
 /** Creates a VolumeSnapshot of each claim, all at once, and waits until each was seen as cut. */
 export async function cutEach(
-  api: SnapshotApi,
+  api: ObjectApi,
   run: RunName,
   { claims }: VolumePlan,
   signal: AbortSignal,
@@ -40,7 +40,7 @@ export async function cutEach(
 }
 
 async function createOne(
-  api: SnapshotApi,
+  api: ObjectApi,
   run: RunName,
   claim: PlannedClaim,
   signal: AbortSignal,

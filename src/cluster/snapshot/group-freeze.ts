@@ -2,9 +2,9 @@ import { toQuiesceError } from '../../errors.ts';
 import { unlessAborted, withDeadline } from '../../lib/deadline.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
 import type { MemberRef } from '../plan/document.ts';
-import { each } from './api.ts';
+import { each } from '../api/objects.ts';
 import type { RunProblem } from './document.ts';
-import { type Sidecar, SidecarFailure } from './sidecars.ts';
+import { type Sidecar, SidecarFailure } from '../run/sidecars.ts';
 import type { Mark, Steps } from './steps.ts';
 
 /** A pod that a run freezes. */

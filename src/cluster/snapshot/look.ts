@@ -1,5 +1,5 @@
 import { at, type KubeObject, textAt } from '../inventory/catalog.ts';
-import { bytesOf } from './quantity.ts';
+import { bytesOf } from '../objects/bytes.ts';
 import type { RunProblem } from './document.ts';
 
 /** The VolumeSnapshot that a run made, and what it must be of. */

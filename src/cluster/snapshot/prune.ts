@@ -1,4 +1,4 @@
-import { each, SnapshotApi } from './api.ts';
+import { each, ObjectApi } from '../api/objects.ts';
 import { groupVersion } from './read-volumes.ts';
 import { removeRun } from './remove.ts';
 import { retain } from './retention.ts';
@@ -43,7 +43,7 @@ export async function prune(
   query: RunQuery,
   { dryRun, ...rules }: PruneRules,
 ): Promise<Pruning> {
-  const api = new SnapshotApi(connection);
+  const api = new ObjectApi(connection);
   const runs = await readRuns(api, query);
   const decisions = retain(
     runs.map((run) => ({
@@ -80,7 +80,7 @@ export async function prune(
 
 /** Also deletes what the run has in namespaces that were not asked for: half a run is worth nothing. */
 async function removeWhole(
-  api: SnapshotApi,
+  api: ObjectApi,
   { id, namespaces: own }: StoredRun,
   { namespaces }: RunQuery,
   version: string | undefined,

@@ -15,13 +15,13 @@ import {
   groupClasses,
   type Kind,
   PODS,
-  type SnapshotApi,
+  type ObjectApi,
   SNAPSHOTS,
   STORAGE_CLASSES,
   VOLUMES,
-} from './api.ts';
+} from '../api/objects.ts';
 import { ATOMIC_ANNOTATION, type ClaimFacts, type SnapshotClass } from './classes.ts';
-import { bytesOf } from './quantity.ts';
+import { bytesOf } from '../objects/bytes.ts';
 
 /** The versions of group snapshots whose JSON is alike in all that is used here, best first. */
 const GROUP_VERSIONS = ['v1', 'v1beta2', 'v1beta1'];
@@ -45,7 +45,7 @@ export function keyOf({ namespace, claim }: ClaimKey): string {
 
 /** What `each` claim is, with its volume, what its StorageClass declares, and the pods that mount it. */
 export async function readClaims(
-  api: SnapshotApi,
+  api: ObjectApi,
   keys: readonly ClaimKey[],
 ): Promise<readonly ClaimFacts[]> {
   const namespaces = [...new Set(keys.map(({ namespace }) => namespace))];
@@ -142,7 +142,7 @@ function mounts(pods: readonly KubeObject[]): ReadonlyMap<string, readonly strin
   return found;
 }
 
-async function readDeclared(api: SnapshotApi): Promise<ReadonlyMap<string, string>> {
+async function readDeclared(api: ObjectApi): Promise<ReadonlyMap<string, string>> {
   const classes = (await api.list(STORAGE_CLASSES, undefined)) ?? [];
   return new Map(
     classes.flatMap((one) => {
@@ -153,7 +153,7 @@ async function readDeclared(api: SnapshotApi): Promise<ReadonlyMap<string, strin
 }
 
 /** @throws QuiesceError SNAPSHOT_API_MISSING */
-export async function readClasses(api: SnapshotApi): Promise<readonly SnapshotClass[]> {
+export async function readClasses(api: ObjectApi): Promise<readonly SnapshotClass[]> {
   const found = await api.list(CLASSES, undefined);
   if (found !== undefined) return found.map(classOf);
   const { group, version } = SNAPSHOTS;
@@ -161,7 +161,7 @@ export async function readClasses(api: SnapshotApi): Promise<readonly SnapshotCl
 }
 
 /** The best version of group snapshots that the cluster serves; `undefined`: none. */
-export async function groupVersion(api: SnapshotApi): Promise<string | undefined> {
+export async function groupVersion(api: ObjectApi): Promise<string | undefined> {
   const { status, body } = await api.read('/apis/groupsnapshot.storage.k8s.io');
   if (status !== 200) return undefined;
   const served = listAt(body, 'versions').map((one) => textAt(one, 'version'));
@@ -169,7 +169,7 @@ export async function groupVersion(api: SnapshotApi): Promise<string | undefined
 }
 
 export async function readGroupClasses(
-  api: SnapshotApi,
+  api: ObjectApi,
   version: string | undefined,
 ): Promise<readonly SnapshotClass[]> {
   if (version === undefined) return [];

@@ -1,7 +1,7 @@
-import { type SnapshotApi } from './api.ts';
+import { type ObjectApi } from '../api/objects.ts';
 import type { RunProblem } from './document.ts';
 import type { Expected, Seen } from './look.ts';
-import { AFTERWARDS, type Pace, poll } from './poll.ts';
+import { AFTERWARDS, type Pace, poll } from '../run/poll.ts';
 import { lookAt, type Made, madeKey } from './seen-cut.ts';
 import type { CutResult, CutSnapshot } from './volumes.ts';
 
@@ -10,7 +10,7 @@ import type { CutResult, CutSnapshot } from './volumes.ts';
  * again, so what was deleted since the cut is a problem.
  */
 export async function untilReady(
-  api: SnapshotApi,
+  api: ObjectApi,
   cut: CutResult,
   signal: AbortSignal,
   pace: Pace = AFTERWARDS,

@@ -1,9 +1,16 @@
 import { QuiesceError } from '../../errors.ts';
 import { type KubeObject, labelsOf } from '../inventory/catalog.ts';
-import { CONFIG_MAPS, each, groupSnapshots, reasonOf, type SnapshotApi, SNAPSHOTS } from './api.ts';
+import {
+  CONFIG_MAPS,
+  each,
+  groupSnapshots,
+  reasonOf,
+  type ObjectApi,
+  SNAPSHOTS,
+} from '../api/objects.ts';
 import type { RunVerdict, SnapshotRun } from './document.ts';
-import { RECEIPT_ANNOTATION, REPORT_KEY, RUN_LABELS } from './names.ts';
-import { objectName } from './object-names.ts';
+import { RECEIPT_ANNOTATION, REPORT_KEY, RUN_LABELS } from '../run/names.ts';
+import { objectName } from '../run/object-names.ts';
 import { reportText } from './report-size.ts';
 import type { SeenVerdict } from './runs.ts';
 import type { CutResult, CutSnapshot } from './volumes.ts';
@@ -22,7 +29,7 @@ export interface RecordTo {
  * @throws QuiesceError RECORD_FAILED if a proven run could not be recorded whole
  */
 export async function recordRun(
-  api: SnapshotApi,
+  api: ObjectApi,
   run: SnapshotRun,
   cut: CutResult | undefined,
   to: RecordTo,
@@ -49,11 +56,11 @@ function notDone(run: SnapshotRun): SnapshotRun {
 }
 
 class Recorder {
-  readonly #api: SnapshotApi;
+  readonly #api: ObjectApi;
   readonly #run: SnapshotRun;
   readonly #to: RecordTo;
 
-  constructor(api: SnapshotApi, run: SnapshotRun, to: RecordTo) {
+  constructor(api: ObjectApi, run: SnapshotRun, to: RecordTo) {
     this.#api = api;
     this.#run = run;
     this.#to = to;
@@ -158,7 +165,7 @@ export function receiptFor(
 
 /** Marks objects of a run, so that none of them says more than the run is worth. */
 export async function markFailed(
-  api: SnapshotApi,
+  api: ObjectApi,
   objects: {
     readonly snapshots: readonly KubeObject[];
     readonly groupSnapshots: readonly KubeObject[];
@@ -167,7 +174,7 @@ export async function markFailed(
   groupVersion: string | undefined,
 ): Promise<void> {
   const verdict: RunVerdict = 'failed';
-  const mark = async (kind: Parameters<SnapshotApi['send']>[1], { metadata }: KubeObject) => {
+  const mark = async (kind: Parameters<ObjectApi['send']>[1], { metadata }: KubeObject) => {
     const { namespace = '', name = '', uid } = metadata ?? {};
     const body = { metadata: { uid, labels: { [RUN_LABELS.verdict]: verdict } } };
     const answer = await api.send('PATCH', kind, { namespace, name }, body);

@@ -8,11 +8,11 @@ import {
   groupSnapshots,
   type Kind,
   reasonOf,
-  type SnapshotApi,
+  type ObjectApi,
   SNAPSHOTS,
-} from './api.ts';
+} from '../api/objects.ts';
 import { contentOf } from './look.ts';
-import { RUN_LABELS } from './names.ts';
+import { RUN_LABELS } from '../run/names.ts';
 import { markFailed } from './record.ts';
 import type { RunObjects } from './runs.ts';
 
@@ -23,7 +23,7 @@ import type { RunObjects } from './runs.ts';
  * @returns names of the contents that stay, since their class says `deletionPolicy: Retain`
  */
 export async function removeRun(
-  api: SnapshotApi,
+  api: ObjectApi,
   objects: RunObjects,
   groupVersion: string | undefined,
 ): Promise<readonly string[]> {
@@ -39,7 +39,7 @@ export async function removeRun(
 }
 
 async function retained(
-  api: SnapshotApi,
+  api: ObjectApi,
   snapshots: readonly KubeObject[],
 ): Promise<readonly string[]> {
   const names = snapshots.flatMap((one) => contentOf(one) ?? []);
@@ -50,7 +50,7 @@ async function retained(
   return kept.flat();
 }
 
-async function remove(api: SnapshotApi, kind: Kind, { metadata }: KubeObject): Promise<void> {
+async function remove(api: ObjectApi, kind: Kind, { metadata }: KubeObject): Promise<void> {
   const { namespace = '', name = '', uid } = metadata ?? {};
   const options = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid } };
   const answer = await api.send('DELETE', kind, { namespace, name }, options);
@@ -62,7 +62,7 @@ async function remove(api: SnapshotApi, kind: Kind, { metadata }: KubeObject): P
 
 /** Takes the label by which a group snapshot selected them off the claims. */
 export async function unmarkClaims(
-  api: SnapshotApi,
+  api: ObjectApi,
   namespaces: readonly string[] | undefined,
   { group, id }: { readonly group: string; readonly id?: string },
 ): Promise<void> {

@@ -1,13 +1,13 @@
 import { type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
-import { CONFIG_MAPS, each, type SnapshotApi } from './api.ts';
-import { RUN_LABELS } from './names.ts';
+import { CONFIG_MAPS, each, type ObjectApi } from '../api/objects.ts';
+import { RUN_LABELS } from '../run/names.ts';
 
 /**
  * Deletes the oldest reports of an application beyond the newest `most`, but for the last proven one. Their
  * runs can still be read from their snapshots.
  */
 export async function trimReports(
-  api: SnapshotApi,
+  api: ObjectApi,
   namespace: string,
   group: string,
   most: number,

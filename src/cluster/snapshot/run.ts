@@ -3,16 +3,16 @@ import { QuiesceError, toQuiesceError } from '../../errors.ts';
 import { abortedWithin } from '../../lib/deadline.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
-import { each, type SnapshotApi } from './api.ts';
+import { each, type ObjectApi } from '../api/objects.ts';
 import { documentOf } from './assemble.ts';
 import type { RunProblem, SnapshotRun } from './document.ts';
 import { type Freeze, GroupFreeze } from './group-freeze.ts';
-import { RunLease } from './lease.ts';
+import { RunLease } from '../run/lease.ts';
 import { type CutMember, cutMembers, type Scene } from './scene.ts';
-import type { PodCalls } from './sidecar-ways.ts';
+import type { PodCalls } from '../run/sidecar-ways.ts';
 import { Steps } from './steps.ts';
 import { type ReadyTarget, readyTargets, targetsOf } from './targets.ts';
-import { newRunId } from './run-id.ts';
+import { newRunId } from '../run/run-id.ts';
 import type { Happened } from './happened.ts';
 import type { CutResult, VolumePlan, Volumes } from './volumes.ts';
 
@@ -21,7 +21,7 @@ export interface RunParts {
   /** Plans the application, and looks at its pods. Called before the freeze, and after the cut. */
   look(signal: AbortSignal): Promise<Scene>;
   volumesOf(scene: Scene): Volumes;
-  readonly api: SnapshotApi;
+  readonly api: ObjectApi;
   readonly pods: PodCalls;
 }
 

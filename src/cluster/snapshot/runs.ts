@@ -1,9 +1,9 @@
 import { QuiesceError } from '../../errors.ts';
 import { annotationsOf, at, type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
-import { CONFIG_MAPS, groupSnapshots, type SnapshotApi, SNAPSHOTS } from './api.ts';
+import { CONFIG_MAPS, groupSnapshots, type ObjectApi, SNAPSHOTS } from '../api/objects.ts';
 import type { MemberSnapshot, RunMember, RunProblem, RunVerdict, SnapshotRun } from './document.ts';
-import { NAMESPACES_ANNOTATION, RECEIPT_ANNOTATION, REPORT_KEY, RUN_LABELS } from './names.ts';
-import { bytesOf } from './quantity.ts';
+import { NAMESPACES_ANNOTATION, RECEIPT_ANNOTATION, REPORT_KEY, RUN_LABELS } from '../run/names.ts';
+import { bytesOf } from '../objects/bytes.ts';
 import { groupVersion } from './read-volumes.ts';
 
 export type SeenVerdict = RunVerdict | 'pending';
@@ -41,7 +41,7 @@ export interface RunObjects {
 }
 
 export async function readObjects(
-  api: SnapshotApi,
+  api: ObjectApi,
   { namespaces, group, id }: RunQuery,
   more: readonly string[] = [],
 ): Promise<RunObjects> {
@@ -60,7 +60,7 @@ export async function readObjects(
 
 /** Whoever cuts each volume for itself needs no right on group snapshots, unless earlier runs made some. */
 async function groupsOf(
-  api: SnapshotApi,
+  api: ObjectApi,
   snapshots: readonly KubeObject[],
   namespaces: RunQuery['namespaces'],
   labels: string,
@@ -81,7 +81,7 @@ function isOfGroup({ metadata }: KubeObject): boolean {
 }
 
 /** The runs on record, newest first. One whose report is gone is rebuilt from its snapshots. */
-export async function readRuns(api: SnapshotApi, query: RunQuery): Promise<readonly StoredRun[]> {
+export async function readRuns(api: ObjectApi, query: RunQuery): Promise<readonly StoredRun[]> {
   const { snapshots, groupSnapshots: groups, reports } = await readObjects(api, query);
   const ids = new Set([...snapshots, ...groups, ...reports].map(runOf));
   ids.delete('');

@@ -1,8 +1,8 @@
 import type { KubeObject } from '../inventory/catalog.ts';
-import { CLAIMS, CONTENTS, each, type SnapshotApi, SNAPSHOTS } from './api.ts';
+import { CLAIMS, CONTENTS, each, type ObjectApi, SNAPSHOTS } from '../api/objects.ts';
 import type { RunProblem } from './document.ts';
 import { contentOf, type Expected, look, type Seen } from './look.ts';
-import { poll, WHILE_FROZEN } from './poll.ts';
+import { poll, WHILE_FROZEN } from '../run/poll.ts';
 import { keyOf } from './read-volumes.ts';
 import type { CutSnapshot, PlannedClaim } from './volumes.ts';
 
@@ -25,7 +25,7 @@ export const madeKey = ({ expected }: Pick<Made, 'expected'>): string =>
  * a problem, with the driver's own words.
  */
 export async function untilCut(
-  api: SnapshotApi,
+  api: ObjectApi,
   made: readonly Made[],
   signal: AbortSignal,
   labels?: string,
@@ -48,7 +48,7 @@ export async function untilCut(
 
 /** Looks once at each snapshot and its content. */
 export async function lookAt(
-  api: SnapshotApi,
+  api: ObjectApi,
   made: readonly Pick<Made, 'expected'>[],
   labels?: string,
 ): Promise<ReadonlyMap<string, Seen>> {
@@ -86,7 +86,7 @@ function problemsOf(
 
 /** The snapshots as they were seen, with the uids that their claims have now. */
 export async function withClaims(
-  api: SnapshotApi,
+  api: ObjectApi,
   made: readonly Made[],
   seen: ReadonlyMap<string, Seen>,
 ): Promise<readonly CutSnapshot[]> {
@@ -119,7 +119,7 @@ function cutOf(
 
 /** Nothing is known of a namespace that cannot be read: its claims then have no uid. */
 async function claimUids(
-  api: SnapshotApi,
+  api: ObjectApi,
   namespaces: readonly string[],
 ): Promise<ReadonlyMap<string, string>> {
   const lists = await each(namespaces, async (namespace) => {

@@ -2,13 +2,13 @@ import { catalogue, type ErrorCode, QuiesceError } from '../../errors.ts';
 import { abortedWithin } from '../../lib/deadline.ts';
 import { entryOf, isEngine } from '../../engines/names.ts';
 import { listAt, textAt } from '../inventory/catalog.ts';
-import { each } from './api.ts';
+import { each } from '../api/objects.ts';
 import type { RunProblem } from './document.ts';
 import { nameOf, problemOf, type Target } from './group-freeze.ts';
 import type { CutMember } from './scene.ts';
-import type { PodCalls } from './sidecar-ways.ts';
-import { forbiddenTogether } from './rights.ts';
-import { type Sidecar, sidecarAt, SidecarFailure } from './sidecars.ts';
+import type { PodCalls } from '../run/sidecar-ways.ts';
+import { forbiddenTogether } from '../api/rights.ts';
+import { type Sidecar, sidecarAt, SidecarFailure } from '../run/sidecars.ts';
 
 /** A pod that will be frozen, and what its sidecar says of it. */
 export interface ReadyTarget extends Target {

@@ -10,7 +10,7 @@ import { resourceName } from '../inventory/resources.ts';
 import { membersOf, type Plan } from '../plan/document.ts';
 import { PLAN_RESOURCES } from '../plan/resources.ts';
 import { podKey as keyOf } from './scene.ts';
-import { forbidden, type Right } from './rights.ts';
+import { forbidden, type Right } from '../api/rights.ts';
 
 const BUILT_IN = new Set(PLAN_RESOURCES.map(resourceName));
 const FORBIDDEN = /\bforbidden\b|cannot \w+ resource/;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
 import type { PlanMember } from '../../../src/cluster/plan/document.ts';
-import { SnapshotApi } from '../../../src/cluster/snapshot/api.ts';
+import { ObjectApi } from '../../../src/cluster/api/objects.ts';
 import { ClusterVolumes } from '../../../src/cluster/snapshot/cluster-volumes.ts';
 import { prune } from '../../../src/cluster/snapshot/prune.ts';
 import { reportText } from '../../../src/cluster/snapshot/report-size.ts';
@@ -64,7 +64,7 @@ const reportIn = (one: KubeObject | undefined) =>
   JSON.parse(
     (one?.['data'] as Record<string, string> | undefined)?.['report.json'] ?? '',
   ) as SnapshotRun;
-const runsIn = (cluster: SimulatedCluster) => readRuns(new SnapshotApi(cluster), here);
+const runsIn = (cluster: SimulatedCluster) => readRuns(new ObjectApi(cluster), here);
 
 describe('the record of a run', () => {
   it('stands on each snapshot, with the receipt of the pod that mounts its claim, and in one ConfigMap', async () => {

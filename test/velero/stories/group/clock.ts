@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { parse, stringify } from 'yaml';
-import { objectName } from '../../../../src/cluster/snapshot/object-names.ts';
+import { objectName } from '../../../../src/cluster/run/object-names.ts';
 import { WallClock } from '../../../faults/clock.ts';
 import { annotated, type App } from '../../apps/index.ts';
 import { processOf } from '../../cluster/node.ts';

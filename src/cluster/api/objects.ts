@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import type { ApiAnswer, ChangeMethod, ClusterConnection } from '../api/reader.ts';
+import type { ApiAnswer, ChangeMethod, ClusterConnection } from './reader.ts';
 import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
 import { forbidden, type Right } from './rights.ts';
 
@@ -61,8 +61,8 @@ export function pathOf(kind: Kind, namespace?: string, name?: string): string {
   return `${root}${place}/${kind.plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
 }
 
-/** The calls of the volume side. Each rejects with an error for users, which names the missing right. */
-export class SnapshotApi {
+/** Calls about objects. Each rejects with an error for users, which names the missing right. */
+export class ObjectApi {
   readonly #connection: ClusterConnection;
 
   constructor(connection: ClusterConnection) {

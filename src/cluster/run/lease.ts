@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
 import { textAt } from '../inventory/catalog.ts';
-import { reasonOf, type SnapshotApi } from './api.ts';
+import { reasonOf, type ObjectApi } from '../api/objects.ts';
 import {
   LEASES,
   type LeasePlace,
@@ -31,7 +31,7 @@ export class RunLease {
   readonly lost: AbortSignal;
   readonly #lost = new AbortController();
   readonly #closed = new AbortController();
-  readonly #api: SnapshotApi;
+  readonly #api: ObjectApi;
   readonly #place: Place;
   readonly #times: LeaseTimes;
   #version: string;
@@ -39,7 +39,7 @@ export class RunLease {
   #renewing: Promise<void>;
 
   private constructor(
-    api: SnapshotApi,
+    api: ObjectApi,
     place: Place,
     times: LeaseTimes,
     taken: {
@@ -64,7 +64,7 @@ export class RunLease {
    * @throws QuiesceError RUN_UNDER_WAY
    */
   static async take(
-    api: SnapshotApi,
+    api: ObjectApi,
     { namespace, group }: LeasePlace,
     holder: string,
     signal: AbortSignal,

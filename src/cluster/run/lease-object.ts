@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer, ChangeMethod } from '../api/reader.ts';
 import { at, textAt } from '../inventory/catalog.ts';
-import { type Kind, reasonOf, rightOf, type SnapshotApi } from './api.ts';
+import { type Kind, reasonOf, rightOf, type ObjectApi } from '../api/objects.ts';
 import { RUN_LABELS } from './names.ts';
-import { forbidden } from './rights.ts';
+import { forbidden } from '../api/rights.ts';
 
 /** The Lease object of an application: at most one run of it is under way. */
 export interface LeasePlace {
@@ -36,10 +36,7 @@ interface Found {
   readonly transitions: number;
 }
 
-export async function look(
-  api: SnapshotApi,
-  { namespace, name }: Place,
-): Promise<Found | undefined> {
+export async function look(api: ObjectApi, { namespace, name }: Place): Promise<Found | undefined> {
   const object = await api.get(LEASES, namespace, name);
   if (object === undefined) return undefined;
   const holder = textAt(object, 'spec', 'holderIdentity');
@@ -55,7 +52,7 @@ export async function look(
 
 /** Watches until the holder is dead, and returns the Lease as it then is. */
 export async function outwait(
-  api: SnapshotApi,
+  api: ObjectApi,
   place: Place,
   first: Found,
   { durationMs, lookEveryMs }: LeaseTimes,
@@ -78,7 +75,7 @@ export async function outwait(
 
 /** @returns its version; `undefined`: another run was faster */
 export async function write(
-  api: SnapshotApi,
+  api: ObjectApi,
   { namespace, name, holder, group }: Place,
   { durationMs }: LeaseTimes,
   found: Found | undefined,

@@ -3,7 +3,7 @@ import type { ForwardPlace, PodAnswer, PodRequest } from '../api/forward.ts';
 import { PortClosed } from '../api/forwarded.ts';
 import { StreamRefused } from '../api/channels.ts';
 import { at } from '../inventory/catalog.ts';
-import { forbidden } from './rights.ts';
+import { forbidden } from '../api/rights.ts';
 
 /** Where a sidecar is. */
 export interface SidecarPlace {

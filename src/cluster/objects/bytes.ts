@@ -1,4 +1,4 @@
-import { parseQuantity } from '../objects/quantity.ts';
+import { parseQuantity } from './quantity.ts';
 
 /** A size: neither negative nor in billionths, as other quantities may be. */
 const SIZE = /^\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?:[mkMGTPE]|[KMGTPE]i)?$/;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { SnapshotApi } from '../../../src/cluster/snapshot/api.ts';
-import { leaseName, RunLease } from '../../../src/cluster/snapshot/lease.ts';
+import { ObjectApi } from '../../../src/cluster/api/objects.ts';
+import { leaseName, RunLease } from '../../../src/cluster/run/lease.ts';
 import type { QuiesceError } from '../../../src/errors.ts';
 import { SimulatedApi } from '../../support/simulated-api.ts';
 import { connect } from '../../../src/cluster/api/reader.ts';
@@ -11,16 +11,16 @@ const PLACE = { namespace: 'shop', group: 'shop' };
 const PATH = `/apis/coordination.k8s.io/v1/namespaces/shop/leases/${leaseName('shop')}`;
 const never = new AbortController().signal;
 
-async function withApi(work: (api: SimulatedApi, snapshots: SnapshotApi) => Promise<void>) {
+async function withApi(work: (api: SimulatedApi, snapshots: ObjectApi) => Promise<void>) {
   const api = await new SimulatedApi().start();
   try {
-    await work(api, new SnapshotApi(connect({ kubeconfig: api.kubeconfig })));
+    await work(api, new ObjectApi(connect({ kubeconfig: api.kubeconfig })));
   } finally {
     await api.stop();
   }
 }
 
-const take = (api: SnapshotApi, holder: string): Promise<RunLease> =>
+const take = (api: ObjectApi, holder: string): Promise<RunLease> =>
   RunLease.take(api, PLACE, holder, never, TIMES);
 
 describe('the Lease of an application', () => {

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
 import { writeDuration } from '../../lib/duration.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
-import type { RunProblem } from './document.ts';
-import { forbidden, type Right } from './rights.ts';
+import type { RunProblem } from '../snapshot/document.ts';
+import { forbidden, type Right } from '../api/rights.ts';
 import {
   Broken,
   errorIn,
