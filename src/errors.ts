@@ -534,6 +534,13 @@ export const catalogue = {
     meaning: 'Objects of a run could not be deleted. What is left is marked as failed.',
     hint: 'Fix what the message names, and prune again.',
   },
+  GROUP_NAME_TAKEN: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'A part of a namespace is a group with the name of the namespace, so their runs could not be told apart.',
+    hint: 'Give the group another name (quiesce.dev/group), or leave out --group.',
+  },
   NO_VOLUMES: {
     status: 422,
     exit: 2,

@@ -5,6 +5,7 @@ import { ObjectApi } from '../cluster/api/objects.ts';
 import { ClusterVolumes } from '../cluster/snapshot/cluster-volumes.ts';
 import type { SnapshotRun } from '../cluster/snapshot/document.ts';
 import { exitOf } from '../cluster/snapshot/exit.ts';
+import { refuseAmbiguous } from '../cluster/snapshot/ambiguous.ts';
 import { prune } from '../cluster/snapshot/prune.ts';
 import { runPage } from '../cluster/snapshot/report/html.ts';
 import { describeRun } from '../cluster/snapshot/report/text.ts';
@@ -142,6 +143,7 @@ function partsOf(
       refuseUnread(inventory, selection.namespaces);
       const { plan, catalog } = planOf(inventory, selection);
       refuseHidden(catalog, plan, selection.namespaces);
+      refuseAmbiguous(inventory, selection, plan);
       return sceneOf(plan, catalog.all('Pod'));
     },
     volumesOf: ({ plan }) =>

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { ForwardPlace } from '../api/forward.ts';
 import type { PodConnection } from '../api/reader.ts';
 import { type KubeObject, listAt } from '../inventory/catalog.ts';
-import { reasonOf } from '../snapshot/api.ts';
+import { reasonOf } from '../api/objects.ts';
 
 /** A Service, as a URL in the cluster names it. */
 export interface ServiceAddress {

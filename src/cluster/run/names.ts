@@ -16,5 +16,11 @@ export const RECEIPT_ANNOTATION = 'quiesce.dev/receipt';
 /** The key of the report in the ConfigMap of a run. */
 export const REPORT_KEY = 'report.json';
 
+/**
+ * On snapshots and claims of a run that is under way, and on its snapshots afterwards: the namespace of its
+ * Lease. Runs with another one are no earlier runs of this application, whatever they are called.
+ */
+export const LEASE_ANNOTATION = 'quiesce.dev/lease';
+
 /** On a snapshot of a run that spans namespaces: all of them, with commas between. */
 export const NAMESPACES_ANNOTATION = 'quiesce.dev/namespaces';

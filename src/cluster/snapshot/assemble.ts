@@ -99,11 +99,12 @@ function memberOf({ member }: CutMember, happened: Happened): RunMember {
   };
 }
 
-function snapshotOf({ namespace, name, claim, cutAt, ready, restoreSize }: CutSnapshot) {
+function snapshotOf({ namespace, name, claim, uid, cutAt, ready, restoreSize }: CutSnapshot) {
   return {
     namespace,
     name,
     claim,
+    ...(uid !== undefined && { uid }),
     ...(cutAt !== undefined && { cutAt }),
     ready,
     ...(restoreSize !== undefined && { restoreSize }),

@@ -1,4 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
+import { counted } from '../report/words.ts';
 import type { ClusterConnection } from '../api/reader.ts';
 import type { PlanMember } from '../plan/document.ts';
 import { each, ObjectApi } from '../api/objects.ts';
@@ -18,9 +19,9 @@ import {
 } from './read-volumes.ts';
 import { untilReady } from './ready.ts';
 import { markFailed, recordRun } from './record.ts';
-import { removeRun, unmarkClaims } from './remove.ts';
+import { isOfOther, removeRun, unmarkClaims } from './remove.ts';
 import { trimReports } from './reports.ts';
-import { readObjects, runOf } from './runs.ts';
+import { readObjects, type RunObjects, runOf } from './runs.ts';
 import { forbidden } from '../api/rights.ts';
 import type { CutResult, VolumePlan, Volumes } from './volumes.ts';
 import { RUN_LABELS } from '../run/names.ts';
@@ -92,20 +93,22 @@ export class ClusterVolumes implements Volumes {
       `${RUN_LABELS.verdict}=pending`,
     ]);
     const all = [...pending.snapshots, ...pending.groupSnapshots, ...pending.reports];
-    const ids = [...new Set(all.map(runOf))].filter((id) => id !== '');
+    const own = all.filter((one) => !isOfOther(one, this.#lease));
+    const ids = [...new Set(own.map(runOf))].filter((id) => id !== '');
     const version = await this.#version();
     const found = await each(ids, async (id) => {
       const objects = await readObjects(this.#api, { namespaces, group, id });
       await markFailed(this.#api, objects, version);
-      const message = `The run ${id} ended before it was recorded; its ${objects.snapshots.length} snapshots are now marked as failed.`;
+      const message = `The run ${id} ended before it was recorded; what it made (${madeOf(objects)}) is now marked as failed.`;
       const hint = 'quiesce snapshots --prune removes failed runs first.';
       return { code: 'RUN_INTERRUPTED', message, hint };
     });
-    if (ids.length > 0) await unmarkClaims(this.#api, namespaces, { group });
+    await unmarkClaims(this.#api, namespaces, { group, lease: this.#lease });
     return found;
   }
 
-  async cut(run: RunName, plan: VolumePlan, signal: AbortSignal): Promise<CutResult> {
+  async cut(given: RunName, plan: VolumePlan, signal: AbortSignal): Promise<CutResult> {
+    const run = { ...given, lease: this.#lease };
     const version = plan.group ? await this.#version() : undefined;
     if (version === undefined) return await cutEach(this.#api, run, plan, signal);
     return await cutGroup(this.#api, run, { ...plan, version }, signal);
@@ -134,12 +137,15 @@ export class ClusterVolumes implements Volumes {
 
   #places(keys: readonly ClaimKey[]): Places {
     const namespaces = [...new Set(keys.map(({ namespace }) => namespace))];
-    const { leaseNamespace: lease = this.#home } = this.#options;
-    return { namespaces, home: this.#home, lease };
+    return { namespaces, home: this.#home, lease: this.#lease };
   }
 
   get #home(): string {
     return this.#options.namespaces.toSorted()[0] ?? 'default';
+  }
+
+  get #lease(): string {
+    return this.#options.leaseNamespace ?? this.#home;
   }
 
   #version(): Promise<string | undefined> {
@@ -159,4 +165,12 @@ function refuse(obstacles: readonly Obstacle[]): void {
     ...(first.hint !== undefined && { hint: first.hint }),
     details: { problems: obstacles },
   });
+}
+
+function madeOf({ snapshots, groupSnapshots }: RunObjects): string {
+  const counts = [
+    counted(snapshots.length, 'snapshot'),
+    ...(groupSnapshots.length > 0 ? [counted(groupSnapshots.length, 'group snapshot')] : []),
+  ];
+  return counts.join(', ');
 }

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { annotationsOf, type KubeObject } from '../inventory/catalog.ts';
 import type { ApiAnswer } from '../api/reader.ts';
 import { type Kind, reasonOf, type ObjectApi } from '../api/objects.ts';
+import type { RunName } from './cut.ts';
 import type { RunProblem } from './document.ts';
-import { RUN_LABELS } from '../run/names.ts';
+import { LEASE_ANNOTATION, RUN_LABELS } from '../run/names.ts';
 
 /** Marks who created an object, so that a create whose answer was lost is told from somebody else's. */
 const MAKER = 'quiesce.dev/maker';
@@ -21,21 +22,25 @@ export interface ToCreate {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** The labels that every object of a run has while it is under way. */
-export function pendingLabels({ id, group }: { readonly id: string; readonly group: string }) {
-  return { [RUN_LABELS.group]: group, [RUN_LABELS.run]: id, [RUN_LABELS.verdict]: 'pending' };
+/** What every object of a run has while it is under way. */
+export function pendingMarks({ id, group, lease }: RunName) {
+  return {
+    labels: { [RUN_LABELS.group]: group, [RUN_LABELS.run]: id, [RUN_LABELS.verdict]: 'pending' },
+    annotations: lease === undefined ? {} : { [LEASE_ANNOTATION]: lease },
+  };
 }
 
 /** Creates an object, once, even if an answer is lost on the way. Never rejects. */
 export async function create(
   api: ObjectApi,
-  run: { readonly id: string; readonly group: string },
+  run: RunName,
   { kind, apiVersion, kindName, namespace, name, spec, annotations: more }: ToCreate,
   signal: AbortSignal,
 ): Promise<KubeObject | RunProblem> {
   const maker = randomUUID();
-  const annotations = { ...more, [MAKER]: maker };
-  const metadata = { name, namespace, labels: pendingLabels(run), annotations };
+  const marks = pendingMarks(run);
+  const annotations = { ...more, ...marks.annotations, [MAKER]: maker };
+  const metadata = { name, namespace, labels: marks.labels, annotations };
   const body = { apiVersion, kind: kindName, metadata, spec };
   let last = 'the run ended';
   for (let count = 0; count < TRIES && !signal.aborted; count++) {

@@ -8,7 +8,7 @@ import {
   type ObjectApi,
   SNAPSHOTS,
 } from '../api/objects.ts';
-import { create, pendingLabels } from './create.ts';
+import { create, pendingMarks } from './create.ts';
 import type { RunName } from './cut.ts';
 import type { RunProblem } from './document.ts';
 import { RUN_LABELS } from '../run/names.ts';
@@ -67,13 +67,14 @@ async function mark(
   claims: readonly PlannedClaim[],
 ): Promise<readonly RunProblem[]> {
   const labels = { [RUN_LABELS.run]: run.id, [RUN_LABELS.group]: run.group };
+  const { annotations } = pendingMarks(run);
   const refused = await each(claims, async ({ namespace, claim, uid }) => {
     try {
       const answer = await api.send(
         'PATCH',
         CLAIMS,
         { namespace, name: claim },
-        { metadata: { uid, labels } },
+        { metadata: { uid, labels, annotations } },
       );
       if (answer.status === 200) return [];
       return [
@@ -184,7 +185,7 @@ async function membersOf(
       const fresh = members.filter(({ metadata }) => !labelled.has(metadata?.uid ?? ''));
       await each(fresh, async ({ metadata }) => {
         const { name = '', uid = '' } = metadata ?? {};
-        const body = { metadata: { uid, labels: pendingLabels(run) } };
+        const body = { metadata: { uid, ...pendingMarks(run) } };
         const answer = await api.send(
           'PATCH',
           SNAPSHOTS,

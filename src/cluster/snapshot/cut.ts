@@ -12,6 +12,8 @@ const AT_ONCE = 64;
 export interface RunName {
   readonly id: string;
   readonly group: string;
+  /** The namespace of its Lease. */
+  readonly lease?: string;
 }
 
 /** Creates a VolumeSnapshot of each claim, all at once, and waits until each was seen as cut. */

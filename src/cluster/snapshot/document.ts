@@ -15,6 +15,7 @@ export interface MemberSnapshot {
   /** The VolumeSnapshot. */
   readonly name: string;
   readonly claim: string;
+  readonly uid?: string;
   /** When the driver cut it, by the driver's clock; absent: never seen as cut. */
   readonly cutAt?: string;
   readonly ready: boolean;
@@ -63,6 +64,8 @@ export interface SnapshotRun {
   /** `GROUP-UTCTIME-4HEX`, also the id of every freeze that the run makes. */
   readonly id: string;
   readonly group: string;
+  /** The namespace of its ConfigMap: in any other one it is a copy, and speaks for nothing there. */
+  readonly home?: string;
   readonly verdict: RunVerdict;
   /** Absent where nothing was cut. */
   readonly together?: Together;

@@ -32,9 +32,9 @@ export interface Pruning {
   readonly retained: readonly string[];
 }
 
-/** The application of a run: two namespaces may each have a group of one name. */
-function applicationOf({ group, namespaces, report }: StoredRun): string {
-  return `${group}\n${report?.metadata?.namespace ?? namespaces[0] ?? ''}`;
+/** The application of a run: two namespaces may each have a group of one name, and each its own Lease. */
+function applicationOf({ group, namespaces, report, lease }: StoredRun): string {
+  return `${group}\n${lease ?? report?.metadata?.namespace ?? namespaces[0] ?? ''}`;
 }
 
 /** Deletes the runs that no rule keeps, whole, and one at a time. */

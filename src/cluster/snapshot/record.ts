@@ -12,7 +12,7 @@ import type { RunVerdict, SnapshotRun } from './document.ts';
 import { RECEIPT_ANNOTATION, REPORT_KEY, RUN_LABELS } from '../run/names.ts';
 import { objectName } from '../run/object-names.ts';
 import { reportText } from './report-size.ts';
-import type { SeenVerdict } from './runs.ts';
+import type { SeenVerdict } from './seen-verdict.ts';
 import type { CutResult, CutSnapshot } from './volumes.ts';
 
 export interface RecordTo {
@@ -126,7 +126,7 @@ class Recorder {
       apiVersion: 'v1',
       kind: 'ConfigMap',
       metadata: { name, namespace, labels },
-      data: { [REPORT_KEY]: reportText(document) },
+      data: { [REPORT_KEY]: reportText({ ...document, home: namespace }) },
     };
     const found = await this.#api.get(CONFIG_MAPS, namespace, name);
     if (found !== undefined && labelsOf(found)[RUN_LABELS.run] !== id) {

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import { type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
+import { annotationsOf, type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
 import {
   CLAIMS,
   CONFIG_MAPS,
@@ -12,7 +12,7 @@ import {
   SNAPSHOTS,
 } from '../api/objects.ts';
 import { contentOf } from './look.ts';
-import { RUN_LABELS } from '../run/names.ts';
+import { LEASE_ANNOTATION, RUN_LABELS } from '../run/names.ts';
 import { markFailed } from './record.ts';
 import type { RunObjects } from './runs.ts';
 
@@ -64,14 +64,21 @@ async function remove(api: ObjectApi, kind: Kind, { metadata }: KubeObject): Pro
 export async function unmarkClaims(
   api: ObjectApi,
   namespaces: readonly string[] | undefined,
-  { group, id }: { readonly group: string; readonly id?: string },
+  { group, id, lease }: { readonly group: string; readonly id?: string; readonly lease?: string },
 ): Promise<void> {
   const run = id === undefined ? RUN_LABELS.run : `${RUN_LABELS.run}=${id}`;
   const marked = await api.listIn(CLAIMS, namespaces, `${run},${RUN_LABELS.group}=${group}`);
   await each(marked, async (claim) => {
     const { namespace = '', name = '' } = claim.metadata ?? {};
-    if (labelsOf(claim)[RUN_LABELS.run] === undefined) return;
+    if (labelsOf(claim)[RUN_LABELS.run] === undefined || isOfOther(claim, lease)) return;
     const labels = { [RUN_LABELS.run]: null, [RUN_LABELS.group]: null };
-    await api.send('PATCH', CLAIMS, { namespace, name }, { metadata: { labels } });
+    const annotations = { [LEASE_ANNOTATION]: null };
+    await api.send('PATCH', CLAIMS, { namespace, name }, { metadata: { labels, annotations } });
   });
+}
+
+/** Whether it belongs to a run that another Lease keeps apart, and that may be under way. */
+export function isOfOther(object: KubeObject, lease: string | undefined): boolean {
+  const own = annotationsOf(object)[LEASE_ANNOTATION];
+  return own !== undefined && lease !== undefined && own !== lease;
 }

@@ -1,12 +1,14 @@
 import { QuiesceError } from '../../errors.ts';
-import { annotationsOf, at, type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
+import { annotationsOf, at, type KubeObject, labelsOf } from '../inventory/catalog.ts';
 import { CONFIG_MAPS, groupSnapshots, type ObjectApi, SNAPSHOTS } from '../api/objects.ts';
-import type { MemberSnapshot, RunMember, RunProblem, RunVerdict, SnapshotRun } from './document.ts';
-import { NAMESPACES_ANNOTATION, RECEIPT_ANNOTATION, REPORT_KEY, RUN_LABELS } from '../run/names.ts';
+import type { RunProblem, SnapshotRun } from './document.ts';
+import { LEASE_ANNOTATION, NAMESPACES_ANNOTATION, RUN_LABELS } from '../run/names.ts';
 import { bytesOf } from '../objects/bytes.ts';
+import { type Doubt, doubtsOf, namedIn } from './doubts.ts';
 import { groupVersion } from './read-volumes.ts';
-
-export type SeenVerdict = RunVerdict | 'pending';
+import { createdTimes, rebuilt } from './rebuilt.ts';
+import { type ReadReport, readReport } from './stored-report.ts';
+import { type SeenVerdict, verdictOf, worstOf } from './seen-verdict.ts';
 
 /** A run as its objects in the cluster tell it. */
 export interface StoredRun {
@@ -22,6 +24,8 @@ export interface StoredRun {
   readonly namespaces: readonly string[];
   readonly snapshots: readonly KubeObject[];
   readonly groupSnapshots: readonly KubeObject[];
+  /** The namespace of its Lease, where a snapshot tells it. */
+  readonly lease?: string;
   readonly report?: KubeObject;
   readonly document: SnapshotRun;
 }
@@ -85,14 +89,20 @@ export async function readRuns(api: ObjectApi, query: RunQuery): Promise<readonl
   const { snapshots, groupSnapshots: groups, reports } = await readObjects(api, query);
   const ids = new Set([...snapshots, ...groups, ...reports].map(runOf));
   ids.delete('');
-  const runs = [...ids].map((id) => {
+  const runs = [...ids].flatMap((id) => {
     const own = (list: readonly KubeObject[]): readonly KubeObject[] =>
       list.filter((one) => runOf(one) === id);
-    return stored(id, own(snapshots), own(groups), own(reports)[0], query.namespaces);
+    const report = homeReport(own(reports), id);
+    return stored(id, own(snapshots), own(groups), report, query.namespaces) ?? [];
   });
   return runs.toSorted(
     (a, b) => b.createdAt.localeCompare(a.createdAt) || b.id.localeCompare(a.id),
   );
+}
+
+/** Copies of a report in other namespaces do not hide the one at home. */
+function homeReport(reports: readonly KubeObject[], id: string): KubeObject | undefined {
+  return reports.find((one) => readReport(one, id).kind !== 'foreign') ?? reports[0];
 }
 
 export function runOf(object: KubeObject): string {
@@ -101,22 +111,33 @@ export function runOf(object: KubeObject): string {
 
 function stored(
   id: string,
-  snapshots: readonly KubeObject[],
+  labelled: readonly KubeObject[],
   groups: readonly KubeObject[],
   report: KubeObject | undefined,
   looked: readonly string[] | undefined,
-): StoredRun {
-  const objects = [...snapshots, ...groups, ...(report === undefined ? [] : [report])];
+): StoredRun | undefined {
+  const read = report === undefined ? undefined : readReport(report, id);
+  // A copy of a report in another namespace is no run there.
+  if (read?.kind === 'foreign' && labelled.length === 0 && groups.length === 0) return undefined;
+  const own = read?.kind === 'foreign' ? undefined : report;
+  const written = read?.kind === 'whole' ? read.document : undefined;
+  const snapshots = written === undefined ? labelled : namedIn(written, labelled);
+  const objects = [...snapshots, ...groups, ...(own === undefined ? [] : [own])];
   const group = objects.map((one) => labelsOf(one)[RUN_LABELS.group]).find(Boolean) ?? '';
-  const written = report === undefined ? undefined : documentIn(report, id);
+  const lease = objects.map((one) => annotationsOf(one)[LEASE_ANNOTATION]).find(Boolean);
   const base = written ?? rebuilt({ id, group }, snapshots, objects);
-  const missing = missingOf(base, snapshots, looked);
+  const doubts =
+    written === undefined ? [withoutReport(read)] : doubtsOf(written, snapshots, looked);
   const verdict = worstOf([
     ...objects.map(verdictOf),
     ...(written === undefined ? [] : [written.verdict]),
-    ...(missing.length > 0 ? (['failed'] as const) : []),
+    ...doubts.map((one) => one.verdict),
   ]);
-  const problems = [...base.problems, ...missing, ...(verdict === 'pending' ? [NOT_DONE] : [])];
+  const problems = [
+    ...base.problems,
+    ...doubts.map((one) => one.problem),
+    ...(verdict === 'pending' ? [NOT_DONE] : []),
+  ];
   const shown = verdict === 'pending' ? 'failed' : verdict;
   const document = { ...base, verdict: shown, problems };
   return {
@@ -124,7 +145,7 @@ function stored(
     group,
     verdict,
     startedAt: base.startedAt,
-    createdAt: createdTimes(objects)[0] ?? base.startedAt,
+    createdAt: createdAtOf(snapshots, objects, base),
     bytes: snapshots.reduce(
       (sum, one) => sum + (bytesOf(at(one, 'status', 'restoreSize')) ?? 0),
       0,
@@ -132,9 +153,31 @@ function stored(
     namespaces: namespacesOf(objects, base),
     snapshots,
     groupSnapshots: groups,
-    ...(report !== undefined && { report }),
+    ...(lease !== undefined && { lease }),
+    ...(own !== undefined && { report: own }),
     document,
   };
+}
+
+/** Without the report nothing says how many snapshots there were, and what each freeze gave. */
+function withoutReport(read: ReadReport | undefined): Doubt {
+  if (read?.kind === 'damaged') {
+    const message = `The report of this run cannot be read: ${read.why}.`;
+    return { verdict: 'failed', problem: { code: 'REPORT_DAMAGED', message } };
+  }
+  const message = 'The report of this run is gone, and so is what proved it.';
+  return { verdict: 'unproven', problem: { code: 'REPORT_GONE', message } };
+}
+
+/** A report is written after the snapshots, so it dates a run only where there are none. */
+function createdAtOf(
+  snapshots: readonly KubeObject[],
+  objects: readonly KubeObject[],
+  { startedAt }: SnapshotRun,
+): string {
+  const [first = startedAt] = createdTimes(objects);
+  if (snapshots.length > 0 || Number.isNaN(Date.parse(startedAt))) return first;
+  return Date.parse(startedAt) < Date.parse(first) ? startedAt : first;
 }
 
 const NOT_DONE: RunProblem = {
@@ -143,18 +186,6 @@ const NOT_DONE: RunProblem = {
   hint: 'The next run of this application marks it as failed.',
 };
 
-const RANK: readonly SeenVerdict[] = ['pending', 'failed', 'unproven', 'proven'];
-
-/** An object without a verdict that is known says nothing good. */
-function verdictOf(object: KubeObject): SeenVerdict {
-  const label = labelsOf(object)[RUN_LABELS.verdict];
-  return RANK.find((one) => one === label) ?? 'failed';
-}
-
-function worstOf(verdicts: readonly SeenVerdict[]): SeenVerdict {
-  return RANK.find((one) => verdicts.includes(one)) ?? 'failed';
-}
-
 function namespacesOf(objects: readonly KubeObject[], { members }: SnapshotRun): readonly string[] {
   const said = objects.flatMap((one) =>
     (annotationsOf(one)[NAMESPACES_ANNOTATION] ?? '').split(','),
@@ -162,104 +193,4 @@ function namespacesOf(objects: readonly KubeObject[], { members }: SnapshotRun):
   const own = objects.map(({ metadata }) => metadata?.namespace ?? '');
   const listed = members.flatMap(({ snapshots }) => snapshots.map(({ namespace }) => namespace));
   return [...new Set([...said, ...own, ...listed])].filter((one) => one !== '').toSorted();
-}
-
-/** Snapshots that the report names and the cluster no longer has, as far as one was to look. */
-function missingOf(
-  { members, verdict }: SnapshotRun,
-  snapshots: readonly KubeObject[],
-  looked: readonly string[] | undefined,
-): readonly RunProblem[] {
-  if (verdict === 'failed') return [];
-  const there = new Set(
-    snapshots.map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`),
-  );
-  return members
-    .flatMap((one) => one.snapshots)
-    .filter(({ namespace }) => looked === undefined || looked.includes(namespace))
-    .filter(({ namespace, name }) => !there.has(`${namespace}/${name}`))
-    .map(({ namespace, name, claim }) => ({
-      code: 'SNAPSHOT_GONE',
-      message: `The snapshot ${name} of the claim ${claim} in ${namespace} is gone.`,
-    }));
-}
-
-/** `undefined`: it is not a report of this run. */
-function documentIn(report: KubeObject, id: string): SnapshotRun | undefined {
-  try {
-    const parsed = JSON.parse(textAt(report, 'data', REPORT_KEY) ?? '') as SnapshotRun;
-    const whole =
-      parsed.kind === 'SnapshotRun' &&
-      parsed.id === id &&
-      typeof parsed.startedAt === 'string' &&
-      Array.isArray(parsed.problems) &&
-      Array.isArray(parsed.members) &&
-      parsed.members.every((one) => Array.isArray(one.snapshots) && Array.isArray(one.problems));
-    return whole ? parsed : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** What the snapshots alone tell: one member for each claim. */
-function rebuilt(
-  { id, group }: { readonly id: string; readonly group: string },
-  snapshots: readonly KubeObject[],
-  objects: readonly KubeObject[],
-): SnapshotRun {
-  const times = createdTimes(objects);
-  return {
-    apiVersion: 'quiesce.dev/v1',
-    kind: 'SnapshotRun',
-    id,
-    group,
-    verdict: worstOf(snapshots.map(verdictOf)) as RunVerdict,
-    members: snapshots.map(memberOf),
-    problems: [],
-    startedAt: times[0] ?? '',
-    endedAt: times.at(-1) ?? '',
-    freezeSpreadMs: 0,
-    shortened: 'The report of this run is gone: this is what its snapshots tell.',
-  };
-}
-
-function createdTimes(objects: readonly KubeObject[]): readonly string[] {
-  return objects.flatMap(({ metadata }) => textAt(metadata, 'creationTimestamp') ?? []).toSorted();
-}
-
-function memberOf(snapshot: KubeObject): RunMember {
-  const namespace = snapshot.metadata?.namespace ?? '';
-  const claim = textAt(snapshot, 'spec', 'source', 'persistentVolumeClaimName') ?? '';
-  const cutAt = textAt(snapshot, 'status', 'creationTime');
-  const restoreSize = bytesOf(at(snapshot, 'status', 'restoreSize'));
-  const receipt = receiptIn(snapshot);
-  const one: MemberSnapshot = {
-    namespace,
-    name: snapshot.metadata?.name ?? '',
-    claim,
-    ready: at(snapshot, 'status', 'readyToUse') === true,
-    ...(cutAt !== undefined && { cutAt }),
-    ...(restoreSize !== undefined && { restoreSize }),
-  };
-  return {
-    namespace,
-    kind: 'PersistentVolumeClaim',
-    name: claim,
-    receipts: [],
-    snapshots: [one],
-    timeline: {},
-    problems: [],
-    ...(receipt !== undefined && { receipt }),
-  };
-}
-
-function receiptIn(snapshot: KubeObject): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const parsed: unknown = JSON.parse(annotationsOf(snapshot)[RECEIPT_ANNOTATION] ?? '');
-    return typeof parsed === 'object' && parsed !== null
-      ? (parsed as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }

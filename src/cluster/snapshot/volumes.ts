@@ -36,7 +36,6 @@ export interface VolumePlan {
 
 /** A VolumeSnapshot of the run. */
 export interface CutSnapshot extends MemberSnapshot {
-  readonly uid?: string;
   /** It was seen as cut: bound both ways, with a handle and a creation time, and with no error. */
   readonly cut: boolean;
   /** The uid of the claim, read after the cut was seen; absent: the claim was gone or could not be read. */

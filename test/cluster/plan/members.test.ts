@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
 import { membersOf } from '../../../src/cluster/plan/document.ts';
-import { parseSelector } from '../../../src/cluster/plan/selection.ts';
+import { nameOf, parseSelector, type Selection } from '../../../src/cluster/plan/selection.ts';
 import {
   ALL,
   CLUSTER,
@@ -131,8 +131,34 @@ describe('members', () => {
     expect(plan(objects, {}, { ...ALL, group: 'g' }).group).toBe('g');
     const labelled = { namespaces: ['shop'], selector: parseSelector('tier in (web,api),!old') };
     expect(names(objects, {}, labelled)).toEqual(['Deployment/a']);
-    expect(plan(objects, {}, labelled).group).toBe('shop.tier-in-web-api-old');
+    expect(plan(objects, {}, labelled).group).toMatch(/^shop\.old-tier-api-web-[0-9a-f]{8}$/);
     expect(names(objects, {}, { ...ALL, selector: parseSelector('tier!=web') })).toHaveLength(2);
+  });
+
+  it('that are chosen otherwise make an application of another name', () => {
+    const nameOf_ = (selection: Omit<Selection, 'selector'>, selector?: string): string =>
+      nameOf(
+        { ...selection, selector: selector === undefined ? undefined : parseSelector(selector) },
+        ['a', 'b'],
+      );
+    const shop = { namespaces: ['shop'] };
+    const unlike = [
+      nameOf_(shop),
+      nameOf_(shop, 'tier=data'),
+      nameOf_(shop, 'tier!=data'),
+      nameOf_(shop, '!tier'),
+      nameOf_(shop, 'tier'),
+      nameOf_({ namespaces: ['a', 'b'] }),
+      nameOf_({ namespaces: undefined, group: 'a.b' }),
+      nameOf_({ namespaces: ['a', 'b'], group: 'g' }),
+      nameOf_({ namespaces: ['a', 'b'], group: 'g' }, 'tier=data'),
+      nameOf_({ namespaces: ['a.b'] }, 'c=d'),
+      nameOf_({ namespaces: ['a'] }, 'b=c,d=e'),
+    ];
+    expect(new Set(unlike).size).toBe(unlike.length);
+    expect(nameOf_(shop, 'b in (y,x),a=1')).toBe(nameOf_(shop, 'a==1, b in (x,y)'));
+    for (const one of unlike)
+      expect(one).toMatch(/^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/);
   });
 
   it('that nobody has are an error', () => {

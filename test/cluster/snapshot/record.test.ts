@@ -59,6 +59,8 @@ async function made(volumes: ClusterVolumes, n: number, more: Partial<SnapshotRu
   return run;
 }
 
+/** The labels of a run with another id. */
+const labelsOf = (labels: object | undefined, id: string) => ({ ...labels, 'quiesce.dev/run': id });
 const verdictOf = (one: KubeObject | undefined) => one?.metadata?.labels?.['quiesce.dev/verdict'];
 const reportIn = (one: KubeObject | undefined) =>
   JSON.parse(
@@ -86,7 +88,7 @@ describe('the record of a run', () => {
       'quiesce.dev/run': run.id,
       'quiesce.dev/verdict': 'proven',
     });
-    expect(reportIn(report)).toEqual(runOf(run, cut));
+    expect(reportIn(report)).toEqual({ ...runOf(run, cut), home: 'shop' });
   });
 
   it.each([{ grouped: false }, { grouped: true }])(
@@ -211,14 +213,74 @@ describe('runs on record', () => {
     expect(seen).toMatchObject({
       id: run.id,
       group: 'shop',
-      verdict: 'proven',
+      verdict: 'unproven',
       bytes: 2 * 2 ** 30,
     });
     expect(seen?.document.members.map((one) => [one.name, one.receipt?.['pod']])).toEqual([
       ['data-db-0', 'db-0'],
       ['data-cache-0', 'cache-0'],
     ]);
-    expect(seen?.document.shortened).toContain('gone');
+    expect(seen?.document.problems.map(({ code }) => code)).toEqual(['REPORT_GONE']);
+  });
+
+  it('count no snapshot that only has the labels of a run', async () => {
+    const { cluster, volumes } = simulated();
+    const run = await made(volumes, 1);
+    const [own] = cluster.all('volumesnapshots');
+    const put = (name: string, id: string) =>
+      cluster.put(snapshotPath('shop', name), {
+        ...own,
+        metadata: { name, namespace: 'shop', labels: labelsOf(own?.metadata?.labels, id) },
+      });
+    put('joined', run.id);
+    put('alone', 'shop-20261130T120000Z-beef');
+    const seen = await runsIn(cluster);
+    expect(seen.map(({ id, verdict }) => [id.slice(-4), verdict]).toSorted()).toEqual([
+      ['ab12', 'proven'],
+      ['beef', 'unproven'],
+    ]);
+    expect(seen.find(({ id }) => id === run.id)?.bytes).toBe(2 * 2 ** 30);
+  });
+
+  it.each([
+    ['is being deleted', { metadata: { deletionTimestamp: '2026-11-30T19:00:00Z' } }],
+    ['is another object', { metadata: { uid: 'another' } }],
+    ['is no longer ready', { status: { readyToUse: false } }],
+  ])('are no longer proven once a snapshot %s', async (words, change) => {
+    const { cluster, volumes } = simulated();
+    await made(volumes, 1);
+    const path = snapshotPath('shop', cluster.all('volumesnapshots')[0]?.metadata?.name ?? '');
+    cluster.change(path, change);
+    const [seen] = await runsIn(cluster);
+    expect(seen?.verdict).toBe('failed');
+    expect(seen?.document.problems[0]?.message).toContain(words);
+  });
+
+  it('are none where their report was copied to', async () => {
+    const { cluster, volumes } = simulated();
+    await made(volumes, 1);
+    const [report] = cluster.all('configmaps');
+    const { name = '', labels } = report?.metadata ?? {};
+    cluster.put(`/api/v1/namespaces/copy/configmaps/${name}`, {
+      ...report,
+      metadata: { name, namespace: 'copy', labels },
+    });
+    const read = (namespaces: readonly string[] | undefined) =>
+      readRuns(new ObjectApi(cluster), { namespaces });
+    expect(await read(['copy'])).toEqual([]);
+    expect((await read(undefined)).map(({ verdict }) => verdict)).toEqual(['proven']);
+    const rules = { dryRun: false, now: Date.UTC(2027, 0, 1), keepForMs: 1 };
+    await prune(cluster, { namespaces: ['copy'] }, rules);
+    expect(cluster.all('volumesnapshots')).toHaveLength(2);
+  });
+
+  it('without snapshots are as old as they say, if that is older than their report', async () => {
+    const { cluster, volumes } = simulated();
+    const { run } = await cutRun(volumes, 1);
+    await volumes.discard(run);
+    const old = { verdict: 'failed', startedAt: '2026-11-01T00:00:00.000Z' } as const;
+    await volumes.record(runOf(run, undefined, old), undefined);
+    expect((await runsIn(cluster))[0]?.createdAt).toBe(old.startedAt);
   });
 
   it('are no longer proven once a snapshot is gone', async () => {
@@ -230,15 +292,33 @@ describe('runs on record', () => {
     expect(seen?.document.problems.map(({ code }) => code)).toEqual(['SNAPSHOT_GONE']);
   });
 
-  it('survive a report that is no report', async () => {
+  it('survive a report that is no report, and are not proven by it', async () => {
     const { cluster, volumes } = simulated();
     await made(volumes, 1);
     const name = cluster.all('configmaps')[0]?.metadata?.name ?? '';
-    for (const text of ['', '{"kind":"SnapshotRun"}', '[]', 'null']) {
+    const whole = reportIn(cluster.all('configmaps')[0]);
+    const [member] = whole.members;
+    const damaged = [
+      { ...whole, members: [] },
+      { ...whole, problems: [null] },
+      { ...whole, members: [{ ...member, snapshots: [null] }] },
+      {
+        ...whole,
+        members: [{ ...member, snapshots: [{ ...member?.snapshots[0], restoreSize: 'x' }] }],
+      },
+      { ...whole, id: 'another' },
+    ].map((one) => JSON.stringify(one));
+    for (const text of ['', '{"kind":"SnapshotRun"}', '[]', 'null', ...damaged]) {
       cluster.change(`/api/v1/namespaces/shop/configmaps/${name}`, {
         data: { 'report.json': text },
       });
-      expect((await runsIn(cluster))[0]?.document.members).toHaveLength(2);
+      const [seen] = await runsIn(cluster);
+      expect(seen?.document.members).toHaveLength(2);
+      expect([text, seen?.verdict, seen?.document.problems[0]?.code]).toEqual([
+        text,
+        'failed',
+        'REPORT_DAMAGED',
+      ]);
     }
   });
 });
@@ -353,7 +433,8 @@ describe('a run that failed', () => {
       expect((await runsIn(cluster)).map(({ id }) => id)).toEqual([kept.id]);
       expect(cluster.all('volumesnapshots')).toHaveLength(2);
       expect(cluster.all('volumegroupsnapshots')).toHaveLength(grouped ? 1 : 0);
-      await volumes.record(runOf(run, undefined, { verdict: 'failed' }), undefined);
+      const late = { startedAt: new Date().toISOString() };
+      await volumes.record(runOf(run, undefined, { verdict: 'failed', ...late }), undefined);
       expect((await runsIn(cluster)).map(({ verdict }) => verdict)).toEqual(['failed', 'proven']);
     }
   });
@@ -364,5 +445,23 @@ describe('a run that failed', () => {
     expect(await volumes.sweep('another')).toEqual([]);
     expect(cluster.all('volumesnapshots').map(verdictOf)).toEqual(['pending', 'pending']);
     expect((await volumes.sweep('shop'))[0]?.message).toContain('2 snapshots');
+  });
+
+  it('is left alone by a run that another Lease keeps apart', async () => {
+    for (const grouped of [true, false]) {
+      const { cluster, volumes } = simulated({ grouped });
+      const run = { id: 'shop-20261130t180301z-ab12', group: 'shop' };
+      await volumes.cut(run, await volumes.preflight(members, never), never);
+      const options = { namespaces: ['shop'], leaseNamespace: 'elsewhere' };
+      expect(await new ClusterVolumes(cluster, options).sweep('shop')).toEqual([]);
+      expect(cluster.all('volumesnapshots').map(verdictOf)).toEqual(['pending', 'pending']);
+      const marked = () =>
+        cluster
+          .all('persistentvolumeclaims')
+          .filter((one) => one.metadata?.labels?.['quiesce.dev/run']);
+      expect(marked()).toHaveLength(grouped ? 2 : 0);
+      expect(await volumes.sweep('shop')).toHaveLength(1);
+      expect(marked()).toEqual([]);
+    }
   });
 });

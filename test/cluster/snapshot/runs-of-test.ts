@@ -10,8 +10,9 @@ export function runOf(
   const members = (cut?.snapshots ?? []).map((one, index): RunMember => {
     const pod = one.claim.replace(/^data-/, '');
     const receipt = { pod, freezeId: id, consistent: true };
-    const { namespace, name, claim, cutAt, ready, restoreSize } = one;
+    const { namespace, name, claim, uid, cutAt, ready, restoreSize } = one;
     const taken = {
+      ...(uid !== undefined && { uid }),
       ...(cutAt !== undefined && { cutAt }),
       ...(restoreSize !== undefined && { restoreSize }),
     };

@@ -1,6 +1,7 @@
 import { formatBytes } from '../../objects/bytes.ts';
 import type { Pruning } from '../prune.ts';
-import type { SeenVerdict, StoredRun } from '../runs.ts';
+import type { StoredRun } from '../runs.ts';
+import type { SeenVerdict } from '../seen-verdict.ts';
 import { plain } from '../../report/words.ts';
 
 /** One line of the list of runs. */
