@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
-import type { PlanMember } from '../../../src/cluster/plan/document.ts';
 import { SnapshotApi } from '../../../src/cluster/snapshot/api.ts';
 import { ClusterVolumes } from '../../../src/cluster/snapshot/cluster-volumes.ts';
 import { prune } from '../../../src/cluster/snapshot/prune.ts';
@@ -8,26 +7,12 @@ import { reportText } from '../../../src/cluster/snapshot/report-size.ts';
 import { superfluous } from '../../../src/cluster/snapshot/reports.ts';
 import { readRuns } from '../../../src/cluster/snapshot/runs.ts';
 import type { SnapshotRun } from '../../../src/cluster/snapshot/document.ts';
-import { runOf } from './runs-of-test.ts';
+import { MEMBERS, runOf } from './runs-of-test.ts';
 import { SimulatedCluster, snapshotPath } from './simulated-cluster.ts';
 
 const DRIVER = 'rbd.csi.ceph.com';
 const never = new AbortController().signal;
 const here = { namespaces: ['shop'] };
-
-const members = ['db', 'cache'].map((name): PlanMember => ({
-  namespace: 'shop',
-  kind: 'StatefulSet',
-  name,
-  stage: 'databases',
-  from: 'image',
-  priority: 'normal',
-  protection: 'sidecar',
-  pods: [`${name}-0`],
-  claims: [`data-${name}-0`],
-  after: [],
-  dependsOn: [],
-}));
 
 function simulated({ grouped = false } = {}) {
   const cluster = new SimulatedCluster();
@@ -48,7 +33,7 @@ function simulated({ grouped = false } = {}) {
 /** A run whose snapshots are all there and ready, not yet recorded. */
 async function cutRun(volumes: ClusterVolumes, n = 1) {
   const run = { id: `shop-20261130t1803${String(n).padStart(2, '0')}z-ab12`, group: 'shop' };
-  const cut = await volumes.cut(run, await volumes.preflight(members, never), never);
+  const cut = await volumes.cut(run, await volumes.preflight(MEMBERS, never), never);
   return { run, cut: await volumes.ready(cut, never) };
 }
 

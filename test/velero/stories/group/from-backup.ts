@@ -45,7 +45,8 @@ interface PlanSeen {
 
 async function plan(stage: Stage, args: readonly string[]): Promise<PlanSeen> {
   const { status, stdout, stderr } = await quiesce(stage, ['plan', ...args, '-o', 'json']);
-  stage.equal(`quiesce plan ${args.join(' ')} succeeds`, [status, stderr], [0, '']);
+  const said = status === 0 ? stderr : stdout;
+  stage.equal(`quiesce plan ${args.join(' ')} succeeds`, [status, said], [0, '']);
   return status === 0 ? (JSON.parse(stdout) as PlanSeen) : {};
 }
 
