@@ -506,7 +506,7 @@ export const catalogue = {
     exit: 3,
     meaning:
       'The contents of a backup could not be fetched: Velero gave no URL for them, or the storage does not answer from here.',
-    hint: 'The URL that Velero gives may be known in the cluster only: run the command there, or set publicUrl in the config of the BackupStorageLocation.',
+    hint: 'The address that Velero gives may be known in the cluster only: run the command there, or set publicUrl in the config of the BackupStorageLocation.',
   },
   BACKUP_INVALID: {
     status: 502,

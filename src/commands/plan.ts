@@ -92,8 +92,8 @@ where they say nothing from the kind of each image. docs/plan.md explains it wit
   notes: `
 --velero prints the manifest with orderedResources, ready to apply, and says on stderr what to know.
 
---from-backup asks Velero for the contents of a backup and reads them from its storage, which must be
-reachable from here.
+--from-backup asks Velero for the contents of a backup and reads them from its storage: from here or, if
+its address is that of a Service that is not known here, through the API server.
 
 With -f, all that the files hold is one application; -n keeps only what is in these namespaces, and an
 object without a namespace counts as in the first of them.`,

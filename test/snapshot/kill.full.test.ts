@@ -1,22 +1,16 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import { makeShop, type Shop } from './shop.ts';
+import { describe, expect, it } from 'vitest';
+import { shop } from './shop.ts';
 import { killAtEveryStep } from './kill.ts';
 
 /** Set QUIESCE_TEST_TRIALS=100 for a long run. */
 const RUNS = Number(process.env['QUIESCE_TEST_TRIALS'] ?? 30);
-
-let made: Shop;
-afterEach(async () => {
-  await made.api.stop();
-  await made.farm.remove();
-});
 
 describe('kill -9', () => {
   it(
     `at ${RUNS} steps leaves nothing frozen past its lease, and nothing falsely proven`,
     { timeout: 30 * 60_000 },
     async () => {
-      made = await makeShop();
+      const made = await shop();
       expect(await killAtEveryStep(made, { runs: RUNS, seed: 1, outwaitEvery: 20 })).toBe(RUNS);
     },
   );

@@ -1,17 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
-import { heldBy, labels, makeShop, type Shop, snapshot, start } from './shop.ts';
+import { describe, expect, it } from 'vitest';
+import { heldBy, labels, shop, snapshot, start } from './shop.ts';
 import { killAtEveryStep } from './kill.ts';
-
-let made: Shop;
-afterEach(async () => {
-  await made.api.stop();
-  await made.farm.remove();
-});
 
 describe('kill -9', () => {
   it('leaves what the next run releases and marks', async () => {
-    made = await makeShop();
+    const made = await shop();
     const bind = made.api.cluster.onSnapshot;
     made.api.cluster.onSnapshot = () => undefined;
     const first = start(made.api);
@@ -33,7 +27,7 @@ describe('kill -9', () => {
   });
 
   it('at a few steps leaves nothing frozen past its lease, and nothing falsely proven', async () => {
-    made = await makeShop();
+    const made = await shop();
     expect(await killAtEveryStep(made, { runs: 4, seed: 7, outwaitEvery: 0 })).toBe(4);
   });
 });

@@ -1,22 +1,13 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { describeRun } from '../../src/cluster/snapshot/report/text.ts';
 import { QuiesceError } from '../../src/errors.ts';
 import type { FarmSidecar } from '../support/sidecar-farm.ts';
-import { codes, labels, makeShop, type Shop, snapshot } from './shop.ts';
+import { codes, labels, shop, type Shop, snapshot } from './shop.ts';
 
 const OUT = { 'velero.io/exclude-from-backup': 'true' };
-const undo: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const one of undo.splice(0).toReversed()) await one();
-});
-
 /** The shop, with a second pod of `db`. */
 async function shopOfTwo(labelled: object): Promise<Shop & { readonly second: FarmSidecar }> {
-  const made = await makeShop();
-  undo.push(
-    () => made.api.stop(),
-    () => made.farm.remove(),
-  );
+  const made = await shop();
   const second = await made.farm.add({ engine: 'postgres', blocks: false });
   made.api.member('db', second, { ordinal: 1, ...labelled });
   return { ...made, second };

@@ -21,7 +21,7 @@ interface ShopOptions {
 }
 
 /** Two members: `db`, which is sealed, and `cache`, which blocks its writers. */
-export async function makeShop(options: ShopOptions = {}): Promise<Shop> {
+async function makeShop(options: ShopOptions = {}): Promise<Shop> {
   const { driver = 'rbd.csi.ceph.com', token, dbEngine = 'postgres', dbBlocks = false } = options;
   const api = await new SimulatedApi().start();
   const farm = await SidecarFarm.make();

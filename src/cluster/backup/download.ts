@@ -53,15 +53,18 @@ async function open(place: URL, ways: Ways, signal: AbortSignal): Promise<Incomi
     return await send(place, { ...options, timeout: SILENT_MS });
   } catch (error) {
     signal.throwIfAborted();
+    const { code = '' } = error as NodeJS.ErrnoException;
     const service = serviceIn(place);
-    const unknown = UNKNOWN_NAME.has((error as NodeJS.ErrnoException).code ?? '');
-    if (!unknown || service === undefined) throw unreachable(place, error as Error);
+    const inside = UNKNOWN_NAME.has(code) || (service?.sure === true && NO_WAY.has(code));
+    if (!inside || service === undefined) throw unreachable(place, error as Error);
     return await openInside(place, service, ways, options);
   }
 }
 
 /** What a resolver says of a name that only the cluster has. */
 const UNKNOWN_NAME = new Set(['ENOTFOUND', 'EAI_AGAIN']);
+/** Some resolvers know an address for every name, or one that only the nodes can reach. */
+const NO_WAY = new Set(['ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT']);
 
 async function openInside(
   place: URL,
@@ -94,7 +97,9 @@ async function send(place: URL, options: RequestOptions): Promise<IncomingMessag
   const start = place.protocol === 'http:' ? requestPlain : request;
   return await new Promise((resolve, reject) => {
     const sent = start(place, options, resolve);
-    sent.on('timeout', () => sent.destroy(new Error('it does not answer')));
+    sent.on('timeout', () => {
+      sent.destroy(Object.assign(new Error('it does not answer'), { code: 'ETIMEDOUT' }));
+    });
     sent.on('error', reject);
     sent.end();
   });
@@ -104,7 +109,7 @@ function notInside({ host }: URL, { namespace, name }: ServiceAddress, error: Er
   const reason = error.message.replace(/\.$/, '');
   return new QuiesceError(
     'BACKUP_UNREACHABLE',
-    `The storage of the backup, ${host}, is unknown here, and cannot be reached as the Service ${name} in ${namespace} through the API server: ${reason}.`,
+    `The storage of the backup, ${host}, cannot be reached from here, nor as the Service ${name} in ${namespace} through the API server: ${reason}.`,
     {
       cause: error,
       hint: `Set publicUrl in the config of the BackupStorageLocation, or run the command in the cluster, or with these rights in ${namespace}: get services, list endpointslices, get and create pods/portforward.`,

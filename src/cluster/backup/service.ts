@@ -1,14 +1,15 @@
 import type { Duplex } from 'node:stream';
 import type { ForwardPlace } from '../api/forward.ts';
 import type { PodConnection } from '../api/reader.ts';
-import { type KubeObject, listAt } from '../inventory/catalog.ts';
-import { reasonOf } from '../api/objects.ts';
+import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
 
 /** A Service, as a URL in the cluster names it. */
 export interface ServiceAddress {
   readonly namespace: string;
   readonly name: string;
   readonly port: number;
+  /** Its name says that it is one; others may be names of the Internet. */
+  readonly sure: boolean;
 }
 
 /**
@@ -16,10 +17,12 @@ export interface ServiceAddress {
  * `undefined`: it means none.
  */
 export function serviceIn({ hostname, port, protocol }: URL): ServiceAddress | undefined {
-  const [name = '', namespace = '', svc = 'svc'] = hostname.split('.');
+  const [name = '', namespace = '', svc] = hostname.split('.');
   const isName = [name, namespace].every((one) => /^[a-z0-9][-a-z0-9]*$/.test(one));
-  if (!isName || svc !== 'svc' || /^\d+$/.test(namespace)) return undefined;
-  return { namespace, name, port: Number(port) || (protocol === 'https:' ? 443 : 80) };
+  const sure = svc === 'svc';
+  if (!isName || (!sure && svc !== undefined)) return undefined;
+  const known = protocol === 'https:' ? 443 : 80;
+  return { namespace, name, sure, port: port === '' ? known : Number(port) };
 }
 
 /**
@@ -74,7 +77,7 @@ function placeIn(
 }
 
 async function read(connection: PodConnection, path: string): Promise<KubeObject> {
-  const answer = await connection.get(path);
-  if (answer.status === 200) return answer.body as KubeObject;
-  throw new Error(reasonOf(answer));
+  const { status, body } = await connection.get(path);
+  if (status === 200) return body as KubeObject;
+  throw new Error(textAt(body, 'message') ?? `the API answered ${status}`);
 }

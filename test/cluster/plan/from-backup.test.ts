@@ -12,6 +12,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connect } from '../../../src/cluster/api/reader.ts';
 import { BOUNDS, readContents } from '../../../src/cluster/backup/contents.ts';
+import { serviceIn } from '../../../src/cluster/backup/service.ts';
 import { type BackupChoice, readBackup } from '../../../src/cluster/backup/read-backup.ts';
 import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
 import type { Plan } from '../../../src/cluster/plan/document.ts';
@@ -293,6 +294,21 @@ describe('a storage that only the cluster knows', () => {
     expect((await refused()).message).toContain('nobody');
     url = 'http://minio.velero.svc:9002/b?X-Amz-Signature=s3cr3t';
     expect((await refused()).message).toContain('no port 9002');
+  });
+
+  it('is none if its name is of the Internet, and none if it is an address', () => {
+    const seen = (text: string) => serviceIn(new URL(text));
+    expect(seen('https://minio.velero.svc/b')).toEqual({
+      namespace: 'velero',
+      name: 'minio',
+      port: 443,
+      sure: true,
+    });
+    expect(seen('http://minio.velero:9000')).toMatchObject({ port: 9_000, sure: false });
+    for (const other of ['https://s3.eu-west-1.amazonaws.com', 'http://minio', 'http://[::1]']) {
+      expect(seen(other)).toBeUndefined();
+    }
+    expect(seen('http://127.0.0.1:9000')).toBeUndefined();
   });
 
   it('and breaks off, or is silent, is an error', async () => {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
-import type { PlanMember } from '../../../src/cluster/plan/document.ts';
 import { ObjectApi } from '../../../src/cluster/api/objects.ts';
 import { ClusterVolumes } from '../../../src/cluster/snapshot/cluster-volumes.ts';
 import { prune } from '../../../src/cluster/snapshot/prune.ts';
@@ -8,26 +7,12 @@ import { reportText } from '../../../src/cluster/snapshot/report-size.ts';
 import { superfluous } from '../../../src/cluster/snapshot/reports.ts';
 import { readRuns } from '../../../src/cluster/snapshot/runs.ts';
 import type { SnapshotRun } from '../../../src/cluster/snapshot/document.ts';
-import { runOf } from './runs-of-test.ts';
+import { MEMBERS, runOf } from './runs-of-test.ts';
 import { SimulatedCluster, snapshotPath } from './simulated-cluster.ts';
 
 const DRIVER = 'rbd.csi.ceph.com';
 const never = new AbortController().signal;
 const here = { namespaces: ['shop'] };
-
-const members = ['db', 'cache'].map((name): PlanMember => ({
-  namespace: 'shop',
-  kind: 'StatefulSet',
-  name,
-  stage: 'databases',
-  from: 'image',
-  priority: 'normal',
-  protection: 'sidecar',
-  pods: [`${name}-0`],
-  claims: [`data-${name}-0`],
-  after: [],
-  dependsOn: [],
-}));
 
 function simulated({ grouped = false } = {}) {
   const cluster = new SimulatedCluster();
@@ -48,7 +33,7 @@ function simulated({ grouped = false } = {}) {
 /** A run whose snapshots are all there and ready, not yet recorded. */
 async function cutRun(volumes: ClusterVolumes, n = 1) {
   const run = { id: `shop-20261130t1803${String(n).padStart(2, '0')}z-ab12`, group: 'shop' };
-  const cut = await volumes.cut(run, await volumes.preflight(members, never), never);
+  const cut = await volumes.cut(run, await volumes.preflight(MEMBERS, never), never);
   return { run, cut: await volumes.ready(cut, never) };
 }
 
@@ -235,7 +220,7 @@ describe('runs on record', () => {
     put('joined', run.id);
     put('alone', 'shop-20261130T120000Z-beef');
     const seen = await runsIn(cluster);
-    expect(seen.map(({ id, verdict }) => [id.slice(-4), verdict]).toSorted()).toEqual([
+    expect(seen.map(({ id, verdict }) => [id.slice(-4), verdict]).toSorted(([a = ''], [b = '']) => a.localeCompare(b))).toEqual([
       ['ab12', 'proven'],
       ['beef', 'unproven'],
     ]);
@@ -451,7 +436,7 @@ describe('a run that failed', () => {
     for (const grouped of [true, false]) {
       const { cluster, volumes } = simulated({ grouped });
       const run = { id: 'shop-20261130t180301z-ab12', group: 'shop' };
-      await volumes.cut(run, await volumes.preflight(members, never), never);
+      await volumes.cut(run, await volumes.preflight(MEMBERS, never), never);
       const options = { namespaces: ['shop'], leaseNamespace: 'elsewhere' };
       expect(await new ClusterVolumes(cluster, options).sweep('shop')).toEqual([]);
       expect(cluster.all('volumesnapshots').map(verdictOf)).toEqual(['pending', 'pending']);

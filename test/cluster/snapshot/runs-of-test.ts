@@ -1,5 +1,21 @@
+import type { PlanMember } from '../../../src/cluster/plan/document.ts';
 import type { RunMember, SnapshotRun } from '../../../src/cluster/snapshot/document.ts';
 import type { CutResult } from '../../../src/cluster/snapshot/volumes.ts';
+
+/** Two members with a claim each. */
+export const MEMBERS = ['db', 'cache'].map((name): PlanMember => ({
+  namespace: 'shop',
+  kind: 'StatefulSet',
+  name,
+  stage: 'databases',
+  from: 'image',
+  priority: 'normal',
+  protection: 'sidecar',
+  pods: [`${name}-0`],
+  claims: [`data-${name}-0`],
+  after: [],
+  dependsOn: [],
+}));
 
 /** A run in which one member for each snapshot was frozen, cut and thawed. */
 export function runOf(

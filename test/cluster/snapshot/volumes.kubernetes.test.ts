@@ -4,7 +4,6 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connect, type ClusterConnection } from '../../../src/cluster/api/reader.ts';
 import { type KubeObject, textAt } from '../../../src/cluster/inventory/catalog.ts';
-import type { PlanMember } from '../../../src/cluster/plan/document.ts';
 import { ClusterVolumes } from '../../../src/cluster/snapshot/cluster-volumes.ts';
 import { cliPath } from '../../../src/testbed/processes.ts';
 import { type ControlPlane, startControlPlane } from '../../support/kubernetes.ts';
@@ -19,7 +18,7 @@ import {
   removeClaim,
   SNAPSHOTS,
 } from '../../support/snapshot-controllers.ts';
-import { runOf } from './runs-of-test.ts';
+import { MEMBERS, runOf } from './runs-of-test.ts';
 
 const DRIVER = 'rbd.csi.ceph.com';
 const RBAC = '/apis/rbac.authorization.k8s.io/v1';
@@ -117,20 +116,6 @@ function playControllers(spoil?: (one: KubeObject) => Promise<boolean>): void {
   })();
 }
 
-const members = ['db', 'cache'].map((name): PlanMember => ({
-  namespace: 'shop',
-  kind: 'StatefulSet',
-  name,
-  stage: 'databases',
-  from: 'image',
-  priority: 'normal',
-  protection: 'sidecar',
-  pods: [`${name}-0`],
-  claims: [`data-${name}-0`],
-  after: [],
-  dependsOn: [],
-}));
-
 const soon = (ms = 20_000): AbortSignal => AbortSignal.timeout(ms);
 
 function nextRun() {
@@ -152,7 +137,7 @@ describe('on a real API server', () => {
     for (const verdict of ['proven', 'failed', 'proven'] as const) {
       const { run, volumes } = nextRun();
       ids.push(run.id);
-      const plan = await volumes.preflight(members, soon());
+      const plan = await volumes.preflight(MEMBERS, soon());
       const cut = await volumes.ready(await volumes.cut(run, plan, soon()), soon());
       expect(cut.problems).toEqual([]);
       expect(cut.snapshots.map((one) => [one.cut, one.ready, one.restoreSize])).toEqual([
@@ -197,7 +182,7 @@ describe('on a real API server', () => {
       return true;
     });
     const { run, volumes } = nextRun();
-    const cut = await volumes.cut(run, await volumes.preflight(members, soon()), soon(5_000));
+    const cut = await volumes.cut(run, await volumes.preflight(MEMBERS, soon()), soon(5_000));
     expect(cut.problems.map(({ code }) => code)).toEqual(['SNAPSHOT_GONE']);
     const late = nextRun();
     player.spoil = async (one) => {
@@ -206,7 +191,7 @@ describe('on a real API server', () => {
       await plane.must('PATCH', path, { status: { error: { message } } });
       return true;
     };
-    const plan = await late.volumes.preflight(members, soon());
+    const plan = await late.volumes.preflight(MEMBERS, soon());
     const uncut = await late.volumes.cut(late.run, plan, soon(3_000));
     expect(uncut.problems.map(({ code }) => code)).toEqual(['NOT_CUT', 'NOT_CUT']);
     expect(uncut.problems[0]?.message).toContain('no space left in the pool');
@@ -225,7 +210,7 @@ describe('on a real API server', () => {
   it('knows a claim that was replaced between plan and cut, and marks the run it left as failed', async () => {
     playControllers();
     const { run, volumes } = nextRun();
-    const plan = await volumes.preflight(members, soon());
+    const plan = await volumes.preflight(MEMBERS, soon());
     await removeClaim(plane, 'data-cache-0');
     const uid = await boundClaim(plane, 'data-cache-0', DRIVER);
     const cut = await volumes.cut(run, plan, soon());
@@ -244,7 +229,7 @@ describe('on a real API server', () => {
     });
     const { volumes } = nextRun();
     const refused = async (): Promise<unknown> =>
-      await volumes.preflight(members, soon()).catch((error: unknown) => error);
+      await volumes.preflight(MEMBERS, soon()).catch((error: unknown) => error);
     await expect.poll(refused).toMatchObject({
       code: 'FORBIDDEN',
       message: 'The credentials may not create volumesnapshots.snapshot.storage.k8s.io in shop.',
@@ -271,7 +256,7 @@ describe('a group snapshot on a real API server', () => {
   it('holds all claims, is recorded, and leaves no label on them', async () => {
     playControllers();
     const { run, volumes } = nextRun();
-    const plan = await volumes.preflight(members, soon());
+    const plan = await volumes.preflight(MEMBERS, soon());
     expect(plan.group).toBe(true);
     const cut = await volumes.cut(run, plan, soon());
     expect(cut.problems).toEqual([]);
@@ -295,7 +280,7 @@ describe('a group snapshot on a real API server', () => {
     await plane.must('PATCH', `${CLAIMS}/stranger`, {
       metadata: { labels: { 'quiesce.dev/run': run.id } },
     });
-    const cut = await volumes.cut(run, await volumes.preflight(members, soon()), soon());
+    const cut = await volumes.cut(run, await volumes.preflight(MEMBERS, soon()), soon());
     expect(cut.problems.map(({ code }) => code)).toEqual(['GROUP_SELECTS_OTHERS']);
     expect((await plane.must<{ items: KubeObject[] }>('GET', GROUPS)).items).toEqual([]);
     await removeClaim(plane, 'stranger');

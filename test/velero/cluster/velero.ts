@@ -12,7 +12,11 @@ const BUCKET = 'velero';
 export async function startS3(tools: Tools): Promise<void> {
   const server = join(tools.programs.folders.s3, 'bin/moto_server');
   const args = ['--host', NETWORK.node, '--port', `${S3_PORT}`];
-  await startDaemon('s3', server, args, { MOTO_S3_DEFAULT_MAX_KEYS: '1000' });
+  await startDaemon('s3', server, args, {
+    MOTO_S3_DEFAULT_MAX_KEYS: '1000',
+    // A host such as s3.shop.svc is no bucket.
+    S3_IGNORE_SUBDOMAIN_BUCKETNAME: 'true',
+  });
   await until('the S3 server', 60_000, async () => {
     return (await fetch(`${S3_URL}/${BUCKET}`, { method: 'PUT' })).ok;
   });

@@ -1,8 +1,9 @@
 import { stringify } from 'yaml';
 import { annotated, inNamespace, postgres, redis } from '../../apps/index.ts';
 import { IMAGES } from '../../images/names.ts';
-import { NETWORK, S3_PORT } from '../../layout.ts';
-import { quiesce } from '../../stage/group-run.ts';
+import { writeFile } from 'node:fs/promises';
+import { NETWORK, S3_PORT, state } from '../../layout.ts';
+import { type Ran, tryRun } from '../../run.ts';
 import type { Stage } from '../../stage/stage.ts';
 import { inNamespaces } from '../../stage/under-load.ts';
 import type { Story } from '../story.ts';
@@ -43,9 +44,20 @@ interface PlanSeen {
   readonly notKept?: readonly unknown[];
 }
 
+/** The command on a machine that does not know the names of the cluster. */
+async function outside(stage: Stage, args: readonly string[]): Promise<Ran> {
+  const resolver = state('resolv-outside.conf');
+  await writeFile(resolver, 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n');
+  const script = `mount --bind ${resolver} /etc/resolv.conf && exec "$@"`;
+  const command = [process.execPath, 'dist/cli.js', 'plan', ...args];
+  const flags = ['--mount', 'sh', '-c', script, 'sh', ...command];
+  return await tryRun('unshare', flags, { env: stage.tools.env });
+}
+
 async function plan(stage: Stage, args: readonly string[]): Promise<PlanSeen> {
-  const { status, stdout, stderr } = await quiesce(stage, ['plan', ...args, '-o', 'json']);
-  stage.equal(`quiesce plan ${args.join(' ')} succeeds`, [status, stderr], [0, '']);
+  const { status, stdout, stderr } = await outside(stage, [...args, '-o', 'json']);
+  const said = status === 0 ? stderr : stdout;
+  stage.equal(`quiesce plan ${args.join(' ')} succeeds`, [status, said], [0, '']);
   return status === 0 ? (JSON.parse(stdout) as PlanSeen) : {};
 }
 
@@ -67,7 +79,7 @@ async function behindService(stage: Stage, name: string, live: PlanSeen): Promis
     const stored = await plan(stage, ['--from-backup', name]);
     judgeSame(stage, 'a storage that only the cluster knows', stored, live);
     await stage.tools.kubectl(['-n', STORAGE, 'delete', 'service', 's3']);
-    const refused = await quiesce(stage, ['plan', '--from-backup', name]);
+    const refused = await outside(stage, ['--from-backup', name]);
     stage.equal('without its Service the command fails', refused.status, 3);
     stage.match('it names the storage', refused.stderr, new RegExp(`s3\\.${STORAGE}\\.svc`));
     stage.match('and what helps', refused.stderr, /publicUrl.*pods\/portforward/);
