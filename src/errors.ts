@@ -534,6 +534,50 @@ export const catalogue = {
     meaning: 'Objects of a run could not be deleted. What is left is marked as failed.',
     hint: 'Fix what the message names, and prune again.',
   },
+  RUN_NOT_RESTORABLE: {
+    status: 409,
+    exit: 2,
+    meaning: 'A run is under way, has failed, or has lost a snapshot: nothing is restored from it.',
+    hint: 'Choose a proven run: quiesce snapshots lists them.',
+  },
+  SNAPSHOT_UNUSABLE: {
+    status: 409,
+    exit: 5,
+    meaning: 'A snapshot of a run is being deleted, is not ready, or is not on the storage.',
+    hint: 'Wait until the snapshots are ready (kubectl get volumesnapshot), or choose another run.',
+  },
+  CLAIM_UNKNOWN: {
+    status: 422,
+    exit: 2,
+    meaning:
+      'A run was made by an earlier version, which did not write down what its claims were, and nothing else says it.',
+    hint: 'Give the manifests of the claims or of their StatefulSet with -f.',
+  },
+  CLAIM_EXISTS: {
+    status: 409,
+    exit: 2,
+    meaning: 'The target of a restore has a claim of the same name, which is never overwritten.',
+    hint: 'Restore into another namespace with --to, or in place with --replace, which keeps the replaced volume.',
+  },
+  STORAGE_CLASS_UNFIT: {
+    status: 422,
+    exit: 2,
+    meaning:
+      'The StorageClass of a restored claim does not exist, or its driver is not the one that has the snapshot.',
+    hint: 'Name one of the same driver: --storage-class-map OLD:NEW.',
+  },
+  RESTORE_NOT_CREATED: {
+    status: 502,
+    exit: 5,
+    meaning: 'An object of a restore could not be created. What was created stays.',
+    hint: 'Fix what the message says, and continue with --resume.',
+  },
+  RESTORE_NOT_REMOVED: {
+    status: 502,
+    exit: 5,
+    meaning: 'An object that a restore had made or replaced could not be deleted or changed.',
+    hint: 'Fix what the message says, and run it again: what is left is found by its labels.',
+  },
   NO_VOLUMES: {
     status: 422,
     exit: 2,

@@ -18,3 +18,11 @@ export const REPORT_KEY = 'report.json';
 
 /** On a snapshot of a run that spans namespaces: all of them, with commas between. */
 export const NAMESPACES_ANNOTATION = 'quiesce.dev/namespaces';
+
+/** Annotations of a VolumeSnapshotContent that outlives the namespace of its run. */
+export const KEPT = {
+  /** The claim that was cut, as `NAMESPACE/NAME`. */
+  claim: 'quiesce.dev/of-claim',
+  /** How many snapshots the run has. */
+  count: 'quiesce.dev/snapshots',
+} as const;

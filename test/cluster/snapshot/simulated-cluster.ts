@@ -4,7 +4,7 @@ import type {
   ChangeMethod,
   ClusterConnection,
 } from '../../../src/cluster/api/reader.ts';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import { type KubeObject, textAt } from '../../../src/cluster/inventory/catalog.ts';
 
 export const GROUP_API = 'groupsnapshot.storage.k8s.io';
 
@@ -197,6 +197,15 @@ export class SimulatedCluster implements ClusterConnection {
   bind(snapshot: KubeObject, status: object = {}): void {
     const { namespace = '', name = '', uid } = snapshot.metadata ?? {};
     const path = snapshotPath(namespace, name);
+    const existing = textAt(snapshot, 'spec', 'source', 'volumeSnapshotContentName');
+    if (existing !== undefined) {
+      // It stands for what the storage has already: nothing is cut.
+      this.change(contentPath(existing), { spec: { volumeSnapshotRef: { uid } } });
+      this.change(path, {
+        status: { boundVolumeSnapshotContentName: existing, readyToUse: true, ...status },
+      });
+      return;
+    }
     const claim = claimNameOf(snapshot);
     const volume = this.read(`/api/v1/persistentvolumes/pv-${namespace}-${claim}`) as
       { spec: { csi: { driver: string; volumeHandle: string } } } | undefined;
