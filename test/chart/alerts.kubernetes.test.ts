@@ -586,6 +586,7 @@ test('every alert can be switched off and has a severity, and a threshold can be
     'noSuccess',
     'sidecarDown',
     'webhookDown',
+    'restoreAbandoned',
     'podNotInjected',
     'certificateExpiring',
   ];
