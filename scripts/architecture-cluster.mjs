@@ -36,11 +36,18 @@ export const CLUSTER_PARTS = [
       'src/cluster/api/',
       'src/cluster/certificates/',
       'src/cluster/inject/',
+      'src/cluster/gates/',
+      'src/cluster/objects/',
       'src/cluster/restore/names.ts',
       'src/http/',
       'src/logger.ts',
     ],
-    types: ['src/cluster/objects/', 'src/config/'],
+    types: ['src/config/'],
+  },
+  {
+    at: ['src/cluster/gates/'],
+    what: 'which pods of a staged restore wait for which layer; written by the verb, read by the webhook. Pure',
+    may: ['src/cluster/objects/', 'src/cluster/inventory/', 'src/cluster/restore/names.ts'],
   },
   {
     at: ['src/cluster/inventory/'],
@@ -136,6 +143,7 @@ export const CLUSTER_PARTS = [
     at: ['src/cluster/restore/'],
     what: 'one staged restore: layers, gates, sources, record; `names.ts` is what the webhook reads',
     may: [
+      'src/cluster/gates/',
       'src/cluster/api/',
       'src/cluster/objects/',
       'src/cluster/inventory/',
