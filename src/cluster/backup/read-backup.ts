@@ -6,13 +6,15 @@ import { didYouMean } from '../../lib/command-line/nearest.ts';
 import type { ApiAnswer, ClusterConnection } from '../api/reader.ts';
 import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
 import { forbidden } from '../api/rights.ts';
-import { readContents } from './contents.ts';
+import { BOUNDS, readContents } from './contents.ts';
 import { download } from './download.ts';
 
 export interface BackupChoice {
   readonly name: string;
   /** Of Velero. */
   readonly namespace: string;
+  /** The values of Secrets, too; absent: only their names. */
+  readonly secrets?: boolean;
   /** For everything. */
   readonly timeoutMs: number;
   progress(sentence: string): void;
@@ -51,7 +53,8 @@ export async function readBackup(
     choice.progress('asking Velero for its contents');
     const url = await urlOf(api, choice.name, location, limit);
     choice.progress('downloading its contents');
-    return { backup, objects: await contentsAt(url, location, limit) };
+    const { secrets = false } = choice;
+    return { backup, objects: await contentsAt(url, location, secrets, limit) };
   } catch (error) {
     if (error instanceof QuiesceError || !limit.aborted || signal.aborted) throw error;
     throw late(choice.timeoutMs);
@@ -61,13 +64,14 @@ export async function readBackup(
 async function contentsAt(
   url: string,
   { ca }: Location,
+  secrets: boolean,
   signal: AbortSignal,
 ): Promise<readonly KubeObject[]> {
   const answer = await download(url, ca, signal);
   let broken: Error | undefined;
   answer.once('error', (error) => (broken = error));
   try {
-    return await unlessAborted(readContents(answer), signal);
+    return await unlessAborted(readContents(answer, BOUNDS, secrets), signal);
   } catch (error) {
     if (broken === undefined || signal.aborted) throw error;
     // What came is damaged because the rest did not come.
