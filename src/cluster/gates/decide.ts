@@ -1,3 +1,4 @@
+import { RESTORE_LABEL } from '../objects/names.ts';
 import type { Pod } from '../objects/pod.ts';
 import { RESTORE } from '../restore/names.ts';
 import { placeOf } from './match.ts';
@@ -43,5 +44,7 @@ export function decide(
     return PASSED;
   }
   if (!alive) return { outcome: 'abandoned', run };
-  return { outcome: place.member?.hold === true ? 'held' : 'gated', run };
+  // Velero fills the volumes of the pods that it creates, and of no others.
+  const filled = place.member?.hold === true && pod.metadata?.labels?.[RESTORE_LABEL] === run;
+  return { outcome: filled ? 'held' : 'gated', run };
 }

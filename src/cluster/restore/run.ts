@@ -5,6 +5,7 @@ import { type LeaseTimes, look } from '../run/lease-object.ts';
 import { leaseName, RunLease } from '../run/lease.ts';
 import type { RestoreProblem, RestoreRun } from './document.ts';
 import { claimsIn, restoreRun, type RunFacts, type SoFar } from './documents.ts';
+import { goOn } from './go-on.ts';
 import { ensureNamespace, unmarkNamespace } from './namespaces.ts';
 import { recordRecovery } from './record.ts';
 import { type StagedOptions, type StagedParts, StagedRun, type StagedTarget } from './staged.ts';
@@ -197,10 +198,6 @@ class Restore {
 /** The namespace of Lease and record. */
 export function homeOf(namespaces: ReadonlyMap<string, string>): string {
   return [...namespaces.values()].toSorted()[0] ?? 'default';
-}
-
-export function goOn(run: string): string {
-  return `Go on: quiesce restore --resume ${run}. Or let everything start at once: quiesce restore --release ${run}.`;
 }
 
 export function problemOf(error: QuiesceError): RestoreProblem {

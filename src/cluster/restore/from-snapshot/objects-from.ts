@@ -24,7 +24,7 @@ export interface Reading {
   /** Of the source. */
   readonly namespaces: readonly string[];
   readonly timeoutMs: number;
-  progress(sentence: string): void;
+  readonly progress: (sentence: string) => void;
 }
 
 /**

@@ -21,7 +21,7 @@ export interface SnapshotChoice {
   readonly withIngress: boolean;
   readonly replace: boolean;
   readonly timeoutMs: number;
-  progress(sentence: string): void;
+  readonly progress: (sentence: string) => void;
 }
 
 /**

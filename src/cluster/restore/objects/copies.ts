@@ -83,7 +83,7 @@ function isPlatform(object: KubeObject): boolean {
 function isKind(object: KubeObject, given: boolean): boolean {
   const { kind = '' } = object;
   const group = groupOf(object);
-  if (!group.includes('.') || /\.k8s\.io$/.test(group))
+  if (!group.includes('.') || group.endsWith('.k8s.io'))
     return BUILT_IN.has(kind) || WAYS_IN.test(kind);
   if (BESIDE_MEMBERS.some((one) => one.group === group && one.kind === kind)) return true;
   const known = knownResource(object);
@@ -107,7 +107,7 @@ function isOwned(object: KubeObject, chosen: ReadonlySet<string>): boolean {
   return owners.some((owner) => chosen.has(ownerKey(owner, namespaceOf(object))));
 }
 
-function ownerKey({ apiVersion = '', kind, name }: OwnerReference, namespace: string): string {
+function ownerKey({ apiVersion, kind, name }: OwnerReference, namespace: string): string {
   return keyOf({ apiVersion, kind, metadata: { name, namespace } });
 }
 

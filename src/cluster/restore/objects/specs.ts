@@ -14,7 +14,7 @@ type Fields = Readonly<Record<string, unknown>>;
 /** What the fields of an object become, by its kind. `undefined`: it is as it was. */
 export function fieldsOf(object: KubeObject, from: string, moving: Moving): Fields | undefined {
   const elsewhere = (moving.namespaces.get(from) ?? from) !== from;
-  switch (object.kind) {
+  switch (object.kind ?? '') {
     case 'Service':
       return { spec: serviceSpec(object, elsewhere && !moving.withIngress) };
     case 'ServiceAccount':
@@ -154,7 +154,7 @@ export function isFinished(object: KubeObject): boolean {
 /** Made by the cluster in every namespace, or for one object of it. */
 export function isMadeByCluster(object: KubeObject): boolean {
   const name = object.metadata?.name ?? '';
-  switch (object.kind) {
+  switch (object.kind ?? '') {
     case 'Secret':
       return textAt(object, 'type') === 'kubernetes.io/service-account-token';
     case 'ConfigMap':
