@@ -6,7 +6,7 @@ import type { Plan, PlanProblem } from '../cluster/plan/document.ts';
 import type { RestoreProblem, RestoreRun } from '../cluster/restore/document.ts';
 import { settleBackup } from '../cluster/restore/from-backup/source.ts';
 import { mapPlan } from '../cluster/restore/mapped.ts';
-import { mappingOf, readTo } from '../cluster/restore/mapping.ts';
+import { mappingOf } from '../cluster/restore/mapping.ts';
 import { checkRights, checkTargets, rightsToRestore } from '../cluster/restore/preflight.ts';
 import { readRestore } from '../cluster/restore/record.ts';
 import { type Released, releaseRun } from '../cluster/restore/release.ts';
@@ -15,67 +15,26 @@ import { describeRecovery } from '../cluster/restore/report/text.ts';
 import { type RestoreOptions, type RestoreStart, runRestore } from '../cluster/restore/run.ts';
 import type { Source } from '../cluster/restore/source.ts';
 import { newRunId } from '../cluster/run/run-id.ts';
-import { LAYER_TIMEOUT_MS } from '../defaults.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
-import {
-  BadValue,
-  duration,
-  list,
-  matching,
-  text,
-  toggle,
-  type Values,
-} from '../lib/command-line/flags.ts';
 import { wantsColor } from '../lib/command-line/paint.ts';
-import { quote } from '../lib/command-line/printable.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
 import { abortedWithin, pause } from '../lib/deadline.ts';
-import { writeDuration } from '../lib/duration.ts';
-import { APPLICATION_EXITS, APPLICATION_FLAGS, connectTo } from './application-flags.ts';
+import { APPLICATION_EXITS, connectTo } from './application-flags.ts';
 import { fail } from './fail.ts';
-import { sourceOf } from './restore-source.ts';
+import { checkTogether, FLAGS, type RestoreFlags, wantedBy } from './restore-flags.ts';
+import { deleteReplaced, settleRun } from './restore-snapshot.ts';
+import { sourceOf, type SourceChoice } from './restore-source.ts';
 import { type Surface, verb } from './verb.ts';
 
 const SHORTEST_MS = 1_000;
 const STOP_WITHIN_MS = 28_000;
-const NAME = { pattern: /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/, form: 'must be a name' };
-const RUN = { pattern: /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, form: 'must be the id of a run' };
-
-const { namespace, context, kubeconfig } = APPLICATION_FLAGS;
-
-const FLAGS = {
-  'from-backup': matching('NAME', 'restore this backup of Velero', {}, NAME),
-  to: list(
-    'NAME|OLD:NEW',
-    'the namespace to restore into; of several namespaces, what each becomes',
-    { otherwise: 'those of the source' },
-    (given) => {
-      if (readTo(given) !== undefined) return given;
-      throw new BadValue(`must be a namespace, or OLD:NEW, not ${quote(given)}`);
-    },
-  ),
-  namespace: { ...namespace, about: 'only this namespace of the backup (all of them)' },
-  'dry-run': toggle('check everything, print the plan, and change nothing'),
-  resume: matching('RUN', 'go on with a run that was stopped, where it stopped', {}, RUN),
-  release: matching('RUN', 'end a run: let all of its pods start at once', {}, RUN),
-  'require-proof': toggle('stop at data of which nothing shows that it is complete'),
-  'layer-timeout': duration(
-    'how long a layer may take until all of its members are healthy',
-    { fallback: writeDuration(LAYER_TIMEOUT_MS) },
-    SHORTEST_MS,
-  ),
-  timeout: duration('how long the whole run may take', { fallback: '6h' }, SHORTEST_MS),
-  'velero-namespace': text('NAME', 'the namespace of Velero', { fallback: 'velero' }),
-  context,
-  kubeconfig,
-} as const;
-
-export type RestoreFlags = Values<typeof FLAGS>;
-
 export const run = verb({
   name: 'restore',
   usage: [
     '--from-backup NAME [--to NAME|OLD:NEW]... [flags]',
+    '--from-snapshot RUN [-n NAMESPACE]... [--to NAME|OLD:NEW]... [flags]',
+    '--from-snapshot RUN --replace [-n NAMESPACE]... [flags]',
+    '--delete-replaced RUN [flags]',
     '--resume RUN [flags]',
     '--release RUN [flags]',
   ],
@@ -87,7 +46,8 @@ proven.
 
 The pods wait behind a scheduling gate, which the webhook of the chart puts on them. CronJobs stay suspended
 until all is up. Nothing that exists is changed or deleted: the namespaces are absent, or have nothing of the
-application.`,
+application. With --replace the application is there: its workloads are stopped, and its claims are made anew
+from the snapshots. The volumes that they had stay until --delete-replaced.`,
   flags: FLAGS,
   formats: ['text', 'json', 'html'],
   notes: `
@@ -110,6 +70,9 @@ backup nor the plan. docs/restore.md is the page for the worst day.`,
     try {
       checkTogether(options);
       const connection = connectTo(options);
+      if (options['delete-replaced'] !== undefined) {
+        return await deleteReplaced(connection, options['delete-replaced'], surface);
+      }
       if (options.release !== undefined) {
         return await release(connection, options.release, options, surface);
       }
@@ -119,19 +82,6 @@ backup nor the plan. docs/restore.md is the page for the worst day.`,
     }
   },
 });
-
-/** @throws QuiesceError USAGE */
-function checkTogether(options: RestoreFlags): void {
-  const ways = ['from-backup', 'resume', 'release'] as const;
-  const given = ways.filter((one) => options[one] !== undefined);
-  if (given.length !== 1) {
-    const message = `give one of ${ways.map((one) => `--${one}`).join(', ')}`;
-    throw usage('restore', message, `--${given[1] ?? 'from-backup'}`);
-  }
-  if (options['dry-run'] && options['from-backup'] === undefined) {
-    throw usage('restore', '--dry-run needs --from-backup', '--dry-run');
-  }
-}
 
 interface Prepared {
   readonly source: Source;
@@ -152,11 +102,14 @@ async function restore(
   surface.progress.say('checking the target');
   await checkRights(api, rightsToRestore(targets));
   const mapped = mapPlan(plan, start.namespaces);
-  if (!resumed) await checkTargets(api, mapped, [options['velero-namespace']]);
+  const inPlace = source.about.snapshot?.inPlace === true;
+  if (!resumed) await checkTargets(api, mapped, [options['velero-namespace']], inPlace);
   const problems = await source.preflight(target, surface.signal);
   if (options['dry-run']) {
     const found = { ...mapped, problems: [...mapped.problems, ...problems.map(asPlanProblem)] };
-    await surface.print(found, () => describePlan(found, `backup ${source.about.name}`));
+    await surface.print(found, () =>
+      describePlan(found, `${source.about.kind} ${source.about.name}`),
+    );
     return 0;
   }
   const say = speaker(surface);
@@ -175,11 +128,17 @@ async function prepared(
 ): Promise<Prepared> {
   const { resume } = options;
   if (resume !== undefined) return await fromRecord(connection, resume, options, surface);
-  const name = options['from-backup'] ?? '';
-  const source = await sourceOf(connection, { kind: 'backup', name }, options, surface);
+  const source = await sourceOf(connection, choiceOf(options), options, surface);
   const namespaces = mappingOf(source.plan.namespaces, wantedBy(options));
   if (typeof namespaces === 'string') throw usage('restore', namespaces, '--to');
   return { source, start: { id: newRunId(source.plan.group, new Date()), namespaces } };
+}
+
+function choiceOf(options: RestoreFlags): SourceChoice {
+  const run = options['from-snapshot'];
+  return run === undefined
+    ? { kind: 'backup', name: options['from-backup'] ?? '' }
+    : { kind: 'snapshot', name: run };
 }
 
 async function fromRecord(
@@ -212,10 +171,6 @@ async function fromRecord(
 function placesOf(options: RestoreFlags): readonly string[] | undefined {
   const wanted = wantedBy(options);
   return wanted.length === 0 ? undefined : wanted.map(({ to }) => to);
-}
-
-function wantedBy({ to }: RestoreFlags) {
-  return to.flatMap((one) => readTo(one) ?? []);
 }
 
 function runOptions(
@@ -284,7 +239,8 @@ async function release(
           progress.say('waiting for Velero to end its Restore');
           await pause(SHORTEST_MS, limit);
         };
-        return await settleBackup(api, id, options['velero-namespace'], wait);
+        const settle = () => settleBackup(api, id, options['velero-namespace'], wait);
+        return await settleRun(api, id, placesOf(options), settle);
       },
       progress: (sentence) => progress.say(sentence),
     },

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { toQuiesceError, QuiesceError } from '../../../errors.ts';
 import { ObjectApi } from '../../api/objects.ts';
 import type { ClusterConnection } from '../../api/reader.ts';
@@ -5,6 +6,7 @@ import type { Inventory, KubeObject } from '../../inventory/catalog.ts';
 import type { PlannedMember } from '../../plan/planned.ts';
 import { type Planned, planOf } from '../../plan/plan.ts';
 import type { Selection } from '../../plan/selection.ts';
+import type { SnapshotRestore } from '../document.ts';
 import { volumesOfRun } from '../volumes/of-run.ts';
 import type { SourceVolumes } from '../volumes/source-volume.ts';
 import { objectsFrom, type ObjectsFrom } from './objects-from.ts';
@@ -67,7 +69,29 @@ export async function readSnapshotSource(
     storageClasses: choice.storageClasses,
     withIngress: choice.withIngress,
     replace,
+    told: toldBy(choice),
   });
+}
+
+function toldBy({
+  objects,
+  replace,
+  withIngress,
+  storageClasses,
+}: SnapshotChoice): SnapshotRestore {
+  const from =
+    objects.kind === 'manifests'
+      ? objects.paths.map((one) => (one === '-' ? one : resolve(one)))
+      : objects.kind === 'backup'
+        ? [objects.name]
+        : undefined;
+  return {
+    inPlace: replace,
+    objects: objects.kind,
+    ...(from !== undefined && { from }),
+    withIngress,
+    storageClasses: Object.fromEntries(storageClasses),
+  };
 }
 
 function planned(inventory: Inventory, selection: Selection): Planned {

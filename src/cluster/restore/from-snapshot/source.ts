@@ -4,7 +4,7 @@ import type { Right } from '../../api/rights.ts';
 import { type KubeObject, namespaceOf } from '../../inventory/catalog.ts';
 import type { Plan } from '../../plan/document.ts';
 import { CRON_JOBS, resumeCronJobs } from '../cron-jobs.ts';
-import type { RestoreProblem, RestoreSource } from '../document.ts';
+import type { RestoreProblem, RestoreSource, SnapshotRestore } from '../document.ts';
 import { copiesOf } from '../objects/copies.ts';
 import { createObjects, notServed, Served } from '../objects/create.ts';
 import { oldNames } from '../objects/old-names.ts';
@@ -42,6 +42,8 @@ export interface SnapshotParts {
   readonly withIngress: boolean;
   /** In place: the claims are replaced, and the objects stay. */
   readonly replace: boolean;
+  /** What the run was told, for its record. */
+  readonly told: SnapshotRestore;
 }
 
 /** The snapshots of a run: claims are made from them, and objects from what describes the application. */
@@ -55,7 +57,8 @@ export class SnapshotSource implements Source {
   constructor(parts: SnapshotParts) {
     const { run, volumes, plan, objects } = parts;
     const { takenAt } = volumes;
-    this.about = { kind: 'snapshot', name: run, ...(takenAt !== undefined && { takenAt }) };
+    const when = takenAt === undefined ? {} : { takenAt };
+    this.about = { kind: 'snapshot', name: run, ...when, snapshot: parts.told };
     this.plan = plan;
     this.objects = objects;
     this.#parts = parts;

@@ -67,6 +67,21 @@ export async function scaleUp(api: ObjectApi, plan: Plan, id: string): Promise<v
   });
 }
 
+/** Workloads that this run has stopped and not started again, as `NAMESPACE KIND/NAME`. */
+export async function stoppedBy(
+  api: ObjectApi,
+  id: string,
+  namespaces: readonly string[],
+): Promise<readonly string[]> {
+  const kinds = await each(Object.entries(SCALABLE), async ([name, kind]) => {
+    const all = await api.listIn(kind, namespaces);
+    return all
+      .filter((one) => scaledBy(one)?.id === id)
+      .map((one) => refText(refOf({ ...one, kind: name })));
+  });
+  return kinds.flat();
+}
+
 /** The run that has scaled it to 0, and what it had before. */
 export function scaledBy(
   workload: KubeObject | undefined,
