@@ -36,7 +36,7 @@ export function locate(catalog: Catalog, members: readonly PlanMember[]): readon
     );
     return {
       member,
-      object: found?.object.metadata?.uid === undefined ? undefined : found.object,
+      object: inCluster(found?.object) ?? inCluster(bare(catalog, member)),
       workloads: workloads.map(({ object }) => object),
       custom: found !== undefined && (found.known !== undefined || !isBuiltIn(found.object)),
       pods: pods.flatMap(({ pod, chain }) =>
@@ -48,6 +48,16 @@ export function locate(catalog: Catalog, members: readonly PlanMember[]): readon
       ),
     };
   });
+}
+
+/** What a manifest says is not in the cluster. */
+function inCluster(object: KubeObject | undefined): KubeObject | undefined {
+  return object?.metadata?.uid === undefined ? undefined : object;
+}
+
+/** A pod that has ended is no candidate, and still the member that was planned. */
+function bare(catalog: Catalog, { kind, namespace, name }: MemberRef): KubeObject | undefined {
+  return kind === 'Pod' ? catalog.get('Pod', namespace, name) : undefined;
 }
 
 function isSame(one: MemberRef, member: MemberRef): boolean {

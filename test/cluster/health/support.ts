@@ -40,7 +40,7 @@ export function objectOf(
       name,
       namespace: 'shop',
       uid: ref,
-      creationTimestamp: ago(600),
+      creationTimestamp: ago(500),
       ...metadata,
     } as never,
     ...rest,
