@@ -145,7 +145,8 @@ class Restore {
       () => undefined,
     );
     const { code, message, details } = error;
-    const hint = `${goOn(this.#start.id)} ${error.hint}`;
+    const own = code === 'RUN_INTERRUPTED' ? '' : ` ${error.hint}`;
+    const hint = `${goOn(this.#start.id)}${own}`;
     return new QuiesceError(code, message, { hint, details, cause: thrown });
   }
 
@@ -246,7 +247,7 @@ function stopWith(
   const interrupted = (): void =>
     stop.abort(
       new QuiesceError('RUN_INTERRUPTED', `A signal ended the run ${id}.`, {
-        hint: 'What it holds back waits.',
+        hint: 'Nothing was restored yet.',
       }),
     );
   if (signal.aborted) interrupted();

@@ -272,10 +272,13 @@ describe('a run that is stopped', () => {
     const stop = new AbortController();
     health.say.set('db', { ready: false });
     const ends = play({ signal: stop.signal });
-    setTimeout(() => stop.abort(), 100);
+    restore.before = (method) => {
+      if (restore.cluster.all('pods').length > 0 && method === 'GET') stop.abort();
+    };
     const error = (await ends.catch((one: unknown) => one)) as QuiesceError;
     expect(error.code).toBe('RUN_INTERRUPTED');
     expect(error.hint).toContain(`quiesce restore --resume ${ID}`);
+    restore.before = undefined;
     const run = await recorded();
     expect(run?.verdict).toBeUndefined();
     expect(run?.problems).toMatchObject([{ code: 'RUN_INTERRUPTED' }]);

@@ -36,7 +36,7 @@ export const killed: Story = {
         },
       });
       const name = `${FROM}-${stage.tag}`;
-      await judgeComplete(stage, await stage.velero.backup(name, { namespaces: [FROM] }));
+      await judgeComplete(stage, await stage.velero.backup(name, { namespaces: [FROM] }), 2);
       const flags = ['--from-backup', name, '--to', INTO];
       await killedWhen(stage, flags, async () => await whenGated(stage, INTO, /^db-0$/));
       const run = await until('the run is on record', 30_000, async () => await runIn(stage, INTO));

@@ -1,4 +1,4 @@
-import type { App } from '../../apps/index.ts';
+import type { App, Hold } from '../../apps/index.ts';
 import { judgeComplete } from '../../stage/late.ts';
 import { judgeWhole } from '../../stage/restored.ts';
 import { judgeRestored, restore } from '../../stage/restore-run.ts';
@@ -21,7 +21,7 @@ export const staged: Story = {
     await inNamespaces(stage, [NAMESPACE], async () => {
       const apps = databases(NAMESPACE);
       await deployAll(stage, NAMESPACE, apps);
-      const { name, ledger } = await backedUp(stage, apps);
+      const { name, ledger, hold } = await backedUp(stage, apps);
       for (let round = 1; round <= ROUNDS; round += 1) {
         await stage.remove(NAMESPACE);
         const seen = await restore(stage, ['--from-backup', name]);
@@ -35,7 +35,7 @@ export const staged: Story = {
         stage.equal('no container has started again', await restarts(stage, NAMESPACE), {});
         await judgeNothingLeft(stage, NAMESPACE);
         stage.measure('staged restore', run.rtoSeconds ?? Number.NaN, 's');
-        if (round === 1) await judgeData(stage, apps, ledger);
+        if (round === 1) await judgeData(stage, apps, ledger, hold);
         await stage.remove(NAMESPACE);
         await judgePlain(stage, `${name}-plain-${round}`, name);
       }
@@ -51,17 +51,21 @@ async function backedUp(stage: Stage, [db]: readonly App[]) {
   if (db === undefined) throw new Error('there is no database');
   const name = `${NAMESPACE}-${stage.tag}`;
   const { ledger } = await underLoad(stage, db, name, async () => {
-    await judgeComplete(stage, await stage.velero.backup(name, { namespaces: [NAMESPACE] }));
+    await judgeComplete(stage, await stage.velero.backup(name, { namespaces: [NAMESPACE] }), 2);
   });
-  return { name, ledger };
+  const [receipt] = await stage.sidecar(NAMESPACE, 'db-0').receipts();
+  return { name, ledger, hold: { freezeCalledAt: new Date(receipt?.requestedAt ?? '') } };
 }
 
-async function judgeData(stage: Stage, [db]: readonly App[], ledger: string): Promise<void> {
+async function judgeData(
+  stage: Stage,
+  [db]: readonly App[],
+  ledger: string,
+  hold: Hold,
+): Promise<void> {
   if (db === undefined) return;
   const { verified, level } = await stage.sidecar(NAMESPACE, 'db-0').restored();
   stage.equal('PostgreSQL is verified', [verified, level], [true, 'position']);
-  const [receipt] = await stage.sidecar(NAMESPACE, 'db-0').receipts();
-  const hold = { freezeCalledAt: new Date(receipt?.requestedAt ?? '') };
   judgeWhole(stage, 'PostgreSQL', await compareIn(stage, db, NAMESPACE, ledger, hold));
 }
 

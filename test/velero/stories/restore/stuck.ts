@@ -32,7 +32,7 @@ export const stuck: Story = {
       const apps = databases(NAMESPACE);
       await deployAll(stage, NAMESPACE, apps);
       const name = `${NAMESPACE}-${stage.tag}`;
-      await judgeComplete(stage, await stage.velero.backup(name, { namespaces: [NAMESPACE] }));
+      await judgeComplete(stage, await stage.velero.backup(name, { namespaces: [NAMESPACE] }), 2);
       await stage.remove(NAMESPACE);
       await withoutWebhook(stage, async () => await judgeDown(stage, name));
       const run = await judgeStuck(stage, name);
