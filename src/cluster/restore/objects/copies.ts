@@ -41,7 +41,9 @@ export function copiesOf(objects: readonly KubeObject[], options: CopyOptions): 
   const copies = mine.flatMap((object) => {
     if (isMadeByCluster(object) || isFinished(object) || isOwned(object, chosen)) return [];
     if (isOutward(object, options)) return [];
-    if (object.kind === 'Endpoints' && !services.has(keyOf(object))) return [];
+    if (object.kind === 'Endpoints' && !(services.has(keyOf(object)) && stays(object, options))) {
+      return [];
+    }
     if (object.kind === 'PersistentVolumeClaim' && options.volumes.has(placeOf(object))) return [];
     if (!isKind(object, given)) {
       const kind = `${object.kind ?? ''}.${groupOf(object)}`;
@@ -112,9 +114,13 @@ function ownerKey({ apiVersion, kind, name }: OwnerReference, namespace: string)
 }
 
 /** Elsewhere the original may still be there, and keeps its visitors. */
-function isOutward(object: KubeObject, { namespaces, withIngress }: Moving): boolean {
+function isOutward(object: KubeObject, moving: Moving): boolean {
+  return WAYS_IN.test(object.kind ?? '') && !moving.withIngress && !stays(object, moving);
+}
+
+function stays(object: KubeObject, { namespaces }: Pick<Moving, 'namespaces'>): boolean {
   const from = namespaceOf(object);
-  return WAYS_IN.test(object.kind ?? '') && !withIngress && namespaces.get(from) !== from;
+  return namespaces.get(from) === from;
 }
 
 /** Endpoints that somebody wrote by hand. They have the name of their Service. */
