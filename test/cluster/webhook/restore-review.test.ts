@@ -86,9 +86,12 @@ describe('a pod in a namespace under restore', () => {
   });
 
   it('passes with a warning once the run gives no sign of life, and says so but on a dry run', () => {
-    const { result, events, answer } = ask({ metadata: { name: 'db-0' } }, state({ alive: false }));
+    const { result, events, answer, pod } = ask(
+      { metadata: { name: 'db-0' } },
+      state({ alive: false }),
+    );
     expect(result).toBe('abandoned');
-    expect(answer.response.patch).toBeUndefined();
+    expect(pod.spec?.schedulingGates).toBeUndefined();
     expect(answer.response.warnings?.[0]).toContain(RUN);
     expect(events).toMatchObject([{ code: 'RestoreAbandoned' }]);
     expect(events[0]?.message).toContain(`--resume ${RUN}`);
