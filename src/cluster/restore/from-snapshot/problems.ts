@@ -1,7 +1,7 @@
-import { backedUp, membersOf } from '../../plan/document.ts';
+import { backedUp, membersOf, type Plan } from '../../plan/document.ts';
 import type { RestoreProblem } from '../document.ts';
 import { textOf } from '../mapped.ts';
-import type { SnapshotParts } from './source.ts';
+import type { SourceVolumes } from '../volumes/source-volume.ts';
 
 /** What keeps a restore from this run from being proven, whatever its sidecars say. */
 export function sourceProblems({
@@ -9,7 +9,12 @@ export function sourceProblems({
   volumes: { verdict, volumes },
   plan,
   replace,
-}: Pick<SnapshotParts, 'run' | 'volumes' | 'plan' | 'replace'>): readonly RestoreProblem[] {
+}: {
+  readonly run: string;
+  readonly volumes: SourceVolumes;
+  readonly plan: Plan;
+  readonly replace: boolean;
+}): readonly RestoreProblem[] {
   const cut = new Set(volumes.map(({ namespace, claim }) => `${namespace}/${claim}`));
   const members = membersOf(plan);
   const used = new Set(
