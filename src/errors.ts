@@ -541,6 +541,64 @@ export const catalogue = {
       'A part of a namespace is a group with the name of the namespace, so their runs could not be told apart.',
     hint: 'Give the group another name (quiesce.dev/group), or leave out --group.',
   },
+  RUN_NOT_RESTORABLE: {
+    status: 409,
+    exit: 2,
+    meaning: 'A run is under way, has failed, or has lost a snapshot: nothing is restored from it.',
+    hint: 'Choose a proven run: quiesce snapshots lists them.',
+  },
+  SNAPSHOT_UNUSABLE: {
+    status: 409,
+    exit: 5,
+    meaning: 'A snapshot of a run is being deleted, is not ready, or is not on the storage.',
+    hint: 'Wait until the snapshots are ready (kubectl get volumesnapshot), or choose another run.',
+  },
+  CLAIM_UNKNOWN: {
+    status: 422,
+    exit: 2,
+    meaning:
+      'A run was made by an earlier version, which did not write down what its claims were, and nothing else says it.',
+    hint: 'Give the manifests of the claims or of their StatefulSet with -f.',
+  },
+  CLAIM_EXISTS: {
+    status: 409,
+    exit: 2,
+    meaning: 'The target of a restore has a claim of the same name, which is never overwritten.',
+    hint: 'Restore into another namespace with --to, or in place with --replace, which keeps the replaced volume.',
+  },
+  STORAGE_CLASS_UNFIT: {
+    status: 422,
+    exit: 2,
+    meaning:
+      'The StorageClass of a restored claim does not exist, or its driver is not the one that has the snapshot.',
+    hint: 'Name one of the same driver: --storage-class-map OLD:NEW.',
+  },
+  RESTORE_NOT_CREATED: {
+    status: 502,
+    exit: 5,
+    meaning: 'An object of a restore could not be created. What was created stays.',
+    hint: 'Fix what the message says, and continue with --resume.',
+  },
+  OBJECTS_MISSING: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'Snapshots hold volumes only, and nothing says which workloads, Secrets and Services use them.',
+    hint: 'Give the manifests with -f, or a backup of Velero with --objects-from-backup.',
+  },
+  REPLACE_IMPOSSIBLE: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'A member cannot be restored in place, because only its operator or a person can stop and start its pods. Nothing was changed.',
+    hint: 'Restore into another namespace with --to, or delete the member and restore without --replace.',
+  },
+  RESTORE_NOT_REMOVED: {
+    status: 502,
+    exit: 5,
+    meaning: 'An object that a restore had made or replaced could not be deleted or changed.',
+    hint: 'Fix what the message says, and run it again: what is left is found by its labels.',
+  },
   NO_VOLUMES: {
     status: 422,
     exit: 2,
@@ -564,6 +622,33 @@ export const catalogue = {
     exit: 5,
     meaning: 'A pod of a member does not run, or its sidecar cannot reach the database.',
     hint: 'Bring the pod up (kubectl describe pod) and run it again.',
+  },
+  RESTORE_TARGET_TAKEN: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'A restore would meet objects that exist: a namespace of the target has members or claims of the application, or is being deleted.',
+    hint: 'Restore into another namespace (--to), or delete what the message names.',
+  },
+  RESTORE_NOT_GATED: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'The webhook does not hold back pods in a namespace of the target, so nothing would start in order. Nothing was restored.',
+    hint: 'Install or upgrade the chart with restore.enabled, and see that the webhook runs: quiesce doctor.',
+  },
+  RESTORE_IMPOSSIBLE: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'The cluster lacks what a restore needs, such as a storage class, or Velero. Nothing was restored.',
+    hint: 'The message names what is missing.',
+  },
+  RESTORE_FAILED: {
+    status: 502,
+    exit: 5,
+    meaning: 'A step of a staged restore failed. Nothing was deleted.',
+    hint: 'Mend what the message names, and go on: quiesce restore --resume RUN.',
   },
   RUN_UNDER_WAY: {
     status: 409,

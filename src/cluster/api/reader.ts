@@ -20,6 +20,10 @@ export interface ApiAnswer {
   readonly status: number;
   /** Parsed JSON; `undefined` if it is not JSON. */
   readonly body: unknown;
+  /** The answer as it came, where the server does not call it JSON: the log of a container. */
+  readonly text?: string;
+  /** The time of the server, in milliseconds since the epoch, where it says so. */
+  readonly date?: number;
 }
 
 /** Reads from a cluster, and changes nothing. */
@@ -41,7 +45,7 @@ export type ChangeMethod = 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export interface ClusterConnection extends ClusterReader {
   /** The namespace of the context. */
   readonly namespace: string;
-  /** A PATCH is a JSON merge patch (RFC 7386). Resolves and rejects as `get` does. */
+  /** A PATCH is a JSON merge patch (RFC 7386), or with a list a JSON patch (RFC 6902). Resolves and rejects as `get` does. */
   send(method: ChangeMethod, path: string, body?: unknown): Promise<ApiAnswer>;
 }
 
@@ -127,12 +131,16 @@ function unwrapped(error: unknown): unknown {
   return error instanceof Stale ? error.cause : error;
 }
 
+function patchType(body: unknown): string {
+  return Array.isArray(body) ? 'application/json-patch+json' : 'application/merge-patch+json';
+}
+
 async function askOnce(
   server: ApiServer,
   { method, path, body, end }: Call,
   connection: 'kept' | 'new',
 ): Promise<ApiAnswer> {
-  const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+  const type = method === 'PATCH' ? patchType(body) : 'application/json';
   const own = await server.options(connection);
   const headers = {
     ...own.headers,
@@ -155,11 +163,16 @@ async function askOnce(
 }
 
 async function readJson(answer: IncomingMessage): Promise<ApiAnswer> {
-  const status = answer.statusCode ?? 0;
+  const { statusCode: status = 0, headers } = answer;
   const text = await readText(answer);
+  const date = Date.parse(headers.date ?? '');
+  const more = {
+    ...(!/\bjson\b/.test(headers['content-type'] ?? '') && { text }),
+    ...(!Number.isNaN(date) && { date }),
+  };
   try {
-    return { status, body: JSON.parse(text) as unknown };
+    return { status, body: JSON.parse(text) as unknown, ...more };
   } catch {
-    return { status, body: undefined };
+    return { status, body: undefined, ...more };
   }
 }

@@ -6,7 +6,7 @@ import { didYouMean } from '../../lib/command-line/nearest.ts';
 import type { ApiAnswer, ClusterConnection, PodConnection } from '../api/reader.ts';
 import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
 import { forbidden } from '../api/rights.ts';
-import { readContents } from './contents.ts';
+import { BOUNDS, readContents } from './contents.ts';
 import { download, type Ways } from './download.ts';
 import { openService } from './service.ts';
 
@@ -14,6 +14,8 @@ export interface BackupChoice {
   readonly name: string;
   /** Of Velero. */
   readonly namespace: string;
+  /** The values of Secrets, too; absent: only their names. */
+  readonly secrets?: boolean;
   /** For everything. */
   readonly timeoutMs: number;
   progress(sentence: string): void;
@@ -56,7 +58,8 @@ export async function readBackup(
       ca: location.ca,
       openService: (service) => openService(connection, service, limit),
     };
-    return { backup, objects: await contentsAt(url, ways, limit) };
+    const { secrets = false } = choice;
+    return { backup, objects: await contentsAt(url, ways, secrets, limit) };
   } catch (error) {
     if (error instanceof QuiesceError || !limit.aborted || signal.aborted) throw error;
     throw late(choice.timeoutMs);
@@ -66,13 +69,14 @@ export async function readBackup(
 async function contentsAt(
   url: string,
   ways: Ways,
+  secrets: boolean,
   signal: AbortSignal,
 ): Promise<readonly KubeObject[]> {
   const answer = await download(url, ways, signal);
   let broken: Error | undefined;
   answer.once('error', (error) => (broken = error));
   try {
-    return await unlessAborted(readContents(answer), signal);
+    return await unlessAborted(readContents(answer, BOUNDS, secrets), signal);
   } catch (error) {
     if (broken === undefined || signal.aborted) throw error;
     // What came is damaged because the rest did not come.

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../errors.ts';
+import type { ClaimRecord } from '../run/claim-record.ts';
 import { cutsAtOnce, lacksGroups, refusedParameters } from '../inventory/drivers.ts';
 import type { RunProblem } from './document.ts';
 import type { Atomic, PlannedClaim, VolumePlan } from './volumes.ts';
@@ -44,6 +45,8 @@ export interface ClaimFacts {
   /** What the StorageClass declares with {@link ATOMIC_ANNOTATION}. */
   readonly declared?: string;
   readonly bytes?: number;
+  /** What it is, to make it anew. */
+  readonly record?: ClaimRecord;
   /** The pods that mount it. */
   readonly pods: readonly string[];
 }
@@ -87,7 +90,7 @@ export function planVolumes(facts: VolumeFacts): {
 }
 
 function boundOf(facts: ClaimFacts): Bound | Obstacle {
-  const { namespace, claim, uid, volume, pods, bytes } = facts;
+  const { namespace, claim, uid, volume, pods, bytes, record } = facts;
   const named = `${claim} in ${namespace}`;
   if (uid === undefined) return obstacle('CLAIM_NOT_BOUND', `There is no claim ${named}.`);
   if (facts.deleting) return obstacle('CLAIM_NOT_BOUND', `The claim ${named} is being deleted.`);
@@ -102,6 +105,7 @@ function boundOf(facts: ClaimFacts): Bound | Obstacle {
   const known = {
     ...(handle !== undefined && { handle }),
     ...(bytes !== undefined && { bytes }),
+    ...(record !== undefined && { record }),
   };
   return { facts, namespace, claim, uid, driver, pods, ...known };
 }

@@ -20,6 +20,7 @@ import {
   STORAGE_CLASSES,
   VOLUMES,
 } from '../api/objects.ts';
+import { recordOfClaim } from '../run/claim-record.ts';
 import { ATOMIC_ANNOTATION, type ClaimFacts, type SnapshotClass } from './classes.ts';
 import { bytesOf } from '../objects/bytes.ts';
 
@@ -89,6 +90,7 @@ function claimFacts(
     ...(volume !== undefined && { volume: volumeFacts(volume) }),
     ...(said !== undefined && { declared: said }),
     ...(bytes !== undefined && { bytes }),
+    ...(object !== undefined && { record: recordOfClaim(object, volume) }),
   };
 }
 

@@ -9,7 +9,9 @@ import {
   SNAPSHOTS,
 } from '../api/objects.ts';
 import type { RunVerdict, SnapshotRun } from './document.ts';
+import { CLAIM_ANNOTATION } from '../run/claim-record.ts';
 import { RECEIPT_ANNOTATION, REPORT_KEY, RUN_LABELS } from '../run/names.ts';
+import { failKept, KeptContents } from './kept-contents.ts';
 import { objectName } from '../run/object-names.ts';
 import { reportText } from './report-size.ts';
 import type { SeenVerdict } from './seen-verdict.ts';
@@ -37,11 +39,12 @@ export async function recordRun(
   const writer = new Recorder(api, run, to);
   const snapshots = cut?.snapshots ?? [];
   try {
-    await each(snapshots, (one) => writer.receipt(one));
+    await each(snapshots, (one) => writer.facts(one));
     await writer.report('pending', notDone(run));
     await each(snapshots, (one) => writer.verdict(one));
     if (cut?.groupSnapshot !== undefined) await writer.groupVerdict(cut.groupSnapshot);
     await writer.report(run.verdict, run);
+    await writer.kept.verdict(run.verdict);
   } catch (error) {
     await new Recorder(api, notDone(run), to).retract(snapshots);
     throw error;
@@ -56,6 +59,7 @@ function notDone(run: SnapshotRun): SnapshotRun {
 }
 
 class Recorder {
+  readonly kept: KeptContents;
   readonly #api: ObjectApi;
   readonly #run: SnapshotRun;
   readonly #to: RecordTo;
@@ -64,12 +68,20 @@ class Recorder {
     this.#api = api;
     this.#run = run;
     this.#to = to;
+    this.kept = new KeptContents(api, run);
   }
 
-  async receipt(snapshot: CutSnapshot): Promise<void> {
+  /** What the volume holds, and what its claim was. */
+  async facts(snapshot: CutSnapshot): Promise<void> {
     const receipt = receiptFor(this.#run, snapshot);
-    if (receipt === undefined) return;
-    await this.#patch(snapshot, { annotations: { [RECEIPT_ANNOTATION]: JSON.stringify(receipt) } });
+    const { record } = snapshot;
+    if (receipt === undefined && record === undefined) return;
+    const annotations = {
+      ...(receipt !== undefined && { [RECEIPT_ANNOTATION]: JSON.stringify(receipt) }),
+      ...(record !== undefined && { [CLAIM_ANNOTATION]: JSON.stringify(record) }),
+    };
+    await this.#patch(snapshot, { annotations });
+    await this.kept.write(snapshot, annotations);
   }
 
   async verdict(snapshot: CutSnapshot): Promise<void> {
@@ -182,6 +194,7 @@ export async function markFailed(
     const text = `${name} in ${namespace} could not be marked as failed: ${reasonOf(answer)}`;
     throw new QuiesceError('RECORD_FAILED', `${text}.`);
   };
+  await failKept(api, objects.snapshots);
   // The report first: it is what most readers look at.
   await each(objects.reports, (one) => mark(CONFIG_MAPS, one));
   await each(objects.snapshots, (one) => mark(SNAPSHOTS, one));

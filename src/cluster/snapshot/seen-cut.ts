@@ -103,6 +103,7 @@ export async function withClaims(
       driver: claim.driver,
       ...(claim.handle !== undefined && { handle: claim.handle }),
       ...(claim.pods !== undefined && { pods: claim.pods }),
+      ...(claim.record !== undefined && { record: claim.record }),
       ...(uid !== undefined && { claimUid: uid }),
       ...cutOf(state),
     };

@@ -1,4 +1,5 @@
 import type { PlanMember } from '../plan/document.ts';
+import type { ClaimRecord } from '../run/claim-record.ts';
 import type { MemberSnapshot, RunProblem, SnapshotRun } from './document.ts';
 
 /**
@@ -21,6 +22,8 @@ export interface PlannedClaim {
   readonly handle?: string;
   /** The capacity of the claim. */
   readonly bytes?: number;
+  /** What the claim is, to make it anew. */
+  readonly record?: ClaimRecord;
   /** The pods that mount it. */
   readonly pods?: readonly string[];
 }
@@ -43,6 +46,8 @@ export interface CutSnapshot extends MemberSnapshot {
   readonly driver?: string;
   /** The volume, as its driver names it. */
   readonly handle?: string;
+  /** What the claim was when it was looked at. */
+  readonly record?: ClaimRecord;
   /** The pods that mounted the claim when it was looked at. */
   readonly pods?: readonly string[];
 }
