@@ -103,6 +103,11 @@ export const CLUSTER_PARTS = [
     types: ['src/cluster/plan/', 'src/cluster/snapshot/document.ts'],
   },
   {
+    at: ['src/cluster/report/'],
+    what: 'what the reports of snapshots, restores and drills share: page, timeline, screen; pure',
+    types: ['src/cluster/plan/document.ts'],
+  },
+  {
     at: ['src/cluster/snapshot/'],
     what: 'one run over all members: freeze, cut, thaw, verdict, record; the runs on record',
     may: [
@@ -110,6 +115,7 @@ export const CLUSTER_PARTS = [
       'src/cluster/objects/',
       'src/cluster/inventory/',
       'src/cluster/plan/',
+      'src/cluster/report/',
       'src/cluster/run/',
       'src/receipt/',
       'src/engines/names.ts',
@@ -136,6 +142,7 @@ export const CLUSTER_PARTS = [
       'src/cluster/objects/',
       'src/cluster/inventory/',
       'src/cluster/plan/',
+      'src/cluster/report/',
       'src/cluster/run/',
       'src/cluster/health/',
       'src/cluster/restore/names.ts',
@@ -152,6 +159,7 @@ export const CLUSTER_PARTS = [
       'src/cluster/inventory/',
       'src/cluster/plan/',
       'src/cluster/backup/',
+      'src/cluster/report/',
       'src/cluster/run/',
       'src/cluster/health/',
       'src/cluster/validate/',
@@ -170,6 +178,7 @@ export const CLUSTER_PARTS = [
       'src/cluster/inventory/',
       'src/cluster/plan/',
       'src/cluster/backup/',
+      'src/cluster/report/',
       'src/cluster/run/',
       'src/cluster/health/',
       'src/cluster/validate/',
