@@ -28,7 +28,7 @@ export async function restore(stage: Stage, args: readonly string[]): Promise<Re
 export function judgeRestored(stage: Stage, what: string, { ran, run }: Restored): RestoreRun {
   const seen = { exit: ran.status, verdict: run?.verdict, problems: run?.problems };
   stage.equal(`${what} is proven`, seen, { exit: 0, verdict: 'proven', problems: [] });
-  if (run === undefined) throw new Error(`${what}: ${ran.stderr.slice(-1_000)}`);
+  if (run === undefined) throw new Error(`${what}: ${ran.stdout.slice(-1_000)}`);
   const early = run.layers.filter(({ startedAt }, index) => {
     const before = run.layers[index - 1];
     return before !== undefined && (startedAt ?? '') < (before.healthyAt ?? '~');

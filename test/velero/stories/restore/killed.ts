@@ -51,7 +51,7 @@ export const killed: Story = {
       stage.equal('no container has started again', await restarts(stage, INTO), {});
       await judgeNothingLeft(stage, INTO);
       const again = await restore(stage, ['--resume', run]);
-      stage.match('it cannot go on any more', again.ran.stderr, /has ended: proven/);
+      stage.match('it cannot go on any more', again.ran.stdout, /has ended: proven/);
       await judgeTaken(stage, flags);
     });
   },
@@ -68,5 +68,5 @@ async function judgePhase(stage: Stage, run: string): Promise<void> {
 async function judgeTaken(stage: Stage, flags: readonly string[]): Promise<void> {
   const { ran } = await restore(stage, flags);
   stage.equal('a second restore there is refused', ran.status, 2);
-  stage.match('it names what is there', ran.stderr, /RESTORE_TARGET_TAKEN/);
+  stage.match('it names what is there', ran.stdout, /RESTORE_TARGET_TAKEN/);
 }

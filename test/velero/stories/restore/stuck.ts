@@ -46,7 +46,7 @@ export const stuck: Story = {
 async function judgeDown(stage: Stage, backup: string): Promise<void> {
   const { ran } = await restore(stage, ['--from-backup', backup]);
   stage.equal('without the webhook nothing is restored', ran.status, 2);
-  stage.match('it says so', ran.stderr, /RESTORE_NOT_GATED/);
+  stage.match('it says so', ran.stdout, /RESTORE_NOT_GATED/);
   stage.equal('there is no pod', await podsIn(stage, NAMESPACE), []);
   const { items } = await stage.tools.get<{ items: readonly { metadata: { name: string } }[] }>(
     ...['restores.velero.io', '-n', 'velero'],
