@@ -33,7 +33,8 @@ export function answerGate(request: ReviewRequest, state: GateState): GateOutcom
       const response = { allowed: true, warnings: [warning(notice)] };
       return { ...outcome(request, 'abandoned', response), events: dryRun ? [] : [notice] };
     }
-    default: {
+    case 'gated':
+    case 'held': {
       const waiting = decision.outcome === 'held' ? held(pod, decision.run) : gated(pod);
       const patch = diff(pod, waiting);
       const patched = patch.length === 0 ? {} : encodePatch(patch);

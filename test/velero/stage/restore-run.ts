@@ -56,6 +56,22 @@ export async function killedWhen(
   }
 }
 
+/** Starts `quiesce restore -o json`, and resolves when it has ended. */
+export async function spawnRestore(
+  stage: Stage,
+  args: readonly string[],
+): Promise<{ readonly status: number; readonly run: RestoreRun | undefined }> {
+  const child = spawn(process.execPath, ['dist/cli.js', 'restore', ...args, '-o', 'json'], {
+    env: { ...process.env, ...stage.tools.env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let printed = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
+  const [status] = (await once(child, 'close')) as [number];
+  const found = JSON.parse(printed) as RestoreRun;
+  return { status, run: found.kind === 'RestoreRun' ? found : undefined };
+}
+
 /** The id of the run that restores into a namespace. */
 export async function runIn(stage: Stage, namespace: string): Promise<string> {
   const { items } = await stage.tools.get<{

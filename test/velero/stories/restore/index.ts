@@ -1,6 +1,7 @@
 import type { Story } from '../story.ts';
+import { files } from './files.ts';
 import { killed } from './killed.ts';
 import { staged } from './staged.ts';
 import { stuck } from './stuck.ts';
 
-export const restore: readonly Story[] = [staged, killed, stuck];
+export const restore: readonly Story[] = [staged, killed, stuck, files];

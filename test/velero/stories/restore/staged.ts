@@ -78,7 +78,14 @@ async function judgePlain(stage: Stage, restoreName: string, backup: string): Pr
     const pods = await podsIn(stage, NAMESPACE);
     // The pod of a Job may be there twice: Velero's, and the one that the Job makes anew.
     const ready = await stage.tools.tryKubectl([
-      ...['wait', '--for=condition=Ready', 'pods', '-l', 'app', '-n', NAMESPACE, '--timeout=1s'],
+      'wait',
+      '--for=condition=Ready',
+      'pods',
+      '-l',
+      'app',
+      '-n',
+      NAMESPACE,
+      '--timeout=1s',
     ]);
     return pods.length >= 8 && ready.status === 0;
   });
