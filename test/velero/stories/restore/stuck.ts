@@ -59,9 +59,12 @@ async function judgeDown(stage: Stage, backup: string): Promise<void> {
 
 /** A Service that leads nowhere keeps the queue from coming up. */
 async function judgeStuck(stage: Stage, backup: string): Promise<string> {
-  const flags = ['--from-backup', backup, '--layer-timeout', '90s'];
+  const flags = ['--from-backup', backup, '--layer-timeout', '120s'];
   const ended = spawnRestore(stage, flags);
-  await until('etcd is there', 120_000, async () => (await podsIn(stage, NAMESPACE)).length > 5);
+  await until('the Service is there', 120_000, async () => {
+    const args = ['get', 'service', 'redis', '-n', NAMESPACE];
+    return (await stage.tools.tryKubectl(args)).status === 0;
+  });
   await lead(stage, 'nobody');
   await until('the databases are up', 240_000, async () => {
     const waiting = await gated(stage, NAMESPACE);
