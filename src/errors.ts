@@ -570,7 +570,7 @@ export const catalogue = {
     exit: 2,
     meaning:
       'The webhook does not hold back pods in a namespace of the target, so nothing would start in order. Nothing was restored.',
-    hint: 'Install or upgrade the chart with restore.enabled, and see that the webhook runs: quiesce doctor.',
+    hint: 'Install or upgrade the chart with stagedRestore.enabled, and see that the webhook runs: quiesce doctor.',
   },
   RESTORE_IMPOSSIBLE: {
     status: 409,
