@@ -48,12 +48,10 @@ async function judgeDown(stage: Stage, backup: string): Promise<void> {
   stage.equal('without the webhook nothing is restored', ran.status, 2);
   stage.match('it says so', ran.stdout, /RESTORE_NOT_GATED/);
   stage.equal('there is no pod', await podsIn(stage, NAMESPACE), []);
-  const { items } = await stage.tools.get<{ items: readonly { metadata: { name: string } }[] }>(
-    'restores.velero.io',
-    '-n',
-    'velero',
-  );
-  const ours = items.filter(({ metadata }) => metadata.name.startsWith(NAMESPACE));
+  const { items } = await stage.tools.get<{
+    items: readonly { spec: { backupName?: string } }[];
+  }>('restores.velero.io', '-n', 'velero');
+  const ours = items.filter(({ spec }) => spec.backupName === backup);
   stage.equal('Velero was not asked', ours, []);
 }
 
