@@ -441,7 +441,7 @@ export const catalogue = {
     status: 503,
     exit: 2,
     meaning:
-      'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig has no cluster. The verbs of applications (plan, snapshot, snapshots, exporter) exit with 3, as for a sidecar that does not answer.',
+      'The Kubernetes API does not answer, refuses the credentials, or the kubeconfig has no cluster. The verbs of applications (plan, snapshot, snapshots, restore, exporter) exit with 3, as for a sidecar that does not answer.',
     hint: 'Check KUBECONFIG and --context: kubectl get namespaces must work with them.',
   },
   FORBIDDEN: {
@@ -519,7 +519,7 @@ export const catalogue = {
     status: 404,
     exit: 2,
     meaning: 'There is no such run.',
-    hint: 'quiesce snapshots lists the runs; -n or -A says where to look.',
+    hint: 'quiesce snapshots lists the runs of snapshots; -n or -A says where to look.',
   },
   RECORD_FAILED: {
     status: 502,
@@ -635,7 +635,7 @@ export const catalogue = {
     exit: 2,
     meaning:
       'The webhook does not hold back pods in a namespace of the target, so nothing would start in order. Nothing was restored.',
-    hint: 'Install or upgrade the chart with restore.enabled, and see that the webhook runs: quiesce doctor.',
+    hint: 'Install or upgrade the chart with stagedRestore.enabled, and see that the webhook runs: quiesce doctor.',
   },
   RESTORE_IMPOSSIBLE: {
     status: 409,
@@ -654,7 +654,7 @@ export const catalogue = {
     status: 409,
     exit: 4,
     meaning: 'Another run of the same application is under way.',
-    hint: 'Wait until it has ended. A run that died is no longer counted after 15 s without a sign of life.',
+    hint: 'Wait until it has ended. A run that died is no longer counted after 15 s without a sign of life, a restore after 60 s.',
   },
   RUN_LEASE_LOST: {
     status: 409,

@@ -481,7 +481,7 @@ test('staged restores have an entry of their own, and can be switched off', asyn
   }
   const entries = (manifests: Parameters<typeof one>[0]): readonly Entry[] =>
     one(manifests, 'MutatingWebhookConfiguration')['webhooks'] as readonly Entry[];
-  const velero = ['--set', 'restore.veleroNamespaces={velero,backup}'];
+  const velero = ['--set', 'stagedRestore.veleroNamespaces={velero,backup}'];
   const [inject, restore] = entries(await helm.template(...velero));
   expect(inject?.name).toBe('inject.quiesce.dev');
   expect(restore).toMatchObject({ name: 'restore.quiesce.dev', failurePolicy: 'Fail' });
@@ -495,7 +495,7 @@ test('staged restores have an entry of their own, and can be switched off', asyn
       values: ['kube-system', 'quiesce-system', 'velero', 'backup'],
     },
   ]);
-  const off = await helm.template('--set', 'restore.enabled=false', ...EVERYTHING);
+  const off = await helm.template('--set', 'stagedRestore.enabled=false', ...EVERYTHING);
   expect(entries(off).map(({ name }) => name)).toEqual(['inject.quiesce.dev']);
   expect(JSON.stringify(off)).not.toContain('QuiesceRestoreAbandoned');
   const roles = off.filter(({ kind }) => kind === 'ClusterRole').flatMap(rulesOf);

@@ -37,7 +37,11 @@ const EXITS = {
   ENGINE_MAJORITY: 5,
   RUN_INTERRUPTED: 5,
   RUN_LEASE_LOST: 5,
+  RESTORE_TARGET_TAKEN: 2,
+  RESTORE_NOT_GATED: 2,
+  RESTORE_IMPOSSIBLE: 2,
   BACKUP_INVALID: 5,
+  RESTORE_FAILED: 5,
   PRUNE_FAILED: 5,
   RECORD_FAILED: 5,
   FREEZE_TIMEOUT: 6,
@@ -87,7 +91,15 @@ describe('verbs of applications', () => {
   });
 
   it('exit with a code for every error that their parts can give', () => {
-    const parts = ['backup', 'plan', 'plan/kept', 'snapshot', 'snapshot/report'];
+    const parts = [
+      'backup',
+      'plan',
+      'plan/kept',
+      'snapshot',
+      'snapshot/report',
+      'restore',
+      'restore/from-backup',
+    ];
     const files = parts
       .map((one) => `src/cluster/${one}`)
       .flatMap((folder) =>
@@ -95,7 +107,7 @@ describe('verbs of applications', () => {
           .filter((one) => one.endsWith('.ts'))
           .map((one) => `${folder}/${one}`),
       );
-    const verbs = ['application-flags', 'plan', 'snapshot', 'snapshots', 'exporter'];
+    const verbs = ['application-flags', 'plan', 'snapshot', 'snapshots', 'restore', 'exporter'];
     const all = [...files, ...verbs.map((one) => `src/commands/${one}.ts`)].map(read).join('\n');
     const used = [...all.matchAll(/'([A-Z]+(?:_[A-Z]+)*)'/g)]
       .map(([, code = '']) => code)

@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer } from '../api/reader.ts';
-import { each, type Kind, type ObjectApi, reasonOf } from '../api/objects.ts';
+import { type Kind, type ObjectApi, reasonOf } from '../api/objects.ts';
 import { type Stages, writeReleased, writeStages } from '../gates/stages.ts';
 import { annotationsOf, type KubeObject, labelsOf } from '../inventory/catalog.ts';
 import { RESTORE } from './names.ts';
@@ -93,18 +93,6 @@ export async function unmarkNamespace(api: ObjectApi, name: string, run: string)
 /** The namespaces that carry the label of a run. */
 export async function namespacesOf(api: ObjectApi, run: string): Promise<readonly KubeObject[]> {
   return (await api.list(NAMESPACES, undefined, `${RESTORE.run}=${run}`)) ?? [];
-}
-
-/** The run that restores into each of these namespaces now. */
-export async function runsIn(
-  api: ObjectApi,
-  names: readonly string[],
-): Promise<ReadonlyMap<string, string>> {
-  const found = await each(names, async (name) => {
-    const run = labelsOf(await api.get(NAMESPACES, undefined, name))[RESTORE.run];
-    return run === undefined ? [] : [[name, run] as const];
-  });
-  return new Map(found.flat());
 }
 
 function failed(what: string, name: string, answer: ApiAnswer): QuiesceError {

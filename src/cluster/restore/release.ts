@@ -21,8 +21,8 @@ export interface ReleaseOptions {
   /** Where to look for the record; `undefined`: everywhere. */
   readonly namespaces: readonly string[] | undefined;
   /** Waits until the source creates nothing more, and removes what it needed. @returns what is in the way */
-  settle(signal: AbortSignal): Promise<readonly RestoreProblem[]>;
-  progress(sentence: string): void;
+  readonly settle: (signal: AbortSignal) => Promise<readonly RestoreProblem[]>;
+  readonly progress: (sentence: string) => void;
 }
 
 /**

@@ -18,8 +18,8 @@ export interface RestoreOptions {
   readonly timeoutMs: number;
   readonly lookEveryMs?: number;
   readonly leaseTimes?: LeaseTimes;
-  progress(sentence: string): void;
-  say(sentence: string): void;
+  readonly progress: (sentence: string) => void;
+  readonly say: (sentence: string) => void;
 }
 
 /** What a run starts from: nothing, or the record of one that was stopped. */
@@ -169,7 +169,7 @@ class Restore {
     const timelines = new Map(
       before.members.map((one) => [`${one.namespace}/${one.kind}/${one.name}`, one.timeline]),
     );
-    const times = before.layers.map(({ members: _, ...time }) => time);
+    const times = before.layers.map(({ members: _members, ...time }) => time);
     return { id, namespaces, lease, released: new Set(released), times, timelines };
   }
 

@@ -44,13 +44,13 @@ export interface StagedOptions {
   readonly rules: WalkRules;
   readonly lookEveryMs: number;
   /** Milliseconds since the start of the run, by a monotonic clock. */
-  sinceStart(): number;
+  readonly sinceStart: () => number;
   /** One line that is redrawn. */
-  progress(sentence: string): void;
+  readonly progress: (sentence: string) => void;
   /** One line for each step. */
-  say(sentence: string): void;
+  readonly say: (sentence: string) => void;
   /** Called after each step: to record it. */
-  changed(so: SoFar): Promise<void>;
+  readonly changed: (so: SoFar) => Promise<void>;
 }
 
 /** How long the API server may be away. The Lease ends the run sooner if it cannot be renewed. */

@@ -49,24 +49,7 @@ export function createWebhookMetrics(
     help: 'Failed attempts to refresh the certificate or the trust in it',
     registers,
   });
-  const gates = new Counter({
-    name: `${PREFIX}_restore_requests_total`,
-    help: 'Pods created in namespaces of staged restores, by result',
-    labelNames: ['result'],
-    registers,
-  });
-  new Gauge({
-    name: `${PREFIX}_restore_abandoned`,
-    help: 'Whether the staged restore of a namespace gives no sign of life, while its pods wait for it',
-    labelNames: ['restored_namespace', 'run'],
-    registers,
-    collect() {
-      this.reset();
-      for (const { namespace, run, alive } of restores()) {
-        this.set({ restored_namespace: namespace, run }, alive ? 0 : 1);
-      }
-    },
-  });
+  const gates = countGates(registers, restores);
   let served = false;
   return {
     request(result, seconds) {
@@ -82,4 +65,26 @@ export function createWebhookMetrics(
     certificateError: () => errors.inc(),
     text: () => registry.metrics(),
   };
+}
+
+function countGates(registers: Registry[], restores: () => readonly RestoreSeen[]): Counter {
+  const gates = new Counter({
+    name: `${PREFIX}_restore_requests_total`,
+    help: 'Pods created in namespaces of staged restores, by result',
+    labelNames: ['result'],
+    registers,
+  });
+  const abandoned = new Gauge({
+    name: `${PREFIX}_restore_abandoned`,
+    help: 'Whether the staged restore of a namespace gives no sign of life, while its pods wait for it',
+    labelNames: ['restored_namespace', 'run'],
+    registers,
+    collect() {
+      abandoned.reset();
+      for (const { namespace, run, alive } of restores()) {
+        abandoned.set({ restored_namespace: namespace, run }, alive ? 0 : 1);
+      }
+    },
+  });
+  return gates;
 }

@@ -41,7 +41,8 @@ export function answerGate(request: ReviewRequest, state: GateState): GateOutcom
       };
       return { ...outcome(request, 'abandoned', response), events: dryRun ? [] : [notice] };
     }
-    default: {
+    case 'gated':
+    case 'held': {
       const { run } = decision;
       const waiting = decision.outcome === 'held' ? held(pod, run) : gated(pod);
       const patched = change(pod, ofRun(waiting, run));

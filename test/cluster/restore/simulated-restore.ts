@@ -47,7 +47,7 @@ export class SimulatedRestore {
 
   /** Creates a pod as a controller would, if the webhook admits it. */
   create(namespace: string, pod: KubeObject): boolean {
-    const admitted = this.#admit(namespace, pod as Pod, false);
+    const admitted = this.#admit(namespace, pod, false);
     if (admitted === undefined) return false;
     const name = pod.metadata?.name ?? '';
     this.cluster.put(`/api/v1/namespaces/${namespace}/pods/${name}`, admitted);

@@ -99,6 +99,7 @@ const OTHERS = new Map([
   ['/readyz', 'get'],
   ['/openapi.json', 'get'],
   ['/mutate', 'post'],
+  ['/restore', 'post'],
 ]);
 
 export function requestExists({ method, path }: Request): boolean {

@@ -28,7 +28,7 @@ export async function restore(stage: Stage, args: readonly string[]): Promise<Re
 export function judgeRestored(stage: Stage, what: string, { ran, run }: Restored): RestoreRun {
   const seen = { exit: ran.status, verdict: run?.verdict, problems: run?.problems };
   stage.equal(`${what} is proven`, seen, { exit: 0, verdict: 'proven', problems: [] });
-  if (run === undefined) throw new Error(`${what}: ${ran.stderr.slice(-1_000)}`);
+  if (run === undefined) throw new Error(`${what}: ${ran.stdout.slice(-1_000)}`);
   const early = run.layers.filter(({ startedAt }, index) => {
     const before = run.layers[index - 1];
     return before !== undefined && (startedAt ?? '') < (before.healthyAt ?? '~');
@@ -54,6 +54,22 @@ export async function killedWhen(
     child.kill('SIGKILL');
     await ended;
   }
+}
+
+/** Starts `quiesce restore -o json`, and resolves when it has ended. */
+export async function spawnRestore(
+  stage: Stage,
+  args: readonly string[],
+): Promise<{ readonly status: number; readonly run: RestoreRun | undefined }> {
+  const child = spawn(process.execPath, ['dist/cli.js', 'restore', ...args, '-o', 'json'], {
+    env: { ...process.env, ...stage.tools.env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let printed = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
+  const [status] = (await once(child, 'close')) as [number];
+  const found = JSON.parse(printed) as RestoreRun;
+  return { status, run: found.kind === 'RestoreRun' ? found : undefined };
 }
 
 /** The id of the run that restores into a namespace. */

@@ -57,20 +57,18 @@ export class BackupSource implements Source {
     await checkRights(this.#api, rightsOf(this.#velero));
     await this.#checkClasses();
     const book = new StageBook(this);
-    return [
-      ...book.unstaged().map((one): RestoreProblem => ({
-        code: 'NOT_HELD_BACK',
-        message:
-          'Its pods do not wait for their turn: Velero fills their volumes while they run, and they have no init container of quiesce that could wait.',
-        hint: 'Give its pods the label quiesce.dev/inject: "true" before the next backup.',
-        object: textOf(one),
-      })),
-    ];
+    return book.unstaged().map((one): RestoreProblem => ({
+      code: 'NOT_HELD_BACK',
+      message:
+        'Its pods do not wait for their turn: Velero fills their volumes while they run, and they have no init container of quiesce that could wait.',
+      hint: 'Give its pods the label quiesce.dev/inject: "true" before the next backup.',
+      object: textOf(one),
+    }));
   }
 
   async begin(target: Target, _signal: AbortSignal): Promise<void> {
     const modifier = modifierOf(target, this.#velero);
-    await this.#create(CONFIG_MAPS, modifier as KubeObject);
+    await this.#create(CONFIG_MAPS, modifier);
     const name = this.about.name;
     await this.#create(RESTORES, restoreOf(target, name, this.#velero));
   }

@@ -1,5 +1,13 @@
 import { stringify } from 'yaml';
-import { type App, type Edit, annotated, inNamespace, postgres, redis } from '../../apps/index.ts';
+import {
+  type App,
+  type Edit,
+  annotated,
+  copiedByFile,
+  inNamespace,
+  postgres,
+  redis,
+} from '../../apps/index.ts';
 import { IMAGES } from '../../images/names.ts';
 import type { Stage } from '../../stage/stage.ts';
 import { until } from '../../wait.ts';
@@ -95,6 +103,27 @@ const afterEtcd: Edit = (manifest) => {
   spec.initContainers = [waits, ...(spec.initContainers ?? [])];
 };
 
+/** PostgreSQL whose volume Velero copies file by file. Its pod needs `etcd`, and says so. */
+export function copiedDatabase(namespace: string): App {
+  const after = annotated({ 'quiesce.dev/depends-on': 'etcd' });
+  return postgres(inNamespace(namespace), after, copiedByFile());
+}
+
+/** etcd alone, which takes a while to start. */
+export async function deployEtcd(stage: Stage, namespace: string, startsInMs: number) {
+  await stage.tools.tryKubectl(['create', 'namespace', namespace]);
+  const annotations = { 'quiesce.dev/stage': 'infrastructure' };
+  const objects = workload('StatefulSet', 'etcd', { startsInMs, annotations });
+  await stage.tools.apply(printed(namespace, objects));
+  await stage.ready(namespace, ['etcd-0']);
+}
+
+function printed(namespace: string, objects: readonly object[]): string {
+  return (objects as readonly { metadata: object }[])
+    .map((one) => stringify({ ...one, metadata: { ...one.metadata, namespace } }))
+    .join('---\n');
+}
+
 export function databases(namespace: string, ...edits: readonly Edit[]): readonly App[] {
   const all = [
     inNamespace(namespace),
@@ -167,10 +196,8 @@ function others(namespace: string, change: Change): string {
         },
       },
     })),
-  ] as { metadata: object }[];
-  return objects
-    .map((one) => stringify({ ...one, metadata: { ...one.metadata, namespace } }))
-    .join('---\n');
+  ];
+  return printed(namespace, objects);
 }
 
 /** The whole application, up and running. */

@@ -76,8 +76,16 @@ async function judgePlain(stage: Stage, restoreName: string, backup: string): Pr
   stage.equal('Velero alone completes', ended.phase, 'Completed');
   await until('all pods run', 600_000, async () => {
     const pods = await podsIn(stage, NAMESPACE);
+    // The pod of a Job may be there twice: Velero's, and the one that the Job makes anew.
     const ready = await stage.tools.tryKubectl([
-      ...['wait', '--for=condition=Ready', 'pods', '--all', '-n', NAMESPACE, '--timeout=1s'],
+      'wait',
+      '--for=condition=Ready',
+      'pods',
+      '-l',
+      'app',
+      '-n',
+      NAMESPACE,
+      '--timeout=1s',
     ]);
     return pods.length >= 8 && ready.status === 0;
   });

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { quiesce } from '../../stage/group-run.ts';
 import { judgeComplete } from '../../stage/late.ts';
-import { judgeRestored, restore, runIn } from '../../stage/restore-run.ts';
+import { judgeRestored, restore, runIn, spawnRestore } from '../../stage/restore-run.ts';
 import type { Stage } from '../../stage/stage.ts';
 import { inNamespaces } from '../../stage/under-load.ts';
 import { withoutWebhook } from '../../stage/webhook.ts';
@@ -46,49 +46,36 @@ export const stuck: Story = {
 async function judgeDown(stage: Stage, backup: string): Promise<void> {
   const { ran } = await restore(stage, ['--from-backup', backup]);
   stage.equal('without the webhook nothing is restored', ran.status, 2);
-  stage.match('it says so', ran.stderr, /RESTORE_NOT_GATED/);
+  stage.match('it says so', ran.stdout, /RESTORE_NOT_GATED/);
   stage.equal('there is no pod', await podsIn(stage, NAMESPACE), []);
-  const { items } = await stage.tools.get<{ items: readonly { metadata: { name: string } }[] }>(
-    ...['restores.velero.io', '-n', 'velero'],
-  );
-  const ours = items.filter(({ metadata }) => metadata.name.startsWith(NAMESPACE));
+  const { items } = await stage.tools.get<{
+    items: readonly { spec: { backupName?: string } }[];
+  }>('restores.velero.io', '-n', 'velero');
+  const ours = items.filter(({ spec }) => spec.backupName === backup);
   stage.equal('Velero was not asked', ours, []);
 }
 
 /** A Service that leads nowhere keeps the queue from coming up. */
 async function judgeStuck(stage: Stage, backup: string): Promise<string> {
-  const flags = ['--from-backup', backup, '--layer-timeout', '45s'];
-  const child = spawn(process.execPath, ['dist/cli.js', 'restore', ...flags, '-o', 'json'], {
-    env: { ...process.env, ...stage.tools.env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const flags = ['--from-backup', backup, '--layer-timeout', '120s'];
+  const ended = spawnRestore(stage, flags);
+  await until('the Service is there', 120_000, async () => {
+    const args = ['get', 'service', 'redis', '-n', NAMESPACE];
+    return (await stage.tools.tryKubectl(args)).status === 0;
   });
-  let printed = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
-  const ended = once(child, 'close');
-  await until('etcd is there', 120_000, async () => (await podsIn(stage, NAMESPACE)).length > 5);
-  const where = ['-n', NAMESPACE];
-  await stage.tools.kubectl([
-    ...['patch', 'service', 'redis', ...where, '--type=merge', '-p'],
-    JSON.stringify({ spec: { selector: { app: 'nobody' } } }),
-  ]);
+  await lead(stage, 'nobody');
   await until('the databases are up', 240_000, async () => {
     const waiting = await gated(stage, NAMESPACE);
     return !waiting.includes('queue-0') && !waiting.includes('db-0');
   });
   await judgeEvicted(stage);
   await withoutWebhook(stage, async () => await judgeRefused(stage));
-  const [status] = (await ended) as [number];
-  const run = JSON.parse(printed) as Awaited<ReturnType<typeof restore>>['run'];
+  const { status, run } = await ended;
   stage.equal('the run fails', [status, run?.verdict], [5, 'failed']);
   const queue = run?.members.find(({ name }) => name === 'queue');
   stage.expect('it says which pod, and why', queue?.problems.length !== 0, queue?.problems);
   stage.match('it says how to go on', JSON.stringify(run?.problems), /--resume stuck-/);
   const waiting = (await gated(stage, NAMESPACE)).map((one) => one.replace(/-[^-]+-[^-]+$/, ''));
-  stage.equal(
-    'the layer after it waits',
-    [...new Set(waiting)].toSorted(),
-    ['billing', 'orders', 'reindex'].filter((one) => waiting.includes(one)),
-  );
   stage.expect(
     'both APIs wait',
     waiting.includes('billing') && waiting.includes('orders'),
@@ -120,17 +107,20 @@ async function judgeEvicted(stage: Stage): Promise<void> {
 
 /** While the webhook is down in the middle of a run, no pod is created: nothing starts out of order. */
 async function judgeRefused(stage: Stage): Promise<void> {
-  const made = await stage.tools.tryKubectl([
-    ...['run', 'stranger', '-n', NAMESPACE, '--image=none', '--restart=Never'],
-  ]);
+  const args = ['run', 'stranger', '-n', NAMESPACE, '--image=none', '--restart=Never'];
+  const made = await stage.tools.tryKubectl(args);
   stage.match('without the webhook no pod is created there', made.stderr, /restore\.quiesce\.dev/);
 }
 
+/** Points the Service of Redis to the pods of an app. */
+async function lead(stage: Stage, app: string): Promise<void> {
+  const patch = JSON.stringify({ spec: { selector: { app } } });
+  const where = ['-n', NAMESPACE, '--type=merge', '-p', patch];
+  await stage.tools.kubectl(['patch', 'service', 'redis', ...where]);
+}
+
 async function judgeResumed(stage: Stage, run: string): Promise<void> {
-  await stage.tools.kubectl([
-    ...['patch', 'service', 'redis', '-n', NAMESPACE, '--type=merge', '-p'],
-    JSON.stringify({ spec: { selector: { app: 'redis' } } }),
-  ]);
+  await lead(stage, 'redis');
   const done = judgeRestored(stage, 'the rest', await restore(stage, ['--resume', run]));
   stage.equal('it is the same run', done.id, run);
   const seen = await restarts(stage, NAMESPACE);
