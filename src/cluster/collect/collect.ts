@@ -42,7 +42,10 @@ const OF_VELERO = [
   'volumesnapshotlocations',
 ];
 const NEWEST = 100;
+const RESTARTS_WITHIN_MS = 600_000;
 const LOG_BYTES = 512 * 1_024;
+
+type Work = () => Promise<readonly Entry[]>;
 
 /** Reads what helps to find a fault, part by part. A part that cannot be read is named, and stops no other. */
 export async function collect(
@@ -52,13 +55,18 @@ export async function collect(
   options: CollectOptions,
   signal: AbortSignal,
 ): Promise<Collected> {
-  const entries: Entry[] = [];
+  const entries: Entry[] = [json('objects.json', inventory.objects.map(redactObject))];
   const unread: string[] = inventory.unexamined.map(
     ({ resource, namespace, reason }) =>
       `${resource}${namespace === undefined ? '' : ` in ${namespace}`}: ${reason}`,
   );
-  const api = new ObjectApi(connection);
-  const part = async (name: string, work: () => Promise<readonly Entry[]>): Promise<void> => {
+  const namespaces = inventory.namespaces ?? ('plan' in planned ? planned.plan.namespaces : []);
+  const parts = {
+    ...partsOfCluster(connection, namespaces, options.veleroNamespace),
+    ...('plan' in planned ? partsOfPlan(connection, planned, signal) : {}),
+  };
+  if (!('plan' in planned)) unread.push(`plan: ${planned.problem}`);
+  for (const [name, work] of Object.entries(parts)) {
     signal.throwIfAborted();
     options.progress(`collecting ${name}`);
     try {
@@ -66,62 +74,62 @@ export async function collect(
     } catch (error) {
       unread.push(`${name}: ${redact(error instanceof Error ? error.message : String(error))}`);
     }
-  };
-  const namespaces = inventory.namespaces ?? ('plan' in planned ? planned.plan.namespaces : []);
-  await part('versions', async () => {
-    const { body } = await connection.get('/version');
-    return [json('versions.json', { quiesce: VERSION, node: process.version, kubernetes: body })];
-  });
-  entries.push(json('objects.json', inventory.objects.map(redactObject)));
-  if ('plan' in planned) {
-    entries.push(json('plan.json', scrubbed(planned.plan)));
-    await part('validation', async () => [
-      json(
-        'validation.json',
-        scrubbed(
-          await validate(
-            connection,
-            planned,
-            { restartsWithinMs: 600_000, progress: () => undefined },
-            signal,
-          ),
-        ),
-      ),
-    ]);
-    await part('sidecars', () => sidecarsOf(connection, planned, signal));
-  } else unread.push(`plan: ${planned.problem}`);
-  await part('events', async () => [
-    json('events.json', (await api.listIn(EVENTS, namespaces)).map(redactObject)),
-  ]);
-  await part('secrets', async () => {
-    const found = await api.listIn(SECRETS, namespaces);
-    return [
-      json(
-        'secrets.json',
-        found.map((one) => redactObject({ ...one, kind: 'Secret' })),
-      ),
-    ];
-  });
-  await part('runs', async () => {
-    const found = await api.listIn(CONFIG_MAPS, namespaces, RUN_LABELS.report);
-    return [
-      json(
-        'runs.json',
-        found.map((one) => scrubbed(redactObject({ ...one, kind: 'ConfigMap' }))),
-      ),
-    ];
-  });
-  await part('snapshots', async () => [
-    json('snapshots.json', (await api.listIn(SNAPSHOTS, namespaces)).map(redactObject)),
-  ]);
-  for (const plural of OF_VELERO) {
-    await part(`velero ${plural}`, async () => {
-      const found = (await api.list(velero(plural), options.veleroNamespace)) ?? [];
-      return [json(`velero/${plural}.json`, newest(found).map(redactObject))];
-    });
   }
-  await part('webhook', () => webhookOf(connection));
   return { entries, unread };
+}
+
+function partsOfPlan(
+  connection: PodConnection,
+  planned: Planned,
+  signal: AbortSignal,
+): Readonly<Record<string, Work>> {
+  const options = { restartsWithinMs: RESTARTS_WITHIN_MS, progress: () => undefined };
+  return {
+    plan: () => Promise.resolve([json('plan.json', scrubbed(planned.plan))]),
+    validation: async () => [
+      json('validation.json', scrubbed(await validate(connection, planned, options, signal))),
+    ],
+    sidecars: () => sidecarsOf(connection, planned, signal),
+  };
+}
+
+function partsOfCluster(
+  connection: PodConnection,
+  namespaces: readonly string[],
+  veleroNamespace: string,
+): Readonly<Record<string, Work>> {
+  const api = new ObjectApi(connection);
+  const listed = (file: string, kind: Kind, type: string, labels?: string): Work => {
+    return async () => {
+      const found = await api.listIn(kind, namespaces, labels);
+      return [
+        json(
+          file,
+          found.map((one) => scrubbed(redactObject({ ...one, kind: type }))),
+        ),
+      ];
+    };
+  };
+  const ofVelero = OF_VELERO.map((plural): readonly [string, Work] => [
+    `velero ${plural}`,
+    async () => {
+      const found = (await api.list(velero(plural), veleroNamespace)) ?? [];
+      return [json(`velero/${plural}.json`, newest(found).map(redactObject))];
+    },
+  ]);
+  return {
+    versions: async () => {
+      const { body } = await connection.get('/version');
+      const all = { quiesce: VERSION, node: process.version, kubernetes: body };
+      return [json('versions.json', all)];
+    },
+    events: listed('events.json', EVENTS, 'Event'),
+    secrets: listed('secrets.json', SECRETS, 'Secret'),
+    runs: listed('runs.json', CONFIG_MAPS, 'ConfigMap', RUN_LABELS.report),
+    snapshots: listed('snapshots.json', SNAPSHOTS, 'VolumeSnapshot'),
+    ...Object.fromEntries(ofVelero),
+    webhook: () => webhookOf(connection),
+  };
 }
 
 export function json(name: string, value: unknown): Entry {

@@ -22,16 +22,16 @@ type Fields = Readonly<Record<string, unknown>>;
 export function redactObject(object: KubeObject): KubeObject {
   const { metadata, ...rest } = object;
   const { kind } = object;
-  const clean = { ...(walk(rest, []) as Fields) };
+  const clean: Record<string, unknown> = { ...(walk(rest, []) as Fields) };
   if (
     kind === 'Secret' ||
     (kind === 'ConfigMap' && labelsOf(object)[RUN_LABELS.report] === undefined)
   ) {
     for (const field of ['data', 'stringData', 'binaryData']) {
-      if (rest[field] !== undefined) clean[field as never] = keysOf(rest[field], kind) as never;
+      if (rest[field] !== undefined) clean[field] = keysOf(rest[field], kind);
     }
   }
-  return { ...clean, ...(metadata && { metadata: metadataOf(metadata as Fields) as never }) };
+  return { ...clean, ...(metadata && { metadata: metadataOf(metadata as Fields) }) };
 }
 
 function keysOf(data: unknown, kind: string): Fields {

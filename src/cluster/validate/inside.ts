@@ -31,14 +31,15 @@ export async function runInside(
     const document = parsed(stdout);
     const message = textAt(document, 'error', 'message');
     if (message !== undefined) {
-      if (/^Unknown verb/.test(message)) return { refused: 'its sidecar is of an older version' };
+      if (message.startsWith('Unknown verb'))
+        return { refused: 'its sidecar is of an older version' };
       const code = textAt(document, 'error', 'code');
       return { refused: message, ...(code !== undefined && { code }) };
     }
     if (document !== undefined) return { document };
     const line = stderr.trim().split('\n')[0] ?? '';
     // An older sidecar reports an unknown verb on stderr.
-    if (/Unknown verb/.test(line)) return { refused: 'its sidecar is of an older version' };
+    if (line.includes('Unknown verb')) return { refused: 'its sidecar is of an older version' };
     return { refused: line === '' ? 'the command ended without an answer' : line };
   } catch (error) {
     signal.throwIfAborted();

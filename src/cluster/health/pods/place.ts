@@ -127,7 +127,8 @@ export function mountFailure(context: PodContext) {
     .filter(({ reason }) => /^Failed(?:Mount|AttachVolume|MapVolume)$/.test(reason));
   // "Unable to attach or mount volumes" only counts what the others name.
   return (
-    found.find(({ message }) => !/^Unable to attach or mount volumes/.test(message)) ?? found[0]
+    found.find(({ message }) => !message.startsWith('Unable to attach or mount volumes')) ??
+    found[0]
   );
 }
 
