@@ -8,7 +8,7 @@ const ABOUT =
   /(?:name|names|ref|refs|path|file|mode|type|policy|namespace|seconds|version|id|kind|count|algorithm|automount\w*)$/i;
 /** Variables whose values help, and are never secrets. Every other value is left out. */
 const PLAIN =
-  /^(?:QUIESCE_(?!.*(?:TOKEN|PASSWORD|SECRET|URI|URL)).*|PGDATA|PG(?:HOST|PORT|DATABASE|USER|SSLMODE)|POSTGRES_(?:DB|USER)|TZ|LANG|LC_\w+|NODE_ENV|(?:\w+_)?(?:HOST|PORT|REPLICAS|LOG_LEVEL))$/;
+  /^(?:QUIESCE_(?!.*(?:TOKEN|PASSWORD|SECRET|URI|URL)).*|TZ|LANG|LC_\w+|NODE_ENV|\w*(?:HOST|PORT|USER|DATABASE|_DB|SSLMODE|REPLICAS|LOG_LEVEL))$/;
 /** Commands take a password after these. */
 const SECRET_FLAG = /^(?:-a|-p|-P|--?(?:pass|user)\w*)$/;
 const LONGEST = 400;
