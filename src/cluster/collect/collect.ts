@@ -1,7 +1,7 @@
 import { redact } from '../../lib/redact.ts';
 import { withDeadline } from '../../lib/deadline.ts';
 import { VERSION } from '../../version.ts';
-import { CONFIG_MAPS, each, type Kind, ObjectApi, pathOf } from '../api/objects.ts';
+import { CONFIG_MAPS, each, type Kind, ObjectApi } from '../api/objects.ts';
 import type { PodConnection } from '../api/reader.ts';
 import { type Inventory, type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
 import { ClusterHealth } from '../health/health.ts';
@@ -10,6 +10,7 @@ import type { Planned } from '../plan/plan.ts';
 import { RUN_LABELS } from '../run/names.ts';
 import { validate } from '../validate/validate.ts';
 import type { Entry } from './archive.ts';
+import { logOf } from './logs.ts';
 import { redactObject } from './redact-object.ts';
 import { readSidecars } from './sidecars.ts';
 
@@ -43,7 +44,6 @@ const OF_VELERO = [
 ];
 const NEWEST = 100;
 const RESTARTS_WITHIN_MS = 600_000;
-const LOG_BYTES = 512 * 1_024;
 
 type Work = () => Promise<readonly Entry[]>;
 
@@ -181,22 +181,4 @@ async function webhookOf(connection: PodConnection): Promise<readonly Entry[]> {
     4,
   );
   return [json('webhook/pods.json', (found ?? []).map(redactObject)), ...logs.flat()];
-}
-
-/** The end of a log, without secrets; or why there is none. */
-export async function logOf(
-  connection: Pick<PodConnection, 'get'>,
-  namespace: string,
-  pod: string,
-  container: string | undefined,
-): Promise<string> {
-  const query = new URLSearchParams({
-    tailLines: '1000',
-    limitBytes: String(LOG_BYTES),
-    ...(container !== undefined && { container }),
-  });
-  const pods: Kind = { group: '', version: 'v1', plural: 'pods' };
-  const answer = await connection.get(`${pathOf(pods, namespace, pod)}/log?${query.toString()}`);
-  const text = answer.text ?? JSON.stringify(answer.body ?? {});
-  return answer.status === 200 ? redact(text) : `not read: ${answer.status} ${redact(text)}\n`;
 }

@@ -6,7 +6,7 @@ import { sidecarContainer } from '../inventory/sidecar-container.ts';
 import { sidecarAt } from '../run/sidecars.ts';
 import { runInside } from '../validate/inside.ts';
 import type { Entry } from './archive.ts';
-import { logOf } from './collect.ts';
+import { logOf } from './logs.ts';
 
 const WITHIN_MS = 20_000;
 

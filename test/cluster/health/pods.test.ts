@@ -269,7 +269,7 @@ describe('what a pod needs and nobody has made', () => {
         {
           ...created('secret "s" not found'),
           metadata: { ...created('').metadata, ...fresh.metadata },
-        } as never,
+        },
       ]).passing,
     ).toBe(true);
   });
