@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { start } from '../snapshot/shop.ts';
+import { cleanEnv, cliPath } from '../../src/testbed/processes.ts';
+import { type Shop, start } from '../snapshot/shop.ts';
 import {
   annotate,
   breakPod,
@@ -53,6 +56,16 @@ describe('an application that is whole', () => {
   });
 });
 
+/** As a terminal without colours shows it. */
+async function shown({ api }: Shop): Promise<string> {
+  const words = ['validate', '-n', 'shop', '--kubeconfig', api.kubeconfig];
+  const child = spawn(process.execPath, [cliPath(), ...words], { env: cleanEnv({}) });
+  let screen = '';
+  child.stdout.on('data', (data: Buffer) => (screen += data.toString()));
+  await once(child, 'close');
+  return screen;
+}
+
 describe('an application that is broken', () => {
   it('names the last words and the likely cause, on one screen, without the password', async () => {
     const shop = await wholeShop();
@@ -76,10 +89,7 @@ describe('an application that is broken', () => {
     });
     expect(first?.message).toMatch(/FATAL:\s+password authentication failed/);
     expect(JSON.stringify(run)).not.toContain('hunter2');
-    const { child } = start(shop.api, ['-o', 'text'], 'validate');
-    let screen = '';
-    child.stdout.on('data', (data: Buffer) => (screen += data.toString()));
-    await new Promise((resolve) => child.on('close', resolve));
+    const screen = await shown(shop);
     expect(screen).toMatch(/^✘ failed {2}shop is not whole\./);
     expect(screen).toMatch(/\| FATAL:\s+password authentication failed for user "app"/);
     expect(screen.split('\n').every((line) => line.length <= 120)).toBe(true);
