@@ -60,7 +60,8 @@ export default {
       from: { path: '^src/engines/([^/]+)/', pathNot: '^src/engines/shared/' },
       to: {
         path: '^src/engines/',
-        pathNot: '^src/engines/($1/|shared/|(engine|names|profile|restore-module)\\.ts$)',
+        pathNot:
+          '^src/engines/($1/|shared/|(engine|names|profile|restore-module|ask-module)\\.ts$)',
       },
     },
     {

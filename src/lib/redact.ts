@@ -26,7 +26,7 @@ const PAIR = new RegExp(
   'gi',
 );
 const FLAG = new RegExp(
-  `(--?(?:[\\w]+[-_.])*(?:${SECRET_WORDS})s?\\s+)("[^"]*"|'[^']*'|[^\\s-]\\S*)`,
+  `((?<![\\w-])--?(?:[\\w]+[-_.])*(?:${SECRET_WORDS})s?\\s+)("[^"]*"|'[^']*'|[^\\s-]\\S*)`,
   'gi',
 );
 
@@ -58,12 +58,13 @@ export function redact(text: string): string {
     );
 }
 
+const COLOR = /\p{Cc}\[[\d;]*m/gu;
+
 /** One line for people, of bounded length, without secrets. */
 export function redactLine(text: string, longest = 300): string {
   const line = redact(text)
-    // eslint-disable-next-line no-control-regex
-    .replaceAll(/\u001B\[[\d;]*[A-Za-z]/g, '')
-    .replaceAll(/[\u0000-\u001F\u007F-\u009F]+/g, ' ')
+    .replaceAll(COLOR, '')
+    .replaceAll(/\p{Cc}+/gu, ' ')
     .trim();
   return line.length <= longest ? line : `${line.slice(0, longest - 1)}…`;
 }

@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { stringify } from 'yaml';
-import type { ChangeMethod } from '../../src/cluster/api/reader.ts';
+import type { ApiAnswer, ChangeMethod } from '../../src/cluster/api/reader.ts';
 import type { KubeObject } from '../../src/cluster/inventory/catalog.ts';
 import { cleanEnv, cliPath } from '../../src/testbed/processes.ts';
 import { SimulatedCluster } from '../cluster/snapshot/simulated-cluster.ts';
@@ -143,12 +143,16 @@ export class SimulatedApi {
       return;
     }
     const body: unknown = sent === '' ? undefined : JSON.parse(sent);
-    const { status, body: answer } = await this.#ask(method, url, body);
+    const { status, body: answer, text } = await this.#ask(method, url, body);
+    if (text !== undefined) {
+      response.writeHead(status, { 'content-type': 'text/plain' }).end(text);
+      return;
+    }
     response.writeHead(status, { 'content-type': 'application/json' });
     response.end(JSON.stringify(answer ?? {}));
   }
 
-  async #ask(method: string, path: string, body: unknown) {
+  async #ask(method: string, path: string, body: unknown): Promise<ApiAnswer> {
     if (method === 'GET') return await this.cluster.get(path);
     const wanted = (body as KubeObject | undefined)?.metadata as { resourceVersion?: string };
     const stored = this.cluster.read(path)?.metadata as { resourceVersion?: string } | undefined;

@@ -93,7 +93,7 @@ export function phaseOf(
   const found = at(object, ...known.path);
   if (found === undefined || typeof found === 'object')
     return { said: '', good: known.good.test('') };
-  const said = String(found as string | number | boolean);
+  const said = typeof found === 'string' ? found : JSON.stringify(found);
   return { said, good: known.good.test(said) };
 }
 

@@ -4,7 +4,7 @@ import { forbidden } from '../api/rights.ts';
 import { Catalog, type Unexamined } from '../inventory/catalog.ts';
 import { Discovery, readOwners } from '../inventory/read-application.ts';
 import { ClusterRead } from '../inventory/read-cluster.ts';
-import { type Resource, resourceName } from '../inventory/resources.ts';
+import type { Resource } from '../inventory/resources.ts';
 import { KNOWN } from '../plan/custom-resources.ts';
 import type { MemberRef } from '../plan/document.ts';
 
@@ -12,7 +12,7 @@ const core = { group: '', version: 'v1', namespaced: true } as const;
 const apps = { group: 'apps', version: 'v1', namespaced: true } as const;
 
 /** What a judgement of members reads in each of their namespaces. */
-export const HEALTH_RESOURCES: readonly Resource[] = [
+const HEALTH_RESOURCES: readonly Resource[] = [
   { ...core, kind: 'Pod', plural: 'pods', why: 'whether they are ready, and why not' },
   { ...core, kind: 'PersistentVolumeClaim', plural: 'persistentvolumeclaims', why: 'claims' },
   { ...core, kind: 'Service', plural: 'services', why: 'Services of the members' },
@@ -113,8 +113,3 @@ function refuseUnread(unexamined: readonly Unexamined[]): void {
   });
   throw forbidden(rights, first.reason, rights, 'quiesce-validate');
 }
-
-/** For the documentation: all that is read, as `kubectl api-resources` names it. */
-export const HEALTH_READS: readonly string[] = [...HEALTH_RESOURCES, EVENTS, NODES].map(
-  resourceName,
-);

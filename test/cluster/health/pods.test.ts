@@ -30,7 +30,11 @@ const says = (...lines: readonly string[]) => ({ logs: { 'shop/db-0/main': lines
 const fresh = { metadata: { creationTimestamp: ago(20) } };
 
 describe('a pod without a node', () => {
-  const pod = (message: string, more: object = {}, metadata: object = {}) =>
+  const pod = (
+    message: string,
+    more: object = {},
+    metadata: Readonly<Record<string, unknown>> = {},
+  ) =>
     podOf({
       metadata,
       spec: { nodeName: undefined, ...more },
@@ -265,7 +269,7 @@ describe('what a pod needs and nobody has made', () => {
         {
           ...created('secret "s" not found'),
           metadata: { ...created('').metadata, ...fresh.metadata },
-        } as never,
+        },
       ]).passing,
     ).toBe(true);
   });

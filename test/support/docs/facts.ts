@@ -113,10 +113,12 @@ export function requestExists({ method, path }: Request): boolean {
   return found !== undefined && (method === undefined || method.toLowerCase() in found[1]);
 }
 
-/** The codes of problems: what the doctor finds, and what plans and runs report. They are no errors. */
+/** The codes of problems: what the doctor finds, and what plans, runs and validations report. They are no errors. */
 export function problemCodes(): ReadonlySet<string> {
   const findings = read('docs/doctor.md').matchAll(/^### ([A-Z_]+)$/gm);
-  const sources = files.filter((name) => /^src\/cluster\/(?:plan|snapshot)\//.test(name));
+  const sources = files.filter((name) =>
+    /^src\/cluster\/(?:plan|snapshot|health|validate)\//.test(name),
+  );
   const quoted = sources.flatMap((name) => [...read(name).matchAll(/'([A-Z]+(?:_[A-Z]+)+)'/g)]);
   return new Set([...findings, ...quoted].map(([, code = '']) => code));
 }

@@ -1,7 +1,6 @@
 import type { Cause } from '../state.ts';
 import { listAt, textAt } from '../../inventory/catalog.ts';
 import type { PodContext } from './context.ts';
-import type { Part } from './containers.ts';
 
 const REASONS =
   /^(?:ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull|ImageInspectError|RegistryUnavailable|SignatureValidationFailed)$/;
@@ -11,7 +10,7 @@ const FINAL =
 
 /** The image of the container cannot be pulled, in the words of the registry. */
 export function imageCause(
-  { name }: Pick<Part, 'name'>,
+  { name }: { readonly name: string },
   reason: string,
   message: string,
   context: PodContext,

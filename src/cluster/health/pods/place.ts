@@ -25,7 +25,7 @@ function ownGate(context: PodContext): Cause {
   const run = namespace?.metadata?.labels?.[RESTORE.run];
   if (run !== undefined) {
     const text = `It waits for its layer in the staged restore ${run}`;
-    const hint = `If that restore has ended: quiesce restore --resume ${run}, or --release ${run}.`;
+    const hint = 'If that restore has ended, resume it, or release what it holds.';
     return context.cause('WAITS_FOR_LAYER', text, true, hint);
   }
   const unread = namespace === undefined;
@@ -127,7 +127,8 @@ export function mountFailure(context: PodContext) {
     .filter(({ reason }) => /^Failed(?:Mount|AttachVolume|MapVolume)$/.test(reason));
   // "Unable to attach or mount volumes" only counts what the others name.
   return (
-    found.find(({ message }) => !/^Unable to attach or mount volumes/.test(message)) ?? found[0]
+    found.find(({ message }) => !message.startsWith('Unable to attach or mount volumes')) ??
+    found[0]
   );
 }
 
