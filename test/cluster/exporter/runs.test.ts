@@ -127,7 +127,7 @@ describe('the state of a group', () => {
     };
     const [state] = stateOf(record({}), broken);
     expect(state?.last).toMatchObject({ verdict: 'failed', group: 'orders' });
-    expect(state?.last.unreadable).toBeTypeOf('string');
+    expect(state?.last?.unreadable).toBeTypeOf('string');
     expect(state?.success?.endedAt).toBe(seconds('10:00'));
   });
 
