@@ -602,6 +602,33 @@ export const catalogue = {
     meaning: 'A pod of a member does not run, or its sidecar cannot reach the database.',
     hint: 'Bring the pod up (kubectl describe pod) and run it again.',
   },
+  RESTORE_TARGET_TAKEN: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'A restore would meet objects that exist: a namespace of the target has members or claims of the application, or is being deleted.',
+    hint: 'Restore into another namespace (--to), or delete what the message names.',
+  },
+  RESTORE_NOT_GATED: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'The webhook does not hold back pods in a namespace of the target, so nothing would start in order. Nothing was restored.',
+    hint: 'Install or upgrade the chart with restore.enabled, and see that the webhook runs: quiesce doctor.',
+  },
+  RESTORE_IMPOSSIBLE: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'The cluster lacks what a restore needs, such as a storage class, or Velero. Nothing was restored.',
+    hint: 'The message names what is missing.',
+  },
+  RESTORE_FAILED: {
+    status: 502,
+    exit: 5,
+    meaning: 'A step of a staged restore failed. Nothing was deleted.',
+    hint: 'Mend what the message names, and go on: quiesce restore --resume RUN.',
+  },
   RUN_UNDER_WAY: {
     status: 409,
     exit: 4,

@@ -500,6 +500,21 @@ describe('the webhook', () => {
     ]));
   test('QuiesceWebhookDown fires when nothing is scraped at all', () =>
     replay('QuiesceWebhookDown', { 'up{job="other"}': '1x20' }, [['10m', [here]]]));
+  test('QuiesceRestoreAbandoned fires while the run of a restore gives no sign of life', () => {
+    const run = 'restored_namespace="shop",run="shop-1"';
+    return replay(
+      'QuiesceRestoreAbandoned',
+      {
+        [`quiesce_webhook_restore_abandoned{${first},${run}}`]: '0x5 1x10 0x5 _x5',
+        [`quiesce_webhook_restore_abandoned{${second},${run}}`]: '0x5 1x10 0x5 _x5',
+      },
+      [
+        ['4m', []],
+        ['10m', [{ namespace: 'shop', run: 'shop-1' }]],
+        ['18m', []],
+      ],
+    );
+  });
   test('QuiescePodNotInjected fires on the first pod that was not injected and clears after an hour', () =>
     replay(
       'QuiescePodNotInjected',
@@ -571,6 +586,7 @@ test('every alert can be switched off and has a severity, and a threshold can be
     'noSuccess',
     'sidecarDown',
     'webhookDown',
+    'restoreAbandoned',
     'podNotInjected',
     'certificateExpiring',
   ];

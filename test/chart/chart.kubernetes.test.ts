@@ -109,7 +109,7 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
     }
   });
 
-  test('the webhook gets no wildcard, no list and no access to Secrets across namespaces', async () => {
+  test('the webhook gets no wildcard, no access to Secrets across namespaces, and lists namespaces only', async () => {
     const manifests = await helm.template(...args);
     const roles = manifests.filter(
       ({ kind, metadata }) => /^(?:Cluster)?Role$/.test(kind) && !metadata.name.endsWith('-doctor'),
@@ -121,7 +121,12 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
     const own = roles.filter(
       ({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] === 'webhook',
     );
+    const ofRestores = ['namespaces', 'leases'];
     for (const rule of own.flatMap(rulesOf)) {
+      if (ofRestores.includes(rule.resources.join())) {
+        expect(rule.verbs.filter((verb) => !['get', 'list', 'watch'].includes(verb))).toEqual([]);
+        continue;
+      }
       const onlyCreates = rule.verbs.join() === 'create';
       expect(onlyCreates || (rule.resourceNames?.length ?? 0) === 1, JSON.stringify(rule)).toBe(
         true,
@@ -277,6 +282,8 @@ describe('certificates', () => {
     expect(manifests.map(({ kind }) => kind)).not.toContain('Role');
     expect(rulesOf(one(manifests, 'ClusterRole')).flatMap(({ resources }) => resources)).toEqual([
       'events',
+      'namespaces',
+      'leases',
     ]);
     expect(deployment(manifests).args).toContain('--certificates=files');
   });
@@ -451,7 +458,7 @@ test('without alerts there is no PrometheusRule, and without webhook alerts no e
   expect(groups.map(({ name }) => name)).toEqual(['quiesce.backup', 'quiesce.webhook']);
   const off = (names: readonly string[]): string[] =>
     names.flatMap((name) => ['--set', `prometheusRule.alerts.${name}.enabled=false`]);
-  const webhooks = ['webhookDown', 'podNotInjected', 'certificateExpiring'];
+  const webhooks = ['webhookDown', 'restoreAbandoned', 'podNotInjected', 'certificateExpiring'];
   const fewer = one(await helm.template(...EVERYTHING, ...off(webhooks)), 'PrometheusRule');
   expect(JSON.stringify(fewer)).not.toContain('quiesce.webhook"');
   const values = parse(await readFile(join(CHART, 'values.yaml'), 'utf8')) as {
@@ -462,6 +469,37 @@ test('without alerts there is no PrometheusRule, and without webhook alerts no e
     ...off(Object.keys(values.prometheusRule.alerts)),
   );
   expect(none.map(({ kind }) => kind)).not.toContain('PrometheusRule');
+});
+
+test('staged restores have an entry of their own, and can be switched off', async () => {
+  interface Entry {
+    readonly name: string;
+    readonly failurePolicy: string;
+    readonly objectSelector?: object;
+    readonly clientConfig: { readonly service: { readonly path: string } };
+    readonly namespaceSelector: { readonly matchExpressions: readonly object[] };
+  }
+  const entries = (manifests: Parameters<typeof one>[0]): readonly Entry[] =>
+    one(manifests, 'MutatingWebhookConfiguration')['webhooks'] as readonly Entry[];
+  const velero = ['--set', 'restore.veleroNamespaces={velero,backup}'];
+  const [inject, restore] = entries(await helm.template(...velero));
+  expect(inject?.name).toBe('inject.quiesce.dev');
+  expect(restore).toMatchObject({ name: 'restore.quiesce.dev', failurePolicy: 'Fail' });
+  expect(restore).not.toHaveProperty('objectSelector');
+  expect(restore?.clientConfig.service.path).toBe('/restore');
+  expect(restore?.namespaceSelector.matchExpressions).toEqual([
+    { key: 'quiesce.dev/restore', operator: 'Exists' },
+    {
+      key: 'kubernetes.io/metadata.name',
+      operator: 'NotIn',
+      values: ['kube-system', 'quiesce-system', 'velero', 'backup'],
+    },
+  ]);
+  const off = await helm.template('--set', 'restore.enabled=false', ...EVERYTHING);
+  expect(entries(off).map(({ name }) => name)).toEqual(['inject.quiesce.dev']);
+  expect(JSON.stringify(off)).not.toContain('QuiesceRestoreAbandoned');
+  const roles = off.filter(({ kind }) => kind === 'ClusterRole').flatMap(rulesOf);
+  expect(roles.flatMap(({ resources }) => resources)).not.toContain('namespaces');
 });
 
 test('text that YAML would misread arrives unchanged', async () => {

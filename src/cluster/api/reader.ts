@@ -38,7 +38,7 @@ export type ChangeMethod = 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export interface ClusterConnection extends ClusterReader {
   /** The namespace of the context. */
   readonly namespace: string;
-  /** A PATCH is a JSON merge patch (RFC 7386). Resolves and rejects as `get` does. */
+  /** A PATCH is a JSON merge patch (RFC 7386), or with a list a JSON patch (RFC 6902). Resolves and rejects as `get` does. */
   send(method: ChangeMethod, path: string, body?: unknown): Promise<ApiAnswer>;
 }
 
@@ -101,9 +101,13 @@ interface Call {
   readonly end: AbortSignal | undefined;
 }
 
+function patchType(body: unknown): string {
+  return Array.isArray(body) ? 'application/json-patch+json' : 'application/merge-patch+json';
+}
+
 async function ask(config: KubeConfig, server: string, call: Call): Promise<ApiAnswer> {
   const { method, path, body, end } = call;
-  const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+  const type = method === 'PATCH' ? patchType(body) : 'application/json';
   const headers = {
     accept: 'application/json',
     ...(body !== undefined && { 'content-type': type }),

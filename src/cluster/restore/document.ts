@@ -1,5 +1,5 @@
 import type { RestoreLevel } from '../../receipt/restore-level.ts';
-import type { MemberRef } from '../plan/document.ts';
+import type { MemberRef, NotKept } from '../plan/document.ts';
 
 /**
  * `proven`: all members are healthy, and each that holds data says at least `position`. `unproven`: healthy,
@@ -72,6 +72,8 @@ interface Recovery {
   readonly layers: readonly RestoreLayer[];
   readonly members: readonly RestoredMember[];
   readonly problems: readonly RestoreProblem[];
+  /** Stores of its members that the source does not hold; absent: none, or not known. */
+  readonly notKept?: readonly NotKept[];
   readonly startedAt: string;
   readonly endedAt?: string;
   /** From the start to the last healthy member, measured by a monotonic clock. */

@@ -1,3 +1,4 @@
+import type { KubeObject } from '../inventory/catalog.ts';
 import type { Plan } from '../plan/document.ts';
 import type { RestoreProblem, RestoreSource } from './document.ts';
 
@@ -23,6 +24,16 @@ export interface Source {
   readonly about: Omit<RestoreSource, 'namespaces'>;
   /** Of the namespaces of the source. */
   readonly plan: Plan;
+  /**
+   * What it holds of workloads, pods, Jobs and Namespaces: tells which pod is whose. Absent: names and owners
+   * alone tell.
+   */
+  readonly objects?: readonly KubeObject[];
+  /**
+   * Pods, as `NAMESPACE/NAME`, whose volumes are filled only once they are bound to a node: they wait in their
+   * init container instead of behind a gate. Absent: none.
+   */
+  readonly held?: ReadonlySet<string>;
   /** Looks whether it can be restored there. Changes nothing. @throws QuiesceError where it cannot */
   preflight(target: Target, signal: AbortSignal): Promise<readonly RestoreProblem[]>;
   /** Begins to create the objects; resolves when that goes on by itself. CronJobs come suspended. */

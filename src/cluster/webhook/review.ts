@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { inject, type Injection, type Notice } from '../inject/inject.ts';
 import type { InjectConfig } from '../inject/options.ts';
+import type { Operation } from '../objects/json-patch.ts';
 import type { Pod } from '../objects/pod.ts';
 import { QuiesceError } from '../../errors.ts';
 
@@ -22,7 +23,7 @@ export interface ReviewOutcome {
   readonly failure?: unknown;
 }
 
-interface AdmissionAnswer {
+export interface AdmissionAnswer {
   readonly apiVersion: 'admission.k8s.io/v1';
   readonly kind: 'AdmissionReview';
   readonly response: {
@@ -51,6 +52,53 @@ const review = z.object({
 /** API servers cut off longer warnings. */
 const MAX_WARNING_LENGTH = 256;
 
+/** The pod to be created, and what the API server says of the request. */
+export interface ReviewRequest {
+  readonly uid: string;
+  readonly pod: Pod;
+  readonly namespace: string;
+  readonly dryRun: boolean;
+  /** Whether a pod is created. Everything else is admitted. */
+  readonly createsPod: boolean;
+}
+
+/** @throws QuiesceError INVALID_FIELD if the request is not an AdmissionReview of v1 */
+export function readReview(body: unknown): ReviewRequest {
+  const parsed = review.safeParse(body);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const field = issue?.path.join('.') || 'body';
+    throw new QuiesceError('INVALID_FIELD', `${field}: this is not an AdmissionReview of v1.`, {
+      field,
+    });
+  }
+  const { request } = parsed.data;
+  const pod = (request.object ?? {}) as Pod;
+  return {
+    uid: request.uid,
+    pod,
+    namespace: request.namespace ?? pod.metadata?.namespace ?? 'default',
+    dryRun: request.dryRun === true,
+    createsPod: request.kind.kind === 'Pod' && request.operation === 'CREATE',
+  };
+}
+
+export function answerTo(
+  { uid }: Pick<ReviewRequest, 'uid'>,
+  response: Omit<AdmissionAnswer['response'], 'uid'>,
+): AdmissionAnswer {
+  return {
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    response: { uid, ...response },
+  };
+}
+
+export function encodePatch(patch: readonly Operation[]) {
+  const encoded = Buffer.from(JSON.stringify(patch)).toString('base64');
+  return { patchType: 'JSONPatch', patch: encoded } as const;
+}
+
 /**
  * Answers one AdmissionReview. A failure of the injection becomes an answer as well: with `Ignore` the pod
  * is admitted unchanged, and a warning says that it is not protected.
@@ -62,35 +110,20 @@ export function answerReview(
   config: InjectConfig,
   policy: FailurePolicy,
 ): ReviewOutcome {
-  const parsed = review.safeParse(body);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const field = issue?.path.join('.') || 'body';
-    throw new QuiesceError('INVALID_FIELD', `${field}: this is not an AdmissionReview of v1.`, {
-      field,
-    });
-  }
-  const { request } = parsed.data;
-  const pod = (request.object ?? {}) as Pod;
-  const namespace = request.namespace ?? pod.metadata?.namespace ?? 'default';
+  const request = readReview(body);
+  const { pod, namespace, dryRun, createsPod } = request;
   const finish = (
     result: ReviewResult,
     response: Omit<AdmissionAnswer['response'], 'uid'>,
     events: readonly Notice[] = [],
   ): ReviewOutcome => ({
-    answer: {
-      apiVersion: 'admission.k8s.io/v1',
-      kind: 'AdmissionReview',
-      response: { uid: request.uid, ...response },
-    },
+    answer: answerTo(request, response),
     result,
     pod,
     namespace,
-    events: request.dryRun === true ? [] : events,
+    events: dryRun ? [] : events,
   });
-  if (request.kind.kind !== 'Pod' || request.operation !== 'CREATE') {
-    return finish('skipped', { allowed: true });
-  }
+  if (!createsPod) return finish('skipped', { allowed: true });
   try {
     return answerFor(inject(pod, config), policy, finish);
   } catch (failure) {
@@ -127,12 +160,7 @@ function answerFor(injection: Injection, policy: FailurePolicy, finish: Finish):
   const { patch, notices } = injection;
   const warnings = notices.length > 0 ? { warnings: notices.map(warning) } : {};
   if (patch.length === 0) return finish('unchanged', { allowed: true, ...warnings }, notices);
-  const encoded = Buffer.from(JSON.stringify(patch)).toString('base64');
-  return finish(
-    'injected',
-    { allowed: true, patchType: 'JSONPatch', patch: encoded, ...warnings },
-    notices,
-  );
+  return finish('injected', { allowed: true, ...encodePatch(patch), ...warnings }, notices);
 }
 
 function refusalOrWarning(
@@ -148,6 +176,6 @@ function refusalOrWarning(
   return { allowed: true, warnings };
 }
 
-function warning({ message }: Notice): string {
+export function warning({ message }: Notice): string {
   return `quiesce: ${message}`.slice(0, MAX_WARNING_LENGTH);
 }

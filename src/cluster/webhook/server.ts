@@ -6,7 +6,9 @@ import type { Pair } from '../certificates/authority.ts';
 import type { InjectConfig } from '../inject/options.ts';
 import type { EventWriter } from './events.ts';
 import type { WebhookMetrics } from './metrics.ts';
-import { answerReview, type FailurePolicy, type ReviewOutcome } from './review.ts';
+import { answerGate } from './restore-review.ts';
+import type { Restores } from './restores.ts';
+import { answerReview, type FailurePolicy, readReview, type ReviewOutcome } from './review.ts';
 
 /** API servers accept objects of up to 3 MB. A review holds one, and its envelope. */
 const BODY_LIMIT = 8 * 1024 * 1024;
@@ -27,11 +29,12 @@ export interface AdmissionOptions {
   readonly logger: Logger;
   readonly metrics: WebhookMetrics;
   readonly events: EventWriter;
+  readonly restores: Pick<Restores, 'stateOf'>;
   /** Whether the server is about to stop. */
   readonly stopping: () => boolean;
 }
 
-/** The HTTPS server that API servers call: `POST /mutate`. */
+/** The HTTPS server that API servers call: `POST /mutate` to inject, `POST /restore` for staged restores. */
 export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer {
   const { pair, config, failurePolicy, logger, metrics, events, stopping } = options;
   const app = createApp(logger, {
@@ -52,7 +55,30 @@ export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer
     events.report(reviewed.pod, reviewed.namespace, reviewed.events);
     return reviewed.answer;
   });
+  app.post('/restore', async (request) => await answerRestore(request.body, options));
   return app;
+}
+
+/** What cannot be told is refused, by an error: whoever creates the pod tries again. */
+async function answerRestore(
+  body: unknown,
+  { restores, metrics, events, logger }: AdmissionOptions,
+): Promise<unknown> {
+  const request = readReview(body);
+  const { pod, namespace } = request;
+  const name = pod.metadata?.name ?? pod.metadata?.generateName;
+  try {
+    const state = await restores.stateOf(namespace);
+    const { answer, result, events: notices } = answerGate(request, state);
+    metrics.gate(result);
+    events.report(pod, namespace, notices);
+    logger.info({ result, namespace, pod: name, run: state.run }, 'a pod of a staged restore');
+    return answer;
+  } catch (error) {
+    metrics.gate('error');
+    logger.error({ namespace, pod: name, err: error }, 'the namespace could not be read');
+    throw error;
+  }
 }
 
 /** New connections get the new certificate. Open ones keep the old one. */

@@ -11,9 +11,11 @@ import { CertificateKeeper } from '../certificates/keeper.ts';
 import { SelfManagedCertificate } from '../certificates/self-managed.ts';
 import type { CertificateSource } from '../certificates/source.ts';
 import { type Cluster, connectCluster } from '../api/client.ts';
+import { connectWatcher } from '../api/watch.ts';
 import { EventWriter } from './events.ts';
 import { createWebhookMetrics } from './metrics.ts';
 import type { WebhookOptions } from './options.ts';
+import { Restores } from './restores.ts';
 import {
   type AdmissionOptions,
   type AdmissionServer,
@@ -42,7 +44,8 @@ export interface Webhook {
 /** Composition root: certificate → HTTPS server → readiness. Resolves after the first certificate attempt. */
 export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
   const logger = createLogger({ level: options.logLevel });
-  const metrics = createWebhookMetrics();
+  const restores = new Restores(connectWatcher({}), logger);
+  const metrics = createWebhookMetrics(() => restores.seen());
   const cluster = connectCluster();
   let stopping = false;
   const events = new EventWriter(cluster, logger);
@@ -50,6 +53,7 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     logger,
     metrics,
     events,
+    restores,
     stopping: () => stopping,
   });
   const keeper = new CertificateKeeper({
@@ -73,10 +77,12 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
   });
   await listen(observability, options.metricsAddress);
   await keeper.start();
+  restores.start();
   return {
     async stop() {
       stopping = true;
       keeper.stop();
+      restores.stop();
       if (listener.open) await sleep(options.shutdownDelayMs);
       await listener.close();
       await observability.close();
@@ -84,17 +90,16 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
   };
 }
 
+type ListenerParts = Omit<AdmissionOptions, 'pair' | 'config' | 'failurePolicy'>;
+
 /** The HTTPS server. It opens with the first certificate and takes each later one. */
 class AdmissionListener {
   readonly #options: WebhookOptions;
-  readonly #dependencies: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'stopping'>;
+  readonly #dependencies: ListenerParts;
   #server: AdmissionServer | undefined;
   #listening = false;
 
-  constructor(
-    options: WebhookOptions,
-    dependencies: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'stopping'>,
-  ) {
+  constructor(options: WebhookOptions, dependencies: ListenerParts) {
     this.#options = options;
     this.#dependencies = dependencies;
   }

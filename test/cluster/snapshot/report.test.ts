@@ -107,7 +107,7 @@ describe('a run as a page', () => {
     for (const part of ['freezing', 'held', 'thawing']) {
       expect(page.match(new RegExp(`<rect class="${part}"`, 'g'))).toHaveLength(3);
     }
-    expect(page.match(/<path class="cut"/g)).toHaveLength(3);
+    expect(page.match(/<path class="mark"/g)).toHaveLength(3);
     for (const index of [0, 1, 2])
       expect(page).toContain(`shop/data-db-${index}-20261130t180300z-ab12`);
     expect(page).toContain('6 GiB');

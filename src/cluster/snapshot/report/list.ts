@@ -1,7 +1,7 @@
 import { formatBytes } from '../../objects/bytes.ts';
 import type { Pruning } from '../prune.ts';
 import type { SeenVerdict, StoredRun } from '../runs.ts';
-import { plain } from './words.ts';
+import { plain } from '../../report/words.ts';
 
 /** One line of the list of runs. */
 export interface RunSummary {

@@ -1,35 +1,12 @@
-import { formatDuration } from '../../../lib/duration.ts';
-import { oneLine } from '../../../lib/command-line/printable.ts';
-import type { MemberRef } from '../../plan/document.ts';
-import type { RunMember, RunProblem, SnapshotRun } from '../document.ts';
+import type { RunMember, SnapshotRun } from '../document.ts';
 import { formatBytes } from '../../objects/bytes.ts';
-
-/** Text of others on one line: nothing in it moves the cursor or turns the direction of reading. */
-export function plain(text: string): string {
-  return oneLine(text).replaceAll(/\p{C}/gu, '?');
-}
-
-/** `StatefulSet/db`, with its namespace where the run has several. */
-export function memberName({ namespace, kind, name }: MemberRef, several: boolean): string {
-  return plain(several ? `${namespace} ${kind}/${name}` : `${kind}/${name}`);
-}
-
-export function namespacesIn({ members }: SnapshotRun): readonly string[] {
-  return [...new Set(members.map(({ namespace }) => namespace))].toSorted();
-}
-
-/** `2026-11-30 18:03:05 UTC`, with milliseconds where `exact`. */
-export function moment(text: string, exact = false): string {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime())) return plain(text);
-  const iso = date.toISOString().replace('T', ' ');
-  return `${iso.slice(0, exact ? 23 : 19)} UTC`;
-}
+import type { ReportedProblem } from '../../report/problems.ts';
+import { counted, memberName, moment, namespacesIn, plain } from '../../report/words.ts';
 
 /** What the verdict is worth, as a sentence. */
 export function verdictSentence(run: SnapshotRun): string {
   const { verdict, members } = run;
-  const count = `${members.length} ${members.length === 1 ? 'member' : 'members'}`;
+  const count = counted(members.length, 'member');
   if (verdict === 'proven') {
     const which = run.leftOut === undefined ? 'Every volume' : 'Every volume that is not left out';
     return `${which} of ${count} was cut while its database was held, and can be restored.`;
@@ -55,11 +32,6 @@ export function leftOutText({ leftOut }: SnapshotRun): string | undefined {
   return `${names.join(', ')}${more}, by the label velero.io/exclude-from-backup`;
 }
 
-export function tookText({ startedAt, endedAt }: SnapshotRun): string | undefined {
-  const ms = Date.parse(endedAt) - Date.parse(startedAt);
-  return Number.isFinite(ms) && ms >= 0 ? formatDuration(ms) : undefined;
-}
-
 export function bytesIn(members: readonly RunMember[]): number {
   return members
     .flatMap(({ snapshots }) => snapshots)
@@ -82,9 +54,7 @@ export function keptLines(run: SnapshotRun): readonly string[] {
 }
 
 /** Problems of the run and of its members, each with whose it is. */
-export function problemsIn(
-  run: SnapshotRun,
-): readonly (RunProblem & { readonly of: string | undefined })[] {
+export function problemsIn(run: SnapshotRun): readonly ReportedProblem[] {
   const several = namespacesIn(run).length > 1;
   return [
     ...run.problems.map((one) => ({ ...one, of: undefined })),
