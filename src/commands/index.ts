@@ -45,6 +45,14 @@ export const COMMANDS = {
     summary: 'list, show and prune the runs of quiesce snapshot',
     load: () => import('./snapshots.ts'),
   },
+  drill: {
+    summary: 'prove a snapshot or backup: restore it aside, judge, measure, and remove it',
+    load: () => import('./drill.ts'),
+  },
+  isolated: {
+    summary: 'check that no address can be reached: the first thing in each pod of a drill',
+    load: () => import('./isolated.ts'),
+  },
   exporter: {
     summary: 'serve the results of snapshots as metrics, those of Velero too',
     load: () => import('./exporter.ts'),

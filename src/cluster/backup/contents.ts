@@ -29,13 +29,14 @@ const OF_VELERO = /^(?:\.\/)?(?:resources\/|metadata\/version$)/;
 const UNUSED = /^(?:events|endpoints|endpointslices|controllerrevisions|leases|podmetrics)(?:\.|$)/;
 
 /**
- * The objects in Velero's archive of a backup, without the values of Secrets.
+ * The objects in Velero's archive of a backup; without the values of Secrets, unless `secrets` asks for them.
  *
  * @throws QuiesceError BACKUP_INVALID if it is no archive of Velero, incomplete, or larger than the bounds
  */
 export async function readContents(
   packed: Readable,
   bounds: Bounds = BOUNDS,
+  secrets = false,
 ): Promise<readonly KubeObject[]> {
   const archive = extract();
   const feeding = pipeline(
@@ -45,14 +46,18 @@ export async function readContents(
     atMost(bounds.unpacked, 'its objects are'),
     archive,
   );
-  const reading = objectsIn(archive, bounds.kept);
+  const reading = objectsIn(archive, bounds.kept, secrets);
   const [fed, read] = await Promise.allSettled([feeding, reading]);
   if (read.status === 'rejected') throw invalid(read.reason);
   if (fed.status === 'rejected') throw invalid(fed.reason);
   return read.value;
 }
 
-async function objectsIn(archive: Extract, most: number): Promise<readonly KubeObject[]> {
+async function objectsIn(
+  archive: Extract,
+  most: number,
+  secrets: boolean,
+): Promise<readonly KubeObject[]> {
   const objects: KubeObject[] = [];
   let [bytes, isVelero] = [0, false];
   for await (const entry of archive) {
@@ -65,15 +70,16 @@ async function objectsIn(archive: Extract, most: number): Promise<readonly KubeO
     }
     bytes += size;
     if (size > LARGEST_OBJECT || bytes > most) throw tooLarge('its objects are', most);
-    objects.push(parsed(name, (await buffer(entry)).toString('utf8')));
+    objects.push(parsed(name, (await buffer(entry)).toString('utf8'), secrets));
   }
   if (!isVelero) throw new Error('it has nothing of Velero');
   return objects;
 }
 
-function parsed(name: string, text: string): KubeObject {
+function parsed(name: string, text: string, secrets: boolean): KubeObject {
   try {
-    return withoutSecrets(JSON.parse(text) as KubeObject);
+    const object = JSON.parse(text) as KubeObject;
+    return secrets ? object : withoutSecrets(object);
   } catch (error) {
     throw new Error(`${name} is not JSON`, { cause: error });
   }

@@ -6,7 +6,7 @@ import { didYouMean } from '../../lib/command-line/nearest.ts';
 import type { ApiAnswer, ClusterConnection } from '../api/reader.ts';
 import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
 import { forbidden } from '../api/rights.ts';
-import { readContents } from './contents.ts';
+import { BOUNDS, readContents } from './contents.ts';
 import { download } from './download.ts';
 
 export interface BackupChoice {
@@ -15,6 +15,8 @@ export interface BackupChoice {
   readonly namespace: string;
   /** For everything. */
   readonly timeoutMs: number;
+  /** With the values of Secrets, which what is started from the backup needs. */
+  readonly secrets?: boolean;
   progress(sentence: string): void;
 }
 
@@ -51,7 +53,7 @@ export async function readBackup(
     choice.progress('asking Velero for its contents');
     const url = await urlOf(api, choice.name, location, limit);
     choice.progress('downloading its contents');
-    return { backup, objects: await contentsAt(url, location, limit) };
+    return { backup, objects: await contentsAt(url, location, choice, limit) };
   } catch (error) {
     if (error instanceof QuiesceError || !limit.aborted || signal.aborted) throw error;
     throw late(choice.timeoutMs);
@@ -61,13 +63,14 @@ export async function readBackup(
 async function contentsAt(
   url: string,
   { ca }: Location,
+  { secrets = false }: BackupChoice,
   signal: AbortSignal,
 ): Promise<readonly KubeObject[]> {
   const answer = await download(url, ca, signal);
   let broken: Error | undefined;
   answer.once('error', (error) => (broken = error));
   try {
-    return await unlessAborted(readContents(answer), signal);
+    return await unlessAborted(readContents(answer, BOUNDS, secrets), signal);
   } catch (error) {
     if (broken === undefined || signal.aborted) throw error;
     // What came is damaged because the rest did not come.

@@ -1,0 +1,53 @@
+import {
+  CONFIG_MAPS,
+  type Kind,
+  PODS,
+  rightOf,
+  STORAGE_CLASSES,
+  CLASSES,
+  VOLUMES,
+} from '../api/objects.ts';
+import type { Right } from '../api/rights.ts';
+import { NAMESPACES } from '../restore/namespaces.ts';
+import { rightsToMake } from '../restore/volumes/make.ts';
+import { LEASES } from '../run/lease-object.ts';
+import { LIMIT_RANGES, POLICIES, QUOTAS, SECRETS } from './kinds.ts';
+
+/**
+ * What a drill needs: to make and remove scratch namespaces, whose names nobody knows before, and to keep its
+ * record. What it reads of the application, the plan of it has read already.
+ *
+ * @param home the namespace of Lease and record
+ * @param sources namespaces whose ConfigMaps and Secrets the copies name
+ */
+export function rightsToDrill(home: string, sources: readonly string[]): readonly Right[] {
+  const all = (kind: Kind, verbs: readonly string[], place?: string): readonly Right[] =>
+    verbs.map((verb) => rightOf(verb, kind, place));
+  const pods = (sub: string): Right => ({ verb: 'create', group: '', resource: `pods/${sub}` });
+  return [
+    ...all(NAMESPACES, ['get', 'list', 'create', 'delete']),
+    ...all(POLICIES, ['create', 'get']),
+    ...all(QUOTAS, ['create', 'get']),
+    ...all(LIMIT_RANGES, ['create', 'get']),
+    ...all(PODS, ['create', 'get', 'list', 'delete']),
+    ...all(CONFIG_MAPS, ['create', 'get']),
+    ...all(SECRETS, ['create', 'get']),
+    pods('portforward'),
+    ...everywhere(),
+    ...all(VOLUMES, ['list']),
+    ...all(STORAGE_CLASSES, ['list']),
+    ...all(CLASSES, ['list']),
+    ...sources.flatMap((place) => [
+      ...all(CONFIG_MAPS, ['get'], place),
+      ...all(SECRETS, ['get'], place),
+    ]),
+    ...all(LEASES, ['get', 'create', 'patch'], home),
+    ...all(CONFIG_MAPS, ['list', 'create', 'patch', 'delete'], home),
+  ];
+}
+
+/** Of claims and snapshots in namespaces that do not exist yet. */
+function everywhere(): readonly Right[] {
+  const known = rightsToMake(['-']);
+  return known.map(({ namespace: _, ...right }) => right);
+}

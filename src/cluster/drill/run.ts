@@ -1,0 +1,269 @@
+import { QuiesceError, toQuiesceError } from '../../errors.ts';
+import { abortedWithin } from '../../lib/deadline.ts';
+import { formatDuration } from '../../lib/duration.ts';
+import type { RestoreCheckLevel } from '../../receipt/restore-level.ts';
+import type { ObjectApi } from '../api/objects.ts';
+import { forbidden } from '../api/rights.ts';
+import type { DrillRun, RestoreProblem } from '../restore/document.ts';
+import { checkVolumes, snapshotClassesOf } from '../restore/volumes/make.ts';
+import { RunLease } from '../run/lease.ts';
+import { missingRights } from '../run/missing-rights.ts';
+import { newRunId } from '../run/run-id.ts';
+import type { PodCalls } from '../run/sidecar-ways.ts';
+import { type CopyPlan, planCopies } from './copies.ts';
+import { documentOf } from './document-of.ts';
+import { playCopies, type Played } from './play.ts';
+import { endDead, record } from './record.ts';
+import { removeDrill, serverTime } from './remove.ts';
+import { rightsToDrill } from './rights.ts';
+import type { DrillSource } from './source.ts';
+import { sweep } from './sweep.ts';
+
+export interface DrillParts {
+  readonly api: ObjectApi;
+  readonly pods: PodCalls;
+  readonly source: DrillSource;
+}
+
+export interface DrillOptions {
+  /** Of Lease and record. */
+  readonly home: string;
+  readonly check: RestoreCheckLevel;
+  readonly timeoutMs: number;
+  readonly expiresMs: number;
+  readonly image?: string | undefined;
+  readonly scratch?: string | undefined;
+  readonly storageClasses: ReadonlyMap<string, string>;
+  /** Nothing proves that the copies reach nobody. */
+  readonly withoutIsolation: boolean;
+  readonly keepScratch: boolean;
+  progress(sentence: string): void;
+  /** One line for people. */
+  say(sentence: string): void;
+}
+
+const GATE = { forMs: 2_000, withinMs: 45_000 };
+/** The removal goes on for so long when the drill was ended by a signal: then a kubelet kills the pod. */
+const REMOVE_AFTER_SIGNAL_MS = 24_000;
+const REMOVE_MS = 5 * 60_000;
+
+/**
+ * One drill: copies of the data in scratch namespaces, judged by their sidecars, and removed again. Whatever
+ * happens after the first namespace, nothing of it is left when this resolves, or the result says what.
+ *
+ * @param signal the user's interruption
+ * @throws QuiesceError if it ended before anything was made; later failures are in the document
+ */
+export async function runDrill(
+  parts: DrillParts,
+  options: DrillOptions,
+  signal: AbortSignal,
+): Promise<DrillRun> {
+  const stop = new AbortController();
+  const end = stopWith(stop, options.timeoutMs, signal);
+  try {
+    return await begun(parts, options, stop, signal);
+  } catch (error) {
+    throw stop.signal.aborted ? stop.signal.reason : error;
+  } finally {
+    end();
+  }
+}
+
+async function begun(
+  parts: DrillParts,
+  options: DrillOptions,
+  stop: AbortController,
+  user: AbortSignal,
+): Promise<DrillRun> {
+  const { api, source } = parts;
+  const { group } = source.plan;
+  const { home, progress } = options;
+  progress('checking what the drill needs');
+  await checkRights(api, home, source);
+  const id = newRunId(group, new Date());
+  progress('waiting for the Lease of the application’s drills');
+  // Not that of its snapshots: a drill shall not keep tonight's snapshot from its turn.
+  const place = { namespace: home, group: `drill/${group}` };
+  const lease = await RunLease.take(api, place, id, stop.signal);
+  lease.lost.addEventListener('abort', () => stop.abort(lease.lost.reason));
+  try {
+    await sweepBefore(api, options, group, stop.signal);
+    return await new Drill(parts, options, id, stop.signal, user).play();
+  } finally {
+    await lease.release();
+  }
+}
+
+async function checkRights(api: ObjectApi, home: string, source: DrillSource): Promise<void> {
+  const places = source.about.kind === 'snapshot' ? source.plan.namespaces : [];
+  const rights = rightsToDrill(home, places);
+  const missing = await missingRights(api, rights);
+  if (missing.length > 0) throw forbidden(missing, undefined, rights, 'quiesce-drill');
+}
+
+/** What others could not remove does not keep this drill from its own work. */
+async function sweepBefore(
+  api: ObjectApi,
+  { home, progress, say }: DrillOptions,
+  group: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const dead = await endDead(api, home, group);
+  const limit = abortedWithin(60_000, signal);
+  try {
+    const { left } = await sweep(api, dead, progress, limit);
+    for (const { id, objects } of left) {
+      say(`The drill ${id} has left ${objects.slice(0, 3).join(', ')}, which are not gone yet.`);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    say(`What earlier drills left could not be removed: ${(error as Error).message}`);
+  }
+}
+
+class Drill {
+  readonly #parts: DrillParts;
+  readonly #options: DrillOptions;
+  readonly #id: string;
+  readonly #stop: AbortSignal;
+  readonly #user: AbortSignal;
+  readonly #startedAt = new Date();
+  readonly #begun = performance.now();
+  readonly #problems: RestoreProblem[];
+
+  constructor(
+    parts: DrillParts,
+    options: DrillOptions,
+    id: string,
+    stop: AbortSignal,
+    user: AbortSignal,
+  ) {
+    this.#parts = parts;
+    this.#options = options;
+    this.#id = id;
+    this.#stop = stop;
+    this.#user = user;
+    this.#problems = [...parts.source.problems];
+  }
+
+  async play(): Promise<DrillRun> {
+    const { api, source } = this.#parts;
+    const { home } = this.#options;
+    const now = await serverTime(api);
+    const marks = {
+      id: this.#id,
+      group: source.plan.group,
+      expires: new Date(now + this.#options.expiresMs).toISOString(),
+    };
+    const plan = await this.#plan(marks);
+    await checkVolumes(api, plan.volumes);
+    await record(api, home, this.#document(plan, undefined, now));
+    let played: Played | undefined;
+    try {
+      played = await playCopies(this.#parts, plan, marks, this.#watch());
+    } catch (error) {
+      this.#problems.push(problemOf(this.#stop.aborted ? this.#stop.reason : error));
+    }
+    if (this.#stop.aborted && played !== undefined)
+      this.#problems.push(problemOf(this.#stop.reason));
+    const removed = await this.#remove(plan);
+    const run = this.#document(plan, { played, removed }, now);
+    await record(api, home, run);
+    return run;
+  }
+
+  async #plan(marks: Parameters<typeof planCopies>[1]['marks']): Promise<CopyPlan> {
+    const { api, source } = this.#parts;
+    const { check, image, scratch, storageClasses, withoutIsolation, timeoutMs } = this.#options;
+    const plan = planCopies(source, {
+      marks,
+      check,
+      image,
+      scratch,
+      storageClasses,
+      snapshotClasses: await snapshotClassesOf(api),
+      ...(!withoutIsolation && { gate: { ...GATE, addresses: source.addresses } }),
+      activeSeconds: Math.ceil(timeoutMs / 1_000) + 60,
+    });
+    if (plan.copies.length > 0) return plan;
+    const why = plan.members.flatMap(({ doubts }) => doubts.map(({ message }) => ` ${message}`));
+    const text = `${source.about.name} has no data that a drill could prove.${why.slice(0, 3).join('')}`;
+    throw new QuiesceError('DRILL_NO_SOURCE', text);
+  }
+
+  #watch() {
+    const { progress, check, withoutIsolation } = this.#options;
+    return {
+      progress,
+      deep: check === 'content',
+      isolated: !withoutIsolation,
+      sinceStart: () => Math.round(performance.now() - this.#begun),
+      signal: this.#stop,
+    };
+  }
+
+  /** @returns whether everything is gone; `undefined`: it was to stay */
+  async #remove(plan: CopyPlan): Promise<boolean | undefined> {
+    const { keepScratch, progress, say } = this.#options;
+    const names = [...plan.namespaces.values()];
+    if (keepScratch && !this.#user.aborted) {
+      say(`Kept until it expires: ${names.join(', ')}.`);
+      return undefined;
+    }
+    progress('removing what the drill has made');
+    const limit = abortedWithin(this.#user.aborted ? REMOVE_AFTER_SIGNAL_MS : REMOVE_MS);
+    try {
+      const left = await removeDrill(this.#parts.api, this.#id, names, limit);
+      if (left.length === 0) return true;
+      this.#problems.push(notRemoved(`${left.slice(0, 5).join(', ')} are not gone yet.`));
+    } catch (error) {
+      this.#problems.push(notRemoved((error as Error).message));
+    }
+    return false;
+  }
+
+  #document(
+    plan: CopyPlan,
+    end: { readonly played: Played | undefined; readonly removed: boolean | undefined } | undefined,
+    now: number,
+  ): DrillRun {
+    const { source } = this.#parts;
+    return documentOf({
+      id: this.#id,
+      source,
+      plan,
+      startedAt: this.#startedAt,
+      serverStart: now,
+      problems: this.#problems,
+      deep: this.#options.check === 'content',
+      ...(end !== undefined && { end }),
+    });
+  }
+}
+
+function notRemoved(message: string): RestoreProblem {
+  const hint = 'The next drill removes them, or: quiesce drill --sweep.';
+  return { code: 'DRILL_NOT_REMOVED', message, hint };
+}
+
+function problemOf(thrown: unknown): RestoreProblem {
+  const { code, message, hint } = toQuiesceError(thrown);
+  return { code, message, ...(hint !== '' && { hint }) };
+}
+
+/** Aborts for the first of: the user, the time. @returns what ends the watch */
+function stopWith(stop: AbortController, timeoutMs: number, signal: AbortSignal): () => void {
+  const interrupted = (): void =>
+    stop.abort(new QuiesceError('RUN_INTERRUPTED', 'A signal ended the drill.'));
+  if (signal.aborted) interrupted();
+  signal.addEventListener('abort', interrupted);
+  const late = setTimeout(() => {
+    const text = `The drill was not done within ${formatDuration(timeoutMs)}.`;
+    stop.abort(new QuiesceError('RUN_TOO_LATE', text, { hint: 'Raise --timeout.' }));
+  }, timeoutMs);
+  return () => {
+    clearTimeout(late);
+    signal.removeEventListener('abort', interrupted);
+  };
+}
