@@ -1,16 +1,8 @@
 import type { PodConnection } from '../cluster/api/reader.ts';
 import { ObjectApi } from '../cluster/api/objects.ts';
-import { readBackup } from '../cluster/backup/read-backup.ts';
-import { fromBackup } from '../cluster/drill/from-backup.ts';
-import { fromSnapshot } from '../cluster/drill/from-snapshot.ts';
-import { newestSource, type SourceChoice } from '../cluster/drill/newest.ts';
 import { drillRecords } from '../cluster/drill/record.ts';
 import { runDrill } from '../cluster/drill/run.ts';
-import type { DrillSource } from '../cluster/drill/source.ts';
 import { sweep, type Swept } from '../cluster/drill/sweep.ts';
-import { Catalog } from '../cluster/inventory/catalog.ts';
-import { inventoryOfBackup } from '../cluster/plan/from-backup.ts';
-import { type Planned, planOf } from '../cluster/plan/plan.ts';
 import { DRILL_MODES, type DrillRun } from '../cluster/restore/document.ts';
 import { recoveryPage } from '../cluster/restore/report/html.ts';
 import { storedRecovery } from '../cluster/restore/report/stored.ts';
@@ -34,16 +26,15 @@ import {
 import { wantsColor } from '../lib/command-line/paint.ts';
 import { printable, quote } from '../lib/command-line/printable.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
-import { unlessAborted } from '../lib/deadline.ts';
 import { writeDuration } from '../lib/duration.ts';
 import {
   APPLICATION_EXITS,
   APPLICATION_FLAGS,
   checkSelection,
   connectTo,
-  readForPlan,
   selectionOf,
 } from './application-flags.ts';
+import { sourceOf } from './drill-source.ts';
 import { type Surface, verb } from './verb.ts';
 
 const SHORTEST_MS = 1_000;
@@ -177,7 +168,19 @@ async function drill(
 ): Promise<DrillRun> {
   const { progress, signal } = surface;
   const api = new ObjectApi(connection);
-  const source = await sourceOf(connection, api, options, surface);
+  const source = await sourceOf(
+    connection,
+    {
+      selection: selectionOf(options, connection.namespace),
+      named: options.namespace.length > 0 || options['all-namespaces'],
+      snapshot: options['from-snapshot'],
+      backup: options['from-backup'],
+      velero: options['velero-namespace'],
+      timeoutMs: options.timeout,
+      progress: (sentence) => progress.say(sentence),
+    },
+    signal,
+  );
   const [home = 'default'] = source.plan.namespaces;
   if (options.scratch !== undefined && source.plan.namespaces.length > 1) {
     const text_ = `--scratch names one namespace, and the application has ${source.plan.namespaces.length}`;
@@ -209,76 +212,6 @@ function pairsOf(pairs: readonly string[]): ReadonlyMap<string, string> {
       return [pair.slice(0, at), pair.slice(at + 1)];
     }),
   );
-}
-
-async function sourceOf(
-  connection: PodConnection,
-  api: ObjectApi,
-  options: Options,
-  surface: Surface,
-): Promise<DrillSource> {
-  const choice = await choiceOf(connection, api, options, surface);
-  if (choice.kind === 'snapshot') {
-    return await fromSnapshot(api, choice.name, await livePlan(connection, options, surface));
-  }
-  const contents = await readBackup(
-    connection,
-    {
-      name: choice.name,
-      namespace: options['velero-namespace'],
-      timeoutMs: options.timeout,
-      secrets: true,
-      progress: (sentence) => surface.progress.say(sentence),
-    },
-    surface.signal,
-  );
-  const { inventory, problems } = inventoryOfBackup(contents.backup, contents.objects, Date.now());
-  const none = options.namespace.length === 0 && !options['all-namespaces'];
-  const selection = { ...selectionOf(options, undefined), ...(none && { namespaces: undefined }) };
-  const planned = planOf(inventory, selection, problems);
-  const pods = await podsNow(api, planned.plan.namespaces);
-  return fromBackup(api, contents, planned, pods);
-}
-
-async function choiceOf(
-  connection: PodConnection,
-  api: ObjectApi,
-  options: Options,
-  surface: Surface,
-): Promise<SourceChoice> {
-  const { 'from-snapshot': snapshot, 'from-backup': backup } = options;
-  if (snapshot !== undefined) return { kind: 'snapshot', name: snapshot };
-  if (backup !== undefined) return { kind: 'backup', name: backup };
-  const { plan } = await livePlan(connection, options, surface);
-  return await newestSource(api, plan, options['velero-namespace']);
-}
-
-async function livePlan(
-  connection: PodConnection,
-  options: Options,
-  { progress, signal }: Surface,
-): Promise<Planned> {
-  const selection = selectionOf(options, connection.namespace);
-  const reading = readForPlan(connection, selection, {
-    timeoutMs: options.timeout,
-    progress: (sentence) => progress.say(sentence),
-  });
-  return planOf(await unlessAborted(reading, signal), selection);
-}
-
-/** What runs now is what a copy must not reach. Without the right to see it, the API server alone is probed. */
-async function podsNow(
-  api: ObjectApi,
-  namespaces: readonly string[],
-): Promise<Catalog | undefined> {
-  try {
-    const pods = await api.listIn({ group: '', version: 'v1', plural: 'pods' }, namespaces);
-    const objects = pods.map((one) => ({ ...one, apiVersion: 'v1', kind: 'Pod' }));
-    return new Catalog({ objects, scope: 'part', unexamined: [], now: Date.now() });
-  } catch (error) {
-    if (error instanceof QuiesceError && error.code === 'FORBIDDEN') return undefined;
-    throw error;
-  }
 }
 
 async function show(

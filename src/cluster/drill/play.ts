@@ -19,8 +19,8 @@ export interface Watch {
   readonly isolated: boolean;
   readonly signal: AbortSignal;
   /** Milliseconds since the drill began, by a monotonic clock. */
-  sinceStart(): number;
-  progress(sentence: string): void;
+  readonly sinceStart: () => number;
+  readonly progress: (sentence: string) => void;
 }
 
 const LOOK_EVERY_MS = 1_000;

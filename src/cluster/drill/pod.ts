@@ -101,9 +101,11 @@ function bare(container: Container): Container {
   const rest = Object.entries(container).filter(([key]) => !gone.has(key));
   const plain = Object.fromEntries(rest) as unknown as Container;
   const mounts = plain.volumeMounts?.filter(({ name }) => !isToken(name));
-  const ports = plain.ports?.map(
-    ({ hostPort: _, ...one }: { hostPort?: unknown } & (typeof plain.ports)[0]) => one,
-  );
+  const ports = plain.ports?.map(({ name, containerPort, protocol }) => ({
+    containerPort,
+    ...(name !== undefined && { name }),
+    ...(protocol !== undefined && { protocol }),
+  }));
   return {
     ...plain,
     // Its last lines are there, too, when a report says why it did not start.

@@ -48,6 +48,5 @@ export function rightsToDrill(home: string, sources: readonly string[]): readonl
 
 /** Of claims and snapshots in namespaces that do not exist yet. */
 function everywhere(): readonly Right[] {
-  const known = rightsToMake(['-']);
-  return known.map(({ namespace: _, ...right }) => right);
+  return rightsToMake(['-']).map(({ verb, group, resource }) => ({ verb, group, resource }));
 }

@@ -37,9 +37,9 @@ export interface DrillOptions {
   /** Nothing proves that the copies reach nobody. */
   readonly withoutIsolation: boolean;
   readonly keepScratch: boolean;
-  progress(sentence: string): void;
+  readonly progress: (sentence: string) => void;
   /** One line for people. */
-  say(sentence: string): void;
+  readonly say: (sentence: string) => void;
 }
 
 const GATE = { forMs: 2_000, withinMs: 45_000 };

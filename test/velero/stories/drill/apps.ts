@@ -1,0 +1,15 @@
+import {
+  type App,
+  type Edit,
+  inNamespace,
+  mongodb,
+  oneMember,
+  postgres,
+  redis,
+} from '../../apps/index.ts';
+
+/** PostgreSQL, Redis and MongoDB in one namespace. */
+export function threeIn(namespace: string, ...edits: readonly Edit[]): readonly App[] {
+  const where = inNamespace(namespace);
+  return [postgres(where, ...edits), redis(where, ...edits), mongodb(where, oneMember, ...edits)];
+}
