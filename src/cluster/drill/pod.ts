@@ -157,8 +157,8 @@ function placed(spec: PodSpec): object {
 function finished(pod: Pod, source: Pod, order: PodOrder): Pod {
   const { marks, namespace, name, gate } = order;
   const own = marked(name, namespace, marks);
-  const settings = Object.entries(pod.metadata?.annotations ?? {}).filter(([key]) =>
-    Object.values<string>(ANNOTATIONS).includes(key),
+  const settings = Object.entries(pod.metadata?.annotations ?? {}).filter(
+    ([key]) => key !== ANNOTATIONS.written && Object.values<string>(ANNOTATIONS).includes(key),
   );
   const inits = pod.spec?.initContainers ?? [];
   const prepared = inits.find((one) => one.name === INIT_CONTAINER);

@@ -24,6 +24,8 @@ export interface Expected {
   readonly receiptId?: string | undefined;
 }
 
+/** The volume is not that of the source, whatever it holds. */
+const OTHER = 'RECEIPT_OF_ANOTHER';
 const ORDER: readonly RestoreLevel[] = ['refused', 'unproven', 'position', 'content'];
 
 /** The result of a member: the worst of its copies. Pure. */
@@ -82,7 +84,7 @@ function levelOf(
   const wanted = receiptId === undefined || level === 'unproven' || receipt === receiptId;
   if (!wanted) {
     const text = `The copy carries the receipt of the freeze ${receipt}, not of ${receiptId}.`;
-    return { level: 'unproven', problem: of('RECEIPT_OF_ANOTHER', text) };
+    return { level: 'unproven', problem: of(OTHER, text) };
   }
   if (deep && content === 'failed') {
     return { level: 'refused', problem: of('CONTENT_FAILED', `The deep check failed: ${message}`) };
@@ -127,10 +129,12 @@ export function verdictOf(
 ): RestoreVerdict {
   const down = members.some(
     ({ level, timeline, problems: own }) =>
-      level === 'refused' || (timeline.healthyMs === undefined && own.some(isFailure)),
+      level === 'refused' ||
+      own.some(({ code }) => code === OTHER) ||
+      (timeline.healthyMs === undefined && own.some(isFailure)),
   );
-  if (down || problems.some(({ code }) => code !== 'SOURCE_UNPROVEN') || members.length === 0)
-    return 'failed';
+  const broken = problems.some(({ code }) => code !== 'SOURCE_UNPROVEN');
+  if (down || broken || members.length === 0) return 'failed';
   const wanted: RestoreLevel = deep ? 'content' : 'position';
   const proven = members.every(
     ({ level = 'unproven' }) => ORDER.indexOf(level) >= ORDER.indexOf(wanted),

@@ -9,7 +9,7 @@ import type { Stage } from '../../stage/stage.ts';
 import { inNamespaces } from '../../stage/under-load.ts';
 import { underLoads } from '../group/whole.ts';
 import type { Story } from '../story.ts';
-import { threeIn } from './apps.ts';
+import { patient, threeIn } from './apps.ts';
 
 const NAMESPACE = 'drilled';
 
@@ -25,7 +25,7 @@ export const engines: Story = {
       await Promise.all(apps.map((app) => stage.deploy(app)));
       const ledgers: string[] = [];
       const run = await underLoads(stage, apps, ledgers, async () =>
-        judgeProven(stage, 'the snapshot', await snapshot(stage, ['-n', NAMESPACE])),
+        judgeProven(stage, 'the snapshot', await snapshot(stage, patient(NAMESPACE))),
       );
       const before = await inventoryOf(stage);
       await judgeDrill(stage, run);

@@ -3,6 +3,7 @@ import { isRunning, stopDaemon } from '../../cluster/daemons.ts';
 import { cleanPolicies, startPolicyEngine } from '../../cluster/policies.ts';
 import { drill, inventoryOf, judgeSame, saidBy } from '../../stage/drill-run.ts';
 import { judgeProven, snapshot } from '../../stage/group-run.ts';
+import { patient } from './apps.ts';
 import type { Stage } from '../../stage/stage.ts';
 import { inNamespaces } from '../../stage/under-load.ts';
 import type { Story } from '../story.ts';
@@ -19,7 +20,7 @@ export const isolation: Story = {
     const had = await isRunning('kube-router');
     await inNamespaces(stage, [NAMESPACE], async () => {
       await stage.deploy(postgres(inNamespace(NAMESPACE)));
-      judgeProven(stage, 'the snapshot', await snapshot(stage, ['-n', NAMESPACE]));
+      judgeProven(stage, 'the snapshot', await snapshot(stage, patient(NAMESPACE)));
       if (had) await stopDaemon('kube-router');
       try {
         if (had) await cleanPolicies(stage.tools);

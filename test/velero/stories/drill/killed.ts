@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inNamespace, postgres } from '../../apps/index.ts';
 import { drill, inventoryOf, judgeSame, saidBy } from '../../stage/drill-run.ts';
 import { judgeProven, snapshot } from '../../stage/group-run.ts';
+import { patient } from './apps.ts';
 import type { Stage } from '../../stage/stage.ts';
 import { inNamespaces } from '../../stage/under-load.ts';
 import type { Story } from '../story.ts';
@@ -23,7 +24,7 @@ export const killed: Story = {
       const apps = [NAMESPACE, OTHER].map((one) => postgres(inNamespace(one)));
       await Promise.all(apps.map((app) => stage.deploy(app)));
       for (const one of [NAMESPACE, OTHER]) {
-        judgeProven(stage, `the snapshot of ${one}`, await snapshot(stage, ['-n', one]));
+        judgeProven(stage, `the snapshot of ${one}`, await snapshot(stage, patient(one)));
       }
       const before = await inventoryOf(stage);
       const from = performance.now();
@@ -78,7 +79,7 @@ async function judgeTwo(stage: Stage): Promise<void> {
     first,
     drill(stage, ['-n', OTHER]),
     drill(stage, ['-n', NAMESPACE]),
-    snapshot(stage, ['-n', NAMESPACE]),
+    snapshot(stage, patient(NAMESPACE)),
   ]);
   const verdicts = [one.run?.verdict, other.run?.verdict];
   stage.expect('two applications are drilled at once', verdicts.join() === 'proven,proven', [

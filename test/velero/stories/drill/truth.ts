@@ -2,6 +2,7 @@ import { stringify } from 'yaml';
 import { inNamespace, postgres } from '../../apps/index.ts';
 import { drill, saidBy } from '../../stage/drill-run.ts';
 import { judgeProven, type RunSeen, snapshot } from '../../stage/group-run.ts';
+import { patient } from './apps.ts';
 import type { Stage } from '../../stage/stage.ts';
 import { inNamespaces, underLoad } from '../../stage/under-load.ts';
 import type { Story } from '../story.ts';
@@ -33,7 +34,7 @@ export const truth: Story = {
   },
 };
 
-const flags = ['-n', NAMESPACE, '--no-group-snapshot'];
+const flags = [...patient(NAMESPACE), '--no-group-snapshot'];
 
 interface Snapshot {
   readonly metadata: {
