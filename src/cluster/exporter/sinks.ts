@@ -1,6 +1,6 @@
 import type { Logger } from '../../logger.ts';
 import type { Sink } from '../api/follow.ts';
-import { type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
+import { labelsOf, textAt } from '../inventory/catalog.ts';
 import { RUN_LABELS } from '../run/names.ts';
 import type { RecordView, RunLedger } from './runs.ts';
 import type { SnapshotLedger } from './snapshots.ts';
@@ -59,7 +59,7 @@ export function reportSink(kinds: ReadonlyMap<string, Reports>, logger: Logger):
     for (const { ledger } of reports) ledger.gone(uid);
   };
   const see = (object: unknown): void => {
-    const own = kinds.get(labelsOf((object ?? {}) as KubeObject)[RUN_LABELS.report] ?? '');
+    const own = kinds.get(labelsOf(object ?? {})[RUN_LABELS.report] ?? '');
     const view = own?.see(object);
     goneFrom(view === undefined ? all : all.filter((one) => one !== own), object);
     if (view?.unreadable === undefined) return;
