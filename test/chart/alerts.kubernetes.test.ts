@@ -77,8 +77,10 @@ async function replay(
   const withSummary = expected.some(([, , summary]) => summary !== undefined);
   const asserted = ({ annotations: { summary }, ...rest }: Rule): object =>
     withSummary ? { ...rest, annotations: { summary } } : rest;
-  const trimmed = groups.groups.map((group) => ({ ...group, rules: group.rules.map(asserted) }));
-  await writeFile(join(folder, 'rules.yaml'), stringify({ groups: trimmed }));
+  // The others would be evaluated at each minute of the replay, too.
+  const own = rules(groups).filter((found) => found.alert === alert);
+  const trimmed = { groups: [{ name: alert, rules: own.map(asserted) }] };
+  await writeFile(join(folder, 'rules.yaml'), stringify(trimmed));
   const tests = {
     rule_files: ['rules.yaml'],
     evaluation_interval: '1m',
@@ -292,6 +294,117 @@ describe('QuiesceNoRun', () => {
         [verdict({ namespace: 'queue', group: 'orders' })]: `1x${33 * HOUR}`,
       },
       [['32h', []]],
+    ));
+});
+
+describe('restores and drills', () => {
+  const HOUR = 60;
+  const own = { namespace: 'shop', group: 'shop' };
+  const series = (name: string, of: Readonly<Record<string, string>> = own): string =>
+    `stateful_backup_${name}{${labels({ ...of, pod: 'quiesce-exporter-a' })}}`;
+  const verdict = (of: string): string => series('restore_verdict', { ...own, verdict: of });
+
+  test('QuiesceRestoreNotProven fires on the verdict, and clears with a proven restore', () =>
+    replay(
+      'QuiesceRestoreNotProven',
+      {
+        [verdict('proven')]: '1x9 0x19 1x30',
+        [verdict('unproven')]: '0x9 1x9 0x40',
+        [verdict('failed')]: '0x19 1x9 0x30',
+        [series('restore_acknowledged')]: '0x60',
+      },
+      [
+        ['5m', []],
+        ['15m', [{ ...own, verdict: 'unproven' }], 'The last restore of shop in shop is unproven'],
+        ['25m', [{ ...own, verdict: 'failed' }], 'The last restore of shop in shop is failed'],
+        ['35m', []],
+      ],
+    ));
+  test('QuiesceRestoreNotProven clears when a person says so, for that group only', async () => {
+    const other = { namespace: 'shop', group: 'other' };
+    await replay(
+      'QuiesceRestoreNotProven',
+      {
+        [verdict('unproven')]: '1x60',
+        [series('restore_acknowledged')]: '0x20 1x40',
+        [series('restore_verdict', { ...other, verdict: 'unproven' })]: '1x60',
+        [series('restore_acknowledged', other)]: '0x60',
+      },
+      [
+        ['10m', [own, other].map((of) => ({ ...of, verdict: 'unproven' }))],
+        ['30m', [{ ...other, verdict: 'unproven' }]],
+      ],
+    );
+  });
+  test.each(['restore', 'drill'])('QuiesceRecoveryUnfinished fires on a %s of six hours', (run) =>
+    replay(
+      'QuiesceRecoveryUnfinished',
+      { [series(`${run}_unfinished_since_timestamp_seconds`)]: `0x${7 * HOUR} stale` },
+      [
+        ['5h59m', []],
+        ['6h1m', [{ ...own, run }], `A ${run} of shop in shop has not ended for 6h 1m 0s`],
+        ['7h3m', []],
+      ],
+    ),
+  );
+  test('QuiesceDrillNotVerified fires on the last drill and clears with a proven one', () =>
+    replay('QuiesceDrillNotVerified', { [series('drill_verified')]: '1x5 0x5 1x5' }, [
+      ['5m', []],
+      ['7m', [own]],
+      ['13m', []],
+    ]));
+  test('QuiesceDrillLeftBehind fires for what stays, not for what is still being removed', () =>
+    replay('QuiesceDrillLeftBehind', { [series('drill_left_behind')]: '1x10 0x5 1x40 0x5' }, [
+      ['12m', []],
+      ['25m', []],
+      ['35m', [own]],
+      ['60m', []],
+    ]));
+  test('QuiesceDrillTooOld fires after eight days, or as long as the drill is given', async () => {
+    const success = (of: Readonly<Record<string, string>>): string =>
+      series('drill_last_success_timestamp_seconds', of);
+    const orders = { namespace: 'queue', group: 'orders' };
+    const days = `x${9 * 24 * HOUR}`;
+    await replay(
+      'QuiesceDrillTooOld',
+      {
+        [success(own)]: `0${days}`,
+        [series('drill_verified')]: `1${days}`,
+        [success(orders)]: `0${days}`,
+        [series('drill_verified', orders)]: `1${days}`,
+      },
+      [
+        ['191h', []],
+        ['193h', [own]],
+        ['201h', [own, { ...orders, drill: 'whole' }]],
+      ],
+    );
+  });
+  test('QuiesceDrillTooOld fires for a group of which no drill was ever proven', () =>
+    replay('QuiesceDrillTooOld', { [series('drill_verified')]: `0x${9 * 24 * HOUR}` }, [
+      ['191h', []],
+      ['193h', [own]],
+    ]));
+  test('QuiesceNoDrill fires for each drill without any record, and not for a paused one', () =>
+    replay('QuiesceNoDrill', { 'up{job="other"}': `1x${9 * 24 * HOUR}` }, [
+      ['191h', []],
+      ['193h', [{ ...own, drill: 'nightly' }]],
+      [
+        '201h',
+        [
+          { ...own, drill: 'nightly' },
+          { ...own, group: 'orders', drill: 'whole' },
+        ],
+      ],
+    ]));
+  test('QuiesceNoDrill does not fire with a drill, be it a failed one', () =>
+    replay(
+      'QuiesceNoDrill',
+      {
+        [series('drill_verified')]: `0x${9 * 24 * HOUR}`,
+        [series('drill_verified', { namespace: 'shop', group: 'orders' })]: `0x${9 * 24 * HOUR}`,
+      },
+      [['210h', []]],
     ));
 });
 
@@ -577,6 +690,12 @@ test('every alert can be switched off and has a severity, and a threshold can be
     'runNotProven',
     'provenRunTooOld',
     'noRun',
+    'restoreNotProven',
+    'recoveryUnfinished',
+    'drillNotVerified',
+    'drillLeftBehind',
+    'drillTooOld',
+    'noDrill',
     'exporterDown',
     'exporterStale',
     'frozenTooLong',

@@ -36,8 +36,11 @@ interface CronJob {
   readonly [field: string]: unknown;
 }
 
-function schedule(name: string): { job: CronJob; args: readonly string[]; account: string } {
-  const job = one(manifests, 'CronJob', new RegExp(`-${name}$`))['spec'] as CronJob;
+function schedule(
+  name: string,
+  verb = 'snapshot',
+): { job: CronJob; args: readonly string[]; account: string } {
+  const job = one(manifests, 'CronJob', new RegExp(`-${verb}-${name}$`))['spec'] as CronJob;
   const { containers, serviceAccountName } = job.jobTemplate.spec.template.spec;
   return { job, args: containers[0]?.args ?? [], account: serviceAccountName };
 }
@@ -45,9 +48,10 @@ function schedule(name: string): { job: CronJob; args: readonly string[]; accoun
 const byComponent = (component: string, found = manifests): Manifest[] =>
   found.filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] === component);
 
-test('by default there is neither a schedule nor an exporter, nor a right for them', async () => {
+test('by default there is no schedule, drill or exporter, nor a right for them', async () => {
   const defaults = await helm.template();
   expect(byComponent('schedule', defaults)).toEqual([]);
+  expect(byComponent('drill', defaults)).toEqual([]);
   expect(byComponent('exporter', defaults)).toEqual([]);
 });
 
@@ -147,6 +151,107 @@ describe('a schedule', () => {
     const sets = Object.entries({ schedule: '@daily', ...keys }).flatMap(([key, value]) => [
       '--set',
       `schedules[3].${key}=${value}`,
+    ]);
+    await expect(helm.template(...APPLICATIONS, ...sets)).rejects.toThrow(sentence);
+  });
+});
+
+describe('a drill', () => {
+  const drill = (name: string): ReturnType<typeof schedule> => schedule(name, 'drill');
+
+  test('with few keys starts the databases of one namespace, and never runs beside itself', () => {
+    const { job, args } = drill('nightly');
+    expect(args).toEqual(['drill', '--namespace=shop', '--mode=data']);
+    expect(job).toMatchObject({
+      concurrencyPolicy: 'Forbid',
+      suspend: false,
+      startingDeadlineSeconds: 600,
+      jobTemplate: { spec: { backoffLimit: 0, activeDeadlineSeconds: 7_200 } },
+    });
+    // It removes what it made before it ends.
+    expect(job.jobTemplate.spec.template.spec).toMatchObject({
+      restartPolicy: 'Never',
+      terminationGracePeriodSeconds: 300,
+    });
+  });
+
+  test('passes on every key', () => {
+    const { job, args } = drill('whole');
+    expect(args).toEqual([
+      'drill',
+      '--namespace=shop',
+      '--namespace=queue',
+      '--group=orders',
+      '--selector=tier=data',
+      '--mode=application',
+      '--velero-namespace=velero',
+      '--timeout=20m',
+    ]);
+    expect(job).toMatchObject({
+      timeZone: 'Europe/Berlin',
+      startingDeadlineSeconds: 3_600,
+      jobTemplate: { spec: { activeDeadlineSeconds: 1_500 } },
+    });
+    expect(JSON.stringify(job)).toContain('"limits":{"memory":"1Gi"}');
+    expect(drill('paused').job.suspend).toBe(true);
+  });
+
+  test('does not carry the label by which a drill finds what it made', () => {
+    const own = byComponent('drill');
+    expect(own.length).toBeGreaterThan(15);
+    for (const { metadata } of own) expect(metadata.labels).not.toHaveProperty('quiesce.dev/drill');
+    expect(JSON.stringify(own)).not.toContain('"quiesce.dev/drill":');
+  });
+
+  test('has an account of its own, which a policy confines', () => {
+    const account = drill('nightly').account;
+    const policy = one(manifests, 'ValidatingAdmissionPolicy', /-drill-nightly$/);
+    expect(JSON.stringify(policy['spec'])).toContain(`:${account}\\"`);
+    const binding = one(manifests, 'ValidatingAdmissionPolicyBinding', /-drill-nightly$/);
+    expect(binding['spec']).toEqual({
+      policyName: policy.metadata.name,
+      validationActions: ['Deny'],
+    });
+  });
+
+  test('reaches DNS and the API server only', () => {
+    const policy = one(manifests, 'NetworkPolicy', /-drills$/)['spec'] as { egress: object[] };
+    const webhook = one(manifests, 'NetworkPolicy', /-webhook$/)['spec'] as { egress: object[] };
+    expect(policy.egress).toEqual(webhook.egress);
+  });
+
+  test('gets no rights where no policy can confine it', async () => {
+    const old = ['--kube-version', '1.29'];
+    await expect(helm.template(...APPLICATIONS, ...old)).rejects.toThrow('Kubernetes 1.30');
+    const own = await helm.template(...APPLICATIONS, ...old, '--set', 'rbac.create=false');
+    const found = byComponent('drill', own).map(({ kind }) => kind);
+    expect(found).not.toContain('ClusterRole');
+    expect(found).not.toContain('ValidatingAdmissionPolicy');
+    expect(found).toContain('CronJob');
+  });
+
+  test.each([
+    [
+      'two of one name',
+      { name: 'nightly', namespaces: '{a}' },
+      'drills: two have the name nightly',
+    ],
+    [
+      'the namespace of Velero',
+      { name: 'b', namespaces: '{velero}', veleroNamespace: 'velero' },
+      'b drills the namespace of Velero',
+    ],
+    [
+      'a timeout that the Job does not grant',
+      { name: 'b', namespaces: '{a}', timeout: '120m' },
+      'drills: the timeout of b must be shorter than its activeDeadlineSeconds',
+    ],
+    ['a key of schedules', { name: 'b', namespaces: '{a}', keep: '3' }, 'keep'],
+    ['an unknown mode', { name: 'b', namespaces: '{a}', mode: 'all' }, 'mode'],
+  ])('is refused for %s', async (_, keys, sentence) => {
+    const sets = Object.entries({ schedule: '@daily', ...keys }).flatMap(([key, value]) => [
+      '--set',
+      `drills[3].${key}=${value}`,
     ]);
     await expect(helm.template(...APPLICATIONS, ...sets)).rejects.toThrow(sentence);
   });

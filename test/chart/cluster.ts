@@ -55,6 +55,13 @@ export class ClusterClient {
     return (JSON.parse(text) as { status: { allowed: boolean } }).status.allowed;
   }
 
+  /** Sends a request as that user; a PATCH is a JSON merge patch. */
+  async as(user: string, method: string, path: string, body?: object): Promise<Answer> {
+    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    const more = { 'impersonate-user': user };
+    return this.#call(method, path, body && JSON.stringify(body), type, more);
+  }
+
   /** Installs the CustomResourceDefinitions of a folder, and waits until the server serves them. */
   async define(folder: string): Promise<void> {
     for (const name of await readdir(folder)) {
@@ -93,9 +100,16 @@ export class ClusterClient {
     return this.#call('PATCH', path, stringify(manifest), 'application/apply-patch+yaml');
   }
 
-  async #call(method: string, path: string, body?: string, type?: string): Promise<Answer> {
+  async #call(
+    method: string,
+    path: string,
+    body?: string,
+    type?: string,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Answer> {
     const server = this.#config.getCurrentCluster()?.server ?? '';
-    const options: RequestOptions = { method, headers: type ? { 'content-type': type } : {} };
+    const headers = { ...more, ...(type && { 'content-type': type }) };
+    const options: RequestOptions = { method, headers };
     await this.#config.applyToHTTPSOptions(options);
     return new Promise((resolve, reject) => {
       const sent = request(new URL(path, server), options, (answer) => {
@@ -110,7 +124,10 @@ export class ClusterClient {
   }
 }
 
-const PLURALS: Readonly<Record<string, string>> = { NetworkPolicy: 'networkpolicies' };
+const PLURALS: Readonly<Record<string, string>> = {
+  NetworkPolicy: 'networkpolicies',
+  ValidatingAdmissionPolicy: 'validatingadmissionpolicies',
+};
 
 /** The path of an object in the API. */
 export function pathOf({ apiVersion, kind, metadata }: Manifest): string {

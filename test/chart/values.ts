@@ -28,7 +28,7 @@ export const EVERYTHING = set({
   'topologySpreadConstraints[0].labelSelector.matchLabels.a': 'b',
 });
 
-/** Switches on what is about applications: schedules with every key and with as few as possible, the exporter. */
+/** Switches on what is about applications: schedules and drills with every key and with as few as possible, the exporter. */
 export const APPLICATIONS = set({
   'exporter.enabled': 'true',
   'schedules[0].name': 'nightly',
@@ -53,6 +53,27 @@ export const APPLICATIONS = set({
   'schedules[2].schedule': '*/15 * * * *',
   'schedules[2].namespaces': '{queue}',
   'schedules[2].suspend': 'true',
+  'drills[0].name': 'nightly',
+  'drills[0].schedule': '0 4 * * *',
+  'drills[0].namespaces': '{shop}',
+  'drills[1].name': 'whole',
+  'drills[1].schedule': '@weekly',
+  'drills[1].timeZone': 'Europe/Berlin',
+  'drills[1].namespaces': '{shop,queue}',
+  'drills[1].group': 'orders',
+  'drills[1].selector': 'tier=data',
+  'drills[1].mode': 'application',
+  'drills[1].veleroNamespace': 'velero',
+  'drills[1].customResources': '{clusters.postgresql.cnpg.io}',
+  'drills[1].timeout': '20m',
+  'drills[1].maxAgeHours': '200',
+  'drills[1].startingDeadlineSeconds': '3600',
+  'drills[1].activeDeadlineSeconds': '1500',
+  'drills[1].resources.limits.memory': '1Gi',
+  'drills[2].name': 'paused',
+  'drills[2].schedule': '@daily',
+  'drills[2].namespaces': '{queue}',
+  'drills[2].suspend': 'true',
 });
 
 /** The sets of values that are rendered, linted and sent to a real API server. */
@@ -96,7 +117,11 @@ export const VALUE_SETS: Readonly<Record<string, readonly string[]>> = {
   'the longest names': [
     ...EVERYTHING,
     ...APPLICATIONS,
-    ...set({ fullnameOverride: 'n'.repeat(63), 'schedules[0].name': 's'.repeat(30) }),
+    ...set({
+      fullnameOverride: 'n'.repeat(63),
+      'schedules[0].name': 's'.repeat(30),
+      'drills[0].name': 'd'.repeat(30),
+    }),
   ],
   'as little as possible': set({
     replicas: '1',

@@ -14,7 +14,7 @@ export async function metricsOfTheSidecar(): Promise<string> {
   return await metrics.text();
 }
 
-/** The exposition of an exporter that has read one snapshot and one run. */
+/** The exposition of an exporter that has read one snapshot, and one run of each kind. */
 export async function metricsOfTheExporter(): Promise<string> {
   const run = {
     uid: 'r',
@@ -26,7 +26,13 @@ export async function metricsOfTheExporter(): Promise<string> {
     freezeSpreadMs: 1,
   } as const;
   const state = { namespace: 'shop', group: 'shop', last: run, success: run };
-  const metrics = createExporterMetrics(() => [state]);
+  const recovery = { ...run, rtoSeconds: 1, rpoSeconds: 1 };
+  const recovered = { ...state, last: recovery, success: recovery, running: recovery };
+  const metrics = createExporterMetrics({
+    snapshots: () => [state],
+    restores: () => [recovered],
+    drills: () => [recovered],
+  });
   const labels = { namespace: 'shop', group: 'shop', driver: 'csi.example' };
   metrics.snapshots.known(labels);
   metrics.snapshots.ready(labels, 1);

@@ -19,14 +19,18 @@ quiesce plan names the application.
 namespace=~"{{ join "|" .namespaces }}", group={{ include "quiesce.scheduleGroup" . | quote }}
 {{- end }}
 
-{{- define "quiesce.provenRunAge" -}}
+{{/*
+Where the last success is too old, or there was none since the first record. `success` and `seen` are metrics
+with the labels namespace and group: when, and that there is a record.
+*/}}
+{{- define "quiesce.successAge" -}}
 {{- $seconds := mul .hours 3600 -}}
-time() - max by (namespace, group) (stateful_backup_group_last_success_timestamp_seconds{ {{- .matcher -}} }) > {{ $seconds }}
+time() - max by (namespace, group) ({{ .success }}{ {{- .matcher -}} }) > {{ $seconds }}
 or
 (
-  max by (namespace, group) (last_over_time(stateful_backup_group_verdict{ {{- .matcher -}} }[1h] offset {{ .hours }}h))
-  and max by (namespace, group) (stateful_backup_group_verdict{ {{- .matcher -}} })
-  unless max by (namespace, group) (stateful_backup_group_last_success_timestamp_seconds{ {{- .matcher -}} })
+  max by (namespace, group) (last_over_time({{ .seen }}{ {{- .matcher -}} }[1h] offset {{ .hours }}h))
+  and max by (namespace, group) ({{ .seen }}{ {{- .matcher -}} })
+  unless max by (namespace, group) ({{ .success }}{ {{- .matcher -}} })
 )
 {{- end }}
 
@@ -61,7 +65,7 @@ or
         - alert: QuiesceProvenRunTooOld
           expr: |-
             (
-              {{- include "quiesce.provenRunAge" . | nindent 14 }}
+              {{- include "quiesce.successAge" (merge (dict "success" "stateful_backup_group_last_success_timestamp_seconds" "seen" "stateful_backup_group_verdict") .) | nindent 14 }}
             )
             {{- range .rest }}
             {{ . }}

@@ -9,12 +9,6 @@
 {{- include "quiesce.selectorLabels" .root | replace "component: webhook" (printf "component: %s" .component) }}
 {{- end }}
 
-{{/* A CronJob's name has at most 52 characters. */}}
-{{- define "quiesce.scheduleName" -}}
-{{- $end := printf "-snapshot-%s" .name }}
-{{- printf "%s%s" (include "quiesce.fullname" .root | trunc (sub 52 (len $end) | int) | trimSuffix "-") $end }}
-{{- end }}
-
 {{/* Names of objects outside the release's namespace: two releases must not share them. */}}
 {{- define "quiesce.outsideName" -}}
 {{- $full := printf "%s-%s" .root.Release.Namespace .name }}
@@ -158,25 +152,5 @@ nodeSelector:
 {{- with .Values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- end }}
-
-{{/* Checks that a schema cannot express. */}}
-{{- define "quiesce.checkSchedules" -}}
-{{- $seen := dict }}
-{{- range .Values.schedules }}
-{{- if hasKey $seen .name }}
-{{- fail (printf "schedules: two have the name %s" .name) }}
-{{- end }}
-{{- $_ := set $seen .name true }}
-{{- if ne (len .namespaces) (len (uniq .namespaces)) }}
-{{- fail (printf "schedules: %s names a namespace twice" .name) }}
-{{- end }}
-{{- if .timeout }}
-{{- $limit := mul 1000 (default 1800 .activeDeadlineSeconds | int64) }}
-{{- if ge (include "quiesce.milliseconds" .timeout | int64) $limit }}
-{{- fail (printf "schedules: the timeout of %s must be shorter than its activeDeadlineSeconds" .name) }}
-{{- end }}
-{{- end }}
 {{- end }}
 {{- end }}

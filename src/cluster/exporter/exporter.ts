@@ -12,8 +12,9 @@ import { ReadStates } from './health.ts';
 import { Groups } from './labels.ts';
 import { createExporterMetrics, type ExporterMetrics, type ReadKind } from './metrics.ts';
 import { missingNamespaces } from './namespaces.ts';
-import { RunLedger } from './runs.ts';
-import { runSink, snapshotSink } from './sinks.ts';
+import { drillOf, type RecoveryView, restoreOf } from './recoveries.ts';
+import { RunLedger, runOf } from './runs.ts';
+import { reportsInto, reportSink, snapshotSink } from './sinks.ts';
 import { SnapshotLedger } from './snapshots.ts';
 
 export interface ExporterOptions {
@@ -52,8 +53,14 @@ class RunningExporter implements Exporter {
   readonly #logger: Logger;
   readonly #groups = new Groups();
   readonly #runs = new RunLedger(this.#groups);
+  readonly #restores = new RunLedger<RecoveryView>(this.#groups);
+  readonly #drills = new RunLedger<RecoveryView>(this.#groups);
   readonly #ledgers: SnapshotLedger[] = [];
-  readonly #metrics: ExporterMetrics = createExporterMetrics(() => this.#runs.groups());
+  readonly #metrics: ExporterMetrics = createExporterMetrics({
+    snapshots: () => this.#runs.groups(),
+    restores: () => this.#restores.groups(),
+    drills: () => this.#drills.groups(),
+  });
   readonly #drivers: Drivers;
   readonly #states: ReadStates;
   readonly #app: App;
@@ -126,8 +133,13 @@ class RunningExporter implements Exporter {
 
   async #reports(namespace: string | undefined): Promise<void> {
     const path = `/api/v1${within(namespace)}/configmaps`;
-    const labelSelector = `${RUN_LABELS.report}=snapshot`;
-    const sink = runSink(this.#runs, this.#logger);
+    const kinds = new Map([
+      ['snapshot', reportsInto(this.#runs, runOf)],
+      ['restore', reportsInto(this.#restores, restoreOf)],
+      ['drill', reportsInto(this.#drills, drillOf)],
+    ]);
+    const labelSelector = `${RUN_LABELS.report} in (${[...kinds.keys()].join(',')})`;
+    const sink = reportSink(kinds, this.#logger);
     await this.#follow('configmaps', namespace, { path, labelSelector }, sink);
   }
 
@@ -144,15 +156,15 @@ class RunningExporter implements Exporter {
 
   async #forget(): Promise<void> {
     const { namespaces } = this.#options;
-    const ofRuns = this.#runs.groups().map(({ namespace }) => namespace);
+    const ledgers = [this.#runs, this.#restores, this.#drills];
+    const ofRuns = ledgers.flatMap((one) => one.groups().map(({ namespace }) => namespace));
     const known = new Set([...namespaces, ...this.#metrics.namespaces(), ...ofRuns]);
     const missing = await missingNamespaces(this.#cluster, [...known], namespaces);
     this.#states.absent(missing);
     for (const name of missing) {
       this.#metrics.forget(name);
-      this.#runs.forget(name);
       this.#groups.forget(name);
-      for (const ledger of this.#ledgers) ledger.forget(name);
+      for (const ledger of [...ledgers, ...this.#ledgers]) ledger.forget(name);
     }
   }
 }

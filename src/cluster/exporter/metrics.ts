@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { VERSION } from '../../version.ts';
+import { declareGroups, type GroupStates } from './group-metrics.ts';
 import type { SeriesLabels } from './labels.ts';
-import { type GroupState, VERDICTS } from './runs.ts';
 import type { SnapshotCounts } from './snapshots.ts';
 
 /** The kinds that the exporter reads. */
@@ -26,7 +26,7 @@ const LABELS = ['namespace', 'group', 'driver'] as const;
 const BUCKETS = [1, 5, 15, 60, 300, 900, 3_600, 14_400];
 
 /** Counters start at zero with the process; the series of groups are read from `groups` at each scrape. */
-export function createExporterMetrics(groups: () => readonly GroupState[]): ExporterMetrics {
+export function createExporterMetrics(groups: GroupStates): ExporterMetrics {
   const registry = new Registry();
   const registers = [registry];
   const counted = declareSnapshots(registers);
@@ -110,50 +110,4 @@ function buildInfo(registers: Registry[]): Gauge {
   });
   info.set({ version: VERSION }, 1);
   return info;
-}
-
-function declareGroups(registers: Registry[], groups: () => readonly GroupState[]): void {
-  const gauge = (
-    name: string,
-    help: string,
-    more: readonly string[],
-    fill: (gauge: Gauge, state: GroupState, own: Record<string, string>) => void,
-  ): void => {
-    const one: Gauge = new Gauge({
-      name: `stateful_backup_group_${name}`,
-      help,
-      labelNames: ['namespace', 'group', ...more],
-      registers,
-      collect() {
-        one.reset();
-        for (const state of groups()) {
-          fill(one, state, { namespace: state.namespace, group: state.group });
-        }
-      },
-    });
-  };
-  gauge(
-    'verdict',
-    '1 for the verdict of the last run, 0 for the others',
-    ['verdict'],
-    (to, { last }, own) => {
-      for (const verdict of VERDICTS) to.set({ ...own, verdict }, last.verdict === verdict ? 1 : 0);
-    },
-  );
-  gauge(
-    'last_success_timestamp_seconds',
-    'End of the last proven run',
-    [],
-    (to, { success }, own) => {
-      if (success !== undefined) to.set(own, success.endedAt / 1_000);
-    },
-  );
-  gauge(
-    'freeze_spread_seconds',
-    'In the last run, from the first answer of a freeze to the last',
-    [],
-    (to, { last: { freezeSpreadMs } }, own) => {
-      if (freezeSpreadMs !== undefined) to.set(own, freezeSpreadMs / 1_000);
-    },
-  );
 }

@@ -1,24 +1,29 @@
 import { z } from 'zod';
-import { at, type KubeObject, labelsOf, namespaceOf, textAt } from '../inventory/catalog.ts';
 import type { RunVerdict, SnapshotRun } from '../snapshot/document.ts';
-import { REPORT_KEY, RUN_LABELS } from '../run/names.ts';
 import type { Groups } from './labels.ts';
+import { failedAt, groupOf, parseReport, recordOf, timesOf } from './record.ts';
 
 export const VERDICTS = ['proven', 'unproven', 'failed'] as const satisfies readonly RunVerdict[];
 
-/** What the exporter keeps of a run. */
-export interface RunView {
+/** What the exporter keeps of any run. */
+export interface RecordView {
   readonly uid: string;
   /** That of the ConfigMap, whoever wrote it: a report speaks for no other namespace. */
   readonly namespace: string;
   readonly group: string;
-  readonly verdict: RunVerdict;
+  /** `pending`: it is under way, or its verb died. */
+  readonly verdict: RunVerdict | 'pending';
   /** Orders the runs of a group, in milliseconds of the epoch. */
   readonly recordedAt: number;
   readonly endedAt: number;
-  readonly freezeSpreadMs?: number;
   /** Why its report cannot be read. It counts as failed. */
   readonly unreadable?: string;
+}
+
+/** A snapshot of an application. */
+export interface RunView extends RecordView {
+  readonly verdict: RunVerdict;
+  readonly freezeSpreadMs?: number;
 }
 
 type Report = Pick<SnapshotRun, 'group' | 'verdict' | 'endedAt' | 'freezeSpreadMs'>;
@@ -31,56 +36,39 @@ const report: z.ZodType<Report> = z.object({
   freezeSpreadMs: z.number().nonnegative(),
 });
 
-/** Velero's label on what it has restored: such a report is older than its ConfigMap. */
-const RESTORED = 'velero.io/restore-name';
-
-/** Reads the ConfigMap of a run. `undefined`: the run is under way. */
+/** Reads the ConfigMap of a snapshot. `undefined`: the run is under way. */
 export function runOf(object: unknown): RunView | undefined {
-  const map = (object ?? {}) as KubeObject;
-  const labels = labelsOf(map);
-  if (labels[RUN_LABELS.verdict] === 'pending') return undefined;
-  const created = Date.parse(textAt(map, 'metadata', 'creationTimestamp') ?? '') || 0;
-  const namespace = namespaceOf(map);
-  const own = { uid: textAt(map, 'metadata', 'uid') ?? '', namespace };
-  const parsed = parse(at(map, 'data', REPORT_KEY));
-  if (typeof parsed === 'string') {
-    const group = labels[RUN_LABELS.group] || namespace;
-    const ended = { recordedAt: created, endedAt: created };
-    return { ...own, ...ended, group, verdict: 'failed', unreadable: parsed };
-  }
+  const record = recordOf(object);
+  if (record.pending) return undefined;
+  const { own, created } = record;
+  const parsed = parseReport(object, report);
+  if (typeof parsed === 'string') return { ...own, ...failedAt(created), unreadable: parsed };
   const { verdict, freezeSpreadMs } = parsed;
-  // As on its snapshots, so that both are one group.
-  const group = labels[RUN_LABELS.group] || parsed.group;
-  // The clock of the machine that made the run may be ahead, and a restored ConfigMap is new.
-  const endedAt = Math.min(Date.parse(parsed.endedAt), created);
-  const recordedAt = labels[RESTORED] === undefined ? created : endedAt;
-  return { ...own, group, verdict, freezeSpreadMs, recordedAt, endedAt };
-}
-
-function parse(text: unknown): Report | string {
-  if (typeof text !== 'string') return `it has no key ${REPORT_KEY}`;
-  try {
-    const { data, error } = report.safeParse(JSON.parse(text));
-    return data ?? `${error.issues[0]?.path.join('.')}: ${error.issues[0]?.message}`;
-  } catch {
-    return 'it is not JSON';
-  }
+  return {
+    ...own,
+    ...timesOf(record, parsed.endedAt),
+    ...groupOf(record, parsed),
+    verdict,
+    freezeSpreadMs,
+  };
 }
 
 /** The state of one group. */
-export interface GroupState {
+export interface GroupState<V extends RecordView = RunView> {
   readonly namespace: string;
   readonly group: string;
-  /** The newest run. */
-  readonly last: RunView;
+  /** The newest run that has ended. */
+  readonly last?: V;
   /** The newest proven run. */
-  readonly success?: RunView;
+  readonly success?: V;
+  /** Of those that have not ended, the one that was recorded first. */
+  readonly running?: V;
 }
 
 /** The runs on record. */
-export class RunLedger {
+export class RunLedger<V extends RecordView = RunView> {
   readonly #groups: Groups;
-  readonly #runs = new Map<string, RunView>();
+  readonly #runs = new Map<string, V>();
   #unlisted = new Set<string>();
 
   constructor(groups: Groups) {
@@ -91,7 +79,7 @@ export class RunLedger {
     this.#unlisted = new Set(this.#runs.keys());
   }
 
-  see(run: RunView): void {
+  see(run: V): void {
     this.#unlisted.delete(run.uid);
     const group = this.#groups.admit(run.namespace, run.group);
     this.#runs.set(run.uid, { ...run, group });
@@ -110,24 +98,35 @@ export class RunLedger {
     for (const [uid, run] of this.#runs) if (run.namespace === namespace) this.#runs.delete(uid);
   }
 
-  groups(): readonly GroupState[] {
-    const found = new Map<string, GroupState>();
+  groups(): readonly GroupState<V>[] {
+    const found = new Map<string, GroupState<V>>();
     for (const run of this.#runs.values()) {
       const { namespace, group } = run;
       const key = `${namespace}\n${group}`;
-      const { last, success } = found.get(key) ?? {};
-      const proven = run.verdict === 'proven' ? newer(success, run) : success;
-      const state = { namespace, group, last: newer(last, run) };
-      found.set(key, proven === undefined ? state : { ...state, success: proven });
+      found.set(key, withRun(found.get(key) ?? { namespace, group }, run));
     }
     return [...found.values()];
   }
 }
 
+function withRun<V extends RecordView>(state: GroupState<V>, run: V): GroupState<V> {
+  if (run.verdict === 'pending') {
+    const { running } = state;
+    const first = running !== undefined && running.recordedAt <= run.recordedAt;
+    return first ? state : { ...state, running: run };
+  }
+  const last = newer(state.last, run);
+  if (run.verdict !== 'proven') return { ...state, last };
+  return { ...state, last, success: newer(state.success, run) };
+}
+
 /** Of two runs recorded within one second, the one whose verdict is worse counts. */
-function newer(one: RunView | undefined, other: RunView): RunView {
+function newer<V extends RecordView>(one: V | undefined, other: V): V {
   if (one === undefined) return other;
   const later = other.recordedAt - one.recordedAt || other.endedAt - one.endedAt;
-  const worse = VERDICTS.indexOf(other.verdict) - VERDICTS.indexOf(one.verdict);
-  return later > 0 || (later === 0 && worse > 0) ? other : one;
+  return later > 0 || (later === 0 && badness(other) > badness(one)) ? other : one;
+}
+
+function badness({ verdict }: RecordView): number {
+  return VERDICTS.findIndex((one) => one === verdict);
 }

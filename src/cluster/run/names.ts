@@ -6,8 +6,10 @@ export const RUN_LABELS = {
   run: 'quiesce.dev/run',
   /** `pending`, `proven`, `unproven` or `failed`. */
   verdict: 'quiesce.dev/verdict',
-  /** On the ConfigMap of a run: `snapshot`. */
+  /** On the ConfigMap of a run: `snapshot`, `restore` or `drill`. */
   report: 'quiesce.dev/report',
+  /** Annotation on the ConfigMap of a restore or drill: who has looked at it. It ends the alert, not the verdict. */
+  acknowledged: 'quiesce.dev/acknowledged',
 } as const;
 
 /** On each VolumeSnapshot: the receipt of the pod whose volume it is, as JSON on one line. */
