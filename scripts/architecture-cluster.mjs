@@ -126,12 +126,25 @@ export const CLUSTER_PARTS = [
     may: [
       'src/cluster/api/',
       'src/cluster/objects/',
+      'src/cluster/inject/',
       'src/cluster/inventory/',
       'src/cluster/plan/',
       'src/cluster/run/',
       'src/cluster/health/',
       'src/cluster/restore/names.ts',
       'src/receipt/',
+    ],
+  },
+  {
+    at: ['src/cluster/collect/'],
+    what: 'one file for support: what was read, without what may be a secret',
+    may: [
+      'src/cluster/api/',
+      'src/cluster/inventory/',
+      'src/cluster/plan/',
+      'src/cluster/run/',
+      'src/cluster/health/',
+      'src/cluster/validate/',
     ],
   },
   {

@@ -45,6 +45,14 @@ export const COMMANDS = {
     summary: 'list, show and prune the runs of quiesce snapshot',
     load: () => import('./snapshots.ts'),
   },
+  validate: {
+    summary: 'say whether the application that runs is whole, and what ends the search if not',
+    load: () => import('./validate.ts'),
+  },
+  collect: {
+    summary: 'write one file for support, without secrets',
+    load: () => import('./collect.ts'),
+  },
   exporter: {
     summary: 'serve the results of snapshots as metrics, those of Velero too',
     load: () => import('./exporter.ts'),
@@ -56,6 +64,12 @@ export const COMMANDS = {
 } as const satisfies Readonly<Record<string, Command>>;
 
 export type CommandName = keyof typeof COMMANDS;
+
+/** What `quiesce validate` runs in a sidecar's container. People have no use for them, so no help lists them. */
+export const INSIDE = {
+  reach: () => import('./reach.ts'),
+  ask: () => import('./ask.ts'),
+} as const satisfies Readonly<Record<string, Command['load']>>;
 
 /**
  * Sets V8's flags for little memory: a sidecar idles next to a database for months. They must be set

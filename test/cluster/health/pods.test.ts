@@ -30,7 +30,11 @@ const says = (...lines: readonly string[]) => ({ logs: { 'shop/db-0/main': lines
 const fresh = { metadata: { creationTimestamp: ago(20) } };
 
 describe('a pod without a node', () => {
-  const pod = (message: string, more: object = {}, metadata: object = {}) =>
+  const pod = (
+    message: string,
+    more: object = {},
+    metadata: Readonly<Record<string, unknown>> = {},
+  ) =>
     podOf({
       metadata,
       spec: { nodeName: undefined, ...more },
