@@ -52,7 +52,7 @@ export const PARTS = [
     may: ['src/engines/names.ts', 'src/engines/'],
   },
   {
-    at: ['src/engines/engine.ts', 'src/engines/restore-module.ts'],
+    at: ['src/engines/engine.ts', 'src/engines/restore-module.ts', 'src/engines/ask-module.ts'],
     what: 'the contract of every engine: a live server, and a restored copy',
     types: ['src/receipt/', 'src/engines/names.ts'],
   },
@@ -60,7 +60,7 @@ export const PARTS = [
     at: ['src/engines/index.ts', 'src/engines/bounded.ts', 'src/engines/sealing.ts'],
     what: 'name → dynamic import, the only importer of engine folders; the limit on connections to a database; the fsync of files that no engine syncs',
     may: ['src/receipt/', 'src/engines/', 'src/engines/names.ts'],
-    types: ['src/engines/engine.ts'],
+    types: ['src/engines/engine.ts', 'src/engines/ask-module.ts'],
   },
   {
     at: ['src/engines/shared/'],
@@ -75,6 +75,7 @@ export const PARTS = [
       'src/receipt/',
       'src/engines/engine.ts',
       'src/engines/restore-module.ts',
+      'src/engines/ask-module.ts',
       'src/engines/shared/',
       'src/engines/names.ts',
       'src/engines/profile.ts',

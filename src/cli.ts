@@ -1,4 +1,4 @@
-import { type CommandName, COMMANDS } from './commands/index.ts';
+import { type CommandName, COMMANDS, INSIDE } from './commands/index.ts';
 import { QuiesceError } from './errors.ts';
 import { reportFailure, writeTo } from './lib/command-line/failure.ts';
 import { didYouMean } from './lib/command-line/nearest.ts';
@@ -14,12 +14,17 @@ async function main([word, ...args]: readonly string[]): Promise<number> {
   if (word === 'help' && args[0] !== undefined) return await main([args[0], '--help']);
   if (word === '--help' || word === '-h' || word === 'help') return say(overview(shownCommands()));
   if (word !== undefined && isCommand(word)) return await (await COMMANDS[word].load()).run(args);
+  if (word !== undefined && isInside(word)) return await (await INSIDE[word]()).run(args);
   if (word === undefined || !isShimVerb(word)) throw unknownVerb(word);
   return asksForHelp(args) ? say(helpFor(word)) : await runShim(word, args);
 }
 
 function isCommand(word: string): word is CommandName {
   return Object.hasOwn(COMMANDS, word);
+}
+
+function isInside(word: string): word is keyof typeof INSIDE {
+  return Object.hasOwn(INSIDE, word);
 }
 
 function isShimVerb(word: string): word is ShimVerb {

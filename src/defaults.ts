@@ -75,6 +75,6 @@ export const KEY_FORM = '1–255 visible ASCII characters';
 
 /** How many records of drills of one application are kept. */
 export const DRILLS_KEPT = 30;
-/** How long a drill may take, and how long after its start what it made is needed at most. */
+/** How long a drill may take, and how long after that nobody else removes what it made. */
 export const DRILL_TIMEOUT_MS = 30 * 60_000;
-export const DRILL_EXPIRES_MS = 2 * 3_600_000;
+export const DRILL_SPARE_MS = 3_600_000;

@@ -674,6 +674,12 @@ export const catalogue = {
       'The run, or one of its steps, was not done in time. Everything that it held was thawed.',
     hint: 'Raise the limit that the message names, or find out what is slow.',
   },
+  LOOK_TOO_LATE: {
+    status: 504,
+    exit: 6,
+    meaning: 'The application could not be looked at in time.',
+    hint: 'Give it more time: --timeout.',
+  },
   INTERNAL: {
     status: 500,
     exit: 1,

@@ -9,7 +9,7 @@ import { storedRecovery } from '../cluster/restore/report/stored.ts';
 import { describeRecovery } from '../cluster/restore/report/text.ts';
 import { RUN_LABELS } from '../cluster/run/names.ts';
 import { exitOf } from '../cluster/snapshot/exit.ts';
-import { DRILL_EXPIRES_MS, DRILL_TIMEOUT_MS } from '../defaults.ts';
+import { DRILL_SPARE_MS, DRILL_TIMEOUT_MS } from '../defaults.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
 import { RESTORE_CHECKS } from '../receipt/restore-level.ts';
 import { reportFailure } from '../lib/command-line/failure.ts';
@@ -76,7 +76,7 @@ const FLAGS = {
   }),
   expires: duration(
     'after this time anybody may remove what the drill has made',
-    { fallback: writeDuration(DRILL_EXPIRES_MS) },
+    { otherwise: `--timeout and ${writeDuration(DRILL_SPARE_MS)} more` },
     SHORTEST_MS,
   ),
   timeout: duration(
@@ -153,7 +153,7 @@ function checkTogether(options: Options): void {
   }
   if (options.show !== undefined && options.sweep)
     bad('--show and --sweep exclude each other', '--show');
-  if (options.expires <= options.timeout) {
+  if (options.expires !== undefined && options.expires <= options.timeout) {
     bad('--expires must be longer than --timeout', '--expires');
   }
   if (options.mode === 'application' && options['without-isolation']) {
@@ -192,7 +192,7 @@ async function drill(
       home: options['report-namespace'] ?? home,
       check: options.check,
       timeoutMs: options.timeout,
-      expiresMs: options.expires,
+      expiresMs: options.expires ?? options.timeout + DRILL_SPARE_MS,
       image: options.image,
       scratch: options.scratch,
       storageClasses: pairsOf(options['storage-class']),

@@ -49,9 +49,13 @@ export const COMMANDS = {
     summary: 'prove a snapshot or backup: restore it aside, judge, measure, and remove it',
     load: () => import('./drill.ts'),
   },
-  isolated: {
-    summary: 'check that no address can be reached: the first thing in each pod of a drill',
-    load: () => import('./isolated.ts'),
+  validate: {
+    summary: 'say whether the application that runs is whole, and what ends the search if not',
+    load: () => import('./validate.ts'),
+  },
+  collect: {
+    summary: 'write one file for support, without secrets',
+    load: () => import('./collect.ts'),
   },
   exporter: {
     summary: 'serve the results of snapshots as metrics, those of Velero too',
@@ -64,6 +68,13 @@ export const COMMANDS = {
 } as const satisfies Readonly<Record<string, Command>>;
 
 export type CommandName = keyof typeof COMMANDS;
+
+/** What validate and drill run in containers of pods. People have no use for them, so no help lists them. */
+export const INSIDE = {
+  reach: () => import('./reach.ts'),
+  ask: () => import('./ask.ts'),
+  isolated: () => import('./isolated.ts'),
+} as const satisfies Readonly<Record<string, Command['load']>>;
 
 /**
  * Sets V8's flags for little memory: a sidecar idles next to a database for months. They must be set

@@ -1,4 +1,4 @@
-import { request as requestPlain } from 'node:http';
+import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
 import { abortedWithin } from '../../lib/deadline.ts';
@@ -17,6 +17,10 @@ export interface ApiAnswer {
   readonly status: number;
   /** Parsed JSON; `undefined` if it is not JSON. */
   readonly body: unknown;
+  /** The answer as it came, where the server does not call it JSON: the log of a container. */
+  readonly text?: string;
+  /** The time of the server, in milliseconds since the epoch, where it says so. */
+  readonly date?: number;
 }
 
 /** Reads from a cluster, and changes nothing. */
@@ -123,15 +127,24 @@ async function ask(config: KubeConfig, server: string, call: Call): Promise<ApiA
       answer.setEncoding('utf8').on('data', (part: string) => (text += part));
       answer.on('error', reject);
       answer.on('end', () => {
-        const status = answer.statusCode ?? 0;
-        try {
-          resolve({ status, body: JSON.parse(text) as unknown });
-        } catch {
-          resolve({ status, body: undefined });
-        }
+        resolve(answerOf(answer, text));
       });
     });
     sent.on('error', reject);
     sent.end(body === undefined ? undefined : JSON.stringify(body));
   });
+}
+
+function answerOf({ statusCode, headers }: IncomingMessage, text: string): ApiAnswer {
+  const date = Date.parse(headers.date ?? '');
+  const more = {
+    ...(!/\bjson\b/.test(headers['content-type'] ?? '') && { text }),
+    ...(!Number.isNaN(date) && { date }),
+  };
+  const status = statusCode ?? 0;
+  try {
+    return { status, body: JSON.parse(text) as unknown, ...more };
+  } catch {
+    return { status, body: undefined, ...more };
+  }
 }

@@ -53,7 +53,7 @@ interface Api {
 }
 
 /** Asks the cluster once for each API group which kinds it serves. */
-class Discovery {
+export class Discovery {
   readonly #read: ClusterRead;
   readonly #apis = new Map<string, Promise<readonly Api[]>>();
 
@@ -101,7 +101,7 @@ class Discovery {
 const LONGEST_CHAIN = 4;
 
 /** Reads the custom resources that own what was read. One that cannot be read stays a name. */
-async function readOwners(read: ClusterRead, discovery: Discovery): Promise<void> {
+export async function readOwners(read: ClusterRead, discovery: Discovery): Promise<void> {
   const asked = new Set<string>();
   for (let round = 0; round < LONGEST_CHAIN; round += 1) {
     const { objects } = read.inventory();

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
 import { writeDuration } from '../../lib/duration.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
+import type { RestoreLevel } from '../../receipt/restore-level.ts';
 import type { RunProblem } from '../snapshot/document.ts';
 import { forbidden, type Right } from '../api/rights.ts';
 import {
@@ -26,6 +27,14 @@ export interface SidecarStatus {
     readonly reachable: boolean;
     readonly message: string | null;
   };
+  /** What its restored data may be called; `null`: it knows of no restore. */
+  readonly restore?: {
+    readonly id: string | null;
+    readonly level: RestoreLevel;
+    /** `null`: not judged yet. */
+    readonly verified: boolean | null;
+    readonly message: string;
+  } | null;
 }
 
 export interface FreezeOrder {

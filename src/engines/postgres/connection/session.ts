@@ -1,3 +1,4 @@
+import type { QueryConfig } from 'pg';
 import { QuiesceError } from '../../../errors.ts';
 import { type Connected, connect } from './connection.ts';
 import type { PostgresSettings } from './settings.ts';
@@ -96,6 +97,14 @@ export class Session {
   }
 
   /**
+   * As `query`, for text that is not ours: the extended protocol refuses a second statement, which could end
+   * the transaction that holds the first one back.
+   */
+  async querySingle<T = Record<string, unknown>>(sql: string, signal: AbortSignal): Promise<T[]> {
+    return await this.#next(() => this.#run<T>(sql, 'single', signal));
+  }
+
+  /**
    * From now on the session waits inside a transaction between two statements, but runs none in it: within
    * one transaction PostgreSQL 13 returns the same `pg_stat_activity` again and again (measured on 13.23).
    */
@@ -124,7 +133,11 @@ export class Session {
     }
   }
 
-  async #run<T>(sql: string, params: readonly unknown[], signal: AbortSignal): Promise<T[]> {
+  async #run<T>(
+    sql: string,
+    params: readonly unknown[] | 'single',
+    signal: AbortSignal,
+  ): Promise<T[]> {
     if (this.lost.aborted) throw this.lost.reason;
     if (this.#closing) throw new QuiesceError('ENGINE_UNREACHABLE', 'The connection was closed.');
     const step = stepOf(sql);
@@ -143,8 +156,10 @@ export class Session {
       signal.addEventListener('abort', onAbort, { once: true });
     });
     // Without parameters node-postgres uses the simple protocol, which accepts several statements.
-    const values = params.length > 0 ? [...params] : undefined;
-    const answered = this.#connected.client.query(sql, values);
+    const { client } = this.#connected;
+    const extended: QueryConfig & { queryMode: string } = { text: sql, queryMode: 'extended' };
+    const values = params === 'single' || params.length === 0 ? undefined : [...params];
+    const answered = params === 'single' ? client.query(extended) : client.query(sql, values);
     answered.catch(() => undefined);
     try {
       const result = await Promise.race([answered, ended]);
