@@ -15,6 +15,7 @@ export const CLUSTER_PARTS = [
     what: 'pod → patch or reason, a pure function',
     may: [
       'src/cluster/objects/',
+      'src/cluster/restore/names.ts',
       'src/receipt/receipt.ts',
       'src/receipt/restore-level.ts',
       'src/engines/names.ts',

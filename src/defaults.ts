@@ -5,6 +5,11 @@
 
 /** The folder of the control socket. The containers of a pod share it. */
 export const RUN_DIR = '/run/quiesce';
+/** Of the init container of a pod that a staged restore holds. */
+export const HOLD_DIR = '/run/quiesce-hold';
+
+/** `quiesce restore --layer-timeout`: a large database recovers for a while. */
+export const LAYER_TIMEOUT_MS = 1_800_000;
 
 /** QUIESCE_SOCKET. */
 export const CONTROL_SOCKET = `${RUN_DIR}/control.sock`;

@@ -572,6 +572,20 @@ export const catalogue = {
     meaning: 'An object of a restore could not be created. What was created stays.',
     hint: 'Fix what the message says, and continue with --resume.',
   },
+  OBJECTS_MISSING: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'Snapshots hold volumes only, and nothing says which workloads, Secrets and Services use them.',
+    hint: 'Give the manifests with -f, or a backup of Velero with --objects-from-backup.',
+  },
+  REPLACE_IMPOSSIBLE: {
+    status: 409,
+    exit: 2,
+    meaning:
+      'A member cannot be restored in place, because only its operator or a person can stop and start its pods. Nothing was changed.',
+    hint: 'Restore into another namespace with --to, or delete the member and restore without --replace.',
+  },
   RESTORE_NOT_REMOVED: {
     status: 502,
     exit: 5,

@@ -76,7 +76,7 @@ export function selectionOf(options: ApplicationOptions, namespace: string | und
  * @throws QuiesceError CLUSTER_UNREACHABLE if there is no such context or kubeconfig
  */
 export function connectTo(
-  { context, kubeconfig }: ApplicationOptions,
+  { context, kubeconfig }: Pick<ApplicationOptions, 'context' | 'kubeconfig'>,
   end?: AbortSignal,
 ): PodConnection {
   try {

@@ -45,6 +45,10 @@ export const COMMANDS = {
     summary: 'list, show and prune the runs of quiesce snapshot',
     load: () => import('./snapshots.ts'),
   },
+  restore: {
+    summary: 'restore an application layer by layer, and say what that proves',
+    load: () => import('./restore.ts'),
+  },
   drill: {
     summary: 'prove a snapshot or backup: restore it aside, judge, measure, and remove it',
     load: () => import('./drill.ts'),

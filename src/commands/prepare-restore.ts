@@ -11,12 +11,13 @@ import {
   type PrepareProgress,
   prepareRestore,
 } from '../restore/prepare-restore.ts';
+import { holdUntilNamed } from '../restore/hold.ts';
 import { verb } from './verb.ts';
 
 export const run = verb({
   name: 'prepare-restore',
   usage: [
-    '--data DIR [--receipt FILE] [--scan DURATION|full] [--restore-mark TEXT] [--require-receipt] [--dry-run] [-o text|json]',
+    '--data DIR [--receipt FILE] [--scan DURATION|full] [--restore-mark TEXT] [--require-receipt] [--hold-file FILE] [--dry-run] [-o text|json]',
   ],
   about: `
 Prepares a restored copy of a database for its first start. Run it after the volume
@@ -50,6 +51,11 @@ to run again. Without --restore-mark, you say that the volume is a copy.`,
       {},
       RESTORE_MARK,
     ),
+    'hold-file': text(
+      'FILE',
+      'for init containers of a staged restore: afterwards wait until the file names a restore of --restore-mark',
+      {},
+    ),
     'dry-run': toggle('prove everything, but write nothing'),
   },
   formats: ['text', 'json'],
@@ -68,6 +74,7 @@ to run again. Without --restore-mark, you say that the volume is a copy.`,
       scan,
       'restore-mark': mark,
       'require-receipt': requireReceipt,
+      'hold-file': holdFile,
       'dry-run': dryRun,
     },
     surface,
@@ -87,6 +94,7 @@ to run again. Without --restore-mark, you say that the volume is a copy.`,
       signal,
     );
     await surface.print(outcome, describeOutcome(outcome));
+    if (holdFile !== undefined) await holdUntilNamed(holdFile, mark, signal);
     return 0;
   },
 });

@@ -12,8 +12,7 @@ import { type RunParts, runSnapshot } from '../cluster/snapshot/run.ts';
 import { sceneOf } from '../cluster/snapshot/scene.ts';
 import { refuseHidden, refuseUnread } from '../cluster/snapshot/unread.ts';
 import { FREEZE_TIMEOUT_MS } from '../defaults.ts';
-import { QuiesceError, toQuiesceError } from '../errors.ts';
-import { reportFailure } from '../lib/command-line/failure.ts';
+import { toQuiesceError } from '../errors.ts';
 import { BadValue, duration, list, toggle, value, type Values } from '../lib/command-line/flags.ts';
 import { wantsColor } from '../lib/command-line/paint.ts';
 import { quote } from '../lib/command-line/printable.ts';
@@ -27,6 +26,7 @@ import {
   readForPlan,
   selectionOf,
 } from './application-flags.ts';
+import { fail } from './fail.ts';
 import { type Surface, verb } from './verb.ts';
 
 const SHORTEST_MS = 1_000;
@@ -193,17 +193,4 @@ async function retain(
     const { code, message } = toQuiesceError(error);
     surface.say(`quiesce: ${code}: ${message} Old runs were not all deleted.`);
   }
-}
-
-/** A manifest in a hint follows it as it is, so that it can be applied. */
-function fail(error: QuiesceError, surface: Surface): number {
-  surface.progress.end();
-  const { manifest } = error.details;
-  const asText = surface.format !== 'json' && typeof manifest === 'string';
-  const told = asText
-    ? new QuiesceError(error.code, error.message, { hint: error.hint.split('\n')[0] ?? '' })
-    : error;
-  const exit = reportFailure(told, surface.format);
-  if (asText) surface.say(manifest.trimEnd());
-  return error.code === 'CLUSTER_UNREACHABLE' ? APPLICATION_EXITS.CLUSTER_UNREACHABLE : exit;
 }

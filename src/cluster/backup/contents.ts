@@ -29,8 +29,9 @@ const OF_VELERO = /^(?:\.\/)?(?:resources\/|metadata\/version$)/;
 const UNUSED = /^(?:events|endpoints|endpointslices|controllerrevisions|leases|podmetrics)(?:\.|$)/;
 
 /**
- * The objects in Velero's archive of a backup; without the values of Secrets, unless `secrets` asks for them.
+ * The objects in Velero's archive of a backup.
  *
+ * @param secrets with the values of Secrets
  * @throws QuiesceError BACKUP_INVALID if it is no archive of Velero, incomplete, or larger than the bounds
  */
 export async function readContents(
@@ -70,16 +71,16 @@ async function objectsIn(
     }
     bytes += size;
     if (size > LARGEST_OBJECT || bytes > most) throw tooLarge('its objects are', most);
-    objects.push(parsed(name, (await buffer(entry)).toString('utf8'), secrets));
+    const object = parsed(name, (await buffer(entry)).toString('utf8'));
+    objects.push(secrets ? object : withoutSecrets(object));
   }
   if (!isVelero) throw new Error('it has nothing of Velero');
   return objects;
 }
 
-function parsed(name: string, text: string, secrets: boolean): KubeObject {
+function parsed(name: string, text: string): KubeObject {
   try {
-    const object = JSON.parse(text) as KubeObject;
-    return secrets ? object : withoutSecrets(object);
+    return JSON.parse(text) as KubeObject;
   } catch (error) {
     throw new Error(`${name} is not JSON`, { cause: error });
   }

@@ -13,10 +13,10 @@ export interface BackupChoice {
   readonly name: string;
   /** Of Velero. */
   readonly namespace: string;
+  /** The values of Secrets, too; absent: only their names. */
+  readonly secrets?: boolean;
   /** For everything. */
   readonly timeoutMs: number;
-  /** With the values of Secrets, which what is started from the backup needs. */
-  readonly secrets?: boolean;
   progress(sentence: string): void;
 }
 
@@ -53,7 +53,8 @@ export async function readBackup(
     choice.progress('asking Velero for its contents');
     const url = await urlOf(api, choice.name, location, limit);
     choice.progress('downloading its contents');
-    return { backup, objects: await contentsAt(url, location, choice, limit) };
+    const { secrets = false } = choice;
+    return { backup, objects: await contentsAt(url, location, secrets, limit) };
   } catch (error) {
     if (error instanceof QuiesceError || !limit.aborted || signal.aborted) throw error;
     throw late(choice.timeoutMs);
@@ -63,7 +64,7 @@ export async function readBackup(
 async function contentsAt(
   url: string,
   { ca }: Location,
-  { secrets = false }: BackupChoice,
+  secrets: boolean,
   signal: AbortSignal,
 ): Promise<readonly KubeObject[]> {
   const answer = await download(url, ca, signal);

@@ -13,6 +13,8 @@ export interface Judged {
   readonly dataAt?: string;
   /** The deep check, where it was asked for. */
   readonly content?: 'passed' | 'failed' | 'unchecked';
+  /** The deep check's own words. */
+  readonly contentSaid?: string;
 }
 
 /** How a copy stands, by what the API server says of its pod. */
@@ -135,12 +137,13 @@ export function judgementIn(status: unknown, deep: boolean): Judged | undefined 
   const open = deep && (level === 'position' || level === 'content') && content === 'pending';
   if (open) return undefined;
   const receipt = textAt(restore, 'id');
-  const message = textAt(restore, 'content', 'message');
+  const said = textAt(restore, 'content', 'message');
   return {
     level,
-    message: (level === 'content' ? message : undefined) ?? textAt(restore, 'message') ?? '',
+    message: textAt(restore, 'message') ?? '',
     ...(receipt !== undefined && { receipt }),
     ...(deep && isContent(content) && { content }),
+    ...(deep && said !== undefined && { contentSaid: said }),
   };
 }
 

@@ -79,7 +79,7 @@ function levelOf(
     const text = `The data of the copy was not judged in time: ${doing ?? 'it was not started'}.`;
     return { level: 'unproven', problem: of('NOT_JUDGED', text) };
   }
-  const { level, message, receipt, content } = judged;
+  const { level, message, receipt, content, contentSaid = '' } = judged;
   if (level === 'refused') return { level, problem: of('DATA_REFUSED', message) };
   const wanted = receiptId === undefined || level === 'unproven' || receipt === receiptId;
   if (!wanted) {
@@ -87,10 +87,13 @@ function levelOf(
     return { level: 'unproven', problem: of(OTHER, text) };
   }
   if (deep && content === 'failed') {
-    return { level: 'refused', problem: of('CONTENT_FAILED', `The deep check failed: ${message}`) };
+    return {
+      level: 'refused',
+      problem: of('CONTENT_FAILED', `The deep check failed: ${contentSaid}`),
+    };
   }
   if (deep && level === 'position') {
-    const text = 'The deep check was asked for, and could not look at everything.';
+    const text = `The deep check could not look at everything: ${contentSaid}`;
     return { level, problem: of('CONTENT_UNCHECKED', text) };
   }
   return { level };

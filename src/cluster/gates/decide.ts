@@ -1,3 +1,4 @@
+import { RESTORE_LABEL } from '../objects/names.ts';
 import type { Pod } from '../objects/pod.ts';
 import { RESTORE } from '../restore/names.ts';
 import { placeOf } from './match.ts';
@@ -15,8 +16,8 @@ export interface GateState {
 export type Decision =
   /** It waits for its layer. */
   | { readonly outcome: 'gated' | 'held'; readonly run: string }
-  /** Nothing holds it back. */
-  | { readonly outcome: 'passed' }
+  /** Nothing holds it back. `of`: the run that has released its member. */
+  | { readonly outcome: 'passed'; readonly of?: string }
   /** It would wait, but nobody would ever release it. */
   | { readonly outcome: 'abandoned'; readonly run: string }
   /** What the run has written cannot be read, so nobody knows whether it should wait. */
@@ -39,9 +40,12 @@ export function decide(
   const stages = readStages(annotations[RESTORE.stages]);
   if (stages === undefined) return { outcome: alive ? 'unclear' : 'abandoned', run };
   const place = placeOf(pod, stages);
-  if (place === undefined || readReleased(annotations[RESTORE.released]).has(place.layer)) {
-    return PASSED;
+  if (place === undefined) return PASSED;
+  if (readReleased(annotations[RESTORE.released]).has(place.layer)) {
+    return place.member === undefined ? PASSED : { outcome: 'passed', of: run };
   }
   if (!alive) return { outcome: 'abandoned', run };
-  return { outcome: place.member?.hold === true ? 'held' : 'gated', run };
+  // Velero fills the volumes of the pods that it creates, and of no others.
+  const filled = place.member?.hold === true && pod.metadata?.labels?.[RESTORE_LABEL] === run;
+  return { outcome: filled ? 'held' : 'gated', run };
 }

@@ -2,6 +2,7 @@ import type { CopyMethod } from '../../receipt/receipt.ts';
 import { buildAdditions, isSidecar, type Additions } from './container.ts';
 import { findWarnings, splitList } from './warnings.ts';
 import { type Database, findDatabase } from './find-database.ts';
+import { HOLD, holding, isHeld } from './hold.ts';
 import { type Notice, buildHooks } from './hooks.ts';
 import { overlayContainer, overlayVolumes } from './overlay.ts';
 import {
@@ -171,10 +172,13 @@ function isRestored({ metadata }: Pod): boolean {
 /** @param always add the init container to every pod, restored or not */
 function assemble(pod: Pod, additions: Additions, annotations: Annotations, always: boolean): Pod {
   const spec: PodSpec = pod.spec ?? {};
-  const volumes = overlayVolumes(spec, OWN_VOLUMES);
   const prepared = spec.initContainers?.some(({ name }) => name === INIT_CONTAINER) === true;
   const wanted = always || prepared || isRestored(pod);
-  const init = wanted ? additions.prepareRestore : undefined;
+  const plain = wanted ? additions.prepareRestore : undefined;
+  const held = plain !== undefined && isHeld(pod);
+  const init = held ? holding(plain) : plain;
+  const own = overlayVolumes(spec, OWN_VOLUMES);
+  const volumes = held && !own.some(({ name }) => name === HOLD.name) ? [...own, HOLD] : own;
   return {
     ...pod,
     metadata: { ...pod.metadata, annotations },

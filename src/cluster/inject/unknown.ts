@@ -1,3 +1,4 @@
+import { RESTORE } from '../restore/names.ts';
 import { ANNOTATIONS, APPLICATION, INJECT_LABEL, hasQuiescePrefix } from '../objects/names.ts';
 
 /** An unknown key with our prefix, and the annotation it was probably meant to be. */
@@ -12,6 +13,8 @@ export interface UnknownAnnotation {
 const SIDECAR_ANNOTATIONS: readonly string[] = Object.values(ANNOTATIONS).filter(
   (name) => name !== ANNOTATIONS.written,
 );
+/** A staged restore writes them on pods, and a backup brings them along. */
+const OF_RESTORES = new Set<string>(Object.values(RESTORE));
 const KNOWN = new Set<string>([
   ...Object.values(ANNOTATIONS),
   ...Object.values(APPLICATION),
@@ -35,7 +38,7 @@ const WORDS = new Set([
  */
 export function unknownAnnotations(keys: readonly string[]): readonly UnknownAnnotation[] {
   return keys
-    .filter((key) => hasQuiescePrefix(key) && !KNOWN.has(key))
+    .filter((key) => hasQuiescePrefix(key) && !KNOWN.has(key) && !OF_RESTORES.has(key))
     .map((key) => {
       const meant = nearest(key);
       const words = withoutPrefix(key).toLowerCase().split(/[-_.]/);
@@ -49,7 +52,7 @@ export function unknownAnnotations(keys: readonly string[]): readonly UnknownAnn
 
 /** Whether a key is an annotation for the sidecar, or a mistyped one. */
 export function concernsSidecar(key: string): boolean {
-  if (!hasQuiescePrefix(key)) return false;
+  if (!hasQuiescePrefix(key) || OF_RESTORES.has(key)) return false;
   if (KNOWN.has(key)) return !(Object.values(APPLICATION) as readonly string[]).includes(key);
   return unknownAnnotations([key]).some((one) => one.concernsSidecar);
 }

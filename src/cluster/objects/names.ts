@@ -67,6 +67,8 @@ export const INIT_CONTAINER = 'quiesce-prepare-restore';
 export const PORT = 'quiesce';
 export const RUN_VOLUME = 'quiesce-run';
 export const STATE_VOLUME = 'quiesce-state';
+/** In a pod that a staged restore holds: a file with the annotation that ends it. */
+export const HOLD_VOLUME = 'quiesce-hold';
 
 export function hasQuiescePrefix(key: string): boolean {
   return key.startsWith(PREFIX);

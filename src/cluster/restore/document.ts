@@ -27,6 +27,20 @@ export interface RestoreSource {
   readonly takenAt?: string;
   /** Namespaces of the source, and what they became. */
   readonly namespaces: Readonly<Record<string, string>>;
+  /** Of a run from snapshots: what it was told, so that it can go on. */
+  readonly snapshot?: SnapshotRestore;
+}
+
+export interface SnapshotRestore {
+  /** The volumes of an application that was there were replaced. */
+  readonly inPlace: boolean;
+  /** Where the other objects came from. */
+  readonly objects: 'live' | 'manifests' | 'backup';
+  /** The files and folders, or the name of the backup. */
+  readonly from?: readonly string[];
+  readonly withIngress: boolean;
+  /** StorageClasses of the source, and what they became. */
+  readonly storageClasses: Readonly<Record<string, string>>;
 }
 
 export interface RestoreLayer {

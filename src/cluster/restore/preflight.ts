@@ -55,12 +55,14 @@ export async function checkRights(api: ObjectApi, rights: readonly Right[]): Pro
  * Nothing of the application may be there: Velero would leave it as it is, and call the restore complete.
  *
  * @param plan in the namespaces of the target
+ * @param inPlace the application is there, and its volumes are to be replaced
  * @throws QuiesceError RESTORE_TARGET_TAKEN, RUN_UNDER_WAY
  */
 export async function checkTargets(
   api: ObjectApi,
   plan: Plan,
   never: readonly string[],
+  inPlace = false,
 ): Promise<void> {
   for (const namespace of plan.namespaces) {
     if (NEVER.has(namespace) || never.includes(namespace)) {
@@ -76,7 +78,7 @@ export async function checkTargets(
     }
     const run = labelsOf(found)[RESTORE.run];
     if (run !== undefined) throw underWay(namespace, run);
-    await refusePresent(api, namespace, plan);
+    if (!inPlace) await refusePresent(api, namespace, plan);
   }
 }
 

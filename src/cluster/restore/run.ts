@@ -5,6 +5,7 @@ import { type LeaseTimes, look } from '../run/lease-object.ts';
 import { leaseName, RunLease } from '../run/lease.ts';
 import type { RestoreProblem, RestoreRun } from './document.ts';
 import { claimsIn, restoreRun, type RunFacts, type SoFar } from './documents.ts';
+import { goOn } from './go-on.ts';
 import { ensureNamespace, unmarkNamespace } from './namespaces.ts';
 import { recordRecovery } from './record.ts';
 import { type StagedOptions, type StagedParts, StagedRun, type StagedTarget } from './staged.ts';
@@ -144,7 +145,8 @@ class Restore {
       () => undefined,
     );
     const { code, message, details } = error;
-    const hint = `${goOn(this.#start.id)} ${error.hint}`;
+    const own = code === 'RUN_INTERRUPTED' ? '' : ` ${error.hint}`;
+    const hint = `${goOn(this.#start.id)}${own}`;
     return new QuiesceError(code, message, { hint, details, cause: thrown });
   }
 
@@ -199,10 +201,6 @@ export function homeOf(namespaces: ReadonlyMap<string, string>): string {
   return [...namespaces.values()].toSorted()[0] ?? 'default';
 }
 
-export function goOn(run: string): string {
-  return `Go on: quiesce restore --resume ${run}. Or let everything start at once: quiesce restore --release ${run}.`;
-}
-
 export function problemOf(error: QuiesceError): RestoreProblem {
   const { code, message, hint } = error;
   return { code, message, ...(hint !== '' && { hint }) };
@@ -249,7 +247,7 @@ function stopWith(
   const interrupted = (): void =>
     stop.abort(
       new QuiesceError('RUN_INTERRUPTED', `A signal ended the run ${id}.`, {
-        hint: 'What it holds back waits.',
+        hint: 'Nothing was restored yet.',
       }),
     );
   if (signal.aborted) interrupted();

@@ -10,6 +10,7 @@ import { keyOf, mapPlan } from './mapped.ts';
 import { markNamespace, unmarkNamespace } from './namespaces.ts';
 import { liftGates, type StagedNamespace } from './pods.ts';
 import { proveGates } from './probe.ts';
+import { goOn } from './go-on.ts';
 import type { Source, SourceState, Target } from './source.ts';
 import { StageBook } from './stages-of.ts';
 import {
@@ -107,11 +108,25 @@ export class StagedRun {
     for (;;) {
       signal.throwIfAborted();
       const step = nextStep(this.#walk);
-      if (step === 'stop') return this.so;
+      if (step === 'stop') return this.#leave('STOPPED_BEFORE_LAYER', this.#whereStopped());
       if (step === 'done') return await this.#finish(signal);
       if (step === 'release') await this.#release(signal);
       else await this.#wait(signal);
     }
+  }
+
+  /** Marks and gates stay as they are, so that the run can go on. */
+  #leave(code: string, message: string): SoFar {
+    const hint = goOn(this.#target.id);
+    this.#problems.push({ code, message: `${message} Nothing was deleted.`, hint });
+    return this.so;
+  }
+
+  #whereStopped(): string {
+    const { layer, plan } = this.#walk;
+    const left = plan.layers.length - layer - 1;
+    if (left === 0) return 'A member of the last layer has failed.';
+    return `A member of layer ${layer + 1} has failed, so ${left === 1 ? 'the layer after it was' : `the ${left} layers after it were`} not released.`;
   }
 
   async #release(signal: AbortSignal): Promise<void> {
@@ -186,7 +201,10 @@ export class StagedRun {
     const held = keptBack(this.#walk);
     this.#options.progress('letting CronJobs run again');
     this.#problems.push(...(await source.finish(this.#target, signal)));
-    if (held.length > 0) return this.so;
+    if (held.length > 0) {
+      const message = `${held.length} members were not released, because what they depend on has failed.`;
+      return this.#leave('MEMBERS_HELD_BACK', message);
+    }
     await liftGates(api, id, this.#staged(), this.#released);
     for (const name of namespaces.values()) await unmarkNamespace(api, name, id);
     // One that was created while the mark went away.

@@ -217,6 +217,6 @@ export function waitingFor(walk: Walk, now: number): string {
     state?.causes[0]?.message ??
     (state?.ready === true ? 'its data is being judged' : 'it is not ready');
   const more = waiting.length > 1 ? ` and ${waiting.length - 1} more` : '';
-  const since = formatDuration(Math.round((now - walk.releasedAt) / 1_000) * 1_000);
-  return `${place}: ${member.kind}/${member.name}${more}, for ${since}: ${why}`;
+  const seconds = Math.round((now - walk.releasedAt) / 1_000);
+  return `${place}: ${member.kind}/${member.name}${more}, for ${seconds} s: ${why}`;
 }

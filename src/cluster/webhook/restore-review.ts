@@ -2,6 +2,7 @@ import { decide, type Decision, type GateState } from '../gates/decide.ts';
 import { RESTORE } from '../restore/names.ts';
 import type { Notice } from '../inject/inject.ts';
 import { diff } from '../objects/json-patch.ts';
+import { RESTORE_ANNOTATION, RESTORE_LABEL } from '../objects/names.ts';
 import type { Pod } from '../objects/pod.ts';
 import {
   type AdmissionAnswer,
@@ -24,19 +25,26 @@ export function answerGate(request: ReviewRequest, state: GateState): GateOutcom
   if (!createsPod) return outcome(request, 'passed', { allowed: true });
   const decision = decide(pod, state, dryRun);
   switch (decision.outcome) {
-    case 'passed':
-      return outcome(request, 'passed', { allowed: true });
+    case 'passed': {
+      const { of } = decision;
+      const patched = of === undefined ? {} : change(pod, ofRun(pod, of));
+      return outcome(request, 'passed', { allowed: true, ...patched });
+    }
     case 'unclear':
       return outcome(request, 'unclear', refusal(decision.run));
     case 'abandoned': {
       const notice = abandoned(decision.run);
-      const response = { allowed: true, warnings: [warning(notice)] };
+      const response = {
+        allowed: true,
+        warnings: [warning(notice)],
+        ...change(pod, ofRun(pod, decision.run)),
+      };
       return { ...outcome(request, 'abandoned', response), events: dryRun ? [] : [notice] };
     }
     default: {
-      const waiting = decision.outcome === 'held' ? held(pod, decision.run) : gated(pod);
-      const patch = diff(pod, waiting);
-      const patched = patch.length === 0 ? {} : encodePatch(patch);
+      const { run } = decision;
+      const waiting = decision.outcome === 'held' ? held(pod, run) : gated(pod);
+      const patched = change(pod, ofRun(waiting, run));
       return outcome(request, decision.outcome, { allowed: true, ...patched });
     }
   }
@@ -48,6 +56,22 @@ function outcome(
   response: Parameters<typeof answerTo>[1],
 ): GateOutcome {
   return { answer: answerTo(request, response), result, events: [] };
+}
+
+function change(pod: Pod, changed: Pod): ReturnType<typeof encodePatch> | object {
+  const patch = diff(pod, changed);
+  return patch.length === 0 ? {} : encodePatch(patch);
+}
+
+/**
+ * Velero labels the pods that it creates. A pod that its controller creates is told here that its volumes
+ * are restored ones, so that its init container and its sidecar judge them; no template changes for it.
+ */
+function ofRun(pod: Pod, run: string): Pod {
+  const { labels, annotations } = pod.metadata ?? {};
+  if (labels?.[RESTORE_LABEL] !== undefined) return pod;
+  const marked = { ...annotations, [RESTORE_ANNOTATION]: run };
+  return { ...pod, metadata: { ...pod.metadata, annotations: marked } };
 }
 
 function gated(pod: Pod): Pod {

@@ -5,6 +5,7 @@ import type {
   ClusterConnection,
 } from '../../../src/cluster/api/reader.ts';
 import { type KubeObject, textAt } from '../../../src/cluster/inventory/catalog.ts';
+import { keysOf } from '../../../src/cluster/objects/json-patch.ts';
 
 export const GROUP_API = 'groupsnapshot.storage.k8s.io';
 
@@ -107,7 +108,12 @@ export class SimulatedCluster implements ClusterConnection {
       (body as { preconditions?: { uid?: string } } | undefined)?.preconditions?.uid;
     if (uid !== undefined && uid !== found.metadata.uid) return status(409, 'uid mismatch');
     if (method === 'DELETE') return this.#delete(plain, found);
-    this.#objects.set(plain, merge(found, body) as Stored);
+    const version = (body as { metadata?: { resourceVersion?: string } }).metadata?.resourceVersion;
+    const stored = (found.metadata as { resourceVersion?: string }).resourceVersion;
+    if (version !== undefined && stored !== undefined && version !== stored) return status(409);
+    const changed = Array.isArray(body) ? patched(found, body as Operation[]) : merge(found, body);
+    if (changed === undefined) return status(422, 'the patch does not apply');
+    this.#objects.set(plain, changed as Stored);
     return { status: 200, body: this.#objects.get(plain) };
   }
 
@@ -291,6 +297,26 @@ function placeOf(path: string): Place {
   const namespaced = rest[0] === 'namespaces' && rest.length > 2;
   const [plural = '', name] = namespaced ? rest.slice(2) : rest;
   return { api, namespace: namespaced ? rest[1] : undefined, plural, name };
+}
+
+type Operation = { readonly op: string; readonly path: string; readonly value?: unknown };
+
+/** A JSON patch of `test` and `remove` (RFC 6902); `undefined`: it does not apply. */
+function patched(target: Stored, operations: readonly Operation[]): unknown {
+  const result = structuredClone(target) as unknown;
+  for (const { op, path, value } of operations) {
+    const keys = keysOf(path);
+    const last = keys.at(-1) ?? '';
+    const parent = keys.slice(0, -1).reduce<unknown>((found, key) => {
+      return typeof found === 'object' && found !== null ? found[key as never] : undefined;
+    }, result);
+    if (typeof parent !== 'object' || parent === null || !(last in parent)) return undefined;
+    if (op === 'test' && parent[last as never] !== value) return undefined;
+    if (op !== 'remove') continue;
+    if (Array.isArray(parent)) parent.splice(Number(last), 1);
+    else delete parent[last as never];
+  }
+  return result;
 }
 
 /** A JSON merge patch (RFC 7386). */

@@ -86,9 +86,12 @@ describe('a pod in a namespace under restore', () => {
   });
 
   it('passes with a warning once the run gives no sign of life, and says so but on a dry run', () => {
-    const { result, events, answer } = ask({ metadata: { name: 'db-0' } }, state({ alive: false }));
+    const { result, events, answer, pod } = ask(
+      { metadata: { name: 'db-0' } },
+      state({ alive: false }),
+    );
     expect(result).toBe('abandoned');
-    expect(answer.response.patch).toBeUndefined();
+    expect(pod.spec?.schedulingGates).toBeUndefined();
     expect(answer.response.warnings?.[0]).toContain(RUN);
     expect(events).toMatchObject([{ code: 'RestoreAbandoned' }]);
     expect(events[0]?.message).toContain(`--resume ${RUN}`);
@@ -104,6 +107,18 @@ describe('a pod in a namespace under restore', () => {
     expect(ask({ metadata: { name: 'db-0' } }, { ...broken, alive: false }).result).toBe(
       'abandoned',
     );
+  });
+
+  it('is told which run it is of, gated or not, so that its volumes count as restored', () => {
+    const pod = { metadata: { name: 'db-0', annotations: { own: '1' } } };
+    for (const given of [state(), state({ released: '0' }), state({ alive: false })]) {
+      const told = ask(pod, given).pod.metadata?.annotations;
+      expect(told).toEqual({ own: '1', 'quiesce.dev/restore-name': RUN });
+    }
+    const label = { 'velero.io/restore-name': RUN };
+    const byVelero = { metadata: { name: 'db-0', labels: label } };
+    expect(ask(byVelero, state()).pod.metadata).toEqual({ name: 'db-0', labels: label });
+    expect(ask({ metadata: { name: 'web' } }, state()).pod.metadata).toEqual({ name: 'web' });
   });
 
   it('is asked about for nothing after the run', () => {
@@ -124,9 +139,12 @@ describe('a pod in a namespace under restore', () => {
       return applyPatch(pod, JSON.parse(Buffer.from(patch, 'base64').toString()) as never) as Pod;
     };
     const gated = (pod: Pod): Pod => ask(pod, state()).pod;
-    const one = gated(injected(given));
+    // What the gate says of the run makes the injection, which sees the pod again, prepare the volume.
+    const one = injected(gated(injected(given)));
     expect(injected(one)).toEqual(one);
+    expect(gated(one)).toEqual(one);
     expect(injected(gated(given))).toEqual(one);
+    expect(one.spec?.initContainers?.map(({ name }) => name)).toEqual(['quiesce-prepare-restore']);
     expect(one.spec?.schedulingGates).toEqual([{ name: RESTORE.gate }]);
     expect(one.spec?.containers?.at(-1)?.name).toBe('quiesce');
   });

@@ -7,6 +7,7 @@ import { installPage } from './install-page.ts';
 import { main } from './main.ts';
 import { notAtomic } from './not-atomic.ts';
 import { policies } from './policies.ts';
+import { restore } from './restore/index.ts';
 import { restoreMark } from './restore-mark.ts';
 import { restricted } from './restricted.ts';
 import type { Story } from './story.ts';
@@ -28,6 +29,7 @@ export const STORIES: readonly Story[] = [
   restoreMark,
   ...doctor,
   ...group,
+  ...restore,
   ...drill,
   ...bench,
 ];

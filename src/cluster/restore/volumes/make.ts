@@ -47,9 +47,14 @@ export async function snapshotClassesOf(api: ObjectApi): Promise<ReadonlySet<str
 /**
  * Looks whether the volumes can be made, and changes nothing.
  *
+ * @param present claims of the same names may be there
  * @throws QuiesceError CLAIM_UNKNOWN, STORAGE_CLASS_UNFIT, CLAIM_EXISTS
  */
-export async function checkVolumes(api: ObjectApi, all: readonly ToMake[]): Promise<void> {
+export async function checkVolumes(
+  api: ObjectApi,
+  all: readonly ToMake[],
+  { present = false }: { readonly present?: boolean } = {},
+): Promise<void> {
   const manifests = all.map((one) => ({
     ...one,
     made: manifestsOf(one.volume, one.target, one.claims),
@@ -60,6 +65,7 @@ export async function checkVolumes(api: ObjectApi, all: readonly ToMake[]): Prom
   );
   const unfit = manifests.flatMap(({ volume, made }) => unfitClass(volume, made, drivers, classes));
   if (unfit.length > 0) throw several('STORAGE_CLASS_UNFIT', unfit);
+  if (present) return;
   const taken = await each(manifests, async ({ made: { claim }, target }) => {
     const { namespace = '', name = '' } = claim.metadata ?? {};
     const found = await api.get(CLAIMS, namespace, name);
