@@ -151,10 +151,8 @@ describe('what keeps a copy to itself', () => {
 });
 
 describe('host names', () => {
-  const pod = {
-    metadata: { namespace: 'docs' },
-    spec: { hostname: 'mongo-1', subdomain: 'mongo' },
-  };
+  const spec: object = { hostname: 'mongo-1', subdomain: 'mongo' };
+  const pod = { metadata: { namespace: 'docs' }, spec };
   const receipt = (...hosts: string[]) => ({
     restore: { set: { members: hosts.map((host) => ({ host })) } },
   });
