@@ -9,6 +9,7 @@ import { Catalog } from '../cluster/inventory/catalog.ts';
 import { inventoryOfBackup } from '../cluster/plan/from-backup.ts';
 import { type Planned, planOf } from '../cluster/plan/plan.ts';
 import type { Selection } from '../cluster/plan/selection.ts';
+import { objectsFrom } from '../cluster/restore/from-snapshot/objects-from.ts';
 import { QuiesceError } from '../errors.ts';
 import { unlessAborted } from '../lib/deadline.ts';
 import { readForPlan } from './application-flags.ts';
@@ -21,6 +22,8 @@ export interface SourceFlags {
   readonly backup: string | undefined;
   /** The namespace of Velero. */
   readonly velero: string;
+  /** All objects are read, not only what databases need. */
+  readonly whole: boolean;
   readonly timeoutMs: number;
   readonly progress: (sentence: string) => void;
 }
@@ -34,7 +37,12 @@ export async function sourceOf(
   const api = new ObjectApi(connection);
   const choice = await choiceOf(connection, api, flags, signal);
   if (choice.kind === 'snapshot') {
-    return await fromSnapshot(api, choice.name, await livePlan(connection, flags, signal));
+    const planned = await livePlan(connection, flags, signal);
+    if (!flags.whole) return await fromSnapshot(api, choice.name, planned);
+    const { namespaces } = planned.plan;
+    const reading = { namespaces, timeoutMs: flags.timeoutMs, progress: flags.progress };
+    const { objects } = await objectsFrom(connection, { kind: 'live' }, reading, signal);
+    return await fromSnapshot(api, choice.name, planned, objects);
   }
   const { velero: namespace, timeoutMs, progress } = flags;
   const wanted = { name: choice.name, namespace, timeoutMs, secrets: true, progress };

@@ -1,6 +1,7 @@
 import type { PodConnection } from '../cluster/api/reader.ts';
 import { ObjectApi } from '../cluster/api/objects.ts';
 import { drillRecords } from '../cluster/drill/record.ts';
+import { ClusterHealth } from '../cluster/health/health.ts';
 import { runDrill } from '../cluster/drill/run.ts';
 import { sweep, type Swept } from '../cluster/drill/sweep.ts';
 import { DRILL_MODES, type DrillRun } from '../cluster/restore/document.ts';
@@ -176,6 +177,7 @@ async function drill(
       snapshot: options['from-snapshot'],
       backup: options['from-backup'],
       velero: options['velero-namespace'],
+      whole: options.mode === 'application',
       timeoutMs: options.timeout,
       progress: (sentence) => progress.say(sentence),
     },
@@ -187,9 +189,10 @@ async function drill(
     throw usage('drill', text_, '--scratch');
   }
   return await runDrill(
-    { api, pods: connection, source },
+    { api, pods: connection, source, health: new ClusterHealth(connection) },
     {
       home: options['report-namespace'] ?? home,
+      mode: options.mode,
       check: options.check,
       timeoutMs: options.timeout,
       expiresMs: options.expires ?? options.timeout + DRILL_SPARE_MS,

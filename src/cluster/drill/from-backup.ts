@@ -38,6 +38,7 @@ export function fromBackup(
     volumes: found.volumes.filter(isIn),
     without: found.without.filter((one) => plan.namespaces.includes(one.split('/')[0] ?? '')),
     claims: objects.filter(({ kind }) => kind === 'PersistentVolumeClaim'),
+    objects,
     problems: partly(backup),
     config: (ref, namespace) => Promise.resolve(find(ref.kind, namespace, ref.name)),
     namespace: async (wanted) =>

@@ -1,4 +1,5 @@
 import { CONFIG_MAPS, type ObjectApi } from '../api/objects.ts';
+import type { KubeObject } from '../inventory/catalog.ts';
 import type { Planned } from '../plan/plan.ts';
 import type { RestoreProblem } from '../restore/document.ts';
 import { NAMESPACES } from '../restore/namespaces.ts';
@@ -16,6 +17,7 @@ export async function fromSnapshot(
   api: ObjectApi,
   id: string,
   { plan, members, catalog }: Planned,
+  objects?: readonly KubeObject[],
 ): Promise<DrillSource> {
   const found = await volumesOfRun(api, id, plan.namespaces);
   const { takenAt } = found;
@@ -26,6 +28,7 @@ export async function fromSnapshot(
     volumes: found.volumes,
     without: [],
     claims: catalog.all('PersistentVolumeClaim'),
+    ...(objects !== undefined && { objects }),
     receiptId: id,
     problems: found.verdict === 'proven' ? [] : [unprovenRun(id)],
     config: (ref, namespace) =>

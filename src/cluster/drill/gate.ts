@@ -10,6 +10,8 @@ export interface GateTargets {
   readonly withinMs: number;
 }
 
+/** How long nothing may be reached; and an engine of network policies may be slow on a busy node. */
+export const GATE = { forMs: 2_000, withinMs: 45_000 };
 export const GATE_CONTAINER = 'quiesce-isolated';
 /** Exit code of `quiesce isolated` where something was reached. */
 export const REACHED_EXIT = 5;

@@ -1,4 +1,5 @@
 import { annotationsOf, type KubeObject, labelsOf } from '../inventory/catalog.ts';
+import { RESTORE } from '../restore/names.ts';
 import { type DrillMarks, drillAnnotations, drillLabels, marked } from './marks.ts';
 
 const FENCE = 'quiesce-drill';
@@ -35,11 +36,42 @@ export function denyAll(namespace: string, marks: DrillMarks): KubeObject {
   };
 }
 
-/** Bounds what can come to be in the namespace, whoever makes it: no Service, no Ingress, no Job. */
+/** Pods of one drill talk to one another, and ask for names. Everything else is as with {@link denyAll}. */
+export function amongThemselves(namespace: string, marks: DrillMarks): KubeObject {
+  const own = { namespaceSelector: { matchLabels: { [RESTORE.drill]: marks.id } } };
+  const dns = {
+    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'kube-system' } },
+    podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+  };
+  const ports = ['UDP', 'TCP'].map((protocol) => ({ protocol, port: 53 }));
+  return {
+    ...denyAll(namespace, marks),
+    spec: {
+      podSelector: {},
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [{ from: [own] }],
+      egress: [{ to: [own] }, { to: [dns], ports }],
+    },
+  };
+}
+
+/** Of a whole application: Services, but none that the outside reaches. */
+const WHOLE = { 'services.loadbalancers': '0', 'services.nodeports': '0' };
+
+/** Of copies of databases. One pod more: the probe of the isolation. */
+function few({ pods, claims }: { readonly pods: number; readonly claims: number }): object {
+  return { pods: String(pods + 1), persistentvolumeclaims: String(claims), services: '0' };
+}
+
+/**
+ * Bounds what can come to be in the namespace, whoever makes it: no Ingress, no Job.
+ *
+ * @param counts of copies of databases; `undefined`: the whole application
+ */
 export function quotaFor(
   namespace: string,
   marks: DrillMarks,
-  { pods, claims }: { readonly pods: number; readonly claims: number },
+  counts: { readonly pods: number; readonly claims: number } | undefined,
 ): KubeObject {
   const none = ['jobs.batch', 'cronjobs.batch', 'ingresses.networking.k8s.io'];
   return {
@@ -48,10 +80,7 @@ export function quotaFor(
     metadata: marked(FENCE, namespace, marks),
     spec: {
       hard: {
-        // One more: the probe of the isolation.
-        pods: String(pods + 1),
-        persistentvolumeclaims: String(claims),
-        services: '0',
+        ...(counts === undefined ? WHOLE : few(counts)),
         ...Object.fromEntries(none.map((one) => [`count/${one}`, '0'])),
       },
     },

@@ -8,7 +8,7 @@ import { NAMESPACES } from '../restore/namespaces.ts';
 import { makeVolumes } from '../restore/volumes/make.ts';
 import type { CopyPlan } from './copies.ts';
 import { configsOf } from './copies.ts';
-import { denyAll, limitsFor, quotaFor, scratchNamespace } from './isolation.ts';
+import { amongThemselves, denyAll, limitsFor, quotaFor, scratchNamespace } from './isolation.ts';
 import { LIMIT_RANGES, POLICIES, QUOTAS, SECRETS } from './kinds.ts';
 import type { DrillMarks } from './marks.ts';
 import { copyOfConfig } from './references.ts';
@@ -35,6 +35,25 @@ export async function makeScratch(
     const pods = plan.copies.filter(({ namespace }) => namespace === from).length;
     const claims = plan.volumes.filter(({ target }) => target.namespace === to).length;
     const quota = quotaFor(to, marks, { pods, claims });
+    await made(api, QUOTAS, quota, signal);
+    await settled(api, to, quota.metadata?.name ?? '', signal);
+  }
+}
+
+/** The same for a whole application, whose members may talk to one another. */
+export async function makeNamespaces(
+  api: ObjectApi,
+  source: DrillSource,
+  namespaces: ReadonlyMap<string, string>,
+  marks: DrillMarks,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const [from, to] of namespaces) {
+    signal.throwIfAborted();
+    await makeNamespace(api, scratchNamespace(to, marks, await source.namespace(from)));
+    await made(api, POLICIES, amongThemselves(to, marks), signal);
+    await made(api, LIMIT_RANGES, limitsFor(to, marks), signal);
+    const quota = quotaFor(to, marks, undefined);
     await made(api, QUOTAS, quota, signal);
     await settled(api, to, quota.metadata?.name ?? '', signal);
   }

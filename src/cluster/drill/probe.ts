@@ -5,7 +5,8 @@ import { at, type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
 import { CONTAINER } from '../objects/names.ts';
 import { remove } from '../restore/volumes/remove.ts';
 import type { Copy, CopyPlan } from './copies.ts';
-import { GATE_CONTAINER, REACHED_EXIT } from './gate.ts';
+import { GATE, GATE_CONTAINER, isolationGate, REACHED_EXIT } from './gate.ts';
+import type { Container, PodSpec } from '../objects/pod.ts';
 import { made } from './make.ts';
 import { type DrillMarks, marked } from './marks.ts';
 
@@ -28,18 +29,59 @@ export async function proveIsolation(
     const copy = plan.copies.find((one) => one.namespace === from);
     const pod = copy && probePod(copy, namespace, marks);
     if (pod === undefined) continue;
-    await made(api, PODS, pod, signal);
-    const status = await lookUntil(async () => await endOf(api, namespace, progress), 500, signal);
-    judge(status, namespace);
-    await remove(api, PODS, { ...pod, metadata: { ...pod.metadata } });
+    await runProbe(api, pod, namespace, progress, signal);
   }
+}
+
+const RESTRICTED = {
+  securityContext: {
+    runAsUser: 65_532,
+    runAsNonRoot: true,
+    allowPrivilegeEscalation: false,
+    capabilities: { drop: ['ALL'] },
+    seccompProfile: { type: 'RuntimeDefault' },
+  },
+  resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { cpu: '1', memory: '256Mi' } },
+};
+
+/** The same for a whole application, whose pods have no gate of their own. @throws as proveIsolation */
+export async function probeWith(
+  api: ObjectApi,
+  image: string,
+  namespaces: readonly string[],
+  { marks, addresses }: { readonly marks: DrillMarks; readonly addresses: readonly string[] },
+  progress: (sentence: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const like = { name: GATE_CONTAINER, image, ...RESTRICTED };
+  const gate = isolationGate(like, { ...GATE, addresses });
+  for (const namespace of namespaces) {
+    const pod = podWith({}, gate, namespace, marks);
+    await runProbe(api, pod, namespace, progress, signal);
+  }
+}
+
+async function runProbe(
+  api: ObjectApi,
+  pod: KubeObject,
+  namespace: string,
+  progress: (sentence: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  await made(api, PODS, pod, signal);
+  const end = async (): Promise<End | undefined> => await endOf(api, namespace, progress);
+  judge(await lookUntil(end, 500, signal), namespace);
+  await remove(api, PODS, { metadata: { name: PROBE, namespace } });
 }
 
 /** The gate of a copy as a pod of its own. `undefined`: it has none. */
 export function probePod(copy: Copy, namespace: string, marks: DrillMarks): KubeObject | undefined {
   const spec = copy.pod.spec ?? {};
   const gate = spec.initContainers?.find(({ name }) => name === GATE_CONTAINER);
-  if (gate === undefined) return undefined;
+  return gate === undefined ? undefined : podWith(spec, gate, namespace, marks);
+}
+
+function podWith(spec: PodSpec, gate: Container, namespace: string, marks: DrillMarks): KubeObject {
   const given = spec as Readonly<Record<string, unknown>>;
   const keys = ['nodeSelector', 'tolerations', 'imagePullSecrets', 'runtimeClassName'];
   const kept = keys.filter((key) => given[key] !== undefined && key !== 'imagePullSecrets');

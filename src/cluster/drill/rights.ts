@@ -9,6 +9,7 @@ import {
 } from '../api/objects.ts';
 import type { Right } from '../api/rights.ts';
 import { NAMESPACES } from '../restore/namespaces.ts';
+import type { DrillMode } from '../restore/document.ts';
 import { rightsToMake } from '../restore/volumes/make.ts';
 import { LEASES } from '../run/lease-object.ts';
 import { LIMIT_RANGES, POLICIES, QUOTAS, SECRETS } from './kinds.ts';
@@ -20,7 +21,11 @@ import { LIMIT_RANGES, POLICIES, QUOTAS, SECRETS } from './kinds.ts';
  * @param home the namespace of Lease and record
  * @param sources namespaces whose ConfigMaps and Secrets the copies name
  */
-export function rightsToDrill(home: string, sources: readonly string[]): readonly Right[] {
+export function rightsToDrill(
+  home: string,
+  sources: readonly string[],
+  mode: DrillMode,
+): readonly Right[] {
   const all = (kind: Kind, verbs: readonly string[], place?: string): readonly Right[] =>
     verbs.map((verb) => rightOf(verb, kind, place));
   const pods = (sub: string): Right => ({ verb: 'create', group: '', resource: `pods/${sub}` });
@@ -34,6 +39,7 @@ export function rightsToDrill(home: string, sources: readonly string[]): readonl
     ...all(SECRETS, ['create']),
     pods('portforward'),
     ...everywhere(),
+    ...(mode === 'application' ? forApplication() : []),
     ...all(VOLUMES, ['list']),
     ...all(STORAGE_CLASSES, ['list']),
     ...all(CLASSES, ['list']),
@@ -49,4 +55,12 @@ export function rightsToDrill(home: string, sources: readonly string[]): readonl
 /** Of claims and snapshots in namespaces that do not exist yet. */
 function everywhere(): readonly Right[] {
   return rightsToMake(['-']).map(({ verb, group, resource }) => ({ verb, group, resource }));
+}
+
+/** To hold pods back and let them go, and to make what the application is made of. */
+function forApplication(): readonly Right[] {
+  const patch = [NAMESPACES, PODS].map((kind) => rightOf('patch', kind));
+  const made = ['statefulsets', 'deployments'].map((resource) => ({ group: 'apps', resource }));
+  const core = ['services', 'serviceaccounts'].map((resource) => ({ group: '', resource }));
+  return [...patch, ...[...made, ...core].map((one) => ({ verb: 'create', ...one }))];
 }

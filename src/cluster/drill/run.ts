@@ -1,20 +1,25 @@
-import { QuiesceError, toQuiesceError } from '../../errors.ts';
+import { QuiesceError } from '../../errors.ts';
 import { abortedWithin } from '../../lib/deadline.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { RestoreCheckLevel } from '../../receipt/restore-level.ts';
 import type { ObjectApi } from '../api/objects.ts';
 import { forbidden } from '../api/rights.ts';
-import type { DrillRun, RestoreProblem } from '../restore/document.ts';
+import type { Health } from '../health/state.ts';
+import type { DrillMode, DrillRun, RestoreProblem } from '../restore/document.ts';
 import { checkVolumes, snapshotClassesOf } from '../restore/volumes/make.ts';
-import { RunLease } from '../run/lease.ts';
+import { leaseName, RunLease } from '../run/lease.ts';
 import { missingRights } from '../run/missing-rights.ts';
 import { newRunId } from '../run/run-id.ts';
 import type { PodCalls } from '../run/sidecar-ways.ts';
 import { type CopyPlan, planCopies } from './copies.ts';
+import { drillApplication } from './application/run.ts';
 import { documentOf } from './document-of.ts';
+import { endScratch, problemOf } from './ending.ts';
+import { GATE } from './gate.ts';
+import type { DrillMarks } from './marks.ts';
 import { playCopies, type Played } from './play.ts';
 import { endDead, record } from './record.ts';
-import { removeDrill, serverTime } from './remove.ts';
+import { serverTime } from './remove.ts';
 import { rightsToDrill } from './rights.ts';
 import type { DrillSource } from './source.ts';
 import { sweep } from './sweep.ts';
@@ -23,11 +28,14 @@ export interface DrillParts {
   readonly api: ObjectApi;
   readonly pods: PodCalls;
   readonly source: DrillSource;
+  /** Judges the members of a whole application. */
+  readonly health: Health;
 }
 
 export interface DrillOptions {
   /** Of Lease and record. */
   readonly home: string;
+  readonly mode: DrillMode;
   readonly check: RestoreCheckLevel;
   readonly timeoutMs: number;
   readonly expiresMs: number;
@@ -41,11 +49,6 @@ export interface DrillOptions {
   /** One line for people. */
   readonly say: (sentence: string) => void;
 }
-
-const GATE = { forMs: 2_000, withinMs: 45_000 };
-/** The removal goes on for so long when the drill was ended by a signal: then a kubelet kills the pod. */
-const REMOVE_AFTER_SIGNAL_MS = 24_000;
-const REMOVE_MS = 5 * 60_000;
 
 /**
  * One drill: copies of the data in scratch namespaces, judged by their sidecars, and removed again. Whatever
@@ -80,7 +83,7 @@ async function begun(
   const { group } = source.plan;
   const { home, progress } = options;
   progress('checking what the drill needs');
-  await checkRights(api, home, source);
+  await checkRights(api, options, source);
   const id = newRunId(group, new Date());
   progress('waiting for the Lease of the application’s drills');
   // Not that of its snapshots: a drill shall not keep tonight's snapshot from its turn.
@@ -89,15 +92,33 @@ async function begun(
   lease.lost.addEventListener('abort', () => stop.abort(lease.lost.reason));
   try {
     await sweepBefore(api, options, group, stop.signal);
-    return await new Drill(parts, options, id, stop.signal, user).play();
+    const now = await serverTime(api);
+    const expires = new Date(now + options.expiresMs).toISOString();
+    const marks = { id, group, expires };
+    if (options.mode === 'data') {
+      return await new Drill(parts, options, { marks, now }, stop.signal, user).play();
+    }
+    const held = `${place.namespace}/${leaseName(place.group)}`;
+    return await drillApplication({
+      ...parts,
+      marks,
+      lease: held,
+      options,
+      stop: stop.signal,
+      user,
+    });
   } finally {
     await lease.release();
   }
 }
 
-async function checkRights(api: ObjectApi, home: string, source: DrillSource): Promise<void> {
+async function checkRights(
+  api: ObjectApi,
+  { home, mode }: DrillOptions,
+  source: DrillSource,
+): Promise<void> {
   const places = source.about.kind === 'snapshot' ? source.plan.namespaces : [];
-  const rights = rightsToDrill(home, places);
+  const rights = rightsToDrill(home, places, mode);
   const missing = await missingRights(api, rights);
   if (missing.length > 0) throw forbidden(missing, undefined, rights, 'quiesce-drill');
 }
@@ -125,7 +146,9 @@ async function sweepBefore(
 class Drill {
   readonly #parts: DrillParts;
   readonly #options: DrillOptions;
-  readonly #id: string;
+  readonly #marks: DrillMarks;
+  /** The API server's time at the start. */
+  readonly #now: number;
   readonly #stop: AbortSignal;
   readonly #user: AbortSignal;
   readonly #startedAt = new Date();
@@ -135,30 +158,26 @@ class Drill {
   constructor(
     parts: DrillParts,
     options: DrillOptions,
-    id: string,
+    { marks, now }: { readonly marks: DrillMarks; readonly now: number },
     stop: AbortSignal,
     user: AbortSignal,
   ) {
     this.#parts = parts;
     this.#options = options;
-    this.#id = id;
+    this.#marks = marks;
+    this.#now = now;
     this.#stop = stop;
     this.#user = user;
     this.#problems = [...parts.source.problems];
   }
 
   async play(): Promise<DrillRun> {
-    const { api, source } = this.#parts;
+    const { api } = this.#parts;
     const { home } = this.#options;
-    const now = await serverTime(api);
-    const marks = {
-      id: this.#id,
-      group: source.plan.group,
-      expires: new Date(now + this.#options.expiresMs).toISOString(),
-    };
+    const marks = this.#marks;
     const plan = await this.#plan(marks);
     await checkVolumes(api, plan.volumes);
-    await record(api, home, this.#document(plan, undefined, now));
+    await record(api, home, this.#document(plan, undefined));
     let played: Played | undefined;
     try {
       played = await playCopies(this.#parts, plan, marks, this.#watch());
@@ -168,7 +187,7 @@ class Drill {
     if (this.#stop.aborted && played !== undefined)
       this.#problems.push(problemOf(this.#stop.reason));
     const removed = await this.#remove(plan);
-    const run = this.#document(plan, { played, removed }, now);
+    const run = this.#document(plan, { played, removed });
     await record(api, home, run);
     return run;
   }
@@ -203,53 +222,30 @@ class Drill {
     };
   }
 
-  /** @returns whether everything is gone; `undefined`: it was to stay */
   async #remove(plan: CopyPlan): Promise<boolean | undefined> {
-    const { keepScratch, progress, say } = this.#options;
+    const { keepScratch: keep, progress, say } = this.#options;
     const names = [...plan.namespaces.values()];
-    if (keepScratch && !this.#user.aborted) {
-      say(`Kept until it expires: ${names.join(', ')}.`);
-      return undefined;
-    }
-    progress('removing what the drill has made');
-    const limit = abortedWithin(this.#user.aborted ? REMOVE_AFTER_SIGNAL_MS : REMOVE_MS);
-    try {
-      const left = await removeDrill(this.#parts.api, this.#id, names, limit);
-      if (left.length === 0) return true;
-      this.#problems.push(notRemoved(`${left.slice(0, 5).join(', ')} are not gone yet.`));
-    } catch (error) {
-      this.#problems.push(notRemoved((error as Error).message));
-    }
-    return false;
+    const interrupted = this.#user.aborted;
+    const ending = { id: this.#marks.id, names, keep, interrupted, progress, say };
+    return await endScratch(this.#parts.api, ending, this.#problems);
   }
 
   #document(
     plan: CopyPlan,
     end: { readonly played: Played | undefined; readonly removed: boolean | undefined } | undefined,
-    now: number,
   ): DrillRun {
     const { source } = this.#parts;
     return documentOf({
-      id: this.#id,
+      id: this.#marks.id,
       source,
       plan,
       startedAt: this.#startedAt,
-      serverStart: now,
+      serverStart: this.#now,
       problems: this.#problems,
       deep: this.#options.check === 'content',
       ...(end !== undefined && { end }),
     });
   }
-}
-
-function notRemoved(message: string): RestoreProblem {
-  const hint = 'The next drill removes them, or: quiesce drill --sweep.';
-  return { code: 'DRILL_NOT_REMOVED', message, hint };
-}
-
-function problemOf(thrown: unknown): RestoreProblem {
-  const { code, message, hint } = toQuiesceError(thrown);
-  return { code, message, ...(hint !== '' && { hint }) };
 }
 
 /** Aborts for the first of: the user, the time. @returns what ends the watch */

@@ -15,6 +15,8 @@ export interface DrillSource {
   readonly without: readonly string[];
   /** Claims as they are described besides. */
   readonly claims: readonly KubeObject[];
+  /** All objects of its namespaces, with the values of Secrets; absent: only databases are drilled. */
+  readonly objects?: readonly KubeObject[];
   /** The id of the freezes in whose hold the volumes were cut, where all of them have one. */
   readonly receiptId?: string;
   /** What is already known to be wrong with it. It is not proven with one of these. */

@@ -6,6 +6,7 @@ import { drill, inventoryOf, judgeSame, saidBy } from '../../stage/drill-run.ts'
 import { judgeProven, snapshot } from '../../stage/group-run.ts';
 import { patient } from './apps.ts';
 import type { Stage } from '../../stage/stage.ts';
+import { until } from '../../wait.ts';
 import { inNamespaces } from '../../stage/under-load.ts';
 import type { Story } from '../story.ts';
 
@@ -87,5 +88,11 @@ async function judgeTwo(stage: Stage): Promise<void> {
     saidBy(other),
   ]);
   stage.equal('a second drill of the same one is refused', again.ran.status, 4);
-  judgeProven(stage, 'a snapshot during the drill', taken);
+  const { id } = judgeProven(stage, 'a snapshot during the drill', taken);
+  const own = ['-n', NAMESPACE, '-l', `quiesce.dev/run=${id}`];
+  await stage.tools.kubectl(['delete', 'volumesnapshots', ...own]);
+  await until('its content is gone', 60_000, async () => {
+    const all = await inventoryOf(stage);
+    return all.filter((one) => one.startsWith('VolumeSnapshotContent/')).length <= 2;
+  });
 }

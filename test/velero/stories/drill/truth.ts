@@ -1,4 +1,3 @@
-import { stringify } from 'yaml';
 import { inNamespace, postgres } from '../../apps/index.ts';
 import { drill, saidBy } from '../../stage/drill-run.ts';
 import { judgeProven, type RunSeen, snapshot } from '../../stage/group-run.ts';
@@ -36,69 +35,30 @@ export const truth: Story = {
 
 const flags = [...patient(NAMESPACE), '--no-group-snapshot'];
 
-interface Snapshot {
-  readonly metadata: {
-    readonly name: string;
-    readonly labels: Readonly<Record<string, string>>;
-    readonly annotations: Readonly<Record<string, string>>;
-  };
-  readonly status: { readonly boundVolumeSnapshotContentName: string };
-}
-
-/** The volume of the first run takes the place of the second one's, with the second one's receipt. */
+/** The snapshot of the first run takes the place of the second one's, with its labels and its receipt. */
 async function judgeOlderCopy(stage: Stage, first: RunSeen, second: RunSeen): Promise<void> {
   const { tools } = stage;
-  const [older, newer] = [first, second].map((run) => run.members[0]?.snapshots[0]?.name ?? '');
-  const at = ['-n', NAMESPACE];
-  const old = await tools.get<Snapshot>('volumesnapshot', older ?? '', ...at);
-  const young = await tools.get<Snapshot>('volumesnapshot', newer ?? '', ...at);
-  const bound = old.status.boundVolumeSnapshotContentName;
-  const content = await tools.get<{
-    spec: { driver: string; volumeSnapshotClassName: string };
-    status: { snapshotHandle: string };
-  }>('volumesnapshotcontent', bound);
-  await tools.kubectl(['delete', 'volumesnapshot', newer ?? '', ...at]);
-  const swapped = `swapped-${stage.tag}`;
-  await tools.apply(
-    [
-      {
-        apiVersion: 'snapshot.storage.k8s.io/v1',
-        kind: 'VolumeSnapshotContent',
-        metadata: { name: swapped },
-        spec: {
-          deletionPolicy: 'Retain',
-          driver: content.spec.driver,
-          volumeSnapshotClassName: content.spec.volumeSnapshotClassName,
-          source: { snapshotHandle: content.status.snapshotHandle },
-          volumeSnapshotRef: { name: newer, namespace: NAMESPACE },
-        },
-      },
-      {
-        apiVersion: 'snapshot.storage.k8s.io/v1',
-        kind: 'VolumeSnapshot',
-        metadata: {
-          name: newer,
-          namespace: NAMESPACE,
-          labels: young.metadata.labels,
-          annotations: young.metadata.annotations,
-        },
-        spec: { source: { volumeSnapshotContentName: swapped } },
-      },
-    ]
-      .map((one) => stringify(one))
-      .join('---\n'),
+  const [older = '', newer = ''] = [first, second].map(
+    (run) => run.members[0]?.snapshots[0]?.name ?? '',
   );
-  const ready = '--for=jsonpath={.status.readyToUse}=true';
-  await tools.kubectl(['wait', `volumesnapshot/${newer}`, ...at, ready, '--timeout=60s']);
+  const at = ['-n', NAMESPACE];
+  const { metadata } = await tools.get<{
+    metadata: { annotations: Readonly<Record<string, string>> };
+  }>('volumesnapshot', newer, ...at);
+  const receipt = metadata.annotations['quiesce.dev/receipt'] ?? '';
+  await tools.kubectl(['delete', 'volumesnapshot', newer, ...at]);
+  const report = `quiesce.dev/report=snapshot,quiesce.dev/run=${second.id}`;
+  await tools.kubectl(['delete', 'configmaps', '-l', report, ...at]);
+  const one = ['volumesnapshot', older, ...at, '--overwrite'];
+  await tools.kubectl(['label', ...one, `quiesce.dev/run=${second.id}`]);
+  await tools.kubectl(['annotate', ...one, `quiesce.dev/receipt=${receipt}`]);
   const done = await drill(stage, ['-n', NAMESPACE, '--from-snapshot', second.id]);
   const [db] = done.run?.members ?? [];
-  const proven = done.run?.verdict === 'proven' || db?.level === 'position';
-  stage.expect(
-    'the older copy under the later run is not proven',
-    done.run !== undefined && !proven,
-    saidBy(done),
-  );
-  await tools.kubectl(['delete', 'volumesnapshotcontent', swapped, '--wait=false']);
+  const seen = [done.ran.status, done.run?.verdict, db?.level];
+  const failed = seen.join() === '5,failed,unproven';
+  stage.expect('the older copy under the later run is not proven', failed, saidBy(done));
+  const said = db?.problems.map(({ code }) => code).join() ?? '';
+  stage.equal('it says that the copy is of another freeze', said, 'RECEIPT_OF_ANOTHER');
 }
 
 async function judgeUnfrozen(stage: Stage): Promise<void> {
