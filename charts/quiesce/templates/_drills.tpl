@@ -96,8 +96,9 @@ so the account may write in every namespace by RBAC; the policy below confines i
   resources: [resourcequotas, limitranges]
   verbs: [get, create]
 {{- if eq (default "data" .mode) "application" }}
+# Pods wait in scratch namespaces until it is their turn: the policy lets none of others be changed.
 - apiGroups: [""]
-  resources: [pods]
+  resources: [namespaces, pods]
   verbs: [patch]
 - apiGroups: [""]
   resources: [services, serviceaccounts]

@@ -28,7 +28,6 @@ export function rightsToDrill(
 ): readonly Right[] {
   const all = (kind: Kind, verbs: readonly string[], place?: string): readonly Right[] =>
     verbs.map((verb) => rightOf(verb, kind, place));
-  const pods = (sub: string): Right => ({ verb: 'create', group: '', resource: `pods/${sub}` });
   return [
     ...all(NAMESPACES, ['get', 'list', 'create', 'delete']),
     ...all(POLICIES, ['create', 'get']),
@@ -37,7 +36,6 @@ export function rightsToDrill(
     ...all(PODS, ['create', 'get', 'list', 'delete']),
     ...all(CONFIG_MAPS, ['create']),
     ...all(SECRETS, ['create']),
-    pods('portforward'),
     ...everywhere(),
     ...(mode === 'application' ? forApplication() : []),
     ...all(VOLUMES, ['list']),
@@ -64,3 +62,6 @@ function forApplication(): readonly Right[] {
   const core = ['services', 'serviceaccounts'].map((resource) => ({ group: '', resource }));
   return [...patch, ...[...made, ...core].map((one) => ({ verb: 'create', ...one }))];
 }
+
+/** To reach the sidecars; pods/exec would do as well, so its lack alone is no reason to refuse. */
+export const REACH: Right = { verb: 'create', group: '', resource: 'pods/portforward' };

@@ -20,7 +20,7 @@ import type { DrillMarks } from './marks.ts';
 import { playCopies, type Played } from './play.ts';
 import { endDead, record } from './record.ts';
 import { serverTime } from './remove.ts';
-import { rightsToDrill } from './rights.ts';
+import { REACH, rightsToDrill } from './rights.ts';
 import type { DrillSource } from './source.ts';
 import { sweep } from './sweep.ts';
 
@@ -120,7 +120,7 @@ async function checkRights(
   const places = source.about.kind === 'snapshot' ? source.plan.namespaces : [];
   const rights = rightsToDrill(home, places, mode);
   const missing = await missingRights(api, rights);
-  if (missing.length > 0) throw forbidden(missing, undefined, rights, 'quiesce-drill');
+  if (missing.length > 0) throw forbidden(missing, undefined, [...rights, REACH], 'quiesce-drill');
 }
 
 /** What others could not remove does not keep this drill from its own work. */

@@ -4,6 +4,7 @@ import type { Plan } from '../../plan/document.ts';
 import type { RestoreProblem, RestoreSource } from '../../restore/document.ts';
 import { copiesOf } from '../../restore/objects/copies.ts';
 import { createObjects } from '../../restore/objects/create.ts';
+import { WAYS_IN } from '../../restore/objects/kinds.ts';
 import { oldNames } from '../../restore/objects/old-names.ts';
 import type { Source, SourceState, Target } from '../../restore/source.ts';
 import { lookAtClaims } from '../../restore/volumes/look.ts';
@@ -57,7 +58,9 @@ export class ApplicationSource implements Source {
         annotations: drillAnnotations(marks),
       },
     }));
-    this.closed = closedObjects(copies.objects, marks);
+    const closed = closedObjects(copies.objects, marks);
+    const ways = waysIn(given, namespaces);
+    this.closed = { ...closed, leftOut: [...new Set([...closed.leftOut, ...ways])].toSorted() };
     this.warnings = oldNames(this.closed.objects, given, namespaces);
     this.#problems = [...notDrilled(source.plan), ...lacking(source)];
   }
@@ -82,6 +85,16 @@ export class ApplicationSource implements Source {
   finish(): Promise<readonly RestoreProblem[]> {
     return Promise.resolve([]);
   }
+}
+
+/** They are not copied into another namespace at all. */
+function waysIn(
+  objects: readonly KubeObject[],
+  namespaces: ReadonlyMap<string, string>,
+): readonly string[] {
+  return objects.flatMap(({ kind = '', metadata }) =>
+    WAYS_IN.test(kind) && namespaces.has(metadata?.namespace ?? '') ? [kind] : [],
+  );
 }
 
 /** Without members that only an operator could make: it would work on the copies as on production. */
