@@ -1,5 +1,6 @@
 import type { PodConnection } from '../cluster/api/reader.ts';
 import { ObjectApi } from '../cluster/api/objects.ts';
+import { DRILL_CHECKS } from '../cluster/drill/parts.ts';
 import { drillRecords } from '../cluster/drill/record.ts';
 import { ClusterHealth } from '../cluster/health/health.ts';
 import { runDrill } from '../cluster/drill/run.ts';
@@ -12,7 +13,6 @@ import { RUN_LABELS } from '../cluster/run/names.ts';
 import { exitOf } from '../cluster/snapshot/exit.ts';
 import { DRILL_SPARE_MS, DRILL_TIMEOUT_MS } from '../defaults.ts';
 import { QuiesceError, toQuiesceError } from '../errors.ts';
-import { RESTORE_CHECKS } from '../receipt/restore-level.ts';
 import { reportFailure } from '../lib/command-line/failure.ts';
 import {
   BadValue,
@@ -57,7 +57,7 @@ const FLAGS = {
   mode: oneOf(DRILL_MODES, 'what is started: each database alone, or the whole application', {
     fallback: 'data',
   }),
-  check: oneOf(RESTORE_CHECKS, 'how far the data is checked', { fallback: 'position' }),
+  check: oneOf(DRILL_CHECKS, 'how far the data is checked', { fallback: 'position' }),
   scratch: value(
     'NAME',
     'the scratch namespace, for an application of one namespace',

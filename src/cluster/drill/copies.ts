@@ -1,7 +1,7 @@
 import type { EngineName } from '../../engines/names.ts';
 import type { RestoreCheckLevel } from '../../receipt/restore-level.ts';
-import { type KubeObject, labelsOf, namespaceOf } from '../inventory/catalog.ts';
-import { CONTAINER, INJECT_LABEL } from '../objects/names.ts';
+import { labelsOf, namespaceOf } from '../inventory/catalog.ts';
+import { INJECT_LABEL } from '../objects/names.ts';
 import type { Pod } from '../objects/pod.ts';
 import { backedUp, type MemberRef } from '../plan/document.ts';
 import type { PlannedMember } from '../plan/planned.ts';
@@ -201,9 +201,4 @@ function notCopied({ name }: SourcePod, wrong: string): RestoreProblem {
     message: `The data of the pod ${name} is not looked at: ${wrong}.`,
     hint: 'Only a sidecar can judge data: docs/install.md.',
   };
-}
-
-/** The containers that every copy has besides its database. */
-export function sidecarOf({ pod }: Copy): KubeObject['metadata'] & { readonly container: string } {
-  return { ...pod.metadata, container: CONTAINER };
 }

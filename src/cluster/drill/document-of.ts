@@ -50,7 +50,7 @@ export function documentOf(facts: DrillFacts): DrillRun {
     problems: [...problems, ...notesOf(end?.played)],
     startedAt: startedAt.toISOString(),
     ...(end !== undefined && { endedAt: new Date().toISOString() }),
-    ...(end !== undefined && whole && { rtoSeconds: Math.max(...(healthy as number[])) / 1_000 }),
+    ...(end !== undefined && whole && { rtoSeconds: Math.max(...healthy) / 1_000 }),
     ...(rpo !== undefined && { rpoSeconds: rpo }),
     ...(end?.removed !== undefined && { removed: end.removed }),
     notKept: source.plan.notKept,

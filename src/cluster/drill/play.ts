@@ -8,7 +8,7 @@ import { makeClaims, makeConfigs, makePods, makeScratch } from './make.ts';
 import type { DrillMarks } from './marks.ts';
 import { proveIsolation } from './probe.ts';
 import { markVolumes } from './remove.ts';
-import type { DrillParts } from './run.ts';
+import type { DrillParts } from './parts.ts';
 import type { CopyResult } from './verdict.ts';
 
 /** The result of each copy, with its member. */

@@ -1,4 +1,4 @@
-import { entryOf, type EngineName } from '../../engines/names.ts';
+import type { EngineName } from '../../engines/names.ts';
 import type { RestoreCheckLevel } from '../../receipt/restore-level.ts';
 import { type Database, findDatabase } from '../inject/find-database.ts';
 import { inject } from '../inject/inject.ts';
@@ -203,12 +203,6 @@ function notesOf(
     ...(names.length === 0 ? [] : [`Its init containers ${names.join(', ')} did not run.`]),
     ...(shell ? ['It runs a script: only the network keeps the copy from others.'] : []),
   ];
-}
-
-/** The port of the engine, where a container declares none. */
-export function portsOf(container: Container, engine: EngineName): readonly number[] {
-  const declared = (container.ports ?? []).map(({ containerPort }) => containerPort);
-  return declared.length > 0 ? declared : [entryOf(engine).port];
 }
 
 /** The sidecar's image in a pod. */

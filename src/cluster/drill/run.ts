@@ -1,16 +1,13 @@
 import { QuiesceError } from '../../errors.ts';
 import { abortedWithin } from '../../lib/deadline.ts';
 import { formatDuration } from '../../lib/duration.ts';
-import type { RestoreCheckLevel } from '../../receipt/restore-level.ts';
 import type { ObjectApi } from '../api/objects.ts';
 import { forbidden } from '../api/rights.ts';
-import type { Health } from '../health/state.ts';
-import type { DrillMode, DrillRun, RestoreProblem } from '../restore/document.ts';
+import type { DrillRun, RestoreProblem } from '../restore/document.ts';
 import { checkVolumes, snapshotClassesOf } from '../restore/volumes/make.ts';
 import { leaseName, RunLease } from '../run/lease.ts';
 import { missingRights } from '../run/missing-rights.ts';
 import { newRunId } from '../run/run-id.ts';
-import type { PodCalls } from '../run/sidecar-ways.ts';
 import { type CopyPlan, planCopies } from './copies.ts';
 import { drillApplication } from './application/run.ts';
 import { documentOf } from './document-of.ts';
@@ -21,34 +18,9 @@ import { playCopies, type Played } from './play.ts';
 import { endDead, record } from './record.ts';
 import { serverTime } from './remove.ts';
 import { REACH, rightsToDrill } from './rights.ts';
+import type { DrillOptions, DrillParts } from './parts.ts';
 import type { DrillSource } from './source.ts';
 import { sweep } from './sweep.ts';
-
-export interface DrillParts {
-  readonly api: ObjectApi;
-  readonly pods: PodCalls;
-  readonly source: DrillSource;
-  /** Judges the members of a whole application. */
-  readonly health: Health;
-}
-
-export interface DrillOptions {
-  /** Of Lease and record. */
-  readonly home: string;
-  readonly mode: DrillMode;
-  readonly check: RestoreCheckLevel;
-  readonly timeoutMs: number;
-  readonly expiresMs: number;
-  readonly image?: string | undefined;
-  readonly scratch?: string | undefined;
-  readonly storageClasses: ReadonlyMap<string, string>;
-  /** Nothing proves that the copies reach nobody. */
-  readonly withoutIsolation: boolean;
-  readonly keepScratch: boolean;
-  readonly progress: (sentence: string) => void;
-  /** One line for people. */
-  readonly say: (sentence: string) => void;
-}
 
 /**
  * One drill: copies of the data in scratch namespaces, judged by their sidecars, and removed again. Whatever

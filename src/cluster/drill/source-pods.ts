@@ -71,6 +71,6 @@ function fromTemplate(member: PlannedMember, has: ReadonlySet<string>): readonly
     }));
     const spec = { ...pod.spec, volumes: [...others, ...volumes], hostname: own };
     const whole = { ...pod, spec: { ...spec, ...(subdomain !== undefined && { subdomain }) } };
-    return podOf(own, whole as Pod, has);
+    return podOf(own, whole, has);
   });
 }

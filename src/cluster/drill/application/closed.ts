@@ -62,7 +62,7 @@ function closed(object: KubeObject, marks: DrillMarks): KubeObject {
     const { metadata } = forTemplate(object, marks);
     return {
       ...object,
-      metadata: metadata as NonNullable<KubeObject['metadata']>,
+      metadata: metadata,
       spec: harmless(spec),
     };
   }
@@ -97,7 +97,7 @@ const OUTWARD = [
 
 /** A Service for the namespace alone. */
 function inside(spec: unknown): object {
-  const kept = Object.entries((spec ?? {}) as object).filter(([key]) => !OUTWARD.includes(key));
+  const kept = Object.entries(spec ?? {}).filter(([key]) => !OUTWARD.includes(key));
   const ports = listAt(spec, 'ports').map((one) => without(one, ['nodePort']));
   return { ...Object.fromEntries(kept), type: 'ClusterIP', ...(ports.length > 0 && { ports }) };
 }
@@ -142,6 +142,6 @@ function harmless(spec: unknown): object {
 }
 
 function without(value: unknown, keys: readonly string[]): object {
-  const entries = Object.entries((value ?? {}) as object);
+  const entries = Object.entries(value ?? {});
   return Object.fromEntries(entries.filter(([key]) => !keys.includes(key)));
 }

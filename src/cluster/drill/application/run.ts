@@ -15,7 +15,7 @@ import { sidecarImage } from '../pod.ts';
 import { probeWith } from '../probe.ts';
 import { record } from '../record.ts';
 import { markVolumes } from '../remove.ts';
-import type { DrillOptions } from '../run.ts';
+import type { DrillOptions } from '../parts.ts';
 import type { DrillSource } from '../source.ts';
 import { asDrill } from './document.ts';
 import { ApplicationSource } from './source.ts';
