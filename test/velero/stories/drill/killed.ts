@@ -90,7 +90,17 @@ async function judgeTwo(stage: Stage, before: readonly string[]): Promise<void> 
   stage.equal('a second drill of the same one is refused', again.ran.status, 4);
   const { id } = judgeProven(stage, 'a snapshot during the drill', taken);
   const own = ['-n', NAMESPACE, '-l', `quiesce.dev/run=${id}`];
+  const path = 'jsonpath={.items[*].status.boundVolumeSnapshotContentName}';
+  const contents = await stage.tools.kubectl(['get', 'volumesnapshots', ...own, '-o', path]);
   await stage.tools.kubectl(['delete', 'volumesnapshots', ...own]);
+  // Their class retains them.
+  const names = contents.split(' ').filter((one) => one !== '');
+  await stage.tools.tryKubectl([
+    'delete',
+    'volumesnapshotcontents',
+    ...names,
+    '--ignore-not-found',
+  ]);
   await until('its content is gone', 60_000, async () => {
     return (await inventoryOf(stage)).length <= before.length;
   });
