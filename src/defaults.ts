@@ -77,3 +77,9 @@ export const ID_FORM = '1–128 of A-Za-z0-9._:-';
 /** The idempotency key of one call, which is sent as a header, and its form in words. */
 export const KEY_PATTERN = /^[\u0021-\u007E]{1,255}$/;
 export const KEY_FORM = '1–255 visible ASCII characters';
+
+/** How many records of drills of one application are kept. */
+export const DRILLS_KEPT = 30;
+/** How long a drill may take, and how long after that nobody else removes what it made. */
+export const DRILL_TIMEOUT_MS = 30 * 60_000;
+export const DRILL_SPARE_MS = 3_600_000;

@@ -650,6 +650,25 @@ export const catalogue = {
     meaning: 'A step of a staged restore failed. Nothing was deleted.',
     hint: 'Mend what the message names, and go on: quiesce restore --resume RUN.',
   },
+  DRILL_NO_SOURCE: {
+    status: 404,
+    exit: 2,
+    meaning: 'The application has no proven run and no completed backup, or one without any volume.',
+    hint: 'Make one (quiesce snapshot), or name one: --from-snapshot or --from-backup.',
+  },
+  DRILL_NOT_ISOLATED: {
+    status: 409,
+    exit: 5,
+    meaning:
+      'A pod of a drill could reach the API server or a pod of production, so nothing of the application was started.',
+    hint: 'Use a network plugin that enforces NetworkPolicies for egress, too. In a cluster without one, --mode data --without-isolation still drills single databases.',
+  },
+  DRILL_SCRATCH_TAKEN: {
+    status: 409,
+    exit: 2,
+    meaning: 'The scratch namespace of a drill exists and is not its own. Nothing was made in it.',
+    hint: 'Leave out --scratch, or choose a name that nobody has.',
+  },
   RUN_UNDER_WAY: {
     status: 409,
     exit: 4,

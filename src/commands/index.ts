@@ -49,6 +49,10 @@ export const COMMANDS = {
     summary: 'restore an application layer by layer, and say what that proves',
     load: () => import('./restore.ts'),
   },
+  drill: {
+    summary: 'prove a snapshot or backup: restore it aside, judge, measure, and remove it',
+    load: () => import('./drill.ts'),
+  },
   validate: {
     summary: 'say whether the application that runs is whole, and what ends the search if not',
     load: () => import('./validate.ts'),
@@ -69,10 +73,11 @@ export const COMMANDS = {
 
 export type CommandName = keyof typeof COMMANDS;
 
-/** What `quiesce validate` runs in a sidecar's container. People have no use for them, so no help lists them. */
+/** What validate and drill run in containers of pods. People have no use for them, so no help lists them. */
 export const INSIDE = {
   reach: () => import('./reach.ts'),
   ask: () => import('./ask.ts'),
+  isolated: () => import('./isolated.ts'),
 } as const satisfies Readonly<Record<string, Command['load']>>;
 
 /**

@@ -57,6 +57,11 @@ export interface EngineProfile {
   connection(input: ConnectionInput): readonly PodEnvVar[];
   /** The same for credentials from a Secret: everything except the credentials. */
   address(input: ConnectionInput): readonly PodEnvVar[];
+  /**
+   * The container of a copy that a drill starts: with flags that keep the server from others, where its
+   * command line can be added to. Absent: it stays as it is.
+   */
+  readonly alone?: <C extends PodContainer>(container: C) => C;
 }
 
 export interface ConnectionInput {

@@ -3,6 +3,7 @@ import { BUILD_TIMEOUT_MS, type Manifest, realHelm } from '../support/helm.ts';
 import { type ControlPlane, startControlPlane } from '../support/kubernetes.ts';
 import { defineSnapshots } from '../support/snapshot-crds.ts';
 import { ClusterClient } from './cluster.ts';
+import { rightsToDrill } from '../../src/cluster/drill/rights.ts';
 import { APPLICATIONS } from './values.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -242,6 +243,38 @@ describe('the account of a drill', () => {
     for (const place of ['shop', undefined]) expect(await may(place, 'list')).toBe(false);
   });
 
+  test.each([
+    ['nightly', 'data'],
+    ['whole', 'application'],
+  ] as const)('%s has every right that a drill of %s asks for', async (name, mode) => {
+    const denied: string[] = [];
+    for (const right of rightsToDrill('shop', ['shop'], mode)) {
+      const allowed = await cluster.mayDo(user(name), { ...right });
+      if (!allowed) denied.push(`${right.verb} ${right.resource} ${right.namespace ?? ''}`);
+    }
+    expect(denied).toEqual([]);
+  });
+
+  test('marks its scratch namespaces, and no others', async () => {
+    const patch = (place: string, labels: object): Request => {
+      return {
+        method: 'PATCH',
+        path: `/api/v1/namespaces/${place}`,
+        body: { metadata: { labels } },
+      };
+    };
+    expect(await tries('whole', patch(SCRATCH, { 'quiesce.dev/restore': 'x' }))).toBe('done');
+    expect(await tries('whole', patch('shop', MADE))).toBe('confined');
+    expect(await tries('nightly', patch(SCRATCH, {}))).toBe('no right');
+  });
+
+  test('asks for the time by a namespace that it may make', async () => {
+    const ask = create('/api/v1/namespaces', 'v1', 'Namespace', {
+      metadata: { generateName: 'quiesce-time-', labels: { 'quiesce.dev/drill': 'time' } },
+    });
+    expect(await tries('nightly', ask)).toBe('done');
+  });
+
   test('cannot raise its rights', async () => {
     const asked = [
       ['rbac.authorization.k8s.io', 'rolebindings', 'create'],
@@ -249,7 +282,6 @@ describe('the account of a drill', () => {
       ['rbac.authorization.k8s.io', 'clusterrolebindings', 'create'],
       ['admissionregistration.k8s.io', 'validatingadmissionpolicies', 'delete'],
       ['admissionregistration.k8s.io', 'validatingadmissionpolicybindings', 'delete'],
-      ['', 'namespaces', 'patch'],
       ['', 'namespaces', 'update'],
       ['', 'users', 'impersonate'],
       ['batch', 'jobs', 'create'],

@@ -92,12 +92,16 @@ so the account may write in every namespace by RBAC; the policy below confines i
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, create]
-{{- if eq (default "data" .mode) "application" }}
 - apiGroups: [""]
-  resources: [pods]
+  resources: [resourcequotas, limitranges]
+  verbs: [get, create]
+{{- if eq (default "data" .mode) "application" }}
+# Pods wait in scratch namespaces until it is their turn: the policy lets none of others be changed.
+- apiGroups: [""]
+  resources: [namespaces, pods]
   verbs: [patch]
 - apiGroups: [""]
-  resources: [services, serviceaccounts, resourcequotas, limitranges]
+  resources: [services, serviceaccounts]
   verbs: [get, list, create]
 - apiGroups: [apps]
   resources: [statefulsets, deployments, daemonsets, replicasets]

@@ -48,6 +48,8 @@ export interface FreezeOrder {
 export interface Sidecar {
   status(signal: AbortSignal): Promise<SidecarStatus>;
   metadata(signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
+  /** Its last receipts, and the one of the copy that its volume was restored from. */
+  receipts(signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
   /** Resolves with a receipt of this id, verdict `held`. */
   freeze(order: FreezeOrder, signal: AbortSignal): Promise<Receipt>;
   /** Resolves with a receipt of this id, verdict `consistent`. */
@@ -84,6 +86,7 @@ export function sidecarAt(pods: PodCalls, place: SidecarPlace): Sidecar {
       return body as unknown as SidecarStatus;
     },
     metadata: async (signal) => (await reach.done(readCall('metadata'), signal)).body,
+    receipts: async (signal) => (await reach.done(readCall('receipts'), signal)).body,
     freeze: async (order, signal) => {
       const { body } = await reach.done(freezeCall(order), signal);
       return reach.receipt(body, order.id, 'held');
@@ -189,7 +192,7 @@ function newKey(): string {
   return randomBytes(16).toString('hex');
 }
 
-function readCall(what: 'status' | 'metadata'): SidecarCall {
+function readCall(what: 'status' | 'metadata' | 'receipts'): SidecarCall {
   return {
     request: { method: 'GET', path: `/v1/${what}` },
     command: ['quiesce', what, '-o', 'json'],

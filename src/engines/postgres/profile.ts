@@ -40,6 +40,7 @@ export const postgres: EngineProfile = {
     [{ name: 'PGUSER', value: ADMIN }, ...place(input), { name: 'PGDATABASE', value: ADMIN }].map(
       asDefault,
     ),
+  alone,
 };
 
 /** Images whose user id differs from version to version. */
@@ -120,4 +121,18 @@ function place(input: ConnectionInput): readonly PodEnvVar[] {
 function portFlag({ command = [], args = [] }: PodContainer): string | undefined {
   const text = [...command, ...args].join('\n');
   return /(?:^|\s)(?:-p\s*|-c\s*port\s*=\s*|--port(?:=|\s+))(\d+)(?=\s|["']|$)/.exec(text)?.[1];
+}
+
+/** An archive command would write into production's archive; a standby would ask its primary. */
+const ALONE = ['-c', 'archive_mode=off', '-c', 'primary_conninfo='];
+/** Images whose entrypoint passes arguments on to the server. */
+const OFFICIAL = /(?:^|\/)(?:postgres|postgis|pgvector|timescaledb)(?:[:@]|$)/;
+const SERVER = /(?:^|\/)postgres$/;
+
+function alone<C extends PodContainer>(container: C): C {
+  const { command = [], args = [], image = '' } = container;
+  const serves = SERVER.test(args[0] ?? '') || command.some((one) => SERVER.test(one));
+  if (!serves && !(command.length === 0 && OFFICIAL.test(image))) return container;
+  const given = args.length > 0 || command.length > 0 ? args : ['postgres'];
+  return { ...container, args: [...given, ...ALONE] };
 }

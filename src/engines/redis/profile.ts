@@ -37,6 +37,7 @@ export const redis: EngineProfile = {
   ],
   connection: (input) => [...password(input), ...address(input)],
   address: defaultUrl,
+  alone,
 };
 
 function password(input: ConnectionInput): readonly PodEnvVar[] {
@@ -123,4 +124,34 @@ function tlsFiles({ container, env }: ConnectionInput): readonly PodEnvVar[] {
     file('REDIS_TLS_CERT', 'TLS_CERT_FILE', 'tls-cert-file'),
     file('REDIS_TLS_KEY', 'TLS_KEY_FILE', 'tls-key-file'),
   );
+}
+
+const OFFICIAL = /(?:^|\/)(?:redis|valkey)(?:[:@]|$)/;
+const SERVER = /(?:^|\/)(?:redis|valkey)-server$/;
+/** With its nodes.conf it would greet the members of production's cluster under the name of one of them. */
+const ALONE = ['--cluster-enabled', 'no'];
+
+function alone<C extends PodContainer>(given: C): C {
+  const container = withoutPrimary(given);
+  const { command = [], args = [], image = '' } = container;
+  const serves = [...command, ...args].some((one) => SERVER.test(one));
+  if (!serves && !(command.length === 0 && OFFICIAL.test(image))) return container;
+  // A file or a flag may come first; what comes last counts.
+  const server = /valkey/.test(image) ? 'valkey-server' : 'redis-server';
+  const first = args.length > 0 || command.length > 0 ? args : [server];
+  return { ...container, args: [...first, ...ALONE] };
+}
+
+/** Without `--replicaof HOST PORT` as words of their own. */
+function withoutPrimary<C extends PodContainer>(container: C): C {
+  const cut = (words: readonly string[] | undefined): readonly string[] | undefined => {
+    const index = words?.findIndex((one) => /^--(?:replicaof|slaveof)$/.test(one)) ?? -1;
+    return index < 0 ? words : words?.toSpliced(index, 3);
+  };
+  const [command, args] = [cut(container.command), cut(container.args)];
+  return {
+    ...container,
+    ...(command !== undefined && { command }),
+    ...(args !== undefined && { args }),
+  };
 }

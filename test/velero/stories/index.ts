@@ -1,5 +1,6 @@
 import { bench } from './bench.ts';
 import { doctor } from './doctor/index.ts';
+import { drill } from './drill/index.ts';
 import { files } from './files.ts';
 import { group } from './group/index.ts';
 import { installPage } from './install-page.ts';
@@ -29,6 +30,7 @@ export const STORIES: readonly Story[] = [
   ...doctor,
   ...group,
   ...restore,
+  ...drill,
   ...bench,
 ];
 
