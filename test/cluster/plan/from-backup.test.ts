@@ -30,7 +30,7 @@ const secretEnv = [{ secretRef: { name: 'login' } }, { secretRef: { name: 'lost'
 /** What Velero would store of a shop whose queue is in a namespace that the backup does not hold. */
 const OBJECTS: readonly KubeObject[] = [
   workload('StatefulSet/db', { ...DB, replicas: 1 }),
-  running('Pod/db-0', 'StatefulSet/db', { ...DB, claims: ['data-db-0'] }),
+  running('Pod/db-0', 'StatefulSet/db', { ...DB, templates: [], claims: ['data-db-0'] }),
   {
     ...object('v1', 'PersistentVolumeClaim/data-db-0', { status: { phase: 'Bound' } }),
     metadata: { name: 'data-db-0', namespace: 'shop', uid: 'c' },
@@ -215,12 +215,20 @@ describe('quiesce plan --from-backup', () => {
 function service(ready = true): void {
   const { port } = storage.address() as AddressInfo;
   api.cluster.put('/api/v1/namespaces/velero/services/minio', {
-    spec: { ports: [{ name: 'console', port: 9_001 }, { name: 'api', port: 9_000 }] },
+    spec: {
+      ports: [
+        { name: 'console', port: 9_001 },
+        { name: 'api', port: 9_000 },
+      ],
+    },
   });
   const slices = '/apis/discovery.k8s.io/v1/namespaces/velero/endpointslices';
   api.cluster.put(`${slices}/minio-x`, {
     metadata: { namespace: 'velero', labels: { 'kubernetes.io/service-name': 'minio' } },
-    ports: [{ name: 'console', port: 1 }, { name: 'api', port }],
+    ports: [
+      { name: 'console', port: 1 },
+      { name: 'api', port },
+    ],
     endpoints: [
       { conditions: { ready: false }, targetRef: { kind: 'Pod', name: 'minio-0' } },
       { conditions: { ready }, targetRef: { kind: 'Pod', name: 'minio-1' } },
