@@ -140,9 +140,9 @@ function partsOf(
       });
       const inventory = await unlessAborted(reading, signal);
       refuseUnread(inventory, selection.namespaces);
-      const { plan, catalog } = planOf(inventory, selection);
-      refuseHidden(catalog, plan, selection.namespaces);
-      return sceneOf(plan, catalog.all('Pod'));
+      const planned = planOf(inventory, selection);
+      refuseHidden(planned.catalog, planned.plan, selection.namespaces);
+      return sceneOf(planned);
     },
     volumesOf: ({ plan }) =>
       new ClusterVolumes(connection, {

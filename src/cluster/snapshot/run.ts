@@ -143,7 +143,7 @@ class Run {
       group: scene.plan.group,
       startedAt: this.#begun,
       calledAt,
-      plan: scene.plan,
+      ...scene,
       members,
       targets: this.#targets,
       freezes: freeze.freezes,
