@@ -142,10 +142,10 @@ function partsOf(
       });
       const inventory = await unlessAborted(reading, signal);
       refuseUnread(inventory, selection.namespaces);
-      const { plan, catalog } = planOf(inventory, selection);
-      refuseHidden(catalog, plan, selection.namespaces);
-      refuseAmbiguous(inventory, selection, plan);
-      return sceneOf(plan, catalog.all('Pod'));
+      const planned = planOf(inventory, selection);
+      refuseHidden(planned.catalog, planned.plan, selection.namespaces);
+      refuseAmbiguous(inventory, selection, planned.plan);
+      return sceneOf(planned);
     },
     volumesOf: ({ plan }) =>
       new ClusterVolumes(connection, {

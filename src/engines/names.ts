@@ -28,6 +28,11 @@ interface EngineEntry {
    * would be no majority of the set.
    */
   readonly keepsMajority?: true;
+  /**
+   * The field of `restore` in its receipts with the place of the data on the volume; `null` there: the
+   * sidecar did not see the data. Absent: its receipts do not say.
+   */
+  readonly placeField?: string;
   /** The copy methods for which one of its freezes keeps its promise. */
   readonly copies: readonly CopyMethod[];
   /** Those of them for which a volume must be copied after the thaw. Velero copies all before it. */
@@ -71,6 +76,7 @@ PGDATABASE, PGSSLMODE, PGSSLROOTCERT, ...`,
     portName: 'postgres(?:ql)?',
     blocksWrites: false,
     commitsLostIf: ['fsync-off', 'synchronous-commit-off'],
+    placeField: 'dataDirectory',
     copies: ['snapshot', 'volumes', 'files'],
     copiedAfterThaw: ['volumes'],
   },
@@ -90,6 +96,7 @@ REDIS_PASSWORD, REDIS_TLS, ...`,
     port: 6379,
     portName: 'redis|valkey',
     blocksWrites: true,
+    placeField: 'dir',
     // Nothing changes during a hold, so files may also be copied one by one.
     copies: ['snapshot', 'volumes', 'files'],
   },
@@ -110,6 +117,7 @@ tables, and prints the steps that need a running server: how to start it alone, 
     portName: 'mongo(?:db|d)?',
     blocksWrites: true,
     keepsMajority: true,
+    placeField: 'dataDirectory',
     // Copies of several volumes were not measured.
     copies: ['snapshot', 'files'],
   },

@@ -32,7 +32,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   [APPLICATION.stage]: (value) =>
     STAGES.includes(value) ? undefined : `must be one of ${STAGES.join(', ')}`,
   [APPLICATION.state]: state,
-  [APPLICATION.freeze]: (value) => (value === 'none' ? undefined : 'must be none, or absent'),
+  [APPLICATION.freeze]: freeze,
   [APPLICATION.verifySql]: () => undefined,
   [APPLICATION.verifyHttp]: () => undefined,
 };
@@ -92,6 +92,17 @@ function dependsOn(value: string): string | undefined {
     return `must be names of members or Services, separated by commas, such as "db, other-ns/queue, svc/web": ${quoted(one)} is not a name`;
   }
   return undefined;
+}
+
+/** Checks `none`, for all volumes of a member, or a list such as `uploads=none, logs=none`. */
+function freeze(value: string): string | undefined {
+  if (value === 'none') return undefined;
+  const wrong = value.split(',').find((one) => {
+    const [volume = '', word, ...rest] = one.split('=').map((part) => part.trim());
+    return !DNS_LABEL.test(volume) || word !== 'none' || rest.length > 0;
+  });
+  if (wrong === undefined) return undefined;
+  return `must be none, or a list of VOLUME=none, separated by commas, or absent: ${quoted(wrong.trim())} is invalid`;
 }
 
 /** Checks a list such as `cache=rebuild, tmp=discard, uploads=keep`. */

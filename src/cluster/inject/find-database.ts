@@ -117,6 +117,11 @@ function scoreAs(container: Container, engine: EngineName): Guess {
   return { container, profile, score: imageScore + portScore + mountScore };
 }
 
+/** Whether a container serves a database by its name or image, as a backup agent or an exporter does. */
+export function isHelper({ name, image = '' }: Container): boolean {
+  return HELPER_NAMES.test(`${name} ${lastPart(image)}`);
+}
+
 /** `registry:5000/team/postgres:16@sha256:…` → `postgres`. */
 export function repositoryName(image: string): string {
   return lastPart(image).replace(/:.*$/, '');

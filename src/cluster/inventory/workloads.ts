@@ -15,6 +15,8 @@ export interface View {
   readonly pod: Pod;
   /** The name of the running pod; `undefined`: this is a template, or a manifest of a pod. */
   readonly live: string | undefined;
+  /** It is being deleted, and its containers may still run and write. */
+  readonly leaving?: true;
 }
 
 /** A controller with its pods, or a pod without a controller in the inventory. */
@@ -53,15 +55,22 @@ const BUILT_IN = new Set([
 /** Marks what a deployment tool starts by itself, such as a test or a migration, and waits for. */
 const HOOKS = ['helm.sh/hook', 'argocd.argoproj.io/hook'];
 
-/** All workloads with their pods. Pods of Jobs, of hooks, static pods and finished pods are left out. */
-export function workloadsOf(catalog: Catalog): readonly Workload[] {
+/**
+ * All workloads with their pods. Pods of Jobs, of hooks, static pods and finished pods are left out.
+ *
+ * @param leaving also with pods that are being deleted
+ */
+export function workloadsOf(catalog: Catalog, leaving = false): readonly Workload[] {
   const pods = new Map<KubeObject, View[]>();
   const alone: KubeObject[] = [];
   const workloads = TEMPLATED.flatMap((kind) => catalog.all(kind)).filter(
     (object) => controllerOf(object)?.kind !== 'Deployment',
   );
-  for (const object of catalog.all('Pod').filter(isRunning)) {
-    const view = { pod: normalizePod(object), live: object.metadata?.name ?? '' };
+  const running = catalog
+    .all('Pod')
+    .filter((one) => !hasEnded(one) && (leaving || !isLeaving(one)));
+  for (const object of running) {
+    const view = viewOf(object, object.metadata?.name ?? '');
     const owner = ownerOf(catalog, object);
     if (owner === 'ends') continue;
     if (owner === undefined && isHook(object)) continue;
@@ -76,14 +85,12 @@ export function workloadsOf(catalog: Catalog): readonly Workload[] {
     ...workloads.filter(scoped).map((object) => templated(object, pods.get(object) ?? [])),
     ...alone
       .filter(scoped)
-      .map((object) =>
-        workload(
-          object,
-          [{ pod: normalizePod(object), live: nameIfLive(object) }],
-          operatorOf(object),
-        ),
-      ),
+      .map((object) => workload(object, [viewOf(object, nameIfLive(object))], operatorOf(object))),
   ];
+}
+
+function viewOf(object: KubeObject, live: string | undefined): View {
+  return { pod: normalizePod(object), live, ...(isLeaving(object) && { leaving: true }) };
 }
 
 /** The name of a pod that runs; `undefined` for the manifest of a pod. */
@@ -120,7 +127,7 @@ function workload(
   };
 }
 
-function controllerOf({ metadata }: KubeObject) {
+export function controllerOf({ metadata }: KubeObject) {
   return metadata?.ownerReferences?.find(({ controller }) => controller === true);
 }
 
@@ -134,10 +141,14 @@ function isHook(object: KubeObject): boolean {
   return HOOKS.some((name) => annotationsOf(object)[name] !== undefined);
 }
 
-function isRunning(object: KubeObject): boolean {
+function isLeaving({ metadata }: KubeObject): boolean {
+  return metadata?.deletionTimestamp !== undefined;
+}
+
+/** Whether all containers of the pod have ended for good. */
+export function hasEnded(object: KubeObject): boolean {
   const phase = textAt(object, 'status', 'phase');
-  const leaving = object.metadata?.deletionTimestamp !== undefined;
-  return !leaving && phase !== 'Succeeded' && phase !== 'Failed';
+  return phase === 'Succeeded' || phase === 'Failed';
 }
 
 /** The controller of a pod. `ends`: a Job runs the pod, or a node by itself; it is not examined. */

@@ -18,12 +18,33 @@ export function viewsOf({ views }: Workload): readonly View[] {
   return live.length > 0 ? live : views;
 }
 
-/** The names of its pods: those that run, or those whose names the workload fixes. */
+/** The names of its pods: those that run, and those whose names the workload fixes, running or not. */
 export function podsOf(workload: Workload): readonly string[] {
-  const live = viewsOf(workload).flatMap(({ live: name }) => name ?? []);
-  if (live.length > 0) return live.toSorted(byNumber);
-  if (workload.kind === 'Pod') return [workload.name];
-  return workload.kind === 'StatefulSet' ? ordinalPods(workload) : [];
+  const live = livePods(workload);
+  if (workload.kind === 'StatefulSet') {
+    return [...new Set([...live, ...ordinalPods(workload)])].toSorted(byNumber);
+  }
+  return workload.kind === 'Pod' && live.length === 0 ? [workload.name] : live.toSorted(byNumber);
+}
+
+function livePods({ views }: Workload): readonly string[] {
+  return views.flatMap(({ live }) => live ?? []);
+}
+
+/** Names of pods that a workload in a cluster is meant to have, and has not. Of other kinds their number. */
+export function missingPods(workload: Workload): {
+  readonly names: readonly string[];
+  readonly count: number;
+} {
+  if (workload.object.metadata?.uid === undefined) return { names: [], count: 0 };
+  if (workload.kind === 'StatefulSet') {
+    const live = new Set(livePods(workload));
+    const names = ordinalPods(workload).filter((one) => !live.has(one));
+    return { names, count: names.length };
+  }
+  const staying = workload.views.filter(({ live, leaving }) => live !== undefined && !leaving);
+  const wanted = replicasOf(workload) ?? 0;
+  return { names: [], count: Math.max(0, wanted - staying.length) };
 }
 
 function ordinalPods(workload: Workload): readonly string[] {
@@ -80,9 +101,25 @@ export function claimsOf(catalog: Catalog, workload: Workload): readonly MemberC
 
 /** The claims of the pods, or, where it is scaled down to none, those that it has left in the cluster. */
 function templateClaims(catalog: Catalog, workload: Workload, volume: string): readonly string[] {
-  const prefix = `${volume}-${workload.name}-`;
   const pods = podsOf(workload);
   if (pods.length > 0) return pods.map((pod) => `${volume}-${pod}`);
+  return everMade(catalog, workload, volume);
+}
+
+/** The claims in the cluster that a StatefulSet has made for pods that it is no longer meant to have. */
+export function leftBehind(catalog: Catalog, workload: Workload): readonly string[] {
+  const pods = podsOf(workload);
+  if (pods.length === 0) return [];
+  return workload.claimTemplates.flatMap(({ metadata }) => {
+    const volume = metadata?.name ?? '';
+    const own = new Set(pods.map((pod) => `${volume}-${pod}`));
+    return everMade(catalog, workload, volume).filter((one) => !own.has(one));
+  });
+}
+
+/** Claims by the names that a StatefulSet gives them, for whatever pod. */
+function everMade(catalog: Catalog, workload: Workload, volume: string): readonly string[] {
+  const prefix = `${volume}-${workload.name}-`;
   return catalog
     .all(CLAIM)
     .filter((one) => namespaceOf(one) === workload.namespace)

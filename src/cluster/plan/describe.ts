@@ -15,7 +15,7 @@ const PROTECTION = {
   sidecar: 'frozen by a sidecar',
   none: 'never frozen (quiesce.dev/freeze: none)',
   missing: 'NOTHING FREEZES THEM',
-  'not-needed': '',
+  'not-needed': 'only read',
 } as const;
 
 /** The plan for people: what runs side by side, what a restore does not bring back, what is in the way. */
@@ -39,7 +39,7 @@ function describeLayer({ members }: PlanLayer, number: number, name: NameOf): st
 }
 
 function describeMember(member: PlanMember, name: NameOf, width: number): readonly string[] {
-  const { engine, stage, priority, dependsOn, order, protection, leftOut } = member;
+  const { engine, stage, priority, dependsOn, order, leftOut } = member;
   const { pods, claims } = backedUp(member);
   const what = [
     ...(engine === undefined ? [] : [engine]),
@@ -52,14 +52,29 @@ function describeMember(member: PlanMember, name: NameOf, width: number): readon
     ...(dependsOn.length === 0 ? [] : block('      after    ', `${short(dependsOn)} (annotation)`)),
     ...(order === undefined ? [] : [`      order    ${order} (annotation)`]),
     ...(pods.length === 0 ? [] : block('      pods     ', short(pods))),
-    ...(claims.length === 0
-      ? []
-      : block('      volumes  ', `${short(claims)}: ${PROTECTION[protection]}`)),
+    ...describeClaims(claims, member),
     ...(leftOut === undefined
       ? []
       : block('      left out ', `${short([...leftOut.pods, ...leftOut.claims])}: ${EXCLUDE}`)),
   ];
 }
+
+function describeClaims(
+  claims: readonly string[],
+  { protection, unfrozen = [] }: PlanMember,
+): readonly string[] {
+  const wordOf = (claim: string): string => {
+    const found = unfrozen.find((one) => one.claim === claim);
+    if (found === undefined) return PROTECTION[protection];
+    return found.declared === undefined ? 'NOT FROZEN' : `not frozen (${found.declared})`;
+  };
+  const lines = [...groupBy(claims, wordOf)].flatMap(([word, some]) =>
+    wrap(`${short(some)}: ${word}`, WIDTH - INDENT.length),
+  );
+  return lines.map((line, at) => `${at === 0 ? '      volumes  ' : INDENT}${line}`);
+}
+
+const INDENT = ' '.repeat('      volumes  '.length);
 
 /** Where its place rests on an annotation, a line of its own shows that. */
 function restsOn({ from, kind }: PlanMember): string {

@@ -14,7 +14,8 @@ export type From = 'annotation' | 'stage' | 'image';
 /**
  * How a snapshot treats the member's volumes. `sidecar`: a sidecar freezes each of its pods. `none`: the user
  * declared that nothing freezes them (`quiesce.dev/freeze: none`), so they are crash-consistent and the run
- * is unproven. `missing`: it has claims, and nothing freezes them. `not-needed`: it has no claims.
+ * is unproven. `missing`: it has claims, and nothing freezes them. `not-needed`: it has no claims, or its pods
+ * only read them.
  */
 export type Protection = 'sidecar' | 'none' | 'missing' | 'not-needed';
 
@@ -22,6 +23,16 @@ export type Protection = 'sidecar' | 'none' | 'missing' | 'not-needed';
 export interface LeftOut {
   readonly pods: readonly string[];
   readonly claims: readonly string[];
+}
+
+/** A claim that is cut while somebody may write to it whom no sidecar of the run holds. */
+export interface UnfrozenClaim {
+  readonly claim: string;
+  /** Its name in the pods of the member; absent: not known. */
+  readonly volume?: string;
+  readonly why: string;
+  /** The annotation by which the user says that it needs no freeze. */
+  readonly declared?: string;
 }
 
 export interface PlanMember extends MemberRef {
@@ -39,6 +50,12 @@ export interface PlanMember extends MemberRef {
   readonly claims: readonly string[];
   /** Those of its pods and claims that a backup leaves out; absent: none. */
   readonly leftOut?: LeftOut;
+  /** Its claims that nothing freezes, although its pods have sidecars; absent: none. */
+  readonly unfrozen?: readonly UnfrozenClaim[];
+  /** Why the data of a database that is frozen is in no snapshot; absent: it is in one. */
+  readonly dataNotCut?: readonly string[];
+  /** The pods that it is meant to have and has not, by name or number; absent: none. */
+  readonly missingPods?: readonly string[];
   /**
    * The members it comes directly after, as `KIND/NAME` or `NAMESPACE/KIND/NAME`: all that it names, those
    * of the next lower number, and those of the nearest earlier stage. What these come after is left out.

@@ -65,7 +65,7 @@ export function gather(catalog: Catalog): Gathered {
     else rootOf({ object, known });
   }
   const alone: Candidate[] = [];
-  for (const workload of workloadsOf(catalog)) {
+  for (const workload of workloadsOf(catalog, true)) {
     const owner = ownerOf(catalog, workload.object);
     if (owner !== undefined && owner.known === undefined) {
       notJudged.set(keyOf(owner.object), refOf(owner.object));

@@ -87,17 +87,21 @@ function usesOf(catalog: Catalog, workload: Workload): readonly Use[] {
     );
     return [{ namespace, pod: name, excluded: isExcluded(pod), claims }];
   });
-  if (live.length > 0) return live;
-  const excluded = views.length > 0 && views.every(({ pod }) => isExcluded(pod));
+  const known = new Set(live.flatMap(({ pod }) => pod ?? []));
+  // Of a pod that should run and does not, the template says what it would be.
+  const absent = podsOf(workload).filter((one) => !known.has(one));
+  if (live.length > 0 && absent.length === 0) return live;
+  const templates = workload.views.filter((view) => view.live === undefined);
+  const excluded = templates.length > 0 && templates.every(({ pod }) => isExcluded(pod));
   const claims = claimsOf(catalog, workload).filter(({ source }) => source !== 'ephemeral');
-  const pods = podsOf(workload);
   const shared = claims.filter(({ source }) => source === 'volume').map(({ name }) => name);
-  if (pods.length === 0) {
+  if (absent.length === 0) {
     return [{ namespace, pod: undefined, excluded, claims: claims.map(({ name }) => name) }];
   }
   const own = new Set(claims.map(({ name }) => name));
-  return pods.map((pod) => {
+  const expected = absent.map((pod): Use => {
     const made = workload.claimTemplates.map(({ metadata }) => `${metadata?.name ?? ''}-${pod}`);
     return { namespace, pod, excluded, claims: [...shared, ...made.filter((one) => own.has(one))] };
   });
+  return [...live, ...expected];
 }

@@ -4,18 +4,21 @@ import { injectConfig, webhooksOf } from '../inventory/webhook.ts';
 import type { InjectConfig } from '../inject/options.ts';
 import { APPLICATION } from '../objects/names.ts';
 import { annotationsFrom, type AnnotationProblem, priorityOf, validValue } from './annotations.ts';
-import { byNumber, claimsOf, podsOf, replicasOf, viewsOf } from './claims.ts';
+import { byNumber, claimsOf, missingPods, podsOf, replicasOf, viewsOf } from './claims.ts';
 import type { LeftOut, Protection } from './document.ts';
 import type { Candidate } from './gather.ts';
 import { Exclusions } from './left-out.ts';
 import type { MemberClaim, PlannedMember } from './planned.ts';
 import { type Place, placeOf } from './place.ts';
+import { isOnlyRead } from './writers.ts';
 
 /** A member before its place among the others is known. */
 export interface Draft extends Omit<PlannedMember, 'after' | 'from' | 'dependsOn' | 'order'> {
   readonly candidate: Candidate;
   readonly place: Place;
   readonly annotationProblems: readonly AnnotationProblem[];
+  /** Of its views; one that is malformed has none. */
+  readonly facts: readonly PodFacts[];
   /** Labels that its pods have, for the selectors of Services. */
   readonly podLabels: readonly Readonly<Record<string, string>>[];
   /** The Services that its operator makes. */
@@ -51,6 +54,8 @@ function draftOf({ catalog, config, exclusions }: Around, candidate: Candidate):
   const leftOut = exclusions.of(workloads, namespace, claims);
   const replicas = replicasOfAll(candidate);
   const whole = facts.length === views.length;
+  const isThere = catalog.scope === 'cluster' && catalog.sees('pods', namespace);
+  const missing = isThere ? missingOf(workloads, leftOut) : [];
   return {
     namespace,
     kind,
@@ -67,12 +72,22 @@ function draftOf({ catalog, config, exclusions }: Around, candidate: Candidate):
     ...(leftOut !== undefined && { leftOut }),
     annotations: annotations.values,
     annotationProblems: annotations.problems,
+    ...(missing.length > 0 && { missingPods: missing }),
+    facts,
     views,
     volumeClaims,
+    revision: workloads.flatMap(revisionOf).toSorted().join(),
     ...(replicas !== undefined && { replicas }),
     podLabels: workloads.flatMap(labelsOfPods),
     services: known?.services(name, object) ?? [],
   };
+}
+
+/** The generation of a Pod also counts changes that are none of its member's, such as a debug container. */
+function revisionOf({ kind, name, object }: Candidate['workloads'][number]): readonly string[] {
+  const generation = at(object, 'metadata', 'generation');
+  const uid = object.metadata?.uid ?? '';
+  return kind === 'Pod' ? [] : [`${kind}/${name} ${uid} ${String(generation)}`];
 }
 
 function annotationsBelow({ kind, workloads, parts, known }: Candidate) {
@@ -86,6 +101,19 @@ function annotationsBelow({ kind, workloads, parts, known }: Candidate) {
     ...owned.map((one) => annotationsOf(one.object)),
     ...templates.map(({ pod }) => annotationsOf(pod)),
   ];
+}
+
+/** Names, or a number where names are not fixed: `db-1`, `1 of 2 of web`. */
+function missingOf(
+  workloads: Candidate['workloads'],
+  leftOut: LeftOut | undefined,
+): readonly string[] {
+  return workloads.flatMap((workload) => {
+    const { names, count } = missingPods(workload);
+    if (names.length > 0) return names.filter((one) => leftOut?.pods.includes(one) !== true);
+    const wanted = replicasOf(workload) ?? 0;
+    return count === 0 ? [] : [`${count} of the ${wanted} pods of ${workload.name}`];
+  });
 }
 
 function tryFacts(...given: Parameters<typeof factsOf>): PodFacts | undefined {
@@ -109,10 +137,16 @@ function protectionOf(
   },
   annotations: Readonly<Record<string, string>>,
 ): Protection {
-  if (claims.every(({ name }) => leftOut?.claims.includes(name) === true)) return 'not-needed';
+  const kept = claims.filter(({ name }) => leftOut?.claims.includes(name) !== true);
+  if (kept.every(({ volume }) => isReadBy(facts, volume))) return 'not-needed';
   if (validValue(annotations, APPLICATION.freeze) === 'none') return 'none';
   const frozen = facts.filter(({ view }) => leftOut?.pods.includes(view.live ?? '') !== true);
   return frozen.length > 0 && frozen.every(hasSidecar) ? 'sidecar' : 'missing';
+}
+
+/** Whether all of these pods only read the volume: then they need not be held while it is cut. */
+function isReadBy(facts: readonly PodFacts[], volume: string): boolean {
+  return facts.length > 0 && facts.every(({ view }) => isOnlyRead(view.pod, volume));
 }
 
 function hasSidecar({ sidecar, native, injection, view }: PodFacts): boolean {

@@ -6,8 +6,10 @@ import { type Arranged, arrange } from './arrange.ts';
 import { claimProblems } from './classes.ts';
 import type { Plan, PlanMember, PlanProblem } from './document.ts';
 import { hardEdges, type HardEdge, nodeOf } from './edges.ts';
+import { type Frozen, frozenOf, frozenProblems } from './frozen.ts';
 import { gather } from './gather.ts';
 import { keptOf } from './kept/index.ts';
+import { looseClaims } from './loose-claims.ts';
 import { type Draft, draftsOf } from './member.ts';
 import { byText } from './order.ts';
 import type { PlannedMember } from './planned.ts';
@@ -17,12 +19,15 @@ import { memberProblems, notJudgedProblems, notReadProblems } from './problems.t
 import { References } from './references.ts';
 import { isChosen, nameOf, type Selection } from './selection.ts';
 import { nameFrom } from './soft-edges.ts';
+import { type Use, usesOf } from './uses.ts';
 
 export interface Planned {
   readonly plan: Plan;
   /** Its members with what the plan rests on, in the order of its layers. */
   readonly members: readonly PlannedMember[];
   readonly catalog: Catalog;
+  /** Who has which claims, members or not. */
+  readonly uses: readonly Use[];
 }
 
 /**
@@ -43,13 +48,15 @@ export function planOf(
   const all = draftsOf(catalog, candidates);
   const chosen = all.filter((one) => isChosen(selection, one));
   if (chosen.length === 0) throw nobody(selection, all, catalog);
+  const uses = usesOf(catalog, all);
+  const frozen = frozenOf(chosen, uses);
   const references = new References(catalog, all, notJudged);
   const hard = hardEdges(chosen, references, catalog);
   const { layers, directly, dropped } = arrange(chosen, hard.edges);
   const byNode = new Map(chosen.map((one) => [nodeOf(one), one]));
   const into = groupBy(hard.edges, ({ after }) => after);
   const planned = layers.map((layer) =>
-    layer.map((one) => finish(one, into.get(nodeOf(one)) ?? [], { byNode, directly })),
+    layer.map((one) => finish(one, into.get(nodeOf(one)) ?? [], { byNode, directly, frozen })),
   );
   const members = planned.flat();
   const kept = keptOf(members, catalog);
@@ -57,13 +64,18 @@ export function planOf(
   const isIn = (namespace: string): boolean =>
     selection.namespaces === undefined || selection.namespaces.includes(namespace);
   const found = [
-    ...chosen.flatMap((one) => [...memberProblems(one), ...claimProblems(one, catalog)]),
+    ...chosen.flatMap((one) => [
+      ...memberProblems(one),
+      ...frozenProblems(one, frozen.get(one), catalog),
+      ...claimProblems(one, catalog),
+    ]),
     ...hard.problems,
     ...dropped,
     ...problems,
     ...notJudgedProblems(notJudged, isIn),
     ...notReadProblems(catalog),
     ...notPlacedProblems(catalog),
+    ...looseClaims(catalog, { all, chosen, uses }, selection),
     ...kept.problems,
     ...known,
   ];
@@ -76,7 +88,7 @@ export function planOf(
     problems: sorted(found),
     notKept: kept.notKept,
   };
-  return { plan, members, catalog };
+  return { plan, members, catalog, uses };
 }
 
 function nobody(
@@ -106,12 +118,20 @@ const MOST_AFTER = 20;
 function finish(
   draft: Draft,
   named: readonly HardEdge[],
-  { byNode, directly }: { byNode: ReadonlyMap<string, Draft> } & Pick<Arranged, 'directly'>,
+  {
+    byNode,
+    directly,
+    frozen,
+  }: {
+    byNode: ReadonlyMap<string, Draft>;
+    frozen: ReadonlyMap<Draft, Frozen>;
+  } & Pick<Arranged, 'directly'>,
 ): PlannedMember {
   const {
     candidate: _,
     place,
     annotationProblems: __,
+    facts: _____,
     podLabels: ___,
     services: ____,
     ...rest
@@ -125,6 +145,7 @@ function finish(
   const omitted = Math.max(0, others.length - MOST_AFTER);
   return {
     ...rest,
+    ...frozen.get(draft),
     from: dependsOn.length > 0 || number !== undefined ? 'annotation' : place.from,
     after: [...dependsOn, ...others.slice(0, MOST_AFTER)].toSorted(byText),
     ...(omitted > 0 && { afterOmitted: omitted }),
@@ -135,7 +156,14 @@ function finish(
 
 /** The fields of the document only. */
 function documented(member: PlannedMember): PlanMember {
-  const { object: _, annotations: __, views: ___, volumeClaims: ____, ...rest } = member;
+  const {
+    object: _,
+    annotations: __,
+    views: ___,
+    volumeClaims: ____,
+    revision: _____,
+    ...rest
+  } = member;
   return rest;
 }
 

@@ -23,4 +23,6 @@ export interface PlannedMember extends PlanMember {
   /** Its running pods, or, where none runs, the templates of its pods; none for a resource without pods. */
   readonly views: readonly View[];
   readonly volumeClaims: readonly MemberClaim[];
+  /** Changes with the specification of its workloads, such as their number of replicas. */
+  readonly revision: string;
 }

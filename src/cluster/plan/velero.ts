@@ -129,7 +129,9 @@ function aboutPods(members: readonly PlannedMember[]): readonly string[] {
   const changing = holding.filter(
     ({ kind, pods }) => pods.length > 0 && kind !== 'StatefulSet' && kind !== 'Pod',
   );
-  const unfrozen = holding.filter(({ protection }) => protection !== 'sidecar');
+  const unfrozen = holding.filter(
+    ({ protection }) => protection !== 'sidecar' && protection !== 'not-needed',
+  );
   return [
     ...(unnamed.length === 0
       ? []

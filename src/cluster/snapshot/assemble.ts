@@ -3,8 +3,9 @@ import type { RunMember, RunProblem, SnapshotRun } from './document.ts';
 import type { MemberFacts, PodFacts, RunFacts } from './facts.ts';
 import { type Freeze, isSame } from './group-freeze.ts';
 import type { Happened } from './happened.ts';
-import { type CutMember, leftOutOf, podKey } from './scene.ts';
+import { type CutMember, leftOutOf, memberKey, podKey } from './scene.ts';
 import type { Mark } from './steps.ts';
+import { dataNotCutIn, looseIn, unfrozenOf } from './unfrozen.ts';
 import { judge } from './verdict.ts';
 import type { CutSnapshot } from './volumes.ts';
 
@@ -12,7 +13,11 @@ import type { CutSnapshot } from './volumes.ts';
 export function documentOf(happened: Happened): SnapshotRun {
   const { id, group, startedAt, members, notes, plan } = happened;
   const leftOut = leftOutOf(plan);
-  const { verdict, problems, together, freezeSpreadMs } = judge(factsOf(happened));
+  const facts = factsOf(happened);
+  const { verdict, problems, together, freezeSpreadMs } = judge(facts);
+  const unfrozen = facts.members.flatMap((one) =>
+    (one.unfrozen ?? []).map((claim) => ({ namespace: one.namespace, ...claim })),
+  );
   return {
     apiVersion: 'quiesce.dev/v1',
     kind: 'SnapshotRun',
@@ -22,7 +27,8 @@ export function documentOf(happened: Happened): SnapshotRun {
     ...(together !== undefined && { together }),
     members: members.map((one) => memberOf(one, happened)),
     ...(leftOut.length > 0 && { leftOut }),
-    problems: merged(problems, notes),
+    ...(unfrozen.length > 0 && { unfrozen }),
+    problems: merged(problems, [...notes, ...looseIn(plan)]),
     startedAt,
     endedAt: new Date().toISOString(),
     freezeSpreadMs,
@@ -35,6 +41,7 @@ function factsOf(happened: Happened): RunFacts {
     id,
     members: members.map((one) => memberFacts(one, happened)),
     claims,
+    dataNotCut: dataNotCutIn(happened),
     cutBegun,
     cutSeen,
     group: cut?.group === true,
@@ -47,7 +54,8 @@ function factsOf(happened: Happened): RunFacts {
 
 function memberFacts({ member, protection, pods }: CutMember, happened: Happened): MemberFacts {
   const { namespace, kind, name } = member;
-  const { atEnd, targets } = happened;
+  const { atEnd, targets, revisions } = happened;
+  const key = memberKey(member);
   const found = atEnd && membersOf(atEnd.plan).find((one) => isSame(one, member));
   const now = found && backedUp(found);
   const own = targets.filter((one) => isSame(one.member, member));
@@ -57,6 +65,8 @@ function memberFacts({ member, protection, pods }: CutMember, happened: Happened
     name,
     protection,
     claims: member.claims,
+    unfrozen: unfrozenOf(member, found, happened),
+    revision: revisions.get(key),
     durable: own.length > 0 && own.length === pods.length && own.every(({ durable }) => durable),
     pods: pods.map((pod): PodFacts => ({
       name: pod.name,
@@ -69,6 +79,7 @@ function memberFacts({ member, protection, pods }: CutMember, happened: Happened
         // The names of pods that do not run are a forecast.
         pods: now.pods.filter((one) => atEnd?.pods.has(podKey(namespace, one))),
         claims: now.claims,
+        revision: atEnd?.revisions.get(key),
       },
     }),
   };

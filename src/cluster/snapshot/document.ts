@@ -1,4 +1,4 @@
-import type { MemberRef } from '../plan/document.ts';
+import type { MemberRef, UnfrozenClaim } from '../plan/document.ts';
 
 /** `pending` only stands on objects while their run is under way. */
 export type RunVerdict = 'proven' | 'unproven' | 'failed';
@@ -72,6 +72,8 @@ export interface SnapshotRun {
   readonly members: readonly RunMember[];
   /** Claims that the label `velero.io/exclude-from-backup` leaves out; absent: none. */
   readonly leftOut?: readonly { readonly namespace: string; readonly claim: string }[];
+  /** Claims that were cut while somebody may have written to them unfrozen; absent: none. */
+  readonly unfrozen?: readonly (UnfrozenClaim & { readonly namespace: string })[];
   readonly problems: readonly RunProblem[];
   readonly startedAt: string;
   readonly endedAt: string;

@@ -1,5 +1,5 @@
 import type { Receipt } from '../../receipt/receipt.ts';
-import type { MemberRef } from '../plan/document.ts';
+import type { MemberRef, UnfrozenClaim } from '../plan/document.ts';
 import type { RunProblem } from './document.ts';
 import type { Mark } from './steps.ts';
 import type { CutSnapshot, PlannedClaim } from './volumes.ts';
@@ -26,13 +26,22 @@ export interface FreezeFacts {
 /** A member with claims. */
 export interface MemberFacts extends MemberRef {
   readonly engine?: string | undefined;
-  /** `none`: declared so. `at-rest`: it has no pods, so nothing writes, and nothing was frozen. */
-  readonly protection: 'sidecar' | 'none' | 'at-rest';
+  /** `none`: declared so. `at-rest`: it has no pods. `not-needed`: its pods only read what is cut. */
+  readonly protection: 'sidecar' | 'none' | 'at-rest' | 'not-needed';
   readonly claims: readonly string[];
   readonly pods: readonly PodFacts[];
+  /** Those of its claims to which somebody may have written unfrozen, before the freeze or after the cut. */
+  readonly unfrozen?: readonly UnfrozenClaim[];
+  /** Changes with the specification of its workloads. */
+  readonly revision?: string | undefined;
   /** Names of its pods and claims after the cut; absent: the plan could not be made again. */
   readonly atEnd?:
-    { readonly pods: readonly string[]; readonly claims: readonly string[] } | undefined;
+    | {
+        readonly pods: readonly string[];
+        readonly claims: readonly string[];
+        readonly revision?: string | undefined;
+      }
+    | undefined;
   /** Each commit that it acknowledges is on its disk. */
   readonly durable: boolean;
 }
@@ -42,6 +51,8 @@ export interface RunFacts {
   readonly id: string;
   readonly members: readonly MemberFacts[];
   readonly claims: readonly PlannedClaim[];
+  /** Sentences: of which frozen databases no snapshot holds the data. */
+  readonly dataNotCut?: readonly string[];
   /** Just before the first snapshot was created. */
   readonly cutBegun?: Mark | undefined;
   /** When all were seen as cut. */

@@ -13,6 +13,8 @@ export interface Happened {
   readonly startedAt: string;
   readonly calledAt: string;
   readonly plan: Plan;
+  readonly revisions: Scene['revisions'];
+  readonly writers: Scene['writers'];
   readonly members: readonly CutMember[];
   readonly targets: readonly ReadyTarget[];
   readonly freezes: readonly Freeze[];

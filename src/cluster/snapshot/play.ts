@@ -60,7 +60,7 @@ export class Run {
       group: scene.plan.group,
       startedAt: this.#begun,
       calledAt,
-      plan: scene.plan,
+      ...scene,
       members,
       targets: this.#targets,
       freezes: freeze.freezes,

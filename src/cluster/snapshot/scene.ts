@@ -1,7 +1,15 @@
 import { QuiesceError } from '../../errors.ts';
-import { type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
+import { namespaceOf, textAt } from '../inventory/catalog.ts';
 import { type SidecarContainer, sidecarContainer } from '../inventory/sidecar-container.ts';
-import { backedUp, membersOf, type Plan, type PlanMember } from '../plan/document.ts';
+import {
+  backedUp,
+  type MemberRef,
+  membersOf,
+  type Plan,
+  type PlanMember,
+} from '../plan/document.ts';
+import { listed } from '../plan/many-names.ts';
+import type { Planned } from '../plan/plan.ts';
 
 /** A pod as it was seen. */
 export interface PodSeen {
@@ -9,30 +17,54 @@ export interface PodSeen {
   readonly sidecar: SidecarContainer | undefined;
 }
 
-/** A plan, and the pods that ran when it was made, by {@link podKey}. */
+/** A pod that may write to a claim, or that has done so. */
+export interface WriterSeen {
+  readonly namespace: string;
+  readonly claim: string;
+  readonly pod: string;
+  readonly uid: string;
+  readonly ended: boolean;
+}
+
+/** A plan, and what ran when it was made. */
 export interface Scene {
   readonly plan: Plan;
+  /** By {@link podKey}, also those that are being deleted: they may still write. */
   readonly pods: ReadonlyMap<string, PodSeen>;
+  /** By {@link memberKey}: another one means that the specification of the member has changed. */
+  readonly revisions: ReadonlyMap<string, string>;
+  readonly writers: readonly WriterSeen[];
 }
 
 export function podKey(namespace: string, name: string): string {
   return `${namespace}/${name}`;
 }
 
-/** @param pods the pods of the namespaces of the plan */
-export function sceneOf(plan: Plan, pods: readonly KubeObject[]): Scene {
-  const live = pods.filter((one) => one.metadata?.deletionTimestamp === undefined);
-  const seen = live.map((one): [string, PodSeen] => [
-    podKey(namespaceOf(one), one.metadata?.name ?? ''),
-    { uid: textAt(one, 'metadata', 'uid') ?? '', sidecar: sidecarContainer(one) },
-  ]);
-  return { plan, pods: new Map(seen) };
+export function memberKey({ namespace, kind, name }: MemberRef): string {
+  return `${namespace}/${kind}/${name}`;
+}
+
+export function sceneOf({ plan, members, catalog, uses }: Planned): Scene {
+  const seen = catalog
+    .all('Pod')
+    .map((one): [string, PodSeen] => [
+      podKey(namespaceOf(one), one.metadata?.name ?? ''),
+      { uid: textAt(one, 'metadata', 'uid') ?? '', sidecar: sidecarContainer(one) },
+    ]);
+  const writers = uses.flatMap(({ namespace, claim, pod, uid, ended, writers: own }) =>
+    pod === undefined || uid === undefined || own.length === 0
+      ? []
+      : [{ namespace, claim, pod, uid, ended }],
+  );
+  const revisions = new Map(members.map((one) => [memberKey(one), one.revision]));
+  return { plan, pods: new Map(seen), revisions, writers };
 }
 
 /** A member whose volumes are cut, with its pods that run. */
 export interface CutMember {
   readonly member: PlanMember;
-  readonly protection: 'sidecar' | 'none' | 'at-rest';
+  /** `not-needed`: its pods only read what is cut. */
+  readonly protection: 'sidecar' | 'none' | 'at-rest' | 'not-needed';
   readonly pods: readonly (PodSeen & { readonly name: string })[];
 }
 
@@ -47,13 +79,12 @@ export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
       const seen = pods.get(podKey(member.namespace, name));
       return seen === undefined ? [] : [{ ...seen, name }];
     });
-    const protection =
-      member.protection === 'none' ? 'none' : live.length === 0 ? 'at-rest' : 'sidecar';
-    return { member, protection, pods: live };
+    return { member, protection: protectionOf(member, live.length), pods: live };
   });
   const frozen = cut.filter(({ protection }) => protection === 'sidecar');
   refuse('MEMBER_WITHOUT_SIDECAR', 'has claims and no sidecar', frozen, ({ sidecar }) => !sidecar);
   refuseUnprotected(cut);
+  refuseMissing(cut);
   refuse(
     'MEMBER_NOT_READY',
     'has a sidecar that does not run',
@@ -61,6 +92,26 @@ export function cutMembers({ plan, pods }: Scene): readonly CutMember[] {
     ({ sidecar }) => sidecar?.running === false,
   );
   return cut;
+}
+
+function protectionOf({ protection }: PlanMember, pods: number): CutMember['protection'] {
+  if (protection === 'none' || protection === 'not-needed') return protection;
+  return pods === 0 ? 'at-rest' : 'sidecar';
+}
+
+/** A pod that is meant to run may start at any moment, and write unfrozen. */
+function refuseMissing(members: readonly CutMember[]): void {
+  const found = members.flatMap(({ member, protection }) => {
+    const { namespace, kind, name, missingPods = [] } = member;
+    const matters = protection === 'sidecar' || protection === 'at-rest';
+    if (!matters || missingPods.length === 0) return [];
+    return [`${namespace} ${kind}/${name} lacks pods that it should have: ${listed(missingPods)}`];
+  });
+  if (found.length === 0) return;
+  const text = `${found.slice(0, SHOWN).join('; ')}${more(found.length)}.`;
+  const hint =
+    'Wait until they run, or scale the member to those that do: quiesce plan names them.';
+  throw new QuiesceError('MEMBER_NOT_READY', text, { hint });
 }
 
 /** Without a pod there is nothing to freeze now, but its next pod would write unfrozen. */

@@ -1,3 +1,4 @@
+import { entryOf, isEngine } from '../../engines/names.ts';
 import type { MemberRef } from '../plan/document.ts';
 import type { RunProblem, RunVerdict, Together } from './document.ts';
 import type { FreezeFacts, MemberFacts, RunFacts } from './facts.ts';
@@ -21,11 +22,17 @@ export function judge(facts: RunFacts): Judged {
     ...(facts.leaseHeld ? [] : [{ code: 'RUN_LEASE_LOST', message: 'The run lost its Lease.' }]),
   ];
   const failures = facts.failures.length === 0 ? found : [...facts.failures, ...told(facts)];
-  const doubts = [...facts.members.flatMap(unfrozen), ...notAtomic(facts)];
+  const doubts = [
+    ...facts.members.flatMap((member) => [...unfrozen(member), ...writtenTo(member, false)]),
+    ...(facts.dataNotCut ?? []).map(notHeld),
+    ...facts.members.flatMap(notSeen),
+    ...notAtomic(facts),
+  ];
+  const declared = facts.members.flatMap((member) => writtenTo(member, true));
   const verdict = failures.length > 0 ? 'failed' : doubts.length > 0 ? 'unproven' : 'proven';
   return {
     verdict,
-    problems: [...failures, ...doubts],
+    problems: [...failures, ...doubts, ...declared],
     ...(verdict === 'proven' && { together: togetherOf(facts) }),
     freezeSpreadMs: spreadOf(facts),
   };
@@ -83,6 +90,9 @@ function same(member: MemberFacts): RunProblem[] {
     hint: 'Run it again while no pod of it is replaced and its size does not change.',
   });
   if (atEnd === undefined) return [changed('what it is now could not be read')];
+  if (member.revision !== atEnd.revision) {
+    return [changed('its specification, such as the number of its replicas')];
+  }
   const problems = [
     ...difference(
       pods.map(({ name }) => name),
@@ -139,9 +149,50 @@ function unfrozen(member: MemberFacts): RunProblem[] {
     const message = `${text(member)} was not frozen, as quiesce.dev/freeze: none declares: it is crash-consistent.`;
     return [{ code: 'MEMBER_UNFROZEN', message }];
   }
-  if (protection === 'sidecar') return [];
-  const message = `${text(member)} has no pods: its volumes are as its last pod left them, without a receipt.`;
+  if (protection !== 'at-rest') return [];
+  const message = `${text(member)} has no pods, so nothing was frozen, and no receipt says what its volumes hold.`;
   return [{ code: 'MEMBER_AT_REST', message }];
+}
+
+/** The claims of a member to which somebody may write unfrozen: as the user declares, or not. */
+function writtenTo(member: MemberFacts, declared: boolean): RunProblem[] {
+  const found = (member.unfrozen ?? []).filter((one) => (one.declared !== undefined) === declared);
+  return found.map(({ claim, volume, why, declared: by }): RunProblem => {
+    const named = `The claim ${claim} of ${text(member)}`;
+    if (by !== undefined) {
+      const message = `${named} is crash-consistent, as ${by} declares: nothing froze it, and what this run promises does not include it.`;
+      return { code: 'CLAIM_UNFROZEN', message };
+    }
+    return {
+      code: 'CLAIM_NOT_FROZEN',
+      message: `${named} was cut while it may have been written to: ${why}.`,
+      hint: `Stop that writer, or let it mount the claim read-only. If no frozen database has its data there, quiesce.dev/freeze: "${volume ?? 'VOLUME'}=none" declares that it needs no freeze.`,
+    };
+  });
+}
+
+function notHeld(why: string): RunProblem {
+  const hint =
+    'Put the data on a claim that is cut, or declare with quiesce.dev/state that it is rebuilt or discarded.';
+  return { code: 'DATA_NOT_CUT', message: `${why} No snapshot holds it.`, hint };
+}
+
+/** Without the data before its eyes, a sidecar cannot tell which volume it is on. */
+function notSeen(member: MemberFacts): RunProblem[] {
+  if (member.protection !== 'sidecar') return [];
+  return member.pods.flatMap(({ name, freeze }): RunProblem[] => {
+    const receipt = freeze?.final ?? freeze?.held;
+    const engine = receipt?.engine?.name ?? '';
+    const field = isEngine(engine) ? entryOf(engine).placeField : undefined;
+    if (field === undefined || receipt?.restore?.[field] !== null) return [];
+    return [
+      {
+        code: 'DATA_NOT_SEEN',
+        message: `The sidecar of ${text(member)}, pod ${name}, does not see the data of its database, so nothing shows that a snapshot holds it.`,
+        hint: 'Mount the volume of the data into the sidecar, and set QUIESCE_DATA_DIR to it.',
+      },
+    ];
+  });
 }
 
 /**
@@ -161,8 +212,11 @@ function togetherOf(facts: RunFacts): Together {
   const { group, members, snapshots, calledAt } = facts;
   const [first] = snapshots;
   const whole = members.every(
-    ({ durable, pods }) =>
-      durable || pods.every(({ freeze }) => freeze?.final?.writesBlocked === true),
+    ({ durable, pods, protection, unfrozen: some = [] }) =>
+      some.length === 0 &&
+      (protection === 'not-needed' ||
+        durable ||
+        pods.every(({ freeze }) => freeze?.final?.writesBlocked === true)),
   );
   return group && whole && first?.cutAt !== undefined
     ? { kind: 'exact', at: first.cutAt }

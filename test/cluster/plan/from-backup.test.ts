@@ -31,7 +31,7 @@ const secretEnv = [{ secretRef: { name: 'login' } }, { secretRef: { name: 'lost'
 /** What Velero would store of a shop whose queue is in a namespace that the backup does not hold. */
 const OBJECTS: readonly KubeObject[] = [
   workload('StatefulSet/db', { ...DB, replicas: 1 }),
-  running('Pod/db-0', 'StatefulSet/db', { ...DB, claims: ['data-db-0'] }),
+  running('Pod/db-0', 'StatefulSet/db', { ...DB, templates: [], claims: ['data-db-0'] }),
   {
     ...object('v1', 'PersistentVolumeClaim/data-db-0', { status: { phase: 'Bound' } }),
     metadata: { name: 'data-db-0', namespace: 'shop', uid: 'c' },

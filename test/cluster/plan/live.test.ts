@@ -51,7 +51,11 @@ const read = ({ stdout }: Ended): Plan => JSON.parse(stdout) as Plan;
 describe('quiesce plan of a cluster', () => {
   const objects = [
     workload('StatefulSet/db', { ...DB, replicas: 1 }),
-    running('Pod/db-0', 'StatefulSet/db', { ...DB, claims: ['data-db-0'], sidecar: true }),
+    running('Pod/db-0', 'StatefulSet/db', {
+      image: DB.image,
+      claims: ['data-db-0'],
+      sidecar: true,
+    }),
     {
       ...object('v1', 'PersistentVolumeClaim/data-db-0', { spec: { storageClassName: 'fast' } }),
       status: { phase: 'Bound' },

@@ -75,6 +75,14 @@ function perfect(): RunFacts {
   };
 }
 
+const LOOSE = { claim: 'data-db-0', volume: 'data', why: 'Job/import writes to it' };
+
+const unseen = (name: string): Receipt => {
+  const restore = { [name === 'redis' ? 'dir' : 'dataDirectory']: null };
+  const engine = { name, version: null, role: null, identity: {} };
+  return receipt({ verdict: 'consistent', engine, restore });
+};
+
 type Change = (facts: RunFacts) => RunFacts;
 const ofMember =
   (change: (member: MemberFacts) => MemberFacts): Change =>
@@ -153,6 +161,29 @@ const BREAKS: readonly (readonly [string, 'failed' | 'unproven', Change])[] = [
     (facts) => ({ ...facts, failures: [{ code: 'X', message: 'x' }] }),
   ],
   ['a live copy', 'unproven', ofClaim({ atomic: false })],
+  ['a claim that nothing freezes', 'unproven', ofMember((one) => ({ ...one, unfrozen: [LOOSE] }))],
+  [
+    'a database whose data is not cut',
+    'unproven',
+    (facts) => ({ ...facts, dataNotCut: ['It is on an emptyDir.'] }),
+  ],
+  ...(['postgres', 'mongodb', 'redis'] as const).map(
+    (name) =>
+      [
+        `data that the sidecar of ${name} does not see`,
+        'unproven',
+        ofFreeze({ final: unseen(name) }),
+      ] as const,
+  ),
+  [
+    'another number of replicas meanwhile',
+    'failed',
+    ofMember((one) => ({
+      ...one,
+      revision: 'db 1',
+      atEnd: { pods: ['db-0'], claims: one.claims, revision: 'db 3' },
+    })),
+  ],
   ['a member declared unfrozen', 'unproven', ofMember((one) => ({ ...one, protection: 'none' }))],
   [
     'a member at rest',
@@ -182,6 +213,20 @@ describe('the verdict of a run', () => {
     expect(judged.verdict).toBe(verdict);
     expect(judged.problems.length).toBeGreaterThan(0);
     expect(judged.together).toBeUndefined();
+  });
+
+  it('is proven with a claim that is declared to need no freeze, says so, and is not exact', () => {
+    const declared = { ...LOOSE, declared: 'quiesce.dev/freeze: data=none' };
+    const judged = judge(ofMember((one) => ({ ...one, unfrozen: [declared] }))(perfect()));
+    expect([judged.verdict, judged.together?.kind]).toEqual(['proven', 'complete-to']);
+    expect(judged.problems.map(({ code }) => code)).toEqual(['CLAIM_UNFROZEN']);
+  });
+
+  it('asks no freeze of pods that only read', () => {
+    const reader = ofMember((one) => ({ ...one, protection: 'not-needed' }));
+    expect(judge(ofPod((pod) => ({ ...pod, freeze: undefined }))(reader(perfect()))).verdict).toBe(
+      'proven',
+    );
   });
 
   it('is never proven with any number of them, in any order', () => {

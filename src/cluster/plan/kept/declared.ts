@@ -15,3 +15,24 @@ export function declaredIn(
     }),
   );
 }
+
+/** The volumes that `quiesce.dev/freeze: "uploads=none"` names: they are cut, and nothing freezes them. */
+function unfrozenIn(annotations: Readonly<Record<string, string>>): readonly string[] {
+  const value = annotations[APPLICATION.freeze] ?? '';
+  if (readApplication({ [APPLICATION.freeze]: value }).length > 0 || value === 'none') return [];
+  return value.split(',').map((one) => (one.split('=')[0] ?? '').trim());
+}
+
+/**
+ * The statement of the user by which a volume needs no freeze: it is declared so, or its content is not
+ * missed after a restore. `keep` is none: such a volume must come back whole.
+ */
+export function declaredUnfrozen(
+  annotations: Readonly<Record<string, string>>,
+  volume: string,
+): string | undefined {
+  if (unfrozenIn(annotations).includes(volume)) return `${APPLICATION.freeze}: ${volume}=none`;
+  const fate = declaredIn(annotations).get(volume);
+  if (fate !== 'rebuild' && fate !== 'discard') return undefined;
+  return `${APPLICATION.state}: ${volume}=${fate}`;
+}

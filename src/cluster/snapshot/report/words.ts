@@ -9,27 +9,44 @@ export function verdictSentence(run: SnapshotRun): string {
   const count = counted(members.length, 'member');
   if (verdict === 'proven') {
     const which = run.leftOut === undefined ? 'Every volume' : 'Every volume that is not left out';
+    const loose = unfrozenText(run);
+    if (loose !== undefined) {
+      return `${which} of ${count} was cut and can be restored, but of these nothing is proven, since nothing froze them, as declared: ${loose}.`;
+    }
     return `${which} of ${count} was cut while its database was held, and can be restored.`;
   }
   if (verdict === 'unproven') return `The snapshots of ${count} exist, but nothing proves them.`;
   return 'Nothing of this run can be relied on.';
 }
 
+/** The claims that were cut and that nothing froze. */
+function unfrozenText({ unfrozen }: SnapshotRun): string | undefined {
+  if (!Array.isArray(unfrozen) || unfrozen.length === 0) return undefined;
+  return claimsText(unfrozen as NonNullable<SnapshotRun['unfrozen']>);
+}
+
+function claimsText(
+  all: readonly { readonly namespace: string; readonly claim: string }[],
+): string {
+  const names = all.slice(0, 5).map(({ namespace, claim }) => plain(`${namespace}/${claim}`));
+  const more = all.length > names.length ? ` and ${all.length - names.length} more` : '';
+  return `${names.join(', ')}${more}`;
+}
+
 /** How the members stand to one another. */
-export function togetherSentence({ together }: SnapshotRun): string | undefined {
+export function togetherSentence(run: SnapshotRun): string | undefined {
+  const { together } = run;
   if (together === undefined) return undefined;
   const at = moment(together.at, true);
   if (together.kind === 'exact') return `exact: all members are of one moment, ${at}.`;
-  return `complete to ${at}: what was acknowledged before is in every member; what came later may be in some.`;
+  const where = unfrozenText(run) !== undefined ? 'every volume that was frozen' : 'every member';
+  return `complete to ${at}: what was acknowledged before is in ${where}; what came later may be in some.`;
 }
 
 /** The claims that no snapshot was made of, as the user asked for. */
 export function leftOutText({ leftOut }: SnapshotRun): string | undefined {
   if (!Array.isArray(leftOut) || leftOut.length === 0) return undefined;
-  const all = leftOut as NonNullable<SnapshotRun['leftOut']>;
-  const names = all.slice(0, 5).map(({ namespace, claim }) => plain(`${namespace}/${claim}`));
-  const more = all.length > names.length ? ` and ${all.length - names.length} more` : '';
-  return `${names.join(', ')}${more}, by the label velero.io/exclude-from-backup`;
+  return `${claimsText(leftOut as NonNullable<SnapshotRun['leftOut']>)}, by the label velero.io/exclude-from-backup`;
 }
 
 export function bytesIn(members: readonly RunMember[]): number {
