@@ -142,6 +142,7 @@ export const PARTS = [
       'src/cluster/objects/',
       'src/receipt/receipt.ts',
       'src/receipt/restore-level.ts',
+      'src/engines/engine.ts',
       'src/engines/names.ts',
       'src/engines/profile.ts',
       'src/engines/profiles.ts',

@@ -30,6 +30,10 @@ export const METRICS_ADDRESS = `0.0.0.0:${METRICS_PORT}`;
 /** QUIESCE_COPY: one volume, snapshotted atomically. */
 export const COPY = 'snapshot';
 
+/** From the most to say to nothing. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
 /** QUIESCE_LOG_LEVEL, and the webhook's log level. */
 export const LOG_LEVEL = 'info';
 

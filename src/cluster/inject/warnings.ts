@@ -19,6 +19,8 @@ interface WarningInput {
   readonly engine: EngineName;
   readonly additions: Additions;
   readonly hookTimeoutMs: number;
+  /** The platform chooses the users. */
+  readonly platform: boolean;
 }
 
 /** Notices about an injection that works but may not do what the pod's owner expects. */
@@ -37,8 +39,11 @@ export function splitList(text: string | undefined): readonly string[] {
   return (text ?? '').split(',').map((one) => one.trim());
 }
 
-function* dataWarnings({ additions: { data } }: WarningInput): Iterable<Notice> {
-  if (data === undefined) {
+function* dataWarnings({ additions: { data, elsewhere } }: WarningInput): Iterable<Notice> {
+  if (elsewhere !== undefined) {
+    const message = `the data is in ${elsewhere}, where no volume is mounted: no backup contains it, and it is lost with its container. Mount the volume there or above it`;
+    yield { code: 'DataNotOnVolume', message };
+  } else if (data === undefined) {
     const message =
       'no volume with the data was found: freezes leave no receipt on the volume, and restores are not prepared';
     yield { code: 'DataNotFound', message };
@@ -51,8 +56,8 @@ function* dataWarnings({ additions: { data } }: WarningInput): Iterable<Notice> 
   }
 }
 
-function* userWarnings({ additions: { sidecar } }: WarningInput): Iterable<Notice> {
-  if (sidecar.securityContext?.runAsUser !== undefined) return;
+function* userWarnings({ additions: { sidecar }, platform }: WarningInput): Iterable<Notice> {
+  if (platform || sidecar.securityContext?.runAsUser !== undefined) return;
   const message =
     "the database's user is unknown: set runAsUser, or the sidecar may be unable to read the data";
   yield { code: 'UserUnknown', message };
@@ -71,7 +76,7 @@ function* copyWarnings(
     const message = `${FILE_BACKUP} copies ${data.volume} file by file, so ${ANNOTATIONS.copy} was set to files`;
     yield { code: 'CopyFiles', message };
   }
-  const volumes = persistentVolumes(pod, mounts);
+  const volumes = persistentVolumes(pod, mounts, data);
   if (!files && volumes.length > 1 && (settings.copy ?? 'snapshot') === 'snapshot') {
     const message = `the database has several volumes (${volumes.join(', ')}): a freeze is refused if more than one of them has data`;
     yield { code: 'SeveralVolumes', message };

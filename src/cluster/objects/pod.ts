@@ -29,6 +29,8 @@ export interface PodSpec {
   readonly volumes?: readonly Volume[];
   readonly securityContext?: SecurityContext;
   readonly restartPolicy?: string;
+  readonly priorityClassName?: string;
+  readonly imagePullSecrets?: readonly { readonly name?: string }[];
   readonly hostNetwork?: boolean;
   readonly os?: { readonly name?: string };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { inject, type Injection, type Notice } from '../inject/inject.ts';
+import type { NamespaceRules } from '../inject/namespace-rules.ts';
 import type { InjectConfig } from '../inject/options.ts';
 import type { Pod } from '../objects/pod.ts';
 import { QuiesceError } from '../../errors.ts';
@@ -55,12 +56,14 @@ const MAX_WARNING_LENGTH = 256;
  * Answers one AdmissionReview. A failure of the injection becomes an answer as well: with `Ignore` the pod
  * is admitted unchanged, and a warning says that it is not protected.
  *
+ * @param rules what the pod's namespace demands, where that could be read
  * @throws QuiesceError INVALID_FIELD if the request is not an AdmissionReview of v1
  */
 export function answerReview(
   body: unknown,
   config: InjectConfig,
   policy: FailurePolicy,
+  rules?: NamespaceRules,
 ): ReviewOutcome {
   const parsed = review.safeParse(body);
   if (!parsed.success) {
@@ -92,7 +95,7 @@ export function answerReview(
     return finish('skipped', { allowed: true });
   }
   try {
-    return answerFor(inject(pod, config), policy, finish);
+    return answerFor(inject(pod, config, rules), policy, finish);
   } catch (failure) {
     const notice = {
       code: 'InjectionFailed',

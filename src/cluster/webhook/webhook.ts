@@ -13,6 +13,7 @@ import type { CertificateSource } from '../certificates/source.ts';
 import { type Cluster, connectCluster } from '../api/client.ts';
 import { EventWriter } from './events.ts';
 import { createWebhookMetrics } from './metrics.ts';
+import { NamespaceReader } from './namespaces.ts';
 import type { WebhookOptions } from './options.ts';
 import {
   type AdmissionOptions,
@@ -50,6 +51,7 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     logger,
     metrics,
     events,
+    namespaces: new NamespaceReader(cluster, logger),
     stopping: () => stopping,
   });
   const keeper = new CertificateKeeper({
@@ -84,17 +86,19 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
   };
 }
 
+type Dependencies = Pick<
+  AdmissionOptions,
+  'logger' | 'metrics' | 'events' | 'namespaces' | 'stopping'
+>;
+
 /** The HTTPS server. It opens with the first certificate and takes each later one. */
 class AdmissionListener {
   readonly #options: WebhookOptions;
-  readonly #dependencies: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'stopping'>;
+  readonly #dependencies: Dependencies;
   #server: AdmissionServer | undefined;
   #listening = false;
 
-  constructor(
-    options: WebhookOptions,
-    dependencies: Pick<AdmissionOptions, 'logger' | 'metrics' | 'events' | 'stopping'>,
-  ) {
+  constructor(options: WebhookOptions, dependencies: Dependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
   }

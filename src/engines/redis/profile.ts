@@ -3,18 +3,22 @@ import {
   type ConnectionInput,
   type EngineProfile,
   flag,
+  isFrom,
   lastPart,
   type PodContainer,
   type PodEnvironment,
   type PodEnvVar,
   portOf,
   present,
+  runsServer,
 } from '../profile.ts';
 
 /** Redis and Valkey: the official images and Bitnami's. */
 export const redis: EngineProfile = {
   name: 'redis',
   image: /^(?:redis|valkey)(?:-cluster|-stack-server|-stack|-\d+)?$/,
+  program: '(?:redis|valkey)-server',
+  imageSettings: /^(?:REDIS|VALKEY)_(?:ARGS|EXTRA_FLAGS|REPLICATION_MODE|AOF_ENABLED)/,
   other: (container) =>
     [...(container.command ?? []), ...(container.args ?? [])].some((word) =>
       /(?:redis|valkey)-sentinel\b|(?:^|\s)--sentinel(?:\s|$)|start-sentinel/.test(word),
@@ -22,10 +26,18 @@ export const redis: EngineProfile = {
   user: (image) => {
     if (/bitnami|sclorg|rhel\d/.test(image)) return { uid: 1001 };
     if (/stack|^cgr\.dev\/|chainguard/.test(image)) return undefined;
+    if (!/^(?:redis|valkey)(?:[:@]|$)/.test(lastPart(image))) return undefined;
     return { uid: 999, gid: /alpine/.test(lastPart(image)) ? 1000 : 999 };
   },
   data: (container, env) =>
     flag(container, 'dir', moreFlags(env)) ?? env.plain('REDIS_DATA_DIR', 'VALKEY_DATA_DIR'),
+  home: (container) => {
+    const words = [...(container.command ?? []), ...(container.args ?? [])].join(' ');
+    if (/\.conf\b/.test(words) || !runsServer(container, '(?:redis|valkey)-server'))
+      return undefined;
+    return isFrom(container.image ?? '', OFFICIAL) ? '/data' : undefined;
+  },
+  ownPlaces: /redis|valkey/,
   places: [
     '/data',
     '/bitnami/redis/data',
@@ -39,9 +51,18 @@ export const redis: EngineProfile = {
   address: defaultUrl,
 };
 
+const OFFICIAL = /^(?:library\/redis|valkey\/valkey|redis\/redis-stack(?:-server)?)$/;
+
 function password(input: ConnectionInput): readonly PodEnvVar[] {
   const { container, env } = input;
-  const named = env.take('REDIS_PASSWORD', 'REDIS_PASSWORD', 'VALKEY_PASSWORD', 'REDISCLI_AUTH');
+  const named = env.take(
+    'REDIS_PASSWORD',
+    'REDIS_PASSWORD',
+    'VALKEY_PASSWORD',
+    'REDISCLI_AUTH',
+    // The chart redis-ha, whose init container writes it into the configuration.
+    'AUTH',
+  );
   if (named !== undefined) return [named];
   const given = flag(container, 'requirepass', moreFlags(env));
   if (given === undefined) return unknownPassword(container, env);

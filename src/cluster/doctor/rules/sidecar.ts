@@ -5,7 +5,7 @@ import { isImageOf } from '../../inject/find-database.ts';
 import { ENGINE_NAMES } from '../../../engines/names.ts';
 import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
 import { securityContext } from '../../inject/security-context.ts';
-import { cleanPath } from '../../inject/volumes.ts';
+import { cleanPath } from '../../objects/clean-path.ts';
 import { isInside } from '../../../lib/paths.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
 import type { PodRule } from '../rule.ts';
