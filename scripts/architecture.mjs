@@ -188,6 +188,8 @@ export const PARTS = [
       'src/cluster/inject/',
       'src/cluster/inventory/',
       'src/cluster/certificates/',
+      'src/cluster/plan/custom-resources.ts',
+      'src/cluster/plan/stages.ts',
       'src/cluster/webhook/options.ts',
       'src/config/schema.ts',
       'src/engines/names.ts',

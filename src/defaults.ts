@@ -49,6 +49,9 @@ export const FREEZE_TIMEOUT_MS = 25_000;
 /** Velero's timeout for a hook that sets none, or sets one that Velero cannot parse. */
 export const HOOK_TIMEOUT_MS = 30_000;
 
+/** Velero's timeout of the pre hook where the freeze copies the data aside first (copy: files). */
+export const FILES_HOOK_TIMEOUT_MS = 15 * 60_000;
+
 /** How long the deep check of a verification may take. */
 export const DEEP_TIMEOUT_MS = 5 * 60_000;
 

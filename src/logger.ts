@@ -5,7 +5,6 @@ import { SECRET_SETTINGS } from './engines/names.ts';
 
 export type Logger = PinoLogger;
 
-
 const SECRET_NAMES = [
   'authorization',
   'password',

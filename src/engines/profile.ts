@@ -7,6 +7,7 @@ export interface PodContainer {
   readonly args?: readonly string[];
   readonly env?: readonly PodEnvVar[];
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
+  readonly volumeMounts?: readonly { readonly mountPath: string }[];
 }
 
 export interface PodEnvVar {
@@ -64,6 +65,12 @@ export interface EngineProfile {
   readonly places: readonly string[];
   /** Those of them that no other software uses. */
   readonly ownPlaces: RegExp;
+  /** What shows that the server asks for a password, as part of a sentence; `undefined`: nothing does. */
+  asksLogin(container: PodContainer): string | undefined;
+  /** What shows that the server keeps nothing on disk, as part of a sentence: each freeze would fail. */
+  savesNothing?(container: PodContainer, env: PodEnvironment): string | undefined;
+  /** Its servers are often caches, which people leave without a volume on purpose. */
+  readonly oftenCache?: true;
   /** How the sidecar reaches the server in the same pod, with the database's own credentials. */
   connection(input: ConnectionInput): readonly PodEnvVar[];
   /** The same for credentials from a Secret: everything except the credentials. */

@@ -2,6 +2,7 @@ import type { Examined, State } from './examine.ts';
 import { type ObjectRef, refText, type Scope, type Unexamined } from '../inventory/catalog.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { NOT_LOOKED_AT } from './rules/not-examined.ts';
+import { OPERATOR_RESOURCE } from './rules/operators.ts';
 
 /** The output of `-o json`. Fields keep their names and meanings; new ones may be added. */
 export interface Diagnosis {
@@ -41,6 +42,9 @@ const STATE_WORDS: Readonly<Record<State, string>> = {
   other: 'without a database to protect',
 };
 
+/** What could not be seen: objects that were not read, and pods that an operator will make. */
+const UNSEEN: readonly string[] = [NOT_LOOKED_AT.code, OPERATOR_RESOURCE];
+
 export function diagnose(
   { findings, workloads, looked }: Examined,
   {
@@ -62,9 +66,7 @@ export function diagnose(
     kind: 'Diagnosis',
     source,
     scope,
-    complete: !findings.some(
-      ({ code, severity }) => code === NOT_LOOKED_AT.code && severity !== 'info',
-    ),
+    complete: !findings.some(({ code, severity }) => UNSEEN.includes(code) && severity !== 'info'),
     summary: {
       looked,
       workloads: Object.fromEntries(states) as Record<State, number>,
@@ -101,7 +103,9 @@ export function describeDiagnosis(diagnosis: Diagnosis): string {
     `Examined ${what} (${source})${states.length > 0 ? `: ${states.join(', ')}` : ''}.`,
     ...(scope === 'part' ? [PART] : []),
     counts.length === 0 ? 'No findings.' : `${counts.join(', ')}.`,
-    ...(diagnosis.complete ? [] : ['Not everything could be examined: see NOT_LOOKED_AT.']),
+    ...(diagnosis.complete
+      ? []
+      : [`Not everything could be examined: see ${UNSEEN.join(' and ')}.`]),
   ];
   return [...blocks, lines.join('\n')].join('\n\n');
 }

@@ -2,7 +2,7 @@ import type { CopyMethod } from '../../receipt/receipt.ts';
 import { buildAdditions, isSidecar, type Additions } from './container.ts';
 import { findWarnings, splitList } from './warnings.ts';
 import { type Database, findDatabase } from './find-database.ts';
-import { type Notice, buildHooks } from './hooks.ts';
+import { buildHooks, copiesAside, hookTimeouts, type Notice } from './hooks.ts';
 import { overlayContainer, type OverlayContext, overlayVolumes } from './overlay.ts';
 import {
   ANNOTATIONS,
@@ -72,8 +72,9 @@ export function inject(given: Pod, config: InjectConfig, rules?: NamespaceRules)
   const additions = buildAdditions({ ...input, copy: settings.copy });
   const copy = chooseCopy(user, settings, additions);
   const finalAdditions = copy === settings.copy ? additions : buildAdditions({ ...input, copy });
-  const hookTimeoutMs = settings.hookTimeoutMs ?? config.hookTimeoutMs;
-  const hooks = buildHooks(user, hookTimeoutMs, copy);
+  const isSlow = copiesAside(database.profile.name, copy);
+  const timeouts = hookTimeouts(settings.hookTimeoutMs, config.hookTimeoutMs, isSlow);
+  const hooks = buildHooks(user, timeouts, copy);
   const own = buildAnnotations(user, database, copy, hooks.annotations);
   const changed = assemble(pod, finalAdditions, {
     annotations: { ...user, ...own },
@@ -88,8 +89,9 @@ export function inject(given: Pod, config: InjectConfig, rules?: NamespaceRules)
       user,
       settings,
       engine: database.profile.name,
+      database,
       additions: finalAdditions,
-      hookTimeoutMs,
+      hookTimeoutMs: timeouts.post,
       platform: leavesUser(database, config, rules),
     }),
     ...refusals(changed, rules),

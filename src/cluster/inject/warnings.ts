@@ -1,6 +1,9 @@
 import { type EngineName, entryOf } from '../../engines/names.ts';
 import type { Additions } from './container.ts';
+import { Environment } from './environment.ts';
+import type { Database } from './find-database.ts';
 import { durationText, type Notice } from './hooks.ts';
+import { unknownLogin } from './login.ts';
 import {
   ANNOTATIONS,
   FILE_BACKUP,
@@ -17,6 +20,7 @@ interface WarningInput {
   readonly user: Readonly<Record<string, string>>;
   readonly settings: PodSettings;
   readonly engine: EngineName;
+  readonly database: Database;
   readonly additions: Additions;
   readonly hookTimeoutMs: number;
   /** The platform chooses the users. */
@@ -31,6 +35,7 @@ export function findWarnings(pod: Pod, input: WarningInput): readonly Notice[] {
     ...copyWarnings(pod, input),
     ...leaseWarnings(input),
     ...stateWarnings(input),
+    ...serverWarnings(input),
   ];
 }
 
@@ -91,6 +96,17 @@ function* leaseWarnings({ settings: { ttlMs }, hookTimeoutMs }: WarningInput): I
   if (ttlMs === undefined || ttlMs >= hookTimeoutMs) return;
   const message = `${ANNOTATIONS.ttl} is ${durationText(ttlMs)}, but the timeout of the thaw's hook is ${durationText(hookTimeoutMs)}: the lease may end before the thaw`;
   yield { code: 'TtlTooShort', message };
+}
+
+function* serverWarnings({ database, additions: { sidecar } }: WarningInput): Iterable<Notice> {
+  const login = unknownLogin(database, sidecar);
+  if (login !== undefined) yield { code: 'LoginUnknown', message: login };
+  const { container, profile } = database;
+  const nothing = profile.savesNothing?.(container, new Environment(container));
+  if (nothing !== undefined) {
+    const message = `the server keeps nothing on disk: ${nothing}. Every freeze will fail until it saves`;
+    yield { code: 'NothingSaved', message };
+  }
 }
 
 function* stateWarnings({ user }: WarningInput): Iterable<Notice> {

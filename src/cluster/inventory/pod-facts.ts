@@ -60,6 +60,8 @@ export interface PodFacts {
   readonly data: DataPlace | undefined;
   /** Where the data is, if that is on no volume. */
   readonly elsewhere: string | undefined;
+  /** What shows that the server keeps nothing on disk. */
+  readonly saving: string | undefined;
   /** What its namespace demands. */
   readonly rules: NamespaceRules;
   /** Persistent volumes that the database writes to. */
@@ -111,6 +113,7 @@ export function factsOf(
     mounts,
     data,
     elsewhere: database && own && dataElsewhere(pod, database, own, mounts, settings.dataDir),
+    saving: own && database?.profile.savesNothing?.(database.container, own),
     rules,
     volumes: persistentVolumes(pod, mounts, data),
     persistent: persistentOf(pod, workload),

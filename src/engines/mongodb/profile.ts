@@ -37,6 +37,13 @@ export const mongodb: EngineProfile = {
   },
   ownPlaces: /mongo/,
   places: ['/data/db', '/bitnami/mongodb', '/var/lib/mongodb', '/var/lib/mongo', '/data'],
+  asksLogin: ({ command = [], args = [], volumeMounts = [] }) => {
+    const words = [...command, ...args].join(' ');
+    if (/--(?:auth|keyFile|clusterAuthMode)\b/.test(words))
+      return 'its command turns on authentication';
+    const keys = volumeMounts.find(({ mountPath }) => /key-?file|authentication/i.test(mountPath));
+    return keys && `a key file is mounted at ${keys.mountPath}, so it asks for a login`;
+  },
   connection: (input) => [...credentials(input), ...address(input)],
   address: (input) => address(input).map(asDefault),
 };

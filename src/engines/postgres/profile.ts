@@ -39,6 +39,18 @@ export const postgres: EngineProfile = {
     '/var/lib/pgsql/data',
     '/var/lib/postgresql',
   ],
+  asksLogin: ({ image = '', env = [] }) => {
+    const valueOf = (name: string) => env.find((one) => one.name === name)?.value ?? '';
+    const method = valueOf('POSTGRES_HOST_AUTH_METHOD');
+    if (method === 'trust' || /yes|true/i.test(valueOf('ALLOW_EMPTY_PASSWORD'))) return undefined;
+    if (/scram|md5|password/.test(method + valueOf('POSTGRES_INITDB_ARGS'))) {
+      return 'its pg_hba.conf asks for one';
+    }
+    // The official image trusts every connection from its own pod.
+    return OF_THE_OFFICIAL.test(lastPart(image))
+      ? undefined
+      : 'its image asks for one, and its environment has none';
+  },
   connection: (input) => [
     ...credentials(input),
     ...place(input),

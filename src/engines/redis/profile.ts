@@ -47,9 +47,32 @@ export const redis: EngineProfile = {
     '/var/lib/redis',
     '/var/lib/valkey',
   ],
+  asksLogin: ({ command = [], args = [] }) => {
+    const words = [...command, ...args].join(' ');
+    return /--?(?:requirepass|aclfile)\b/.test(words)
+      ? 'its command sets a password or an ACL file that the sidecar cannot read'
+      : undefined;
+  },
+  savesNothing,
+  oftenCache: true,
   connection: (input) => [...password(input), ...address(input)],
   address: defaultUrl,
 };
+
+/** Neither snapshots nor an append-only file, by arguments or by variables of the image. */
+function savesNothing(container: PodContainer, env: PodEnvironment): string | undefined {
+  const words = [...(container.command ?? []), ...(container.args ?? []), moreFlags(env)];
+  const text = words.map((word) => (word === '' ? '""' : word)).join(' ');
+  const aof = [...text.matchAll(/--appendonly(?:=|\s+)["'\\]*(yes|no)/g)].at(-1)?.[1];
+  const saves = [...text.matchAll(/--save(?:=|\s+)(["'\\]*)\s*(\d*)/g)];
+  const isOff = saves.length > 0 && saves.every(([, , seconds]) => seconds === '');
+  const isBitnami = /bitnami/.test(container.image ?? '');
+  const byImage = env.plain('REDIS_AOF_ENABLED', 'VALKEY_AOF_ENABLED');
+  const aofOn = aof === 'yes' || (aof === undefined && isBitnami && !/^no$/i.test(byImage ?? ''));
+  return isOff && !aofOn
+    ? 'its arguments turn off snapshots (--save "") and it has no append-only file'
+    : undefined;
+}
 
 const OFFICIAL = /^(?:library\/redis|valkey\/valkey|redis\/redis-stack(?:-server)?)$/;
 

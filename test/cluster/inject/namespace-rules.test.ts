@@ -118,6 +118,7 @@ spec:
       containers:
         - name: postgresql
           image: ${image}
+          env: [{ name: POSTGRESQL_ADMIN_PASSWORD, value: p }]
           volumeMounts: [{ name: data, mountPath: /var/lib/pgsql/data }]
   volumeClaimTemplates: [{ metadata: { name: data } }]
 `;

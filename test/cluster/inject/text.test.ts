@@ -73,7 +73,7 @@ describe('quiesce inject adds lines and rewrites none', () => {
         expect(text).toContain('quiesce-state');
         expect(injectManifest(text, CONFIG).text).toBe(text);
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
   });
 

@@ -4,26 +4,12 @@ import { inject } from '../../inject/inject.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { keysOf } from '../../objects/json-patch.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
-import { annotationsOf, labelsOf, listAt, textAt } from '../../inventory/catalog.ts';
+import { annotationsOf, listAt, textAt } from '../../inventory/catalog.ts';
+import { knownPod } from '../../plan/stages.ts';
+import { isDecided, isMeantToBeProtected, isMisplaced } from '../decided.ts';
 import type { PodRule } from '../rule.ts';
 
 const LABEL = `${INJECT_LABEL}: "true"`;
-
-/** Whether anything shows that the pod is meant to be protected: the label, an annotation or a sidecar. */
-function isMeantToBeProtected({ optIn, sidecar, native, annotations }: PodFacts): boolean {
-  return (
-    optIn !== undefined ||
-    sidecar !== undefined ||
-    native !== undefined ||
-    Object.keys(annotations).some(concernsSidecar)
-  );
-}
-
-function isMisplaced({ workload, optIn }: PodFacts): boolean {
-  const elsewhere =
-    workload.kind !== 'Pod' && labelsOf(workload.object)[INJECT_LABEL] !== undefined;
-  return optIn === undefined && elsewhere;
-}
 
 function whereToLabel({ workload }: PodFacts): string {
   const { operator, kind } = workload;
@@ -40,8 +26,7 @@ function volumesText(volumes: readonly string[]): string {
 
 /** Whether the pod has persistent volumes, and nothing protects it or excludes it on purpose. */
 function isForgotten(facts: PodFacts): boolean {
-  const decided = facts.unfrozen || isMeantToBeProtected(facts) || isMisplaced(facts);
-  return lastingVolumes(facts).length > 0 && !decided;
+  return lastingVolumes(facts).length > 0 && !isDecided(facts);
 }
 
 /** The volumes that outlive the pod. A hostPath counts if there is no other. */
@@ -85,15 +70,24 @@ export const protectionRules: readonly PodRule[] = [
   {
     code: 'ENGINE_UNKNOWN',
     severity: 'info',
-    title: 'A StatefulSet or an operator’s pod has volumes, but no engine that quiesce knows',
+    title: 'A workload has volumes, but no engine that quiesce knows',
     why: 'quiesce cannot freeze it. If it keeps data, its backup is crash-consistent.',
     fix: `Back it up with the tools of its own engine. If it is a database that quiesce knows, set ${ANNOTATIONS.engine}. To silence this finding, set ${INJECT_LABEL}: "false".`,
     *check(facts) {
-      const { workload, resembles, annotations } = facts;
+      const { workload, resembles, annotations, view } = facts;
+      if (!isForgotten(facts) || resembles) return;
+      const volumes = volumesText(lastingVolumes(facts));
+      if (annotations[hookKey('pre', 'command')] !== undefined) return;
+      const known = knownPod(view.pod);
+      if (known !== undefined && known.stage !== 'pooler') {
+        const message = `It runs ${known.engine} on the ${volumes}, an engine that quiesce does not know.`;
+        const fix = `Back it up with the tools of ${known.engine}. To silence this finding, set ${INJECT_LABEL}: "false".`;
+        yield { message, fix };
+        return;
+      }
       const stateful = workload.kind === 'StatefulSet' || workload.operator !== undefined;
-      const handled = annotations[hookKey('pre', 'command')] !== undefined;
-      if (!isForgotten(facts) || resembles || !stateful || handled) return;
-      yield `It has the ${volumesText(lastingVolumes(facts))}, but neither its images nor its ports show an engine that quiesce knows.`;
+      if (!stateful) return;
+      yield `It has the ${volumes}, but neither its images nor its ports show an engine that quiesce knows.`;
     },
   },
   {
@@ -197,7 +191,7 @@ export const protectionRules: readonly PodRule[] = [
     title: 'The sidecar differs from the one that the webhook would add now',
     why: 'It was added by another version or with other settings, and later changes do not apply to it.',
     fix: 'Recreate the pods: kubectl rollout restart.',
-    *check({ view, pod, annotations, sidecar, optIn }, { webhooks, config }) {
+    *check({ view, pod, annotations, sidecar, optIn, rules }, { webhooks, config }) {
       const known = webhooks.some(({ options }) => options !== undefined);
       const injected = annotations[ANNOTATIONS.written] !== undefined;
       if (!known || !injected || view.live === undefined || optIn !== 'true') return;
@@ -205,9 +199,12 @@ export const protectionRules: readonly PodRule[] = [
         yield `Its sidecar runs ${sidecar?.image}, but the webhook adds ${config.image}.`;
         return;
       }
-      const today = inject(pod, config);
+      const today = inject(pod, config, rules);
       if (today.outcome !== 'injected' || today.patch.length === 0) return;
-      const paths = today.patch.map(({ path }) => keysOf(path)).filter(affectsBackups);
+      const paths = today.patch
+        .map(({ path }) => keysOf(path))
+        // RESTORE_SKIPPED reports a missing init container.
+        .filter((keys) => affectsBackups(keys) && !keys.includes('initContainers'));
       const shown = [...new Set(paths.map((keys) => keys.at(-1)))].slice(0, 3).join(', ');
       if (paths.length > 0) yield `The webhook would now set ${shown} differently.`;
     },

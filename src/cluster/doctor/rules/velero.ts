@@ -2,7 +2,13 @@ import { at, type KubeObject, labelsOf, refOf, textAt } from '../../inventory/ca
 import { lacksGroups, refusedParameters } from '../../inventory/drivers.ts';
 import type { ClusterFacts } from '../../inventory/survey.ts';
 import type { ClusterRule, PodRule } from '../rule.ts';
-import { fileBackupOf, schedulesFor, type VeleroServer } from '../../inventory/velero.ts';
+import { copiedAsFiles } from '../copies.ts';
+import {
+  includesClaims,
+  schedulesFor,
+  type VeleroServer,
+  whyLeftOut,
+} from '../../inventory/velero.ts';
 
 /** The first release with built-in CSI support, and the oldest whose hooks were studied. */
 const OLDEST = [1, 14] as const;
@@ -20,6 +26,12 @@ function isExpected({ catalog, facts, velero }: ClusterFacts): boolean {
 function isTooOld({ version }: VeleroServer): boolean {
   const [major, minor] = version ?? OLDEST;
   return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
+}
+
+/** Without a third number, the version may be one of them. */
+function thawsEarly({ version, patch = 0 }: VeleroServer): boolean {
+  const [major, minor] = version ?? [];
+  return major === 1 && (minor === 14 || (minor === 15 && patch === 0));
 }
 
 function about(object: KubeObject, report: string) {
@@ -50,6 +62,32 @@ export const veleroRules: readonly ClusterRule[] = [
     *check(around) {
       for (const server of around.velero.servers.filter(isTooOld)) {
         yield about(server.deployment, `It runs Velero ${server.version?.join('.')}.`);
+      }
+    },
+  },
+  {
+    code: 'VELERO_POST_HOOK_EARLY',
+    severity: 'error',
+    title: 'This version of Velero thaws before the files are copied',
+    why: 'From 1.14.0 to 1.15.0, Velero runs the post hook of a file-system backup when the upload has begun, not when it has ended: the files go on being copied after the thaw.',
+    fix: 'Upgrade Velero to 1.15.1 or newer, or use snapshots for these volumes.',
+    *check(around) {
+      const { velero, facts } = around;
+      const copied = facts.find(
+        (one) =>
+          one.sidecar !== undefined &&
+          one.data !== undefined &&
+          copiedAsFiles(around, one, one.data.volume) !== undefined,
+      );
+      if (copied === undefined) return;
+      const { workload, data } = copied;
+      for (const server of velero.servers.filter(thawsEarly)) {
+        const version = [
+          ...(server.version ?? []),
+          ...(server.patch === undefined ? [] : [server.patch]),
+        ];
+        const report = `It runs Velero ${version.join('.')}, and the files of ${workload.namespace}/${workload.name} (${data?.volume}) are copied one by one.`;
+        yield about(server.deployment, report);
       }
     },
   },
@@ -190,8 +228,14 @@ export const backupRules: readonly PodRule[] = [
       if (facts.sidecar === undefined || facts.persistent.length === 0) return;
       if (catalog.scope === 'part' || !catalog.sees('schedules.velero.io')) return;
       if (velero.schedules.length === 0 || schedulesFor(velero, facts).length > 0) return;
-      const names = velero.schedules.map(({ metadata }) => metadata?.name).slice(0, 5);
-      yield `None of the Schedules (${names.join(', ')}) covers its pods in ${facts.workload.namespace}.`;
+      const reasons = velero.schedules.slice(0, 5).map((one) => {
+        const why =
+          at(one, 'spec', 'paused') === true
+            ? 'is paused'
+            : whyLeftOut(at(one, 'spec', 'template'), facts);
+        return `${one.metadata?.name} ${why ?? ''}`;
+      });
+      yield `None of the Schedules covers its pods in ${facts.workload.namespace}: ${reasons.join('; ')}.`;
     },
   },
   {
@@ -200,12 +244,21 @@ export const backupRules: readonly PodRule[] = [
     title: 'Backups run the hooks, but copy no volume',
     why: 'The Schedule takes no snapshots and requests no file-system backup: no backup contains the data.',
     fix: 'Remove snapshotVolumes: false from the Schedule, or set quiesce.dev/copy and backup.velero.io/backup-volumes for a file-system backup.',
-    *check(facts, { velero }) {
+    *check(facts, around) {
       const { data } = facts;
       if (facts.sidecar === undefined || data === undefined || facts.persistent.length === 0)
         return;
-      if (fileBackupOf(velero, facts, data.volume) !== undefined) return;
-      const covering = schedulesFor(velero, facts);
+      const covering = schedulesFor(around.velero, facts);
+      const withoutClaims = covering.filter((one) => !includesClaims(at(one, 'spec', 'template')));
+      if (covering.length > 0 && withoutClaims.length === covering.length) {
+        const given = withoutClaims.map(({ metadata }) => metadata?.name).join(', ');
+        yield {
+          message: `${given} leaves out persistentvolumeclaims, so its backups contain no volume.`,
+          fix: 'Include persistentvolumeclaims and persistentvolumes in the Schedule, beside pods.',
+        };
+        return;
+      }
+      if (copiedAsFiles(around, facts, data.volume) !== undefined) return;
       const none = (one: KubeObject): boolean =>
         at(one, 'spec', 'template', 'snapshotVolumes') === false;
       if (covering.length === 0 || !covering.every(none)) return;
@@ -219,13 +272,14 @@ export const backupRules: readonly PodRule[] = [
     title: 'A file-system backup has no node agent',
     why: 'Nothing copies the files: the backup fails or waits, and the freeze with it.',
     fix: 'Install the node agent (velero install --use-node-agent), or use snapshots.',
-    *check(facts, { catalog, velero }) {
+    *check(facts, around) {
+      const { catalog, velero } = around;
       if (facts.sidecar === undefined || facts.data === undefined) return;
       if (catalog.scope !== 'cluster' || velero.servers.length === 0) return;
       if (!catalog.sees('daemonsets.apps')) return;
       const agents = catalog.all('DaemonSet.apps').map(({ metadata }) => metadata?.name ?? '');
       if (agents.some((name) => /node-agent|restic/.test(name))) return;
-      const by = fileBackupOf(velero, facts, facts.data.volume);
+      const by = copiedAsFiles(around, facts, facts.data.volume);
       if (by !== undefined)
         yield `${by} requests the files of ${facts.data.volume}, but no DaemonSet node-agent runs.`;
     },
