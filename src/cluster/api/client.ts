@@ -172,14 +172,17 @@ class ApiCluster implements Cluster {
       ]),
     );
     return [
-      ...quotas.items.map((one) => ({ ...one, kind: 'ResourceQuota' })),
-      // The client renames fields that are reserved words.
-      ...ranges.items.map((one) => ({
-        ...one,
+      ...quotas.items.map(({ metadata, spec, status }) => ({
+        kind: 'ResourceQuota',
+        metadata,
+        spec,
+        status,
+      })),
+      ...ranges.items.map(({ metadata, spec }) => ({
         kind: 'LimitRange',
-        spec: {
-          limits: one.spec?.limits.map(({ _default, ...rest }) => ({ ...rest, default: _default })),
-        },
+        metadata,
+        // The client renames fields that are reserved words.
+        spec: { limits: spec?.limits.map((one) => Object.assign({ default: one._default }, one)) },
       })),
     ];
   }

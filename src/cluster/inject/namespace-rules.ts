@@ -70,21 +70,21 @@ function quotaOf(object: unknown): Quota {
   const byPriority = expressions.find(
     (one) => at(one, 'scopeName') === 'PriorityClass' && at(one, 'operator') === 'In',
   );
-  const selected = expressions.map((one) => String(at(one, 'scopeName')));
+  const selected = expressions.map((one) => textOf(at(one, 'scopeName')));
   return {
     name: nameOf(object),
     hard: quantitiesAt(object, status, 'hard'),
     used: quantitiesAt(object, 'status', 'used'),
-    scopes: [...listAt(object, 'spec', 'scopes').map(String), ...selected],
+    scopes: [...listAt(object, 'spec', 'scopes').map(textOf), ...selected],
     priorityClasses:
-      byPriority === undefined ? undefined : listAt(byPriority, 'values').map(String),
+      byPriority === undefined ? undefined : listAt(byPriority, 'values').map(textOf),
   };
 }
 
 function rangeOf(name: string, limit: unknown): Range {
   return {
     name,
-    type: String(at(limit, 'type') ?? ''),
+    type: textOf(at(limit, 'type')),
     min: quantitiesAt(limit, 'min'),
     max: quantitiesAt(limit, 'max'),
     default: quantitiesAt(limit, 'default'),
@@ -93,14 +93,18 @@ function rangeOf(name: string, limit: unknown): Range {
   };
 }
 
+function textOf(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+}
+
 function nameOf(object: unknown): string {
-  return String(at(object, 'metadata', 'name') ?? '');
+  return textOf(at(object, 'metadata', 'name'));
 }
 
 function quantitiesAt(value: unknown, ...path: readonly string[]): Quantities {
   const found = at(value, ...path);
   const entries = typeof found === 'object' && found !== null ? Object.entries(found) : [];
-  return Object.fromEntries(entries.map(([key, one]) => [key, String(one)]));
+  return Object.fromEntries(entries.map(([key, one]) => [key, textOf(one)]));
 }
 
 function listAt(value: unknown, ...path: readonly string[]): readonly unknown[] {

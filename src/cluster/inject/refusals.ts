@@ -1,5 +1,5 @@
 import type { Notice } from './hooks.ts';
-import { CONTAINER, INIT_CONTAINER } from '../objects/names.ts';
+import { CONTAINER } from '../objects/names.ts';
 import type { Container, Pod } from '../objects/pod.ts';
 import { parseQuantity } from '../objects/quantity.ts';
 import { countsPod, type NamespaceRules, type Quota, type Range } from './namespace-rules.ts';
@@ -107,9 +107,4 @@ function isLess(a: string, b: string): boolean {
 
 function numberOf(quantity: string): number {
   return parseQuantity(quantity) ?? 0;
-}
-
-/** Whether a message of an API server speaks of the containers that injection adds. */
-export function blamesSidecar(message: string): boolean {
-  return new RegExp(`\\b(?:${INIT_CONTAINER}|${CONTAINER})\\b`).test(message);
 }

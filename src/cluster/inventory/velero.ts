@@ -108,7 +108,7 @@ export function whyLeftOut(spec: unknown, { workload, pod }: BackedUp): string |
   for (const what of ['Resources', 'NamespaceScopedResources'] as const) {
     if (includesPods(spec, what)) continue;
     const excluded = textsAt(spec, `excluded${what}`).some((one) => isKind(one, PODS));
-    return `${excluded ? `excludes pods (excluded${what})` : `does not list pods in included${what}`}`;
+    return excluded ? `excludes pods (excluded${what})` : `does not list pods in included${what}`;
   }
   if (chosen.some((one) => selects(one, labelsOf(pod)))) return undefined;
   return 'has a label selector that does not match';

@@ -85,8 +85,8 @@ const CONDITIONS: Readonly<Record<string, Condition>> = {
   },
   capacity: (wanted, claim) => {
     const given = at(claim, 'spec', 'resources', 'requests', 'storage');
-    const size = given === undefined ? undefined : parseQuantity(String(given));
-    const [from = '', to = ''] = String(wanted)
+    const size = parseQuantity(typeof given === 'number' ? String(given) : text(given));
+    const [from = '', to = ''] = text(wanted)
       .split(',')
       .map((one) => one.trim());
     if (size === undefined) return undefined;
@@ -95,6 +95,10 @@ const CONDITIONS: Readonly<Record<string, Condition>> = {
     );
   },
 };
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
 
 /** A claim becomes a volume of one of these types; those of a claim without its volume are not known. */
 function isOfType(
