@@ -616,7 +616,7 @@ describe('of what is not a plain workload, the doctor', () => {
     write('chart/values.yaml', 'a: 1\n');
     write(
       'secret.enc.yaml',
-      'apiVersion: v1\nkind: Secret\nmetadata: { name: s }\nsops: { mac: ENC[AES256] }\n',
+      'apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\ndata:\n  a: ENC[AES256_GCM,data:x]\nsops:\n  mac: ENC[AES256_GCM,data:x]\n',
     );
     const templates = examine(await load([path]));
     expect(codes(templates.findings)).toEqual(['NOT_LOOKED_AT', 'UNPROTECTED']);

@@ -15,7 +15,8 @@ import { protectionRules } from './protection.ts';
 import { NOT_LOOKED_AT } from './not-examined.ts';
 import { restoreRules } from './restore.ts';
 import { sidecarRules } from './sidecar.ts';
-import { backupRules, veleroRules } from './velero.ts';
+import { backupRules } from './backups.ts';
+import { veleroRules } from './velero.ts';
 import { webhookPodRules, webhookRules } from './webhook.ts';
 
 /** Rules by theme, in the order of docs/doctor.md. */

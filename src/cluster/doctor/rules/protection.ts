@@ -6,6 +6,7 @@ import { keysOf } from '../../objects/json-patch.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
 import { annotationsOf, listAt, textAt } from '../../inventory/catalog.ts';
 import { knownPod } from '../../plan/stages.ts';
+import type { Workload } from '../../inventory/workloads.ts';
 import { isDecided, isMeantToBeProtected, isMisplaced } from '../decided.ts';
 import type { PodRule } from '../rule.ts';
 
@@ -49,6 +50,19 @@ function affectsBackups(keys: readonly string[]): boolean {
   return !keys.some((key) =>
     ['image', 'imagePullPolicy', 'resources', ANNOTATIONS.written].includes(key),
   );
+}
+
+/** How new pods come into being: by a rollout, by the operator, or by hand. */
+function howToRecreate({ kind, namespace, name, operator }: Workload): string {
+  if (operator !== undefined) return `let ${operator} recreate the pods (docs of the operator).`;
+  if (/^(?:StatefulSet|Deployment|DaemonSet)$/.test(kind)) {
+    return `recreate the pods: kubectl -n ${namespace} rollout restart ${kind.toLowerCase()} ${name}.`;
+  }
+  return `recreate the ${kind === 'Pod' ? 'pod' : 'pods'}: nothing restarts ${kind === 'Pod' ? 'it' : 'them'} by itself.`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export const protectionRules: readonly PodRule[] = [
@@ -164,9 +178,10 @@ export const protectionRules: readonly PodRule[] = [
     title: 'A running pod has the label, but no sidecar',
     why: 'It was created before it had the label, or while the webhook was unavailable.',
     fix: 'Make sure that the webhook runs, then recreate the pods: kubectl rollout restart.',
-    *check({ view, injection }) {
+    *check({ view, injection, workload }) {
       if (view.live === undefined || injection?.outcome !== 'injected') return;
-      yield `It has the label ${INJECT_LABEL}, but runs without the container ${CONTAINER}.`;
+      const message = `It has the label ${INJECT_LABEL}, but runs without the container ${CONTAINER}.`;
+      yield { message, fix: `Make sure that the webhook runs, then ${howToRecreate(workload)}` };
     },
   },
   {
@@ -175,14 +190,18 @@ export const protectionRules: readonly PodRule[] = [
     title: 'The sidecar does not run',
     why: 'Hooks cannot run in it, so every backup of this pod fails or proves nothing.',
     fix: 'Find the cause with kubectl describe pod, and kubectl logs -c quiesce --previous.',
-    *check({ sidecar, pod }) {
+    *check({ sidecar, pod, workload, view }) {
       const all = listAt(pod, 'status', 'containerStatuses');
       const own = all.find((one) => textAt(one, 'name') === sidecar?.name);
       const reason = textAt(own, 'state', 'waiting', 'reason');
       const ended = textAt(own, 'state', 'terminated', 'reason');
       const stuck = reason !== undefined && !/^(?:ContainerCreating|PodInitializing)$/.test(reason);
-      if (stuck || ended !== undefined)
-        yield `Its container ${sidecar?.name} is in ${reason ?? ended}.`;
+      if (!stuck && ended === undefined) return;
+      const place = `-n ${workload.namespace}`;
+      yield {
+        message: `Its container ${sidecar?.name} is in ${reason ?? ended}.`,
+        fix: `Find the cause with kubectl ${place} describe pod ${view.live}, and kubectl ${place} logs ${view.live} -c ${sidecar?.name} --previous.`,
+      };
     },
   },
   {
@@ -191,12 +210,13 @@ export const protectionRules: readonly PodRule[] = [
     title: 'The sidecar differs from the one that the webhook would add now',
     why: 'It was added by another version or with other settings, and later changes do not apply to it.',
     fix: 'Recreate the pods: kubectl rollout restart.',
-    *check({ view, pod, annotations, sidecar, optIn, rules }, { webhooks, config }) {
+    *check({ view, pod, annotations, sidecar, optIn, rules, workload }, { webhooks, config }) {
       const known = webhooks.some(({ options }) => options !== undefined);
       const injected = annotations[ANNOTATIONS.written] !== undefined;
       if (!known || !injected || view.live === undefined || optIn !== 'true') return;
       if (versionOf(sidecar?.image) !== versionOf(config.image)) {
-        yield `Its sidecar runs ${sidecar?.image}, but the webhook adds ${config.image}.`;
+        const message = `Its sidecar runs ${sidecar?.image}, but the webhook adds ${config.image}.`;
+        yield { message, fix: capital(howToRecreate(workload)) };
         return;
       }
       const today = inject(pod, config, rules);
@@ -206,7 +226,9 @@ export const protectionRules: readonly PodRule[] = [
         // RESTORE_SKIPPED reports a missing init container.
         .filter((keys) => affectsBackups(keys) && !keys.includes('initContainers'));
       const shown = [...new Set(paths.map((keys) => keys.at(-1)))].slice(0, 3).join(', ');
-      if (paths.length > 0) yield `The webhook would now set ${shown} differently.`;
+      if (paths.length === 0) return;
+      const message = `The webhook would now set ${shown} differently.`;
+      yield { message, fix: capital(howToRecreate(workload)) };
     },
   },
 ];
