@@ -19,10 +19,21 @@ export interface Diagnosis {
     readonly workloads: Readonly<Record<State, number>>;
     readonly findings: Readonly<Record<Severity, number>>;
   };
-  readonly findings: readonly Finding[];
+  readonly findings: readonly NamedFinding[];
   /** Every workload but those whose state is `other`. */
-  readonly workloads: readonly { readonly object: ObjectRef; readonly state: State }[];
+  readonly workloads: readonly (Named & { readonly state: State })[];
   readonly notLookedAt: readonly Unexamined[];
+}
+
+/** An object as text, like in a plan (`shop StatefulSet/db`), and its parts. */
+interface Named extends ObjectRef {
+  readonly object: string;
+}
+
+export type NamedFinding = Omit<Finding, 'object'> & Named;
+
+function named(object: ObjectRef): Named {
+  return { object: refText(object), ...object };
 }
 
 const STATES: readonly State[] = [
@@ -72,8 +83,10 @@ export function diagnose(
       workloads: Object.fromEntries(states) as Record<State, number>,
       findings: Object.fromEntries(severities) as Record<Severity, number>,
     },
-    findings,
-    workloads: workloads.filter(({ state }) => state !== 'other'),
+    findings: findings.map(({ object, ...rest }) => ({ ...rest, ...named(object) })),
+    workloads: workloads
+      .filter(({ state }) => state !== 'other')
+      .map(({ object, state }) => ({ ...named(object), state })),
     notLookedAt: unexamined,
   };
 }
@@ -113,11 +126,14 @@ export function describeDiagnosis(diagnosis: Diagnosis): string {
 const PART =
   'Objects outside these files, such as Velero or the webhook, were not checked (--whole-cluster reports them as missing).';
 
-function block({ severity, code, object, pods, message, fix }: Finding, width: number): string {
+function block(
+  { severity, code, object, pods, message, fix }: NamedFinding,
+  width: number,
+): string {
   const shown = pods.length > 3 ? [...pods.slice(0, 3), `and ${pods.length - 3} more`] : pods;
   const where = pods.length === 0 ? '' : ` (${shown.join(', ')})`;
   return [
-    `${severity.toUpperCase().padEnd(7)}  ${code.padEnd(width)}  ${refText(object)}${where}`,
+    `${severity.toUpperCase().padEnd(7)}  ${code.padEnd(width)}  ${object}${where}`,
     `         ${message}`,
     `         Fix: ${fix}`,
   ].join('\n');

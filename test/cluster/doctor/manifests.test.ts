@@ -295,14 +295,23 @@ describe('quiesce doctor -f', () => {
         {
           code: 'HOOK_PRE_FAILS',
           severity: 'warning',
-          object: { kind: 'StatefulSet', name: 'db', namespace: 'shop' },
+          object: 'shop StatefulSet/db',
+          kind: 'StatefulSet',
+          name: 'db',
+          namespace: 'shop',
           pods: [],
           message: expect.any(String) as string,
           fix: expect.any(String) as string,
         },
       ],
       workloads: [
-        { object: { kind: 'StatefulSet', name: 'db', namespace: 'shop' }, state: 'protected' },
+        {
+          object: 'shop StatefulSet/db',
+          kind: 'StatefulSet',
+          name: 'db',
+          namespace: 'shop',
+          state: 'protected',
+        },
       ],
       notLookedAt: [],
     });

@@ -64,7 +64,7 @@ function exists({ facts, catalog }: ClusterFacts, name: string): boolean {
 export const scheduleRules: readonly ClusterRule[] = [
   {
     code: 'NO_SCHEDULE',
-    severity: 'warning',
+    severity: 'info',
     title: 'There is no Schedule, and nothing else shows that backups are made',
     why: 'Hooks run only in a backup: as long as there is none, nothing is frozen and nothing is copied.',
     fix: 'Create a Schedule (velero schedule create nightly --schedule "0 2 * * *"), or a schedule of quiesce snapshot (docs/schedules.md).',
