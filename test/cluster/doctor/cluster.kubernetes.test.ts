@@ -186,7 +186,10 @@ describe('on a real API server, the doctor', () => {
     if (injected.outcome !== 'injected') throw new Error('not injected');
     await plane.must('POST', PODS, injected.pod);
     const found = await diagnosis(granted);
-    expect(found.findings).toEqual([]);
+    // The cluster has no Schedule.
+    expect(found.findings.map(({ code, severity }) => `${severity} ${code}`)).toEqual([
+      'info NO_SCHEDULE',
+    ]);
     expect(found.complete).toBe(true);
     expect((await doctor(granted)).code).toBe(0);
     expect(found.summary.workloads).toMatchObject({ protected: 1, half: 0, unprotected: 0 });

@@ -563,7 +563,7 @@ describe('of what is not a plain workload, the doctor', () => {
     };
     expect(findingsOf([search])).toMatchObject([{ code: 'OPERATOR_RESOURCE', severity: 'info' }]);
     const pod = {
-      ...(database() as object),
+      ...database(),
       kind: 'Pod',
       apiVersion: 'v1',
       metadata: {

@@ -61,6 +61,7 @@ async function grant(to: ControlPlane): Promise<void> {
         verbs: ['get', 'patch'],
       },
       { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+      { apiGroups: [''], resources: ['resourcequotas', 'limitranges'], verbs: ['list'] },
     ],
   });
   await to.must('POST', `${base}/clusterrolebindings`, {
@@ -309,6 +310,51 @@ describe('behind a real API server', () => {
         { timeout: 30_000 },
       )
       .toMatch(/InvalidAnnotation.*|quiesce\.dev\/copy must be one of/);
+  });
+
+  it('a ResourceQuota on CPU limits lets the pod in; a LimitRange that does not is an Event with the value', async () => {
+    const place = '/api/v1/namespaces/shop';
+    await plane.must('POST', `${place}/resourcequotas`, {
+      metadata: { name: 'hard' },
+      spec: { hard: { 'limits.cpu': '4' } },
+    });
+    await expect
+      .poll(
+        async () => JSON.stringify((await plane.call('GET', `${place}/resourcequotas/hard`)).body),
+        { timeout: 60_000 },
+      )
+      .toContain('"used"');
+    try {
+      await serve();
+      const container = { resources: { limits: { cpu: '200m' } } };
+      const helper = { name: 'helper', image: 'helper:1', resources: { limits: { cpu: '50m' } } };
+      const made = pod('counted', { container });
+      const spec = { ...made.spec, containers: [...(made.spec?.containers ?? []), helper] };
+      const answer = await create({ ...made, spec });
+      expect([answer.status, containers(answer.body)]).toEqual([
+        201,
+        ['postgres', 'helper', 'quiesce'],
+      ]);
+    } finally {
+      await plane.must('DELETE', `${place}/resourcequotas/hard`);
+    }
+    await plane.must('POST', `${place}/limitranges`, {
+      metadata: { name: 'range' },
+      spec: { limits: [{ type: 'Container', max: { memory: '128Mi' } }] },
+    });
+    try {
+      // The webhook reads what a namespace demands once in a while, and at its start.
+      await serve();
+      const answer = await create(pod('ranged'));
+      expect(answer.status).toBe(403);
+      await expect
+        .poll(async () => JSON.stringify((await plane.call('GET', `${place}/events`)).body), {
+          timeout: 30_000,
+        })
+        .toMatch(/the LimitRange range refuses the pod.*sidecar\.resources\.limits\.memory/);
+    } finally {
+      await plane.must('DELETE', `${place}/limitranges/range`);
+    }
   });
 
   it('a pod with an invalid annotation is refused with Fail, by the annotation’s name', async () => {
