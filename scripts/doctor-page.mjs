@@ -17,8 +17,9 @@ kubectl get all,pvc -A -o yaml | quiesce doctor -f - --whole-cluster
 ## What it prints
 For each finding a severity, a code, the object, a sentence and a fix; then what was examined. \`-o json\` prints one
 object: \`apiVersion\`, \`kind: Diagnosis\`, \`source\`, \`scope\`, \`complete\`, \`summary\` (\`looked\`, \`workloads\`,
-\`findings\`, as numbers), \`findings\` (\`code\`, \`severity\`, \`object\`, \`pods\`, \`message\`, \`fix\`), \`workloads\` (\`object\`,
-\`state\`) and \`notLookedAt\`. Codes and field names are stable; new ones may be added.
+\`findings\`, as numbers), \`findings\` (\`code\`, \`severity\`, \`object\`, \`pods\`, \`message\`, \`fix\`), \`workloads\`
+(\`object\`, \`state\`) and \`notLookedAt\`. \`object\` is text, \`NAMESPACE KIND/NAME\`, and \`kind\`, \`name\` and
+\`namespace\` stand beside it. Codes and field names are stable; new ones may be added.
 
 | state of a workload | |
 |---|---|
@@ -64,7 +65,7 @@ export function doctorPage({ THEMES, RESOURCES, resourceName }) {
 | resource | verbs | for |
 |---|---|---|
 ${rights.join('\n')}
-| \`namespaces\`, \`services\` | get | a namespace you named; the webhook’s Service |
+| \`namespaces\`, \`services\`, \`configmaps\` | get | a namespace you named; the webhook’s Service; the volume policies that Schedules name |
 | \`endpointslices.discovery.k8s.io\` | list | whether a replica of the webhook is ready |
 
 The role does not include Secrets. With the right to get Secrets, the doctor reads those that sidecars and the webhook

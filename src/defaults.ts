@@ -35,6 +35,10 @@ export const METRICS_ADDRESS = `0.0.0.0:${METRICS_PORT}`;
 /** QUIESCE_COPY: one volume, snapshotted atomically. */
 export const COPY = 'snapshot';
 
+/** From the most to say to nothing. */
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
 /** QUIESCE_LOG_LEVEL, and the webhook's log level. */
 export const LOG_LEVEL = 'info';
 
@@ -49,6 +53,9 @@ export const FREEZE_TIMEOUT_MS = 25_000;
 
 /** Velero's timeout for a hook that sets none, or sets one that Velero cannot parse. */
 export const HOOK_TIMEOUT_MS = 30_000;
+
+/** Velero's timeout of the pre hook where the freeze copies the data aside first (copy: files). */
+export const FILES_HOOK_TIMEOUT_MS = 15 * 60_000;
 
 /** How long the deep check of a verification may take. */
 export const DEEP_TIMEOUT_MS = 5 * 60_000;

@@ -433,9 +433,14 @@ export const catalogue = {
   MANIFEST_INVALID: {
     status: 422,
     exit: 2,
-    meaning:
-      'A Kubernetes manifest cannot be read, has invalid annotations, or has nothing to inject.',
-    hint: 'Fix what the message names; quiesce.dev/inject: "true" is a label of the pod template.',
+    meaning: 'A Kubernetes manifest cannot be read, or has invalid annotations.',
+    hint: 'Fix what the message names.',
+  },
+  NOTHING_TO_INJECT: {
+    status: 422,
+    exit: 2,
+    meaning: 'A manifest is valid, and quiesce inject found nothing in it that can have a sidecar.',
+    hint: 'Put the label quiesce.dev/inject: "true" on the pod template; quiesce doctor -f FILE shows what is unprotected.',
   },
   CLUSTER_UNREACHABLE: {
     status: 503,
@@ -653,7 +658,8 @@ export const catalogue = {
   DRILL_NO_SOURCE: {
     status: 404,
     exit: 2,
-    meaning: 'The application has no proven run and no completed backup, or one without any volume.',
+    meaning:
+      'The application has no proven run and no completed backup, or one without any volume.',
     hint: 'Make one (quiesce snapshot), or name one: --from-snapshot or --from-backup.',
   },
   DRILL_NOT_ISOLATED: {

@@ -28,7 +28,7 @@ changes nothing.`,
   notes: 'A report of the changes, with warnings for the owner, goes to standard error.',
   exits: {
     0: 'at least one pod has all it needs',
-    2: 'bad flags, manifest or annotations, or nothing to inject into (then nothing is printed)',
+    2: 'bad flags, manifest or annotations, or nothing that can have a sidecar (then nothing is printed)',
     1: 'unexpected',
   },
   work: async (values, surface) => {
@@ -41,7 +41,7 @@ changes nothing.`,
     // Fail, or a pipeline would go on with an unprotected manifest in the belief that it is protected.
     if (reports.every(({ outcome }) => outcome === 'skipped')) {
       const sentence = summary.replaceAll('\n  ', ': ').replaceAll('\n', ' ');
-      throw new QuiesceError('MANIFEST_INVALID', sentence);
+      throw new QuiesceError('NOTHING_TO_INJECT', sentence);
     }
     await surface.print(reports, manifest);
     surface.say(summary);

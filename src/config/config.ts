@@ -12,7 +12,7 @@ import { parseRestoreMark, type RestoreMark } from '../receipt/restore-mark.ts';
 import { SCAN_VARIABLE } from '../defaults.ts';
 import { QuiesceError } from '../errors.ts';
 import { distance } from '../lib/command-line/nearest.ts';
-import type { LogLevel } from '../logger.ts';
+import type { LogLevel } from '../defaults.ts';
 
 export type { Address } from './schema.ts';
 export type { ConfigIssue, Settings } from './sources.ts';

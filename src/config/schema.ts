@@ -6,7 +6,6 @@ import { REPLICA_MODES } from '../engines/engine.ts';
 import { COPY_METHODS } from '../receipt/receipt.ts';
 import { RESTORE_CHECKS } from '../receipt/restore-level.ts';
 import { RESTORE_MARK } from '../receipt/restore-mark.ts';
-import { LOG_LEVELS } from '../logger.ts';
 import * as defaults from '../defaults.ts';
 import type { ConfigIssue } from './sources.ts';
 
@@ -81,7 +80,7 @@ export function baseSchema(engines: readonly string[]) {
       .optional(),
     QUIESCE_RESTORE_MARK: z.string().regex(RESTORE_MARK.pattern, RESTORE_MARK.form).optional(),
     QUIESCE_RESTORE_CHECK: oneOf(RESTORE_CHECKS).default('position'),
-    QUIESCE_LOG_LEVEL: oneOf(LOG_LEVELS).default(defaults.LOG_LEVEL),
+    QUIESCE_LOG_LEVEL: oneOf(defaults.LOG_LEVELS).default(defaults.LOG_LEVEL),
   });
 }
 

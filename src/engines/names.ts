@@ -48,6 +48,8 @@ export interface Login {
   readonly url?: string;
   /** The setting that may hold the folder of a Unix socket, over which a login may need no password. */
   readonly socket?: string;
+  /** Settings that stand for others: by name, a regular expression that matches the whole names of those. */
+  readonly standsFor?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -63,6 +65,7 @@ export const ENGINES = {
       password: 'PGPASSWORD',
       others: ['PGPASSFILE', 'PGSERVICEFILE'],
       socket: 'PGHOST',
+      standsFor: { PGPASSFILE: 'PGPASSWORD', PGSERVICE: 'PG(?!SERVICE|DATABASE)[A-Z]+' },
     },
     help: `PostgreSQL is reached through libpq's own variables: PGHOST, PGPORT, PGUSER, PGPASSWORD,
 PGDATABASE, PGSSLMODE, PGSSLROOTCERT, ...`,
@@ -88,6 +91,10 @@ PGDATABASE, PGSSLMODE, PGSSLROOTCERT, ...`,
       password: 'REDIS_PASSWORD',
       others: [],
       url: 'REDIS_URL',
+      standsFor: {
+        REDIS_URL: 'REDIS_(?:HOST|PORT|SOCKET)',
+        REDIS_SOCKET: 'REDIS_(?:URL|HOST|PORT|TLS[A-Z_]*)',
+      },
     },
     help: `Redis and Valkey are reached through REDIS_URL, or REDIS_HOST, REDIS_PORT, REDIS_USERNAME,
 REDIS_PASSWORD, REDIS_TLS, ...`,

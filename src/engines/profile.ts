@@ -7,6 +7,7 @@ export interface PodContainer {
   readonly args?: readonly string[];
   readonly env?: readonly PodEnvVar[];
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
+  readonly volumeMounts?: readonly { readonly mountPath: string }[];
 }
 
 export interface PodEnvVar {
@@ -45,14 +46,31 @@ export interface EngineProfile {
   readonly name: EngineName;
   /** The last part of the image's repository. */
   readonly image: RegExp;
+  /** The server's programs, as a regular expression: `redis-server|valkey-server`. */
+  readonly program: string;
+  /** Names of variables that only the engine's images know. */
+  readonly imageSettings: RegExp;
   /** Whether a container of such an image is not a database with data, but e.g. a router. */
   readonly other?: (container: PodContainer) => boolean;
   /** The user of the image's server if the pod sets none. Takes the whole image reference. */
   user(image: string): ImageUser | undefined;
   /** The data directory that the container configures: by flags, then by environment. */
   data(container: PodContainer, env: PodEnvironment): string | undefined;
+  /**
+   * Where a server of this image keeps its data if nothing says otherwise; `undefined`: not known, as for an
+   * image that only resembles a well-known one, or a server with a configuration file.
+   */
+  home(container: PodContainer): string | undefined;
   /** Folders where the images keep data, most specific first. */
   readonly places: readonly string[];
+  /** Those of them that no other software uses. */
+  readonly ownPlaces: RegExp;
+  /** What shows that the server asks for a password, as part of a sentence; `undefined`: nothing does. */
+  asksLogin(container: PodContainer): string | undefined;
+  /** What shows that the server keeps nothing on disk, as part of a sentence: each freeze would fail. */
+  savesNothing?(container: PodContainer, env: PodEnvironment): string | undefined;
+  /** Its servers are often caches, which people leave without a volume on purpose. */
+  readonly oftenCache?: true;
   /** How the sidecar reaches the server in the same pod, with the database's own credentials. */
   connection(input: ConnectionInput): readonly PodEnvVar[];
   /** The same for credentials from a Secret: everything except the credentials. */
@@ -80,6 +98,23 @@ export function flag(container: PodContainer, name: string, more = ''): string |
     text,
   );
   return match?.[1];
+}
+
+/** Whether an image is one of these of Docker Hub, also through a mirror that keeps its path. */
+export function isFrom(image: string, repositories: RegExp): boolean {
+  const path = image.replace(/@.*$/, '').replace(/:[^/]*$/, '');
+  const parts = path.split('/');
+  const isHost = parts.length > 1 && /[.:]|^localhost$/.test(parts[0] ?? '');
+  const [first = '', second] = isHost ? parts.slice(1).slice(-2) : parts.slice(-2);
+  const official = second === undefined ? `library/${first}` : `${first}/${second}`;
+  return repositories.test(official);
+}
+
+/** Whether nothing but the image's own start script or this server is run, with any flags. */
+export function runsServer({ command = [], args = [] }: PodContainer, program: string): boolean {
+  const [first] = command.length > 0 ? command : args;
+  if (first === undefined || first.startsWith('-')) return true;
+  return new RegExp(`^(?:\\S*/)?(?:docker-entrypoint\\S*|${program})$`).test(first);
 }
 
 /** `registry:5000/team/postgres:16@sha256:…` → `postgres:16`. */

@@ -109,7 +109,7 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
     }
   });
 
-  test('the webhook gets no wildcard, no access to Secrets across namespaces, and lists namespaces only', async () => {
+  test('the webhook gets no wildcard, lists only what namespaces are and demand, and no Secrets across namespaces', async () => {
     const manifests = await helm.template(...args);
     const roles = manifests.filter(
       ({ kind, metadata }) => /^(?:Cluster)?Role$/.test(kind) && !metadata.name.endsWith('-doctor'),
@@ -128,9 +128,12 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
         continue;
       }
       const onlyCreates = rule.verbs.join() === 'create';
-      expect(onlyCreates || (rule.resourceNames?.length ?? 0) === 1, JSON.stringify(rule)).toBe(
-        true,
-      );
+      const demands =
+        rule.verbs.join() === 'list' && rule.resources.join() === 'resourcequotas,limitranges';
+      expect(
+        onlyCreates || demands || (rule.resourceNames?.length ?? 0) === 1,
+        JSON.stringify(rule),
+      ).toBe(true);
     }
     for (const role of manifests.filter(({ kind }) => kind === 'ClusterRole')) {
       expect(rulesOf(role).flatMap(({ resources }) => resources)).not.toContain('secrets');
@@ -144,7 +147,7 @@ describe.each(Object.entries(VALUE_SETS))('with values: %s', (_, args) => {
     const resources = rules.flatMap((rule) =>
       rule.resources.map((name) => [name, ...rule.apiGroups].filter(Boolean).join('.')),
     );
-    const others = ['services', 'endpointslices.discovery.k8s.io', 'namespaces'];
+    const others = ['services', 'configmaps', 'endpointslices.discovery.k8s.io', 'namespaces'];
     expect(new Set(resources)).toEqual(new Set([...RESOURCES.map(resourceName), ...others]));
     const bound = manifests.filter(
       ({ kind, metadata }) => kind === 'ClusterRoleBinding' && metadata.name.endsWith('-doctor'),
@@ -282,6 +285,8 @@ describe('certificates', () => {
     expect(manifests.map(({ kind }) => kind)).not.toContain('Role');
     expect(rulesOf(one(manifests, 'ClusterRole')).flatMap(({ resources }) => resources)).toEqual([
       'events',
+      'resourcequotas',
+      'limitranges',
       'namespaces',
       'leases',
     ]);
@@ -613,7 +618,9 @@ test('the schema lists every value and no other', async () => {
   ): void => {
     if (properties === undefined) return;
     expect(additionalProperties, at).toBe(false);
-    const known = Object.keys(properties).filter((key) => key !== 'global');
+    // Values that only a parent chart sets.
+    const ofParent = at === '' ? ['global', 'enabled'] : [];
+    const known = Object.keys(properties).filter((key) => !ofParent.includes(key));
     expect(known.sort(), at).toEqual(Object.keys(value as object).sort());
     for (const key of known) {
       const child = (value as Record<string, unknown>)[key];

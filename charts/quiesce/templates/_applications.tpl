@@ -112,11 +112,33 @@ sidecars; leases let one run at a time work on an application.
   {{- end }}
 {{- end }}
 
+{{/* OpenShift gives each namespace users of its own, and refuses all others. */}}
+{{- define "quiesce.onOpenShift" -}}
+{{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" }}true{{ end }}
+{{- end }}
+
+{{- define "quiesce.sidecarUser" -}}
+{{- if eq .Values.sidecar.runAsUser "auto" }}
+{{- ternary "platform" "image" (eq (include "quiesce.onOpenShift" .) "true") }}
+{{- else }}
+{{- .Values.sidecar.runAsUser }}
+{{- end }}
+{{- end }}
+
 {{- define "quiesce.podSecurity" -}}
+{{- $user := .Values.runAsUser }}
+{{- if not (kindIs "string" $user) }}
+{{- /* Helm reads numbers as floats, and would print a large one as 1e+09. */}}
+{{- $user = $user | int64 | toString }}
+{{- else if eq $user "auto" }}
+{{- $user = ternary "platform" "65532" (eq (include "quiesce.onOpenShift" .) "true") }}
+{{- end }}
 runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
+{{- if ne $user "platform" }}
+runAsUser: {{ $user }}
+runAsGroup: {{ $user }}
+fsGroup: {{ $user }}
+{{- end }}
 seccompProfile: { type: RuntimeDefault }
 {{- end }}
 

@@ -60,6 +60,8 @@ export interface Cluster {
    */
   writeTrust(configuration: string, trust: StoredTrust, bundle: string): Promise<boolean>;
   createEvent(event: ClusterEvent): Promise<void>;
+  /** The ResourceQuotas and LimitRanges of a namespace. */
+  readDemands(namespace: string, withinMs: number): Promise<readonly object[]>;
 }
 
 const COMPONENT = 'quiesce-webhook';
@@ -161,6 +163,30 @@ class ApiCluster implements Cluster {
     return (await orUndefined(422, orUndefined(409, patched))) !== undefined;
   }
 
+  async readDemands(namespace: string, withinMs: number): Promise<readonly object[]> {
+    const [quotas, ranges] = await within(
+      withinMs,
+      Promise.all([
+        this.#core.listNamespacedResourceQuota({ namespace }),
+        this.#core.listNamespacedLimitRange({ namespace }),
+      ]),
+    );
+    return [
+      ...quotas.items.map(({ metadata, spec, status }) => ({
+        kind: 'ResourceQuota',
+        metadata,
+        spec,
+        status,
+      })),
+      ...ranges.items.map(({ metadata, spec }) => ({
+        kind: 'LimitRange',
+        metadata,
+        // The client renames fields that are reserved words.
+        spec: { limits: spec?.limits.map((one) => Object.assign({ default: one._default }, one)) },
+      })),
+    ];
+  }
+
   async createEvent(event: ClusterEvent): Promise<void> {
     const { namespace, about, type, reason, message } = event;
     const now = new Date();
@@ -183,6 +209,23 @@ class ApiCluster implements Cluster {
     await created.catch((error: unknown) => {
       throw readable(error);
     });
+  }
+}
+
+/** @throws Error if the calls take longer */
+async function within<T>(ms: number, calls: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`the Kubernetes API did not answer within ${ms} ms`));
+    }, ms);
+  });
+  try {
+    return await Promise.race([calls, late]);
+  } catch (error) {
+    throw readable(error);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -36,7 +36,13 @@ function hookOf({ annotations }: PodFacts, phase: Phase): HookAnnotations | unde
 
 /** Whether the command is plain text such as `quiesce freeze --timeout 25s`, which Velero runs as one word. */
 export function isOneWord(command: string): boolean {
-  return isQuiesce(command.split(/\s/)[0]) && argv(command).length === 1 && command.includes(' ');
+  return isQuiesce(command.split(/\s/)[0]) && isUnreadable(command);
+}
+
+/** Whether the command of any hook has several words, or brackets, and is no JSON array. */
+export function isUnreadable(command: string): boolean {
+  const words = argv(command);
+  return words.length === 1 && words[0] === command && /\s|^\[/.test(command.trim());
 }
 
 export function hooksOf(facts: PodFacts): readonly HookAnnotations[] {

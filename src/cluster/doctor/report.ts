@@ -2,6 +2,7 @@ import type { Examined, State } from './examine.ts';
 import { type ObjectRef, refText, type Scope, type Unexamined } from '../inventory/catalog.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { NOT_LOOKED_AT } from './rules/not-examined.ts';
+import { OPERATOR_RESOURCE } from './rules/operators.ts';
 
 /** The output of `-o json`. Fields keep their names and meanings; new ones may be added. */
 export interface Diagnosis {
@@ -18,10 +19,21 @@ export interface Diagnosis {
     readonly workloads: Readonly<Record<State, number>>;
     readonly findings: Readonly<Record<Severity, number>>;
   };
-  readonly findings: readonly Finding[];
+  readonly findings: readonly NamedFinding[];
   /** Every workload but those whose state is `other`. */
-  readonly workloads: readonly { readonly object: ObjectRef; readonly state: State }[];
+  readonly workloads: readonly (Named & { readonly state: State })[];
   readonly notLookedAt: readonly Unexamined[];
+}
+
+/** An object as text, like in a plan (`shop StatefulSet/db`), and its parts. */
+interface Named extends ObjectRef {
+  readonly object: string;
+}
+
+export type NamedFinding = Omit<Finding, 'object'> & Named;
+
+function named(object: ObjectRef): Named {
+  return { object: refText(object), ...object };
 }
 
 const STATES: readonly State[] = [
@@ -40,6 +52,9 @@ const STATE_WORDS: Readonly<Record<State, string>> = {
   'left-out': 'excluded on purpose',
   other: 'without a database to protect',
 };
+
+/** What could not be seen: objects that were not read, and pods that an operator will make. */
+const UNSEEN: readonly string[] = [NOT_LOOKED_AT.code, OPERATOR_RESOURCE];
 
 export function diagnose(
   { findings, workloads, looked }: Examined,
@@ -62,16 +77,16 @@ export function diagnose(
     kind: 'Diagnosis',
     source,
     scope,
-    complete: !findings.some(
-      ({ code, severity }) => code === NOT_LOOKED_AT.code && severity !== 'info',
-    ),
+    complete: !findings.some(({ code, severity }) => UNSEEN.includes(code) && severity !== 'info'),
     summary: {
       looked,
       workloads: Object.fromEntries(states) as Record<State, number>,
       findings: Object.fromEntries(severities) as Record<Severity, number>,
     },
-    findings,
-    workloads: workloads.filter(({ state }) => state !== 'other'),
+    findings: findings.map(({ object, ...rest }) => ({ ...rest, ...named(object) })),
+    workloads: workloads
+      .filter(({ state }) => state !== 'other')
+      .map(({ object, state }) => ({ ...named(object), state })),
     notLookedAt: unexamined,
   };
 }
@@ -101,7 +116,9 @@ export function describeDiagnosis(diagnosis: Diagnosis): string {
     `Examined ${what} (${source})${states.length > 0 ? `: ${states.join(', ')}` : ''}.`,
     ...(scope === 'part' ? [PART] : []),
     counts.length === 0 ? 'No findings.' : `${counts.join(', ')}.`,
-    ...(diagnosis.complete ? [] : ['Not everything could be examined: see NOT_LOOKED_AT.']),
+    ...(diagnosis.complete
+      ? []
+      : [`Not everything could be examined: see ${UNSEEN.join(' and ')}.`]),
   ];
   return [...blocks, lines.join('\n')].join('\n\n');
 }
@@ -109,11 +126,14 @@ export function describeDiagnosis(diagnosis: Diagnosis): string {
 const PART =
   'Objects outside these files, such as Velero or the webhook, were not checked (--whole-cluster reports them as missing).';
 
-function block({ severity, code, object, pods, message, fix }: Finding, width: number): string {
+function block(
+  { severity, code, object, pods, message, fix }: NamedFinding,
+  width: number,
+): string {
   const shown = pods.length > 3 ? [...pods.slice(0, 3), `and ${pods.length - 3} more`] : pods;
   const where = pods.length === 0 ? '' : ` (${shown.join(', ')})`;
   return [
-    `${severity.toUpperCase().padEnd(7)}  ${code.padEnd(width)}  ${refText(object)}${where}`,
+    `${severity.toUpperCase().padEnd(7)}  ${code.padEnd(width)}  ${object}${where}`,
     `         ${message}`,
     `         Fix: ${fix}`,
   ].join('\n');

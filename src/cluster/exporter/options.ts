@@ -1,8 +1,7 @@
-import { LOG_LEVEL, METRICS_ADDRESS } from '../../defaults.ts';
+import { LOG_LEVEL, LOG_LEVELS, METRICS_ADDRESS } from '../../defaults.ts';
 import { address } from '../../lib/command-line/address.ts';
 import { BadValue, duration, list, oneOf, text, toggle } from '../../lib/command-line/flags.ts';
 import { quote } from '../../lib/command-line/printable.ts';
-import { LOG_LEVELS } from '../../logger.ts';
 
 /** The flags of `quiesce exporter`. */
 export const FLAGS = {

@@ -1,7 +1,6 @@
 import { entryOf } from '../../engines/names.ts';
 import { CONTROL_PORT, METRICS_PORT, SCAN_VARIABLE, TTL_MAX_MS } from '../../defaults.ts';
 import type { CopyMethod } from '../../receipt/receipt.ts';
-import { cpuLimit } from './cpu-limit.ts';
 import { type Database, repositoryName } from './find-database.ts';
 import { Environment } from './environment.ts';
 import { durationText } from './hooks.ts';
@@ -14,9 +13,19 @@ import {
 } from '../objects/names.ts';
 import type { InjectConfig } from './options.ts';
 import type { Container, EnvVar, Pod, VolumeMount } from '../objects/pod.ts';
+import type { NamespaceRules } from './namespace-rules.ts';
+import { patchedInit, patchedSidecar } from './patch.ts';
+import { resourcesOf } from './resources.ts';
 import type { PodSettings } from './settings.ts';
-import { securityContext } from './security-context.ts';
-import { type DataPlace, databaseMounts, findData, isMounted, OWN_MOUNTS } from './volumes.ts';
+import { leavesUser, securityContext } from './security-context.ts';
+import {
+  type DataPlace,
+  databaseMounts,
+  dataElsewhere,
+  findData,
+  isMounted,
+  OWN_MOUNTS,
+} from './volumes.ts';
 
 const MARK = 'QUIESCE_RESTORE_MARK';
 
@@ -41,6 +50,8 @@ export interface Additions {
   /** `undefined`: no data was found. */
   readonly prepareRestore: Container | undefined;
   readonly data: DataPlace | undefined;
+  /** Where the data is, if that is on no volume. */
+  readonly elsewhere: string | undefined;
   readonly mounts: readonly VolumeMount[];
 }
 
@@ -50,6 +61,8 @@ export interface AdditionsInput {
   readonly settings: PodSettings;
   readonly copy: CopyMethod | undefined;
   readonly config: InjectConfig;
+  /** What the pod's namespace demands, where that is known. */
+  readonly rules: NamespaceRules | undefined;
 }
 
 /**
@@ -66,28 +79,24 @@ export function isSidecar({ image = '', command = [], args = [], env = [] }: Con
 }
 
 export function buildAdditions(input: AdditionsInput): Additions {
-  const { pod, database, config, settings } = input;
+  const { pod, database, config, settings, rules } = input;
   const env = new Environment(database.container);
   const mounts = databaseMounts(pod, database);
-  const data = findData(pod, database, env, mounts);
+  const data = findData(pod, database, env, mounts, settings.dataDir);
   const volumeMounts = [...mounts, ...OWN_MOUNTS];
   const policy = config.imagePullPolicy;
-  const cpu = cpuLimit(pod, database.container);
   const common = {
     image: { image: config.image, ...(policy === undefined ? {} : { imagePullPolicy: policy }) },
     rest: {
-      resources: {
-        requests: { cpu: config.cpuRequest, memory: config.memoryRequest },
-        limits: { ...(cpu === undefined ? {} : { cpu }), memory: config.memoryLimit },
-      },
-      securityContext: securityContext(pod, database),
+      resources: resourcesOf(pod, database.container, config, rules),
+      securityContext: securityContext(pod, database, leavesUser(database, config, rules)),
       terminationMessagePolicy: 'FallbackToLogsOnError',
       volumeMounts,
     },
   };
   for (const { subPathExpr } of mounts) env.need(subPathExpr);
   const forMounts = env.needed;
-  const sidecar = buildSidecar(input, { env, mounts, data, common });
+  const sidecar = patchedSidecar(buildSidecar(input, { env, mounts, data, common }), config.patch);
   const { restoreScan } = input.settings;
   const initEnv = [
     ...(restoreScan === undefined ? [] : [{ name: SCAN_VARIABLE, value: restoreScan }]),
@@ -107,7 +116,13 @@ export function buildAdditions(input: AdditionsInput): Additions {
     env: [...RESTORE_ENV, ...initEnv],
     ...common.rest,
   };
-  return { sidecar, prepareRestore, data, mounts };
+  return {
+    sidecar,
+    prepareRestore: prepareRestore && patchedInit(prepareRestore, config.patch),
+    data,
+    elsewhere: dataElsewhere(pod, database, env, mounts, settings.dataDir),
+    mounts,
+  };
 }
 
 interface SharedFields {
@@ -141,13 +156,15 @@ function buildSidecar(
     env: [
       { name: 'QUIESCE_ENGINE', value: profile.name },
       ...value('QUIESCE_DATA_DIR', data?.path),
-      ...value('QUIESCE_APP', appOf(pod, container)),
+      ...value('QUIESCE_APP', settings.app ?? appOf(pod, container)),
       ...value('QUIESCE_COPY', copy),
       ...value('QUIESCE_TTL', ttl === undefined ? undefined : durationText(ttl)),
       ...value(
         'QUIESCE_TTL_MAX',
         ttl !== undefined && ttl > TTL_MAX_MS ? durationText(ttl) : undefined,
       ),
+      ...value('QUIESCE_REPLICA', settings.replica),
+      ...value('QUIESCE_LOG_LEVEL', settings.logLevel),
       ...value('QUIESCE_RESTORE_CHECK', check === 'content' ? check : undefined),
       ...RESTORE_ENV,
       ...value('QUIESCE_METRICS_ADDR', metrics === METRICS_PORT ? undefined : `0.0.0.0:${metrics}`),

@@ -1,9 +1,17 @@
 import { writeDuration } from '../../lib/duration.ts';
-import { BadValue, duration, oneOf, value, type Values } from '../../lib/command-line/flags.ts';
+import {
+  BadValue,
+  duration,
+  list,
+  oneOf,
+  value,
+  type Values,
+} from '../../lib/command-line/flags.ts';
 import { quote } from '../../lib/command-line/printable.ts';
 import { RESTORE_CHECKS } from '../../receipt/restore-level.ts';
 import { usage } from '../../lib/command-line/read-flags.ts';
-import { INJECT_DEFAULTS, type InjectConfig } from './options.ts';
+import { INJECT_DEFAULTS, type InjectConfig, USERS } from './options.ts';
+import { readPatch } from './patch.ts';
 import { parseQuantity } from '../objects/quantity.ts';
 
 const MIN_HOOK_TIMEOUT_MS = 2_000;
@@ -18,6 +26,15 @@ export const INJECT_FLAGS = {
     takes: 'POLICY',
     otherwise: "the cluster's",
   }),
+  'image-pull-secret': list(
+    'NAME',
+    'Secret in the namespace of the pod with which its node pulls the image',
+    {},
+    (name) => {
+      if (/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(name)) return name;
+      throw new BadValue(`cannot be ${quote(name)}`);
+    },
+  ),
   'hook-timeout': duration(
     "Velero's hook timeout if a pod sets none",
     { fallback: writeDuration(INJECT_DEFAULTS.hookTimeoutMs) },
@@ -29,34 +46,65 @@ export const INJECT_FLAGS = {
     { fallback: 'position' },
   ),
   'cpu-request': quantity('of the sidecar', INJECT_DEFAULTS.cpuRequest),
+  'cpu-limit': value(
+    'QUANTITY',
+    'of the sidecar',
+    { otherwise: 'none, or what the pod or a ResourceQuota demands' },
+    readQuantity,
+  ),
   'memory-request': quantity('of the sidecar', INJECT_DEFAULTS.memoryRequest),
   'memory-limit': quantity('of the sidecar', INJECT_DEFAULTS.memoryLimit),
+  'run-as-user': oneOf(
+    USERS,
+    "whose user the sidecar has if the pod sets none: that of the database's image, or the one that the platform chooses (OpenShift)",
+    { fallback: 'image' },
+  ),
+  'sidecar-patch': value(
+    'JSON',
+    'what the cluster demands: {"container": {...}, "pod": {...}}, merged as kubectl patch does',
+    {},
+    readPatch,
+  ),
 } as const;
 
 function quantity<const F extends string>(about: string, fallback: F) {
-  return value('QUANTITY', about, { fallback }, (given) => {
-    const number = parseQuantity(given);
-    if (number !== undefined && number > 0) return given;
-    throw new BadValue('must be a quantity, such as 10m or 64Mi');
-  });
+  return value('QUANTITY', about, { fallback }, readQuantity);
+}
+
+function readQuantity(given: string): string {
+  const number = parseQuantity(given);
+  if (number !== undefined && number > 0) return given;
+  throw new BadValue('must be a quantity, such as 10m or 64Mi');
 }
 
 /** @throws QuiesceError USAGE if values contradict each other */
 export function readInjectConfig(verb: string, values: Values<typeof INJECT_FLAGS>): InjectConfig {
-  const { 'memory-request': memoryRequest, 'memory-limit': memoryLimit } = values;
+  const {
+    'cpu-request': cpuRequest,
+    'cpu-limit': cpuLimit,
+    'memory-request': memoryRequest,
+    'memory-limit': memoryLimit,
+  } = values;
   // An API server refuses the whole pod because of such a container, under any failure policy.
-  if (
-    (parseQuantity(memoryRequest) ?? 0) > (parseQuantity(memoryLimit) ?? Number.POSITIVE_INFINITY)
-  ) {
-    throw usage(verb, '--memory-request must not be more than --memory-limit', '--memory-request');
-  }
+  checkOrder(verb, 'memory', memoryRequest, memoryLimit);
+  if (cpuLimit !== undefined) checkOrder(verb, 'cpu', cpuRequest, cpuLimit);
   return {
     image: values.image,
     imagePullPolicy: values['image-pull-policy'],
+    imagePullSecrets: values['image-pull-secret'],
     hookTimeoutMs: values['hook-timeout'],
     restoreCheck: values['restore-check'],
-    cpuRequest: values['cpu-request'],
+    cpuRequest,
+    cpuLimit,
     memoryRequest,
     memoryLimit,
+    runAsUser: values['run-as-user'],
+    patch: values['sidecar-patch'],
   };
+}
+
+function checkOrder(verb: string, what: string, request: string, limit: string): void {
+  if ((parseQuantity(request) ?? 0) <= (parseQuantity(limit) ?? Number.POSITIVE_INFINITY)) return;
+  const message = `--${what}-request must not be more than --${what}-limit`;
+  throw usage(verb, message, `--${what}-request`);
 }

@@ -1,5 +1,6 @@
 import type { CopyMethod } from '../../receipt/receipt.ts';
-import { FREEZE_TIMEOUT_MS, HOOK_TIMEOUT_MS } from '../../defaults.ts';
+import { FILES_HOOK_TIMEOUT_MS, FREEZE_TIMEOUT_MS, HOOK_TIMEOUT_MS } from '../../defaults.ts';
+import { type EngineName, entryOf } from '../../engines/names.ts';
 import { CONTAINER } from '../objects/names.ts';
 
 /** Something injection left out, or that may not be intended. Becomes an Event and a warning. */
@@ -30,20 +31,48 @@ export const VERBS = { pre: 'freeze', post: 'thaw' } as const;
  * is `Continue`: after a failure with `Fail`, Velero skips the post hook and thus the thaw. The thaw then
  * fails if nothing was frozen.
  */
-export function buildHooks(user: Annotations, timeoutMs: number, copy?: CopyMethod): Hooks {
+export function buildHooks(user: Annotations, timeouts: HookTimeouts, copy?: CopyMethod): Hooks {
   const otherHooks = (['pre', 'post'] as const).filter((phase) => hasOtherHook(user, phase));
   if (otherHooks.length > 0) {
+    const unreadable = (['pre', 'post'] as const).flatMap((phase) =>
+      unreadableTimeout(user, phase),
+    );
     const names = otherHooks.map((phase) => hookKey(phase, 'command')).join(' and ');
     const message = `${names}: this pod already has its own hook, which is kept; no quiesce hook was added, so Velero will not freeze it`;
-    return { annotations: {}, notices: [{ code: 'HooksNotAdded', message }] };
+    return { annotations: {}, notices: [{ code: 'HooksNotAdded', message }, ...unreadable] };
   }
   const phases = (['pre', 'post'] as const).map((phase) =>
-    buildPhase(user, phase, timeoutMs, copy),
+    buildPhase(user, phase, timeouts[phase], copy),
   );
   return {
     annotations: Object.assign({}, ...phases.map((hooks) => hooks.annotations)) as Annotations,
     notices: phases.flatMap((hooks) => hooks.notices),
   };
+}
+
+/** Velero's timeouts of both hooks, in milliseconds. */
+export type HookTimeouts = Readonly<Record<Phase, number>>;
+
+/** Whether a freeze for this copy method copies the data aside, which takes as long as there is data. */
+export function copiesAside(engine: EngineName, copy: CopyMethod | undefined): boolean {
+  return copy === 'files' && !entryOf(engine).blocksWrites;
+}
+
+/** A pod's own timeout for both, else the configured one, and more for a freeze that copies the data aside. */
+export function hookTimeouts(
+  own: number | undefined,
+  configured: number,
+  isSlow: boolean,
+): HookTimeouts {
+  const pre = isSlow ? Math.max(configured, FILES_HOOK_TIMEOUT_MS) : configured;
+  return { pre: own ?? pre, post: own ?? configured };
+}
+
+function unreadableTimeout(user: Annotations, phase: Phase): readonly Notice[] {
+  const given = user[hookKey(phase, 'timeout')];
+  if (given === undefined || parseGoDuration(given) !== undefined) return [];
+  const message = `${hookKey(phase, 'timeout')} ${JSON.stringify(given)} is not a duration that Velero can read, so Velero waits 30s`;
+  return [{ code: 'HookTimeoutUnreadable', message }];
 }
 
 /** The name of a hook's annotation: `command`, `container`, `timeout` or `on-error`. */
@@ -73,13 +102,9 @@ function buildPhase(
   timeoutMs: number,
   copy: CopyMethod | undefined,
 ): Hooks {
-  const notices: Notice[] = [];
+  const notices: Notice[] = [...unreadableTimeout(user, phase)];
   const given = user[hookKey(phase, 'timeout')];
   const read = given === undefined ? timeoutMs : parseGoDuration(given);
-  if (read === undefined) {
-    const message = `${hookKey(phase, 'timeout')} ${JSON.stringify(given)} is not a duration that Velero can read, so Velero waits 30s`;
-    notices.push({ code: 'HookTimeoutUnreadable', message });
-  }
   const limit = read ?? HOOK_TIMEOUT_MS;
   const command = user[hookKey(phase, 'command')];
   if (command !== undefined && phase === 'pre') notices.push(...timeoutConflict(command, limit));

@@ -3,8 +3,8 @@ import { buildAdditions, isSidecar, type Additions } from './container.ts';
 import { findWarnings, splitList } from './warnings.ts';
 import { type Database, findDatabase } from './find-database.ts';
 import { HOLD, holding, isHeld } from './hold.ts';
-import { type Notice, buildHooks } from './hooks.ts';
-import { overlayContainer, overlayVolumes } from './overlay.ts';
+import { buildHooks, copiesAside, hookTimeouts, type Notice } from './hooks.ts';
+import { overlayContainer, type OverlayContext, overlayVolumes } from './overlay.ts';
 import {
   ANNOTATIONS,
   CONTAINER,
@@ -18,11 +18,17 @@ import {
   RUN_VOLUME,
   STATE_VOLUME,
 } from '../objects/names.ts';
+import type { NamespaceRules } from './namespace-rules.ts';
 import type { InjectConfig } from './options.ts';
+import { patchedPod } from './patch.ts';
+import { refusals } from './refusals.ts';
 import { diff, type Operation } from '../objects/json-patch.ts';
 import type { Pod, PodSpec } from '../objects/pod.ts';
 import type { FieldIssue } from '../objects/names.ts';
-import { type PodSettings, readSettings } from './settings.ts';
+import { leavesUser } from './security-context.ts';
+import { type PodSettings, readSettings, withVariables } from './settings.ts';
+import { usersSettings } from './overlay-env.ts';
+import { CONTAINER_KEY, readWritten, recordOf } from './written.ts';
 import { OWN_VOLUMES } from './volumes.ts';
 
 export type { Notice } from './hooks.ts';
@@ -47,26 +53,36 @@ type Annotations = Readonly<Record<string, string>>;
  * Decides what a pod needs for consistent backups. A pure function: the same pod and configuration give
  * the same patch. A patched pod needs no second patch, even after the API server has set its defaults,
  * or after a restore. An older injection is brought up to date field by field.
+ *
+ * @param rules what the pod's namespace demands, where that is known
  */
-export function inject(pod: Pod, config: InjectConfig): Injection {
-  const skip = skipReason(pod);
+export function inject(given: Pod, config: InjectConfig, rules?: NamespaceRules): Injection {
+  const skip = skipReason(given);
   if (skip) return { outcome: 'skipped', ...skip };
+  const pod = patchedPod(given, config.patch, config.imagePullSecrets);
   const annotations = pod.metadata?.annotations ?? {};
-  const user = userAnnotations(annotations);
-  const { settings, issues, ignored } = readSettings(user);
+  const written = readWritten(annotations[ANNOTATIONS.written]);
+  const user = userAnnotations(annotations, written.annotations);
+  const { settings: annotated, issues, ignored } = readSettings(user);
+  const settings = withVariables(annotated, pod, written.container);
   if (issues.length > 0) return { outcome: 'invalid', issues };
   const database = findDatabase(pod, settings);
   if ('field' in database) return { outcome: 'invalid', issues: [database] };
 
-  const additions = buildAdditions({ pod, database, settings, copy: settings.copy, config });
+  const input = { pod, database, settings, config, rules };
+  const additions = buildAdditions({ ...input, copy: settings.copy });
   const copy = chooseCopy(user, settings, additions);
-  const finalAdditions =
-    copy === settings.copy ? additions : buildAdditions({ pod, database, settings, copy, config });
-  const hookTimeoutMs = settings.hookTimeoutMs ?? config.hookTimeoutMs;
-  const hooks = buildHooks(user, hookTimeoutMs, copy);
+  const finalAdditions = copy === settings.copy ? additions : buildAdditions({ ...input, copy });
+  const isSlow = copiesAside(database.profile.name, copy);
+  const timeouts = hookTimeouts(settings.hookTimeoutMs, config.hookTimeoutMs, isSlow);
+  const hooks = buildHooks(user, timeouts, copy);
   const own = buildAnnotations(user, database, copy, hooks.annotations);
-  const annotated = { ...user, ...own, [ANNOTATIONS.written]: JSON.stringify(own) };
-  const changed = assemble(pod, finalAdditions, annotated, config.prepareRestore === true);
+  const changed = assemble(pod, finalAdditions, {
+    annotations: { ...user, ...own },
+    own,
+    always: config.prepareRestore === true,
+    context: { written: written.container, engine: database.profile.name },
+  });
   const notices = [
     ...ignored.map(ignoredNotice),
     ...hooks.notices,
@@ -74,11 +90,14 @@ export function inject(pod: Pod, config: InjectConfig): Injection {
       user,
       settings,
       engine: database.profile.name,
+      database,
       additions: finalAdditions,
-      hookTimeoutMs,
+      hookTimeoutMs: timeouts.post,
+      platform: leavesUser(database, config, rules),
     }),
+    ...refusals(changed, rules),
   ];
-  return { outcome: 'injected', patch: diff(pod, changed), pod: changed, notices };
+  return { outcome: 'injected', patch: diff(given, changed), pod: changed, notices };
 }
 
 /** Reports an ignored annotation. */
@@ -115,22 +134,15 @@ function skipReason(pod: Pod): { code: SkipCode; message: string } | undefined {
 }
 
 /** The user's own annotations: all but those that an earlier injection wrote and that still have its value. */
-function userAnnotations(annotations: Annotations): Annotations {
-  const written = parseWritten(annotations[ANNOTATIONS.written]);
+function userAnnotations(
+  annotations: Annotations,
+  written: Readonly<Record<string, unknown>>,
+): Annotations {
   return Object.fromEntries(
     Object.entries(annotations).filter(
       ([key, value]) => key !== ANNOTATIONS.written && written[key] !== value,
     ),
   );
-}
-
-function parseWritten(text: string | undefined): Readonly<Record<string, unknown>> {
-  try {
-    const parsed: unknown = JSON.parse(text ?? '{}');
-    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : {};
-  } catch {
-    return {};
-  }
 }
 
 /** The user's copy method, else `files` if Velero's file-system backup copies the data volume. */
@@ -169,25 +181,52 @@ function isRestored({ metadata }: Pod): boolean {
   );
 }
 
-/** @param always add the init container to every pod, restored or not */
-function assemble(pod: Pod, additions: Additions, annotations: Annotations, always: boolean): Pod {
+interface Assembly {
+  readonly annotations: Annotations;
+  /** Those of the annotations that injection adds. */
+  readonly own: Annotations;
+  /** Add the init container to every pod, restored or not. */
+  readonly always: boolean;
+  readonly context: Omit<OverlayContext, 'volumes'>;
+}
+
+function assemble(
+  pod: Pod,
+  { sidecar, prepareRestore }: Additions,
+  { annotations, own, always, context }: Assembly,
+): Pod {
   const spec: PodSpec = pod.spec ?? {};
   const prepared = spec.initContainers?.some(({ name }) => name === INIT_CONTAINER) === true;
-  const wanted = always || prepared || isRestored(pod);
-  const plain = wanted ? additions.prepareRestore : undefined;
+  const plain = always || prepared || isRestored(pod) ? prepareRestore : undefined;
   const held = plain !== undefined && isHeld(pod);
   const init = held ? holding(plain) : plain;
-  const own = overlayVolumes(spec, OWN_VOLUMES);
-  const volumes = held && !own.some(({ name }) => name === HOLD.name) ? [...own, HOLD] : own;
+  const ownVolumes = overlayVolumes(spec, OWN_VOLUMES);
+  const lacksHold = held && !ownVolumes.some(({ name }) => name === HOLD.name);
+  const volumes = lacksHold ? [...ownVolumes, HOLD] : ownVolumes;
+  const containers = overlayContainer(spec.containers, sidecar, { ...context, volumes });
+  const final = containers.find(({ name }) => name === CONTAINER) ?? sidecar;
+  const before = spec.containers?.find(({ name }) => name === CONTAINER);
+  const users = usersSettings(before?.env ?? [], context.written).map(({ name }) => name);
+  const record = recordOf(final, sidecar, new Set(users));
+  const written = { ...own, [CONTAINER_KEY]: record };
   return {
     ...pod,
-    metadata: { ...pod.metadata, annotations },
+    metadata: {
+      ...pod.metadata,
+      annotations: { ...annotations, [ANNOTATIONS.written]: JSON.stringify(written) },
+    },
     spec: {
       ...spec,
       ...(init === undefined
         ? {}
-        : { initContainers: overlayContainer(spec.initContainers, init, volumes) }),
-      containers: overlayContainer(spec.containers, additions.sidecar, volumes),
+        : {
+            // Nobody configures the init container by hand: all of its settings are ours.
+            initContainers: overlayContainer(spec.initContainers, init, {
+              volumes,
+              written: 'legacy',
+            }),
+          }),
+      containers,
       volumes,
     },
   };

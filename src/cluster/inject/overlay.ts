@@ -1,8 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
-import { ANY_SETTING } from '../../engines/names.ts';
+import type { EngineName } from '../../engines/names.ts';
+import { mergeValues } from '../objects/merge-values.ts';
 import type {
   Container,
-  EnvVar,
   PodSpec,
   Resources,
   SecurityContext,
@@ -10,45 +9,50 @@ import type {
   VolumeMount,
 } from '../objects/pod.ts';
 import { parseQuantity } from '../objects/quantity.ts';
+import { type Earlier, mergeEnv, mergeEnvFrom } from './overlay-env.ts';
+import { isEqual } from './written.ts';
 
-/** Variables of the sidecar that only injection sets. Stale ones are removed. */
-const OWN_SETTING = new RegExp(`^(?:QUIESCE_|${ANY_SETTING})`);
+/** What decides which fields of a container that is there already are ours to change. */
+export interface OverlayContext {
+  readonly volumes: readonly Volume[];
+  readonly written: Earlier;
+  readonly engine?: EngineName;
+}
 
 /**
- * Adds a container, or merges it into the one of the same name. Fields that `wanted` sets are set. All
- * others stay: they come from the API server's defaults, from users, or from other webhooks.
+ * Adds a container, or merges it into the one of the same name. Fields that `wanted` sets are set, except
+ * variables, resources and a user that a person wrote there. All others stay: they come from the API
+ * server's defaults, from users, or from other webhooks.
  */
 export function overlayContainer(
   list: readonly Container[] | undefined,
   wanted: Container,
-  volumes: readonly Volume[],
+  context: OverlayContext,
 ): readonly Container[] {
   const present = list ?? [];
   const found = present.find(({ name }) => name === wanted.name);
   if (found === undefined) return [...present, wanted];
-  const merged = mergeContainer(found, wanted, volumes);
+  const merged = mergeContainer(found, wanted, context);
   return present.map((one) => (one === found ? merged : one));
 }
 
 function mergeContainer(
   found: Container,
   wanted: Container,
-  volumes: readonly Volume[],
+  { volumes, written, engine }: OverlayContext,
 ): Container {
   const known = new Set(volumes.map(({ name }) => name));
-  const env = mergeEnv(found.env ?? [], wanted.env ?? []);
+  const env = mergeEnv(found.env ?? [], wanted.env ?? [], { written, engine });
+  const envFrom = mergeEnvFrom(found.envFrom ?? [], wanted.envFrom ?? [], written);
   const { env: _env, envFrom: _from, ...rest } = found;
   return {
-    ...rest,
-    ...wanted,
+    ...(mergeValues(rest, wanted) as Container),
     ...(env.length > 0 ? { env } : {}),
+    ...(envFrom.length > 0 ? { envFrom } : {}),
     ...(wanted.ports ? { ports: mergePorts(found.ports ?? [], wanted.ports) } : {}),
     volumeMounts: mergeMounts(found.volumeMounts ?? [], wanted.volumeMounts ?? [], known),
-    resources: mergeResources(found.resources, wanted.resources),
-    ...(wanted.livenessProbe === undefined
-      ? {}
-      : { livenessProbe: mergeValues(found.livenessProbe, wanted.livenessProbe) }),
-    securityContext: mergeValues(found.securityContext, wanted.securityContext) as SecurityContext,
+    resources: mergeResources(found.resources, wanted.resources, written),
+    securityContext: mergeSecurity(found.securityContext, wanted.securityContext, written),
   };
 }
 
@@ -64,32 +68,6 @@ export function overlayVolumes(spec: PodSpec, wanted: readonly Volume[]): readon
     }),
     ...wanted.filter(({ name }) => !names.has(name)),
   ];
-}
-
-function mergeEnv(found: readonly EnvVar[], wanted: readonly EnvVar[]): readonly EnvVar[] {
-  const byName = new Map(wanted.map((entry) => [entry.name, entry]));
-  const kept = found.filter(({ name }) => byName.has(name) || !OWN_SETTING.test(name));
-  const merged = kept.map((entry) => {
-    const ours = byName.get(entry.name);
-    return ours === undefined ? entry : mergeEntry(entry, ours);
-  });
-  const names = new Set(kept.map(({ name }) => name));
-  const result = [...merged, ...wanted.filter(({ name }) => !names.has(name))];
-  // The kubelet resolves a reference only to a variable earlier in the list.
-  const order = result.map(({ name }) => name).filter((name) => byName.has(name));
-  if (isDeepStrictEqual(order, [...byName.keys()])) return result;
-  const others = merged.filter(({ name }) => !byName.has(name));
-  return [...wanted, ...others];
-}
-
-/** Keeps the apiVersion that the API server adds to a fieldRef. A change of the value's kind replaces the entry. */
-function mergeEntry(found: EnvVar, wanted: EnvVar): EnvVar {
-  const merged = mergeValues(found, wanted) as EnvVar;
-  const kinds = (entry: EnvVar): string[] => [
-    ...(entry.value === undefined || entry.value === '' ? [] : ['value']),
-    ...Object.keys(entry.valueFrom ?? {}),
-  ];
-  return isDeepStrictEqual(kinds(merged), kinds(wanted)) ? merged : wanted;
 }
 
 /** Mounts at our paths are replaced. Others stay as long as their volume exists. */
@@ -121,28 +99,64 @@ function mergePorts(found: Ports, wanted: Ports): Ports {
   );
 }
 
-function mergeResources(found: Resources | undefined, wanted: Resources | undefined): Resources {
-  const merged: Record<string, Record<string, string>> = {};
-  for (const kind of ['requests', 'limits'] as const) {
-    const before = found?.[kind] ?? {};
-    const after = Object.entries(wanted?.[kind] ?? {}).map(([name, quantity]) => {
-      const same =
-        before[name] !== undefined && parseQuantity(before[name]) === parseQuantity(quantity);
-      return [name, same ? before[name] : quantity] as const;
-    });
-    merged[kind] = { ...before, ...Object.fromEntries(after) } as Record<string, string>;
+/** Quantities that a user wrote stay, and ours give way to them: no request may be above its limit. */
+function mergeResources(
+  found: Resources | undefined,
+  wanted: Resources | undefined,
+  written: Earlier,
+): Resources {
+  const isUsers = (kind: string, name: string, quantity: string): boolean => {
+    if (written === undefined) return true;
+    if (written === 'legacy') return wanted?.[kind as 'limits']?.[name] === undefined;
+    return !isEqual(written.resources[`${kind}.${name}`], quantity);
+  };
+  const side = (kind: 'requests' | 'limits'): Side => {
+    const before = Object.entries(found?.[kind] ?? {});
+    const users = new Map(before.filter(([name, quantity]) => isUsers(kind, name, quantity)));
+    const ours = Object.entries(wanted?.[kind] ?? {})
+      .filter(([name]) => !users.has(name))
+      .map(([name, quantity]) => {
+        const same = isEqual(found?.[kind]?.[name], quantity);
+        return [name, same ? (found?.[kind]?.[name] ?? quantity) : quantity] as const;
+      });
+    return { users, ours: new Map(ours) };
+  };
+  const [requests, limits] = [side('requests'), side('limits')];
+  for (const [name, request] of requests.ours) {
+    const limit = limits.users.get(name);
+    if (limit !== undefined && isMore(request, limit)) requests.ours.set(name, limit);
   }
-  return { ...found, ...merged };
+  for (const [name, limit] of limits.ours) {
+    const request = requests.users.get(name);
+    if (request !== undefined && isMore(request, limit)) limits.ours.set(name, request);
+  }
+  const together = ({ users, ours }: Side) => Object.fromEntries([...users, ...ours]);
+  return { ...found, requests: together(requests), limits: together(limits) };
 }
 
-/** Merges objects key by key. Any other value of `wanted` replaces the one found. */
-function mergeValues(found: unknown, wanted: unknown): unknown {
-  if (!isObject(found) || !isObject(wanted)) return wanted;
-  const merged: Record<string, unknown> = { ...found };
-  for (const [key, value] of Object.entries(wanted)) merged[key] = mergeValues(found[key], value);
-  return merged;
+interface Side {
+  readonly users: ReadonlyMap<string, string>;
+  readonly ours: Map<string, string>;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function isMore(a: string, b: string): boolean {
+  return (parseQuantity(a) ?? 0) > (parseQuantity(b) ?? Number.POSITIVE_INFINITY);
+}
+
+function mergeSecurity(
+  found: SecurityContext | undefined,
+  wanted: SecurityContext | undefined,
+  written: Earlier,
+): SecurityContext {
+  const merged = mergeValues(found ?? {}, wanted ?? {}) as SecurityContext;
+  const user = found?.runAsUser;
+  if (user === undefined || written === 'legacy') return merged;
+  if (user !== written?.user) {
+    const group = found?.runAsGroup;
+    const { runAsGroup: _, ...rest } = merged;
+    return { ...rest, runAsUser: user, ...(group === undefined ? {} : { runAsGroup: group }) };
+  }
+  if (wanted?.runAsUser !== undefined) return merged;
+  const { runAsUser: _user, runAsGroup: _group, ...rest } = merged;
+  return rest;
 }

@@ -1,11 +1,14 @@
 import type { FieldIssue } from '../objects/names.ts';
-import { LONGEST_MS, SCAN_FULL } from '../../defaults.ts';
+import { LOG_LEVELS, type LogLevel, LONGEST_MS, SCAN_FULL } from '../../defaults.ts';
 import { durationProblem, parseDuration } from '../../lib/duration.ts';
 import { COPY_METHODS, type CopyMethod } from '../../receipt/receipt.ts';
 import { RESTORE_CHECKS, type RestoreCheckLevel } from '../../receipt/restore-level.ts';
+import { REPLICA_MODES, type ReplicaMode } from '../../engines/engine.ts';
 import { ENGINE_NAMES, type EngineName, isEngine } from '../../engines/names.ts';
 import { readApplication } from './application.ts';
-import { ANNOTATIONS } from '../objects/names.ts';
+import { ANNOTATIONS, CONTAINER } from '../objects/names.ts';
+import type { Pod } from '../objects/pod.ts';
+import { type Earlier, isOurs } from './overlay-env.ts';
 import { unknownAnnotations } from './unknown.ts';
 
 /** The settings in a pod's annotations; `undefined`: not set. */
@@ -21,6 +24,10 @@ export interface PodSettings {
   readonly restoreName: string | undefined;
   /** As given: a duration, or `full`. */
   readonly restoreScan: string | undefined;
+  readonly replica: ReplicaMode | undefined;
+  readonly dataDir: string | undefined;
+  readonly app: string | undefined;
+  readonly logLevel: LogLevel | undefined;
 }
 
 type Annotations = Readonly<Record<string, string>>;
@@ -67,6 +74,14 @@ export function readSettings(annotations: Annotations): ReadSettings {
       { must: 'must be a name of at most 128 letters, digits, -, . and _' },
     ),
     restoreScan: reader.scan(),
+    replica: reader.oneOf(ANNOTATIONS.replica, REPLICA_MODES),
+    dataDir: reader.matching(ANNOTATIONS.dataDir, /^\/[^\0]*$/, {
+      must: 'must be an absolute path in the database container',
+    }),
+    app: reader.matching(ANNOTATIONS.app, /^[\u0020-\u007E]{1,128}$/, {
+      must: 'must be 1–128 printable ASCII characters',
+    }),
+    logLevel: reader.oneOf(ANNOTATIONS.logLevel, LOG_LEVELS),
   };
   const unknown = unknownAnnotations(Object.keys(annotations));
   const unknownIssues = (concerns: boolean): FieldIssue[] =>
@@ -77,6 +92,27 @@ export function readSettings(annotations: Annotations): ReadSettings {
     settings,
     issues: [...reader.issues, ...unknownIssues(true)],
     ignored: [...readApplication(annotations), ...unknownIssues(false)],
+  };
+}
+
+/**
+ * The settings of the pod, with those that its owner has written as variables of the sidecar: what hooks and
+ * guesses depend on must agree with them.
+ */
+export function withVariables(settings: PodSettings, pod: Pod, written: Earlier): PodSettings {
+  const sidecar = pod.spec?.containers?.find(({ name }) => name === CONTAINER);
+  const plain = (name: string): string | undefined => {
+    const entry = sidecar?.env?.find((one) => one.name === name);
+    return entry === undefined || isOurs(entry, written) ? undefined : entry.value;
+  };
+  const engine = plain('QUIESCE_ENGINE') ?? '';
+  const copy = COPY_METHODS.find((one) => one === plain('QUIESCE_COPY'));
+  const dataDir = plain('QUIESCE_DATA_DIR');
+  return {
+    ...settings,
+    engine: settings.engine ?? (isEngine(engine) ? engine : undefined),
+    copy: copy ?? settings.copy,
+    dataDir: dataDir?.startsWith('/') === true ? dataDir : settings.dataDir,
   };
 }
 

@@ -20,10 +20,12 @@ const KNOWN = new Set<string>([
   ...Object.values(APPLICATION),
   INJECT_LABEL,
 ]);
-/** The words in the names of the sidecar's annotations, and their synonyms; `name` is in many others, too. */
+/** Words that are in the names of many other annotations, too. */
+const COMMON = ['name', 'app', 'data', 'dir', 'log', 'level'];
+/** The words in the names of the sidecar's annotations, and their synonyms. */
 const WORDS = new Set([
   ...SIDECAR_ANNOTATIONS.flatMap((name) => withoutPrefix(name).split('-')).filter(
-    (word) => word !== 'name',
+    (word) => !COMMON.includes(word),
   ),
   'lease',
   'hooks',

@@ -1,8 +1,9 @@
-import { posix } from 'node:path';
 import { RUN_DIR, STATE_DIR } from '../../defaults.ts';
 import { isInside } from '../../lib/paths.ts';
 import type { Database } from './find-database.ts';
+import { cleanPath } from '../objects/clean-path.ts';
 import type { Environment } from './environment.ts';
+import { isConfiguration, isPersistent, volumeOf } from './pod-volumes.ts';
 import { RUN_VOLUME, STATE_VOLUME } from '../objects/names.ts';
 import type { Pod, Volume, VolumeMount } from '../objects/pod.ts';
 import { startsAsRoot } from './security-context.ts';
@@ -20,9 +21,6 @@ const PROGRAM_PATHS = new Set([
   '/usr/bin',
   '/usr/lib',
 ]);
-/** Volume sources that hold configuration, not data. */
-const CONFIGURATION = ['configMap', 'secret', 'projected', 'downwardAPI', 'image'];
-
 /** The location of the data, as the sidecar sees it. */
 export interface DataPlace {
   /** QUIESCE_DATA_DIR. */
@@ -65,49 +63,66 @@ function withoutPropagation(mount: VolumeMount): VolumeMount {
   return rest;
 }
 
-function volumeOf(pod: Pod, name: string): Volume | undefined {
-  return pod.spec?.volumes?.find((volume) => volume.name === name);
-}
-
 function holdsToken(volume: Volume | undefined): boolean {
   const projected = volume?.['projected'] as { sources?: readonly object[] } | undefined;
   return projected?.sources?.some((source) => 'serviceAccountToken' in source) ?? false;
 }
 
-/** Finds the mount of the data: by the database's own settings, else by the usual paths of its images. */
+/**
+ * Finds the mount of the data: by annotation, by the database's own settings, else by the usual paths of its
+ * images.
+ *
+ * @param given the path that an annotation names
+ */
 export function findData(
   pod: Pod,
   database: Database,
   env: Environment,
   mounts: readonly VolumeMount[],
+  given?: string,
 ): DataPlace | undefined {
-  const { container, profile } = database;
-  const data = mounts.filter(({ name }) => !isConfiguration(volumeOf(pod, name)));
-  const declared = profile.data(container, env);
+  if (dataElsewhere(pod, database, env, mounts, given) !== undefined) return undefined;
+  const data = dataMounts(pod, mounts);
+  const { places } = database.profile;
+  const declared = given ?? declaredPath(database, env);
   const mount =
     mountHolding(data, declared) ??
-    profile.places
-      .map((place) => data.find(({ mountPath }) => cleanPath(mountPath) === place))
-      .find(Boolean) ??
-    profile.places.map((place) => mountHolding(data, place)).find(Boolean) ??
+    places.map((place) => data.find((one) => cleanPath(one.mountPath) === place)).find(Boolean) ??
+    places.map((place) => mountHolding(data, place)).find(Boolean) ??
     onlyPersistent(pod, data);
   if (mount === undefined) return undefined;
   const root = cleanPath(mount.mountPath);
-  const declaredPath = declared === undefined ? undefined : cleanPath(declared);
   // Without fsGroup the volume's root folder belongs to root, but the server's folder in it does not.
   const ownFolder = pod.spec?.securityContext?.fsGroup === undefined && startsAsRoot(pod, database);
-  const path =
-    declaredPath !== undefined && ownFolder && isInside(declaredPath, root) ? declaredPath : root;
+  const exact = declared !== undefined && (given !== undefined || ownFolder);
   return {
-    path,
+    path: exact && isInside(declared, root) ? declared : root,
     volume: mount.name,
     ephemeral: volumeOf(pod, mount.name)?.['emptyDir'] !== undefined,
     onHost: volumeOf(pod, mount.name)?.['hostPath'] !== undefined,
   };
 }
 
-function isConfiguration(volume: Volume | undefined): boolean {
-  return volume !== undefined && CONFIGURATION.some((source) => volume[source] !== undefined);
+/** Where the server keeps its data, if that is known and no volume is mounted there. */
+export function dataElsewhere(
+  pod: Pod,
+  database: Database,
+  env: Environment,
+  mounts: readonly VolumeMount[],
+  given?: string,
+): string | undefined {
+  const path = given ?? declaredPath(database, env) ?? database.profile.home(database.container);
+  return path === undefined || isMounted(dataMounts(pod, mounts), path) ? undefined : path;
+}
+
+/** The absolute path that the database's own settings name. */
+function declaredPath({ container, profile }: Database, env: Environment): string | undefined {
+  const path = profile.data(container, env);
+  return path?.startsWith('/') === true ? cleanPath(path) : undefined;
+}
+
+function dataMounts(pod: Pod, mounts: readonly VolumeMount[]): readonly VolumeMount[] {
+  return mounts.filter(({ name }) => !isConfiguration(volumeOf(pod, name)));
 }
 
 /** The mount that contains a path: the deepest one at or above it. */
@@ -121,28 +136,37 @@ function mountHolding(
     .toSorted((a, b) => cleanPath(b.mountPath).length - cleanPath(a.mountPath).length)[0];
 }
 
-/** A volume that the pod does not define comes from a claim template, and is persistent. */
-function isPersistent(pod: Pod, { name }: VolumeMount): boolean {
-  return volumeOf(pod, name)?.['emptyDir'] === undefined && !isConfiguration(volumeOf(pod, name));
-}
-
 function onlyPersistent(pod: Pod, mounts: readonly VolumeMount[]): VolumeMount | undefined {
   const persistent = mounts.filter((mount) => isPersistent(pod, mount));
   return persistent.length === 1 ? persistent[0] : undefined;
 }
 
-/** The names of the volumes that the database writes to and that outlive the pod. */
-export function persistentVolumes(pod: Pod, mounts: readonly VolumeMount[]): readonly string[] {
+/** What no server starts from: logs, and copies that somebody makes of the data. */
+const NOT_DATA = /(?:^|[-_./])(?:logs?|dumps?|backups?|exports?|archives?)(?:$|[-_./])/i;
+/** PostgreSQL's log of writes, and MongoDB's, are data. */
+const OF_WRITES = /wal|journal/i;
+
+function holdsData({ name, mountPath }: VolumeMount): boolean {
+  const text = `${name} ${cleanPath(mountPath)}`;
+  const parts = [name, cleanPath(mountPath)];
+  return OF_WRITES.test(text) || !parts.some((one) => NOT_DATA.test(one));
+}
+
+/**
+ * The names of the volumes on which the database keeps data and that outlive the pod. Volumes for logs and
+ * dumps are left out, but for the one that has the data.
+ */
+export function persistentVolumes(
+  pod: Pod,
+  mounts: readonly VolumeMount[],
+  data: DataPlace | undefined,
+): readonly string[] {
   const writable = mounts.filter((mount) => mount.readOnly !== true && isPersistent(pod, mount));
-  return [...new Set(writable.map(({ name }) => name))];
+  const kept = writable.filter((mount) => mount.name === data?.volume || holdsData(mount));
+  return [...new Set(kept.map(({ name }) => name))];
 }
 
 /** Whether a path is inside one of the mounts. */
 export function isMounted(mounts: readonly VolumeMount[], path: string): boolean {
   return mountHolding(mounts, path) !== undefined;
-}
-
-export function cleanPath(path: string): string {
-  const normal = posix.normalize(path);
-  return normal.length > 1 ? normal.replace(/\/$/, '') : normal;
 }

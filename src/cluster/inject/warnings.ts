@@ -1,6 +1,9 @@
 import { type EngineName, entryOf } from '../../engines/names.ts';
 import type { Additions } from './container.ts';
+import { Environment } from './environment.ts';
+import type { Database } from './find-database.ts';
 import { durationText, type Notice } from './hooks.ts';
+import { unknownLogin } from './login.ts';
 import {
   ANNOTATIONS,
   FILE_BACKUP,
@@ -17,8 +20,11 @@ interface WarningInput {
   readonly user: Readonly<Record<string, string>>;
   readonly settings: PodSettings;
   readonly engine: EngineName;
+  readonly database: Database;
   readonly additions: Additions;
   readonly hookTimeoutMs: number;
+  /** The platform chooses the users. */
+  readonly platform: boolean;
 }
 
 /** Notices about an injection that works but may not do what the pod's owner expects. */
@@ -29,6 +35,7 @@ export function findWarnings(pod: Pod, input: WarningInput): readonly Notice[] {
     ...copyWarnings(pod, input),
     ...leaseWarnings(input),
     ...stateWarnings(input),
+    ...serverWarnings(input),
   ];
 }
 
@@ -37,8 +44,11 @@ export function splitList(text: string | undefined): readonly string[] {
   return (text ?? '').split(',').map((one) => one.trim());
 }
 
-function* dataWarnings({ additions: { data } }: WarningInput): Iterable<Notice> {
-  if (data === undefined) {
+function* dataWarnings({ additions: { data, elsewhere } }: WarningInput): Iterable<Notice> {
+  if (elsewhere !== undefined) {
+    const message = `the data is in ${elsewhere}, where no volume is mounted: no backup contains it, and it is lost with its container. Mount the volume there or above it`;
+    yield { code: 'DataNotOnVolume', message };
+  } else if (data === undefined) {
     const message =
       'no volume with the data was found: freezes leave no receipt on the volume, and restores are not prepared';
     yield { code: 'DataNotFound', message };
@@ -51,8 +61,8 @@ function* dataWarnings({ additions: { data } }: WarningInput): Iterable<Notice> 
   }
 }
 
-function* userWarnings({ additions: { sidecar } }: WarningInput): Iterable<Notice> {
-  if (sidecar.securityContext?.runAsUser !== undefined) return;
+function* userWarnings({ additions: { sidecar }, platform }: WarningInput): Iterable<Notice> {
+  if (platform || sidecar.securityContext?.runAsUser !== undefined) return;
   const message =
     "the database's user is unknown: set runAsUser, or the sidecar may be unable to read the data";
   yield { code: 'UserUnknown', message };
@@ -71,7 +81,7 @@ function* copyWarnings(
     const message = `${FILE_BACKUP} copies ${data.volume} file by file, so ${ANNOTATIONS.copy} was set to files`;
     yield { code: 'CopyFiles', message };
   }
-  const volumes = persistentVolumes(pod, mounts);
+  const volumes = persistentVolumes(pod, mounts, data);
   if (!files && volumes.length > 1 && (settings.copy ?? 'snapshot') === 'snapshot') {
     const message = `the database has several volumes (${volumes.join(', ')}): a freeze is refused if more than one of them has data`;
     yield { code: 'SeveralVolumes', message };
@@ -86,6 +96,17 @@ function* leaseWarnings({ settings: { ttlMs }, hookTimeoutMs }: WarningInput): I
   if (ttlMs === undefined || ttlMs >= hookTimeoutMs) return;
   const message = `${ANNOTATIONS.ttl} is ${durationText(ttlMs)}, but the timeout of the thaw's hook is ${durationText(hookTimeoutMs)}: the lease may end before the thaw`;
   yield { code: 'TtlTooShort', message };
+}
+
+function* serverWarnings({ database, additions: { sidecar } }: WarningInput): Iterable<Notice> {
+  const login = unknownLogin(database, sidecar);
+  if (login !== undefined) yield { code: 'LoginUnknown', message: login };
+  const { container, profile } = database;
+  const nothing = profile.savesNothing?.(container, new Environment(container));
+  if (nothing !== undefined) {
+    const message = `the server keeps nothing on disk: ${nothing}. Every freeze will fail until it saves`;
+    yield { code: 'NothingSaved', message };
+  }
 }
 
 function* stateWarnings({ user }: WarningInput): Iterable<Notice> {

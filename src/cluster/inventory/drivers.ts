@@ -85,6 +85,54 @@ export function cutsAtOnce(driver: string): boolean | 'unknown' {
   return CUT_AT_ONCE.some(named) ? true : 'unknown';
 }
 
+/** Provisioners and drivers that take no snapshots, by their own documentation. */
+const NO_SNAPSHOTS = [
+  'rancher.io/local-path',
+  'kubernetes.io/no-provisioner',
+  'kubernetes.io/host-path',
+  'kubernetes.io/nfs',
+  'k8s.io/minikube-hostpath',
+  'docker.io/hostpath',
+  'microk8s.io/hostpath',
+  'openebs.io/local',
+  'openebs.io/provisioner-iscsi',
+  'kubevirt.io/hostpath-provisioner',
+  'kubevirt.io.hostpath-provisioner',
+  'k8s-sigs.io/nfs-subdir-external-provisioner',
+  'fuseim.pri/ifs',
+  'nfs.io/nfs',
+  'efs.csi.aws.com',
+  'fsx.csi.aws.com',
+  'elasticfilesystem.csi.aws.com',
+  's3.csi.aws.com',
+  'blob.csi.azure.com',
+  'gcsfuse.csi.storage.gke.io',
+  'secrets-store.csi.k8s.io',
+  'csi-s3',
+];
+
+/** Provisioners whose name the installer chooses: `cluster.local/nfs-client-provisioner`. */
+const NO_SNAPSHOTS_NAMED =
+  /(?:^|[/.-])(?:nfs-(?:subdir|client|server)|local-(?:path|volume|static)|hostpath-provisioner)/;
+
+/** Storage classes that distributions name after such a provisioner. */
+const CLASSES_WITHOUT: Readonly<Record<string, string>> = {
+  'local-path': 'rancher.io/local-path',
+  'microk8s-hostpath': 'microk8s.io/hostpath',
+  'openebs-hostpath': 'openebs.io/local',
+  'nfs-client': 'k8s-sigs.io/nfs-subdir-external-provisioner',
+};
+
+/** Whether the driver is known to take no snapshots. */
+export function takesNoSnapshots(driver: string): boolean {
+  return NO_SNAPSHOTS.includes(driver) || NO_SNAPSHOTS_NAMED.test(driver);
+}
+
+/** The provisioner of a storage class that is not at hand, if its name is one that everybody uses. */
+export function provisionerOfClass(name: string): string | undefined {
+  return Object.hasOwn(CLASSES_WITHOUT, name) ? CLASSES_WITHOUT[name] : undefined;
+}
+
 /** Kubernetes' old provisioners, whose volumes CSI drivers of other names serve. */
 const MIGRATED: Readonly<Record<string, string>> = {
   'kubernetes.io/aws-ebs': 'ebs.csi.aws.com',

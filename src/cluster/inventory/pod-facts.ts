@@ -17,7 +17,14 @@ import type { InjectConfig } from '../inject/options.ts';
 import type { Container, Pod, VolumeMount } from '../objects/pod.ts';
 import { type PodSettings, readSettings } from '../inject/settings.ts';
 import type { FieldIssue } from '../objects/names.ts';
-import { type DataPlace, databaseMounts, findData, persistentVolumes } from '../inject/volumes.ts';
+import {
+  type DataPlace,
+  databaseMounts,
+  dataElsewhere,
+  findData,
+  persistentVolumes,
+} from '../inject/volumes.ts';
+import type { NamespaceRules } from '../inject/namespace-rules.ts';
 import { annotationsOf, labelsOf } from './catalog.ts';
 import type { Workload, View } from './workloads.ts';
 
@@ -51,6 +58,12 @@ export interface PodFacts {
   /** The database's mounts of data and configuration. */
   readonly mounts: readonly VolumeMount[];
   readonly data: DataPlace | undefined;
+  /** Where the data is, if that is on no volume. */
+  readonly elsewhere: string | undefined;
+  /** What shows that the server keeps nothing on disk. */
+  readonly saving: string | undefined;
+  /** What its namespace demands. */
+  readonly rules: NamespaceRules;
   /** Persistent volumes that the database writes to. */
   readonly volumes: readonly string[];
   /** Persistent volumes of the whole pod. */
@@ -58,11 +71,16 @@ export interface PodFacts {
   readonly copy: CopyMethod;
 }
 
-export function factsOf(workload: Workload, view: View, config: InjectConfig): PodFacts {
+export function factsOf(
+  workload: Workload,
+  view: View,
+  config: InjectConfig,
+  rules: NamespaceRules,
+): PodFacts {
   const given = view.pod;
   const optIn = labelsOf(given)[INJECT_LABEL];
   const injection =
-    optIn === 'true' && sidecarOf(given) === undefined ? inject(given, config) : undefined;
+    optIn === 'true' && sidecarOf(given) === undefined ? inject(given, config, rules) : undefined;
   const pod = injection?.outcome === 'injected' ? injection.pod : given;
   const annotations = annotationsOf(pod);
   const { settings, issues, ignored } = readSettings(annotations);
@@ -74,6 +92,8 @@ export function factsOf(workload: Workload, view: View, config: InjectConfig): P
   const found = findDatabase(without(pod, sidecar), { ...settings, engine });
   const database = 'field' in found ? undefined : found;
   const mounts = database === undefined ? [] : databaseMounts(pod, database);
+  const own = database && new Environment(database.container);
+  const data = database && own && findData(pod, database, own, mounts, settings.dataDir);
   return {
     workload,
     view,
@@ -91,8 +111,11 @@ export function factsOf(workload: Workload, view: View, config: InjectConfig): P
     native: nativeOf(pod),
     env,
     mounts,
-    data: database && findData(pod, database, new Environment(database.container), mounts),
-    volumes: persistentVolumes(pod, mounts),
+    data,
+    elsewhere: database && own && dataElsewhere(pod, database, own, mounts, settings.dataDir),
+    saving: own && database?.profile.savesNothing?.(database.container, own),
+    rules,
+    volumes: persistentVolumes(pod, mounts, data),
     persistent: persistentOf(pod, workload),
     copy: copyOf(env, settings),
   };

@@ -39,6 +39,7 @@ export async function readCluster(reader: ClusterReader, options: ReadOptions): 
   await read.reach();
   await Promise.all(RESOURCES.map((resource) => read.list(resource)));
   await read.webhooks();
+  await read.policies();
   await read.secrets();
   return read.inventory();
 }
@@ -107,6 +108,23 @@ export class ClusterRead {
     }
   }
 
+  /** Reads the ConfigMaps with the volume policies that Schedules name. */
+  async policies(): Promise<void> {
+    const wanted = new Map(
+      new Catalog(this.inventory()).all('Schedule.velero.io').flatMap((schedule) => {
+        const name = textAt(schedule, 'spec', 'template', 'resourcePolicy', 'name');
+        const namespace = schedule.metadata?.namespace ?? '';
+        return name === undefined ? [] : [[`${namespace}/${name}`, { namespace, name }] as const];
+      }),
+    );
+    for (const { namespace, name } of wanted.values()) {
+      const path = `/api/v1/namespaces/${namespace}/configmaps/${name}`;
+      const { status, body } = await this.get(path);
+      if (status === 200) this.keep({ apiVersion: 'v1', kind: 'ConfigMap' }, [body]);
+      else if (status !== 404) this.#noteUnexamined('configmaps', status, body, namespace, true);
+    }
+  }
+
   /** Reads Secrets, and keeps only the names of their keys and the webhook's certificate. */
   async secrets(): Promise<void> {
     const { secretsOf } = this.#options;
@@ -151,6 +169,7 @@ export class ClusterRead {
     do {
       const query = new URLSearchParams({
         limit: String(PAGE),
+        ...resource.filter,
         ...filter,
         ...(token ? { continue: token } : {}),
       });

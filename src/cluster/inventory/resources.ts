@@ -9,6 +9,8 @@ export interface Resource {
   readonly namespaced: boolean;
   /** If only some namespaces are read: reads Velero's namespace as well (`too`), or instead (`only`). */
   readonly ofVelero?: 'too' | 'only';
+  /** Parameters that narrow the list. */
+  readonly filter?: Readonly<Record<string, string>>;
   /** What the doctor needs it for. */
   readonly why: string;
   /** The result is complete without it. */
@@ -60,6 +62,52 @@ export const RESOURCES: readonly Resource[] = [
   },
   { ...apps, kind: 'DaemonSet', plural: 'daemonsets', why: 'Velero’s node agent', ofVelero: 'too' },
   {
+    group: '',
+    version: 'v1',
+    kind: 'ResourceQuota',
+    plural: 'resourcequotas',
+    why: 'quotas that would refuse a pod with the sidecar',
+    namespaced: true,
+    optional: true,
+  },
+  {
+    group: '',
+    version: 'v1',
+    kind: 'LimitRange',
+    plural: 'limitranges',
+    why: 'limits that would refuse a pod with the sidecar',
+    namespaced: true,
+    optional: true,
+  },
+  {
+    group: '',
+    version: 'v1',
+    kind: 'Event',
+    plural: 'events',
+    filter: { fieldSelector: 'reason=FailedCreate' },
+    why: 'pods that were refused: only Events with the reason FailedCreate',
+    namespaced: true,
+    optional: true,
+  },
+  {
+    group: '',
+    version: 'v1',
+    kind: 'PersistentVolume',
+    plural: 'persistentvolumes',
+    why: 'the driver of each volume, and whether it takes snapshots',
+    namespaced: false,
+    optional: true,
+  },
+  {
+    group: 'storage.k8s.io',
+    version: 'v1',
+    kind: 'StorageClass',
+    plural: 'storageclasses',
+    why: 'the driver of each claim, and whether it takes snapshots',
+    namespaced: false,
+    optional: true,
+  },
+  {
     group: 'admissionregistration.k8s.io',
     version: 'v1',
     kind: 'MutatingWebhookConfiguration',
@@ -88,6 +136,13 @@ export const RESOURCES: readonly Resource[] = [
     kind: 'Schedule',
     plural: 'schedules',
     why: 'whether protected workloads are backed up, with which hooks, and how their volumes are copied',
+  },
+  {
+    ...velero,
+    kind: 'VolumeSnapshotLocation',
+    plural: 'volumesnapshotlocations',
+    why: 'whether a plugin of Velero takes the snapshots instead of CSI',
+    optional: true,
   },
   {
     ...velero,

@@ -1,5 +1,7 @@
 import type { InjectConfig } from '../inject/options.ts';
+import type { NamespaceRules } from '../inject/namespace-rules.ts';
 import { Catalog, type Inventory } from './catalog.ts';
+import { rulesOf } from './namespace.ts';
 import { type PodFacts, factsOf } from './pod-facts.ts';
 import { type Velero, veleroOf } from './velero.ts';
 import { type InjectingWebhook, webhooksOf, injectConfig } from './webhook.ts';
@@ -24,15 +26,22 @@ export function survey(inventory: Inventory): {
   const webhooks = webhooksOf(catalog);
   const config = injectConfig(webhooks);
   const byWorkload = new Map(
-    workloadsOf(catalog).map((workload) => [workload, factsOfAll(workload, config)]),
+    workloadsOf(catalog).map((workload) => [
+      workload,
+      factsOfAll(workload, config, rulesOf(catalog, workload.namespace)),
+    ]),
   );
   const facts = [...byWorkload.values()].flatMap((one) => one ?? []);
   return { around: { catalog, velero: veleroOf(catalog), webhooks, config, facts }, byWorkload };
 }
 
-function factsOfAll(workload: Workload, config: InjectConfig): readonly PodFacts[] | undefined {
+function factsOfAll(
+  workload: Workload,
+  config: InjectConfig,
+  rules: NamespaceRules,
+): readonly PodFacts[] | undefined {
   try {
-    return workload.views.map((view) => factsOf(workload, view, config));
+    return workload.views.map((view) => factsOf(workload, view, config, rules));
   } catch {
     return undefined;
   }

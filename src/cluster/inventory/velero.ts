@@ -21,6 +21,8 @@ export interface VeleroServer {
   readonly deployment: KubeObject;
   /** Major and minor; `undefined` if neither the image's tag nor a label shows them. */
   readonly version: readonly [number, number] | undefined;
+  /** The third number of the version; `undefined`: it is not shown. */
+  readonly patch: number | undefined;
   readonly args: readonly string[];
 }
 
@@ -43,7 +45,10 @@ export function veleroOf(catalog: Catalog): Velero {
     const container = serverOf(deployment);
     if (container === undefined) return [];
     const { image, command = [], args = [] } = container;
-    return [{ deployment, version: versionOf(deployment, image), args: [...command, ...args] }];
+    const [major, minor, patch] = versionOf(deployment, image) ?? [];
+    const version =
+      major === undefined || minor === undefined ? undefined : ([major, minor] as const);
+    return [{ deployment, version, patch, args: [...command, ...args] }];
   });
   const willBeInstalled = catalog.kinds.some(
     (kind) =>
@@ -67,11 +72,11 @@ function serverOf(deployment: KubeObject): Container | undefined {
 function versionOf(
   deployment: KubeObject,
   image: string | undefined,
-): readonly [number, number] | undefined {
+): readonly number[] | undefined {
   const tag = /:([^/@]+)(?:@|$)/.exec(image ?? '')?.[1];
   for (const text of [tag, labelsOf(deployment)['app.kubernetes.io/version']]) {
-    const match = /^v?(\d+)\.(\d+)/.exec(text ?? '');
-    if (match) return [Number(match[1]), Number(match[2])];
+    const match = /^v?(\d+)\.(\d+)(?:\.(\d+))?/.exec(text ?? '');
+    if (match) return match.slice(1).flatMap((one) => (one === undefined ? [] : [Number(one)]));
   }
   return undefined;
 }
@@ -91,14 +96,28 @@ export function schedulesFor({ schedules }: Velero, facts: BackedUp): readonly K
 }
 
 /** Whether a backup with this spec includes the pod. */
-export function includesPod(spec: unknown, { workload, pod }: BackedUp): boolean {
+export function includesPod(spec: unknown, backedUp: BackedUp): boolean {
+  return whyLeftOut(spec, backedUp) === undefined;
+}
+
+/** Which filter of a backup leaves the pod out; `undefined`: none does. */
+export function whyLeftOut(spec: unknown, { workload, pod }: BackedUp): string | undefined {
   const selectors = listAt(spec, 'orLabelSelectors');
   const chosen = selectors.length > 0 ? selectors : [at(spec, 'labelSelector')];
-  return (
-    includesNamespace(spec, workload.namespace) &&
-    includesPods(spec, 'Resources') &&
-    includesPods(spec, 'NamespaceScopedResources') &&
-    chosen.some((one) => selects(one, labelsOf(pod)))
+  if (!includesNamespace(spec, workload.namespace)) return 'does not include the namespace';
+  for (const what of ['Resources', 'NamespaceScopedResources'] as const) {
+    if (includesPods(spec, what)) continue;
+    const excluded = textsAt(spec, `excluded${what}`).some((one) => isKind(one, PODS));
+    return excluded ? `excludes pods (excluded${what})` : `does not list pods in included${what}`;
+  }
+  if (chosen.some((one) => selects(one, labelsOf(pod)))) return undefined;
+  return 'has a label selector that does not match';
+}
+
+/** Whether a backup with this spec includes claims, without which it copies no volume. */
+export function includesClaims(spec: unknown): boolean {
+  return (['Resources', 'NamespaceScopedResources'] as const).every((what) =>
+    includesKind(spec, what, CLAIMS),
   );
 }
 
@@ -109,16 +128,34 @@ export function includesNamespace(filter: unknown, namespace: string): boolean {
   return wanted && !listed(textsAt(filter, 'excludedNamespaces'), namespace);
 }
 
-/** The same for pods among the kinds. Velero accepts every name of the kind that kubectl accepts. */
-export function includesPods(
-  filter: unknown,
-  what: 'Resources' | 'NamespaceScopedResources',
-): boolean {
-  const isPods = (one: string): boolean =>
-    /^(?:pods?|po)$/i.test(one) || listed([one.toLowerCase()], 'pods');
+type Kinds = 'Resources' | 'NamespaceScopedResources';
+
+/** Every name of a kind that kubectl accepts, and so Velero. */
+interface KindNames {
+  readonly plural: string;
+  readonly others: readonly string[];
+}
+
+const PODS: KindNames = { plural: 'pods', others: ['pod', 'po'] };
+const CLAIMS: KindNames = {
+  plural: 'persistentvolumeclaims',
+  others: ['persistentvolumeclaim', 'pvc'],
+};
+
+function isKind(given: string, { plural, others }: KindNames): boolean {
+  const name = given.toLowerCase().replace(/\.v1$/, '');
+  return others.includes(name) || listed([name], plural);
+}
+
+/** The same for pods among the kinds. */
+export function includesPods(filter: unknown, what: Kinds): boolean {
+  return includesKind(filter, what, PODS);
+}
+
+function includesKind(filter: unknown, what: Kinds, kind: KindNames): boolean {
   const included = textsAt(filter, `included${what}`);
-  const wanted = included.length === 0 || included.some(isPods);
-  return wanted && !textsAt(filter, `excluded${what}`).some(isPods);
+  const wanted = included.length === 0 || included.some((one) => isKind(one, kind));
+  return wanted && !textsAt(filter, `excluded${what}`).some((one) => isKind(one, kind));
 }
 
 /** The setting that makes Velero copy the volume file by file; `undefined`: there is none. */

@@ -1,3 +1,4 @@
+import { ENDING_KINDS } from '../inject/templates.ts';
 import type { Pod } from '../objects/pod.ts';
 import { normalizeMetadata, normalizePod } from '../objects/normalize.ts';
 import {
@@ -63,9 +64,10 @@ const HOOKS = ['helm.sh/hook', 'argocd.argoproj.io/hook'];
 export function workloadsOf(catalog: Catalog, leaving = false): readonly Workload[] {
   const pods = new Map<KubeObject, View[]>();
   const alone: KubeObject[] = [];
-  const workloads = TEMPLATED.flatMap((kind) => catalog.all(kind)).filter(
+  const workloads = [...TEMPLATED.flatMap((kind) => catalog.all(kind)), ...others(catalog)].filter(
     (object) => controllerOf(object)?.kind !== 'Deployment',
   );
+  const known = new Set(workloads);
   const running = catalog
     .all('Pod')
     .filter((one) => !hasEnded(one) && (leaving || !isLeaving(one)));
@@ -74,7 +76,7 @@ export function workloadsOf(catalog: Catalog, leaving = false): readonly Workloa
     const owner = ownerOf(catalog, object);
     if (owner === 'ends') continue;
     if (owner === undefined && isHook(object)) continue;
-    if (owner === undefined) alone.push(object);
+    if (owner === undefined || !known.has(owner)) alone.push(object);
     else pods.set(owner, [...(pods.get(owner) ?? []), view]);
   }
   const scoped = (object: KubeObject): boolean =>
@@ -91,6 +93,14 @@ export function workloadsOf(catalog: Catalog, leaving = false): readonly Workloa
 
 function viewOf(object: KubeObject, live: string | undefined): View {
   return { pod: normalizePod(object), live, ...(isLeaving(object) && { leaving: true }) };
+}
+
+/** Objects of other kinds that have a pod template in the same place, such as OpenShift's and Kruise's. */
+function others(catalog: Catalog): readonly KubeObject[] {
+  return catalog.kinds
+    .filter((kind) => !TEMPLATED.includes(kind) && !ENDING_KINDS.test(kind.split('.')[0] ?? ''))
+    .flatMap((kind) => catalog.all(kind))
+    .filter((object) => Array.isArray(at(object, 'spec', 'template', 'spec', 'containers')));
 }
 
 /** The name of a pod that runs; `undefined` for the manifest of a pod. */
@@ -157,8 +167,10 @@ function ownerOf(catalog: Catalog, pod: KubeObject): KubeObject | 'ends' | undef
   if (owner === undefined) return undefined;
   if (owner.kind === 'Job' || owner.kind === 'Node') return 'ends';
   const namespace = namespaceOf(pod);
-  const find = (kind: string, name: string) => catalog.get(`${kind}.apps`, namespace, name);
-  if (owner.kind !== 'ReplicaSet') return find(owner.kind, owner.name);
+  const find = (kind: string, name: string, group = 'apps') =>
+    catalog.get(group === '' ? kind : `${kind}.${group}`, namespace, name);
+  const group = owner.apiVersion.includes('/') ? (owner.apiVersion.split('/')[0] ?? '') : '';
+  if (owner.kind !== 'ReplicaSet') return find(owner.kind, owner.name, group);
   // A Deployment names its ReplicaSets after itself, with a hash that their pods have as a label.
   const hash = pod.metadata?.labels?.['pod-template-hash'];
   const deployment = owner.name.replace(new RegExp(`-${hash ?? '[a-z0-9]+'}$`), '');

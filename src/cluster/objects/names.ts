@@ -26,6 +26,14 @@ export const ANNOTATIONS = {
   restoreName: `${PREFIX}restore-name`,
   /** QUIESCE_RESTORE_SCAN of the init container. */
   restoreScan: `${PREFIX}restore-scan`,
+  /** QUIESCE_REPLICA. */
+  replica: `${PREFIX}replica`,
+  /** QUIESCE_DATA_DIR, where the guess is wrong. */
+  dataDir: `${PREFIX}data-dir`,
+  /** QUIESCE_APP. */
+  app: `${PREFIX}app`,
+  /** QUIESCE_LOG_LEVEL. */
+  logLevel: `${PREFIX}log-level`,
   /** Written by injection only: a JSON object with every annotation it wrote, and its value. */
   written: `${PREFIX}written`,
 } as const;

@@ -31,6 +31,8 @@ export interface PodSpec {
   readonly restartPolicy?: string;
   readonly nodeName?: string;
   readonly schedulingGates?: readonly { readonly name: string }[];
+  readonly priorityClassName?: string;
+  readonly imagePullSecrets?: readonly { readonly name?: string }[];
   readonly hostNetwork?: boolean;
   readonly os?: { readonly name?: string };
 }

@@ -1,16 +1,9 @@
-import { annotationsOf, at, type Catalog, type KubeObject, textAt } from '../inventory/catalog.ts';
-import { servingDriver } from '../inventory/drivers.ts';
+import { type Catalog, textAt } from '../inventory/catalog.ts';
+import { driverOf } from '../inventory/storage.ts';
 import type { PlanProblem } from './document.ts';
 import { textOf } from './edges.ts';
 import type { Draft } from './member.ts';
 import type { MemberClaim } from './planned.ts';
-
-const DEFAULT_CLASS = [
-  'storageclass.kubernetes.io/is-default-class',
-  'storageclass.beta.kubernetes.io/is-default-class',
-];
-
-type Judgement = { readonly driver: string } | { readonly problem: string } | undefined;
 
 /** Claims that cannot be snapshotted. Nothing is missing from a fragment of manifests. */
 export function claimProblems(member: Draft, catalog: Catalog): readonly PlanProblem[] {
@@ -50,32 +43,6 @@ function judge(member: Draft, claim: MemberClaim, catalog: Catalog): readonly Pl
       fix: 'Create a VolumeSnapshotClass for the driver, or move the data to a class whose driver takes snapshots.',
     },
   ];
-}
-
-/** The driver of the claim's volume: what the volume says, else its class. */
-function driverOf(claim: KubeObject, catalog: Catalog): Judgement {
-  const volume = catalog.getGlobal('PersistentVolume', textAt(claim, 'spec', 'volumeName') ?? '');
-  const csi = textAt(volume, 'spec', 'csi', 'driver');
-  if (csi !== undefined) return { driver: csi };
-  if (!catalog.sees('storageclasses.storage.k8s.io')) return undefined;
-  const given = at(claim, 'spec', 'storageClassName');
-  const name = typeof given === 'string' ? given : undefined;
-  const classes = catalog.all('StorageClass.storage.k8s.io');
-  const found = classes.find((one) =>
-    name === undefined ? isDefault(one) : one.metadata?.name === name,
-  );
-  const provisioner = textAt(found, 'provisioner');
-  if (provisioner !== undefined) return { driver: servingDriver(provisioner) };
-  if (volume !== undefined) return { problem: 'no CSI driver serves its volume' };
-  if (name === '') return { problem: 'it has no storage class' };
-  return {
-    problem: name === undefined ? 'there is no default storage class' : `there is no class ${name}`,
-  };
-}
-
-function isDefault(object: KubeObject): boolean {
-  const annotations = annotationsOf(object);
-  return DEFAULT_CLASS.some((key) => annotations[key] === 'true');
 }
 
 function classFor(driver: string, catalog: Catalog): string | undefined {

@@ -1,7 +1,7 @@
 import { COPY } from '../../defaults.ts';
 import { isInside } from '../../lib/paths.ts';
 import { Environment } from '../inject/environment.ts';
-import { cleanPath } from '../inject/volumes.ts';
+import { cleanPath } from '../objects/clean-path.ts';
 import type { PodFacts } from '../inventory/pod-facts.ts';
 import type { Container, Pod, VolumeMount } from '../objects/pod.ts';
 import { isScratch, isWritten, mountsOf, runningContainers } from './kept/mounts.ts';

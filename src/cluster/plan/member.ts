@@ -1,3 +1,4 @@
+import { rulesOf } from '../inventory/namespace.ts';
 import { factsOf, type PodFacts } from '../inventory/pod-facts.ts';
 import { annotationsOf, at, type Catalog, labelsOf } from '../inventory/catalog.ts';
 import { injectConfig, webhooksOf } from '../inventory/webhook.ts';
@@ -46,7 +47,9 @@ function draftOf({ catalog, config, exclusions }: Around, candidate: Candidate):
   const annotations = annotationsFrom(object, annotationsBelow(candidate));
   const views = workloads.flatMap(viewsOf);
   const facts = workloads.flatMap((workload) =>
-    viewsOf(workload).flatMap((view) => tryFacts(workload, view, config) ?? []),
+    viewsOf(workload).flatMap(
+      (view) => tryFacts(workload, view, config, rulesOf(catalog, namespace)) ?? [],
+    ),
   );
   const volumeClaims = unique(workloads.flatMap((one) => claimsOf(catalog, one)));
   const claims = volumeClaims.filter(({ source }) => source !== 'ephemeral');

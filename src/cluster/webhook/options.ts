@@ -1,5 +1,4 @@
-import { LOG_LEVEL, METRICS_ADDRESS } from '../../defaults.ts';
-import { LOG_LEVELS, type LogLevel } from '../../logger.ts';
+import { LOG_LEVEL, LOG_LEVELS, type LogLevel, METRICS_ADDRESS } from '../../defaults.ts';
 import type { Address } from '../../config/schema.ts';
 import { address } from '../../lib/command-line/address.ts';
 import {

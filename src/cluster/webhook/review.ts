@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { inject, type Injection, type Notice } from '../inject/inject.ts';
+import type { NamespaceRules } from '../inject/namespace-rules.ts';
 import type { InjectConfig } from '../inject/options.ts';
 import type { Operation } from '../objects/json-patch.ts';
 import type { Pod } from '../objects/pod.ts';
@@ -103,12 +104,14 @@ export function encodePatch(patch: readonly Operation[]) {
  * Answers one AdmissionReview. A failure of the injection becomes an answer as well: with `Ignore` the pod
  * is admitted unchanged, and a warning says that it is not protected.
  *
+ * @param rules what the pod's namespace demands, where that could be read
  * @throws QuiesceError INVALID_FIELD if the request is not an AdmissionReview of v1
  */
 export function answerReview(
   body: unknown,
   config: InjectConfig,
   policy: FailurePolicy,
+  rules?: NamespaceRules,
 ): ReviewOutcome {
   const request = readReview(body);
   const { pod, namespace, dryRun, createsPod } = request;
@@ -125,7 +128,7 @@ export function answerReview(
   });
   if (!createsPod) return finish('skipped', { allowed: true });
   try {
-    return answerFor(inject(pod, config), policy, finish);
+    return answerFor(inject(pod, config, rules), policy, finish);
   } catch (failure) {
     const notice = {
       code: 'InjectionFailed',

@@ -6,6 +6,7 @@ import type { Pair } from '../certificates/authority.ts';
 import type { InjectConfig } from '../inject/options.ts';
 import type { EventWriter } from './events.ts';
 import type { WebhookMetrics } from './metrics.ts';
+import { namespaceIn, type NamespaceReader } from './namespaces.ts';
 import { answerGate } from './restore-review.ts';
 import type { Restores } from './restores.ts';
 import { answerReview, type FailurePolicy, readReview, type ReviewOutcome } from './review.ts';
@@ -30,13 +31,14 @@ export interface AdmissionOptions {
   readonly metrics: WebhookMetrics;
   readonly events: EventWriter;
   readonly restores: Pick<Restores, 'stateOf'>;
+  readonly namespaces: NamespaceReader;
   /** Whether the server is about to stop. */
   readonly stopping: () => boolean;
 }
 
 /** The HTTPS server that API servers call: `POST /mutate` to inject, `POST /restore` for staged restores. */
 export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer {
-  const { pair, config, failurePolicy, logger, metrics, events, stopping } = options;
+  const { pair, config, failurePolicy, logger, metrics, events, namespaces, stopping } = options;
   const app = createApp(logger, {
     bodyLimit: BODY_LIMIT,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -49,7 +51,9 @@ export function buildAdmissionServer(options: AdmissionOptions): AdmissionServer
   });
   app.post('/mutate', async (request) => {
     const begun = performance.now();
-    const reviewed = answerReview(request.body, config, failurePolicy);
+    const namespace = namespaceIn(request.body);
+    const rules = namespace === undefined ? undefined : await namespaces.rulesOf(namespace);
+    const reviewed = answerReview(request.body, config, failurePolicy, rules);
     metrics.request(reviewed.result, (performance.now() - begun) / 1_000);
     logOutcome(reviewed, logger);
     events.report(reviewed.pod, reviewed.namespace, reviewed.events);

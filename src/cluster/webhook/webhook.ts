@@ -14,6 +14,7 @@ import { type Cluster, connectCluster } from '../api/client.ts';
 import { connectWatcher } from '../api/watch.ts';
 import { EventWriter } from './events.ts';
 import { createWebhookMetrics } from './metrics.ts';
+import { NamespaceReader } from './namespaces.ts';
 import type { WebhookOptions } from './options.ts';
 import { Restores } from './restores.ts';
 import {
@@ -54,6 +55,7 @@ export async function startWebhook(options: WebhookOptions): Promise<Webhook> {
     metrics,
     events,
     restores,
+    namespaces: new NamespaceReader(cluster, logger),
     stopping: () => stopping,
   });
   const keeper = new CertificateKeeper({

@@ -3,10 +3,12 @@ import {
   type ConnectionInput,
   type EngineProfile,
   flag,
+  isFrom,
   type PodContainer,
   type PodEnvVar,
   portOf,
   present,
+  runsServer,
 } from '../profile.ts';
 
 /** MongoDB: the official images, Bitnami's and Percona's. */
@@ -14,20 +16,39 @@ export const mongodb: EngineProfile = {
   name: 'mongodb',
   image:
     /^(?:mongo|mongodb|mongodb-(?:community|enterprise)-server|mongodb-sharded|percona-server-mongodb)$/,
+  program: 'mongod',
+  imageSettings: /^MONGO(?:DB)?_(?:INITDB_|ROOT_|REPLICA_SET_|EXTRA_)/,
   // Routers and arbiters hold no data.
   other: ({ command = [], args = [], env = [] }) =>
     [...command, ...args].some((word) => /\bmongos\b/.test(word)) ||
     env.some(({ name, value }) => name === 'MONGODB_REPLICA_SET_MODE' && value === 'arbiter'),
   user: (image) => {
     if (/bitnami|percona/.test(image)) return { uid: 1001 };
-    return /(?:^|\/)mongo[:@]|(?:^|\/)mongo$/.test(image) ? { uid: 999, gid: 999 } : undefined;
+    return isFrom(image, /(?:^|\/)mongo$/) ? { uid: 999, gid: 999 } : undefined;
   },
   data: (container, env) =>
     flag(container, 'dbpath', extraFlags(env)) ?? env.plain('MONGODB_VOLUME_DIR'),
+  home: (container) => {
+    const words = [...(container.command ?? []), ...(container.args ?? [])].join(' ');
+    if (/(?:^|\s)(?:-f|--config)(?:=|\s)|\bmongod\.conf\b/.test(words)) return undefined;
+    return isFrom(container.image ?? '', OFFICIAL) && runsServer(container, 'mongod')
+      ? '/data/db'
+      : undefined;
+  },
+  ownPlaces: /mongo/,
   places: ['/data/db', '/bitnami/mongodb', '/var/lib/mongodb', '/var/lib/mongo', '/data'],
+  asksLogin: ({ command = [], args = [], volumeMounts = [] }) => {
+    const words = [...command, ...args].join(' ');
+    if (/--(?:auth|keyFile|clusterAuthMode)\b/.test(words))
+      return 'its command turns on authentication';
+    const keys = volumeMounts.find(({ mountPath }) => /key-?file|authentication/i.test(mountPath));
+    return keys && `a key file is mounted at ${keys.mountPath}, so it asks for a login`;
+  },
   connection: (input) => [...credentials(input), ...address(input)],
   address: (input) => address(input).map(asDefault),
 };
+
+const OFFICIAL = /^(?:library\/mongo|mongodb\/mongodb-community-server)$/;
 
 const USERNAME = 'MONGODB_USERNAME';
 const PASSWORD = 'MONGODB_PASSWORD';

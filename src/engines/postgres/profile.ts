@@ -6,8 +6,10 @@ import {
   type PodEnvVar,
   portOf,
   asDefault,
+  isFrom,
   lastPart,
   present,
+  runsServer,
 } from '../profile.ts';
 
 const ADMIN = 'postgres';
@@ -20,8 +22,15 @@ export const postgres: EngineProfile = {
   name: 'postgres',
   image:
     /^(?:postgres(?:ql)?(?:-\d[\w.-]*)?|postgresql-repmgr|postgis|pgvector|timescaledb(?:-ha)?|spilo(?:-\d+)?|(?:crunchy|percona|edb)-postgres\w*(?:-\w+)*|percona-distribution-postgresql|cnpg-\w+)$/,
+  program: 'postgres|postmaster',
+  imageSettings:
+    /^(?:POSTGRES(?:QL)?_(?:USER|USERNAME|PASSWORD|DB|DATABASE|INITDB_ARGS|HOST_AUTH_METHOD)|PGDATA)(?:_FILE)?$/,
   user,
-  data: (_, env) => env.plain('PGDATA', 'PGROOT', 'POSTGRESQL_DATA_DIR', 'POSTGRESQL_VOLUME_DIR'),
+  home,
+  ownPlaces: /postgres|pgsql|pgdata/,
+  data: (container, env) =>
+    folderFlag(container) ??
+    env.plain('PGDATA', 'PGROOT', 'POSTGRESQL_DATA_DIR', 'POSTGRESQL_VOLUME_DIR'),
   places: [
     '/var/lib/postgresql/data',
     '/bitnami/postgresql',
@@ -30,6 +39,18 @@ export const postgres: EngineProfile = {
     '/var/lib/pgsql/data',
     '/var/lib/postgresql',
   ],
+  asksLogin: ({ image = '', env = [] }) => {
+    const valueOf = (name: string) => env.find((one) => one.name === name)?.value ?? '';
+    const method = valueOf('POSTGRES_HOST_AUTH_METHOD');
+    if (method === 'trust' || /yes|true/i.test(valueOf('ALLOW_EMPTY_PASSWORD'))) return undefined;
+    if (/scram|md5|password/.test(method + valueOf('POSTGRES_INITDB_ARGS'))) {
+      return 'its pg_hba.conf asks for one';
+    }
+    // The official image trusts every connection from its own pod.
+    return OF_THE_OFFICIAL.test(lastPart(image))
+      ? undefined
+      : 'its image asks for one, and its environment has none';
+  },
   connection: (input) => [
     ...credentials(input),
     ...place(input),
@@ -43,8 +64,31 @@ export const postgres: EngineProfile = {
   alone,
 };
 
+/** `-D DIR` or `--pgdata=DIR` of a server's command. */
+function folderFlag({ command = [], args = [] }: PodContainer): string | undefined {
+  const text = [...command, ...args].join('\n');
+  return /(?:^|\s)(?:-D\s*|--pgdata[=\s]\s*)["']?(\/[^\s"']+)/.exec(text)?.[1];
+}
+
+/** The official image, and those built on it that keep its folders. */
+const OFFICIAL =
+  /^(?:library\/postgres|postgis\/postgis|imresamu\/postgis|pgvector\/pgvector|timescale\/timescaledb)$/;
+
+/** From 18 on, the images have a folder for each major version, so that one volume can hold two. */
+function home(container: PodContainer): string | undefined {
+  const { image = '' } = container;
+  if (!isFrom(image, OFFICIAL) || !runsServer(container, 'postgres')) return undefined;
+  const tag = lastPart(image).split(':')[1] ?? '';
+  const major = Number(/(?:^|[-.])pg(\d+)/.exec(tag)?.[1] ?? /^(\d+)/.exec(tag)?.[1]);
+  if (!(major >= 9)) return undefined;
+  return major < 18 ? '/var/lib/postgresql/data' : `/var/lib/postgresql/${major}/docker`;
+}
+
 /** Images whose user id differs from version to version. */
 const OWN_IDS = /^cgr\.dev\/|chainguard|supabase|kartoza/;
+
+/** Names of the official image and of those built on it. Anything else may have any user. */
+const OF_THE_OFFICIAL = /^(?:postgres|postgis|pgvector|timescaledb)(?:[:@]|$)/;
 
 function user(image: string): ImageUser | undefined {
   if (OWN_IDS.test(image)) return undefined;
@@ -55,8 +99,9 @@ function user(image: string): ImageUser | undefined {
   }
   if (/timescaledb-ha/.test(image)) return { uid: 1000, gid: 1000 };
   // The user id of Alpine's package. TimescaleDB's plain image is built on Alpine.
-  if (/alpine|timescaledb/.test(lastPart(image))) return { uid: 70, gid: 70 };
-  return { uid: 999, gid: 999 };
+  const last = lastPart(image);
+  if (!OF_THE_OFFICIAL.test(last)) return undefined;
+  return /alpine|timescaledb/.test(last) ? { uid: 70, gid: 70 } : { uid: 999, gid: 999 };
 }
 
 function credentials({ env }: ConnectionInput): readonly PodEnvVar[] {
@@ -126,13 +171,13 @@ function portFlag({ command = [], args = [] }: PodContainer): string | undefined
 /** An archive command would write into production's archive; a standby would ask its primary. */
 const ALONE = ['-c', 'archive_mode=off', '-c', 'primary_conninfo='];
 /** Images whose entrypoint passes arguments on to the server. */
-const OFFICIAL = /(?:^|\/)(?:postgres|postgis|pgvector|timescaledb)(?:[:@]|$)/;
+const PASSES_ARGUMENTS = /(?:^|\/)(?:postgres|postgis|pgvector|timescaledb)(?:[:@]|$)/;
 const SERVER = /(?:^|\/)postgres$/;
 
 function alone<C extends PodContainer>(container: C): C {
   const { command = [], args = [], image = '' } = container;
   const serves = SERVER.test(args[0] ?? '') || command.some((one) => SERVER.test(one));
-  if (!serves && !(command.length === 0 && OFFICIAL.test(image))) return container;
+  if (!serves && !(command.length === 0 && PASSES_ARGUMENTS.test(image))) return container;
   const given = args.length > 0 || command.length > 0 ? args : ['postgres'];
   return { ...container, args: [...given, ...ALONE] };
 }

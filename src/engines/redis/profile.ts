@@ -3,18 +3,22 @@ import {
   type ConnectionInput,
   type EngineProfile,
   flag,
+  isFrom,
   lastPart,
   type PodContainer,
   type PodEnvironment,
   type PodEnvVar,
   portOf,
   present,
+  runsServer,
 } from '../profile.ts';
 
 /** Redis and Valkey: the official images and Bitnami's. */
 export const redis: EngineProfile = {
   name: 'redis',
   image: /^(?:redis|valkey)(?:-cluster|-stack-server|-stack|-\d+)?$/,
+  program: '(?:redis|valkey)-server',
+  imageSettings: /^(?:REDIS|VALKEY)_(?:ARGS|EXTRA_FLAGS|REPLICATION_MODE|AOF_ENABLED)/,
   other: (container) =>
     [...(container.command ?? []), ...(container.args ?? [])].some((word) =>
       /(?:redis|valkey)-sentinel\b|(?:^|\s)--sentinel(?:\s|$)|start-sentinel/.test(word),
@@ -22,10 +26,18 @@ export const redis: EngineProfile = {
   user: (image) => {
     if (/bitnami|sclorg|rhel\d/.test(image)) return { uid: 1001 };
     if (/stack|^cgr\.dev\/|chainguard/.test(image)) return undefined;
+    if (!/^(?:redis|valkey)(?:[:@]|$)/.test(lastPart(image))) return undefined;
     return { uid: 999, gid: /alpine/.test(lastPart(image)) ? 1000 : 999 };
   },
   data: (container, env) =>
     flag(container, 'dir', moreFlags(env)) ?? env.plain('REDIS_DATA_DIR', 'VALKEY_DATA_DIR'),
+  home: (container) => {
+    const words = [...(container.command ?? []), ...(container.args ?? [])].join(' ');
+    if (/\.conf\b/.test(words) || !runsServer(container, '(?:redis|valkey)-server'))
+      return undefined;
+    return isFrom(container.image ?? '', OFFICIAL) ? '/data' : undefined;
+  },
+  ownPlaces: /redis|valkey/,
   places: [
     '/data',
     '/bitnami/redis/data',
@@ -35,14 +47,46 @@ export const redis: EngineProfile = {
     '/var/lib/redis',
     '/var/lib/valkey',
   ],
+  asksLogin: ({ command = [], args = [] }) => {
+    const words = [...command, ...args].join(' ');
+    return /--?(?:requirepass|aclfile)\b/.test(words)
+      ? 'its command sets a password or an ACL file that the sidecar cannot read'
+      : undefined;
+  },
+  savesNothing,
+  oftenCache: true,
   connection: (input) => [...password(input), ...address(input)],
   address: defaultUrl,
   alone,
 };
 
+/** Neither snapshots nor an append-only file, by arguments or by variables of the image. */
+function savesNothing(container: PodContainer, env: PodEnvironment): string | undefined {
+  const words = [...(container.command ?? []), ...(container.args ?? []), moreFlags(env)];
+  const text = words.map((word) => (word === '' ? '""' : word)).join(' ');
+  const aof = [...text.matchAll(/--appendonly(?:=|\s+)["'\\]*(yes|no)/g)].at(-1)?.[1];
+  const saves = [...text.matchAll(/--save(?:=|\s+)(["'\\]*)\s*(\d*)/g)];
+  const isOff = saves.length > 0 && saves.every(([, , seconds]) => seconds === '');
+  const isBitnami = /bitnami/.test(container.image ?? '');
+  const byImage = env.plain('REDIS_AOF_ENABLED', 'VALKEY_AOF_ENABLED');
+  const aofOn = aof === 'yes' || (aof === undefined && isBitnami && !/^no$/i.test(byImage ?? ''));
+  return isOff && !aofOn
+    ? 'its arguments turn off snapshots (--save "") and it has no append-only file'
+    : undefined;
+}
+
+const OFFICIAL = /^(?:library\/redis|valkey\/valkey|redis\/redis-stack(?:-server)?)$/;
+
 function password(input: ConnectionInput): readonly PodEnvVar[] {
   const { container, env } = input;
-  const named = env.take('REDIS_PASSWORD', 'REDIS_PASSWORD', 'VALKEY_PASSWORD', 'REDISCLI_AUTH');
+  const named = env.take(
+    'REDIS_PASSWORD',
+    'REDIS_PASSWORD',
+    'VALKEY_PASSWORD',
+    'REDISCLI_AUTH',
+    // The chart redis-ha, whose init container writes it into the configuration.
+    'AUTH',
+  );
   if (named !== undefined) return [named];
   const given = flag(container, 'requirepass', moreFlags(env));
   if (given === undefined) return unknownPassword(container, env);
@@ -126,7 +170,7 @@ function tlsFiles({ container, env }: ConnectionInput): readonly PodEnvVar[] {
   );
 }
 
-const OFFICIAL = /(?:^|\/)(?:redis|valkey)(?:[:@]|$)/;
+const PASSES_ARGUMENTS = /(?:^|\/)(?:redis|valkey)(?:[:@]|$)/;
 const SERVER = /(?:^|\/)(?:redis|valkey)-server$/;
 /** With its nodes.conf it would greet the members of production's cluster under the name of one of them. */
 const ALONE = ['--cluster-enabled', 'no'];
@@ -135,7 +179,7 @@ function alone<C extends PodContainer>(given: C): C {
   const container = withoutPrimary(given);
   const { command = [], args = [], image = '' } = container;
   const serves = [...command, ...args].some((one) => SERVER.test(one));
-  if (!serves && !(command.length === 0 && OFFICIAL.test(image))) return container;
+  if (!serves && !(command.length === 0 && PASSES_ARGUMENTS.test(image))) return container;
   // A file or a flag may come first; what comes last counts.
   const server = /valkey/.test(image) ? 'valkey-server' : 'redis-server';
   const first = args.length > 0 || command.length > 0 ? args : [server];

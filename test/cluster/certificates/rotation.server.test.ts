@@ -44,6 +44,10 @@ class FakeCluster implements Cluster {
     return Promise.resolve();
   }
 
+  readDemands(): Promise<readonly object[]> {
+    return Promise.resolve([]);
+  }
+
   /** Whether an API server would accept this certificate now. */
   trusts(pem: string): boolean {
     const served = new X509Certificate(pem);

@@ -55,7 +55,7 @@ describe('for manifests with one mistake each, the doctor', () => {
   it('finds the mistakes also in all the manifests together', async () => {
     // One manifest provides what another lacks: Velero, the webhook, a class, a Schedule, a Secret.
     const provided =
-      /^(?:VELERO|WEBHOOK|GROUP_CLASS|SECRET)_MISSING$|^NOT_SCHEDULED$|^VOLUMES_NOT_COPIED$|^NODE_AGENT_MISSING$|^SNAPSHOT_CLASS_UNLABELLED$|^WEBHOOK_(?:NOT_CALLED|SERVICE_MISSING)$/;
+      /^(?:VELERO|WEBHOOK|GROUP_CLASS|SECRET)_MISSING$|^NOT_SCHEDULED$|^NO_SCHEDULE$|^RESOURCE_POLICY_MISSING$|^VOLUMES_NOT_COPIED$|^NODE_AGENT_MISSING$|^SNAPSHOT_CLASS_UNLABELLED$|^WEBHOOK_(?:NOT_CALLED|SERVICE_MISSING)$/;
     const seen = codes(examine(await load([BROKEN])).findings);
     expect(seen).toEqual(expect.arrayContaining(names.filter((name) => !provided.test(name))));
   });
@@ -79,7 +79,10 @@ describe('for annotations that describe an application, the doctor', () => {
     spec: {
       template: {
         metadata: { labels, annotations: template },
-        spec: { securityContext: { fsGroup: 999 }, containers: [{ ...container, image }] },
+        spec: {
+          securityContext: { fsGroup: 999 },
+          containers: [image === container.image ? container : { name: 'shop', image }],
+        },
       },
       volumeClaimTemplates: [{ metadata: { name: 'data' } }],
     },
@@ -292,14 +295,23 @@ describe('quiesce doctor -f', () => {
         {
           code: 'HOOK_PRE_FAILS',
           severity: 'warning',
-          object: { kind: 'StatefulSet', name: 'db', namespace: 'shop' },
+          object: 'shop StatefulSet/db',
+          kind: 'StatefulSet',
+          name: 'db',
+          namespace: 'shop',
           pods: [],
           message: expect.any(String) as string,
           fix: expect.any(String) as string,
         },
       ],
       workloads: [
-        { object: { kind: 'StatefulSet', name: 'db', namespace: 'shop' }, state: 'protected' },
+        {
+          object: 'shop StatefulSet/db',
+          kind: 'StatefulSet',
+          name: 'db',
+          namespace: 'shop',
+          state: 'protected',
+        },
       ],
       notLookedAt: [],
     });

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { parseGoDuration, buildHooks } from '../../../src/cluster/inject/hooks.ts';
+import {
+  buildHooks as build,
+  hookTimeouts,
+  parseGoDuration,
+} from '../../../src/cluster/inject/hooks.ts';
+
+const buildHooks = (user: Record<string, string>, ms: number, copy?: Parameters<typeof build>[2]) =>
+  build(user, hookTimeouts(undefined, ms, false), copy);
 
 const PRE = 'pre.hook.backup.velero.io';
 const POST = 'post.hook.backup.velero.io';

@@ -142,7 +142,6 @@ describe('the database of a pod', () => {
   it.each([
     'prometheuscommunity/postgres-exporter:v0.16.0',
     'edoburu/pgbouncer:1.23',
-    'registry.example/app:1',
     'percona/percona-postgresql-operator:2.4.1-ppg16.3-pgbouncer1.22.1',
     'bitnami/redis-sentinel:7.2',
   ])('is never %s', (image) => {
@@ -150,6 +149,12 @@ describe('the database of a pod', () => {
       outcome: 'invalid',
       issues: [{ field: 'quiesce.dev/engine' }],
     });
+  });
+
+  it('is never an application that only has a client’s settings', () => {
+    const volumeMounts = [{ name: 'data', mountPath: '/data' }];
+    const pod = podWith('registry.example/app:1', { name: 'app', volumeMounts });
+    expect(inject(pod, CONFIG)).toMatchObject({ issues: [{ field: 'quiesce.dev/engine' }] });
   });
 
   it('is not guessed if two containers look alike', () => {
@@ -278,7 +283,9 @@ describe('the added sidecar', () => {
 
   it('reports missing, ephemeral and host data', () => {
     const nowhere = postgresPod({ container: { volumeMounts: [] } });
-    expect(codes(inject(nowhere, CONFIG))).toEqual(['DataNotFound']);
+    expect(codes(inject(nowhere, CONFIG))).toEqual(['DataNotOnVolume']);
+    const other = { image: 'registry.example/team/postgres:17', volumeMounts: [] };
+    expect(codes(inject(postgresPod({ container: other }), CONFIG))).toEqual(['DataNotFound']);
     const ephemeral = postgresPod({ spec: { volumes: [{ name: 'data', emptyDir: {} }] } });
     expect(codes(inject(ephemeral, CONFIG))).toEqual(['DataEphemeral']);
     const onHost = postgresPod({

@@ -180,9 +180,15 @@ describe('quiesce inject', () => {
     expect(injectManifest(pod, CONFIG).reports[0]?.object).toBe('Pod/db-');
   });
 
-  it('never touches a Job or a CronJob', () => {
+  it('never touches a Job or a CronJob, and says so if it has the label', () => {
     const job = STATEFUL_SET.replace('StatefulSet', 'Job');
-    expect(injectManifest(job, CONFIG).reports).toEqual([]);
+    const { text, reports } = injectManifest(job, CONFIG);
+    expect(text).toBe(job);
+    expect(reports).toMatchObject([
+      { outcome: 'skipped', notices: [{ code: 'RunsToCompletion' }] },
+    ]);
+    const unlabelled = job.replace('quiesce.dev/inject: "true"', 'a: b');
+    expect(injectManifest(unlabelled, CONFIG).reports).toEqual([]);
   });
 
   it('reports every invalid annotation, and prints no manifest then', () => {

@@ -98,7 +98,8 @@ describe('a pod that was injected before', () => {
     const { pod } = injected(postgresPod({ annotations: { 'quiesce.dev/ttl': '1h' } }));
     const { 'quiesce.dev/ttl': _, ...annotations } = pod.metadata?.annotations ?? {};
     const { patch } = injected({ ...pod, metadata: { ...pod.metadata, annotations } });
-    expect(patch).toEqual([
+    expect(patch).toMatchObject([
+      { op: 'replace', path: '/metadata/annotations/quiesce.dev~1written' },
       { op: 'remove', path: expect.stringMatching(/^\/spec\/containers\/1\/env\/\d+$/) as string },
     ]);
   });

@@ -61,6 +61,7 @@ async function grant(to: ControlPlane): Promise<void> {
         verbs: ['get', 'patch'],
       },
       { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+      { apiGroups: [''], resources: ['resourcequotas', 'limitranges'], verbs: ['list'] },
     ],
   });
   await to.must('POST', `${base}/clusterrolebindings`, {
@@ -309,6 +310,40 @@ describe('behind a real API server', () => {
         { timeout: 30_000 },
       )
       .toMatch(/InvalidAnnotation.*|quiesce\.dev\/copy must be one of/);
+  });
+
+  it('a ResourceQuota on CPU limits lets the pod in; a LimitRange that does not is an Event with the value', async () => {
+    await serve();
+    const createIn = (namespace: string, body: Pod) =>
+      plane.call<Pod>('POST', `/api/v1/namespaces/${namespace}/pods`, {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        ...body,
+        metadata: { ...body.metadata, namespace },
+      });
+    await plane.namespace('counted');
+    const quotas = '/api/v1/namespaces/counted/resourcequotas';
+    const hard = { 'limits.cpu': '4' };
+    const quota = { metadata: { name: 'hard' }, spec: { hard } };
+    await plane.must('POST', quotas, quota);
+    // As the quota controller does, which does not run here: the API server counts against the status.
+    const status = { hard, used: { 'limits.cpu': '0' } };
+    await plane.must('PUT', `${quotas}/hard/status`, { ...quota, status });
+    const container = { resources: { limits: { cpu: '200m' } } };
+    const letIn = await createIn('counted', pod('db', { container }));
+    expect([letIn.status, containers(letIn.body)]).toEqual([201, ['postgres', 'quiesce']]);
+
+    await plane.namespace('ranged');
+    await plane.must('POST', '/api/v1/namespaces/ranged/limitranges', {
+      metadata: { name: 'range' },
+      spec: { limits: [{ type: 'Container', max: { memory: '128Mi' } }] },
+    });
+    const refused = await createIn('ranged', pod('db'));
+    expect(refused.status).toBe(403);
+    const events = '/api/v1/namespaces/ranged/events';
+    await expect
+      .poll(async () => JSON.stringify((await plane.call('GET', events)).body), { timeout: 30_000 })
+      .toMatch(/the LimitRange range refuses the pod.*sidecar\.resources\.limits\.memory/);
   });
 
   it('a pod with an invalid annotation is refused with Fail, by the annotation’s name', async () => {

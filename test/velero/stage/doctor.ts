@@ -4,14 +4,15 @@ import type { Stage } from './stage.ts';
 interface Finding {
   readonly code: string;
   readonly severity: string;
-  readonly object: { readonly kind: string; readonly name: string; readonly namespace?: string };
+  /** `NAMESPACE KIND/NAME`. */
+  readonly object: string;
   readonly message: string;
 }
 
 export interface Examined {
   readonly exitCode: number | null;
   readonly findings: readonly Finding[];
-  /** `CODE kind namespace/name`, for messages. */
+  /** `CODE NAMESPACE KIND/NAME: …`, for messages. */
   readonly said: string;
   has(code: string): boolean;
 }
@@ -25,8 +26,8 @@ export async function doctor(stage: Stage, ...flags: readonly string[]): Promise
   });
   if (status !== 0 && status !== 7) throw new Error(`quiesce doctor: ${status}: ${stderr.trim()}`);
   const { findings } = JSON.parse(stdout) as { findings: readonly Finding[] };
-  const lines = findings.map(({ code, object: { kind, namespace, name }, message }) => {
-    return `${code} ${kind} ${namespace ?? ''}/${name}: ${message}`;
+  const lines = findings.map(({ code, object, message }) => {
+    return `${code} ${object}: ${message}`;
   });
   return {
     exitCode: status,

@@ -1,46 +1,13 @@
 import { entryOf } from '../../../engines/names.ts';
 import { FILE_BACKUP_EXCLUDES, RUN_VOLUME, STATE_VOLUME } from '../../objects/names.ts';
-import type { PodFacts } from '../../inventory/pod-facts.ts';
-import {
-  type Catalog,
-  type KubeObject,
-  labelsOf,
-  namespaceOf,
-  textAt,
-} from '../../inventory/catalog.ts';
+import { labelsOf } from '../../inventory/catalog.ts';
+import { claimsOf } from '../../inventory/claims.ts';
+import { copiedAsFiles } from '../copies.ts';
 import type { PodRule } from '../rule.ts';
 import { fileBackupOf, names } from '../../inventory/velero.ts';
 
 const EXCLUDE = 'velero.io/exclude-from-backup';
 const GROUP = 'velero.io/volume-group';
-
-interface Claim {
-  readonly volume: string;
-  readonly name: string;
-  readonly object: KubeObject;
-}
-
-/** The claims of a pod's volumes that are in the inventory, or in a template. */
-export function claimsOf({ workload, view, pod }: PodFacts, catalog: Catalog): readonly Claim[] {
-  const kind = 'PersistentVolumeClaim';
-  const direct = (pod.spec?.volumes ?? []).flatMap((volume): Claim[] => {
-    const name = textAt(volume, 'persistentVolumeClaim', 'claimName');
-    const object = name === undefined ? undefined : catalog.get(kind, workload.namespace, name);
-    return object === undefined ? [] : [{ volume: volume.name, name: name ?? '', object }];
-  });
-  if (view.live !== undefined) return direct;
-  const templates = workload.claimTemplates.flatMap((object): Claim[] => {
-    const volume = object.metadata?.name ?? '';
-    const pattern = new RegExp(`^${volume}-${workload.name}-\\d+$`);
-    const made = catalog
-      .all(kind)
-      .filter((one) => namespaceOf(one) === workload.namespace)
-      .filter((one) => pattern.test(one.metadata?.name ?? ''))
-      .map((one) => ({ volume, name: one.metadata?.name ?? '', object: one }));
-    return [{ volume, name: `${volume} (template)`, object }, ...made];
-  });
-  return [...direct, ...templates];
-}
 
 export const copyRules: readonly PodRule[] = [
   {
@@ -49,10 +16,10 @@ export const copyRules: readonly PodRule[] = [
     title: 'copy is snapshot, but the database writes to several volumes',
     why: 'A freeze for a snapshot covers one volume. If more than one of them holds data, the freeze is refused with COPY_UNSUPPORTED, also if a volume group is snapshotted at one moment.',
     fix: 'Keep all of the database’s data (for PostgreSQL also pg_wal and tablespaces) on one volume. If the others hold none, nothing is wrong.',
-    *check(facts, { velero }) {
+    *check(facts, around) {
       const { sidecar, volumes, copy, data } = facts;
       if (sidecar === undefined || copy !== 'snapshot' || volumes.length < 2) return;
-      const files = data !== undefined && fileBackupOf(velero, facts, data.volume) !== undefined;
+      const files = data !== undefined && copiedAsFiles(around, facts, data.volume) !== undefined;
       if (files) return;
       yield `The database writes to ${volumes.length} volumes (${volumes.join(', ')}), but copy is snapshot.`;
     },
@@ -63,11 +30,11 @@ export const copyRules: readonly PodRule[] = [
     title: 'Velero copies files, but copy is snapshot or volumes',
     why: 'Velero copies the files one by one while the server writes. A freeze for a snapshot does not make such a copy true.',
     fix: 'Set quiesce.dev/copy to files, or exclude the volume from the file-system backup (backup.velero.io/backup-volumes-excludes).',
-    *check(facts, { velero }) {
+    *check(facts, around) {
       const { sidecar, volumes, copy } = facts;
       if (sidecar === undefined || copy === 'files') return;
       for (const volume of volumes) {
-        const by = fileBackupOf(velero, facts, volume);
+        const by = copiedAsFiles(around, facts, volume);
         if (by !== undefined)
           yield `${by} copies the volume ${volume} file by file, but copy is ${copy}.`;
       }

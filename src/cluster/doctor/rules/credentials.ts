@@ -1,13 +1,13 @@
 import { entryOf, isEngineSetting, type Login } from '../../../engines/names.ts';
 import { Environment } from '../../inject/environment.ts';
+import { unknownLogin } from '../../inject/login.ts';
 import type { EnvVar } from '../../objects/pod.ts';
 import { isInside } from '../../../lib/paths.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
-import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
+import { secretsMadeBy } from '../../plan/custom-resources.ts';
+import { at, type Catalog, type KubeObject, listAt, textAt } from '../../inventory/catalog.ts';
 import type { PodRule } from '../rule.ts';
 
-/** Kinds from which a controller creates a Secret. */
-const MAKERS = ['SealedSecret.bitnami.com', 'ExternalSecret.external-secrets.io'];
 const REFERENCE = /\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)/g;
 /** A reference of the sidecar to a Secret, or to one key of it. */
 export interface SecretUse {
@@ -48,18 +48,41 @@ function secretOf(one: EnvVar | object): { name: string; key: string | undefined
 /** Whether the Secret exists, or will be created; `undefined`: unknown. */
 function exists(catalog: Catalog, namespace: string, use: SecretUse): boolean | undefined {
   if (catalog.get('Secret', namespace, use.name) !== undefined) return true;
-  const made = MAKERS.some((kind) =>
-    catalog
-      .all(kind)
-      .some((one) =>
-        [one.metadata?.name, textAt(one, 'spec', 'target', 'name')].includes(use.name),
-      ),
-  );
-  if (made) return true;
+  if (isMade(catalog, namespace, use.name)) return true;
   if (!catalog.sees('secrets', namespace)) return undefined;
   // Manifests seldom include Secrets, so an absent one proves little. The exception is a Secret that only
   // the sidecar uses, which is easily forgotten.
   return catalog.scope === 'cluster' || !use.shared ? false : undefined;
+}
+
+/** Kubernetes' own groups have no dot, or end in `.k8s.io`; their objects make no Secrets. */
+function isCustom({ apiVersion = '' }: KubeObject): boolean {
+  const group = apiVersion.split('/')[0] ?? '';
+  return apiVersion.includes('/') && group.includes('.') && !/(?:^|\.)k8s\.io$/.test(group);
+}
+
+/**
+ * Whether a controller or a tool makes the Secret: one whose objects are known to, or any custom resource that
+ * names it. kustomize adds a hash to the name.
+ */
+function isMade(catalog: Catalog, namespace: string, name: string): boolean {
+  const quoted = JSON.stringify(name);
+  return catalog.kinds
+    .flatMap((kind) => catalog.all(kind))
+    .filter((one) => one.kind !== 'Secret')
+    .some((one) => {
+      const everywhere =
+        one.metadata?.namespace === undefined || /^Cluster|^Kustomization$/.test(one.kind ?? '');
+      if (!everywhere && one.metadata?.namespace !== namespace) return false;
+      const generated = listAt(one, 'secretGenerator').some(
+        (each) => textAt(each, 'name') === name,
+      );
+      return (
+        generated ||
+        secretsMadeBy(one).includes(name) ||
+        (isCustom(one) && JSON.stringify(one).includes(quoted))
+      );
+    });
 }
 
 /** The names of the keys only: the doctor never reads the value of a Secret here. */
@@ -126,6 +149,23 @@ export const credentialRules: readonly PodRule[] = [
         .some((entry) => entry.name.startsWith(login.password));
       if (!wanted || usesSocket(facts, login) || bringsPassword(facts, login)) return;
       yield `The container ${database.container.name} gets a password, but the container ${sidecar.name} does not.`;
+    },
+  },
+  {
+    code: 'CREDENTIALS_UNKNOWN',
+    severity: 'warning',
+    title: 'The database probably asks for a password, and the sidecar has none',
+    why: 'If it does, the sidecar cannot log in (ENGINE_AUTH), and every freeze fails.',
+    fix: 'Set quiesce.dev/credentials-secret to a Secret with username and password.',
+    *check({ sidecar, database, workload, settings }) {
+      if (sidecar === undefined || database === undefined) return;
+      if (settings.credentialsSecret !== undefined) return;
+      const why = unknownLogin(database, sidecar);
+      if (why === undefined) return;
+      const sentence = why.replace(/; set quiesce\.dev.*$/, '');
+      const operator =
+        workload.operator === undefined ? '' : ` (${workload.operator} knows the login)`;
+      yield `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}${operator}.`;
     },
   },
   {

@@ -9,6 +9,12 @@ export const NOT_LOOKED_AT = {
   fix: 'Grant the doctor the rights of the chart’s ClusterRole (doctor.rbac), or use other credentials.',
 } as const satisfies RuleText;
 
+/** Files of a folder, which no right makes readable. */
+const FIXES: Readonly<Record<string, string>> = {
+  templates: 'Examine what the templates make: helm template … | quiesce doctor -f -',
+  files: 'Correct the files, or leave them out.',
+};
+
 /** Reports a kind that could not be read, which must never pass in silence. If optional, as `info`. */
 export function notExaminedFinding({ resource, namespace, reason, optional }: Unexamined): Finding {
   const object: ObjectRef =
@@ -21,6 +27,6 @@ export function notExaminedFinding({ resource, namespace, reason, optional }: Un
     object,
     pods: [],
     message: `It could not be examined: ${reason}.`,
-    fix: NOT_LOOKED_AT.fix,
+    fix: (namespace === undefined ? FIXES[resource] : undefined) ?? NOT_LOOKED_AT.fix,
   };
 }

@@ -4,26 +4,13 @@ import { inject } from '../../inject/inject.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { keysOf } from '../../objects/json-patch.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
-import { annotationsOf, labelsOf, listAt, textAt } from '../../inventory/catalog.ts';
+import { annotationsOf, listAt, textAt } from '../../inventory/catalog.ts';
+import { knownPod } from '../../plan/stages.ts';
+import type { Workload } from '../../inventory/workloads.ts';
+import { isDecided, isMeantToBeProtected, isMisplaced } from '../decided.ts';
 import type { PodRule } from '../rule.ts';
 
 const LABEL = `${INJECT_LABEL}: "true"`;
-
-/** Whether anything shows that the pod is meant to be protected: the label, an annotation or a sidecar. */
-function isMeantToBeProtected({ optIn, sidecar, native, annotations }: PodFacts): boolean {
-  return (
-    optIn !== undefined ||
-    sidecar !== undefined ||
-    native !== undefined ||
-    Object.keys(annotations).some(concernsSidecar)
-  );
-}
-
-function isMisplaced({ workload, optIn }: PodFacts): boolean {
-  const elsewhere =
-    workload.kind !== 'Pod' && labelsOf(workload.object)[INJECT_LABEL] !== undefined;
-  return optIn === undefined && elsewhere;
-}
 
 function whereToLabel({ workload }: PodFacts): string {
   const { operator, kind } = workload;
@@ -40,8 +27,7 @@ function volumesText(volumes: readonly string[]): string {
 
 /** Whether the pod has persistent volumes, and nothing protects it or excludes it on purpose. */
 function isForgotten(facts: PodFacts): boolean {
-  const decided = facts.unfrozen || isMeantToBeProtected(facts) || isMisplaced(facts);
-  return lastingVolumes(facts).length > 0 && !decided;
+  return lastingVolumes(facts).length > 0 && !isDecided(facts);
 }
 
 /** The volumes that outlive the pod. A hostPath counts if there is no other. */
@@ -66,6 +52,19 @@ function affectsBackups(keys: readonly string[]): boolean {
   );
 }
 
+/** How new pods come into being: by a rollout, by the operator, or by hand. */
+function howToRecreate({ kind, namespace, name, operator }: Workload): string {
+  if (operator !== undefined) return `let ${operator} recreate the pods (docs of the operator).`;
+  if (/^(?:StatefulSet|Deployment|DaemonSet)$/.test(kind)) {
+    return `recreate the pods: kubectl -n ${namespace} rollout restart ${kind.toLowerCase()} ${name}.`;
+  }
+  return `recreate the ${kind === 'Pod' ? 'pod' : 'pods'}: nothing restarts ${kind === 'Pod' ? 'it' : 'them'} by itself.`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 export const protectionRules: readonly PodRule[] = [
   {
     code: 'UNPROTECTED',
@@ -85,15 +84,24 @@ export const protectionRules: readonly PodRule[] = [
   {
     code: 'ENGINE_UNKNOWN',
     severity: 'info',
-    title: 'A StatefulSet or an operator’s pod has volumes, but no engine that quiesce knows',
+    title: 'A workload has volumes, but no engine that quiesce knows',
     why: 'quiesce cannot freeze it. If it keeps data, its backup is crash-consistent.',
     fix: `Back it up with the tools of its own engine. If it is a database that quiesce knows, set ${ANNOTATIONS.engine}. To silence this finding, set ${INJECT_LABEL}: "false".`,
     *check(facts) {
-      const { workload, resembles, annotations } = facts;
+      const { workload, resembles, annotations, view } = facts;
+      if (!isForgotten(facts) || resembles) return;
+      const volumes = volumesText(lastingVolumes(facts));
+      if (annotations[hookKey('pre', 'command')] !== undefined) return;
+      const known = knownPod(view.pod);
+      if (known !== undefined && known.stage !== 'pooler') {
+        const message = `It runs ${known.engine} on the ${volumes}, an engine that quiesce does not know.`;
+        const fix = `Back it up with the tools of ${known.engine}. To silence this finding, set ${INJECT_LABEL}: "false".`;
+        yield { message, fix };
+        return;
+      }
       const stateful = workload.kind === 'StatefulSet' || workload.operator !== undefined;
-      const handled = annotations[hookKey('pre', 'command')] !== undefined;
-      if (!isForgotten(facts) || resembles || !stateful || handled) return;
-      yield `It has the ${volumesText(lastingVolumes(facts))}, but neither its images nor its ports show an engine that quiesce knows.`;
+      if (!stateful) return;
+      yield `It has the ${volumes}, but neither its images nor its ports show an engine that quiesce knows.`;
     },
   },
   {
@@ -170,9 +178,10 @@ export const protectionRules: readonly PodRule[] = [
     title: 'A running pod has the label, but no sidecar',
     why: 'It was created before it had the label, or while the webhook was unavailable.',
     fix: 'Make sure that the webhook runs, then recreate the pods: kubectl rollout restart.',
-    *check({ view, injection }) {
+    *check({ view, injection, workload }) {
       if (view.live === undefined || injection?.outcome !== 'injected') return;
-      yield `It has the label ${INJECT_LABEL}, but runs without the container ${CONTAINER}.`;
+      const message = `It has the label ${INJECT_LABEL}, but runs without the container ${CONTAINER}.`;
+      yield { message, fix: `Make sure that the webhook runs, then ${howToRecreate(workload)}` };
     },
   },
   {
@@ -181,14 +190,18 @@ export const protectionRules: readonly PodRule[] = [
     title: 'The sidecar does not run',
     why: 'Hooks cannot run in it, so every backup of this pod fails or proves nothing.',
     fix: 'Find the cause with kubectl describe pod, and kubectl logs -c quiesce --previous.',
-    *check({ sidecar, pod }) {
+    *check({ sidecar, pod, workload, view }) {
       const all = listAt(pod, 'status', 'containerStatuses');
       const own = all.find((one) => textAt(one, 'name') === sidecar?.name);
       const reason = textAt(own, 'state', 'waiting', 'reason');
       const ended = textAt(own, 'state', 'terminated', 'reason');
       const stuck = reason !== undefined && !/^(?:ContainerCreating|PodInitializing)$/.test(reason);
-      if (stuck || ended !== undefined)
-        yield `Its container ${sidecar?.name} is in ${reason ?? ended}.`;
+      if (!stuck && ended === undefined) return;
+      const place = `-n ${workload.namespace}`;
+      yield {
+        message: `Its container ${sidecar?.name} is in ${reason ?? ended}.`,
+        fix: `Find the cause with kubectl ${place} describe pod ${view.live}, and kubectl ${place} logs ${view.live} -c ${sidecar?.name} --previous.`,
+      };
     },
   },
   {
@@ -197,19 +210,25 @@ export const protectionRules: readonly PodRule[] = [
     title: 'The sidecar differs from the one that the webhook would add now',
     why: 'It was added by another version or with other settings, and later changes do not apply to it.',
     fix: 'Recreate the pods: kubectl rollout restart.',
-    *check({ view, pod, annotations, sidecar, optIn }, { webhooks, config }) {
+    *check({ view, pod, annotations, sidecar, optIn, rules, workload }, { webhooks, config }) {
       const known = webhooks.some(({ options }) => options !== undefined);
       const injected = annotations[ANNOTATIONS.written] !== undefined;
       if (!known || !injected || view.live === undefined || optIn !== 'true') return;
       if (versionOf(sidecar?.image) !== versionOf(config.image)) {
-        yield `Its sidecar runs ${sidecar?.image}, but the webhook adds ${config.image}.`;
+        const message = `Its sidecar runs ${sidecar?.image}, but the webhook adds ${config.image}.`;
+        yield { message, fix: capital(howToRecreate(workload)) };
         return;
       }
-      const today = inject(pod, config);
+      const today = inject(pod, config, rules);
       if (today.outcome !== 'injected' || today.patch.length === 0) return;
-      const paths = today.patch.map(({ path }) => keysOf(path)).filter(affectsBackups);
+      const paths = today.patch
+        .map(({ path }) => keysOf(path))
+        // RESTORE_SKIPPED reports a missing init container.
+        .filter((keys) => affectsBackups(keys) && !keys.includes('initContainers'));
       const shown = [...new Set(paths.map((keys) => keys.at(-1)))].slice(0, 3).join(', ');
-      if (paths.length > 0) yield `The webhook would now set ${shown} differently.`;
+      if (paths.length === 0) return;
+      const message = `The webhook would now set ${shown} differently.`;
+      yield { message, fix: capital(howToRecreate(workload)) };
     },
   },
 ];

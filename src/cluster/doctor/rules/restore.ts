@@ -1,8 +1,8 @@
-import { RESTORE_ANNOTATION } from '../../objects/names.ts';
+import { RESTORE_ANNOTATION, RESTORE_LABEL } from '../../objects/names.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
-import { textAt } from '../../inventory/catalog.ts';
+import { annotationsOf, labelsOf, textAt } from '../../inventory/catalog.ts';
 import type { PodRule } from '../rule.ts';
-import { claimsOf } from './copy.ts';
+import { claimsOf } from '../../inventory/claims.ts';
 
 const MARK = 'QUIESCE_RESTORE_MARK';
 
@@ -14,6 +14,20 @@ function preparations({ pod }: PodFacts): readonly (readonly string[])[] {
 }
 
 export const restoreRules: readonly PodRule[] = [
+  {
+    code: 'RESTORE_SKIPPED',
+    severity: 'error',
+    title: 'A restored pod started without prepare-restore',
+    why: 'Nothing compared the copy with its receipt before the server started on it: a torn copy may be in use.',
+    fix: 'Check the data (quiesce verify --deep), or restore again while the webhook runs; webhook.failurePolicy: Fail keeps such a pod from starting.',
+    *check(facts) {
+      const { view, sidecar, data, pod } = facts;
+      const restore = labelsOf(pod)[RESTORE_LABEL] ?? annotationsOf(pod)[RESTORE_ANNOTATION];
+      if (view.live === undefined || sidecar === undefined || data === undefined) return;
+      if (restore === undefined || preparations(facts).length > 0) return;
+      yield `The restore ${restore} made this pod, and no init container ran prepare-restore on ${data.volume}.`;
+    },
+  },
   {
     code: 'RESTORE_NOT_PREPARED',
     severity: 'info',

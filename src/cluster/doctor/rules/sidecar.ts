@@ -4,8 +4,8 @@ import { baseSchema, checkTogether } from '../../../config/schema.ts';
 import { isImageOf } from '../../inject/find-database.ts';
 import { ENGINE_NAMES } from '../../../engines/names.ts';
 import type { EnvVar, VolumeMount } from '../../objects/pod.ts';
-import { securityContext } from '../../inject/security-context.ts';
-import { cleanPath } from '../../inject/volumes.ts';
+import { leavesUser, securityContext } from '../../inject/security-context.ts';
+import { cleanPath } from '../../objects/clean-path.ts';
 import { isInside } from '../../../lib/paths.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
 import type { PodRule } from '../rule.ts';
@@ -91,9 +91,10 @@ export const sidecarRules: readonly PodRule[] = [
     title: 'The sidecar runs as another user than the database',
     why: 'It can neither read the data nor write its receipt next to them: a freeze proves less or is refused, and a restore is not prepared.',
     fix: 'Set securityContext.runAsUser of the container quiesce to the user of the database, or remove it and let the webhook set it.',
-    *check({ sidecar, database, pod, data }) {
+    *check({ sidecar, database, pod, data, rules }, { config }) {
       if (sidecar === undefined || database === undefined || data === undefined) return;
-      const expected = securityContext(pod, database).runAsUser;
+      const platform = leavesUser(database, config, rules);
+      const expected = securityContext(pod, database, platform).runAsUser;
       const found = sidecar.securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser;
       if (expected === undefined || found === expected) return;
       const as = found === undefined ? 'the user of its image' : `user ${found}`;
@@ -106,8 +107,9 @@ export const sidecarRules: readonly PodRule[] = [
     title: 'The user of the database is unknown',
     why: 'The sidecar may not be able to read the data.',
     fix: 'Set securityContext.runAsUser in the container of the database, or in the pod.',
-    *check({ sidecar, database, pod, data }) {
+    *check({ sidecar, database, pod, data, rules }, { config }) {
       if (sidecar === undefined || database === undefined || data === undefined) return;
+      if (leavesUser(database, config, rules)) return;
       const expected = securityContext(pod, database).runAsUser;
       const found = sidecar.securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser;
       if (expected === undefined && found === undefined) {
@@ -121,33 +123,10 @@ export const sidecarRules: readonly PodRule[] = [
     title: 'The data volume was not found',
     why: 'No receipt is written next to the data: a copy has no proof, and a restore is not prepared.',
     fix: 'Mount the data where the image keeps it, or set its path with the variable or flag of the database (PGDATA, --dir, --dbpath).',
-    *check({ sidecar, database, data }) {
+    *check({ sidecar, database, data, elsewhere }) {
       if (sidecar === undefined || database === undefined || data !== undefined) return;
+      if (elsewhere !== undefined) return;
       yield `No mount of ${database.container.name} contains the data of ${database.profile.name}.`;
-    },
-  },
-  {
-    code: 'DATA_EPHEMERAL',
-    severity: 'error',
-    title: 'The data is in an emptyDir',
-    why: 'No snapshot includes it, and it is deleted with the pod.',
-    fix: 'Mount a PersistentVolumeClaim at the path of the data, or remove the sidecar.',
-    *check({ sidecar, data }) {
-      if (sidecar !== undefined && data?.ephemeral === true) {
-        yield `The data is in the emptyDir ${data.volume} (${data.path}).`;
-      }
-    },
-  },
-  {
-    code: 'DATA_ON_HOST',
-    severity: 'error',
-    title: 'The data is in a hostPath',
-    why: 'Velero copies a hostPath neither by snapshot nor file by file: no backup contains the data.',
-    fix: 'Mount a PersistentVolumeClaim at the path of the data (a local volume is enough, with copy: files), or remove the sidecar.',
-    *check({ sidecar, data }) {
-      if (sidecar !== undefined && data?.onHost === true) {
-        yield `The data is in the hostPath ${data.volume} (${data.path}).`;
-      }
     },
   },
   {

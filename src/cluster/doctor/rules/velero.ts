@@ -1,8 +1,16 @@
-import { at, type KubeObject, labelsOf, refOf, textAt } from '../../inventory/catalog.ts';
+import {
+  at,
+  type KubeObject,
+  labelsOf,
+  namespaceOf,
+  refOf,
+  textAt,
+} from '../../inventory/catalog.ts';
 import { lacksGroups, refusedParameters } from '../../inventory/drivers.ts';
 import type { ClusterFacts } from '../../inventory/survey.ts';
-import type { ClusterRule, PodRule } from '../rule.ts';
-import { fileBackupOf, schedulesFor, type VeleroServer } from '../../inventory/velero.ts';
+import type { ClusterRule } from '../rule.ts';
+import { copiedAsFiles } from '../copies.ts';
+import type { VeleroServer } from '../../inventory/velero.ts';
 
 /** The first release with built-in CSI support, and the oldest whose hooks were studied. */
 const OLDEST = [1, 14] as const;
@@ -20,6 +28,12 @@ function isExpected({ catalog, facts, velero }: ClusterFacts): boolean {
 function isTooOld({ version }: VeleroServer): boolean {
   const [major, minor] = version ?? OLDEST;
   return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
+}
+
+/** Without a third number, the version may be one of them. */
+function thawsEarly({ version, patch = 0 }: VeleroServer): boolean {
+  const [major, minor] = version ?? [];
+  return major === 1 && (minor === 14 || (minor === 15 && patch === 0));
 }
 
 function about(object: KubeObject, report: string) {
@@ -54,6 +68,32 @@ export const veleroRules: readonly ClusterRule[] = [
     },
   },
   {
+    code: 'VELERO_POST_HOOK_EARLY',
+    severity: 'error',
+    title: 'This version of Velero thaws before the files are copied',
+    why: 'From 1.14.0 to 1.15.0, Velero runs the post hook of a file-system backup when the upload has begun, not when it has ended: the files go on being copied after the thaw.',
+    fix: 'Upgrade Velero to 1.15.1 or newer, or use snapshots for these volumes.',
+    *check(around) {
+      const { velero, facts } = around;
+      const copied = facts.find(
+        (one) =>
+          one.sidecar !== undefined &&
+          one.data !== undefined &&
+          copiedAsFiles(around, one, one.data.volume) !== undefined,
+      );
+      if (copied === undefined) return;
+      const { workload, data } = copied;
+      for (const server of velero.servers.filter(thawsEarly)) {
+        const version = [
+          ...(server.version ?? []),
+          ...(server.patch === undefined ? [] : [server.patch]),
+        ];
+        const report = `It runs Velero ${version.join('.')}, and the files of ${workload.namespace}/${workload.name} (${data?.volume}) are copied one by one.`;
+        yield about(server.deployment, report);
+      }
+    },
+  },
+  {
     code: 'VELERO_VERSION_UNKNOWN',
     severity: 'info',
     title: 'The version of Velero is unknown',
@@ -75,9 +115,12 @@ export const veleroRules: readonly ClusterRule[] = [
     *check({ velero: { servers } }) {
       for (const { deployment } of servers) {
         if (at(deployment, 'spec', 'replicas') === 0) {
-          yield about(deployment, 'It is scaled to 0.');
+          const fix = `kubectl -n ${namespaceOf(deployment)} scale deployment ${deployment.metadata?.name} --replicas 1`;
+          yield { object: refOf(deployment), report: { message: 'It is scaled to 0.', fix } };
         } else if (at(deployment, 'status') !== undefined && available(deployment) === 0) {
-          yield about(deployment, 'None of its pods is available.');
+          const fix = `kubectl -n ${namespaceOf(deployment)} describe deployment ${deployment.metadata?.name} says why.`;
+          const message = 'None of its pods is available.';
+          yield { object: refOf(deployment), report: { message, fix } };
         }
       }
     },
@@ -167,7 +210,8 @@ export const veleroRules: readonly ClusterRule[] = [
         const all = objects.map(({ metadata }) => metadata?.name).join(', ');
         const severity = objects.length > 1 ? 'warning' : 'info';
         const message = `No class of ${driver} (${all}) has the label ${CLASS_LABEL}: "true".`;
-        yield { object: refOf(first), report: { message, severity } };
+        const fix = `kubectl label volumesnapshotclass ${objects.length > 1 ? 'NAME' : first.metadata?.name} ${CLASS_LABEL}=true`;
+        yield { object: refOf(first), report: { message, severity, fix } };
       }
     },
   },
@@ -177,57 +221,3 @@ function available(deployment: KubeObject): number {
   const count = at(deployment, 'status', 'availableReplicas');
   return typeof count === 'number' ? count : 0;
 }
-
-/** Rules on the backups of one pod. */
-export const backupRules: readonly PodRule[] = [
-  {
-    code: 'NOT_SCHEDULED',
-    severity: 'warning',
-    title: 'No Schedule backs up a protected workload',
-    why: 'No hook ever calls the sidecar.',
-    fix: 'Add the namespace to a Schedule (spec.template.includedNamespaces) that also includes pods: hooks run only for pods.',
-    *check(facts, { catalog, velero }) {
-      if (facts.sidecar === undefined || facts.persistent.length === 0) return;
-      if (catalog.scope === 'part' || !catalog.sees('schedules.velero.io')) return;
-      if (velero.schedules.length === 0 || schedulesFor(velero, facts).length > 0) return;
-      const names = velero.schedules.map(({ metadata }) => metadata?.name).slice(0, 5);
-      yield `None of the Schedules (${names.join(', ')}) covers its pods in ${facts.workload.namespace}.`;
-    },
-  },
-  {
-    code: 'VOLUMES_NOT_COPIED',
-    severity: 'error',
-    title: 'Backups run the hooks, but copy no volume',
-    why: 'The Schedule takes no snapshots and requests no file-system backup: no backup contains the data.',
-    fix: 'Remove snapshotVolumes: false from the Schedule, or set quiesce.dev/copy and backup.velero.io/backup-volumes for a file-system backup.',
-    *check(facts, { velero }) {
-      const { data } = facts;
-      if (facts.sidecar === undefined || data === undefined || facts.persistent.length === 0)
-        return;
-      if (fileBackupOf(velero, facts, data.volume) !== undefined) return;
-      const covering = schedulesFor(velero, facts);
-      const none = (one: KubeObject): boolean =>
-        at(one, 'spec', 'template', 'snapshotVolumes') === false;
-      if (covering.length === 0 || !covering.every(none)) return;
-      const names = covering.map(({ metadata }) => metadata?.name).join(', ');
-      yield `${names} has snapshotVolumes: false, and no file-system backup includes ${data.volume}.`;
-    },
-  },
-  {
-    code: 'NODE_AGENT_MISSING',
-    severity: 'error',
-    title: 'A file-system backup has no node agent',
-    why: 'Nothing copies the files: the backup fails or waits, and the freeze with it.',
-    fix: 'Install the node agent (velero install --use-node-agent), or use snapshots.',
-    *check(facts, { catalog, velero }) {
-      if (facts.sidecar === undefined || facts.data === undefined) return;
-      if (catalog.scope !== 'cluster' || velero.servers.length === 0) return;
-      if (!catalog.sees('daemonsets.apps')) return;
-      const agents = catalog.all('DaemonSet.apps').map(({ metadata }) => metadata?.name ?? '');
-      if (agents.some((name) => /node-agent|restic/.test(name))) return;
-      const by = fileBackupOf(velero, facts, facts.data.volume);
-      if (by !== undefined)
-        yield `${by} requests the files of ${facts.data.volume}, but no DaemonSet node-agent runs.`;
-    },
-  },
-];

@@ -1,4 +1,4 @@
-import { cleanPath } from '../../inject/volumes.ts';
+import { cleanPath } from '../../objects/clean-path.ts';
 import { profileOf } from '../../../engines/profiles.ts';
 import { ENGINE_NAMES } from '../../../engines/names.ts';
 import type { Container, Pod } from '../../objects/pod.ts';

@@ -1,4 +1,4 @@
-import { cleanPath } from '../../inject/volumes.ts';
+import { cleanPath } from '../../objects/clean-path.ts';
 import type { Catalog } from '../../inventory/catalog.ts';
 import { ANNOTATIONS } from '../../objects/names.ts';
 import type { Container, Pod } from '../../objects/pod.ts';

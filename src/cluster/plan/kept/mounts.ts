@@ -1,4 +1,4 @@
-import { cleanPath } from '../../inject/volumes.ts';
+import { cleanPath } from '../../objects/clean-path.ts';
 import { isInside } from '../../../lib/paths.ts';
 import { textAt } from '../../inventory/catalog.ts';
 import { CONTAINER, INIT_CONTAINER } from '../../objects/names.ts';
