@@ -302,8 +302,6 @@ describe('restores and drills', () => {
   const HOUR = 60;
   /** Nine days, a sample in four minutes: a day of minutes takes promtool seconds. */
   const days = `x${(9 * 24 * HOUR) / 4}`;
-  const slow = (name: string, of: Series, expected: Expected): Promise<void> =>
-    replay(name, of, expected, spec, '4m');
   const own = { namespace: 'shop', group: 'shop' };
   const series = (name: string, of: Readonly<Record<string, string>> = own): string =>
     `stateful_backup_${name}{${labels({ ...of, pod: 'quiesce-exporter-a' })}}`;
@@ -369,7 +367,7 @@ describe('restores and drills', () => {
     const success = (of: Readonly<Record<string, string>>): string =>
       series('drill_last_success_timestamp_seconds', of);
     const orders = { namespace: 'queue', group: 'orders' };
-    await slow(
+    await replay(
       'QuiesceDrillTooOld',
       {
         [success(own)]: `0${days}`,
@@ -382,33 +380,49 @@ describe('restores and drills', () => {
         ['193h', [own]],
         ['201h', [own, { ...orders, drill: 'whole' }]],
       ],
+      spec,
+      '4m',
     );
   });
   test('QuiesceDrillTooOld fires for a group of which no drill was ever proven', () =>
-    slow('QuiesceDrillTooOld', { [series('drill_verified')]: `0${days}` }, [
-      ['191h', []],
-      ['193h', [own]],
-    ]));
-  test('QuiesceNoDrill fires for each drill without any record, and not for a paused one', () =>
-    slow('QuiesceNoDrill', { 'up{job="other"}': `1${days}` }, [
-      ['191h', []],
-      ['193h', [{ ...own, drill: 'nightly' }]],
+    replay(
+      'QuiesceDrillTooOld',
+      { [series('drill_verified')]: `0${days}` },
       [
-        '201h',
+        ['191h', []],
+        ['193h', [own]],
+      ],
+      spec,
+      '4m',
+    ));
+  test('QuiesceNoDrill fires for each drill without any record, and not for a paused one', () =>
+    replay(
+      'QuiesceNoDrill',
+      { 'up{job="other"}': `1${days}` },
+      [
+        ['191h', []],
+        ['193h', [{ ...own, drill: 'nightly' }]],
         [
-          { ...own, drill: 'nightly' },
-          { ...own, group: 'orders', drill: 'whole' },
+          '201h',
+          [
+            { ...own, drill: 'nightly' },
+            { ...own, group: 'orders', drill: 'whole' },
+          ],
         ],
       ],
-    ]));
+      spec,
+      '4m',
+    ));
   test('QuiesceNoDrill does not fire with a drill, be it a failed one', () =>
-    slow(
+    replay(
       'QuiesceNoDrill',
       {
         [series('drill_verified')]: `0${days}`,
         [series('drill_verified', { namespace: 'shop', group: 'orders' })]: `0${days}`,
       },
       [['210h', []]],
+      spec,
+      '4m',
     ));
 });
 

@@ -55,6 +55,7 @@ beforeAll(async () => {
   await control.namespace('protected');
   await control.namespace('shop');
   await control.namespace('queue');
+  await control.namespace('velero');
 }, 2 * BUILD_TIMEOUT_MS);
 
 afterAll(async () => {
