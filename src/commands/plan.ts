@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { readBackup } from '../cluster/backup/read-backup.ts';
-import type { Inventory, KubeObject } from '../cluster/inventory/catalog.ts';
+import type { Inventory } from '../cluster/inventory/catalog.ts';
+import type { KubeObject } from '../cluster/objects/kube-object.ts';
 import { readInventory } from '../cluster/inventory/read-manifests.ts';
 import { describePlan } from '../cluster/plan/describe.ts';
 import type { Plan, PlanProblem } from '../cluster/plan/document.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { describeRun } from '../../src/cluster/snapshot/report/text.ts';
-import type { KubeObject } from '../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../src/cluster/objects/kube-object.ts';
 import { codes, heldBy, labels, type Shop, shop, snapshot } from './shop.ts';
 
 const SET = '/apis/apps/v1/namespaces/shop/statefulsets/db';

@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { writeFile } from 'node:fs/promises';
-import type { KubeObject } from '../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../src/cluster/objects/kube-object.ts';
 
 /** Kinds without namespaces. */
 const GLOBAL = new Set(['Namespace', 'PersistentVolume', 'StorageClass', 'VolumeSnapshotClass']);

@@ -9,7 +9,7 @@ import { text as readAll } from 'node:stream/consumers';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { stringify } from 'yaml';
 import type { ApiAnswer, ChangeMethod } from '../../src/cluster/api/reader.ts';
-import type { KubeObject } from '../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../src/cluster/objects/kube-object.ts';
 import { cleanEnv, cliPath } from '../../src/testbed/processes.ts';
 import { SimulatedCluster } from '../cluster/snapshot/simulated-cluster.ts';
 import { makeTempDir } from './temp-dir.ts';

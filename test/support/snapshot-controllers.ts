@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
-import type { KubeObject } from '../../src/cluster/inventory/catalog.ts';
-import { textAt } from '../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../src/cluster/objects/kube-object.ts';
+import { textAt } from '../../src/cluster/objects/kube-object.ts';
 import { built } from './built.ts';
 import type { ControlPlane } from './kubernetes.ts';
 

@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer, ChangeMethod, ClusterConnection } from './reader.ts';
-import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import { forbidden, type Right } from './rights.ts';
 
 /** A kind of object, and where its API is. */

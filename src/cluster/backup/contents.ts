@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { extract, type Extract } from 'tar-stream';
 import { QuiesceError } from '../../errors.ts';
-import type { KubeObject } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
 
 /** What an archive may have at most, in bytes. A small one can unpack to more than any memory. */
 export interface Bounds {

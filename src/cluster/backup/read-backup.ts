@@ -4,7 +4,7 @@ import { abortedWithin, lookUntil, unlessAborted } from '../../lib/deadline.ts';
 import { QuiesceError } from '../../errors.ts';
 import { didYouMean } from '../../lib/command-line/nearest.ts';
 import type { ApiAnswer, ClusterConnection, PodConnection } from '../api/reader.ts';
-import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import { forbidden } from '../api/rights.ts';
 import { BOUNDS, readContents } from './contents.ts';
 import { download, type Ways } from './download.ts';

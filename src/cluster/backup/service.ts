@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { ForwardPlace } from '../api/forward.ts';
 import type { PodConnection } from '../api/reader.ts';
-import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 
 /** A Service, as a URL in the cluster names it. */
 export interface ServiceAddress {

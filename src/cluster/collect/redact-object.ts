@@ -1,5 +1,5 @@
 import { namesSecret, redact } from '../../lib/redact.ts';
-import { labelsOf, type KubeObject } from '../inventory/catalog.ts';
+import { labelsOf, type KubeObject } from '../objects/kube-object.ts';
 import { RUN_LABELS } from '../run/names.ts';
 
 const CENSORED = '[redacted]';

@@ -1,7 +1,7 @@
 import { redact } from '../../lib/redact.ts';
 import { abortedWithin } from '../../lib/deadline.ts';
 import type { PodConnection } from '../api/reader.ts';
-import { type KubeObject, namespaceOf } from '../inventory/catalog.ts';
+import { type KubeObject, namespaceOf } from '../objects/kube-object.ts';
 import { sidecarContainer } from '../inventory/sidecar-container.ts';
 import { sidecarAt } from '../run/sidecars.ts';
 import { runInside } from '../validate/inside.ts';

@@ -11,7 +11,7 @@ import {
   refText,
   textAt,
   textsAt,
-} from '../inventory/catalog.ts';
+} from '../objects/kube-object.ts';
 import { selects } from '../inventory/selectors.ts';
 import {
   includesPod,

@@ -1,5 +1,6 @@
 import type { PodFacts } from '../inventory/pod-facts.ts';
-import { at, type Catalog, type KubeObject, refOf, refText } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { at, type KubeObject, refOf, refText } from '../objects/kube-object.ts';
 import { claimsOf } from '../inventory/claims.ts';
 import type { ClusterFacts } from '../inventory/survey.ts';
 import { fileBackupOf, schedulesFor } from '../inventory/velero.ts';

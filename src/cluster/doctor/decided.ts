@@ -1,7 +1,7 @@
 import { INJECT_LABEL } from '../objects/names.ts';
 import { concernsSidecar } from '../inject/unknown.ts';
 import type { PodFacts } from '../inventory/pod-facts.ts';
-import { labelsOf } from '../inventory/catalog.ts';
+import { labelsOf } from '../objects/kube-object.ts';
 
 /** Whether anything shows that the pod is meant to be protected: the label, an annotation or a sidecar. */
 export function isMeantToBeProtected({ optIn, sidecar, native, annotations }: PodFacts): boolean {

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PodFacts } from '../inventory/pod-facts.ts';
-import { type Inventory, type ObjectRef, refText } from '../inventory/catalog.ts';
+import type { Inventory } from '../inventory/catalog.ts';
+import { type ObjectRef, refText } from '../objects/kube-object.ts';
 import { type Finding, type PodRule, type RuleText, type Report, SEVERITIES } from './rule.ts';
 import { CLUSTER_RULES, POD_RULES } from './rules/index.ts';
 import { NOT_LOOKED_AT, notExaminedFinding } from './rules/not-examined.ts';

@@ -1,7 +1,7 @@
 import type { ClusterReader } from '../api/reader.ts';
 import type { PodFacts } from '../inventory/pod-facts.ts';
 import { RESTORE_ANNOTATION, RESTORE_LABEL } from '../objects/names.ts';
-import { at, listAt, textAt } from '../inventory/catalog.ts';
+import { at, listAt, textAt } from '../objects/kube-object.ts';
 import type { Finding, RuleText } from './rule.ts';
 import { PROBE } from './rules/probe.ts';
 

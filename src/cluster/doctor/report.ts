@@ -1,5 +1,6 @@
 import type { Examined, State } from './examine.ts';
-import { type ObjectRef, refText, type Scope, type Unexamined } from '../inventory/catalog.ts';
+import type { Scope, Unexamined } from '../inventory/catalog.ts';
+import { type ObjectRef, refText } from '../objects/kube-object.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { NOT_LOOKED_AT } from './rules/not-examined.ts';
 import { OPERATOR_RESOURCE } from './rules/operators.ts';

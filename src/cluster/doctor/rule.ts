@@ -1,4 +1,4 @@
-import type { ObjectRef } from '../inventory/catalog.ts';
+import type { ObjectRef } from '../objects/kube-object.ts';
 import type { PodFacts } from '../inventory/pod-facts.ts';
 import type { ClusterFacts } from '../inventory/survey.ts';
 

@@ -1,4 +1,5 @@
-import { type Catalog, listAt, namespaceOf, textAt } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { listAt, namespaceOf, textAt } from '../objects/kube-object.ts';
 
 const MOST = 20;
 

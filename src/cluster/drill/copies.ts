@@ -1,6 +1,6 @@
 import type { EngineName } from '../../engines/names.ts';
 import type { RestoreCheckLevel } from '../../receipt/restore-level.ts';
-import { labelsOf, namespaceOf } from '../inventory/catalog.ts';
+import { labelsOf, namespaceOf } from '../objects/kube-object.ts';
 import { INJECT_LABEL } from '../objects/names.ts';
 import type { Pod } from '../objects/pod.ts';
 import { backedUp, type MemberRef } from '../plan/document.ts';

@@ -1,6 +1,6 @@
 import type { ObjectApi } from '../api/objects.ts';
 import type { BackupContents } from '../backup/read-backup.ts';
-import { type KubeObject, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, textAt } from '../objects/kube-object.ts';
 import type { Planned } from '../plan/plan.ts';
 import type { RestoreProblem } from '../restore/document.ts';
 import { NAMESPACES } from '../restore/namespaces.ts';

@@ -1,5 +1,5 @@
 import { CONFIG_MAPS, type ObjectApi } from '../api/objects.ts';
-import type { KubeObject } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
 import type { Planned } from '../plan/plan.ts';
 import type { RestoreProblem } from '../restore/document.ts';
 import { NAMESPACES } from '../restore/namespaces.ts';

@@ -1,4 +1,4 @@
-import { at, listAt, textAt } from '../inventory/catalog.ts';
+import { at, listAt, textAt } from '../objects/kube-object.ts';
 import type { Pod } from '../objects/pod.ts';
 
 const NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;

@@ -1,4 +1,4 @@
-import { annotationsOf, type KubeObject, labelsOf } from '../inventory/catalog.ts';
+import { annotationsOf, type KubeObject, labelsOf } from '../objects/kube-object.ts';
 import { RESTORE } from '../restore/names.ts';
 import { type DrillMarks, drillAnnotations, drillLabels, marked } from './marks.ts';
 

@@ -1,6 +1,6 @@
 import type { ObjectApi } from '../api/objects.ts';
 import { PODS } from '../api/objects.ts';
-import { at, type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { sidecarContainer } from '../inventory/sidecar-container.ts';
 import { RESTORE } from '../restore/names.ts';
 import { sidecarAt } from '../run/sidecars.ts';

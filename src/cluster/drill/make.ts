@@ -1,7 +1,7 @@
 import { QuiesceError } from '../../errors.ts';
 import { abortedWithin, lookUntil } from '../../lib/deadline.ts';
 import { CONFIG_MAPS, each, type Kind, type ObjectApi, PODS, reasonOf } from '../api/objects.ts';
-import { at, type KubeObject, labelsOf } from '../inventory/catalog.ts';
+import { at, type KubeObject, labelsOf } from '../objects/kube-object.ts';
 import { createOnce, notCreated } from '../restore/create-once.ts';
 import { RESTORE } from '../restore/names.ts';
 import { NAMESPACES } from '../restore/namespaces.ts';

@@ -1,5 +1,5 @@
-import type { KubeObject } from '../inventory/catalog.ts';
-import { annotationsOf, labelsOf } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
+import { annotationsOf, labelsOf } from '../objects/kube-object.ts';
 import { RESTORE } from '../restore/names.ts';
 import { objectName } from '../run/object-names.ts';
 

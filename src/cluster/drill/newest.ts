@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { Kind, ObjectApi } from '../api/objects.ts';
-import { type KubeObject, textAt, textsAt } from '../inventory/catalog.ts';
+import { type KubeObject, textAt, textsAt } from '../objects/kube-object.ts';
 import { readRuns } from '../snapshot/runs.ts';
 
 export type SourceChoice =

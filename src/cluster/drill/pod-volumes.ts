@@ -1,4 +1,4 @@
-import { at, listAt, textAt } from '../inventory/catalog.ts';
+import { at, listAt, textAt } from '../objects/kube-object.ts';
 import type { Container, PodSpec, Volume } from '../objects/pod.ts';
 
 /** Where a copied volume's data comes from: what a container needs of the pod is kept, and nothing outside. */

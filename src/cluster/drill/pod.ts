@@ -4,7 +4,7 @@ import { type Database, findDatabase } from '../inject/find-database.ts';
 import { inject } from '../inject/inject.ts';
 import { INJECT_DEFAULTS } from '../inject/options.ts';
 import { readSettings } from '../inject/settings.ts';
-import { annotationsOf, at, textAt } from '../inventory/catalog.ts';
+import { annotationsOf, at, textAt } from '../objects/kube-object.ts';
 import { ANNOTATIONS, CONTAINER, INIT_CONTAINER, INJECT_LABEL } from '../objects/names.ts';
 import type { Container, Pod, PodSpec } from '../objects/pod.ts';
 import { isolationGate, type GateTargets } from './gate.ts';

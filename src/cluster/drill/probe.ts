@@ -1,7 +1,7 @@
 import { QuiesceError } from '../../errors.ts';
 import { lookUntil } from '../../lib/deadline.ts';
 import { type ObjectApi, PODS } from '../api/objects.ts';
-import { at, type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import { CONTAINER } from '../objects/names.ts';
 import { remove } from '../restore/volumes/remove.ts';
 import type { Copy, CopyPlan } from './copies.ts';

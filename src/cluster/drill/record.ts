@@ -1,6 +1,6 @@
 import { DRILLS_KEPT } from '../../defaults.ts';
 import { CONFIG_MAPS, each, type ObjectApi } from '../api/objects.ts';
-import { type KubeObject, labelsOf } from '../inventory/catalog.ts';
+import { type KubeObject, labelsOf } from '../objects/kube-object.ts';
 import type { DrillRun } from '../restore/document.ts';
 import { storedRecovery } from '../restore/report/stored.ts';
 import { recordRecovery } from '../restore/record.ts';

@@ -1,4 +1,4 @@
-import { at, type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import type { Pod } from '../objects/pod.ts';
 import { type DrillMarks, marked } from './marks.ts';
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
 import { CONTENTS, each, type ObjectApi, PODS, VOLUMES } from '../api/objects.ts';
-import { type KubeObject, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, textAt } from '../objects/kube-object.ts';
 import { RESTORE } from '../restore/names.ts';
 import { NAMESPACES } from '../restore/namespaces.ts';
 import { patch, readMade, remove, removeMade, setPolicy } from '../restore/volumes/remove.ts';

@@ -1,6 +1,6 @@
 import { normalizePod } from '../objects/normalize.ts';
 import type { Pod } from '../objects/pod.ts';
-import { at, listAt, textAt } from '../inventory/catalog.ts';
+import { at, listAt, textAt } from '../objects/kube-object.ts';
 import type { PlannedMember } from '../plan/planned.ts';
 import { claimsOf } from './pod-volumes.ts';
 

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
 import type { Plan } from '../plan/document.ts';
 import type { PlannedMember } from '../plan/planned.ts';
 import type { RestoreProblem, RestoreSource } from '../restore/document.ts';

@@ -1,5 +1,5 @@
 import type { RestoreLevel } from '../../receipt/restore-level.ts';
-import { at, type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import { INIT_CONTAINER } from '../objects/names.ts';
 import { GATE_CONTAINER, REACHED_EXIT } from './gate.ts';
 

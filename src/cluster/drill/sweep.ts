@@ -1,6 +1,6 @@
 import { CONTENTS, type ObjectApi, VOLUMES } from '../api/objects.ts';
-import type { KubeObject } from '../inventory/catalog.ts';
-import { textAt } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
+import { textAt } from '../objects/kube-object.ts';
 import { RESTORE } from '../restore/names.ts';
 import { NAMESPACES } from '../restore/namespaces.ts';
 import { drillOf } from './marks.ts';

@@ -1,5 +1,5 @@
 import type { ClusterWatcher } from '../api/watch.ts';
-import { listAt, textAt } from '../inventory/catalog.ts';
+import { listAt, textAt } from '../objects/kube-object.ts';
 import { driversOf, type SnapshotView } from './snapshot-view.ts';
 
 const API = '/apis/snapshot.storage.k8s.io/v1';

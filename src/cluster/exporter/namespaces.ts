@@ -1,5 +1,5 @@
 import type { ClusterWatcher } from '../api/watch.ts';
-import { listAt, textAt } from '../inventory/catalog.ts';
+import { listAt, textAt } from '../objects/kube-object.ts';
 
 const PAGE = 500;
 

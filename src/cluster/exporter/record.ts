@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { at, type KubeObject, labelsOf, namespaceOf, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, labelsOf, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { REPORT_KEY, RUN_LABELS } from '../run/names.ts';
 
 /** Velero's label on what it has restored: such a report is older than its ConfigMap. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type KubeObject, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, textAt } from '../objects/kube-object.ts';
 import type { DrillRun, RecoveryRun } from '../restore/document.ts';
 import { RUN_LABELS } from '../run/names.ts';
 import { failedAt, groupOf, parseReport, type Record, recordOf, timesOf } from './record.ts';

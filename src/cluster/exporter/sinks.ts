@@ -1,6 +1,6 @@
 import type { Logger } from '../../logger.ts';
 import type { Sink } from '../api/follow.ts';
-import { labelsOf, textAt } from '../inventory/catalog.ts';
+import { labelsOf, textAt } from '../objects/kube-object.ts';
 import { RUN_LABELS } from '../run/names.ts';
 import type { RecordView, RunLedger } from './runs.ts';
 import type { SnapshotLedger } from './snapshots.ts';

@@ -1,4 +1,4 @@
-import { at, type KubeObject, labelsOf, namespaceOf, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, labelsOf, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { RUN_LABELS } from '../run/names.ts';
 
 /** What the exporter keeps of a VolumeSnapshot: thousands of them are in memory at a time. */

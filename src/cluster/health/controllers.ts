@@ -1,4 +1,4 @@
-import { at, type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import type { Events } from './events.ts';
 import { causeOf } from './scene.ts';
 import type { Cause } from './state.ts';

@@ -1,6 +1,7 @@
 import { groupBy } from '../../lib/group-by.ts';
 import { redactLine } from '../../lib/redact.ts';
-import { at, type Catalog, type KubeObject, textAt } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { at, type KubeObject, textAt } from '../objects/kube-object.ts';
 
 /** An Event, as far as people need it. */
 export interface Happened {

@@ -1,8 +1,9 @@
 import { abortedWithin, unlessAborted } from '../../lib/deadline.ts';
 import { each } from '../api/objects.ts';
 import type { PodConnection } from '../api/reader.ts';
-import type { Catalog, KubeObject } from '../inventory/catalog.ts';
-import { namespaceOf } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
+import { namespaceOf } from '../objects/kube-object.ts';
 import { sidecarContainer } from '../inventory/sidecar-container.ts';
 import type { PlanMember } from '../plan/document.ts';
 import { sidecarAt, SidecarFailure } from '../run/sidecars.ts';

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
 import { sidecarContainer } from '../inventory/sidecar-container.ts';
 import type { PlanMember } from '../plan/document.ts';
 import { controllerCauses, wantedOf } from './controllers.ts';

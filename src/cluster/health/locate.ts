@@ -1,6 +1,7 @@
 import { gather } from '../plan/gather.ts';
 import type { MemberRef, PlanMember } from '../plan/document.ts';
-import { type Catalog, type KubeObject, namespaceOf } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { type KubeObject, namespaceOf } from '../objects/kube-object.ts';
 import type { OwnerReference } from '../objects/pod.ts';
 
 /** A member as it is in the cluster. */

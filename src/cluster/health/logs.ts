@@ -1,7 +1,7 @@
 import { redactLine } from '../../lib/redact.ts';
 import type { ClusterReader } from '../api/reader.ts';
 import { each } from '../api/objects.ts';
-import { at, type KubeObject, namespaceOf } from '../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf } from '../objects/kube-object.ts';
 import { lastFailure, type Part } from './pods/containers.ts';
 import { containerKey } from './scene.ts';
 

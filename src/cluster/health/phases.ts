@@ -1,4 +1,4 @@
-import { at, type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 
 /** Where a kind says how it stands, if no condition does: the first field that is there counts. */
 export interface Phase {

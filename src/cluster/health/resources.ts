@@ -1,5 +1,5 @@
 import { redactLine } from '../../lib/redact.ts';
-import { annotationsOf, at, type KubeObject, textAt } from '../inventory/catalog.ts';
+import { annotationsOf, at, type KubeObject, textAt } from '../objects/kube-object.ts';
 import { condition, numberAt } from './controllers.ts';
 import { countsOf, phaseOf, readyConditionOf } from './phases.ts';
 import { ageMs, causeOf, GRACE_MS } from './scene.ts';

@@ -1,11 +1,6 @@
 import type { RestoreLevel } from '../../receipt/restore-level.ts';
-import {
-  type Catalog,
-  type KubeObject,
-  namespaceOf,
-  refOf,
-  refText,
-} from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { type KubeObject, namespaceOf, refOf, refText } from '../objects/kube-object.ts';
 import type { Cause } from './state.ts';
 
 /** What a sidecar says of the restore that made its data; `null`: it knows of none. */

@@ -1,12 +1,12 @@
+import type { Catalog } from '../inventory/catalog.ts';
 import {
   at,
-  type Catalog,
   type KubeObject,
   labelsOf,
   listAt,
   namespaceOf,
   textAt,
-} from '../inventory/catalog.ts';
+} from '../objects/kube-object.ts';
 import { selects } from '../inventory/selectors.ts';
 import { causeOf } from './scene.ts';
 import type { Cause } from './state.ts';

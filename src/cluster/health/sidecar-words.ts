@@ -1,5 +1,5 @@
 import { RESTORE_LEVELS, type RestoreLevel } from '../../receipt/restore-level.ts';
-import type { KubeObject } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
 import { causeOf, type HealthScene, podKey, type SidecarSaid } from './scene.ts';
 import type { Cause, MemberState } from './state.ts';
 

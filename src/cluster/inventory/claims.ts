@@ -1,4 +1,5 @@
-import { type Catalog, type KubeObject, namespaceOf, textAt } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
+import { type KubeObject, namespaceOf, textAt } from '../objects/kube-object.ts';
 import type { PodFacts } from './pod-facts.ts';
 
 export interface Claim {

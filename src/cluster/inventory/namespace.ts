@@ -1,5 +1,6 @@
 import { isOpenShift, type NamespaceRules, namespaceRules } from '../inject/namespace-rules.ts';
-import { type Catalog, namespaceOf } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
+import { namespaceOf } from '../objects/kube-object.ts';
 
 /** What the namespace demands of its pods. Only OpenShift has kinds of its API groups. */
 export function rulesOf(catalog: Catalog, namespace: string): NamespaceRules {

@@ -25,7 +25,7 @@ import {
   persistentVolumes,
 } from '../inject/volumes.ts';
 import type { NamespaceRules } from '../inject/namespace-rules.ts';
-import { annotationsOf, labelsOf } from './catalog.ts';
+import { annotationsOf, labelsOf } from '../objects/kube-object.ts';
 import type { Workload, View } from './workloads.ts';
 
 /** Facts about one pod, or about the template of many. */

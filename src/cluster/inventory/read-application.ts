@@ -1,6 +1,7 @@
 import type { ClusterReader } from '../api/reader.ts';
 import type { OwnerReference } from '../objects/pod.ts';
-import { type Inventory, type KubeObject, listAt, namespaceOf, textAt, at } from './catalog.ts';
+import type { Inventory } from './catalog.ts';
+import { type KubeObject, listAt, namespaceOf, textAt, at } from '../objects/kube-object.ts';
 import { ClusterRead } from './read-cluster.ts';
 import type { Resource } from './resources.ts';
 

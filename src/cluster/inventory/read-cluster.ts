@@ -1,14 +1,7 @@
 import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer, ClusterReader } from '../api/reader.ts';
-import {
-  at,
-  Catalog,
-  type Inventory,
-  type KubeObject,
-  listAt,
-  textAt,
-  type Unexamined,
-} from './catalog.ts';
+import { Catalog, type Inventory, type Unexamined } from './catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import type { PodFacts } from './pod-facts.ts';
 import { type Resource, RESOURCES, resourceName } from './resources.ts';
 import { survey } from './survey.ts';

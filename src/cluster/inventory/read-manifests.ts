@@ -3,7 +3,8 @@ import { extname, join } from 'node:path';
 import { text as readAll } from 'node:stream/consumers';
 import { QuiesceError } from '../../errors.ts';
 import { documentsOf } from '../objects/yaml.ts';
-import type { Inventory, KubeObject, Scope, Unexamined } from './catalog.ts';
+import type { Inventory, Scope, Unexamined } from './catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
 
 const MANIFESTS = new Set(['.yaml', '.yml', '.json']);
 const WORKLOADS = new Set(['StatefulSet', 'Deployment', 'DaemonSet', 'Pod', 'DeploymentConfig']);

@@ -1,4 +1,4 @@
-import { at, listAt, textAt, textsAt } from './catalog.ts';
+import { at, listAt, textAt, textsAt } from '../objects/kube-object.ts';
 
 type Labels = Readonly<Record<string, string>>;
 

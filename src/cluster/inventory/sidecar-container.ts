@@ -1,7 +1,7 @@
 import { CONTROL_PORT } from '../../defaults.ts';
 import { Environment } from '../inject/environment.ts';
 import { normalizePod } from '../objects/normalize.ts';
-import { at, type KubeObject, listAt, textAt } from './catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import { nativeOf, sidecarOf } from './pod-facts.ts';
 
 /** The sidecar of a pod, as its spec and status describe it. */

@@ -1,4 +1,5 @@
-import { annotationsOf, at, type Catalog, type KubeObject, textAt } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
+import { annotationsOf, at, type KubeObject, textAt } from '../objects/kube-object.ts';
 import { servingDriver } from './drivers.ts';
 
 const DEFAULT_CLASS = [

@@ -3,9 +3,9 @@ import { FILE_BACKUP, FILE_BACKUP_EXCLUDES } from '../objects/names.ts';
 import type { Container } from '../objects/pod.ts';
 import type { PodFacts } from './pod-facts.ts';
 import { normalizePod } from '../objects/normalize.ts';
+import type { Catalog } from './catalog.ts';
 import {
   at,
-  type Catalog,
   type KubeObject,
   labelsOf,
   listAt,
@@ -13,7 +13,7 @@ import {
   refOf,
   textAt,
   textsAt,
-} from './catalog.ts';
+} from '../objects/kube-object.ts';
 import { listed, selects } from './selectors.ts';
 
 /** A Deployment that runs a Velero server. */

@@ -1,6 +1,7 @@
 import { parse } from 'yaml';
 import { parseQuantity } from '../objects/quantity.ts';
-import { at, type Catalog, type KubeObject, labelsOf, listAt, textAt, textsAt } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
+import { at, type KubeObject, labelsOf, listAt, textAt, textsAt } from '../objects/kube-object.ts';
 import { driverOf, volumeOfClaim } from './storage.ts';
 
 /** What Velero's volume policy does with a volume. `unknown`: a condition cannot be judged from here. */

@@ -3,15 +3,15 @@ import { INJECT_LABEL } from '../objects/names.ts';
 import { INJECT_DEFAULTS, type InjectConfig } from '../inject/options.ts';
 import { readWebhookOptions, type WebhookOptions } from '../webhook/options.ts';
 import type { PodFacts } from './pod-facts.ts';
+import type { Catalog } from './catalog.ts';
 import {
   at,
-  type Catalog,
   type KubeObject,
   labelsOf,
   listAt,
   namespaceOf,
   textAt,
-} from './catalog.ts';
+} from '../objects/kube-object.ts';
 import { normalizePod } from '../objects/normalize.ts';
 import { keysOfSelector, selects } from './selectors.ts';
 

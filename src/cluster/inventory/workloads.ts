@@ -1,15 +1,15 @@
 import { ENDING_KINDS } from '../inject/templates.ts';
 import type { Pod } from '../objects/pod.ts';
 import { normalizeMetadata, normalizePod } from '../objects/normalize.ts';
+import type { Catalog } from './catalog.ts';
 import {
   annotationsOf,
   at,
-  type Catalog,
   type KubeObject,
   listAt,
   namespaceOf,
   textAt,
-} from './catalog.ts';
+} from '../objects/kube-object.ts';
 
 /** A pod of a workload, or the template of its pods. */
 export interface View {

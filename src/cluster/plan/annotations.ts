@@ -1,7 +1,7 @@
 import { applicationValue, differences, readApplication } from '../inject/application.ts';
 import { readSettings } from '../inject/settings.ts';
 import { ANNOTATIONS, APPLICATION } from '../objects/names.ts';
-import { annotationsOf, type KubeObject } from '../inventory/catalog.ts';
+import { annotationsOf, type KubeObject } from '../objects/kube-object.ts';
 
 type Annotations = Readonly<Record<string, string>>;
 

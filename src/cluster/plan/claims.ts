@@ -1,4 +1,5 @@
-import { at, type Catalog, type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf, textAt } from '../objects/kube-object.ts';
 import type { View, Workload } from '../inventory/workloads.ts';
 import type { MemberClaim } from './planned.ts';
 

@@ -1,4 +1,5 @@
-import { type Catalog, textAt } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { textAt } from '../objects/kube-object.ts';
 import { driverOf } from '../inventory/storage.ts';
 import type { PlanProblem } from './document.ts';
 import { textOf } from './edges.ts';

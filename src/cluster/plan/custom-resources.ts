@@ -1,4 +1,4 @@
-import { at, type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import { APPLICATIONS, KUBEDB_RESOURCES } from './resources/applications.ts';
 import type { KnownResource } from './resources/known-resource.ts';
 import { MESSAGING } from './resources/messaging.ts';

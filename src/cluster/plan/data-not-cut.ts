@@ -1,6 +1,6 @@
 import { isExcluded, EXCLUDE } from './left-out.ts';
 import type { PodFacts } from '../inventory/pod-facts.ts';
-import { textAt } from '../inventory/catalog.ts';
+import { textAt } from '../objects/kube-object.ts';
 import { dataVolumesOf } from './data-volumes.ts';
 import { declaredIn } from './kept/declared.ts';
 import { IN_CONTAINER } from './kept/memory.ts';

@@ -1,6 +1,6 @@
 import { groupBy } from '../../lib/group-by.ts';
 import { wrap } from '../../lib/command-line/flag-help.ts';
-import { refText } from '../inventory/catalog.ts';
+import { refText } from '../objects/kube-object.ts';
 import type { MemberRef, NotKept, Plan, PlanLayer, PlanMember, PlanProblem } from './document.ts';
 import { backedUp, membersOf } from './document.ts';
 import { EXCLUDE } from './left-out.ts';

@@ -1,13 +1,5 @@
-import {
-  at,
-  type Inventory,
-  type KubeObject,
-  listAt,
-  refText,
-  textAt,
-  textsAt,
-  type Unexamined,
-} from '../inventory/catalog.ts';
+import type { Inventory, Unexamined } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, refText, textAt, textsAt } from '../objects/kube-object.ts';
 import type { PlanProblem } from './document.ts';
 import { namespacesNamed } from './references.ts';
 

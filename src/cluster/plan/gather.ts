@@ -1,13 +1,13 @@
 import { groupBy } from '../../lib/group-by.ts';
+import type { Catalog } from '../inventory/catalog.ts';
 import {
-  type Catalog,
   type KubeObject,
   namespaceOf,
   type ObjectRef,
   refOf,
   refText,
   textAt,
-} from '../inventory/catalog.ts';
+} from '../objects/kube-object.ts';
 import { type Workload, workloadsOf } from '../inventory/workloads.ts';
 import type { OwnerReference } from '../objects/pod.ts';
 import type { PlanProblem } from './document.ts';

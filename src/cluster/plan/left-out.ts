@@ -1,4 +1,5 @@
-import { type Catalog, type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { type KubeObject, labelsOf, textAt } from '../objects/kube-object.ts';
 import type { Workload } from '../inventory/workloads.ts';
 import { claimsOf, podsOf, viewsOf } from './claims.ts';
 import type { LeftOut } from './document.ts';

@@ -1,5 +1,6 @@
 import { groupBy } from '../../lib/group-by.ts';
-import { type Catalog, type KubeObject, namespaceOf, refText } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { type KubeObject, namespaceOf, refText } from '../objects/kube-object.ts';
 import { leftBehind } from './claims.ts';
 import type { PlanProblem } from './document.ts';
 import { textOf } from './edges.ts';

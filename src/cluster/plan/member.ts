@@ -1,6 +1,7 @@
 import { rulesOf } from '../inventory/namespace.ts';
 import { factsOf, type PodFacts } from '../inventory/pod-facts.ts';
-import { annotationsOf, at, type Catalog, labelsOf } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { annotationsOf, at, labelsOf } from '../objects/kube-object.ts';
 import { injectConfig, webhooksOf } from '../inventory/webhook.ts';
 import type { InjectConfig } from '../inject/options.ts';
 import { APPLICATION } from '../objects/names.ts';

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import { type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 
 /**
  * Refuses manifests whose names are not text: everything else is found by its name. An API server refuses

@@ -1,4 +1,5 @@
-import { type Catalog, type KubeObject, refText } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { type KubeObject, refText } from '../objects/kube-object.ts';
 import type { PlanProblem } from './document.ts';
 import { byText } from './order.ts';
 

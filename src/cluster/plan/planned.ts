@@ -1,4 +1,4 @@
-import type { KubeObject } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
 import type { View } from '../inventory/workloads.ts';
 import type { PlanMember } from './document.ts';
 

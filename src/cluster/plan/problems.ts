@@ -1,5 +1,6 @@
 import { INJECT_LABEL } from '../objects/names.ts';
-import { type Catalog, labelsOf, type ObjectRef, refText } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { labelsOf, type ObjectRef, refText } from '../objects/kube-object.ts';
 import { backedUp, type PlanProblem } from './document.ts';
 import { textOf } from './edges.ts';
 import { majorityProblems } from './majority.ts';

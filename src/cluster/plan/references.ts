@@ -1,15 +1,15 @@
 import { groupBy } from '../../lib/group-by.ts';
 import { selects } from '../inventory/selectors.ts';
+import type { Catalog } from '../inventory/catalog.ts';
 import {
   annotationsOf,
   at,
-  type Catalog,
   type KubeObject,
   labelsOf,
   namespaceOf,
   type ObjectRef,
   textAt,
-} from '../inventory/catalog.ts';
+} from '../objects/kube-object.ts';
 import { dependenciesOf } from './annotations.ts';
 import type { Draft } from './member.ts';
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { APPLICATION } from '../objects/names.ts';
-import { labelsOf } from '../inventory/catalog.ts';
+import { labelsOf } from '../objects/kube-object.ts';
 import { selects } from '../inventory/selectors.ts';
 import type { Draft } from './member.ts';
 

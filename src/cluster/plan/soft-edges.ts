@@ -1,5 +1,5 @@
 import { groupBy } from '../../lib/group-by.ts';
-import { refText } from '../inventory/catalog.ts';
+import { refText } from '../objects/kube-object.ts';
 import type { PlanProblem, Stage } from './document.ts';
 import { nodeOf, textOf } from './edges.ts';
 import type { Draft } from './member.ts';

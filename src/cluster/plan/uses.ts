@@ -1,4 +1,5 @@
-import { at, type Catalog, type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { controllerOf, hasEnded, type View } from '../inventory/workloads.ts';
 import { normalizePod } from '../objects/normalize.ts';
 import type { Pod } from '../objects/pod.ts';

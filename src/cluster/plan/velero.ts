@@ -3,7 +3,7 @@ import { TTL_MS } from '../../defaults.ts';
 import { entryOf, isEngine } from '../../engines/names.ts';
 import { QuiesceError } from '../../errors.ts';
 import { includesNamespace, includesPods } from '../inventory/velero.ts';
-import { at, textAt } from '../inventory/catalog.ts';
+import { at, textAt } from '../objects/kube-object.ts';
 import { printDocument, readDocuments } from '../objects/yaml.ts';
 import { backedUp } from './document.ts';
 import { EXCLUDE, isExcluded } from './left-out.ts';

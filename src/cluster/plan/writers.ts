@@ -1,4 +1,4 @@
-import { at, listAt, textAt } from '../inventory/catalog.ts';
+import { at, listAt, textAt } from '../objects/kube-object.ts';
 import { nativeOf, sidecarOf } from '../inventory/pod-facts.ts';
 import type { Container, Pod, Volume } from '../objects/pod.ts';
 import { mountsOf } from './kept/mounts.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
 import { type Kind, type ObjectApi, reasonOf } from '../api/objects.ts';
-import { type KubeObject, labelsOf, refOf, refText } from '../inventory/catalog.ts';
+import { type KubeObject, labelsOf, refOf, refText } from '../objects/kube-object.ts';
 import { RESTORE } from './names.ts';
 
 const TRIES = 5;

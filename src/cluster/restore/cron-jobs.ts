@@ -1,5 +1,5 @@
 import { each, type Kind, type ObjectApi, reasonOf } from '../api/objects.ts';
-import { annotationsOf, namespaceOf } from '../inventory/catalog.ts';
+import { annotationsOf, namespaceOf } from '../objects/kube-object.ts';
 import type { RestoreProblem } from './document.ts';
 import { RESTORE } from './names.ts';
 

@@ -1,5 +1,5 @@
 import { CLAIMS, type ObjectApi } from '../api/objects.ts';
-import { type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { parseQuantity } from '../objects/quantity.ts';
 import type {
   RestoredMember,

@@ -2,7 +2,7 @@ import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer } from '../api/reader.ts';
 import { type Kind, type ObjectApi, reasonOf } from '../api/objects.ts';
 import { type Stages, writeReleased, writeStages } from '../gates/stages.ts';
-import { annotationsOf, type KubeObject, labelsOf } from '../inventory/catalog.ts';
+import { annotationsOf, type KubeObject, labelsOf } from '../objects/kube-object.ts';
 import { RESTORE } from './names.ts';
 
 export const NAMESPACES: Kind = { group: '', version: 'v1', plural: 'namespaces' };

@@ -8,7 +8,7 @@ import {
   listAt,
   namespaceOf,
   textAt,
-} from '../inventory/catalog.ts';
+} from '../objects/kube-object.ts';
 import { normalizePod } from '../objects/normalize.ts';
 import { RESTORE } from './names.ts';
 

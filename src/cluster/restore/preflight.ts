@@ -9,7 +9,7 @@ import {
   rightOf,
 } from '../api/objects.ts';
 import { forbidden, type Right } from '../api/rights.ts';
-import { labelsOf } from '../inventory/catalog.ts';
+import { labelsOf } from '../objects/kube-object.ts';
 import { membersOf, type Plan, type PlanMember } from '../plan/document.ts';
 import { LEASES } from '../run/lease-object.ts';
 import { missingRights } from '../run/missing-rights.ts';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer } from '../api/reader.ts';
 import { type ObjectApi, pathOf, PODS, reasonOf } from '../api/objects.ts';
-import { listAt, textAt } from '../inventory/catalog.ts';
+import { listAt, textAt } from '../objects/kube-object.ts';
 import { RESTORE } from './names.ts';
 
 /** An API server learns of a new label, and of a new certificate, a moment later. */

@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import { CONFIG_MAPS, type ObjectApi, reasonOf } from '../api/objects.ts';
-import { type KubeObject, labelsOf, namespaceOf, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, labelsOf, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { REPORT_KEY, RUN_LABELS } from '../run/names.ts';
 import { objectName } from '../run/object-names.ts';
 import type { RecoveryRun, RestoredMember, RestoreRun } from './document.ts';

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
 import type { Plan } from '../plan/document.ts';
 import type { RestoreProblem, RestoreSource } from './document.ts';
 

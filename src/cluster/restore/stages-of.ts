@@ -1,6 +1,7 @@
 import { groupBy } from '../../lib/group-by.ts';
 import type { StagedMember, Stages } from '../gates/stages.ts';
-import { at, Catalog, type KubeObject, labelsOf, namespaceOf } from '../inventory/catalog.ts';
+import { Catalog } from '../inventory/catalog.ts';
+import { at, type KubeObject, labelsOf, namespaceOf } from '../objects/kube-object.ts';
 import type { Workload } from '../inventory/workloads.ts';
 import { CONTAINER, INJECT_LABEL } from '../objects/names.ts';
 import type { Plan, PlanMember } from '../plan/document.ts';

@@ -5,7 +5,7 @@ import {
   labelsOf,
   textAt,
   textsAt,
-} from '../inventory/catalog.ts';
+} from '../objects/kube-object.ts';
 
 /** On each VolumeSnapshot of a run: what its claim was, as JSON on one line, to make it anew. */
 export const CLAIM_ANNOTATION = 'quiesce.dev/claim';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer, ChangeMethod } from '../api/reader.ts';
-import { at, textAt } from '../inventory/catalog.ts';
+import { at, textAt } from '../objects/kube-object.ts';
 import { type Kind, reasonOf, rightOf, type ObjectApi } from '../api/objects.ts';
 import { RUN_LABELS } from './names.ts';
 import { forbidden } from '../api/rights.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QuiesceError } from '../../errors.ts';
-import { textAt } from '../inventory/catalog.ts';
+import { textAt } from '../objects/kube-object.ts';
 import { reasonOf, type ObjectApi } from '../api/objects.ts';
 import {
   LEASES,

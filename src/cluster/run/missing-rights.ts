@@ -1,6 +1,6 @@
 import { each, type ObjectApi } from '../api/objects.ts';
 import type { Right } from '../api/rights.ts';
-import { at } from '../inventory/catalog.ts';
+import { at } from '../objects/kube-object.ts';
 
 /** Those of the rights that the credentials lack, as the API server itself says. */
 export async function missingRights(

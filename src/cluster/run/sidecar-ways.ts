@@ -2,7 +2,7 @@ import type { ExecPlace, Printed } from '../api/exec.ts';
 import type { ForwardPlace, PodAnswer, PodRequest } from '../api/forward.ts';
 import { PortClosed } from '../api/forwarded.ts';
 import { StreamRefused } from '../api/channels.ts';
-import { at } from '../inventory/catalog.ts';
+import { at } from '../objects/kube-object.ts';
 import { forbidden } from '../api/rights.ts';
 
 /** Where a sidecar is. */

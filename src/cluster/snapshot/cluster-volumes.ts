@@ -6,7 +6,8 @@ import { each, ObjectApi } from '../api/objects.ts';
 import { type Places, rightsToCut, rightsToGroup } from './check-rights.ts';
 import { missingRights } from '../run/missing-rights.ts';
 import { type Obstacle, planVolumes, type VolumeFacts } from './classes.ts';
-import { cutEach, type RunName } from './cut.ts';
+import { cutEach } from './cut.ts';
+import type { RunName } from './volumes.ts';
 import { cutGroup } from './cut-group.ts';
 import type { RunProblem, SnapshotRun } from './document.ts';
 import {

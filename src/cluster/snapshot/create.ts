@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { annotationsOf, type KubeObject } from '../inventory/catalog.ts';
+import { annotationsOf, type KubeObject } from '../objects/kube-object.ts';
 import type { ApiAnswer } from '../api/reader.ts';
 import { type Kind, reasonOf, type ObjectApi } from '../api/objects.ts';
-import type { RunName } from './cut.ts';
+import type { RunName } from './volumes.ts';
 import type { RunProblem } from './document.ts';
 import { LEASE_ANNOTATION, RUN_LABELS } from '../run/names.ts';
 

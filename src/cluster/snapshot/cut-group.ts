@@ -1,4 +1,4 @@
-import { type KubeObject, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, textAt } from '../objects/kube-object.ts';
 import {
   CLAIMS,
   each,
@@ -9,7 +9,7 @@ import {
   SNAPSHOTS,
 } from '../api/objects.ts';
 import { create, pendingMarks } from './create.ts';
-import type { RunName } from './cut.ts';
+import type { RunName } from './volumes.ts';
 import type { RunProblem } from './document.ts';
 import { RUN_LABELS } from '../run/names.ts';
 import { objectName } from '../run/object-names.ts';

@@ -4,17 +4,10 @@ import type { RunProblem } from './document.ts';
 import { NAMESPACES_ANNOTATION, RUN_LABELS } from '../run/names.ts';
 import { objectName } from '../run/object-names.ts';
 import { type Made, untilCut, withClaims } from './seen-cut.ts';
-import type { CutResult, PlannedClaim, VolumePlan } from './volumes.ts';
+import type { CutResult, PlannedClaim, RunName, VolumePlan } from './volumes.ts';
 
 /** More requests at once than elsewhere: databases wait. */
 const AT_ONCE = 64;
-
-export interface RunName {
-  readonly id: string;
-  readonly group: string;
-  /** The namespace of its Lease. */
-  readonly lease?: string;
-}
 
 /** Creates a VolumeSnapshot of each claim, all at once, and waits until each was seen as cut. */
 export async function cutEach(

@@ -1,4 +1,4 @@
-import { at, type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf, textAt } from '../objects/kube-object.ts';
 import type { MemberSnapshot, RunProblem, SnapshotRun } from './document.ts';
 import type { SeenVerdict } from './seen-verdict.ts';
 

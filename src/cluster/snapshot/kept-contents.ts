@@ -1,5 +1,5 @@
 import { CONTENTS, each, type ObjectApi, SNAPSHOTS } from '../api/objects.ts';
-import { type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, labelsOf, textAt } from '../objects/kube-object.ts';
 import { KEPT, RUN_LABELS } from '../run/names.ts';
 import type { RunVerdict, SnapshotRun } from './document.ts';
 import { contentOf } from './look.ts';

@@ -1,4 +1,4 @@
-import { type KubeObject, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, textAt } from '../objects/kube-object.ts';
 import type { RunProblem } from './document.ts';
 import { errorOf, FINAL, timeOf } from './look.ts';
 

@@ -1,4 +1,4 @@
-import { at, type KubeObject, textAt } from '../inventory/catalog.ts';
+import { at, type KubeObject, textAt } from '../objects/kube-object.ts';
 import { bytesOf } from '../objects/bytes.ts';
 import type { RunProblem } from './document.ts';
 

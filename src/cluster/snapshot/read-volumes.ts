@@ -6,7 +6,7 @@ import {
   labelsOf,
   listAt,
   textAt,
-} from '../inventory/catalog.ts';
+} from '../objects/kube-object.ts';
 import type { PlanMember } from '../plan/document.ts';
 import {
   CLAIMS,

@@ -1,4 +1,4 @@
-import { annotationsOf, at, type KubeObject, textAt } from '../inventory/catalog.ts';
+import { annotationsOf, at, type KubeObject, textAt } from '../objects/kube-object.ts';
 import { bytesOf } from '../objects/bytes.ts';
 import { RECEIPT_ANNOTATION } from '../run/names.ts';
 import type { MemberSnapshot, RunMember, RunVerdict, SnapshotRun } from './document.ts';

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import { type KubeObject, labelsOf } from '../inventory/catalog.ts';
+import { type KubeObject, labelsOf } from '../objects/kube-object.ts';
 import {
   CONFIG_MAPS,
   each,

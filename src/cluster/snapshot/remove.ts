@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import { annotationsOf, type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
+import { annotationsOf, type KubeObject, labelsOf, textAt } from '../objects/kube-object.ts';
 import {
   CLAIMS,
   CONFIG_MAPS,

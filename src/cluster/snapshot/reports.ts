@@ -1,4 +1,4 @@
-import { type KubeObject, labelsOf, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, labelsOf, textAt } from '../objects/kube-object.ts';
 import { CONFIG_MAPS, each, type ObjectApi } from '../api/objects.ts';
 import { RUN_LABELS } from '../run/names.ts';
 

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import { annotationsOf, at, type KubeObject, labelsOf } from '../inventory/catalog.ts';
+import { annotationsOf, at, type KubeObject, labelsOf } from '../objects/kube-object.ts';
 import { CONFIG_MAPS, groupSnapshots, type ObjectApi, SNAPSHOTS } from '../api/objects.ts';
 import type { RunProblem, SnapshotRun } from './document.ts';
 import { LEASE_ANNOTATION, NAMESPACES_ANNOTATION, RUN_LABELS } from '../run/names.ts';

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import { namespaceOf, textAt } from '../inventory/catalog.ts';
+import { namespaceOf, textAt } from '../objects/kube-object.ts';
 import { type SidecarContainer, sidecarContainer } from '../inventory/sidecar-container.ts';
 import {
   backedUp,

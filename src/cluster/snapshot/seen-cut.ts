@@ -1,4 +1,4 @@
-import type { KubeObject } from '../inventory/catalog.ts';
+import type { KubeObject } from '../objects/kube-object.ts';
 import { CLAIMS, CONTENTS, each, type ObjectApi, SNAPSHOTS } from '../api/objects.ts';
 import type { RunProblem } from './document.ts';
 import { contentOf, type Expected, look, type Seen } from './look.ts';

@@ -1,4 +1,4 @@
-import { type KubeObject, labelsOf } from '../inventory/catalog.ts';
+import { type KubeObject, labelsOf } from '../objects/kube-object.ts';
 import { RUN_LABELS } from '../run/names.ts';
 import type { RunVerdict } from './document.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { REPORT_KEY } from '../run/names.ts';
 import type { SnapshotRun } from './document.ts';
 

@@ -1,7 +1,7 @@
 import { catalogue, type ErrorCode, QuiesceError } from '../../errors.ts';
 import { abortedWithin } from '../../lib/deadline.ts';
 import { entryOf, isEngine } from '../../engines/names.ts';
-import { listAt, textAt } from '../inventory/catalog.ts';
+import { listAt, textAt } from '../objects/kube-object.ts';
 import { each } from '../api/objects.ts';
 import type { RunProblem } from './document.ts';
 import { nameOf, problemOf, type Target } from './group-freeze.ts';

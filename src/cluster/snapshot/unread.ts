@@ -1,11 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
-import {
-  type Catalog,
-  type Inventory,
-  type KubeObject,
-  namespaceOf,
-  type Unexamined,
-} from '../inventory/catalog.ts';
+import type { Catalog, Inventory, Unexamined } from '../inventory/catalog.ts';
+import { type KubeObject, namespaceOf } from '../objects/kube-object.ts';
 import { resourceName } from '../inventory/resources.ts';
 import { membersOf, type Plan } from '../plan/document.ts';
 import { PLAN_RESOURCES } from '../plan/resources.ts';

@@ -8,6 +8,13 @@ import type { MemberSnapshot, RunProblem, SnapshotRun } from './document.ts';
  */
 export type Atomic = boolean | 'unknown';
 
+export interface RunName {
+  readonly id: string;
+  readonly group: string;
+  /** The namespace of its Lease. */
+  readonly lease?: string;
+}
+
 /** A claim that will be cut. One that several members mount is listed once. */
 export interface PlannedClaim {
   readonly namespace: string;
@@ -53,7 +60,7 @@ export interface CutSnapshot extends MemberSnapshot {
 }
 
 export interface CutResult {
-  readonly run: { readonly id: string; readonly group: string };
+  readonly run: RunName;
   /** All of them are in one VolumeGroupSnapshot, which was seen as cut. */
   readonly group: boolean;
   /** The VolumeGroupSnapshot. */
@@ -78,15 +85,11 @@ export interface Volumes {
    * that was not cut is a problem in the result. Whatever it created before it rejects is named by the
    * labels of the run, so that `discard` finds it.
    */
-  cut(
-    run: { readonly id: string; readonly group: string },
-    plan: VolumePlan,
-    signal: AbortSignal,
-  ): Promise<CutResult>;
+  cut(run: RunName, plan: VolumePlan, signal: AbortSignal): Promise<CutResult>;
   /** Resolves once all are ready, or with those that are not when the signal aborts. */
   ready(cut: CutResult, signal: AbortSignal): Promise<CutResult>;
   /** Writes verdicts, receipts and the report. The verdict `proven` is written last. */
   record(run: SnapshotRun, cut: CutResult | undefined): Promise<void>;
   /** Deletes what a failed run cut, by the labels of the run. */
-  discard(run: { readonly id: string; readonly group: string }): Promise<void>;
+  discard(run: RunName): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import { abortedWithin } from '../../lib/deadline.ts';
 import type { PodConnection } from '../api/reader.ts';
-import { type KubeObject, namespaceOf, textAt } from '../inventory/catalog.ts';
+import { type KubeObject, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { sidecarContainer } from '../inventory/sidecar-container.ts';
 
 /** What a command in a sidecar's container printed; or why it could not run. */

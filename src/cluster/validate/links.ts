@@ -1,7 +1,8 @@
 import { groupBy } from '../../lib/group-by.ts';
 import type { PodConnection } from '../api/reader.ts';
 import { each } from '../api/objects.ts';
-import { at, type Catalog, type KubeObject, listAt, textAt } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
 import { sidecarContainer } from '../inventory/sidecar-container.ts';
 import { locate } from '../health/locate.ts';
 import { isReady } from '../health/pods/judge-pod.ts';

@@ -3,14 +3,8 @@ import { redactLine } from '../../lib/redact.ts';
 import type { PodConnection } from '../api/reader.ts';
 import { each } from '../api/objects.ts';
 import { applicationValue } from '../inject/application.ts';
-import {
-  at,
-  type Catalog,
-  type KubeObject,
-  listAt,
-  namespaceOf,
-  textAt,
-} from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { sidecarContainer } from '../inventory/sidecar-container.ts';
 import { locate } from '../health/locate.ts';
 import { isReady } from '../health/pods/judge-pod.ts';

@@ -1,5 +1,6 @@
 import { writeDuration } from '../../lib/duration.ts';
-import { at, type Catalog, refOf, refText, textAt } from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { at, refOf, refText, textAt } from '../objects/kube-object.ts';
 import { locate } from '../health/locate.ts';
 import { partsOf } from '../health/pods/containers.ts';
 import { Events } from '../health/events.ts';

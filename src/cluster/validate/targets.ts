@@ -1,17 +1,11 @@
 import { applicationValue } from '../inject/application.ts';
-import {
-  at,
-  type Catalog,
-  type KubeObject,
-  listAt,
-  namespaceOf,
-  textAt,
-} from '../inventory/catalog.ts';
+import type { Catalog } from '../inventory/catalog.ts';
+import { at, type KubeObject, listAt, namespaceOf, textAt } from '../objects/kube-object.ts';
 import { locate } from '../health/locate.ts';
 import { isReady } from '../health/pods/judge-pod.ts';
 import { type Ends, endsOf, servicesOf } from '../health/services.ts';
 import { APPLICATION } from '../objects/names.ts';
-import { refText } from '../inventory/catalog.ts';
+import { refText } from '../objects/kube-object.ts';
 import type { PlanMember } from '../plan/document.ts';
 
 /** What one item of `quiesce.dev/depends-on` leads to. */

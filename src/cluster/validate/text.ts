@@ -1,7 +1,7 @@
 import { wrap } from '../../lib/command-line/flag-help.ts';
 import { makePaint, type Paint } from '../../lib/command-line/paint.ts';
 import { oneLine } from '../../lib/command-line/printable.ts';
-import { refText } from '../inventory/catalog.ts';
+import { refText } from '../objects/kube-object.ts';
 import type { Link, ValidatedMember, ValidationProblem, ValidationRun } from './document.ts';
 
 export interface Screen {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ObjectApi, SNAPSHOTS } from '../api/objects.ts';
 import type { PodConnection } from '../api/reader.ts';
-import { labelsOf } from '../inventory/catalog.ts';
+import { labelsOf } from '../objects/kube-object.ts';
 import { ClusterHealth } from '../health/health.ts';
 import { judge } from '../health/judge.ts';
 import type { MemberState } from '../health/state.ts';

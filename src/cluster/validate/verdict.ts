@@ -1,7 +1,7 @@
 import { groupBy } from '../../lib/group-by.ts';
 import type { MemberState } from '../health/state.ts';
 import { type MemberRef, type PlanMember } from '../plan/document.ts';
-import { refText } from '../inventory/catalog.ts';
+import { refText } from '../objects/kube-object.ts';
 import type { Check, Link, ValidationProblem, ValidationVerdict } from './document.ts';
 
 /** What a verdict rests on, besides problems that are known already. */

@@ -2,7 +2,8 @@ import { readdirSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { examine } from '../../../src/cluster/doctor/examine.ts';
 import { readInventory } from '../../../src/cluster/inventory/read-manifests.ts';
-import type { Inventory, KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { Inventory } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import type { Finding } from '../../../src/cluster/doctor/rule.ts';
 
 export const BROKEN = resolve('test/cluster/doctor/fixtures/broken');

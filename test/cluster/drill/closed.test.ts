@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { closedObjects } from '../../../src/cluster/drill/application/closed.ts';
 import { drilledPlan } from '../../../src/cluster/drill/application/source.ts';
 import { amongThemselves, quotaFor } from '../../../src/cluster/drill/isolation.ts';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { livePod, MARKS, sourceOf, statefulSet } from './source-of-test.ts';
 
 const object = (kind: string, apiVersion: string, spec: object = {}): KubeObject => ({

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { configsOf, planCopies } from '../../../src/cluster/drill/copies.ts';
-import { at, listAt, textAt } from '../../../src/cluster/inventory/catalog.ts';
+import { at, listAt, textAt } from '../../../src/cluster/objects/kube-object.ts';
 import type { Pod } from '../../../src/cluster/objects/pod.ts';
 import { manifestsOf } from '../../../src/cluster/restore/volumes/manifests.ts';
 import {

@@ -9,7 +9,8 @@ import { copyOfConfig } from '../../../src/cluster/drill/references.ts';
 import { standalone } from '../../../src/cluster/drill/standalone.ts';
 import { judgementIn, podState } from '../../../src/cluster/drill/states.ts';
 import { expired } from '../../../src/cluster/drill/sweep.ts';
-import { Catalog, type KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import { Catalog } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { livePod, MARKS } from './source-of-test.ts';
 
 describe('names', () => {

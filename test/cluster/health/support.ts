@@ -1,4 +1,5 @@
-import { Catalog, type KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import { Catalog } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { judge } from '../../../src/cluster/health/judge.ts';
 import type { SidecarSaid } from '../../../src/cluster/health/scene.ts';
 import type { MemberState } from '../../../src/cluster/health/state.ts';

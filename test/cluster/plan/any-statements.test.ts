@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { QuiesceError } from '../../../src/errors.ts';
-import { at, type KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import { at, type KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { readInventory } from '../../../src/cluster/inventory/read-manifests.ts';
 import { membersOf, type PlanMember } from '../../../src/cluster/plan/document.ts';
 import { codes, plan } from './support.ts';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Catalog, type KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import { Catalog } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { membersOf, type Plan } from '../../../src/cluster/plan/document.ts';
 import { hardEdges, nodeOf, numberEdges } from '../../../src/cluster/plan/edges.ts';
 import { gather } from '../../../src/cluster/plan/gather.ts';

@@ -14,7 +14,7 @@ import { connect } from '../../../src/cluster/api/reader.ts';
 import { BOUNDS, readContents } from '../../../src/cluster/backup/contents.ts';
 import { serviceIn } from '../../../src/cluster/backup/service.ts';
 import { type BackupChoice, readBackup } from '../../../src/cluster/backup/read-backup.ts';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import type { Plan } from '../../../src/cluster/plan/document.ts';
 import { QuiesceError } from '../../../src/errors.ts';
 import { cliPath } from '../../../src/testbed/processes.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { describePlan } from '../../../src/cluster/plan/describe.ts';
 import { CLUSTER, codes, member, object, plan, running } from './support.ts';
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { annotationsOf } from '../../../src/cluster/inventory/catalog.ts';
+import { annotationsOf } from '../../../src/cluster/objects/kube-object.ts';
 import { member, layers, object, plan, running, workload } from './support.ts';
 
 const TEST = { 'helm.sh/hook': 'test' };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { describePlan } from '../../../src/cluster/plan/describe.ts';
 import { veleroObject } from '../../../src/cluster/plan/velero.ts';
 import { CLUSTER, codes, member, plan, planned, running, workload } from './support.ts';

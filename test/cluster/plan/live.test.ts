@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import type { Plan } from '../../../src/cluster/plan/document.ts';
 import { cliPath } from '../../../src/testbed/processes.ts';
 import { FakeApiServer } from '../../support/fake-api-server.ts';

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { readInventory } from '../../../src/cluster/inventory/read-manifests.ts';
 import { planOf } from '../../../src/cluster/plan/plan.ts';
 import { veleroObject } from '../../../src/cluster/plan/velero.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { membersOf } from '../../../src/cluster/plan/document.ts';
 import { nameOf, parseSelector, type Selection } from '../../../src/cluster/plan/selection.ts';
 import {

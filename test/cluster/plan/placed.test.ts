@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { codes, object, plan, workload } from './support.ts';
 
 /** As charts print it that leave the namespace to `-n`. */

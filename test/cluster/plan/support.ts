@@ -1,4 +1,5 @@
-import type { Inventory, KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { Inventory } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { membersOf, type Plan, type PlanMember } from '../../../src/cluster/plan/document.ts';
 import { type Planned, planOf } from '../../../src/cluster/plan/plan.ts';
 import type { Selection } from '../../../src/cluster/plan/selection.ts';

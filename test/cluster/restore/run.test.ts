@@ -5,7 +5,7 @@ import {
   type KubeObject,
   labelsOf,
   listAt,
-} from '../../../src/cluster/inventory/catalog.ts';
+} from '../../../src/cluster/objects/kube-object.ts';
 import type { RestoreRun } from '../../../src/cluster/restore/document.ts';
 import { BackupSource, settleBackup } from '../../../src/cluster/restore/from-backup/source.ts';
 import { mapPlan } from '../../../src/cluster/restore/mapped.ts';

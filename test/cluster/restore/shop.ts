@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { planOf } from '../../../src/cluster/plan/plan.ts';
 import type { Plan } from '../../../src/cluster/plan/document.ts';
 

@@ -6,7 +6,7 @@ import {
   labelsOf,
   listAt,
   textAt,
-} from '../../../src/cluster/inventory/catalog.ts';
+} from '../../../src/cluster/objects/kube-object.ts';
 import type { PlanMember } from '../../../src/cluster/plan/document.ts';
 import { RESTORE } from '../../../src/cluster/restore/names.ts';
 import { answerGate } from '../../../src/cluster/webhook/restore-review.ts';

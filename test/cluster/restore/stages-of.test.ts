@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { placeOf } from '../../../src/cluster/gates/match.ts';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import type { Pod } from '../../../src/cluster/objects/pod.ts';
 import { StageBook } from '../../../src/cluster/restore/stages-of.ts';
 import { part, planFor, shop } from './shop.ts';

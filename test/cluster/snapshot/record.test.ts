@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { ObjectApi } from '../../../src/cluster/api/objects.ts';
 import { ClusterVolumes } from '../../../src/cluster/snapshot/cluster-volumes.ts';
 import { prune } from '../../../src/cluster/snapshot/prune.ts';

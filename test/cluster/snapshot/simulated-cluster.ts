@@ -4,7 +4,7 @@ import type {
   ChangeMethod,
   ClusterConnection,
 } from '../../../src/cluster/api/reader.ts';
-import { type KubeObject, textAt } from '../../../src/cluster/inventory/catalog.ts';
+import { type KubeObject, textAt } from '../../../src/cluster/objects/kube-object.ts';
 import { keysOf } from '../../../src/cluster/objects/json-patch.ts';
 
 export const GROUP_API = 'groupsnapshot.storage.k8s.io';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { KubeObject } from '../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { refuseHidden, refuseUnread } from '../../../src/cluster/snapshot/unread.ts';
 import { QuiesceError } from '../../../src/errors.ts';
 import { object, planned, running, workload } from '../plan/support.ts';

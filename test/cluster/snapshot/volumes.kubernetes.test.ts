@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connect, type ClusterConnection } from '../../../src/cluster/api/reader.ts';
-import { type KubeObject, textAt } from '../../../src/cluster/inventory/catalog.ts';
+import { type KubeObject, textAt } from '../../../src/cluster/objects/kube-object.ts';
 import { ClusterVolumes } from '../../../src/cluster/snapshot/cluster-volumes.ts';
 import { cliPath } from '../../../src/testbed/processes.ts';
 import { type ControlPlane, startControlPlane } from '../../support/kubernetes.ts';

@@ -3,7 +3,7 @@ import { BACKUP_HOOK } from '../../inject/hooks.ts';
 import { ALIASES, INJECT_LABEL, hasQuiescePrefix } from '../../objects/names.ts';
 import { readSettings } from '../../inject/settings.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
-import { annotationsOf, at } from '../../inventory/catalog.ts';
+import { annotationsOf, at } from '../../objects/kube-object.ts';
 import type { PodRule } from '../rule.ts';
 
 export const annotationRules: readonly PodRule[] = [

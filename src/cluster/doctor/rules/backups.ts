@@ -1,4 +1,4 @@
-import { at, type KubeObject } from '../../inventory/catalog.ts';
+import { at, type KubeObject } from '../../objects/kube-object.ts';
 import { copiedAsFiles } from '../copies.ts';
 import { includesClaims, schedulesFor, whyLeftOut } from '../../inventory/velero.ts';
 import type { PodRule } from '../rule.ts';

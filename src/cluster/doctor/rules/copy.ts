@@ -1,6 +1,6 @@
 import { entryOf } from '../../../engines/names.ts';
 import { FILE_BACKUP_EXCLUDES, RUN_VOLUME, STATE_VOLUME } from '../../objects/names.ts';
-import { labelsOf } from '../../inventory/catalog.ts';
+import { labelsOf } from '../../objects/kube-object.ts';
 import { claimsOf } from '../../inventory/claims.ts';
 import { copiedAsFiles } from '../copies.ts';
 import type { PodRule } from '../rule.ts';

@@ -5,7 +5,8 @@ import type { EnvVar } from '../../objects/pod.ts';
 import { isInside } from '../../../lib/paths.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { secretsMadeBy } from '../../plan/custom-resources.ts';
-import { at, type Catalog, type KubeObject, listAt, textAt } from '../../inventory/catalog.ts';
+import type { Catalog } from '../../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../../objects/kube-object.ts';
 import type { PodRule } from '../rule.ts';
 
 const REFERENCE = /\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)/g;

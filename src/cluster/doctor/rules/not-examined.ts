@@ -1,4 +1,5 @@
-import type { ObjectRef, Unexamined } from '../../inventory/catalog.ts';
+import type { Unexamined } from '../../inventory/catalog.ts';
+import type { ObjectRef } from '../../objects/kube-object.ts';
 import type { Finding, RuleText } from '../rule.ts';
 
 export const NOT_LOOKED_AT = {

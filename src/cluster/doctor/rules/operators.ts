@@ -2,7 +2,7 @@ import { isEngine } from '../../../engines/names.ts';
 import { operatorResource } from '../../inject/templates.ts';
 import { INJECT_LABEL } from '../../objects/names.ts';
 import { knownResource } from '../../plan/custom-resources.ts';
-import { type KubeObject, namespaceOf, refOf } from '../../inventory/catalog.ts';
+import { type KubeObject, namespaceOf, refOf } from '../../objects/kube-object.ts';
 import type { ClusterFacts } from '../../inventory/survey.ts';
 import type { ClusterRule, Severity } from '../rule.ts';
 

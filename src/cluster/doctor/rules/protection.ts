@@ -4,7 +4,7 @@ import { inject } from '../../inject/inject.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { keysOf } from '../../objects/json-patch.ts';
 import { concernsSidecar } from '../../inject/unknown.ts';
-import { annotationsOf, listAt, textAt } from '../../inventory/catalog.ts';
+import { annotationsOf, listAt, textAt } from '../../objects/kube-object.ts';
 import { knownPod } from '../../plan/stages.ts';
 import type { Workload } from '../../inventory/workloads.ts';
 import { isDecided, isMeantToBeProtected, isMisplaced } from '../decided.ts';

@@ -1,4 +1,4 @@
-import { at, type KubeObject, namespaceOf, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf, textAt } from '../../objects/kube-object.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
 import { refusals } from '../../inject/refusals.ts';
 import type { PodRule } from '../rule.ts';

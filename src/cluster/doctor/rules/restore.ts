@@ -1,6 +1,6 @@
 import { RESTORE_ANNOTATION, RESTORE_LABEL } from '../../objects/names.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';
-import { annotationsOf, labelsOf, textAt } from '../../inventory/catalog.ts';
+import { annotationsOf, labelsOf, textAt } from '../../objects/kube-object.ts';
 import type { PodRule } from '../rule.ts';
 import { claimsOf } from '../../inventory/claims.ts';
 

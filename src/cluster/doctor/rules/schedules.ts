@@ -1,4 +1,4 @@
-import { at, type KubeObject, namespaceOf, refOf, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf, refOf, textAt } from '../../objects/kube-object.ts';
 import type { ClusterFacts } from '../../inventory/survey.ts';
 import { schedulesFor } from '../../inventory/velero.ts';
 import { resourcePolicyOf } from '../../inventory/volume-policies.ts';

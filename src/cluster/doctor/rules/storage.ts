@@ -1,4 +1,5 @@
-import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
+import type { Catalog } from '../../inventory/catalog.ts';
+import { at, type KubeObject, textAt } from '../../objects/kube-object.ts';
 import { claimsOf } from '../../inventory/claims.ts';
 import { cutsAtOnce, provisionerOfClass, takesNoSnapshots } from '../../inventory/drivers.ts';
 import type { PodFacts } from '../../inventory/pod-facts.ts';

@@ -5,7 +5,7 @@ import {
   namespaceOf,
   refOf,
   textAt,
-} from '../../inventory/catalog.ts';
+} from '../../objects/kube-object.ts';
 import { lacksGroups, refusedParameters } from '../../inventory/drivers.ts';
 import type { ClusterFacts } from '../../inventory/survey.ts';
 import type { ClusterRule } from '../rule.ts';

@@ -1,4 +1,5 @@
-import { at, type Catalog, labelsOf, listAt, namespaceOf, refOf } from '../../inventory/catalog.ts';
+import type { Catalog } from '../../inventory/catalog.ts';
+import { at, labelsOf, listAt, namespaceOf, refOf } from '../../objects/kube-object.ts';
 import { selects } from '../../inventory/selectors.ts';
 import type { ClusterFacts } from '../../inventory/survey.ts';
 import type { InjectingWebhook } from '../../inventory/webhook.ts';

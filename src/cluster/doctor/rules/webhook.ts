@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { readBundle } from '../../certificates/rotation.ts';
 import { INJECT_LABEL } from '../../objects/names.ts';
-import { refOf, textAt } from '../../inventory/catalog.ts';
+import { refOf, textAt } from '../../objects/kube-object.ts';
 import type { ClusterRule, PodRule } from '../rule.ts';
 import { whyDown } from './webhook-down.ts';
 import type { ClusterFacts } from '../../inventory/survey.ts';

@@ -1,4 +1,4 @@
-import { at, type KubeObject, listAt, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../../objects/kube-object.ts';
 import { ANNOTATIONS } from '../../objects/names.ts';
 import { type DrillMarks, drillAnnotations, drillLabels } from '../marks.ts';
 

@@ -1,5 +1,5 @@
 import type { ObjectApi } from '../../api/objects.ts';
-import type { KubeObject } from '../../inventory/catalog.ts';
+import type { KubeObject } from '../../objects/kube-object.ts';
 import type { Plan } from '../../plan/document.ts';
 import type { RestoreProblem, RestoreSource } from '../../restore/document.ts';
 import { copiesOf } from '../../restore/objects/copies.ts';

@@ -1,4 +1,4 @@
-import { at, listAt, textAt } from '../../inventory/catalog.ts';
+import { at, listAt, textAt } from '../../objects/kube-object.ts';
 import { INIT_CONTAINER } from '../../objects/names.ts';
 import { redactLine } from '../../../lib/redact.ts';
 import { numberAt } from '../controllers.ts';

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../inventory/catalog.ts';
+import type { KubeObject } from '../../objects/kube-object.ts';
 import type { Events } from '../events.ts';
 import { ageMs, causeOf, GRACE_MS, type HealthScene } from '../scene.ts';
 import type { Cause } from '../state.ts';

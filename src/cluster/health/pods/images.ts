@@ -1,5 +1,5 @@
 import type { Cause } from '../state.ts';
-import { listAt, textAt } from '../../inventory/catalog.ts';
+import { listAt, textAt } from '../../objects/kube-object.ts';
 import type { PodContext } from './context.ts';
 
 const REASONS =

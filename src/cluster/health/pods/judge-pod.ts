@@ -1,4 +1,4 @@
-import { at, type KubeObject, listAt, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../../objects/kube-object.ts';
 import { redactLine } from '../../../lib/redact.ts';
 import { condition } from '../controllers.ts';
 import type { Cause } from '../state.ts';

@@ -1,4 +1,4 @@
-import { at, listAt, namespaceOf, textAt } from '../../inventory/catalog.ts';
+import { at, listAt, namespaceOf, textAt } from '../../objects/kube-object.ts';
 import { RESTORE } from '../../restore/names.ts';
 import { redactLine } from '../../../lib/redact.ts';
 import { condition } from '../controllers.ts';

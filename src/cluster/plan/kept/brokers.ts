@@ -1,4 +1,4 @@
-import { refText } from '../../inventory/catalog.ts';
+import { refText } from '../../objects/kube-object.ts';
 import type { PlanProblem } from '../document.ts';
 import { listed } from '../many-names.ts';
 import type { PlannedMember } from '../planned.ts';

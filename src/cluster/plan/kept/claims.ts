@@ -1,4 +1,5 @@
-import { at, type Catalog, type KubeObject, textAt } from '../../inventory/catalog.ts';
+import type { Catalog } from '../../inventory/catalog.ts';
+import { at, type KubeObject, textAt } from '../../objects/kube-object.ts';
 import { servingDriver } from '../../inventory/drivers.ts';
 import { EXCLUDE, isExcluded } from '../left-out.ts';
 import type { MemberClaim } from '../planned.ts';

@@ -1,4 +1,4 @@
-import { listAt } from '../../inventory/catalog.ts';
+import { listAt } from '../../objects/kube-object.ts';
 import { normalizePod } from '../../objects/normalize.ts';
 import type { Pod } from '../../objects/pod.ts';
 import { isFilled } from './filled.ts';

@@ -1,4 +1,5 @@
-import { at, type Catalog, textAt } from '../../inventory/catalog.ts';
+import type { Catalog } from '../../inventory/catalog.ts';
+import { at, textAt } from '../../objects/kube-object.ts';
 import type { Container } from '../../objects/pod.ts';
 
 /** The value of a variable, also from a ConfigMap in the inventory; `undefined`: only the cluster knows it. */

@@ -1,4 +1,5 @@
-import { type Catalog, listAt, refText, textAt } from '../../inventory/catalog.ts';
+import type { Catalog } from '../../inventory/catalog.ts';
+import { listAt, refText, textAt } from '../../objects/kube-object.ts';
 import { veleroOf } from '../../inventory/velero.ts';
 import { APPLICATION } from '../../objects/names.ts';
 import type { NotKept, PlanProblem } from '../document.ts';

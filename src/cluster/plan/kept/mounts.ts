@@ -1,6 +1,6 @@
 import { cleanPath } from '../../objects/clean-path.ts';
 import { isInside } from '../../../lib/paths.ts';
-import { textAt } from '../../inventory/catalog.ts';
+import { textAt } from '../../objects/kube-object.ts';
 import { CONTAINER, INIT_CONTAINER } from '../../objects/names.ts';
 import type { Container, Pod, Volume, VolumeMount } from '../../objects/pod.ts';
 

@@ -1,4 +1,5 @@
-import { type Catalog, listAt, textAt } from '../../inventory/catalog.ts';
+import type { Catalog } from '../../inventory/catalog.ts';
+import { listAt, textAt } from '../../objects/kube-object.ts';
 import type { Container, Pod } from '../../objects/pod.ts';
 import { valueOf } from './environment.ts';
 import { initContainers } from './mounts.ts';

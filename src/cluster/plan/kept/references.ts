@@ -1,4 +1,5 @@
-import { at, type Catalog, listAt, textAt } from '../../inventory/catalog.ts';
+import type { Catalog } from '../../inventory/catalog.ts';
+import { at, listAt, textAt } from '../../objects/kube-object.ts';
 import type { Pod } from '../../objects/pod.ts';
 import { configMapsMadeBy, secretsMadeBy } from '../custom-resources.ts';
 

@@ -1,12 +1,12 @@
+import type { Catalog } from '../../inventory/catalog.ts';
 import {
   annotationsOf,
-  type Catalog,
   type KubeObject,
   labelsOf,
   listAt,
   namespaceOf,
   textAt,
-} from '../../inventory/catalog.ts';
+} from '../../objects/kube-object.ts';
 import { fileBackupOf, type Velero } from '../../inventory/velero.ts';
 import type { Pod, Volume } from '../../objects/pod.ts';
 import { knownResource } from '../custom-resources.ts';

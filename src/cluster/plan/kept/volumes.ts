@@ -1,4 +1,4 @@
-import { at, textAt } from '../../inventory/catalog.ts';
+import { at, textAt } from '../../objects/kube-object.ts';
 import { RUN_VOLUME, STATE_VOLUME } from '../../objects/names.ts';
 import type { Volume } from '../../objects/pod.ts';
 import { EMPTY_DIR } from '../resources/lost.ts';

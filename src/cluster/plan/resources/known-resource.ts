@@ -1,4 +1,4 @@
-import { type KubeObject, listAt, textAt } from '../../inventory/catalog.ts';
+import { type KubeObject, listAt, textAt } from '../../objects/kube-object.ts';
 import type { Stage } from '../document.ts';
 
 /** A kind of custom resource whose operator makes pods. */

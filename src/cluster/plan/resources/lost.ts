@@ -1,4 +1,4 @@
-import { at, type KubeObject, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, textAt } from '../../objects/kube-object.ts';
 import type { KnownResource, LostByResource } from './known-resource.ts';
 
 export const EMPTY_DIR = 'an emptyDir ends with its pod';

@@ -1,4 +1,4 @@
-import { at, type KubeObject, labelsOf, listAt, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, labelsOf, listAt, textAt } from '../../objects/kube-object.ts';
 import { type KnownResource, namesAt, prefixed, suffixed } from './known-resource.ts';
 import { lostIfZero, needsClaimAt } from './lost.ts';
 

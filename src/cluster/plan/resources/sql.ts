@@ -1,4 +1,4 @@
-import { at, type KubeObject, listAt, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, listAt, textAt } from '../../objects/kube-object.ts';
 import { type KnownResource, namesAt, suffixed, textsOf } from './known-resource.ts';
 
 const databases = { stage: 'databases' } as const;

@@ -1,4 +1,4 @@
-import { type KubeObject, listAt, textAt } from '../../inventory/catalog.ts';
+import { type KubeObject, listAt, textAt } from '../../objects/kube-object.ts';
 import {
   type KnownResource,
   type LostByResource,

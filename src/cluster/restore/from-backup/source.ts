@@ -8,7 +8,7 @@ import {
   STORAGE_CLASSES,
 } from '../../api/objects.ts';
 import type { Right } from '../../api/rights.ts';
-import { at, type KubeObject, namespaceOf, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf, textAt } from '../../objects/kube-object.ts';
 import type { Plan } from '../../plan/document.ts';
 import { resumeCronJobs } from '../cron-jobs.ts';
 import type { RestoreProblem, RestoreSource } from '../document.ts';

@@ -1,4 +1,4 @@
-import { at, type KubeObject, textAt, textsAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, textAt, textsAt } from '../../objects/kube-object.ts';
 import type { Kind } from '../../api/objects.ts';
 import type { RestoreProblem } from '../document.ts';
 import { RESTORE } from '../names.ts';

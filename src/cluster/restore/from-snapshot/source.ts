@@ -1,7 +1,7 @@
 import type { ObjectApi } from '../../api/objects.ts';
 import { rightOf } from '../../api/objects.ts';
 import type { Right } from '../../api/rights.ts';
-import { type KubeObject, namespaceOf } from '../../inventory/catalog.ts';
+import { type KubeObject, namespaceOf } from '../../objects/kube-object.ts';
 import type { Plan } from '../../plan/document.ts';
 import { CRON_JOBS, resumeCronJobs } from '../cron-jobs.ts';
 import type { RestoreProblem, RestoreSource, SnapshotRestore } from '../document.ts';

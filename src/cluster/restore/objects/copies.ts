@@ -5,7 +5,7 @@ import {
   namespaceOf,
   refOf,
   refText,
-} from '../../inventory/catalog.ts';
+} from '../../objects/kube-object.ts';
 import type { OwnerReference } from '../../objects/pod.ts';
 import { groupOf, knownResource } from '../../plan/custom-resources.ts';
 import type { RestoreProblem } from '../document.ts';

@@ -1,5 +1,5 @@
 import { each, type Kind, type ObjectApi, reasonOf } from '../../api/objects.ts';
-import { at, type KubeObject, labelsOf, listAt, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, labelsOf, listAt, textAt } from '../../objects/kube-object.ts';
 import { createOnce, notCreated } from '../create-once.ts';
 import type { RestoreProblem } from '../document.ts';
 import { RESTORE } from '../names.ts';

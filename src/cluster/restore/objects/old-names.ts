@@ -1,4 +1,4 @@
-import { at, type KubeObject, namespaceOf } from '../../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf } from '../../objects/kube-object.ts';
 import type { RestoreProblem } from '../document.ts';
 import { namedObject } from './copies.ts';
 

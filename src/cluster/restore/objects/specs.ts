@@ -5,7 +5,7 @@ import {
   labelsOf,
   listAt,
   textAt,
-} from '../../inventory/catalog.ts';
+} from '../../objects/kube-object.ts';
 import { RESTORE } from '../names.ts';
 import { type Moving, withoutKeys } from './metadata.ts';
 

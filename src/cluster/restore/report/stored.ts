@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { at } from '../../inventory/catalog.ts';
+import { at } from '../../objects/kube-object.ts';
 import { REPORT_KEY } from '../../run/names.ts';
 import { DRILL_MODES, type RecoveryRun } from '../document.ts';
 import { RESTORE_LEVELS } from '../../../receipt/restore-level.ts';

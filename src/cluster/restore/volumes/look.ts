@@ -1,5 +1,5 @@
 import { CLAIMS, type Kind, type ObjectApi, SNAPSHOTS } from '../../api/objects.ts';
-import { at, type KubeObject, namespaceOf, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, namespaceOf, textAt } from '../../objects/kube-object.ts';
 import { bytesOf } from '../../objects/bytes.ts';
 import { errorOf } from '../../snapshot/look.ts';
 import { RESTORE } from '../names.ts';

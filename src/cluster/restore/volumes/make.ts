@@ -11,7 +11,7 @@ import {
   VOLUMES,
 } from '../../api/objects.ts';
 import type { Right } from '../../api/rights.ts';
-import { type KubeObject, labelsOf, textAt } from '../../inventory/catalog.ts';
+import { type KubeObject, labelsOf, textAt } from '../../objects/kube-object.ts';
 import { createOnce } from '../create-once.ts';
 import { RESTORE } from '../names.ts';
 import { manifestsOf, type VolumeManifests, type VolumeTarget } from './manifests.ts';

@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../../errors.ts';
-import { at, type KubeObject } from '../../inventory/catalog.ts';
+import { at, type KubeObject } from '../../objects/kube-object.ts';
 import { bytesOf } from '../../objects/bytes.ts';
 import { type ClaimRecord, recordOfClaim } from '../../run/claim-record.ts';
 import { objectName } from '../../run/object-names.ts';

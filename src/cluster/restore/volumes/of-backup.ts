@@ -1,4 +1,4 @@
-import { annotationsOf, at, type KubeObject, textAt } from '../../inventory/catalog.ts';
+import { annotationsOf, at, type KubeObject, textAt } from '../../objects/kube-object.ts';
 import { bytesOf } from '../../objects/bytes.ts';
 import { recordOfClaim } from '../../run/claim-record.ts';
 import { storedOf } from './of-run.ts';

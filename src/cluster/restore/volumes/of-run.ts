@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../../errors.ts';
 import { CONTENTS, each, type ObjectApi } from '../../api/objects.ts';
-import { annotationsOf, at, type KubeObject, labelsOf, textAt } from '../../inventory/catalog.ts';
+import { annotationsOf, at, type KubeObject, labelsOf, textAt } from '../../objects/kube-object.ts';
 import { bytesOf } from '../../objects/bytes.ts';
 import { claimRecordOn } from '../../run/claim-record.ts';
 import { KEPT, RECEIPT_ANNOTATION, RUN_LABELS } from '../../run/names.ts';

@@ -9,7 +9,7 @@ import {
   SNAPSHOTS,
   VOLUMES,
 } from '../../api/objects.ts';
-import { at, type KubeObject, refOf, refText, textAt } from '../../inventory/catalog.ts';
+import { at, type KubeObject, refOf, refText, textAt } from '../../objects/kube-object.ts';
 import { RESTORE } from '../names.ts';
 
 /** What a run has made. */

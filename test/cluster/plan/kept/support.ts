@@ -1,4 +1,5 @@
-import type { Inventory, KubeObject, Scope } from '../../../../src/cluster/inventory/catalog.ts';
+import type { Inventory, Scope } from '../../../../src/cluster/inventory/catalog.ts';
+import type { KubeObject } from '../../../../src/cluster/objects/kube-object.ts';
 import type { Plan } from '../../../../src/cluster/plan/document.ts';
 import { planOf } from '../../../../src/cluster/plan/plan.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type KubeObject, textAt } from '../../../../src/cluster/inventory/catalog.ts';
+import { type KubeObject, textAt } from '../../../../src/cluster/objects/kube-object.ts';
 import {
   manifestsOf,
   type VolumeTarget,

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ObjectApi } from '../../../../src/cluster/api/objects.ts';
-import { type KubeObject, textAt } from '../../../../src/cluster/inventory/catalog.ts';
+import { type KubeObject, textAt } from '../../../../src/cluster/objects/kube-object.ts';
 import type { PlanMember } from '../../../../src/cluster/plan/document.ts';
 import { lookAtClaims } from '../../../../src/cluster/restore/volumes/look.ts';
 import { checkVolumes, makeVolumes } from '../../../../src/cluster/restore/volumes/make.ts';

@@ -1,5 +1,5 @@
 import { each, type ObjectApi, VOLUMES } from '../../../api/objects.ts';
-import { annotationsOf, at, type KubeObject, textAt } from '../../../inventory/catalog.ts';
+import { annotationsOf, at, type KubeObject, textAt } from '../../../objects/kube-object.ts';
 import { bytesOf } from '../../../objects/bytes.ts';
 import { setPolicy } from '../../volumes/remove.ts';
 import { REPLACED } from './names.ts';

@@ -9,7 +9,7 @@ import {
   refOf,
   refText,
   textAt,
-} from '../../../inventory/catalog.ts';
+} from '../../../objects/kube-object.ts';
 import { membersOf, type Plan, type PlanMember } from '../../../plan/document.ts';
 import { poll } from '../../../run/poll.ts';
 import { CRON_JOBS } from '../../cron-jobs.ts';

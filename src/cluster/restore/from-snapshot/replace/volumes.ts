@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../../../errors.ts';
 import { CLAIMS, each, type ObjectApi, VOLUMES } from '../../../api/objects.ts';
-import { annotationsOf, type KubeObject, labelsOf, textAt } from '../../../inventory/catalog.ts';
+import { annotationsOf, type KubeObject, labelsOf, textAt } from '../../../objects/kube-object.ts';
 import { poll } from '../../../run/poll.ts';
 import { CLAIM_ANNOTATION, recordOfClaim } from '../../../run/claim-record.ts';
 import { RUN_LABELS } from '../../../run/names.ts';
