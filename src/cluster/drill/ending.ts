@@ -6,7 +6,7 @@ import { removeDrill } from './remove.ts';
 
 /** The removal goes on for so long when the drill was ended by a signal: then a kubelet kills the pod. */
 const REMOVE_AFTER_SIGNAL_MS = 24_000;
-const REMOVE_MS = 5 * 60_000;
+const REMOVE_MS = 300_000;
 
 export interface Ending {
   readonly id: string;

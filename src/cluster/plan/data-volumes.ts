@@ -15,7 +15,7 @@ import { volumeLoss } from './kept/volumes.ts';
  * sure that the server's data is there, and, for `copy: snapshot`, nowhere else.
  */
 export function dataVolumesOf(facts: PodFacts): readonly string[] | undefined {
-  const { pod, sidecar, native, database, data } = facts;
+  const { pod, sidecar, native, database, data, elsewhere } = facts;
   const own = sidecar ?? native;
   const dir = own && new Environment(own).plain('QUIESCE_DATA_DIR');
   const seen = own && dir !== undefined ? volumesAt(own, dir, facts.copy) : [];
@@ -23,6 +23,7 @@ export function dataVolumesOf(facts: PodFacts): readonly string[] | undefined {
   const shared = database === undefined || mounts(database.container, first ?? '');
   if (first !== undefined && shared) return seen;
   if (data !== undefined) return [data.volume];
+  if (elsewhere !== undefined) return [];
   if (database !== undefined && !storesOf(pod, [database.container]).length) return [];
   const stores = storesOf(
     pod,

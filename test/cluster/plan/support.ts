@@ -24,6 +24,14 @@ interface Shape {
 const API: Readonly<Record<string, string>> = { Pod: 'v1' };
 const SIDECAR = { name: 'quiesce', image: 'registry.example/quiesce:1', args: ['sidecar'] };
 
+/** Where well-known images keep their data: the first volume of a workload is there. */
+const PLACES = [
+  ['postgres', '/var/lib/postgresql/data'],
+  ['mongo', '/data/db'],
+  ['redis', '/data'],
+  ['valkey', '/data'],
+] as const;
+
 export function workload(ref: string, shape: Shape = {}): KubeObject {
   const [kind = '', name = ''] = ref.split('/');
   const { namespace = 'shop', annotations, owner, labels } = shape;
@@ -53,7 +61,11 @@ export function workload(ref: string, shape: Shape = {}): KubeObject {
 
 function podOf(name: string, shape: Shape) {
   const { image = 'registry.example/app:1', below, claims = [], templates = [] } = shape;
-  const mounts = [...claims, ...templates].map((one) => ({ name: one, mountPath: `/mnt/${one}` }));
+  const home = PLACES.find(([name]) => image.includes(name))?.[1];
+  const mounts = [...claims, ...templates].map((one, index) => ({
+    name: one,
+    mountPath: index === 0 && home !== undefined ? home : `/mnt/${one}`,
+  }));
   return {
     metadata: { labels: { app: name, ...shape.labels }, ...(below && { annotations: below }) },
     spec: {

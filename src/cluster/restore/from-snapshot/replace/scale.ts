@@ -1,3 +1,4 @@
+import { abortedWithin } from '../../../../lib/deadline.ts';
 import { QuiesceError } from '../../../../errors.ts';
 import { each, type Kind, type ObjectApi, PODS, reasonOf } from '../../../api/objects.ts';
 import {
@@ -112,7 +113,7 @@ export async function untilUnused(
   const own = new Set(
     scalable(plan).flatMap(({ namespace, pods }) => pods.map((one) => `${namespace}/${one}`)),
   );
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(withinMs)]);
+  const limit = abortedWithin(withinMs, signal);
   const free = await poll(
     async () => {
       const pods = await api.listIn(PODS, plan.namespaces);
