@@ -30,7 +30,8 @@ export function documentOf(happened: Happened): SnapshotRun {
 }
 
 function factsOf(happened: Happened): RunFacts {
-  const { id, claims, cutBegun, cutSeen, cut, leaseHeld, failures, calledAt, members } = happened;
+  const { id, claims, cutBegun, cutSeen, cut, leaseHeld, failures, members } = happened;
+  const { startedAt, calledAt } = happened;
   return {
     id,
     members: members.map((one) => memberFacts(one, happened)),
@@ -41,6 +42,7 @@ function factsOf(happened: Happened): RunFacts {
     snapshots: cut?.snapshots ?? [],
     leaseHeld,
     failures,
+    startedAt,
     calledAt,
   };
 }

@@ -54,7 +54,12 @@ export interface RunProblem {
  */
 export interface Together {
   readonly kind: 'exact' | 'complete-to';
+  /** Of an exact run: the moment of the cut by the driver's clock. */
   readonly at: string;
+  /** The driver's clock is off: by that of the command, the cut was between `at` and this. */
+  readonly until?: string;
+  /** What the driver's clock said where it is off. */
+  readonly driverAt?: string;
 }
 
 /** What `quiesce snapshot -o json` prints, and what the ConfigMap of the run holds. */

@@ -32,8 +32,14 @@ describe('a run on a screen', () => {
     expect(lines.slice(0, 4).join(' ')).toContain('complete to 2026-11-30 18:03:00.000 UTC');
     expect(describeRun(example(1, { verdict: 'failed' })).split('\n')[0]).toContain('✘ failed');
     const exact = { kind: 'exact', at: '2026-11-30T18:03:01.000Z' } as const;
-    expect(describeRun(example(2, { together: exact }))).toContain(
-      'exact: all members are of one moment',
+    const told = (together: SnapshotRun['together']) =>
+      describeRun(example(2, { ...(together && { together }) })).replaceAll(/\s+/g, ' ');
+    expect(told(exact)).toContain(
+      'exact: all members are of one moment, 2026-11-30 18:03:01.000 UTC by the driver’s clock.',
+    );
+    const off = { until: '2026-11-30T18:03:02Z', driverAt: '2026-11-30T19:03:01Z' };
+    expect(told({ ...exact, ...off })).toMatch(
+      /between 2026-11-30 18:03:01.000 UTC and 2026-11-30 18:03:02.000 UTC by the clock of the command; .* says 2026-11-30 19:03:01.000 UTC/,
     );
   });
 

@@ -19,7 +19,14 @@ export function verdictSentence(run: SnapshotRun): string {
 export function togetherSentence({ together }: SnapshotRun): string | undefined {
   if (together === undefined) return undefined;
   const at = moment(together.at, true);
-  if (together.kind === 'exact') return `exact: all members are of one moment, ${at}.`;
+  const { kind, until, driverAt } = together;
+  if (kind === 'exact' && driverAt !== undefined) {
+    const last = until === undefined ? '' : ` and ${moment(until, true)}`;
+    return `exact: all members are of one moment, between ${at}${last} by the clock of the command; the driver’s clock is off, and says ${moment(driverAt, true)}.`;
+  }
+  if (kind === 'exact') {
+    return `exact: all members are of one moment, ${at} by the driver’s clock.`;
+  }
   return `complete to ${at}: what was acknowledged before is in every member; what came later may be in some.`;
 }
 
