@@ -18,6 +18,7 @@ import { reportFailure } from '../lib/command-line/failure.ts';
 import { BadValue, duration, list, toggle, value, type Values } from '../lib/command-line/flags.ts';
 import { wantsColor } from '../lib/command-line/paint.ts';
 import { quote } from '../lib/command-line/printable.ts';
+import { usage } from '../lib/command-line/read-flags.ts';
 import { unlessAborted } from '../lib/deadline.ts';
 import { writeDuration } from '../lib/duration.ts';
 import {
@@ -51,7 +52,7 @@ const FLAGS = {
   ),
   'snapshot-class': list(
     'DRIVER=CLASS',
-    'the VolumeSnapshotClass for the volumes of a driver',
+    'the class for the volumes of a driver: a VolumeSnapshotClass, or one for groups',
     {},
     (given) => {
       if (/^[^=]+=[a-z0-9][-.a-z0-9]*$/.test(given)) return given;
@@ -105,6 +106,7 @@ Without -n it takes the namespace of the context; quiesce plan shows what it wil
   work: async (options, surface) => {
     try {
       checkSelection('snapshot', options);
+      checkClasses(options['snapshot-class']);
       const connection = connectTo(options);
       const selection = selectionOf(options, connection.namespace);
       const done = await runSnapshot(
@@ -156,6 +158,15 @@ function partsOf(
     api: new ObjectApi(connection),
     pods: connection,
   };
+}
+
+/** One of two classes for a driver would be ignored. @throws QuiesceError USAGE */
+function checkClasses(pairs: readonly string[]): void {
+  const drivers = [...new Set(pairs)].map((pair) => pair.slice(0, pair.indexOf('=')));
+  const twice = drivers.find((one, at) => drivers.indexOf(one) !== at);
+  if (twice === undefined) return;
+  const message = `--snapshot-class names two classes for ${quote(twice)}`;
+  throw usage('snapshot', message, '--snapshot-class');
 }
 
 function classesOf(pairs: readonly string[]): ReadonlyMap<string, string> {
