@@ -6,7 +6,9 @@ import { ClusterVolumes } from '../cluster/snapshot/cluster-volumes.ts';
 import type { SnapshotRun } from '../cluster/snapshot/document.ts';
 import { exitOf } from '../cluster/snapshot/exit.ts';
 import { refuseAmbiguous } from '../cluster/snapshot/ambiguous.ts';
-import { prune } from '../cluster/snapshot/prune.ts';
+import { prune, type PrunedRun } from '../cluster/snapshot/prune.ts';
+import { describePruned, describeRetained } from '../cluster/snapshot/report/list.ts';
+import type { Retained } from '../cluster/snapshot/retained.ts';
 import { runPage } from '../cluster/snapshot/report/html.ts';
 import { describeRun } from '../cluster/snapshot/report/text.ts';
 import { type RunParts, runSnapshot } from '../cluster/snapshot/run.ts';
@@ -199,7 +201,11 @@ async function retain(
 ): Promise<void> {
   if (keep === undefined && keepForMs === undefined) return;
   surface.progress.say('deleting old runs');
-  const rules = { keep, keepForMs, dryRun: false, now: Date.now() };
+  const onDeleted = (run: PrunedRun, retained: Retained): void => {
+    const lines = [`Deleted ${describePruned(run)}`, ...describeRetained(retained)];
+    surface.say(lines.join('\n'));
+  };
+  const rules = { keep, keepForMs, dryRun: false, now: Date.now(), onDeleted };
   try {
     await prune(connection, { namespaces, group }, rules);
   } catch (error) {

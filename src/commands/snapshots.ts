@@ -2,7 +2,13 @@ import type { ClusterConnection } from '../cluster/api/reader.ts';
 import { nameOf } from '../cluster/plan/selection.ts';
 import { ObjectApi } from '../cluster/api/objects.ts';
 import { prune } from '../cluster/snapshot/prune.ts';
-import { describeList, describePruning, listOf } from '../cluster/snapshot/report/list.ts';
+import {
+  describeList,
+  describePruned,
+  describePruning,
+  describeRetained,
+  listOf,
+} from '../cluster/snapshot/report/list.ts';
 import { runPage } from '../cluster/snapshot/report/html.ts';
 import { describeRun } from '../cluster/snapshot/report/text.ts';
 import { readRuns, type RunQuery } from '../cluster/snapshot/runs.ts';
@@ -147,11 +153,17 @@ async function pruneRuns(
   surface: Surface,
 ): Promise<void> {
   surface.progress.say('deleting runs');
+  const done: string[] = [];
   const pruning = await prune(connection, query, {
     keep: options.keep,
     keepForMs: options['keep-for'],
     dryRun: options['dry-run'],
     now: Date.now(),
+    onDeleted: (run, retained) =>
+      done.push(`Deleted ${describePruned(run)}`, ...describeRetained(retained)),
+  }).catch((error: unknown) => {
+    for (const line of done) surface.say(line);
+    throw error;
   });
   await surface.print(pruning, () => describePruning(pruning));
 }

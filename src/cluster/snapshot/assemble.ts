@@ -3,6 +3,7 @@ import type { RunMember, RunProblem, SnapshotRun } from './document.ts';
 import type { MemberFacts, PodFacts, RunFacts } from './facts.ts';
 import { type Freeze, isSame } from './group-freeze.ts';
 import type { Happened } from './happened.ts';
+import { retainsAny } from './retained.ts';
 import { type CutMember, leftOutOf, podKey } from './scene.ts';
 import type { Mark } from './steps.ts';
 import { judge } from './verdict.ts';
@@ -10,7 +11,7 @@ import type { CutSnapshot } from './volumes.ts';
 
 /** The document of a run, with its verdict. Pure. */
 export function documentOf(happened: Happened): SnapshotRun {
-  const { id, group, startedAt, members, notes, plan } = happened;
+  const { id, group, startedAt, members, notes, plan, retained } = happened;
   const leftOut = leftOutOf(plan);
   const { verdict, problems, together, freezeSpreadMs } = judge(factsOf(happened));
   return {
@@ -22,6 +23,7 @@ export function documentOf(happened: Happened): SnapshotRun {
     ...(together !== undefined && { together }),
     members: members.map((one) => memberOf(one, happened)),
     ...(leftOut.length > 0 && { leftOut }),
+    ...(retainsAny(retained) && { retained }),
     problems: merged(problems, notes),
     startedAt,
     endedAt: new Date().toISOString(),

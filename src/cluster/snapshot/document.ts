@@ -77,6 +77,11 @@ export interface SnapshotRun {
   readonly members: readonly RunMember[];
   /** Claims that the label `velero.io/exclude-from-backup` leaves out; absent: none. */
   readonly leftOut?: readonly { readonly namespace: string; readonly claim: string }[];
+  /** Of a failed run: contents that stay though its snapshots are deleted; absent: none. */
+  readonly retained?: {
+    readonly contents: readonly string[];
+    readonly groups: readonly string[];
+  };
   readonly problems: readonly RunProblem[];
   readonly startedAt: string;
   readonly endedAt: string;

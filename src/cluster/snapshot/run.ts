@@ -4,9 +4,12 @@ import { abortedWithin } from '../../lib/deadline.ts';
 import { formatDuration } from '../../lib/duration.ts';
 import type { Receipt } from '../../receipt/receipt.ts';
 import { each, type ObjectApi } from '../api/objects.ts';
+import { counted } from '../report/words.ts';
 import { documentOf } from './assemble.ts';
 import type { RunProblem, SnapshotRun } from './document.ts';
 import { type Freeze, GroupFreeze } from './group-freeze.ts';
+import { notCut, problemsFrom } from './not-cut.ts';
+import { NOTHING_RETAINED, retainedProblem, retainsAny } from './retained.ts';
 import { RunLease } from '../run/lease.ts';
 import { type CutMember, cutMembers, type Scene } from './scene.ts';
 import type { PodCalls } from '../run/sidecar-ways.ts';
@@ -119,6 +122,7 @@ class Run {
   readonly #failures: RunProblem[] = [];
   readonly #notes: RunProblem[] = [];
   #targets: readonly ReadyTarget[] = [];
+  #retained = NOTHING_RETAINED;
 
   constructor(ready: Ready) {
     this.#ready = ready;
@@ -129,7 +133,7 @@ class Run {
     const targets = targetsOf(parts.pods, members);
     this.#notes.push(...plan.notes);
     await this.#cleanUp(lease.previous, targets);
-    options.progress(`asking ${targets.length} sidecars`);
+    options.progress(`asking ${counted(targets.length, 'sidecar')}`);
     this.#targets = await readyTargets(targets, plan.group, stop);
     stop.throwIfAborted();
     const order = { id, ttlMs: options.ttlMs, timeoutMs: options.freezeTimeoutMs };
@@ -154,6 +158,7 @@ class Run {
       readyMark: done?.ready,
       atEnd: done?.atEnd,
       leaseHeld,
+      retained: this.#retained,
       failures: this.#failures,
       notes: this.#notes,
     };
@@ -173,7 +178,7 @@ class Run {
     const found =
       count === 0
         ? 'nothing was frozen any more'
-        : `${count} pods were still frozen, and are thawed now`;
+        : `${counted(count, 'pod')} ${count === 1 ? 'was' : 'were'} still frozen, and ${count === 1 ? 'is' : 'are'} thawed now`;
     const message = `The run ${previous} ended without a result; ${found}.`;
     this.#notes.push({ code: 'EARLIER_RUN_DIED', message });
   }
@@ -184,15 +189,15 @@ class Run {
     const run = { id, group: scene.plan.group };
     let begun: ReturnType<Steps['mark']> | undefined;
     try {
-      options.progress(`freezing ${freeze.freezes.length} pods`);
+      options.progress(`freezing ${counted(freeze.freezes.length, 'pod')}`);
       await freeze.freeze(stop);
       begun = this.#steps.mark();
-      options.progress(`cutting ${plan.claims.length} volumes`);
+      options.progress(`cutting ${counted(plan.claims.length, 'volume')}`);
       const limit = beforeLeasesEnd(freeze.freezes, stop);
       const result = await volumes.cut(run, plan, limit);
       stop.throwIfAborted();
       const whole = result.problems.length === 0 && result.snapshots.every(({ cut }) => cut);
-      if (!whole) throw notCut(result, limit.aborted);
+      if (!whole) throw notCut(result, plan, limit.aborted);
       const seen = this.#steps.mark();
       options.progress('thawing');
       await freeze.thaw();
@@ -209,7 +214,8 @@ class Run {
 
   async #discard(run: { readonly id: string; readonly group: string }): Promise<void> {
     try {
-      await this.#ready.volumes.discard(run);
+      this.#retained = await this.#ready.volumes.discard(run);
+      if (retainsAny(this.#retained)) this.#notes.push(retainedProblem(this.#retained));
     } catch (error) {
       const { message } = toQuiesceError(error);
       this.#failures.push({
@@ -286,33 +292,4 @@ function spreadSoFar(freezes: readonly Freeze[]): number {
 /** After a thaw without an answer the hold may still be there. */
 async function stillFrozen(freeze: GroupFreeze): Promise<readonly RunProblem[]> {
   return freeze.freezes.some(({ final }) => final === undefined) ? await freeze.abandon() : [];
-}
-
-class NotCut extends Error {
-  readonly problems: readonly RunProblem[];
-
-  constructor(problems: readonly RunProblem[]) {
-    super('not all volumes were cut');
-    this.problems = problems;
-  }
-}
-
-function notCut({ problems, snapshots }: CutResult, late: boolean): NotCut {
-  if (!late && problems.length > 0) return new NotCut(problems);
-  const left = snapshots.filter(({ cut }) => !cut);
-  const names = left.slice(0, 10).map(({ name, namespace }) => `${namespace}/${name}`);
-  const message = `Not cut before the lease of a freeze would have ended: ${names.join(', ')}.`;
-  const hint = 'Find out why the driver is slow, or raise --ttl.';
-  return new NotCut([{ code: 'RUN_TOO_LATE', message, hint }, ...problems]);
-}
-
-function problemsFrom(error: unknown): readonly RunProblem[] {
-  if (error instanceof NotCut) return error.problems;
-  const { code, message, hint } = error as Partial<RunProblem>;
-  if (typeof code === 'string' && typeof message === 'string' && /^[A-Z_]+$/.test(code)) {
-    return [{ code, message, ...(hint !== undefined && { hint }) }];
-  }
-  const { hint: general } = toQuiesceError(error);
-  const text = error instanceof Error ? error.message : String(error);
-  return [{ code: 'INTERNAL', message: text, hint: general }];
 }

@@ -48,6 +48,9 @@ const report = z.looseObject({
     .optional(),
   members: z.array(member),
   leftOut: z.array(z.looseObject({ namespace: z.string(), claim: z.string() })).optional(),
+  retained: z
+    .looseObject({ contents: z.array(z.string()), groups: z.array(z.string()) })
+    .optional(),
   problems: z.array(problem),
   startedAt: z.string(),
   endedAt: z.string(),

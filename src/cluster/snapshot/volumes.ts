@@ -1,5 +1,6 @@
 import type { PlanMember } from '../plan/document.ts';
 import type { MemberSnapshot, RunProblem, SnapshotRun } from './document.ts';
+import type { Retained } from './retained.ts';
 
 /**
  * Whether a driver cuts a volume at one moment. `true`: it is known to. `false`: it is known to copy live
@@ -82,6 +83,6 @@ export interface Volumes {
   ready(cut: CutResult, signal: AbortSignal): Promise<CutResult>;
   /** Writes verdicts, receipts and the report. The verdict `proven` is written last. */
   record(run: SnapshotRun, cut: CutResult | undefined): Promise<void>;
-  /** Deletes what a failed run cut, by the labels of the run. */
-  discard(run: { readonly id: string; readonly group: string }): Promise<void>;
+  /** Deletes what a failed run cut, by the labels of the run. @returns what its class retains */
+  discard(run: { readonly id: string; readonly group: string }): Promise<Retained>;
 }

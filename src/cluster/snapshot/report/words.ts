@@ -1,4 +1,5 @@
 import type { RunMember, SnapshotRun } from '../document.ts';
+import { retainedText } from '../retained.ts';
 import { formatBytes } from '../../objects/bytes.ts';
 import type { ReportedProblem } from '../../report/problems.ts';
 import { counted, memberName, moment, namespacesIn, plain } from '../../report/words.ts';
@@ -55,9 +56,18 @@ export function keptLines(run: SnapshotRun): readonly string[] {
     const waiting = own.filter(({ ready }) => !ready).length;
     const size = bytes === 0 ? '' : `, ${formatBytes(bytes)}`;
     const rest = waiting === 0 ? '' : `, ${waiting} not ready`;
-    const noun = own.length === 1 ? 'VolumeSnapshot' : 'VolumeSnapshots';
-    return plain(`${namespace}: ${own.length} ${noun}${size}${rest}`);
+    return plain(`${namespace}: ${counted(own.length, 'VolumeSnapshot')}${size}${rest}`);
   });
+}
+
+/** Of a run without snapshots: storage that stays is not nothing. */
+export function nothingKept({ problems, retained }: SnapshotRun): string {
+  if (problems.some(({ code }) => code === 'NOT_DISCARDED')) {
+    return 'What was cut could not be deleted, and may still be there.';
+  }
+  return retained === undefined
+    ? 'Nothing is kept.'
+    : `No VolumeSnapshot is kept, but ${retainedText(retained)}, with the storage behind.`;
 }
 
 /** Problems of the run and of its members, each with whose it is. */
