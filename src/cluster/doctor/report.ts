@@ -1,4 +1,5 @@
 import type { Examined, State } from './examine.ts';
+import { counted, plainly } from '../report/words.ts';
 import { type ObjectRef, refText, type Scope, type Unexamined } from '../inventory/catalog.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { NOT_LOOKED_AT } from './rules/not-examined.ts';
@@ -85,7 +86,8 @@ export function exitOf({ findings, complete }: Diagnosis, failOn: Severity): num
 }
 
 /** The report for people: each finding with its fix, then a summary of what was examined. */
-export function describeDiagnosis(diagnosis: Diagnosis): string {
+export function describeDiagnosis(given: Diagnosis): string {
+  const diagnosis = plainly(given);
   const { findings, summary, source, scope } = diagnosis;
   const width = Math.max(...findings.map(({ code }) => code.length), 4);
   const blocks = findings.map((finding) => block(finding, width));
@@ -117,8 +119,4 @@ function block({ severity, code, object, pods, message, fix }: Finding, width: n
     `         ${message}`,
     `         Fix: ${fix}`,
   ].join('\n');
-}
-
-function counted(number: number, word: string): string {
-  return `${number} ${word}${number === 1 ? '' : 's'}`;
 }
