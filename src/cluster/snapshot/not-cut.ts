@@ -14,7 +14,11 @@ class NotCut extends Error {
 }
 
 /** Why a cut is not whole. */
-export function notCut({ problems, snapshots }: CutResult, { claims }: VolumePlan, late: boolean): NotCut {
+export function notCut(
+  { problems, snapshots }: CutResult,
+  { claims }: VolumePlan,
+  late: boolean,
+): NotCut {
   if (!late && problems.length > 0) return new NotCut(problems);
   const isCut = ({ namespace, claim }: PlannedClaim): boolean =>
     snapshots.some((one) => one.cut && one.namespace === namespace && one.claim === claim);

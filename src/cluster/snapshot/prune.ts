@@ -12,7 +12,7 @@ export interface PruneRules {
   readonly dryRun: boolean;
   readonly now: number;
   /** Told of each run once it is deleted, also where a later one cannot be. */
-  onDeleted?(run: PrunedRun, retained: Retained): void;
+  readonly onDeleted?: (run: PrunedRun, retained: Retained) => void;
 }
 
 export interface PrunedRun {

@@ -1,4 +1,4 @@
-import type { RunMember, SnapshotRun } from '../document.ts';
+import type { RunMember, RunProblem, SnapshotRun } from '../document.ts';
 import { retainedText } from '../retained.ts';
 import { formatBytes } from '../../objects/bytes.ts';
 import type { ReportedProblem } from '../../report/problems.ts';
@@ -73,10 +73,12 @@ export function nothingKept({ problems, retained }: SnapshotRun): string {
 /** Problems of the run and of its members, each with whose it is. */
 export function problemsIn(run: SnapshotRun): readonly ReportedProblem[] {
   const several = namespacesIn(run).length > 1;
-  return [
-    ...run.problems.map((one) => ({ ...one, of: undefined })),
-    ...run.members.flatMap((member) =>
-      member.problems.map((one) => ({ ...one, of: memberName(member, several) })),
-    ),
-  ];
+  const ofMembers = run.members.flatMap((member) =>
+    member.problems.map((one) => ({ ...one, of: memberName(member, several) })),
+  );
+  const key = ({ code, message }: RunProblem): string => JSON.stringify([code, message]);
+  const told = new Map(ofMembers.map((one) => [key(one), one]));
+  const first = run.problems.map((one) => told.get(key(one)) ?? { ...one, of: undefined });
+  // A failure of a member is the run's, too: it is shown once, where the run has it.
+  return [...new Map([...first, ...ofMembers].map((one) => [key(one), one])).values()];
 }
