@@ -435,7 +435,7 @@ export const catalogue = {
     exit: 2,
     meaning:
       'A Kubernetes manifest cannot be read, has invalid annotations, or has nothing to inject.',
-    hint: 'Fix what the message names; quiesce.dev/inject: "true" is a label of the pod template.',
+    hint: 'Fix what the message names.',
   },
   CLUSTER_UNREACHABLE: {
     status: 503,
@@ -561,7 +561,7 @@ export const catalogue = {
   },
   MEMBER_NOT_READY: {
     status: 409,
-    exit: 5,
+    exit: 3,
     meaning: 'A pod of a member does not run, or its sidecar cannot reach the database.',
     hint: 'Bring the pod up (kubectl describe pod) and run it again.',
   },

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { INJECT_FLAGS, readInjectConfig } from '../cluster/inject/flags.ts';
 import { formatReports, injectManifest } from '../cluster/inject/manifest.ts';
+import { unreadable } from '../cluster/inventory/read-manifests.ts';
 import { QuiesceError } from '../errors.ts';
 import { text, toggle } from '../lib/command-line/flags.ts';
 import { verb } from './verb.ts';
@@ -41,7 +42,9 @@ changes nothing.`,
     // Fail, or a pipeline would go on with an unprotected manifest in the belief that it is protected.
     if (reports.every(({ outcome }) => outcome === 'skipped')) {
       const sentence = summary.replaceAll('\n  ', ': ').replaceAll('\n', ' ');
-      throw new QuiesceError('MANIFEST_INVALID', sentence);
+      throw new QuiesceError('MANIFEST_INVALID', sentence, {
+        hint: 'quiesce.dev/inject: "true" is a label of the pod template.',
+      });
     }
     await surface.print(reports, manifest);
     surface.say(summary);
@@ -54,7 +57,6 @@ async function read(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    throw new QuiesceError('MANIFEST_INVALID', `${file} cannot be read (${code}).`);
+    throw unreadable(file, error);
   }
 }

@@ -97,7 +97,7 @@ Without -n it takes the namespace of the context; quiesce plan shows what it wil
     0: 'proven',
     7: 'done, but not proven; the problems say why',
     2: 'bad flags, or an application that cannot be snapshotted as it is',
-    3: 'the Kubernetes API or a sidecar cannot be reached, or refuses',
+    3: 'the Kubernetes API, a sidecar or its database cannot be reached or is not ready, or refuses',
     4: 'another run is under way, or somebody else has frozen a member',
     5: 'failed',
     6: 'too late; everything was thawed',

@@ -1,5 +1,6 @@
 import type { ClusterConnection } from '../cluster/api/reader.ts';
 import { nameOf } from '../cluster/plan/selection.ts';
+import { requireNamespaces } from '../cluster/inventory/read-cluster.ts';
 import { ObjectApi } from '../cluster/api/objects.ts';
 import { prune } from '../cluster/snapshot/prune.ts';
 import {
@@ -84,6 +85,8 @@ their contents and the storage behind; these are listed.`,
     checkTogether(options, surface);
     const connection = lasting(options);
     const query = queryOf(options, connection.namespace);
+    const api = new ObjectApi(connection);
+    await requireNamespaces((path) => api.read(path), query.namespaces ?? []);
     const [id] = surface.operands;
     const work = options.prune
       ? pruneRuns(connection, query, options, surface)

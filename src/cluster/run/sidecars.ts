@@ -26,6 +26,8 @@ export interface SidecarStatus {
     readonly reachable: boolean;
     readonly message: string | null;
   };
+  /** Absent: an older sidecar, which refuses a longer lease at the freeze. */
+  readonly ttlMaxMs?: number;
 }
 
 export interface FreezeOrder {

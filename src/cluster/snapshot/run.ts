@@ -134,7 +134,8 @@ class Run {
     this.#notes.push(...plan.notes);
     await this.#cleanUp(lease.previous, targets);
     options.progress(`asking ${counted(targets.length, 'sidecar')}`);
-    this.#targets = await readyTargets(targets, plan.group, stop);
+    const wanted = { grouped: plan.group, ttlMs: options.ttlMs };
+    this.#targets = await readyTargets(targets, wanted, stop);
     stop.throwIfAborted();
     const order = { id, ttlMs: options.ttlMs, timeoutMs: options.freezeTimeoutMs };
     const freeze = new GroupFreeze(this.#targets, order, this.#steps);
