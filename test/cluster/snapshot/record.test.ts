@@ -235,7 +235,11 @@ describe('runs on record', () => {
     put('joined', run.id);
     put('alone', 'shop-20261130T120000Z-beef');
     const seen = await runsIn(cluster);
-    expect(seen.map(({ id, verdict }) => [id.slice(-4), verdict]).toSorted(([a = ''], [b = '']) => a.localeCompare(b))).toEqual([
+    expect(
+      seen
+        .map(({ id, verdict }) => [id.slice(-4), verdict])
+        .toSorted(([a = ''], [b = '']) => a.localeCompare(b)),
+    ).toEqual([
       ['ab12', 'proven'],
       ['beef', 'unproven'],
     ]);
