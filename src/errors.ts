@@ -624,7 +624,7 @@ export const catalogue = {
   },
   MEMBER_NOT_READY: {
     status: 409,
-    exit: 5,
+    exit: 3,
     meaning: 'A pod of a member does not run, or its sidecar cannot reach the database.',
     hint: 'Bring the pod up (kubectl describe pod) and run it again.',
   },

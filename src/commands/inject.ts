@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { INJECT_FLAGS, readInjectConfig } from '../cluster/inject/flags.ts';
 import { formatReports, injectManifest } from '../cluster/inject/manifest.ts';
+import { unreadable } from '../cluster/inventory/read-manifests.ts';
 import { QuiesceError } from '../errors.ts';
 import { text, toggle } from '../lib/command-line/flags.ts';
 import { verb } from './verb.ts';
@@ -54,7 +55,6 @@ async function read(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    throw new QuiesceError('MANIFEST_INVALID', `${file} cannot be read (${code}).`);
+    throw unreadable(file, error);
   }
 }

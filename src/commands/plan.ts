@@ -3,7 +3,7 @@ import { text as readAll } from 'node:stream/consumers';
 import { readBackup } from '../cluster/backup/read-backup.ts';
 import type { Inventory } from '../cluster/inventory/catalog.ts';
 import type { KubeObject } from '../cluster/objects/kube-object.ts';
-import { readInventory } from '../cluster/inventory/read-manifests.ts';
+import { readInventory, unreadable } from '../cluster/inventory/read-manifests.ts';
 import { describePlan } from '../cluster/plan/describe.ts';
 import type { Plan, PlanProblem } from '../cluster/plan/document.ts';
 import { inventoryOfBackup } from '../cluster/plan/from-backup.ts';
@@ -11,7 +11,6 @@ import { planOf } from '../cluster/plan/plan.ts';
 import type { Selection } from '../cluster/plan/selection.ts';
 import { veleroObject } from '../cluster/plan/velero.ts';
 import type { PodConnection } from '../cluster/api/reader.ts';
-import { QuiesceError } from '../errors.ts';
 import {
   BadValue,
   list,
@@ -21,7 +20,7 @@ import {
   value,
   type Values,
 } from '../lib/command-line/flags.ts';
-import { quote } from '../lib/command-line/printable.ts';
+import { oneLine, quote } from '../lib/command-line/printable.ts';
 import { usage } from '../lib/command-line/read-flags.ts';
 import { abortedWithin } from '../lib/deadline.ts';
 import {
@@ -116,7 +115,9 @@ object without a namespace counts as in the first of them.`,
     } else {
       const made = veleroObject(await readManifest(options.velero), members);
       await surface.print(made.object, made.text);
-      for (const note of [...made.notes, ...errorsOf(plan)]) surface.say(`quiesce: ${note}`);
+      for (const note of [...made.notes, ...errorsOf(plan)]) {
+        surface.say(`quiesce: ${oneLine(note)}`);
+      }
     }
     return exitOf(plan, options['fail-on']);
   },
@@ -193,9 +194,7 @@ async function readManifest(path: string): Promise<string> {
   try {
     return path === '-' ? await readAll(process.stdin) : await readFile(path, 'utf8');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    const message = `${path} cannot be read (${code}).`;
-    throw new QuiesceError('MANIFEST_INVALID', message, { field: '--velero' });
+    throw unreadable(path, error, '--velero');
   }
 }
 

@@ -1,4 +1,5 @@
 import { writeTo } from '../lib/command-line/failure.ts';
+import { oneLine } from '../lib/command-line/printable.ts';
 
 /** Shorter work shows no progress. */
 const QUIET_MS = 2_000;
@@ -15,7 +16,7 @@ export class ProgressLine {
       return;
     }
     this.#drawn = now;
-    writeTo(process.stderr, `\r\u001B[K${sentence} ...`);
+    writeTo(process.stderr, `\r\u001B[K${oneLine(sentence)} ...`);
   }
 
   end(): void {

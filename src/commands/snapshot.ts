@@ -6,7 +6,9 @@ import { ClusterVolumes } from '../cluster/snapshot/cluster-volumes.ts';
 import type { SnapshotRun } from '../cluster/snapshot/document.ts';
 import { exitOf } from '../cluster/snapshot/exit.ts';
 import { refuseAmbiguous } from '../cluster/snapshot/ambiguous.ts';
-import { prune } from '../cluster/snapshot/prune.ts';
+import { prune, type PrunedRun } from '../cluster/snapshot/prune.ts';
+import { describePruned, describeRetained } from '../cluster/snapshot/report/list.ts';
+import type { Retained } from '../cluster/snapshot/retained.ts';
 import { runPage } from '../cluster/snapshot/report/html.ts';
 import { describeRun } from '../cluster/snapshot/report/text.ts';
 import type { RunParts } from '../cluster/snapshot/run-parts.ts';
@@ -18,6 +20,7 @@ import { toQuiesceError } from '../errors.ts';
 import { BadValue, duration, list, toggle, value, type Values } from '../lib/command-line/flags.ts';
 import { wantsColor } from '../lib/command-line/paint.ts';
 import { quote } from '../lib/command-line/printable.ts';
+import { usage } from '../lib/command-line/read-flags.ts';
 import { unlessAborted } from '../lib/deadline.ts';
 import { writeDuration } from '../lib/duration.ts';
 import {
@@ -52,7 +55,7 @@ const FLAGS = {
   ),
   'snapshot-class': list(
     'DRIVER=CLASS',
-    'the VolumeSnapshotClass for the volumes of a driver',
+    'the class for the volumes of a driver: a VolumeSnapshotClass, or one for groups',
     {},
     (given) => {
       if (/^[^=]+=[a-z0-9][-.a-z0-9]*$/.test(given)) return given;
@@ -95,7 +98,7 @@ Without -n it takes the namespace of the context; quiesce plan shows what it wil
     0: 'proven',
     7: 'done, but not proven; the problems say why',
     2: 'bad flags, or an application that cannot be snapshotted as it is',
-    3: 'the Kubernetes API or a sidecar cannot be reached, or refuses',
+    3: 'the Kubernetes API, a sidecar or its database cannot be reached or is not ready, or refuses',
     4: 'another run is under way, or somebody else has frozen a member',
     5: 'failed',
     6: 'too late; everything was thawed',
@@ -106,6 +109,7 @@ Without -n it takes the namespace of the context; quiesce plan shows what it wil
   work: async (options, surface) => {
     try {
       checkSelection('snapshot', options);
+      checkClasses(options['snapshot-class']);
       const connection = connectTo(options);
       const selection = selectionOf(options, connection.namespace);
       const done = await runSnapshot(
@@ -159,6 +163,15 @@ function partsOf(
   };
 }
 
+/** One of two classes for a driver would be ignored. @throws QuiesceError USAGE */
+function checkClasses(pairs: readonly string[]): void {
+  const drivers = [...new Set(pairs)].map((pair) => pair.slice(0, pair.indexOf('=')));
+  const twice = drivers.find((one, at) => drivers.indexOf(one) !== at);
+  if (twice === undefined) return;
+  const message = `--snapshot-class names two classes for ${quote(twice)}`;
+  throw usage('snapshot', message, '--snapshot-class');
+}
+
 function classesOf(pairs: readonly string[]): ReadonlyMap<string, string> {
   return new Map(
     pairs.map((pair) => {
@@ -189,7 +202,11 @@ async function retain(
 ): Promise<void> {
   if (keep === undefined && keepForMs === undefined) return;
   surface.progress.say('deleting old runs');
-  const rules = { keep, keepForMs, dryRun: false, now: Date.now() };
+  const onDeleted = (run: PrunedRun, retained: Retained): void => {
+    const lines = [`Deleted ${describePruned(run)}`, ...describeRetained(retained)];
+    surface.say(lines.join('\n'));
+  };
+  const rules = { keep, keepForMs, dryRun: false, now: Date.now(), onDeleted };
   try {
     await prune(connection, { namespaces, group }, rules);
   } catch (error) {

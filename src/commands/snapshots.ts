@@ -1,8 +1,15 @@
 import type { ClusterConnection } from '../cluster/api/reader.ts';
 import { nameOf } from '../cluster/plan/selection.ts';
+import { requireNamespaces } from '../cluster/inventory/read-cluster.ts';
 import { ObjectApi } from '../cluster/api/objects.ts';
 import { prune } from '../cluster/snapshot/prune.ts';
-import { describeList, describePruning, listOf } from '../cluster/snapshot/report/list.ts';
+import {
+  describeList,
+  describePruned,
+  describePruning,
+  describeRetained,
+  listOf,
+} from '../cluster/snapshot/report/list.ts';
 import { runPage } from '../cluster/snapshot/report/html.ts';
 import { describeRun } from '../cluster/snapshot/report/text.ts';
 import { readRuns, type RunQuery } from '../cluster/snapshot/runs.ts';
@@ -78,6 +85,8 @@ their contents and the storage behind; these are listed.`,
     checkTogether(options, surface);
     const connection = lasting(options);
     const query = queryOf(options, connection.namespace);
+    const api = new ObjectApi(connection);
+    await requireNamespaces((path) => api.read(path), query.namespaces ?? []);
     const [id] = surface.operands;
     const work = options.prune
       ? pruneRuns(connection, query, options, surface)
@@ -147,11 +156,17 @@ async function pruneRuns(
   surface: Surface,
 ): Promise<void> {
   surface.progress.say('deleting runs');
+  const done: string[] = [];
   const pruning = await prune(connection, query, {
     keep: options.keep,
     keepForMs: options['keep-for'],
     dryRun: options['dry-run'],
     now: Date.now(),
+    onDeleted: (run, retained) =>
+      done.push(`Deleted ${describePruned(run)}`, ...describeRetained(retained)),
+  }).catch((error: unknown) => {
+    for (const line of done) surface.say(line);
+    throw error;
   });
   await surface.print(pruning, () => describePruning(pruning));
 }

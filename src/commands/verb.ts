@@ -1,6 +1,7 @@
 import { type ErrorCode, QuiesceError, toQuiesceError } from '../errors.ts';
 import { reportFailure, writeResult, writeTo } from '../lib/command-line/failure.ts';
 import { describeFlags, wrap } from '../lib/command-line/flag-help.ts';
+import { printableLines } from '../lib/command-line/printable.ts';
 import { type Flag, type Flags, oneOf, type Values } from '../lib/command-line/flags.ts';
 import { asksForHelp, formatAsked, readFlags } from '../lib/command-line/read-flags.ts';
 import { Interrupt } from './interrupt.ts';
@@ -117,7 +118,7 @@ function surfaceOf(
     },
     say: (line) => {
       progress.end();
-      writeTo(process.stderr, `${line}\n`);
+      writeTo(process.stderr, `${printableLines(line)}\n`);
     },
   };
 }

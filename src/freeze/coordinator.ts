@@ -56,6 +56,11 @@ export class Coordinator {
     return state.phase === 'thawing' && state.cause === 'interrupted';
   }
 
+  /** The longest lease that a freeze may ask for. */
+  get ttlMaxMs(): number {
+    return this.#deps.ttlMaxMs;
+  }
+
   get phase(): LeasePhase {
     return this.#runner.phase;
   }

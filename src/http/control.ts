@@ -22,6 +22,8 @@ export interface Status {
     readonly message: string | null;
   };
   readonly copy: string;
+  /** The longest lease that a freeze may ask for. */
+  readonly ttlMaxMs: number;
   /** What the restored data of this pod may be called; `null`: no restore is known, or its report was ended. */
   readonly restore: RestoreView | null;
   /** The restore that a person has accepted as it is; `null`: none. */

@@ -225,6 +225,7 @@ export const statusAnswer = z
       message: z.string().nullable().describe('why it is not reachable'),
     }),
     copy: z.string(),
+    ttlMaxMs: z.number().describe('the longest lease that a freeze may ask for'),
     restore: z
       .object({
         id: z

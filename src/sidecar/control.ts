@@ -71,6 +71,7 @@ function statusOf(deps: ControlDeps): Status {
       message: problem,
     },
     copy: deps.copy,
+    ttlMaxMs: coordinator.ttlMaxMs,
     restore: restoreCheck.view,
     acknowledgedRestore: restoreCheck.acknowledged,
     lastReceipt: coordinator.lastReceipt,

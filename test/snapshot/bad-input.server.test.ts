@@ -22,6 +22,20 @@ describe('a snapshot refuses, before anything is frozen,', () => {
     expect(found.text).toContain('no namespace nowhere');
   });
 
+  it('a namespace for the Lease that does not exist, and names it', async () => {
+    const found = await refused(await shop(), ['--lease-namespace', 'nope']);
+    expect(found).toMatchObject({ exit: 2, code: 'USAGE' });
+    expect(found.text).toMatch(/no namespace nope.*--lease-namespace/);
+  });
+
+  it('a lease that is longer than a sidecar allows, and two classes for one driver', async () => {
+    const long = await refused(await shop(), ['--ttl', '100h']);
+    expect(long).toMatchObject({ exit: 2, code: 'INVALID_FIELD' });
+    expect(long.text).toMatch(/StatefulSet\/db .*at most 1h, and --ttl is 100h.*QUIESCE_TTL_MAX/);
+    const classes = ['--snapshot-class', 'a=b', '--snapshot-class', 'a=c'];
+    expect(await refused(await shop(), classes)).toMatchObject({ exit: 2, code: 'USAGE' });
+  });
+
   it('an application without members, and one whose members have no claims', async () => {
     const made = await shop();
     made.api.cluster.put('/api/v1/namespaces/empty', {});
@@ -51,7 +65,7 @@ describe('a snapshot refuses, before anything is frozen,', () => {
     const made = await shop();
     const status = { phase: 'Running', containerStatuses: [] };
     made.api.cluster.change('/api/v1/namespaces/shop/pods/db-0', { status });
-    expect(await refused(made)).toMatchObject({ exit: 5, code: 'MEMBER_NOT_READY' });
+    expect(await refused(made)).toMatchObject({ exit: 3, code: 'MEMBER_NOT_READY' });
   });
 
   it('a claim that is gone, is not bound, or is being deleted', async () => {

@@ -116,7 +116,7 @@ describe('a sidecar is reached', () => {
     const made = await shop();
     made.cache.reachable = false;
     const ended = await snapshot(made.api);
-    expect([ended.code, ended.body.error?.code]).toEqual([5, 'MEMBER_NOT_READY']);
+    expect([ended.code, ended.body.error?.code]).toEqual([3, 'MEMBER_NOT_READY']);
     expect(made.db.engine.calls).not.toContain('hold');
   });
 });

@@ -44,6 +44,16 @@ describe('quiesce snapshots', () => {
     expect([all.code, all.err]).toEqual([2, expect.stringContaining('--selector needs -n')]);
   });
 
+  it('says that a namespace does not exist, also next to one that does', async () => {
+    const made = await shop();
+    expect(await snapshots(made, '-n', 'shop')).toMatchObject({ code: 0 });
+    for (const more of [[], ['-n', 'shop'], ['--prune', '--keep', '1']]) {
+      const ended = await snapshots(made, '-n', 'nope', ...more);
+      expect([ended.code, ended.out]).toEqual([2, '']);
+      expect(ended.err).toContain('There is no namespace nope.');
+    }
+  });
+
   it('gives up in time, and nothing goes on behind the error', async () => {
     const made = await shop();
     made.api.hang = (path) => path.includes('/volumesnapshots');

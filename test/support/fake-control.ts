@@ -100,6 +100,7 @@ export class FakeControl implements Control {
         message: null,
       },
       copy: 'snapshot',
+      ttlMaxMs: 3_600_000,
       restore: null,
       acknowledgedRestore: null,
       lastReceipt: this.kept[0] ?? null,

@@ -106,6 +106,7 @@ export class FarmSidecar {
           message: this.reachable ? null : 'it refuses connections',
         },
         copy: 'snapshot',
+        ttlMaxMs: coordinator.ttlMaxMs,
         restore: null,
         acknowledgedRestore: null,
         lastReceipt: coordinator.lastReceipt,

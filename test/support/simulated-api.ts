@@ -160,6 +160,7 @@ export class SimulatedApi {
       method === 'PATCH' &&
       wanted?.resourceVersion !== undefined &&
       wanted.resourceVersion !== stored?.resourceVersion;
+    if (this.#isNowhere(method, path)) return { status: 404, body: { reason: 'NotFound' } };
     if (stale) return { status: 409, body: { message: 'the object has been modified' } };
     const answer = await this.cluster.send(method as ChangeMethod, path, body);
     if (method === 'DELETE' || answer.status >= 300) return answer;
@@ -168,6 +169,13 @@ export class SimulatedApi {
     this.#version += 1;
     this.cluster.change(full, { metadata: { resourceVersion: String(this.#version) } });
     return { status: answer.status, body: structuredClone(this.cluster.read(full) ?? made) };
+  }
+
+  /** No Lease can be made in a namespace that does not exist. */
+  #isNowhere(method: string, path: string): boolean {
+    const [, name] = /\/namespaces\/([^/]+)\/leases$/.exec(path) ?? [];
+    if (method !== 'POST' || name === undefined) return false;
+    return this.cluster.read(`/api/v1/namespaces/${name}`) === undefined;
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {

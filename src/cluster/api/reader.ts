@@ -142,10 +142,15 @@ async function askOnce(
 ): Promise<ApiAnswer> {
   const type = method === 'PATCH' ? patchType(body) : 'application/json';
   const own = await server.options(connection);
+  const payload = body === undefined ? undefined : JSON.stringify(body);
   const headers = {
     ...own.headers,
     accept: 'application/json',
-    ...(body !== undefined && { 'content-type': type }),
+    // Node states no length for a DELETE: its body would then be read as the next request.
+    ...(payload !== undefined && {
+      'content-type': type,
+      'content-length': Buffer.byteLength(payload),
+    }),
   };
   const signal = abortedWithin(ANSWER_WITHIN_MS, ...(end === undefined ? [] : [end]));
   const url = new URL(`${server.url}${path}`);
@@ -158,7 +163,7 @@ async function askOnce(
       const stale = sent.reusedSocket && !signal.aborted;
       reject(stale ? new Stale(cause.message, { cause }) : cause);
     });
-    sent.end(body === undefined ? undefined : JSON.stringify(body));
+    sent.end(payload);
   });
 }
 

@@ -1,6 +1,7 @@
 import type { Examined, State } from './examine.ts';
 import type { Scope, Unexamined } from '../inventory/catalog.ts';
 import { type ObjectRef, refText } from '../objects/kube-object.ts';
+import { counted, plainly } from '../report/words.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { NOT_LOOKED_AT } from './rules/not-examined.ts';
 import { OPERATOR_RESOURCE } from './rules/operators.ts';
@@ -101,7 +102,8 @@ export function exitOf({ findings, complete }: Diagnosis, failOn: Severity): num
 }
 
 /** The report for people: each finding with its fix, then a summary of what was examined. */
-export function describeDiagnosis(diagnosis: Diagnosis): string {
+export function describeDiagnosis(given: Diagnosis): string {
+  const diagnosis = plainly(given);
   const { findings, summary, source, scope } = diagnosis;
   const width = Math.max(...findings.map(({ code }) => code.length), 4);
   const blocks = findings.map((finding) => block(finding, width));
@@ -138,8 +140,4 @@ function block(
     `         ${message}`,
     `         Fix: ${fix}`,
   ].join('\n');
-}
-
-function counted(number: number, word: string): string {
-  return `${number} ${word}${number === 1 ? '' : 's'}`;
 }

@@ -2,6 +2,7 @@ import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer, ClusterReader } from '../api/reader.ts';
 import { Catalog, type Inventory, type Unexamined } from './catalog.ts';
 import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
+import { counted } from '../report/words.ts';
 import type { PodFacts } from './pod-facts.ts';
 import { type Resource, RESOURCES, resourceName } from './resources.ts';
 import { survey } from './survey.ts';
@@ -37,6 +38,21 @@ export async function readCluster(reader: ClusterReader, options: ReadOptions): 
   return read.inventory();
 }
 
+/** One that may not be read counts as there. @throws QuiesceError USAGE */
+export async function requireNamespaces(
+  get: (path: string) => Promise<{ readonly status: number }>,
+  namespaces: readonly string[],
+): Promise<void> {
+  for (const name of namespaces) {
+    const { status } = await get(`/api/v1/namespaces/${name}`);
+    if (status !== 404) continue;
+    throw new QuiesceError('USAGE', `There is no namespace ${name}.`, {
+      field: '--namespace',
+      hint: 'Correct --namespace, or the namespace of the context.',
+    });
+  }
+}
+
 /** One reading of a cluster, kind by kind. */
 export class ClusterRead {
   readonly #reader: ClusterReader;
@@ -63,11 +79,7 @@ export class ClusterRead {
   /** Checks that the API answers, accepts the credentials and has the namespaces asked for. */
   async reach(): Promise<void> {
     await this.get('/version');
-    for (const name of this.#options.namespaces ?? []) {
-      const { status } = await this.get(`/api/v1/namespaces/${name}`);
-      if (status !== 404) continue;
-      throw new QuiesceError('USAGE', `There is no namespace ${name}.`, { field: '--namespace' });
-    }
+    await requireNamespaces((path) => this.get(path), this.#options.namespaces ?? []);
   }
 
   async list(resource: Resource): Promise<void> {
@@ -133,7 +145,7 @@ export class ClusterRead {
       const name = servingSecret(webhook);
       if (name !== undefined) want(webhook.serviceNamespace, name, true);
     }
-    this.#options.progress(`reading ${wanted.size} Secrets`);
+    this.#options.progress(`reading ${counted(wanted.size, 'Secret')}`);
     const refused = new Set<string>();
     for (const [namespace, name, keep] of wanted.values()) {
       if (refused.has(namespace)) continue;

@@ -114,9 +114,20 @@ async function textsOf(path: string): Promise<readonly ManifestFile[]> {
       files.map(async (name) => ({ name, text: await readFile(name, 'utf8'), inFolder })),
     );
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
-    throw new QuiesceError('MANIFEST_INVALID', `${path} cannot be read (${code}).`);
+    throw unreadable(path, error);
   }
+}
+
+/** The error for a file or folder of the user's that cannot be read. */
+export function unreadable(path: string, error: unknown, field?: string): QuiesceError {
+  const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
+  return new QuiesceError('MANIFEST_INVALID', `${path} cannot be read (${code}).`, {
+    hint:
+      code === 'ENOENT'
+        ? 'There is no such file or folder: correct the path.'
+        : 'Check the path and its mode.',
+    ...(field !== undefined && { field }),
+  });
 }
 
 async function manifestsIn(folder: string): Promise<readonly string[]> {

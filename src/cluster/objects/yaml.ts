@@ -35,9 +35,14 @@ export function documentsOf(
     return documents;
   } catch (error) {
     const reason = (error as Error).message.split('\n')[0]?.replace(/[:.]$/, '');
-    throw new QuiesceError('MANIFEST_INVALID', `${name} is not YAML: ${reason}.`);
+    throw new QuiesceError('MANIFEST_INVALID', `${name} is not YAML: ${reason}.`, {
+      ...(text.includes('{{') && { hint: TEMPLATE }),
+    });
   }
 }
+
+const TEMPLATE =
+  'It looks like a template of a Helm chart. Run helm template on the chart, and give what it prints.';
 
 /** Prints scalars as the source has them: a number printed from its value may change (1e3) or be rounded. */
 function keepSourceText(tags: Tags): Tags {

@@ -1,6 +1,7 @@
 import { groupBy } from '../../lib/group-by.ts';
 import { wrap } from '../../lib/command-line/flag-help.ts';
 import { refText } from '../objects/kube-object.ts';
+import { counted, plain, plainly } from '../report/words.ts';
 import type { MemberRef, NotKept, Plan, PlanLayer, PlanMember, PlanProblem } from './document.ts';
 import { backedUp, membersOf } from './document.ts';
 import { EXCLUDE } from './left-out.ts';
@@ -19,7 +20,8 @@ const PROTECTION = {
 } as const;
 
 /** The plan for people: what runs side by side, what a restore does not bring back, what is in the way. */
-export function describePlan(plan: Plan, source: string): string {
+export function describePlan(given: Plan, source: string): string {
+  const plan = plainly(given);
   const several = plan.namespaces.length > 1;
   const name: NameOf = ({ namespace, kind, name: own }) =>
     refText({ kind, name: own, ...(several && { namespace }) });
@@ -27,7 +29,7 @@ export function describePlan(plan: Plan, source: string): string {
     ...plan.layers.map((layer, index) => describeLayer(layer, index + 1, name)),
     ...(plan.notKept.length === 0 ? [] : [describeNotKept(plan.notKept, name)]),
     ...plan.problems.map(describeProblem),
-    summary(plan, source),
+    summary(plan, plain(source)),
   ].join('\n\n');
 }
 
@@ -148,8 +150,4 @@ function summary(plan: Plan, source: string): string {
   const found = counts.length === 0 ? 'No problems.' : `${counts.join(', ')}.`;
   const what = `${counted(members.length, 'member')} in ${counted(plan.layers.length, 'layer')}, ${counted(pods, 'pod')}, ${counted(claims.size, 'volume')}`;
   return wrap(`${plan.group}: ${what} (${source}). ${found}`, WIDTH).join('\n');
-}
-
-function counted(number: number, word: string): string {
-  return `${number} ${word}${number === 1 ? '' : 's'}`;
 }

@@ -170,7 +170,7 @@ function aboutTime(members: readonly PlannedMember[]): readonly string[] {
   const seconds = claims * CUT_SECONDS;
   const lease = TTL_MS.blocked / 1_000;
   return [
-    `Velero cuts the ${claims} volumes in turn: every member is held for about ${seconds} s or longer.`,
+    `Velero cuts ${claims === 1 ? 'one volume' : `the ${claims} volumes in turn`}: every member is held for about ${seconds} s or longer.`,
     ...(seconds < lease || !members.some(blocks)
       ? []
       : [

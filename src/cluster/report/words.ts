@@ -4,7 +4,16 @@ import type { MemberRef } from '../plan/document.ts';
 
 /** Text of others on one line: nothing in it moves the cursor or turns the direction of reading. */
 export function plain(text: string): string {
-  return oneLine(text).replaceAll(/\p{C}/gu, '?');
+  return oneLine(text);
+}
+
+/** A document whose texts may all be shown to people. */
+export function plainly<T>(value: T): T {
+  if (typeof value === 'string') return plain(value) as T;
+  if (Array.isArray(value)) return value.map((one: unknown) => plainly(one)) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  const fields = Object.entries(value).map(([key, one]) => [plain(key), plainly<unknown>(one)]);
+  return Object.fromEntries(fields) as T;
 }
 
 /** `StatefulSet/db`, with its namespace where the run has several. */

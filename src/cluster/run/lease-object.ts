@@ -103,6 +103,11 @@ export async function write(
     return textAt(answer.body, 'metadata', 'resourceVersion') ?? '';
   }
   if (answer.status === 409 || (answer.status === 404 && found !== undefined)) return undefined;
+  // The API of Leases is part of every cluster, so what is missing is the namespace.
+  if (answer.status === 404) {
+    const text = `There is no namespace ${namespace}, where the Lease of the application would be.`;
+    throw new QuiesceError('USAGE', text, { hint: 'Check --lease-namespace.' });
+  }
   throw unwritten(answer, found === undefined ? 'POST' : 'PATCH', namespace);
 }
 

@@ -35,6 +35,8 @@ export interface SidecarStatus {
     readonly verified: boolean | null;
     readonly message: string;
   } | null;
+  /** Absent: an older sidecar, which refuses a longer lease at the freeze. */
+  readonly ttlMaxMs?: number;
 }
 
 export interface FreezeOrder {

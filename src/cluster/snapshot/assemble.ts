@@ -4,6 +4,7 @@ import type { MemberFacts, PodFacts, RunFacts } from './facts.ts';
 import { type Freeze, isSame } from './group-freeze.ts';
 import type { Happened } from './happened.ts';
 import { type CutMember, leftOutOf, memberKey, podKey } from './scene.ts';
+import { retainsAny } from './retained.ts';
 import type { Mark } from './steps.ts';
 import { dataNotCutIn, looseIn, unfrozenOf } from './unfrozen.ts';
 import { judge } from './verdict.ts';
@@ -11,7 +12,7 @@ import type { CutSnapshot } from './volumes.ts';
 
 /** The document of a run, with its verdict. Pure. */
 export function documentOf(happened: Happened): SnapshotRun {
-  const { id, group, startedAt, members, notes, plan } = happened;
+  const { id, group, startedAt, members, notes, plan, retained } = happened;
   const leftOut = leftOutOf(plan);
   const facts = factsOf(happened);
   const { verdict, problems, together, freezeSpreadMs } = judge(facts);
@@ -28,6 +29,7 @@ export function documentOf(happened: Happened): SnapshotRun {
     members: members.map((one) => memberOf(one, happened)),
     ...(leftOut.length > 0 && { leftOut }),
     ...(unfrozen.length > 0 && { unfrozen }),
+    ...(retainsAny(retained) && { retained }),
     problems: merged(problems, [...notes, ...looseIn(plan)]),
     startedAt,
     endedAt: new Date().toISOString(),
@@ -36,7 +38,8 @@ export function documentOf(happened: Happened): SnapshotRun {
 }
 
 function factsOf(happened: Happened): RunFacts {
-  const { id, claims, cutBegun, cutSeen, cut, leaseHeld, failures, calledAt, members } = happened;
+  const { id, claims, cutBegun, cutSeen, cut, leaseHeld, failures, members } = happened;
+  const { startedAt, calledAt } = happened;
   return {
     id,
     members: members.map((one) => memberFacts(one, happened)),
@@ -48,6 +51,7 @@ function factsOf(happened: Happened): RunFacts {
     snapshots: cut?.snapshots ?? [],
     leaseHeld,
     failures,
+    startedAt,
     calledAt,
   };
 }

@@ -76,13 +76,15 @@ export function planVolumes(facts: VolumeFacts): {
   readonly obstacles: readonly Obstacle[];
 } {
   const [bound, unbound] = parted(facts.claims.map(boundOf));
+  const unused = unusedChoices(facts, bound);
   const group = groupClassFor(facts, bound);
   if (group !== undefined && !('code' in group)) {
     const claims = bound.map((one) => plannedWith(one, group));
-    return { plan: { claims, group: true, notes: notesOn(claims) }, obstacles: unbound };
+    const all = [...notesOn(claims), ...unused];
+    return { plan: { claims, group: true, notes: all }, obstacles: unbound };
   }
   const [claims, without] = parted(bound.map((one) => withClass(one, facts)));
-  const notes = [...notesOn(claims), ...(group === undefined ? [] : [group])];
+  const notes = [...notesOn(claims), ...unused, ...(group === undefined ? [] : [group])];
   return {
     plan: { claims, group: false, notes },
     obstacles: distinct([...unbound, ...without]),
@@ -130,8 +132,7 @@ function chooseClass(
   driver: string,
   all: VolumeFacts,
 ): SnapshotClass | Obstacle {
-  const own = facts.annotations[CLASS_ANNOTATION] ?? facts.annotations[VELERO_CLASS];
-  const name = own ?? all.choices.get(driver);
+  const name = wantedClass(facts, driver, all);
   const mine = all.classes.filter((one) => one.driver === driver);
   const where = `the claim ${facts.claim} in ${facts.namespace}`;
   if (name !== undefined) {
@@ -159,17 +160,41 @@ function chooseClass(
   );
 }
 
+/** The class that the claim names, or that the user chose for its driver. */
+function wantedClass(
+  { annotations }: ClaimFacts,
+  driver: string,
+  { choices }: Pick<VolumeFacts, 'choices'>,
+): string | undefined {
+  return annotations[CLASS_ANNOTATION] ?? annotations[VELERO_CLASS] ?? choices.get(driver);
+}
+
+/** A misspelt driver must not leave its volumes with another class without a word. */
+function unusedChoices({ choices }: VolumeFacts, claims: readonly Bound[]): readonly RunProblem[] {
+  const drivers = new Set(claims.map(({ driver }) => driver));
+  return [...choices]
+    .filter(([driver]) => !drivers.has(driver))
+    .map(([driver, name]) => ({
+      code: 'SNAPSHOT_CLASS_UNUSED',
+      message: `The class ${name} was chosen for ${driver}, and no claim is of that driver.`,
+      ...(drivers.size > 0 && { hint: `The claims are of ${[...drivers].join(', ')}.` }),
+    }));
+}
+
 /** `undefined`: no group snapshot is possible. A problem: one would be, but for what it says. */
 function groupClassFor(
-  { groupClasses }: VolumeFacts,
+  facts: VolumeFacts,
   claims: readonly Bound[],
 ): SnapshotClass | RunProblem | undefined {
+  const { groupClasses } = facts;
   if (claims.length < 2) return undefined;
   const driver = only([...new Set(claims.map((one) => one.driver))]);
   const place = only([...new Set(claims.map((one) => one.namespace))]);
   if (driver === undefined || place === undefined || lacksGroups(driver)) return undefined;
   const mine = groupClasses.filter((one) => one.driver === driver);
   if (mine.length === 0) return undefined;
+  const wanted = new Set(claims.map((one) => wantedClass(one.facts, driver, facts)));
+  if (!wanted.has(undefined) || wanted.size > 1) return chosenGroupClass([...wanted], mine);
   const found =
     only(mine.filter(({ labels }) => labels[VELERO_GROUP_CLASS] === 'true')) ??
     only(mine.filter(({ annotations }) => annotations[DEFAULT_GROUP_CLASS] === 'true')) ??
@@ -182,10 +207,29 @@ function groupClassFor(
       hint: `Label one of them ${VELERO_GROUP_CLASS}=true.`,
     };
   }
-  const refused = refusedParameters(driver, found.parameters);
-  if (refused.length === 0) return found;
+  return unlessRefused(found);
+}
+
+/** Who chose a class gets it, also where it is not one for groups. */
+function chosenGroupClass(
+  wanted: readonly (string | undefined)[],
+  classes: readonly SnapshotClass[],
+): SnapshotClass | RunProblem {
+  const found = classes.find(({ name }) => name === only(wanted));
+  if (found !== undefined) return unlessRefused(found);
+  const names = wanted.filter((one) => one !== undefined).join(', ');
+  return {
+    code: 'GROUP_CLASS_NOT_CHOSEN',
+    message: `Each volume gets a snapshot of its own: ${names} was chosen for claims, and no VolumeGroupSnapshotClass of that name is for all of them.`,
+    hint: `For one snapshot of all, choose one of ${classes.map(({ name }) => name).join(', ')} for all claims, or none.`,
+  };
+}
+
+function unlessRefused(chosen: SnapshotClass): SnapshotClass | RunProblem {
+  const refused = refusedParameters(chosen.driver, chosen.parameters);
+  if (refused.length === 0) return chosen;
   const code = 'GROUP_CLASS_PARAMETERS';
-  return { code, message: `${driver} refuses ${refused.join(', ')} of ${found.name}.` };
+  return { code, message: `${chosen.driver} refuses ${refused.join(', ')} of ${chosen.name}.` };
 }
 
 /** A driver that is known to copy live files stays so, whatever is declared. */

@@ -21,6 +21,7 @@ import {
 import { untilReady } from './ready.ts';
 import { markFailed, recordRun } from './record.ts';
 import { isOfOther, removeRun, unmarkClaims } from './remove.ts';
+import type { Retained } from './retained.ts';
 import { trimReports } from './reports.ts';
 import { readObjects, type RunObjects, runOf } from './runs.ts';
 import { forbidden } from '../api/rights.ts';
@@ -129,11 +130,13 @@ export class ClusterVolumes implements Volumes {
     await trimReports(this.#api, to.home, run.group, most).catch(() => undefined);
   }
 
-  async discard(run: RunName): Promise<void> {
+  async discard(run: RunName): Promise<Retained> {
     const { namespaces } = this.#options;
     const { snapshots, groupSnapshots } = await readObjects(this.#api, { namespaces, ...run });
-    await removeRun(this.#api, { snapshots, groupSnapshots, reports: [] }, await this.#version());
+    const own = { snapshots, groupSnapshots, reports: [] };
+    const retained = await removeRun(this.#api, own, await this.#version());
     await unmarkClaims(this.#api, namespaces, run);
+    return retained;
   }
 
   #places(keys: readonly ClaimKey[]): Places {

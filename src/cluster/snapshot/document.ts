@@ -54,7 +54,12 @@ export interface RunProblem {
  */
 export interface Together {
   readonly kind: 'exact' | 'complete-to';
+  /** Of an exact run: the moment of the cut by the driver's clock. */
   readonly at: string;
+  /** The driver's clock is off: by that of the command, the cut was between `at` and this. */
+  readonly until?: string;
+  /** What the driver's clock said where it is off. */
+  readonly driverAt?: string;
 }
 
 /** What `quiesce snapshot -o json` prints, and what the ConfigMap of the run holds. */
@@ -74,6 +79,11 @@ export interface SnapshotRun {
   readonly leftOut?: readonly { readonly namespace: string; readonly claim: string }[];
   /** Claims that were cut while somebody may have written to them unfrozen; absent: none. */
   readonly unfrozen?: readonly (UnfrozenClaim & { readonly namespace: string })[];
+  /** Of a failed run: contents that stay though its snapshots are deleted; absent: none. */
+  readonly retained?: {
+    readonly contents: readonly string[];
+    readonly groups: readonly string[];
+  };
   readonly problems: readonly RunProblem[];
   readonly startedAt: string;
   readonly endedAt: string;

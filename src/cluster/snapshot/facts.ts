@@ -64,6 +64,8 @@ export interface RunFacts {
   readonly leaseHeld: boolean;
   /** Whatever went wrong on the way. */
   readonly failures: readonly RunProblem[];
+  /** By the clock of this machine, when the marks began to count. It informs only. */
+  readonly startedAt: string;
   /** By the clock of this machine, just before the first freeze was asked: it informs only. */
   readonly calledAt: string;
 }

@@ -1,6 +1,7 @@
 import type { Plan } from '../plan/document.ts';
 import type { RunProblem } from './document.ts';
 import type { Freeze } from './group-freeze.ts';
+import type { Retained } from './retained.ts';
 import type { CutMember, Scene } from './scene.ts';
 import type { Mark } from './steps.ts';
 import type { ReadyTarget } from './targets.ts';
@@ -25,6 +26,8 @@ export interface Happened {
   readonly readyMark?: Mark | undefined;
   readonly atEnd?: Scene | undefined;
   readonly leaseHeld: boolean;
+  /** Of what a failed run had cut. */
+  readonly retained: Retained;
   readonly failures: readonly RunProblem[];
   /** What it found, and what changes no verdict. */
   readonly notes: readonly RunProblem[];

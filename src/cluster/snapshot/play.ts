@@ -3,7 +3,9 @@ import { abortedWithin } from '../../lib/deadline.ts';
 import { each } from '../api/objects.ts';
 import { documentOf } from './assemble.ts';
 import type { RunProblem, SnapshotRun } from './document.ts';
-import { notCut, problemsFrom } from './failures.ts';
+import { counted } from '../report/words.ts';
+import { notCut, problemsFrom } from './not-cut.ts';
+import { NOTHING_RETAINED, retainedProblem, retainsAny } from './retained.ts';
 import { beforeLeasesEnd } from './freeze-limit.ts';
 import { GroupFreeze } from './group-freeze.ts';
 import type { Happened } from './happened.ts';
@@ -36,6 +38,7 @@ export class Run {
   readonly #failures: RunProblem[] = [];
   readonly #notes: RunProblem[] = [];
   #targets: readonly ReadyTarget[] = [];
+  #retained = NOTHING_RETAINED;
 
   constructor(ready: Ready) {
     this.#ready = ready;
@@ -46,8 +49,9 @@ export class Run {
     const targets = targetsOf(parts.pods, members);
     this.#notes.push(...plan.notes);
     await this.#cleanUp(lease.previous, targets);
-    options.progress(`asking ${targets.length} sidecars`);
-    this.#targets = await readyTargets(targets, plan.group, stop);
+    options.progress(`asking ${counted(targets.length, 'sidecar')}`);
+    const wanted = { grouped: plan.group, ttlMs: options.ttlMs };
+    this.#targets = await readyTargets(targets, wanted, stop);
     stop.throwIfAborted();
     const order = { id, ttlMs: options.ttlMs, timeoutMs: options.freezeTimeoutMs };
     const freeze = new GroupFreeze(this.#targets, order, this.#steps);
@@ -71,6 +75,7 @@ export class Run {
       readyMark: done?.ready,
       atEnd: done?.atEnd,
       leaseHeld,
+      retained: this.#retained,
       failures: this.#failures,
       notes: this.#notes,
     };
@@ -90,7 +95,7 @@ export class Run {
     const found =
       count === 0
         ? 'nothing was frozen any more'
-        : `${count} pods were still frozen, and are thawed now`;
+        : `${counted(count, 'pod')} ${count === 1 ? 'was' : 'were'} still frozen, and ${count === 1 ? 'is' : 'are'} thawed now`;
     const message = `The run ${previous} ended without a result; ${found}.`;
     this.#notes.push({ code: 'EARLIER_RUN_DIED', message });
   }
@@ -101,15 +106,15 @@ export class Run {
     const run = { id, group: scene.plan.group };
     let begun: Mark | undefined;
     try {
-      options.progress(`freezing ${freeze.freezes.length} pods`);
+      options.progress(`freezing ${counted(freeze.freezes.length, 'pod')}`);
       await freeze.freeze(stop);
       begun = this.#steps.mark();
-      options.progress(`cutting ${plan.claims.length} volumes`);
+      options.progress(`cutting ${counted(plan.claims.length, 'volume')}`);
       const limit = beforeLeasesEnd(freeze.freezes, stop);
       const result = await volumes.cut(run, plan, limit);
       stop.throwIfAborted();
       const whole = result.problems.length === 0 && result.snapshots.every(({ cut }) => cut);
-      if (!whole) throw notCut(result, limit.aborted);
+      if (!whole) throw notCut(result, plan, limit.aborted);
       const seen = this.#steps.mark();
       options.progress('thawing');
       await freeze.thaw();
@@ -126,7 +131,8 @@ export class Run {
 
   async #discard(run: { readonly id: string; readonly group: string }): Promise<void> {
     try {
-      await this.#ready.volumes.discard(run);
+      this.#retained = await this.#ready.volumes.discard(run);
+      if (retainsAny(this.#retained)) this.#notes.push(retainedProblem(this.#retained));
     } catch (error) {
       const { message } = toQuiesceError(error);
       this.#failures.push({

@@ -1,6 +1,7 @@
 import { each, ObjectApi } from '../api/objects.ts';
 import { groupVersion } from './read-volumes.ts';
 import { removeRun } from './remove.ts';
+import { NOTHING_RETAINED, type Retained, together } from './retained.ts';
 import { retain } from './retention.ts';
 import { readObjects, type RunQuery, readRuns, type StoredRun } from './runs.ts';
 import type { ClusterConnection } from '../api/reader.ts';
@@ -10,6 +11,8 @@ export interface PruneRules {
   readonly keepForMs?: number | undefined;
   readonly dryRun: boolean;
   readonly now: number;
+  /** Told of each run once it is deleted, also where a later one cannot be. */
+  readonly onDeleted?: (run: PrunedRun, retained: Retained) => void;
 }
 
 export interface PrunedRun {
@@ -30,6 +33,8 @@ export interface Pruning {
   readonly kept: readonly PrunedRun[];
   /** VolumeSnapshotContents that stay, with the storage behind them, since their class retains them. */
   readonly retained: readonly string[];
+  /** The same of VolumeGroupSnapshotContents; absent: none. */
+  readonly retainedGroups?: readonly string[];
 }
 
 /** The application of a run: two namespaces may each have a group of one name, and each its own Lease. */
@@ -41,7 +46,7 @@ function applicationOf({ group, namespaces, report, lease }: StoredRun): string 
 export async function prune(
   connection: ClusterConnection,
   query: RunQuery,
-  { dryRun, ...rules }: PruneRules,
+  { dryRun, onDeleted, ...rules }: PruneRules,
 ): Promise<Pruning> {
   const api = new ObjectApi(connection);
   const runs = await readRuns(api, query);
@@ -63,18 +68,24 @@ export async function prune(
         const { group, verdict, startedAt } = run;
         return [{ id, group, verdict, startedAt, why }];
       });
-  const going = runs.filter(({ id }) => decisions.some((one) => one.goes && one.id === id));
+  const going = shown(true);
   const version = dryRun ? undefined : await groupVersion(api);
-  const retained = dryRun
-    ? []
-    : await each(going, (run) => removeWhole(api, run, query, version), 1);
+  const remove = async (gone: PrunedRun): Promise<Retained> => {
+    const run = runs.find(({ id }) => id === gone.id);
+    if (run === undefined) return NOTHING_RETAINED;
+    const retained = await removeWhole(api, run, query, version);
+    onDeleted?.(gone, retained);
+    return retained;
+  };
+  const { contents, groups } = together(dryRun ? [] : await each(going, remove, 1));
   return {
     apiVersion: 'quiesce.dev/v1',
     kind: 'SnapshotPruning',
     dryRun,
-    deleted: shown(true),
+    deleted: going,
     kept: shown(false),
-    retained: retained.flat(),
+    retained: contents,
+    ...(groups.length > 0 && { retainedGroups: groups }),
   };
 }
 
@@ -84,7 +95,7 @@ async function removeWhole(
   { id, namespaces: own }: StoredRun,
   { namespaces }: RunQuery,
   version: string | undefined,
-): Promise<readonly string[]> {
+): Promise<Retained> {
   const places = namespaces === undefined ? undefined : [...new Set([...namespaces, ...own])];
   return await removeRun(api, await readObjects(api, { namespaces: places, id }), version);
 }

@@ -1,9 +1,8 @@
 import { QuiesceError } from '../../errors.ts';
-import { annotationsOf, type KubeObject, labelsOf, textAt } from '../objects/kube-object.ts';
+import { annotationsOf, type KubeObject, labelsOf } from '../objects/kube-object.ts';
 import {
   CLAIMS,
   CONFIG_MAPS,
-  CONTENTS,
   each,
   groupSnapshots,
   type Kind,
@@ -11,24 +10,24 @@ import {
   type ObjectApi,
   SNAPSHOTS,
 } from '../api/objects.ts';
-import { contentOf } from './look.ts';
 import { LEASE_ANNOTATION, RUN_LABELS } from '../run/names.ts';
 import { markFailed } from './record.ts';
+import { readRetained, type Retained } from './retained.ts';
 import type { RunObjects } from './runs.ts';
 
 /**
  * Deletes the snapshots of a run, and its report last. They are marked as failed before: so a run that is
  * deleted by half never says that it is proven, and the next prune goes on with it.
  *
- * @returns names of the contents that stay, since their class says `deletionPolicy: Retain`
+ * @returns what stays, since its class says `deletionPolicy: Retain`
  */
 export async function removeRun(
   api: ObjectApi,
   objects: RunObjects,
   groupVersion: string | undefined,
-): Promise<readonly string[]> {
+): Promise<Retained> {
   await markFailed(api, objects, groupVersion);
-  const kept = await retained(api, objects.snapshots);
+  const kept = await readRetained(api, objects, groupVersion);
   if (groupVersion !== undefined) {
     // Its members are deleted with it. They cannot be deleted before.
     await each(objects.groupSnapshots, (one) => remove(api, groupSnapshots(groupVersion), one));
@@ -36,18 +35,6 @@ export async function removeRun(
   await each(objects.snapshots, (one) => remove(api, SNAPSHOTS, one));
   await each(objects.reports, (one) => remove(api, CONFIG_MAPS, one));
   return kept;
-}
-
-async function retained(
-  api: ObjectApi,
-  snapshots: readonly KubeObject[],
-): Promise<readonly string[]> {
-  const names = snapshots.flatMap((one) => contentOf(one) ?? []);
-  const kept = await each(names, async (name) => {
-    const content = await api.get(CONTENTS, undefined, name);
-    return textAt(content, 'spec', 'deletionPolicy') === 'Retain' ? [name] : [];
-  });
-  return kept.flat();
 }
 
 async function remove(api: ObjectApi, kind: Kind, { metadata }: KubeObject): Promise<void> {

@@ -38,9 +38,19 @@ const report = z.looseObject({
   group: z.string(),
   home: z.string().optional(),
   verdict: z.enum(['proven', 'unproven', 'failed']),
-  together: z.looseObject({ kind: z.enum(['exact', 'complete-to']), at: z.string() }).optional(),
+  together: z
+    .looseObject({
+      kind: z.enum(['exact', 'complete-to']),
+      at: z.string(),
+      until: z.string().optional(),
+      driverAt: z.string().optional(),
+    })
+    .optional(),
   members: z.array(member),
   leftOut: z.array(z.looseObject({ namespace: z.string(), claim: z.string() })).optional(),
+  retained: z
+    .looseObject({ contents: z.array(z.string()), groups: z.array(z.string()) })
+    .optional(),
   problems: z.array(problem),
   startedAt: z.string(),
   endedAt: z.string(),

@@ -1,5 +1,6 @@
 import { catalogue, type ErrorCode, QuiesceError } from '../../errors.ts';
 import { abortedWithin } from '../../lib/deadline.ts';
+import { writeDuration } from '../../lib/duration.ts';
 import { entryOf, isEngine } from '../../engines/names.ts';
 import { listAt, textAt } from '../objects/kube-object.ts';
 import { each } from '../api/objects.ts';
@@ -47,18 +48,24 @@ function rankOf(priority: string): number {
   return words[priority] ?? (Number(priority) || 0);
 }
 
+/** What a run will ask of its targets. */
+interface Wanted {
+  /** One group snapshot will hold all, so that it matters which commits are durable. */
+  readonly grouped: boolean;
+  readonly ttlMs?: number | undefined;
+}
+
 /**
  * Asks every sidecar whether it could freeze now.
  *
- * @param grouped one group snapshot will hold all, so that it matters which commits are durable
- * @throws QuiesceError MEMBER_HELD, MEMBER_NOT_READY, SIDECAR_UNREACHABLE, FORBIDDEN
+ * @throws QuiesceError MEMBER_HELD, MEMBER_NOT_READY, INVALID_FIELD, SIDECAR_UNREACHABLE, FORBIDDEN
  */
 export async function readyTargets(
   targets: readonly Target[],
-  grouped: boolean,
+  wanted: Wanted,
   signal: AbortSignal,
 ): Promise<readonly ReadyTarget[]> {
-  const asked = await each(targets, (one) => askOne(one, grouped, signal), AT_ONCE);
+  const asked = await each(targets, (one) => askOne(one, wanted, signal), AT_ONCE);
   signal.throwIfAborted();
   const failed = asked.flatMap((one) => ('problem' in one ? [one] : []));
   if (failed.length > 0) throw errorOf(failed);
@@ -72,16 +79,21 @@ interface NotReady {
 
 async function askOne(
   target: Target,
-  grouped: boolean,
+  { grouped, ttlMs }: Wanted,
   signal: AbortSignal,
 ): Promise<ReadyTarget | NotReady> {
   const limit = abortedWithin(STATUS_WITHIN_MS, signal);
   try {
-    const { state, lease, engine } = await target.sidecar.status(limit);
+    const { state, lease, engine, ttlMaxMs } = await target.sidecar.status(limit);
     const named = nameOf(target);
     if (state !== 'thawed') {
       const whose = lease === null ? '' : ` by ${lease.id}, which ${lease.by} asked for`;
       return { problem: { code: 'MEMBER_HELD', message: `${named} is ${state}${whose}.` } };
+    }
+    if (ttlMs !== undefined && ttlMaxMs !== undefined && ttlMs > ttlMaxMs) {
+      const message = `${named} allows a lease of at most ${writeDuration(ttlMaxMs)}, and --ttl is ${writeDuration(ttlMs)}.`;
+      const hint = 'Lower --ttl, or raise QUIESCE_TTL_MAX of the sidecar.';
+      return { problem: { code: 'INVALID_FIELD', message, hint } };
     }
     if (!engine.reachable) {
       const why = engine.message ?? 'the database does not answer';

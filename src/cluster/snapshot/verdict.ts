@@ -2,6 +2,7 @@ import { entryOf, isEngine } from '../../engines/names.ts';
 import type { MemberRef } from '../plan/document.ts';
 import type { RunProblem, RunVerdict, Together } from './document.ts';
 import type { FreezeFacts, MemberFacts, RunFacts } from './facts.ts';
+import { togetherOf } from './together.ts';
 
 export interface Judged {
   readonly verdict: RunVerdict;
@@ -205,30 +206,6 @@ function notAtomic({ claims }: RunFacts): RunProblem[] {
     code: 'COPIES_LIVE_FILES',
     message: `${driver} copies files one after another.`,
   }));
-}
-
-/** Of a proven run. */
-function togetherOf(facts: RunFacts): Together {
-  const { group, members, snapshots, calledAt } = facts;
-  const [first] = snapshots;
-  const whole = members.every(
-    ({ durable, pods, protection, unfrozen: some = [] }) =>
-      some.length === 0 &&
-      (protection === 'not-needed' ||
-        durable ||
-        pods.every(({ freeze }) => freeze?.final?.writesBlocked === true)),
-  );
-  return group && whole && first?.cutAt !== undefined
-    ? { kind: 'exact', at: first.cutAt }
-    : { kind: 'complete-to', at: earliest(members, calledAt) };
-}
-
-/** A clock that is ahead must not claim writes that came after the freeze: the earliest of all clocks counts. */
-function earliest(members: readonly MemberFacts[], calledAt: string): string {
-  const asked = members.flatMap(({ pods }) =>
-    pods.flatMap(({ freeze }) => freeze?.held?.requestedAt ?? []),
-  );
-  return [calledAt, ...asked].reduce((a, b) => (Date.parse(b) < Date.parse(a) ? b : a));
 }
 
 /** From the first answer of a freeze to the last. */

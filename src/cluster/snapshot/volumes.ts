@@ -1,6 +1,7 @@
 import type { PlanMember } from '../plan/document.ts';
 import type { ClaimRecord } from '../run/claim-record.ts';
 import type { MemberSnapshot, RunProblem, SnapshotRun } from './document.ts';
+import type { Retained } from './retained.ts';
 
 /**
  * Whether a driver cuts a volume at one moment. `true`: it is known to. `false`: it is known to copy live
@@ -90,6 +91,6 @@ export interface Volumes {
   ready(cut: CutResult, signal: AbortSignal): Promise<CutResult>;
   /** Writes verdicts, receipts and the report. The verdict `proven` is written last. */
   record(run: SnapshotRun, cut: CutResult | undefined): Promise<void>;
-  /** Deletes what a failed run cut, by the labels of the run. */
-  discard(run: RunName): Promise<void>;
+  /** Deletes what a failed run cut, by the labels of the run. @returns what its class retains */
+  discard(run: RunName): Promise<Retained>;
 }

@@ -8,7 +8,18 @@ export function quote(text: string): string {
   return JSON.stringify(printable(text));
 }
 
-/** Text on one line, for a log: line breaks and control characters become blanks. */
+/**
+ * Text of others on one line: line breaks and control characters become blanks, and what turns the direction
+ * of reading or is no character a question mark.
+ */
 export function oneLine(text: string): string {
-  return text.replaceAll(/[\p{Cc}\s]+/gu, ' ').trim();
+  return text
+    .replaceAll(/[\p{Cc}\s]+/gu, ' ')
+    .trim()
+    .replaceAll(/\p{C}/gu, '?');
+}
+
+/** Text of several lines, which stay. */
+export function printableLines(text: string): string {
+  return text.replaceAll(/(?![\n\t])\p{C}/gu, '?');
 }

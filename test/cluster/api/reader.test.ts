@@ -69,6 +69,26 @@ describe('requests to the API server', () => {
     expect([asked.length, connections]).toEqual([6, 1]);
   });
 
+  it('send the conditions of a deletion as its body, and leave the connection to the next one', async () => {
+    const bodies: string[] = [];
+    answer = (request, response) => {
+      let body = '';
+      request.on('data', (data: Buffer) => (body += data.toString()));
+      request.on('end', () => {
+        bodies.push(`${request.method} ${body}`);
+        response.end('{"ok":true}');
+      });
+    };
+    const api = await connected();
+    const given = { preconditions: { uid: 'ä' } };
+    for (const method of ['DELETE', 'PATCH', 'DELETE'] as const) {
+      expect(await api.send(method, '/one', given)).toMatchObject({ status: 200 });
+    }
+    const text = JSON.stringify(given);
+    expect(bodies).toEqual([`DELETE ${text}`, `PATCH ${text}`, `DELETE ${text}`]);
+    expect(connections).toBe(1);
+  });
+
   it('are read again if the server closes a kept connection, and changes are not made twice', async () => {
     const api = await connected();
     await api.get('/version');

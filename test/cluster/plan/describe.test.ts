@@ -45,6 +45,18 @@ shop: 4 members in 2 layers, 6 pods, 7 volumes (shop.yaml). 1 error.
   );
 });
 
+it('prints what a terminal may show, whatever a manifest holds', () => {
+  const evil = 'db\u001b[2J\u009b31m\u202eX\nLayer 9';
+  const objects = [
+    workload(`StatefulSet/${evil}`, { ...DB, annotations: { 'quiesce.dev/stage': evil } }),
+    workload('Deployment/api', { claims: [evil], image: `x${evil}` }),
+  ];
+  const text = describePlan(plan(objects), evil);
+  expect(text).toContain('db [2J');
+  expect(text.replaceAll('\n', '')).not.toMatch(/\p{C}/u);
+  expect(text).not.toMatch(/^Layer 9/m);
+});
+
 it('fits 80 columns with 60 members in two namespaces and long names', () => {
   const objects = Array.from({ length: 60 }, (_, at) =>
     workload(`${at % 3 === 0 ? 'StatefulSet' : 'Deployment'}/member-of-the-application-${at}`, {

@@ -120,7 +120,7 @@ describe('with --velero', () => {
       spec: { template: { orderedResources: { pods: 'shop/db-2' } } },
     });
     expect(notes.join('\n')).not.toContain('still runs the hooks');
-    expect(notes.join('\n')).toContain('the 1 volumes');
+    expect(notes.join('\n')).toContain('cuts one volume:');
   });
 
   it('pods without the label are named where only their claims have it', () => {

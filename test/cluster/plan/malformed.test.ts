@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../../src/cluster/objects/kube-object.ts';
 import { readInventory } from '../../../src/cluster/inventory/read-manifests.ts';
+import type { QuiesceError } from '../../../src/errors.ts';
 import { planOf } from '../../../src/cluster/plan/plan.ts';
 import { veleroObject } from '../../../src/cluster/plan/velero.ts';
 import { ALL, layers, plan, planned, workload } from './support.ts';
@@ -37,6 +38,23 @@ describe('a file that has no end, or no meaning', () => {
     expect(refused).toMatchObject({ code: 'MANIFEST_INVALID' });
     expect((refused as Error).message).toMatch(/m\.yaml is not YAML: /);
     expect((refused as Error).message).toMatch(reason);
+  });
+
+  it('with a template of a chart is refused, and says what to give instead', async () => {
+    const text = 'apiVersion: v1\nkind: Pod\nmetadata:\n  {{- include "labels" . }}\n  name: a\n';
+    const hint = async (given: string) =>
+      ((await read(given).catch((error: unknown) => error)) as QuiesceError).hint;
+    expect(await hint(text)).toContain('helm template');
+    expect(await hint('a: [1\nb: }')).not.toContain('helm');
+  });
+
+  it('that does not exist is named, and the hint is about the path', async () => {
+    const options = { whole: false, namespaces: undefined, now: 0 };
+    const refused = readInventory([join(folder, 'none')], options);
+    await expect(refused).rejects.toMatchObject({
+      message: expect.stringContaining('none cannot be read (ENOENT)') as string,
+      hint: expect.stringMatching(/correct the path/) as string,
+    });
   });
 
   it('is refused for --velero, too', () => {

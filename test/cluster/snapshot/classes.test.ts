@@ -184,6 +184,43 @@ describe('one group snapshot', () => {
     expect(result.plan.notes.map(({ code }) => code)).toEqual(['GROUP_CLASS_AMBIGUOUS']);
   });
 
+  const group = [snapshotClass('group')];
+  const named = (name: string) => ({ annotations: { 'quiesce.dev/snapshot-class': name } });
+
+  it.each([
+    ['the user', [claim('a'), claim('b')], [[RBD, 'rbd']], ['rbd', 'rbd']],
+    ['all claims', [claim('a', named('rbd')), claim('b', named('rbd'))], [], ['rbd', 'rbd']],
+    ['one claim', [claim('a', named('rbd')), claim('b')], [], ['rbd', 'rbd']],
+    ['one claim, a group’s', [claim('a', named('rbd')), claim('b')], [[RBD, 'group']], undefined],
+  ] as const)('is not made where %s chose another class, and the run says so', (...row) => {
+    const [, claims, choices, want] = row;
+    const result = plan({ claims, groupClasses: group, choices: new Map(choices) });
+    expect(result.plan.group).toBe(false);
+    expect(result.plan.notes.map(({ code }) => code)).toEqual(['GROUP_CLASS_NOT_CHOSEN']);
+    if (want === undefined) expect(codes(result)).toEqual(['CLAIM_WITHOUT_CLASS']);
+    else expect(chosen(result)).toEqual(want);
+  });
+
+  it('is made with the class that was chosen for all, also of several', () => {
+    const groupClasses = [...group, snapshotClass('other')];
+    const choices = new Map([[RBD, 'other']]);
+    const result = plan({ claims: [claim('a'), claim('b')], groupClasses, choices });
+    expect([result.plan.group, ...chosen(result)]).toEqual([true, 'other', 'other']);
+  });
+
+  it('is not made with a class that nobody has, and nothing begins', () => {
+    const claims = [claim('a'), claim('b')];
+    const result = plan({ claims, groupClasses: group, choices: new Map([[RBD, 'nope']]) });
+    expect(codes(result)).toEqual(['CLAIM_WITHOUT_CLASS', 'CLAIM_WITHOUT_CLASS']);
+  });
+
+  it('says that a class was chosen for a driver that no claim has', () => {
+    const result = plan({ choices: new Map([['rdb', 'fast']]) });
+    expect(result.plan.notes).toMatchObject([
+      { code: 'SNAPSHOT_CLASS_UNUSED', hint: `The claims are of ${RBD}.` },
+    ]);
+  });
+
   it('is not made of EBS, which has none', () => {
     const ebs = [claim('a', of('ebs.csi.aws.com')), claim('b', of('ebs.csi.aws.com'))];
     const driver = 'ebs.csi.aws.com';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { runPage } from '../../../src/cluster/snapshot/report/html.ts';
+import { describePruning } from '../../../src/cluster/snapshot/report/list.ts';
 import { describeRun } from '../../../src/cluster/snapshot/report/text.ts';
 import type { RunMember, SnapshotRun } from '../../../src/cluster/snapshot/document.ts';
 import { runOf } from './runs-of-test.ts';
@@ -32,9 +33,39 @@ describe('a run on a screen', () => {
     expect(lines.slice(0, 4).join(' ')).toContain('complete to 2026-11-30 18:03:00.000 UTC');
     expect(describeRun(example(1, { verdict: 'failed' })).split('\n')[0]).toContain('✘ failed');
     const exact = { kind: 'exact', at: '2026-11-30T18:03:01.000Z' } as const;
-    expect(describeRun(example(2, { together: exact }))).toContain(
-      'exact: all members are of one moment',
+    const told = (together: SnapshotRun['together']) =>
+      describeRun(example(2, { ...(together && { together }) })).replaceAll(/\s+/g, ' ');
+    expect(told(exact)).toContain(
+      'exact: all members are of one moment, 2026-11-30 18:03:01.000 UTC by the driver’s clock.',
     );
+    const off = { until: '2026-11-30T18:03:02Z', driverAt: '2026-11-30T19:03:01Z' };
+    expect(told({ ...exact, ...off })).toMatch(
+      /between 2026-11-30 18:03:01.000 UTC and 2026-11-30 18:03:02.000 UTC by the clock of the command; .* says 2026-11-30 19:03:01.000 UTC/,
+    );
+  });
+
+  it('tells a failure of a member once, and whose it is', () => {
+    const problem = { code: 'ENGINE_UNREACHABLE', message: 'shop StatefulSet/db: it is gone.' };
+    const run = withMember(example(2, { verdict: 'failed', problems: [problem] }), {
+      problems: [problem],
+    });
+    for (const text of [describeRun(run), runPage(run)]) {
+      expect(text.split('it is gone.')).toHaveLength(2);
+    }
+    expect(describeRun(run)).toMatch(/ENGINE_UNREACHABLE StatefulSet\//);
+  });
+
+  it('counts one as one', () => {
+    const one = { id: 'r', group: 'g', verdict: 'failed', startedAt: '', why: 'is old' } as const;
+    const kept = { apiVersion: 'quiesce.dev/v1', kind: 'SnapshotPruning', dryRun: false } as const;
+    const text = describePruning({
+      ...kept,
+      deleted: [one],
+      kept: [],
+      retained: ['snapcontent-1'],
+    });
+    expect(text).toContain('1 VolumeSnapshotContent stays, and the storage behind: its class');
+    expect(text.indexOf('deletionPolicy":"Delete"')).toBeLessThan(text.indexOf('kubectl delete'));
   });
 
   it('draws freeze, cut and thaw of each member in order, in aligned columns', () => {

@@ -36,6 +36,8 @@ export class SimulatedCluster implements ClusterConnection {
   /** Served versions of group snapshots. */
   groupVersions: readonly string[] = [];
   servesSnapshots = true;
+  /** Of the contents that the controllers make. */
+  deletionPolicy: 'Delete' | 'Retain' = 'Delete';
   /** Rights that are denied: `create volumesnapshots`. */
   denied: readonly string[] = [];
   intercept: Intercept | undefined;
@@ -220,7 +222,7 @@ export class SimulatedCluster implements ClusterConnection {
     this.put(contentPath(content), {
       spec: {
         driver,
-        deletionPolicy: 'Delete',
+        deletionPolicy: this.deletionPolicy,
         source: { volumeHandle },
         volumeSnapshotRef: { namespace, name, uid },
       },
@@ -247,7 +249,11 @@ export class SimulatedCluster implements ClusterConnection {
         { spec: { csi: { driver: string } } } | undefined
     )?.spec.csi.driver;
     this.put(`/apis/${GROUP_API}/${version}/volumegroupsnapshotcontents/group-${uid}`, {
-      spec: { driver, volumeGroupSnapshotRef: { namespace, name, uid } },
+      spec: {
+        driver,
+        deletionPolicy: this.deletionPolicy,
+        volumeGroupSnapshotRef: { namespace, name, uid },
+      },
       status: { volumeGroupSnapshotHandle: 'g', creationTime: new Date().toISOString() },
     });
     this.change(

@@ -71,6 +71,7 @@ function perfect(): RunFacts {
     snapshots: [snapshot],
     leaseHeld: true,
     failures: [],
+    startedAt: '2026-11-30T11:59:59Z',
     calledAt: '2026-11-30T11:59:59Z',
   };
 }
@@ -264,6 +265,22 @@ describe('how the members stand to one another', () => {
     expect(kindOf({ ...perfect(), group: false })).toBe('complete-to');
     expect(kindOf(sealed(perfect()))).toBe('complete-to');
     expect(kindOf(ofMember((one) => ({ ...one, durable: true }))(sealed(perfect())))).toBe('exact');
+  });
+
+  it('names the moment of the driver’s clock only where the clock of the command allows it', () => {
+    const whole = { ...perfect(), cutBegun: mark(3), cutSeen: { order: 4, ms: 2_500 } };
+    const at = (cutAt: string) => judge(ofSnapshot({ cutAt })(whole)).together;
+    for (const cutAt of ['2026-11-30T11:59:59Z', '2026-11-30T12:00:01Z']) {
+      expect(at(cutAt)).toEqual({ kind: 'exact', at: cutAt });
+    }
+    for (const driverAt of ['2026-11-30T12:59:59Z', '2026-11-30T11:00:00Z', 'never']) {
+      expect(at(driverAt)).toEqual({
+        kind: 'exact',
+        at: '2026-11-30T11:59:59.003Z',
+        until: '2026-11-30T12:00:01.500Z',
+        driverAt,
+      });
+    }
   });
 
   it('is else complete to the moment before the first freeze was asked', () => {

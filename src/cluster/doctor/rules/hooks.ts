@@ -1,5 +1,6 @@
 import { FREEZE_TIMEOUT_MS, HOOK_TIMEOUT_MS } from '../../../defaults.ts';
 import { copiesAside, durationText, hookKey, parseGoDuration, VERBS } from '../../inject/hooks.ts';
+import { counted } from '../../report/words.ts';
 import { CONTAINER } from '../../objects/names.ts';
 import { parseDuration } from '../../../lib/duration.ts';
 import { QuiesceError } from '../../../errors.ts';
@@ -230,7 +231,7 @@ export const hookRules: readonly PodRule[] = [
       if (ms >= needed) return;
       const what =
         needed > limitOf(post)
-          ? `copies of ${facts.persistent.length} volumes, one after the other, take ${durationText(needed)} or more`
+          ? `copies of ${counted(facts.persistent.length, 'volume')}, one after the other, take ${durationText(needed)} or more`
           : `the hook of the thaw alone may take ${durationText(needed)}`;
       yield `The lease lasts ${durationText(ms)}, but ${what}.`;
     },

@@ -6,9 +6,16 @@ import { factList, pageOf, tableOf } from '../../report/page.ts';
 import { problemList } from '../../report/problems.ts';
 import { isDrawn } from '../../report/timeline.ts';
 import { memberName, moment, namespacesIn, tookText } from '../../report/words.ts';
-import type { RunMember, SnapshotRun } from '../document.ts';
+import type { SnapshotRun } from '../document.ts';
 import { CUT, timelineOf } from './timeline.ts';
-import { bytesIn, leftOutText, problemsIn, togetherSentence, verdictSentence } from './words.ts';
+import {
+  bytesIn,
+  leftOutText,
+  nothingKept,
+  problemsIn,
+  togetherSentence,
+  verdictSentence,
+} from './words.ts';
 
 const VERDICTS = ['proven', 'unproven', 'failed'] as const;
 const PHASES = ['freezing', 'held', 'thawing'];
@@ -37,7 +44,7 @@ export function runPage(run: SnapshotRun): string {
       timeline(run, names),
       problemList(run.verdict === 'proven' ? 'Notes' : 'Problems', problemsIn(run)),
       html`<h2>Snapshots</h2>`,
-      snapshots(run.members, names),
+      snapshots(run, names),
       html`<footer>
         ${run.shortened} Made by quiesce. Find the snapshots with the label
         quiesce.dev/run=${run.id}.
@@ -75,8 +82,8 @@ function timeline(run: SnapshotRun, names: readonly string[]): Html {
   return chartOf(line, rows, { phases: PHASES, mark: CUT, number: 'how long it was held' });
 }
 
-function snapshots(members: readonly RunMember[], names: readonly string[]): Html {
-  const rows = members.flatMap((member, index) =>
+function snapshots(run: SnapshotRun, names: readonly string[]): Html {
+  const rows = run.members.flatMap((member, index) =>
     member.snapshots.map((one) => [
       names[index] ?? '',
       one.claim,
@@ -86,7 +93,7 @@ function snapshots(members: readonly RunMember[], names: readonly string[]): Htm
       one.restoreSize === undefined ? '–' : formatBytes(one.restoreSize),
     ]),
   );
-  if (rows.length === 0) return html`<p>Nothing is kept.</p>`;
+  if (rows.length === 0) return html`<p>${nothingKept(run)}</p>`;
   const heads = ['Member', 'Claim', 'VolumeSnapshot', 'Cut, by the driver’s clock', 'Ready'];
   return tableOf([...heads.map((text) => ({ text })), { text: 'Size', number: true }], rows);
 }

@@ -1,5 +1,6 @@
 import { formatBytes } from '../../objects/bytes.ts';
-import type { Pruning } from '../prune.ts';
+import type { PrunedRun, Pruning } from '../prune.ts';
+import { freeing, type Retained, retainedText, retainsAny } from '../retained.ts';
 import type { StoredRun } from '../runs.ts';
 import type { SeenVerdict } from '../seen-verdict.ts';
 import { plain } from '../../report/words.ts';
@@ -63,23 +64,30 @@ export function describeList({ items }: RunList): string {
     .join('\n');
 }
 
-export function describePruning({ dryRun, deleted, kept, retained }: Pruning): string {
+export function describePruning(pruning: Pruning): string {
+  const { dryRun, deleted, kept, retained: contents, retainedGroups: groups = [] } = pruning;
   const gone = dryRun ? 'Would delete' : 'Deleted';
-  const line = ({ id, verdict, why }: Pruning['kept'][number]): string =>
-    `${plain(id)} (${verdict}): ${why}`;
-  const left =
-    retained.length === 0
-      ? []
-      : [
-          `${retained.length} VolumeSnapshotContents stay, and the storage behind them: their class says deletionPolicy: Retain.`,
-          ...retained.map((name) => `  kubectl delete volumesnapshotcontent ${plain(name)}`),
-        ];
   return [
     ...(deleted.length === 0 ? ['There is nothing to delete.'] : []),
-    ...deleted.map((one) => `${gone} ${line(one)}`),
-    ...kept.map((one) => `Kept ${line(one)}`),
-    ...left,
+    ...deleted.map((one) => `${gone} ${describePruned(one)}`),
+    ...kept.map((one) => `Kept ${describePruned(one)}`),
+    ...describeRetained({ contents, groups }),
   ].join('\n');
+}
+
+export function describePruned({ id, verdict, why }: PrunedRun): string {
+  return `${plain(id)} (${verdict}): ${why}`;
+}
+
+/** What stays, and how to free it: nothing where nothing stays. */
+export function describeRetained(retained: Retained): readonly string[] {
+  if (!retainsAny(retained)) return [];
+  const { contents, groups } = retained;
+  const one = contents.length + groups.length === 1;
+  return [
+    `${retainedText(retained)} ${one ? 'stays' : 'stay'}, and the storage behind: ${one ? 'its' : 'their'} class says deletionPolicy: Retain. To free it:`,
+    ...freeing(retained).map((command) => `  ${command}`),
+  ];
 }
 
 /** `45s`, `12m`, `5h`, `3d`. */

@@ -13,7 +13,14 @@ import {
 import { memberName, moment, namespacesIn, plain, tookText } from '../../report/words.ts';
 import type { RunVerdict, SnapshotRun } from '../document.ts';
 import { type RunRow, timelineOf } from './timeline.ts';
-import { keptLines, leftOutText, problemsIn, togetherSentence, verdictSentence } from './words.ts';
+import {
+  keptLines,
+  leftOutText,
+  nothingKept,
+  problemsIn,
+  togetherSentence,
+  verdictSentence,
+} from './words.ts';
 
 const NUMBER = 10;
 const MARKS: Readonly<Record<RunVerdict, string>> = { proven: '✔', unproven: '?', failed: '✘' };
@@ -101,7 +108,7 @@ function numbers({ heldMs, readyMs, member }: RunRow): string {
 function footer(run: SnapshotRun, width: number, paint: Paint): readonly string[] {
   const kept = keptLines(run);
   const short = run.shortened === undefined ? [] : indented(plain(run.shortened), width);
-  if (kept.length === 0) return [...short, '', '  Nothing is kept.'];
+  if (kept.length === 0) return [...short, '', ...indented(nothingKept(run), width)];
   const label = paint.dim(`quiesce.dev/run=${plain(run.id)}`);
   return ['', ...kept.map((line) => `  Kept in ${line}`), `  ${label}`, ...short];
 }

@@ -1,4 +1,5 @@
-import type { RunMember, SnapshotRun } from '../document.ts';
+import type { RunMember, RunProblem, SnapshotRun } from '../document.ts';
+import { retainedText } from '../retained.ts';
 import { formatBytes } from '../../objects/bytes.ts';
 import type { ReportedProblem } from '../../report/problems.ts';
 import { counted, memberName, moment, namespacesIn, plain } from '../../report/words.ts';
@@ -38,7 +39,14 @@ export function togetherSentence(run: SnapshotRun): string | undefined {
   const { together } = run;
   if (together === undefined) return undefined;
   const at = moment(together.at, true);
-  if (together.kind === 'exact') return `exact: all members are of one moment, ${at}.`;
+  const { kind, until, driverAt } = together;
+  if (kind === 'exact' && driverAt !== undefined) {
+    const last = until === undefined ? '' : ` and ${moment(until, true)}`;
+    return `exact: all members are of one moment, between ${at}${last} by the clock of the command; the driver’s clock is off, and says ${moment(driverAt, true)}.`;
+  }
+  if (kind === 'exact') {
+    return `exact: all members are of one moment, ${at} by the driver’s clock.`;
+  }
   const where = unfrozenText(run) !== undefined ? 'every volume that was frozen' : 'every member';
   return `complete to ${at}: what was acknowledged before is in ${where}; what came later may be in some.`;
 }
@@ -65,18 +73,29 @@ export function keptLines(run: SnapshotRun): readonly string[] {
     const waiting = own.filter(({ ready }) => !ready).length;
     const size = bytes === 0 ? '' : `, ${formatBytes(bytes)}`;
     const rest = waiting === 0 ? '' : `, ${waiting} not ready`;
-    const noun = own.length === 1 ? 'VolumeSnapshot' : 'VolumeSnapshots';
-    return plain(`${namespace}: ${own.length} ${noun}${size}${rest}`);
+    return plain(`${namespace}: ${counted(own.length, 'VolumeSnapshot')}${size}${rest}`);
   });
+}
+
+/** Of a run without snapshots: storage that stays is not nothing. */
+export function nothingKept({ problems, retained }: SnapshotRun): string {
+  if (problems.some(({ code }) => code === 'NOT_DISCARDED')) {
+    return 'What was cut could not be deleted, and may still be there.';
+  }
+  return retained === undefined
+    ? 'Nothing is kept.'
+    : `No VolumeSnapshot is kept, but ${retainedText(retained)}, with the storage behind.`;
 }
 
 /** Problems of the run and of its members, each with whose it is. */
 export function problemsIn(run: SnapshotRun): readonly ReportedProblem[] {
   const several = namespacesIn(run).length > 1;
-  return [
-    ...run.problems.map((one) => ({ ...one, of: undefined })),
-    ...run.members.flatMap((member) =>
-      member.problems.map((one) => ({ ...one, of: memberName(member, several) })),
-    ),
-  ];
+  const ofMembers = run.members.flatMap((member) =>
+    member.problems.map((one) => ({ ...one, of: memberName(member, several) })),
+  );
+  const key = ({ code, message }: RunProblem): string => JSON.stringify([code, message]);
+  const told = new Map(ofMembers.map((one) => [key(one), one]));
+  const first = run.problems.map((one) => told.get(key(one)) ?? { ...one, of: undefined });
+  // A failure of a member is the run's, too: it is shown once, where the run has it.
+  return [...new Map([...first, ...ofMembers].map((one) => [key(one), one])).values()];
 }

@@ -1,5 +1,6 @@
 import { QuiesceError } from '../../../errors.ts';
 import type { JsonObject } from '../../engine.ts';
+import { type Asynchronous, readAsynchronous } from './asynchronous.ts';
 import { architectureOf, readHba, readLibraries, rolesOf, withCollations } from './read-parts.ts';
 import type { EachDatabase } from './each-database.ts';
 import { ask, type Row } from './queries.ts';
@@ -39,6 +40,8 @@ export async function readMetadata(
   const [server = {}] = await ask(session, 'server', [], signal);
   const standby = server['inRecovery'] === true;
   const parts = options.parts ?? new Parts();
+  const defaults = await readDefaults(session, signal);
+  const own = defaults['synchronous_commit'] ?? 'on';
   const answers = {
     standbys: await ask(session, 'standbys', [], signal),
     receiver: standby ? ((await ask(session, 'receiver', [], signal))[0] ?? null) : null,
@@ -55,7 +58,8 @@ export async function readMetadata(
     preparedTransactions: await ask(session, 'preparedTransactions', [], signal),
     archiver: (await ask(session, 'archiver', [], signal))[0] ?? {},
     unlogged: await ask(session, 'unloggedTables', [], signal),
-    defaults: await readDefaults(session, signal),
+    defaults,
+    asynchronous: await readAsynchronous(session, own, signal),
     walOutside: await findWalOutside(session, options.dataDir, signal),
     lacking: missingForSealed(await readPrivileges(session, signal), session.major),
   };
@@ -129,6 +133,7 @@ interface Answers {
   readonly archiver: Row;
   readonly unlogged: Row[];
   readonly defaults: Record<string, string>;
+  readonly asynchronous: Asynchronous;
   /** The path of pg_wal, if it is not on the volume of the data. */
   readonly walOutside: string | null;
   /** The statements that grant the role what a sealed freeze needs and the role lacks. */
@@ -153,6 +158,7 @@ function arrange(session: Session, server: Row, answers: Answers, longSeconds: n
     walOutside: _path,
     lacking: _statements,
     defaults,
+    asynchronous: _commits,
     standbys,
     receiver,
     replay,
@@ -210,7 +216,7 @@ function factsFrom(
     dataDirectory,
     fsync: defaults['fsync'] === 'on',
     fullPageWrites: defaults['full_page_writes'] === 'on',
-    synchronousCommit: defaults['synchronous_commit'] ?? 'on',
+    asynchronous: answers.asynchronous,
     dataChecksums: server['dataChecksums'] === true,
     walLevel: String(server['walLevel']),
     unloggedTables: Number(answers.unlogged[0]?.['count'] ?? 0),

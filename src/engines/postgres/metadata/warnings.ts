@@ -1,3 +1,5 @@
+import { type Asynchronous, isOff } from './asynchronous.ts';
+
 /**
  * Something that a backup of this server does not contain, or that may surprise the person who
  * restores it.
@@ -13,8 +15,7 @@ export interface WarningFacts {
   readonly dataDirectory: string;
   readonly fsync: boolean;
   readonly fullPageWrites: boolean;
-  /** `synchronous_commit` as new sessions get it. */
-  readonly synchronousCommit: string;
+  readonly asynchronous: Asynchronous;
   readonly dataChecksums: boolean;
   readonly walLevel: string;
   /** In the connected database only: those of other databases cannot be seen. */
@@ -53,11 +54,18 @@ const RULES: readonly Rule[] = [
           'full-page-writes-off',
           'full_page_writes is off: a page torn by a crash or in a copy cannot be repaired.',
         ],
-  ({ synchronousCommit }) =>
-    synchronousCommit === 'off'
+  ({ asynchronous: { everywhere, scopes } }) =>
+    isOff(everywhere) || scopes.length > 0
       ? [
           'synchronous-commit-off',
-          'synchronous_commit is off: commits acknowledged while a freeze runs may be missing from its copy; those acknowledged before the freeze was called are in it.',
+          `synchronous_commit is off${isOff(everywhere) ? '' : ` for ${few(scopes)}`}: commits acknowledged while a freeze runs may be missing from its copy; those acknowledged before the freeze was called are in it.`,
+        ]
+      : undefined,
+  ({ asynchronous: { everywhere } }) =>
+    everywhere === null
+      ? [
+          'synchronous-commit-hidden',
+          'The role or the database of the sidecar has a synchronous_commit of its own, which hides that of the server: it may be off. Reset it: ALTER ROLE or ALTER DATABASE … RESET synchronous_commit.',
         ]
       : undefined,
   ({ dataChecksums }) =>
@@ -149,6 +157,13 @@ const RULES: readonly Rule[] = [
         ]
       : undefined,
 ];
+
+const SHOWN = 10;
+
+function few(names: readonly string[]): string {
+  const more = names.length > SHOWN ? `, and ${names.length - SHOWN} more` : '';
+  return `${names.slice(0, SHOWN).join(', ')}${more}`;
+}
 
 /** Pure: facts to warnings, in a fixed order. */
 export function warningsFor(facts: WarningFacts): Warning[] {
