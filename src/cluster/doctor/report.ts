@@ -1,5 +1,6 @@
 import type { Examined, State } from './examine.ts';
-import { counted, plainly } from '../report/words.ts';
+import { plainly } from '../../lib/command-line/printable.ts';
+import { counted } from '../../lib/counted.ts';
 import { type ObjectRef, refText, type Scope, type Unexamined } from '../inventory/catalog.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { NOT_LOOKED_AT } from './rules/not-examined.ts';

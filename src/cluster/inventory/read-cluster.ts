@@ -1,6 +1,6 @@
 import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer, ClusterReader } from '../api/reader.ts';
-import { counted } from '../report/words.ts';
+import { counted } from '../../lib/counted.ts';
 import {
   at,
   Catalog,

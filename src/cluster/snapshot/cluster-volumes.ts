@@ -8,7 +8,7 @@ import { missingRights } from '../run/missing-rights.ts';
 import { type Obstacle, planVolumes, type VolumeFacts } from './classes.ts';
 import { cutEach, type RunName } from './cut.ts';
 import { cutGroup } from './cut-group.ts';
-import type { RunProblem, SnapshotRun } from './document.ts';
+import type { Retained, RunProblem, SnapshotRun } from './document.ts';
 import {
   type ClaimKey,
   claimsOf,
@@ -20,7 +20,6 @@ import {
 import { untilReady } from './ready.ts';
 import { markFailed, recordRun } from './record.ts';
 import { isOfOther, removeRun, unmarkClaims } from './remove.ts';
-import type { Retained } from './retained.ts';
 import { trimReports } from './reports.ts';
 import { readObjects, type RunObjects, runOf } from './runs.ts';
 import { forbidden } from '../api/rights.ts';

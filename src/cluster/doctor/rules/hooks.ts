@@ -1,7 +1,7 @@
 import { FREEZE_TIMEOUT_MS, HOOK_TIMEOUT_MS } from '../../../defaults.ts';
 import { durationText } from '../../inject/hooks.ts';
 import { hookKey, parseGoDuration, VERBS } from '../../inject/hooks.ts';
-import { counted } from '../../report/words.ts';
+import { counted } from '../../../lib/counted.ts';
 import { CONTAINER } from '../../objects/names.ts';
 import { parseDuration } from '../../../lib/duration.ts';
 import { QuiesceError } from '../../../errors.ts';
