@@ -1,7 +1,8 @@
 import type { Examined, State } from './examine.ts';
+import { plainly } from '../../lib/command-line/printable.ts';
+import { counted } from '../../lib/counted.ts';
 import type { Scope, Unexamined } from '../inventory/catalog.ts';
 import { type ObjectRef, refText } from '../objects/kube-object.ts';
-import { counted, plainly } from '../report/words.ts';
 import { type Finding, SEVERITIES, type Severity } from './rule.ts';
 import { NOT_LOOKED_AT } from './rules/not-examined.ts';
 import { OPERATOR_RESOURCE } from './rules/operators.ts';

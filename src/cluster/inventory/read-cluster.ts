@@ -1,8 +1,8 @@
 import { QuiesceError } from '../../errors.ts';
 import type { ApiAnswer, ClusterReader } from '../api/reader.ts';
+import { counted } from '../../lib/counted.ts';
 import { Catalog, type Inventory, type Unexamined } from './catalog.ts';
 import { at, type KubeObject, listAt, textAt } from '../objects/kube-object.ts';
-import { counted } from '../report/words.ts';
 import type { PodFacts } from './pod-facts.ts';
 import { type Resource, RESOURCES, resourceName } from './resources.ts';
 import { survey } from './survey.ts';

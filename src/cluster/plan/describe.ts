@@ -1,7 +1,8 @@
+import { counted } from '../../lib/counted.ts';
 import { groupBy } from '../../lib/group-by.ts';
 import { wrap } from '../../lib/command-line/flag-help.ts';
+import { oneLine, plainly } from '../../lib/command-line/printable.ts';
 import { refText } from '../objects/kube-object.ts';
-import { counted, plain, plainly } from '../report/words.ts';
 import type { MemberRef, NotKept, Plan, PlanLayer, PlanMember, PlanProblem } from './document.ts';
 import { backedUp, membersOf } from './document.ts';
 import { EXCLUDE } from './left-out.ts';
@@ -29,7 +30,7 @@ export function describePlan(given: Plan, source: string): string {
     ...plan.layers.map((layer, index) => describeLayer(layer, index + 1, name)),
     ...(plan.notKept.length === 0 ? [] : [describeNotKept(plan.notKept, name)]),
     ...plan.problems.map(describeProblem),
-    summary(plan, plain(source)),
+    summary(plan, oneLine(source)),
   ].join('\n\n');
 }
 

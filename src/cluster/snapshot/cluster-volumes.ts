@@ -1,5 +1,5 @@
 import { QuiesceError } from '../../errors.ts';
-import { counted } from '../report/words.ts';
+import { counted } from '../../lib/counted.ts';
 import type { ClusterConnection } from '../api/reader.ts';
 import type { PlanMember } from '../plan/document.ts';
 import { each, ObjectApi } from '../api/objects.ts';
@@ -9,7 +9,7 @@ import { type Obstacle, planVolumes, type VolumeFacts } from './classes.ts';
 import { cutEach } from './cut.ts';
 import type { RunName } from './volumes.ts';
 import { cutGroup } from './cut-group.ts';
-import type { RunProblem, SnapshotRun } from './document.ts';
+import type { Retained, RunProblem, SnapshotRun } from './document.ts';
 import {
   type ClaimKey,
   claimsOf,
@@ -21,7 +21,6 @@ import {
 import { untilReady } from './ready.ts';
 import { markFailed, recordRun } from './record.ts';
 import { isOfOther, removeRun, unmarkClaims } from './remove.ts';
-import type { Retained } from './retained.ts';
 import { trimReports } from './reports.ts';
 import { readObjects, type RunObjects, runOf } from './runs.ts';
 import { forbidden } from '../api/rights.ts';

@@ -62,6 +62,14 @@ export interface Together {
   readonly driverAt?: string;
 }
 
+/** What stays with the storage behind it when snapshots are deleted: their class says `Retain`. */
+export interface Retained {
+  /** Names of VolumeSnapshotContents. */
+  readonly contents: readonly string[];
+  /** Names of VolumeGroupSnapshotContents. */
+  readonly groups: readonly string[];
+}
+
 /** What `quiesce snapshot -o json` prints, and what the ConfigMap of the run holds. */
 export interface SnapshotRun {
   readonly apiVersion: 'quiesce.dev/v1';
@@ -80,10 +88,7 @@ export interface SnapshotRun {
   /** Claims that were cut while somebody may have written to them unfrozen; absent: none. */
   readonly unfrozen?: readonly (UnfrozenClaim & { readonly namespace: string })[];
   /** Of a failed run: contents that stay though its snapshots are deleted; absent: none. */
-  readonly retained?: {
-    readonly contents: readonly string[];
-    readonly groups: readonly string[];
-  };
+  readonly retained?: Retained;
   readonly problems: readonly RunProblem[];
   readonly startedAt: string;
   readonly endedAt: string;

@@ -1,7 +1,6 @@
 import type { Plan } from '../plan/document.ts';
-import type { RunProblem } from './document.ts';
+import type { Retained, RunProblem } from './document.ts';
 import type { Freeze } from './group-freeze.ts';
-import type { Retained } from './retained.ts';
 import type { CutMember, Scene } from './scene.ts';
 import type { Mark } from './steps.ts';
 import type { ReadyTarget } from './targets.ts';

@@ -3,7 +3,7 @@ import { abortedWithin } from '../../lib/deadline.ts';
 import { each } from '../api/objects.ts';
 import { documentOf } from './assemble.ts';
 import type { RunProblem, SnapshotRun } from './document.ts';
-import { counted } from '../report/words.ts';
+import { counted } from '../../lib/counted.ts';
 import { notCut, problemsFrom } from './not-cut.ts';
 import { NOTHING_RETAINED, retainedProblem, retainsAny } from './retained.ts';
 import { beforeLeasesEnd } from './freeze-limit.ts';

@@ -1,7 +1,8 @@
 import { each, ObjectApi } from '../api/objects.ts';
 import { groupVersion } from './read-volumes.ts';
 import { removeRun } from './remove.ts';
-import { NOTHING_RETAINED, type Retained, together } from './retained.ts';
+import { NOTHING_RETAINED, together } from './retained.ts';
+import type { Retained } from './document.ts';
 import { retain } from './retention.ts';
 import { readObjects, type RunQuery, readRuns, type StoredRun } from './runs.ts';
 import type { ClusterConnection } from '../api/reader.ts';

@@ -12,7 +12,8 @@ import {
 } from '../api/objects.ts';
 import { LEASE_ANNOTATION, RUN_LABELS } from '../run/names.ts';
 import { markFailed } from './record.ts';
-import { readRetained, type Retained } from './retained.ts';
+import { readRetained } from './retained.ts';
+import type { Retained } from './document.ts';
 import type { RunObjects } from './runs.ts';
 
 /**

@@ -1,17 +1,10 @@
 import { type KubeObject, textAt } from '../objects/kube-object.ts';
 import { CONTENTS, each, groupContents, type ObjectApi, SNAPSHOTS } from '../api/objects.ts';
-import { counted, plain } from '../report/words.ts';
-import type { RunProblem } from './document.ts';
+import { plain } from '../report/words.ts';
+import { counted } from '../../lib/counted.ts';
+import type { Retained, RunProblem } from './document.ts';
 import { contentOf } from './look.ts';
 import type { RunObjects } from './runs.ts';
-
-/** What stays with the storage behind it when snapshots are deleted: their class says `Retain`. */
-export interface Retained {
-  /** Names of VolumeSnapshotContents. */
-  readonly contents: readonly string[];
-  /** Names of VolumeGroupSnapshotContents. */
-  readonly groups: readonly string[];
-}
 
 export const NOTHING_RETAINED: Retained = { contents: [], groups: [] };
 

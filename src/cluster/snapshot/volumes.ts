@@ -1,7 +1,6 @@
 import type { PlanMember } from '../plan/document.ts';
 import type { ClaimRecord } from '../run/claim-record.ts';
-import type { MemberSnapshot, RunProblem, SnapshotRun } from './document.ts';
-import type { Retained } from './retained.ts';
+import type { MemberSnapshot, Retained, RunProblem, SnapshotRun } from './document.ts';
 
 /**
  * Whether a driver cuts a volume at one moment. `true`: it is known to. `false`: it is known to copy live

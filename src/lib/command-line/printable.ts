@@ -23,3 +23,12 @@ export function oneLine(text: string): string {
 export function printableLines(text: string): string {
   return text.replaceAll(/(?![\n\t])\p{C}/gu, '?');
 }
+
+/** A document whose texts may all be shown to people. */
+export function plainly<T>(value: T): T {
+  if (typeof value === 'string') return oneLine(value) as T;
+  if (Array.isArray(value)) return value.map((one: unknown) => plainly(one)) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  const fields = Object.entries(value).map(([key, one]) => [oneLine(key), plainly<unknown>(one)]);
+  return Object.fromEntries(fields) as T;
+}

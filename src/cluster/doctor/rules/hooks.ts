@@ -1,6 +1,6 @@
 import { FREEZE_TIMEOUT_MS, HOOK_TIMEOUT_MS } from '../../../defaults.ts';
 import { copiesAside, durationText, hookKey, parseGoDuration, VERBS } from '../../inject/hooks.ts';
-import { counted } from '../../report/words.ts';
+import { counted } from '../../../lib/counted.ts';
 import { CONTAINER } from '../../objects/names.ts';
 import { parseDuration } from '../../../lib/duration.ts';
 import { QuiesceError } from '../../../errors.ts';

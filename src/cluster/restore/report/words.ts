@@ -1,6 +1,7 @@
 import { formatDuration } from '../../../lib/duration.ts';
 import type { ReportedProblem } from '../../report/problems.ts';
-import { counted, memberName, moment, namespacesIn, plain } from '../../report/words.ts';
+import { memberName, moment, namespacesIn, plain } from '../../report/words.ts';
+import { counted } from '../../../lib/counted.ts';
 import type { RecoveryRun, RestoredMember, RestoreLayer } from '../document.ts';
 
 /** The verdict, or that there is none yet. */

@@ -1,6 +1,7 @@
 import { formatBytes } from '../../objects/bytes.ts';
 import type { PrunedRun, Pruning } from '../prune.ts';
-import { freeing, type Retained, retainedText, retainsAny } from '../retained.ts';
+import { freeing, retainedText, retainsAny } from '../retained.ts';
+import type { Retained } from '../document.ts';
 import type { StoredRun } from '../runs.ts';
 import type { SeenVerdict } from '../seen-verdict.ts';
 import { plain } from '../../report/words.ts';

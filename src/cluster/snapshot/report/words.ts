@@ -2,7 +2,8 @@ import type { RunMember, RunProblem, SnapshotRun } from '../document.ts';
 import { retainedText } from '../retained.ts';
 import { formatBytes } from '../../objects/bytes.ts';
 import type { ReportedProblem } from '../../report/problems.ts';
-import { counted, memberName, moment, namespacesIn, plain } from '../../report/words.ts';
+import { memberName, moment, namespacesIn, plain } from '../../report/words.ts';
+import { counted } from '../../../lib/counted.ts';
 
 /** What the verdict is worth, as a sentence. */
 export function verdictSentence(run: SnapshotRun): string {
