@@ -127,7 +127,7 @@ describe('a StatefulSet whose pods are not those that it should have', () => {
     made.api.cluster.claim('shop', 'data-db-1', 'rbd.csi.ceph.com');
     made.api.cluster.change(SET, { spec: { replicas: 2 } });
     const ended = await snapshot(made.api);
-    expect([ended.code, ended.body.error?.code]).toEqual([5, 'MEMBER_NOT_READY']);
+    expect([ended.code, ended.body.error?.code]).toEqual([3, 'MEMBER_NOT_READY']);
     expect(ended.body.error.message).toContain('db-1');
     expect(made.db.engine.calls).not.toContain('hold');
   });
@@ -136,7 +136,7 @@ describe('a StatefulSet whose pods are not those that it should have', () => {
     const made = await shop();
     made.api.cluster.remove(POD);
     const ended = await snapshot(made.api);
-    expect([ended.code, ended.body.error?.code]).toEqual([5, 'MEMBER_NOT_READY']);
+    expect([ended.code, ended.body.error?.code]).toEqual([3, 'MEMBER_NOT_READY']);
   });
 
   it('freezes a pod that is being deleted, and cuts its claim', async () => {

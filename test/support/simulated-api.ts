@@ -23,6 +23,12 @@ export interface SimulatedPod {
 
 const STREAM = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)\/(portforward|exec)\?(.*)$/;
 
+/** Where the official images keep their data. */
+const PLACES: Readonly<Record<string, string>> = {
+  postgres: '/var/lib/postgresql/data',
+  mongodb: '/data/db',
+};
+
 /**
  * A simulated API server: `SimulatedCluster` over HTTP, with versions of objects, and the streams
  * `pods/portforward` and `pods/exec`. A command in a pod is the built command line on this machine.
@@ -103,7 +109,7 @@ export class SimulatedApi {
       {
         name: 'db',
         image: `${more.engine ?? 'postgres'}:17`,
-        volumeMounts: [{ name: 'data', mountPath: '/data' }],
+        volumeMounts: [{ name: 'data', mountPath: PLACES[more.engine ?? 'postgres'] ?? '/data' }],
       },
       ...(more.sidecar === false ? [] : [sidecar]),
     ];
