@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, expect, test } from 'vitest';
 import { stringify } from 'yaml';
+import { createWebhookMetrics } from '../../src/cluster/webhook/metrics.ts';
 import { metricsOfTheExporter, metricsOfTheSidecar, namesOf } from '../support/exported-metrics.ts';
 import { BUILD_TIMEOUT_MS, CHART, one, realHelm } from '../support/helm.ts';
 import { APPLICATIONS, EVERYTHING } from './values.ts';
@@ -24,9 +25,8 @@ interface Panel {
   readonly targets?: readonly { readonly expr: string }[];
 }
 
-/** Metrics of the webhook and of Prometheus itself. */
-const OF_OTHERS =
-  /^(?:quiesce_webhook_(?:requests_total|certificate_expiry_timestamp_seconds)|up)$/;
+/** The metric of Prometheus itself. */
+const OF_OTHERS = /^up$/;
 const METRIC =
   /\b(?:stateful_backup|volume_snapshot|quiesce_webhook|quiesce_exporter|process)_\w+|\bup\b/g;
 /** What a histogram exports. */
@@ -38,7 +38,12 @@ let exported: ReadonlySet<string>;
 beforeAll(async () => {
   const text = await readFile(join(CHART, 'dashboards/quiesce.json'), 'utf8');
   panels = (JSON.parse(text) as { panels: Panel[] }).panels;
-  exported = new Set(namesOf(`${await metricsOfTheSidecar()}\n${await metricsOfTheExporter()}`));
+  const texts = await Promise.all([
+    metricsOfTheSidecar(),
+    metricsOfTheExporter(),
+    createWebhookMetrics().text(),
+  ]);
+  exported = new Set(namesOf(texts.join('\n')));
 });
 
 const unknownIn = (expr: string): string[] =>

@@ -62,6 +62,8 @@ async function grant(to: ControlPlane): Promise<void> {
       },
       { apiGroups: [''], resources: ['events'], verbs: ['create'] },
       { apiGroups: [''], resources: ['resourcequotas', 'limitranges'], verbs: ['list'] },
+      { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get'] },
     ],
   });
   await to.must('POST', `${base}/clusterrolebindings`, {
