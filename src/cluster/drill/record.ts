@@ -27,37 +27,46 @@ export async function record(api: ObjectApi, home: string, run: DrillRun): Promi
   await each(superfluous(records, DRILLS_KEPT), (one) => remove(api, CONFIG_MAPS, one));
 }
 
-/**
- * Ends the records of drills whose verb died. Only who holds the Lease of the application may do so.
- *
- * @returns their ids
- */
-export async function endDead(
+/** A drill whose verb died: its record says that it is under way. */
+export interface DeadDrill {
+  readonly id: string;
+  readonly record: KubeObject;
+}
+
+/** Drills whose verb died. Only who holds the Lease of the application may call them dead. */
+export async function deadDrills(
   api: ObjectApi,
   home: string,
   group: string,
-): Promise<readonly string[]> {
+): Promise<readonly DeadDrill[]> {
   const pending = await drillRecords(api, [home], {
     [RUN_LABELS.group]: group,
     [RUN_LABELS.verdict]: 'pending',
   });
-  const ids = await each(pending, async (one) => {
+  return pending.map((record) => ({ id: labelsOf(record)[RUN_LABELS.run] ?? '', record }));
+}
+
+/**
+ * Ends the records of dead drills. To be called once what they left is gone: until then the record is what
+ * the next drill finds it by, also if this one is killed.
+ */
+export async function endDead(
+  api: ObjectApi,
+  home: string,
+  dead: readonly DeadDrill[],
+): Promise<void> {
+  await each(dead, async ({ record: one }) => {
     const run = storedRecovery(one);
     if (typeof run === 'string' || run.kind !== 'DrillRun') {
       await remove(api, CONFIG_MAPS, one);
-      return labelsOf(one)[RUN_LABELS.run] ?? '';
+      return;
     }
     const problem = {
       code: 'RUN_NOT_RECORDED',
       message:
         'This drill ended before its result was recorded. A later one has removed what it left.',
     };
-    await recordRecovery(api, home, {
-      ...run,
-      verdict: 'failed',
-      problems: [...run.problems, problem],
-    });
-    return run.id;
+    const problems = [...run.problems, problem];
+    await recordRecovery(api, home, { ...run, verdict: 'failed', problems });
   });
-  return ids.filter((one) => one !== '');
 }

@@ -15,7 +15,7 @@ import { endScratch, problemOf } from './ending.ts';
 import { GATE } from './gate.ts';
 import type { DrillMarks } from './marks.ts';
 import { playCopies, type Played } from './play.ts';
-import { endDead, record } from './record.ts';
+import { deadDrills, endDead, record } from './record.ts';
 import { serverTime } from './remove.ts';
 import { REACH, rightsToDrill } from './rights.ts';
 import type { DrillOptions, DrillParts } from './parts.ts';
@@ -102,10 +102,13 @@ async function sweepBefore(
   group: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const dead = await endDead(api, home, group);
+  const dead = await deadDrills(api, home, group);
   const limit = abortedWithin(60_000, signal);
   try {
-    const { left } = await sweep(api, dead, progress, limit);
+    const ids = dead.map(({ id }) => id);
+    const { left } = await sweep(api, ids, progress, limit);
+    const gone = dead.filter(({ id }) => left.every((one) => one.id !== id));
+    await endDead(api, home, gone);
     for (const { id, objects } of left) {
       say(`The drill ${id} has left ${objects.slice(0, 3).join(', ')}, which are not gone yet.`);
     }
