@@ -66,12 +66,14 @@ const PAGES: Readonly<Record<string, (name: string) => string>> = {
 
 let dir: string;
 let browser: Chromium;
+/** On a machine without Chromium, Debian's package is installed first. */
+const INSTALL_MS = 900_000;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'q-pages-'));
   if (PICTURES !== undefined) await mkdir(PICTURES, { recursive: true });
   browser = await Chromium.start();
-});
+}, INSTALL_MS);
 
 afterAll(async () => {
   await browser?.stop();
